@@ -1,0 +1,62 @@
+"""Read the labelled sources that seedlings are grown on: parquet files and tars of class folders."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def read_source(shared: Path, source: str, size: int, part: str = "train") -> tuple[NDArray[np.uint8], list[str]]:
+    """The images (n, size, size, 3) and labels (n,) of ``pretrain/NAME``, ``domains/NAME`` or ``image/NAME``."""
+    kind, name = source.split("/")
+    if kind == "image":
+        rows = _tar_rows(shared / "data" / kind / f"{name}.tar.gz", part)
+    else:
+        rows = _parquet_rows(shared / "data" / kind / f"{name}.parquet")
+    images = np.empty((len(rows), size, size, 3), np.uint8)
+    for place, (blob, _) in enumerate(rows):
+        images[place] = decode(blob, size)
+    return images, [label for _, label in rows]
+
+
+def decode(blob: bytes, size: int) -> NDArray[np.uint8]:
+    """One encoded image as (size, size, 3) bytes, squashed to a square as the seedlings' preprocessing does."""
+    with Image.open(io.BytesIO(blob)) as picture:
+        square = picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(square)
+
+
+def hold_out(labels: list[str], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers (train, held out): `share` of every class, at least one row, is held out."""
+    random = np.random.default_rng(seed)
+    kept, held = [], []
+    names = np.asarray(labels)
+    for name in sorted(set(labels)):
+        rows = random.permutation(np.flatnonzero(names == name))
+        cut = max(1, round(share * len(rows)))
+        held.append(rows[:cut])
+        kept.append(rows[cut:])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))
+
+
+def _parquet_rows(path: Path) -> list[tuple[bytes, str]]:
+    table = pq.read_table(path)
+    blobs = table.column("image").to_pylist()
+    labels = table.column("label").to_pylist() if "label" in table.column_names else [""] * len(blobs)
+    return [(blob["bytes"] if isinstance(blob, dict) else blob, str(label)) for blob, label in zip(blobs, labels, strict=True)]
+
+
+def _tar_rows(path: Path, part: str) -> list[tuple[bytes, str]]:
+    rows = []
+    with tarfile.open(path) as tar:
+        for member in tar:
+            pieces = Path(member.name).parts
+            if member.isfile() and part in pieces[:-2] and not pieces[-1].startswith("."):
+                stream = tar.extractfile(member)
+                if stream is not None:
+                    rows.append((member.name, stream.read(), pieces[-2]))
+    return [(blob, label) for _, blob, label in sorted(rows, key=lambda row: row[0])]

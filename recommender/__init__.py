@@ -1,0 +1,19 @@
+"""What to do with it: distances, transferability scores, plans, advice and tuning."""
+
+from importlib import import_module
+
+__all__ = ["distances", "recommend", "scores", "strategies", "tune"]
+
+_ROOMS = {
+    "distances": "distance", "recommend": "flow", "scores": "transfer", "strategies": "strategies", "tune": "flow",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'recommender' has no attribute {name!r}")
+    return getattr(import_module(f"recommender.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

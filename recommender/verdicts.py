@@ -1,0 +1,306 @@
+"""What each step concludes. A verdict wraps the one it rests on; no field waits to be filled later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from registry.cards import Checkpoint, Metric
+
+__all__ = [
+    "Baseline", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance", "Evidence", "Expected",
+    "Plan", "Ranked", "Recommendation", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far two clouds lie apart; smaller is nearer.
+
+    ``value`` is at least 0 and 0 at the null; ``statistic`` is the raw estimate and may be negative.
+    ``low``, ``high`` (nominal 90 %) and ``p_same`` are None only where the method has none.
+    """
+
+    metric: str
+    value: float
+    statistic: float
+    low: float | None = None
+    high: float | None = None
+    p_same: float | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
+    """Whatever else the method measured, by name (AUC, precision, recall, effect ...)."""
+
+
+@dataclass(frozen=True)
+class DomainDistance:
+    """The distance of the user's sample to one registered domain, through one lens."""
+
+    domain: str
+    lens: str
+    distance: Distance
+    percentile: float | None
+    """Share of the registry's own domain pairs that lie farther apart, 0-100; None under two domains."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        d = self.distance
+        return {
+            "domain": self.domain, "metric": d.metric, "value": d.value, "low": d.low, "high": d.high,
+            "percentile": self.percentile, "p_same": d.p_same,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint worth probing; ``distance`` is None where its domain has no sketch."""
+
+    checkpoint: Checkpoint
+    distance: DomainDistance | None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A checkpoint that was not probed or failed, and why."""
+
+    checkpoint: str
+    reason: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"checkpoint": self.checkpoint, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class BlockScore:
+    """How well a linear head reads the classes after one block: cross-validated score and its standard error."""
+
+    block: str
+    score: float
+    standard_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Transferability:
+    """A candidate with its scores on the user's labels.
+
+    ``fold_scores`` are the linear head's in the stated metric, by fold; ``right`` tells for every probed row whether
+    its out-of-fold prediction was right, in the sample's row order (paired with the baseline's).
+    """
+
+    candidate: Candidate
+    scores: Mapping[str, float]
+    blocks: tuple[BlockScore, ...]
+    fold_scores: tuple[float, ...]
+    right: Float[np.ndarray, " n"]
+    predicted: tuple[str, ...]
+    seconds: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A predicted test score with its interval (nominal 90 %)."""
+
+    metric: Metric
+    mean: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"metric": str(self.metric), "mean": self.mean, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What no transfer at all scores: the better of a linear model and nearest neighbors on raw inputs."""
+
+    model: str
+    expected: Expected
+    right: Float[np.ndarray, " n"]
+    predicted: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"model": self.model, "mean": self.expected.mean, "low": self.expected.low, "high": self.expected.high}
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A scored candidate in its place: expected score of its linear head, chance of being the best, tier."""
+
+    transferability: Transferability
+    expected: Expected
+    p_best: float
+    tier: int
+    gain: Expected
+    """Paired difference to no transfer, with interval; may be negative."""
+    because: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that is ranked."""
+        return self.transferability.candidate.checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that a strategy may look at. No strategy sees data or torch."""
+
+    ranked: Ranked
+    rows: int
+    classes: int
+    fewest: int
+    """Rows of the smallest class."""
+    baseline: Baseline
+    architecture: str
+    blocks: tuple[str, ...]
+    """Names of the backbone's blocks, input side first."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training: which blocks learn (``head`` is always one), for how long, how fast."""
+
+    train: tuple[str, ...]
+    epochs: int
+    head_rate: float
+    backbone_rate: float
+    layer_decay: float = 1.0
+    """Each lower block's rate is the one above's times this."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays frozen, learning rates, schedule, and because.
+
+    ``read`` names the block whose pooled features the head is put on. ``head`` says how the head starts:
+    ``logistic`` (multinomial logistic regression fitted on cached features) or ``fresh``.
+    A plan without stages trains nothing but that head.
+    """
+
+    strategy: str
+    read: str
+    head: str
+    stages: tuple[Stage, ...]
+    frozen: tuple[str, ...]
+    """Blocks that never learn in any stage."""
+    from_scratch: bool
+    augment: bool
+    batch_size: int
+    weight_decay: float
+    label_smoothing: float
+    because: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "strategy": self.strategy, "read": self.read, "head": self.head, "frozen": list(self.frozen),
+            "stages": [
+                {"train": list(s.train), "epochs": s.epochs, "head_rate": s.head_rate,
+                 "backbone_rate": s.backbone_rate, "layer_decay": s.layer_decay} for s in self.stages
+            ],
+            "from_scratch": self.from_scratch, "augment": self.augment, "batch_size": self.batch_size,
+            "weight_decay": self.weight_decay, "label_smoothing": self.label_smoothing, "because": list(self.because),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What carrying out the plan is estimated to take on this machine."""
+
+    seconds: float
+    peak_memory_bytes: int
+    trainable_parameters: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "seconds": self.seconds, "peak_memory_bytes": self.peak_memory_bytes,
+            "trainable_parameters": self.trainable_parameters,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One row of the advice: a ranked checkpoint with its plan."""
+
+    ranked: Ranked
+    plan: Plan
+    expected: Expected
+    cost: Cost
+    because: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The backbone to start from."""
+        return self.ranked.checkpoint
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        found = self.ranked.transferability
+        distance = found.candidate.distance
+        return {
+            "checkpoint": self.checkpoint.name, "strategy": self.plan.strategy, "plan": self.plan.to_dict(),
+            "expected": self.expected.to_dict(), "distance": None if distance is None else distance.to_dict(),
+            "scores": dict(found.scores),
+            "blocks": [{"block": b.block, "score": b.score, "standard_error": b.standard_error} for b in found.blocks],
+            "cost": self.cost.to_dict(), "because": list(self.because), "p_best": self.ranked.p_best,
+            "tier": self.ranked.tier,
+            "gain": {"mean": self.ranked.gain.mean, "low": self.ranked.gain.low, "high": self.ranked.gain.high},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether transfer is worth it, in words."""
+
+    transfer: bool
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Recommendation:
+    """The advice: choices best first, what was skipped, what no transfer would score, and the verdict."""
+
+    id: str
+    sample: Mapping[str, object]
+    baseline: Baseline
+    choices: tuple[Choice, ...]
+    skipped: tuple[Skipped, ...]
+    verdict: Verdict
+
+    @property
+    def best(self) -> Choice:
+        """The first choice; whether it is worth taking is `verdict`'s to say."""
+        return self.choices[0]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "id": self.id, "sample": dict(self.sample), "baseline": self.baseline.to_dict(),
+            "choices": [choice.to_dict() for choice in self.choices],
+            "skipped": [row.to_dict() for row in self.skipped],
+            "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TuningRun:
+    """A fine-tuning that came to its end. ``id`` is ours, there also without MLflow."""
+
+    id: str
+    mlflow_run_id: str | None
+    checkpoint: str
+    strategy: str
+    metrics: Mapping[str, float]
+    """At least score, standard_error, seconds, rows_train, rows_test; expected_* where advice was given."""
+    folder: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "id": self.id, "mlflow_run_id": self.mlflow_run_id, "checkpoint": self.checkpoint,
+            "strategy": self.strategy, "metrics": dict(self.metrics), "folder": self.folder,
+        }  # fmt: skip

@@ -1,0 +1,403 @@
+"""Every error of transferzoo. Each takes facts, writes its own message and names the remedy.
+
+::
+
+    TransferZooError                      what went wrong, and `.remedy`
+    ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
+    ├── SampleError                (ValueError)    the user's data
+    │   ├── PathMissing            (FileNotFoundError)
+    │   ├── NoItems                                nothing readable there
+    │   ├── TooManyUnreadable                      more bad items than the limit
+    │   ├── UnsafeArchive                          a zip that climbs out, explodes or collides
+    │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
+    │   └── UnusableLabels                         None, mixed kinds, a value out of place
+    ├── EstimatorError             (ValueError)    arrays that an estimator refuses
+    │   ├── NotFinite                              NaN or infinity, with the first row
+    │   ├── TooFewRows                             need N, have n
+    │   ├── SingleClass                            scores need at least two
+    │   ├── NoVariation                            all rows identical
+    │   ├── WidthMismatch                          two clouds of different width
+    │   ├── LengthMismatch                         features and labels of different length
+    │   ├── TooManyNeighbors                       k > n
+    │   └── NotDefined                             this target kind has no such score
+    ├── EncoderMismatch            (ValueError)    features of two spaces compared
+    ├── CheckpointError            (ValueError)    a checkpoint folder
+    │   ├── NoWeights
+    │   ├── PickleRefused
+    │   ├── RemoteCodeRefused
+    │   ├── MalformedWeights
+    │   ├── BadWeights                             NaN, infinity, duplicate keys
+    │   ├── ShapeMismatch                          config and weights disagree
+    │   └── Unsupported                            an architecture or modality that cannot be read here
+    ├── BadCard                    (ValueError)    a catalog file, with its key
+    ├── RegistryError              (RuntimeError)  storage
+    │   ├── HomeUnusable           (OSError)
+    │   ├── RegistryCorrupt
+    │   ├── RegistryNewer
+    │   ├── RegistryBusy
+    │   └── AlreadyThere                           the name is taken by something else
+    ├── AdviceError                (RuntimeError)  nothing to recommend, or advice for other data
+    │   ├── NoCandidates
+    │   ├── NotOffered                             a strategy that does not fit, with its reason
+    │   └── OtherSample                            advice made for a different sample
+    └── TuningError                (RuntimeError)
+        ├── Diverged                               NaN loss
+        ├── OutOfRoom                              memory or disk
+        └── Interrupted
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+__all__ = [
+    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "Diverged",
+    "EncoderMismatch", "EstimatorError", "HomeUnusable", "Interrupted", "LengthMismatch", "MalformedWeights",
+    "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite", "NotOffered", "OtherSample",
+    "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
+    "RemoteCodeRefused", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors",
+    "TooManyUnreadable", "TransferZooError", "TuningError", "UnknownName", "UnsafeArchive", "Unsupported",
+    "UnusableLabels", "WidthMismatch",
+]  # fmt: skip
+
+
+class TransferZooError(Exception):
+    """The root: ``str(error)`` is one sentence about what is wrong; ``error.remedy`` says what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_revive, (type(self), self.__dict__.copy()))
+
+
+def _revive(kind: type[TransferZooError], facts: dict[str, object]) -> TransferZooError:
+    error = kind.__new__(kind)
+    error.__dict__.update(facts)
+    error.args = (facts["message"],)
+    return error
+
+
+class UnknownName(TransferZooError, KeyError):
+    """No strategy, checkpoint, domain ... of that name."""
+
+    def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
+        self.what, self.name, self.known = what, name, tuple(known)
+        close = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
+        super().__init__(f"there is no {what} named {name!r}", hint)
+
+
+class SampleError(TransferZooError, ValueError):
+    """The user's data cannot be used as they are."""
+
+
+class PathMissing(SampleError, FileNotFoundError):
+    """Nothing lies at that path."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        super().__init__(f"{path} does not exist", "Check the spelling; relative paths start where you stand.")
+
+
+class NoItems(SampleError):
+    """A place without a single readable item."""
+
+    def __init__(self, path: Path | str, expected: str, unreadable: int = 0) -> None:
+        self.path, self.unreadable = str(path), unreadable
+        also = f" ({unreadable} files could not be read)" if unreadable else ""
+        super().__init__(f"{path} holds no {expected}{also}", "Expected <class>/*.png|jpg, or train/ and test/ above it.")
+
+
+class TooManyUnreadable(SampleError):
+    """So many bad items that the rest would mislead."""
+
+    def __init__(self, path: Path | str, unreadable: int, of: int, first: str) -> None:
+        self.path, self.unreadable, self.of = str(path), unreadable, of
+        super().__init__(
+            f"{unreadable} of {of} items in {path} cannot be read; the first: {first}",
+            "Mend or remove them; up to one in five is skipped and counted.",
+        )
+
+
+class UnsafeArchive(SampleError):
+    """A zip that must not be unpacked."""
+
+    def __init__(self, path: Path | str, member: str, why: str) -> None:
+        self.path, self.member, self.why = str(path), member, why
+        super().__init__(f"{path} is refused: member {member!r} {why}", "Make a plain zip of the image folder.")
+
+
+class BadTable(SampleError):
+    """A CSV that lacks a column or has a bad row."""
+
+    def __init__(self, path: Path | str, why: str, remedy: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path}: {why}", remedy)
+
+
+class UnusableLabels(SampleError):
+    """Labels that are missing, mixed or out of place, with the rows."""
+
+    def __init__(self, why: str, rows: Sequence[int] = ()) -> None:
+        self.why, self.rows = why, tuple(rows)
+        where = f" (rows {', '.join(map(str, self.rows[:5]))}{' ...' if len(self.rows) > 5 else ''})" if rows else ""
+        super().__init__(f"labels cannot be used: {why}{where}", "Give every row one label of one kind.")
+
+
+class EstimatorError(TransferZooError, ValueError):
+    """Arrays for which the number asked for does not exist."""
+
+
+class NotFinite(EstimatorError):
+    """NaN or infinity in the input."""
+
+    def __init__(self, what: str, row: int) -> None:
+        self.what, self.row = what, row
+        super().__init__(f"{what} has a NaN or infinite value, first in row {row}", "Remove or mend that row.")
+
+
+class TooFewRows(EstimatorError):
+    """Fewer rows than the estimate needs."""
+
+    def __init__(self, what: str, need: int, have: int) -> None:
+        self.what, self.need, self.have = what, need, have
+        super().__init__(f"{what}: need {need} rows, have {have}", "Give more rows.")
+
+
+class SingleClass(EstimatorError):
+    """Only one class: nothing to tell apart."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: all rows belong to one class", "Add a second class; distances work without.")
+
+
+class NoVariation(EstimatorError):
+    """All rows are identical."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: no variation, all rows are identical", "Check how the rows were made.")
+
+
+class WidthMismatch(EstimatorError):
+    """Two clouds whose rows differ in width."""
+
+    def __init__(self, left: int, right: int) -> None:
+        self.left, self.right = left, right
+        super().__init__(f"clouds of different width: {left} and {right}", "Encode both with the same encoder.")
+
+
+class LengthMismatch(EstimatorError):
+    """Features and labels (or groups) of different length."""
+
+    def __init__(self, what: str, left: int, right: int) -> None:
+        self.what, self.left, self.right = what, left, right
+        super().__init__(f"{what}: {left} rows against {right}", "Give one for each row.")
+
+
+class TooManyNeighbors(EstimatorError):
+    """More neighbors asked for than rows can give."""
+
+    def __init__(self, k: int, rows: int) -> None:
+        self.k, self.rows = k, rows
+        super().__init__(f"{k} neighbors asked for, {rows} rows at hand", f"Ask for at most {max(rows, 0)}.")
+
+
+class NotDefined(EstimatorError):
+    """The definition does not admit this kind of target."""
+
+    def __init__(self, method: str, target: str) -> None:
+        self.method, self.target = method, target
+        super().__init__(f"{method} is not defined for {target} targets", "Choose another score.")
+
+
+class EncoderMismatch(TransferZooError, ValueError):
+    """Features of two different spaces were about to be compared."""
+
+    def __init__(self, left: str, right: str) -> None:
+        self.left, self.right = left, right
+        super().__init__(f"features of {left!r} and of {right!r} lie in different spaces", "Encode both with one encoder.")
+
+
+class CheckpointError(TransferZooError, ValueError):
+    """A checkpoint folder that cannot be used."""
+
+
+class NoWeights(CheckpointError):
+    """No safetensors file (or no config)."""
+
+    def __init__(self, folder: Path | str, missing: str = "model.safetensors") -> None:
+        self.folder, self.missing = str(folder), missing
+        super().__init__(f"{folder} has no {missing}", "Save the model with save_pretrained().")
+
+
+class PickleRefused(CheckpointError):
+    """Only pickled weights."""
+
+    def __init__(self, folder: Path | str, file: str) -> None:
+        self.folder, self.file = str(folder), file
+        super().__init__(
+            f"{folder} has only pickled weights ({file}), which can run code when opened",
+            "Convert them where you trust them: save_pretrained(..., safe_serialization=True).",
+        )
+
+
+class RemoteCodeRefused(CheckpointError):
+    """A config that asks for code from elsewhere."""
+
+    def __init__(self, folder: Path | str, field: str) -> None:
+        self.folder, self.field = str(folder), field
+        super().__init__(f"{folder} asks for remote code (config field {field!r})", "Use an architecture of transformers.")
+
+
+class MalformedWeights(CheckpointError):
+    """A safetensors file that does not parse."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is not a sound safetensors file: {why}", "Download or save it again.")
+
+
+class BadWeights(CheckpointError):
+    """Weights that are NaN, infinite or stored twice."""
+
+    def __init__(self, path: Path | str, tensor: str, why: str) -> None:
+        self.path, self.tensor, self.why = str(path), tensor, why
+        super().__init__(f"{path}: tensor {tensor!r} {why}", "Download or save it again.")
+
+
+class ShapeMismatch(CheckpointError):
+    """The config describes another net than the weights hold."""
+
+    def __init__(self, folder: Path | str, detail: str) -> None:
+        self.folder, self.detail = str(folder), detail
+        super().__init__(f"{folder}: config and weights disagree: {detail}", "Use the config that came with the weights.")
+
+
+class Unsupported(CheckpointError):
+    """Something transferzoo cannot open."""
+
+    def __init__(self, folder: Path | str, why: str) -> None:
+        self.folder, self.why = str(folder), why
+        super().__init__(f"{folder} cannot be opened: {why}", "See README for what is supported.")
+
+
+class BadCard(TransferZooError, ValueError):
+    """A catalog file with a bad or missing key."""
+
+    def __init__(self, file: Path | str, key: str, why: str) -> None:
+        self.file, self.key, self.why = str(file), key, why
+        super().__init__(f"{file}: {key}: {why}", "catalog/README.md describes the cards.")
+
+
+class RegistryError(TransferZooError, RuntimeError):
+    """The registry's storage."""
+
+
+class HomeUnusable(RegistryError, OSError):
+    """The home folder cannot be made, read or written."""
+
+    def __init__(self, home: Path | str, why: str) -> None:
+        self.home, self.why = str(home), why
+        super().__init__(f"the home folder {home} cannot be used: {why}", "Choose another with --home or TRANSFERZOO_HOME.")
+
+
+class RegistryCorrupt(RegistryError):
+    """The database or one of its rows is damaged."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"the registry {path} is damaged: {why}", "Run `transferzoo doctor --repair`.")
+
+
+class RegistryNewer(RegistryError):
+    """Written by a later transferzoo."""
+
+    def __init__(self, path: Path | str, found: str) -> None:
+        self.path, self.found = str(path), found
+        super().__init__(
+            f"the registry {path} was written by a newer transferzoo (schema {found})",
+            "Upgrade transferzoo, or choose another home with --home.",
+        )
+
+
+class RegistryBusy(RegistryError):
+    """Another process held the database too long."""
+
+    def __init__(self, path: Path | str, seconds: float) -> None:
+        self.path, self.seconds = str(path), seconds
+        super().__init__(f"the registry {path} stayed locked for {seconds:.0f} s", "Close the other process, then retry.")
+
+
+class AlreadyThere(RegistryError):
+    """The name belongs to something else."""
+
+    def __init__(self, what: str, name: str) -> None:
+        self.what, self.name = what, name
+        super().__init__(f"a different {what} named {name!r} is already registered", "Choose another with --name.")
+
+
+class AdviceError(TransferZooError, RuntimeError):
+    """No advice can be given, or it does not fit."""
+
+
+class NoCandidates(AdviceError):
+    """Every checkpoint was filtered out or failed."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"no checkpoint is left to recommend: {why}", "Loosen the constraints or add checkpoints.")
+
+
+class NotOffered(AdviceError):
+    """The strategy does not fit this case."""
+
+    def __init__(self, strategy: str, why: str) -> None:
+        self.strategy, self.why = strategy, why
+        super().__init__(f"{strategy} is not offered here: {why}", "Choose another strategy.")
+
+
+class OtherSample(AdviceError):
+    """Advice made for other data."""
+
+    def __init__(self, advice: str, expected: str, found: str) -> None:
+        self.advice, self.expected, self.found = advice, expected, found
+        super().__init__(
+            f"recommendation {advice} was made for sample {expected[:12]}, this one is {found[:12]}",
+            "Run `transferzoo recommend` on this folder first.",
+        )
+
+
+class TuningError(TransferZooError, RuntimeError):
+    """A fine-tuning that did not come to its end."""
+
+
+class Diverged(TuningError):
+    """The loss became NaN or infinite."""
+
+    def __init__(self, step: int, loss: float) -> None:
+        self.step, self.loss = step, loss
+        super().__init__(f"the loss became {loss} at step {step}", "Lower the learning rate.")
+
+
+class OutOfRoom(TuningError):
+    """Memory or disk ran out."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"out of {what}", "Free some, or use a smaller batch or checkpoint.")
+
+
+class Interrupted(TuningError):
+    """Stopped from outside; what was done is kept."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(f"run {run} was interrupted", "Start the same tuning again.")

@@ -1,0 +1,107 @@
+"""Features: vectors that remember their encoder; saved, loaded and cached as safetensors."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from registry.errors import EncoderMismatch, LengthMismatch, NotFinite
+
+__all__ = ["Encoded", "Features", "cached"]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """A cloud of n vectors of width d, with the name of the space they lie in."""
+
+    vectors: Float[np.ndarray, "n d"]
+    encoder: str
+    """``name@digest#block``: equal strings mean one space."""
+
+    def __post_init__(self) -> None:
+        bad = ~np.isfinite(self.vectors).all(axis=1)
+        if bad.any():
+            raise NotFinite(f"features of {self.encoder}", int(np.argmax(bad)))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.vectors.shape[1])
+
+    def require_space(self, encoder: str) -> None:
+        """Raise `EncoderMismatch` unless these lie in that space."""
+        if self.encoder != encoder:
+            raise EncoderMismatch(self.encoder, encoder)
+
+    def take(self, rows: np.ndarray) -> "Features":
+        """The rows named by an index or a mask."""
+        return Features(self.vectors[rows], self.encoder)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Every block's pooled features of the same n items, from one forward pass, input side first."""
+
+    blocks: tuple[Features, ...]
+    names: tuple[str, ...]
+    head: Float[np.ndarray, "n c"] | None = None
+    """The source head's class probabilities, where the checkpoint has a classifier."""
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) != len(self.names):
+            raise LengthMismatch("blocks and names", len(self.blocks), len(self.names))
+
+    def __len__(self) -> int:
+        return len(self.blocks[0])
+
+    @property
+    def last(self) -> Features:
+        """What a head would be put on."""
+        return self.blocks[-1]
+
+    def take(self, rows: np.ndarray) -> "Encoded":
+        """The same blocks of some of the items."""
+        head = None if self.head is None else self.head[rows]
+        return Encoded(tuple(block.take(rows) for block in self.blocks), self.names, head)
+
+    def save(self, path: Path) -> None:
+        """Write all blocks to one safetensors file, atomically."""
+        tensors = {f"block.{place:03d}": np.ascontiguousarray(b.vectors) for place, b in enumerate(self.blocks)}
+        if self.head is not None:
+            tensors["head"] = np.ascontiguousarray(self.head)
+        told = {f"name.{place:03d}": name for place, name in enumerate(self.names)}
+        told |= {f"encoder.{place:03d}": block.encoder for place, block in enumerate(self.blocks)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        save_file(tensors, partial, metadata=told)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Encoded":
+        """Read what `save` wrote."""
+        with safe_open(path, "np") as stored:
+            told = stored.metadata()
+            places = sorted(key[6:] for key in stored.keys() if key.startswith("block."))  # noqa: SIM118 - no dict
+            blocks = tuple(Features(stored.get_tensor(f"block.{p}"), told[f"encoder.{p}"]) for p in places)
+            head = stored.get_tensor("head") if "head" in stored.keys() else None  # noqa: SIM118 - no dict
+        return cls(blocks, tuple(told[f"name.{p}"] for p in places), head)
+
+
+def cached(path: Path, make: Callable[[], Encoded]) -> Encoded:
+    """What lies at ``path``, else what ``make`` gives, kept there; a damaged file is made anew."""
+    if path.exists():
+        try:
+            return Encoded.load(path)
+        except (SafetensorError, KeyError, OSError):
+            path.unlink(missing_ok=True)
+    made = make()
+    made.save(path)
+    return made

@@ -1,0 +1,79 @@
+"""Where things lie on disk: the home folder of a registry, and the bundled catalog."""
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import platformdirs
+
+from registry.errors import HomeUnusable
+
+__all__ = ["Home", "catalog_folder"]
+
+
+@dataclass(frozen=True)
+class Home:
+    """One registry's folder. ``Home.find`` takes the argument, else ``TRANSFERZOO_HOME``, else the platform's place."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, asked: Path | str | None = None) -> "Home":
+        """The home asked for, made if need be and proved writable.
+
+        Raises:
+            HomeUnusable: it cannot be created or written.
+        """
+        named = asked or os.environ.get("TRANSFERZOO_HOME") or platformdirs.user_data_dir("transferzoo", appauthor=False)
+        home = cls(Path(named).expanduser().absolute())
+        try:
+            for folder in (home.root, home.features, home.runs, home.checkpoints, home.artifacts):
+                folder.mkdir(parents=True, exist_ok=True)
+            proof = home.root / f".writable-{os.getpid()}"
+            proof.touch()
+            proof.unlink()
+        except OSError as cause:
+            raise HomeUnusable(home.root, cause.strerror or str(cause)) from cause
+        return home
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the registry."""
+        return self.root / "registry.db"
+
+    @property
+    def index(self) -> Path:
+        """The folder's FAISS file; always rebuildable from the database."""
+        return self.root / "domains.faiss"
+
+    @property
+    def features(self) -> Path:
+        """Cached features, one safetensors file for each (sample, encoder)."""
+        return self.root / "features"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a tuning run: weights, head, journal."""
+        return self.root / "runs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints that the registry keeps itself."""
+        return self.root / "checkpoints"
+
+    @property
+    def tracking_database(self) -> Path:
+        """MLflow's SQLite store."""
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifact folder."""
+        return self.root / "artifacts"
+
+
+def catalog_folder() -> Path:
+    """The bundled catalog: inside the installed package, else beside it in a checkout."""
+    bundled = Path(str(files("registry"))) / "_catalog"
+    return bundled if bundled.is_dir() else Path(str(files("registry"))).parent / "catalog"
