@@ -2,11 +2,9 @@
 
 from importlib import import_module
 
-__all__ = ["distances", "recommend", "scores", "strategies", "tune"]
+__all__ = ["distances", "recommend", "scores", "tune"]
 
-_ROOMS = {
-    "distances": "distance", "recommend": "flow", "scores": "transfer", "strategies": "strategies", "tune": "flow",
-}  # fmt: skip
+_ROOMS = {"distances": "distance", "recommend": "flow", "scores": "transfer", "tune": "flow"}
 
 
 def __getattr__(name: str) -> object:
