@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Int
 
 from registry.cards import Checkpoint, Metric
+from registry.errors import NoCandidates
 
 __all__ = [
     "Baseline", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance", "Evidence", "Expected",
@@ -84,18 +86,17 @@ class BlockScore:
 class Transferability:
     """A candidate with its scores on the user's labels.
 
-    ``fold_scores`` are the linear head's in the stated metric, by fold; ``right`` tells for every probed row whether
-    its out-of-fold prediction was right, in the sample's row order (paired with the baseline's).
+    ``fold_scores`` are the linear head's in the stated metric, by fold; ``predicted`` is its out-of-fold class number
+    for every probed row, in the sample's row order (paired with the baseline's).
     """
 
     candidate: Candidate
     scores: Mapping[str, float]
     blocks: tuple[BlockScore, ...]
     fold_scores: tuple[float, ...]
-    right: Float[np.ndarray, " n"]
-    predicted: tuple[str, ...]
-    seconds: float
-    rows: int
+    predicted: Int[np.ndarray, " n"]
+    forward_seconds: float
+    """Seconds that one item's forward pass takes on this machine, preprocessing included."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,7 @@ class Baseline:
 
     model: str
     expected: Expected
-    right: Float[np.ndarray, " n"]
-    predicted: tuple[str, ...]
+    predicted: Int[np.ndarray, " n"]
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -262,19 +262,55 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Recommendation:
-    """The advice: choices best first, what was skipped, what no transfer would score, and the verdict."""
+    """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
+
+    ``choices`` is empty only where there is nothing to choose by (a single class); ``domains`` are all distances
+    that were measured, nearest first.
+    """
 
     id: str
     sample: Mapping[str, object]
     baseline: Baseline
     choices: tuple[Choice, ...]
     skipped: tuple[Skipped, ...]
+    domains: tuple[DomainDistance, ...]
     verdict: Verdict
 
     @property
     def best(self) -> Choice:
-        """The first choice; whether it is worth taking is `verdict`'s to say."""
+        """The first choice; whether it is worth taking is `verdict`'s to say.
+
+        Raises:
+            NoCandidates: there is no choice.
+        """
+        if not self.choices:
+            raise NoCandidates(self.verdict.sentence)
         return self.choices[0]
+
+    def __str__(self) -> str:
+        """The verdict and one line a choice."""
+        lines = [self.verdict.sentence]
+        for place, choice in enumerate(self.choices, start=1):
+            e = choice.expected
+            lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.mean:.3f} "
+                         f"({e.low:.3f} to {e.high:.3f})")
+        b = self.baseline
+        lines.append(f"no transfer, {b.model}: {b.expected.mean:.3f} ({b.expected.low:.3f} to {b.expected.high:.3f})")
+        lines += [f"skipped {row.checkpoint}: {row.reason}" for row in self.skipped]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(c.checkpoint.name)}</td><td>{escape(c.plan.strategy)}</td>"
+            f"<td>{c.expected.mean:.3f} ({c.expected.low:.3f} to {c.expected.high:.3f})</td>"
+            f"<td>{escape('; '.join(c.because))}</td></tr>"
+            for c in self.choices
+        )
+        b = self.baseline
+        rows += (f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td>"
+                 f"<td>{b.expected.mean:.3f} ({b.expected.low:.3f} to {b.expected.high:.3f})</td><td></td></tr>")
+        head = f"<tr><th>checkpoint</th><th>strategy</th><th>expected {escape(str(b.expected.metric))}</th><th>because</th></tr>"
+        return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
@@ -282,6 +318,7 @@ class Recommendation:
             "schema": 1, "id": self.id, "sample": dict(self.sample), "baseline": self.baseline.to_dict(),
             "choices": [choice.to_dict() for choice in self.choices],
             "skipped": [row.to_dict() for row in self.skipped],
+            "domains": [row.to_dict() for row in self.domains],
             "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
         }  # fmt: skip
 

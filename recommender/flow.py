@@ -1,0 +1,149 @@
+"""The story: recommend() and tune(). Only this module knows the order of the steps."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+import numpy as np
+from jaxtyping import Int
+
+from recommender.baseline import baseline
+from recommender.history import History
+from recommender.plan import plan
+from recommender.probe import MOST_ROWS, probe
+from recommender.rank import rank
+from recommender.shortlist import Constraints, Shortlist, shortlist
+from recommender.tuning.executors import here
+from recommender.tuning.job import Job
+from recommender.tuning.tracking import mlflow_runs
+from recommender.verdicts import (
+    Baseline,
+    Candidate,
+    Choice,
+    DomainDistance,
+    Expected,
+    Ranked,
+    Recommendation,
+    Skipped,
+    TuningRun,
+    Verdict,
+)  # fmt: skip
+from registry.cards import Outcome
+from registry.errors import NoCandidates
+from registry.progress import Progress, silent
+from registry.sample import Sample
+from registry.zoo import Zoo
+
+__all__ = ["consider", "recommend", "tune"]
+
+
+def recommend(
+    sample: Sample, zoo: Zoo, *, keep: int = 5, constraints: Constraints | None = None, seed: int = 0,
+    progress: Progress = silent,
+) -> Recommendation:  # fmt: skip
+    """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
+
+    At most 800 rows are probed. Writes nothing: ``zoo.keep(advice)`` does.
+
+    Raises:
+        NoCandidates: the constraints left nothing, or every probe failed.
+    """
+    probed = sample.subsample(MOST_ROWS, seed)
+    seen = zoo.see(probed, progress=progress)
+    found = shortlist(probed, seen, zoo, keep=keep, constraints=constraints, seed=seed, progress=progress)
+    name = _id(sample, zoo, {"keep": keep, "constraints": constraints, "seed": seed})
+    if len(sample.classes) < 2:
+        return _distances_only(name, sample, found)
+    ranked, reference, failed = _judge(sample, probed, found.candidates, zoo, seed, progress)
+    skipped = (*found.skipped, *failed)
+    if not ranked:
+        raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
+    history = History(zoo.history())
+    choices = tuple(plan(row, sample, reference, history) for row in ranked)
+    return Recommendation(
+        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference)
+    )
+
+
+def consider(
+    sample: Sample, zoo: Zoo, checkpoint: str, strategy: str | None = None, *, seed: int = 0,
+    progress: Progress = silent,
+) -> Choice:  # fmt: skip
+    """The choice for one checkpoint (and strategy) that the user names.
+
+    Raises:
+        UnknownName: no such checkpoint or strategy.
+        NotOffered: the strategy does not fit.
+        NoCandidates: the checkpoint cannot be probed.
+    """
+    probed = sample.subsample(MOST_ROWS, seed)
+    candidate = Candidate(zoo.checkpoint(checkpoint), None)
+    ranked, reference, failed = _judge(sample, probed, (candidate,), zoo, seed, progress)
+    if not ranked:
+        raise NoCandidates("; ".join(row.reason for row in failed))
+    return plan(ranked[0], sample, reference, History(zoo.history()), strategy=strategy)
+
+
+def tune(
+    choice: Choice, sample: Sample, zoo: Zoo, *, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
+    track: Callable[..., object] = mlflow_runs, recommendation: str | None = None, seed: int = 0,
+    progress: Progress = silent,
+) -> TuningRun:  # fmt: skip
+    """Carry out a choice, and return its outcome to the registry.
+
+    Raises:
+        TuningError: it did not come to its end; nothing is recorded.
+    """
+    run, outcome = execute(Job.of(choice, sample, zoo, recommendation=recommendation, seed=seed), track, progress)
+    zoo.record(outcome)
+    return run
+
+
+def _judge(
+    sample: Sample, probed: Sample, candidates: tuple[Candidate, ...], zoo: Zoo, seed: int, progress: Progress
+) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
+    reference = baseline(probed, folds=folds, seed=seed, progress=progress)
+    scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
+    test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
+    history = History(zoo.history())
+    ranked = rank(
+        probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed
+    ) if scored else ()  # fmt: skip
+    return ranked, reference, failed
+
+
+def _verdict(best: Choice, reference: Baseline) -> Verdict:
+    e, b, gain = best.expected, reference.expected, best.ranked.gain
+    raw = f"{reference.model} ({b.mean:.2f})"
+    if gain.low > 0:
+        return Verdict(True, (
+            f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.mean:.2f} expected "
+            f"({e.low:.2f} to {e.high:.2f}); its probe beats no transfer, {raw}, by {gain.mean:.2f}."
+        ))  # fmt: skip
+    return Verdict(False, (
+        f"Do not transfer: no transfer, {raw}, is not beaten; the best probe, {best.checkpoint.name}, differs by "
+        f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})."
+    ))  # fmt: skip
+
+
+def _distances_only(name: str, sample: Sample, found: Shortlist) -> Recommendation:
+    metric = sample.metric
+    constant = Baseline("the only class", Expected(metric, 1.0, 1.0, 1.0), np.zeros(len(sample.items), np.int64))
+    near: tuple[DomainDistance, ...] = found.domains
+    sentence = "All rows belong to one class: there is nothing to tell apart, so only distances are given."
+    return Recommendation(name, sample.to_dict(), constant, (), found.skipped, near, Verdict(False, sentence))
+
+
+def _id(sample: Sample, zoo: Zoo, settings: Mapping[str, object]) -> str:
+    """The digest of sample, settings, registry state and version."""
+    state = {
+        "sample": sample.digest, "test": None if sample.test is None else sample.test.digest,
+        "settings": {key: repr(value) for key, value in settings.items()},
+        "checkpoints": sorted((c.name, c.digest) for c in zoo.checkpoints(sample.modality)),
+        "domains": sorted(d.name for d in zoo.domains(sample.modality) if zoo.sketch(d.name) is not None),
+        "lens": zoo.lens(sample.modality).digest, "outcomes": sorted(o.id for o in zoo.history()),
+        "version": version("transferzoo"),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,77 @@
+"""What became of earlier fine-tunings, as the ranker and the planner read it.
+
+Both corrections are shrunk towards the prior by the number of outcomes behind them. Only outcomes of *other* samples
+correct; those of the same sample are measurements of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from registry.cards import Origin, Outcome
+
+__all__ = ["Correction", "History"]
+
+PRIOR_OUTCOMES = 10
+"""Outcomes that it takes to trust what was learned from them half."""
+PROBE_SPREAD = 0.02
+"""Standard deviation of a linear head's test score around its cross-validated one, before any history."""
+SHARE = 0.2
+SHARE_SPREAD = 0.25
+"""Share of the probe's error that training removes on ample rows, and its spread, before any history.
+
+ESTIMATORS of the field: fine-tuned minus frozen accuracy, mean of ten ImageNet models, is .042 to .465 over eleven sets
+(median .12), which is a fifth to a half of the frozen error on near domains.
+"""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A learned mean and a standard deviation around it, with the number of outcomes behind them."""
+
+    mean: float
+    spread: float
+    outcomes: int
+
+
+@dataclass(frozen=True)
+class History:
+    """Outcomes, read for what they say about a new case."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def probe_error(self, digest: str) -> Correction:
+        """Realized minus cross-validated score of linear heads on other samples."""
+        pairs = self._elsewhere("linear-probe", digest)
+        return _shrunk(pairs[:, 0] - pairs[:, 1], 0.0, PROBE_SPREAD)
+
+    def error_removed(self, strategy: str, digest: str) -> Correction:
+        """Share of the probe's error that a training strategy removed on other samples."""
+        pairs = self._elsewhere(strategy, digest)
+        pairs = pairs[pairs[:, 1] < 1]
+        return _shrunk(np.clip((pairs[:, 0] - pairs[:, 1]) / (1 - pairs[:, 1]), -1, 1), SHARE, SHARE_SPREAD)
+
+    def same(self, digest: str, checkpoint: str, strategy: str) -> tuple[Outcome, ...]:
+        """Earlier results of exactly this on the same sample."""
+        return tuple(
+            o for o in self.outcomes
+            if o.sample_digest == digest and o.checkpoint == checkpoint and o.strategy == strategy
+        )  # fmt: skip
+
+    def _elsewhere(self, strategy: str, digest: str) -> Float[np.ndarray, "n 2"]:
+        rows = [
+            (o.score, float(str(o.conditions["probe"]))) for o in self.outcomes
+            if o.origin is Origin.OURS and o.strategy == strategy and o.sample_digest != digest
+            and "probe" in o.conditions
+        ]  # fmt: skip
+        return np.array(rows, np.float64).reshape(-1, 2)
+
+
+def _shrunk(found: Float[np.ndarray, " n"], mean: float, spread: float) -> Correction:
+    n = len(found)
+    if n == 0:
+        return Correction(mean, spread, 0)
+    weight = n / (n + PRIOR_OUTCOMES)
+    variance = (1 - weight) * spread**2 + weight * float(found.var())
+    return Correction((1 - weight) * mean + weight * float(found.mean()), float(np.sqrt(variance)), n)

@@ -1,0 +1,110 @@
+"""Step 4: evidence -> a plan with reasons, its expected score and its cost.
+
+What training adds to the probe is expressed as the share of the probe's error that it removes. Before any history
+that share follows the published gap between fine-tuned and frozen accuracy; it shrinks with the number of rows, grows
+where the curve over blocks says that the upper blocks are too specialized, and is moved by results on other samples.
+"""
+
+import numpy as np
+
+from recommender.history import History
+from recommender.resampling import Z
+from recommender.strategies import strategies
+from recommender.strategies.cost import estimate
+from recommender.verdicts import Baseline, Choice, Evidence, Expected, Plan, Ranked
+from registry.errors import NotOffered
+from registry.sample import Sample
+
+__all__ = ["OFFERED", "plan"]
+
+OFFERED = ("linear-probe", "lp-ft")
+"""Strategies considered unless one is asked for, cheapest first."""
+WORTH = 0.02
+"""Expected gain below which training is not worth its cost."""
+ROWS_HALF = 500
+"""Rows at which training removes half of what it removes on ample rows."""
+SPECIALIZED = 1.5
+"""Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
+
+
+def plan(
+    ranked: Ranked, sample: Sample, reference: Baseline, history: History, *, strategy: str | None = None
+) -> Choice:
+    """The strategy with the best expected score that is worth its cost, or the one asked for.
+
+    Raises:
+        NotOffered: the strategy asked for does not fit.
+        UnknownName: no such strategy.
+    """
+    evidence = _evidence(ranked, sample, reference)
+    if strategy is not None:
+        return _choice(strategies[strategy](evidence), evidence, sample, history, ())
+    offers, refused = [], []
+    for name in OFFERED:
+        try:
+            offers.append(_choice(strategies[name](evidence), evidence, sample, history, ()))
+        except NotOffered as reason:
+            refused.append(f"{name} is not offered: {reason.why}")
+    best = offers[0]
+    for offer in offers[1:]:
+        if offer.expected.mean > best.expected.mean + WORTH:
+            best = offer
+    return _choice(best.plan, evidence, sample, history, tuple(refused))
+
+
+def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
+    blocks = tuple(score.block for score in ranked.transferability.blocks)
+    counts = sample.counts
+    return Evidence(
+        ranked, len(sample.items), len(counts), min(counts.values()), reference, ranked.checkpoint.architecture, blocks
+    )
+
+
+def _choice(made: Plan, evidence: Evidence, sample: Sample, history: History, also: tuple[str, ...]) -> Choice:
+    expected, why = _expected(made, evidence, sample, history)
+    ranked = evidence.ranked
+    cost = estimate(made, ranked.checkpoint, evidence.rows, ranked.transferability.forward_seconds)
+    return Choice(ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also))
+
+
+def _expected(made: Plan, evidence: Evidence, sample: Sample, history: History) -> tuple[Expected, tuple[str, ...]]:
+    probe = evidence.ranked.expected
+    mean = _read_score(made, evidence, probe.mean)
+    deviation = (probe.high - probe.low) / (2 * Z)
+    why: tuple[str, ...] = ()
+    if made.stages:
+        learned = history.error_removed(made.strategy, sample.digest)
+        share = learned.mean * _reach(made, evidence)
+        mean, room = mean + share * (1 - mean), 1 - mean
+        deviation = float(np.hypot(deviation, learned.spread * room * evidence.rows / (evidence.rows + ROWS_HALF)))
+        why = (f"training is expected to remove {share:.0%} of the probe's error",)
+    earlier = history.same(sample.digest, evidence.ranked.checkpoint.name, made.strategy)
+    if earlier:
+        mean, deviation = _combined(mean, deviation, [o.score for o in earlier], earlier[-1].standard_error)
+        why = (*why, f"the same tuning on this sample reached {earlier[-1].score:.3f} before")
+    return Expected(probe.metric, mean, max(0.0, mean - Z * deviation), min(1.0, mean + Z * deviation)), why
+
+
+def _read_score(made: Plan, evidence: Evidence, at_last: float) -> float:
+    """The probe's expected score, moved to the block that the plan reads."""
+    curve = {row.block: row.score for row in evidence.ranked.transferability.blocks}
+    return float(np.clip(at_last + curve[made.read] - curve[evidence.blocks[-1]], 0, 1))
+
+
+def _reach(made: Plan, evidence: Evidence) -> float:
+    """How much of the share learned on ample rows is within reach here."""
+    if made.from_scratch:
+        return evidence.rows / (evidence.rows + 10 * ROWS_HALF)
+    *below, last = evidence.ranked.transferability.blocks
+    best = max(below, key=lambda row: row.score, default=last)
+    factor = SPECIALIZED if best.score > last.score + last.standard_error else 1.0
+    return factor * evidence.rows / (evidence.rows + ROWS_HALF)
+
+
+def _combined(mean: float, deviation: float, scores: list[float], error: float | None) -> tuple[float, float]:
+    """Precision-weighted mean of the prediction and earlier results on the same sample."""
+    ours = max(error or 0.01, 0.005) ** 2 / len(scores)
+    theirs = max(deviation, 0.005) ** 2
+    weight = theirs / (ours + theirs)
+    both = weight * float(np.mean(scores)) + (1 - weight) * mean
+    return both, float(np.sqrt(ours * theirs / (ours + theirs) + ours))
