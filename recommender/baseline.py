@@ -49,7 +49,9 @@ def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray,
     return small.reshape(len(small), -1)
 
 
-def _vote(pixels: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+def _vote(
+    pixels: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
     predicted = np.full(len(targets), -1)
     for fold in np.unique(folds[folds >= 0]):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

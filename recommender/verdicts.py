@@ -309,7 +309,8 @@ class Recommendation:
         b = self.baseline
         rows += (f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td>"
                  f"<td>{b.expected.mean:.3f} ({b.expected.low:.3f} to {b.expected.high:.3f})</td><td></td></tr>")
-        head = f"<tr><th>checkpoint</th><th>strategy</th><th>expected {escape(str(b.expected.metric))}</th><th>because</th></tr>"
+        names = ("checkpoint", "strategy", f"expected {escape(str(b.expected.metric))}", "because")
+        head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
 
     def to_dict(self) -> dict[str, object]:

@@ -9,6 +9,34 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+CROPS = 12
+
+
+def read_sources(shared: Path, sources: str | list[str], size: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """One source, or several one after the other; unlabeled photos are cut into `CROPS` seeded crops each."""
+    if isinstance(sources, str):
+        return read_source(shared, sources, size)
+    parts = [
+        read_crops(shared, source, size) if source.startswith("domains/") else read_source(shared, source, size)
+        for source in sources
+    ]
+    return np.concatenate([images for images, _ in parts]), [label for _, labels in parts for label in labels]
+
+
+def read_crops(shared: Path, source: str, size: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Seeded square crops of large photos, half to whole of the shorter side."""
+    random = np.random.default_rng(0)
+    cut = []
+    for blob, _ in _parquet_rows(shared / "data" / f"{source}.parquet"):
+        with Image.open(io.BytesIO(blob)) as photo:
+            whole = photo.convert("RGB")
+        for _ in range(CROPS):
+            side = int(min(whole.size) * random.uniform(0.5, 1))
+            left, top = (int(random.integers(0, room - side + 1)) for room in whole.size)
+            piece = whole.crop((left, top, left + side, top + side))
+            cut.append(np.asarray(piece.resize((size, size), Image.Resampling.BILINEAR)))
+    return np.stack(cut), [""] * len(cut)
+
 
 def read_source(shared: Path, source: str, size: int, part: str = "train") -> tuple[NDArray[np.uint8], list[str]]:
     """The images (n, size, size, 3) and labels (n,) of ``pretrain/NAME``, ``domains/NAME`` or ``image/NAME``."""
@@ -47,7 +75,7 @@ def _parquet_rows(path: Path) -> list[tuple[bytes, str]]:
     table = pq.read_table(path)
     blobs = table.column("image").to_pylist()
     labels = table.column("label").to_pylist() if "label" in table.column_names else [""] * len(blobs)
-    return [(blob["bytes"] if isinstance(blob, dict) else blob, str(label)) for blob, label in zip(blobs, labels, strict=True)]
+    return [(b["bytes"] if isinstance(b, dict) else b, str(label)) for b, label in zip(blobs, labels, strict=True)]
 
 
 def _tar_rows(path: Path, part: str) -> list[tuple[bytes, str]]:
