@@ -4,12 +4,14 @@
 
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
+    ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
     │   ├── NoItems                                nothing readable there
     │   ├── TooManyUnreadable                      more bad items than the limit
     │   ├── UnsafeArchive                          a zip that climbs out, explodes or collides
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
+    │   ├── UnusableArrays                         not uint8 images
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
     ├── EstimatorError             (ValueError)    arrays that an estimator refuses
     │   ├── NotFinite                              NaN or infinity, with the first row
@@ -52,12 +54,12 @@ from pathlib import Path
 
 __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "Diverged",
-    "EncoderMismatch", "EstimatorError", "HomeUnusable", "Interrupted", "LengthMismatch", "MalformedWeights",
-    "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite", "NotOffered", "OtherSample",
-    "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
+    "EncoderMismatch", "EstimatorError", "ExtraMissing", "HomeUnusable", "Interrupted", "LengthMismatch",
+    "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite",
+    "NotOffered", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
     "RemoteCodeRefused", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors",
     "TooManyUnreadable", "TransferZooError", "TuningError", "UnknownName", "UnsafeArchive", "Unsupported",
-    "UnusableLabels", "WidthMismatch",
+    "UnusableArrays", "UnusableLabels", "WidthMismatch",
 ]  # fmt: skip
 
 
@@ -93,6 +95,14 @@ class UnknownName(TransferZooError, KeyError):
         super().__init__(f"there is no {what} named {name!r}", hint)
 
 
+class ExtraMissing(TransferZooError, ImportError):
+    """A library that only an optional extra installs."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(f"{library} is not installed", f'Run: pip install "transferzoo[{extra}]"')
+
+
 class SampleError(TransferZooError, ValueError):
     """The user's data cannot be used as they are."""
 
@@ -111,7 +121,10 @@ class NoItems(SampleError):
     def __init__(self, path: Path | str, expected: str, unreadable: int = 0) -> None:
         self.path, self.unreadable = str(path), unreadable
         also = f" ({unreadable} files could not be read)" if unreadable else ""
-        super().__init__(f"{path} holds no {expected}{also}", "Expected <class>/*.png|jpg, or train/ and test/ above it.")
+        super().__init__(
+            f"{path} holds no {expected}{also}",
+            "Expected <class>/*.png|jpg, or train/ and test/ above it.",
+        )
 
 
 class TooManyUnreadable(SampleError):
@@ -130,7 +143,10 @@ class UnsafeArchive(SampleError):
 
     def __init__(self, path: Path | str, member: str, why: str) -> None:
         self.path, self.member, self.why = str(path), member, why
-        super().__init__(f"{path} is refused: member {member!r} {why}", "Make a plain zip of the image folder.")
+        super().__init__(
+            f"{path} is refused: member {member!r} {why}",
+            "Make a plain zip of the image folder, or unpack it where you trust it and give the folder.",
+        )
 
 
 class BadTable(SampleError):
@@ -139,6 +155,17 @@ class BadTable(SampleError):
     def __init__(self, path: Path | str, why: str, remedy: str) -> None:
         self.path, self.why = str(path), why
         super().__init__(f"{path}: {why}", remedy)
+
+
+class UnusableArrays(SampleError):
+    """Arrays that are no images."""
+
+    def __init__(self, dtype: str, shape: Sequence[int]) -> None:
+        self.dtype, self.shape = dtype, tuple(shape)
+        super().__init__(
+            f"images cannot be an array of {dtype} and shape {self.shape}",
+            "Give uint8 of shape (n, height, width) or (n, height, width, 3), at least one row.",
+        )
 
 
 class UnusableLabels(SampleError):
@@ -223,7 +250,10 @@ class EncoderMismatch(TransferZooError, ValueError):
 
     def __init__(self, left: str, right: str) -> None:
         self.left, self.right = left, right
-        super().__init__(f"features of {left!r} and of {right!r} lie in different spaces", "Encode both with one encoder.")
+        super().__init__(
+            f"features of {left!r} and of {right!r} lie in different spaces",
+            "Encode both with one encoder.",
+        )
 
 
 class CheckpointError(TransferZooError, ValueError):
@@ -254,7 +284,10 @@ class RemoteCodeRefused(CheckpointError):
 
     def __init__(self, folder: Path | str, field: str) -> None:
         self.folder, self.field = str(folder), field
-        super().__init__(f"{folder} asks for remote code (config field {field!r})", "Use an architecture of transformers.")
+        super().__init__(
+            f"{folder} asks for remote code (config field {field!r})",
+            "Use an architecture of transformers.",
+        )
 
 
 class MalformedWeights(CheckpointError):
@@ -278,7 +311,10 @@ class ShapeMismatch(CheckpointError):
 
     def __init__(self, folder: Path | str, detail: str) -> None:
         self.folder, self.detail = str(folder), detail
-        super().__init__(f"{folder}: config and weights disagree: {detail}", "Use the config that came with the weights.")
+        super().__init__(
+            f"{folder}: config and weights disagree: {detail}",
+            "Use the config that came with the weights.",
+        )
 
 
 class Unsupported(CheckpointError):
@@ -306,7 +342,10 @@ class HomeUnusable(RegistryError, OSError):
 
     def __init__(self, home: Path | str, why: str) -> None:
         self.home, self.why = str(home), why
-        super().__init__(f"the home folder {home} cannot be used: {why}", "Choose another with --home or TRANSFERZOO_HOME.")
+        super().__init__(
+            f"the home folder {home} cannot be used: {why}",
+            "Choose another with --home or TRANSFERZOO_HOME.",
+        )
 
 
 class RegistryCorrupt(RegistryError):
@@ -333,7 +372,10 @@ class RegistryBusy(RegistryError):
 
     def __init__(self, path: Path | str, seconds: float) -> None:
         self.path, self.seconds = str(path), seconds
-        super().__init__(f"the registry {path} stayed locked for {seconds:.0f} s", "Close the other process, then retry.")
+        super().__init__(
+            f"the registry {path} stayed locked for {seconds:.0f} s",
+            "Close the other process, then retry.",
+        )
 
 
 class AlreadyThere(RegistryError):

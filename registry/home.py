@@ -25,7 +25,8 @@ class Home:
         Raises:
             HomeUnusable: it cannot be created or written.
         """
-        named = asked or os.environ.get("TRANSFERZOO_HOME") or platformdirs.user_data_dir("transferzoo", appauthor=False)
+        usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
+        named = asked or os.environ.get("TRANSFERZOO_HOME") or usual
         home = cls(Path(named).expanduser().absolute())
         try:
             for folder in (home.root, home.features, home.runs, home.checkpoints, home.artifacts):
