@@ -14,6 +14,7 @@
     │   ├── UnusableArrays                         not uint8 images
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
     ├── EstimatorError             (ValueError)    arrays that an estimator refuses
+    │   ├── NotRows                                not rows by columns
     │   ├── NotFinite                              NaN or infinity, with the first row
     │   ├── TooFewRows                             need N, have n
     │   ├── SingleClass                            scores need at least two
@@ -56,7 +57,8 @@ __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "Diverged",
     "EncoderMismatch", "EstimatorError", "ExtraMissing", "HomeUnusable", "Interrupted", "LengthMismatch",
     "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite",
-    "NotOffered", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
+    "NotOffered", "NotRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy",
+    "RegistryCorrupt", "RegistryError", "RegistryNewer",
     "RemoteCodeRefused", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors",
     "TooManyUnreadable", "TransferZooError", "TuningError", "UnknownName", "UnsafeArchive", "Unsupported",
     "UnusableArrays", "UnusableLabels", "WidthMismatch",
@@ -179,6 +181,14 @@ class UnusableLabels(SampleError):
 
 class EstimatorError(TransferZooError, ValueError):
     """Arrays for which the number asked for does not exist."""
+
+
+class NotRows(EstimatorError):
+    """An array that is not rows by columns."""
+
+    def __init__(self, what: str, shape: Sequence[int]) -> None:
+        self.what, self.shape = what, tuple(shape)
+        super().__init__(f"{what} must be rows by columns, has shape {self.shape}", "Give one row for each item.")
 
 
 class NotFinite(EstimatorError):

@@ -3,16 +3,31 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Real
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from registry.errors import EncoderMismatch, LengthMismatch, NotFinite
+from registry.errors import EncoderMismatch, LengthMismatch, NotFinite, NotRows, TooFewRows
 
-__all__ = ["Encoded", "Features", "cached"]
+__all__ = ["Array", "Encoded", "Features", "cached", "content_order", "finite_rows"]
+
+
+@runtime_checkable
+class Array(Protocol):
+    """What counts as an array wherever one is taken: NumPy's, or a torch tensor in main memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length along each axis."""
+
+    @property
+    def dtype(self) -> object:
+        """Kind of its numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +120,32 @@ def cached(path: Path, make: Callable[[], Encoded]) -> Encoded:
     made = make()
     made.save(path)
     return made
+
+
+def finite_rows(array: Real[Array, "..."], what: str, least: int = 2) -> Float[np.ndarray, "n d"]:
+    """The array as rows of finite floats, of single precision at least; ``what`` names it in an error.
+
+    Raises:
+        NotRows: it is not two-dimensional, or has no column.
+        TooFewRows: fewer than ``least`` rows.
+        NotFinite: a NaN or infinite value, with its first row.
+    """
+    rows = np.asarray(array)
+    if rows.ndim != 2 or not rows.shape[1]:
+        raise NotRows(what, rows.shape)
+    if len(rows) < least:
+        raise TooFewRows(what, least, len(rows))
+    rows = rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
+    if not np.isfinite(rows.sum()):
+        bad = ~np.isfinite(rows).all(axis=1)
+        if bad.any():
+            raise NotFinite(what, int(np.argmax(bad)))
+    return rows
+
+
+def content_order(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
+    """The rows' order by a hash of their values: the same sequence of rows in whatever order they come."""
+    with np.errstate(over="ignore"):
+        single = rows.astype("<f4") + np.float32(0)  # adding makes -0.0 and 0.0 one
+    tickets = b"".join(blake2b(row.tobytes(), digest_size=8).digest() for row in single)
+    return np.argsort(np.frombuffer(tickets, ">u8"), kind="stable")
