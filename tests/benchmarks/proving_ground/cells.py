@@ -1,0 +1,143 @@
+"""The three tables on disk: the design, the outcomes and the scores; each only ever grows by whole lines.
+
+A line is one write to a file opened for appending, under a lock, so that runners side by side and a kill at any
+moment leave whole lines; the torn end that a full disk could leave is cut off before the next append.
+"""
+
+import csv
+import fcntl
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+__all__ = ["HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "read_design", "read_outcomes", "read_scores"]
+
+HERE = Path(__file__).parent
+NO_TRANSFER = "no-transfer"
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line of the design: what is to be trained on what, how, and from which weights."""
+
+    cell: int
+    wave: int
+    """Runners take waves in order, and within a wave cells in order."""
+    checkpoint: str
+    digest: str
+    """SHA-256 of the weights; empty where there are none."""
+    group: str
+    """Architecture and size of the backbone: checkpoints of one group differ in their source."""
+    parameters: int
+    lineage: str
+    """Data sets that shaped the weights, joined by ``;``."""
+    target: str
+    family: str
+    strategy: str
+    rows: int
+    """Most training rows; a smaller target gives all it has."""
+    epochs: int
+    seed: int
+
+    @property
+    def weights(self) -> str:
+        """Name and digest: what tells one set of weights from another of the same name."""
+        return f"{self.checkpoint}@{self.digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the outcomes: a cell that has run."""
+
+    cell: int
+    checkpoint: str
+    target: str
+    strategy: str
+    rows_train: int
+    rows_test: int
+    accuracy: float
+    half_a: float
+    half_b: float
+    right: str
+    """Test rows told rightly, packed bits in hex; rows in order of (label, digest), halves taking turns."""
+    seconds: float
+    """Until there is a tuned model: encoding and fitting, without reading files and judging."""
+    device: str
+    threads: int
+    commit: str
+    versions: str
+    created: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the scores: a score, distance or verdict on a probed pair. The last line of a figure holds."""
+
+    cell: int
+    """The pair's linear-probe cell."""
+    block: str
+    """Block of the backbone; empty where a figure is the pair's."""
+    figure: str
+    value: str
+    commit: str
+
+
+def read_design(path: Path = HERE / "design.csv") -> list[Cell]:
+    """Every cell, in order."""
+    return _read(path, Cell)
+
+
+def read_outcomes(path: Path = HERE / "outcomes.csv") -> dict[int, Result]:
+    """Results by cell; the first of a cell holds."""
+    found: dict[int, Result] = {}
+    for row in _read(path, Result):
+        found.setdefault(row.cell, row)
+    return found
+
+
+def read_scores(path: Path = HERE / "scores.csv") -> dict[tuple[int, str, str], Figure]:
+    """Figures by (cell, block, figure)."""
+    return {(row.cell, row.block, row.figure): row for row in _read(path, Figure)}
+
+
+def append(path: Path, rows: Iterable[Cell | Result | Figure]) -> None:
+    """Add whole lines at the end, and the header first where the file is new."""
+    rows = list(rows)
+    if not rows:
+        return
+    with path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        empty = _cut_torn_end(file) == 0
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if empty:
+            writer.writerow(asdict(rows[0]))
+        writer.writerows(astuple(row) for row in rows)
+        os.write(file.fileno(), text.getvalue().encode())
+        os.fsync(file.fileno())
+
+
+def _cut_torn_end(file: io.BufferedRandom) -> int:
+    """The file's length after dropping what follows its last line end."""
+    file.seek(0)
+    held = file.read()
+    whole = held.rfind(b"\n") + 1
+    if whole != len(held):
+        file.truncate(whole)
+    return whole
+
+
+def _read(path: Path, kind: type[Row]) -> list[Row]:
+    if not path.exists():
+        return []
+    types = get_type_hints(kind)
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames is not None and list(reader.fieldnames) != names:
+            raise ValueError(f"{path} has columns {reader.fieldnames}, expected {names}")
+        return [kind(**{name: types[name](row[name]) for name in names}) for row in reader if None not in row.values()]

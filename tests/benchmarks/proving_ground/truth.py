@@ -1,0 +1,140 @@
+"""Truth: accuracies of checkpoints on targets under one strategy, and what a ranker may see of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell, Figure, Result
+
+__all__ = ["Case", "Truth", "figures_of", "truth_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """All that a ranker may see of one target: its probes, and the truth of the *other families* only."""
+
+    target: str
+    candidates: tuple[str, ...]
+    parameters: Float[np.ndarray, " k"]
+    history: Float[np.ndarray, "k t"]
+    """Accuracy of the candidates on targets of other families; NaN where there is no cell."""
+    figures: Mapping[str, Float[np.ndarray, " k"]]
+    """Scores and distances on this target by name; NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Accuracy on both halves of the test part, by checkpoint and target; NaN where there is no cell or no result."""
+
+    checkpoints: tuple[str, ...]
+    groups: tuple[str, ...]
+    parameters: Float[np.ndarray, " k"]
+    targets: tuple[str, ...]
+    families: tuple[str, ...]
+    halves: Float[np.ndarray, "2 k t"]
+    seconds: Float[np.ndarray, "k t"]
+    designed: Bool[np.ndarray, "k t"]
+    figures: Mapping[str, Float[np.ndarray, "k t"]]
+
+    @property
+    def whole(self) -> Float[np.ndarray, "k t"]:
+        """Accuracy on the whole test part."""
+        return np.asarray(self.halves.mean(axis=0))
+
+    @property
+    def missing(self) -> int:
+        """Designed cells without a result."""
+        return int((self.designed & ~np.isfinite(self.whole)).sum())
+
+    def of(self, rows: Bool[np.ndarray, " k"]) -> "Truth":
+        """The same for some of the checkpoints."""
+        return replace(
+            self,
+            checkpoints=tuple(np.array(self.checkpoints)[rows]), groups=tuple(np.array(self.groups)[rows]),
+            parameters=self.parameters[rows], halves=self.halves[:, rows], seconds=self.seconds[rows],
+            designed=self.designed[rows], figures={name: table[rows] for name, table in self.figures.items()},
+        )  # fmt: skip
+
+    def on(self, columns: Bool[np.ndarray, " t"]) -> "Truth":
+        """The same for some of the targets."""
+        return replace(
+            self,
+            targets=tuple(np.array(self.targets)[columns]), families=tuple(np.array(self.families)[columns]),
+            halves=self.halves[:, :, columns], seconds=self.seconds[:, columns], designed=self.designed[:, columns],
+            figures={name: table[:, columns] for name, table in self.figures.items()},
+        )  # fmt: skip
+
+    def rows(self, target: int) -> Bool[np.ndarray, " k"]:
+        """Checkpoints with a result on that target."""
+        return np.isfinite(self.whole[:, target])
+
+    def case(self, target: int) -> Case:
+        """What a ranker sees of a target."""
+        rows = self.rows(target)
+        others = np.array(self.families) != self.families[target]
+        return Case(
+            self.targets[target], tuple(np.array(self.checkpoints)[rows]), self.parameters[rows],
+            self.whole[rows][:, others], {name: table[rows, target] for name, table in self.figures.items()},
+        )  # fmt: skip
+
+    def planted(self, target: int, seed: int = 0) -> "Truth":
+        """The same with chance in place of the truth of that target's whole family."""
+        own = np.array(self.families) == self.families[target]
+        chance = np.random.default_rng([seed, target]).random(self.halves.shape)
+        return replace(self, halves=np.where(own & np.isfinite(self.halves), chance, self.halves))
+
+
+def truth_of(
+    design: Sequence[Cell], results: Mapping[int, Result], figures: Mapping[str, Mapping[tuple[str, str], float]],
+    *, strategy: str, rows: int,
+) -> Truth:  # fmt: skip
+    """The truth of one strategy at one number of rows; cells of several seeds are averaged."""
+    cells = [c for c in design if c.strategy == strategy and c.rows == rows and c.checkpoint != NO_TRANSFER]
+    by_weights = {cell.weights: cell for cell in cells}
+    by_target = {cell.target: cell for cell in cells}
+    places = {name: place for place, name in enumerate(by_weights)}
+    columns = {name: place for place, name in enumerate(by_target)}
+    shape = (len(places), len(columns))
+    sums, counts, designed = np.zeros((3, *shape)), np.zeros(shape), np.zeros(shape, dtype=bool)
+    for cell in cells:
+        at = places[cell.weights], columns[cell.target]
+        designed[at] = True
+        if cell.cell in results:
+            found = results[cell.cell]
+            sums[(slice(None), *at)] += found.half_a, found.half_b, found.seconds
+            counts[at] += 1
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return Truth(
+        tuple(places), tuple(c.group for c in by_weights.values()),
+        np.array([c.parameters for c in by_weights.values()], dtype=float), tuple(columns),
+        tuple(c.family for c in by_target.values()), means[:2], means[2], designed,
+        {name: _table(found, places, columns) for name, found in figures.items()},
+    )  # fmt: skip
+
+
+def figures_of(
+    design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]
+) -> dict[str, dict[tuple[str, str], float]]:
+    """Every figure of a pair as a whole (no block) that is a number, by name and (weights, target)."""
+    cells = {cell.cell: cell for cell in design}
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for (number, block, name), figure in scores.items():
+        if block == "" and number in cells:
+            try:
+                value = float(figure.value)
+            except ValueError:
+                continue
+            found.setdefault(name, {})[cells[number].weights, cells[number].target] = value
+    return found
+
+
+def _table(
+    found: Mapping[tuple[str, str], float], places: Mapping[str, int], columns: Mapping[str, int]
+) -> Float[np.ndarray, "k t"]:
+    table = np.full((len(places), len(columns)), np.nan)
+    for (weights, target), value in found.items():
+        if weights in places and target in columns:
+            table[places[weights], columns[target]] = value
+    return table
