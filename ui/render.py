@@ -1,0 +1,406 @@
+"""How advice is worded and drawn: numbers, sentences and bars for every surface; tables and progress for a terminal.
+
+Everything here reads the JSON forms (`to_dict()`), so that advice just made and advice kept look the same.
+"""
+
+import json
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
+
+from registry.cards import Checkpoint, Domain, Outcome
+from registry.home import Home
+from registry.progress import Progress, silent
+
+__all__ = [
+    "Bars", "Json", "advice_report", "amount", "block_roles", "card_report", "checkpoint_table", "command", "console",
+    "distance_words", "duration", "health_lines", "interval", "mlflow_command", "next_steps", "outcome_table",
+    "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report", "say_error", "size",
+]  # fmt: skip
+
+Json = Mapping[str, Any]
+"""The JSON form of a verdict, as `to_dict()` gives it or the registry kept it."""
+
+BAR = 28
+NEAREST = 8
+CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
+
+
+# ---------------------------------------------------------------- numbers in words
+
+
+def percent(share: float) -> str:
+    """A score of 0 to 1 as people read it: ``84.2 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """The bounds of a score: ``80 to 88 %``."""
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of two scores in percentage points, with its sign: ``+16.0``."""
+    return f"{100 * difference:+.1f}"
+
+
+def amount(number: float) -> str:
+    """A count in the shortest form: ``1.3 M``."""
+    for unit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= unit:
+            return f"{number / unit:.1f}{letter}"
+    return f"{number:.0f}"
+
+
+def size(bytes_: float) -> str:
+    """Memory in the shortest form: ``310 MiB``."""
+    return f"{bytes_ / 2**30:.1f} GiB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.0f} MiB"
+
+
+def duration(seconds: float) -> str:
+    """A time span: ``12 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def distance_words(distance: Json | None) -> str:
+    """A distance with its percentile, or that there is none."""
+    if distance is None:
+        return "no sketch of its source"
+    if distance["percentile"] is None:
+        return f"{distance['value']:.3f}"
+    return f"{distance['value']:.3f}, nearer than {distance['percentile']:.0f} % of pairs"
+
+
+def block_roles(choice: Json) -> list[tuple[str, float, str]]:
+    """For every block, input side first: its name, its score, and what the plan does with it."""
+    plan = choice["plan"]
+    learning = {block for stage in plan["stages"] for block in stage["train"]}
+    return [(row["block"], row["score"], _role(row["block"], plan["read"], learning)) for row in choice["blocks"]]
+
+
+def _role(block: str, read: str, learning: set[str]) -> str:
+    role = "learns" if block in learning else "frozen"
+    return f"{role}, head reads here" if block == read else role
+
+
+def health_lines(health: Json) -> list[str]:
+    """What the user must know about the sample before any advice; empty where nothing is amiss."""
+    lines = []
+    unreadable = health["unreadable"]
+    if unreadable:
+        first = "; ".join(f"{name}: {why}" for name, why in unreadable[:3])
+        more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+        lines.append(f"{len(unreadable)} unreadable, skipped ({first}{more})")
+    if health["converted"]:
+        lines.append("converted: " + ", ".join(f"{count} {kind}" for kind, count in health["converted"].items()))
+    if health["exact_duplicates"]:
+        lines.append(f"{health['exact_duplicates']} exact duplicates removed")
+    if health["leaked"]:
+        lines.append(f"{health['leaked']} rows stand in the test part too, removed from training")
+    if health["near_duplicates"]:
+        lines.append(f"{health['near_duplicates']} near duplicates (kept; they make scores look better than they are)")
+    if health["sampled_from"]:
+        lines.append(f"sampled from {health['sampled_from']:,} files")
+    return [*lines, *health["warnings"]]
+
+
+def command(verb: str, *words: object, **options: object) -> str:
+    """A command of ours to type, quoted for a shell; options that are None are left out."""
+    given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+    return shlex.join(["transferzoo", *verb.split(), *map(str, words), *given])
+
+
+def mlflow_command(home: Home) -> str:
+    """The command that opens MLflow's page on a registry's tracking store."""
+    return shlex.join(["mlflow", "ui", "--backend-store-uri", f"sqlite:///{home.tracking_database}"])
+
+
+def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
+    """The JSON form of a card."""
+    return {name: str(value) if isinstance(value, (Enum, Path)) else value for name, value in asdict(card).items()}
+
+
+def print_json(content: object) -> None:
+    """Write JSON, and nothing but JSON, to stdout; NaN is an error and never silently printed."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+# ---------------------------------------------------------------- a terminal
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on today's stdout or stderr; plain text where it is not a terminal."""
+    return Console(file=sys.stderr if stderr else sys.stdout, highlight=False)
+
+
+def quiet(*, loud: bool = False) -> None:
+    """Keep other libraries' logs, bars and warnings off the command line, unless a fault is being looked for."""
+    if loud:
+        return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    warnings.simplefilter("ignore")
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def say_error(what: str, remedy: str) -> None:
+    """One red line on stderr, and what to do."""
+    terminal = console(stderr=True)
+    terminal.print(Text.assemble(("error: ", "bold red"), (what, "red")), soft_wrap=True)
+    terminal.print(Text.assemble(("  → ", "dim"), remedy), soft_wrap=True)
+
+
+def sample_report(sample: Json) -> RenderableType:
+    """What the sample is, and how healthy."""
+    head = Text.assemble(
+        ("Sample  ", "dim"), (str(sample["name"]), "bold"),
+        f": {sample['rows']:,} rows, {len(sample['classes'])} classes, judged by {sample['metric']}",
+    )  # fmt: skip
+    lines = health_lines(sample["health"])
+    told = [_bullet(line, "yellow") for line in lines] or [Text("Health  nothing amiss", "dim")]
+    return Group(head, *told)
+
+
+def advice_report(advice: Json) -> RenderableType:
+    """Podium sentence, ranked table with *no transfer*, reasons, curve over blocks, skipped rows."""
+    parts: list[RenderableType] = [_podium(advice["verdict"])]
+    if advice["choices"]:
+        parts += [_ranking(advice), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
+    else:
+        parts += [Text(), _distances(advice["domains"])]
+    if advice["skipped"]:
+        parts += [Text(), _skipped(advice["skipped"])]
+    return Group(*parts)
+
+
+def next_steps(lines: Iterable[str]) -> RenderableType:
+    """What to type next, one command a line, never broken by us."""
+    steps = [Text.assemble(("  $ ", "dim"), (line, "cyan"), overflow="ignore", no_wrap=True) for line in lines]
+    return Group(Text("Next", "dim"), *steps)
+
+
+def run_report(run: Json, *, expected: Json | None) -> RenderableType:
+    """Expected against realized score of one tuning."""
+    found = run["metrics"]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("run", Text(run["id"]))
+    table.add_row("tuned", Text(f"{run['checkpoint']}, {run['strategy']}", "bold"))
+    if expected is not None:
+        table.add_row("expected", f"{percent(expected['mean'])}  ({interval(expected['low'], expected['high'])})")
+    error = found.get("standard_error")
+    spread = f"  ± {100 * error:.1f}" if error is not None else ""
+    told = f"{percent(found['score'])}{spread} on {found['rows_test']:.0f} held-out rows"
+    table.add_row("realized", Text(told, "bold"))
+    if expected is not None:
+        table.add_row("", _verdict_on(found["score"], expected))
+    table.add_row("took", duration(found["seconds"]))
+    return table
+
+
+def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
+    """What the registry offers."""
+    table = _table("checkpoint", "architecture", "source", ">parameters", "license", "origin")
+    for row in rows:
+        table.add_row(
+            Text(row["name"], "bold"), row["architecture"], Text(row["source"] or row["domain"] or "not stated"),
+            amount(row["parameters"]), Text(row["license"]), row["origin"],
+        )  # fmt: skip
+    return table
+
+
+def card_report(told: Json) -> RenderableType:
+    """One checkpoint's card, its domain's, and its outcomes."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in told["checkpoint"].items():
+        if value not in (None, "", {}, [], ()):
+            table.add_row(Text(name.replace("_", " "), "dim"), Text(_card_value(value), overflow="fold"))
+    if told["domain"] is not None:
+        domain = told["domain"]
+        known = f"{domain['title']} ({domain['rows']:,} rows, {domain['license']})"
+        table.add_row(Text("source domain", "dim"), Text(known))
+    if not told["outcomes"]:
+        return table
+    return Group(table, outcome_table(told["outcomes"]))
+
+
+def _card_value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def outcome_table(rows: Sequence[Json]) -> RenderableType:
+    """What became of earlier fine-tunings."""
+    table = _table("run", "sample", "checkpoint", "strategy", ">expected", ">realized", ">time")
+    for row in rows:
+        expected = row["conditions"].get("expected")
+        table.add_row(
+            Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
+            percent(expected) if expected is not None else "-", percent(row["score"]), duration(row["seconds"]),
+        )  # fmt: skip
+    return table
+
+
+class Bars:
+    """Progress for a person: live bars where stderr is a terminal, one line a stage where it is not.
+
+    ``with bars as progress:`` surrounds the work, as often as there is some; what libraries print to stdout meanwhile
+    goes to stderr. ``also`` is told everything too.
+    """
+
+    def __init__(self, terminal: Console, *, also: Progress = silent) -> None:
+        self._terminal = terminal
+        self._also = also
+        self._tasks: dict[str, TaskID] = {}
+        self._at_work = ExitStack()
+        self._bars = self._new()
+
+    def __enter__(self) -> "Bars":
+        self._tasks, self._bars = {}, self._new()
+        self._at_work.enter_context(redirect_stdout(self._terminal.file))
+        self._at_work.enter_context(self._bars)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._at_work.close()
+
+    def _new(self) -> RichProgress:
+        return RichProgress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True), console=self._terminal, transient=True,
+            disable=not self._terminal.is_terminal,
+        )  # fmt: skip
+
+    def __call__(self, stage: str, done: int, of: int) -> None:
+        """Show that ``done`` of ``of`` are finished; a finished stage leaves the screen."""
+        self._also(stage, done, of)
+        if stage not in self._tasks:
+            self._hide_open_ended()
+            self._tasks[stage] = self._bars.add_task(stage, total=of or None)
+            if not self._terminal.is_terminal:
+                self._terminal.print(Text(f"· {stage}", "dim"))
+        finished = 0 < of <= done
+        self._bars.update(self._tasks[stage], completed=done, total=of or None, visible=not finished)
+
+    def _hide_open_ended(self) -> None:
+        for task in self._bars.tasks:
+            if task.total is None:
+                self._bars.update(task.id, visible=False)
+
+
+# ---------------------------------------------------------------- parts of the report
+
+
+def _podium(verdict: Json) -> RenderableType:
+    mark, style = ("✔ ", "bold green") if verdict["transfer"] else ("✘ ", "bold yellow")
+    return Text.assemble((mark, style), (verdict["sentence"], "bold"))
+
+
+def _ranking(advice: Json) -> RenderableType:
+    metric = advice["sample"]["metric"]
+    headings = ("", "checkpoint", f"expected\n{metric}", "gain over\nno transfer", "distance to\nits source", ">cost")
+    table = _table(*headings)
+    for choice in advice["choices"]:
+        table.add_row(*_choice_cells(choice))
+    base = advice["baseline"]
+    table.add_row(
+        "", Group(Text("no transfer", "italic"), Text(base["model"], "dim")),
+        Group(Text(percent(base["mean"]), "italic"), Text(interval(base["low"], base["high"]), "dim")), "", "", "",
+    )  # fmt: skip
+    return table
+
+
+def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
+    expected, gain, cost, distance = choice["expected"], choice["gain"], choice["cost"], choice["distance"]
+    nearer = None if distance is None else distance["percentile"]
+    style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
+    return (
+        Text(str(choice["tier"]), "dim"),
+        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan")),
+        Group(Text(percent(expected["mean"]), "bold"), Text(interval(expected["low"], expected["high"]), "dim")),
+        Group(Text(points(gain["mean"]), style), Text(f"{points(gain['low'])} to {points(gain['high'])}", "dim")),
+        Group(
+            Text("-" if distance is None else f"{distance['value']:.3f}"),
+            Text("no sketch" if distance is None else "" if nearer is None else f"nearer than {nearer:.0f} %", "dim"),
+        ),
+        Group(Text(duration(cost["seconds"])), Text(size(cost["peak_memory_bytes"]), "dim")),
+    )
+
+
+def _reasons(choices: Iterable[Json]) -> RenderableType:
+    parts: list[RenderableType] = []
+    for choice in choices:
+        parts.append(Text.assemble(("Because  ", "dim"), (choice["checkpoint"], "bold"), ", ", choice["strategy"]))
+        parts += [_bullet(reason) for reason in choice["because"]]
+    return Group(*parts)
+
+
+def _curve(choice: Json) -> RenderableType:
+    rows = block_roles(choice)
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, score, role in rows:
+        filled = round(BAR * max(0.0, min(1.0, score)))
+        style = "blue" if role.startswith("frozen") else "bright_red"
+        table.add_row(Text(name), Text("█" * filled, style) + Text("·" * (BAR - filled), "dim"), percent(score), role)
+    title = Text.assemble(
+        ("Blocks  ", "dim"), (choice["checkpoint"], "bold"), " from input to output: score of a linear head after each"
+    )
+    return Group(title, Padding(table, (0, 0, 0, 2)))
+
+
+def _skipped(rows: Sequence[Json]) -> RenderableType:
+    return Group(Text("Skipped", "dim"), *(_bullet(f"{row['checkpoint']}: {row['reason']}") for row in rows))
+
+
+def _distances(rows: Sequence[Json]) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    longest = max((row["value"] for row in rows), default=0.0) or 1.0
+    for row in rows[:NEAREST]:
+        filled = round(BAR * row["value"] / longest)
+        table.add_row(Text(row["domain"]), Text("█" * filled, "blue"), f"{row['value']:.3f}")
+    return Group(Text("Distance to the nearest source domains", "dim"), Padding(table, (0, 0, 0, 2)))
+
+
+def _verdict_on(score: float, expected: Json) -> Text:
+    if score < expected["low"]:
+        return Text("below the interval: the advice promised too much", "red")
+    if score > expected["high"]:
+        return Text("above the interval: the advice promised too little", "yellow")
+    return Text("within the interval", "green")
+
+
+def _bullet(line: str, style: str = "") -> RenderableType:
+    return Padding(Text(f"• {line}", style), (0, 0, 0, 2))
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1), pad_edge=False)
+    for heading in headings:
+        right = heading.startswith(">")
+        table.add_column(heading.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table
