@@ -1,0 +1,39 @@
+"""Distances between two clouds of features in one space; smaller is nearer."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, cast, runtime_checkable
+
+from jaxtyping import Real, Shaped
+
+from recommender.verdicts import Distance
+from registry.features import Array
+from registry.plugins import Shelf
+
+__all__ = ["DistanceFunction", "distances"]
+
+
+@runtime_checkable
+class DistanceFunction(Protocol):
+    """What every distance promises: ``value`` is at least 0, symmetric and blind to the order of the rows.
+
+    ``groups`` is a pair, one for each cloud: rows that belong together are never separated by a fold, a resample or
+    a permutation. Equal names in the two clouds are different groups.
+    """
+
+    def __call__(
+        self, x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0,
+        groups: tuple[Shaped[Array, " p"], Shaped[Array, " q"]] | None = None,
+    ) -> Distance:  # fmt: skip
+        """How far ``x`` lies from ``y``."""
+
+
+def _ours(name: str) -> Callable[[], DistanceFunction]:
+    return lambda: cast(DistanceFunction, getattr(import_module(f"recommender.distance.{name}"), name))
+
+
+distances: Shelf[DistanceFunction] = Shelf(
+    "distance",
+    "transferzoo.distances",
+    {name: _ours(name) for name in ("mmd", "knn")},
+)
