@@ -1,0 +1,78 @@
+"""Which images look alike: a perceptual hash kept real-valued, compared by cosine.
+
+The usual hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010) keeps the signs of
+a thumbnail's low cosine frequencies and counts differing bits. On drawings and digits, where little but the ground is
+seen, that calls thousands of different images the same. Here the sizes are kept, each weighted by its frequency (so
+that brightness steps count, not broad shading), and the bar rises where all images of a set share one outline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+__all__ = ["Fingerprints"]
+
+_APART = 0.02
+_LEAST_APART = 0.002
+_FEW = 20
+_FAINT = 2.0
+_FREQUENCIES = 10
+_BLOCK = 2_048
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """Unit vectors, one an image; zero where it is next to flat, which looks like nothing."""
+
+    vectors: Float[np.ndarray, "n d"]
+
+    @classmethod
+    def of(cls, looks: Sequence[bytes]) -> "Fingerprints":
+        """From square luma thumbnails of one size; an empty one looks like nothing."""
+        side = int(len(max(looks, key=len, default=b"")) ** 0.5) or 1
+        cells = np.zeros((len(looks), side, side), np.float32)
+        for row, look in enumerate(looks):
+            if look:
+                cells[row] = np.frombuffer(look, np.uint8).reshape(side, side)
+        waves, weights = _cosines(side)
+        found = ((waves @ cells @ waves.T) * weights).reshape(len(looks), weights.size)
+        length = np.linalg.norm(found, axis=1, keepdims=True)
+        seen = (length > 1e-6) & (cells.std(axis=(1, 2))[:, None] >= _FAINT)
+        return cls(np.where(seen, found / np.maximum(length, 1e-6), 0.0).astype(np.float32))
+
+    def repeated(self) -> Bool[np.ndarray, " n"]:
+        """Rows that look like an earlier row."""
+        found = np.zeros(len(self.vectors), bool)
+        for start in range(0, len(found), _BLOCK):
+            rows = self.vectors[start : start + _BLOCK]
+            near = rows @ self.vectors[: start + len(rows)].T > self._bar
+            found[start : start + _BLOCK] = np.tril(near, start - 1).any(axis=1)
+        return found
+
+    def also_in(self, others: "Fingerprints") -> Bool[np.ndarray, " n"]:
+        """Rows that look like any row of the others."""
+        found = np.zeros(len(self.vectors), bool)
+        if not len(others.vectors):
+            return found
+        for start in range(0, len(found), _BLOCK):
+            near = self.vectors[start : start + _BLOCK] @ others.vectors.T > self._bar
+            found[start : start + _BLOCK] = near.any(axis=1)
+        return found
+
+    @property
+    def _bar(self) -> float:
+        """The cosine from which two rows are alike; 1 - |mean|^2 is how far random rows lie apart on average."""
+        if len(self.vectors) < _FEW:
+            return 1 - _APART
+        return 1 - max(_LEAST_APART, _APART * (1 - float(np.square(self.vectors.mean(axis=0)).sum())))
+
+
+def _cosines(side: int) -> tuple[Float[np.ndarray, "k side"], Float[np.ndarray, "k k"]]:
+    """The orthonormal DCT-II of a line of cells, lowest frequencies first, and the gain of a step at each pair."""
+    waves = np.arange(side)
+    basis = np.cos(np.pi * waves[:, None] * (waves + 0.5) / side)
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    gain = 2 * np.sin(np.pi * waves[:_FREQUENCIES] / (2 * side))
+    return basis[:_FREQUENCIES].astype(np.float32), np.hypot(gain[:, None], gain).astype(np.float32)

@@ -1,0 +1,541 @@
+"""Sample: labelled items with a content digest, their health, and splits that never part what belongs together."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from registry.cards import Metric, Modality, Task
+from registry.errors import BadTable, LengthMismatch, NoItems, PathMissing, TooFewRows, UnknownName, UnusableLabels
+from registry.progress import Progress, silent
+from registry.readers.arrays import plain_labels, read_arrays
+from registry.readers.image_folder import read_image_folder
+from registry.readers.image_zip import read_image_zip
+from registry.readers.images import ImageItem, Rows
+from registry.readers.layout import allot
+from registry.readers.likeness import Fingerprints
+from registry.readers.tables import read_groups
+
+__all__ = ["LIMIT", "Health", "Sample", "score"]
+
+LIMIT = 20_000
+"""Rows of a part that are read at most; more are sampled."""
+
+_LISTED = 20
+_UNEVEN = 10
+_TIE = 1e-6
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was found wrong, skipped, converted or removed before anything was measured."""
+
+    rows: int
+    unreadable: int
+    """Items skipped."""
+    converted: dict[str, int]
+    """How many items were gray, palette, CMYK, 16-bit, animated, EXIF-rotated ..."""
+    exact_duplicates: int
+    """Rows removed because another row has the same content."""
+    near_duplicates: int
+    """Rows kept that look like an earlier row."""
+    leaked: int
+    """Training rows removed because the test part has them too."""
+    near_leaked: int
+    """Training rows kept that look like a test row."""
+    sampled_from: int | None
+    """Rows there were, where not all were read."""
+    balance: float
+    """Rows of the smallest class for one of the largest."""
+    warnings: tuple[str, ...]
+    unreadable_items: tuple[tuple[str, str], ...] = ()
+    """Name and reason of each item skipped."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form; the first unreadable items are listed."""
+        return {
+            "rows": self.rows, "unreadable": self.unreadable, "converted": dict(self.converted),
+            "exact_duplicates": self.exact_duplicates, "near_duplicates": self.near_duplicates,
+            "leaked": self.leaked, "near_leaked": self.near_leaked, "sampled_from": self.sampled_from,
+            "balance": self.balance, "warnings": list(self.warnings),
+            "unreadable_items": [{"file": name, "reason": why} for name, why in self.unreadable_items[:_LISTED]],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Items + labels + modality + task. Made by `from_folder` or `from_arrays`; to change one, make another."""
+
+    name: str
+    modality: Modality
+    task: Task
+    metric: Metric
+    items: tuple[ImageItem, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    health: Health
+    digest: str
+    """SHA-256 of contents, labels, groups, task and metric, blind to row order and to where the items lie.
+    What is kept row by row (features) belongs under `order` instead."""
+    test: "Sample | None"
+    origin: str
+    """Where it was read from."""
+    classes: tuple[str, ...]
+    """Sorted; a test part and whatever is taken from a sample keep the sample's classes, so that targets agree."""
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: Path | str,
+        *,
+        groups: Path | str | None = None,
+        test: Path | str | None = None,
+        metric: Metric | str = Metric.ACCURACY,
+        seed: int = 0,
+        limit: int = LIMIT,
+        progress: Progress = silent,
+    ) -> "Sample":
+        """Images in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes.
+
+        Args:
+            path: the folder or zip.
+            groups: CSV with the columns ``file`` and ``group``; rows of a group are never parted.
+            test: a folder or zip with the test part, used instead of a ``test/`` inside.
+            metric: how predictions are judged.
+            seed: draws the rows to read where there are more than ``limit`` in a part.
+            limit: rows of a part read at most.
+            progress: told stage, done and of.
+
+        Raises:
+            PathMissing: nothing lies there.
+            NoItems: no image lies in a class folder.
+            TooManyUnreadable: more than one image in five cannot be read.
+            UnsafeArchive: the zip must not be opened.
+            BadTable: the table of groups does not fit.
+            UnusableLabels: the test part has classes that the training part lacks.
+            UnknownName: no metric of that name.
+        """
+        judged, place = _metric(metric), Path(path).expanduser()
+        rows = _read(place, limit, seed, progress)
+        if test is not None:
+            held_out = _read(Path(test).expanduser(), limit, seed, progress)
+            rows = replace(rows, test=held_out.test or held_out)
+        tabled, tabled_test = (None, None) if groups is None else _grouped(Path(groups).expanduser(), rows)
+        part = None if rows.test is None else _Part(rows.test, tabled_test)
+        return _sample(_title(place), str(place.absolute()), _Part(rows, tabled), part, judged, progress)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: np.ndarray,
+        labels: Sequence[object] | np.ndarray,
+        *,
+        name: str,
+        groups: Sequence[object] | np.ndarray | None = None,
+        test: tuple[np.ndarray, Sequence[object] | np.ndarray] | None = None,
+        metric: Metric | str = Metric.ACCURACY,
+        progress: Progress = silent,
+    ) -> "Sample":
+        """Images as uint8 (n, height, width) or (n, height, width, 3), a label each, perhaps a group each.
+
+        Raises:
+            UnusableArrays: another kind or shape.
+            UnusableLabels: a missing label or group, mixed kinds, or test classes that the training part lacks.
+            LengthMismatch: not one label or group an image.
+            UnknownName: no metric of that name.
+        """
+        judged, rows = _metric(metric), read_arrays(images, labels)
+        held_out = None if test is None else _Part(read_arrays(*test), None)
+        together = None if groups is None else plain_labels(groups)
+        if together is not None and len(together) != len(rows.items):
+            raise LengthMismatch("images and groups", len(rows.items), len(together))
+        return _sample(name, "arrays", _Part(rows, together), held_out, judged, progress)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def targets(self) -> Int[np.ndarray, " n"]:
+        """Each row's place in `classes`."""
+        places = {label: place for place, label in enumerate(self.classes)}
+        return np.array([places[label] for label in self.labels], dtype=np.int64)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of each of the classes."""
+        found = Counter(self.labels)
+        return {label: found[label] for label in self.classes}
+
+    @property
+    def group_ids(self) -> Int[np.ndarray, " n"]:
+        """A number for each row, equal where rows belong together; its own where there are no groups."""
+        if self.groups is None:
+            return np.arange(len(self), dtype=np.int64)
+        return np.unique(np.array(self.groups), return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+    @property
+    def order(self) -> str:
+        """SHA-256 of the rows' contents in row order: what is kept row by row is kept under this."""
+        return _sha("\n".join(item.digest for item in self.items))
+
+    def take(self, rows: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"]) -> "Sample":
+        """The rows named by an index or a mask, with the same classes, test part and health."""
+        kept = np.arange(len(self))[rows]
+        labels = tuple(self.labels[row] for row in kept)
+        items = tuple(self.items[row] for row in kept)
+        groups = None if self.groups is None else tuple(self.groups[row] for row in kept)
+        digest = _digest(items, labels, groups, self.task, self.metric)
+        return replace(self, items=items, labels=labels, groups=groups, digest=digest)
+
+    def subsample(self, most: int, seed: int = 0) -> "Sample":
+        """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge."""
+        if len(self) <= most:
+            return self
+        left = allot(Counter(self.labels), most)
+        kept = []
+        for row in self._drawn(seed):
+            if left[self.labels[row]]:
+                left[self.labels[row]] -= 1
+                kept.append(row)
+        return self.take(np.array(sorted(kept), dtype=np.int64))
+
+    def folds(self, k: int = 5, seed: int = 0) -> Int[np.ndarray, " n"]:
+        """The fold that holds each row out: stratified, groups whole, decided by content and not by position.
+
+        Every class is in the training part of every fold. A row that this needs in all of them (the only one, or in
+        the only group, of its class) has fold -1. There are fewer folds where there are fewer groups than ``k``.
+
+        Raises:
+            TooFewRows: not even two folds can be made.
+        """
+        shares = np.full(max(2, min(k, len(set(self.group_ids)))), 1.0)
+        folds = self._dealt(shares, seed, always=-1)
+        used = np.unique(folds[folds >= 0])
+        if len(used) < 2:
+            raise TooFewRows("two folds of whole groups with every class in training", 2 * len(self.classes), len(self))
+        return np.where(folds < 0, -1, np.searchsorted(used, folds))
+
+    def split(self, share: float = 0.25, seed: int = 0) -> tuple["Sample", "Sample"]:
+        """A training and a test part of about ``share`` of the rows: stratified, groups whole, by content.
+
+        Every class stays in the training part.
+
+        Raises:
+            TooFewRows: nothing can be held out.
+        """
+        held_out = self._dealt(np.array([1 - share, share]), seed, always=0) == 1
+        if not held_out.any():
+            raise TooFewRows("a training and a test part of whole groups", 2 * len(self.classes), len(self))
+        test = replace(self.take(held_out), name=f"{self.name} (held out)", test=None)
+        return replace(self.take(~held_out), test=test), test
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "name": self.name, "digest": self.digest, "modality": str(self.modality), "task": str(self.task),
+            "rows": len(self), "classes": len(self.classes), "metric": str(self.metric),
+            "health": self.health.to_dict(), "counts": self.counts,
+            "groups": None if self.groups is None else len(set(self.groups)),
+            "test_rows": None if self.test is None else len(self.test), "origin": self.origin,
+        }  # fmt: skip
+
+    def _drawn(self, seed: int) -> list[int]:
+        """Row numbers in an order drawn from the content, rows of a unit side by side."""
+        lots = {row: place for place, unit in enumerate(self._units(seed)) for row in unit}
+        return sorted(range(len(self)), key=lambda row: (lots[row], _lot(self.items[row].digest, seed)))
+
+    def _units(self, seed: int) -> list[list[int]]:
+        """Rows that stay together (a group; else equal contents), in an order drawn from their content."""
+        together: dict[str, list[int]] = defaultdict(list)
+        for row, item in enumerate(self.items):
+            together[item.digest if self.groups is None else self.groups[row]].append(row)
+        content = {
+            key: _lot("".join(sorted(self.items[row].digest + self.labels[row] for row in rows)), seed)
+            for key, rows in together.items()
+        }
+        return [together[key] for key in sorted(together, key=lambda key: content[key])]
+
+    def _dealt(self, shares: Float[np.ndarray, " k"], seed: int, always: int) -> Int[np.ndarray, " n"]:
+        """The part of each row; ``always`` for those without which a class would be missing there."""
+        targets = self.targets
+        units = [_Unit.of(rows, targets) for rows in self._units(seed)]
+        parts = _deal(units, len(self.classes), shares, always)
+        dealt = np.empty(len(self), np.int64)
+        for part, unit in zip(parts, units, strict=True):
+            dealt[unit.rows] = part
+        return dealt
+
+
+def score(
+    metric: Metric | str, truth: Sequence[object] | np.ndarray, predicted: Sequence[object] | np.ndarray
+) -> float:
+    """Accuracy, its mean over the classes of the truth (balanced accuracy), or the mean F1 over all classes seen.
+
+    Raises:
+        LengthMismatch: not one prediction a row.
+        TooFewRows: no row at all.
+        UnknownName: no metric of that name.
+    """
+    judged, true, said = _metric(metric), np.asarray(truth), np.asarray(predicted)
+    if len(true) != len(said):
+        raise LengthMismatch("truth and predictions", len(true), len(said))
+    if not len(true):
+        raise TooFewRows(str(judged), 1, 0)
+    if judged is Metric.ACCURACY:
+        return float((true == said).mean())
+    if judged is Metric.BALANCED_ACCURACY:
+        return float(np.mean([(said[true == label] == label).mean() for label in np.unique(true)]))
+    labels = np.union1d(true, said)
+    return float(np.mean([_f1(true == label, said == label) for label in labels]))
+
+
+def _f1(true: Bool[np.ndarray, " n"], said: Bool[np.ndarray, " n"]) -> float:
+    return 2.0 * float((true & said).sum()) / float(true.sum() + said.sum())
+
+
+def _metric(name: Metric | str) -> Metric:
+    try:
+        return Metric(name)
+    except ValueError as cause:
+        raise UnknownName("metric", str(name), tuple(Metric)) from cause
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows as a reader gave them, with their groups."""
+
+    rows: Rows
+    groups: tuple[str, ...] | None
+
+
+def _read(place: Path, limit: int, seed: int, progress: Progress) -> Rows:
+    try:
+        if place.is_dir():
+            return read_image_folder(place, limit=limit, seed=seed, progress=progress)
+        if place.is_file():
+            return read_image_zip(place, limit=limit, seed=seed, progress=progress)
+    except ValueError as cause:
+        if "null" in str(cause):
+            raise PathMissing(repr(str(place))) from cause
+        raise
+    raise PathMissing(place)
+
+
+def _title(place: Path) -> str:
+    resolved = place.resolve()
+    return resolved.stem if resolved.is_file() else resolved.name or str(resolved)
+
+
+def _grouped(table: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Groups of the training rows, and of the test rows where the table speaks of all of them."""
+    held_out = () if rows.test is None else rows.test.items
+    found = read_groups(table, [item.name for item in (*rows.items, *held_out)])
+    missing = [item.name for item in rows.items if item.name not in found]
+    if missing:
+        raise BadTable(table, f"no row for {missing[0]!r} ({len(missing)} of {len(rows.items)} files have none)",
+                       "Give every training file a row: file,group.")
+    of_test = tuple(found.get(item.name, "") for item in held_out)
+    return tuple(found[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
+
+
+def _sample(name: str, origin: str, train: _Part, test: _Part | None, metric: Metric, progress: Progress) -> Sample:
+    progress("comparing images", 0, 1)
+    clean, clean_test = _cleaned(train), None if test is None else _cleaned(test)
+    kept = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
+    if not kept.items:
+        raise NoItems(origin, "training images besides conflicting duplicates and those of the test part")
+    classes = tuple(sorted(set(kept.labels)))
+    part = None
+    if clean_test is not None and clean_test.items:
+        _require_known(clean_test.labels, classes)
+        health = _health(clean_test, clean_test, None)
+        part = _assembled(f"{name} (test)", origin, clean_test, classes, metric, health, None)
+    made = _assembled(name, origin, kept, classes, metric, _health(clean, kept, clean_test), part)
+    progress("comparing images", 1, 1)
+    return made
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """A part without exact duplicates."""
+
+    rows: Rows
+    items: tuple[ImageItem, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    conflicting: int
+
+    def without(self, digests: set[str]) -> "_Clean":
+        return self.keep([row for row, item in enumerate(self.items) if item.digest not in digests])
+
+    def keep(self, rows: Sequence[int]) -> "_Clean":
+        groups = None if self.groups is None else tuple(self.groups[row] for row in rows)
+        items, labels = tuple(self.items[row] for row in rows), tuple(self.labels[row] for row in rows)
+        return replace(self, items=items, labels=labels, groups=groups)
+
+
+def _cleaned(part: _Part) -> _Clean:
+    """Of rows with equal content one is kept (of the first group by name), or none where their labels differ."""
+    copies: dict[str, list[int]] = defaultdict(list)
+    for row, item in enumerate(part.rows.items):
+        copies[item.digest].append(row)
+    labels, groups = part.rows.labels, part.groups
+    agreed = [rows for rows in copies.values() if len({labels[row] for row in rows}) == 1]
+    kept = sorted(rows[0] if groups is None else min(rows, key=lambda row: (groups[row], row)) for rows in agreed)
+    conflicting = len(labels) - sum(map(len, agreed))
+    return _Clean(part.rows, part.rows.items, labels, groups, conflicting).keep(kept)
+
+
+def _require_known(labels: Sequence[str], classes: Sequence[str]) -> None:
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        rows = [row for row, label in enumerate(labels) if label in unknown]
+        raise UnusableLabels(f"the test part has classes that the training part lacks: {', '.join(unknown)}", rows)
+
+
+def _assembled(
+    name: str, origin: str, part: _Clean, classes: tuple[str, ...], metric: Metric, health: Health,
+    test: Sample | None,
+) -> Sample:  # fmt: skip
+    digest = _digest(part.items, part.labels, part.groups, Task.CLASSIFICATION, metric)
+    return Sample(
+        name, Modality.IMAGE, Task.CLASSIFICATION, metric, part.items, part.labels, part.groups, health, digest,
+        test, origin, classes,
+    )  # fmt: skip
+
+
+def _digest(
+    items: Sequence[ImageItem], labels: Sequence[str], groups: Sequence[str] | None, task: Task, metric: Metric
+) -> str:
+    rows = zip(items, labels, groups or [""] * len(items), strict=True)
+    lines = sorted(json.dumps([item.digest, label, group]) for item, label, group in rows)
+    return _sha("\n".join([json.dumps([task, metric, groups is not None]), *lines]))
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _lot(content: str, seed: int) -> str:
+    return _sha(f"{seed}:{content}")
+
+
+def _health(clean: _Clean, kept: _Clean, test: _Clean | None) -> Health:
+    """What became of a part on its way from ``clean.rows`` to ``kept``."""
+    prints = Fingerprints.of([item.look for item in kept.items])
+    of_test = Fingerprints.of([] if test is None else [item.look for item in test.items])
+    rows, counts = clean.rows, Counter(kept.labels)
+    draft = Health(
+        rows=len(kept.items), unreadable=len(rows.unreadable), converted=rows.converted,
+        exact_duplicates=len(rows.items) - len(clean.items), near_duplicates=int(prints.repeated().sum()),
+        leaked=len(clean.items) - len(kept.items), near_leaked=int(prints.also_in(of_test).sum()),
+        sampled_from=rows.found if rows.found > len(rows.items) + len(rows.unreadable) else None,
+        balance=min(counts.values()) / max(counts.values()) if counts else 1.0, warnings=(),
+        unreadable_items=rows.unreadable,
+    )  # fmt: skip
+    warnings = (*rows.notes, *_of_files(draft, kept), *_of_classes(kept, counts), *_of_groups(kept, test))
+    return replace(draft, warnings=warnings)
+
+
+def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
+    """Warnings about files skipped, removed or looking alike."""
+    if health.sampled_from:
+        yield f"{health.sampled_from} images found; a sample of them was read, each class in proportion"
+    if health.unreadable:
+        name, why = health.unreadable_items[0]
+        yield f"{health.unreadable} images cannot be read and were skipped; the first: {name} ({why})"
+    if health.converted.get("animated"):
+        yield f"{health.converted['animated']} animated images: only the first frame is used"
+    if kept.conflicting:
+        yield f"{kept.conflicting} rows have a twin of another class: all of these were removed"
+    if health.exact_duplicates > kept.conflicting:
+        yield f"{health.exact_duplicates - kept.conflicting} exact duplicates were removed"
+    if health.near_duplicates:
+        yield f"{health.near_duplicates} images look nearly like an earlier one: unless grouped, they flatter the score"
+    if health.leaked:
+        yield f"{health.leaked} training images are in the test part too and were removed from training"
+    if health.near_leaked:
+        yield f"{health.near_leaked} training images look nearly like a test image: the test score may flatter"
+
+
+def _of_classes(kept: _Clean, counts: Counter[str]) -> Iterator[str]:
+    """Warnings about classes too few, too small or too uneven."""
+    if len(counts) == 1:
+        yield "there is only one class: distances can be measured, transferability cannot"
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        yield f"classes with one image are in every training part and never held out: {_listed(single)}"
+    if kept.groups is not None:
+        groups = defaultdict(set)
+        for label, group in zip(kept.labels, kept.groups, strict=True):
+            groups[label].add(group)
+        alone = sorted(label for label, members in groups.items() if len(members) == 1 and counts[label] > 1)
+        if alone:
+            yield f"classes with one group are in every training part and never held out: {_listed(alone)}"
+    if counts and min(counts.values()) * _UNEVEN < max(counts.values()):
+        most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
+        yield (f"classes are uneven: {counts[most]} of {most}, {counts[least]} of {least}; "
+               "balanced-accuracy or macro-f1 may judge more fairly")
+
+
+def _of_groups(kept: _Clean, test: _Clean | None) -> Iterator[str]:
+    """A warning about groups on both sides of the test."""
+    shared = set(kept.groups or ()) & set(test.groups or ()) if test is not None else set()
+    if shared:
+        yield f"{len(shared)} groups have rows in the training and in the test part: {_listed(sorted(shared))}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Rows that stay together, and how many there are of each class."""
+
+    rows: list[int]
+    classes: Int[np.ndarray, " c"]
+    counts: Int[np.ndarray, " c"]
+
+    @classmethod
+    def of(cls, rows: list[int], targets: Int[np.ndarray, " n"]) -> "_Unit":
+        classes, counts = np.unique(targets[rows], return_counts=True)
+        return cls(rows, classes, counts)
+
+
+def _deal(
+    units: Sequence[_Unit], classes: int, shares: Float[np.ndarray, " k"], always: int
+) -> Int[np.ndarray, " u"]:
+    """Large units first, each to the part that lacks its classes most (Sainte-Lague's divisors, class by class)."""
+    spread = Counter(int(label) for unit in units for label in unit.classes)
+    totals = np.zeros(classes)
+    for unit in units:
+        totals[unit.classes] += unit.counts
+    held, parts = np.zeros((len(shares), classes)), np.full(len(units), always, np.int64)
+    for place in sorted(range(len(units)), key=lambda place: -len(units[place].rows)):
+        unit = units[place]
+        if any(spread[int(label)] == 1 for label in unit.classes):
+            continue
+        cost = ((2 * held[:, unit.classes] + unit.counts) * unit.counts / totals[unit.classes]).sum(axis=1)
+        parts[place] = np.argmin((cost + _TIE * held.sum(axis=1) / totals.sum()) / shares)
+        held[parts[place], unit.classes] += unit.counts
+    return _with_every_class_in_training(parts, units, always)
+
+
+def _with_every_class_in_training(
+    parts: Int[np.ndarray, " u"], units: Sequence[_Unit], always: int
+) -> Int[np.ndarray, " u"]:
+    """Where one part holds all of a class, the smallest unit with it goes where training always is."""
+    having: dict[int, list[int]] = defaultdict(list)
+    for place, unit in enumerate(units):
+        for label in unit.classes:
+            having[int(label)].append(place)
+    for places in having.values():
+        if len(set(parts[places])) == 1:
+            parts[min(places, key=lambda place: len(units[place].rows))] = always
+    return parts
