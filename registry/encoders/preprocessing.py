@@ -1,0 +1,171 @@
+"""The checkpoint's own preprocessing, exactly: resize, crop, rescale and normalize as its config file states.
+
+The geometry is left to transformers' PIL processor. What follows it (rescaling, normalizing) maps each channel of the
+8-bit pixels by a straight line; the line is read off the processor and held against it when the folder is opened.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+from jaxtyping import Float, UInt8
+from PIL import Image
+from transformers.image_processing_utils import BaseImageProcessor
+
+from registry.errors import Unsupported
+
+__all__ = ["DEFAULT_CAP", "Preprocessing", "processor_settings", "read_preprocessing"]
+
+DEFAULT_CAP = 224
+_TOLERANCE = 1e-4
+_CONVNEXT_WARPS_FROM = 384
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """What happens to a picture before the net sees it."""
+
+    height: int
+    width: int
+    stated: int
+    """Side of the input before any cap."""
+    slope: Float[np.ndarray, " 3"]
+    offset: Float[np.ndarray, " 3"]
+    settings: Mapping[str, Any]
+    processor: BaseImageProcessor
+
+    @property
+    def side(self) -> int:
+        """The longer side of the input in pixels."""
+        return max(self.height, self.width)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all settings, the cap's effect included."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    def pixels(self, image: Image.Image) -> UInt8[np.ndarray, "3 h w"]:
+        """Resized and cropped, still 8-bit."""
+        return _geometry(self.processor, image)
+
+    def tensor(self, image: Image.Image) -> Float[np.ndarray, "3 h w"]:
+        """The net's input."""
+        return np.asarray(self.normalized(self.pixels(image)[None])[0])
+
+    def normalized(self, pixels: UInt8[np.ndarray, "n 3 h w"]) -> Float[np.ndarray, "n 3 h w"]:
+        """Rescaled and normalized, float32."""
+        shape = (1, 3, 1, 1)
+        return np.asarray(pixels.astype(np.float32) * self.slope.reshape(shape) + self.offset.reshape(shape))
+
+
+def read_preprocessing(folder: Path, *, cap: int = DEFAULT_CAP) -> Preprocessing:
+    """The preprocessing that lies in a checkpoint's folder, with inputs no larger than ``cap``.
+
+    Raises:
+        Unsupported: there is none, or it cannot be reproduced.
+    """
+    processor = _with_fixed_size(folder, processor_settings(folder))
+    height, width = _output_size(folder, processor)
+    stated = max(height, width)
+    if stated > cap:
+        processor = _build(folder, _scaled(processor, cap / stated))
+        height, width = _output_size(folder, processor)
+    slope, offset = _line(folder, processor)
+    used = {key: value for key, value in processor.to_dict().items() if value is not None}
+    return Preprocessing(height, width, stated, slope, offset, used, processor)
+
+
+def processor_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the image processor, from preprocessor_config.json or a part of processor_config.json.
+
+    Raises:
+        Unsupported: neither file is there and sound.
+    """
+    for file, part in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
+        path = folder / file
+        if path.is_file():
+            try:
+                found = json.loads(path.read_text())
+                settings = found if part is None else found[part]
+                return dict(settings)
+            except (ValueError, KeyError, TypeError) as cause:
+                raise Unsupported(folder, f"{file} cannot be read ({cause})") from cause
+    raise Unsupported(folder, "without preprocessor_config.json nobody knows what its input should look like")
+
+
+def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
+    stated = settings.get("image_processor_type") or settings.get("feature_extractor_type") or ""
+    kind = str(stated).replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil") + "Pil"
+    maker = getattr(transformers, kind, None) if kind.endswith("ImageProcessorPil") else None
+    if maker is None:
+        raise Unsupported(folder, f"its image processor {stated!r} is not one of transformers'")
+    try:
+        made: BaseImageProcessor = maker.from_dict(settings)
+        return made
+    except Exception as cause:  # any processor class may raise anything
+        raise Unsupported(folder, f"its image processor refuses its settings ({cause})") from cause
+
+
+def _with_fixed_size(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
+    """The processor; where it lets the shape follow the picture, a square center crop of the short side is added."""
+    processor = _build(folder, settings)
+    wide, tall = _size_of(folder, processor, (96, 48)), _size_of(folder, processor, (48, 96))
+    if wide == tall:
+        return processor
+    side = min(*wide, *tall)
+    return _build(folder, {**settings, "do_center_crop": True, "crop_size": {"height": side, "width": side}})
+
+
+def _output_size(folder: Path, processor: BaseImageProcessor) -> tuple[int, int]:
+    sizes = {_size_of(folder, processor, shape) for shape in ((96, 48), (48, 96), (60, 60))}
+    if len(sizes) != 1:
+        raise Unsupported(folder, "its preprocessing gives pictures of no fixed size")
+    return sizes.pop()
+
+
+def _size_of(folder: Path, processor: BaseImageProcessor, shape: tuple[int, int]) -> tuple[int, int]:
+    try:
+        made = _geometry(processor, Image.new("RGB", shape))
+    except Exception as cause:  # any processor class may raise anything
+        raise Unsupported(folder, f"its image processor fails ({cause})") from cause
+    return int(made.shape[1]), int(made.shape[2])
+
+
+def _scaled(processor: BaseImageProcessor, ratio: float) -> dict[str, Any]:
+    """All sizes times ``ratio``. ConvNeXT's processor warps from 384 px on: made smaller, it must not begin to crop."""
+    stated = processor.to_dict()
+    scaled = {
+        key: {edge: round(length * ratio) for edge, length in stated[key].items() if length}
+        for key in ("size", "crop_size")
+        if stated.get(key)
+    }
+    warps = "crop_pct" in stated and stated["size"].get("shortest_edge", 0) >= _CONVNEXT_WARPS_FROM
+    return {**stated, **scaled, **({"crop_pct": 1.0} if warps else {})}
+
+
+def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.ndarray, "3 h w"]:
+    made = processor.preprocess(image.convert("RGB"), do_rescale=False, do_normalize=False)["pixel_values"][0]
+    return np.ascontiguousarray(made, dtype=np.uint8)
+
+
+def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+    """Slope and offset of each channel, proved on a picture of noise."""
+    flat = (_whole(processor, Image.new("RGB", (64, 64), (v, v, v))) for v in (0, 255))
+    black, white = (made[:, made.shape[1] // 2, made.shape[2] // 2] for made in flat)
+    slope, offset = (white - black) / 255, black
+    noise = np.random.default_rng(0).integers(0, 256, (72, 56, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    ours = _geometry(processor, picture) * slope[:, None, None] + offset[:, None, None]
+    theirs = _whole(processor, picture)
+    if ours.shape != theirs.shape or np.abs(ours - theirs).max() > _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
+        raise Unsupported(folder, f"{type(processor).__name__} does more than resize, crop, rescale and normalize")
+    return slope.astype(np.float32), offset.astype(np.float32)
+
+
+def _whole(processor: BaseImageProcessor, image: Image.Image) -> Float[np.ndarray, "3 h w"]:
+    return np.asarray(processor.preprocess(image.convert("RGB"))["pixel_values"][0], dtype=np.float64)
