@@ -52,9 +52,13 @@ def recommend(
     probed = sample.subsample(MOST_ROWS, seed)
     seen = zoo.see(probed, progress=progress)
     found = shortlist(probed, seen, zoo, keep=keep, constraints=constraints, seed=seed, progress=progress)
-    name = _id(sample, zoo, {"keep": keep, "constraints": constraints, "seed": seed})
+    limits = constraints or Constraints()
+    settings: dict[str, object] = {
+        "keep": keep, "max_parameters": limits.max_parameters, "licenses": list(limits.licenses), "seed": seed,
+    }  # fmt: skip
+    name = _id(sample, zoo, settings)
     if len(sample.classes) < 2:
-        return _distances_only(name, sample, found)
+        return _distances_only(name, sample, found, settings)
     ranked, reference, failed = _judge(sample, probed, found.candidates, zoo, seed, progress)
     skipped = (*found.skipped, *failed)
     if not ranked:
@@ -62,7 +66,7 @@ def recommend(
     history = History(zoo.history())
     choices = tuple(plan(row, sample, reference, history) for row in ranked)
     return Recommendation(
-        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference)
+        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
     )
 
 
@@ -128,19 +132,21 @@ def _verdict(best: Choice, reference: Baseline) -> Verdict:
     ))  # fmt: skip
 
 
-def _distances_only(name: str, sample: Sample, found: Shortlist) -> Recommendation:
+def _distances_only(
+    name: str, sample: Sample, found: Shortlist, settings: Mapping[str, object]
+) -> Recommendation:
     metric = sample.metric
     constant = Baseline("the only class", Expected(metric, 1.0, 1.0, 1.0), np.zeros(len(sample.items), np.int64))
     near: tuple[DomainDistance, ...] = found.domains
     sentence = "All rows belong to one class: there is nothing to tell apart, so only distances are given."
-    return Recommendation(name, sample.to_dict(), constant, (), found.skipped, near, Verdict(False, sentence))
+    return Recommendation(name, sample.to_dict(), constant, (), found.skipped, near, Verdict(False, sentence), settings)
 
 
 def _id(sample: Sample, zoo: Zoo, settings: Mapping[str, object]) -> str:
     """The digest of sample, settings, registry state and version."""
     state = {
         "sample": sample.digest, "test": None if sample.test is None else sample.test.digest,
-        "settings": {key: repr(value) for key, value in settings.items()},
+        "settings": dict(settings),
         "checkpoints": sorted((c.name, c.digest) for c in zoo.checkpoints(sample.modality)),
         "domains": sorted(d.name for d in zoo.domains(sample.modality) if zoo.sketch(d.name) is not None),
         "lens": zoo.lens(sample.modality).digest, "outcomes": sorted(o.id for o in zoo.history()),

@@ -275,6 +275,8 @@ class Recommendation:
     skipped: tuple[Skipped, ...]
     domains: tuple[DomainDistance, ...]
     verdict: Verdict
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What was asked for beside the sample: keep, max_parameters, licenses, seed."""
 
     @property
     def best(self) -> Choice:
@@ -321,6 +323,7 @@ class Recommendation:
             "skipped": [row.to_dict() for row in self.skipped],
             "domains": [row.to_dict() for row in self.domains],
             "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
+            "settings": dict(self.settings),
         }  # fmt: skip
 
 

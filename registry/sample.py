@@ -87,6 +87,10 @@ class Sample:
     """Where it was read from."""
     classes: tuple[str, ...]
     """Sorted; a test part and whatever is taken from a sample keep the sample's classes, so that targets agree."""
+    groups_from: str | None = None
+    """The table of groups that it was read with."""
+    test_from: str | None = None
+    """Where its test part was read from, if not from `origin`."""
 
     @classmethod
     def from_folder(
@@ -127,7 +131,8 @@ class Sample:
             rows = replace(rows, test=held_out.test or held_out)
         tabled, tabled_test = (None, None) if groups is None else _grouped(Path(groups).expanduser(), rows)
         part = None if rows.test is None else _Part(rows.test, tabled_test)
-        return _sample(_title(place), str(place.absolute()), _Part(rows, tabled), part, judged, progress)
+        made = _sample(_title(place), str(place.absolute()), _Part(rows, tabled), part, judged, progress)
+        return replace(made, groups_from=_absolute(groups), test_from=_absolute(test))
 
     @classmethod
     def from_arrays(
@@ -242,6 +247,7 @@ class Sample:
             "health": self.health.to_dict(), "counts": self.counts,
             "groups": None if self.groups is None else len(set(self.groups)),
             "test_rows": None if self.test is None else len(self.test), "origin": self.origin,
+            "groups_from": self.groups_from, "test_from": self.test_from,
         }  # fmt: skip
 
     def _drawn(self, seed: int) -> list[int]:
@@ -315,15 +321,16 @@ class _Part:
 
 def _read(place: Path, limit: int, seed: int, progress: Progress) -> Rows:
     try:
-        if place.is_dir():
-            return read_image_folder(place, limit=limit, seed=seed, progress=progress)
-        if place.is_file():
-            return read_image_zip(place, limit=limit, seed=seed, progress=progress)
-    except ValueError as cause:
-        if "null" in str(cause):
-            raise PathMissing(repr(str(place))) from cause
-        raise
-    raise PathMissing(place)
+        folder, file = place.is_dir(), place.is_file()
+    except OSError as cause:
+        raise PathMissing(place) from cause
+    if not (folder or file):
+        raise PathMissing(place)
+    return (read_image_folder if folder else read_image_zip)(place, limit=limit, seed=seed, progress=progress)
+
+
+def _absolute(place: Path | str | None) -> str | None:
+    return None if place is None else str(Path(place).expanduser().absolute())
 
 
 def _title(place: Path) -> str:
@@ -355,9 +362,10 @@ def _sample(name: str, origin: str, train: _Part, test: _Part | None, metric: Me
         _require_known(clean_test.labels, classes)
         health = _health(clean_test, clean_test, None)
         part = _assembled(f"{name} (test)", origin, clean_test, classes, metric, health, None)
-    made = _assembled(name, origin, kept, classes, metric, _health(clean, kept, clean_test), part)
+    health = _health(clean, kept, clean_test)
+    health = replace(health, warnings=(*health.warnings, *_of_classes(kept), *_of_groups(kept, clean_test)))
     progress("comparing images", 1, 1)
-    return made
+    return _assembled(name, origin, kept, classes, metric, health, part)
 
 
 @dataclass(frozen=True)
@@ -438,8 +446,7 @@ def _health(clean: _Clean, kept: _Clean, test: _Clean | None) -> Health:
         balance=min(counts.values()) / max(counts.values()) if counts else 1.0, warnings=(),
         unreadable_items=rows.unreadable,
     )  # fmt: skip
-    warnings = (*rows.notes, *_of_files(draft, kept), *_of_classes(kept, counts), *_of_groups(kept, test))
-    return replace(draft, warnings=warnings)
+    return replace(draft, warnings=(*rows.notes, *_of_files(draft, kept)))
 
 
 def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
@@ -448,36 +455,36 @@ def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
         yield f"{health.sampled_from} images found; a sample of them was read, each class in proportion"
     if health.unreadable:
         name, why = health.unreadable_items[0]
-        yield f"{health.unreadable} images cannot be read and were skipped; the first: {name} ({why})"
-    if health.converted.get("animated"):
-        yield f"{health.converted['animated']} animated images: only the first frame is used"
+        yield f"{_count(health.unreadable, 'image')} skipped as unreadable; the first: {name} ({why})"
+    if animated := health.converted.get("animated"):
+        yield f"{_count(animated, 'animated image')}: only the first frame is used"
     if kept.conflicting:
-        yield f"{kept.conflicting} rows have a twin of another class: all of these were removed"
+        yield f"{_count(kept.conflicting, 'row')} removed: the same image lies in another class too"
     if health.exact_duplicates > kept.conflicting:
-        yield f"{health.exact_duplicates - kept.conflicting} exact duplicates were removed"
+        yield f"{_count(health.exact_duplicates - kept.conflicting, 'exact duplicate')} removed"
     if health.near_duplicates:
-        yield f"{health.near_duplicates} images look nearly like an earlier one: unless grouped, they flatter the score"
+        yield f"{_count(health.near_duplicates, 'image')} much like an earlier one: unless grouped, they flatter the score"
     if health.leaked:
-        yield f"{health.leaked} training images are in the test part too and were removed from training"
+        yield f"{_count(health.leaked, 'training image')} removed: in the test part too"
     if health.near_leaked:
-        yield f"{health.near_leaked} training images look nearly like a test image: the test score may flatter"
+        yield f"{_count(health.near_leaked, 'training image')} much like a test image: the test score may flatter"
 
 
-def _of_classes(kept: _Clean, counts: Counter[str]) -> Iterator[str]:
+def _of_classes(kept: _Clean) -> Iterator[str]:
     """Warnings about classes too few, too small or too uneven."""
+    counts = Counter(kept.labels)
     if len(counts) == 1:
         yield "there is only one class: distances can be measured, transferability cannot"
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
         yield f"classes with one image are in every training part and never held out: {_listed(single)}"
-    if kept.groups is not None:
-        groups = defaultdict(set)
-        for label, group in zip(kept.labels, kept.groups, strict=True):
-            groups[label].add(group)
-        alone = sorted(label for label, members in groups.items() if len(members) == 1 and counts[label] > 1)
-        if alone:
-            yield f"classes with one group are in every training part and never held out: {_listed(alone)}"
-    if counts and min(counts.values()) * _UNEVEN < max(counts.values()):
+    groups: dict[str, set[str]] = defaultdict(set)
+    for label, group in zip(kept.labels, kept.groups or (), strict=kept.groups is not None):
+        groups[label].add(group)
+    alone = sorted(label for label, members in groups.items() if len(members) == 1 and counts[label] > 1)
+    if alone:
+        yield f"classes with one group are in every training part and never held out: {_listed(alone)}"
+    if min(counts.values()) * _UNEVEN < max(counts.values()):
         most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
         yield (f"classes are uneven: {counts[most]} of {most}, {counts[least]} of {least}; "
                "balanced-accuracy or macro-f1 may judge more fairly")
@@ -487,7 +494,11 @@ def _of_groups(kept: _Clean, test: _Clean | None) -> Iterator[str]:
     """A warning about groups on both sides of the test."""
     shared = set(kept.groups or ()) & set(test.groups or ()) if test is not None else set()
     if shared:
-        yield f"{len(shared)} groups have rows in the training and in the test part: {_listed(sorted(shared))}"
+        yield f"{_count(len(shared), 'group')} in the training and the test part at once: {_listed(sorted(shared))}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(names: Sequence[str]) -> str:
