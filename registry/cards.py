@@ -97,6 +97,10 @@ class Domain:
     license: str = UNKNOWN_LICENSE
     citation: str = ""
     origin: Origin = Origin.LOCAL
+    data: str = ""
+    """Where the items lay when they were sketched; empty when they are not at hand."""
+    digest: str = ""
+    """Content digest of the sample that was sketched."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,273 @@
+"""Catalog: a folder of YAML cards, sketches, lenses and outcomes, read into cards and written from them.
+
+catalog/README.md describes the layout. A card without a license is of license "unknown", never a permissive one.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
+from registry.errors import BadCard, MalformedWeights, UnknownName
+from registry.sketch import Lens, Sketch
+
+__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens"]
+
+Model = TypeVar("Model", bound=BaseModel)
+Card = TypeVar("Card")
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """All that a catalog folder holds. A checkpoint's folder is given relative to the catalog's."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    domains: tuple[Domain, ...]
+    sketches: tuple[Sketch, ...]
+    lenses: Mapping[Modality, Lens]
+    outcomes: tuple[Outcome, ...]
+
+
+def read_catalog(folder: Path) -> Catalog:
+    """Everything in the folder, checked.
+
+    Raises:
+        BadCard: a file with a bad, missing or unknown key, or cards that contradict one another.
+    """
+    lenses = {modality: read_lens(folder, modality) for modality in _lens_cards(folder)}
+    domains = tuple(_read_all(folder / "domains", _read_domain))
+    known = {domain.name for domain in domains}
+    checkpoints = tuple(_read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known)))
+    sketches = tuple(_read_sketches(folder, domains, lenses))
+    outcomes = tuple(row for table in sorted((folder / "outcomes").glob("*.csv")) for row in _read_outcomes(table))
+    return Catalog(checkpoints, domains, sketches, lenses, outcomes)
+
+
+def read_lens(folder: Path, modality: Modality) -> Lens:
+    """The lens of a modality.
+
+    Raises:
+        UnknownName: the catalog names none for it.
+        BadCard: it is not what its digest says.
+    """
+    cards = _lens_cards(folder)
+    if modality not in cards:
+        raise UnknownName("lens", modality, [str(known) for known in cards])
+    card, path = cards[modality], folder / "lenses" / f"{modality}.safetensors"
+    try:
+        columns = load_file(path)
+        lens = Lens(card.name, modality, card.space, columns["mean"], columns["scale"], card.sigma, card.seed)
+    except (OSError, SafetensorError, KeyError) as cause:
+        raise BadCard(path, "mean, scale", str(cause)) from cause
+    if lens.digest != card.digest:
+        raise BadCard(folder / "lenses.yaml", f"{modality}.digest", f"the files give {lens.digest}")
+    return lens
+
+
+def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
+    """Write a seedling's card; its folder must lie in the catalog's."""
+    inside = card.folder.relative_to(folder) if card.folder.is_absolute() else card.folder
+    body = _told(_CheckpointCard, {**asdict(card), "folder": inside.as_posix(), "lineage": list(card.lineage)})
+    return _write_yaml(folder / "checkpoints" / card.modality / f"{card.name}.yaml", body)
+
+
+def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Path:
+    """Write a domain's card, and its sketch beside it."""
+    path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", _told(_DomainCard, asdict(card)))
+    if sketch is not None:
+        path.with_suffix(".safetensors").write_bytes(sketch.pack())
+    return path
+
+
+def write_lens(folder: Path, lens: Lens) -> Path:
+    """Make this the lens of its modality."""
+    columns = {"mean": np.ascontiguousarray(lens.mean), "scale": np.ascontiguousarray(lens.scale)}
+    (folder / "lenses").mkdir(parents=True, exist_ok=True)
+    save_file(columns, folder / "lenses" / f"{lens.modality}.safetensors")
+    others = {str(modality): card.model_dump() for modality, card in _lens_cards(folder).items()}
+    own = {"name": lens.name, "space": lens.space, "sigma": lens.sigma, "seed": lens.seed, "digest": lens.digest}
+    return _write_yaml(folder / "lenses.yaml", {**others, str(lens.modality): own})
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _CheckpointCard(_Strict):
+    name: str
+    architecture: str
+    folder: str
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    parameters: int = Field(gt=0)
+    input_size: int = Field(gt=0)
+    license: str = UNKNOWN_LICENSE
+    domain: str | None = None
+    source: str = ""
+    lineage: list[str] = []
+    claimed: dict[str, object] = {}
+    measured: dict[str, object] = {}
+
+
+class _DomainCard(_Strict):
+    name: str
+    title: str
+    family: str
+    rows: int = Field(gt=0)
+    license: str = UNKNOWN_LICENSE
+    citation: str = ""
+
+
+class _LensCard(_Strict):
+    name: str
+    space: str = Field(pattern="^.+@.+#.+$")
+    sigma: float = Field(gt=0)
+    seed: int = Field(ge=0)
+    digest: str
+
+
+class _OutcomeRow(BaseModel):  # not strict: a CSV's cells are text
+    checkpoint: str = Field(min_length=1)
+    strategy: str = Field(min_length=1)
+    sample_name: str = Field(min_length=1)
+    score: float = Field(ge=0, le=1)
+    citation: str = ""
+    sample_digest: str = ""
+    task: Task = Task.CLASSIFICATION
+    metric: Metric = Metric.ACCURACY
+    standard_error: float | None = None
+    rows_train: int = 0
+    rows_test: int = 0
+    seconds: float = 0.0
+    created: str = ""
+
+
+def _read_all(folder: Path, read: Callable[[Path], Card]) -> list[Card]:
+    return [read(path) for path in sorted(folder.glob("*/*.yaml"))]
+
+
+def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
+    card = _card(_CheckpointCard, path)
+    if card.domain is not None and card.domain not in domains:
+        raise BadCard(path, "domain", f"there is no domain card {card.domain!r}")
+    if Path(card.folder).is_absolute() or ".." in Path(card.folder).parts:
+        raise BadCard(path, "folder", "it must lie in the catalog")
+    body = card.model_dump() | {"folder": Path(card.folder), "lineage": tuple(card.lineage)}
+    return Checkpoint(modality=_modality(path), origin=Origin.SEEDLING, **body)
+
+
+def _read_domain(path: Path) -> Domain:
+    return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **_card(_DomainCard, path).model_dump())
+
+
+def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[Modality, Lens]) -> list[Sketch]:
+    found = []
+    for domain in domains:
+        path = folder / "domains" / domain.modality / f"{domain.name}.safetensors"
+        if path.exists():
+            found.append(_read_sketch(path, domain, lenses))
+    return found
+
+
+def _read_sketch(path: Path, domain: Domain, lenses: Mapping[Modality, Lens]) -> Sketch:
+    try:
+        sketch = Sketch.unpack(path.read_bytes(), str(path))
+    except MalformedWeights as cause:
+        raise BadCard(path, "sketch", cause.why) from cause
+    if sketch.domain != domain.name:
+        raise BadCard(path, "domain", f"it is a sketch of {sketch.domain!r}")
+    if domain.modality not in lenses or sketch.lens != lenses[domain.modality].digest:
+        raise BadCard(path, "lens", "it was not made through the catalog's lens")
+    return sketch
+
+
+def _read_outcomes(path: Path) -> list[Outcome]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_read_outcome(path, number, row) for number, row in enumerate(csv.DictReader(file), start=2)]
+
+
+def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None]) -> Outcome:
+    """One row; an empty cell counts as absent, a column that is none of the card's is a condition."""
+    if None in row:
+        raise BadCard(path, f"line {number}", "more cells than columns")
+    cells = {str(key): value for key, value in row.items() if value}
+    known = _checked(_OutcomeRow, cells, path, number).model_dump()
+    conditions = {key: _number(value) for key, value in cells.items() if key not in known}
+    named = sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:16]
+    known["sample_digest"] = known["sample_digest"] or f"published:{known['sample_name']}"
+    known["citation"] = known["citation"] or f"{path.stem} (catalog/outcomes/README.md)"
+    return Outcome(id=named, origin=Origin.PUBLISHED, conditions=conditions, **known)
+
+
+def _lens_cards(folder: Path) -> dict[Modality, _LensCard]:
+    path = folder / "lenses.yaml"
+    if not path.exists():
+        return {}
+    cards = {}
+    for name, body in _mapping(path).items():
+        if name not in set(Modality):
+            raise BadCard(path, str(name), f"no modality; known: {', '.join(Modality)}")
+        cards[Modality(name)] = _checked(_LensCard, body, path, str(name))
+    return cards
+
+
+def _card(model: type[Model], path: Path) -> Model:
+    card = _checked(model, _mapping(path), path)
+    if path.stem != card.model_dump()["name"]:
+        raise BadCard(path, "name", f"it must be {path.stem!r}, as the file is named")
+    return card
+
+
+def _checked(model: type[Model], body: object, path: Path, place: str | int | None = None) -> Model:
+    try:
+        return model.model_validate(body)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        where = [f"line {place}" if isinstance(place, int) else place] if place is not None else []
+        key = ".".join(str(part) for part in [*where, *first["loc"]])
+        raise BadCard(path, key or "(all)", first["msg"]) from cause
+
+
+def _mapping(path: Path) -> dict[str, object]:
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        raise BadCard(path, "(all)", f"no YAML: {' '.join(str(cause).split())}") from cause
+    if not isinstance(body, dict):
+        raise BadCard(path, "(all)", "it must be a mapping of keys to values")
+    return body
+
+
+def _modality(path: Path) -> Modality:
+    try:
+        return Modality(path.parent.name)
+    except ValueError as cause:
+        raise BadCard(path, "modality", f"no folder of a modality: {path.parent.name}") from cause
+
+
+def _number(cell: str | None) -> float | str | None:
+    try:
+        return float(cell or "")
+    except ValueError:
+        return cell
+
+
+def _told(model: type[BaseModel], body: Mapping[str, object]) -> dict[str, object]:
+    """What a card says that its defaults do not."""
+    card = model.model_validate({key: value for key, value in body.items() if key in model.model_fields})
+    return card.model_dump(exclude_defaults=True)
+
+
+def _write_yaml(path: Path, body: Mapping[str, object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(dict(body), sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    return path

@@ -1,0 +1,235 @@
+"""Sketch: what the registry keeps of a domain, seen through a lens; its embedding makes MMD a plain distance.
+
+Random Fourier features (Rahimi & Recht 2007) with orthogonal directions (Yu et al. 2016) of the Gaussian kernel
+averaged over the bandwidths sigma * {1/2, 1, 2}: k(x, y) ~ z(x).z(y), so that the squared distance of two mean
+embeddings estimates the biased MMD^2 of the two clouds (Gretton et al. 2012, eq. 5).
+"""
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b, sha256
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from registry.cards import Modality
+from registry.errors import EncoderMismatch, MalformedWeights, NotFinite, NoVariation, TooFewRows, WidthMismatch
+from registry.features import Features
+
+__all__ = ["BANDWIDTHS", "FREQUENCIES", "KEPT_ROWS", "Lens", "Sketch", "fit_lens", "sketch_of"]
+
+BANDWIDTHS = (0.5, 1.0, 2.0)
+FREQUENCIES = 512
+KEPT_ROWS = 256
+
+_BLOCK_ROWS = 2048
+_FLOOR = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """The one reference encoder of a modality, with the column means, scales and bandwidth that stay fixed with it."""
+
+    name: str
+    modality: Modality
+    space: str
+    """The encoder string of the features that it accepts: ``checkpoint@digest#block``."""
+    mean: Float[np.ndarray, " d"]
+    scale: Float[np.ndarray, " d"]
+    sigma: float
+    seed: int = 0
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the checkpoint that is looked through."""
+        return self.space.partition("@")[0]
+
+    @property
+    def block(self) -> str:
+        """The block whose pooled features are looked at."""
+        return self.space.rpartition("#")[2]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all that fixes the space: encoder, means, scales, bandwidth, seed."""
+        told = json.dumps([self.space, self.sigma, self.seed, FREQUENCIES, BANDWIDTHS]).encode()
+        columns = np.stack([self.mean, self.scale]).astype("<f8").tobytes()
+        return sha256(told + columns).hexdigest()
+
+    def standardize(self, vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        """The vectors in the lens's fixed column means and scales.
+
+        Raises:
+            WidthMismatch: they are not as wide as the lens.
+        """
+        if vectors.shape[1] != len(self.mean):
+            raise WidthMismatch(vectors.shape[1], len(self.mean))
+        return np.asarray((vectors.astype(np.float64) - self.mean) / self.scale)
+
+    def embed(self, vectors: Float[np.ndarray, "n d"]) -> Float32[np.ndarray, " e"]:
+        """The kernel mean of a cloud of raw features: twice `FREQUENCIES` numbers, of length at most 1.
+
+        Raises:
+            TooFewRows: there is no row.
+            NotFinite: a row has a NaN or infinite value.
+            WidthMismatch: they are not as wide as the lens.
+        """
+        if not len(vectors):
+            raise TooFewRows("embedding", 1, 0)
+        total = np.zeros(2 * FREQUENCIES)
+        for start in range(0, len(vectors), _BLOCK_ROWS):
+            block = self.standardize(vectors[start : start + _BLOCK_ROWS])
+            bad = ~np.isfinite(block).all(axis=1)
+            if bad.any():
+                raise NotFinite(f"features seen through {self.name}", start + int(np.argmax(bad)))
+            phase = block @ self._frequencies.T
+            total += np.concatenate([np.cos(phase).sum(axis=0), np.sin(phase).sum(axis=0)])
+        return np.asarray(total / len(vectors) * np.tile(self._weights, 2), dtype=np.float32)
+
+    @cached_property
+    def _frequencies(self) -> Float[np.ndarray, "f d"]:
+        """Orthogonal directions with the lengths of Gaussian vectors, each over its own bandwidth."""
+        width = len(self.mean)
+        random = np.random.RandomState(self.seed)  # its stream is frozen for good (NEP 19); default_rng's is not
+        blocks = -(-FREQUENCIES // width)
+        directions = np.concatenate([_rotation(random, width) for _ in range(blocks)])
+        lengths = np.sqrt(random.chisquare(width, size=FREQUENCIES))
+        widths = self.sigma * np.asarray(BANDWIDTHS)[self._bands]
+        mixed = directions[random.permutation(len(directions))[:FREQUENCIES]]
+        return np.asarray(mixed * (lengths / widths)[:, None])
+
+    @property
+    def _bands(self) -> Int[np.ndarray, " f"]:
+        """Which bandwidth each frequency serves: as many to each as can be, not left to chance."""
+        return np.arange(FREQUENCIES) % len(BANDWIDTHS)
+
+    @property
+    def _weights(self) -> Float[np.ndarray, " f"]:
+        """Square root of each frequency's share, every bandwidth counting the same."""
+        served = np.bincount(self._bands)
+        return np.asarray(np.sqrt(1.0 / (len(BANDWIDTHS) * served[self._bands])))
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """A domain seen through a lens: its mean embedding and a few hundred of its rows, never its items."""
+
+    domain: str
+    lens: str
+    """Digest of the lens; sketches of different lenses are never compared."""
+    rows: Features
+    """At most `KEPT_ROWS` raw lens features, as precise as fp16 keeps them."""
+    embedding: Float32[np.ndarray, " e"]
+    seen: int
+    """Rows that the embedding was made of."""
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.embedding).all():
+            raise NotFinite(f"the embedding of {self.domain}", 0)
+
+    def require_lens(self, lens: Lens) -> None:
+        """Raise `EncoderMismatch` unless it was made through that lens."""
+        if self.lens != lens.digest:
+            raise EncoderMismatch(f"{self.domain} seen through lens {self.lens[:12]}", f"lens {lens.digest[:12]}")
+
+    def squared_distance(self, other: "Sketch") -> float:
+        """An estimate of the biased MMD^2 of the two domains.
+
+        Raises:
+            EncoderMismatch: they were seen through different lenses.
+        """
+        if self.lens != other.lens:
+            raise EncoderMismatch(f"{self.domain} (lens {self.lens[:12]})", f"{other.domain} (lens {other.lens[:12]})")
+        return float(np.sum((self.embedding.astype(np.float64) - other.embedding) ** 2))
+
+    def pack(self) -> bytes:
+        """One safetensors file: fp16 rows, fp32 embedding, and what they are."""
+        kept = self.rows.vectors
+        half = kept.astype(np.float16) if np.abs(kept).max() < np.finfo(np.float16).max else kept.astype(np.float32)
+        told = {"domain": self.domain, "lens": self.lens, "encoder": self.rows.encoder, "seen": str(self.seen)}
+        return save({"embedding": self.embedding, "rows": half}, metadata=told)
+
+    @classmethod
+    def unpack(cls, packed: bytes, where: str) -> "Sketch":
+        """What `pack` made; ``where`` names it in an error.
+
+        Raises:
+            MalformedWeights: these bytes are not such a file.
+        """
+        try:
+            tensors = load(packed)
+            (length,) = struct.unpack("<Q", packed[:8])
+            told = json.loads(packed[8 : 8 + length])["__metadata__"]
+            rows = Features(tensors["rows"].astype(np.float32), told["encoder"])
+            return cls(told["domain"], told["lens"], rows, tensors["embedding"], int(told["seen"]))
+        except (SafetensorError, KeyError, ValueError, struct.error) as cause:
+            raise MalformedWeights(where, str(cause)) from cause
+
+
+def fit_lens(name: str, modality: Modality, clouds: Sequence[Features], *, seed: int = 0, rows: int = 2000) -> Lens:
+    """A lens from features of several domains, each counting the same: means, scales, and the median heuristic.
+
+    At most ``rows`` rows are drawn from all clouds together. A column that hardly varies among them is scaled as if it
+    varied a hundredth as much as the median column, so that it neither vanishes nor explodes on other data.
+
+    Raises:
+        TooFewRows: fewer than two rows.
+        NoVariation: all rows are identical.
+        EncoderMismatch: the clouds lie in different spaces.
+    """
+    space = clouds[0].encoder
+    for cloud in clouds:
+        cloud.require_space(space)
+    each = max(1, rows // len(clouds))
+    pooled = np.concatenate([_drawn(cloud, each, seed).vectors for cloud in clouds]).astype(np.float64)
+    if len(pooled) < 2:
+        raise TooFewRows(f"lens {name}", 2, len(pooled))
+    spread = pooled.std(axis=0)
+    if not spread.any():
+        raise NoVariation(f"lens {name}")
+    mean, scale = pooled.mean(axis=0), np.maximum(spread, _FLOOR * np.median(spread[spread > 0]))
+    return Lens(name, modality, space, mean, scale, _median_distance((pooled - mean) / scale), seed)
+
+
+def sketch_of(domain: str, features: Features, lens: Lens, *, seed: int = 0) -> Sketch:
+    """The sketch of a domain from the raw features of its rows, in whatever order they come.
+
+    Raises:
+        EncoderMismatch: the features do not lie in the lens's space.
+        TooFewRows: there is no row.
+    """
+    features.require_space(lens.space)
+    embedding = lens.embed(features.vectors)
+    kept = _drawn(features, KEPT_ROWS, seed).vectors.astype(np.float32)
+    return Sketch(domain, lens.digest, Features(_as_half(kept), lens.space), embedding, len(features))
+
+
+def _drawn(features: Features, most: int, seed: int) -> Features:
+    """At most so many rows, drawn by their content: the same ones in whatever order the rows come."""
+    key = seed.to_bytes(8, "little")
+    tickets = [blake2b(row.tobytes(), digest_size=16, key=key).digest() for row in features.vectors.astype("<f4")]
+    return features.take(np.asarray(sorted(range(len(tickets)), key=tickets.__getitem__)[:most], dtype=np.int64))
+
+
+def _as_half(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    """The rows as fp16 would give them back, where it can hold them."""
+    fits = np.abs(rows).max() < np.finfo(np.float16).max
+    return rows.astype(np.float16).astype(np.float32) if fits else rows
+
+
+def _median_distance(rows: Float[np.ndarray, "n d"]) -> float:
+    """The median heuristic: median Euclidean distance of two different rows."""
+    squares = np.square(rows).sum(axis=1)
+    distances = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
+    return float(np.sqrt(np.median(np.maximum(distances, 0)[np.triu_indices(len(rows), 1)])))
+
+
+def _rotation(random: np.random.RandomState, width: int) -> Float[np.ndarray, "d d"]:
+    """A uniformly random rotation: the Q of a Gaussian matrix, its signs fixed (Mezzadri 2007)."""
+    orthogonal, upper = np.linalg.qr(random.standard_normal((width, width)))
+    return np.asarray(orthogonal * np.sign(np.diag(upper)))

@@ -1,0 +1,402 @@
+"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+from types import ModuleType, TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.encoders import Encoder, encoders
+from registry.errors import AlreadyThere, BadWeights, EncoderMismatch, PathMissing, UnknownName
+from registry.features import Encoded, Features, cached
+from registry.home import Home, catalog_folder
+from registry.progress import Progress, silent
+from registry.sample import Sample
+from registry.sketch import FREQUENCIES, Lens, Sketch, sketch_of
+from registry.store import Entries, Jobs, Store
+
+__all__ = ["Zoo", "weights_digest"]
+
+Card = TypeVar("Card", Checkpoint, Domain)
+
+_SKETCHED_ROWS = 2000
+_SAVED_EVERY = 100
+_READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
+_FILLERS = {"", "the", "license", "licence", "version", "clause"}
+_SPDX = {
+    name.casefold().replace("-clause", ""): name
+    for name in ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0",
+                 "CC-BY-SA-3.0", "CC-BY-NC-4.0", "GPL-3.0", "AGPL-3.0", "ISC", "MPL-2.0", "Unlicense")
+} | {"apache2": "Apache-2.0", "apache-2": "Apache-2.0", "apache": "Apache-2.0"}  # fmt: skip
+
+
+class Zoo:
+    """A registry in a home folder. Usable in a ``with`` statement; it holds no file open between calls."""
+
+    def __init__(self, home: Home, store: Store, catalog: Path) -> None:
+        self.home = home
+        self.store = store
+        self.catalog = catalog
+        self.jobs = Jobs(store)
+        self._lenses: dict[Modality, Lens] = {}
+        self._encoders: dict[str, Encoder] = {}
+        self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
+        self._searching = Lock()
+
+    @classmethod
+    def open(
+        cls, home: Path | str | None = None, *, catalog: Path | None = None, progress: Progress = silent
+    ) -> "Zoo":
+        """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
+
+        Raises:
+            HomeUnusable: the home cannot be made, read or written, or the disk is full.
+            RegistryCorrupt: the database is damaged.
+            RegistryNewer: a later transferzoo wrote it.
+            RegistryBusy: another process held it too long.
+            BadCard: the catalog has a bad file.
+        """
+        found = Home.find(home)
+        zoo = cls(found, Store.open(found.database), catalog or catalog_folder())
+        zoo._load_catalog(progress)
+        return zoo
+
+    def __enter__(self) -> "Zoo":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._encoders.clear()
+        self._indexes.clear()
+
+    def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
+        """All checkpoints, or one modality's, by name."""
+        return tuple(replace(card, folder=self.catalog / card.folder) for card in self.store.checkpoints(modality))
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint of that name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        return _named("checkpoint", name, self.checkpoints())
+
+    def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
+        """All domains, or one modality's, by name."""
+        return self.store.domains(modality)
+
+    def domain(self, name: str) -> Domain:
+        """The domain of that name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        return _named("domain", name, self.domains())
+
+    def lens(self, modality: Modality) -> Lens:
+        """What all samples and domains of a modality are seen through.
+
+        Raises:
+            UnknownName: the catalog names none for it.
+        """
+        if modality not in self._lenses:
+            self._lenses[modality] = _catalog().read_lens(self.catalog, modality)
+        return self._lenses[modality]
+
+    def sketch(self, domain: str) -> Sketch | None:
+        """What is kept of a domain as seen through today's lens; None where there is nothing, or only of another lens.
+
+        Raises:
+            UnknownName: there is no such domain.
+        """
+        try:
+            lens = self.lens(self.domain(domain).modality)
+        except UnknownName as cause:
+            if cause.what == "lens":
+                return None
+            raise
+        return self.store.sketch(domain, lens.digest)
+
+    def encoder(self, checkpoint: str) -> Encoder:
+        """A checkpoint, opened.
+
+        Raises:
+            UnknownName: there is none of that name.
+            CheckpointError: it cannot be used.
+        """
+        if checkpoint not in self._encoders:
+            card = self.checkpoint(checkpoint)
+            _require_same_weights(card)
+            self._encoders[checkpoint] = encoders[card.modality](card.folder, name=card.name)
+        return self._encoders[checkpoint]
+
+    def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
+        """Every block's features of a sample, kept in the home for the next time.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+            CheckpointError: it cannot be used.
+        """
+        card = self.checkpoint(checkpoint)
+        return cached(
+            self.home.features / f"{_short(_recipe(card))}-{_short(sample.order)}.safetensors",
+            lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
+        )
+
+    def see(self, sample: Sample, *, progress: Progress = silent) -> Features:
+        """A sample's raw features through the lens of its modality.
+
+        Raises:
+            UnknownName: there is no lens, or its checkpoint is not registered.
+            EncoderMismatch: the lens's checkpoint is not the one that the lens was fitted on.
+        """
+        lens = self.lens(sample.modality)
+        encoded = self.encode(lens.checkpoint, sample, progress=progress)
+        seen = encoded.blocks[encoded.names.index(lens.block)]
+        seen.require_space(lens.space)
+        return seen
+
+    def near(self, features: Features, k: int | None = None) -> list[tuple[Domain, float]]:
+        """The ``k`` nearest domains, or all, to a cloud seen through a lens, with their squared distances (MMD^2).
+
+        Raises:
+            EncoderMismatch: the features lie in no lens's space.
+        """
+        lens = self._lens_of(features)
+        embedding = lens.embed(features.vectors)
+        with self._searching:
+            index = self._index(lens)
+            most = len(index) if k is None else min(k, len(index))
+            squares, numbers = index.search(embedding, most) if most else ((), ())
+        names = self.store.sketch_domains([int(number) for number in numbers])
+        cards = {card.name: card for card in self.domains(lens.modality)}
+        return [(cards[names[int(number)]], float(square)) for square, number in zip(squares, numbers, strict=True)]
+
+    def add(
+        self, folder: Path | str, *, name: str | None = None, source: Sample | None = None, license: str | None = None,
+        domain: str | None = None, family: str | None = None, progress: Progress = silent,
+    ) -> Checkpoint:  # fmt: skip
+        """Register the checkpoint in a folder. It is not copied: the registry remembers where it lies.
+
+        ``source`` is a sample of what it was pretrained on: it is sketched and becomes the domain ``domain`` (else
+        named as the sample is) of the family ``family`` (else the domain's own name). Without it, ``domain`` names a
+        domain that is known already. Adding the same again changes nothing.
+
+        Raises:
+            PathMissing: no such folder.
+            CheckpointError: the folder cannot be used.
+            AlreadyThere: the name, or the domain's, belongs to something else.
+            UnknownName: ``domain`` is not known and no source was given.
+        """
+        place = Path(folder).expanduser().absolute()
+        card = self._known(_inspected(place, name or place.name), license, domain)
+        if source is not None:
+            known = self._with_source(card, source, domain or source.name, family, progress)
+        else:
+            known = Entries(checkpoints=(card,))
+        self.store.write(known)
+        return self.checkpoint(card.name)
+
+    def keep(self, advice: Keepable) -> None:
+        """Keep advice; keeping it again changes nothing."""
+        self.store.keep(advice)
+
+    def advice(self, name: str | None = None) -> dict[str, object] | None:
+        """The advice of that id, or the newest, as it was kept; None where there is none."""
+        return self.store.advice(name)
+
+    def record(self, outcome: Outcome) -> None:
+        """Remember what became of a fine-tuning; recording it again changes nothing.
+
+        Raises:
+            AlreadyThere: a different outcome has that id.
+        """
+        self.store.write(Entries(outcomes=(outcome,)))
+
+    def history(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
+        """All outcomes, or those of a checkpoint or a sample."""
+        return self.store.outcomes(checkpoint=checkpoint, sample_digest=sample_digest)
+
+    def _load_catalog(self, progress: Progress) -> None:
+        """Take in the bundled catalog, if it is not the one taken in last."""
+        digest = _folder_digest(self.catalog)
+        if self.store.note("catalog") == digest:
+            return
+        progress("read the bundled catalog", 0, 1)
+        found = _catalog().read_catalog(self.catalog)
+        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes)
+        self.store.write_bundled(entries, {"catalog": digest})
+        progress("read the bundled catalog", 1, 1)
+
+    def _known(self, card: Checkpoint, license: str | None, domain: str | None) -> Checkpoint:
+        """The card with what was known of it before and what is said of it now."""
+        before = next((known for known in self.checkpoints() if known.name == card.name), None)
+        if before is not None and before.digest != card.digest:
+            raise AlreadyThere("checkpoint", card.name)
+        if before is not None:
+            card = replace(before, folder=card.folder)
+        if license is not None:
+            card = replace(card, license=_tidy_license(license), claimed={**card.claimed, "license": license})
+        return card if domain is None else replace(card, domain=domain)
+
+    def _with_source(
+        self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
+    ) -> Entries:
+        """The checkpoint with the domain that its source becomes, and the sketch of that."""
+        seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
+        sketch = sketch_of(domain, seen, self.lens(source.modality))
+        described = Domain(
+            domain, source.modality, source.name, family or domain, len(source.items),
+            data=source.origin, digest=source.digest,
+        )  # fmt: skip
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,))
+
+    def _lens_of(self, features: Features) -> Lens:
+        """The lens in whose space the features lie."""
+        for modality in Modality:
+            try:
+                lens = self.lens(modality)
+            except UnknownName:
+                continue
+            if lens.space == features.encoder:
+                return lens
+        raise EncoderMismatch(features.encoder, ", ".join(lens.space for lens in self._lenses.values()) or "no lens")
+
+    def _index(self, lens: Lens) -> Any:  # noqa: ANN401 - a DomainIndex; FAISS is loaded for searches only
+        """The index of all sketches in a lens, brought up to date with the database."""
+        from registry.index import DomainIndex  # noqa: PLC0415 - FAISS, for searches only
+
+        path, stamp = self.index_path(lens), f"{self.store.note('registry')} {lens.digest}"
+        found = self._indexes.get(lens.digest)
+        if found is None:
+            found = DomainIndex.load(path, stamp) or DomainIndex(2 * FREQUENCIES), (0, 0)
+        index, known = found
+        state = self.store.sketch_count(lens.digest)
+        if state != known:
+            changed = self._follow(index, lens, known, state)
+            self._indexes[lens.digest] = index, state
+            if changed * _SAVED_EVERY > len(index):
+                _save(index, path, stamp)
+        return index
+
+    def _follow(self, index: Any, lens: Lens, known: tuple[int, int], state: tuple[int, int]) -> int:  # noqa: ANN401
+        """Add to the index what the database has gained and take from it what that has lost; how many these were."""
+        numbers = self.store.sketch_numbers(lens.digest, after=known[1])
+        gone = np.array([], dtype=np.int64)
+        if known[0] + len(numbers) != state[0] or not known[0]:
+            numbers, have = self.store.sketch_numbers(lens.digest), index.numbers
+            gone, numbers = np.setdiff1d(have, numbers), np.setdiff1d(numbers, have)
+            index.remove(gone)
+        if len(numbers):
+            index.add(numbers, self.store.embeddings([int(number) for number in numbers]))
+        return len(gone) + len(numbers)
+
+    def index_path(self, lens: Lens) -> Path:
+        """Where the index of a lens is kept; always rebuildable from the database."""
+        return self.home.index.with_suffix(f".{lens.modality}{self.home.index.suffix}")
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of model.safetensors, or of its index and shards.
+
+    Raises:
+        PathMissing: the folder or its weights are gone.
+    """
+    whole, listed = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    sharded = listed.exists() and not whole.exists()
+    files = [listed, *sorted(folder.glob("model-*-of-*.safetensors"))] if sharded else [whole]
+    total = sha256()
+    for path in files:
+        if not path.is_file():
+            raise PathMissing(path)
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                total.update(part)
+    return total.hexdigest()
+
+
+def _catalog() -> ModuleType:
+    """The room that reads cards; pydantic is loaded only when one is read."""
+    return import_module("registry.catalog")
+
+
+def _named(what: str, name: str, cards: Sequence[Card]) -> Card:
+    for card in cards:
+        if card.name == name:
+            return card
+    raise UnknownName(what, name, [card.name for card in cards])
+
+
+def _inspected(folder: Path, name: str) -> Checkpoint:
+    """The card of a folder that was found sound, with what it says of itself."""
+    opened = import_module("registry.encoders.opening").inspect(folder)
+    told = _stated(folder)
+    claimed = {key: told[key] for key in ("claimed_accuracy", "source_repo", "source_commit") if key in told}
+    return Checkpoint(
+        name=re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint", modality=Modality.IMAGE,
+        architecture=opened.architecture, folder=folder, digest=opened.digest, parameters=opened.parameters,
+        input_size=opened.input_size, license=_tidy_license(opened.license), source=str(told.get("source_domain", "")),
+        claimed={**claimed, "license": opened.license},
+    )  # fmt: skip
+
+
+def _stated(folder: Path) -> Mapping[str, object]:
+    """What SOURCE.json or card.json says."""
+    for file in ("SOURCE.json", "card.json"):
+        if (folder / file).is_file():
+            found = json.loads((folder / file).read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _tidy_license(stated: str) -> str:
+    """The license's SPDX name where that is plain, else what was stated; a license that is denied is unknown."""
+    bare = stated.strip()
+    if not bare or re.match(r"(none|no licen[cs]e|unknown|not stated|n/a|other)\b", bare, re.IGNORECASE):
+        return UNKNOWN_LICENSE
+    words = [word for word in re.split(r"[\s_,-]+", bare.casefold()) if word not in _FILLERS]
+    return _SPDX.get("-".join(words), bare)
+
+
+def _require_same_weights(card: Checkpoint) -> None:
+    if weights_digest(card.folder) != card.digest:
+        raise BadWeights(card.folder, "all", "are not those that were registered")
+
+
+def _recipe(card: Checkpoint) -> str:
+    """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
+    total = sha256(f"{card.name} {card.digest} {version('transferzoo')}".encode())
+    for file in ("config.json", "preprocessor_config.json"):
+        path = card.folder / file
+        total.update(path.read_bytes() if path.is_file() else b"")
+    return total.hexdigest()
+
+
+def _short(digest: str) -> str:
+    return re.sub(r"\W+", "-", digest)[:32]
+
+
+def _folder_digest(catalog: Path) -> str:
+    """SHA-256 over a catalog's cards, sketches, lenses and outcomes; cards vouch for the weights."""
+    total = sha256()
+    for path in sorted(path for part in _READ for path in catalog.glob(part) if path.is_file()):
+        total.update(f"{path.relative_to(catalog).as_posix()} {path.stat().st_size}\n".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _save(index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
+    """Keep the index; where that cannot be done the next process makes it anew."""
+    with suppress(OSError):
+        index.save(path, stamp)
