@@ -1,0 +1,238 @@
+"""Nearest neighbors, exact: of rows, and of a domain among all that are known. Nothing else speaks FAISS."""
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
+
+from registry.errors import NotFinite, TooManyNeighbors, WidthMismatch
+
+__all__ = ["DomainIndex", "neighbors", "other_neighbors"]
+
+_FLAT_FLOATS = 4_000_000
+_COMPONENTS = 63
+_FITTED_ON = 4096
+_FIRST_LOOK = 128
+_PROJECTED_AT_ONCE = 8192
+
+
+def neighbors(
+    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], k: int, *, metric: Literal["l2", "cosine"] = "l2"
+) -> tuple[Float32[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
+    """For each row of ``x`` the ``k`` nearest rows of ``y``, nearest first: distances and row numbers.
+
+    Distances are Euclidean, or 1 - cosine. Exact: FAISS's flat index.
+
+    Raises:
+        TooManyNeighbors: ``k`` is larger than ``y`` has rows.
+        NotFinite: a NaN or infinite value.
+    """
+    if not 0 < k <= len(y):
+        raise TooManyNeighbors(k, len(y))
+    queries, base = _sound(x, "x"), _sound(y, "y")
+    if metric == "cosine":
+        queries, base = _unit(queries), _unit(base)
+    index = faiss.IndexFlatL2(base.shape[1])
+    index.add(base)
+    squares, rows = index.search(queries, k)
+    squares = np.maximum(squares, 0)
+    return (squares / 2 if metric == "cosine" else np.sqrt(squares)), rows
+
+
+def other_neighbors(
+    x: Float[np.ndarray, "n d"], k: int, *, groups: Shaped[np.ndarray, " n"] | None = None,
+    metric: Literal["l2", "cosine"] = "l2",
+) -> tuple[Float32[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:  # fmt: skip
+    """Leave-one-out: for each row the ``k`` nearest other rows; with ``groups``, rows of other groups only.
+
+    Raises:
+        TooManyNeighbors: some row has fewer than ``k`` others.
+        NotFinite: a NaN or infinite value.
+    """
+    unit = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    largest = int(np.bincount(unit).max(initial=0))
+    if not 0 < k <= len(x) - largest:
+        raise TooManyNeighbors(k, len(x) - largest)
+    distances, rows = neighbors(x, x, k + largest, metric=metric)
+    kin = unit[rows] == unit[:, None]
+    chosen = np.argsort(kin, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, chosen, 1), np.take_along_axis(rows, chosen, 1)
+
+
+class DomainIndex:
+    """Embeddings by number, searched exactly.
+
+    Few are scanned by FAISS's flat index. Many are first scanned on their leading principal components and the length
+    of what these leave out, which bounds the distance from below: ||x - y||^2 >= ||Px - Py||^2 + (|rx| - |ry|)^2.
+    Those with the smallest bounds are measured exactly, and more of them until no other can be nearer
+    (as in GEMINI; Faloutsos et al. 1994), so nothing is lost.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatL2(width))
+        self._bounds: _Bounds | None = None
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def numbers(self) -> Int64[np.ndarray, " n"]:
+        """The numbers of the embeddings, in the order of their coming."""
+        return np.asarray(faiss.vector_to_array(self._index.id_map), dtype=np.int64)
+
+    def add(self, numbers: Sequence[int] | Int64[np.ndarray, " n"], vectors: Float[np.ndarray, "n e"]) -> None:
+        """Add embeddings under new numbers.
+
+        Raises:
+            NotFinite: a NaN or infinite value, with its number.
+            WidthMismatch: they are not as wide as the index.
+        """
+        if vectors.shape[1] != self.width:
+            raise WidthMismatch(vectors.shape[1], self.width)
+        fresh = _sound(vectors, "an embedding")
+        self._index.add_with_ids(fresh, np.asarray(numbers, dtype=np.int64))
+        if self._bounds is not None:
+            self._bounds.add(fresh)
+
+    def remove(self, numbers: Sequence[int] | Int64[np.ndarray, " n"]) -> None:
+        """Remove the embeddings of those numbers."""
+        self._index.remove_ids(np.asarray(numbers, dtype=np.int64))
+        self._bounds = None
+
+    def search(
+        self, query: Float[np.ndarray, " e"], k: int
+    ) -> tuple[Float64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
+        """Squared distances and numbers of the ``k`` nearest, nearest first, ties by number.
+
+        Raises:
+            TooManyNeighbors: ``k`` is larger than the index.
+            WidthMismatch: the query is not as wide as the index.
+            NotFinite: the query has a NaN or infinite value.
+        """
+        if not 0 < k <= len(self):
+            raise TooManyNeighbors(k, len(self))
+        if len(query) != self.width:
+            raise WidthMismatch(len(query), self.width)
+        point = _sound(query[None], "the query")[0]
+        places, squares = self._nearest(point, k)
+        numbers = self.numbers[places]
+        order = np.lexsort([numbers, squares])[:k]
+        return squares[order], numbers[order]
+
+    def save(self, path: Path, stamp: str) -> None:
+        """Write it atomically, with a checksum and a stamp that says what it was made of."""
+        content = faiss.serialize_index(self._index).tobytes()
+        head = {"stamp": stamp, "size": len(content), "crc32": zlib.crc32(content)}
+        partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            with partial.open("wb") as file:
+                file.write(json.dumps(head).encode() + b"\n")
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path, stamp: str) -> "DomainIndex | None":
+        """What `save` wrote under that stamp; None where it is missing, damaged or made of something else."""
+        try:
+            with path.open("rb") as file:
+                head = json.loads(file.readline(4096))
+                content = file.read()
+            if head != {"stamp": stamp, "size": len(content), "crc32": zlib.crc32(content)}:
+                return None
+        except (OSError, ValueError):
+            return None
+        stored = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+        loaded = cls(stored.d)
+        loaded._index = stored
+        return loaded
+
+    def _nearest(
+        self, point: Float32[np.ndarray, " e"], k: int
+    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+        """Places and exact squared distances of at least the ``k`` nearest."""
+        vectors = self._vectors()
+        if vectors.size > _FLAT_FLOATS:
+            if self._bounds is None or len(vectors) > 2 * self._bounds.fitted:
+                self._bounds = _Bounds(vectors)
+            taken = max(_FIRST_LOOK, 4 * k)
+            while taken < len(vectors) // 4:
+                places, beyond = self._bounds.lowest(point, taken)
+                squares = _squares(vectors[places], point)
+                if np.partition(squares, k - 1)[k - 1] <= beyond:
+                    return places, squares
+                taken *= 8
+        _, places = self._flat.search(point[None], min(len(vectors), k + _FIRST_LOOK))
+        return places[0], _squares(vectors[places[0]], point)
+
+    @property
+    def _flat(self) -> Any:  # noqa: ANN401 - FAISS's types do not say what is inside
+        return faiss.downcast_index(self._index.index)
+
+    def _vectors(self) -> Float32[np.ndarray, "n e"]:
+        """The embeddings themselves, not copied; only good until the next change."""
+        flat = faiss.rev_swig_ptr(self._flat.get_xb(), len(self) * self.width)
+        return np.asarray(flat.reshape(len(self), self.width))
+
+
+class _Bounds:
+    """Leading principal components and the length of the rest: lower bounds of all distances by one small scan."""
+
+    def __init__(self, vectors: Float32[np.ndarray, "n e"]) -> None:
+        self.fitted = len(vectors)
+        step = max(1, len(vectors) // _FITTED_ON)
+        some = vectors[::step].astype(np.float64)
+        self._center = some.mean(axis=0)
+        centered = some - self._center
+        _, axes = np.linalg.eigh(centered.T @ centered)
+        self._axes = axes[:, -_COMPONENTS:]
+        self._reach = 0.0
+        self._index = faiss.IndexFlatL2(_COMPONENTS + 1)
+        self.add(vectors)
+
+    def add(self, vectors: Float32[np.ndarray, "n e"]) -> None:
+        for start in range(0, len(vectors), _PROJECTED_AT_ONCE):
+            projected = self._project(vectors[start : start + _PROJECTED_AT_ONCE])
+            self._reach = max(self._reach, float(np.abs(projected).max()))
+            self._index.add(projected)
+
+    def lowest(self, point: Float32[np.ndarray, " e"], taken: int) -> tuple[Int64[np.ndarray, " m"], float]:
+        """The places with the smallest bounds, and what every other place's squared distance is at least."""
+        squares, places = self._index.search(self._project(point[None]), taken)
+        rounded = np.sqrt(max(float(squares[0, -1]), 0.0)) * (1 - 1e-5) - 1e-6 * self._reach
+        return places[0], max(rounded, 0.0) ** 2
+
+    def _project(self, vectors: Float32[np.ndarray, "n e"]) -> Float32[np.ndarray, "n p"]:
+        centered = vectors - self._center
+        kept = centered @ self._axes
+        rest = np.sqrt(np.maximum(np.square(centered).sum(axis=1) - np.square(kept).sum(axis=1), 0))
+        return np.ascontiguousarray(np.column_stack([kept, rest]), dtype=np.float32)
+
+
+def _squares(rows: Float32[np.ndarray, "n e"], point: Float32[np.ndarray, " e"]) -> Float64[np.ndarray, " n"]:
+    return np.asarray(np.square(rows.astype(np.float64) - point).sum(axis=1))
+
+
+def _sound(rows: Float[np.ndarray, "n d"], what: str) -> Float32[np.ndarray, "n d"]:
+    """Contiguous float32 rows without a NaN: FAISS would store one and answer -1."""
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(rows, dtype=np.float32)
+    bad = ~np.isfinite(narrow).all(axis=1)
+    if bad.any():
+        raise NotFinite(what, int(np.argmax(bad)))
+    return narrow
+
+
+def _unit(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
