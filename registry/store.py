@@ -165,19 +165,21 @@ class Store:
 
     def keep(self, advice: Keepable) -> None:
         """Keep advice under its id; once is enough."""
-        body = _text(advice.to_dict())
-        row = _sealed(_recommendations, {"id": advice.id, "created": now(), "body": body})
+        told = advice.to_dict()
+        sample = told.get("sample")
+        digest = str(sample.get("digest", "")) if isinstance(sample, Mapping) else ""
+        content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": _text(told)}
 
         def work(connection: sa.Connection) -> None:
             there = sa.select(_recommendations.c.number).where(_recommendations.c.id == advice.id)
             if connection.scalar(there) is None:
-                connection.execute(sa.insert(_recommendations).values(row))
+                connection.execute(sa.insert(_recommendations).values(_sealed(_recommendations, content)))
 
         self._twice(work)
 
-    def advice(self, name: str | None = None) -> dict[str, object] | None:
-        """The advice of that id, or the newest; None where there is none."""
-        wanted = sa.select(_recommendations).where(*_of(_recommendations, id=name))
+    def advice(self, name: str | None = None, *, sample_digest: str | None = None) -> dict[str, Any] | None:
+        """The advice of that id, or the newest (for a sample); None where there is none."""
+        wanted = sa.select(_recommendations).where(*_of(_recommendations, id=name, sample_digest=sample_digest))
         newest = wanted.order_by(_recommendations.c.number.desc()).limit(1)
         row = self.run(lambda c: c.execute(newest).mappings().first())
         return None if row is None else dict(json.loads(self._sound(_recommendations, row)["body"]))
@@ -428,7 +430,7 @@ _recommendations = sa.Table(
     "recommendations", _schema,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("id", sa.Text, nullable=False, unique=True),
-    *(sa.Column(name, sa.Text, nullable=False) for name in ("created", "body", "seal")),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("created", "sample_digest", "body", "seal")),
     sqlite_autoincrement=True,
 )  # fmt: skip
 _jobs = sa.Table(

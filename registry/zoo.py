@@ -212,9 +212,9 @@ class Zoo:
         """Keep advice; keeping it again changes nothing."""
         self.store.keep(advice)
 
-    def advice(self, name: str | None = None) -> dict[str, object] | None:
-        """The advice of that id, or the newest, as it was kept; None where there is none."""
-        return self.store.advice(name)
+    def advice(self, name: str | None = None, *, sample_digest: str | None = None) -> dict[str, Any] | None:
+        """The advice of that id, or the newest (for a sample), as it was kept; None where there is none."""
+        return self.store.advice(name, sample_digest=sample_digest)
 
     def record(self, outcome: Outcome) -> None:
         """Remember what became of a fine-tuning; recording it again changes nothing.

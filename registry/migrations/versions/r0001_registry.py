@@ -40,7 +40,7 @@ def upgrade() -> None:
         "recommendations",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("id", sa.Text, nullable=False, unique=True),
-        _text("created"), _text("body"), _text("seal"),
+        _text("created"), _text("sample_digest"), _text("body"), _text("seal"),
         sqlite_autoincrement=True,
     )  # fmt: skip
     _create_jobs()
