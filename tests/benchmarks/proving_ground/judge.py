@@ -10,11 +10,13 @@ from tests.benchmarks.proving_ground.figures import ceiling, entropy, regret, re
 from tests.benchmarks.proving_ground.rankers import Ranker, by_random, leaks
 from tests.benchmarks.proving_ground.truth import Truth
 
-__all__ = ["FEWEST", "Judged", "Method", "Wins", "groups_of", "judge", "judge_fixed", "judge_random", "most_known", "wins"]
+__all__ = [
+    "FEWEST", "Judged", "Method", "Wins", "ceilings", "groups_of", "judge", "judge_fixed", "judge_random", "wins",
+]  # fmt: skip
 
 FEWEST = 3
 """A ranking of fewer checkpoints says nothing."""
-RANDOM_ORDERS = 50
+RANDOM_ORDERS = 20
 FIGURES = ("tau", "relative", "regret_1", "regret_3", "cost")
 Masks = Sequence[Bool[np.ndarray, " k"]]
 
@@ -92,7 +94,7 @@ def judge_fixed(truth: Truth, name: str, halves: Float[np.ndarray, "2 t"], masks
     return Judged(name, *_mean(parts, len(truth.targets)))
 
 
-def most_known(truth: Truth, masks: Masks) -> Float[np.ndarray, " t"]:
+def ceilings(truth: Truth, masks: Masks) -> Float[np.ndarray, " t"]:
     """The noise ceiling by target, a mean over the groups."""
     tables = []
     for own in (truth.of(mask) for mask in masks):
@@ -138,7 +140,7 @@ def _figures(
 
 
 def _probing(truth: Truth, method: Method, target: int) -> float:
-    spent = truth.figures.get("seconds")
+    spent = truth.figures.get("effort.seconds")
     if not method.probes or spent is None:
         return 0.0
     own = spent[truth.rows(target), target]

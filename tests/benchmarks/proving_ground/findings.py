@@ -1,0 +1,233 @@
+"""What the tables say: every method beside the baselines, and whether anything can be told at all.
+
+For every truth (linear probe, tuned) and every scope (within groups of equal size and architecture, each group, all
+checkpoints): the gate, the noise ceiling, and every method beside the baselines; then intervals and strategies.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell, Figure, Result
+from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
+from tests.benchmarks.proving_ground.judge import (
+    Judged,
+    Method,
+    Wins,
+    ceilings,
+    groups_of,
+    judge,
+    judge_fixed,
+    judge_random,
+    wins,
+)
+from tests.benchmarks.proving_ground.rankers import by_figure, generalist, largest, plus_static, static
+from tests.benchmarks.proving_ground.skill import Room, Skill, above_ceiling, family_means, room, skill
+from tests.benchmarks.proving_ground.strategies import StrategyFigures, judge_strategies
+from tests.benchmarks.proving_ground.truth import Truth, figures_of, truth_of
+
+__all__ = ["Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
+
+JUDGED = ("linear-probe", "lp-ft")
+"""Strategies whose outcomes rankings are held against."""
+WITHIN, ALL = "within groups of equal size and architecture", "all checkpoints"
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One method in one scope."""
+
+    judged: Judged
+    skill: Skill | None
+    """None for a method that ranks nothing."""
+    suspicious: bool
+    """Leaks by the planted truth, or stands above the noise ceiling beyond chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """All methods among some of the checkpoints."""
+
+    name: str
+    checkpoints: int
+    targets: int
+    wins: tuple[Wins, ...]
+    ceiling: float
+    static: float
+    room: Room
+    rows: tuple[Row, ...]
+
+    @property
+    def gate(self) -> str:
+        """Whether rankings can be told apart here, in words."""
+        if not self.rows or self.room.families < 2:
+            return "SHUT: fewer than two families have three checkpoints to rank"
+        if self.room.decidable:
+            return f"OPEN: the list that never looks leaves {self.room.value:.3f} of tau to be gained"
+        return f"SHUT: ceiling - static is {self.room.value:+.3f}, not above its standard error"
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Promised intervals beside static-with-residuals, on the same cells."""
+
+    cells: int
+    covered: Coverage
+    score: float
+    static_covered: Coverage
+    static_score: float
+    better: tuple[float, float, float]
+    """Static's mean Winkler score minus ours: mean over families and its 90 % interval."""
+
+
+@dataclass(frozen=True, eq=False)
+class TruthReport:
+    """Everything about one truth."""
+
+    title: str
+    product: str
+    """Prefix of the product's own figures for this truth."""
+    truth: Truth
+    scopes: tuple[Scope, ...]
+    intervals: Intervals | None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The whole report."""
+
+    cells: int
+    measured: int
+    missing: Mapping[str, int]
+    left_out: tuple[str, ...]
+    """Targets whose family the lens grew on."""
+    truths: tuple[TruthReport, ...]
+    strategies: StrategyFigures | None
+
+
+def report(
+    design: Sequence[Cell], results: Mapping[int, Result], scores: Mapping[tuple[int, str, str], Figure]
+) -> Report:
+    """Judge what is there; what is not is counted."""
+    left_out = _lens_families(design, scores)
+    kept = [cell for cell in design if cell.family not in left_out]
+    figures = figures_of(design, scores)
+    pairs = dict.fromkeys((c.strategy, c.rows) for c in kept if c.strategy in JUDGED)
+    most = max((rows for strategy, rows in pairs if strategy == "linear-probe"), default=0)
+    probes = {rows: truth_of(kept, results, figures, strategy="linear-probe", rows=rows) for _, rows in pairs}
+    truths = []
+    for strategy, rows in pairs:
+        truth = truth_of(kept, results, figures, strategy=strategy, rows=rows)
+        if np.isfinite(truth.whole).any() and (strategy != "linear-probe" or rows == most):
+            fixed = _fixed(truth, probes[rows], kept, results)
+            title = f"{strategy}, at most {rows} rows"
+            truths.append(_truth_report(title, truth, fixed, f"product.{strategy}"))
+    missing = Counter(c.strategy for c in design if c.cell not in results)
+    out = tuple(dict.fromkeys(c.target for c in design if c.family in left_out))
+    return Report(
+        len(design), len(design) - sum(missing.values()), missing, out, tuple(truths),
+        judge_strategies(kept, results, scores),
+    )  # fmt: skip
+
+
+def _lens_families(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> set[str]:
+    """Families on which a lens in use has grown: distances to them are not honest."""
+    lenses = {figure.value for (_, _, name), figure in scores.items() if name == "lens"}
+    lineage = {source for cell in design if cell.checkpoint in lenses for source in cell.lineage.split(";")}
+    return {cell.family for cell in design if cell.target in lineage}
+
+
+def _truth_report(title: str, truth: Truth, fixed: Mapping[str, Float[np.ndarray, "2 t"]], product: str) -> TruthReport:
+    groups = groups_of(truth)
+    everyone = np.ones(len(truth.checkpoints), dtype=bool)
+    named = {WITHIN: list(groups.values()), ALL: [everyone]}
+    if len(groups) > 1:
+        named |= {f"group {name}": [mask] for name, mask in groups.items()}
+    scopes = tuple(_scope(name, truth, fixed, masks, product) for name, masks in named.items())
+    return TruthReport(title, product, truth, scopes, _intervals(truth, product))
+
+
+def _scope(
+    name: str, truth: Truth, fixed: Mapping[str, Float[np.ndarray, "2 t"]],
+    masks: Sequence[Bool[np.ndarray, " k"]], product: str,
+) -> Scope:  # fmt: skip
+    base = judge(truth, Method("static", static), masks)
+    top = ceilings(truth, masks)
+    judged = [judge(truth, method, masks) for method in _methods(truth, product)]
+    judged += [base, judge_random(truth, masks)]
+    judged += [judge_fixed(truth, title, halves, masks) for title, halves in fixed.items()]
+    rows = tuple(_row(one, base, top, truth.families) for one in judged if np.isfinite(one.regret_1).any())
+    inside = np.any(masks, axis=0) if masks else np.zeros(len(truth.checkpoints), dtype=bool)
+    return Scope(
+        name, int(inside.sum()), int(np.isfinite(top).sum()), tuple(wins(truth.of(mask)) for mask in masks),
+        _mean(top, truth.families), _mean(base.tau, truth.families), room(base.tau, top, truth.families), rows,
+    )  # fmt: skip
+
+
+def _methods(truth: Truth, product: str) -> list[Method]:
+    """The product, every score and distance for which there are figures, and the baselines that rank."""
+    scores = [name for name in truth.figures if name.startswith("score.")]
+    distances = [name for name in truth.figures if name.startswith("distance.")]
+    methods = [Method("product", by_figure(f"{product}.mean"), probes=True)]
+    methods += [Method(name.removeprefix("score."), by_figure(name), probes=True) for name in scores]
+    methods += [Method("logme + static", plus_static("score.logme"), probes=True)] if "score.logme" in scores else []
+    methods += [Method(f"nearest domain ({name.removeprefix('distance.')})", by_figure(name, -1)) for name in distances]
+    return [*methods, Method("largest", largest)]
+
+
+def _row(judged: Judged, base: Judged, top: Float[np.ndarray, " t"], families: tuple[str, ...]) -> Row:
+    if not np.isfinite(judged.tau).any():
+        return Row(judged, None, suspicious=False)
+    suspicious = judged.leaks or above_ceiling(judged.tau, top, families)
+    return Row(judged, skill(judged.tau, base.tau, top, families), suspicious)
+
+
+def _fixed(
+    truth: Truth, probe: Truth, design: Sequence[Cell], results: Mapping[int, Result]
+) -> dict[str, Float[np.ndarray, "2 t"]]:
+    """Choices from outside the ranking: the best generalist's linear head, and no transfer."""
+    heads, raw = np.full((2, 2, len(truth.targets)), np.nan)
+    for t, target in enumerate(probe.targets):
+        said = generalist(probe.case(t))
+        if target in truth.targets and np.isfinite(said).any():
+            pick = np.flatnonzero(probe.rows(t))[np.nanargmax(said)]
+            heads[:, truth.targets.index(target)] = probe.halves[:, pick, t]
+    for cell in design:
+        if cell.strategy == NO_TRANSFER and cell.cell in results and cell.target in truth.targets:
+            found = results[cell.cell]
+            raw[:, truth.targets.index(cell.target)] = found.half_a, found.half_b
+    return {"best generalist + linear head": heads, "no transfer": raw}
+
+
+def _intervals(truth: Truth, product: str) -> Intervals | None:
+    """Coverage and Winkler score of the product's intervals, cell by cell beside static-with-residuals."""
+    if f"{product}.low" not in truth.figures:
+        return None
+    low, high = truth.figures[f"{product}.low"], truth.figures[f"{product}.high"]
+    _, base_low, base_high = static_intervals(truth.whole, truth.families)
+    known = np.isfinite(truth.whole) & np.isfinite(low) & np.isfinite(base_low)
+    if not known.any():
+        return None
+    families = tuple(np.array(truth.families)[np.nonzero(known)[1]])
+    real = truth.whole[known]
+    ours, theirs = winkler(low[known], high[known], real), winkler(base_low[known], base_high[known], real)
+    return Intervals(
+        len(real), coverage((low[known] <= real) & (real <= high[known]), families), float(ours.mean()),
+        coverage((base_low[known] <= real) & (real <= base_high[known]), families), float(theirs.mean()),
+        _gain(theirs - ours, families),
+    )  # fmt: skip
+
+
+def _gain(difference: Float[np.ndarray, " n"], families: tuple[str, ...]) -> tuple[float, float, float]:
+    means = family_means(difference, families)
+    picks = np.random.default_rng(len(means)).integers(0, len(means), (2000, len(means)))
+    low, high = np.quantile(means[picks].mean(axis=1), [0.05, 0.95])
+    return float(means.mean()), float(low), float(high)
+
+
+def _mean(figures: Float[np.ndarray, " t"], families: tuple[str, ...]) -> float:
+    means = family_means(figures, families)
+    return float(means[np.isfinite(means)].mean()) if np.isfinite(means).any() else float("nan")

@@ -1,0 +1,87 @@
+"""The report's two pictures: skill by method with whiskers, and predicted against realized accuracy."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tests.benchmarks.proving_ground.findings import Report, Scope, TruthReport
+
+__all__ = ["draw"]
+
+INK, ACCENT, GRAY = "#1f2933", "#c2410c", "#9aa5b1"
+
+
+def draw(found: Report, folder: Path) -> list[Path]:
+    """Write skill.png and predicted.png where there is something to draw."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    written = []
+    shown = [(one, scope) for one in found.truths for scope in one.scopes[:2] if scope.rows]
+    if shown:
+        written.append(_skills(shown, folder / "skill.png"))
+    promised = [one for one in found.truths if one.intervals is not None]
+    if promised:
+        written.append(_predictions(promised, folder / "predicted.png"))
+    return written
+
+
+def _skills(shown: list[tuple[TruthReport, Scope]], path: Path) -> Path:
+    tallest = max(len(_drawn(scope)) for _, scope in shown)
+    figure = Figure(figsize=(5.2 * len(shown), 1.6 + 0.27 * tallest), layout="constrained")
+    for place, (one, scope) in enumerate(shown):
+        axes = figure.add_subplot(1, len(shown), place + 1)
+        _skill_panel(axes, scope)
+        axes.set_title(f"{one.title}\n{scope.name}", fontsize=9)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _drawn(scope: Scope) -> list[tuple[str, float, float, float]]:
+    rows = [(r.judged.name, r.skill.value, r.skill.low, r.skill.high) for r in scope.rows if r.skill is not None]
+    return sorted(rows, key=lambda row: row[1])
+
+
+def _skill_panel(axes: Axes, scope: Scope) -> None:
+    rows = _drawn(scope)
+    for height, (name, value, low, high) in enumerate(rows):
+        color = ACCENT if name == "product" else INK
+        ends = np.clip([low, high], -3, 3)
+        axes.plot(ends, [height, height], color=color, lw=1.4)
+        axes.plot(np.clip(value, -3, 3), height, "o", color=color, ms=5)
+    axes.axvline(0, color=GRAY, lw=1, ls="--")
+    axes.axvline(1, color=GRAY, lw=1)
+    axes.set_yticks(range(len(rows)), [row[0] for row in rows])
+    axes.set_xlim(-2, 2)
+    room = f"room {scope.room.value:+.2f} ± {scope.room.standard_error:.2f}"
+    unclear = "" if scope.room.decidable else "; NOT DECIDABLE"
+    axes.set_xlabel(f"skill: 0 static list, 1 noise ceiling ({room}{unclear})")
+
+
+def _predictions(promised: list[TruthReport], path: Path) -> Path:
+    figure = Figure(figsize=(4.6 * len(promised), 4.6), layout="constrained")
+    for place, one in enumerate(promised):
+        axes = figure.add_subplot(1, len(promised), place + 1)
+        _prediction_panel(axes, one)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _prediction_panel(axes: Axes, one: TruthReport) -> None:
+    truth = one.truth
+    mean, low, high = (truth.figures[f"{one.product}.{end}"] for end in ("mean", "low", "high"))
+    known = np.isfinite(mean) & np.isfinite(truth.whole)
+    real, said = truth.whole[known], mean[known]
+    inside = (low[known] <= real) & (real <= high[known])
+    axes.plot([0, 1], [0, 1], color=GRAY, lw=1)
+    for mask, color, label in ((inside, INK, "inside its interval"), (~inside, ACCENT, "outside")):
+        axes.errorbar(
+            said[mask], real[mask], xerr=np.stack([said - low[known], high[known] - said])[:, mask], fmt="o", ms=3,
+            lw=0.5, color=color, alpha=0.6, label=f"{label}: {int(mask.sum())}",
+        )  # fmt: skip
+    axes.set_xlabel("expected accuracy, with its interval")
+    axes.set_ylabel("realized accuracy")
+    axes.set_title(one.title, fontsize=9)
+    axes.legend(frameon=False, fontsize=8)

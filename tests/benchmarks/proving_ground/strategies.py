@@ -1,0 +1,86 @@
+"""Which strategy: how often the recommended one is within one paired standard error of the best."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from tests.benchmarks.proving_ground.cells import Cell, Figure, Result
+from tests.benchmarks.proving_ground.intervals import Coverage, coverage
+
+__all__ = ["StrategyFigures", "judge_strategies", "right_rows"]
+
+
+@dataclass(frozen=True)
+class StrategyFigures:
+    """Over pairs of checkpoint and target on which at least two strategies have run at the same rows."""
+
+    pairs: int
+    measured: Mapping[str, int]
+    """Pairs on which each strategy has run."""
+    best: Mapping[str, int]
+    recommended: Mapping[str, int]
+    good: Coverage | None
+    """Share of pairs where the recommended strategy is within one paired standard error of the best."""
+    always: Mapping[str, Coverage]
+    """The same for recommending one strategy everywhere, on the pairs where it has run."""
+
+
+def judge_strategies(
+    design: Sequence[Cell], results: Mapping[int, Result], scores: Mapping[tuple[int, str, str], Figure]
+) -> StrategyFigures | None:
+    """The strategy is chosen by the product beforehand, never on the test rows; the best is chosen on one half."""
+    pairs = _pairs(design, results)
+    if not pairs:
+        return None
+    advised = _advised(design, scores)
+    good: dict[str, list[tuple[bool, str]]] = {}
+    best, recommended = Counter[str](), Counter[str]()
+    for (weights, target, family), right in pairs.items():
+        best[max(right, key=lambda name: right[name].mean())] += 1
+        for name in right:
+            good.setdefault(f"always {name}", []).append((_good(name, right), family))
+        said = advised.get((weights, target))
+        if said in right:
+            recommended[said] += 1
+            good.setdefault("recommended", []).append((_good(said, right), family))
+    shares = {name: coverage(np.array([g for g, _ in rows]), tuple(f for _, f in rows)) for name, rows in good.items()}
+    measured = Counter(name for right in pairs.values() for name in right)
+    return StrategyFigures(len(pairs), measured, best, recommended, shares.pop("recommended", None), shares)
+
+
+def right_rows(result: Result) -> Bool[np.ndarray, " n"]:
+    """Which test rows were told rightly, in order of (label, digest)."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(result.right), np.uint8))[: result.rows_test].astype(bool)
+
+
+def _pairs(
+    design: Sequence[Cell], results: Mapping[int, Result]
+) -> dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]]:
+    tuned_rows = {cell.rows for cell in design if cell.strategy == "lp-ft"}
+    found: dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]] = {}
+    for cell in design:
+        if cell.cell in results and cell.rows in tuned_rows and cell.digest:
+            pair = (cell.weights, cell.target, cell.family)
+            found.setdefault(pair, {})[cell.strategy] = right_rows(results[cell.cell])
+    return {pair: right for pair, right in found.items() if len(right) > 1}
+
+
+def _advised(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> dict[tuple[str, str], str]:
+    cells = {cell.cell: cell for cell in design}
+    return {
+        (cells[number].weights, cells[number].target): figure.value
+        for (number, _, name), figure in scores.items() if name == "product.strategy" and number in cells
+    }  # fmt: skip
+
+
+def _good(name: str, right: Mapping[str, Bool[np.ndarray, " n"]]) -> bool:
+    """Within one paired standard error of the best: chosen on one half, compared on the other, both ways round."""
+    gaps = []
+    for chosen, compared in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
+        best = max(right, key=lambda other: right[other][chosen].mean())
+        gap = right[best][compared].astype(float) - right[name][compared].astype(float)
+        gaps.append(gap.mean() - gap.std() / np.sqrt(len(gap)))
+    return bool(np.mean(gaps) <= 0)

@@ -1,0 +1,71 @@
+"""The tables on disk grow by whole lines, and only grow."""
+
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+
+from tests.benchmarks.proving_ground.cells import Cell, append, read_design, read_outcomes
+from tests.proving_ground.planted import lines_of, world
+
+CELL = Cell(1, 1, "net", "00ff", "body", 9, "source", "target", "family", "linear-probe", 800, 0, 0)
+
+
+def test_what_is_appended_is_read_back(tmp_path):
+    path = tmp_path / "design.csv"
+    append(path, [CELL])
+    append(path, [replace(CELL, cell=2, target="a, b")])
+    assert read_design(path) == [CELL, replace(CELL, cell=2, target="a, b")]
+
+
+def test_lines_that_are_there_never_change(tmp_path):
+    path = tmp_path / "design.csv"
+    append(path, [CELL])
+    before = path.read_bytes()
+    append(path, [replace(CELL, cell=2)])
+    assert path.read_bytes().startswith(before)
+
+
+def test_a_torn_line_is_cut_off_before_the_next(tmp_path):
+    path = tmp_path / "design.csv"
+    append(path, [CELL])
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"2,1,net,00")
+    append(path, [replace(CELL, cell=3)])
+    assert [cell.cell for cell in read_design(path)] == [1, 3]
+
+
+def test_a_torn_line_is_not_read(tmp_path):
+    path = tmp_path / "design.csv"
+    append(path, [CELL])
+    line = path.read_bytes().splitlines()[1]
+    path.write_bytes(path.read_bytes() + line[:-1])
+    assert read_design(path) == [CELL]
+
+
+def test_writers_side_by_side_leave_whole_lines(tmp_path):
+    path = tmp_path / "design.csv"
+    context = get_context("spawn")
+    writers = [context.Process(target=write_fifty, args=(path, start)) for start in (0, 50, 100)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(cell.cell for cell in read_design(path)) == list(range(150))
+
+
+def write_fifty(path, start):
+    for number in range(start, start + 50):
+        append(path, [replace(CELL, cell=number)])
+
+
+def test_the_first_result_of_a_cell_holds(tmp_path):
+    _, results, _ = lines_of(world(), {})
+    append(tmp_path / "outcomes.csv", [results[0], replace(results[0], accuracy=0.0)])
+    assert read_outcomes(tmp_path / "outcomes.csv")[results[0].cell].accuracy == results[0].accuracy
+
+
+def test_a_table_of_other_columns_is_refused(tmp_path):
+    (tmp_path / "design.csv").write_text("cell,checkpoint\n1,net\n")
+    with pytest.raises(ValueError, match="has columns"):
+        read_design(tmp_path / "design.csv")

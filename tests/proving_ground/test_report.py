@@ -1,0 +1,65 @@
+"""The report, from three tables to words and pictures."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.benchmarks.proving_ground.cells import read_design, read_outcomes, read_scores
+from tests.benchmarks.proving_ground.findings import report
+from tests.benchmarks.proving_ground.pictures import draw
+from tests.benchmarks.proving_ground.words import told
+from tests.proving_ground.planted import tables, world
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder, true = tmp_path_factory.mktemp("planted"), world()
+    noise = 0.03 * np.random.default_rng(0).standard_normal(true.shape)
+    product = "product.linear-probe"
+    figures = {"score.logme": true + noise, "distance.mmd": np.abs(noise), f"{product}.mean": true + noise}
+    figures |= {f"{product}.low": true + noise - 0.06, f"{product}.high": true + noise + 0.06}
+    tables(folder, true, figures, skip={(0, 0)})
+    design, outcomes, scores = (folder / f"{name}.csv" for name in ("design", "outcomes", "scores"))
+    began = time.perf_counter()
+    made = report(read_design(design), read_outcomes(outcomes), read_scores(scores))
+    return made, time.perf_counter() - began
+
+
+def test_every_row_that_must_be_there_is_there(found):
+    words = told(found[0])
+    rows = ["product", "static", "largest", "nearest domain (mmd)", "logme ", "logme + static", "random",
+            "best generalist + linear head", "no transfer"]  # fmt: skip
+    for scope in words.split("\n-- ")[1:]:
+        assert all(f"\n{row}" in scope for row in rows), scope
+
+
+def test_the_gate_comes_first_in_every_scope(found):
+    for scope in told(found[0]).split("\n-- ")[1:]:
+        assert scope.splitlines()[1].startswith("gate ")
+
+
+def test_missing_cells_are_told(found):
+    assert "1 missing" in told(found[0])
+
+
+def test_no_transfer_has_regret_and_no_order(found):
+    line = next(line for line in told(found[0]).splitlines() if line.startswith("no transfer"))
+    relative, once, thrice = line.split()[2:]
+    assert float(once) == float(thrice) > 0.1
+    assert 0 < float(relative) < 1
+
+
+def test_both_pictures_are_drawn(found, tmp_path):
+    paths = draw(found[0], tmp_path)
+    assert [path.name for path in paths] == ["skill.png", "predicted.png"]
+    assert all(np.asarray(Image.open(path)).std() > 10 for path in paths)
+
+
+def test_the_report_takes_seconds(found):
+    assert found[1] < 30
+
+
+def test_empty_tables_say_so():
+    assert "Nothing to rank yet" in told(report([], {}, {}))
