@@ -5,15 +5,18 @@ bytes were overwritten. A write is one transaction; SQLite's are taken with BEGI
 """
 
 import json
+import math
 import os
 import random
 import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +29,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from registry import migrations
 from registry.cards import Checkpoint, Domain, Keepable, Metric, Modality, Origin, Outcome, Task
-from registry.errors import AlreadyThere, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer, UnknownName
+from registry.errors import AlreadyThere, HomeUnusable, NotFinite, RegistryBusy, RegistryCorrupt, RegistryNewer, UnknownName
 from registry.sketch import Sketch
 
 __all__ = ["Entries", "JobRecord", "Jobs", "State", "Store", "now"]
@@ -184,30 +187,41 @@ class Store:
         row = self.run(lambda c: c.execute(newest).mappings().first())
         return None if row is None else dict(json.loads(self._sound(_recommendations, row)["body"]))
 
+    def kept(self, most: int) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """The newest advice, newest first, each with the time when it was kept."""
+        newest = sa.select(_recommendations).order_by(_recommendations.c.number.desc()).limit(most)
+        rows = self.run(lambda c: c.execute(newest).mappings().all())
+        return tuple((str(row["created"]), json.loads(self._sound(_recommendations, row)["body"])) for row in rows)
+
     def damage(self) -> tuple[tuple[str, str], ...]:
-        """Table and name of every row whose content does not match its seal; SQLite's own complaints under ``file``."""
+        """Table and key of every row whose content does not match its seal; under ``file``, what SQLite complains of."""
+        try:
+            found = [("file", line) for line in self.run(_complaints)]
+            return (*found, *(pair for table in _SEALED for pair in self.run(partial(_broken, table=table))))
+        except RegistryCorrupt as cause:
+            return (("file", cause.why),)
 
-        def read(connection: sa.Connection) -> list[tuple[str, str]]:
-            found = []
-            if connection.dialect.name == "sqlite":
-                said = [str(row[0]) for row in connection.execute(sa.text("PRAGMA integrity_check(20)"))]
-                found += [("file", line) for line in said if line != "ok"]
-            for table in _SEALED:
-                rows = connection.execute(sa.select(table)).mappings()
-                found += [(table.name, str(row[_key(table)])) for row in rows if not _holds(table, row)]
-            return found
+    def take_out(self, table: str, key: str) -> dict[str, object]:
+        """Remove one row, as a repair, and give what it held; what refers to it goes as well."""
+        kept = _schema.tables[table]
+        column = kept.c[_key(kept)]
+        same = column == (int(key) if isinstance(column.type, sa.Integer) else key)
 
-        return tuple(self.run(read))
+        def work(connection: sa.Connection) -> dict[str, object]:
+            row = connection.execute(sa.select(kept).where(same)).mappings().one()
+            connection.execute(sa.delete(kept).where(same))
+            return dict(row)
 
-    def drop(self, table: str, name: str) -> None:
-        """Remove one row, as a repair; what refers to it goes as well."""
-        column = next(t.c[_key(t)] for t in _SEALED if t.name == table)
-        typed = int(name) if isinstance(column.type, sa.Integer) else name
-        self.run(lambda c: c.execute(sa.delete(column.table).where(column == typed)), write=True)
+        return self.run(work, write=True)
 
-    def forget_note(self, key: str) -> None:
-        """Forget what was noted under that key."""
-        self.run(lambda c: c.execute(sa.delete(_notes).where(_notes.c.key == key)), write=True)
+    def salvage(self, damaged: Path) -> dict[str, int]:
+        """Copy every sound row of a damaged database that can still be read; how many of each table."""
+        source = Store(_engine(sa.make_url(f"sqlite:///{damaged}")), str(damaged), self._patience)
+        return {table.name: self._twice(partial(_take_over, table=table, rows=_readable(source, table))) for table in _SEALED}
+
+    def drop_sketch(self, number: int) -> None:
+        """Forget the sketch of that number."""
+        self.run(lambda c: c.execute(sa.delete(_sketches).where(_sketches.c.id == number)), write=True)
 
     def _prepare(self) -> None:
         """Make or migrate the schema; the first of several processes does it."""
@@ -331,7 +345,13 @@ class Jobs:
         return self.get(job).state
 
     def point(self, job: str, series: str, step: int, value: float) -> None:
-        """One point of a learning curve; a point said again is replaced."""
+        """One point of a learning curve; a point said again is replaced.
+
+        Raises:
+            NotFinite: the value is NaN or infinite.
+        """
+        if not math.isfinite(value):
+            raise NotFinite(series, step)
 
         def work(connection: sa.Connection) -> None:
             at = (_points.c.job == job, _points.c.series == series, _points.c.step == step)
@@ -370,9 +390,13 @@ class Jobs:
         """All jobs, newest first."""
         return self._read(sa.true())
 
+    def dead(self) -> tuple[JobRecord, ...]:
+        """Jobs that count as running although their process is gone."""
+        return tuple(job for job in self._read(_jobs.c.state.in_([State.QUEUED, State.RUNNING])) if _gone(job))
+
     def reap(self) -> tuple[JobRecord, ...]:
-        """Mark as lost every job whose process is gone, and give them."""
-        dead = [job for job in self._read(_jobs.c.state.in_([State.QUEUED, State.RUNNING])) if _gone(job)]
+        """Mark every dead job as lost, and give them."""
+        dead = self.dead()
         for job in dead:
             self._change(job.id, _jobs.c.heartbeat == job.heartbeat, state=State.LOST)
         return tuple(self.get(job.id) for job in dead)
@@ -555,6 +579,46 @@ def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
     for domain in entries.domains:
         ours = (_domains.c.bundled, _domains.c.name == domain.name)
         connection.execute(sa.update(_domains).where(*ours).values(_card_row(_domains, domain, bundled=True)))
+
+
+def _complaints(connection: sa.Connection) -> list[str]:
+    """What SQLite's own check finds wrong with its file."""
+    if connection.dialect.name != "sqlite":
+        return []
+    return [str(row[0]) for row in connection.execute(sa.text("PRAGMA integrity_check(20)")) if row[0] != "ok"]
+
+
+def _broken(connection: sa.Connection, table: sa.Table) -> list[tuple[str, str]]:
+    rows = connection.execution_options(yield_per=100).execute(sa.select(table)).mappings()
+    return [(table.name, str(row[_key(table)])) for row in rows if not _holds(table, row)]
+
+
+def _readable(source: Store, table: sa.Table) -> list[dict[str, object]]:
+    """The sound rows of a table that can be read from its start, and then from its end."""
+    found: dict[object, dict[str, object]] = {}
+
+    def read(connection: sa.Connection, order: str) -> None:
+        for row in connection.execute(sa.select(table).order_by(sa.text(f"rowid {order}"))).mappings():
+            if _holds(table, row):
+                found[row[_key(table)]] = dict(row)
+
+    for order in ("ASC", "DESC"):
+        with suppress(RegistryCorrupt):
+            source.run(partial(read, order=order))
+    return list(found.values())
+
+
+def _take_over(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> int:
+    """Insert rows of another database where their place is free."""
+    taken = 0
+    for row in rows:
+        fresh = {name: value for name, value in row.items() if not isinstance(table.c[name].type, sa.Integer)}
+        unique = ["domain", "lens"] if table is _sketches else [_key(table)]
+        there = sa.select(sa.literal(1)).select_from(table).where(*(table.c[name] == row[name] for name in unique))
+        if connection.scalar(there) is None:
+            connection.execute(sa.insert(table).values(fresh))
+            taken += 1
+    return taken
 
 
 def _of(table: sa.Table, **wanted: object) -> list[sa.ColumnElement[bool]]:

@@ -68,7 +68,7 @@ class Zoo:
         """
         found = Home.find(home)
         zoo = cls(found, Store.open(found.database), catalog or catalog_folder())
-        zoo._load_catalog(progress)
+        zoo.load_catalog(progress=progress)
         return zoo
 
     def __enter__(self) -> "Zoo":
@@ -150,7 +150,7 @@ class Zoo:
         """
         card = self.checkpoint(checkpoint)
         return cached(
-            self.home.features / f"{_short(_recipe(card))}-{_short(sample.order)}.safetensors",
+            self.home.features / f"{self.recipe(card)}-{_short(sample.order)}.safetensors",
             lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
         )
 
@@ -216,6 +216,10 @@ class Zoo:
         """The advice of that id, or the newest (for a sample), as it was kept; None where there is none."""
         return self.store.advice(name, sample_digest=sample_digest)
 
+    def kept(self, most: int = 50) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """The newest advice, newest first, each with the time when it was kept."""
+        return self.store.kept(most)
+
     def record(self, outcome: Outcome) -> None:
         """Remember what became of a fine-tuning; recording it again changes nothing.
 
@@ -228,10 +232,29 @@ class Zoo:
         """All outcomes, or those of a checkpoint or a sample."""
         return self.store.outcomes(checkpoint=checkpoint, sample_digest=sample_digest)
 
-    def _load_catalog(self, progress: Progress) -> None:
-        """Take in the bundled catalog, if it is not the one taken in last."""
+    def sketch_anew(self, domain: str, source: Sample, *, progress: Progress = silent) -> Sketch:
+        """Look at a registered domain's data through today's lens and keep the sketch."""
+        seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
+        sketch = sketch_of(domain, seen, self.lens(source.modality))
+        self.store.write(Entries(sketches=(sketch,)))
+        return sketch
+
+    def index_path(self, lens: Lens) -> Path:
+        """Where the index of a lens is kept; always rebuildable from the database."""
+        return self.home.index.with_suffix(f".{lens.modality}{self.home.index.suffix}")
+
+    def recipe(self, checkpoint: Checkpoint) -> str:
+        """What its features are kept under: it changes with name, weights, settings, and the version that encodes."""
+        return _short(_recipe(checkpoint))
+
+    def load_catalog(self, *, again: bool = False, progress: Progress = silent) -> None:
+        """Take in the bundled catalog, if it is not the one taken in last.
+
+        Raises:
+            BadCard: the catalog has a bad file.
+        """
         digest = _folder_digest(self.catalog)
-        if self.store.note("catalog") == digest:
+        if self.store.note("catalog") == digest and not again:
             return
         progress("read the bundled catalog", 0, 1)
         found = _catalog().read_catalog(self.catalog)
@@ -301,10 +324,6 @@ class Zoo:
         if len(numbers):
             index.add(numbers, self.store.embeddings([int(number) for number in numbers]))
         return len(gone) + len(numbers)
-
-    def index_path(self, lens: Lens) -> Path:
-        """Where the index of a lens is kept; always rebuildable from the database."""
-        return self.home.index.with_suffix(f".{lens.modality}{self.home.index.suffix}")
 
 
 def weights_digest(folder: Path) -> str:
