@@ -87,6 +87,12 @@ class DomainIndex:
         """The numbers of the embeddings, in the order of their coming."""
         return np.asarray(faiss.vector_to_array(self._index.id_map), dtype=np.int64)
 
+    @property
+    def vectors(self) -> Float32[np.ndarray, "n e"]:
+        """The embeddings themselves, not copied; only good until the next change."""
+        flat = faiss.rev_swig_ptr(self._flat.get_xb(), len(self) * self.width)
+        return np.asarray(flat.reshape(len(self), self.width))
+
     def add(self, numbers: Sequence[int] | Int64[np.ndarray, " n"], vectors: Float[np.ndarray, "n e"]) -> None:
         """Add embeddings under new numbers.
 
@@ -161,7 +167,7 @@ class DomainIndex:
         self, point: Float32[np.ndarray, " e"], k: int
     ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
         """Places and exact squared distances of at least the ``k`` nearest."""
-        vectors = self._vectors()
+        vectors = self.vectors
         if vectors.size > _FLAT_FLOATS:
             if self._bounds is None or len(vectors) > 2 * self._bounds.fitted:
                 self._bounds = _Bounds(vectors)
@@ -178,11 +184,6 @@ class DomainIndex:
     @property
     def _flat(self) -> Any:  # noqa: ANN401 - FAISS's types do not say what is inside
         return faiss.downcast_index(self._index.index)
-
-    def _vectors(self) -> Float32[np.ndarray, "n e"]:
-        """The embeddings themselves, not copied; only good until the next change."""
-        flat = faiss.rev_swig_ptr(self._flat.get_xb(), len(self) * self.width)
-        return np.asarray(flat.reshape(len(self), self.width))
 
 
 class _Bounds:

@@ -29,7 +29,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from registry import migrations
 from registry.cards import Checkpoint, Domain, Keepable, Metric, Modality, Origin, Outcome, Task
-from registry.errors import AlreadyThere, HomeUnusable, NotFinite, RegistryBusy, RegistryCorrupt, RegistryNewer, UnknownName
+from registry.errors import (
+    AlreadyThere,
+    HomeUnusable,
+    NotFinite,
+    RegistryBusy,
+    RegistryCorrupt,
+    RegistryNewer,
+    UnknownName,
+)
 from registry.sketch import Sketch
 
 __all__ = ["Entries", "JobRecord", "Jobs", "State", "Store", "now"]
@@ -194,7 +202,7 @@ class Store:
         return tuple((str(row["created"]), json.loads(self._sound(_recommendations, row)["body"])) for row in rows)
 
     def damage(self) -> tuple[tuple[str, str], ...]:
-        """Table and key of every row whose content does not match its seal; under ``file``, what SQLite complains of."""
+        """Table and key of every row whose content does not match its seal; SQLite's own complaints under ``file``."""
         try:
             found = [("file", line) for line in self.run(_complaints)]
             return (*found, *(pair for table in _SEALED for pair in self.run(partial(_broken, table=table))))
@@ -217,7 +225,8 @@ class Store:
     def salvage(self, damaged: Path) -> dict[str, int]:
         """Copy every sound row of a damaged database that can still be read; how many of each table."""
         source = Store(_engine(sa.make_url(f"sqlite:///{damaged}")), str(damaged), self._patience)
-        return {table.name: self._twice(partial(_take_over, table=table, rows=_readable(source, table))) for table in _SEALED}
+        found = {table: _readable(source, table) for table in _SEALED}
+        return {table.name: self._twice(partial(_take_over, table=table, rows=found[table])) for table in _SEALED}
 
     def drop_sketch(self, number: int) -> None:
         """Forget the sketch of that number."""

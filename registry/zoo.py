@@ -199,7 +199,7 @@ class Zoo:
             AlreadyThere: the name, or the domain's, belongs to something else.
             UnknownName: ``domain`` is not known and no source was given.
         """
-        place = Path(folder).expanduser().absolute()
+        place = Path(folder).expanduser().resolve()
         card = self._known(_inspected(place, name or place.name), license, domain)
         if source is not None:
             known = self._with_source(card, source, domain or source.name, family, progress)
@@ -242,6 +242,10 @@ class Zoo:
     def index_path(self, lens: Lens) -> Path:
         """Where the index of a lens is kept; always rebuildable from the database."""
         return self.home.index.with_suffix(f".{lens.modality}{self.home.index.suffix}")
+
+    def index_stamp(self, lens: Lens) -> str:
+        """What an index file must say it was made of: this registry, that lens."""
+        return f"{self.store.note('registry')} {lens.digest}"
 
     def recipe(self, checkpoint: Checkpoint) -> str:
         """What its features are kept under: it changes with name, weights, settings, and the version that encodes."""
@@ -300,7 +304,7 @@ class Zoo:
         """The index of all sketches in a lens, brought up to date with the database."""
         from registry.index import DomainIndex  # noqa: PLC0415 - FAISS, for searches only
 
-        path, stamp = self.index_path(lens), f"{self.store.note('registry')} {lens.digest}"
+        path, stamp = self.index_path(lens), self.index_stamp(lens)
         found = self._indexes.get(lens.digest)
         if found is None:
             found = DomainIndex.load(path, stamp) or DomainIndex(2 * FREQUENCIES), (0, 0)

@@ -1,0 +1,299 @@
+"""Doctor: is what is stored still true? Checks, and repairs that lose nothing that is sound."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import partial
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from registry.cards import Checkpoint, Domain
+from registry.errors import RegistryCorrupt, TransferZooError, UnknownName
+from registry.features import Encoded
+from registry.home import Home
+from registry.progress import Progress, silent
+from registry.sample import Sample
+from registry.sketch import Lens
+from registry.store import Store
+from registry.zoo import Zoo, weights_digest
+
+__all__ = ["Finding", "Kind", "Report", "check", "examine", "repair"]
+
+
+class Kind(StrEnum):
+    """What is not as it should be."""
+
+    DATABASE = "database"
+    ROW = "row"
+    INDEX = "index"
+    CHECKPOINT = "checkpoint"
+    SKETCH = "sketch"
+    FEATURES = "features"
+    JOB = "job"
+    LEFTOVER = "leftover"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, what to do about it, and what was done."""
+
+    kind: Kind
+    subject: str
+    what: str
+    remedy: str
+    done: str = ""
+    """What the repair did; empty where nothing was done."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {**asdict(self), "kind": str(self.kind)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong, or nothing any more."""
+        return all(finding.done for finding in self.findings)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {"schema": 1, "healthy": self.healthy, "findings": [finding.to_dict() for finding in self.findings]}
+
+
+def check(
+    home: Path | str | None = None, *, mend: bool = False, catalog: Path | None = None, progress: Progress = silent
+) -> Report:
+    """Examine (and with ``mend`` repair) the registry of a home, even one whose database does not open.
+
+    Raises:
+        HomeUnusable: the home cannot be read or written.
+        RegistryNewer: a later transferzoo wrote it.
+    """
+    try:
+        zoo = Zoo.open(home, catalog=catalog, progress=progress)
+    except RegistryCorrupt as cause:
+        finding = Finding(Kind.DATABASE, cause.path, cause.why, "Run `transferzoo doctor --repair`.")
+        if not mend:
+            return Report((finding,))
+        done = _rescue(Home.find(home))
+        zoo = Zoo.open(home, catalog=catalog, progress=progress)
+        return Report((replace(finding, done=done), *repair(zoo, progress=progress).findings))
+    with zoo:
+        return (repair if mend else examine)(zoo, progress=progress)
+
+
+def examine(zoo: Zoo, *, progress: Progress = silent) -> Report:
+    """Everything that is wrong; changes nothing."""
+    return Report(tuple(finding for finding, _ in _found(zoo, progress)))
+
+
+def repair(zoo: Zoo, *, progress: Progress = silent) -> Report:
+    """Everything that is wrong, after what can be mended safely was mended."""
+    mended = []
+    for finding, mend in _found(zoo, progress):
+        try:
+            mended.append(replace(finding, done=mend()) if mend else finding)
+        except TransferZooError as cause:
+            mended.append(replace(finding, what=f"{finding.what}; the repair failed: {cause}"))
+    return Report(tuple(mended))
+
+
+Mend = Callable[[], str]
+Found = tuple[Finding, Mend | None]
+
+
+def _found(zoo: Zoo, progress: Progress) -> Iterator[Found]:
+    """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
+    checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers)
+    for done, look in enumerate(checks):
+        progress("examine the registry", done, len(checks))
+        try:
+            yield from list(look(zoo))
+        except RegistryCorrupt as cause:
+            yield Finding(Kind.DATABASE, look.__name__.strip("_"), cause.why, cause.remedy), None
+    progress("examine the registry", len(checks), len(checks))
+
+
+def _database(zoo: Zoo) -> Iterator[Found]:
+    damage = zoo.store.damage()
+    complaints = [why for table, why in damage if table == "file"]
+    if complaints:
+        what = "; ".join(complaints)
+        remedy = "The repair takes over what is sound into a new database."
+        yield Finding(Kind.DATABASE, str(zoo.home.database), what, remedy), partial(_rescued, zoo)
+        return
+    for table, key in damage:
+        what = "its content does not match its seal: it was changed from outside"
+        remedy = "The repair sets it aside; what the catalog has comes back, the rest must be added again."
+        yield Finding(Kind.ROW, f"{table}: {key}", what, remedy), partial(_set_aside, zoo, table, key)
+
+
+def _checkpoints(zoo: Zoo) -> Iterator[Found]:
+    for card in zoo.checkpoints():
+        why = _wrong_with(card)
+        if why:
+            remedy = f"Add it again from where it lies now: `transferzoo zoo add FOLDER --name {card.name}`."
+            yield Finding(Kind.CHECKPOINT, card.name, why, remedy), None
+
+
+def _wrong_with(card: Checkpoint) -> str:
+    if not card.folder.is_dir():
+        return f"its folder {card.folder} is gone"
+    try:
+        changed = weights_digest(card.folder) != card.digest
+    except OSError as cause:
+        return f"its weights cannot be read: {cause}"
+    return f"the weights in {card.folder} are not those that were registered" if changed else ""
+
+
+def _sketches(zoo: Zoo) -> Iterator[Found]:
+    """Domains that were seen through another lens than today's only."""
+    today = {lens.digest for lens in _lenses(zoo)}
+    cards = {card.name: card for card in zoo.domains()}
+    current = {domain for _, domain, lens in zoo.store.sketched() if lens in today}
+    for number, domain, lens in zoo.store.sketched():
+        if lens in today:
+            continue
+        what = f"its sketch was made through another lens ({lens[:12]}) and is compared with nothing"
+        if domain in current:
+            old = Finding(Kind.SKETCH, domain, f"an old sketch of it is left (lens {lens[:12]})", "Drop it.")
+            yield old, partial(_dropped, zoo, number)
+        elif Path(cards[domain].data or "/nowhere").exists():
+            remedy = f"Look at {cards[domain].data} through today's lens."
+            yield Finding(Kind.SKETCH, domain, what, remedy), partial(_seen_anew, zoo, cards[domain], number)
+        else:
+            yield Finding(Kind.SKETCH, domain, what, "Add its checkpoint again with --source-data."), None
+
+
+def _index(zoo: Zoo) -> Iterator[Found]:
+    """An index file that is damaged, or that holds other vectors than the database."""
+    rooms = import_module("registry.index")
+    for lens in _lenses(zoo):
+        path = zoo.index_path(lens)
+        if not path.exists():
+            continue
+        kept = rooms.DomainIndex.load(path, zoo.index_stamp(lens))
+        if kept is None or not _agrees(zoo, lens, kept.numbers, kept.vectors):
+            what = "it is damaged, or was made of something else" if kept is None else "it differs from the database"
+            remedy = "Make it anew from the database."
+            said = "removed; the next search makes it anew"
+            yield Finding(Kind.INDEX, str(path), what, remedy), partial(_removed, path, said)
+
+
+def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> bool:
+    """Whether those of the index's vectors that the database has are the database's."""
+    common = np.isin(numbers, zoo.store.sketch_numbers(lens.digest))
+    if not common.any():
+        return True
+    return bool(np.array_equal(zoo.store.embeddings(numbers[common].tolist()), vectors[common]))
+
+
+def _features(zoo: Zoo) -> Iterator[Found]:
+    """Kept features that no registered checkpoint gives any more, or that do not load."""
+    known = {zoo.recipe(card) for card in zoo.checkpoints()}
+    for path in sorted(zoo.home.features.glob("*.safetensors")):
+        orphaned = path.name[:32] not in known
+        if orphaned or not _loads(path):
+            what = "no registered checkpoint gives these features" if orphaned else "it does not load"
+            finding = Finding(Kind.FEATURES, path.name, f"{what} ({path.stat().st_size / 1e6:.1f} MB)", "Remove it.")
+            yield finding, partial(_removed, path)
+
+
+def _loads(path: Path) -> bool:
+    try:
+        Encoded.load(path)
+    except Exception:  # whatever it is, the file is of no use
+        return False
+    return True
+
+
+def _jobs(zoo: Zoo) -> Iterator[Found]:
+    for job in zoo.jobs.dead():
+        what = f"the {job.kind} job counts as {job.state}, but its process {job.pid} on {job.host} is gone"
+        finding = Finding(Kind.JOB, job.id, what, "Start the same again: it goes on where it stopped.")
+        yield finding, partial(_reaped, zoo)
+
+
+def _leftovers(zoo: Zoo) -> Iterator[Found]:
+    """Half-written files of processes that were killed."""
+    for path in sorted([*zoo.home.root.glob("*.tmp"), *zoo.home.features.glob("*.tmp")]):
+        process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
+        if not (process.isdigit() and psutil.pid_exists(int(process))):
+            finding = Finding(Kind.LEFTOVER, str(path), "a killed process left it half written", "Remove it.")
+            yield finding, partial(_removed, path)
+
+
+def _lenses(zoo: Zoo) -> list[Lens]:
+    found = []
+    for modality in {card.modality for card in zoo.domains()}:
+        try:
+            found.append(zoo.lens(modality))
+        except UnknownName:
+            continue
+    return found
+
+
+def _set_aside(zoo: Zoo, table: str, key: str) -> str:
+    """Move a damaged row out of the database into a file, and let the catalog's come back."""
+    row = zoo.store.take_out(table, key)
+    place = zoo.home.root / "damaged" / f"{table}-{sha256(key.encode()).hexdigest()[:12]}.json"
+    place.parent.mkdir(exist_ok=True)
+    told = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+    place.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    zoo.load_catalog(again=True)
+    return f"set aside in {place}; the catalog was read again"
+
+
+def _rescued(zoo: Zoo) -> str:
+    done = _rescue(zoo.home)
+    zoo.load_catalog(again=True)
+    return done
+
+
+def _rescue(home: Home) -> str:
+    """Put a damaged database aside and take over into a new one what of it is sound."""
+    number = 1
+    while (aside := home.database.with_name(f"registry.damaged-{number}.db")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        part = home.database.with_name(home.database.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    taken = Store.open(home.database).salvage(aside)
+    told = ", ".join(f"{count} {table}" for table, count in taken.items() if count) or "nothing"
+    return f"a new database was made and {told} taken over; the damaged one is kept as {aside}"
+
+
+def _seen_anew(zoo: Zoo, card: Domain, number: int) -> str:
+    """Sketch a domain whose data are at hand through today's lens, if they are still the same."""
+    source = Sample.from_folder(card.data)
+    if source.digest != card.digest:
+        return ""
+    zoo.sketch_anew(card.name, source)
+    zoo.store.drop_sketch(number)
+    return f"{len(source.items)} rows of {card.data} were looked at through today's lens"
+
+
+def _dropped(zoo: Zoo, number: int) -> str:
+    zoo.store.drop_sketch(number)
+    return "dropped"
+
+
+def _reaped(zoo: Zoo) -> str:
+    zoo.jobs.reap()
+    return "marked as lost"
+
+
+def _removed(path: Path, said: str = "removed") -> str:
+    path.unlink(missing_ok=True)
+    return said
