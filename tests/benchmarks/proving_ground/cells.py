@@ -57,6 +57,8 @@ class Result:
     checkpoint: str
     target: str
     strategy: str
+    sample: str
+    """Digest of the rows trained on and judged."""
     rows_train: int
     rows_test: int
     accuracy: float
@@ -66,8 +68,8 @@ class Result:
     """Test rows told rightly, packed bits in hex; rows in order of (label, digest), halves taking turns."""
     seconds: float
     """Until there is a tuned model: encoding and fitting, without reading files and judging."""
-    device: str
-    threads: int
+    conditions: str
+    """JSON: device, threads, the plan that was carried out."""
     commit: str
     versions: str
     created: str

@@ -60,11 +60,15 @@ def _pairs(
     design: Sequence[Cell], results: Mapping[int, Result]
 ) -> dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]]:
     tuned_rows = {cell.rows for cell in design if cell.strategy == "lp-ft"}
+    ran = [cell for cell in design if cell.cell in results and cell.rows in tuned_rows and cell.digest]
+    bare = {(c.group, c.target): right_rows(results[c.cell]) for c in ran if c.strategy == "scratch"}
     found: dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]] = {}
-    for cell in design:
-        if cell.cell in results and cell.rows in tuned_rows and cell.digest:
-            pair = (cell.weights, cell.target, cell.family)
-            found.setdefault(pair, {})[cell.strategy] = right_rows(results[cell.cell])
+    for cell in ran:
+        if cell.strategy != "scratch":
+            right = found.setdefault((cell.weights, cell.target, cell.family), {})
+            right[cell.strategy] = right_rows(results[cell.cell])
+            if (cell.group, cell.target) in bare:
+                right["scratch"] = bare[cell.group, cell.target]
     return {pair: right for pair, right in found.items() if len(right) > 1}
 
 

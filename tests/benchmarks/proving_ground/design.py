@@ -1,0 +1,191 @@
+"""The frozen design: python -m tests.benchmarks.proving_ground.design. Appends cells to design.csv, changes none.
+
+Checkpoints come in the order in which they were first there: the real ones by name, then seedlings as they are grown.
+A checkpoint never meets a target of a family that shaped it (its source, its teacher's, its family's). Waves:
+
+1. *no transfer*, and linear probes (at most 800 rows) of everything up to 160 px;
+2. ``lp-ft`` and ``scratch`` (600 rows, 5 epochs) of seedlings and light real checkpoints on a balanced half of the
+   pairs, with the linear probe at the same 600 rows beside each (``scratch`` once for each group and target: nets
+   that differ only in their weights are one net without them);
+3. linear probes of the 224 px checkpoints and of DeepLab;
+4. ``lp-ft`` of the two 224 px MobileNetV2 on four targets.
+"""
+
+import argparse
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+
+from tests.benchmarks.proving_ground.cells import HERE, NO_TRANSFER, Cell, append, read_design
+from tests.benchmarks.proving_ground.targets import FAMILIES
+
+__all__ = ["PROBE_ROWS", "TUNED_EPOCHS", "TUNED_ROWS", "Weights", "new_cells", "weights_in"]
+
+PROBE_ROWS, TUNED_ROWS, TUNED_EPOCHS, SEED = 800, 600, 5, 0
+HEAVY = 200
+"""Inputs of at least so many pixels are heavy."""
+FEW_TARGETS = ("clothing", "magnetic_tile", "plankton30", "rsscn7")
+"""Of four families that no real checkpoint comes from; here the two 224 px MobileNetV2 are tuned."""
+REAL_LINEAGE = {
+    "cifar10_resnet20": ("cifar10",),
+    "cifar10_resnet8": ("cifar10",),
+    "face3d_mobilenet_v1_0.5_120": ("300w_lp",),
+    "imagenet_mobilenet_v1_0.25_128": ("imagenet_sample",),
+    "imagenet_mobilenet_v1_0.5_160": ("imagenet_sample",),
+    "imagenet_mobilenet_v2_1.0_224": ("imagenet_sample",),
+    "inat_birds_mobilenet_v2_1.0_224": ("inaturalist_birds", "imagenet_sample"),
+    "pascal_deeplab_mobilenet_v2_0.5": ("pascal_voc", "coco_sample", "imagenet_sample"),
+    "vww_person_mobilenet_v1_0.25_96": ("coco_sample",),
+}
+"""What shaped the real checkpoints, the data set of the last training first; samples stand for their whole."""
+SOURCE_FAMILIES = {
+    **FAMILIES, "omniglot": "handwriting", "300w_lp": "faces", "imagenet_sample": "natural photos",
+    "coco_sample": "natural photos", "pascal_voc": "natural photos", "inaturalist_birds": "natural photos",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint as the design sees it."""
+
+    name: str
+    digest: str
+    group: str
+    parameters: int
+    input_size: int
+    lineage: tuple[str, ...]
+    probes_only: bool
+
+    @property
+    def kin(self) -> frozenset[str]:
+        """Families that it never meets."""
+        return frozenset(SOURCE_FAMILIES[source] for source in self.lineage)
+
+
+def weights_in(folder: Path, lineage: Sequence[str]) -> Weights:
+    """What a checkpoint's folder holds; the group is its architecture, millions of backbone weights, and input side."""
+    config = json.loads((folder / "config.json").read_text())
+    sizes = _tensor_sizes(folder / "model.safetensors")
+    backbone = sum(size for name, size in sizes.items() if not name.startswith(("classifier", "segmentation_head")))
+    digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    side = _input_size(folder)
+    return Weights(
+        folder.name if folder.name != "done" else folder.parent.name, digest,
+        f"{config['model_type']}-{backbone / 1e6:.2f}M@{side}", sum(sizes.values()), side, tuple(lineage),
+        not config["architectures"][0].endswith("ForImageClassification"),
+    )  # fmt: skip
+
+
+def new_cells(known: Sequence[Cell], checkpoints: Sequence[Weights]) -> list[Cell]:
+    """The cells that these checkpoints add to those known, numbered on from there."""
+    there = {_key(cell) for cell in known}
+    order = list(dict.fromkeys(c.weights for c in known if c.digest))
+    made = []
+    for cell in _wanted(checkpoints, order):
+        if _key(cell) not in there:
+            there.add(_key(cell))
+            made.append(cell)
+    first = max((c.cell for c in known), default=0) + 1
+    return [Cell(**{**vars(cell), "cell": first + place}) for place, cell in enumerate(made)]
+
+
+def _key(cell: Cell) -> tuple[object, ...]:
+    """What a cell trains: two cells of one key would come to the same."""
+    what = cell.group if cell.strategy == "scratch" else cell.weights
+    return what, cell.target, cell.strategy, cell.rows, cell.epochs, cell.seed
+
+
+def _wanted(checkpoints: Sequence[Weights], order: list[str]) -> Iterator[Cell]:
+    bare = Weights(NO_TRANSFER, "", "", 0, 0, (), probes_only=True)
+    for target in FAMILIES:
+        yield _cell(bare, target, 1, NO_TRANSFER, PROBE_ROWS)
+    for one in checkpoints:
+        weights = f"{one.name}@{one.digest[:8]}"
+        if weights not in order:
+            order.append(weights)
+        allowed = [target for target, family in FAMILIES.items() if family not in one.kin]
+        heavy = one.input_size >= HEAVY
+        for target in allowed:
+            yield _cell(one, target, 3 if heavy else 1, "linear-probe", PROBE_ROWS)
+        if not one.probes_only:
+            chosen = [t for t in allowed if t in FEW_TARGETS] if heavy else _half(allowed, order.index(weights))
+            yield from _tuned(one, chosen, 4 if heavy else 2)
+
+
+def _half(allowed: Sequence[str], place: int) -> list[str]:
+    """Every second target, the other half for every second checkpoint: balanced over both."""
+    columns = list(FAMILIES)
+    return [target for target in allowed if (columns.index(target) + place) % 2 == 0]
+
+
+def _tuned(one: Weights, targets: Sequence[str], wave: int) -> Iterator[Cell]:
+    for target in targets:
+        yield _cell(one, target, wave, "linear-probe", TUNED_ROWS)
+        yield _cell(one, target, wave, "lp-ft", TUNED_ROWS, TUNED_EPOCHS)
+        if one.input_size < HEAVY:
+            yield _cell(one, target, wave, "scratch", TUNED_ROWS, TUNED_EPOCHS)
+
+
+def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0) -> Cell:
+    return Cell(
+        0, wave, one.name, one.digest, one.group, one.parameters, ";".join(one.lineage), target, FAMILIES[target],
+        strategy, rows, epochs, SEED,
+    )  # fmt: skip
+
+
+def _tensor_sizes(path: Path) -> Mapping[str, int]:
+    """Elements of each weight, by name; counters of batch norm are none."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    return {k: prod(v["shape"]) for k, v in header.items() if k != "__metadata__" and not k.endswith("_tracked")}
+
+
+def _input_size(folder: Path) -> int:
+    told = json.loads((folder / "preprocessor_config.json").read_text())
+    size = told.get("crop_size") or told["size"]
+    return int(size.get("height") or size["shortest_edge"])
+
+
+def _checkpoints(shared: Path, grown: Path, catalog: Path) -> list[Weights]:
+    """Real ones by name; then seedlings of the catalog, then grown ones that are not in it, by name."""
+    real = [weights_in(shared / "checkpoints" / "image" / name, of) for name, of in sorted(REAL_LINEAGE.items())]
+    folders = {path.parent.name: path.parent for path in catalog.glob("seedlings/*/model.safetensors")}
+    folders |= {
+        path.parent.parent.name: path.parent
+        for path in grown.glob("*/done/card.json") if path.parent.parent.name not in folders
+    }  # fmt: skip
+    return real + [weights_in(folder, _seedling_lineage(name)) for name, folder in sorted(folders.items())]
+
+
+def _seedling_lineage(name: str) -> tuple[str, ...]:
+    """Its sources and its teacher's, from the recipe it was grown by."""
+    import yaml
+
+    from registry.home import catalog_folder
+
+    recipe = yaml.safe_load((catalog_folder() / "recipes" / "seedlings.yaml").read_text())["seedlings"][name]
+    sources = recipe["source"] if isinstance(recipe["source"], list) else [recipe["source"]]
+    teacher = REAL_LINEAGE[recipe["teacher"].rpartition("/")[2]] if "teacher" in recipe else ()
+    return tuple(dict.fromkeys([*(source.rpartition("/")[2] for source in sources), *teacher]))
+
+
+def main() -> None:
+    """Append what is new."""
+    from registry.home import catalog_folder
+
+    parser = argparse.ArgumentParser(description="Append new cells to design.csv; what is there never changes.")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")
+    asked = parser.parse_args()
+    known = read_design()
+    cells = new_cells(known, _checkpoints(asked.shared, asked.grown, catalog_folder()))
+    append(HERE / "design.csv", cells)
+    print(f"{len(cells)} cells added to {len(known)}")
+
+
+if __name__ == "__main__":
+    main()

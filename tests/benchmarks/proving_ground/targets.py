@@ -1,0 +1,115 @@
+"""The targets: sixteen image sets, their families, and the rows that every cell trains and is judged on.
+
+Rows are chosen by their content and a seed, here and not by the product, so that no later change of the product moves
+them; `Part.digest` tells whether they still are what earlier cells saw.
+"""
+
+import hashlib
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from registry.sample import Sample
+
+__all__ = ["FAMILIES", "TEST_ROWS", "Part", "part_of", "unpacked"]
+
+TEST_ROWS = 1000
+"""Test parts are enlarged with unused training rows to this many, where they exist."""
+FAMILIES = {
+    "bccd_cells": "microscopy", "chest_xray_covid": "medical imaging", "cifar10": "small photos",
+    "clothing": "fashion", "fashion_mnist": "fashion", "fer2013": "faces", "flowers5": "small photos",
+    "fundus_cataract": "medical imaging", "gtsrb": "traffic signs", "magnetic_tile": "industrial surfaces",
+    "mnist": "handwriting", "omniglot_alphabets": "handwriting", "plankton30": "microscopy",
+    "quickdraw3": "handwriting", "rsscn7": "aerial", "sign_digits": "hand gestures",
+}  # fmt: skip
+"""Sets of one origin or kind; they are left out together."""
+MOST_TRAINING = 800
+"""Rows set aside for training, of which a cell of fewer rows takes a part: all cells of a target share a test part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One target's rows for a cell: what is trained on, and what is judged, in order of (label, digest)."""
+
+    train: Sample
+    test: Sample
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the rows of both."""
+        return hashlib.sha256(f"{self.train.order} {self.test.order}".encode()).hexdigest()[:16]
+
+    @property
+    def half_a(self) -> Bool[np.ndarray, " n"]:
+        """Rows of the test part's first half; halves take turns, so both have every class."""
+        return np.arange(len(self.test)) % 2 == 0
+
+
+@lru_cache(maxsize=64)
+def part_of(data: Path, target: str, rows: int, seed: int) -> Part:
+    """The rows of a target for cells of at most ``rows`` training rows.
+
+    The test part is the same whatever ``rows``; fewer rows are among the more.
+    """
+    train, test = _pools(data, target, seed)
+    chosen = train.take(_in_proportion(train, rows, seed))
+    return Part(replace(chosen, test=test), test)
+
+
+def unpacked(data: Path, shared: Path) -> Path:
+    """The folder of image sets, extracted from ``shared`` where it is not there yet."""
+    if not (data / "image").is_dir():
+        subprocess.run([shared / "unpack", data], check=True)
+    return data / "image"
+
+
+@lru_cache(maxsize=16)
+def _pools(data: Path, target: str, seed: int) -> tuple[Sample, Sample]:
+    read = Sample.from_folder(data / target)
+    if read.test is None:
+        raise ValueError(f"{data / target} has no test part")
+    pool = replace(read, test=None)
+    train = _in_proportion(pool, MOST_TRAINING, seed)
+    unused = np.setdiff1d(np.arange(len(pool)), train)
+    added = unused[_in_proportion(pool.take(unused), max(0, TEST_ROWS - len(read.test)), seed)]
+    everything = replace(
+        pool, items=(*pool.items, *read.test.items), labels=(*pool.labels, *read.test.labels), groups=None
+    )
+    held = np.concatenate([added, len(pool) + np.arange(len(read.test))])
+    return pool.take(train), everything.take(_by_content(everything, held))
+
+
+def _in_proportion(sample: Sample, most: int, seed: int) -> Int[np.ndarray, " r"]:
+    """At most so many rows, each class in proportion (largest remainder, at least one), first by hash of content."""
+    if len(sample) <= most:
+        return np.arange(len(sample))
+    shares = _shares(Counter(sample.labels), most)
+    kept: list[int] = []
+    for row in sorted(range(len(sample)), key=lambda row: _ticket(sample.items[row].digest, seed)):
+        if shares[sample.labels[row]]:
+            shares[sample.labels[row]] -= 1
+            kept.append(row)
+    return np.array(sorted(kept), dtype=np.int64)
+
+
+def _shares(counts: Counter[str], most: int) -> dict[str, int]:
+    exact = {label: most * count / counts.total() for label, count in counts.items()}
+    shares = {label: max(int(share), min(1, most)) for label, share in exact.items()}
+    for label in sorted(exact, key=lambda label: (int(exact[label]) - exact[label], label)):
+        if sum(shares.values()) < most:
+            shares[label] += 1
+    return shares
+
+
+def _by_content(sample: Sample, rows: Sequence[int] | Int[np.ndarray, " r"]) -> Int[np.ndarray, " r"]:
+    return np.array(sorted(rows, key=lambda row: (sample.labels[row], sample.items[row].digest)), dtype=np.int64)
+
+
+def _ticket(digest: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {digest}".encode()).digest()

@@ -1,0 +1,84 @@
+"""The design is frozen: it only grows, it is balanced, and nobody meets its own kin."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.benchmarks.proving_ground.cells import NO_TRANSFER, read_design
+from tests.benchmarks.proving_ground.design import SOURCE_FAMILIES, Weights, new_cells
+from tests.benchmarks.proving_ground.targets import FAMILIES
+
+LIGHT = [Weights(f"net{i}", f"{i:064d}", "resnet-0.50M@64", 500, 64, ("gtsrb",), probes_only=False) for i in range(6)]
+HEAVY = Weights("big", "f" * 64, "mobilenet_v2-2.26M@224", 3000, 224, ("imagenet_sample",), probes_only=False)
+DEEPLAB = replace(HEAVY, name="deeplab", digest="d" * 64, input_size=513, probes_only=True)
+
+
+def test_asking_again_adds_nothing():
+    cells = new_cells([], LIGHT)
+    assert new_cells(cells, LIGHT) == []
+
+
+def test_a_new_checkpoint_is_numbered_on_and_changes_no_cell():
+    cells = new_cells([], LIGHT[:3])
+    more = new_cells(cells, LIGHT)
+    assert [c.cell for c in [*cells, *more]] == list(range(1, len(cells) + len(more) + 1))
+    assert {c.checkpoint for c in more} == {"net3", "net4", "net5"}
+
+
+def test_other_weights_of_the_same_name_are_another_checkpoint():
+    cells = new_cells([], LIGHT)
+    regrown = replace(LIGHT[0], digest="e" * 64)
+    assert len([c for c in new_cells(cells, [regrown]) if c.strategy == "linear-probe" and c.rows == 800]) == 15
+
+
+def test_every_allowed_pair_is_probed():
+    probed = {(c.checkpoint, c.target) for c in new_cells([], LIGHT) if c.rows == 800 and c.digest}
+    assert probed == {(one.name, target) for one in LIGHT for target in FAMILIES if target != "gtsrb"}
+
+
+def test_a_checkpoint_never_meets_its_family():
+    fashion = replace(LIGHT[0], lineage=("fashion_mnist",))
+    assert {"clothing", "fashion_mnist"}.isdisjoint(c.target for c in new_cells([], [fashion]) if c.digest)
+
+
+def test_a_checkpoint_never_meets_its_teachers_family():
+    taught = replace(LIGHT[0], lineage=("clothing", "cifar10"))
+    assert {c.target for c in new_cells([], [taught]) if c.digest}.isdisjoint({"cifar10", "flowers5", "fashion_mnist"})
+
+
+def test_tuning_is_balanced_over_checkpoints_and_targets():
+    tuned = [c for c in new_cells([], LIGHT) if c.strategy == "lp-ft"]
+    assert set(Counter(c.target for c in tuned).values()) == {3}
+    assert set(Counter(c.checkpoint for c in tuned).values()) <= {7, 8}
+
+
+def test_every_tuned_pair_has_a_probe_on_the_same_rows():
+    cells = new_cells([], [*LIGHT, HEAVY])
+    probed = {(c.weights, c.target) for c in cells if c.strategy == "linear-probe" and c.rows == 600}
+    assert probed == {(c.weights, c.target) for c in cells if c.strategy == "lp-ft"}
+
+
+def test_scratch_runs_once_for_each_net_and_target():
+    scratch = [c for c in new_cells([], LIGHT) if c.strategy == "scratch"]
+    assert len({(c.group, c.target) for c in scratch}) == len(scratch) == 15
+
+
+def test_the_heavy_ones_are_tuned_on_four_targets_and_deeplab_on_none():
+    cells = new_cells([], [HEAVY, DEEPLAB])
+    assert Counter(c.checkpoint for c in cells if c.strategy == "lp-ft") == {"big": 4}
+    assert not any(c.strategy == "scratch" for c in cells)
+
+
+@pytest.mark.parametrize("rule", ["numbers", "kin", "digests", "families"])
+def test_the_committed_design_keeps_the_rules(rule):
+    cells = read_design()
+    judged = [c for c in cells if c.checkpoint != NO_TRANSFER]
+    if rule == "numbers":
+        assert [c.cell for c in cells] == list(range(1, len(cells) + 1))
+    elif rule == "kin":
+        assert not [c for c in judged if c.family in {SOURCE_FAMILIES[source] for source in c.lineage.split(";")}]
+    elif rule == "digests":
+        assert all(len(c.digest) == 64 for c in judged)
+    else:
+        assert all(FAMILIES[c.target] == c.family for c in cells)

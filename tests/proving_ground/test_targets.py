@@ -1,0 +1,55 @@
+"""Rows are chosen by content: the same whatever else changes, never shared between training and test."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.benchmarks.proving_ground import targets
+from tests.benchmarks.proving_ground.targets import part_of
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A set of 3 classes: 150 training rows, 30 test rows, no two alike."""
+    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for part, rows in (("train", 50), ("test", 10)):
+        for label in "abc":
+            place = folder / "set" / part / label
+            place.mkdir(parents=True)
+            for row in range(rows):
+                Image.fromarray(random.integers(0, 255, (12, 12, 3), np.uint8)).save(place / f"{row}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(targets, "MOST_TRAINING", 90)
+    monkeypatch.setattr(targets, "TEST_ROWS", 70)
+
+
+def test_the_test_part_is_enlarged_with_unused_training_rows(data):
+    part = part_of(data, "set", 90, 0)
+    assert (len(part.train), len(part.test)) == (90, 70)
+
+
+def test_no_row_is_on_both_sides(data):
+    part = part_of(data, "set", 90, 0)
+    assert not {item.digest for item in part.train.items} & {item.digest for item in part.test.items}
+
+
+def test_fewer_rows_are_among_the_more_and_are_judged_alike(data):
+    more, fewer = part_of(data, "set", 90, 0), part_of(data, "set", 60, 0)
+    assert {item.digest for item in fewer.train.items} < {item.digest for item in more.train.items}
+    assert fewer.test.order == more.test.order
+    assert fewer.train.counts == {"a": 20, "b": 20, "c": 20}
+
+
+def test_both_halves_have_every_class_alike(data):
+    part = part_of(data, "set", 90, 0)
+    halves = [part.test.take(mask).counts for mask in (part.half_a, ~part.half_a)]
+    assert all(abs(halves[0][label] - halves[1][label]) <= 1 for label in "abc")
+
+
+def test_the_digest_names_the_rows(data):
+    assert part_of(data, "set", 90, 0).digest != part_of(data, "set", 60, 0).digest
+    assert part_of(data, "set", 90, 0).digest != part_of(data, "set", 90, 1).digest
