@@ -1,6 +1,8 @@
 """A real case on a bare machine: targets that ship inside libraries, and the whole way from sample to outcome."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -15,11 +17,13 @@ from recommender import flow
 from recommender.verdicts import Recommendation
 from registry.cards import Outcome
 from registry.errors import ExtraMissing, UnknownName
+from registry.home import Home
+from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import render
 
-__all__ = ["TARGETS", "digits", "run", "surfaces"]
+__all__ = ["TARGETS", "Patch", "digits", "run", "sample", "surfaces"]
 
 PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
@@ -40,43 +44,44 @@ KEEP = 2
 """One checkpoint fewer than are bundled, so that the sketches really prune one."""
 
 
-def surfaces() -> Sample:
-    """Fourteen real photographs of scikit-image as gray patches: left 55 % to train on, right part to test on.
+@dataclass(frozen=True)
+class Patch:
+    """One gray image of a target: ``part`` is train or test; ``group`` is empty where rows stand alone."""
+
+    part: str
+    label: str
+    group: str
+    pixels: UInt8[np.ndarray, "h w"]
+
+
+def surfaces() -> Iterator[Patch]:
+    """Fourteen real photographs of scikit-image in patches: left 55 % to train on, right part to test on.
 
     Raises:
         ExtraMissing: scikit-image is not installed.
     """
-    train, labels, groups, test, truth = [], [], [], [], []
     for name, gray in _photographs():
         cut = int(gray.shape[1] * TRAIN_SHARE)
-        for patch, strip in _patches(gray[:, :cut]):
-            train.append(patch)
-            labels.append(name)
-            groups.append(f"{name} {strip}")
-        held_out = [patch for patch, _ in _patches(gray[:, cut:])]
-        test += held_out
-        truth += [name] * len(held_out)
-    part = (np.stack(test), truth)
-    return Sample.from_arrays(np.stack(train), labels, name="surfaces", groups=groups, test=part)
+        for part, side in (("train", gray[:, :cut]), ("test", gray[:, cut:])):
+            for pixels, strip in _patches(side):
+                yield Patch(part, name, f"{name} {part} {strip}", pixels)
 
 
-def digits() -> Sample:
+def digits() -> Iterator[Patch]:
     """The 1,797 handwritten digits of scikit-learn (8 x 8 pixels); every fourth is kept for the test."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import
 
     stored = load_digits()
-    images = np.round(stored.images * (255 / 16)).astype(np.uint8)
-    labels = np.array([str(label) for label in stored.target])
-    late = np.arange(len(images)) % 4 == 3
-    part = (images[late], labels[late].tolist())
-    return Sample.from_arrays(images[~late], labels[~late].tolist(), name="digits", test=part)
+    for row, (image, label) in enumerate(zip(stored.images, stored.target, strict=True)):
+        part = "test" if row % 4 == 3 else "train"
+        yield Patch(part, str(label), "", np.round(image * (255 / 16)).astype(np.uint8))
 
 
-TARGETS: Mapping[str, Callable[[], Sample]] = MappingProxyType({"surfaces": surfaces, "digits": digits})
+TARGETS: Mapping[str, Callable[[], Iterator[Patch]]] = MappingProxyType({"surfaces": surfaces, "digits": digits})
 
 
-def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: int = 0) -> Recommendation:
-    """Sample, advice, tuning, outcome, each told as it comes; no tuning where the advice is not to transfer.
+def sample(target: str, home: Home, *, progress: Progress = silent) -> Sample:
+    """A target as an image folder in the home, so that every other command and the picker can take it too.
 
     Raises:
         UnknownName: no such target.
@@ -84,17 +89,26 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     """
     if target not in TARGETS:
         raise UnknownName("target", target, tuple(TARGETS))
-    sample = TARGETS[target]()
-    terminal.print(render.sample_report(sample.to_dict()), "")
-    for outcome in zoo.history(sample_digest=sample.digest):
+    folder, groups = home.root / "samples" / target, home.root / "samples" / f"{target}-groups.csv"
+    if not folder.is_dir():
+        _lay_down(list(TARGETS[target]()), folder, groups)
+    return Sample.from_folder(folder, groups=groups if groups.exists() else None, progress=progress)
+
+
+def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: int = 0) -> Recommendation:
+    """Sample, advice, tuning, outcome, each told as it comes; no tuning where the advice is not to transfer."""
+    with bars as progress:
+        found = sample(target, zoo.home, progress=progress)
+    terminal.print(render.sample_report(found.to_dict()), "")
+    for outcome in zoo.history(sample_digest=found.digest):
         terminal.print(_memory(outcome), "")
     with bars as progress:
-        advice = flow.recommend(sample, zoo, keep=KEEP, seed=seed, progress=progress)
+        advice = flow.recommend(found, zoo, keep=KEEP, seed=seed, progress=progress)
     zoo.keep(advice)
     terminal.print(render.advice_report(advice.to_dict()), "")
     if advice.verdict.transfer:
         with bars as progress:
-            tuned = flow.tune(advice.best, sample, zoo, recommendation=advice.id, seed=seed, progress=progress)
+            tuned = flow.tune(advice.best, found, zoo, recommendation=advice.id, seed=seed, progress=progress)
         terminal.print(render.run_report(tuned.to_dict(), expected=advice.best.expected.to_dict()), "")
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
@@ -106,6 +120,20 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
 def _memory(outcome: Outcome) -> Text:
     told = f"{outcome.checkpoint}, {outcome.strategy}: {render.percent(outcome.score)}"
     return Text(f"You have run this before, on {outcome.created[:10]}: {told}", "cyan")
+
+
+def _lay_down(patches: Sequence[Patch], folder: Path, groups: Path) -> None:
+    """Write ``<part>/<label>/<number>.png`` and the table of groups; the folder appears when all of it is there."""
+    partial = folder.with_name(f".{folder.name}-{os.getpid()}")
+    table = ["file,group"]
+    for number, patch in enumerate(patches):
+        name = f"{patch.part}/{patch.label}/{number:04d}.png"
+        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(patch.pixels).save(partial / name)
+        table.append(f"{name},{patch.group}")
+    if any(patch.group for patch in patches):
+        groups.write_text("\n".join(table) + "\n")
+    partial.rename(folder)
 
 
 def _photographs() -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:

@@ -31,8 +31,9 @@ from registry.progress import Progress, silent
 
 __all__ = [
     "Bars", "Json", "advice_report", "amount", "block_roles", "card_report", "checkpoint_table", "command", "console",
-    "distance_words", "duration", "health_lines", "interval", "mlflow_command", "next_steps", "outcome_table",
-    "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report", "say_error", "size",
+    "converted_words", "distance_words", "duration", "interval", "mlflow_command", "next_steps", "outcome_table",
+    "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report",
+    "sample_words", "say_error", "size",
 ]  # fmt: skip
 
 Json = Mapping[str, Any]
@@ -104,30 +105,31 @@ def _role(block: str, read: str, learning: set[str]) -> str:
     return f"{role}, head reads here" if block == read else role
 
 
-def health_lines(health: Json) -> list[str]:
-    """What the user must know about the sample before any advice; empty where nothing is amiss."""
-    lines = []
-    unreadable = health["unreadable"]
-    if unreadable:
-        first = "; ".join(f"{name}: {why}" for name, why in unreadable[:3])
-        more = f" and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-        lines.append(f"{len(unreadable)} unreadable, skipped ({first}{more})")
-    if health["converted"]:
-        lines.append("converted: " + ", ".join(f"{count} {kind}" for kind, count in health["converted"].items()))
-    if health["exact_duplicates"]:
-        lines.append(f"{health['exact_duplicates']} exact duplicates removed")
-    if health["leaked"]:
-        lines.append(f"{health['leaked']} rows stand in the test part too, removed from training")
-    if health["near_duplicates"]:
-        lines.append(f"{health['near_duplicates']} near duplicates (kept; they make scores look better than they are)")
-    if health["sampled_from"]:
-        lines.append(f"sampled from {health['sampled_from']:,} files")
-    return [*lines, *health["warnings"]]
+def converted_words(health: Json) -> str | None:
+    """What was turned to RGB, where anything was."""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in health["converted"].items())
+    return f"converted to RGB: {kinds}" if kinds else None
+
+
+def sample_words(sample: Json) -> str:
+    """Rows, classes, balance, test part, groups, metric in one line."""
+    counts = sample["counts"].values()
+    spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    classes = f"{sample['classes']} classes" if sample["classes"] != 1 else "1 class"
+    parts = [f"{sample['rows']:,} rows", f"{classes} of {spread}"]
+    if sample["groups"] is not None:
+        parts.append(f"{sample['groups']} groups")
+    if sample["test_rows"] is not None:
+        parts.append(f"{sample['test_rows']:,} test rows")
+    return ", ".join([*parts, f"judged by {sample['metric']}"])
 
 
 def command(verb: str, *words: object, **options: object) -> str:
     """A command of ours to type, quoted for a shell; options that are None are left out."""
-    given = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+    given = [
+        part for name, value in options.items() if value is not None
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]  # fmt: skip
     return shlex.join(["transferzoo", *verb.split(), *map(str, words), *given])
 
 
@@ -175,22 +177,19 @@ def say_error(what: str, remedy: str) -> None:
 
 def sample_report(sample: Json) -> RenderableType:
     """What the sample is, and how healthy."""
-    head = Text.assemble(
-        ("Sample  ", "dim"), (str(sample["name"]), "bold"),
-        f": {sample['rows']:,} rows, {len(sample['classes'])} classes, judged by {sample['metric']}",
-    )  # fmt: skip
-    lines = health_lines(sample["health"])
-    told = [_bullet(line, "yellow") for line in lines] or [Text("Health  nothing amiss", "dim")]
-    return Group(head, *told)
+    head = Text.assemble(("Sample  ", "dim"), (str(sample["name"]), "bold"), f": {sample_words(sample)}")
+    told = [_bullet(line, "yellow") for line in sample["health"]["warnings"]] or [Text("Health  nothing amiss", "dim")]
+    converted = converted_words(sample["health"])
+    return Group(head, *told, *([] if converted is None else [_bullet(converted, "dim")]))
 
 
 def advice_report(advice: Json) -> RenderableType:
     """Podium sentence, ranked table with *no transfer*, reasons, curve over blocks, skipped rows."""
-    parts: list[RenderableType] = [_podium(advice["verdict"])]
+    parts: list[RenderableType] = [_podium(advice["verdict"]), Text()]
     if advice["choices"]:
-        parts += [_ranking(advice), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
+        parts += [_ranking(advice), Text(), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
     else:
-        parts += [Text(), _distances(advice["domains"])]
+        parts.append(_distances(advice["domains"]))
     if advice["skipped"]:
         parts += [Text(), _skipped(advice["skipped"])]
     return Group(*parts)
@@ -323,7 +322,7 @@ def _podium(verdict: Json) -> RenderableType:
 
 def _ranking(advice: Json) -> RenderableType:
     metric = advice["sample"]["metric"]
-    headings = ("", "checkpoint", f"expected\n{metric}", "gain over\nno transfer", "distance to\nits source", ">cost")
+    headings = ("", "checkpoint", f"expected\n{metric}", "gain over\nno transfer", "distance,\nnearer than", ">cost")
     table = _table(*headings)
     for choice in advice["choices"]:
         table.add_row(*_choice_cells(choice))
@@ -343,10 +342,10 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
         Text(str(choice["tier"]), "dim"),
         Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan")),
         Group(Text(percent(expected["mean"]), "bold"), Text(interval(expected["low"], expected["high"]), "dim")),
-        Group(Text(points(gain["mean"]), style), Text(f"{points(gain['low'])} to {points(gain['high'])}", "dim")),
+        Group(Text(points(gain["mean"]), style), Text(f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}", "dim")),
         Group(
             Text("-" if distance is None else f"{distance['value']:.3f}"),
-            Text("no sketch" if distance is None else "" if nearer is None else f"nearer than {nearer:.0f} %", "dim"),
+            Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} % of pairs", "dim"),
         ),
         Group(Text(duration(cost["seconds"])), Text(size(cost["peak_memory_bytes"]), "dim")),
     )
@@ -399,7 +398,7 @@ def _bullet(line: str, style: str = "") -> RenderableType:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
     for heading in headings:
         right = heading.startswith(">")
         table.add_column(heading.lstrip(">"), justify="right" if right else "left", overflow="fold")

@@ -1,0 +1,396 @@
+"""The page: from a path or a dropped zip to advice, and from advice to a tuning that one can watch."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from registry.cards import Metric, Outcome
+from registry.errors import TransferZooError, UnknownName
+from registry.readers.image_folder import read_image_folder
+from registry.readers.image_zip import read_image_zip
+from registry.store import JobRecord
+from registry.zoo import Zoo
+from ui import render
+from ui.render import Json
+from ui.views import charts, reproduce, work
+
+__all__ = ["literal", "page"]
+
+THUMBNAILS = 24
+THUMBNAIL_SIDE = 84
+EARLIER = 12
+EVERY = 1.0
+
+
+def page() -> None:
+    """Draw everything; called by Streamlit on each interaction."""
+    try:
+        zoo = _zoo()
+    except TransferZooError as failure:
+        st.error(literal(f"{failure}. {failure.remedy}"))
+        return
+    zoo.jobs.reap()
+    with st.sidebar:
+        _ask(zoo)
+        _earlier(zoo)
+    job = _job(zoo, st.query_params.get("job"))
+    if job is not None and job.kind == "recommend" and not _recommended(zoo, job):
+        return
+    advice = _advice(zoo)
+    if advice is None:
+        _welcome()
+        return
+    _show(zoo, advice)
+
+
+def literal(text: str) -> str:
+    """Text as it is: no Markdown, no HTML, no directive in a name is ever acted on."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text)
+
+
+@st.cache_resource(show_spinner="Opening the registry")
+def _zoo() -> Zoo:
+    return Zoo.open()
+
+
+# ---------------------------------------------------------------- the sidebar
+
+
+def _ask(zoo: Zoo) -> None:
+    """Where the sample lies and what to mind; starts a job."""
+    st.markdown("### transferzoo")
+    with st.form("ask", border=False):
+        path = st.text_input("Folder or zip on this machine", placeholder="/data/my-images", key="path")
+        upload = st.file_uploader("or drop a zip of it", type="zip")
+        with st.expander("Options"):
+            options = _options()
+        asked = st.form_submit_button("Recommend", type="primary", width="stretch")
+    if not asked:
+        return
+    if upload is not None:
+        path = str(work.save_upload(zoo.home, upload.name, upload.getvalue()))
+    if not path.strip():
+        st.warning("Give a folder, or drop a zip.")
+        return
+    job = work.begin(zoo, "recommend", str(Path(path.strip()).expanduser()), options)
+    st.query_params.from_dict({"job": job.id})
+    st.rerun()
+
+
+def _options() -> dict[str, str | list[str] | None]:
+    keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
+    metric = st.selectbox("Metric", [str(metric) for metric in Metric])
+    most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
+    licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
+    groups = st.text_input("Groups (CSV: file, group)", placeholder="none")
+    test = st.text_input("Your own test part", placeholder="none")
+    seed = st.number_input("Seed", 0, None, 0)
+    return {
+        "keep": str(keep), "metric": metric, "max-parameters": str(int(most * 1e6)) if most else None,
+        "license": [one.strip() for one in licenses.split(",") if one.strip()], "groups": groups.strip() or None,
+        "test": test.strip() or None, "seed": str(seed),
+    }  # fmt: skip
+
+
+def _earlier(zoo: Zoo) -> None:
+    """Kept advice, newest first, whoever asked for it."""
+    kept = zoo.kept(EARLIER)
+    if kept:
+        st.markdown("##### Earlier advice")
+    for when, advice in kept:
+        told = f"{literal(advice['sample']['name'])}  \n:gray[{_when(when)}, {_best_words(advice)}]"
+        if st.button(told, key=f"advice-{advice['id']}", type="tertiary", width="stretch"):
+            st.query_params.from_dict({"advice": advice["id"]})
+            st.rerun()
+
+
+def _when(stamp: str) -> str:
+    return datetime.fromisoformat(stamp).astimezone().strftime("%d %b %H\\:%M")
+
+
+def _best_words(advice: Json) -> str:
+    if not advice["choices"]:
+        return "distances only"
+    return literal(advice["choices"][0]["checkpoint"]) if advice["verdict"]["transfer"] else "do not transfer"
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def _job(zoo: Zoo, name: str | None) -> JobRecord | None:
+    try:
+        return None if name is None else zoo.jobs.get(name)
+    except UnknownName:
+        st.warning("That job is not known here any more.")
+        return None
+
+
+def _recommended(zoo: Zoo, job: JobRecord) -> bool:
+    """Show a recommendation under way; True when there is advice to show instead."""
+    if job.state == "finished" and job.result is not None:
+        st.query_params.from_dict({"advice": str(job.result["recommendation"])})
+        return True
+    st.subheader(literal(f"Looking at {Path(str(job.spec['path'])).name}"))
+    st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
+    if job.state in work.OVER:
+        _broken(zoo, job)
+    else:
+        _watch(zoo, job.id)
+    return False
+
+
+@st.fragment(run_every=EVERY)
+def _watch(zoo: Zoo, name: str) -> None:
+    """Progress and learning curve of a job under way; when it is over the whole page is drawn anew."""
+    zoo.jobs.reap()
+    job = zoo.jobs.get(name)
+    if job.state in work.OVER:
+        st.rerun()
+    share = job.done / job.of if job.of else 0.0
+    counted = f" {job.done} of {job.of}" if job.of else ""
+    st.progress(min(1.0, share), text=literal(f"{job.stage or 'starting'}{counted}"))
+    if job.curve:
+        st.altair_chart(charts.learning_curve(job.curve), width="stretch")
+    if st.button("Stop", key=f"stop-{name}", icon=":material/stop:"):
+        zoo.jobs.cancel(name)
+        st.rerun()
+
+
+def _broken(zoo: Zoo, job: JobRecord) -> None:
+    told = {"cancelled": "It was stopped.", "lost": "Its process is gone. Start it again to go on."}
+    if job.state == "failed":
+        st.error(literal(job.error or "It failed without a word."))
+    else:
+        st.warning(told[job.state])
+    words = work.last_words(zoo.home, job.id)
+    if words and job.state != "cancelled":
+        with st.expander("What it wrote"):
+            st.code(words, language=None)
+
+
+# ---------------------------------------------------------------- the advice
+
+
+def _advice(zoo: Zoo) -> Json | None:
+    """What the address names, else the newest."""
+    asked = st.query_params.get("advice")
+    found = zoo.advice(asked)
+    if asked is not None and found is None:
+        st.warning("That advice is not known here. This is the newest.")
+        return zoo.advice()
+    return found
+
+
+def _welcome() -> None:
+    st.title("Which pretrained model should I start from?")
+    st.markdown(
+        "Give a folder of images, one folder a class, or a zip of it. You get a ranked list of checkpoints, how much "
+        "of each to freeze, the score to expect, and what *no transfer* would score."
+    )
+    st.markdown("A case to try without data of your own, in a terminal:")
+    st.code("transferzoo demo", language="bash")
+
+
+def _show(zoo: Zoo, advice: Json) -> None:
+    sample = advice["sample"]
+    st.title(literal(sample["name"]), anchor=False)
+    st.caption(literal(render.sample_words(sample)))
+    _thumbnails(sample)
+    _health(sample["health"])
+    (st.success if advice["verdict"]["transfer"] else st.warning)(literal(advice["verdict"]["sentence"]))
+    if advice["choices"]:
+        _ranking(advice)
+        place = _chosen(advice)
+        _evidence(advice, place)
+        _tuning(zoo, advice, place)
+    else:
+        st.subheader("Distance to source domains", anchor=False)
+        _distances(advice)
+    _outcomes(zoo.history(sample_digest=sample["digest"]))
+    _reproduce(zoo, advice)
+
+
+def _thumbnails(sample: Json) -> None:
+    found = _pictures(sample["origin"], sample["digest"], sample["classes"])
+    if not found:
+        st.caption("The images are not where they were, so none is shown.")
+        return
+    labels = [literal(label) for label, _ in found]
+    st.image([picture for _, picture in found], caption=labels, width=THUMBNAIL_SIDE)
+
+
+@st.cache_data(show_spinner="Reading a few images")
+def _pictures(origin: str, digest: str, classes: int) -> list[tuple[str, bytes]]:  # noqa: ARG001 - the digest keys the cache
+    """A few images of each class as small PNGs; nothing where they cannot be read any more."""
+    place = Path(origin)
+    read = read_image_folder if place.is_dir() else read_image_zip
+    try:
+        rows = read(place, limit=max(THUMBNAILS, 2 * classes))
+    except (TransferZooError, OSError):
+        return []
+    by_class: dict[str, list[bytes]] = {}
+    for item, label in zip(rows.items, rows.labels, strict=True):
+        by_class.setdefault(label, []).append(_small(item.open()))
+    each = max(1, THUMBNAILS // len(by_class))
+    return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:THUMBNAILS]
+
+
+def _small(image: Image.Image) -> bytes:
+    way = Image.Resampling.NEAREST if max(image.size) < THUMBNAIL_SIDE else Image.Resampling.LANCZOS
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    square = image.crop((left, top, left + short, top + short)).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), way)
+    written = BytesIO()
+    square.save(written, "PNG")
+    return written.getvalue()
+
+
+def _health(health: Json) -> None:
+    converted = render.converted_words(health)
+    for warning in health["warnings"]:
+        st.markdown(f":orange[:material/warning:] {literal(warning)}")
+    quiet = [] if health["warnings"] else ["Health: nothing amiss."]
+    quiet += [] if converted is None else [f"{converted[0].upper()}{converted[1:]}."]
+    if quiet:
+        st.caption(literal(" ".join(quiet)))
+
+
+def _ranking(advice: Json) -> None:
+    st.subheader("Ranked, with intervals", anchor=False)
+    st.altair_chart(charts.forest(advice), width="stretch")
+    metric = advice["sample"]["metric"]
+    rows = [_row(choice) for choice in advice["choices"]]
+    base = advice["baseline"]
+    interval = f"{render.percent(base['mean'])} ({render.interval(base['low'], base['high'])})"
+    rows.append({"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": interval})
+    st.dataframe(
+        pd.DataFrame(rows).fillna("").rename(columns={"expected": f"expected {metric}"}), hide_index=True,
+        width="stretch",
+    )  # fmt: skip
+    st.caption("Within a tier no difference lies beyond chance. Intervals are nominal 90 %.")
+
+
+def _row(choice: Json) -> dict[str, str]:
+    expected, gain, cost = choice["expected"], choice["gain"], choice["cost"]
+    reach = f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}"
+    return {
+        "tier": str(choice["tier"]), "checkpoint": choice["checkpoint"], "strategy": choice["strategy"],
+        "expected": f"{render.percent(expected['mean'])} ({render.interval(expected['low'], expected['high'])})",
+        "gain over no transfer": f"{render.points(gain['mean'])} ({reach})",
+        "distance": render.distance_words(choice["distance"]), "time": render.duration(cost["seconds"]),
+        "memory": render.size(cost["peak_memory_bytes"]), "learns": render.amount(cost["trainable_parameters"]),
+    }  # fmt: skip
+
+
+def _chosen(advice: Json) -> int:
+    names = [charts.row_name(choice) for choice in advice["choices"]]
+    place = st.selectbox(
+        "Look closer at", range(len(names)), format_func=lambda number: names[number], key=f"row-{advice['id']}"
+    )
+    return place or 0
+
+
+def _evidence(advice: Json, place: int) -> None:
+    choice = advice["choices"][place]
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("What stays frozen", anchor=False)
+        st.altair_chart(charts.freeze_diagram(choice), width="stretch")
+    with right:
+        st.subheader("Distance to source domains", anchor=False)
+        _distances(advice)
+    st.subheader("Because", anchor=False)
+    st.markdown("\n".join(f"- {literal(reason)}" for reason in choice["because"]))
+    if advice["skipped"]:
+        with st.expander(f"Skipped ({len(advice['skipped'])})"):
+            told = [f"{row['checkpoint']}: {row['reason']}" for row in advice["skipped"]]
+            st.markdown("\n".join(f"- {literal(line)}" for line in told))
+
+
+def _distances(advice: Json) -> None:
+    if advice["domains"]:
+        st.altair_chart(charts.distances(advice["domains"]), width="stretch")
+        st.caption("Smaller is nearer; lines are nominal 90 % intervals.")
+    else:
+        st.caption("No source domain has a sketch here.")
+
+
+# ---------------------------------------------------------------- tuning
+
+
+def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
+    st.subheader("Tune", anchor=False)
+    choice = advice["choices"][place]
+    job = _tuning_of(zoo, advice)
+    if job is not None and job.state not in work.OVER:
+        _watch(zoo, job.id)
+        return
+    if job is not None and job.state == "finished":
+        _result(zoo, job, advice)
+    elif job is not None:
+        _broken(zoo, job)
+    if not advice["verdict"]["transfer"]:
+        st.caption("The advice is not to transfer; tuning is carried out all the same if you ask for it.")
+    cost = choice["cost"]
+    told = f"Tune {literal(charts.row_name(choice))}: about {render.duration(cost['seconds'])}"
+    if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
+        options = reproduce.tune_options(advice, place)
+        job = work.begin(zoo, "tune", advice["sample"]["origin"], options)
+        st.query_params.from_dict({"advice": advice["id"], "job": job.id})
+        st.rerun()
+
+
+def _tuning_of(zoo: Zoo, advice: Json) -> JobRecord | None:
+    """The newest tuning asked for by this advice."""
+    ours = (job for job in zoo.jobs.list() if job.kind == "tune" and job.spec.get("recommendation") == advice["id"])
+    return next(ours, None)
+
+
+def _result(zoo: Zoo, job: JobRecord, advice: Json) -> None:
+    """Expected against realized, and the curve that led there."""
+    run = str((job.result or {}).get("run"))
+    outcome = next((one for one in zoo.history(sample_digest=advice["sample"]["digest"]) if one.id == run), None)
+    if outcome is not None:
+        _realized(outcome, advice)
+    if job.curve:
+        st.altair_chart(charts.learning_curve(job.curve), width="stretch")
+
+
+def _realized(outcome: Outcome, advice: Json) -> None:
+    done = (outcome.checkpoint, outcome.strategy)
+    planned = [choice for choice in advice["choices"] if (choice["checkpoint"], choice["strategy"]) == done]
+    expected, realized, took = st.columns(3)
+    realized.metric("Realized", render.percent(outcome.score), help=f"On {outcome.rows_test} held-out rows.")
+    took.metric("Took", render.duration(outcome.seconds))
+    if planned:
+        hoped = planned[0]["expected"]
+        inside = hoped["low"] <= outcome.score <= hoped["high"]
+        expected.metric("Expected", render.percent(hoped["mean"]), help=render.interval(hoped["low"], hoped["high"]))
+        st.caption(f"Expected {render.interval(hoped['low'], hoped['high'])}: the realized score lies "
+                   f"{'within' if inside else 'outside'}.")  # fmt: skip
+
+
+def _outcomes(outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
+    st.subheader("What became of this sample so far", anchor=False)
+    newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
+    st.dataframe(pd.DataFrame([
+        {"when": outcome.created[:16].replace("T", " "), "checkpoint": outcome.checkpoint, "strategy": outcome.strategy,
+         f"realized {outcome.metric}": render.percent(outcome.score), "rows": outcome.rows_train,
+         "time": render.duration(outcome.seconds), "run": outcome.id}
+        for outcome in newest
+    ]), hide_index=True, width="stretch")  # fmt: skip
+
+
+def _reproduce(zoo: Zoo, advice: Json) -> None:
+    st.subheader("The same from a terminal or from Python", anchor=False)
+    typed, coded = st.tabs(["Command", "Python"])
+    typed.code(reproduce.as_command(advice, zoo.home.root) + "\n" + render.mlflow_command(zoo.home), language="bash")
+    coded.code(reproduce.as_python(advice, zoo.home.root), language="python")

@@ -1,0 +1,115 @@
+"""The picker's pictures, each from the JSON form of advice: forest plot, freeze diagram, distances, learning curve."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import pandas as pd
+
+from ui.render import Json, block_roles
+
+__all__ = ["distances", "forest", "freeze_diagram", "learning_curve", "row_name"]
+
+Picture = alt.Chart | alt.LayerChart | alt.FacetChart
+
+BLUE, ORANGE, GRAY, INK = "#1f5fbf", "#d9660b", "#8a94a3", "#1c2430"
+ROW = 34
+NEAREST = 10
+
+
+def row_name(choice: Json) -> str:
+    """How a choice is called on the axes: checkpoint and strategy."""
+    return f"{choice['checkpoint']} · {choice['strategy']}"
+
+
+def forest(advice: Json) -> Picture:
+    """Expected scores with their intervals; the line and band are *no transfer*."""
+    rows = pd.DataFrame([
+        {"choice": row_name(c), **{k: c["expected"][k] for k in ("mean", "low", "high")}, "tier": f"tier {c['tier']}"}
+        for c in advice["choices"]
+    ])  # fmt: skip
+    base = advice["baseline"]
+    raw = pd.DataFrame([{"mean": base["mean"], "low": base["low"], "high": base["high"], "label": "no transfer"}])
+    lowest = min([base["low"], *rows["low"]])
+    scale = alt.Scale(domain=[max(0.0, lowest - 0.05), min(1.0, max([base["high"], *rows["high"]]) + 0.03)], nice=False)
+    x = alt.X("low:Q", scale=scale, title=f"expected {advice['sample']['metric']}", axis=alt.Axis(format=".0%"))
+    y = alt.Y("choice:N", sort=None, title=None, axis=alt.Axis(labelLimit=340))
+    tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high"))]
+    color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[BLUE, "#6f9bd8", "#a9c1e3", GRAY]), title=None)
+    whiskers = alt.Chart(rows).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tips)
+    points = alt.Chart(rows).mark_point(filled=True, size=110, opacity=1).encode(
+        x="mean:Q", y=y, color=color, tooltip=tips
+    )  # fmt: skip
+    band = alt.Chart(raw).mark_rect(color=ORANGE, opacity=0.13).encode(x=x, x2="high:Q")
+    line = alt.Chart(raw).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(x="mean:Q")
+    label = alt.Chart(raw).mark_text(color=ORANGE, align="left", dx=5, dy=-5, baseline="bottom").encode(
+        x="mean:Q", y=alt.value(0), text="label:N"
+    )  # fmt: skip
+    return _plain(alt.layer(band, line, whiskers, points, label), ROW * len(rows) + 10)
+
+
+def freeze_diagram(choice: Json) -> Picture:
+    """A linear head's score after each block, colored by what the plan does with the block."""
+    rows = pd.DataFrame([
+        {"block": name, "score": score, "low": max(0.0, score - error), "high": min(1.0, score + error), "plan": role}
+        for (name, score, role), error in zip(
+            block_roles(choice), [row["standard_error"] for row in choice["blocks"]], strict=True
+        )
+    ])  # fmt: skip
+    rows["learns"] = rows["plan"].str.startswith("learns").map({True: "learns", False: "frozen"})
+    x = alt.X("score:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%"),
+              title="score of a linear head after the block")  # fmt: skip
+    y = alt.Y("block:N", sort=None, title="blocks, input first", axis=alt.Axis(labelLimit=200))
+    color = alt.Color("learns:N", title=None, scale=alt.Scale(domain=["frozen", "learns"], range=[BLUE, ORANGE]))
+    tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=".1%"), alt.Tooltip("plan:N")]
+    bars = alt.Chart(rows).mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(
+        x=x, y=y, color=color, tooltip=tips
+    )  # fmt: skip
+    errors = alt.Chart(rows).mark_rule(color=INK, opacity=0.6).encode(x="low:Q", x2="high:Q", y=y)
+    reads = alt.Chart(rows[rows["plan"].str.contains("reads")]).mark_text(
+        align="left", dx=10, text="◀ head reads here", color=INK
+    ).encode(x="high:Q", y=y)  # fmt: skip
+    return _plain(alt.layer(bars, errors, reads), 26 * len(rows) + 10)
+
+
+def distances(rows: Sequence[Json]) -> Picture:
+    """Distances to the nearest source domains with their intervals."""
+    table = pd.DataFrame([
+        {name: row[name] for name in ("domain", "value", "low", "high", "percentile")} for row in rows[:NEAREST]
+    ])  # fmt: skip
+    x = alt.X("value:Q", title=f"distance ({rows[0]['metric'].upper()}²)", axis=alt.Axis(format=".2f", tickCount=5))
+    y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240))
+    tips = [alt.Tooltip("domain:N"), alt.Tooltip("value:Q", format=".3f"),
+            alt.Tooltip("percentile:Q", format=".0f", title="nearer than % of pairs")]  # fmt: skip
+    bars = alt.Chart(table).mark_bar(color="#6f9bd8", cornerRadiusEnd=3, height={"band": 0.72}).encode(
+        x=x, y=y, tooltip=tips
+    )  # fmt: skip
+    errors = alt.Chart(table.dropna(subset=["low", "high"])).mark_rule(color=INK, opacity=0.6).encode(
+        x="low:Q", x2="high:Q", y=y
+    )  # fmt: skip
+    return _plain(alt.layer(bars, errors), 26 * len(table) + 10)
+
+
+def learning_curve(curve: Mapping[str, Sequence[Sequence[float]]]) -> Picture:
+    """What a tuning has said so far: every series over its steps."""
+    rows = pd.DataFrame([
+        {"series": name.replace("_", " "), "step": step, "value": value}
+        for name, points in curve.items() for step, value in points
+    ])  # fmt: skip
+    chart = alt.Chart(rows).mark_line(point=True, strokeWidth=2).encode(
+        x=alt.X("step:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+        y=alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)),
+        color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE, GRAY])),
+        tooltip=["series:N", "step:Q", alt.Tooltip("value:Q", format=".3f")],
+    )  # fmt: skip
+    return _plain(chart, 220)
+
+
+def _plain(chart: Picture, height: int) -> Picture:
+    """Light lines, legend on top, axes that can be read."""
+    sized = chart.properties(height=height, width="container") if not isinstance(chart, alt.FacetChart) else chart
+    bare = sized.configure_view(stroke=None).configure_legend(orient="top", labelFontSize=12, symbolType="circle")
+    drawn: Picture = bare.configure_axis(
+        labelColor=INK, titleColor="#5b6675", titleFontWeight="normal", gridColor="#eef1f5", domainColor="#c9d1db",
+        tickColor="#c9d1db", labelFontSize=12, titleFontSize=12,
+    )  # fmt: skip
+    return drawn
