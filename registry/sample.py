@@ -308,7 +308,7 @@ def _metric(name: Metric | str) -> Metric:
     try:
         return Metric(name)
     except ValueError as cause:
-        raise UnknownName("metric", str(name), tuple(Metric)) from cause
+        raise UnknownName("metric", str(name), [str(known) for known in Metric]) from cause
 
 
 @dataclass(frozen=True)
@@ -463,7 +463,7 @@ def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
     if health.exact_duplicates > kept.conflicting:
         yield f"{_count(health.exact_duplicates - kept.conflicting, 'exact duplicate')} removed"
     if health.near_duplicates:
-        yield f"{_count(health.near_duplicates, 'image')} much like an earlier one: unless grouped, they flatter the score"
+        yield f"{_count(health.near_duplicates, 'image')} much like an earlier one: ungrouped, they flatter the score"
     if health.leaked:
         yield f"{_count(health.leaked, 'training image')} removed: in the test part too"
     if health.near_leaked:

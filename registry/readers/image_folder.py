@@ -8,7 +8,7 @@ from pathlib import Path
 from registry.errors import NoItems
 from registry.progress import Progress, silent
 from registry.readers.images import MAX_BYTES, Rows, read_items
-from registry.readers.layout import Part, is_image, lay_out, plain, sampled
+from registry.readers.layout import Part, is_image, lay_out, not_images, plain, sampled
 
 __all__ = ["read_image_folder"]
 
@@ -29,7 +29,7 @@ def read_image_folder(path: Path, *, limit: int, seed: int = 0, progress: Progre
     test = None if layout.test is None else _read(path, layout.test, limit, seed, progress)
     notes = [*layout.notes, *(f"folder {name} cannot be opened: {why}" for name, why in closed)]
     if others:
-        notes.append(f"{others} files that are no images ignored")
+        notes.append(not_images(others))
     return replace(_read(path, layout.train, limit, seed, progress), notes=tuple(notes), test=test)
 
 

@@ -5,6 +5,7 @@ WOOT 2019, for what the caps on ratio, bytes and entries are against).
 """
 
 import stat
+import struct
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from registry.errors import NoItems, UnsafeArchive
 from registry.progress import Progress, silent
 from registry.readers.images import MAX_BYTES, Rows, read_items
-from registry.readers.layout import Part, is_image, lay_out, sampled
+from registry.readers.layout import Part, is_hidden, is_image, lay_out, not_images, sampled
 
 __all__ = ["Caps", "read_image_zip"]
 
@@ -45,7 +46,7 @@ def read_image_zip(
     try:
         with zipfile.ZipFile(path) as archive:
             return _rows(path, archive, limit, seed, caps, progress)
-    except zipfile.BadZipFile as cause:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 
 
@@ -54,7 +55,7 @@ def _rows(
 ) -> Rows:
     members = _judged(path, archive.infolist(), caps)
     images = {name: info for name, info in members.items() if is_image(name)}
-    others = sum(not is_image(name) and not name.startswith(("__MACOSX/", ".")) for name in members)
+    others = sum(not is_image(name) and not is_hidden(name) for name in members)
     if not images:
         raise NoItems(path, "images in class folders")
     layout = lay_out(path, tuple(images))
@@ -69,7 +70,7 @@ def _rows(
         return replace(read_items(path, drawn.names, drawn.labels, fetch, progress=progress), found=len(part.names))
 
     test = None if layout.test is None else read(layout.test)
-    notes = (*layout.notes, f"{others} files that are no images ignored") if others else layout.notes
+    notes = (*layout.notes, not_images(others)) if others else layout.notes
     return replace(read(layout.train), notes=notes, test=test)
 
 
@@ -87,7 +88,7 @@ def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[st
             raise UnsafeArchive(path, info.filename, f"takes it past {caps.unpacked_bytes >> 20} MiB unpacked")
         if info.is_dir():
             continue
-        name = str(PurePosixPath(info.filename))
+        name = str(PurePosixPath(info.filename.replace("\\", "/")))
         if name in members:
             raise UnsafeArchive(path, info.filename, "is there twice")
         members[name] = info

@@ -11,7 +11,7 @@ import numpy as np
 from registry.errors import NoItems
 from registry.readers.images import IMAGE_SUFFIXES
 
-__all__ = ["Layout", "Part", "allot", "is_image", "lay_out", "plain", "sampled"]
+__all__ = ["Layout", "Part", "allot", "is_hidden", "is_image", "lay_out", "not_images", "plain", "sampled"]
 
 _TRAIN = frozenset({"train", "training"})
 _TEST = frozenset({"test", "testing"})
@@ -36,9 +36,18 @@ class Layout:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name is that of an image, and it is neither hidden nor an archiver's litter."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not any(p.startswith(".") or p == "__MACOSX" for p in path.parts)
+    """Whether a file's name is that of an image that can be seen."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file is hidden, or an archiver's litter."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def not_images(count: int) -> str:
+    """The note about other files."""
+    return "1 file that is no image ignored" if count == 1 else f"{count} files that are no images ignored"
 
 
 def plain(name: str) -> str:
@@ -55,16 +64,12 @@ def lay_out(place: Path, names: Sequence[str]) -> Layout:
     Raises:
         NoItems: no image lies in a class folder.
     """
-    trails = {name: tuple(name.split("/")) for name in sorted(names)}
-    trails, notes = _unwrapped(trails)
-    loose = sum(len(trail) == 1 for trail in trails.values())
-    if loose:
-        notes.append(f"{loose} {_images(loose)} outside any class folder ignored")
-        trails = {name: trail for name, trail in trails.items() if len(trail) > 1}
+    trails, notes = _unwrapped({name: tuple(name.split("/")) for name in sorted(names)})
     if not trails:
         raise NoItems(place, "images in class folders")
-    heads = {trail[0] for trail in trails.values()}
-    deep = heads - {trail[0] for trail in trails.values() if len(trail) == 2}
+    below = Counter(trail[0] for trail in trails.values())
+    deeper = Counter(trail[0] for trail in trails.values() if len(trail) > 2)
+    heads, deep = set(below), {head for head in below if 2 * deeper[head] > below[head]}
     if _is_split(heads, deep):
         return _split_layout(trails, heads, deep, notes)
     if all(_role(head) for head in heads):
@@ -105,11 +110,21 @@ def allot(counts: Mapping[str, int], most: int) -> dict[str, int]:
 
 
 def _unwrapped(trails: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    around = []
-    while len({trail[0] for trail in trails.values()}) == 1 and all(len(trail) > 2 for trail in trails.values()):
+    """Look through folders around everything, leaving out what lies in no folder; a class has most files directly."""
+    around, loose = [], 0
+    while True:
+        inside = {name: trail for name, trail in trails.items() if len(trail) > 1}
+        loose += len(trails) - len(inside)
+        trails = inside
+        deeper = sum(len(trail) > 2 for trail in trails.values())
+        if len({trail[0] for trail in trails.values()}) != 1 or 2 * deeper <= len(trails):
+            break
         around.append(next(iter(trails.values()))[0])
         trails = {name: trail[1:] for name, trail in trails.items()}
-    return trails, [f"read from inside {plain('/'.join(around))}/"] if around else []
+    notes = [f"read from inside {plain('/'.join(around))}/"] if around else []
+    if loose:
+        notes.append(f"{loose} {'image' if loose == 1 else 'images'} outside any class folder ignored")
+    return trails, notes
 
 
 def _role(head: str) -> str:
@@ -124,7 +139,7 @@ def _is_split(heads: set[str], deep: set[str]) -> bool:
 
 
 def _split_layout(
-    trails: dict[str, tuple[str, ...]], heads: set[str], deep: set[str], notes: list[str]
+    trails: Mapping[str, tuple[str, ...]], heads: set[str], deep: set[str], notes: list[str]
 ) -> Layout:
     inside: dict[str, dict[str, tuple[str, ...]]] = {"train": {}, "test": {}, "validation": {}}
     for name, trail in trails.items():
@@ -135,18 +150,24 @@ def _split_layout(
             notes.append(f"{plain(head)}/ beside train/ and test/ ignored")
         elif head not in deep:
             notes.append(f"{plain(head)}/ ignored: images lie in it without class folders")
-    if inside["validation"] and inside["test"]:
-        notes.append(f"validation part ({len(inside['validation'])} files) joined to the training part")
-        inside["train"] |= inside["validation"]
-    elif inside["validation"]:
+    classes = set(_part(inside["train"]).labels)
+    for role in ("test", "validation"):
+        if inside[role] and classes.isdisjoint(_part(inside[role]).labels):
+            inside[role] = {}
+            notes.append(f"{role} part ignored: none of its folders is a class of train/")
+    return _with_validation(inside, notes)
+
+
+def _with_validation(inside: dict[str, dict[str, tuple[str, ...]]], notes: list[str]) -> Layout:
+    train, test, validation = inside["train"], inside["test"], inside["validation"]
+    if validation and test:
+        notes.append(f"validation part ({len(validation)} files) joined to the training part")
+        train |= validation
+    elif validation:
         notes.append("no test part: the validation part is used as one")
-        inside["test"] = inside["validation"]
-    return Layout(_part(inside["train"]), _part(inside["test"]) if inside["test"] else None, tuple(notes))
+        test = validation
+    return Layout(_part(train), _part(test) if test else None, tuple(notes))
 
 
 def _part(trails: Mapping[str, tuple[str, ...]]) -> Part:
     return Part(tuple(trails), tuple(plain(trail[0]) for trail in trails.values()))
-
-
-def _images(count: int) -> str:
-    return "image" if count == 1 else "images"

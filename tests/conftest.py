@@ -1,0 +1,37 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+
+
+def drawn(seed: int, side: int = 12) -> np.ndarray:
+    """A random RGB picture, unlike that of any other seed."""
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def draw_folder(root: Path, counts: dict[str, int], *, start: int = 0) -> Path:
+    """`<class>/<n>.png` below `root`, every picture different; `start` keeps two folders apart."""
+    seed = start
+    for label, count in counts.items():
+        folder = root / label
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in range(count):
+            Image.fromarray(drawn(seed)).save(folder / f"{place}.png")
+            seed += 1
+    return root
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Draws class folders of tiny pictures: `image_folder({"cat": 3, "dog": 2})`."""
+
+    def draw(counts: dict[str, int], name: str = "pets", start: int = 0) -> Path:
+        return draw_folder(tmp_path / name, counts, start=start)
+
+    return draw

@@ -1,0 +1,304 @@
+import csv
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+import registry
+from registry.cards import Metric
+from registry.errors import (
+    BadTable,
+    LengthMismatch,
+    NoItems,
+    PathMissing,
+    TooFewRows,
+    UnknownName,
+    UnusableLabels,
+)
+from registry.sample import Sample, score
+from tests.conftest import drawn
+
+
+def arrays(count: int, start: int = 0) -> np.ndarray:
+    return np.stack([drawn(start + row, 6) for row in range(count)])
+
+
+def made(labels: str, **more: object) -> Sample:
+    return Sample.from_arrays(arrays(len(labels)), list(labels), name="letters", **more)
+
+
+def groups_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "group"), *rows])
+    return path
+
+
+def test_the_package_offers_it():
+    assert registry.Sample is Sample
+
+
+def test_a_folder_becomes_a_sample(image_folder):
+    sample = Sample.from_folder(image_folder({"dog": 2, "cat": 3}))
+    assert (sample.name, sample.modality, sample.task, sample.metric) == ("pets", "image", "classification", "accuracy")
+    assert sample.classes == ("cat", "dog")
+    assert sample.counts == {"cat": 3, "dog": 2}
+    assert sample.targets.tolist() == [0, 0, 0, 1, 1]
+    assert sample.group_ids.tolist() == [0, 1, 2, 3, 4]
+    assert (sample.groups, sample.test, sample.health.warnings) == (None, None, ())
+
+
+def test_what_is_shown_of_a_sample_is_plain_json(image_folder):
+    root = image_folder({"train/cat": 5, "train/dog": 5, "test/cat": 1, "test/dog": 1})
+    (root / "train" / "cat" / "bad.png").write_bytes(b"?")
+    told = json.loads(json.dumps(Sample.from_folder(str(root), metric="macro-f1").to_dict()))
+    assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= told.keys()
+    assert (told["rows"], told["classes"], told["metric"], told["test_rows"]) == (10, 2, "macro-f1", 2)
+    assert told["health"]["unreadable"] == 1
+    assert told["health"]["unreadable_items"][0]["file"] == "train/cat/bad.png"
+
+
+def test_a_zip_is_the_same_sample_as_its_folder(image_folder, tmp_path):
+    root = image_folder({"cat": 3, "dog": 2})
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for file in root.rglob("*.png"):
+            archive.write(file, file.relative_to(root.parent))
+    folder, archived = Sample.from_folder(root), Sample.from_folder(tmp_path / "pets.zip")
+    assert (folder.digest, folder.order, folder.name) == (archived.digest, archived.order, archived.name)
+
+
+def test_the_digest_is_blind_to_place_and_file_names(image_folder):
+    here, there = image_folder({"cat": 3, "dog": 2}, "here"), image_folder({"cat": 3, "dog": 2}, "there")
+    (there / "cat" / "0.png").rename(there / "cat" / "zzz.png")
+    first, second = Sample.from_folder(here), Sample.from_folder(there)
+    assert first.digest == second.digest
+    assert first.order != second.order
+
+
+def test_the_digest_sees_content_labels_groups_and_metric():
+    plain = made("aabb")
+    others = [
+        made("abab"),
+        made("aabb", metric="macro-f1"),
+        made("aabb", groups=[1, 1, 2, 2]),
+        made("aabb", groups=[1, 2, 2, 2]),
+        Sample.from_arrays(arrays(4, start=9), list("aabb"), name="letters"),
+        plain.take(np.array([0, 1, 2])),
+    ]
+    assert len({sample.digest for sample in (plain, *others)}) == 7
+
+
+def test_a_sample_survives_pickling(image_folder):
+    sample = Sample.from_folder(image_folder({"cat": 2, "dog": 2}))
+    again = pickle.loads(pickle.dumps(sample))  # noqa: S301 - our own
+    assert (again.digest, again.order, again.items) == (sample.digest, sample.order, sample.items)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "no\0where", "x" * 5_000])
+def test_a_missing_path_is_said_to_be_missing(tmp_path, path):
+    with pytest.raises(PathMissing) as caught:
+        Sample.from_folder(f"{tmp_path}/{path}")
+    assert "Check the spelling" in caught.value.remedy
+
+
+def test_a_file_that_is_no_zip_holds_nothing(tmp_path):
+    (tmp_path / "one.png").write_bytes(b"?")
+    with pytest.raises(NoItems, match=r"one.png holds no zip that can be opened"):
+        Sample.from_folder(tmp_path / "one.png")
+
+
+def test_a_misspelt_metric_gets_a_hint(image_folder):
+    with pytest.raises(UnknownName) as caught:
+        Sample.from_folder(image_folder({"cat": 2}), metric="acuracy")
+    assert caught.value.remedy == "Did you mean 'accuracy'?"
+
+
+def test_one_class_is_told():
+    assert made("aaa").health.warnings == (
+        "there is only one class: distances can be measured, transferability cannot",
+    )
+
+
+def test_a_class_with_one_image_is_told():
+    sample = made("aaaab")
+    assert sample.health.warnings == ("classes with one image are in every training part and never held out: b",)
+    assert sample.health.balance == 0.25
+
+
+def test_uneven_classes_are_told():
+    (told,) = made("a" * 30 + "bb").health.warnings
+    assert told.startswith("classes are uneven: 30 of a, 2 of b")
+
+
+def test_exact_duplicates_are_removed_and_counted():
+    pixels = arrays(4)[[0, 1, 0, 2, 3, 1, 0]]
+    sample = Sample.from_arrays(pixels, list("aabbbaa"), name="twins")
+    assert [item.name for item in sample.items] == ["1", "3", "4"]
+    assert sample.health.exact_duplicates == 4
+    assert sample.health.warnings[:2] == (
+        "3 rows removed: the same image lies in another class too", "1 exact duplicate removed",
+    )  # fmt: skip
+
+
+def test_rows_of_the_test_part_are_removed_from_training():
+    pixels = arrays(8)
+    sample = Sample.from_arrays(pixels[:6], list("ababab"), name="x", test=(pixels[4:], list("abab")))
+    assert (len(sample), sample.health.leaked) == (4, 2)
+    assert "2 training images removed: in the test part too" in sample.health.warnings
+    assert sample.test is not None
+    assert len(sample.test) == 4
+
+
+def test_near_duplicates_are_counted_within_and_across(tmp_path):
+    for seed in range(30):
+        picture = Image.fromarray(drawn(seed, 9)).resize((90, 90), Image.Resampling.BICUBIC)
+        part = "test" if seed >= 24 else "train"
+        folder = tmp_path / part / "ab"[seed % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(folder / f"{seed}.png")
+        if seed in (0, 1, 2):
+            picture.resize((60, 60)).save(folder / f"{seed}.jpg", quality=70)
+        if seed in (24, 25):
+            picture.save(tmp_path / "train" / "ab"[seed % 2] / f"{seed}.jpg", quality=70)
+    health = Sample.from_folder(tmp_path).health
+    assert (health.near_duplicates, health.near_leaked, health.exact_duplicates, health.leaked) == (3, 2, 0, 0)
+
+
+def test_training_on_the_very_test_part_leaves_nothing(image_folder):
+    root = image_folder({"cat": 3, "dog": 2})
+    with pytest.raises(NoItems, match="besides conflicting duplicates and those of the test part"):
+        Sample.from_folder(root, test=root)
+
+
+def test_test_classes_unknown_to_training_are_named():
+    with pytest.raises(UnusableLabels, match="lacks: c") as caught:
+        Sample.from_arrays(arrays(4), list("aabb"), name="x", test=(arrays(3, 10), list("abc")))
+    assert caught.value.rows == (2,)
+
+
+def test_a_test_part_shares_the_classes_of_training():
+    sample = Sample.from_arrays(arrays(4), list("aabb"), name="x", test=(arrays(2, 10), list("bb")))
+    assert sample.test is not None
+    assert sample.test.targets.tolist() == [1, 1]
+
+
+def test_a_test_folder_of_the_users_own_is_used(image_folder):
+    root = image_folder({"cat": 3, "dog": 2})
+    own = image_folder({"test/cat": 1, "test/dog": 1, "train/cat": 4, "train/dog": 4}, "own", start=70)
+    plain = Sample.from_folder(root, test=image_folder({"cat": 1, "dog": 1}, "plain", start=90))
+    nested = Sample.from_folder(root, test=own)
+    assert plain.test is not None
+    assert nested.test is not None
+    assert len(plain.test) == len(nested.test) == 2
+
+
+def test_sampling_is_told(image_folder):
+    sample = Sample.from_folder(image_folder({"cat": 30, "dog": 10}), limit=12)
+    assert (len(sample), sample.health.sampled_from) == (12, 40)
+    assert sample.counts == {"cat": 9, "dog": 3}
+    assert sample.health.warnings == ("40 images found; a sample of them was read, each class in proportion",)
+
+
+def test_groups_come_from_a_table(image_folder, tmp_path):
+    root = image_folder({"cat": 2, "dog": 2})
+    table = groups_csv(
+        tmp_path / "g.csv", [("cat/0.png", "x"), ("cat/1.png", "y"), ("dog/0.png", "x"), ("dog/1.png", "z")]
+    )
+    sample = Sample.from_folder(root, groups=table)
+    assert sample.groups == ("x", "y", "x", "z")
+    assert sample.group_ids.tolist() == [0, 1, 0, 2]
+
+
+def test_a_file_without_a_group_is_named(image_folder, tmp_path):
+    root = image_folder({"cat": 2, "dog": 2})
+    with pytest.raises(BadTable, match=r"no row for 'cat/1.png' \(3 of 4 files have none\)"):
+        Sample.from_folder(root, groups=groups_csv(tmp_path / "g.csv", [("cat/0.png", "x")]))
+
+
+def test_a_group_in_training_and_test_is_told(image_folder, tmp_path):
+    root = image_folder({"train/cat": 2, "train/dog": 2, "test/cat": 1, "test/dog": 1})
+    rows = [(str(file.relative_to(root)), file.parent.name + file.stem) for file in root.rglob("*.png")]
+    sample = Sample.from_folder(root, groups=groups_csv(tmp_path / "g.csv", rows))
+    assert "2 groups in the training and the test part at once: cat0, dog0" in sample.health.warnings
+
+
+def test_every_row_needs_a_group():
+    with pytest.raises(LengthMismatch):
+        made("aabb", groups=[1, 2])
+
+
+def test_taken_rows_keep_the_classes():
+    sample = made("aabbc", groups=[1, 2, 3, 4, 5])
+    taken = sample.take(np.array([False, False, True, True, False]))
+    assert taken.labels == ("b", "b")
+    assert taken.targets.tolist() == [1, 1]
+    assert taken.groups == ("3", "4")
+    assert taken.counts == {"a": 0, "b": 2, "c": 0}
+    assert sample.take(np.array([4, 0])).labels == ("c", "a")
+
+
+def test_folds_need_two_groups_of_a_class():
+    for hopeless in (made("a"), made("abc"), made("aabb", groups=[1, 1, 2, 2])):
+        with pytest.raises(TooFewRows):
+            hopeless.folds()
+        with pytest.raises(TooFewRows):
+            hopeless.split()
+
+
+def test_a_reader_is_told_every_stage(image_folder):
+    heard: list[str] = []
+    Sample.from_folder(image_folder({"cat": 2, "dog": 2}), progress=lambda *told: heard.append(told[0]))
+    assert list(dict.fromkeys(heard)) == ["reading images", "comparing images"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "reference"),
+    [
+        (Metric.ACCURACY, accuracy_score),
+        (Metric.BALANCED_ACCURACY, balanced_accuracy_score),
+        (Metric.MACRO_F1, lambda truth, said: f1_score(truth, said, average="macro")),
+    ],
+)
+def test_scores_are_those_of_the_textbook(metric, reference):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        truth = np.append(rng.integers(0, 4, 30), np.arange(4))
+        said = np.where(rng.random(34) < 0.6, truth, rng.integers(0, 4, 34))
+        assert score(metric, truth, said) == pytest.approx(reference(truth, said))
+        letters = np.array(list("abcd"))
+        assert score(metric, letters[truth], list(letters[said])) == pytest.approx(reference(truth, said))
+
+
+def test_a_score_by_hand():
+    truth, said = list("aaab"), list("aabb")
+    assert score("accuracy", truth, said) == 0.75
+    assert score("balanced-accuracy", truth, said) == pytest.approx((2 / 3 + 1) / 2)
+    assert score("macro-f1", truth, said) == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_a_score_needs_as_many_predictions_as_rows_and_one_at_least():
+    with pytest.raises(LengthMismatch):
+        score("accuracy", ["a"], ["a", "b"])
+    with pytest.raises(TooFewRows):
+        score("accuracy", [], [])
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_files_are_sampled(tmp_path):
+    content = [Image.fromarray(drawn(seed, 8)) for seed in range(50)]
+    for place, image in enumerate(content):
+        image.save(tmp_path / f"{place}.png")
+    for label in range(10):
+        folder = tmp_path / "many" / f"class{label}"
+        folder.mkdir(parents=True)
+        for place in range(10_000):
+            (folder / f"{place}.png").hardlink_to(tmp_path / f"{label * 5 + place % 5}.png")
+    sample = Sample.from_folder(tmp_path / "many", limit=2_000)
+    health = sample.health
+    assert sample.counts == {f"class{label}": 5 for label in range(10)}
+    assert (health.sampled_from, health.exact_duplicates) == (100_000, 1_950)
+    assert health.warnings[0].startswith("100000 images found")

@@ -1,0 +1,186 @@
+"""What holds for every sample: folds, splits and digests follow content, never position."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from registry.errors import TooFewRows
+from registry.sample import Sample
+
+FEW = settings(max_examples=40)
+POOL = np.random.default_rng(0).integers(0, 256, (120, 3, 3), dtype=np.uint8)
+
+
+Rows = tuple[list[str], list[int] | None]
+
+
+@st.composite
+def rows(draw: st.DrawFn, grouped: bool | None = None) -> Rows:
+    """Labels of up to 60 rows in up to 6 classes, perhaps with groups that have nothing to do with the classes."""
+    labels = draw(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60))
+    together = draw(st.booleans()) if grouped is None else grouped
+    return labels, draw(st.lists(st.integers(0, 11), min_size=len(labels), max_size=len(labels))) if together else None
+
+
+def sample_of(drawn: Rows) -> Sample:
+    """Every row a different image."""
+    labels, groups = drawn
+    return Sample.from_arrays(POOL[: len(labels)], labels, name="any", groups=groups)
+
+
+def folds_of(sample: Sample, k: int, seed: int) -> np.ndarray:
+    try:
+        return sample.folds(k, seed)
+    except TooFewRows:
+        assume(False)
+        raise
+
+
+@FEW
+@given(rows(), st.integers(2, 7), st.integers(0, 3))
+def test_every_class_is_in_every_training_part(drawn, k, seed):
+    sample = sample_of(drawn)
+    folds = folds_of(sample, k, seed)
+    for fold in range(folds.max() + 1):
+        assert set(np.unique(sample.targets[folds != fold])) == set(range(len(sample.classes)))
+
+
+@FEW
+@given(rows(), st.integers(2, 7), st.integers(0, 3))
+def test_folds_are_numbered_without_gaps_and_at_most_k(drawn, k, seed):
+    sample = sample_of(drawn)
+    folds = folds_of(sample, k, seed)
+    held_out = np.unique(folds[folds >= 0])
+    assert held_out.tolist() == list(range(len(held_out)))
+    assert 2 <= len(held_out) <= k
+
+
+@FEW
+@given(rows(grouped=True), st.integers(2, 7))
+def test_no_group_straddles_a_fold(drawn, k):
+    sample = sample_of(drawn)
+    folds = folds_of(sample, k, 0)
+    for group in np.unique(sample.group_ids):
+        assert len(set(folds[sample.group_ids == group])) == 1
+
+
+@FEW
+@given(rows(), st.integers(2, 7), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_folds_follow_the_rows_when_these_are_shuffled(drawn, k, seed, random):
+    sample = sample_of(drawn)
+    order = np.array(random.sample(range(len(sample)), len(sample)))
+    assert (folds_of(sample, k, seed)[order] == sample.take(order).folds(k, seed)).all()
+
+
+@FEW
+@given(rows(grouped=False), st.integers(2, 6))
+def test_ungrouped_folds_share_every_class_evenly(drawn, k):
+    sample = sample_of(drawn)
+    folds = folds_of(sample, k, 0)
+    for place, count in enumerate(sample.counts.values()):
+        mine = folds[sample.targets == place]
+        if count == 1:
+            assert mine.tolist() == [-1]
+        elif folds.max() + 1 == k:
+            per_fold = np.bincount(mine, minlength=k)
+            assert per_fold.max() - per_fold.min() <= 1
+
+
+def test_another_seed_gives_other_folds():
+    sample = Sample.from_arrays(POOL, ["a", "b"] * 60, name="x")
+    assert (sample.folds(seed=0) != sample.folds(seed=1)).any()
+    assert (sample.folds(seed=0) == sample.folds(seed=0)).all()
+
+
+@FEW
+@given(rows(), st.randoms(use_true_random=False))
+def test_the_digest_is_blind_to_row_order_and_the_order_is_not(drawn, random):
+    sample = sample_of(drawn)
+    order = np.array(random.sample(range(len(sample)), len(sample)))
+    shuffled = sample.take(order)
+    assert shuffled.digest == sample.digest
+    assert (shuffled.order == sample.order) == (order == np.arange(len(order))).all()
+
+
+@FEW
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.integers(0, 3)), min_size=2, max_size=30),
+       st.randoms(use_true_random=False))  # fmt: skip
+def test_removing_duplicates_does_not_depend_on_their_order(given_rows, random):
+    labels_of: dict[int, set[str]] = {}
+    for image, label, _ in given_rows:
+        labels_of.setdefault(image, set()).add(label)
+    assume(any(len(labels) == 1 for labels in labels_of.values()))
+
+    def read(order: list[tuple[int, str, int]]) -> Sample:
+        images, labels, groups = zip(*order, strict=True)
+        return Sample.from_arrays(POOL[list(images)], labels, name="x", groups=groups)
+
+    one, other = read(given_rows), read(random.sample(given_rows, len(given_rows)))
+    assert one.digest == other.digest
+    assert one.health.exact_duplicates == other.health.exact_duplicates == len(given_rows) - len(one)
+
+
+@FEW
+@given(rows(), st.integers(1, 70), st.integers(0, 3))
+def test_a_subsample_is_stratified_and_never_too_large(drawn, most, seed):
+    sample = sample_of(drawn)
+    small = sample.subsample(most, seed)
+    assert len(small) == min(most, len(sample))
+    for label, count in sample.counts.items():
+        assert abs(small.counts[label] - count * len(small) / len(sample)) <= len(sample.classes)
+        assert small.counts[label] or most < len(sample.classes)
+
+
+@FEW
+@given(rows(), st.integers(1, 70), st.randoms(use_true_random=False))
+def test_a_subsample_follows_content(drawn, most, random):
+    sample = sample_of(drawn)
+    order = np.array(random.sample(range(len(sample)), len(sample)))
+    assume(most >= len(sample.classes))
+    assert sample.take(order).subsample(most).digest == sample.subsample(most).digest
+
+
+@FEW
+@given(rows(grouped=True), st.integers(5, 50))
+def test_a_subsample_cuts_at_most_one_group_a_class(drawn, most):
+    sample = sample_of(drawn)
+    small = sample.subsample(most)
+    whole = dict.fromkeys(zip(sample.labels, sample.groups, strict=True), 0)
+    for pair in zip(sample.labels, sample.groups, strict=True):
+        whole[pair] += 1
+    got = dict.fromkeys(whole, 0)
+    for pair in zip(small.labels, small.groups, strict=True):
+        got[pair] += 1
+    cut = [label for (label, group), count in got.items() if 0 < count < whole[label, group]]
+    assert len(cut) == len(set(cut))
+
+
+@FEW
+@given(rows(), st.sampled_from([0.2, 0.25, 0.5]))
+def test_a_split_keeps_groups_whole_and_every_class_in_training(drawn, share):
+    sample = sample_of(drawn)
+    try:
+        train, test = sample.split(share)
+    except TooFewRows:
+        assume(False)
+    assert len(train) + len(test) == len(sample)
+    assert train.test is test
+    assert all(train.counts.values())
+    if sample.groups is not None:
+        assert not set(train.groups) & set(test.groups)
+
+
+def test_a_split_is_as_large_as_asked():
+    sample = Sample.from_arrays(POOL, ["a"] * 80 + ["b"] * 40, name="x")
+    for share in (0.1, 0.2, 0.25, 0.4, 0.5):
+        for seed in range(3):
+            _, test = sample.split(share, seed)
+            assert test.counts == {"a": round(80 * share), "b": round(40 * share)}
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_grouped_folds_are_stratified_as_well_as_groups_allow(k):
+    labels, groups = ["a", "a", "b"] * 40, [row // 3 for row in range(120)]
+    folds = Sample.from_arrays(POOL, labels, name="x", groups=groups).folds(k)
+    assert np.bincount(folds).tolist() == [120 // k] * k
