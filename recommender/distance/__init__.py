@@ -29,7 +29,7 @@ class DistanceFunction(Protocol):
 
 
 def _ours(name: str) -> Callable[[], DistanceFunction]:
-    return lambda: cast(DistanceFunction, getattr(import_module(f"recommender.distance.{name}"), name))
+    return lambda: cast("DistanceFunction", getattr(import_module(f"recommender.distance.{name}"), name))
 
 
 distances: Shelf[DistanceFunction] = Shelf(

@@ -1,0 +1,40 @@
+"""Transferability scores: how well features of one checkpoint carry the labels; higher is better."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, cast, runtime_checkable
+
+from jaxtyping import Real, Shaped
+
+from recommender.transfer.decomposition import Decomposition
+from registry.features import Array
+from registry.plugins import Shelf
+
+__all__ = ["ScoreFunction", "scores"]
+
+
+@runtime_checkable
+class ScoreFunction(Protocol):
+    """What every score promises: higher is better, blind to the order of the rows and to the names of the classes.
+
+    ``features`` may be a `Decomposition`, so that several scores share one. ``labels`` of whole numbers or text are
+    classes, of floats a regression target; two-dimensional 0/1 labels are multi-label. ``groups`` name rows that
+    belong together; a score that leaves rows out leaves out whole groups.
+    """
+
+    def __call__(
+        self, features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+        groups: Shaped[Array, " g"] | None = None,
+    ) -> float:  # fmt: skip
+        """The score."""
+
+
+def _ours(name: str) -> Callable[[], ScoreFunction]:
+    return lambda: cast("ScoreFunction", getattr(import_module(f"recommender.transfer.{name}"), name))
+
+
+scores: Shelf[ScoreFunction] = Shelf(
+    "score",
+    "transferzoo.scores",
+    {name: _ours(name) for name in ("logme", "knn", "linear")},
+)

@@ -1,0 +1,280 @@
+"""Linear probe: ridge with exact leave-one-out along a path of penalties, and multinomial logistic for finalists.
+
+Leaving rows out of a ridge regression needs no refit: with H the hat matrix, the residuals of a left-out group g are
+(I - H_gg)^-1 (y_g - yhat_g) (Allen 1974; Cook & Weisberg 1982 for groups).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float64, Int, Real, Shaped
+from scipy.optimize import minimize
+
+from recommender.transfer.decomposition import Decomposition, decompose
+from recommender.transfer.targets import Targets, group_numbers, read_targets
+from registry.cards import Task
+from registry.errors import LengthMismatch, SingleClass, WidthMismatch
+from registry.features import Array, content_order, finite_rows
+
+__all__ = ["PENALTIES", "Head", "OutOfFold", "fit_head", "left_out", "linear", "out_of_fold"]
+
+PENALTIES = np.logspace(-3, 3, 10)
+"""The ridge path, in mean squared singular values of the features."""
+_DECAYS = np.logspace(0.5, -3.5, 7)
+"""The path of the logistic head's weight decay, in the mean squared singular value per row; strongest first."""
+_SHARPNESS = np.logspace(0, 2.5, 16)
+_INNER_FOLDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """What a head says of rows that it was not fitted on; -1 and zeros for rows that were in training always."""
+
+    predicted: Int[np.ndarray, " n"]
+    probabilities: Float64[np.ndarray, "n c"]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A linear classifier on standardized features; a constant column has an infinite scale and weighs nothing."""
+
+    weight: Float64[np.ndarray, "c d"]
+    bias: Float64[np.ndarray, " c"]
+    mean: Float64[np.ndarray, " d"]
+    scale: Float64[np.ndarray, " d"]
+
+    def folded(self) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
+        """Weight and bias that take the features as they are."""
+        weight = self.weight / self.scale
+        return weight, self.bias - weight @ self.mean
+
+    def logits(self, features: Real[Array, "n d"]) -> Float64[np.ndarray, "n c"]:
+        """Unnormalized log probability of each class.
+
+        Raises:
+            WidthMismatch: the features are not as wide as those it was fitted on.
+            NotFinite: a NaN or infinite value.
+        """
+        rows = finite_rows(features, "features", least=1)
+        if rows.shape[1] != len(self.mean):
+            raise WidthMismatch(rows.shape[1], len(self.mean))
+        return (rows - self.mean) / self.scale @ self.weight.T + self.bias
+
+
+def linear(
+    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    groups: Shaped[Array, " g"] | None = None,
+) -> float:  # fmt: skip
+    """Accuracy of a ridge classifier on rows (or whole groups) left out, at the penalty with the least squared error.
+
+    Multi-label: accuracy averaged over the labels; regression: R squared.
+
+    Raises:
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows, or groups.
+        SingleClass: all rows are of one class.
+        NoVariation: all rows of features, or all targets, are identical.
+        LengthMismatch: labels or groups are not as many as the rows.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    thin = decompose(features)
+    targets = read_targets(labels, len(thin.rows), "linear", tuple(Task))
+    told = _best_on_path(thin, targets.columns, group_numbers(groups, len(thin.rows)))[1]
+    return _agreement(targets, told)
+
+
+def left_out(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
+) -> Iterator[Float64[np.ndarray, "n c"]]:
+    """For each penalty of the path, what a ridge with intercept says of every row when its unit is left out."""
+    mean = columns.mean(axis=0)
+    projected = thin.project(columns)
+    batches = _by_size(units)
+    for penalty in PENALTIES * thin.squares.mean():
+        shrink = thin.squares / (thin.squares + penalty)
+        residual = columns - mean - thin.left @ (shrink[:, None] * projected)
+        yield columns - np.concatenate([_without(thin.left, shrink, residual, rows) for rows in batches])[
+            np.argsort(np.concatenate([rows.ravel() for rows in batches]))
+        ]
+
+
+def out_of_fold(
+    features: Real[Array, "n d"], targets: Int[Array, " m"], folds: Int[Array, " f"], *,
+    head: Literal["ridge", "logistic"] = "ridge", groups: Shaped[Array, " g"] | None = None,
+) -> OutOfFold:  # fmt: skip
+    """Predict each fold by a head fitted on the others; a fold of -1 is in training always.
+
+    The strength of regularization is chosen inside each training part (by leave-one-out, of whole ``groups`` where
+    there are groups).
+
+    Raises:
+        NotFinite: a NaN or infinite value.
+        LengthMismatch: targets, folds or groups are not as many as the rows.
+        TooFewRows: fewer than two rows to train on.
+        SingleClass: a training part holds one class.
+    """
+    rows, codes, fold = finite_rows(features, "features"), np.asarray(targets), np.asarray(folds)
+    for what, told in (("features and targets", codes), ("features and folds", fold)):
+        if len(told) != len(rows):
+            raise LengthMismatch(what, len(rows), len(told))
+    units = None if groups is None else group_numbers(groups, len(rows))
+    probabilities = np.zeros((len(rows), int(codes.max()) + 1))
+    for number in np.unique(fold[fold >= 0]):
+        test, train = fold == number, fold != number
+        fit = _ridge_probabilities if head == "ridge" else _logistic_probabilities
+        inner = np.arange(train.sum()) if units is None else np.unique(units[train], return_inverse=True)[1]
+        present, compact = np.unique(codes[train], return_inverse=True)
+        if len(present) < 2:
+            raise SingleClass("the training part of a fold")
+        found = np.zeros((test.sum(), probabilities.shape[1]))
+        found[:, present] = fit(rows[train], np.eye(len(present))[compact], inner, rows[test])
+        probabilities[test] = found
+    return OutOfFold(np.where(fold >= 0, probabilities.argmax(axis=1), -1), probabilities)
+
+
+def fit_head(
+    features: Real[Array, "n d"], targets: Int[Array, " m"], classes: int, *, groups: Shaped[Array, " g"] | None = None
+) -> Head:
+    """Multinomial logistic regression, its weight decay chosen by folds that follow the rows' content.
+
+    Raises:
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows.
+        LengthMismatch: targets or groups are not as many as the rows.
+        NoVariation: all rows are identical.
+        SingleClass: all rows are of one class.
+    """
+    thin, codes = decompose(features), np.asarray(targets)
+    if len(codes) != len(thin.rows):
+        raise LengthMismatch("features and targets", len(thin.rows), len(codes))
+    if len(np.unique(codes)) < 2:
+        raise SingleClass("a linear head")
+    units = np.arange(len(codes)) if groups is None else group_numbers(groups, len(codes))
+    weight, bias = _logistic(thin, np.eye(classes)[codes], units)
+    return Head(weight, bias, thin.mean, thin.scale)
+
+
+def _agreement(targets: Targets, told: Float64[np.ndarray, "n c"]) -> float:
+    columns = targets.columns
+    if targets.task is Task.CLASSIFICATION:
+        return float((told.argmax(axis=1) == targets.codes).mean())
+    if targets.task is Task.MULTI_LABEL:
+        return float(((told > 0.5) == columns).mean())
+    return float(1 - np.square(told - columns).sum() / np.square(columns - columns.mean(axis=0)).sum())
+
+
+def _best_on_path(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
+) -> tuple[float, Float64[np.ndarray, "n c"]]:
+    """The penalty with the least squared error on units left out, and what is said of them there."""
+    least, best, told = np.inf, 0.0, columns
+    for penalty, found in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
+        error = float(np.square(found - columns).sum())
+        if error < least:
+            least, best, told = error, float(penalty), found
+    return best, told
+
+
+def _by_size(units: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, "g s"]]:
+    """The rows of each unit, units of one size stacked."""
+    number = np.unique(units, return_inverse=True)[1]
+    sizes = np.bincount(number)
+    order = np.argsort(number, kind="stable")
+    starts = np.cumsum(sizes) - sizes
+    return [order[starts[sizes == size, None] + np.arange(size)] for size in np.unique(sizes)]
+
+
+def _without(
+    left: Float64[np.ndarray, "n k"], shrink: Float64[np.ndarray, " k"], residual: Float64[np.ndarray, "n c"],
+    rows: Int[np.ndarray, "g s"],
+) -> Float64[np.ndarray, "q c"]:  # fmt: skip
+    """Residuals of units of one size when each is left out, one below the other."""
+    constant = 1 / len(left)
+    if rows.shape[1] == 1:
+        kept = 1 - constant - np.square(left[rows[:, 0]]) @ shrink
+        return residual[rows[:, 0]] / np.maximum(kept, 1e-10)[:, None]
+    some = left[rows]
+    hat = constant + (some * shrink) @ some.transpose(0, 2, 1)
+    found = np.linalg.solve(np.eye(rows.shape[1]) * (1 + 1e-10) - hat, residual[rows])
+    return found.reshape(-1, residual.shape[1])
+
+
+def _ridge_probabilities(
+    train: Float[np.ndarray, "n d"], columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
+    test: Float[np.ndarray, "m d"],
+) -> Float64[np.ndarray, "m c"]:  # fmt: skip
+    """Softmax of the ridge's values, as sharp as makes the rows left out in training likeliest."""
+    thin = decompose(train)
+    penalty, told = _best_on_path(thin, columns, units)
+    likelihood = [np.log(np.maximum(_softmax(told * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
+    weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns))
+    values = (test - thin.mean) / thin.scale @ weight + columns.mean(axis=0)
+    return _softmax(values * _SHARPNESS[int(np.argmax(likelihood))])
+
+
+def _logistic_probabilities(
+    train: Float[np.ndarray, "n d"], columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
+    test: Float[np.ndarray, "m d"],
+) -> Float64[np.ndarray, "m c"]:  # fmt: skip
+    thin = decompose(train)
+    weight, bias = _logistic(thin, columns, units)
+    return _softmax((test - thin.mean) / thin.scale @ weight.T + bias)
+
+
+def _logistic(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
+    """Weight and bias at the decay with the least loss on folds of whole units.
+
+    The optimum lies in the span of the rows, so it is sought in the rotated coordinates U diag(s), exactly as good.
+    """
+    rows = thin.left * np.sqrt(thin.squares)
+    decays = _DECAYS * thin.squares.mean() / len(rows)
+    losses = np.zeros(len(decays))
+    for inner in _inner_folds(thin.rows, units):
+        for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays)):
+            losses[place] -= np.log(np.maximum(_softmax(_values(rows[inner], found))[columns[inner] > 0], 1e-12)).sum()
+    found = list(_logistic_path(rows, columns, decays[: int(losses.argmin()) + 1]))[-1]
+    return (thin.right @ found[1:]).T, found[0]
+
+
+def _inner_folds(rows: Float64[np.ndarray, "n d"], units: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:
+    """Masks of the folds: whole units, dealt in the order of their first row's content."""
+    number = units[content_order(rows)]
+    _, first = np.unique(number, return_index=True)
+    fold = np.argsort(np.argsort(first)) % min(_INNER_FOLDS, len(first))
+    for which in np.unique(fold):
+        yield fold[np.unique(units, return_inverse=True)[1]] == which
+
+
+def _logistic_path(
+    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], decays: Float64[np.ndarray, " p"]
+) -> Iterator[Float64[np.ndarray, "q c"]]:
+    """Bias (first row) and weights at each decay, every fit started from the one before."""
+    shape = (rows.shape[1] + 1, columns.shape[1])
+    found = np.zeros(shape)
+    found[0] = np.log(columns.mean(axis=0) + 1 / len(columns))
+    for decay in decays:
+
+        def loss(flat: Float64[np.ndarray, " p"], decay: float = decay) -> tuple[float, Float64[np.ndarray, " p"]]:
+            at = flat.reshape(shape)
+            told = _softmax(_values(rows, at))
+            error = (told - columns) / len(rows)
+            slope = np.concatenate([error.sum(axis=0)[None], rows.T @ error + decay * at[1:]])
+            likelihood = np.log(np.maximum(told[columns > 0], 1e-300)).sum() / len(rows)
+            return float(0.5 * decay * np.square(at[1:]).sum() - likelihood), slope.ravel()
+
+        fitted = minimize(loss, found.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-5})
+        found = fitted.x.reshape(shape)
+        yield found
+
+
+def _values(rows: Float64[np.ndarray, "n k"], at: Float64[np.ndarray, "q c"]) -> Float64[np.ndarray, "n c"]:
+    return np.asarray(rows @ at[1:] + at[0])
+
+
+def _softmax(values: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
+    told = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(told / told.sum(axis=1, keepdims=True))

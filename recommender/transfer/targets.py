@@ -1,0 +1,101 @@
+"""What is to be predicted: labels of any kind as columns of numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int, Shaped
+
+from registry.cards import Task
+from registry.errors import LengthMismatch, NotDefined, NotFinite, NoVariation, SingleClass, TooFewRows, UnusableLabels
+from registry.features import Array
+
+__all__ = ["Targets", "group_numbers", "read_targets"]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Labels as columns: a 0/1 indicator for each class or label, or the values of a regression target."""
+
+    task: Task
+    columns: Float64[np.ndarray, "n c"]
+
+    @property
+    def codes(self) -> Int[np.ndarray, " n"]:
+        """The class number of each row."""
+        return self.columns.argmax(axis=1)
+
+
+def read_targets(
+    labels: Shaped[Array, "n ..."], rows: int, method: str, admits: Sequence[Task] = (Task.CLASSIFICATION,)
+) -> Targets:
+    """The labels' columns. Floats are a regression target; two dimensions of 0 and 1 are multi-label.
+
+    Raises:
+        LengthMismatch: not as many labels as rows.
+        TooFewRows: fewer than two rows.
+        NotDefined: ``method`` has no value for this kind of target.
+        SingleClass: all rows have the same label.
+        NoVariation: a regression target is constant.
+        NotFinite: a regression target has a NaN or infinite value.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    array = np.asarray(labels)
+    if not array.ndim or len(array) != rows:
+        raise LengthMismatch("features and labels", rows, len(array) if array.ndim else 0)
+    if rows < 2:
+        raise TooFewRows(method, 2, rows)
+    if array.ndim > 1:
+        targets = _many(array)
+    elif np.issubdtype(array.dtype, np.floating):
+        targets = Targets(Task.REGRESSION, array.astype(np.float64)[:, None])
+    else:
+        targets = Targets(Task.CLASSIFICATION, _indicator(array))
+    if targets.task not in admits:
+        raise NotDefined(method, targets.task)
+    _require_variation(targets, method)
+    return targets
+
+
+def group_numbers(groups: Shaped[Array, " g"] | None, rows: int) -> Int[np.ndarray, " n"]:
+    """A number for each row's group; its own where there are no groups.
+
+    Raises:
+        LengthMismatch: not as many groups as rows.
+        TooFewRows: all rows are one group.
+    """
+    if groups is None:
+        return np.arange(rows)
+    names = np.asarray(groups)
+    if names.shape != (rows,):
+        raise LengthMismatch("features and groups", rows, len(names))
+    number = np.unique(names, return_inverse=True)[1]
+    if number.max() < 1:
+        raise TooFewRows("groups", 2, 1)
+    return number
+
+
+def _many(array: Shaped[np.ndarray, "n c"]) -> Targets:
+    columns = array.astype(np.float64)
+    binary = np.isin(columns, (0, 1)).all()
+    if not binary and not np.issubdtype(array.dtype, np.floating):
+        raise UnusableLabels("multi-label columns must be 0 or 1", np.flatnonzero(~np.isin(columns, (0, 1)).all(1)))
+    return Targets(Task.MULTI_LABEL if binary else Task.REGRESSION, columns)
+
+
+def _indicator(labels: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, "n c"]:
+    kinds = {type(label) for label in labels.tolist()}
+    if len(kinds) > 1 or kinds & {type(None), float}:
+        usual = max(kinds, key=[type(label) for label in labels.tolist()].count)
+        odd = [row for row, label in enumerate(labels.tolist()) if not isinstance(label, usual)]
+        raise UnusableLabels("missing, or of mixed kinds", odd or range(len(labels)))
+    codes = np.unique(labels, return_inverse=True)[1]
+    return np.eye(codes.max() + 1)[codes]
+
+
+def _require_variation(targets: Targets, method: str) -> None:
+    finite = np.isfinite(targets.columns).all(axis=1)
+    if not finite.all():
+        raise NotFinite("labels", int(np.argmin(finite)))
+    if (targets.columns == targets.columns[0]).all():
+        raise NoVariation("labels") if targets.task is Task.REGRESSION else SingleClass(method)
