@@ -1,5 +1,6 @@
 """The command `transferzoo`. Nothing heavy is imported before a command needs it; only here does anything exit."""
 
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from registry.progress import Progress, silent
 from ui import render
 
 if TYPE_CHECKING:
+    from recommender.tuning.job import Job
+    from recommender.tuning.tracking import Diary, Tracker
     from recommender.verdicts import Choice
     from registry.sample import Sample
     from registry.zoo import Zoo
@@ -146,13 +149,15 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with _at_desk(home, json, job) as desk:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
 
         sample = _sample(desk, path, groups, test, metric, seed)
         kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
         choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
         with desk.bars as progress:
             advice = None if kept is None else str(kept["id"])
-            run = flow.tune(choice, sample, desk.zoo, recommendation=advice, seed=seed, progress=progress)
+            track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
+            run = flow.tune(choice, sample, desk.zoo, track=track, recommendation=advice, seed=seed, progress=progress)
         desk.finish({"run": run.id})
         desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
         desk.say(render.next_steps([render.mlflow_command(desk.zoo.home), render.command("picker", home=home)]))
@@ -215,6 +220,25 @@ def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
 
 
 @app.command()
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check that what is stored is still true; exit code 1 where something is wrong."""
+    render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from registry import doctor as rooms  # noqa: PLC0415 - loads SQLAlchemy
+
+    errors = render.console(stderr=True)
+    with render.Bars(errors) as progress:
+        report = rooms.check(home, mend=repair, progress=progress)
+    (errors if json else render.console()).print(render.doctor_report(report.to_dict(), mended=repair))
+    if json:
+        render.print_json(report.to_dict())
+    sys.exit(0 if report.healthy else 1)
+
+
+@app.command()
 def picker(
     port: Annotated[int, typer.Option("--port", help="Where on 127.0.0.1 the page is served.")] = 8501,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser on it.")] = True,
@@ -264,6 +288,8 @@ def _at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[
     with render.Bars(errors) as progress:
         opened = Zoo.open(home, progress=progress)
     with opened as zoo:
+        if job is not None and not zoo.jobs.claim(job):
+            raise typer.Exit
         bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
         try:
             yield _Desk(zoo, errors if json else render.console(), bars, json, job)
@@ -292,6 +318,45 @@ def _teller(zoo: "Zoo", job: str) -> Progress:
             raise KeyboardInterrupt
 
     return tell
+
+
+def _retold(track: "Tracker", zoo: "Zoo", job: str) -> "Tracker":
+    """The same diary, whose points the job's learning curve gets too."""
+
+    @contextmanager
+    def watched(work: "Job") -> "Iterator[Diary]":
+        with track(work) as diary:
+            yield _Overheard(diary, zoo, job)
+
+    return watched
+
+
+@dataclass(frozen=True)
+class _Overheard:
+    """A diary, overheard by a job of the registry."""
+
+    diary: "Diary"
+    zoo: "Zoo"
+    job: str
+
+    @property
+    def run_id(self) -> str | None:
+        return self.diary.run_id
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        return self.diary.troubles
+
+    def point(self, series: str, step: int, value: float) -> None:
+        self.diary.point(series, step, value)
+        if math.isfinite(value):
+            self.zoo.jobs.point(self.job, series, step, value)
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        self.diary.result(metrics)
+
+    def close(self, status: str) -> None:
+        self.diary.close(status)
 
 
 def _sample(

@@ -31,8 +31,8 @@ from registry.progress import Progress, silent
 
 __all__ = [
     "Bars", "Json", "advice_report", "amount", "block_roles", "card_report", "checkpoint_table", "command", "console",
-    "converted_words", "distance_words", "duration", "interval", "mlflow_command", "next_steps", "outcome_table",
-    "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report",
+    "converted_words", "distance_words", "doctor_report", "duration", "interval", "mlflow_command", "next_steps",
+    "outcome_table", "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report",
     "sample_words", "say_error", "size",
 ]  # fmt: skip
 
@@ -216,7 +216,7 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     if expected is not None:
         table.add_row("", _verdict_on(found["score"], expected))
     table.add_row("took", duration(found["seconds"]))
-    return table
+    return Group(table, *(_bullet(note, "yellow") for note in run["notes"]))
 
 
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
@@ -258,9 +258,23 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
         expected = row["conditions"].get("expected")
         table.add_row(
             Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
-            percent(expected) if expected is not None else "-", percent(row["score"]), duration(row["seconds"]),
+            percent(expected["mean"]) if expected is not None else "-", percent(row["score"]), duration(row["seconds"]),
         )  # fmt: skip
     return table
+
+
+def doctor_report(report: Json, *, mended: bool) -> RenderableType:
+    """What is wrong, what was done about it, and what is left to do."""
+    if not report["findings"]:
+        return Text("Nothing is wrong.", "green")
+    parts: list[RenderableType] = []
+    for finding in report["findings"]:
+        subject = (str(finding["subject"]), "bold")
+        parts.append(Text.assemble((f"{finding['kind']}  ", "yellow"), subject, f": {finding['what']}"))
+        parts.append(_bullet(finding["done"] or finding["remedy"], "green" if finding["done"] else ""))
+    if not mended:
+        parts += [Text(), next_steps([command("doctor --repair")])]
+    return Group(*parts)
 
 
 class Bars:

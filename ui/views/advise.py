@@ -155,8 +155,7 @@ def _watch(zoo: Zoo, name: str) -> None:
     share = job.done / job.of if job.of else 0.0
     counted = f" {job.done} of {job.of}" if job.of else ""
     st.progress(min(1.0, share), text=literal(f"{job.stage or 'starting'}{counted}"))
-    if job.curve:
-        st.altair_chart(charts.learning_curve(job.curve), width="stretch")
+    _curves(job)
     if st.button("Stop", key=f"stop-{name}", icon=":material/stop:"):
         zoo.jobs.cancel(name)
         st.rerun()
@@ -358,8 +357,14 @@ def _result(zoo: Zoo, job: JobRecord, advice: Json) -> None:
     outcome = next((one for one in zoo.history(sample_digest=advice["sample"]["digest"]) if one.id == run), None)
     if outcome is not None:
         _realized(outcome, advice)
+    _curves(job)
+
+
+def _curves(job: JobRecord) -> None:
+    """The learning curve: every series in its own picture, for their units differ."""
     if job.curve:
-        st.altair_chart(charts.learning_curve(job.curve), width="stretch")
+        for place, (series, points) in zip(st.columns(len(job.curve), gap="large"), job.curve.items(), strict=True):
+            place.altair_chart(charts.learning_curve(points, series), width="stretch")
 
 
 def _realized(outcome: Outcome, advice: Json) -> None:

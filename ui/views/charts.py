@@ -1,6 +1,6 @@
 """The picker's pictures, each from the JSON form of advice: forest plot, freeze diagram, distances, learning curve."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
@@ -89,19 +89,16 @@ def distances(rows: Sequence[Json]) -> Picture:
     return _plain(alt.layer(bars, errors), 26 * len(table) + 10)
 
 
-def learning_curve(curve: Mapping[str, Sequence[Sequence[float]]]) -> Picture:
-    """What a tuning has said so far: every series over its steps."""
-    rows = pd.DataFrame([
-        {"series": name.replace("_", " "), "step": step, "value": value}
-        for name, points in curve.items() for step, value in points
-    ])  # fmt: skip
-    chart = alt.Chart(rows).mark_line(point=True, strokeWidth=2).encode(
-        x=alt.X("step:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)),
-        color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE, GRAY])),
-        tooltip=["series:N", "step:Q", alt.Tooltip("value:Q", format=".3f")],
+def learning_curve(points: Sequence[Sequence[float]], title: str) -> Picture:
+    """One series of a tuning over its epochs; epoch 0 is the fitted head before any training."""
+    rows = pd.DataFrame(points, columns=["epoch", "value"])
+    axis = alt.Axis(format=".2f" if "loss" in title else ".0%")
+    chart = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE).encode(
+        x=alt.X("epoch:Q", title="epoch (0: the fitted head)", axis=alt.Axis(tickMinStep=1, format="d")),
+        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis),
+        tooltip=["epoch:Q", alt.Tooltip("value:Q", format=".3f")],
     )  # fmt: skip
-    return _plain(chart, 220)
+    return _plain(chart, 200)
 
 
 def _plain(chart: Picture, height: int) -> Picture:
