@@ -35,5 +35,5 @@ def _ours(name: str) -> Callable[[], DistanceFunction]:
 distances: Shelf[DistanceFunction] = Shelf(
     "distance",
     "transferzoo.distances",
-    {name: _ours(name) for name in ("mmd", "knn")},
+    {name: _ours(name) for name in ("mmd", "knn", "classifier", "energy", "frechet", "mean_embedding")},
 )

@@ -20,8 +20,8 @@ from registry.errors import LengthMismatch, NoVariation, TooFewRows, WidthMismat
 from registry.features import Array, content_order, finite_rows
 
 __all__ = [
-    "Z90", "Groups", "Kernel", "Pair", "TwoSample", "fixed_scale", "labelings", "p_value", "pool", "squared_distances",
-    "two_sample",
+    "Z90", "Groups", "Kernel", "Pair", "TwoSample", "dealt", "fixed_scale", "labelings", "median_distance", "p_value",
+    "pool", "squared_distances", "two_sample",
 ]  # fmt: skip
 
 Groups = tuple[Shaped[Array, " p"], Shaped[Array, " q"]]
@@ -32,6 +32,7 @@ Z90 = 1.6448536269514722
 """95 % quantile of the normal distribution: the reach of a central 90 % interval."""
 _BLOCK = 1024
 _TIE = 1e-12
+_MEDIAN_ROWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Pair:
 
     def cloud(self, *, argument: int) -> Float64[np.ndarray, "n d"]:
         """The rows of the first (0) or second (1) argument."""
-        return self.rows[self.first == (argument == int(self.swapped))]
+        return np.asarray(self.rows[self.first == (argument == int(self.swapped))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +82,9 @@ class TwoSample:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Normal 90 % interval, cut at 0."""
+        """Normal 90 % interval, cut at 0; a negative statistic reaches up from 0."""
         reach = Z90 * self.standard_error
-        return max(0.0, self.statistic - reach), max(0.0, self.statistic + reach)
+        return max(0.0, self.statistic - reach), max(0.0, self.statistic) + reach
 
     @property
     def null_band(self) -> dict[str, float]:
@@ -141,6 +142,28 @@ def labelings(pair: Pair, count: int, seed: int) -> Bool[np.ndarray, "N B"]:
     return shuffled[:, pair.unit].T
 
 
+def dealt(pair: Pair, hands: int) -> Int[np.ndarray, " N"]:
+    """A number below ``hands`` for each row: units dealt in the order of their content, each cloud for itself."""
+    hand = np.empty(len(pair.unit_first), int)
+    for side in (pair.unit_first, ~pair.unit_first):
+        hand[side] = np.arange(side.sum()) % hands
+    return np.asarray(hand[pair.unit])
+
+
+def median_distance(pair: Pair) -> float:
+    """Median Euclidean distance of two different rows, over at most a thousand rows.
+
+    Raises:
+        NoVariation: those rows are identical.
+    """
+    rows = pair.rows[:: -(-len(pair.rows) // _MEDIAN_ROWS)]
+    squared = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
+    apart = squared[squared > 1e-12 * squared.max()]
+    if not len(apart):
+        raise NoVariation("x and y")
+    return float(np.sqrt(np.median(apart)))
+
+
 def p_value(observed: float, permuted: Float64[np.ndarray, " B"], magnitude: float = 1.0) -> float:
     """(k + 1) / (B + 1), where k permutations reach the observed value, ties included (Phipson & Smyth 2010)."""
     reached = np.count_nonzero(permuted >= observed - _TIE * magnitude)
@@ -153,7 +176,7 @@ def squared_distances(x: Float64[np.ndarray, "a d"], y: Float64[np.ndarray, "b d
     found *= -2
     found += np.einsum("ij,ij->i", x, x)[:, None]
     found += np.einsum("ij,ij->i", y, y)
-    return np.maximum(found, 0, out=found)
+    return np.asarray(np.maximum(found, 0, out=found))
 
 
 def two_sample(pair: Pair, kernel: Kernel, *, permutations: int, seed: int) -> TwoSample:

@@ -69,7 +69,7 @@ def novelty(x: Real[Array, "n d"], y: Real[Array, "m e"], *, k: int = 5) -> Floa
     source, rows = source / scale, rows / scale
     own = np.sort(other_neighbors(source, k)[0][:, -1])
     found = neighbors(rows, source, k)[0][:, -1]
-    return 100.0 * np.searchsorted(own, found, side="left") / len(own)
+    return np.asarray(100.0 * np.searchsorted(own, found, side="left") / len(own))
 
 
 def _most_neighbors(pair: Pair) -> int:
@@ -83,7 +83,7 @@ def _same_side_excess(
     same = np.zeros(labels.shape[1])
     for column in near.T:
         same += (labels[column] == labels).mean(axis=0)
-    return same / near.shape[1] - _expected_share(pair, labels)
+    return np.asarray(same / near.shape[1] - _expected_share(pair, labels))
 
 
 def _expected_share(pair: Pair, labels: Bool[np.ndarray, "N b"]) -> Float64[np.ndarray, " b"]:

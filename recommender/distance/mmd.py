@@ -7,14 +7,11 @@ mean embeddings stand for (`registry.sketch`).
 import numpy as np
 from jaxtyping import Float, Float64, Real
 
-from recommender.distance.kernels import Groups, Kernel, Pair, fixed_scale, pool, squared_distances, two_sample
+from recommender.distance.kernels import Groups, Kernel, fixed_scale, median_distance, pool, two_sample
 from recommender.verdicts import Distance
-from registry.errors import NoVariation
 from registry.features import Array
 
-__all__ = ["gaussian_kernel", "median_distance", "mmd"]
-
-_MEDIAN_ROWS = 1000
+__all__ = ["gaussian_kernel", "mmd"]
 
 
 def mmd(
@@ -59,21 +56,6 @@ def gaussian_kernel(sigma: float) -> Kernel:
         widest += power
         np.square(power, out=power)
         widest += np.square(power, out=power)
-        widest /= 3
-        return widest
+        return np.asarray(np.divide(widest, 3, out=widest))
 
     return kernel
-
-
-def median_distance(pair: Pair) -> float:
-    """Median Euclidean distance of two different rows, over at most a thousand rows.
-
-    Raises:
-        NoVariation: those rows are identical.
-    """
-    rows = pair.rows[:: -(-len(pair.rows) // _MEDIAN_ROWS)]
-    squared = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
-    apart = squared[squared > 1e-12 * squared.max()]
-    if not len(apart):
-        raise NoVariation("x and y")
-    return float(np.sqrt(np.median(apart)))

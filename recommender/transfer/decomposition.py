@@ -35,7 +35,7 @@ class Decomposition:
     def left(self) -> Float64[np.ndarray, "n k"]:
         """U: the rows in the basis of the principal directions, each of length 1."""
         if self._tall:
-            return self.rows @ (self._eigen[1] / np.sqrt(self.squares))
+            return np.asarray(self.rows @ (self._eigen[1] / np.sqrt(self.squares)))
         return self._eigen[1]
 
     @cached_property
@@ -43,17 +43,17 @@ class Decomposition:
         """V: the principal directions."""
         if self._tall:
             return self._eigen[1]
-        return self.rows.T @ (self._eigen[1] / np.sqrt(self.squares))
+        return np.asarray(self.rows.T @ (self._eigen[1] / np.sqrt(self.squares)))
 
     def project(self, columns: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "k c"]:
         """U' columns, without forming U."""
         if self._tall:
-            return (self._eigen[1].T @ (self.rows.T @ columns)) / np.sqrt(self.squares)[:, None]
-        return self._eigen[1].T @ columns
+            return np.asarray((self._eigen[1].T @ (self.rows.T @ columns)) / np.sqrt(self.squares)[:, None])
+        return np.asarray(self._eigen[1].T @ columns)
 
     @property
     def _tall(self) -> bool:
-        return self.rows.shape[0] >= self.rows.shape[1]
+        return bool(self.rows.shape[0] >= self.rows.shape[1])
 
     @cached_property
     def _eigen(self) -> tuple[Float64[np.ndarray, " k"], Float64[np.ndarray, "m k"]]:

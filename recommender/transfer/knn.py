@@ -59,4 +59,4 @@ def _vote(codes: Int[np.ndarray, "n k"], classes: int) -> Int[np.ndarray, " n"]:
     k = codes.shape[1]
     for place, column in enumerate(codes.T):
         votes[np.arange(len(codes)), column] += 1 + 2.0 ** -(place + 1) / k
-    return votes.argmax(axis=1)
+    return np.asarray(votes.argmax(axis=1))

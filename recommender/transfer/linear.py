@@ -60,7 +60,7 @@ class Head:
         rows = finite_rows(features, "features", least=1)
         if rows.shape[1] != len(self.mean):
             raise WidthMismatch(rows.shape[1], len(self.mean))
-        return (rows - self.mean) / self.scale @ self.weight.T + self.bias
+        return np.asarray((rows - self.mean) / self.scale @ self.weight.T + self.bias)
 
 
 def linear(
@@ -198,7 +198,7 @@ def _without(
     some = left[rows]
     hat = constant + (some * shrink) @ some.transpose(0, 2, 1)
     found = np.linalg.solve(np.eye(rows.shape[1]) * (1 + 1e-10) - hat, residual[rows])
-    return found.reshape(-1, residual.shape[1])
+    return np.asarray(found.reshape(-1, residual.shape[1]))
 
 
 def _ridge_probabilities(

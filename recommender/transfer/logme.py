@@ -60,7 +60,7 @@ def _maximized(
         left, right = high - reach, low + reach
         rising = _evidence(left, squares, explained, rest, rows) < _evidence(right, squares, explained, rest, rows)
         low, high = np.where(rising, left, low), np.where(rising, high, right)
-    return np.maximum(grid.max(axis=0), _evidence((low + high) / 2, squares, explained, rest, rows))
+    return np.asarray(np.maximum(grid.max(axis=0), _evidence((low + high) / 2, squares, explained, rest, rows)))
 
 
 def _on_grid(

@@ -23,7 +23,7 @@ class Targets:
     @property
     def codes(self) -> Int[np.ndarray, " n"]:
         """The class number of each row."""
-        return self.columns.argmax(axis=1)
+        return np.asarray(self.columns.argmax(axis=1))
 
 
 def read_targets(
@@ -79,8 +79,12 @@ def _many(array: Shaped[np.ndarray, "n c"]) -> Targets:
     columns = array.astype(np.float64)
     binary = np.isin(columns, (0, 1)).all()
     if not binary and not np.issubdtype(array.dtype, np.floating):
-        raise UnusableLabels("multi-label columns must be 0 or 1", np.flatnonzero(~np.isin(columns, (0, 1)).all(1)))
+        raise UnusableLabels("multi-label columns must be 0 or 1", _odd_rows(columns))
     return Targets(Task.MULTI_LABEL if binary else Task.REGRESSION, columns)
+
+
+def _odd_rows(columns: Float64[np.ndarray, "n c"]) -> list[int]:
+    return [row for row, told in enumerate(columns.tolist()) if not set(told) <= {0, 1}]
 
 
 def _indicator(labels: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, "n c"]:
