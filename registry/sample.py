@@ -452,7 +452,8 @@ def _health(clean: _Clean, kept: _Clean, test: _Clean | None) -> Health:
 def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
     """Warnings about files skipped, removed or looking alike."""
     if health.sampled_from:
-        yield f"{health.sampled_from} images found; a sample of them was read, each class in proportion"
+        read = len(kept.rows.items) + health.unreadable
+        yield f"{read} of {health.sampled_from} images drawn and read, each class in proportion"
     if health.unreadable:
         name, why = health.unreadable_items[0]
         yield f"{_count(health.unreadable, 'image')} skipped as unreadable; the first: {name} ({why})"

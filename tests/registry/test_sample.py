@@ -200,7 +200,7 @@ def test_sampling_is_told(image_folder):
     sample = Sample.from_folder(image_folder({"cat": 30, "dog": 10}), limit=12)
     assert (len(sample), sample.health.sampled_from) == (12, 40)
     assert sample.counts == {"cat": 9, "dog": 3}
-    assert sample.health.warnings == ("40 images found; a sample of them was read, each class in proportion",)
+    assert sample.health.warnings == ("12 of 40 images drawn and read, each class in proportion",)
 
 
 def test_groups_come_from_a_table(image_folder, tmp_path):
@@ -301,4 +301,4 @@ def test_a_hundred_thousand_files_are_sampled(tmp_path):
     health = sample.health
     assert sample.counts == {f"class{label}": 5 for label in range(10)}
     assert (health.sampled_from, health.exact_duplicates) == (100_000, 1_950)
-    assert health.warnings[0].startswith("100000 images found")
+    assert health.warnings[0].startswith("2000 of 100000 images drawn and read")

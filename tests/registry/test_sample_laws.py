@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import TooFewRows
@@ -39,6 +39,7 @@ def folds_of(sample: Sample, k: int, seed: int) -> np.ndarray:
 
 @FEW
 @given(rows(), st.integers(2, 7), st.integers(0, 3))
+@example((list("abcbac"), [2, 1, 1, 0, 0, 2]), 2, 0)  # dealt by balance alone, both groups of a class meet
 def test_every_class_is_in_every_training_part(drawn, k, seed):
     sample = sample_of(drawn)
     folds = folds_of(sample, k, seed)
@@ -184,3 +185,11 @@ def test_grouped_folds_are_stratified_as_well_as_groups_allow(k):
     labels, groups = ["a", "a", "b"] * 40, [row // 3 for row in range(120)]
     folds = Sample.from_arrays(POOL, labels, name="x", groups=groups).folds(k)
     assert np.bincount(folds).tolist() == [120 // k] * k
+
+
+def test_a_large_group_that_training_cannot_spare_takes_no_fold():
+    labels = ["a", "b"] * 10 + ["only here"] + ["a", "b"] * 2
+    sample = Sample.from_arrays(POOL[:25], labels, name="x", groups=[0] * 21 + [1, 1, 2, 2])
+    folds = sample.folds(2)
+    assert folds[:21].tolist() == [-1] * 21
+    assert sorted(folds[[21, 23]].tolist()) == [0, 1]
