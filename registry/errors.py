@@ -15,6 +15,7 @@
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
     ├── EstimatorError             (ValueError)    arrays that an estimator refuses
     │   ├── NotRows                                not rows by columns
+    │   ├── NotProbabilities                       rows that are no class probabilities
     │   ├── NotFinite                              NaN or infinity, with the first row
     │   ├── TooFewRows                             need N, have n
     │   ├── SingleClass                            scores need at least two
@@ -56,12 +57,11 @@ from pathlib import Path
 __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "Diverged",
     "EncoderMismatch", "EstimatorError", "ExtraMissing", "HomeUnusable", "Interrupted", "LengthMismatch",
-    "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite",
-    "NotOffered", "NotRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy",
-    "RegistryCorrupt", "RegistryError", "RegistryNewer",
-    "RemoteCodeRefused", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors",
-    "TooManyUnreadable", "TransferZooError", "TuningError", "UnknownName", "UnsafeArchive", "Unsupported",
-    "UnusableArrays", "UnusableLabels", "WidthMismatch",
+    "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite", "NotOffered",
+    "NotProbabilities", "NotRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy",
+    "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError", "ShapeMismatch",
+    "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError", "TuningError",
+    "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels", "WidthMismatch",
 ]  # fmt: skip
 
 
@@ -189,6 +189,17 @@ class NotRows(EstimatorError):
     def __init__(self, what: str, shape: Sequence[int]) -> None:
         self.what, self.shape = what, tuple(shape)
         super().__init__(f"{what} must be rows by columns, has shape {self.shape}", "Give one row for each item.")
+
+
+class NotProbabilities(EstimatorError):
+    """Rows that are not a source head's class probabilities."""
+
+    def __init__(self, method: str, row: int) -> None:
+        self.method, self.row = method, row
+        super().__init__(
+            f"{method} reads class probabilities; row {row} is negative somewhere or does not sum to 1",
+            "Give the softmax of the source head, not features.",
+        )
 
 
 class NotFinite(EstimatorError):

@@ -120,8 +120,7 @@ def pool(
     unit = np.concatenate([units[0], units[1] + units[0].max() + 1])
     first = np.arange(len(rows)) >= len(clouds[0]) if swapped else np.arange(len(rows)) < len(clouds[0])
     order = _merged(rows, first)
-    rows = rows[order]
-    _standardize(rows, scale)
+    rows = _standardized(rows[order], scale)
     return Pair(rows, first[order], _by_appearance(unit[order]), swapped)
 
 
@@ -289,19 +288,19 @@ def _by_appearance(unit: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     return np.argsort(np.argsort(place))[number]
 
 
-def _standardize(
+def _standardized(
     rows: Float64[np.ndarray, "N d"], scale: tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]] | None
-) -> None:
-    """Standardize in place; a constant column becomes 0."""
+) -> Float64[np.ndarray, "N e"]:
+    """The rows standardized, in place where that can be; constant columns are dropped unless the scale is fixed."""
     if scale is None:
         mean, spread = rows.mean(axis=0), rows.std(axis=0)
-        flat = spread <= 1e-12 * np.abs(mean)
-        if flat.all():
-            raise NoVariation("x and y")
-        scale = mean, np.where(flat, np.inf, spread)
+        varies = spread > 1e-12 * np.abs(mean)
+        rows = rows if varies.all() else rows[:, varies]
+        scale = mean[varies], spread[varies]
     if len(scale[0]) != rows.shape[1] or len(scale[1]) != rows.shape[1]:
         raise WidthMismatch(rows.shape[1], len(scale[0]))
     rows -= scale[0]
     rows /= scale[1]
     if not (rows != rows[0]).any():
         raise NoVariation("x and y")
+    return rows

@@ -33,8 +33,6 @@ def _ours(name: str) -> Callable[[], ScoreFunction]:
     return lambda: cast("ScoreFunction", getattr(import_module(f"recommender.transfer.{name}"), name))
 
 
-scores: Shelf[ScoreFunction] = Shelf(
-    "score",
-    "transferzoo.scores",
-    {name: _ours(name) for name in ("logme", "knn", "linear")},
-)
+_NAMES = ("logme", "hscore", "knn", "linear", "leep", "nce", "nleep", "gbc", "transrate", "parc")
+
+scores: Shelf[ScoreFunction] = Shelf("score", "transferzoo.scores", {name: _ours(name) for name in _NAMES})

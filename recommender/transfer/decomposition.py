@@ -27,6 +27,11 @@ class Decomposition:
     """Infinite where a column is constant."""
 
     @property
+    def width(self) -> int:
+        """Columns that vary."""
+        return int(np.isfinite(self.scale).sum())
+
+    @property
     def squares(self) -> Float64[np.ndarray, " k"]:
         """Squared singular values, the eigenvalues of F'F, largest first."""
         return self._eigen[0]

@@ -26,6 +26,8 @@ _DECAYS = np.logspace(0.5, -3.5, 7)
 """The path of the logistic head's weight decay, in the mean squared singular value per row; strongest first."""
 _SHARPNESS = np.logspace(0, 2.5, 16)
 _INNER_FOLDS = 3
+_LEAST = 1e-10
+"""One minus a leverage is taken to be at least this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +91,19 @@ def left_out(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> Iterator[Float64[np.ndarray, "n c"]]:
     """For each penalty of the path, what a ridge with intercept says of every row when its unit is left out."""
-    mean = columns.mean(axis=0)
+    centered = columns - columns.mean(axis=0)
     projected = thin.project(columns)
     batches = _by_size(units)
-    for penalty in PENALTIES * thin.squares.mean():
-        shrink = thin.squares / (thin.squares + penalty)
-        residual = columns - mean - thin.left @ (shrink[:, None] * projected)
-        yield columns - np.concatenate([_without(thin.left, shrink, residual, rows) for rows in batches])[
-            np.argsort(np.concatenate([rows.ravel() for rows in batches]))
-        ]
+    shrinks = thin.squares / (thin.squares + PENALTIES[:, None] * thin.squares.mean())
+    leverages = 1 / len(columns) + np.square(thin.left) @ shrinks.T
+    for shrink, leverage in zip(shrinks, leverages.T, strict=True):
+        residual = centered - thin.left @ (shrink[:, None] * projected)
+        for rows in batches:
+            if rows.shape[1] == 1:
+                residual[rows[:, 0]] /= np.maximum(1 - leverage[rows[:, 0]], _LEAST)[:, None]
+            else:
+                residual[rows] = _without(thin.left[rows], shrink, residual[rows], 1 / len(columns))
+        yield columns - residual
 
 
 def out_of_fold(
@@ -187,18 +193,12 @@ def _by_size(units: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, "g s"]]:
 
 
 def _without(
-    left: Float64[np.ndarray, "n k"], shrink: Float64[np.ndarray, " k"], residual: Float64[np.ndarray, "n c"],
-    rows: Int[np.ndarray, "g s"],
-) -> Float64[np.ndarray, "q c"]:  # fmt: skip
-    """Residuals of units of one size when each is left out, one below the other."""
-    constant = 1 / len(left)
-    if rows.shape[1] == 1:
-        kept = 1 - constant - np.square(left[rows[:, 0]]) @ shrink
-        return residual[rows[:, 0]] / np.maximum(kept, 1e-10)[:, None]
-    some = left[rows]
-    hat = constant + (some * shrink) @ some.transpose(0, 2, 1)
-    found = np.linalg.solve(np.eye(rows.shape[1]) * (1 + 1e-10) - hat, residual[rows])
-    return np.asarray(found.reshape(-1, residual.shape[1]))
+    left: Float64[np.ndarray, "g s k"], shrink: Float64[np.ndarray, " k"], residual: Float64[np.ndarray, "g s c"],
+    constant: float,
+) -> Float64[np.ndarray, "g s c"]:  # fmt: skip
+    """Residuals of left-out groups of one size, from those of the fit with all rows."""
+    hat = constant + (left * shrink) @ left.transpose(0, 2, 1)
+    return np.asarray(np.linalg.solve(np.eye(left.shape[1]) * (1 + _LEAST) - hat, residual))
 
 
 def _ridge_probabilities(

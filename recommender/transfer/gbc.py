@@ -1,0 +1,46 @@
+"""GBC: Gaussian Bhattacharyya coefficient, how much the classes overlap (Pándy et al. 2022, eq. 3)."""
+
+import numpy as np
+from jaxtyping import Real, Shaped
+
+from recommender.transfer.decomposition import Decomposition, decompose
+from recommender.transfer.targets import group_numbers, read_targets
+from registry.features import Array
+
+__all__ = ["gbc"]
+
+_COMPONENTS = 64
+
+
+def gbc(
+    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    groups: Shaped[Array, " g"] | None = None,
+) -> float:  # fmt: skip
+    """Minus the summed Bhattacharyya coefficients of all ordered pairs of classes, on 64 principal components.
+
+    Each class is a Gaussian with diagonal covariance, to which the pooled one is added as if it were one row more: a
+    class with one row has a variance too. At most 0; ``groups`` change nothing.
+
+    Raises:
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows.
+        SingleClass: all rows are of one class.
+        NoVariation: all rows of features are identical.
+        LengthMismatch: labels or groups are not as many as the rows.
+        NotDefined: regression or multi-label targets.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    thin = decompose(features)
+    group_numbers(groups, len(thin.rows))
+    columns = read_targets(labels, len(thin.rows), "gbc").columns
+    rows = thin.left[:, :_COMPONENTS] * np.sqrt(thin.squares[:_COMPONENTS])
+    count = columns.sum(axis=0)[:, None]
+    mean = columns.T @ rows / count
+    variance = (columns.T @ np.square(rows - columns @ mean) + rows.var(axis=0)) / (count + 1)
+    total = 0.0
+    for place in range(len(mean)):
+        both = (variance + variance[place]) / 2
+        apart = (np.square(mean - mean[place]) / both).sum(axis=1) / 8
+        wider = 0.5 * (np.log(both) - 0.5 * (np.log(variance) + np.log(variance[place]))).sum(axis=1)
+        total += np.exp(-apart - wider).sum() - 1
+    return float(-total)

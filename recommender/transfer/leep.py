@@ -1,0 +1,30 @@
+"""LEEP: log expected empirical prediction of the labels from the source head's classes (Nguyen et al. 2020)."""
+
+from jaxtyping import Real, Shaped
+
+from recommender.transfer.probabilities import log_expected_prediction, source_probabilities
+from recommender.transfer.targets import group_numbers, read_targets
+from registry.features import Array
+
+__all__ = ["leep"]
+
+
+def leep(
+    features: Real[Array, "n z"], labels: Shaped[Array, "m ..."], *, groups: Shaped[Array, " g"] | None = None
+) -> float:
+    """Mean log likelihood of the labels; ``features`` are the source head's class probabilities. At most 0.
+
+    Nothing is left out, so ``groups`` change nothing.
+
+    Raises:
+        NotProbabilities: a row is negative somewhere or does not sum to 1.
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows.
+        SingleClass: all rows are of one class.
+        LengthMismatch: labels or groups are not as many as the rows.
+        NotDefined: regression or multi-label targets.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    head = source_probabilities(features, "leep")
+    group_numbers(groups, len(head))
+    return log_expected_prediction(head, read_targets(labels, len(head), "leep").columns)

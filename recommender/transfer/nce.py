@@ -1,0 +1,35 @@
+"""NCE: negative conditional entropy of the labels given the source head's class (Tran et al. 2019, eq. 6)."""
+
+import numpy as np
+from jaxtyping import Real, Shaped
+
+from recommender.transfer.probabilities import source_probabilities
+from recommender.transfer.targets import group_numbers, read_targets
+from registry.features import Array
+
+__all__ = ["nce"]
+
+
+def nce(
+    features: Real[Array, "n z"], labels: Shaped[Array, "m ..."], *, groups: Shaped[Array, " g"] | None = None
+) -> float:
+    """-H(label | likeliest source class); ``features`` are the source head's class probabilities. At most 0.
+
+    Nothing is left out, so ``groups`` change nothing.
+
+    Raises:
+        NotProbabilities: a row is negative somewhere or does not sum to 1.
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows.
+        SingleClass: all rows are of one class.
+        LengthMismatch: labels or groups are not as many as the rows.
+        NotDefined: regression or multi-label targets.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    head = source_probabilities(features, "nce")
+    group_numbers(groups, len(head))
+    columns = read_targets(labels, len(head), "nce").columns
+    told = np.eye(head.shape[1])[head.argmax(axis=1)]
+    joint = columns.T @ told / len(head)
+    given = joint / np.where(joint.sum(axis=0) > 0, joint.sum(axis=0), 1)
+    return float((joint[joint > 0] * np.log(given[joint > 0])).sum())

@@ -1,0 +1,55 @@
+"""N-LEEP: LEEP with the clusters of a Gaussian mixture in place of source classes (Li et al. 2021)."""
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float64, Real, Shaped
+
+from recommender.transfer.decomposition import Decomposition, decompose
+from recommender.transfer.probabilities import log_expected_prediction
+from recommender.transfer.targets import group_numbers, read_targets
+from registry.features import Array, content_order
+
+__all__ = ["nleep"]
+
+_ENERGY = 0.8
+_CLUSTERS_A_CLASS = 5
+_MOST_CLUSTERS = 200
+
+
+def nleep(
+    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    groups: Shaped[Array, " g"] | None = None, seed: int = 0,
+) -> float:  # fmt: skip
+    """Mean log likelihood of the labels given the clusters of the features' principal components. At most 0.
+
+    The mixture starts from ``seed`` and sees the rows in the order of their content. ``groups`` change nothing.
+
+    Raises:
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows.
+        SingleClass: all rows are of one class.
+        NoVariation: all rows of features are identical.
+        LengthMismatch: labels or groups are not as many as the rows.
+        NotDefined: regression or multi-label targets.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    thin = decompose(features)
+    group_numbers(groups, len(thin.rows))
+    columns = read_targets(labels, len(thin.rows), "nleep").columns
+    order = content_order(thin.rows)
+    share = np.cumsum(thin.squares) / thin.squares.sum()
+    kept = slice(0, int(np.searchsorted(share, _ENERGY)) + 1)
+    components = (thin.left[:, kept] * np.sqrt(thin.squares[kept]))[order]
+    clusters = max(1, min(_CLUSTERS_A_CLASS * columns.shape[1], len(components) // 4, _MOST_CLUSTERS))
+    return log_expected_prediction(_memberships(components, clusters, seed), columns[order])
+
+
+def _memberships(rows: Float64[np.ndarray, "n k"], clusters: int, seed: int) -> Float64[np.ndarray, "n z"]:
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - heavy, and this score is seldom asked for
+    from sklearn.mixture import GaussianMixture  # noqa: PLC0415
+
+    mixture = GaussianMixture(clusters, covariance_type="diag", reg_covar=1e-3 * float(rows.var()), random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the best of 100 rounds will do
+        return np.asarray(mixture.fit(rows).predict_proba(rows), np.float64)

@@ -1,0 +1,43 @@
+"""TransRate: coding rate of the features, less that of each class (Huang et al. 2022, eq. 5)."""
+
+import numpy as np
+from jaxtyping import Float64, Real, Shaped
+
+from recommender.transfer.decomposition import Decomposition, decompose
+from recommender.transfer.targets import group_numbers, read_targets
+from registry.features import Array
+
+__all__ = ["transrate"]
+
+_DISTORTION = 1e-4
+
+
+def transrate(
+    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    groups: Shaped[Array, " g"] | None = None,
+) -> float:  # fmt: skip
+    """Half the log determinant of I + FF' / (n eps), less the mean of the same over the rows of each class.
+
+    It means little where a class has fewer rows than there are columns. ``groups`` change nothing.
+
+    Raises:
+        NotFinite: a NaN or infinite value.
+        TooFewRows: fewer than two rows.
+        SingleClass: all rows are of one class.
+        NoVariation: all rows of features are identical.
+        LengthMismatch: labels or groups are not as many as the rows.
+        NotDefined: regression or multi-label targets.
+        UnusableLabels: labels of mixed kinds, or missing ones.
+    """
+    thin = decompose(features)
+    rows = len(thin.rows)
+    group_numbers(groups, rows)
+    codes = read_targets(labels, rows, "transrate").codes
+    whole = 0.5 * np.log1p(thin.squares / (rows * _DISTORTION)).sum()
+    parts = [_rate(thin.rows[codes == code]) * np.mean(codes == code) for code in np.unique(codes)]
+    return float(whole - np.sum(parts))
+
+
+def _rate(rows: Float64[np.ndarray, "n d"]) -> float:
+    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    return float(0.5 * np.linalg.slogdet(np.eye(len(gram)) + gram / (len(rows) * _DISTORTION))[1])
