@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b, sha256
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -152,7 +153,7 @@ class Sketch:
         kept = self.rows.vectors
         half = kept.astype(np.float16) if np.abs(kept).max() < np.finfo(np.float16).max else kept.astype(np.float32)
         told = {"domain": self.domain, "lens": self.lens, "encoder": self.rows.encoder, "seen": str(self.seen)}
-        return save({"embedding": self.embedding, "rows": half}, metadata=told)
+        return _settled(save({"embedding": self.embedding, "rows": half}, metadata=told))
 
     @classmethod
     def unpack(cls, packed: bytes, where: str) -> "Sketch":
@@ -163,8 +164,7 @@ class Sketch:
         """
         try:
             tensors = load(packed)
-            (length,) = struct.unpack("<Q", packed[:8])
-            told = json.loads(packed[8 : 8 + length])["__metadata__"]
+            told = _head(packed)["__metadata__"]
             rows = Features(tensors["rows"].astype(np.float32), told["encoder"])
             return cls(told["domain"], told["lens"], rows, tensors["embedding"], int(told["seen"]))
         except (SafetensorError, KeyError, ValueError, struct.error) as cause:
@@ -222,14 +222,37 @@ def _as_half(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
     return rows.astype(np.float16).astype(np.float32) if fits else rows
 
 
+def _head(packed: bytes) -> dict[str, Any]:
+    """The header of a safetensors file."""
+    (length,) = struct.unpack("<Q", packed[:8])
+    head: dict[str, Any] = json.loads(packed[8 : 8 + length])
+    return head
+
+
+def _settled(packed: bytes) -> bytes:
+    """The same safetensors file with its header in order: the library's own differs from call to call."""
+    (length,) = struct.unpack("<Q", packed[:8])
+    head = json.dumps(_head(packed), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    head = head.ljust(-(-len(head) // 8) * 8)
+    return struct.pack("<Q", len(head)) + head + packed[8 + length :]
+
+
 def _median_distance(rows: Float[np.ndarray, "n d"]) -> float:
     """The median heuristic: median Euclidean distance of two different rows."""
     squares = np.square(rows).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
-    return float(np.sqrt(np.median(np.maximum(distances, 0)[np.triu_indices(len(rows), 1)])))
+    return float(np.median(np.sqrt(np.maximum(distances, 0))[np.triu_indices(len(rows), 1)]))
 
 
-def _rotation(random: np.random.RandomState, width: int) -> Float[np.ndarray, "d d"]:
-    """A uniformly random rotation: the Q of a Gaussian matrix, its signs fixed (Mezzadri 2007)."""
-    orthogonal, upper = np.linalg.qr(random.standard_normal((width, width)))
-    return np.asarray(orthogonal * np.sign(np.diag(upper)))
+def _rotation(random: np.random.RandomState, width: int) -> Float[np.ndarray, "f d"]:
+    """Rows of a random rotation, as many as are of use: Gram-Schmidt, done twice, of a Gaussian matrix's columns.
+
+    LAPACK's QR gives the same, but takes seconds for a hundred columns while other processes keep the cores busy.
+    """
+    columns = random.standard_normal((width, min(width, FREQUENCIES))).T
+    for place, column in enumerate(columns):
+        before = columns[:place]
+        for _ in range(2):
+            column -= before.T @ (before @ column)  # noqa: PLW2901 - in place
+        column /= np.linalg.norm(column)  # noqa: PLW2901 - in place
+    return columns.T if width <= FREQUENCIES else columns

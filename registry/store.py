@@ -44,6 +44,7 @@ __all__ = ["Entries", "JobRecord", "Jobs", "State", "Store", "now"]
 
 Result = TypeVar("Result")
 Card = Checkpoint | Domain | Outcome
+Row = Mapping[Any, Any]
 
 _BUSY_SECONDS = 0.25
 _SILENT_MINUTES = 5
@@ -110,13 +111,15 @@ class Store:
         """What was noted under that key."""
         return self.run(lambda c: c.scalar(sa.select(_notes.c.value).where(_notes.c.key == key)))
 
-    def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
-        """All checkpoints, or one modality's, by name."""
-        return tuple(_checkpoint(card) for card in self._cards(_checkpoints, _of(_checkpoints, modality=modality)))
+    def checkpoints(self, modality: Modality | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
+        """All checkpoints, or one modality's, or the one of that name, by name."""
+        wanted = _of(_checkpoints, modality=modality, name=name)
+        return tuple(_checkpoint(card) for card in self._cards(_checkpoints, wanted))
 
-    def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
-        """All domains, or one modality's, by name."""
-        return tuple(_domain(card) for card in self._cards(_domains, _of(_domains, modality=modality)))
+    def domains(self, modality: Modality | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
+        """All domains, or one modality's, or those of these names, by name."""
+        wanted = _of(_domains, modality=modality) + ([] if names is None else [_domains.c.name.in_(names)])
+        return tuple(_domain(card) for card in self._cards(_domains, wanted))
 
     def outcomes(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
         """All outcomes, or those of a checkpoint or a sample, by id."""
@@ -271,7 +274,7 @@ class Store:
         rows = self.run(lambda c: c.execute(ordered).mappings().all())
         return [json.loads(self._sound(table, row)["card"]) for row in rows]
 
-    def _sound(self, table: sa.Table, row: sa.RowMapping) -> sa.RowMapping:
+    def _sound(self, table: sa.Table, row: Row) -> Row:
         if not _holds(table, row):
             raise RegistryCorrupt(self.where, f"row {row[_key(table)]!r} of {table.name} does not match its seal")
         return row
@@ -495,7 +498,7 @@ def _engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": _BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
-    def connected(raw: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+    def connected(raw: Any, _record: object) -> None:  # noqa: ANN401 - SQLite's own connection
         raw.isolation_level = None
         cursor = raw.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
@@ -642,7 +645,7 @@ def _sealed(table: sa.Table, row: Mapping[str, object]) -> dict[str, object]:
     return {**row, "seal": _seal(table, row)}
 
 
-def _holds(table: sa.Table, row: sa.RowMapping) -> bool:
+def _holds(table: sa.Table, row: Row) -> bool:
     return _seal(table, {column.name: row[column.name] for column in table.c}) == str(row["seal"])
 
 
@@ -679,7 +682,7 @@ def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]
     return Outcome(**{**card, **fixed})
 
 
-def _job(row: sa.RowMapping, points: Iterable[tuple[str, int, float]]) -> JobRecord:
+def _job(row: Row, points: Iterable[tuple[str, int, float]]) -> JobRecord:
     curve: dict[str, tuple[tuple[int, float], ...]] = {}
     for series, step, value in points:
         curve[series] = (*curve.get(series, ()), (step, value))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from types import ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from registry.sketch import FREQUENCIES, Lens, Sketch, sketch_of
 from registry.store import Entries, Jobs, Store
 
 __all__ = ["Zoo", "weights_digest"]
-
-Card = TypeVar("Card", Checkpoint, Domain)
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
@@ -82,7 +80,7 @@ class Zoo:
 
     def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
-        return tuple(replace(card, folder=self.catalog / card.folder) for card in self.store.checkpoints(modality))
+        return tuple(self._placed(card) for card in self.store.checkpoints(modality))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of that name.
@@ -90,7 +88,9 @@ class Zoo:
         Raises:
             UnknownName: there is none.
         """
-        return _named("checkpoint", name, self.checkpoints())
+        for card in self.store.checkpoints(name=name):
+            return self._placed(card)
+        raise UnknownName("checkpoint", name, [card.name for card in self.checkpoints()])
 
     def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""
@@ -102,7 +102,9 @@ class Zoo:
         Raises:
             UnknownName: there is none.
         """
-        return _named("domain", name, self.domains())
+        for card in self.store.domains(names=[name]):
+            return card
+        raise UnknownName("domain", name, [card.name for card in self.domains()])
 
     def lens(self, modality: Modality) -> Lens:
         """What all samples and domains of a modality are seen through.
@@ -163,7 +165,7 @@ class Zoo:
         """
         lens = self.lens(sample.modality)
         encoded = self.encode(lens.checkpoint, sample, progress=progress)
-        seen = encoded.blocks[encoded.names.index(lens.block)]
+        seen = next((block for block in encoded.blocks if block.encoder == lens.space), encoded.last)
         seen.require_space(lens.space)
         return seen
 
@@ -180,8 +182,9 @@ class Zoo:
             most = len(index) if k is None else min(k, len(index))
             squares, numbers = index.search(embedding, most) if most else ((), ())
         names = self.store.sketch_domains([int(number) for number in numbers])
-        cards = {card.name: card for card in self.domains(lens.modality)}
-        return [(cards[names[int(number)]], float(square)) for square, number in zip(squares, numbers, strict=True)]
+        cards = {card.name: card for card in self.store.domains(names=list(names.values()))}
+        ordered = [(names.get(int(number)), float(square)) for square, number in zip(squares, numbers, strict=True)]
+        return [(cards[name], square) for name, square in ordered if name in cards]
 
     def add(
         self, folder: Path | str, *, name: str | None = None, source: Sample | None = None, license: str | None = None,
@@ -200,11 +203,11 @@ class Zoo:
             UnknownName: ``domain`` is not known and no source was given.
         """
         place = Path(folder).expanduser().resolve()
-        card = self._known(_inspected(place, name or place.name), license, domain)
+        card = self._known(_inspected(place, name or place.name), license)
         if source is not None:
             known = self._with_source(card, source, domain or source.name, family, progress)
         else:
-            known = Entries(checkpoints=(card,))
+            known = Entries(checkpoints=(replace(card, domain=self.domain(domain).name) if domain else card,))
         self.store.write(known)
         return self.checkpoint(card.name)
 
@@ -266,16 +269,19 @@ class Zoo:
         self.store.write_bundled(entries, {"catalog": digest})
         progress("read the bundled catalog", 1, 1)
 
-    def _known(self, card: Checkpoint, license: str | None, domain: str | None) -> Checkpoint:
+    def _placed(self, card: Checkpoint) -> Checkpoint:
+        """With its folder where the catalog lies today, if it came with the catalog."""
+        return replace(card, folder=self.catalog / card.folder)
+
+    def _known(self, card: Checkpoint, license: str | None) -> Checkpoint:
         """The card with what was known of it before and what is said of it now."""
-        before = next((known for known in self.checkpoints() if known.name == card.name), None)
-        if before is not None and before.digest != card.digest:
-            raise AlreadyThere("checkpoint", card.name)
-        if before is not None:
+        for before in self.store.checkpoints(name=card.name):
+            if before.digest != card.digest:
+                raise AlreadyThere("checkpoint", card.name)
             card = replace(before, folder=card.folder)
-        if license is not None:
-            card = replace(card, license=_tidy_license(license), claimed={**card.claimed, "license": license})
-        return card if domain is None else replace(card, domain=domain)
+        if license is None:
+            return card
+        return replace(card, license=_tidy_license(license), claimed={**card.claimed, "license": license})
 
     def _with_source(
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
@@ -352,13 +358,6 @@ def weights_digest(folder: Path) -> str:
 def _catalog() -> ModuleType:
     """The room that reads cards; pydantic is loaded only when one is read."""
     return import_module("registry.catalog")
-
-
-def _named(what: str, name: str, cards: Sequence[Card]) -> Card:
-    for card in cards:
-        if card.name == name:
-            return card
-    raise UnknownName(what, name, [card.name for card in cards])
 
 
 def _inspected(folder: Path, name: str) -> Checkpoint:

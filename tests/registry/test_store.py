@@ -1,0 +1,331 @@
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from registry import migrations
+from registry import store as room
+from registry.cards import Modality
+from registry.errors import AlreadyThere, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
+from registry.sketch import sketch_of
+from registry.store import Entries, Store
+from tests.registry.fakes import Advice, a_checkpoint, a_domain, a_lens, an_outcome, cloud
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.open(tmp_path / "registry.db")
+
+
+@pytest.fixture
+def card(tmp_path):
+    return a_checkpoint(tmp_path / "net")
+
+
+def edit(path, statement, *values):
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+def test_cards_come_back_as_they_were(store, card):
+    cards = Entries(
+        (replace(card, lineage=("a", "b"), claimed={"accuracy": 0.5}),), (a_domain("dark"),), (), (an_outcome(),)
+    )
+    store.write(cards)
+    assert store.checkpoints() == cards.checkpoints
+    assert store.domains() == cards.domains
+    assert store.outcomes() == cards.outcomes
+
+
+def test_cards_are_found_by_modality_name_checkpoint_and_sample(store, card):
+    outcomes = an_outcome("o1"), an_outcome("o2", checkpoint="x")
+    store.write(Entries((card,), (a_domain("dark"), a_domain("gray")), (), outcomes))
+    assert store.checkpoints(Modality.TEXT) == ()
+    assert [d.name for d in store.domains(Modality.IMAGE)] == ["dark", "gray"]
+    assert [d.name for d in store.domains(names=["gray", "none"])] == ["gray"]
+    assert [o.id for o in store.outcomes(checkpoint="x")] == ["o2"]
+    assert [o.id for o in store.outcomes(sample_digest="abc")] == ["o1", "o2"]
+    assert store.outcomes(sample_digest="none") == ()
+
+
+def test_writing_the_same_again_changes_nothing(store, card):
+    for _ in range(2):
+        store.write(Entries((card,), (a_domain("dark"),), (), (an_outcome(),)))
+    assert len(store.checkpoints() + store.domains() + store.outcomes()) == 3
+
+
+def test_a_taken_name_is_refused_and_nothing_of_the_entry_is_written(store, card):
+    store.write(Entries(checkpoints=(card,)))
+    with pytest.raises(AlreadyThere, match="a different checkpoint named 'mean-color'"):
+        store.write(Entries((replace(card, digest="f" * 64),), (a_domain("dark"),)))
+    assert store.domains() == ()
+    assert store.checkpoints() == (card,)
+
+
+def test_a_checkpoint_of_the_same_weights_takes_the_new_card(store, card):
+    store.write(Entries(checkpoints=(card,)))
+    store.write(Entries(checkpoints=(replace(card, license="MIT"),)))
+    assert store.checkpoints()[0].license == "MIT"
+
+
+def test_a_sketch_comes_back_with_its_lens_only(store):
+    sketch = sketch_of("dark", cloud(40), a_lens())
+    store.write(Entries(domains=(a_domain("dark"),), sketches=(sketch,)))
+    back = store.sketch("dark", sketch.lens)
+    np.testing.assert_array_equal(back.embedding, sketch.embedding)
+    np.testing.assert_array_equal(back.rows.vectors, sketch.rows.vectors)
+    assert store.sketch("dark", "another lens") is None
+
+
+def test_a_new_sketch_takes_the_place_of_the_old_under_a_number_never_used_before(store):
+    lens = a_lens()
+    store.write(Entries(domains=(a_domain("dark"),), sketches=(sketch_of("dark", cloud(40), lens),)))
+    first = store.sketch_numbers(lens.digest).tolist()
+    store.write(Entries(sketches=(sketch_of("dark", cloud(40), lens),)))
+    assert store.sketch_numbers(lens.digest).tolist() == first
+    store.write(Entries(sketches=(sketch_of("dark", cloud(60), lens),)))
+    (second,) = store.sketch_numbers(lens.digest).tolist()
+    assert second > first[0]
+    assert store.sketch_count(lens.digest) == (1, second)
+    assert store.sketch_domains([second]) == {second: "dark"}
+    np.testing.assert_array_equal(store.embeddings([second])[0], lens.embed(cloud(60).vectors))
+
+
+def test_a_sketch_of_an_unknown_domain_is_refused(store):
+    with pytest.raises(sa.exc.IntegrityError):
+        store.write(Entries(sketches=(sketch_of("nowhere", cloud(40), a_lens()),)))
+
+
+def test_what_came_with_the_catalog_is_replaced_and_the_users_stays(store, card):
+    lens = a_lens()
+    dark, gray = a_domain("dark"), a_domain("gray")
+    store.write(Entries(checkpoints=(replace(card, name="mine"),), outcomes=(an_outcome("mine"),)))
+    store.write_bundled(
+        Entries((card,), (dark, gray), (sketch_of("dark", cloud(40), lens),), (an_outcome("theirs"),)), {"catalog": "1"}
+    )
+    before = store.sketch_numbers(lens.digest).tolist()
+    later = Entries((), (replace(dark, title="Night"),), (sketch_of("dark", cloud(40), lens),))
+    store.write_bundled(later, {"catalog": "2"})
+    assert [c.name for c in store.checkpoints()] == ["mine"]
+    assert [d.title for d in store.domains()] == ["Night"]
+    assert [o.id for o in store.outcomes()] == ["mine"]
+    assert store.sketch_numbers(lens.digest).tolist() == before
+    assert store.note("catalog") == "2"
+
+
+def test_a_users_entry_keeps_its_name_when_the_catalog_brings_another(store, card):
+    store.write(Entries(checkpoints=(card,)))
+    store.write_bundled(Entries(checkpoints=(replace(card, digest="f" * 64),)), {})
+    assert store.checkpoints() == (card,)
+
+
+def test_advice_is_kept_once_and_found_by_id_sample_or_newest(store):
+    for advice in (Advice("a"), Advice("b", sample="other"), Advice("a")):
+        store.keep(advice)
+    assert store.advice("a") == Advice("a").to_dict()
+    assert store.advice()["id"] == "b"
+    assert store.advice(sample_digest="abc")["id"] == "a"
+    assert store.advice("none") is None
+    assert [body["id"] for _, body in store.kept(5)] == ["b", "a"]
+
+
+def test_advice_with_a_nan_in_it_is_not_kept(store):
+    class Bad(Advice):
+        def to_dict(self):
+            return {"score": float("nan")}
+
+    with pytest.raises(ValueError, match="JSON"):
+        store.keep(Bad())
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE checkpoints SET card = replace(card, '\"parameters\": 3', '\"parameters\": 4')", "checkpoints"),
+        ("UPDATE outcomes SET card = replace(card, '0.75', '0.95')", "outcomes"),
+        ("UPDATE outcomes SET sample_digest = 'other'", "outcomes"),
+        ("UPDATE recommendations SET body = '{}'", "recommendations"),
+        ("UPDATE sketches SET packed = zeroblob(length(packed))", "sketches"),
+        ("UPDATE sketches SET embedding = zeroblob(length(embedding))", "sketches"),
+    ],
+)
+def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
+    lens = a_lens()
+    store.write(Entries((card,), (a_domain("dark"),), (sketch_of("dark", cloud(40), lens),), (an_outcome(),)))
+    store.keep(Advice())
+    assert store.damage() == ()
+    edit(store.where, statement)
+    ((found, key),) = store.damage()
+    assert found == table
+    with pytest.raises(RegistryCorrupt, match=f"of {table} does not match its seal"):
+        (store.checkpoints(), store.outcomes(), store.advice(), store.sketch("dark", lens.digest))
+    store.take_out(table, key)
+    assert store.damage() == ()
+
+
+@pytest.mark.parametrize("content", [b"whatever its name says " * 40, b"SQLite format 3\x00" + b"\x07" * 5000])
+def test_a_file_that_is_no_database_is_refused(tmp_path, content):
+    path = tmp_path / "registry.db"
+    path.write_bytes(content)
+    with pytest.raises(RegistryCorrupt, match="damaged") as caught:
+        Store.open(path)
+    assert "doctor" in caught.value.remedy
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_something_else_is_refused(tmp_path):
+    edit(tmp_path / "registry.db", "CREATE TABLE songs (title TEXT)")
+    with pytest.raises(RegistryCorrupt, match="not a registry"):
+        Store.open(tmp_path / "registry.db")
+
+
+def test_a_database_of_a_later_version_is_refused(store):
+    edit(store.where, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(RegistryNewer, match="9999") as caught:
+        Store.open(Path(store.where))
+    assert "Upgrade" in caught.value.remedy
+
+
+def test_an_empty_file_becomes_a_registry(tmp_path):
+    (tmp_path / "registry.db").touch()
+    assert Store.open(tmp_path / "registry.db").note("registry")
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_store_uses(store):
+    engine = sa.create_engine(f"sqlite:///{store.where}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), room._schema) == []
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_opening_looks_for():
+    config = Config()
+    config.set_main_option("script_location", "registry:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_current_head() == migrations.HEAD
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == list(migrations.REVISIONS)
+
+
+def test_opening_an_up_to_date_registry_loads_no_alembic_and_is_quick(store):
+    code = (
+        "import sys, time; from registry.store import Store\nfrom pathlib import Path\n"
+        f"began = time.process_time(); Store.open(Path({store.where!r}))\n"
+        "print(time.process_time() - began, 'alembic' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    seconds, loaded = said.split()
+    assert loaded == "False"
+    assert float(seconds) < 0.3
+
+
+def test_a_locked_database_is_waited_for_and_then_named(tmp_path):
+    Store.open(tmp_path / "registry.db")
+    holder = sqlite3.connect(tmp_path / "registry.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    impatient = Store.open(tmp_path / "registry.db", patience=0.4)
+    assert impatient.domains() == ()
+    with pytest.raises(RegistryBusy, match="stayed locked"):
+        impatient.write(Entries(domains=(a_domain("dark"),)))
+    holder.execute("COMMIT")
+    holder.close()
+    impatient.write(Entries(domains=(a_domain("dark"),)))
+    assert len(impatient.domains()) == 1
+
+
+def test_a_full_disk_is_named_and_nothing_is_half_written(store):
+    @sa.event.listens_for(store._engine, "connect")
+    def limited(raw, record):
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count={pages + 8}")
+
+    store.write(Entries(domains=(a_domain("dark"),)))
+    big = tuple(an_outcome(f"o{n}", conditions={"text": "x" * 3000}) for n in range(60))
+    with pytest.raises(HomeUnusable, match="the disk is full; nothing was written"):
+        store.write(Entries(domains=(a_domain("gray"),), outcomes=big))
+    assert [d.name for d in store.domains()] == ["dark"]
+    assert store.outcomes() == ()
+    assert store.damage() == ()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_database_that_may_not_be_written_is_named(store):
+    Path(store.where).chmod(0o444)
+    Path(store.where).parent.chmod(0o555)
+    try:
+        with pytest.raises(HomeUnusable):
+            store.write(Entries(domains=(a_domain("dark"),)))
+    finally:
+        Path(store.where).parent.chmod(0o755)
+
+
+def _register(path, number):
+    opened = Store.open(path, patience=60)
+    for round_ in range(5):
+        opened.write(Entries(domains=tuple(a_domain(f"d{n}") for n in range(5)), outcomes=(an_outcome(f"o{round_}"),)))
+        opened.write(Entries(domains=(a_domain(f"own-{number}-{round_}"),)))
+        opened.keep(Advice())
+
+
+def test_concurrent_registration_is_idempotent_from_an_empty_home_on(tmp_path):
+    path = tmp_path / "registry.db"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_register, args=(path, number)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    opened = Store.open(path)
+    assert len(opened.domains()) == 5 + 3 * 5
+    assert len(opened.outcomes()) == 5
+    assert len(opened.kept(10)) == 1
+    assert opened.damage() == ()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from registry.store import Entries, Store
+from registry.sketch import sketch_of
+from tests.registry.fakes import a_domain, a_lens, an_outcome, cloud
+store, lens, n = Store.open(Path(sys.argv[1])), a_lens(), int(sys.argv[2])
+while True:
+    n += 1
+    store.write(Entries((), (a_domain(f"d{n}"),), (sketch_of(f"d{n}", cloud(n), lens),), (an_outcome(f"d{n}"),)))
+    print(n, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_during_writes_leaves_no_half_entry_and_loses_none_that_was_confirmed(tmp_path):
+    path, confirmed = tmp_path / "registry.db", 0
+    for attempt in range(8):
+        command = [sys.executable, "-c", WRITER, str(path), str(1000 * attempt)]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        time.sleep(0.05 + 0.013 * attempt)
+        writer.send_signal(signal.SIGKILL)
+        confirmed += 1 + len([line for line in writer.stdout.read().split(b"\n") if line])
+        writer.stdout.close()
+        writer.wait()
+    store = Store.open(path)
+    domains = {d.name for d in store.domains()}
+    assert domains == {o.id for o in store.outcomes()} == {domain for _, domain, _ in store.sketched()}
+    assert len(domains) >= confirmed
+    assert store.damage() == ()
