@@ -55,7 +55,7 @@ def test_tuning_is_balanced_over_checkpoints_and_targets():
 
 def test_every_tuned_pair_has_a_probe_on_the_same_rows():
     cells = new_cells([], [*LIGHT, HEAVY])
-    probed = {(c.weights, c.target) for c in cells if c.strategy == "linear-probe" and c.rows == 600}
+    probed = {(c.weights, c.target) for c in cells if c.strategy == "block-probe" and c.rows == 600}
     assert probed == {(c.weights, c.target) for c in cells if c.strategy == "lp-ft"}
 
 

@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(targets, "MOST_TRAINING", 90)
+    monkeypatch.setattr(targets, "PROBE_ROWS", 90)
     monkeypatch.setattr(targets, "TEST_ROWS", 70)
 
 

@@ -3,11 +3,12 @@
 Checkpoints come in the order in which they were first there: the real ones by name, then seedlings as they are grown.
 A checkpoint never meets a target of a family that shaped it (its source, its teacher's, its family's). Waves:
 
-1. *no transfer*, and linear probes (at most 800 rows) of everything up to 160 px;
+1. *no transfer*, and probes (at most 800 rows) of everything up to 160 px: ``linear-probe`` reads the last block,
+   ``block-probe`` the one that the product's linear-probe plan chooses on the training rows;
 2. ``lp-ft`` and ``scratch`` (600 rows, 5 epochs) of seedlings and light real checkpoints on a balanced half of the
-   pairs, with the linear probe at the same 600 rows beside each (``scratch`` once for each group and target: nets
+   pairs, with both probes at the same 600 rows beside each (``scratch`` once for each group and target: nets
    that differ only in their weights are one net without them);
-3. linear probes of the 224 px checkpoints and of DeepLab;
+3. probes of the 224 px checkpoints and of DeepLab;
 4. ``lp-ft`` of the two 224 px MobileNetV2 on four targets.
 """
 
@@ -21,11 +22,13 @@ from math import prod
 from pathlib import Path
 
 from tests.benchmarks.proving_ground.cells import HERE, NO_TRANSFER, Cell, append, read_design
-from tests.benchmarks.proving_ground.targets import FAMILIES
+from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS
 
-__all__ = ["PROBE_ROWS", "TUNED_EPOCHS", "TUNED_ROWS", "Weights", "new_cells", "weights_in"]
+__all__ = ["TUNED_EPOCHS", "TUNED_ROWS", "Weights", "new_cells", "weights_in"]
 
-PROBE_ROWS, TUNED_ROWS, TUNED_EPOCHS, SEED = 800, 600, 5, 0
+TUNED_ROWS, TUNED_EPOCHS, SEED = 600, 5, 0
+PROBES = ("linear-probe", "block-probe")
+"""A logistic head on the last block, and on the block that the product's own linear-probe plan reads."""
 HEAVY = 200
 """Inputs of at least so many pixels are heavy."""
 FEW_TARGETS = ("clothing", "magnetic_tile", "plankton30", "rsscn7")
@@ -109,8 +112,9 @@ def _wanted(checkpoints: Sequence[Weights], order: list[str]) -> Iterator[Cell]:
             order.append(weights)
         allowed = [target for target, family in FAMILIES.items() if family not in one.kin]
         heavy = one.input_size >= HEAVY
-        for target in allowed:
-            yield _cell(one, target, 3 if heavy else 1, "linear-probe", PROBE_ROWS)
+        for strategy in PROBES:
+            for target in allowed:
+                yield _cell(one, target, 3 if heavy else 1, strategy, PROBE_ROWS)
         if not one.probes_only:
             chosen = [t for t in allowed if t in FEW_TARGETS] if heavy else _half(allowed, order.index(weights))
             yield from _tuned(one, chosen, 4 if heavy else 2)
@@ -124,7 +128,8 @@ def _half(allowed: Sequence[str], place: int) -> list[str]:
 
 def _tuned(one: Weights, targets: Sequence[str], wave: int) -> Iterator[Cell]:
     for target in targets:
-        yield _cell(one, target, wave, "linear-probe", TUNED_ROWS)
+        for strategy in PROBES:
+            yield _cell(one, target, wave, strategy, TUNED_ROWS)
         yield _cell(one, target, wave, "lp-ft", TUNED_ROWS, TUNED_EPOCHS)
         if one.input_size < HEAVY:
             yield _cell(one, target, wave, "scratch", TUNED_ROWS, TUNED_EPOCHS)

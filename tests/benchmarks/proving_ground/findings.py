@@ -31,7 +31,7 @@ from tests.benchmarks.proving_ground.truth import Truth, figures_of, truth_of
 
 __all__ = ["Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
 
-JUDGED = ("linear-probe", "lp-ft")
+JUDGED = ("linear-probe", "block-probe", "lp-ft")
 """Strategies whose outcomes rankings are held against."""
 WITHIN, ALL = "within groups of equal size and architecture", "all checkpoints"
 
@@ -116,12 +116,12 @@ def report(
     kept = [cell for cell in design if cell.family not in left_out]
     figures = figures_of(design, scores)
     pairs = dict.fromkeys((c.strategy, c.rows) for c in kept if c.strategy in JUDGED)
-    most = max((rows for strategy, rows in pairs if strategy == "linear-probe"), default=0)
+    most = {strategy: max(rows for other, rows in pairs if other == strategy) for strategy, _ in pairs}
     probes = {rows: truth_of(kept, results, figures, strategy="linear-probe", rows=rows) for _, rows in pairs}
     truths = []
     for strategy, rows in pairs:
         truth = truth_of(kept, results, figures, strategy=strategy, rows=rows)
-        if np.isfinite(truth.whole).any() and (strategy != "linear-probe" or rows == most):
+        if np.isfinite(truth.whole).any() and rows == most[strategy]:
             fixed = _fixed(truth, probes[rows], kept, results)
             title = f"{strategy}, at most {rows} rows"
             truths.append(_truth_report(title, truth, fixed, f"product.{strategy}"))

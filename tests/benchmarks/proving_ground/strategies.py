@@ -73,9 +73,10 @@ def _pairs(
 
 
 def _advised(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> dict[tuple[str, str], str]:
-    cells = {cell.cell: cell for cell in design}
+    """By pair; the product's linear probe reads the block that it likes best, which cells call ``block-probe``."""
+    cells, named = {cell.cell: cell for cell in design}, {"linear-probe": "block-probe"}
     return {
-        (cells[number].weights, cells[number].target): figure.value
+        (cells[number].weights, cells[number].target): named.get(figure.value, figure.value)
         for (number, _, name), figure in scores.items() if name == "product.strategy" and number in cells
     }  # fmt: skip
 

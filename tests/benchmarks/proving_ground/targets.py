@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int
 
 from registry.sample import Sample
 
-__all__ = ["FAMILIES", "TEST_ROWS", "Part", "part_of", "unpacked"]
+__all__ = ["FAMILIES", "PROBE_ROWS", "TEST_ROWS", "Part", "part_of", "unpacked"]
 
 TEST_ROWS = 1000
 """Test parts are enlarged with unused training rows to this many, where they exist."""
@@ -29,7 +29,7 @@ FAMILIES = {
     "quickdraw3": "handwriting", "rsscn7": "aerial", "sign_digits": "hand gestures",
 }  # fmt: skip
 """Sets of one origin or kind; they are left out together."""
-MOST_TRAINING = 800
+PROBE_ROWS = 800
 """Rows set aside for training, of which a cell of fewer rows takes a part: all cells of a target share a test part."""
 
 
@@ -75,7 +75,7 @@ def _pools(data: Path, target: str, seed: int) -> tuple[Sample, Sample]:
     if read.test is None:
         raise ValueError(f"{data / target} has no test part")
     pool = replace(read, test=None)
-    train = _in_proportion(pool, MOST_TRAINING, seed)
+    train = _in_proportion(pool, PROBE_ROWS, seed)
     unused = np.setdiff1d(np.arange(len(pool)), train)
     added = unused[_in_proportion(pool.take(unused), max(0, TEST_ROWS - len(read.test)), seed)]
     everything = replace(

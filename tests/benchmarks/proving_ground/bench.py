@@ -1,0 +1,109 @@
+"""The bench: where weights, rows and features of a cell are found; features are kept outside the repository."""
+
+import json
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from registry.cards import Checkpoint, Modality
+from registry.encoders.image import ImageEncoder, open_image
+from registry.features import Encoded, cached
+from registry.home import Home, catalog_folder
+from registry.sample import Sample
+from tests.benchmarks.proving_ground.cells import Cell
+from tests.benchmarks.proving_ground.targets import PROBE_ROWS, Part, part_of
+
+__all__ = ["Bench", "WeightsMissing"]
+
+
+class WeightsMissing(LookupError):
+    """No folder holds the weights that a cell names by digest."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Folders of the data, of the real checkpoints, of grown seedlings, and of what may be kept from run to run."""
+
+    data: Path
+    shared: Path
+    grown: Path
+    cache: Path
+
+    @property
+    def home(self) -> Home:
+        """A registry home of the proving ground's own."""
+        return Home.find(self.cache / "home")
+
+    def part(self, cell: Cell) -> Part:
+        """The cell's rows."""
+        return part_of(self.data, cell.target, cell.rows, cell.seed)
+
+    def folder(self, cell: Cell) -> Path:
+        """The folder whose weights have the cell's digest.
+
+        Raises:
+            WeightsMissing: none has.
+        """
+        places = (
+            catalog_folder() / "seedlings" / cell.checkpoint, self.grown / cell.checkpoint / "done",
+            self.shared / "checkpoints" / "image" / cell.checkpoint,
+        )  # fmt: skip
+        for place in places:
+            if (place / "model.safetensors").is_file() and _digest(place / "model.safetensors") == cell.digest:
+                return place
+        raise WeightsMissing(f"{cell.checkpoint} with digest {cell.digest[:12]} is in none of {[*map(str, places)]}")
+
+    def checkpoint(self, cell: Cell) -> Checkpoint:
+        """The cell's checkpoint as a card."""
+        opened = self.encoder(cell).opened
+        return Checkpoint(
+            cell.checkpoint, Modality.IMAGE, opened.architecture, self.folder(cell), cell.digest, opened.parameters,
+            opened.input_size, lineage=tuple(cell.lineage.split(";")),
+        )  # fmt: skip
+
+    def encoder(self, cell: Cell) -> ImageEncoder:
+        """The cell's encoder; inputs are capped at 224 px."""
+        return _opened(self.folder(cell), cell.checkpoint)
+
+    def encoded(self, cell: Cell) -> tuple[Encoded, Encoded]:
+        """Every block's features of the cell's training and test rows, from the cache where they are."""
+        most, part = part_of(self.data, cell.target, PROBE_ROWS, cell.seed), self.part(cell)
+        places = {item.digest: place for place, item in enumerate(most.train.items)}
+        rows = np.array([places[item.digest] for item in part.train.items])
+        return self._encoded(cell, most.train).take(rows), self._encoded(cell, part.test)
+
+    def forward_seconds(self, cell: Cell) -> float:
+        """Seconds an image that encoding the training rows took when it was done."""
+        train = part_of(self.data, cell.target, PROBE_ROWS, cell.seed).train
+        told = json.loads(self._path(cell, train).with_suffix(".json").read_text())
+        return float(told["seconds"]) / int(told["rows"])
+
+    def _encoded(self, cell: Cell, sample: Sample) -> Encoded:
+        path = self._path(cell, sample)
+
+        def make() -> Encoded:
+            began = time.perf_counter()
+            found = self.encoder(cell).encode(sample.items)
+            told = {"seconds": time.perf_counter() - began, "rows": len(sample)}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".json").write_text(json.dumps(told))
+            return found
+
+        return cached(path, make)
+
+    def _path(self, cell: Cell, sample: Sample) -> Path:
+        return self.cache / "features" / self.encoder(cell).digest[:16] / f"{sample.order[:16]}.safetensors"
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _opened(folder: Path, name: str) -> ImageEncoder:
+    return open_image(folder, name=name)

@@ -1,0 +1,140 @@
+"""Carrying out a cell: from its rows and weights to which test rows are told rightly."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from jaxtyping import Float, Int
+from safetensors.numpy import load_file
+
+from recommender.baseline import raw_pixels
+from recommender.history import History
+from recommender.transfer.linear import fit_head, out_of_fold
+from recommender.tuning.executors import here
+from recommender.tuning.job import Job
+from recommender.tuning.tracking import no_tracking
+from recommender.verdicts import Choice
+from registry.encoders.image import open_image
+from registry.home import Home
+from registry.index import neighbors
+from registry.sample import Sample
+from tests.benchmarks.proving_ground.bench import Bench
+from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell
+from tests.benchmarks.proving_ground.evidence import choice_of, reference_of
+from tests.benchmarks.proving_ground.targets import Part
+
+__all__ = ["Done", "carry_out"]
+
+NOTHING_YET = History(())
+"""Plans of cells rest on the pair's own rows alone, so that the order of running changes none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What a trained model says of the test rows, and what it took to train it."""
+
+    predicted: Int[np.ndarray, " n"]
+    seconds: float
+    conditions: dict[str, object] = field(default_factory=dict)
+
+
+def carry_out(cell: Cell, bench: Bench, device: str = "cpu") -> Done:
+    """Train as the cell says and predict its test rows."""
+    return _WAYS[cell.strategy](cell, bench, device)
+
+
+def _no_transfer(cell: Cell, bench: Bench, device: str) -> Done:
+    """Raw pixels; linear head or nearest neighbors, whichever cross-validates better on the training rows."""
+    part, began = bench.part(cell), time.perf_counter()
+    model = reference_of(cell, bench).model
+    pixels = raw_pixels(_joined(part))
+    rows, tests = len(part.train), len(part.test)
+    if "nearest" in model:
+        predicted = _vote(pixels[rows:], pixels[:rows], part.train.targets)
+    else:
+        folds = np.repeat([-1, 0], [rows, tests])
+        predicted = out_of_fold(pixels, _joined(part).targets, folds).predicted[rows:]
+    return Done(predicted, time.perf_counter() - began, {"model": model})
+
+
+def _linear_probe(cell: Cell, bench: Bench, device: str) -> Done:
+    """A logistic head on the last block's pooled features."""
+    return _head_on(-1, cell, bench, {})
+
+
+def _block_probe(cell: Cell, bench: Bench, device: str) -> Done:
+    """A logistic head on the block that the product's linear-probe plan reads."""
+    choice = choice_of(cell, bench, "linear-probe", NOTHING_YET)
+    names = bench.encoder(cell).blocks
+    return _head_on(names.index(choice.plan.read), cell, bench, _known(choice))
+
+
+def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
+    """The product's plan with the cell's epochs, carried out by the product; its stored net is what is judged."""
+    part, choice = bench.part(cell), choice_of(cell, bench, cell.strategy, NOTHING_YET)
+    stages = tuple(replace(stage, epochs=cell.epochs) for stage in choice.plan.stages)
+    plan = replace(choice.plan, stages=stages)
+    train, test = bench.encoded(cell)
+    with TemporaryDirectory(dir=bench.cache) as folder:
+        job = Job(
+            f"cell-{cell.cell}", choice.checkpoint, plan, part.train, Home.find(folder),
+            lambda sample, _: train if sample is part.train else test, seed=cell.seed, device=device,
+        )  # fmt: skip
+        run, _ = here(job, no_tracking)
+        predicted = _stored_says(job, part.test)
+    agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
+    if abs(agreed - said) > 0.005:
+        raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {said:.3f}")
+    told = {**_known(choice), "batch_size": plan.batch_size, "best_epoch": run.metrics["best_epoch"],
+            "stages": plan.to_dict()["stages"]}  # fmt: skip
+    return Done(predicted, run.metrics["seconds"], told)
+
+
+def _head_on(place: int, cell: Cell, bench: Bench, known: dict[str, object]) -> Done:
+    part = bench.part(cell)
+    train, test = bench.encoded(cell)
+    began = time.perf_counter()
+    head = fit_head(train.blocks[place].vectors, part.train.targets, len(part.train.classes))
+    seconds = time.perf_counter() - began + len(part.train) * bench.forward_seconds(cell)
+    return Done(head.logits(test.blocks[place].vectors).argmax(axis=1), seconds, {"read": train.names[place], **known})
+
+
+def _stored_says(job: Job, test: Sample) -> Int[np.ndarray, " n"]:
+    """The classes that the run's stored backbone and head name."""
+    encoder = open_image(job.folder)
+    encoded = encoder.encode(test.items)
+    head = load_file(job.folder / "head.safetensors")
+    read = encoded.blocks[encoded.names.index(job.plan.read)].vectors
+    return np.asarray(read @ head["weight"].T + head["bias"]).argmax(axis=1)
+
+
+def _known(choice: Choice) -> dict[str, object]:
+    """What the plan reads, and the cross-validated accuracy of a head there."""
+    curve = {row.block: row.score for row in choice.ranked.transferability.blocks}
+    return {"read": choice.plan.read, "probe": round(curve[choice.plan.read], 6)}
+
+
+def _joined(part: Part) -> Sample:
+    """Training rows, then test rows."""
+    return replace(
+        part.train, items=(*part.train.items, *part.test.items), labels=(*part.train.labels, *part.test.labels)
+    )
+
+
+def _vote(
+    test: Float[np.ndarray, "n d"], train: Float[np.ndarray, "m d"], targets: Int[np.ndarray, " m"]
+) -> Int[np.ndarray, " n"]:
+    """The majority of five nearest training rows; ties go to the nearer."""
+    _, near = neighbors(test, train, min(5, len(train)))
+    votes = np.zeros((len(test), int(targets.max()) + 1))
+    for place in range(near.shape[1]):
+        votes[np.arange(len(test)), targets[near[:, place]]] += 1 - 1e-3 * place
+    return votes.argmax(axis=1)
+
+
+_WAYS: dict[str, Callable[[Cell, Bench, str], Done]] = {
+    NO_TRANSFER: _no_transfer, "linear-probe": _linear_probe, "block-probe": _block_probe, "lp-ft": _tuned,
+    "scratch": _tuned,
+}  # fmt: skip

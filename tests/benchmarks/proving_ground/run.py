@@ -1,0 +1,170 @@
+"""The runner: python -m tests.benchmarks.proving_ground.run --minutes N. Takes the next missing cell until time is up.
+
+Every result is one appended line; a probed pair's scores follow from the same forward pass. A killed runner loses the
+cell it was at and nothing else; runners side by side never take the same cell. When no cell is missing, figures that
+the shelves have since gained are filled in from cached features, and the product's own ranking is brought up to date.
+"""
+
+import argparse
+import fcntl
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
+from tests.benchmarks.proving_ground.carry_out import Done, carry_out
+from tests.benchmarks.proving_ground.cells import (
+    HERE,
+    Cell,
+    Result,
+    append,
+    read_design,
+    read_outcomes,
+    read_scores,
+)
+from tests.benchmarks.proving_ground.scoring import commit, score_figures
+from tests.benchmarks.proving_ground.targets import PROBE_ROWS, Part, unpacked
+
+__all__ = ["Tables", "claimed", "fill_scores", "missing_cells", "result_of", "run_cell"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where the three tables lie."""
+
+    folder: Path = HERE
+
+    @property
+    def design(self) -> list[Cell]:
+        """Every cell."""
+        return read_design(self.folder / "design.csv")
+
+    @property
+    def results(self) -> dict[int, Result]:
+        """Results so far."""
+        return read_outcomes(self.folder / "outcomes.csv")
+
+
+def missing_cells(tables: Tables) -> list[Cell]:
+    """Cells without a result: by wave, then by number."""
+    done = tables.results
+    return sorted((c for c in tables.design if c.cell not in done), key=lambda c: (c.wave, c.cell))
+
+
+@contextmanager
+def claimed(cell: Cell, cache: Path) -> Iterator[bool]:
+    """Whether this cell is ours now; a claim ends with the process that made it, however it ends."""
+    folder = cache / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / str(cell.cell)).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def run_cell(cell: Cell, bench: Bench, tables: Tables, device: str) -> Result:
+    """Carry out a cell, and append its result (and its pair's scores)."""
+    part = bench.part(cell)
+    _same_rows(cell, part.digest, tables)
+    done = carry_out(cell, bench, device)
+    result = result_of(cell, done, part, device)
+    append(tables.folder / "outcomes.csv", [result])
+    if cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS:
+        fill_scores(cell, bench, tables)
+    return result
+
+
+def fill_scores(cell: Cell, bench: Bench, tables: Tables) -> int:
+    """Append what the score shelf can say of a pair and has not said."""
+    figures = score_figures(cell, bench, read_scores(tables.folder / "scores.csv"))
+    append(tables.folder / "scores.csv", figures)
+    return len(figures)
+
+
+def result_of(cell: Cell, done: Done, part: Part, device: str) -> Result:
+    """The line that a finished cell adds."""
+    right = done.predicted == part.test.targets
+    machine = {"device": device, "threads": torch.get_num_threads(), "machine": platform.machine()}
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    versions = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy", "scikit-learn"))
+    return Result(
+        cell.cell, cell.checkpoint, cell.target, cell.strategy, part.digest, len(part.train), len(right),
+        round(float(right.mean()), 6), round(float(right[part.half_a].mean()), 6),
+        round(float(right[~part.half_a].mean()), 6), np.packbits(right).tobytes().hex(), round(done.seconds, 2),
+        json.dumps(machine | done.conditions, sort_keys=True), commit(), versions, now,
+    )  # fmt: skip
+
+
+def _same_rows(cell: Cell, digest: str, tables: Tables) -> None:
+    """Refuse to go on where the rows are not those of earlier cells of the same target and size."""
+    alike = {c.cell for c in tables.design if (c.target, c.rows, c.seed) == (cell.target, cell.rows, cell.seed)}
+    others = {r.sample for r in tables.results.values() if r.cell in alike}
+    if others - {digest}:
+        raise RuntimeError(f"{cell.target}: rows {digest} are not the rows {', '.join(others)} of earlier cells")
+
+
+def _cells(asked: argparse.Namespace, bench: Bench, tables: Tables, deadline: float) -> None:
+    skipped: set[int] = set()
+    while time.monotonic() < deadline:
+        left = [cell for cell in missing_cells(tables) if cell.cell not in skipped]
+        cell = next((c for c in left if asked.only in (None, c.strategy)), None)
+        if cell is None:
+            return
+        with claimed(cell, asked.cache) as ours:
+            if not ours or cell.cell in tables.results:
+                skipped.add(cell.cell)
+                continue
+            try:
+                found = run_cell(cell, bench, tables, asked.device)
+            except WeightsMissing as missing:
+                skipped.add(cell.cell)
+                print(f"cell {cell.cell} left: {missing}", flush=True)
+                continue
+        print(f"{len(left) - 1:4d} left; cell {cell.cell} {cell.checkpoint} on {cell.target}, {cell.strategy} "
+              f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s", flush=True)  # fmt: skip
+
+
+def _pairs(bench: Bench, tables: Tables, deadline: float) -> None:
+    """Fill in scores that the shelf has gained since."""
+    done = tables.results
+    for cell in tables.design:
+        probed = cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS and cell.cell in done
+        if probed and time.monotonic() < deadline:
+            added = fill_scores(cell, bench, tables)
+            if added:
+                print(f"{added} figures of {cell.checkpoint} on {cell.target}", flush=True)
+
+
+def main() -> None:
+    """Run for the minutes asked for."""
+    parser = argparse.ArgumentParser(description="Carry out missing cells of design.csv.")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--device", default="cpu", help="where nets are tuned")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default=None, help="one strategy")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
+    parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/proving"), help="features and claims")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
+    deadline = time.monotonic() + 60 * asked.minutes
+    _cells(asked, bench, Tables(), deadline)
+    _pairs(bench, Tables(), deadline)
+
+
+if __name__ == "__main__":
+    main()

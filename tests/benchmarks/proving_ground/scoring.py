@@ -1,0 +1,93 @@
+"""Scores and distances of a probed pair, from the features that its linear probe was fitted on."""
+
+import subprocess
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from recommender.distance import distances
+from recommender.transfer import scores
+from recommender.transfer.decomposition import Decomposition, decompose
+from registry.cards import Modality
+from registry.errors import EstimatorError
+from registry.zoo import Zoo
+from tests.benchmarks.proving_ground.bench import Bench
+from tests.benchmarks.proving_ground.cells import Cell, Figure
+from tests.benchmarks.proving_ground.targets import PROBE_ROWS, part_of
+
+__all__ = ["commit", "distance_figures", "score_figures"]
+
+Key = tuple[int, str, str]
+HEADED = ("leep", "nce")
+"""Scores of the source head's class probabilities."""
+SCALED = ("mmd", "mean_embedding")
+"""Distances that take the lens's bandwidth."""
+BLOCKWISE = ("logme", "hscore", "knn", "linear")
+
+
+def score_figures(cell: Cell, bench: Bench, known: Collection[Key]) -> list[Figure]:
+    """What is not known yet of a pair: every score of the shelf on the last block, some on each block before it."""
+    part = bench.part(cell)
+    encoded, targets = bench.encoded(cell)[0], part.train.targets
+    found = []
+    for place, (name, block) in enumerate(zip(encoded.names, encoded.blocks, strict=True)):
+        last = place == len(encoded.names) - 1
+        where = "" if last else name
+        wanted = [s for s in (scores if last else BLOCKWISE) if (cell.cell, where, f"score.{s}") not in known]
+        thin = decompose(block.vectors) if wanted else None
+        for score in wanted:
+            given = encoded.head if score in HEADED else thin
+            found.append(Figure(cell.cell, where, f"score.{score}", _score(score, given, targets), commit()))
+    if (cell.cell, "", "effort.seconds") not in known:
+        seconds = bench.forward_seconds(cell) * len(part.train)
+        found.append(Figure(cell.cell, "", "effort.seconds", f"{seconds:.2f}", commit()))
+    return found
+
+
+def _score(name: str, given: Decomposition | np.ndarray | None, targets: np.ndarray) -> str:
+    """The score, or the name of what forbids it."""
+    if given is None:
+        return "NoSourceHead"
+    try:
+        return f"{scores[name](given, targets):.6g}"
+    except EstimatorError as refused:
+        return type(refused).__name__
+
+
+def distance_figures(cell: Cell, bench: Bench, zoo: Zoo, scores_known: Mapping[Key, Figure]) -> list[Figure]:
+    """Every distance of the shelf between the target and the checkpoint's own source, through the catalog's lens.
+
+    Nothing where the registry has no sketch of the source. Through a new lens all is measured anew.
+    """
+    source, lens = cell.lineage.split(";")[0], zoo.lens(Modality.IMAGE)
+    if source not in {domain.name for domain in zoo.domains(Modality.IMAGE)} or zoo.sketch(source) is None:
+        return []
+    told = scores_known.get((cell.cell, "", "lens.digest"))
+    same = told is not None and told.value == lens.digest
+    wanted = [name for name in distances if not same or (cell.cell, "", f"distance.{name}") not in scores_known]
+    found = {f"distance.{name}": _distance(name, bench.data, cell.target, cell.seed, source, zoo) for name in wanted}
+    if wanted:
+        found |= {"lens": lens.checkpoint, "lens.digest": lens.digest}
+    return [Figure(cell.cell, "", name, value, commit()) for name, value in found.items()]
+
+
+@lru_cache(maxsize=4096)
+def _distance(name: str, data: Path, target: str, seed: int, source: str, zoo: Zoo) -> str:
+    """The raw statistic, which orders near sources too, or the name of what forbids it."""
+    lens, sketch = zoo.lens(Modality.IMAGE), zoo.sketch(source)
+    seen = zoo.see(part_of(data, target, PROBE_ROWS, seed).train)
+    ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
+    more = {"sigma": lens.sigma} if name in SCALED else {}
+    try:
+        return f"{distances[name](ours, theirs, seed=seed, **more).statistic:.6g}"
+    except EstimatorError as refused:
+        return type(refused).__name__
+
+
+@lru_cache(maxsize=1)
+def commit() -> str:
+    """The commit that this runs at."""
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
