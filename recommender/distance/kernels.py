@@ -114,14 +114,17 @@ def pool(
     units = [np.arange(len(c)) for c in clouds] if groups is None else [
         _numbered(g, len(c), what) for g, c, what in zip(groups, clouds, "xy", strict=True)
     ]  # fmt: skip
-    orders = [content_order(c) for c in clouds]
-    swapped = _second_comes_first(*(c[o] for c, o in zip(clouds, orders, strict=True)))
     rows = np.concatenate([c.astype(np.float64, copy=False) for c in clouds])
+    varies = (rows != rows[0]).any(axis=0)
+    if not varies.any():
+        raise NoVariation("x and y")
+    rows = rows if scale is not None or varies.all() else rows[:, varies]
     unit = np.concatenate([units[0], units[1] + units[0].max() + 1])
-    first = np.arange(len(rows)) >= len(clouds[0]) if swapped else np.arange(len(rows)) < len(clouds[0])
-    order = _merged(rows, first)
-    rows = _standardized(rows[order], scale)
-    return Pair(rows, first[order], _by_appearance(unit[order]), swapped)
+    first = np.arange(len(rows)) < len(clouds[0])
+    order = content_order(rows)
+    swapped = _second_comes_first(rows[order], first[order])
+    order = order[_equals_first(rows[order], first[order] != swapped)]
+    return Pair(_standardized(rows[order], scale), first[order] != swapped, _by_appearance(unit[order]), swapped)
 
 
 def fixed_scale(
@@ -267,20 +270,19 @@ def _numbered(groups: Shaped[Array, " p"], rows: int, what: str) -> Int[np.ndarr
     return number
 
 
-def _second_comes_first(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> bool:
-    """Whether ``y`` is the smaller cloud, or at equal size the one whose first differing row is smaller."""
-    if len(x) != len(y):
-        return len(y) < len(x)
-    differing = np.flatnonzero((x != y).any(axis=1))
-    if not len(differing):
-        return False
-    return bool(y[differing[0]].tolist() < x[differing[0]].tolist())
+def _second_comes_first(rows: Float64[np.ndarray, "N d"], first: Bool[np.ndarray, " N"]) -> bool:
+    """Whether the second cloud is the smaller, or at equal size has the first row that is its alone."""
+    if 2 * first.sum() != len(first):
+        return bool(2 * first.sum() > len(first))
+    alone = np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])
+    alone &= np.append(alone[1:], True)
+    return bool(not first[alone.argmax()]) if alone.any() else False
 
 
-def _merged(rows: Float64[np.ndarray, "N d"], first: Bool[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-    """Order by content; of equal rows the first cloud's come first."""
-    start = np.argsort(~first, kind="stable")
-    return np.asarray(start[content_order(rows[start])])
+def _equals_first(rows: Float64[np.ndarray, "N d"], first: Bool[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+    """Of equal rows, which come one after the other, the first cloud's before the second's."""
+    run = np.cumsum(np.concatenate([[0], (rows[1:] != rows[:-1]).any(axis=1)]))
+    return np.lexsort((~first, run))
 
 
 def _by_appearance(unit: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
@@ -290,17 +292,13 @@ def _by_appearance(unit: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
 
 def _standardized(
     rows: Float64[np.ndarray, "N d"], scale: tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]] | None
-) -> Float64[np.ndarray, "N e"]:
-    """The rows standardized, in place where that can be; constant columns are dropped unless the scale is fixed."""
+) -> Float64[np.ndarray, "N d"]:
+    """The rows standardized in place; a column that varies by rounding alone becomes 0."""
     if scale is None:
         mean, spread = rows.mean(axis=0), rows.std(axis=0)
-        varies = spread > 1e-12 * np.abs(mean)
-        rows = rows if varies.all() else rows[:, varies]
-        scale = mean[varies], spread[varies]
+        scale = mean, np.where(spread > 1e-12 * np.abs(mean), spread, np.inf)
     if len(scale[0]) != rows.shape[1] or len(scale[1]) != rows.shape[1]:
         raise WidthMismatch(rows.shape[1], len(scale[0]))
     rows -= scale[0]
     rows /= scale[1]
-    if not (rows != rows[0]).any():
-        raise NoVariation("x and y")
     return rows

@@ -1,0 +1,1 @@
+"""One suite for each promise; a plug-in subclasses it and names itself."""
