@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from registry.zoo import Zoo
+from tests.benchmarks.proving_ground.advice import advice_figures
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
 from tests.benchmarks.proving_ground.carry_out import Done, carry_out
 from tests.benchmarks.proving_ground.cells import (
@@ -31,8 +33,8 @@ from tests.benchmarks.proving_ground.cells import (
     read_outcomes,
     read_scores,
 )
-from tests.benchmarks.proving_ground.scoring import commit, score_figures
-from tests.benchmarks.proving_ground.targets import PROBE_ROWS, Part, unpacked
+from tests.benchmarks.proving_ground.scoring import commit, distance_figures, score_figures
+from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS, Part, unpacked
 
 __all__ = ["Tables", "claimed", "fill_scores", "missing_cells", "result_of", "run_cell"]
 
@@ -136,15 +138,30 @@ def _cells(asked: argparse.Namespace, bench: Bench, tables: Tables, deadline: fl
               f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s", flush=True)  # fmt: skip
 
 
-def _pairs(bench: Bench, tables: Tables, deadline: float) -> None:
-    """Fill in scores that the shelf has gained since."""
-    done = tables.results
+def _figures(bench: Bench, tables: Tables, deadline: float) -> None:
+    """Fill in scores and distances that the shelves have gained, or that a new lens sees otherwise."""
+    done, path = tables.results, tables.folder / "scores.csv"
+    zoo = Zoo.open(bench.home.root)
     for cell in tables.design:
         probed = cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS and cell.cell in done
         if probed and time.monotonic() < deadline:
             added = fill_scores(cell, bench, tables)
-            if added:
-                print(f"{added} figures of {cell.checkpoint} on {cell.target}", flush=True)
+            far = distance_figures(cell, bench, zoo, read_scores(path))
+            append(path, far)
+            if added or far:
+                print(f"{added + len(far)} figures of {cell.checkpoint} on {cell.target}", flush=True)
+
+
+def _advice(bench: Bench, tables: Tables, deadline: float) -> None:
+    """Let the product rank anew where what it says has changed."""
+    path, results = tables.folder / "scores.csv", tables.results
+    for target in FAMILIES:
+        if time.monotonic() < deadline:
+            known = read_scores(path)
+            said = advice_figures(target, tables.design, results, bench)
+            changed = [f for f in said if (k := known.get((f.cell, f.block, f.figure))) is None or k.value != f.value]
+            append(path, changed)
+            print(f"the product's advice on {target}: {len(changed)} of {len(said)} figures changed", flush=True)
 
 
 def main() -> None:
@@ -153,6 +170,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--device", default="cpu", help="where nets are tuned")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--figures", action="store_true", help="no cells: scores, distances and advice alone")
     parser.add_argument("--only", default=None, help="one strategy")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
@@ -162,8 +180,10 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
     deadline = time.monotonic() + 60 * asked.minutes
-    _cells(asked, bench, Tables(), deadline)
-    _pairs(bench, Tables(), deadline)
+    if not asked.figures:
+        _cells(asked, bench, Tables(), deadline)
+    _figures(bench, Tables(), deadline)
+    _advice(bench, Tables(), deadline)
 
 
 if __name__ == "__main__":
