@@ -62,7 +62,7 @@ def read_lens(folder: Path, modality: Modality) -> Lens:
     """
     cards = _lens_cards(folder)
     if modality not in cards:
-        raise UnknownName("lens", modality, [str(known) for known in cards])
+        raise UnknownName("lens", modality.value, [known.value for known in cards])
     card, path = cards[modality], folder / "lenses" / f"{modality}.safetensors"
     try:
         columns = load_file(path)

@@ -1,0 +1,182 @@
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from registry.cards import Metric, Modality, Origin, Task
+from registry.catalog import read_catalog, read_lens, write_checkpoint, write_domain, write_lens
+from registry.errors import BadCard, UnknownName
+from registry.sketch import fit_lens, sketch_of
+from tests.registry.fakes import SHADES, a_catalog, a_checkpoint, a_domain, a_lens, cloud
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return a_catalog(tmp_path / "catalog")
+
+
+def edit(path, **changes):
+    """Change keys of a YAML file; None removes one."""
+    body = {**yaml.safe_load(path.read_text()), **changes}
+    path.write_text(yaml.safe_dump({key: value for key, value in body.items() if value is not None}))
+
+
+def outcomes(folder, *rows):
+    path = folder / "outcomes/some.csv"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_a_catalog_comes_back_as_it_was_written(folder):
+    found = read_catalog(folder)
+    (card,) = found.checkpoints
+    assert (card.name, card.domain, card.origin, card.folder.as_posix()) == (
+        "mean-color", "gray", Origin.SEEDLING, "seedlings/mean-color",
+    )  # fmt: skip
+    assert [domain.name for domain in found.domains] == sorted(SHADES)
+    assert [sketch.domain for sketch in found.sketches] == sorted(SHADES)
+    assert found.lenses[Modality.IMAGE].digest == a_lens().digest
+    np.testing.assert_array_equal(found.sketches[1].embedding, sketch_of("dark", cloud(40), a_lens()).embedding)
+
+
+def test_every_field_of_a_card_survives(folder):
+    rich = a_checkpoint(
+        folder / "seedlings/rich", "rich", domain="dark", source="dark things", lineage=("dark", "teacher"),
+        license="MIT", claimed={"accuracy": 0.5}, measured={"seed": 0, "date": "2026-01-01"}, origin=Origin.SEEDLING,
+    )  # fmt: skip
+    write_checkpoint(folder, rich)
+    write_domain(folder, a_domain("new", license="CC0-1.0", citation="Someone 2020", origin=Origin.PUBLISHED))
+    found = read_catalog(folder)
+    assert replace(rich, folder=rich.folder.relative_to(folder)) in found.checkpoints
+    assert a_domain("new", license="CC0-1.0", citation="Someone 2020", origin=Origin.PUBLISHED) in found.domains
+
+
+def test_writing_is_the_same_every_time(folder, tmp_path):
+    again = a_catalog(tmp_path / "again")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (again / path.relative_to(folder)).read_bytes()
+
+
+def test_an_empty_folder_is_an_empty_catalog(tmp_path):
+    found = read_catalog(tmp_path)
+    assert not any((found.checkpoints, found.domains, found.sketches, found.outcomes, found.lenses))
+
+
+def test_a_card_without_a_license_is_of_license_unknown(folder):
+    edit(folder / "domains/image/dark.yaml", license=None)
+    edit(folder / "checkpoints/image/mean-color.yaml", license=None)
+    found = read_catalog(folder)
+    assert {card.license for card in (*found.checkpoints, *found.domains)} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "key"),
+    [
+        ("checkpoints/image/mean-color.yaml", {"digest": None}, "digest"),
+        ("checkpoints/image/mean-color.yaml", {"digest": "zz"}, "digest"),
+        ("checkpoints/image/mean-color.yaml", {"parameters": "many"}, "parameters"),
+        ("checkpoints/image/mean-color.yaml", {"parameters": -1}, "parameters"),
+        ("checkpoints/image/mean-color.yaml", {"licence": "MIT"}, "licence"),
+        ("checkpoints/image/mean-color.yaml", {"name": "another"}, "name"),
+        ("checkpoints/image/mean-color.yaml", {"domain": "nowhere"}, "domain"),
+        ("checkpoints/image/mean-color.yaml", {"folder": "../outside"}, "folder"),
+        ("checkpoints/image/mean-color.yaml", {"folder": "/outside"}, "folder"),
+        ("checkpoints/image/mean-color.yaml", {"lineage": "dark"}, "lineage"),
+        ("domains/image/dark.yaml", {"rows": 0}, "rows"),
+        ("domains/image/dark.yaml", {"family": None}, "family"),
+        ("lenses.yaml", {"image": {"name": "x"}}, "image.space"),
+        ("lenses.yaml", {"smell": {}}, "smell"),
+    ],
+)
+def test_a_bad_key_is_named_with_its_file(folder, file, changes, key):
+    edit(folder / file, **changes)
+    with pytest.raises(BadCard) as caught:
+        read_catalog(folder)
+    assert (caught.value.file, caught.value.key) == (str(folder / file), key)
+
+
+@pytest.mark.parametrize("content", [b"", b"- a\n- b\n", b"a: [1\n", b"\xff\xfe\x00", b"!!python/name:os.system\n"])
+def test_a_file_that_is_no_mapping_is_named(folder, content):
+    (folder / "domains/image/dark.yaml").write_bytes(content)
+    with pytest.raises(BadCard, match=r"dark.yaml: \(all\)"):
+        read_catalog(folder)
+
+
+def test_a_card_in_a_folder_of_no_modality_is_named(folder):
+    (folder / "domains/smell").mkdir()
+    (folder / "domains/image/dark.yaml").rename(folder / "domains/smell/dark.yaml")
+    with pytest.raises(BadCard, match="smell"):
+        read_catalog(folder)
+
+
+def test_a_sketch_that_is_damaged_misplaced_or_of_another_lens_is_named(folder):
+    path = folder / "domains/image/dark.safetensors"
+    for content, key in (
+        (b"no", "sketch"),
+        ((folder / "domains/image/gray.safetensors").read_bytes(), "domain"),
+        (sketch_of("dark", cloud(40), fit_lens("x", Modality.IMAGE, [cloud(1)])).pack(), "lens"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(BadCard) as caught:
+            read_catalog(folder)
+        assert caught.value.key == key
+
+
+def test_a_lens_whose_files_do_not_give_its_digest_is_refused(folder):
+    lens = a_lens()
+    write_lens(folder, replace(lens, sigma=lens.sigma * 2))
+    body = yaml.safe_load((folder / "lenses.yaml").read_text())
+    body["image"]["digest"] = lens.digest
+    (folder / "lenses.yaml").write_text(yaml.safe_dump(body))
+    with pytest.raises(BadCard, match="digest"):
+        read_lens(folder, Modality.IMAGE)
+    (folder / "lenses/image.safetensors").unlink()
+    with pytest.raises(BadCard, match="mean, scale"):
+        read_lens(folder, Modality.IMAGE)
+
+
+def test_a_modality_without_a_lens_is_named(folder):
+    with pytest.raises(UnknownName, match="no lens named 'text'"):
+        read_lens(folder, Modality.TEXT)
+
+
+def test_outcomes_are_read_with_what_was_known_before_them(folder):
+    row = {"checkpoint": "resnet50", "sample_name": "pets", "strategy": "full", "score": "0.9", "logme": "1.5",
+           "note": "best", "leep": ""}  # fmt: skip
+    outcomes(folder, row, {**row, "score": "0.8"})
+    first, second = read_catalog(folder).outcomes
+    assert (first.checkpoint, first.score, first.metric, first.task) == (
+        "resnet50", 0.9, Metric.ACCURACY, Task.CLASSIFICATION,
+    )  # fmt: skip
+    assert (first.origin, first.sample_digest) == (Origin.PUBLISHED, "published:pets")
+    assert first.conditions == {"logme": 1.5, "note": "best"}
+    assert "some" in first.citation
+    assert first.id != second.id
+    assert first.id == read_catalog(folder).outcomes[0].id
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [({"score": "90"}, "line 2.score"), ({"score": "high"}, "line 2.score"), ({"checkpoint": ""}, "line 2.checkpoint"),
+     ({"metric": "vibes"}, "line 2.metric"), ({"score": "nan"}, "line 2.score")],
+)  # fmt: skip
+def test_a_bad_outcome_is_named_with_its_line(folder, changes, key):
+    row = {"checkpoint": "resnet50", "sample_name": "pets", "strategy": "full", "score": "0.9", "metric": "accuracy"}
+    outcomes(folder, {**row, **changes})
+    with pytest.raises(BadCard) as caught:
+        read_catalog(folder)
+    assert caught.value.key == key
+
+
+def test_a_row_with_too_many_cells_is_named(folder):
+    path = outcomes(folder, {"checkpoint": "a", "sample_name": "b", "strategy": "c", "score": "0.9"})
+    path.write_text(path.read_text() + "a,b,c,0.9,extra\n")
+    with pytest.raises(BadCard, match="line 3"):
+        read_catalog(folder)

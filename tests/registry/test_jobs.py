@@ -1,0 +1,147 @@
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from registry import store as room
+from registry.errors import NotFinite, UnknownName
+from registry.store import Jobs, State, Store
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    return Jobs(Store.open(tmp_path / "registry.db"))
+
+
+def change(jobs, job, **values):
+    order = sa.update(room._jobs).where(room._jobs.c.id == job).values(**values)
+    jobs._store.run(lambda c: c.execute(order), write=True)
+
+
+def a_dead_process():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def long_ago(minutes=60):
+    return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+
+
+def test_a_started_job_is_queued_with_what_it_was_asked(jobs):
+    job = jobs.start("tune", {"path": "/data", "seed": 0}, "key")
+    assert (job.kind, job.spec, job.state, job.key) == ("tune", {"path": "/data", "seed": 0}, State.QUEUED, "key")
+    assert jobs.get(job.id) == job
+    assert jobs.list() == (job,)
+
+
+def test_a_double_click_gives_the_same_job(jobs):
+    first = jobs.start("tune", {}, "key")
+    assert jobs.start("tune", {}, "key").id == first.id
+    assert jobs.start("tune", {}, "another key").id != first.id
+    jobs.finish(first.id, {"score": 0.5})
+    assert jobs.start("tune", {}, "key").state is State.FINISHED
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+def test_what_went_wrong_is_queued_anew_under_its_own_id(jobs, end):
+    job = jobs.start("tune", {"seed": 0}, "key")
+    jobs.claim(job.id)
+    jobs.fail(job.id, "out of memory") if end == "fail" else jobs.cancel(job.id)
+    again = jobs.start("tune", {"seed": 1}, "key")
+    assert (again.id, again.state, again.error, again.spec) == (job.id, State.QUEUED, None, {"seed": 1})
+
+
+def test_only_one_worker_gets_a_job(jobs):
+    job = jobs.start("tune", {}, "key")
+    assert jobs.claim(job.id)
+    assert not jobs.claim(job.id)
+    assert jobs.get(job.id).state is State.RUNNING
+
+
+def test_progress_and_curves_are_seen_by_whoever_asks(jobs, tmp_path):
+    job = jobs.start("tune", {}, "key")
+    assert jobs.tell(job.id, "train", 3, 10) is State.RUNNING
+    for step, value in [(2, 0.5), (1, 0.9), (2, 0.4)]:
+        jobs.point(job.id, "loss", step, value)
+    jobs.point(job.id, "accuracy", 1, 0.3)
+    seen = Jobs(Store.open(tmp_path / "registry.db")).get(job.id)
+    assert (seen.stage, seen.done, seen.of) == ("train", 3, 10)
+    assert (seen.host, seen.pid) == (socket.gethostname(), os.getpid())
+    assert seen.curve == {"accuracy": ((1, 0.3),), "loss": ((1, 0.9), (2, 0.4))}
+    assert seen.to_dict()["curve"]["loss"] == [[1, 0.9], [2, 0.4]]
+
+
+def test_a_point_that_is_nan_is_refused(jobs):
+    job = jobs.start("tune", {}, "key")
+    with pytest.raises(NotFinite, match="loss"):
+        jobs.point(job.id, "loss", 1, float("nan"))
+
+
+def test_a_cancelled_job_hears_of_it_and_stays_cancelled(jobs):
+    job = jobs.start("tune", {}, "key")
+    jobs.claim(job.id)
+    assert jobs.cancel(job.id).state is State.CANCELLED
+    assert jobs.tell(job.id, "train", 1, 2) is State.CANCELLED
+    assert jobs.finish(job.id, {}).state is State.CANCELLED
+    assert jobs.fail(job.id, "interrupted").state is State.CANCELLED
+    assert not jobs.claim(job.id)
+
+
+def test_the_end_of_a_job_says_what_came_of_it(jobs):
+    good, bad = jobs.start("tune", {}, "a"), jobs.start("tune", {}, "b")
+    assert jobs.finish(good.id, {"score": 0.5}).result == {"score": 0.5}
+    assert jobs.fail(bad.id, "no images").error == "no images"
+    assert jobs.fail(good.id, "late").state is State.FINISHED
+    assert jobs.cancel(good.id).state is State.FINISHED
+
+
+def test_a_job_whose_process_died_is_lost_and_can_be_taken_up(jobs):
+    job = jobs.start("tune", {}, "key")
+    jobs.claim(job.id)
+    assert jobs.reap() == ()
+    change(jobs, job.id, pid=a_dead_process())
+    assert [lost.id for lost in jobs.reap()] == [job.id]
+    assert jobs.get(job.id).state is State.LOST
+    assert jobs.start("tune", {}, "key").state is State.QUEUED
+    assert jobs.claim(job.id)
+
+
+def test_a_later_process_of_the_same_number_does_not_count(jobs):
+    job = jobs.start("tune", {}, "key")
+    jobs.claim(job.id)
+    change(jobs, job.id, heartbeat=long_ago(60 * 24 * 3650))
+    assert [lost.id for lost in jobs.reap()] == [job.id]
+
+
+def test_a_job_elsewhere_is_lost_when_it_has_long_been_silent(jobs):
+    job = jobs.start("tune", {}, "key")
+    change(jobs, job.id, state=State.RUNNING, host="another machine", pid=1)
+    assert jobs.reap() == ()
+    change(jobs, job.id, heartbeat=long_ago())
+    assert [lost.id for lost in jobs.reap()] == [job.id]
+
+
+def test_a_queued_job_waits_for_its_worker_even_when_its_starter_has_gone(jobs):
+    job = jobs.start("tune", {}, "key")
+    change(jobs, job.id, pid=a_dead_process())
+    assert jobs.reap() == ()
+    change(jobs, job.id, heartbeat=long_ago())
+    assert len(jobs.reap()) == 1
+
+
+def test_a_lost_job_that_speaks_again_runs(jobs):
+    job = jobs.start("tune", {}, "key")
+    change(jobs, job.id, state=State.LOST)
+    assert jobs.tell(job.id, "train", 1, 2) is State.RUNNING
+
+
+def test_an_unknown_job_is_named_with_a_hint(jobs):
+    job = jobs.start("tune", {}, "key")
+    with pytest.raises(UnknownName, match="no job named") as caught:
+        jobs.get(job.id[:-1])
+    assert job.id in caught.value.remedy

@@ -1,0 +1,253 @@
+import json
+import multiprocessing
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from registry.cards import Modality, Origin
+from registry.catalog import write_domain
+from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
+from registry.features import Features
+from registry.sketch import sketch_of
+from registry.store import Entries
+from registry.zoo import Zoo, weights_digest
+from tests.registry.fakes import (
+    SHADES,
+    Advice,
+    MeanColor,
+    a_catalog,
+    a_checkpoint,
+    a_domain,
+    a_lens,
+    an_outcome,
+    cloud,
+    shaded,
+)
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    return a_catalog(tmp_path / "catalog")
+
+
+@pytest.fixture
+def zoo(tmp_path, catalog):
+    with Zoo.open(tmp_path / "home", catalog=catalog) as opened:
+        opened._encoders["mean-color"] = MeanColor()
+        yield opened
+
+
+def names(near):
+    return [domain.name for domain, _ in near]
+
+
+def test_a_fresh_home_holds_the_catalog(zoo, catalog):
+    assert [card.name for card in zoo.checkpoints()] == ["mean-color"]
+    assert [card.name for card in zoo.domains(Modality.IMAGE)] == sorted(SHADES)
+    assert zoo.checkpoints(Modality.TEXT) == ()
+    assert zoo.checkpoint("mean-color").folder == catalog / "seedlings/mean-color"
+    assert zoo.checkpoint("mean-color").origin is Origin.SEEDLING
+    assert zoo.lens(Modality.IMAGE).digest == a_lens().digest
+
+
+def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
+    def told():
+        stages = []
+        Zoo.open(tmp_path / "home", catalog=catalog, progress=lambda *stage: stages.append(stage))
+        return stages
+
+    assert told() == []
+    (catalog / "seedlings/mean-color/notes.txt").write_text("not read")
+    assert told() == []
+    write_domain(catalog, a_domain("pale"))
+    assert told() == [("read the bundled catalog", 0, 1), ("read the bundled catalog", 1, 1)]
+    assert told() == []
+    assert "pale" in [card.name for card in zoo.domains()]
+
+
+def test_what_left_the_catalog_leaves_the_home_and_what_the_user_did_stays(zoo, catalog, tmp_path):
+    zoo.record(an_outcome())
+    (catalog / "domains/image/dark.yaml").unlink()
+    (catalog / "domains/image/dark.safetensors").unlink()
+    again = Zoo.open(tmp_path / "home", catalog=catalog)
+    assert [card.name for card in again.domains()] == ["bright", "gray"]
+    assert len(again.history()) == 1
+    assert names(again.near(cloud(40))) == ["gray", "bright"]
+
+
+def test_a_moved_catalog_is_found_where_it_is(zoo, catalog, tmp_path):
+    catalog.rename(tmp_path / "elsewhere")
+    moved = Zoo.open(tmp_path / "home", catalog=tmp_path / "elsewhere")
+    assert moved.checkpoint("mean-color").folder == tmp_path / "elsewhere/seedlings/mean-color"
+
+
+def test_a_bad_card_leaves_the_home_as_it_was(zoo, catalog, tmp_path):
+    path = catalog / "domains/image/dark.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "rows": "x"}))
+    with pytest.raises(BadCard, match="rows"):
+        Zoo.open(tmp_path / "home", catalog=catalog)
+    assert len(zoo.domains()) == 3
+
+
+def test_opening_an_existing_home_is_quick(zoo, catalog, tmp_path):
+    began = time.process_time()
+    Zoo.open(tmp_path / "home", catalog=catalog)
+    assert time.process_time() - began < 0.3
+
+
+def test_a_misspelt_name_gets_a_hint(zoo):
+    with pytest.raises(UnknownName) as caught:
+        zoo.checkpoint("mean-colour")
+    assert caught.value.remedy == "Did you mean 'mean-color'?"
+    with pytest.raises(UnknownName, match="no domain named 'drak'"):
+        zoo.domain("drak")
+    with pytest.raises(UnknownName, match="no lens named 'text'"):
+        zoo.lens(Modality.TEXT)
+
+
+def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
+    sample = shaded(40)
+    seen = zoo.see(sample)
+    assert seen.encoder == zoo.lens(Modality.IMAGE).space
+    np.testing.assert_allclose(seen.vectors, [np.asarray(i.open()).mean(axis=(0, 1)) for i in sample.items], rtol=1e-6)
+    np.testing.assert_array_equal(zoo.see(sample).vectors, seen.vectors)
+    assert zoo._encoders["mean-color"].asked == 1
+    assert len(zoo.encode("mean-color", sample).blocks) == 2
+    assert zoo._encoders["mean-color"].asked == 1
+
+
+def test_rows_in_another_order_or_number_are_encoded_anew(zoo):
+    sample = shaded(40)
+    zoo.see(sample)
+    backwards = sample.take(np.arange(len(sample.items))[::-1])
+    np.testing.assert_allclose(zoo.see(backwards).vectors, zoo.see(sample).vectors[::-1])
+    assert len(zoo.see(sample.take(np.arange(5)))) == 5
+
+
+def test_changed_settings_of_a_checkpoint_are_not_answered_from_what_was_kept(zoo, catalog):
+    zoo.see(shaded(40))
+    (catalog / "seedlings/mean-color/preprocessor_config.json").write_text(json.dumps({"size": 16}))
+    zoo.see(shaded(40))
+    assert zoo._encoders["mean-color"].asked == 2
+
+
+def test_a_lens_checkpoint_that_is_not_the_fitted_one_is_refused(zoo):
+    zoo._encoders["mean-color"] = MeanColor(digest="4567")
+    with pytest.raises(EncoderMismatch):
+        zoo.see(shaded(40))
+
+
+def test_weights_that_changed_since_they_were_registered_are_refused(zoo, catalog):
+    zoo._encoders.clear()
+    a_checkpoint(catalog / "seedlings/mean-color")
+    weights = catalog / "seedlings/mean-color/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(BadWeights, match="not those that were registered"):
+        zoo.encoder("mean-color")
+    weights.unlink()
+    with pytest.raises(PathMissing):
+        zoo.encoder("mean-color")
+
+
+@pytest.mark.parametrize(("shade", "order"), [(40, ["dark", "gray", "bright"]), (215, ["bright", "gray", "dark"])])
+def test_the_nearest_domains_come_first_with_their_squared_distance(zoo, shade, order):
+    near = zoo.near(zoo.see(shaded(shade)))
+    assert names(near) == order
+    ours = sketch_of("mine", zoo.see(shaded(shade)), a_lens())
+    for domain, square in near:
+        assert square == pytest.approx(ours.squared_distance(zoo.sketch(domain.name)), abs=1e-6)
+    assert names(zoo.near(zoo.see(shaded(shade)), 1)) == order[:1]
+    assert len(zoo.near(zoo.see(shaded(shade)), 99)) == 3
+
+
+def test_features_of_no_lens_are_refused(zoo):
+    with pytest.raises(EncoderMismatch):
+        zoo.near(Features(np.ones((3, 3), dtype=np.float32), "net@beef#last"))
+
+
+def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
+    assert len(zoo.near(cloud(40))) == 3
+    other = Zoo.open(tmp_path / "home", catalog=catalog)
+    other.store.write(Entries(domains=(a_domain("night"),), sketches=(sketch_of("night", cloud(10), a_lens()),)))
+    assert names(zoo.near(cloud(10), 1)) == ["night"]
+    other.store.write(Entries(sketches=(sketch_of("night", cloud(250), a_lens()),)))
+    assert names(zoo.near(cloud(250), 1)) == ["night"]
+    other.store.take_out("domains", "night")
+    assert "night" not in names(zoo.near(cloud(250)))
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_a_damaged_index_file_is_made_anew_from_the_database(zoo, catalog, tmp_path, damage):
+    expected = zoo.near(cloud(100))
+    path = zoo.index_path(a_lens())
+    good = path.read_bytes()
+    path.write_bytes(good[:-5] if damage is None else damage)
+    again = Zoo.open(tmp_path / "home", catalog=catalog)
+    assert again.near(cloud(100)) == expected
+    assert path.read_bytes() == good
+
+
+def test_an_index_file_of_another_registry_is_not_believed(zoo, catalog, tmp_path):
+    zoo.near(cloud(40))
+    foreign = Zoo.open(tmp_path / "other home", catalog=catalog)
+    foreign.store.write(Entries(domains=(a_domain("night"),), sketches=(sketch_of("night", cloud(10), a_lens()),)))
+    foreign.near(cloud(10))
+    zoo.index_path(a_lens()).write_bytes(foreign.index_path(a_lens()).read_bytes())
+    assert sorted(names(Zoo.open(tmp_path / "home", catalog=catalog).near(cloud(10)))) == sorted(SHADES)
+
+
+def test_a_home_without_domains_has_nothing_near(tmp_path, catalog):
+    for path in (catalog / "domains").rglob("*.safetensors"):
+        path.unlink()
+    assert Zoo.open(tmp_path / "home", catalog=catalog).near(cloud(40)) == []
+
+
+def test_a_domain_without_a_sketch_has_none(zoo):
+    zoo.store.write(Entries(domains=(a_domain("bare"), replace(a_domain("prose"), modality=Modality.TEXT))))
+    assert zoo.sketch("bare") is None
+    assert zoo.sketch("prose") is None
+    assert zoo.sketch("dark").seen == 60
+
+
+def test_advice_and_outcomes_are_remembered_once(zoo, catalog, tmp_path):
+    for _ in range(2):
+        zoo.keep(Advice())
+        zoo.record(an_outcome())
+    again = Zoo.open(tmp_path / "home", catalog=catalog)
+    assert again.advice() == again.advice("advice-1") == Advice().to_dict()
+    assert again.history() == (an_outcome(),)
+    assert again.history(checkpoint="mean-color", sample_digest="abc") == (an_outcome(),)
+    with pytest.raises(AlreadyThere):
+        zoo.record(an_outcome(score=0.8))
+
+
+def _open(home, catalog):
+    opened = Zoo.open(home, catalog=catalog)
+    opened.near(cloud(40))
+    opened.record(an_outcome())
+
+
+def test_several_processes_may_open_a_fresh_home_at_once(tmp_path, catalog):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_open, args=(tmp_path / "home", catalog)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    opened = Zoo.open(tmp_path / "home", catalog=catalog)
+    assert len(opened.domains()) == 3
+    assert len(opened.history()) == 1
+    assert opened.store.damage() == ()
+
+
+def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
+    for file, content in (("model.safetensors.index.json", b"{}"), ("model-00001-of-00002.safetensors", b"a"),
+                          ("model-00002-of-00002.safetensors", b"b")):  # fmt: skip
+        (tmp_path / file).write_bytes(content)
+    before = weights_digest(tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"c")
+    assert weights_digest(tmp_path) != before
