@@ -1,1 +1,12 @@
-"""The proving ground: is the advice worth having? design -> run -> report, by the rules of "Ranking quality"."""
+"""The proving ground: is the advice worth having? Its three tables are committed; the rules are those of each module.
+
+::
+
+    python -m tests.benchmarks.proving_ground.design              # append cells for checkpoints that are new
+    python -m tests.benchmarks.proving_ground.run --minutes 60    # carry out missing cells, then all figures
+    python -m tests.benchmarks.proving_ground.run --figures       # a new score, distance or ranker: no cells, seconds
+    python -m tests.benchmarks.proving_ground.report              # what the tables say
+
+``design.csv`` says what is to be run, ``outcomes.csv`` what came of it, ``scores.csv`` what was known beforehand. All
+three only grow. Several runners may work side by side. Data and real checkpoints are read from ``../shared``.
+"""
