@@ -85,19 +85,19 @@ def _expected(made: Plan, evidence: Evidence, sample: Sample, history: History) 
     return Expected(probe.metric, mean, max(0.0, mean - Z * deviation), min(1.0, mean + Z * deviation)), why
 
 
-def _read_score(made: Plan, evidence: Evidence, at_last: float) -> float:
+def _read_score(made: Plan, evidence: Evidence, probed: float) -> float:
     """The probe's expected score, moved to the block that the plan reads."""
-    curve = {row.block: row.score for row in evidence.ranked.transferability.blocks}
-    return float(np.clip(at_last + curve[made.read] - curve[evidence.blocks[-1]], 0, 1))
+    found = evidence.ranked.transferability
+    curve = {row.block: row.score for row in found.blocks}
+    return float(np.clip(probed + curve[made.read] - found.read.score, 0, 1))
 
 
 def _reach(made: Plan, evidence: Evidence) -> float:
     """How much of the share learned on ample rows is within reach here."""
     if made.from_scratch:
         return evidence.rows / (evidence.rows + 10 * ROWS_HALF)
-    *below, last = evidence.ranked.transferability.blocks
-    best = max(below, key=lambda row: row.score, default=last)
-    factor = SPECIALIZED if best.score > last.score + last.standard_error else 1.0
+    found = evidence.ranked.transferability
+    factor = SPECIALIZED if found.read is not found.blocks[-1] else 1.0
     return factor * evidence.rows / (evidence.rows + ROWS_HALF)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from recommender.resampling import draw_weights, resample
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
-from recommender.verdicts import BlockScore, Candidate, Skipped, Transferability
+from recommender.verdicts import BlockScore, Candidate, Skipped, Transferability, block_to_read
 from registry.errors import EstimatorError, TransferZooError
 from registry.features import Encoded
 from registry.progress import Progress, silent
@@ -43,7 +43,10 @@ def probe(
 def transferability(
     candidate: Candidate, encoded: Encoded, sample: Sample, folds: Int[np.ndarray, " n"], seed: int, seconds: float
 ) -> Transferability:
-    """All default scores on the last block, and the linear head's cross-validated score after every block."""
+    """All default scores on the last block, and the linear head's cross-validated score after every block.
+
+    The head's own predictions are those on the block to read.
+    """
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     truth = sample.targets
@@ -52,7 +55,7 @@ def transferability(
     for name, guess in zip(encoded.names, guesses, strict=True):
         draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
         blocks.append(BlockScore(name, draws.value, draws.standard_error))
-    guess = guesses[-1]
+    guess = guesses[encoded.names.index(block_to_read(blocks).block)]
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )

@@ -53,7 +53,8 @@ def _order(found: Transferability, draws: Draws) -> tuple[float, float, str]:
 
 def _tiers(drawn: Sequence[Draws]) -> list[int]:
     """Best first: a new tier begins where the difference to the tier's leader lies beyond chance."""
-    tiers, leader = [], 0
+    tiers: list[int] = []
+    leader = 0
     for place, draws in enumerate(drawn):
         gap = drawn[leader].draws - draws.draws
         if place and np.quantile(gap, 0.05) > 0:

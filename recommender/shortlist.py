@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from recommender.distance import distances
+from recommender.distance.mmd import mmd
 from recommender.verdicts import Candidate, Distance, DomainDistance, Skipped
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.features import Features
@@ -97,7 +98,7 @@ def _measure(
     metric: str, x: np.ndarray, y: np.ndarray, sigma: float, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
 ) -> Distance:
     if metric == "mmd":
-        return distances["mmd"](x, y, seed=seed, groups=groups, sigma=sigma)
+        return mmd(x, y, seed=seed, groups=groups, sigma=sigma)
     return distances[metric](x, y, seed=seed, groups=groups)
 
 

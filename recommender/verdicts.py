@@ -1,6 +1,6 @@
 """What each step concludes. A verdict wraps the one it rests on; no field waits to be filled later."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -12,7 +12,7 @@ from registry.errors import NoCandidates
 
 __all__ = [
     "Baseline", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance", "Evidence", "Expected",
-    "Plan", "Ranked", "Recommendation", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict",
+    "Plan", "Ranked", "Recommendation", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
 ]  # fmt: skip
 
 
@@ -82,12 +82,20 @@ class BlockScore:
     standard_error: float
 
 
+def block_to_read(blocks: Sequence[BlockScore]) -> BlockScore:
+    """The last block, unless an earlier one beats it by more than a standard error."""
+    *below, last = blocks
+    best = max(below, key=lambda row: row.score, default=last)
+    return best if best.score > last.score + max(best.standard_error, last.standard_error) else last
+
+
 @dataclass(frozen=True, eq=False)
 class Transferability:
     """A candidate with its scores on the user's labels.
 
-    ``fold_scores`` are the linear head's in the stated metric, by fold; ``predicted`` is its out-of-fold class number
-    for every probed row, in the sample's row order (paired with the baseline's).
+    ``scores`` are of the last block. ``fold_scores`` are those of the linear head on the block to `read`, in the stated
+    metric, by fold; ``predicted`` is its out-of-fold class number for every probed row, in the sample's row order
+    (paired with the baseline's).
     """
 
     candidate: Candidate
@@ -97,6 +105,11 @@ class Transferability:
     predicted: Int[np.ndarray, " n"]
     forward_seconds: float
     """Seconds that one item's forward pass takes on this machine, preprocessing included."""
+
+    @property
+    def read(self) -> BlockScore:
+        """The block to put a head on."""
+        return block_to_read(self.blocks)
 
 
 @dataclass(frozen=True)
@@ -338,10 +351,13 @@ class TuningRun:
     metrics: Mapping[str, float]
     """At least score, standard_error, seconds, rows_train, rows_test; expected_* where advice was given."""
     folder: str
+    notes: tuple[str, ...] = ()
+    """What should be told in words: training that never helped, a diary that failed ..."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
         return {
             "schema": 1, "id": self.id, "mlflow_run_id": self.mlflow_run_id, "checkpoint": self.checkpoint,
             "strategy": self.strategy, "metrics": dict(self.metrics), "folder": self.folder,
+            "notes": list(self.notes),
         }  # fmt: skip
