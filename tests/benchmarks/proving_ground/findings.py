@@ -5,8 +5,9 @@ checkpoints): the gate, the noise ceiling, and every method beside the baselines
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -33,6 +34,8 @@ __all__ = ["Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
 
 JUDGED = ("linear-probe", "block-probe", "lp-ft")
 """Strategies whose outcomes rankings are held against."""
+Fixed = Mapping[str, Callable[[Truth], Float[np.ndarray, "2 t"]]]
+"""Choices from outside the ranking: among some of the checkpoints, what they reach on both halves, by target."""
 WITHIN, ALL = "within groups of equal size and architecture", "all checkpoints"
 
 
@@ -122,9 +125,12 @@ def report(
     for strategy, rows in pairs:
         truth = truth_of(kept, results, figures, strategy=strategy, rows=rows)
         if np.isfinite(truth.whole).any() and rows == most[strategy]:
-            fixed = _fixed(truth, probes[rows], kept, results)
-            title = f"{strategy}, at most {rows} rows"
-            truths.append(_truth_report(title, truth, fixed, f"product.{strategy}"))
+            raw = _no_transfer(truth, kept, results)
+            fixed: Fixed = {
+                "best generalist + linear head": partial(_generalist, probe=probes[rows]),
+                "no transfer": lambda _, raw=raw: raw,
+            }
+            truths.append(_truth_report(f"{strategy}, at most {rows} rows", truth, fixed, f"product.{strategy}"))
     missing = Counter(c.strategy for c in design if c.cell not in results)
     out = tuple(dict.fromkeys(c.target for c in design if c.family in left_out))
     return Report(
@@ -140,7 +146,7 @@ def _lens_families(design: Sequence[Cell], scores: Mapping[tuple[int, str, str],
     return {cell.family for cell in design if cell.target in lineage}
 
 
-def _truth_report(title: str, truth: Truth, fixed: Mapping[str, Float[np.ndarray, "2 t"]], product: str) -> TruthReport:
+def _truth_report(title: str, truth: Truth, fixed: Fixed, product: str) -> TruthReport:
     groups = groups_of(truth)
     everyone = np.ones(len(truth.checkpoints), dtype=bool)
     named = {WITHIN: list(groups.values()), ALL: [everyone]}
@@ -151,14 +157,14 @@ def _truth_report(title: str, truth: Truth, fixed: Mapping[str, Float[np.ndarray
 
 
 def _scope(
-    name: str, truth: Truth, fixed: Mapping[str, Float[np.ndarray, "2 t"]],
+    name: str, truth: Truth, fixed: Fixed,
     masks: Sequence[Bool[np.ndarray, " k"]], product: str,
 ) -> Scope:  # fmt: skip
     base = judge(truth, Method("static", static), masks)
     top = ceilings(truth, masks)
     judged = [judge(truth, method, masks) for method in _methods(truth, product)]
     judged += [base, judge_random(truth, masks)]
-    judged += [judge_fixed(truth, title, halves, masks) for title, halves in fixed.items()]
+    judged += [judge_fixed(truth, title, halves_of, masks) for title, halves_of in fixed.items()]
     rows = tuple(_row(one, base, top, truth.families) for one in judged if np.isfinite(one.regret_1).any())
     inside = np.any(masks, axis=0) if masks else np.zeros(len(truth.checkpoints), dtype=bool)
     return Scope(
@@ -185,21 +191,25 @@ def _row(judged: Judged, base: Judged, top: Float[np.ndarray, " t"], families: t
     return Row(judged, skill(judged.tau, base.tau, top, families), suspicious)
 
 
-def _fixed(
-    truth: Truth, probe: Truth, design: Sequence[Cell], results: Mapping[int, Result]
-) -> dict[str, Float[np.ndarray, "2 t"]]:
-    """Choices from outside the ranking: the best generalist's linear head, and no transfer."""
-    heads, raw = np.full((2, 2, len(truth.targets)), np.nan)
-    for t, target in enumerate(probe.targets):
-        said = generalist(probe.case(t))
+def _generalist(truth: Truth, probe: Truth) -> Float[np.ndarray, "2 t"]:
+    """By target, the halves of the linear head on whichever of these checkpoints is best on the other families."""
+    own = probe.of(np.isin(probe.checkpoints, truth.checkpoints))
+    halves = np.full((2, len(truth.targets)), np.nan)
+    for t, target in enumerate(own.targets):
+        said = generalist(own.case(t))
         if target in truth.targets and np.isfinite(said).any():
-            pick = np.flatnonzero(probe.rows(t))[np.nanargmax(said)]
-            heads[:, truth.targets.index(target)] = probe.halves[:, pick, t]
+            halves[:, truth.targets.index(target)] = own.halves[:, np.flatnonzero(own.rows(t))[np.nanargmax(said)], t]
+    return halves
+
+
+def _no_transfer(truth: Truth, design: Sequence[Cell], results: Mapping[int, Result]) -> Float[np.ndarray, "2 t"]:
+    """By target, the halves of what raw pixels reach."""
+    halves = np.full((2, len(truth.targets)), np.nan)
     for cell in design:
         if cell.strategy == NO_TRANSFER and cell.cell in results and cell.target in truth.targets:
             found = results[cell.cell]
-            raw[:, truth.targets.index(cell.target)] = found.half_a, found.half_b
-    return {"best generalist + linear head": heads, "no transfer": raw}
+            halves[:, truth.targets.index(cell.target)] = found.half_a, found.half_b
+    return halves
 
 
 def _intervals(truth: Truth, product: str) -> Intervals | None:

@@ -1,6 +1,6 @@
 """Judging: every method on every target, within groups of equal size and architecture or over all checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,11 +79,13 @@ def judge_random(truth: Truth, masks: Masks) -> Judged:
     return Judged("random", **mean, leaks=any(order.leaks for order in orders))
 
 
-def judge_fixed(truth: Truth, name: str, halves: Float[np.ndarray, "2 t"], masks: Masks) -> Judged:
+def judge_fixed(
+    truth: Truth, name: str, halves_of: Callable[[Truth], Float[np.ndarray, "2 t"]], masks: Masks
+) -> Judged:
     """A choice from outside the table (no transfer, a generalist's linear head): it has regret but ranks nothing."""
     parts = []
     for own in (truth.of(mask) for mask in masks):
-        table = np.full((len(FIGURES), len(truth.targets)), np.nan)
+        table, halves = np.full((len(FIGURES), len(truth.targets)), np.nan), halves_of(own)
         for t in range(len(truth.targets)):
             best = own.halves[:, own.rows(t), t]
             if best.shape[1] >= FEWEST and np.isfinite(halves[:, t]).all():

@@ -11,6 +11,7 @@ from tests.benchmarks.proving_ground.findings import Report, Scope, TruthReport
 
 __all__ = ["draw"]
 
+WIDEST = 2.0
 INK, ACCENT, GRAY = "#1f2933", "#c2410c", "#9aa5b1"
 
 
@@ -19,7 +20,7 @@ def draw(found: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     written = []
-    shown = [(one, scope) for one in found.truths for scope in one.scopes[:2] if scope.rows]
+    shown = [(one, scope) for one in found.truths for scope in one.scopes[:2]]
     if shown:
         written.append(_skills(shown, folder / "skill.png"))
     promised = [one for one in found.truths if one.intervals is not None]
@@ -29,12 +30,14 @@ def draw(found: Report, folder: Path) -> list[Path]:
 
 
 def _skills(shown: list[tuple[TruthReport, Scope]], path: Path) -> Path:
+    """One row of panels a truth: within groups, and over all checkpoints."""
     tallest = max(len(_drawn(scope)) for _, scope in shown)
-    figure = Figure(figsize=(5.2 * len(shown), 1.6 + 0.27 * tallest), layout="constrained")
+    lines = -(-len(shown) // 2)
+    figure = Figure(figsize=(10.4, lines * (1.2 + 0.24 * tallest)), layout="constrained")
     for place, (one, scope) in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), place + 1)
+        axes = figure.add_subplot(lines, 2, place + 1)
         _skill_panel(axes, scope)
-        axes.set_title(f"{one.title}\n{scope.name}", fontsize=9)
+        axes.set_title(f"{one.title}: {scope.name}", fontsize=9)
     figure.savefig(path, dpi=110)
     return path
 
@@ -45,16 +48,17 @@ def _drawn(scope: Scope) -> list[tuple[str, float, float, float]]:
 
 
 def _skill_panel(axes: Axes, scope: Scope) -> None:
+    """Whiskers are 90 % intervals; what lies beyond the axis sits at its edge. Gray where nothing can be decided."""
     rows = _drawn(scope)
     for height, (name, value, low, high) in enumerate(rows):
-        color = ACCENT if name == "product" else INK
-        ends = np.clip([low, high], -3, 3)
-        axes.plot(ends, [height, height], color=color, lw=1.4)
-        axes.plot(np.clip(value, -3, 3), height, "o", color=color, ms=5)
+        color = (ACCENT if name == "product" else INK) if scope.room.decidable else GRAY
+        axes.plot(np.clip([low, high], -WIDEST, WIDEST), [height, height], color=color, lw=1.4)
+        marker = "o" if abs(value) < WIDEST else ("<" if value < 0 else ">")
+        axes.plot(np.clip(value, -WIDEST, WIDEST), height, marker, color=color, ms=5, clip_on=False)
     axes.axvline(0, color=GRAY, lw=1, ls="--")
     axes.axvline(1, color=GRAY, lw=1)
     axes.set_yticks(range(len(rows)), [row[0] for row in rows])
-    axes.set_xlim(-2, 2)
+    axes.set_xlim(-WIDEST, WIDEST)
     room = f"room {scope.room.value:+.2f} ± {scope.room.standard_error:.2f}"
     unclear = "" if scope.room.decidable else "; NOT DECIDABLE"
     axes.set_xlabel(f"skill: 0 static list, 1 noise ceiling ({room}{unclear})")
