@@ -1,0 +1,167 @@
+"""The story from sample to advice, on planted zoos whose right answer is known."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.flow import consider, recommend
+from recommender.shortlist import Constraints
+from registry.cards import Metric, Origin, Outcome, Task
+from registry.errors import NoCandidates, NotOffered, UnknownName
+from registry.sample import Sample
+from tests.recommender.planted import Reader, planted_zoo, told_sample
+
+
+def two_readers(tmp_path):
+    return planted_zoo(tmp_path, {
+        "near-blind": (Reader("near-blind", (7, 7)), "gray"),
+        "far-sighted": (Reader("far-sighted", (0, 0)), "dark"),
+    })  # fmt: skip
+
+
+def names(advice):
+    return [choice.checkpoint.name for choice in advice.choices]
+
+
+def test_the_best_checkpoint_need_not_be_the_nearest(tmp_path):
+    zoo, sample = two_readers(tmp_path), told_sample(120, (1.0,), shade=128)
+    advice = recommend(sample, zoo, keep=3)
+    distance = {c.checkpoint.name: c.ranked.transferability.candidate.distance for c in advice.choices}
+    assert distance["near-blind"].distance.value < distance["far-sighted"].distance.value
+    assert advice.best.checkpoint.name == "far-sighted"
+    assert advice.verdict.transfer
+    assert advice.best.ranked.gain.low > 0
+
+
+def test_the_curve_over_blocks_changes_the_strategy(tmp_path):
+    sample = told_sample(300, (0.8, 0.55))
+    zoo = planted_zoo(tmp_path, {
+        "steady": (Reader("steady", (0, 0)), None),
+        "overgrown": (Reader("overgrown", (0, 1)), None),
+    })  # fmt: skip
+    plans = {c.checkpoint.name: c.plan for c in recommend(sample, zoo, keep=2).choices}
+    assert (plans["steady"].strategy, plans["steady"].read) == ("linear-probe", "block 02")
+    assert (plans["overgrown"].strategy, plans["overgrown"].read) == ("lp-ft", "block 01")
+
+
+def test_where_raw_pixels_do_as_well_the_advice_says_do_not_transfer(tmp_path):
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    images = np.clip(random.normal(80 + 90 * labels[:, None, None, None], 10, (120, 8, 8, 3)), 0, 255)
+    sample = Sample.from_arrays(images.astype(np.uint8), [str(label) for label in labels], name="shades")
+    advice = recommend(sample, two_readers(tmp_path), keep=3)
+    assert advice.baseline.expected.mean == 1.0
+    assert not advice.verdict.transfer
+    assert advice.verdict.sentence.startswith("Do not transfer")
+    assert len(advice.choices) > 0
+
+
+def test_what_lies_too_far_is_skipped_and_says_why(tmp_path):
+    advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=2)
+    assert len(advice.choices) == 2
+    assert "far-sighted" not in names(advice)
+    assert next(row.reason for row in advice.skipped if row.checkpoint == "far-sighted").startswith("its domain dark")
+
+
+def test_a_checkpoint_without_a_sketch_is_never_pruned_by_distance(tmp_path):
+    zoo = planted_zoo(tmp_path, {name: (Reader(name, (0, 0)), None) for name in ("a", "b", "c")})
+    advice = recommend(told_sample(60, (1.0,)), zoo, keep=2)
+    assert {"a", "b"} <= set(names(advice))
+    assert next(c for c in advice.choices if c.checkpoint.name == "a").to_dict()["distance"] is None
+    assert [row.checkpoint for row in advice.skipped] == ["c"]
+
+
+def test_a_checkpoint_that_fails_becomes_a_skipped_row(tmp_path):
+    zoo = two_readers(tmp_path)
+    del zoo._encoders["near-blind"]
+    advice = recommend(told_sample(60, (1.0,)), zoo, keep=3)
+    assert "near-blind" in [row.checkpoint for row in advice.skipped]
+    assert "far-sighted" in names(advice)
+
+
+def test_constraints_filter_and_say_so(tmp_path):
+    zoo, sample = two_readers(tmp_path), told_sample(60, (1.0,))
+    with pytest.raises(NoCandidates, match="3 parameters, more than 2"):
+        recommend(sample, zoo, constraints=Constraints(max_parameters=2))
+    with pytest.raises(NoCandidates, match="license unknown, asked for MIT"):
+        recommend(sample, zoo, constraints=Constraints(licenses=("MIT",)))
+
+
+def test_the_same_question_gets_the_same_answer_under_the_same_id(tmp_path):
+    zoo, sample = two_readers(tmp_path), told_sample(80, (0.9,))
+    first, again = (_without_times(recommend(sample, zoo, keep=3, seed=5).to_dict()) for _ in range(2))
+    assert first == again
+    assert recommend(sample, zoo, keep=3, seed=6).id != first["id"]
+
+
+def test_an_outcome_changes_the_id_and_is_told(tmp_path):
+    zoo, sample = two_readers(tmp_path), told_sample(80, (0.9,))
+    before = recommend(sample, zoo, keep=3)
+    best = before.best
+    zoo.record(Outcome(
+        "o", best.checkpoint.name, best.plan.strategy, sample.digest, "told", Task.CLASSIFICATION, Metric.ACCURACY,
+        0.5, 0.02, 60, 20, 1.0, Origin.OURS, "2026-01-01",
+    ))  # fmt: skip
+    after = recommend(sample, zoo, keep=3)
+    assert after.id != before.id
+    again = next(c for c in after.choices if c.checkpoint.name == best.checkpoint.name)
+    if again.plan.strategy == best.plan.strategy:
+        assert again.expected.mean < best.expected.mean
+        assert any("0.500 before" in reason for reason in again.because)
+
+
+def test_one_class_gets_distances_only(tmp_path):
+    advice = recommend(told_sample(40, (1.0,), classes=1), two_readers(tmp_path))
+    assert advice.choices == ()
+    assert [row.domain for row in advice.domains][0] == "gray"
+    assert "only distances" in advice.verdict.sentence
+    with pytest.raises(NoCandidates):
+        _ = advice.best
+
+
+def test_a_class_with_one_row_is_never_held_out(tmp_path):
+    sample = told_sample(61, (1.0,))
+    odd = replace(sample, labels=("lonely", *sample.labels[1:]), classes=("class 0", "class 1", "lonely"))
+    advice = recommend(odd, two_readers(tmp_path), keep=3)
+    assert 0 <= advice.best.expected.low <= advice.best.expected.high <= 1
+
+
+def test_the_json_has_the_promised_keys(tmp_path):
+    told = json.loads(json.dumps(recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=3).to_dict()))
+    assert {"schema", "id", "sample", "baseline", "choices", "skipped", "verdict"} <= set(told)
+    assert set(told["baseline"]) == {"model", "mean", "low", "high"}
+    choice = told["choices"][0]
+    assert {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"} <= set(choice)
+    assert set(choice["cost"]) == {"seconds", "peak_memory_bytes", "trainable_parameters"}
+    assert {"domain", "metric", "value", "low", "high", "percentile", "p_same"} == set(choice["distance"])
+    assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= set(told["sample"])
+
+
+def test_asking_for_one_checkpoint_and_strategy_gives_just_that(tmp_path):
+    zoo, sample = two_readers(tmp_path), told_sample(60, (1.0,))
+    choice = consider(sample, zoo, "near-blind", "linear-probe")
+    assert (choice.checkpoint.name, choice.plan.strategy) == ("near-blind", "linear-probe")
+    with pytest.raises(UnknownName):
+        consider(sample, zoo, "near-blind", "lp_ft")
+    with pytest.raises(UnknownName):
+        consider(sample, zoo, "near-blnd")
+
+
+def test_training_is_not_offered_on_a_handful_of_rows(tmp_path):
+    sample = told_sample(8, (1.0,))
+    with pytest.raises(NotOffered):
+        consider(sample, two_readers(tmp_path), "far-sighted", "lp-ft")
+
+
+def test_advice_is_drawn_for_notebooks_without_trusting_names(tmp_path):
+    advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=3)
+    assert "<table>" in advice._repr_html_()
+    assert advice.verdict.sentence in str(advice)
+
+
+def _without_times(told):
+    for choice in told["choices"]:
+        choice["cost"] = None
+    return told
