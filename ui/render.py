@@ -31,7 +31,7 @@ from registry.progress import Progress, silent
 
 __all__ = [
     "Bars", "Json", "advice_report", "amount", "block_roles", "card_report", "checkpoint_table", "command", "console",
-    "converted_words", "distance_words", "doctor_report", "duration", "interval", "mlflow_command", "next_steps",
+    "converted_words", "doctor_report", "duration", "interval", "mlflow_command", "next_steps",
     "outcome_table", "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report",
     "sample_words", "say_error", "size",
 ]  # fmt: skip
@@ -41,6 +41,8 @@ Json = Mapping[str, Any]
 
 BAR = 28
 NEAREST = 8
+ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
+"""What a plan does with a block, and the color of it."""
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
 
 
@@ -84,25 +86,20 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def distance_words(distance: Json | None) -> str:
-    """A distance with its percentile, or that there is none."""
-    if distance is None:
-        return "no sketch of its source"
-    if distance["percentile"] is None:
-        return f"{distance['value']:.3f}"
-    return f"{distance['value']:.3f}, nearer than {distance['percentile']:.0f} % of pairs"
-
-
 def block_roles(choice: Json) -> list[tuple[str, float, str]]:
-    """For every block, input side first: its name, its score, and what the plan does with it."""
+    """For every block, input side first: its name, its score, and what the plan does with it.
+
+    That is ``frozen``, ``learns``, or (beyond the block that the head reads) ``not used``.
+    """
     plan = choice["plan"]
     learning = {block for stage in plan["stages"] for block in stage["train"]}
-    return [(row["block"], row["score"], _role(row["block"], plan["read"], learning)) for row in choice["blocks"]]
-
-
-def _role(block: str, read: str, learning: set[str]) -> str:
-    role = "learns" if block in learning else "frozen"
-    return f"{role}, head reads here" if block == read else role
+    names = [row["block"] for row in choice["blocks"]]
+    used = names[: names.index(plan["read"]) + 1]
+    return [
+        (row["block"], row["score"],
+         "not used" if row["block"] not in used else "learns" if row["block"] in learning else "frozen")
+        for row in choice["blocks"]
+    ]  # fmt: skip
 
 
 def converted_words(health: Json) -> str | None:
@@ -163,6 +160,7 @@ def quiet(*, loud: bool = False) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.simplefilter("ignore")
     for library in CHATTY:
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -378,8 +376,9 @@ def _curve(choice: Json) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, score, role in rows:
         filled = round(BAR * max(0.0, min(1.0, score)))
-        style = "blue" if role.startswith("frozen") else "bright_red"
-        table.add_row(Text(name), Text("█" * filled, style) + Text("·" * (BAR - filled), "dim"), percent(score), role)
+        told = f"{role}, head reads here" if name == choice["plan"]["read"] else role
+        bar = Text("█" * filled, ROLES[role]) + Text("·" * (BAR - filled), "dim")
+        table.add_row(Text(name), bar, percent(score), told)
     title = Text.assemble(
         ("Blocks  ", "dim"), (choice["checkpoint"], "bold"), " from input to output: score of a linear head after each"
     )

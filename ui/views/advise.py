@@ -22,8 +22,9 @@ from ui.views import charts, reproduce, work
 
 __all__ = ["literal", "page"]
 
-THUMBNAILS = 24
+THUMBNAILS = 28
 THUMBNAIL_SIDE = 84
+MARGIN = 3
 EARLIER = 12
 EVERY = 1.0
 
@@ -104,10 +105,11 @@ def _earlier(zoo: Zoo) -> None:
     if kept:
         st.markdown("##### Earlier advice")
     for when, advice in kept:
-        told = f"{literal(advice['sample']['name'])}  \n:gray[{_when(when)}, {_best_words(advice)}]"
-        if st.button(told, key=f"advice-{advice['id']}", type="tertiary", width="stretch"):
-            st.query_params.from_dict({"advice": advice["id"]})
-            st.rerun()
+        with st.container(gap=None):
+            if st.button(literal(advice["sample"]["name"]), key=f"advice-{advice['id']}", type="tertiary"):
+                st.query_params.from_dict({"advice": advice["id"]})
+                st.rerun()
+            st.caption(f"{_when(when)}, {_best_words(advice)}")
 
 
 def _when(stamp: str) -> str:
@@ -244,9 +246,11 @@ def _small(image: Image.Image) -> bytes:
     way = Image.Resampling.NEAREST if max(image.size) < THUMBNAIL_SIDE else Image.Resampling.LANCZOS
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
-    square = image.crop((left, top, left + short, top + short)).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), way)
+    side = THUMBNAIL_SIDE - 2 * MARGIN
+    framed = Image.new("RGBA", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    framed.paste(image.crop((left, top, left + short, top + short)).resize((side, side), way), (MARGIN, MARGIN))
     written = BytesIO()
-    square.save(written, "PNG")
+    framed.save(written, "PNG")
     return written.getvalue()
 
 
@@ -272,7 +276,10 @@ def _ranking(advice: Json) -> None:
         pd.DataFrame(rows).fillna("").rename(columns={"expected": f"expected {metric}"}), hide_index=True,
         width="stretch",
     )  # fmt: skip
-    st.caption("Within a tier no difference lies beyond chance. Intervals are nominal 90 %.")
+    st.caption(
+        "Intervals are nominal 90 %. Gain: points above no transfer. Within a tier no difference lies beyond chance. "
+        "Nearer than: share of the registry's domain pairs that lie farther apart."
+    )
 
 
 def _row(choice: Json) -> dict[str, str]:
@@ -281,18 +288,26 @@ def _row(choice: Json) -> dict[str, str]:
     return {
         "tier": str(choice["tier"]), "checkpoint": choice["checkpoint"], "strategy": choice["strategy"],
         "expected": f"{render.percent(expected['mean'])} ({render.interval(expected['low'], expected['high'])})",
-        "gain over no transfer": f"{render.points(gain['mean'])} ({reach})",
-        "distance": render.distance_words(choice["distance"]), "time": render.duration(cost["seconds"]),
-        "memory": render.size(cost["peak_memory_bytes"]), "learns": render.amount(cost["trainable_parameters"]),
+        "gain": f"{render.points(gain['mean'])} ({reach})",
+        **_distance_cells(choice["distance"]),
+        "cost": f"{render.duration(cost['seconds'])}, {render.size(cost['peak_memory_bytes'])}",
     }  # fmt: skip
 
 
+def _distance_cells(distance: Json | None) -> dict[str, str]:
+    if distance is None:
+        return {"distance": "no sketch", "nearer than": ""}
+    percentile = distance["percentile"]
+    return {"distance": f"{distance['value']:.3f}", "nearer than": "" if percentile is None else f"{percentile:.0f} %"}
+
+
 def _chosen(advice: Json) -> int:
+    """The row to look at more closely; the best where nobody says otherwise."""
     names = [charts.row_name(choice) for choice in advice["choices"]]
-    place = st.selectbox(
-        "Look closer at", range(len(names)), format_func=lambda number: names[number], key=f"row-{advice['id']}"
-    )
-    return place or 0
+    if len(names) == 1:
+        return 0
+    rows = range(len(names))
+    return st.selectbox("Look closer at", rows, format_func=names.__getitem__, key=f"row-{advice['id']}") or 0
 
 
 def _evidence(advice: Json, place: int) -> None:
@@ -386,16 +401,23 @@ def _outcomes(outcomes: Sequence[Outcome]) -> None:
         return
     st.subheader("What became of this sample so far", anchor=False)
     newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
-    st.dataframe(pd.DataFrame([
-        {"when": outcome.created[:16].replace("T", " "), "checkpoint": outcome.checkpoint, "strategy": outcome.strategy,
-         f"realized {outcome.metric}": render.percent(outcome.score), "rows": outcome.rows_train,
-         "time": render.duration(outcome.seconds), "run": outcome.id}
-        for outcome in newest
-    ]), hide_index=True, width="stretch")  # fmt: skip
+    st.dataframe(pd.DataFrame([_outcome(one) for one in newest]), hide_index=True, width="stretch")
+
+
+def _outcome(one: Outcome) -> dict[str, str]:
+    hoped = one.conditions.get("expected")
+    expected = render.percent(hoped["mean"]) if isinstance(hoped, dict) else ""
+    return {
+        "when": one.created[:16].replace("T", " "), "checkpoint": one.checkpoint, "strategy": one.strategy,
+        "expected": expected, "realized": render.percent(one.score), "metric": str(one.metric),
+        "train / test rows": f"{one.rows_train:,} / {one.rows_test:,}", "time": render.duration(one.seconds),
+        "run": one.id,
+    }  # fmt: skip
 
 
 def _reproduce(zoo: Zoo, advice: Json) -> None:
     st.subheader("The same from a terminal or from Python", anchor=False)
     typed, coded = st.tabs(["Command", "Python"])
-    typed.code(reproduce.as_command(advice, zoo.home.root) + "\n" + render.mlflow_command(zoo.home), language="bash")
-    coded.code(reproduce.as_python(advice, zoo.home.root), language="python")
+    lines = f"{reproduce.as_command(advice, zoo.home.root)}\n{render.mlflow_command(zoo.home)}"
+    typed.code(lines, language="bash", wrap_lines=True)
+    coded.code(reproduce.as_python(advice, zoo.home.root), language="python", wrap_lines=True)

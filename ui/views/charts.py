@@ -12,7 +12,9 @@ __all__ = ["distances", "forest", "freeze_diagram", "learning_curve", "row_name"
 Picture = alt.Chart | alt.LayerChart | alt.FacetChart
 
 BLUE, ORANGE, GRAY, INK = "#1f5fbf", "#d9660b", "#8a94a3", "#1c2430"
-ROW = 34
+ROW, BAR = 40, 28
+AXES = 96
+"""Height of legend, axis and its title; Streamlit fits them into the height that is asked for."""
 NEAREST = 10
 
 
@@ -32,7 +34,7 @@ def forest(advice: Json) -> Picture:
     lowest = min([base["low"], *rows["low"]])
     scale = alt.Scale(domain=[max(0.0, lowest - 0.05), min(1.0, max([base["high"], *rows["high"]]) + 0.03)], nice=False)
     x = alt.X("low:Q", scale=scale, title=f"expected {advice['sample']['metric']}", axis=alt.Axis(format=".0%"))
-    y = alt.Y("choice:N", sort=None, title=None, axis=alt.Axis(labelLimit=340))
+    y = alt.Y("choice:N", sort=None, title=None, axis=alt.Axis(labelLimit=340, labelOverlap=False))
     tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high"))]
     color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[BLUE, "#6f9bd8", "#a9c1e3", GRAY]), title=None)
     whiskers = alt.Chart(rows).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tips)
@@ -44,31 +46,30 @@ def forest(advice: Json) -> Picture:
     label = alt.Chart(raw).mark_text(color=ORANGE, align="left", dx=5, dy=-5, baseline="bottom").encode(
         x="mean:Q", y=alt.value(0), text="label:N"
     )  # fmt: skip
-    return _plain(alt.layer(band, line, whiskers, points, label), ROW * len(rows) + 10)
+    return _plain(alt.layer(band, line, whiskers, points, label), ROW * len(rows) + AXES)
 
 
 def freeze_diagram(choice: Json) -> Picture:
     """A linear head's score after each block, colored by what the plan does with the block."""
     rows = pd.DataFrame([
-        {"block": name, "score": score, "low": max(0.0, score - error), "high": min(1.0, score + error), "plan": role}
-        for (name, score, role), error in zip(
-            block_roles(choice), [row["standard_error"] for row in choice["blocks"]], strict=True
-        )
+        {"block": name, "score": score, "plan": role, "low": max(0.0, score - row["standard_error"]),
+         "high": min(1.0, score + row["standard_error"]), "read": name == choice["plan"]["read"]}
+        for (name, score, role), row in zip(block_roles(choice), choice["blocks"], strict=True)
     ])  # fmt: skip
-    rows["learns"] = rows["plan"].str.startswith("learns").map({True: "learns", False: "frozen"})
     x = alt.X("score:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%"),
               title="score of a linear head after the block")  # fmt: skip
-    y = alt.Y("block:N", sort=None, title="blocks, input first", axis=alt.Axis(labelLimit=200))
-    color = alt.Color("learns:N", title=None, scale=alt.Scale(domain=["frozen", "learns"], range=[BLUE, ORANGE]))
+    y = alt.Y("block:N", sort=None, title="blocks, input first", axis=alt.Axis(labelLimit=200, labelOverlap=False))
+    roles = alt.Scale(domain=["frozen", "learns", "not used"], range=[BLUE, ORANGE, "#cdd3db"])
+    color = alt.Color("plan:N", title=None, scale=roles)
     tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=".1%"), alt.Tooltip("plan:N")]
     bars = alt.Chart(rows).mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(
         x=x, y=y, color=color, tooltip=tips
     )  # fmt: skip
     errors = alt.Chart(rows).mark_rule(color=INK, opacity=0.6).encode(x="low:Q", x2="high:Q", y=y)
-    reads = alt.Chart(rows[rows["plan"].str.contains("reads")]).mark_text(
+    reads = alt.Chart(rows[rows["read"]]).mark_text(
         align="left", dx=10, text="◀ head reads here", color=INK
     ).encode(x="high:Q", y=y)  # fmt: skip
-    return _plain(alt.layer(bars, errors, reads), 26 * len(rows) + 10)
+    return _plain(alt.layer(bars, errors, reads), BAR * len(rows) + AXES)
 
 
 def distances(rows: Sequence[Json]) -> Picture:
@@ -77,7 +78,7 @@ def distances(rows: Sequence[Json]) -> Picture:
         {name: row[name] for name in ("domain", "value", "low", "high", "percentile")} for row in rows[:NEAREST]
     ])  # fmt: skip
     x = alt.X("value:Q", title=f"distance ({rows[0]['metric'].upper()}²)", axis=alt.Axis(format=".2f", tickCount=5))
-    y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240))
+    y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, labelOverlap=False))
     tips = [alt.Tooltip("domain:N"), alt.Tooltip("value:Q", format=".3f"),
             alt.Tooltip("percentile:Q", format=".0f", title="nearer than % of pairs")]  # fmt: skip
     bars = alt.Chart(table).mark_bar(color="#6f9bd8", cornerRadiusEnd=3, height={"band": 0.72}).encode(
@@ -86,7 +87,7 @@ def distances(rows: Sequence[Json]) -> Picture:
     errors = alt.Chart(table.dropna(subset=["low", "high"])).mark_rule(color=INK, opacity=0.6).encode(
         x="low:Q", x2="high:Q", y=y
     )  # fmt: skip
-    return _plain(alt.layer(bars, errors), 26 * len(table) + 10)
+    return _plain(alt.layer(bars, errors), BAR * len(table) + AXES - 30)
 
 
 def learning_curve(points: Sequence[Sequence[float]], title: str) -> Picture:
