@@ -40,15 +40,19 @@ def read_crops(shared: Path, source: str, size: int) -> tuple[NDArray[np.uint8],
 
 def read_source(shared: Path, source: str, size: int, part: str = "train") -> tuple[NDArray[np.uint8], list[str]]:
     """The images (n, size, size, 3) and labels (n,) of ``pretrain/NAME``, ``domains/NAME`` or ``image/NAME``."""
-    kind, name = source.split("/")
-    if kind == "image":
-        rows = _tar_rows(shared / "data" / kind / f"{name}.tar.gz", part)
-    else:
-        rows = _parquet_rows(shared / "data" / kind / f"{name}.parquet")
+    rows = read_labeled(shared, source, part)
     images = np.empty((len(rows), size, size, 3), np.uint8)
     for place, (blob, _) in enumerate(rows):
         images[place] = decode(blob, size)
     return images, [label for _, label in rows]
+
+
+def read_labeled(shared: Path, source: str, part: str = "train") -> list[tuple[bytes, str]]:
+    """The encoded images of a source with their labels (empty where it has none)."""
+    kind, name = source.split("/")
+    if kind == "image":
+        return _tar_rows(shared / "data" / kind / f"{name}.tar.gz", part)
+    return _parquet_rows(shared / "data" / kind / f"{name}.parquet")
 
 
 def decode(blob: bytes, size: int) -> NDArray[np.uint8]:
