@@ -56,10 +56,10 @@ def advice_figures(
 
 
 def _of_probes(cell: Cell, row: Ranked, bench: Bench, history: History) -> dict[str, str]:
-    return {
-        **_ends("linear-probe", row.expected),
-        **_ends("block-probe", choice_of(cell, bench, "linear-probe", history, row).expected),
-    }
+    """What is expected of the block that the product reads; of the last block, as much more or less as its probe."""
+    at_read, blocks = row.transferability.read, row.transferability.blocks
+    expected = choice_of(cell, bench, "linear-probe", history, row).expected
+    return {**_ends("block-probe", expected), **_ends("linear-probe", expected, blocks[-1].score - at_read.score)}
 
 
 def _of_tuning(cell: Cell, row: Ranked, bench: Bench, history: History) -> dict[str, str]:
@@ -70,5 +70,6 @@ def _of_tuning(cell: Cell, row: Ranked, bench: Bench, history: History) -> dict[
         return found
 
 
-def _ends(name: str, expected: Expected) -> dict[str, str]:
-    return {f"{name}.{end}": f"{getattr(expected, end):.6f}" for end in ("mean", "low", "high")}
+def _ends(name: str, expected: Expected, shift: float = 0.0) -> dict[str, str]:
+    ends = {end: getattr(expected, end) + shift for end in ("mean", "low", "high")}
+    return {f"{name}.{end}": f"{min(max(value, 0.0), 1.0):.6f}" for end, value in ends.items()}

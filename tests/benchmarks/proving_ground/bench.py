@@ -77,7 +77,7 @@ class Bench:
         return self._encoded(cell, most.train).take(rows), self._encoded(cell, part.test)
 
     def forward_seconds(self, cell: Cell) -> float:
-        """Seconds an image that encoding the training rows took when it was done."""
+        """Processor seconds an image that encoding the training rows took when it was done."""
         train = part_of(self.data, cell.target, PROBE_ROWS, cell.seed).train
         told = json.loads(self._path(cell, train).with_suffix(".json").read_text())
         return float(told["seconds"]) / int(told["rows"])
@@ -86,9 +86,9 @@ class Bench:
         path = self._path(cell, sample)
 
         def make() -> Encoded:
-            began = time.perf_counter()
+            began = time.process_time()
             found = self.encoder(cell).encode(sample.items)
-            told = {"seconds": time.perf_counter() - began, "rows": len(sample)}
+            told = {"seconds": time.process_time() - began, "rows": len(sample)}
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_suffix(".json").write_text(json.dumps(told))
             return found

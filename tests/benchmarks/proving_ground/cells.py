@@ -67,7 +67,7 @@ class Result:
     right: str
     """Test rows told rightly, packed bits in hex; rows in order of (label, digest), halves taking turns."""
     seconds: float
-    """Until there is a tuned model: encoding and fitting, without reading files and judging."""
+    """Until there is a model: encoding and fitting; of the processor where ``conditions`` say ``clock: processor``."""
     conditions: str
     """JSON: device, threads, the plan that was carried out."""
     commit: str

@@ -22,8 +22,10 @@ from tests.benchmarks.proving_ground.targets import part_of
 
 __all__ = ["choice_of", "probed", "ranked", "reference_of"]
 
-BEHIND = ("recommender.probe", "recommender.resampling", "recommender.transfer.linear", "recommender.transfer.logme",
-          "recommender.transfer.knn", "recommender.transfer.decomposition")  # fmt: skip
+BEHIND = (
+    "recommender.probe", "recommender.resampling", "recommender.verdicts", "recommender.transfer.linear",
+    "recommender.transfer.logme", "recommender.transfer.knn", "recommender.transfer.decomposition",
+)  # fmt: skip
 """Modules whose change makes kept probes stale."""
 
 

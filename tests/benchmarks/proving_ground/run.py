@@ -99,6 +99,7 @@ def result_of(cell: Cell, done: Done, part: Part, device: str) -> Result:
     """The line that a finished cell adds."""
     right = done.predicted == part.test.targets
     machine = {"device": device, "threads": torch.get_num_threads(), "machine": platform.machine()}
+    machine["clock"] = "processor"
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     versions = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy", "scikit-learn"))
     return Result(
