@@ -1,0 +1,110 @@
+"""The whole path on real image sets: advice, tuning of the best choice, expected against realized.
+
+    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [NAME ...]
+
+Each set is a folder with train/ and test/; at most 600 training rows, 5 epochs. Results are appended to
+HOME/results.jsonl as they come, and a set that is there already is not run again.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from recommender.flow import recommend, tune
+from recommender.verdicts import Choice
+from registry.sample import Sample
+from registry.zoo import Zoo
+
+ROWS, EPOCHS = 600, 5
+TOO_LARGE = ("224", "deeplab")
+SOURCES = {"imagenet": "imagenet_sample", "cifar10": "cifar10", "vww": "coco_sample"}
+"""Which domain a checkpoint's name begins with tells of."""
+
+
+def main() -> None:
+    """Run what is missing, then print the table."""
+    asked = _arguments()
+    results = asked.home / "results.jsonl"
+    with Zoo.open(asked.home) as zoo:
+        if asked.checkpoints is not None:
+            _add(zoo, asked.checkpoints)
+        done = {row["set"] for row in _rows(results)}
+        for folder in sorted(path for path in asked.sets.iterdir() if path.is_dir()):
+            if folder.name not in done and (not asked.names or folder.name in asked.names):
+                row = run(zoo, folder)
+                with results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(row, flush=True)
+    Console(width=150).print(table(_rows(results)))
+
+
+def run(zoo: Zoo, folder: Path) -> dict[str, object]:
+    """One set: its advice and what became of it."""
+    began = time.perf_counter()
+    whole = Sample.from_folder(folder)
+    sample = replace(whole.subsample(ROWS, 0), test=whole.test)
+    advice = recommend(sample, zoo, keep=5)
+    advised = time.perf_counter() - began
+    best = _short(advice.best)
+    tuned = tune(best, sample, zoo)
+    e, b = best.expected, advice.baseline
+    return {
+        "set": folder.name, "rows": len(sample.items), "checkpoint": best.checkpoint.name,
+        "strategy": best.plan.strategy, "no_transfer": b.expected.mean, "transfer": advice.verdict.transfer,
+        "expected": e.mean, "low": e.low, "high": e.high, "realized": tuned.metrics["score"],
+        "standard_error": tuned.metrics["standard_error"], "advice_seconds": advised,
+        "tuning_seconds": tuned.metrics["seconds"], "candidates": len(advice.choices),
+    }  # fmt: skip
+
+
+def table(rows: list[dict[str, object]]) -> Table:
+    """The rows as a table, with how many realized scores lie within their interval."""
+    within = sum(float(r["low"]) <= float(r["realized"]) <= float(r["high"]) for r in rows)
+    drawn = Table(title=f"{within} of {len(rows)} realized scores lie within the nominal 90 % interval")
+    for column in ("set", "rows", "chosen checkpoint", "strategy", "no transfer", "expected", "realized", "advice s",
+                   "tuning s"):
+        drawn.add_column(column, justify="left" if column in {"set", "chosen checkpoint", "strategy"} else "right")
+    for r in rows:
+        chosen = str(r["checkpoint"]) if r["transfer"] else f"({r['checkpoint']}: do not transfer)"
+        drawn.add_row(
+            str(r["set"]), str(r["rows"]), chosen, str(r["strategy"]), f"{r['no_transfer']:.3f}",
+            f"{r['expected']:.3f} ({r['low']:.2f} to {r['high']:.2f})",
+            f"{r['realized']:.3f} ± {r['standard_error']:.3f}", f"{r['advice_seconds']:.0f}", f"{r['tuning_seconds']:.0f}",
+        )  # fmt: skip
+    return drawn
+
+
+def _short(choice: Choice) -> Choice:
+    """The choice with at most `EPOCHS` epochs a stage."""
+    stages = tuple(replace(stage, epochs=min(EPOCHS, stage.epochs)) for stage in choice.plan.stages)
+    return replace(choice, plan=replace(choice.plan, stages=stages))
+
+
+def _add(zoo: Zoo, folder: Path) -> None:
+    known = {card.name for card in zoo.checkpoints()}
+    for place in sorted(folder.iterdir()):
+        if place.name not in known and not any(mark in place.name for mark in TOO_LARGE):
+            domain = next((d for start, d in SOURCES.items() if place.name.startswith(start)), None)
+            zoo.add(place, domain=domain)
+
+
+def _rows(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--sets", type=Path, required=True)
+    parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--home", type=Path, default=Path(".cache/end_to_end"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
