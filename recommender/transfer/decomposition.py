@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Real
+from jaxtyping import Float, Float64, Int, Real
 
 from registry.errors import NoVariation
-from registry.features import Array, finite_rows
+from registry.features import Array, content_order, finite_rows
 
 __all__ = ["Decomposition", "decompose"]
 
@@ -25,6 +25,8 @@ class Decomposition:
     mean: Float64[np.ndarray, " d"]
     scale: Float64[np.ndarray, " d"]
     """Infinite where a column is constant."""
+    source: Float[np.ndarray, "n d"]
+    """The features as they were given."""
 
     @property
     def width(self) -> int:
@@ -35,6 +37,11 @@ class Decomposition:
     def squares(self) -> Float64[np.ndarray, " k"]:
         """Squared singular values, the eigenvalues of F'F, largest first."""
         return self._eigen[0]
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " n"]:
+        """The rows' order by their content."""
+        return content_order(self.source)
 
     @cached_property
     def left(self) -> Float64[np.ndarray, "n k"]:
@@ -78,7 +85,8 @@ def decompose(features: Real[Array, "n d"] | Decomposition) -> Decomposition:
     """
     if isinstance(features, Decomposition):
         return features
-    rows = finite_rows(features, "features").astype(np.float64)
+    source = finite_rows(features, "features")
+    rows = source.astype(np.float64)
     mean = rows.mean(axis=0)
     rows -= mean
     spread = np.sqrt(np.einsum("ij,ij->j", rows, rows) / len(rows))
@@ -86,4 +94,4 @@ def decompose(features: Real[Array, "n d"] | Decomposition) -> Decomposition:
     if not np.isfinite(scale).any():
         raise NoVariation("features")
     rows /= scale
-    return Decomposition(rows, mean, scale)
+    return Decomposition(rows, mean, scale, source)

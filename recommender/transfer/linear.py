@@ -16,7 +16,7 @@ from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import Targets, group_numbers, read_targets
 from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
-from registry.features import Array, content_order, finite_rows
+from registry.features import Array, finite_rows
 
 __all__ = ["PENALTIES", "Head", "OutOfFold", "fit_head", "left_out", "linear", "out_of_fold"]
 
@@ -233,16 +233,16 @@ def _logistic(
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
     losses = np.zeros(len(decays))
-    for inner in _inner_folds(thin.rows, units):
+    for inner in _inner_folds(thin.order, units):
         for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays)):
             losses[place] -= np.log(np.maximum(_softmax(_values(rows[inner], found))[columns[inner] > 0], 1e-12)).sum()
     found = list(_logistic_path(rows, columns, decays[: int(losses.argmin()) + 1]))[-1]
     return (thin.right @ found[1:]).T, found[0]
 
 
-def _inner_folds(rows: Float64[np.ndarray, "n d"], units: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:
+def _inner_folds(order: Int[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:
     """Masks of the folds: whole units, dealt in the order of their first row's content."""
-    number = units[content_order(rows)]
+    number = units[order]
     _, first = np.unique(number, return_index=True)
     fold = np.argsort(np.argsort(first)) % min(_INNER_FOLDS, len(first))
     for which in np.unique(fold):

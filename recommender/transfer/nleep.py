@@ -8,7 +8,7 @@ from jaxtyping import Float64, Real, Shaped
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.probabilities import log_expected_prediction
 from recommender.transfer.targets import group_numbers, read_targets
-from registry.features import Array, content_order
+from registry.features import Array
 
 __all__ = ["nleep"]
 
@@ -23,7 +23,7 @@ def nleep(
 ) -> float:  # fmt: skip
     """Mean log likelihood of the labels given the clusters of the features' principal components. At most 0.
 
-    The mixture starts from ``seed`` and sees the rows in the order of their content. ``groups`` change nothing.
+    The mixture starts from ``seed`` and sees the rows in the order of their first component. ``groups`` change nothing.
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -37,12 +37,14 @@ def nleep(
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))
     columns = read_targets(labels, len(thin.rows), "nleep").columns
-    order = content_order(thin.rows)
     share = np.cumsum(thin.squares) / thin.squares.sum()
     kept = slice(0, int(np.searchsorted(share, _ENERGY)) + 1)
-    components = (thin.left[:, kept] * np.sqrt(thin.squares[kept]))[order]
+    components = thin.left[:, kept] * np.sqrt(thin.squares[kept])
+    components *= np.sign((components**3).sum(axis=0))  # else the sign is the library's, and differs with row order
+    components = components.round(9)  # the mixture's start magnifies what rounding differs by
+    order = np.argsort(components[:, 0])
     clusters = max(1, min(_CLUSTERS_A_CLASS * columns.shape[1], len(components) // 4, _MOST_CLUSTERS))
-    return log_expected_prediction(_memberships(components, clusters, seed), columns[order])
+    return log_expected_prediction(_memberships(components[order], clusters, seed), columns[order])
 
 
 def _memberships(rows: Float64[np.ndarray, "n k"], clusters: int, seed: int) -> Float64[np.ndarray, "n z"]:

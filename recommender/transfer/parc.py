@@ -5,7 +5,7 @@ from jaxtyping import Float64, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import group_numbers, read_targets
-from registry.features import Array, content_order
+from registry.features import Array
 
 __all__ = ["parc"]
 
@@ -34,7 +34,7 @@ def parc(
     rows = len(thin.rows)
     group_numbers(groups, rows)
     columns = read_targets(labels, rows, "parc").columns
-    some = content_order(thin.rows)[:: -(-rows // _MOST_ROWS)]
+    some = thin.order[:: -(-rows // _MOST_ROWS)]
     pairs = np.tril_indices(len(some), -1)
     ranks = [_ranks(-_correlations(table[some])[pairs]) for table in (thin.rows, columns)]
     return 100.0 * _cosine(*(told - told.mean() for told in ranks))

@@ -1,0 +1,84 @@
+"""Every score of the shelf, ours and those of installed plug-ins, keeps its promise."""
+
+import numpy as np
+import pytest
+
+from recommender.transfer import ScoreFunction, scores
+from recommender.transfer.decomposition import decompose
+from registry.errors import NotDefined, NotProbabilities, NoVariation, UnknownName
+from tests.contracts.scores import ScoreContract, Scored, labelled_rows
+
+FROM_THE_SOURCE_HEAD = ("leep", "nce")
+WITHSTAND_NOISE = ("hscore", "knn", "linear", "logme")
+ANY_TARGET = ("knn", "linear", "logme")
+
+
+class TestShelf(ScoreContract):
+    @pytest.fixture(params=sorted(scores))
+    def scored(self, request):
+        return Scored(scores[request.param], request.param in FROM_THE_SOURCE_HEAD, request.param in WITHSTAND_NOISE)
+
+    def test_it_is_what_the_shelf_promises(self, scored):
+        assert isinstance(scored.score, ScoreFunction)
+
+
+def test_a_misspelt_score_gets_a_hint():
+    with pytest.raises(UnknownName) as refused:
+        scores["logmee"]
+    assert "logme" in refused.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(set(scores) - set(FROM_THE_SOURCE_HEAD)))
+def test_a_decomposition_may_stand_for_the_features(name):
+    features, labels = labelled_rows(separation=0.5)
+    assert scores[name](decompose(features), labels) == scores[name](features, labels)
+
+
+@pytest.mark.parametrize("name", FROM_THE_SOURCE_HEAD)
+def test_a_score_of_the_source_head_refuses_features(name):
+    features, labels = labelled_rows()
+    with pytest.raises(NotProbabilities, match="row 0"):
+        scores[name](features, labels)
+
+
+@pytest.mark.parametrize("name", ANY_TARGET)
+def test_a_number_is_predicted_better_where_the_features_tell_it(name):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(120, 6))
+    told, untold = features[:, 0] + 0.1 * random.normal(size=120), random.normal(size=120)
+    assert scores[name](features, told) > scores[name](features, untold)
+
+
+@pytest.mark.parametrize("name", ANY_TARGET)
+def test_several_labels_are_predicted_better_where_the_features_tell_them(name):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(120, 6))
+    told, untold = features[:, :2] > 0, random.normal(size=(120, 2)) > 0
+    assert scores[name](features, told) > scores[name](features, untold)
+
+
+@pytest.mark.parametrize("name", ANY_TARGET)
+def test_a_constant_number_is_refused(name):
+    with pytest.raises(NoVariation):
+        scores[name](labelled_rows()[0], np.ones(60))
+
+
+@pytest.mark.parametrize("name", sorted(set(scores) - set(ANY_TARGET)))
+@pytest.mark.parametrize(
+    "labels", [np.linspace(0, 1, 60), np.arange(120).reshape(60, 2) % 2], ids=["a number", "several labels"]
+)
+def test_targets_without_a_definition_are_refused(name, labels):
+    features = labelled_rows()[0]
+    readable = Scored(scores[name], name in FROM_THE_SOURCE_HEAD).readable(features)
+    with pytest.raises(NotDefined, match=name):
+        scores[name](readable, labels)
+
+
+@pytest.mark.parametrize("name", ["knn", "linear"])
+def test_groups_that_give_the_label_away_are_seen_through(name):
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    labels = random.integers(0, 2, 40)[groups]
+    features = random.normal(size=(40, 30))[groups] + 0.01 * random.normal(size=(200, 30))
+    assert scores[name](features, labels) > 0.8
+    assert scores[name](features, labels, groups=groups) < 0.7
