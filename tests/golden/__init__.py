@@ -1,0 +1,1 @@
+"""Values that come from the slow and certain computation."""
