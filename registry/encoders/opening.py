@@ -28,7 +28,7 @@ from registry.errors import (
     Unsupported,
 )
 
-__all__ = ["Opened", "inspect", "load"]
+__all__ = ["Opened", "inspect", "load", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -94,7 +94,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
             as `inspect`, but for the values.
     """
     settings, _ = _trusted(folder)
-    with _quiet():
+    with quiet():
         kind, config = _architecture(folder, settings)
         if from_scratch:
             model: PreTrainedModel = kind(config).float()
@@ -102,6 +102,20 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
             model = _strictly_loaded(folder, kind, config, bare)
     model.eval()
     return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars and load reports; its settings are put back."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(50)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _trusted(folder: Path) -> tuple[dict[str, Any], list[Path]]:
@@ -284,17 +298,3 @@ def _license(folder: Path) -> str:
 
 def _first_line(cause: Exception) -> str:
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and load reports; its settings are put back."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(50)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
