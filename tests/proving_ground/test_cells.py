@@ -1,11 +1,16 @@
 """The tables on disk grow by whole lines, and only grow."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
 
-from tests.benchmarks.proving_ground.cells import Cell, append, read_design, read_outcomes
+from tests.benchmarks.proving_ground.cells import Cell, append, claimed, read_design, read_outcomes
 from tests.proving_ground.planted import lines_of, world
 
 CELL = Cell(1, 1, "net", "00ff", "body", 9, "source", "target", "family", "linear-probe", 800, 0, 0)
@@ -69,3 +74,28 @@ def test_a_table_of_other_columns_is_refused(tmp_path):
     (tmp_path / "design.csv").write_text("cell,checkpoint\n1,net\n")
     with pytest.raises(ValueError, match="has columns"):
         read_design(tmp_path / "design.csv")
+
+
+def test_a_claim_dies_with_its_process(tmp_path):
+    code = (
+        "import time; from pathlib import Path\n"
+        "from tests.benchmarks.proving_ground.cells import claimed, read_design\n"
+        f"cell = read_design(Path({str(tmp_path / 'design.csv')!r}))[0]\n"
+        f"with claimed(cell, Path({str(tmp_path)!r})) as ours: print(ours, flush=True); time.sleep(60)"
+    )
+    append(tmp_path / "design.csv", [CELL])
+    other = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline().strip() == "True"
+        with claimed(CELL, tmp_path) as ours:
+            assert not ours
+    finally:
+        os.kill(other.pid, signal.SIGKILL)
+        other.wait()
+        other.stdout.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with claimed(CELL, tmp_path) as ours:
+            if ours:
+                return
+    pytest.fail("the claim outlived its process")

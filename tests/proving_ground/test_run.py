@@ -1,11 +1,6 @@
 """The runner: cells come out as lines, nothing is done twice, and a killed runner leaves the rest to others."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from hashlib import sha256
 
@@ -17,7 +12,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
 from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell, append, read_scores
-from tests.benchmarks.proving_ground.run import Tables, claimed, fill_scores, missing_cells, run_cell
+from tests.benchmarks.proving_ground.run import Tables, fill_scores, missing_cells, run_cell
 from tests.benchmarks.proving_ground.strategies import right_rows
 
 
@@ -117,28 +112,3 @@ def test_a_tuned_cell_is_judged_by_its_stored_net(tables, bench, cells, strategy
     told = json.loads(found.conditions)
     assert [stage["epochs"] for stage in told["stages"]] == [2]
     assert 0.4 < found.accuracy <= 1
-
-
-def test_a_claim_dies_with_its_process(tmp_path, cells):
-    code = (
-        "import sys, time; from pathlib import Path; from tests.benchmarks.proving_ground.run import claimed;"
-        "from tests.benchmarks.proving_ground.cells import read_design;"
-        f"cell = read_design(Path({str(tmp_path / 'design.csv')!r}))[0]\n"
-        f"with claimed(cell, Path({str(tmp_path)!r})) as ours: print(ours, flush=True); time.sleep(60)"
-    )
-    append(tmp_path / "design.csv", cells[:1])
-    other = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout.readline().strip() == "True"
-        with claimed(cells[0], tmp_path) as ours:
-            assert not ours
-    finally:
-        os.kill(other.pid, signal.SIGKILL)
-        other.wait()
-        other.stdout.close()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with claimed(cells[0], tmp_path) as ours:
-            if ours:
-                return
-    pytest.fail("the claim outlived its process")

@@ -8,12 +8,16 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
-__all__ = ["HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "read_design", "read_outcomes", "read_scores"]
+__all__ = [
+    "HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "claimed", "read_design", "read_outcomes",
+    "read_scores",
+]  # fmt: skip
 
 HERE = Path(__file__).parent
 NO_TRANSFER = "no-transfer"
@@ -121,6 +125,20 @@ def append(path: Path, rows: Iterable[Cell | Result | Figure]) -> None:
         writer.writerows(astuple(row) for row in rows)
         os.write(file.fileno(), text.getvalue().encode())
         os.fsync(file.fileno())
+
+
+@contextmanager
+def claimed(cell: Cell, cache: Path) -> Iterator[bool]:
+    """Whether this cell is ours now; a claim ends with the process that made it, however it ends."""
+    folder = cache / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / str(cell.cell)).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _cut_torn_end(file: io.BufferedRandom) -> int:

@@ -6,12 +6,9 @@ the shelves have since gained are filled in from cached features, and the produc
 """
 
 import argparse
-import fcntl
 import json
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,6 +26,7 @@ from tests.benchmarks.proving_ground.cells import (
     Cell,
     Result,
     append,
+    claimed,
     read_design,
     read_outcomes,
     read_scores,
@@ -36,7 +34,7 @@ from tests.benchmarks.proving_ground.cells import (
 from tests.benchmarks.proving_ground.scoring import commit, distance_figures, score_figures
 from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS, Part, unpacked
 
-__all__ = ["Tables", "claimed", "fill_scores", "missing_cells", "result_of", "run_cell"]
+__all__ = ["Tables", "fill_scores", "missing_cells", "result_of", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -60,20 +58,6 @@ def missing_cells(tables: Tables) -> list[Cell]:
     """Cells without a result: by wave, then by number."""
     done = tables.results
     return sorted((c for c in tables.design if c.cell not in done), key=lambda c: (c.wave, c.cell))
-
-
-@contextmanager
-def claimed(cell: Cell, cache: Path) -> Iterator[bool]:
-    """Whether this cell is ours now; a claim ends with the process that made it, however it ends."""
-    folder = cache / "claims"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / str(cell.cell)).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def run_cell(cell: Cell, bench: Bench, tables: Tables, device: str) -> Result:
