@@ -1,6 +1,6 @@
 """Put grown seedlings into the catalog: weights, cards, the lens, and a sketch of every domain of domains.yaml.
 
-    python catalog/recipes/bundle.py --shared ../shared --work .cache/grow --lens resnet-cifar10 NAME ...
+    python catalog/recipes/bundle.py --shared ../shared --work .cache/grow --lens "resnet-cifar10#block 03" NAME ...
 
 Without names every finished seedling whose margin (judge.py) is good enough is bundled. Weights that lie there already
 are left as they are; only a changed lens makes the sketches anew.
@@ -26,7 +26,7 @@ from registry.sketch import fit_lens, sketch_of
 HERE = Path(__file__).parent
 CATALOG = HERE.parent
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
-SKETCHED_ROWS = 2000
+SKETCHED_ROWS = 1000
 LEAST_MARGIN = 0.03
 
 
@@ -64,10 +64,12 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
     print(f"{name}: {card['parameters']:,} parameters, own held-out {card['held_out_accuracy']:.3f}")
 
 
-def write_domains(domains: dict, shared: Path, work: Path, lens_name: str) -> None:
-    """Look at every domain through the seedling that is the lens; fit and write lens, cards and sketches."""
+def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
+    """Look at every domain through one block of the seedling that is the lens; write lens, cards and sketches."""
+    lens_name, block = through.split("#")
     encoder = open_image(CATALOG / "seedlings" / lens_name, name=lens_name)
-    seen = {name: encoded.last for name, encoded in see_domains(encoder, domains, shared, work).items()}
+    place = encoder.blocks.index(block)
+    seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
     lens = fit_lens("image", Modality.IMAGE, list(seen.values()))
     write_lens(CATALOG, lens)
     for name, told in domains.items():
@@ -110,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="which seedlings; all with a sufficient margin when none is named")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder that holds data/")
     parser.add_argument("--work", type=Path, default=Path(".cache/grow"), help="where grow.py left its results")
-    parser.add_argument("--lens", default="resnet-cifar10", help="the seedling through which domains are seen")
+    parser.add_argument("--lens", default="resnet-cifar10#block 03", help="seedling#block through which domains are seen")
     return parser.parse_args()
 
 
