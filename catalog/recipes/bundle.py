@@ -112,7 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="which seedlings; all with a sufficient margin when none is named")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder that holds data/")
     parser.add_argument("--work", type=Path, default=Path(".cache/grow"), help="where grow.py left its results")
-    parser.add_argument("--lens", default="resnet-cifar10#block 03", help="seedling#block through which domains are seen")
+    parser.add_argument("--lens", default="resnet-cifar10#block 03", help="seedling#block to see domains through")
     return parser.parse_args()
 
 
