@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Int
 
 from recommender.baseline import baseline
+from recommender.distance import distances
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
 from recommender.rank import rank
-from recommender.shortlist import Constraints, Shortlist, shortlist
+from recommender.shortlist import Constraints, Shortlist, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
 from recommender.tuning.job import Job
 from recommender.tuning.tracking import mlflow_runs
@@ -21,6 +22,7 @@ from recommender.verdicts import (
     Baseline,
     Candidate,
     Choice,
+    Distance,
     DomainDistance,
     Expected,
     Ranked,
@@ -30,12 +32,15 @@ from recommender.verdicts import (
     Verdict,
 )  # fmt: skip
 from registry.cards import Outcome
-from registry.errors import NoCandidates
+from registry.errors import EncoderMismatch, NoCandidates
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["consider", "recommend", "tune"]
+__all__ = ["MOST_COMPARED", "compare", "consider", "near", "recommend", "tune"]
+
+MOST_COMPARED = 2000
+"""Rows of each side that a comparison looks at."""
 
 
 def recommend(
@@ -89,6 +94,44 @@ def consider(
     return plan(ranked[0], sample, reference, History(zoo.history()), strategy=strategy)
 
 
+def compare(
+    one: Sample, other: Sample | str, zoo: Zoo, *, metric: str = "mmd", through: str | None = None, seed: int = 0,
+    progress: Progress = silent,
+) -> Distance:  # fmt: skip
+    """How far a sample lies from another one, or from a known domain (by name), through the lens or a checkpoint.
+
+    Through the lens, ``mmd`` uses the lens's own bandwidth and scales, so that values of different pairs compare.
+
+    Raises:
+        UnknownName: no such metric, domain or checkpoint.
+        EncoderMismatch: a domain is known through its lens alone, not through another checkpoint.
+    """
+    lens = zoo.lens(one.modality)
+    if isinstance(other, str):
+        return _to_domain(one, zoo.domain(other).name, zoo, metric, through, seed, progress)
+    pair = [part.subsample(MOST_COMPARED, seed) for part in (one, other)]
+    groups = None if all(part.groups is None for part in pair) else (pair[0].group_ids, pair[1].group_ids)
+    if through is not None:
+        x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
+        return distances[metric](x, y, seed=seed, groups=groups)
+    x, y = (lens.standardize(zoo.see(part, progress=progress).vectors) for part in pair)
+    return measure(metric, x, y, lens.sigma, groups, seed)
+
+
+def near(
+    sample: Sample, zoo: Zoo, *, most: int = 10, metric: str = "mmd", seed: int = 0, progress: Progress = silent
+) -> tuple[DomainDistance, ...]:
+    """The nearest known domains by exact distance, nearest first.
+
+    Raises:
+        UnknownName: no such metric, or no lens for this modality.
+    """
+    part = sample.subsample(MOST_ROWS, seed)
+    seen = zoo.see(part, progress=progress)
+    found = measure_domains(part, seen, zoo, keep=most, seed=seed, metric=metric, progress=progress)
+    return tuple(found[:most])
+
+
 def tune(
     choice: Choice, sample: Sample, zoo: Zoo, *, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
     track: Callable[..., object] = mlflow_runs, recommendation: str | None = None, seed: int = 0,
@@ -102,6 +145,19 @@ def tune(
     run, outcome = execute(Job.of(choice, sample, zoo, recommendation=recommendation, seed=seed), track, progress)
     zoo.record(outcome)
     return run
+
+
+def _to_domain(
+    sample: Sample, domain: str, zoo: Zoo, metric: str, through: str | None, seed: int, progress: Progress
+) -> Distance:
+    lens, sketch = zoo.lens(sample.modality), zoo.sketch(domain)
+    if sketch is None or (through is not None and through != lens.checkpoint):
+        raise EncoderMismatch(through or lens.name, f"the sketch of {domain}")
+    part = sample.subsample(MOST_COMPARED, seed)
+    seen = zoo.see(part, progress=progress)
+    groups = None if part.groups is None else (part.group_ids, np.arange(len(sketch.rows)))
+    x, y = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
+    return measure(metric, x, y, lens.sigma, groups, seed)
 
 
 def _judge(

@@ -20,7 +20,7 @@ from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["Constraints", "Shortlist", "measure_domains", "shortlist"]
+__all__ = ["Constraints", "Shortlist", "measure", "measure_domains", "shortlist"]
 
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
@@ -77,10 +77,13 @@ def measure_domains(
     sample: Sample, seen: Features, zoo: Zoo, *, keep: int = 5, seed: int = 0, metric: str = "mmd",
     progress: Progress = silent,
 ) -> list[DomainDistance]:  # fmt: skip
-    """The exact distance of what the lens saw to the domains that the sketches call nearest, nearest first."""
+    """The exact distance of what the lens saw to the domains that the sketches call nearest, nearest first.
+
+    The percentile among the registry's own pairs is told for ``mmd`` alone, whose pairs the sketches hold.
+    """
     lens = zoo.lens(sample.modality)
     names = [domain.name for domain, _ in zoo.near(seen, max(LEAST, ROOM * keep))]
-    pairs = _pair_distances(zoo, sample)
+    pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):
         progress("exact distances", done, len(names))
@@ -88,15 +91,16 @@ def measure_domains(
         if sketch is not None:
             ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
             groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
-            found = _measure(metric, ours, theirs, lens.sigma, groups, seed)
+            found = measure(metric, ours, theirs, lens.sigma, groups, seed)
             rows.append(DomainDistance(name, lens.name, found, _percentile(found.value, pairs)))
     progress("exact distances", len(names), len(names))
     return sorted(rows, key=lambda row: (row.distance.value, row.distance.statistic, row.domain))
 
 
-def _measure(
+def measure(
     metric: str, x: np.ndarray, y: np.ndarray, sigma: float, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
 ) -> Distance:
+    """A distance of two standardized clouds of one lens; ``mmd`` with the lens's own bandwidth."""
     if metric == "mmd":
         return mmd(x, y, seed=seed, groups=groups, sigma=sigma)
     return distances[metric](x, y, seed=seed, groups=groups)
