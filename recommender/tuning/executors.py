@@ -26,7 +26,6 @@ from recommender.resampling import draw_weights, resample
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import Pictures, open_pictures
 from recommender.tuning.job import Job
-from recommender.tuning.loop import Training, logits_of, train
 from recommender.tuning.tracking import Diary, Tracker
 from recommender.verdicts import TuningRun
 from registry.cards import Metric, Origin, Outcome
@@ -147,6 +146,8 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
 
 def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done:
     """The stages of the plan, the best weights by validation on rows that neither head nor net has seen."""
+    from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
+
     learning, validation = _validation(parts.train, job.seed)
     classifier = _classifier(job, _head(job, learning, progress))
     pictures = {

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import ModelOutput
 
 __all__ = ["Anatomy", "Block", "Reading", "anatomy_of", "read_blocks"]
 
@@ -173,12 +173,12 @@ def _first_tensor(made: object) -> torch.Tensor:
     return next(value for value in values if isinstance(value, torch.Tensor))  # type: ignore[attr-defined]
 
 
-def _run(model: PreTrainedModel, part: nn.Module, pixels: torch.Tensor) -> BaseModelOutput:
+def _run(model: PreTrainedModel, part: nn.Module, pixels: torch.Tensor) -> ModelOutput:
     settings = {"pixel_values": pixels, "return_dict": True}
     takes = inspect.signature(part.forward).parameters
     if "interpolate_pos_encoding" in takes and _stated_side(model) not in (None, pixels.shape[-1]):
         settings["interpolate_pos_encoding"] = True
-    output: BaseModelOutput = part(**settings)
+    output: ModelOutput = part(**settings)
     return output
 
 
@@ -202,7 +202,7 @@ def _pooled(output: torch.Tensor, patches: int) -> torch.Tensor:
     return output.flatten(1)
 
 
-def _pooled_output(output: BaseModelOutput, patches: int) -> torch.Tensor:
+def _pooled_output(output: ModelOutput, patches: int) -> torch.Tensor:
     pooled = output.get("pooler_output")
     if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
         return pooled.flatten(1)

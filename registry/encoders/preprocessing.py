@@ -114,10 +114,12 @@ def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
 def _with_fixed_size(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
     """The processor; where it lets the shape follow the picture, a square center crop of the short side is added."""
     processor = _build(folder, settings)
-    wide, tall = _size_of(folder, processor, (96, 48)), _size_of(folder, processor, (48, 96))
-    if wide == tall:
+    wide, tall, large = (_size_of(folder, processor, shape) for shape in ((96, 48), (48, 96), (192, 96)))
+    if wide == tall == large:
         return processor
     side = min(*wide, *tall)
+    if min(large) != side:
+        raise Unsupported(folder, "its preprocessing gives pictures of no fixed size")
     return _build(folder, {**settings, "do_center_crop": True, "crop_size": {"height": side, "width": side}})
 
 
@@ -149,7 +151,10 @@ def _scaled(processor: BaseImageProcessor, ratio: float) -> dict[str, Any]:
 
 
 def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.ndarray, "3 h w"]:
-    made = processor.preprocess(image.convert("RGB"), do_rescale=False, do_normalize=False)["pixel_values"][0]
+    changes = {"do_rescale": False, "do_normalize": False}
+    if "include_top" in processor.to_dict():  # EfficientNet's second normalization
+        changes["include_top"] = False
+    made = processor.preprocess(image.convert("RGB"), **changes)["pixel_values"][0]
     return np.ascontiguousarray(made, dtype=np.uint8)
 
 

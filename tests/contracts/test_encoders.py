@@ -1,0 +1,19 @@
+import pytest
+
+from registry.encoders import encoders
+from tests.contracts.encoders import EncoderContract
+from tests.registry.encoders.nets import NETS, pictures, save_net
+
+
+@pytest.fixture(scope="module", params=sorted(NETS))
+def encoder(request, tmp_path_factory):
+    return encoders["image"](save_net(tmp_path_factory.mktemp(request.param), request.param))
+
+
+@pytest.fixture
+def items():
+    return pictures(5)
+
+
+class TestImageEncoders(EncoderContract):
+    pass

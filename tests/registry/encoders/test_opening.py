@@ -1,0 +1,248 @@
+import json
+import struct
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from registry.encoders.opening import inspect, load
+from registry.errors import (
+    BadWeights,
+    MalformedWeights,
+    NoWeights,
+    PathMissing,
+    PickleRefused,
+    RemoteCodeRefused,
+    ShapeMismatch,
+    Unsupported,
+)
+from tests.registry.encoders.nets import NETS, change, save_net, weights
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_net(tmp_path / "net", "resnet")
+
+
+def rewrite(folder, **tensors):
+    save_file({**weights(folder), **tensors}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def header_of(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    return content[8 : 8 + length].decode(), content[8 + length :]
+
+
+def with_header(folder, header, data):
+    raw = header.encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw + data)
+
+
+def test_a_sound_folder_says_what_it_is(folder):
+    found = inspect(folder)
+    assert found.architecture == "ResNetForImageClassification"
+    assert found.model_type == "resnet"
+    assert found.parameters == sum(p.numel() for p in NETS["resnet"]().parameters())
+    assert found.input_size == 32
+    assert found.id2label == {0: "cat", 1: "dog", 2: "hen"}
+    assert found.num_labels == 3
+    assert found.license == "unknown"
+
+
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_loading_gives_back_exactly_what_was_saved(net, tmp_path):
+    torch.manual_seed(0)
+    model = NETS[net]().eval()
+    loaded = load(save_net(tmp_path / net, model))
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(pixel_values=pixels)[0], loaded(pixel_values=pixels)[0])
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
+    assert not loaded.training
+
+
+def test_half_precision_weights_are_opened_in_single_precision(tmp_path):
+    model = NETS["vit"]().half()
+    assert {p.dtype for p in load(save_net(tmp_path, model)).parameters()} == {torch.float32}
+
+
+def test_from_scratch_depends_on_the_seed_alone(folder):
+    def first(seed):
+        torch.manual_seed(seed)
+        return next(load(folder, from_scratch=True).parameters())
+
+    assert torch.equal(first(1), first(1))
+    assert not torch.equal(first(1), first(2))
+    assert not torch.equal(first(2), next(load(folder).parameters()))
+
+
+def test_the_digest_follows_the_weights(folder):
+    before = inspect(folder).digest
+    rewrite(folder, **{"classifier.1.bias": weights(folder)["classifier.1.bias"] + 1})
+    assert inspect(folder).digest != before
+
+
+def test_sharded_weights_are_opened_like_whole_ones(folder, tmp_path):
+    whole = load(folder)
+    whole.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    (tmp_path / "shards" / "preprocessor_config.json").write_text((folder / "preprocessor_config.json").read_text())
+    assert not (tmp_path / "shards" / "model.safetensors").exists()
+    assert inspect(tmp_path / "shards").parameters == inspect(folder).parameters
+    for left, right in zip(load(tmp_path / "shards").parameters(), whole.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_a_shard_may_not_lie_elsewhere(folder):
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    index = {"weight_map": {"a": "../model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(MalformedWeights, match="not a safetensors file of this folder"):
+        inspect(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(PathMissing, match="nowhere"):
+        inspect(tmp_path / "nowhere")
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(NoWeights) as caught:
+        inspect(folder)
+    assert "save_pretrained" in caught.value.remedy
+
+
+def test_a_folder_without_a_config_is_refused(folder):
+    (folder / "config.json").unlink()
+    with pytest.raises(NoWeights, match=r"config\.json"):
+        inspect(folder)
+
+
+def test_pickled_weights_are_never_opened(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(PickleRefused, match=r"pytorch_model\.bin"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_remote_code_is_refused_wherever_it_hides(folder, file):
+    change(folder, file, deep={"list": [{"auto_map": {"AutoModel": "evil.Model"}}]})
+    with pytest.raises(RemoteCodeRefused, match=r"deep\.list\[0\]\.auto_map"):
+        inspect(folder)
+
+
+def test_kernels_from_a_hub_are_refused(folder):
+    change(folder, _attn_implementation="somebody/kernel")
+    with pytest.raises(RemoteCodeRefused, match="_attn_implementation"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"12345678", b"\xff" * 64, struct.pack("<Q", 5) + b"{oops" + b"x" * 9])
+def test_a_malformed_file_is_refused(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(MalformedWeights):
+        inspect(folder)
+
+
+def test_a_truncated_file_is_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MalformedWeights):
+        inspect(folder)
+
+
+def test_a_tensor_stored_twice_is_named(folder):
+    header, data = header_of(folder)
+    name = next(key for key in json.loads(header) if key != "__metadata__")
+    entry = json.dumps(json.loads(header)[name])
+    with_header(folder, f"{header.rstrip()[:-1]},{json.dumps(name)}:{entry}}}", data)
+    with pytest.raises(BadWeights, match=f"{name}.*stored twice"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(folder, bad):
+    bias = np.array([0.0, bad, 0.0], np.float32)
+    rewrite(folder, **{"classifier.1.bias": bias})
+    with pytest.raises(BadWeights, match=r"classifier\.1\.bias.*NaN or infinity"):
+        inspect(folder)
+
+
+def test_a_config_of_another_width_is_refused(folder):
+    change(folder, hidden_sizes=[8, 12, 16, 32])
+    with pytest.raises(ShapeMismatch, match="the config wants"):
+        inspect(folder)
+
+
+def test_a_config_of_another_depth_is_refused(folder):
+    change(folder, depths=[1, 1, 1, 1])
+    with pytest.raises(ShapeMismatch, match="no such weight"):
+        inspect(folder)
+    change(folder, depths=[1, 1, 3, 1])
+    with pytest.raises(ShapeMismatch, match="not stored"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"architectures": ["NobodysNet"]}, "not one of transformers'"),
+        ({"architectures": ["os"]}, "not one of transformers'"),
+        ({"architectures": []}, "not one of transformers'"),
+        ({"architectures": ["BertModel"]}, "no image model"),
+        ({"num_channels": 1}, "1 channels"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"hidden_sizes": "wide"}, "config is refused"),
+    ],
+)
+def test_what_cannot_be_opened_here_is_said(folder, values, why):
+    change(folder, **values)
+    with pytest.raises(Unsupported, match=why):
+        inspect(folder)
+
+
+def test_a_config_that_is_no_json_is_said(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(Unsupported, match=r"config\.json cannot be read"):
+        inspect(folder)
+
+
+def test_an_adapter_is_no_model(folder):
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
+    with pytest.raises(Unsupported, match="adapter"):
+        inspect(folder)
+
+
+def test_placeholder_names_and_regression_heads_are_no_classes(folder):
+    change(folder, id2label={str(n): f"LABEL_{n}" for n in range(3)}, label2id=None)
+    assert inspect(folder).id2label == {}
+    change(folder, id2label={"0": "x", "1": "y", "2": "z"}, problem_type="regression")
+    assert inspect(folder).num_labels == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("SOURCE.json", '{"licence": "MIT"}'),
+        ("card.json", '{"license": "MIT"}'),
+        ("README.md", "---\nlicense: MIT\n---\n# Net\n"),
+    ],
+)
+def test_a_stated_license_is_found(folder, file, content):
+    (folder / file).write_text(content)
+    assert inspect(folder).license == "MIT"
+
+
+def test_opening_says_nothing(folder, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inspect(folder)
+        load(folder)
+    told = capfd.readouterr()
+    assert told.out == told.err == ""
+
+

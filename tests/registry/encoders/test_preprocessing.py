@@ -1,0 +1,133 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import transformers
+from PIL import Image
+
+from registry.encoders.preprocessing import read_preprocessing
+from registry.errors import Unsupported
+from tests.conftest import drawn
+
+CROPPED = {
+    "size": {"shortest_edge": 40}, "crop_size": {"height": 36, "width": 36}, "do_center_crop": True, "resample": 2,
+    "image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.6, 0.7], "rescale_factor": 1 / 255,
+}  # fmt: skip
+SETTINGS = {
+    "mobilenet v1": {"image_processor_type": "MobileNetV1ImageProcessor", **CROPPED},
+    "mobilenet v2": {"image_processor_type": "MobileNetV2ImageProcessor", **CROPPED},
+    "vit": {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}, "resample": 3},
+    "vit, slow": {"image_processor_type": "ViTImageProcessorFast", "size": {"height": 24, "width": 24}},
+    "vit, old": {"feature_extractor_type": "ViTFeatureExtractor", "size": 24},
+    "raw": {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24},
+            "image_mean": [0, 0, 0], "image_std": [1 / 255] * 3},
+    "not normalized": {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24},
+                       "do_normalize": False},
+    "convnext": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 30}, "crop_pct": 0.8},
+    "bit": {"image_processor_type": "BitImageProcessor", **CROPPED, "resample": 3},
+    "deit": {"image_processor_type": "DeiTImageProcessor", "size": {"height": 30, "width": 30},
+             "crop_size": {"height": 26, "width": 26}},
+    "efficientnet": {"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 30, "width": 30},
+                     "rescale_offset": True, "rescale_factor": 1 / 127.5, "do_normalize": False},
+    "mobilevit": {"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 30},
+                  "crop_size": {"height": 28, "width": 28}},
+    "larger crop": {"image_processor_type": "MobileNetV1ImageProcessor", **CROPPED,
+                    "crop_size": {"height": 48, "width": 48}},
+}  # fmt: skip
+SHAPES = [(60, 44), (20, 33), (48, 48)]
+
+
+def settle(folder, settings):
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def theirs(settings, image):
+    kind = settings.get("image_processor_type", "ViTImageProcessor").removesuffix("Fast") + "Pil"
+    return getattr(transformers, kind).from_dict(settings).preprocess(image)["pixel_values"][0]
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_picture_becomes_what_transformers_makes_of_it(name, shape, tmp_path):
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8))
+    ours = read_preprocessing(settle(tmp_path, SETTINGS[name])).tensor(image)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs(SETTINGS[name], image), rtol=1e-5, atol=1e-5)
+
+
+def test_a_gray_picture_is_read_as_one_of_three_channels(tmp_path):
+    made = read_preprocessing(settle(tmp_path, SETTINGS["vit"])).tensor(Image.new("L", (10, 10), 7))
+    assert made.shape == (3, 24, 24)
+
+
+def test_many_threads_make_what_one_makes(tmp_path):
+    preprocessing = read_preprocessing(settle(tmp_path, SETTINGS["mobilenet v2"]))
+    images = [Image.fromarray(drawn(n, 50)) for n in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        for made, image in zip(pool.map(preprocessing.tensor, images), images, strict=True):
+            assert np.array_equal(made, preprocessing.tensor(image))
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet v1", "vit", "convnext", "bit", "deit", "efficientnet", "mobilevit", "larger crop"]
+)
+def test_a_cap_makes_the_input_as_small_as_asked(name, tmp_path):
+    settle(tmp_path, SETTINGS[name])
+    whole, capped = read_preprocessing(tmp_path), read_preprocessing(tmp_path, cap=20)
+    assert capped.side == 20
+    assert capped.stated == whole.stated == whole.side
+    assert capped.digest != whole.digest
+
+
+def test_a_capped_picture_shows_the_same_part_only_smaller(tmp_path):
+    settle(tmp_path, SETTINGS["mobilenet v1"] | {"do_normalize": False})
+    ramp = np.tile(np.linspace(0, 255, 200).astype(np.uint8)[None, :, None], (200, 1, 3))
+    image = Image.fromarray(ramp)
+    whole, half = (read_preprocessing(tmp_path, cap=cap).tensor(image) for cap in (36, 18))
+    np.testing.assert_allclose(half[0, 9], whole[0, 9].reshape(18, 2).mean(1), atol=0.02)
+
+
+def test_a_cap_that_is_not_reached_changes_nothing(tmp_path):
+    settle(tmp_path, SETTINGS["vit"])
+    assert read_preprocessing(tmp_path, cap=24).digest == read_preprocessing(tmp_path).digest
+
+
+def test_a_large_convnext_input_is_warped_and_stays_so_when_capped(tmp_path):
+    settle(tmp_path, {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}})
+    edge = np.zeros((60, 60, 3), np.uint8)
+    edge[0] = 255
+    assert read_preprocessing(tmp_path, cap=60).tensor(Image.fromarray(edge))[0, 0].mean() > 0.9
+
+
+def test_a_shape_that_follows_the_picture_is_cropped_to_a_square(tmp_path):
+    settle(tmp_path, {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 32},
+                      "do_center_crop": False})  # fmt: skip
+    preprocessing = read_preprocessing(tmp_path)
+    assert {preprocessing.tensor(Image.new("RGB", shape)).shape for shape in SHAPES} == {(3, 32, 32)}
+
+
+def test_settings_inside_a_processor_file_are_found(tmp_path):
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": SETTINGS["vit"]}))
+    assert read_preprocessing(tmp_path).side == 24
+
+
+def test_without_settings_nothing_is_guessed(tmp_path):
+    with pytest.raises(Unsupported, match="nobody knows"):
+        read_preprocessing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"image_processor_type": "NobodysImageProcessor"}, "not one of transformers'"),
+        ({"image_processor_type": "os"}, "not one of transformers'"),
+        ({"size": 24}, "not one of transformers'"),
+        ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "no fixed size"),
+        ({"image_processor_type": "ViTImageProcessor", "size": "large"}, "image processor"),
+    ],
+)
+def test_what_cannot_be_reproduced_is_said(settings, why, tmp_path):
+    with pytest.raises(Unsupported, match=why):
+        read_preprocessing(settle(tmp_path, settings))
