@@ -5,8 +5,21 @@ from pathlib import Path
 import numpy as np
 
 from recommender.verdicts import (
-    Baseline, BlockScore, Candidate, Choice, Cost, Distance, DomainDistance, Expected, Plan, Ranked, Recommendation,
-    Skipped, Stage, Transferability, Verdict,
+    Baseline,
+    BlockScore,
+    Candidate,
+    Choice,
+    Cost,
+    Distance,
+    DomainDistance,
+    Expected,
+    Plan,
+    Ranked,
+    Recommendation,
+    Skipped,
+    Stage,
+    Transferability,
+    Verdict,
 )  # fmt: skip
 from registry.cards import Checkpoint, Metric, Modality
 
@@ -26,8 +39,8 @@ def score(mean: float, reach: float) -> Expected:
 
 
 def choice(
-    name: str, mean: float, *, gain: float, tier: int = 1, distance: float | None = 0.12, percentile: float | None = 93.0,
-    tuned: bool = False,
+    name: str, mean: float, *, gain: float, tier: int = 1, distance: float | None = 0.12,
+    percentile: float | None = 93.0, tuned: bool = False,
 ) -> Choice:  # fmt: skip
     blocks = ("stem", "stage1", "stage2", "stage3")
     card = Checkpoint(name, Modality.IMAGE, "ResNet", Path("/none"), "cd" * 32, 1_300_000, 64, license="MIT")
@@ -51,4 +64,6 @@ def advice(*choices: Choice, transfer: bool = True, skipped: tuple[Skipped, ...]
     sentence = "Start from the first." if transfer else "Do not transfer: no transfer is not beaten."
     near = tuple(c.ranked.transferability.candidate.distance for c in choices)
     measured = tuple(row for row in near if row is not None)
-    return Recommendation("0123456789abcdef", SAMPLE, reference, choices, skipped, measured, Verdict(transfer, sentence))
+    verdict = Verdict(transfer, sentence)
+    settings = {"keep": 5, "max_parameters": None, "licenses": [], "seed": 0}
+    return Recommendation("0123456789abcdef", SAMPLE, reference, choices, skipped, measured, verdict, settings)

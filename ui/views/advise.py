@@ -22,7 +22,7 @@ from ui.views import charts, reproduce, work
 
 __all__ = ["literal", "page"]
 
-THUMBNAILS = 28
+THUMBNAILS = 20
 THUMBNAIL_SIDE = 84
 MARGIN = 3
 EARLIER = 12
@@ -138,7 +138,7 @@ def _recommended(zoo: Zoo, job: JobRecord) -> bool:
     if job.state == "finished" and job.result is not None:
         st.query_params.from_dict({"advice": str(job.result["recommendation"])})
         return True
-    st.subheader(literal(f"Looking at {Path(str(job.spec['path'])).name}"))
+    st.subheader(literal(f"Looking at {Path(str(job.spec['path'])).name}"), anchor=False)
     st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
     if job.state in work.OVER:
         _broken(zoo, job)

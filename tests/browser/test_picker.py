@@ -1,0 +1,77 @@
+"""The picker in a browser: from a path to advice, to a tuning, over a reload; and what the command line wrote."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, Served
+from tests.ui.pictures import write_stripes
+
+pytestmark = pytest.mark.browser
+
+PATH_FIELD = "Folder or zip on this machine"
+
+
+@pytest.fixture
+def stripes(tmp_path: Path) -> Path:
+    """One class is named as an attacker would name it."""
+    return write_stripes(tmp_path, names=("level", "<b>upright<b>", "slanted"))
+
+
+def run(served: Served, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "ui.cli", *words, "--home", str(served.home)]
+    env = os.environ | {"OMP_NUM_THREADS": "2"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=300)
+
+
+def ask(page: Page, served: Served, path: Path) -> None:
+    page.goto(served.address)
+    field = page.get_by_label(PATH_FIELD)
+    field.fill(str(path))
+    field.press("Tab")
+    page.get_by_role("button", name="Recommend").click()
+
+
+def test_a_path_becomes_advice_and_a_tuning_that_a_reload_does_not_lose(
+    page: Page, picker: Served, stripes: Path
+) -> None:
+    ask(page, picker, stripes)
+    expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
+    assert "advice=" in page.url
+    expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(3)
+    page.get_by_role("button", name="Tune").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Realized", exact=True)).to_be_visible(timeout=240_000)
+    told = json.loads(run(picker, "runs", "list", "--json").stdout)
+    assert len(told) == 1
+
+
+def test_advice_from_the_command_line_is_there_and_names_are_shown_as_text(
+    page: Page, picker: Served, stripes: Path
+) -> None:
+    advice = json.loads(run(picker, "recommend", str(stripes), "--json").stdout)
+    page.goto(picker.address)
+    expect(page.get_by_role("heading", name="stripes")).to_be_visible()
+    expect(page.get_by_text("<b>upright<").first).to_be_visible()
+    assert page.locator("[data-testid=stMain] b").count() == 0
+    expect(page.get_by_text(advice["choices"][0]["checkpoint"]).first).to_be_visible()
+
+
+def test_a_path_that_does_not_exist_is_told_and_nothing_breaks(page: Page, picker: Served, tmp_path: Path) -> None:
+    ask(page, picker, tmp_path / "nowhere")
+    expect(page.get_by_text("does not exist").first).to_be_visible(timeout=60_000)
+
+
+def test_asking_twice_starts_one_job(page: Page, picker: Served, stripes: Path) -> None:
+    ask(page, picker, stripes)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    ask(page, picker, stripes)
+    expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
+    logs = list((picker.home / "jobs").glob("*.log"))
+    assert len(logs) == 1

@@ -1,0 +1,51 @@
+"""README names every command, and no command or option that does not exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import typer.main
+
+from ui.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command with its options."""
+    found = {}
+
+    def walk(command: object, name: str) -> None:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            found[name] = {option for given in command.params for option in (*given.opts, *given.secondary_opts)}
+            return
+        for word, below in inner.items():
+            walk(below, f"{name} {word}".strip())
+
+    walk(typer.main.get_command(app), "")
+    return found
+
+
+def lines() -> list[list[str]]:
+    """What README tells to type."""
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
+    return [shlex.split(line)[1:] for line in blocks.splitlines() if line.startswith("transferzoo ")]
+
+
+def test_every_command_is_documented() -> None:
+    assert [name for name in commands() if f"`transferzoo {name}" not in README] == []
+
+
+def test_every_command_of_a_block_exists_with_its_options() -> None:
+    known = commands()
+    assert lines()
+    for words in lines():
+        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
+        assert name in known
+        assert {word for word in words if word.startswith("--")} <= known[name]
+
+
+def test_every_option_of_recommend_tells_what_it_is_for() -> None:
+    command = typer.main.get_command(app).commands["recommend"]
+    assert [given.name for given in command.params if not given.help] == []

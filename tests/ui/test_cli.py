@@ -1,0 +1,151 @@
+"""The command line without heavy work: help, errors, exit codes, JSON."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "transformers", "faiss", "sqlalchemy", "alembic", "mlflow", "streamlit", "sklearn", "scipy", "pandas")
+
+
+def transferzoo(*words: str, home: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "ui.cli", *words, *([] if home is None else ["--home", str(home)])]
+    told = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "2", **env}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=told, check=False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def test_help_names_every_command() -> None:
+    told = transferzoo("--help").stdout
+    for command in ("demo", "recommend", "tune", "zoo", "runs", "doctor", "picker"):
+        assert command in told
+
+
+def test_help_loads_no_heavy_library() -> None:
+    look = "import sys; sys.argv = ['transferzoo', '--help']\nfrom ui.cli import main\ntry: main()\n" \
+           "except SystemExit: print('LOADED', *sys.modules)"  # fmt: skip
+    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    loaded = set(told.rpartition("LOADED")[2].split())
+    assert not loaded & set(HEAVY)
+
+
+@pytest.mark.slow
+def test_help_takes_under_three_tenths_of_a_second() -> None:
+    def seconds(*command: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
+        return time.perf_counter() - began
+
+    assert min(seconds("-m", "ui.cli", "--help") for _ in range(5)) < 0.3
+
+
+def test_a_path_that_is_missing_is_one_line_with_a_remedy_and_exit_code_2(home: Path) -> None:
+    done = transferzoo("recommend", "/nowhere/at/all", home=home)
+    assert done.returncode == 2
+    assert "/nowhere/at/all does not exist" in done.stderr
+    assert "→ Check the spelling" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_folder_without_images_is_named(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    done = transferzoo("recommend", str(tmp_path), home=home)
+    assert done.returncode == 2
+    assert "holds no" in done.stderr
+
+
+def test_an_unusable_home_is_named(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("in the way")
+    done = transferzoo("zoo", "list", home=occupied)
+    assert done.returncode == 2
+    assert "--home" in done.stderr
+
+
+def test_a_misspelt_checkpoint_gets_a_hint(home: Path) -> None:
+    name = json.loads(transferzoo("zoo", "list", "--json", home=home).stdout)[0]["name"]
+    done = transferzoo("zoo", "show", f"{name}x", home=home)
+    assert done.returncode == 2
+    assert f"Did you mean {name!r}?" in done.stderr
+
+
+def test_a_misspelt_demo_target_gets_a_hint(home: Path) -> None:
+    done = transferzoo("demo", "digit", home=home)
+    assert done.returncode == 2
+    assert "Did you mean 'digits'?" in done.stderr
+
+
+def test_an_unknown_metric_is_a_usage_error(home: Path) -> None:
+    done = transferzoo("recommend", ".", "--metric", "acuracy", home=home)
+    assert done.returncode == 2
+    assert "balanced-accuracy" in done.stderr
+
+
+def test_json_is_alone_on_stdout(home: Path) -> None:
+    done = transferzoo("zoo", "list", "--json", home=home)
+    listed = json.loads(done.stdout)
+    assert {"name", "parameters", "license", "origin"} <= set(listed[0])
+    assert "checkpoint" in done.stderr
+
+
+def test_no_run_yet_is_an_empty_list(tmp_path: Path) -> None:
+    assert json.loads(transferzoo("runs", "list", "--json", home=tmp_path).stdout) == []
+
+
+def test_an_unknown_recommendation_is_named(home: Path, tmp_path: Path) -> None:
+    from tests.ui.pictures import write_stripes
+
+    done = transferzoo("tune", str(write_stripes(tmp_path, rows=6)), "--recommendation", "none", home=home)
+    assert done.returncode == 2
+    assert "no recommendation named 'none'" in done.stderr
+
+
+def test_the_doctor_finds_a_new_registry_sound(tmp_path: Path) -> None:
+    done = transferzoo("doctor", "--json", home=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["healthy"] is True
+
+
+def test_the_doctor_mends_a_broken_database(tmp_path: Path) -> None:
+    transferzoo("zoo", "list", home=tmp_path)
+    (tmp_path / "registry.db").write_bytes(b"no database at all" * 100)
+    refused = transferzoo("zoo", "list", home=tmp_path)
+    assert refused.returncode == 2
+    assert "doctor --repair" in refused.stderr
+    assert transferzoo("doctor", home=tmp_path).returncode == 1
+    assert transferzoo("doctor", "--repair", home=tmp_path).returncode == 0
+    assert transferzoo("zoo", "list", home=tmp_path).returncode == 0
+
+
+def test_an_unexpected_fault_is_one_line_and_exit_code_1(home: Path) -> None:
+    look = "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n" \
+           "def broken(*a, **k): raise RuntimeError('wires crossed')\n" \
+           "ui.cli.render.checkpoint_table = broken\nui.cli.main()"  # fmt: skip
+    env = os.environ | {"TRANSFERZOO_HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError: wires crossed" in done.stderr
+    assert "Traceback" not in done.stderr
+    loud = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, text=True, env=env | {"TRANSFERZOO_DEBUG": "1"}, check=False
+    )
+    assert "Traceback" in loud.stderr
+
+
+def test_ctrl_c_is_exit_code_130(home: Path) -> None:
+    look = "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n" \
+           "def stopped(*a, **k): raise KeyboardInterrupt\n" \
+           "ui.cli.render.checkpoint_table = stopped\nui.cli.main()"  # fmt: skip
+    env = os.environ | {"TRANSFERZOO_HOME": str(home)}
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr

@@ -1,0 +1,118 @@
+"""What is printed: numbers in words, the report at 80 columns, names as text."""
+
+from io import StringIO
+
+from rich.console import Console, RenderableType
+
+from recommender.verdicts import Skipped
+from tests.ui.cases import HEALTH, SAMPLE, advice, choice
+from ui import render
+
+
+def printed(report: RenderableType, width: int = 80) -> str:
+    out = StringIO()
+    Console(file=out, width=width, highlight=False).print(report)
+    return out.getvalue()
+
+
+def two() -> dict[str, object]:
+    first = choice("imagenet_mobilenet_v1_0.25_128", 0.842, gain=0.62, tuned=True)
+    second = choice("cifar10_resnet20", 0.701, gain=0.48, tier=2, distance=None)
+    return advice(first, second, skipped=(Skipped("fashion", "it is farther"),)).to_dict()
+
+
+def test_scores_are_percent_and_differences_have_a_sign() -> None:
+    assert render.percent(0.8424) == "84.2 %"
+    assert render.interval(0.804, 0.881) == "80 to 88 %"
+    assert (render.points(0.16), render.points(-0.021)) == ("+16.0", "-2.1")
+
+
+def test_counts_memory_and_time_come_in_their_shortest_form() -> None:
+    assert [render.amount(n) for n in (12, 1_300, 1_300_000, 2.5e9)] == ["12", "1.3 k", "1.3 M", "2.5 G"]
+    assert [render.size(n) for n in (310 * 2**20, 3 * 2**29)] == ["310 MiB", "1.5 GiB"]
+    assert [render.duration(s) for s in (0.2, 12, 180, 7200)] == ["under 1 s", "12 s", "3 min", "2.0 h"]
+
+
+def test_the_report_fits_80_columns() -> None:
+    told = printed(render.advice_report(two()))
+    assert max(map(len, told.splitlines())) <= 80
+    for word in ("84.2 %", "80 to 88 %", "+62.0", "93 % of pairs", "no sketch", "12 s", "no transfer", "22.0 %"):
+        assert word in told
+
+
+def test_the_report_tells_reasons_and_what_was_skipped() -> None:
+    told = printed(render.advice_report(two()))
+    assert "few rows a class" in told
+    assert "fashion: it is farther" in told
+
+
+def test_the_verdict_comes_first() -> None:
+    assert printed(render.advice_report(two())).startswith("✔ Start from the first.")
+    refused = advice(choice("a", 0.2, gain=-0.01), transfer=False).to_dict()
+    assert printed(render.advice_report(refused)).startswith("✘ Do not transfer")
+
+
+def test_the_curve_over_blocks_says_what_learns() -> None:
+    curve = printed(render.advice_report(two())).split("Blocks")[1]
+    lines = [line for line in curve.splitlines() if "stage" in line or "stem" in line]
+    assert [line.split("%")[1].strip() for line in lines] == [
+        "frozen", "frozen", "learns", "learns, head reads here",
+    ]  # fmt: skip
+    assert [line.count("█") for line in lines] == [6, 10, 14, 18]
+
+
+def test_a_block_beyond_the_one_that_is_read_is_not_used() -> None:
+    told = choice("a", 0.5, gain=0.2).to_dict()
+    told["plan"] = {**told["plan"], "read": "stage1"}  # type: ignore[dict-item]
+    assert [role for _, _, role in render.block_roles(told)] == ["frozen", "frozen", "not used", "not used"]
+
+
+def test_advice_without_choices_tells_distances() -> None:
+    told = {**two(), "choices": []}
+    assert "imagenet_mobilenet_v1_0.25_128-source" in printed(render.advice_report(told))
+
+
+def test_markup_in_a_name_is_shown_as_text() -> None:
+    told = advice(choice("[red]net[/red]", 0.5, gain=0.2)).to_dict()
+    assert "[red]net[/red]" in printed(render.advice_report(told))
+
+
+def test_the_sample_is_told_with_its_health() -> None:
+    health = {**HEALTH, "converted": {"gray": 3}, "warnings": ["2 images cannot be read"]}
+    told = printed(render.sample_report({**SAMPLE, "health": health}))
+    assert "560 rows, 14 classes of 38 to 40, 42 groups, 540 test rows" in told
+    assert "2 images cannot be read" in told
+    assert "converted to RGB: 3 gray" in told
+
+
+def test_a_healthy_sample_is_called_so() -> None:
+    assert "nothing amiss" in printed(render.sample_report(SAMPLE))
+
+
+def test_a_run_is_held_against_what_was_expected() -> None:
+    metrics = {"score": 0.7, "standard_error": 0.02, "rows_test": 560.0, "seconds": 16.0}
+    run = {"id": "r", "checkpoint": "a", "strategy": "lp-ft", "metrics": metrics, "notes": ["training never helped"]}
+    told = printed(render.run_report(run, expected={"mean": 0.8, "low": 0.75, "high": 0.85}))
+    assert "promised too much" in told
+    assert "training never helped" in told
+    inside = printed(render.run_report(run, expected={"mean": 0.7, "low": 0.65, "high": 0.75}))
+    assert "within the interval" in inside
+
+
+def test_commands_are_quoted_for_a_shell() -> None:
+    line = render.command("tune", "/my data", groups=None, max_parameters=5, home="/h")
+    assert line == "transferzoo tune '/my data' --max-parameters 5 --home /h"
+
+
+def test_bars_tell_the_second_listener_and_keep_stray_prints_off_stdout() -> None:
+    heard, errors = [], StringIO()
+    bars = render.Bars(Console(file=errors), also=lambda *told: heard.append(told))
+    with bars as progress:
+        progress("encode", 0, 2)
+        print("chatter of a library")
+        progress("encode", 2, 2)
+    with bars as progress:
+        progress("encode", 1, 2)
+    assert heard == [("encode", 0, 2), ("encode", 2, 2), ("encode", 1, 2)]
+    assert errors.getvalue().count("· encode") == 2
+    assert "chatter" in errors.getvalue()
