@@ -58,7 +58,7 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
         name=name, modality=Modality.IMAGE, architecture=card["architecture"], folder=folder,
         digest=sha256((folder / "model.safetensors").read_bytes()).hexdigest(), parameters=card["parameters"],
         input_size=card["recipe"]["size"], license=" + ".join(dict.fromkeys(domains[k]["license"] for k in known)),
-        domain=known[-1] if teacher else known[0], source=" + ".join(domains[k]["title"] for k in known),
+        domain=card["recipe"].get("domain", known[0]), source=" + ".join(domains[k]["title"] for k in known),
         lineage=(*known, *teacher), origin=Origin.SEEDLING, measured=measured,
     ))  # fmt: skip
     print(f"{name}: {card['parameters']:,} parameters, own held-out {card['held_out_accuracy']:.3f}")
