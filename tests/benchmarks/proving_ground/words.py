@@ -39,6 +39,8 @@ def _truth(one: TruthReport) -> list[str]:
 
 def _scope(scope: Scope, families: tuple[str, ...]) -> list[str]:
     lines = [f"-- {scope.name}: {scope.checkpoints} checkpoints, {scope.targets} targets", f"gate {scope.gate}"]
+    if not scope.targets:
+        return lines
     for won in scope.wins:
         if won.votes.sum():
             top = int(np.argmax(won.votes))
