@@ -51,11 +51,14 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
     known = [_domain_of(source, domains) for source in sources]
     teacher = [card["recipe"]["teacher"].split("/")[-1]] if "teacher" in card["recipe"] else []
     measured = {key: card[key] for key in ("held_out_accuracy", "held_out_rows", "rows", "images_seen", "seed", "date")}
+    if teacher:
+        measured["held_out_cosine_to_teacher"] = measured.pop("held_out_accuracy")
     measured |= {"objective": card["recipe"].get("objective", "labels"), "recipe": f"catalog/recipes/grow.py {name}"}
     if (work / "margin.json").exists():
         measured |= json.loads((work / "margin.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     write_checkpoint(CATALOG, Checkpoint(
-        name=name, modality=Modality.IMAGE, architecture=card["architecture"], folder=folder,
+        name=name, modality=Modality.IMAGE, architecture=config["architectures"][0], folder=folder,
         digest=sha256((folder / "model.safetensors").read_bytes()).hexdigest(), parameters=card["parameters"],
         input_size=card["recipe"]["size"], license=" + ".join(dict.fromkeys(domains[k]["license"] for k in known)),
         domain=card["recipe"].get("domain", known[0]), source=" + ".join(domains[k]["title"] for k in known),
