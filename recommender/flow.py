@@ -59,7 +59,8 @@ def recommend(
     found = shortlist(probed, seen, zoo, keep=keep, constraints=constraints, seed=seed, progress=progress)
     limits = constraints or Constraints()
     settings: dict[str, object] = {
-        "keep": keep, "max_parameters": limits.max_parameters, "licenses": list(limits.licenses), "seed": seed,
+        "keep": keep, "max_parameters": limits.max_parameters, "licenses": list(limits.licenses),
+        "exclude": list(limits.exclude), "seed": seed,
     }  # fmt: skip
     name = _id(sample, zoo, settings)
     if len(sample.classes) < 2:

@@ -33,9 +33,13 @@ class Constraints:
 
     max_parameters: int | None = None
     licenses: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Names of checkpoints that are not to be considered."""
 
     def objection(self, checkpoint: Checkpoint) -> str | None:
         """Why the checkpoint is out, or None. An unknown license is never a permissive one."""
+        if checkpoint.name in self.exclude:
+            return "excluded by name"
         if self.max_parameters is not None and checkpoint.parameters > self.max_parameters:
             return f"{checkpoint.parameters:,} parameters, more than {self.max_parameters:,}"
         if self.licenses and not any(wanted.lower() in checkpoint.license.lower() for wanted in self.licenses):

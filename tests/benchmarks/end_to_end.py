@@ -3,7 +3,8 @@
     python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [NAME ...]
 
 Each set is a folder with train/ and test/; at most 600 training rows, 5 epochs. Results are appended to
-HOME/results.jsonl as they come, and a set that is there already is not run again.
+HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the set's own
+family of domains are left out.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender.flow import recommend, tune
+from recommender.shortlist import Constraints
 from recommender.verdicts import Choice
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -48,7 +50,7 @@ def run(zoo: Zoo, folder: Path) -> dict[str, object]:
     began = time.perf_counter()
     whole = Sample.from_folder(folder)
     sample = replace(whole.subsample(ROWS, 0), test=whole.test)
-    advice = recommend(sample, zoo, keep=5)
+    advice = recommend(sample, zoo, keep=5, constraints=Constraints(exclude=related(zoo, folder.name)))
     advised = time.perf_counter() - began
     best = _short(advice.best)
     tuned = tune(best, sample, zoo)
@@ -60,6 +62,15 @@ def run(zoo: Zoo, folder: Path) -> dict[str, object]:
         "standard_error": tuned.metrics["standard_error"], "advice_seconds": advised,
         "tuning_seconds": tuned.metrics["seconds"], "candidates": len(advice.choices),
     }  # fmt: skip
+
+
+def related(zoo: Zoo, target: str) -> tuple[str, ...]:
+    """Checkpoints that were shaped by the target's family of domains, which a stranger's data would not be."""
+    family = {domain.name: domain.family for domain in zoo.domains()}
+    return tuple(
+        card.name for card in zoo.checkpoints()
+        if any(family.get(source) == family.get(target) for source in (*card.lineage, card.domain) if source in family)
+    )  # fmt: skip
 
 
 def table(rows: list[dict[str, object]]) -> Table:
@@ -74,7 +85,8 @@ def table(rows: list[dict[str, object]]) -> Table:
         drawn.add_row(
             str(r["set"]), str(r["rows"]), chosen, str(r["strategy"]), f"{r['no_transfer']:.3f}",
             f"{r['expected']:.3f} ({r['low']:.2f} to {r['high']:.2f})",
-            f"{r['realized']:.3f} ± {r['standard_error']:.3f}", f"{r['advice_seconds']:.0f}", f"{r['tuning_seconds']:.0f}",
+            f"{r['realized']:.3f} ± {r['standard_error']:.3f}", f"{r['advice_seconds']:.0f}",
+            f"{r['tuning_seconds']:.0f}",
         )  # fmt: skip
     return drawn
 
