@@ -12,13 +12,17 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, Shaped
 
 from registry.errors import NotFinite, TooManyNeighbors, WidthMismatch
+from registry.sketch import orthonormal
 
 __all__ = ["DomainIndex", "neighbors", "other_neighbors"]
 
 _FLAT_FLOATS = 4_000_000
 _COMPONENTS = 63
 _FITTED_ON = 4096
+_ITERATIONS = 4
 _FIRST_LOOK = 128
+_BOUNDS_READ = 2048
+_MANY = 1000
 _PROJECTED_AT_ONCE = 8192
 
 
@@ -104,6 +108,8 @@ class DomainIndex:
             raise WidthMismatch(vectors.shape[1], self.width)
         fresh = _sound(vectors, "an embedding")
         self._index.add_with_ids(fresh, np.asarray(numbers, dtype=np.int64))
+        if len(fresh) > _MANY:
+            _make_room(self._flat)
         if self._bounds is not None:
             self._bounds.add(fresh)
 
@@ -161,25 +167,38 @@ class DomainIndex:
         stored = faiss.deserialize_index(np.frombuffer(content, np.uint8))
         loaded = cls(stored.d)
         loaded._index = stored
+        _make_room(loaded._flat)
         return loaded
 
     def _nearest(
         self, point: Float32[np.ndarray, " e"], k: int
     ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
         """Places and exact squared distances of at least the ``k`` nearest."""
-        vectors = self.vectors
-        if vectors.size > _FLAT_FLOATS:
-            if self._bounds is None or len(vectors) > 2 * self._bounds.fitted:
-                self._bounds = _Bounds(vectors)
-            taken = max(_FIRST_LOOK, 4 * k)
-            while taken < len(vectors) // 4:
-                places, beyond = self._bounds.lowest(point, taken)
-                squares = _squares(vectors[places], point)
-                if np.partition(squares, k - 1)[k - 1] <= beyond:
-                    return places, squares
-                taken *= 8
-        _, places = self._flat.search(point[None], min(len(vectors), k + _FIRST_LOOK))
-        return places[0], _squares(vectors[places[0]], point)
+        places = None
+        if self.vectors.size > _FLAT_FLOATS:
+            places = self._within_bounds(point, k)
+        if places is None:
+            places = self._flat.search(point[None], min(len(self), k + _FIRST_LOOK))[1][0]
+        return places, np.square(self.vectors[places].astype(np.float64) - point).sum(axis=1)
+
+    def _within_bounds(self, point: Float32[np.ndarray, " e"], k: int) -> Int64[np.ndarray, " m"] | None:
+        """Places that hold the ``k`` nearest, measured in the order of their bounds; None where these say little."""
+        if self._bounds is None or len(self) > 2 * self._bounds.fitted:
+            self._bounds = _Bounds(self.vectors)
+        taken = max(_BOUNDS_READ, 4 * k)
+        while taken < len(self) // 4:
+            places, bounds = self._bounds.lowest(point, taken)
+            squares, measured = np.empty(0, dtype=np.float32), 0
+            worst = np.inf
+            while measured < taken and bounds[measured] <= worst:
+                some = self.vectors[places[measured : max(2 * measured, _FIRST_LOOK, 4 * k)]] - point
+                squares = np.concatenate([squares, np.einsum("ij,ij->i", some, some)])
+                measured = len(squares)
+                worst = float(np.partition(squares, k - 1)[k - 1]) * (1 + 1e-5)
+            if worst < bounds[-1]:
+                return places[:measured][squares <= worst]
+            taken *= 8
+        return None
 
     @property
     def _flat(self) -> Any:  # noqa: ANN401 - FAISS's types do not say what is inside
@@ -194,9 +213,7 @@ class _Bounds:
         step = max(1, len(vectors) // _FITTED_ON)
         some = vectors[::step].astype(np.float64)
         self._center = some.mean(axis=0)
-        centered = some - self._center
-        _, axes = np.linalg.eigh(centered.T @ centered)
-        self._axes = axes[:, -_COMPONENTS:]
+        self._axes = _leading(some - self._center).T
         self._reach = 0.0
         self._index = faiss.IndexFlatL2(_COMPONENTS + 1)
         self.add(vectors)
@@ -207,11 +224,13 @@ class _Bounds:
             self._reach = max(self._reach, float(np.abs(projected).max()))
             self._index.add(projected)
 
-    def lowest(self, point: Float32[np.ndarray, " e"], taken: int) -> tuple[Int64[np.ndarray, " m"], float]:
-        """The places with the smallest bounds, and what every other place's squared distance is at least."""
+    def lowest(
+        self, point: Float32[np.ndarray, " e"], taken: int
+    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+        """The places with the smallest bounds, and these in order, lessened by what rounding may have added."""
         squares, places = self._index.search(self._project(point[None]), taken)
-        rounded = np.sqrt(max(float(squares[0, -1]), 0.0)) * (1 - 1e-5) - 1e-6 * self._reach
-        return places[0], max(rounded, 0.0) ** 2
+        lengths = np.sqrt(np.maximum(squares[0].astype(np.float64), 0)) * (1 - 1e-5) - 1e-6 * self._reach
+        return places[0], np.square(np.maximum(lengths, 0))
 
     def _project(self, vectors: Float32[np.ndarray, "n e"]) -> Float32[np.ndarray, "n p"]:
         centered = vectors - self._center
@@ -220,8 +239,19 @@ class _Bounds:
         return np.ascontiguousarray(np.column_stack([kept, rest]), dtype=np.float32)
 
 
-def _squares(rows: Float32[np.ndarray, "n e"], point: Float32[np.ndarray, " e"]) -> Float64[np.ndarray, " n"]:
-    return np.asarray(np.square(rows.astype(np.float64) - point).sum(axis=1))
+def _leading(rows: Float64[np.ndarray, "n e"]) -> Float64[np.ndarray, "p e"]:
+    """About the leading principal axes, by subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4)."""
+    axes = np.random.default_rng(0).normal(size=(_COMPONENTS, rows.shape[1]))
+    for _ in range(_ITERATIONS):
+        axes = orthonormal(axes @ rows.T @ rows)
+    return axes
+
+
+def _make_room(flat: Any) -> None:  # noqa: ANN401 - FAISS's types do not say what is inside
+    """Let an eighth more come without all being moved: a vector that shrinks keeps its place in memory."""
+    size = flat.codes.size()
+    flat.codes.resize(size + size // 8)
+    flat.codes.resize(size)
 
 
 def _sound(rows: Float[np.ndarray, "n d"], what: str) -> Float32[np.ndarray, "n d"]:

@@ -310,17 +310,17 @@ class Zoo:
         """The index of all sketches in a lens, brought up to date with the database."""
         from registry.index import DomainIndex  # noqa: PLC0415 - FAISS, for searches only
 
-        path, stamp = self.index_path(lens), self.index_stamp(lens)
-        found = self._indexes.get(lens.digest)
-        if found is None:
-            found = DomainIndex.load(path, stamp) or DomainIndex(2 * FREQUENCIES), (0, 0)
-        index, known = found
+        path = self.index_path(lens)
+        if lens.digest not in self._indexes:
+            loaded = DomainIndex.load(path, self.index_stamp(lens)) or DomainIndex(2 * FREQUENCIES)
+            self._indexes[lens.digest] = loaded, (0, 0)
+        index, known = self._indexes[lens.digest]
         state = self.store.sketch_count(lens.digest)
         if state != known:
             changed = self._follow(index, lens, known, state)
             self._indexes[lens.digest] = index, state
             if changed * _SAVED_EVERY > len(index):
-                _save(index, path, stamp)
+                _save(index, path, self.index_stamp(lens))
         return index
 
     def _follow(self, index: Any, lens: Lens, known: tuple[int, int], state: tuple[int, int]) -> int:  # noqa: ANN401
@@ -343,8 +343,7 @@ def weights_digest(folder: Path) -> str:
         PathMissing: the folder or its weights are gone.
     """
     whole, listed = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    sharded = listed.exists() and not whole.exists()
-    files = [listed, *sorted(folder.glob("model-*-of-*.safetensors"))] if sharded else [whole]
+    files = [listed, *_shards(listed)] if listed.is_file() and not whole.is_file() else [whole]
     total = sha256()
     for path in files:
         if not path.is_file():
@@ -353,6 +352,15 @@ def weights_digest(folder: Path) -> str:
             while part := file.read(1 << 20):
                 total.update(part)
     return total.hexdigest()
+
+
+def _shards(listed: Path) -> list[Path]:
+    """The files that an index of shards names; a damaged index names none."""
+    try:
+        names = set(json.loads(listed.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        names = set()
+    return [listed.with_name(str(name)) for name in sorted(names)]
 
 
 def _catalog() -> ModuleType:

@@ -230,6 +230,7 @@ def _open(home, catalog):
     opened.record(an_outcome())
 
 
+@pytest.mark.slow
 def test_several_processes_may_open_a_fresh_home_at_once(tmp_path, catalog):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_open, args=(tmp_path / "home", catalog)) for _ in range(3)]
@@ -245,9 +246,13 @@ def test_several_processes_may_open_a_fresh_home_at_once(tmp_path, catalog):
 
 
 def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
-    for file, content in (("model.safetensors.index.json", b"{}"), ("model-00001-of-00002.safetensors", b"a"),
-                          ("model-00002-of-00002.safetensors", b"b")):  # fmt: skip
-        (tmp_path / file).write_bytes(content)
+    index = {"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name in ("1.safetensors", "2.safetensors"):
+        (tmp_path / name).write_bytes(b"a")
     before = weights_digest(tmp_path)
-    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(b"c")
+    (tmp_path / "2.safetensors").write_bytes(b"b")
     assert weights_digest(tmp_path) != before
+    (tmp_path / "2.safetensors").unlink()
+    with pytest.raises(PathMissing):
+        weights_digest(tmp_path)

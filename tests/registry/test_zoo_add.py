@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,10 +58,8 @@ def catalog(net, tmp_path):
     lens = fit_lens("small", Modality.IMAGE, [gray, encoder.encode(shaded(40).items).last])
     write_lens(folder, lens)
     write_domain(folder, a_domain("gray"), sketch_of("gray", gray, lens))
-    card = a_checkpoint(tmp_path / "nothing", "lens-net", domain="gray", folder=folder / "seedlings/lens-net")
-    write_checkpoint(folder, card)
-    path = folder / "checkpoints/image/lens-net.yaml"
-    path.write_text(path.read_text().replace(card.digest, weights_digest(net)))
+    card = a_checkpoint(tmp_path / "nothing", "lens-net", domain="gray", digest=weights_digest(net))
+    write_checkpoint(folder, replace(card, folder=folder / "seedlings/lens-net"))
     return folder
 
 
@@ -169,6 +168,16 @@ def test_a_license_that_is_said_counts_before_the_folders(zoo, mine):
     assert zoo.add(mine).license == "MIT"
     assert zoo.add(mine, license="cc-by-4.0").license == "CC-BY-4.0"
     assert zoo.add(mine).license == "CC-BY-4.0"
+
+
+def test_sharded_weights_are_known_by_the_digest_of_all_their_files(zoo, net, tmp_path):
+    from transformers import ResNetForImageClassification
+
+    ResNetForImageClassification.from_pretrained(net).save_pretrained(tmp_path / "shards", max_shard_size="10KB")
+    shutil.copy(net / "preprocessor_config.json", tmp_path / "shards")
+    card = zoo.add(tmp_path / "shards")
+    assert card.digest == weights_digest(tmp_path / "shards")
+    assert zoo.encoder("shards").blocks
 
 
 def _no_weights(folder):
