@@ -55,6 +55,7 @@ TELL_EVERY = 0.25
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
     try:
         app()
     except TransferZooError as failure:

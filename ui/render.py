@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,10 +31,33 @@ from registry.home import Home
 from registry.progress import Progress, silent
 
 __all__ = [
-    "Bars", "Json", "advice_report", "amount", "block_roles", "card_report", "checkpoint_table", "command", "console",
-    "converted_words", "doctor_report", "duration", "interval", "mlflow_command", "next_steps",
-    "outcome_table", "percent", "plain", "points", "print_json", "quiet", "run_report", "sample_report",
-    "sample_words", "say_error", "size",
+    "Bars",
+    "Json",
+    "advice_report",
+    "amount",
+    "block_roles",
+    "card_report",
+    "checkpoint_table",
+    "command",
+    "console",
+    "converted_words",
+    "doctor_report",
+    "duration",
+    "interval",
+    "mlflow_command",
+    "next_steps",
+    "outcome_table",
+    "percent",
+    "plain",
+    "points",
+    "print_json",
+    "program",
+    "quiet",
+    "run_report",
+    "sample_report",
+    "sample_words",
+    "say_error",
+    "size",
 ]  # fmt: skip
 
 Json = Mapping[str, Any]
@@ -127,12 +151,21 @@ def command(verb: str, *words: object, **options: object) -> str:
         part for name, value in options.items() if value is not None
         for part in (f"--{name.replace('_', '-')}", str(value))
     ]  # fmt: skip
-    return shlex.join(["transferzoo", *verb.split(), *map(str, words), *given])
+    return shlex.join([program("transferzoo"), *verb.split(), *map(str, words), *given])
 
 
 def mlflow_command(home: Home) -> str:
     """The command that opens MLflow's page on a registry's tracking store."""
-    return shlex.join(["mlflow", "ui", "--backend-store-uri", f"sqlite:///{home.tracking_database}"])
+    store = f"sqlite:///{home.tracking_database}"
+    return shlex.join([program("mlflow"), "ui", "--workers", "1", "--backend-store-uri", store])
+
+
+def program(name: str) -> str:
+    """How a program of this environment is typed: its name where the shell finds it, else where it lies."""
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) is not None or not beside.exists():
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:

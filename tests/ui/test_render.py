@@ -1,7 +1,10 @@
 """What is printed: numbers in words, the report at 80 columns, names as text."""
 
+import sys
 from io import StringIO
+from pathlib import Path
 
+import pytest
 from rich.console import Console, RenderableType
 
 from recommender.verdicts import Skipped
@@ -99,9 +102,22 @@ def test_a_run_is_held_against_what_was_expected() -> None:
     assert "within the interval" in inside
 
 
-def test_commands_are_quoted_for_a_shell() -> None:
+def test_commands_are_quoted_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     line = render.command("tune", "/my data", groups=None, max_parameters=5, home="/h")
     assert line == "transferzoo tune '/my data' --max-parameters 5 --home /h"
+
+
+def test_a_program_that_the_shell_does_not_find_is_given_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "a-program").touch()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    assert render.program("a-program") == str(tmp_path / "bin" / "a-program")
+    monkeypatch.chdir(tmp_path)
+    assert render.program("a-program") == "bin/a-program"
+    assert render.program("another") == "another"
 
 
 def test_bars_tell_the_second_listener_and_keep_stray_prints_off_stdout() -> None:
