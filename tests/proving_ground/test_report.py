@@ -18,7 +18,8 @@ def found(tmp_path_factory):
     folder, true = tmp_path_factory.mktemp("planted"), world()
     noise = 0.03 * np.random.default_rng(0).standard_normal(true.shape)
     product = "product.linear-probe"
-    figures = {"score.logme": true + noise, "distance.mmd": np.abs(noise), f"{product}.mean": true + noise}
+    figures = {"effort.seconds": np.full(true.shape, 0.8)}
+    figures |= {"score.logme": true + noise, "distance.mmd": np.abs(noise), f"{product}.mean": true + noise}
     figures |= {f"{product}.low": true + noise - 0.06, f"{product}.high": true + noise + 0.06}
     tables(folder, true, figures, skip={(0, 0)})
     design, outcomes, scores = (folder / f"{name}.csv" for name in ("design", "outcomes", "scores"))
@@ -46,9 +47,15 @@ def test_missing_cells_are_told(found):
 
 def test_no_transfer_has_regret_and_no_order(found):
     line = next(line for line in told(found[0]).splitlines() if line.startswith("no transfer"))
-    relative, once, thrice = line.split()[2:]
+    relative, once, thrice, _ = line.split()[2:]
     assert float(once) == float(thrice) > 0.1
     assert 0 < float(relative) < 1
+
+
+def test_a_method_that_probes_pays_for_every_forward_pass(found):
+    rows = {row.judged.name: row.judged for row in found[0].truths[0].scopes[1].rows}
+    assert np.nanmean(rows["logme"].cost) == pytest.approx((10 * 0.8 + 0.2) / 10, rel=0.02)
+    assert np.nanmean(rows["static"].cost) == pytest.approx(1 / 10, rel=0.02)
 
 
 def test_both_pictures_are_drawn(found, tmp_path):

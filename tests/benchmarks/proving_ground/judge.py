@@ -134,19 +134,21 @@ def _judge_group(truth: Truth, method: Method) -> tuple[Float[np.ndarray, "5 t"]
 
 
 def _figures(
-    halves: Float[np.ndarray, "2 k"], said: Float[np.ndarray, " k"], seconds: Float[np.ndarray, " k"], probing: float
-) -> Float[np.ndarray, " 5"]:
+    halves: Float[np.ndarray, "2 k"], said: Float[np.ndarray, " k"], seconds: Float[np.ndarray, " k"],
+    probing: Float[np.ndarray, " k"],
+) -> Float[np.ndarray, " 5"]:  # fmt: skip
     tau = np.mean([weighted_tau(half, said) for half in halves])
-    cost = (probing + seconds[np.argmax(said)]) / max(seconds.sum(), 1e-12)
+    pick = np.argmax(said)
+    cost = (probing.sum() + max(seconds[pick] - probing[pick], 0.0)) / max(seconds.sum(), 1e-12)
     return np.array([tau, relative(halves, said), regret(halves, said), regret(halves, said, tries=3), cost])
 
 
-def _probing(truth: Truth, method: Method, target: int) -> float:
-    spent = truth.figures.get("effort.seconds")
+def _probing(truth: Truth, method: Method, target: int) -> Float[np.ndarray, " k"]:
+    """Seconds of each candidate's forward pass, which tuning it does not need again."""
+    rows, spent = truth.rows(target), truth.figures.get("effort.seconds")
     if not method.probes or spent is None:
-        return 0.0
-    own = spent[truth.rows(target), target]
-    return float(own[np.isfinite(own)].sum())
+        return np.zeros(int(rows.sum()))
+    return np.where(np.isfinite(spent[rows, target]), spent[rows, target], 0.0)
 
 
 def _mean(tables: Sequence[Float[np.ndarray, "f t"]], targets: int) -> Float[np.ndarray, "f t"]:

@@ -50,30 +50,31 @@ def _scope(scope: Scope, families: tuple[str, ...]) -> list[str]:
     lines.append(f"noise ceiling {scope.ceiling:.3f}, static {scope.static:.3f}, room {scope.room.value:+.3f} "
                  f"(standard error {scope.room.standard_error:.3f})")  # fmt: skip
     lines.append(f"{'method':<32}{'tau':>7}{'skill':>9}  {'90 % interval':<16}{'Rel@1':>7}{'reg@1':>8}{'reg@3':>8}"
-                 f"{'cost':>6}{'blind':>7}")  # fmt: skip
-    return lines + [_row(row, families) for row in scope.rows]
+                 f"{'cost':>6}{'blind':>7}{'targets':>9}")  # fmt: skip
+    return lines + [_row(row, scope, families) for row in scope.rows]
 
 
-def _row(row: Row, families: tuple[str, ...]) -> str:
+def _row(row: Row, scope: Scope, families: tuple[str, ...]) -> str:
     one = row.judged
 
     def mean(figures: np.ndarray) -> float:
         means = family_means(figures, families)
         return float(means[np.isfinite(means)].mean()) if np.isfinite(means).any() else float("nan")
 
-    value, interval = _skill(row.skill)
+    value, interval = _skill(row.skill, scope)
+    judged = int(np.isfinite(one.regret_1).sum())
     regrets = f"{mean(one.regret_1):>8.3f}{mean(one.regret_3):>8.3f}"
     warning = "  LEAKS?" if row.suspicious else ""
     return (
         f"{one.name[:31]:<32}{_number(mean(one.tau), 3):>7}{value:>9}  {interval:<16}{mean(one.relative):>7.3f}"
-        f"{regrets}{_number(mean(one.cost), 2):>6}{one.blind or '':>7}{warning}"
+        f"{regrets}{_number(mean(one.cost), 2):>6}{one.blind or '':>7}{judged:>9}{warning}"
     )
 
 
-def _skill(skill: Skill | None) -> tuple[str, str]:
+def _skill(skill: Skill | None, scope: Scope) -> tuple[str, str]:
     if skill is None:
         return "", ""
-    if not skill.room.decidable:
+    if not (scope.room.decidable and skill.room.decidable):
         return "", "not decidable"
     return f"{skill.value:+.2f}", f"[{_end(skill.low)}, {_end(skill.high)}]"
 
