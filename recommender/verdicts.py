@@ -33,6 +33,13 @@ class Distance:
     details: Mapping[str, float] = field(default_factory=dict)
     """Whatever else the method measured, by name (AUC, precision, recall, effect ...)."""
 
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "metric": self.metric, "value": self.value, "statistic": self.statistic, "low": self.low,
+            "high": self.high, "p_same": self.p_same, "details": dict(self.details),
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DomainDistance:

@@ -36,7 +36,9 @@ app = typer.Typer(
 zoo_app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry knows.")
 runs_app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tunings.")
 app.add_typer(zoo_app, name="zoo")
+domains_app = typer.Typer(no_args_is_help=True, help="The source domains that the registry knows.")
 app.add_typer(runs_app, name="runs")
+app.add_typer(domains_app, name="domains")
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
@@ -105,6 +107,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     license_: Annotated[
         list[str] | None, typer.Option("--license", help="Only licenses containing this (repeatable); unknown is out.")
     ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
+    ] = None,
     metric: MetricOption = Metric.ACCURACY,
     groups: GroupsOption = None,
     test: TestOption = None,
@@ -119,7 +124,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
 
         sample = _sample(desk, path, groups, test, metric, seed)
-        limits = Constraints(max_parameters, tuple(license_ or ()))
+        limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
         with desk.bars as progress:
             advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
         desk.zoo.keep(advice)
@@ -165,6 +170,66 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say_json(run.to_dict())
 
 
+@app.command()
+def distance(
+    one: PathArgument,
+    other: Annotated[str, typer.Argument(help="A second folder or zip, or the name of a known domain.")],
+    metric: Annotated[
+        str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
+    ] = "mmd",
+    through: Annotated[
+        str | None, typer.Option("--through", help="Look through this checkpoint instead of the lens.")
+    ] = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how far two folders, or a folder and a known domain, lie apart."""
+    with _at_desk(home, json) as desk:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        mine = _sample(desk, one, None, None, Metric.ACCURACY, seed)
+        theirs = _sample(desk, Path(other), None, None, Metric.ACCURACY, seed) if Path(other).exists() else other
+        with desk.bars as progress:
+            found = flow.compare(
+                mine, theirs, desk.zoo, metric=metric, through=through, seed=seed, progress=progress
+            )  # fmt: skip
+        desk.say(render.distance_report(found.to_dict(), str(one), other))
+        desk.say_json(found.to_dict())
+
+
+@domains_app.command("list")
+def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the known domains."""
+    with _at_desk(home, json) as desk:
+        told = [render.plain(domain) for domain in desk.zoo.domains()]
+        desk.say(render.domain_table(told))
+        desk.say_json(told)
+
+
+@domains_app.command("near")
+def domains_near(
+    path: PathArgument,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many.")] = 10,
+    metric: Annotated[
+        str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
+    ] = "mmd",
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the known domains nearest to a folder, with interval and percentile."""
+    with _at_desk(home, json) as desk:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        sample = _sample(desk, path, None, None, Metric.ACCURACY, seed)
+        with desk.bars as progress:
+            found = flow.near(sample, desk.zoo, most=most, metric=metric, seed=seed, progress=progress)
+        told = [row.to_dict() for row in found]
+        desk.say(render.near_table(told))
+        desk.say_json(told)
+
+
 @zoo_app.command("list")
 def zoo_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List the checkpoints."""
@@ -197,6 +262,9 @@ def zoo_add(
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Images it was pretrained on, so that distance can be told.")
     ] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
+    ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -205,7 +273,9 @@ def zoo_add(
     with _at_desk(home, json) as desk:
         source = None if source_data is None else _sample(desk, source_data, None, None, Metric.ACCURACY, 0)
         with desk.bars as progress:
-            card = desk.zoo.add(folder, name=name, source=source, license=license_, progress=progress)
+            card = desk.zoo.add(
+                folder, name=name, source=source, license=license_, domain=domain, progress=progress
+            )  # fmt: skip
         desk.say(render.checkpoint_table([render.plain(card)]))
         desk.say_json(render.plain(card))
 

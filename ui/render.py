@@ -63,6 +63,8 @@ __all__ = [
 Json = Mapping[str, Any]
 """The JSON form of a verdict, as `to_dict()` gives it or the registry kept it."""
 
+SCALE = 60
+"""Characters of a drawn scale."""
 BAR = 28
 NEAREST = 8
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
@@ -252,13 +254,68 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
 
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
     """What the registry offers."""
-    table = _table("checkpoint", "architecture", "source", ">parameters", "license", "origin")
+    table = _table("checkpoint", "source", ">parameters", "license", "origin")
+    table.columns[0].min_width = min(24, max((len(row["name"]) for row in rows), default=0))
+    for column, most in ((table.columns[1], 24), (table.columns[3], 16)):
+        column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
     for row in rows:
         table.add_row(
-            Text(row["name"], "bold"), row["architecture"], Text(row["source"] or row["domain"] or "not stated"),
+            Text(row["name"], "bold"), Text(row["source"] or row["domain"] or "not stated"),
             amount(row["parameters"]), Text(row["license"]), row["origin"],
         )  # fmt: skip
     return table
+
+
+def domain_table(rows: Sequence[Json]) -> RenderableType:
+    """The known source domains."""
+    table = _table("domain", "title", "family", ">rows", "license")
+    for row in rows:
+        table.add_row(Text(row["name"], "bold"), Text(row["title"]), row["family"], f"{row['rows']:,}", row["license"])
+    return table
+
+
+def near_table(rows: Sequence[Json]) -> RenderableType:
+    """Domains by distance, nearest first."""
+    table = _table("domain", ">distance", "90 % interval", ">nearer than", ">same source")
+    for row in rows:
+        reach = "-" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+        percentile = "-" if row["percentile"] is None else f"{row['percentile']:.0f} % of pairs"
+        same = "-" if row["p_same"] is None else f"p {row['p_same']:.3f}"
+        table.add_row(Text(row["domain"], "bold"), f"{row['value']:.3f}", reach, percentile, same)
+    return table
+
+
+def distance_report(found: Json, one: str, other: str) -> RenderableType:
+    """One distance, with the band in which it would lie if both were one source."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row(Text(str(found["metric"]), "dim"), Text(f"{found['value']:.4f}  {one} to {other}", "bold"))
+    if found["low"] is not None:
+        table.add_row(Text("90 % interval", "dim"), f"{found['low']:.4f} to {found['high']:.4f}")
+    if found["p_same"] is not None:
+        table.add_row(Text("same source", "dim"), f"p = {found['p_same']:.4f}")
+    for name, value in found["details"].items():
+        if not name.startswith("null_"):
+            table.add_row(Text(name, "dim"), f"{value:.4g}")
+    if "null_high" not in found["details"]:
+        return table
+    return Group(table, Text(), _null_band(found["statistic"], found["details"]))
+
+
+def _null_band(statistic: float, details: Json) -> RenderableType:
+    """A scale with the band of one source shaded and the measured statistic marked."""
+    low, high = details["null_low"], details["null_high"]
+    start, end = min(low, statistic, 0.0), max(high, statistic)
+    width = (end - start) or 1.0
+
+    def at(value: float) -> int:
+        return round((SCALE - 1) * (value - start) / width)
+
+    marks = list("·" * SCALE)
+    marks[at(low) : at(high) + 1] = "▒" * (at(high) - at(low) + 1)
+    marks[at(statistic)] = "◆"
+    inside = low <= statistic <= high
+    told = "inside" if inside else "outside"
+    return Group(Text("".join(marks)), Text(f"▒ where one source would lie (90 %)   ◆ measured, {told} it", "dim"))
 
 
 def card_report(told: Json) -> RenderableType:
