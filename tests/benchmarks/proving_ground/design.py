@@ -79,7 +79,7 @@ def weights_in(folder: Path, lineage: Sequence[str]) -> Weights:
     return Weights(
         folder.name if folder.name != "done" else folder.parent.name, digest,
         f"{config['model_type']}-{backbone / 1e6:.2f}M@{side}", sum(sizes.values()), side, tuple(lineage),
-        not config["architectures"][0].endswith("ForImageClassification"),
+        "Segmentation" in config["architectures"][0],
     )  # fmt: skip
 
 
