@@ -20,11 +20,13 @@ from registry.errors import LengthMismatch, NoVariation, TooFewRows, WidthMismat
 from registry.features import Array, content_order, finite_rows
 
 __all__ = [
-    "Z90", "Groups", "Kernel", "Pair", "TwoSample", "dealt", "fixed_scale", "labelings", "median_distance", "p_value",
-    "pool", "squared_distances", "two_sample",
+    "Z90", "Groups", "Kernel", "Pair", "Scale", "TwoSample", "dealt", "fixed_scale", "labelings", "median_distance",
+    "p_value", "pool", "squared_distances", "two_sample",
 ]  # fmt: skip
 
 Groups = tuple[Shaped[Array, " p"], Shaped[Array, " q"]]
+Scale = tuple[Float[np.ndarray, " f"], Float[np.ndarray, " g"]]
+"""Column means and column scales."""
 Kernel = Callable[[Float64[np.ndarray, "a b"]], Float64[np.ndarray, "a b"]]
 """Squared distances to kernel values; may write into its argument."""
 
@@ -97,7 +99,7 @@ def pool(
     x: Real[Array, "n d"],
     y: Real[Array, "m e"],
     groups: Groups | None = None,
-    scale: tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]] | None = None,
+    scale: Scale | None = None,
 ) -> Pair:
     """Pool two clouds; ``scale`` is a fixed pair of column means and scales, else they are the pool's own.
 
@@ -128,8 +130,8 @@ def pool(
 
 
 def fixed_scale(
-    width: int, mean: Float[Array, " d"] | None, scale: Float[Array, " d"] | None
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    width: int, mean: Float[Array, " f"] | None, scale: Float[Array, " g"] | None
+) -> Scale:
     """Column means and scales that are given, 0 and 1 where they are not."""
     return (
         np.zeros(width) if mean is None else np.asarray(mean, np.float64),
@@ -291,7 +293,7 @@ def _by_appearance(unit: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
 
 
 def _standardized(
-    rows: Float64[np.ndarray, "N d"], scale: tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]] | None
+    rows: Float64[np.ndarray, "N d"], scale: Scale | None
 ) -> Float64[np.ndarray, "N d"]:
     """The rows standardized in place; a column that varies by rounding alone becomes 0."""
     if scale is None:

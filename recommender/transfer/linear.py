@@ -22,7 +22,7 @@ __all__ = ["PENALTIES", "Head", "OutOfFold", "fit_head", "left_out", "linear", "
 
 PENALTIES = np.logspace(-3, 3, 10)
 """The ridge path, in mean squared singular values of the features."""
-_DECAYS = np.logspace(0.5, -3.5, 7)
+_DECAYS = np.logspace(1.5, -3.5, 8)
 """The path of the logistic head's weight decay, in the mean squared singular value per row; strongest first."""
 _SHARPNESS = np.logspace(0, 2.5, 16)
 _INNER_FOLDS = 3
