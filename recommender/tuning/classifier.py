@@ -13,6 +13,8 @@ from registry.encoders.anatomy import Anatomy, read_blocks
 
 __all__ = ["Classifier", "fresh_head", "logistic_head"]
 
+_LARGEST_MOMENTUM, _MOMENTUM = 0.5, 0.1
+
 
 class Classifier(nn.Module):
     """Logits from pictures. Only what `learn` names is ever in training mode: frozen statistics stay as they are."""
@@ -23,6 +25,7 @@ class Classifier(nn.Module):
         self.head = head
         self.anatomy = anatomy
         self.place = anatomy.names.index(read)
+        _mend_momentum(body)
         self.learn(())
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -60,6 +63,13 @@ def logistic_head(
 def fresh_head(width: int, classes: int) -> nn.Linear:
     """A head that says nothing yet."""
     return _layer(np.zeros((classes, width)), np.zeros(classes))
+
+
+def _mend_momentum(body: nn.Module) -> None:
+    """transformers' MobileNets state TensorFlow's momentum (0.997): to torch that is the last batch and nothing else."""
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None and module.momentum > _LARGEST_MOMENTUM:
+            module.momentum = _MOMENTUM
 
 
 def _layer(weight: Float[np.ndarray, "c d"], bias: Float[np.ndarray, " c"]) -> nn.Linear:

@@ -37,11 +37,15 @@ class Pictures(Dataset[Row]):
     def __getitem__(self, row: int) -> Row:
         return self.pixels[row], int(self.targets[row])
 
+    def input(self, pixels: UInt8[np.ndarray, "n 3 h w"]) -> torch.Tensor:
+        """What the net takes of those pixels; channels lie last in memory, which convolutions like better."""
+        return torch.from_numpy(self.preprocessing.normalized(pixels)).contiguous(memory_format=torch.channels_last)
+
     def batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """What the loop feeds the net."""
         stacked = np.stack([pixels for pixels, _ in rows])
         return {
-            "pixel_values": torch.from_numpy(self.preprocessing.normalized(stacked)),
+            "pixel_values": self.input(stacked),
             "labels": torch.tensor([target for _, target in rows]),
         }
 

@@ -132,7 +132,14 @@ def _head(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
     body = load(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    return Classifier(body, anatomy_of(body), job.plan.read, head).to(job.device).eval()
+    made = Classifier(body, anatomy_of(body), job.plan.read, head).to(job.device).eval()
+    _lay_out(made, torch.channels_last)
+    return made
+
+
+def _lay_out(module: torch.nn.Module, order: torch.memory_format) -> None:
+    """Change how weights lie in memory, not what they are."""
+    module.to(memory_format=order)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
@@ -141,7 +148,7 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
     with torch.inference_mode():
         logits = head(torch.from_numpy(_features(job, parts.test, progress))).numpy()
     trainable = sum(p.numel() for p in head.parameters())
-    return _Done(_classifier(job, head), logits, {"trainable_parameters": trainable}, ())
+    return _Done(_classifier(job, head), logits, {"trainable_parameters": float(trainable)}, ())
 
 
 def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done:
@@ -161,8 +168,8 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
     start, best = train(classifier, training, diary.point, progress)
     notes = () if best.epoch else ("training never improved on the fitted head: its weights are kept",)
     told = {
-        "trainable_parameters": trainable, "validation_start": start.score, "validation_best": best.score,
-        "best_epoch": best.epoch,
+        "trainable_parameters": float(trainable), "validation_start": start.score, "validation_best": best.score,
+        "best_epoch": float(best.epoch),
     }  # fmt: skip
     return _Done(classifier, logits_of(classifier, pictures["test"]), told, notes)
 
@@ -214,6 +221,7 @@ def _peak_memory(device: str) -> int:
 def _save(job: Job, classifier: Classifier) -> None:
     """Backbone, head and preprocessing; what was written is read back and must be the same."""
     if job.plan.stages:
+        _lay_out(classifier, torch.contiguous_format)
         with quiet():
             classifier.body.save_pretrained(job.folder)
         stored, ours = load(job.folder).state_dict(), classifier.body.state_dict()

@@ -101,8 +101,8 @@ def logits_of(classifier: Classifier, pictures: Pictures) -> Float[np.ndarray, "
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pictures), _JUDGED_AT_ONCE):
-            pixels = pictures.preprocessing.normalized(pictures.pixels[start : start + _JUDGED_AT_ONCE])
-            parts.append(classifier(torch.from_numpy(pixels).to(device)).cpu())
+            pixels = pictures.input(pictures.pixels[start : start + _JUDGED_AT_ONCE])
+            parts.append(classifier(pixels.to(device)).cpu())
     classifier.train(was)
     return torch.cat(parts).numpy()
 
@@ -119,7 +119,7 @@ class _Loop(Trainer):
         logits = model(inputs["pixel_values"])
         loss = functional.cross_entropy(logits, inputs["labels"], label_smoothing=self.smoothing)
         if not bool(torch.isfinite(loss)):
-            raise Diverged(self.state.global_step, float(loss))
+            raise Diverged(self.state.global_step, loss.item())
         return (loss, logits) if return_outputs else loss
 
 

@@ -1,0 +1,92 @@
+"""What every executor promises. A plug-in subclasses `ExecutorContract` and gives the fixture `execute`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from recommender.tuning.tracking import no_tracking
+from recommender.verdicts import TuningRun
+from registry.cards import Origin, Outcome
+from registry.encoders.image import open_image
+from registry.errors import Diverged
+from registry.progress import silent
+from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
+
+
+class ExecutorContract:
+    """The laws; every test takes the executor under test."""
+
+    @pytest.fixture(params=["probe", "training"])
+    def made(self, request, tmp_path):
+        card = checkpoint(tmp_path / "net")
+        return job(tmp_path, card, plan(card) if request.param == "probe" else plan(card, whole(card)))
+
+    def test_a_job_goes_in_and_a_run_with_its_outcome_comes_out(self, execute, made):
+        run, outcome = execute(made, no_tracking, silent)
+        assert isinstance(run, TuningRun)
+        assert isinstance(outcome, Outcome)
+        assert run.id == outcome.id == made.id
+        assert outcome.origin is Origin.OURS
+        assert outcome.sample_digest == made.sample.digest
+        assert outcome.score == run.metrics["score"]
+        assert (outcome.rows_train, outcome.rows_test) == (48, 24)
+        assert outcome.conditions["probe"] == 0.75
+        assert {"score", "accuracy", "standard_error", "seconds", "rows_train", "rows_test", "peak_memory_bytes",
+                "expected_mean", "expected_low", "expected_high"} <= set(run.metrics)  # fmt: skip
+
+    def test_a_finished_run_lies_in_its_folder(self, execute, made):
+        run, _ = execute(made, no_tracking, silent)
+        names = {path.name for path in Path(run.folder).iterdir()}
+        assert names == {
+            "config.json", "model.safetensors", "head.safetensors", "preprocessor_config.json", "journal.jsonl",
+            "run.json",
+        }  # fmt: skip
+        told = json.loads((Path(run.folder) / "run.json").read_text())
+        assert told["id"] == made.id
+        assert told["classes"] == list(made.sample.classes)
+
+    def test_what_was_stored_predicts_what_was_scored(self, execute, made):
+        run, _ = execute(made, no_tracking, silent)
+        head = load_file(Path(run.folder) / "head.safetensors")
+        encoded = open_image(Path(run.folder)).encode(made.sample.test.items)
+        features = encoded.blocks[encoded.names.index(made.plan.read)].vectors
+        predicted = (features @ head["weight"].T + head["bias"]).argmax(1)
+        assert (predicted == made.sample.test.targets).mean() == pytest.approx(run.metrics["accuracy"])
+
+    def test_the_same_seed_gives_the_same_run(self, execute, tmp_path):
+        card = checkpoint(tmp_path / "net")
+        made = plan(card, whole(card))
+        scores = []
+        for name in ("first", "second"):
+            run, _ = execute(job(tmp_path, card, made, name=name), no_tracking, silent)
+            scores.append((run.metrics["score"], run.metrics["validation_best"], run.metrics["best_epoch"]))
+        assert scores[0] == scores[1]
+
+    def test_without_a_test_part_rows_are_held_out_and_groups_stay_whole(self, execute, tmp_path):
+        card = checkpoint(tmp_path / "net")
+        data = sample(48, 0, groups=[f"group {row // 6}" for row in range(48)])
+        run, _ = execute(job(tmp_path, card, plan(card), data), no_tracking, silent)
+        assert run.metrics["rows_train"] + run.metrics["rows_test"] == 48
+        assert run.metrics["rows_test"] % 6 == 0 < run.metrics["rows_test"]
+
+    def test_a_failed_job_leaves_no_finished_run(self, execute, tmp_path):
+        card = checkpoint(tmp_path / "net")
+        made = job(tmp_path, card, plan(card, whole(card, rate=float("nan"))))
+        with pytest.raises(Diverged):
+            execute(made, no_tracking, silent)
+        assert not (made.folder / "run.json").exists()
+        assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1]) == {"status": "FAILED"}
+
+    def test_progress_hears_of_the_work(self, execute, made):
+        heard = []
+        execute(made, no_tracking, lambda *told: heard.append(told))
+        assert "fit the head" in {stage for stage, _, _ in heard}
+        assert all(0 <= done <= of for _, done, of in heard)
+
+    def test_a_score_lies_between_nothing_and_all(self, execute, made):
+        run, _ = execute(made, no_tracking, silent)
+        assert 0 <= run.metrics["score"] <= 1
+        assert np.isfinite(list(run.metrics.values())).all()

@@ -1,0 +1,37 @@
+import subprocess
+import sys
+
+import pytest
+
+from recommender.strategies import strategies
+from registry.errors import UnknownName
+from tests.contracts.strategies import StrategyContract
+
+
+@pytest.fixture(params=sorted(strategies))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def strategy(name):
+    return strategies[name]
+
+
+class TestStrategies(StrategyContract):
+    pass
+
+
+def test_a_misspelt_strategy_gets_a_hint():
+    with pytest.raises(UnknownName) as caught:
+        strategies["lp_ft"]
+    assert "lp-ft" in caught.value.remedy
+
+
+def test_no_strategy_loads_torch():
+    code = (
+        "import sys; from recommender.strategies import strategies; from recommender.strategies.cost import estimate;"
+        "[strategies[name] for name in strategies];"
+        "print(sorted({'torch', 'transformers', 'sklearn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

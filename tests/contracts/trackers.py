@@ -1,0 +1,44 @@
+"""What every tracker promises. A plug-in subclasses `TrackerContract` and gives the fixture `track`."""
+
+import json
+
+import pytest
+
+from tests.recommender.tuning.jobs import checkpoint, job, plan
+
+
+class TrackerContract:
+    """The laws; every test takes the tracker under test."""
+
+    @pytest.fixture
+    def made(self, tmp_path):
+        card = checkpoint(tmp_path / "net")
+        made = job(tmp_path, card, plan(card))
+        made.folder.mkdir()
+        return made
+
+    def told(self, made):
+        return [json.loads(line) for line in (made.folder / "journal.jsonl").read_text().splitlines()]
+
+    def test_the_journal_has_everything_in_order(self, track, made):
+        with track(made) as diary:
+            diary.point("validation loss", 0, 1.5)
+            diary.point("validation loss", 1, 0.5)
+            diary.result({"score": 0.9})
+        assert self.told(made) == [
+            {"point": "validation loss", "step": 0, "value": 1.5},
+            {"point": "validation loss", "step": 1, "value": 0.5},
+            {"result": {"score": 0.9}}, {"status": "FINISHED"},
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(("failure", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+    def test_a_run_that_breaks_is_told_as_such_and_breaks_on(self, track, made, failure, status):
+        with pytest.raises(failure), track(made):
+            raise failure
+        assert self.told(made) == [{"status": status}]
+
+    def test_numbers_that_are_none_do_not_break_it(self, track, made):
+        with track(made) as diary:
+            diary.point("validation loss", 0, float("inf"))
+            diary.result({"score": float("nan")})
+        assert self.told(made)[-1] == {"status": "FINISHED"}

@@ -1,0 +1,112 @@
+import errno
+
+import pytest
+import torch
+
+from recommender.tuning import executors
+from recommender.tuning.executors import here
+from recommender.tuning.tracking import no_tracking
+from registry.encoders.opening import load
+from registry.errors import OutOfRoom
+from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
+
+
+@pytest.fixture
+def card(tmp_path):
+    return checkpoint(tmp_path / "net")
+
+
+@pytest.mark.parametrize("net", ["resnet", "vit", "swin", "dinov2"])
+def test_the_stored_backbone_is_the_tuned_one_whatever_its_keys_are_called(net, tmp_path):
+    """Trainer's own reloading skips most tensors of nets whose keys are renamed at load (transformers 43701)."""
+    card = checkpoint(tmp_path / "net", net)
+    made = job(tmp_path, card, plan(card, whole(card, epochs=1), head="fresh"))
+    here(made, no_tracking)
+    stored, source = load(made.folder).state_dict(), load(card.folder).state_dict()
+    moved = {name for name in source if not torch.equal(stored[name], source[name])}
+    assert len(moved) > len(source) / 2
+
+
+def test_a_probe_leaves_the_backbone_as_it_was(card, tmp_path):
+    made = job(tmp_path, card, plan(card))
+    here(made, no_tracking)
+    assert (made.folder / "model.safetensors").read_bytes() == (card.folder / "model.safetensors").read_bytes()
+
+
+def test_a_probe_of_an_easy_sample_is_good(card, tmp_path):
+    run, _ = here(job(tmp_path, card, plan(card)), no_tracking)
+    assert run.metrics["score"] > 0.6
+
+
+def test_an_earlier_block_can_be_read(card, tmp_path):
+    blocks = ("block 01", "block 02")
+    stage = whole(card, train=blocks)
+    made = job(tmp_path, card, plan(card, stage, read="block 02", frozen=("block 03", "block 04")))
+    before = load(card.folder).state_dict()
+    run, _ = here(made, no_tracking)
+    after = load(made.folder).state_dict()
+    assert run.metrics["trainable_parameters"] < card.parameters
+    assert all(torch.equal(after[n], before[n]) for n in before if ".stages.2." in n or ".stages.3." in n)
+
+
+def test_from_scratch_forgets_the_source(card, tmp_path):
+    made = job(tmp_path, card, plan(card, whole(card, epochs=1), from_scratch=True, head="fresh"), seed=1)
+    here(made, no_tracking)
+    stored, source = load(made.folder), load(card.folder)
+    assert not torch.allclose(next(stored.parameters()), next(source.parameters()), atol=0.02)
+
+
+def test_training_that_never_helps_is_told(card, tmp_path):
+    made = job(tmp_path, card, plan(card, whole(card, rate=0.0, head_rate=0.0)))
+    run, _ = here(made, no_tracking)
+    assert run.metrics["best_epoch"] == 0
+    assert "never improved" in run.notes[0]
+
+
+def test_a_class_with_one_row_can_still_be_learned_from(card, tmp_path):
+    data = sample(48, 24)
+    rows = [row for row, label in enumerate(data.labels) if label != "red" or row == 0]
+    import numpy as np
+
+    run, _ = here(job(tmp_path, card, plan(card, whole(card)), data.take(np.array(rows))), no_tracking)
+    assert run.metrics["rows_train"] == len(rows)
+
+
+def test_features_of_the_whole_sample_are_asked_for_once_so_that_the_probes_are_reused(card, tmp_path):
+    data = sample(48, 0)
+    made = job(tmp_path, card, plan(card), data)
+    asked = []
+    encode = made.encode
+    from dataclasses import replace
+
+    here(replace(made, encode=lambda part, progress: asked.append(part.digest) or encode(part, progress)), no_tracking)
+    assert set(asked) == {data.digest}
+
+
+def test_the_folder_is_left_without_what_only_the_making_needed(card, tmp_path):
+    made = job(tmp_path, card, plan(card, whole(card)))
+    here(made, no_tracking)
+    names = {path.name for path in made.folder.iterdir()}
+    assert not names & {"trainer", "best.safetensors", "training.npy"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "what"),
+    [(MemoryError(), "memory"), (torch.OutOfMemoryError(), "memory"), (OSError(errno.ENOSPC, "no space"), "disk")],
+)
+def test_running_out_of_room_is_named(card, tmp_path, monkeypatch, cause, what):
+    def fail(*_):
+        raise cause
+
+    monkeypatch.setattr(executors, "_save", fail)
+    with pytest.raises(OutOfRoom, match=f"out of {what}"):
+        here(job(tmp_path, card, plan(card)), no_tracking)
+
+
+def test_another_failure_of_the_disk_is_told_as_it_is(card, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(executors, "_save", fail)
+    with pytest.raises(OSError, match="broken disk"):
+        here(job(tmp_path, card, plan(card)), no_tracking)

@@ -1,0 +1,88 @@
+import time
+
+import pytest
+
+from recommender.tuning import tracking
+from recommender.tuning.executors import here
+from recommender.tuning.tracking import mlflow_runs, no_tracking
+from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    card = checkpoint(tmp_path / "net")
+    return job(tmp_path, card, plan(card))
+
+
+def test_a_dead_server_costs_the_run_nothing_but_a_note(made, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run, outcome = here(made, mlflow_runs)
+    plain, _ = here(job(made.home.root.parent, made.checkpoint, made.plan, name="plain"), no_tracking)
+    assert run.metrics["score"] == plain.metrics["score"]
+    assert run.mlflow_run_id is outcome.mlflow_run_id is None
+    assert len(run.notes) == 1
+    assert "MLflow failed" in run.notes[0]
+    assert "journal" in run.notes[0]
+
+
+def test_a_server_that_hangs_is_not_waited_for(made, monkeypatch):
+    def hang(address):
+        time.sleep(3)
+        raise RuntimeError("too late")
+
+    monkeypatch.setattr(tracking, "_client", hang)
+    monkeypatch.setattr(tracking, "_PATIENCE", 0.1)
+    made.folder.mkdir()
+    began = time.monotonic()
+    with mlflow_runs(made) as diary:
+        diary.point("validation loss", 0, 1.0)
+    assert time.monotonic() - began < 2
+    assert "did not answer" in diary.troubles[0]
+
+
+@pytest.mark.slow
+def test_mlflow_gets_plan_curve_data_and_result(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    card = checkpoint(tmp_path / "net")
+    advised = replace(job(tmp_path, card, plan(card, whole(card))), recommendation="advice-1")
+    first, _ = here(advised, mlflow_runs)
+    second, _ = here(replace(advised, id="second"), mlflow_runs)
+    assert first.notes == second.notes == ()
+    client = MlflowClient(f"sqlite:///{advised.home.tracking_database}")
+    run = client.get_run(first.mlflow_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["plan.strategy"] == "by hand"
+    assert run.data.params["seed"] == "0"
+    assert run.data.metrics["score"] == first.metrics["score"]
+    assert len(client.get_metric_history(first.mlflow_run_id, "validation loss")) == 3
+    assert run.inputs.dataset_inputs[0].dataset.digest == advised.sample.digest[:36]
+    assert run.data.tags["transferzoo.checkpoint_digest"] == card.digest
+    parents = {client.get_run(r.mlflow_run_id).data.tags["mlflow.parentRunId"] for r in (first, second)}
+    assert len(parents) == 1
+    assert client.get_run(parents.pop()).data.tags["transferzoo.recommendation"] == "advice-1"
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_marked_failed_in_mlflow(made):
+    from mlflow import MlflowClient
+
+    made.folder.mkdir()
+    with pytest.raises(RuntimeError, match="broken"), mlflow_runs(made) as diary:
+        raise RuntimeError("broken")
+    client = MlflowClient(f"sqlite:///{made.home.tracking_database}")
+    assert client.get_run(diary.run_id).info.status == "FAILED"
+
+
+@pytest.mark.slow
+def test_the_callers_own_mlflow_state_is_left_alone(made):
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), mlflow.active_run()
+    here(made, mlflow_runs)
+    assert (mlflow.get_tracking_uri(), mlflow.active_run()) == before
