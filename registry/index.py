@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import faiss
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 
 from registry.errors import NotFinite, TooManyNeighbors, WidthMismatch
 from registry.sketch import orthonormal
@@ -24,6 +24,7 @@ _FIRST_LOOK = 128
 _BOUNDS_READ = 2048
 _MANY = 1000
 _PROJECTED_AT_ONCE = 8192
+_ROWS_AT_ONCE = 1024
 
 
 def neighbors(
@@ -53,7 +54,7 @@ def other_neighbors(
     x: Float[np.ndarray, "n d"], k: int, *, groups: Shaped[np.ndarray, " n"] | None = None,
     metric: Literal["l2", "cosine"] = "l2",
 ) -> tuple[Float32[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:  # fmt: skip
-    """Leave-one-out: for each row the ``k`` nearest other rows; with ``groups``, rows of other groups only.
+    """Leave-one-out: for each row the ``k`` nearest other rows; with ``groups``, rows of other groups only. Exact.
 
     Raises:
         TooManyNeighbors: some row has fewer than ``k`` others.
@@ -63,10 +64,9 @@ def other_neighbors(
     largest = int(np.bincount(unit).max(initial=0))
     if not 0 < k <= len(x) - largest:
         raise TooManyNeighbors(k, len(x) - largest)
-    distances, rows = neighbors(x, x, k + largest, metric=metric)
-    kin = unit[rows] == unit[:, None]
-    chosen = np.argsort(kin, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(distances, chosen, 1), np.take_along_axis(rows, chosen, 1)
+    rows = _unit(_sound(x, "x")) if metric == "cosine" else _sound(x, "x")
+    squares, near = _search_each_other(rows, unit, k)
+    return (squares / 2 if metric == "cosine" else np.sqrt(squares)), near
 
 
 class DomainIndex:
@@ -181,24 +181,28 @@ class DomainIndex:
             places = self._flat.search(point[None], min(len(self), k + _FIRST_LOOK))[1][0]
         return places, np.square(self.vectors[places].astype(np.float64) - point).sum(axis=1)
 
-    def _within_bounds(self, point: Float32[np.ndarray, " e"], k: int) -> Int64[np.ndarray, " m"] | None:
-        """Places that hold the ``k`` nearest, measured in the order of their bounds; None where these say little."""
+    def _within_bounds(self, point: Float32[np.ndarray, " e"], k: int) -> Int64[np.ndarray, " m"]:
+        """Places that hold the ``k`` nearest, measured in the order of their bounds until no other can be nearer."""
         if self._bounds is None or len(self) > 2 * self._bounds.fitted:
             self._bounds = _Bounds(self.vectors)
-        taken = max(_BOUNDS_READ, 4 * k)
-        while taken < len(self) // 4:
-            places, bounds = self._bounds.lowest(point, taken)
+        look = self._bounds.toward(point)
+        places, bounds = look.lowest(min(len(self), max(_FIRST_LOOK, 4 * k)))
+        squares = self._squares(places, point)
+        worst = _kth(squares, k)
+        if worst >= bounds[-1]:
+            places, bounds = look.within(worst)
             squares, measured = np.empty(0, dtype=np.float32), 0
-            worst = np.inf
-            while measured < taken and bounds[measured] <= worst:
-                some = self.vectors[places[measured : max(2 * measured, _FIRST_LOOK, 4 * k)]] - point
-                squares = np.concatenate([squares, np.einsum("ij,ij->i", some, some)])
+            while measured < len(places) and bounds[measured] <= worst:
+                some = places[measured : max(2 * measured, _FIRST_LOOK)]
+                squares = np.concatenate([squares, self._squares(some, point)])
                 measured = len(squares)
-                worst = float(np.partition(squares, k - 1)[k - 1]) * (1 + 1e-5)
-            if worst < bounds[-1]:
-                return places[:measured][squares <= worst]
-            taken *= 8
-        return None
+                worst = min(worst, _kth(squares, k))
+            places = places[:measured]
+        return places[squares <= worst]
+
+    def _squares(self, places: Int64[np.ndarray, " m"], point: Float32[np.ndarray, " e"]) -> Float32[np.ndarray, " m"]:
+        apart = self.vectors[places] - point
+        return np.asarray(np.einsum("ij,ij->i", apart, apart))
 
     @property
     def _flat(self) -> Any:  # noqa: ANN401 - FAISS's types do not say what is inside
@@ -252,6 +256,65 @@ def _make_room(flat: Any) -> None:  # noqa: ANN401 - FAISS's types do not say wh
     size = flat.codes.size()
     flat.codes.resize(size + size // 8)
     flat.codes.resize(size)
+
+
+def _search_each_other(
+    rows: Float32[np.ndarray, "n d"], unit: Int64[np.ndarray, " n"], k: int
+) -> tuple[Float32[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
+    """Squared distances and numbers of each row's nearest rows of other units.
+
+    A block of distances serves its rows and its columns, so half of a flat index's products are enough.
+    """
+    squares, near = np.full((len(rows), k), np.inf, np.float32), np.full((len(rows), k), -1)
+    lengths = np.einsum("ij,ij->i", rows, rows)
+    spans = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(rows), _ROWS_AT_ONCE)]
+    for apart in range(len(spans)):  # the diagonal first: from then on few distances are small enough to matter
+        for left, right in zip(spans, spans[apart:], strict=False):
+            gaps = rows[left] @ rows[right].T
+            gaps *= -2
+            gaps += lengths[left, None]
+            gaps += lengths[right]
+            if apart == 0 or np.intersect1d(unit[left], unit[right]).size:
+                gaps[unit[left, None] == unit[right]] = np.inf
+            if apart == 0:
+                _take_first(squares[left], near[left], gaps, left.start)
+                continue
+            ours, theirs = _where(gaps < squares[left, -1:])
+            _insert(squares[left], near[left], ours, gaps[ours, theirs], right.start + theirs)
+            ours, theirs = _where(gaps < squares[right, -1])
+            _insert(squares[right], near[right], theirs, gaps[ours, theirs], left.start + ours)
+    return np.maximum(squares, 0), near
+
+
+def _where(mask: Bool[np.ndarray, "a b"]) -> tuple[Int64[np.ndarray, " p"], Int64[np.ndarray, " p"]]:
+    """Rows and columns of what is true; where little is, far sooner than `numpy.nonzero`."""
+    row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return row, column
+
+
+def _take_first(
+    squares: Float32[np.ndarray, "a k"], near: Int64[np.ndarray, "a k"], gaps: Float32[np.ndarray, "a a"], start: int
+) -> None:
+    """Write the smallest of each row of ``gaps``, smallest first; as many as there are."""
+    few = min(squares.shape[1], gaps.shape[1])
+    chosen = np.argpartition(gaps, few - 1, axis=1)[:, :few]
+    chosen = np.take_along_axis(chosen, np.argsort(np.take_along_axis(gaps, chosen, 1), axis=1), 1)
+    squares[:, :few], near[:, :few] = np.take_along_axis(gaps, chosen, 1), start + chosen
+
+
+def _insert(
+    squares: Float32[np.ndarray, "a k"], near: Int64[np.ndarray, "a k"], row: Int64[np.ndarray, " p"],
+    gap: Float32[np.ndarray, " p"], number: Int64[np.ndarray, " p"],
+) -> None:  # fmt: skip
+    """Write into each named row the smallest of what it holds and of its new candidates, smallest first."""
+    k = squares.shape[1]
+    touched = np.unique(row)
+    owner = np.concatenate([np.repeat(touched, k), row])
+    value, name = np.concatenate([squares[touched].ravel(), gap]), np.concatenate([near[touched].ravel(), number])
+    order = np.lexsort((value, owner))
+    starts = np.searchsorted(owner[order], touched)
+    chosen = order[starts[:, None] + np.arange(k)]
+    squares[touched], near[touched] = value[chosen], name[chosen]
 
 
 def _sound(rows: Float[np.ndarray, "n d"], what: str) -> Float32[np.ndarray, "n d"]:

@@ -176,10 +176,9 @@ def p_value(observed: float, permuted: Float64[np.ndarray, " B"], magnitude: flo
 
 def squared_distances(x: Float64[np.ndarray, "a d"], y: Float64[np.ndarray, "b d"]) -> Float64[np.ndarray, "a b"]:
     """Squared Euclidean distance of each row of ``x`` to each of ``y``."""
-    found = x @ y.T
-    found *= -2
-    found += np.einsum("ij,ij->i", x, x)[:, None]
-    found += np.einsum("ij,ij->i", y, y)
+    left = np.column_stack([-2 * x, np.einsum("ij,ij->i", x, x), np.ones(len(x))])
+    right = np.column_stack([y, np.ones(len(y)), np.einsum("ij,ij->i", y, y)])
+    found = left @ right.T
     return np.asarray(np.maximum(found, 0, out=found))
 
 

@@ -8,6 +8,7 @@ import pytest
 from recommender.distance.knn import knn as knn_distance
 from recommender.distance.knn import novelty
 from recommender.transfer.knn import knn as knn_score
+from registry.index import other_neighbors
 
 
 def nearest(rows, queries, others, k):
@@ -76,3 +77,21 @@ def test_novelty_is_the_share_of_source_rows_that_lie_closer_to_their_own():
     own = np.sort(np.linalg.norm(source[:, None] - source[None], axis=2), axis=1)[:, 5]
     far = np.sort(np.linalg.norm(rows[:, None] - source[None], axis=2), axis=1)[:, 4]
     assert novelty(x, y) == pytest.approx([100 * np.mean(own < one) for one in far])
+
+
+@pytest.mark.parametrize("k", [1, 7])
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
+def test_blocks_of_distances_lose_no_neighbor(k, metric, grouped, monkeypatch):
+    monkeypatch.setattr("registry.index._ROWS_AT_ONCE", 5)
+    random = np.random.default_rng(k)
+    rows = random.normal(size=(43, 4)) + 1
+    rows[20:23] = rows[2]
+    groups = np.arange(43) // 6 if grouped else np.arange(43)
+    scaled = rows / np.linalg.norm(rows, axis=1, keepdims=True) if metric == "cosine" else rows
+    gaps = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+    gaps = gaps**2 / 2 if metric == "cosine" else gaps
+    gaps[groups[:, None] == groups[None]] = np.inf
+    distances, near = other_neighbors(rows, k, groups=groups, metric=metric)
+    assert distances == pytest.approx(np.sort(gaps, axis=1)[:, :k], abs=2e-3)
+    assert np.take_along_axis(gaps, near, 1) == pytest.approx(np.sort(gaps, axis=1)[:, :k], abs=1e-6)
