@@ -66,7 +66,7 @@ def fresh_head(width: int, classes: int) -> nn.Linear:
 
 
 def _mend_momentum(body: nn.Module) -> None:
-    """transformers' MobileNets state TensorFlow's momentum (0.997): to torch that is the last batch and nothing else."""
+    """MobileNets of transformers state TensorFlow's momentum (0.997), to torch the last batch and nothing else."""
     for module in body.modules():
         if isinstance(module, nn.BatchNorm2d) and module.momentum is not None and module.momentum > _LARGEST_MOMENTUM:
             module.momentum = _MOMENTUM

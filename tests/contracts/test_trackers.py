@@ -21,6 +21,7 @@ class TestMlflowWithoutAServer(TrackerContract):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 class TestMlflow(TrackerContract):
     @pytest.fixture
     def track(self):

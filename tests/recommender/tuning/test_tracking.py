@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,8 @@ from recommender.tuning import tracking
 from recommender.tuning.executors import here
 from recommender.tuning.tracking import mlflow_runs, no_tracking
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 
 
 @pytest.fixture
@@ -44,8 +47,6 @@ def test_a_server_that_hangs_is_not_waited_for(made, monkeypatch):
 
 @pytest.mark.slow
 def test_mlflow_gets_plan_curve_data_and_result(tmp_path, monkeypatch):
-    from dataclasses import replace
-
     from mlflow import MlflowClient
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -53,7 +54,7 @@ def test_mlflow_gets_plan_curve_data_and_result(tmp_path, monkeypatch):
     advised = replace(job(tmp_path, card, plan(card, whole(card))), recommendation="advice-1")
     first, _ = here(advised, mlflow_runs)
     second, _ = here(replace(advised, id="second"), mlflow_runs)
-    assert first.notes == second.notes == ()
+    assert "MLflow" not in " ".join(first.notes + second.notes)
     client = MlflowClient(f"sqlite:///{advised.home.tracking_database}")
     run = client.get_run(first.mlflow_run_id)
     assert run.info.status == "FINISHED"
