@@ -21,7 +21,10 @@ _COMPONENTS = 63
 _FITTED_ON = 4096
 _ITERATIONS = 4
 _FIRST_LOOK = 128
-_BOUNDS_READ = 2048
+_BOUNDS_READ = 3072
+_MEASURED_AT_ONCE = 256
+_ROUNDING = 1e-5
+_SLACK = 1e-6
 _MANY = 1000
 _PROJECTED_AT_ONCE = 8192
 _ROWS_AT_ONCE = 1024
@@ -181,28 +184,32 @@ class DomainIndex:
             places = self._flat.search(point[None], min(len(self), k + _FIRST_LOOK))[1][0]
         return places, np.square(self.vectors[places].astype(np.float64) - point).sum(axis=1)
 
-    def _within_bounds(self, point: Float32[np.ndarray, " e"], k: int) -> Int64[np.ndarray, " m"]:
-        """Places that hold the ``k`` nearest, measured in the order of their bounds until no other can be nearer."""
+    def _within_bounds(self, point: Float32[np.ndarray, " e"], k: int) -> Int64[np.ndarray, " m"] | None:
+        """Places that hold the ``k`` nearest, by their bounds; None where these leave too much open."""
         if self._bounds is None or len(self) > 2 * self._bounds.fitted:
             self._bounds = _Bounds(self.vectors)
-        look = self._bounds.toward(point)
-        places, bounds = look.lowest(min(len(self), max(_FIRST_LOOK, 4 * k)))
-        squares = self._squares(places, point)
-        worst = _kth(squares, k)
+        projected = self._bounds.project(point[None])
+        places, bounds = self._bounds.lowest(projected, min(len(self), max(_BOUNDS_READ, 4 * k)))
+        squares, worst = self._measured(point, k, places, bounds)
         if worst >= bounds[-1]:
-            places, bounds = look.within(worst)
-            squares, measured = np.empty(0, dtype=np.float32), 0
-            while measured < len(places) and bounds[measured] <= worst:
-                some = places[measured : max(2 * measured, _FIRST_LOOK)]
-                squares = np.concatenate([squares, self._squares(some, point)])
-                measured = len(squares)
-                worst = min(worst, _kth(squares, k))
-            places = places[:measured]
-        return places[squares <= worst]
+            places, bounds = self._bounds.within(projected, worst)
+            if len(places) > len(self) // 4:
+                return None
+            squares, worst = self._measured(point, k, places, bounds)
+        return places[: len(squares)][squares <= worst]
 
-    def _squares(self, places: Int64[np.ndarray, " m"], point: Float32[np.ndarray, " e"]) -> Float32[np.ndarray, " m"]:
-        apart = self.vectors[places] - point
-        return np.asarray(np.einsum("ij,ij->i", apart, apart))
+    def _measured(
+        self, point: Float32[np.ndarray, " e"], k: int,
+        places: Int64[np.ndarray, " m"], bounds: Float64[np.ndarray, " m"],
+    ) -> tuple[Float32[np.ndarray, " l"], float]:  # fmt: skip
+        """Squared distances in the order of the bounds until no later one can be among ``k``; and the ``k``-th."""
+        squares, worst = np.empty(0, dtype=np.float32), np.inf
+        while len(squares) < len(places) and bounds[len(squares)] <= worst:
+            apart = self.vectors[places[len(squares) :][:_MEASURED_AT_ONCE]] - point
+            squares = np.concatenate([squares, np.einsum("ij,ij->i", apart, apart)])
+            if len(squares) >= k:
+                worst = float(np.partition(squares, k - 1)[k - 1]) * (1 + _ROUNDING)
+        return squares, worst
 
     @property
     def _flat(self) -> Any:  # noqa: ANN401 - FAISS's types do not say what is inside
@@ -224,23 +231,37 @@ class _Bounds:
 
     def add(self, vectors: Float32[np.ndarray, "n e"]) -> None:
         for start in range(0, len(vectors), _PROJECTED_AT_ONCE):
-            projected = self._project(vectors[start : start + _PROJECTED_AT_ONCE])
+            projected = self.project(vectors[start : start + _PROJECTED_AT_ONCE])
             self._reach = max(self._reach, float(np.abs(projected).max()))
             self._index.add(projected)
 
-    def lowest(
-        self, point: Float32[np.ndarray, " e"], taken: int
-    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-        """The places with the smallest bounds, and these in order, lessened by what rounding may have added."""
-        squares, places = self._index.search(self._project(point[None]), taken)
-        lengths = np.sqrt(np.maximum(squares[0].astype(np.float64), 0)) * (1 - 1e-5) - 1e-6 * self._reach
-        return places[0], np.square(np.maximum(lengths, 0))
-
-    def _project(self, vectors: Float32[np.ndarray, "n e"]) -> Float32[np.ndarray, "n p"]:
+    def project(self, vectors: Float32[np.ndarray, "n e"]) -> Float32[np.ndarray, "n p"]:
+        """Coordinates on the components, and the length of the rest."""
         centered = vectors - self._center
         kept = centered @ self._axes
         rest = np.sqrt(np.maximum(np.square(centered).sum(axis=1) - np.square(kept).sum(axis=1), 0))
         return np.ascontiguousarray(np.column_stack([kept, rest]), dtype=np.float32)
+
+    def lowest(
+        self, projected: Float32[np.ndarray, "1 p"], taken: int
+    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+        """The places with the smallest bounds, and these in order."""
+        squares, places = self._index.search(projected, taken)
+        return places[0], self._lessened(squares[0])
+
+    def within(
+        self, projected: Float32[np.ndarray, "1 p"], worst: float
+    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
+        """All places whose bound is no larger than a squared distance, and the bounds in order."""
+        length = (np.sqrt(worst) + 2 * _SLACK * self._reach) / (1 - 2 * _ROUNDING)
+        _, squares, places = self._index.range_search(projected, float(length**2) + float(np.finfo(np.float32).tiny))
+        order = np.argsort(squares, kind="stable")
+        return places[order], self._lessened(squares[order])
+
+    def _lessened(self, squares: Float32[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
+        """The bounds without what rounding may have added to them."""
+        lengths = np.sqrt(np.maximum(squares.astype(np.float64), 0)) * (1 - _ROUNDING) - _SLACK * self._reach
+        return np.square(np.maximum(lengths, 0))
 
 
 def _leading(rows: Float64[np.ndarray, "n e"]) -> Float64[np.ndarray, "p e"]:

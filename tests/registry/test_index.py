@@ -108,8 +108,8 @@ def test_an_index_refuses_what_it_cannot_hold_and_stays_as_it_was():
 def small_flat(monkeypatch):
     """Makes an index of more than a few rows look at bounds first."""
     monkeypatch.setattr(room, "_FLAT_FLOATS", 1000)
-    monkeypatch.setattr(room, "_FIRST_LOOK", 16)
     monkeypatch.setattr(room, "_BOUNDS_READ", 64)
+    monkeypatch.setattr(room, "_MEASURED_AT_ONCE", 8)
 
 
 @pytest.mark.parametrize("kind", ["low rank", "full rank", "all equal", "duplicates", "far from the origin"])
