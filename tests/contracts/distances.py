@@ -178,15 +178,15 @@ class DistanceContract:
 
 def assert_super_uniform(distance, draws, grouped):
     """P(p <= a) <= a, up to three binomial deviations, one-sided: ties make p-values larger."""
-    if _null_p_value(distance, 0, grouped) is None:
+    if null_p_value(distance, 0, grouped) is None:
         pytest.skip("this distance has no p-value")
-    found = [_null_p_value(distance, seed, grouped) for seed in range(draws)]
+    found = [null_p_value(distance, seed, grouped) for seed in range(draws)]
     assert min(found) > 0
     for level in (0.02, 0.05, 0.1, 0.2, 0.5):
         assert np.mean(np.array(found) <= level) <= level + binomial_slack(level, draws)
 
 
-def _null_p_value(distance, seed, grouped):
+def null_p_value(distance, seed, grouped):
     if grouped:
         x, y, groups = grouped_clouds(8, 4, 3, seed=seed)
         return distance(x, y, seed=seed, groups=groups).p_same
@@ -198,15 +198,15 @@ def assert_coverage(distance, draws, grouped, slack):
 
     The statistic is unbiased, so its mean over the draws stands for the truth.
     """
-    if _shifted(distance, 0, grouped).low is None:
+    if shifted(distance, 0, grouped).low is None:
         pytest.skip("this distance has no interval")
-    found = [_shifted(distance, seed, grouped) for seed in range(draws)]
+    found = [shifted(distance, seed, grouped) for seed in range(draws)]
     truth = np.mean([one.statistic for one in found])
     covered = np.mean([one.low <= truth <= one.high for one in found])
     assert 0.85 - slack <= covered <= 0.97 + slack
 
 
-def _shifted(distance, seed, grouped):
+def shifted(distance, seed, grouped):
     if grouped:
         x, y, groups = grouped_clouds(30, 3, 8, shift=0.5, seed=seed)
         return distance(x, y, seed=seed, groups=groups)

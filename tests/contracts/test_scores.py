@@ -6,9 +6,8 @@ import pytest
 from recommender.transfer import ScoreFunction, scores
 from recommender.transfer.decomposition import decompose
 from registry.errors import NotDefined, NotProbabilities, NoVariation, UnknownName
-from tests.contracts.scores import ScoreContract, Scored, labelled_rows
+from tests.contracts.scores import FROM_THE_SOURCE_HEAD, ScoreContract, Scored, labelled_rows
 
-FROM_THE_SOURCE_HEAD = ("leep", "nce")
 WITHSTAND_NOISE = ("hscore", "knn", "linear", "logme")
 ANY_TARGET = ("knn", "linear", "logme")
 
