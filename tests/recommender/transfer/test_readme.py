@@ -1,0 +1,22 @@
+"""The room's README runs as it stands, and its tables name every distance and score."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import recommender
+
+README = (Path(recommender.__file__).parent / "README.md").read_text()
+
+
+def test_its_examples_run(capsys):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block, names)  # noqa: S102 - our own page
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("shelf", ["distances", "scores"])
+def test_it_names_everything_on_the_shelf(shelf):
+    assert [name for name in getattr(recommender, shelf) if f"`{name}`" not in README] == []
