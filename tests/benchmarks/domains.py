@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.domains [--domains 100000]
 
-The domains are mixtures of runs of rows of the catalog's real domains, seen through the catalog's own lens; one core.
-Times are the thread's own on that core; what waiting for other processes and for the disk added stands beside them.
+The domains are mixtures of runs of rows of the catalog's real domains, seen through the catalog's own lens.
+One thread works. Times are its own; what waiting for other processes and for the disk added stands beside them.
 """
 
 import os
@@ -47,14 +47,12 @@ def main() -> None:
     """Measure and print."""
     asked = _arguments()
     faiss.omp_set_num_threads(1)
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     found = read_catalog(catalog_folder())
     lens = found.lenses[Modality.IMAGE]
     made = mixtures(list(found.sketches), lens, asked.domains + QUERIES, seed=0)
     known, queries = made[: asked.domains], made[asked.domains :]
     told = f"{asked.domains:,} domains of {known.shape[1]} numbers, mixtures of {len(found.sketches)} real ones"
-    print(f"{told}; one core; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
+    print(f"{told}; one thread; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     report_search(known, queries)
     with tempfile.TemporaryDirectory() as folder:
         report_file(known, queries[0], Path(folder))
