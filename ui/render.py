@@ -308,7 +308,7 @@ def _null_band(statistic: float, details: Json) -> RenderableType:
     width = (end - start) or 1.0
 
     def at(value: float) -> int:
-        return round((SCALE - 1) * (value - start) / width)
+        return int((SCALE - 1) * (value - start) / width + 0.5)
 
     marks = list("·" * SCALE)
     marks[at(low) : at(high) + 1] = "▒" * (at(high) - at(low) + 1)

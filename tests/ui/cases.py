@@ -65,5 +65,5 @@ def advice(*choices: Choice, transfer: bool = True, skipped: tuple[Skipped, ...]
     near = tuple(c.ranked.transferability.candidate.distance for c in choices)
     measured = tuple(row for row in near if row is not None)
     verdict = Verdict(transfer, sentence)
-    settings = {"keep": 5, "max_parameters": None, "licenses": [], "seed": 0}
+    settings = {"keep": 5, "max_parameters": None, "licenses": [], "exclude": [], "seed": 0}
     return Recommendation("0123456789abcdef", SAMPLE, reference, choices, skipped, measured, verdict, settings)

@@ -1,5 +1,6 @@
 """The command and the code that give a piece of advice again."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ui.render import Json, command
@@ -11,40 +12,42 @@ def as_command(advice: Json, home: Path) -> str:
     """What to type for this advice, and then to tune as it says."""
     sample, asked = advice["sample"], advice["settings"]
     read = {"groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
-    licenses = [word for one in asked["licenses"] for word in ("--license", one)]
+    repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
     first = command(
-        "recommend", sample["origin"], *licenses, keep=asked["keep"], max_parameters=asked["max_parameters"],
-        **read, seed=asked["seed"], home=home,
+        "recommend", sample["origin"], *(word for pair in repeated for word in pair), keep=asked["keep"],
+        max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
-    return first + "\n" + command("tune", sample["origin"], recommendation=advice["id"], **read, home=home)
+    tuned = command("tune", sample["origin"], recommendation=advice["id"], **read, seed=asked["seed"], home=home)
+    return f"{first}\n{tuned}"
 
 
 def as_python(advice: Json, home: Path) -> str:
     """The same in Python."""
     sample, asked = advice["sample"], advice["settings"]
-    limited = asked["max_parameters"] is not None or asked["licenses"]
-    limits = f"Constraints(max_parameters={asked['max_parameters']}, licenses={tuple(asked['licenses'])!r})"
-    read = "".join(
-        f", {name}={value!r}"
-        for name, value in (
-            ("groups", sample["groups_from"]), ("test", sample["test_from"]),
-            ("metric", None if sample["metric"] == "accuracy" else sample["metric"]),
-        )
-        if value is not None
-    )  # fmt: skip
-    lines = [
+    limits = _arguments({
+        "max_parameters": asked["max_parameters"], "licenses": tuple(asked["licenses"]) or None,
+        "exclude": tuple(asked["exclude"]) or None,
+    })  # fmt: skip
+    read = _arguments({
+        "groups": sample["groups_from"], "test": sample["test_from"],
+        "metric": None if sample["metric"] == "accuracy" else sample["metric"],
+    })  # fmt: skip
+    constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
+    return "\n".join([
         "import recommender", "import registry",
-        *(["from recommender.shortlist import Constraints"] if limited else []),
+        *(["from recommender.shortlist import Constraints"] if limits else []),
         "",
         f"zoo = registry.Zoo.open({str(home)!r})",
         f"sample = registry.Sample.from_folder({sample['origin']!r}{read})",
-        f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}"
-        + (f", constraints={limits})" if limited else ")"),
+        f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
         "zoo.keep(advice)",
-        "run = recommender.tune(advice.best, sample, zoo)",
+        f"run = recommender.tune(advice.best, sample, zoo, seed={asked['seed']})",
         "print(advice, run.metrics)",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    ])  # fmt: skip
+
+
+def _arguments(given: Mapping[str, object]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
 
 
 def tune_options(advice: Json, place: int) -> dict[str, str | None]:

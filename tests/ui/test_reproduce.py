@@ -1,0 +1,72 @@
+"""The page's command and code give the advice that they stand beside."""
+
+import ast
+import shlex
+from pathlib import Path
+from typing import Any
+
+from tests.ui.cases import advice, choice
+from tests.ui.pictures import write_stripes
+from ui.views import reproduce, work
+from ui.views.advise import literal
+
+HOME = Path("/homes/mine")
+
+
+def told(**settings: object) -> dict[str, Any]:
+    made: dict[str, Any] = advice(choice("a", 0.8, gain=0.3), choice("b", 0.7, gain=0.2)).to_dict()
+    return {**made, "settings": {**made["settings"], **settings}}
+
+
+def test_the_command_carries_every_setting() -> None:
+    line = reproduce.as_command(told(keep=2, max_parameters=5, licenses=["mit"], exclude=["x y"]), HOME).splitlines()[0]
+    words = shlex.split(line)[1:]
+    assert words[:2] == ["recommend", "/data/surfaces"]
+    pairs = set(zip(words[2::2], words[3::2], strict=True))
+    assert pairs == {
+        ("--license", "mit"), ("--exclude", "x y"), ("--keep", "2"), ("--max-parameters", "5"), ("--seed", "0"),
+        ("--groups", "/data/groups.csv"), ("--metric", "accuracy"), ("--home", "/homes/mine"),
+    }  # fmt: skip
+
+
+def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> None:
+    plain, limited = (reproduce.as_python(told(licenses=licenses), HOME) for licenses in ([], ["mit"]))
+    ast.parse(plain)
+    ast.parse(limited)
+    assert "Constraints" not in plain
+    assert "constraints=Constraints(licenses=('mit',))" in limited
+
+
+def test_the_best_row_is_tuned_without_naming_it_and_another_by_name() -> None:
+    assert "checkpoint" not in reproduce.tune_options(told(), 0)
+    assert reproduce.tune_options(told(), 1)["checkpoint"] == "b"
+
+
+def test_names_are_shown_as_they_are() -> None:
+    assert literal("<b>*a*</b> :red[x] $1$") == r"\<b\>\*a\*\</b\> \:red\[x\] \$1\$"
+
+
+def test_an_upload_is_kept_once_under_a_harmless_name(tmp_path: Path) -> None:
+    from registry.home import Home
+
+    home = Home.find(tmp_path / "home")
+    first = work.save_upload(home, "../../etc/pass wd.zip", b"content")
+    assert first == work.save_upload(home, "../../etc/pass wd.zip", b"content")
+    assert first.name == "pass_wd.zip"
+    assert first.is_relative_to(home.root / "uploads")
+    assert work.save_upload(home, "x.zip", b"other").parent != first.parent
+
+
+def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(tmp_path: Path, monkeypatch: Any) -> None:
+    from registry.zoo import Zoo
+
+    started: list[str] = []
+    monkeypatch.setattr(work, "_detach", lambda home, job, words: started.append(job))
+    with Zoo.open(tmp_path / "home") as zoo:
+        path = str(write_stripes(tmp_path, rows=2))
+        first = work.begin(zoo, "recommend", path, {"keep": "5", "groups": None})
+        assert zoo.jobs.claim(first.id)
+        assert work.begin(zoo, "recommend", path, {"keep": "5", "groups": None}).id == first.id
+        zoo.jobs.finish(first.id, {})
+        assert work.begin(zoo, "recommend", path, {"keep": "5"}).id != first.id
+    assert len(started) == 2
