@@ -22,7 +22,7 @@ OFFERED = ("linear-probe", "lp-ft")
 WORTH = 0.02
 """Expected gain below which training is not worth its cost."""
 ROWS_HALF = 5000
-"""Rows at which training removes half of what it removes on ample rows: on 600 it removed nothing (benchmarks/LOG.md)."""
+"""Rows at which training removes half of what it removes on ample rows; on 600 it removed nothing (LOG.md)."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
