@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: threads cost more than they give
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
