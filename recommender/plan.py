@@ -63,7 +63,10 @@ def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
 def _choice(made: Plan, evidence: Evidence, sample: Sample, history: History, also: tuple[str, ...]) -> Choice:
     expected, why = _expected(made, evidence, sample, history)
     ranked = evidence.ranked
-    cost = estimate(made, ranked.checkpoint, evidence.rows, ranked.transferability.forward_seconds)
+    found = ranked.transferability
+    cost = estimate(
+        made, ranked.checkpoint, evidence.rows, found.forward_seconds, width=found.width, classes=evidence.classes
+    )
     return Choice(ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also))
 
 

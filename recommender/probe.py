@@ -55,13 +55,15 @@ def transferability(
     for name, guess in zip(encoded.names, guesses, strict=True):
         draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
         blocks.append(BlockScore(name, draws.value, draws.standard_error))
-    guess = guesses[encoded.names.index(block_to_read(blocks).block)]
+    place = encoded.names.index(block_to_read(blocks).block)
+    guess = guesses[place]
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
     groups = None if sample.groups is None else sample.group_ids
     return Transferability(
-        candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds
+        candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds,
+        encoded.blocks[place].width,
     )
 
 

@@ -112,6 +112,8 @@ class Transferability:
     predicted: Int[np.ndarray, " n"]
     forward_seconds: float
     """Seconds that one item's forward pass takes on this machine, preprocessing included."""
+    width: int = 0
+    """Columns of the block to read; 0 where it was not told."""
 
     @property
     def read(self) -> BlockScore:

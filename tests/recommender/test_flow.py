@@ -144,6 +144,7 @@ def test_asking_for_one_checkpoint_and_strategy_gives_just_that(tmp_path):
     zoo, sample = two_readers(tmp_path), told_sample(60, (1.0,))
     choice = consider(sample, zoo, "near-blind", "linear-probe")
     assert (choice.checkpoint.name, choice.plan.strategy) == ("near-blind", "linear-probe")
+    assert choice.cost.trainable_parameters == 2 * (17 + 1)
     with pytest.raises(UnknownName):
         consider(sample, zoo, "near-blind", "lp_ft")
     with pytest.raises(UnknownName):
