@@ -1,0 +1,30 @@
+"""Print what is bundled: source, architecture, parameters, own accuracy, margin over random, license.
+
+python catalog/recipes/table.py
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from registry.catalog import read_catalog
+
+
+def main() -> None:
+    """One row a seedling."""
+    drawn = Table(title="Seedlings")
+    for column in ("seedling", "architecture", "lineage", "parameters", "own held-out", "over random", "license"):
+        drawn.add_column(column, justify="right" if column in {"parameters", "own held-out", "over random"} else "left")
+    for card in read_catalog(Path(__file__).parent.parent).checkpoints:
+        told = card.measured
+        own = told.get("held_out_accuracy", told.get("held_out_cosine_to_teacher"))
+        drawn.add_row(
+            card.name, card.architecture.removesuffix("ForImageClassification"), ", ".join(card.lineage),
+            f"{card.parameters:,}", f"{own}", f"{float(str(told['margin_over_random'])):+.3f}", card.license,
+        )  # fmt: skip
+    Console(width=170).print(drawn)
+
+
+if __name__ == "__main__":
+    main()
