@@ -61,16 +61,21 @@ def shortlist(
     sample: Sample, seen: Features, zoo: Zoo, *, keep: int = 5, constraints: Constraints | None = None,
     seed: int = 0, progress: Progress = silent,
 ) -> Shortlist:  # fmt: skip
-    """Choose at most ``keep`` sketched checkpoints by distance, and as many again without a sketch."""
+    """Choose at most ``keep`` sketched checkpoints by distance, and as many again without a sketch.
+
+    Each near domain sends its best checkpoint (by history, then by accuracy at the source) before any sends a second:
+    distance says little of which body to take, and a wrong nearest domain costs only one place.
+    """
     allowed, skipped = _filter(zoo.checkpoints(sample.modality), constraints or Constraints())
     measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
     sketched = [c for c in allowed if c.domain is not None and zoo.sketch(c.domain) is not None]
-    near = sorted((c for c in sketched if c.domain in distance_of), key=_by_distance(distance_of, zoo))
+    near = _in_turn(sorted((c for c in sketched if c.domain in distance_of), key=_by_distance(distance_of, zoo)))
     bare = sorted((c for c in allowed if c not in sketched), key=_by_history(zoo))
     skipped += [Skipped(c.name, f"its domain {c.domain} lies beyond the nearest {len(measured)} by sketch")
                 for c in sketched if c.domain not in distance_of]
-    skipped += [Skipped(c.name, _farther(distance_of[str(c.domain)], keep)) for c in near[keep:]]
+    kept = {c.domain for c in near[:keep]}
+    skipped += [Skipped(c.name, _left_out(distance_of[str(c.domain)], keep, c.domain in kept)) for c in near[keep:]]
     skipped += [Skipped(c.name, f"its domain has no sketch, and {keep} such checkpoints are probed already")
                 for c in bare[keep:]]
     chosen = [Candidate(c, distance_of[str(c.domain)]) for c in near[:keep]] + [Candidate(c, None) for c in bare[:keep]]
@@ -124,9 +129,24 @@ def _filter(all_known: Sequence[Checkpoint], constraints: Constraints) -> tuple[
 def _by_distance(distance_of: dict[str, DomainDistance], zoo: Zoo) -> Callable[[Checkpoint], tuple[object, ...]]:
     def key(c: Checkpoint) -> tuple[object, ...]:
         found = distance_of[str(c.domain)].distance
-        return (found.value, found.statistic, -_best_score(zoo, c), -c.parameters, c.name)
+        return (found.value, found.statistic, -_best_score(zoo, c), -_own_score(c), -c.parameters, c.name)
 
     return key
+
+
+def _in_turn(by_distance: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """The best of each domain first, nearest domain first; then the second best of each, and so on."""
+    turns: dict[str | None, int] = {}
+    places = []
+    for checkpoint in by_distance:
+        turns[checkpoint.domain] = turns.get(checkpoint.domain, -1) + 1
+        places.append(turns[checkpoint.domain])
+    return [by_distance[i] for i in sorted(range(len(places)), key=lambda i: (places[i], i))]
+
+
+def _own_score(checkpoint: Checkpoint) -> float:
+    """Held-out accuracy at its source, comparable between checkpoints of one source."""
+    return float(str(checkpoint.measured.get("held_out_accuracy", 0.0)))
 
 
 def _by_history(zoo: Zoo) -> Callable[[Checkpoint], tuple[object, ...]]:
@@ -138,7 +158,9 @@ def _best_score(zoo: Zoo, checkpoint: Checkpoint) -> float:
     return sum(scores) / len(scores) if scores else 0.0
 
 
-def _farther(row: DomainDistance, keep: int) -> str:
+def _left_out(row: DomainDistance, keep: int, sibling: bool) -> str:
+    if sibling:
+        return f"another checkpoint of its domain {row.domain} is probed, and room is for {keep}"
     return f"its domain {row.domain} is farther (MMD² {row.distance.value:.3f}) than the {keep} kept"
 
 

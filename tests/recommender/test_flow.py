@@ -59,10 +59,16 @@ def test_where_raw_pixels_do_as_well_the_advice_says_do_not_transfer(tmp_path):
 
 
 def test_what_lies_too_far_is_skipped_and_says_why(tmp_path):
-    advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=2)
-    assert len(advice.choices) == 2
+    advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=1)
+    assert len(advice.choices) == 1
     assert "far-sighted" not in names(advice)
     assert next(row.reason for row in advice.skipped if row.checkpoint == "far-sighted").startswith("its domain dark")
+
+
+def test_each_near_domain_sends_one_checkpoint_before_any_sends_a_second(tmp_path):
+    advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=2)
+    assert "far-sighted" in names(advice)
+    assert "another checkpoint of its domain gray" in advice.skipped[0].reason
 
 
 def test_a_checkpoint_without_a_sketch_is_never_pruned_by_distance(tmp_path):
