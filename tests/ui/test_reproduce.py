@@ -61,7 +61,7 @@ def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(tmp_path: Pat
     from registry.zoo import Zoo
 
     started: list[str] = []
-    monkeypatch.setattr(work, "_detach", lambda home, job, words: started.append(job))
+    monkeypatch.setattr(work, "_detach", lambda _home, job, _words: started.append(job))
     with Zoo.open(tmp_path / "home") as zoo:
         path = str(write_stripes(tmp_path, rows=2))
         first = work.begin(zoo, "recommend", path, {"keep": "5", "groups": None})
