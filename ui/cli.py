@@ -132,7 +132,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say(render.advice_report(advice.to_dict()))
         if advice.choices:
             again = render.command("tune", path, groups=groups, test=test, metric=metric, home=home)
-            desk.say(render.next_steps([again, render.command("picker", home=home)]))
+            render.say_next(desk.terminal, [again, render.command("picker", home=home)])
         desk.say_json(advice.to_dict())
 
 
@@ -166,7 +166,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
             run = flow.tune(choice, sample, desk.zoo, track=track, recommendation=advice, seed=seed, progress=progress)
         desk.finish({"run": run.id})
         desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
-        desk.say(render.next_steps([render.mlflow_command(desk.zoo.home), render.command("picker", home=home)]))
+        render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])
         desk.say_json(run.to_dict())
 
 
@@ -303,7 +303,10 @@ def doctor(
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
         report = rooms.check(home, mend=repair, progress=progress)
-    (errors if json else render.console()).print(render.doctor_report(report.to_dict(), mended=repair))
+    terminal = errors if json else render.console()
+    terminal.print(render.doctor_report(report.to_dict()))
+    if not (repair or report.healthy):
+        render.say_next(terminal, [render.command("doctor", "--repair", home=home)])
     if json:
         render.print_json(report.to_dict())
     sys.exit(0 if report.healthy else 1)

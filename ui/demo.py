@@ -113,7 +113,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
     picker = render.command("picker", home=zoo.home.root)
-    terminal.print(render.next_steps([picker, render.mlflow_command(zoo.home)]))
+    render.say_next(terminal, [picker, render.mlflow_command(zoo.home)])
     return advice
 
 

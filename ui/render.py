@@ -45,7 +45,6 @@ __all__ = [
     "duration",
     "interval",
     "mlflow_command",
-    "next_steps",
     "outcome_table",
     "percent",
     "plain",
@@ -57,6 +56,7 @@ __all__ = [
     "sample_report",
     "sample_words",
     "say_error",
+    "say_next",
     "size",
 ]  # fmt: skip
 
@@ -228,10 +228,11 @@ def advice_report(advice: Json) -> RenderableType:
     return Group(*parts)
 
 
-def next_steps(lines: Iterable[str]) -> RenderableType:
-    """What to type next, one command a line, never broken by us."""
-    steps = [Text.assemble(("  $ ", "dim"), (line, "cyan"), overflow="ignore", no_wrap=True) for line in lines]
-    return Group(Text("Next", "dim"), *steps)
+def say_next(terminal: Console, lines: Iterable[str]) -> None:
+    """What to type next, one command a line; a long one is left whole, so that it can be copied."""
+    terminal.print(Text("Next", "dim"))
+    for line in lines:
+        terminal.print(Text.assemble(("  $ ", "dim"), (line, "cyan")), soft_wrap=True)
 
 
 def run_report(run: Json, *, expected: Json | None) -> RenderableType:
@@ -351,8 +352,8 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
     return table
 
 
-def doctor_report(report: Json, *, mended: bool) -> RenderableType:
-    """What is wrong, what was done about it, and what is left to do."""
+def doctor_report(report: Json) -> RenderableType:
+    """What is wrong, and what was done about it or is left to do."""
     if not report["findings"]:
         return Text("Nothing is wrong.", "green")
     parts: list[RenderableType] = []
@@ -360,8 +361,6 @@ def doctor_report(report: Json, *, mended: bool) -> RenderableType:
         subject = (str(finding["subject"]), "bold")
         parts.append(Text.assemble((f"{finding['kind']}  ", "yellow"), subject, f": {finding['what']}"))
         parts.append(_bullet(finding["done"] or finding["remedy"], "green" if finding["done"] else ""))
-    if not mended:
-        parts += [Text(), next_steps([command("doctor --repair")])]
     return Group(*parts)
 
 

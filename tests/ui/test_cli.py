@@ -124,7 +124,9 @@ def test_the_doctor_mends_a_broken_database(tmp_path: Path) -> None:
     refused = transferzoo("zoo", "list", home=tmp_path)
     assert refused.returncode == 2
     assert "doctor --repair" in refused.stderr
-    assert transferzoo("doctor", home=tmp_path).returncode == 1
+    found = transferzoo("doctor", home=tmp_path)
+    assert found.returncode == 1
+    assert f"doctor --repair --home {tmp_path}" in found.stdout
     assert transferzoo("doctor", "--repair", home=tmp_path).returncode == 0
     assert transferzoo("zoo", "list", home=tmp_path).returncode == 0
 

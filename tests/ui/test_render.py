@@ -108,6 +108,12 @@ def test_commands_are_quoted_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> Non
     assert line == "transferzoo tune '/my data' --max-parameters 5 --home /h"
 
 
+def test_a_long_command_is_never_cut_or_broken() -> None:
+    out, line = StringIO(), f"transferzoo tune {'x' * 200}"
+    render.say_next(Console(file=out, width=80), [line])
+    assert out.getvalue().splitlines() == ["Next", f"  $ {line}"]
+
+
 def test_a_program_that_the_shell_does_not_find_is_given_with_its_place(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
