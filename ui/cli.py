@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from registry.cards import Metric, Origin
-from registry.errors import NoCandidates, OtherSample, TransferZooError, UnknownName
+from registry.errors import OtherSample, SingleClass, TransferZooError, UnknownName
 from registry.progress import Progress, silent
 from ui import render
 
@@ -473,7 +473,7 @@ def _choice(
 
     if checkpoint is None and kept is not None:
         if not kept["choices"]:
-            raise NoCandidates(kept["verdict"]["sentence"])
+            raise SingleClass("tuning")
         if not kept["verdict"]["transfer"]:
             desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
         best = kept["choices"][0]
