@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -191,6 +192,15 @@ class Stage:
     backbone_rate: float
     layer_decay: float = 1.0
     """Each lower block's rate is the one above's times this."""
+    only: str = "all"
+    """Which parameters of those blocks learn: ``all``, ``norms`` (of normalization layers) or ``adapters`` (LoRA)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "train": list(self.train), "epochs": self.epochs, "head_rate": self.head_rate,
+            "backbone_rate": self.backbone_rate, "layer_decay": self.layer_decay, "only": self.only,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,8 +208,9 @@ class Plan:
     """What stays frozen, learning rates, schedule, and because.
 
     ``read`` names the block whose pooled features the head is put on. ``head`` says how the head starts:
-    ``logistic`` (multinomial logistic regression fitted on cached features) or ``fresh``.
-    A plan without stages trains nothing but that head.
+    ``logistic`` (a linear model fitted on cached features), ``fresh`` (one that says nothing yet), ``prototype`` (the
+    nearest class mean) or ``neighbors`` (a vote of the nearest training rows).
+    A plan without stages trains nothing but that head; the last two heads have no stages.
     """
 
     strategy: str
@@ -214,18 +225,37 @@ class Plan:
     weight_decay: float
     label_smoothing: float
     because: tuple[str, ...]
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that pairs of pictures are mixed by; 0 for none (Zhang et al. 2018)."""
+    dropout: float = 0.0
+    """Share of the head's inputs that are dropped in training."""
+    class_weights: bool = False
+    """Whether rows of rarer classes weigh more, each class alike in sum."""
+    anchor: float = 0.0
+    """Strength of the pull of learning backbone weights towards where they started (L2-SP, Li et al. 2018)."""
+    adapter_rank: int = 0
+    """Rank of the LoRA adapters (Hu et al. 2021); 0 for none."""
+    cache: bool = True
+    """Whether activations at the end of a frozen prefix are kept on disk instead of computed in every epoch;
+    with ``augment`` or ``mixup`` there is nothing to keep."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
             "strategy": self.strategy, "read": self.read, "head": self.head, "frozen": list(self.frozen),
-            "stages": [
-                {"train": list(s.train), "epochs": s.epochs, "head_rate": s.head_rate,
-                 "backbone_rate": s.backbone_rate, "layer_decay": s.layer_decay} for s in self.stages
-            ],
+            "stages": [stage.to_dict() for stage in self.stages],
             "from_scratch": self.from_scratch, "augment": self.augment, "batch_size": self.batch_size,
             "weight_decay": self.weight_decay, "label_smoothing": self.label_smoothing, "because": list(self.because),
+            "mixup": self.mixup, "dropout": self.dropout, "class_weights": self.class_weights, "anchor": self.anchor,
+            "adapter_rank": self.adapter_rank, "cache": self.cache,
         }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "Plan":
+        """The plan of that JSON form."""
+        stages = tuple(Stage(**{**stage, "train": tuple(stage["train"])}) for stage in told["stages"])
+        lists = {name: tuple(told[name]) for name in ("frozen", "because")}
+        return cls(**{**told, **lists, "stages": stages})
 
 
 @dataclass(frozen=True)

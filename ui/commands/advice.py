@@ -1,0 +1,73 @@
+"""Commands that advise: demo and recommend."""
+
+from typing import Annotated
+
+import typer
+
+from registry.cards import Metric
+from ui import render
+from ui.desk import (
+    GroupsOption,
+    HomeOption,
+    JobOption,
+    JsonOption,
+    MetricOption,
+    PathArgument,
+    SeedOption,
+    TestOption,
+    at_desk,
+    read_sample,
+)
+
+__all__ = ["demo", "recommend"]
+
+
+def demo(
+    target: Annotated[str, typer.Argument(help="surfaces (14 real photographs) or digits.")] = "surfaces",
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a real target that ships inside a library all the way: advice, tuning, outcome."""
+    with at_desk(home, json) as desk:
+        from ui import demo as case  # noqa: PLC0415 - loads the recommender
+
+        desk.say_json(case.run(target, desk.zoo, desk.terminal, desk.bars, seed=seed).to_dict())
+
+
+def recommend(  # noqa: PLR0913, PLR0917 - each is an option
+    path: PathArgument,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the nearest checkpoints to probe.")] = 5,
+    max_parameters: Annotated[
+        int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
+    ] = None,
+    license_: Annotated[
+        list[str] | None, typer.Option("--license", help="Only licenses containing this (repeatable); unknown is out.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
+    ] = None,
+    metric: MetricOption = Metric.ACCURACY,
+    groups: GroupsOption = None,
+    test: TestOption = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+    job: JobOption = None,
+) -> None:
+    """Say which checkpoint to start from and how much of it to freeze, with reasons."""
+    with at_desk(home, json, job) as desk:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
+
+        sample = read_sample(desk, path, groups, test, metric, seed)
+        limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
+        with desk.bars as progress:
+            advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
+        desk.zoo.keep(advice)
+        desk.finish({"recommendation": advice.id})
+        desk.say(render.advice_report(advice.to_dict()))
+        if advice.choices:
+            again = render.command("tune", path, groups=groups, test=test, metric=metric, home=home)
+            render.say_next(desk.terminal, [again, render.command("picker", home=home)])
+        desk.say_json(advice.to_dict())

@@ -1,0 +1,74 @@
+"""Commands about domains: how far, which ones, what lies near."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registry.cards import Metric
+from ui import render
+from ui.desk import HomeOption, JsonOption, PathArgument, SeedOption, at_desk, read_sample
+
+__all__ = ["app", "distance"]
+
+
+app = typer.Typer(no_args_is_help=True, help="The source domains that the registry knows.")
+
+
+def distance(
+    one: PathArgument,
+    other: Annotated[str, typer.Argument(help="A second folder or zip, or the name of a known domain.")],
+    metric: Annotated[
+        str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
+    ] = "mmd",
+    through: Annotated[
+        str | None, typer.Option("--through", help="Look through this checkpoint instead of the lens.")
+    ] = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how far two folders, or a folder and a known domain, lie apart."""
+    with at_desk(home, json) as desk:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        mine = read_sample(desk, one, None, None, Metric.ACCURACY, seed)
+        theirs = read_sample(desk, Path(other), None, None, Metric.ACCURACY, seed) if Path(other).exists() else other
+        with desk.bars as progress:
+            found = flow.compare(
+                mine, theirs, desk.zoo, metric=metric, through=through, seed=seed, progress=progress
+            )  # fmt: skip
+        desk.say(render.distance_report(found.to_dict(), str(one), other))
+        desk.say_json(found.to_dict())
+
+
+@app.command("list")
+def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the known domains."""
+    with at_desk(home, json) as desk:
+        told = [render.plain(domain) for domain in desk.zoo.domains()]
+        desk.say(render.domain_table(told))
+        desk.say_json(told)
+
+
+@app.command("near")
+def domains_near(
+    path: PathArgument,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many.")] = 10,
+    metric: Annotated[
+        str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
+    ] = "mmd",
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the known domains nearest to a folder, with interval and percentile."""
+    with at_desk(home, json) as desk:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        sample = read_sample(desk, path, None, None, Metric.ACCURACY, seed)
+        with desk.bars as progress:
+            found = flow.near(sample, desk.zoo, most=most, metric=metric, seed=seed, progress=progress)
+        told = [row.to_dict() for row in found]
+        desk.say(render.near_table(told))
+        desk.say_json(told)

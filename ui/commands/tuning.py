@@ -1,0 +1,143 @@
+"""Commands that tune: tune."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from registry.cards import Metric
+from registry.errors import OtherSample, SingleClass, UnknownName
+from ui import render
+from ui.desk import (
+    Desk,
+    GroupsOption,
+    HomeOption,
+    JobOption,
+    JsonOption,
+    MetricOption,
+    PathArgument,
+    SeedOption,
+    TestOption,
+    at_desk,
+    read_sample,
+)
+
+if TYPE_CHECKING:
+    from recommender.tuning.job import Job
+    from recommender.tuning.tracking import Diary, Tracker
+    from recommender.verdicts import Choice
+    from registry.sample import Sample
+    from registry.zoo import Zoo
+
+__all__ = ["tune"]
+
+
+def tune(  # noqa: PLR0913, PLR0917 - each is an option
+    path: PathArgument,
+    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="This one instead of the advised.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="This one instead of the advised.")] = None,
+    recommendation: Annotated[
+        str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
+    ] = None,
+    metric: MetricOption = Metric.ACCURACY,
+    groups: GroupsOption = None,
+    test: TestOption = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+    job: JobOption = None,
+) -> None:
+    """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
+    with at_desk(home, json, job) as desk:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
+
+        sample = read_sample(desk, path, groups, test, metric, seed)
+        kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
+        choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
+        with desk.bars as progress:
+            advice = None if kept is None else str(kept["id"])
+            track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
+            run = flow.tune(choice, sample, desk.zoo, track=track, recommendation=advice, seed=seed, progress=progress)
+        desk.finish({"run": run.id})
+        desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
+        render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])
+        desk.say_json(run.to_dict())
+
+
+def _retold(track: "Tracker", zoo: "Zoo", job: str) -> "Tracker":
+    """The same diary, whose points the job's learning curve gets too."""
+
+    @contextmanager
+    def watched(work: "Job") -> "Iterator[Diary]":
+        with track(work) as diary:
+            yield _Overheard(diary, zoo, job)
+
+    return watched
+
+
+@dataclass(frozen=True)
+class _Overheard:
+    """A diary, overheard by a job of the registry."""
+
+    diary: "Diary"
+    zoo: "Zoo"
+    job: str
+
+    @property
+    def run_id(self) -> str | None:
+        return self.diary.run_id
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        return self.diary.troubles
+
+    def point(self, series: str, step: int, value: float) -> None:
+        self.diary.point(series, step, value)
+        if math.isfinite(value):
+            self.zoo.jobs.point(self.job, series, step, value)
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        self.diary.result(metrics)
+
+    def close(self, status: str) -> None:
+        self.diary.close(status)
+
+
+def _advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
+    """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
+    kept = desk.zoo.advice(name, sample_digest=sample.digest) if name is None else desk.zoo.advice(name)
+    if name is not None and kept is None:
+        raise UnknownName("recommendation", name, ())
+    if kept is not None and kept["sample"]["digest"] != sample.digest:
+        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
+    if kept is None and needed:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        with desk.bars as progress:
+            made = flow.recommend(sample, desk.zoo, seed=seed, progress=progress)
+        desk.zoo.keep(made)
+        kept = made.to_dict()
+    return kept
+
+
+def _choice(
+    desk: Desk, sample: "Sample", kept: Mapping[str, Any] | None, checkpoint: str | None, strategy: str | None,
+    seed: int,
+) -> "Choice":  # fmt: skip
+    """What the user named, filled up from the advice; a warning where the advice was not to transfer."""
+    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+    if checkpoint is None and kept is not None:
+        if not kept["choices"]:
+            raise SingleClass("tuning")
+        if not kept["verdict"]["transfer"]:
+            desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
+        best = kept["choices"][0]
+        checkpoint, strategy = best["checkpoint"], strategy or best["strategy"]
+    with desk.bars as progress:
+        return flow.consider(sample, desk.zoo, str(checkpoint), strategy, seed=seed, progress=progress)

@@ -1,0 +1,65 @@
+"""Commands about checkpoints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registry.cards import Metric
+from ui import render
+from ui.desk import HomeOption, JsonOption, at_desk, read_sample
+
+__all__ = ["app"]
+
+
+app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry knows.")
+
+
+@app.command("list")
+def zoo_list(home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the checkpoints."""
+    with at_desk(home, json) as desk:
+        told = [render.plain(checkpoint) for checkpoint in desk.zoo.checkpoints()]
+        desk.say(render.checkpoint_table(told))
+        desk.say_json(told)
+
+
+@app.command("show")
+def zoo_show(
+    name: Annotated[str, typer.Argument(help="Name of a checkpoint.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one checkpoint: its card, its source domain, and what became of it so far."""
+    with at_desk(home, json) as desk:
+        card = desk.zoo.checkpoint(name)
+        domain = None if card.domain is None else render.plain(desk.zoo.domain(card.domain))
+        outcomes = [render.plain(outcome) for outcome in desk.zoo.history(checkpoint=name)]
+        told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
+        desk.say(render.card_report(told))
+        desk.say_json(told)
+
+
+@app.command("add")
+def zoo_add(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint as transformers saves it, with safetensors weights.")],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; else the folder's name.")] = None,
+    source_data: Annotated[
+        Path | None, typer.Option("--source-data", help="Images it was pretrained on, so that distance can be told.")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
+    ] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Register a checkpoint folder."""
+    with at_desk(home, json) as desk:
+        source = None if source_data is None else read_sample(desk, source_data, None, None, Metric.ACCURACY, 0)
+        with desk.bars as progress:
+            card = desk.zoo.add(
+                folder, name=name, source=source, license=license_, domain=domain, progress=progress
+            )  # fmt: skip
+        desk.say(render.checkpoint_table([render.plain(card)]))
+        desk.say_json(render.plain(card))

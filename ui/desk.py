@@ -1,0 +1,117 @@
+"""What every command works with: its options, the registry opened, a place to speak, the sample read."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, RenderableType
+
+from registry.cards import Metric
+from registry.errors import TransferZooError
+from registry.progress import Progress, silent
+from ui import render
+
+if TYPE_CHECKING:
+    from registry.sample import Sample
+    from registry.zoo import Zoo
+
+__all__ = [
+    "DEBUG", "Desk", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "MetricOption", "PathArgument",
+    "SeedOption", "TestOption", "at_desk", "read_sample",
+]  # fmt: skip
+
+PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
+HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
+MetricOption = Annotated[Metric, typer.Option("--metric", help="What a prediction is judged by.")]
+GroupsOption = Annotated[
+    Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
+]
+TestOption = Annotated[Path | None, typer.Option("--test", help="Your own test part, laid out like PATH.")]
+JobOption = Annotated[str | None, typer.Option("--job", hidden=True, help="Report to this job of the registry.")]
+
+DEBUG = "TRANSFERZOO_DEBUG"
+TELL_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every command works with: the registry, and where to speak."""
+
+    zoo: "Zoo"
+    terminal: Console
+    bars: render.Bars
+    json: bool
+    job: str | None
+
+    def say(self, report: RenderableType) -> None:
+        """Print for a person: to stdout, or to stderr where stdout is for JSON."""
+        self.terminal.print(report, "")
+
+    def say_json(self, told: object) -> None:
+        """Print for a program, where that was asked for."""
+        if self.json:
+            render.print_json(told)
+
+    def finish(self, result: Mapping[str, object]) -> None:
+        """Tell the job, where there is one, what came of it."""
+        if self.job is not None:
+            self.zoo.jobs.finish(self.job, result)
+
+
+@contextmanager
+def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[Desk]:
+    """Open the registry; a job, where there is one, hears of progress and of failure."""
+    render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
+
+    errors = render.console(stderr=True)
+    with render.Bars(errors) as progress:
+        opened = Zoo.open(home, progress=progress)
+    with opened as zoo:
+        if job is not None and not zoo.jobs.claim(job):
+            raise typer.Exit
+        bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
+        try:
+            yield Desk(zoo, errors if json else render.console(), bars, json, job)
+        except BaseException as failure:
+            if job is not None:
+                zoo.jobs.fail(job, _in_words(failure))
+            raise
+
+
+def read_sample(desk: Desk, path: Path, groups: Path | None, test: Path | None, metric: Metric, seed: int) -> "Sample":
+    """Read the sample and say how healthy it is, before anything else."""
+    from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
+
+    with desk.bars as progress:
+        sample = Sample.from_folder(path, groups=groups, test=test, metric=metric, seed=seed, progress=progress)
+    desk.say(render.sample_report(sample.to_dict()))
+    return sample
+
+
+def _in_words(failure: BaseException) -> str:
+    if isinstance(failure, TransferZooError):
+        return f"{failure}. {failure.remedy}"
+    return f"{type(failure).__name__}: {failure}"
+
+
+def _teller(zoo: "Zoo", job: str) -> Progress:
+    """Progress told to a job, a few times a second; a cancelled job is interrupted at its next word."""
+    last = 0.0
+
+    def tell(stage: str, done: int, of: int) -> None:
+        nonlocal last
+        if done < of and time.monotonic() - last < TELL_EVERY:
+            return
+        last = time.monotonic()
+        if zoo.jobs.tell(job, stage, done, of) == "cancelled":
+            raise KeyboardInterrupt
+
+    return tell
