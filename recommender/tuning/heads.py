@@ -1,0 +1,161 @@
+"""Heads on pooled features, as they lie in a run's folder: linear, nearest class mean, vote of neighbors.
+
+The last two train nothing. They compare features as SimpleShot does (Wang et al. 2019, "CL2N"): centered by the mean of
+the training rows and scaled to length one, where Euclidean nearness is a matter of direction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from registry.errors import PathMissing
+from registry.index import neighbors
+
+__all__ = ["Head", "LinearHead", "NeighborsHead", "PrototypeHead", "read_head", "save_head"]
+
+_FILE = "head.safetensors"
+_VOTERS = 5
+_NEVER = 1e-3
+"""Share of the votes of a class that no neighbor names."""
+
+
+@runtime_checkable
+class Head(Protocol):
+    """What turns features into one number a class."""
+
+    kind: ClassVar[str]
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """One number a row and class; the largest is the class named."""
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """All that it consists of."""
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "Head":
+        """The head that consists of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """Logits = W x + b, any scaling of the features folded in."""
+
+    kind: ClassVar[str] = "linear"
+    weight: Float[np.ndarray, "c d"]
+    bias: Float[np.ndarray, " c"]
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """As `Head.logits`."""
+        return np.asarray(features @ self.weight.T + self.bias)
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """As `Head.tensors`."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "LinearHead":
+        """As `Head.of`."""
+        return cls(tensors["weight"], tensors["bias"])
+
+
+@dataclass(frozen=True, eq=False)
+class PrototypeHead:
+    """Nearest class mean: minus the squared distance, in units of the mean squared distance within classes."""
+
+    kind: ClassVar[str] = "prototype"
+    center: Float[np.ndarray, " d"]
+    means: Float[np.ndarray, "c d"]
+    within: Float[np.ndarray, " 1"]
+
+    @classmethod
+    def fit(cls, features: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], classes: int) -> "PrototypeHead":
+        """The means of the classes; a class without rows is never the nearest."""
+        center = features.mean(0)
+        unit = _unit(features, center)
+        means = np.full((classes, features.shape[1]), 1e3, np.float32)
+        for label in np.unique(targets):
+            means[label] = unit[targets == label].mean(0)
+        spread = float(((unit - means[targets]) ** 2).sum(1).mean())
+        return cls(center, means, np.array([spread or 1.0], np.float32))
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """As `Head.logits`."""
+        unit = _unit(features, self.center)
+        squares = (unit**2).sum(1)[:, None] - 2 * unit @ self.means.T + (self.means**2).sum(1)
+        return np.asarray(-squares / self.within, np.float32)
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """As `Head.tensors`."""
+        return {"center": self.center, "means": self.means, "within": self.within}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "PrototypeHead":
+        """As `Head.of`."""
+        return cls(tensors["center"], tensors["means"], tensors["within"])
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborsHead:
+    """The logarithm of each class's share of the votes of the five nearest training rows; a nearer one counts more."""
+
+    kind: ClassVar[str] = "neighbors"
+    center: Float[np.ndarray, " d"]
+    rows: Float[np.ndarray, "m d"]
+    targets: Int[np.ndarray, " m"]
+    classes: Int[np.ndarray, " 1"]
+
+    @classmethod
+    def fit(cls, features: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], classes: int) -> "NeighborsHead":
+        """Remember every training row."""
+        center = features.mean(0)
+        return cls(center, _unit(features, center), targets, np.array([classes]))
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """As `Head.logits`."""
+        distances, near = neighbors(_unit(features, self.center), self.rows, min(_VOTERS, len(self.rows)))
+        votes = np.full((len(features), int(self.classes[0])), _NEVER, np.float32)
+        for distance, row in zip(distances.T, near.T, strict=True):
+            votes[np.arange(len(features)), self.targets[row]] += 1 / (1 + distance)
+        return np.asarray(np.log(votes / votes.sum(1, keepdims=True)))
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """As `Head.tensors`."""
+        return {"center": self.center, "rows": self.rows, "targets": self.targets, "classes": self.classes}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "NeighborsHead":
+        """As `Head.of`."""
+        return cls(tensors["center"], tensors["rows"], tensors["targets"], tensors["classes"])
+
+
+_KINDS: Mapping[str, type[Head]] = {kind.kind: kind for kind in (LinearHead, PrototypeHead, NeighborsHead)}
+
+
+def save_head(head: Head, folder: Path) -> None:
+    """Write a head into a run's folder."""
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in head.tensors().items()}
+    save_file(tensors, folder / _FILE, {"kind": head.kind})
+
+
+def read_head(folder: Path) -> Head:
+    """The head in a run's folder.
+
+    Raises:
+        PathMissing: there is none.
+    """
+    if not (folder / _FILE).is_file():
+        raise PathMissing(folder / _FILE)
+    with safe_open(folder / _FILE, "numpy") as stored:
+        kind = (stored.metadata() or {}).get("kind", LinearHead.kind)
+        return _KINDS[kind].of({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - no mapping
+
+
+def _unit(features: Float[np.ndarray, "n d"], center: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n d"]:
+    moved = features - center
+    return np.asarray(moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12), np.float32)
