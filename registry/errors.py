@@ -4,6 +4,8 @@
 
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
+    ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -12,6 +14,7 @@
     │   ├── UnsafeArchive                          a zip that climbs out, explodes or collides
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
     │   ├── UnusableArrays                         not uint8 images
+    │   ├── OtherRows                              the data changed since they were read
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
     ├── EstimatorError             (ValueError)    arrays that an estimator refuses
     │   ├── NotRows                                not rows by columns
@@ -47,6 +50,10 @@
     └── TuningError                (RuntimeError)
         ├── Diverged                               NaN loss
         ├── OutOfRoom                              memory or disk
+        ├── NotResumable                           a run that is over, still going on, or whose ground has changed
+        ├── NotFinished                            a run that cannot be used yet
+        ├── NotExportable                          a run that no other format can express
+        ├── NotPlantable                           a run that gives no new checkpoint
         └── Interrupted
 """
 
@@ -56,12 +63,14 @@ from pathlib import Path
 
 __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "Diverged",
-    "EncoderMismatch", "EstimatorError", "ExtraMissing", "HomeUnusable", "Interrupted", "LengthMismatch",
-    "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotFinite", "NotOffered",
-    "NotProbabilities", "NotRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy",
-    "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError", "ShapeMismatch",
-    "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError", "TuningError",
-    "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels", "WidthMismatch",
+    "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
+    "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined",
+    "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
+    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
+    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
+    "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
+    "TuningError", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
+    "UnusableName", "WidthMismatch",
 ]  # fmt: skip
 
 
@@ -97,6 +106,25 @@ class UnknownName(TransferZooError, KeyError):
         super().__init__(f"there is no {what} named {name!r}", hint)
 
 
+class UnusableName(TransferZooError, ValueError):
+    """A name that cannot be given."""
+
+    def __init__(self, what: str, name: str) -> None:
+        self.what, self.name = what, name
+        super().__init__(
+            f"a {what} cannot be named {name!r}",
+            "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
+        )
+
+
+class FolderUnusable(TransferZooError, OSError):
+    """A place where nothing can be written."""
+
+    def __init__(self, folder: Path | str, why: str) -> None:
+        self.folder, self.why = str(folder), why
+        super().__init__(f"{folder} cannot be written: {why}", "Name a new or empty folder where you may write.")
+
+
 class ExtraMissing(TransferZooError, ImportError):
     """A library that only an optional extra installs."""
 
@@ -125,7 +153,7 @@ class NoItems(SampleError):
         also = f" ({unreadable} files could not be read)" if unreadable else ""
         super().__init__(
             f"{path} holds no {expected}{also}",
-            "Expected <class>/*.png|jpg, or train/ and test/ above it.",
+            "Expected <class>/*.png|jpg, or train/ and test/ above it; `transferzoo predict` takes any layout.",
         )
 
 
@@ -177,6 +205,16 @@ class UnusableLabels(SampleError):
         self.why, self.rows = why, tuple(rows)
         where = f" (rows {', '.join(map(str, self.rows[:5]))}{' ...' if len(self.rows) > 5 else ''})" if rows else ""
         super().__init__(f"labels cannot be used: {why}{where}", "Give every row one label of one kind.")
+
+
+class OtherRows(SampleError):
+    """Data that changed since they were read."""
+
+    def __init__(self, where: str, expected: str, found: str) -> None:
+        self.where, self.expected, self.found = where, expected, found
+        super().__init__(
+            f"{where} holds sample {found[:12]} now, {expected[:12]} was read there", "Put the data back as they were."
+        )
 
 
 class EstimatorError(TransferZooError, ValueError):
@@ -404,7 +442,7 @@ class AlreadyThere(RegistryError):
 
     def __init__(self, what: str, name: str) -> None:
         self.what, self.name = what, name
-        super().__init__(f"a different {what} named {name!r} is already registered", "Choose another with --name.")
+        super().__init__(f"a different {what} named {name!r} is already registered", "Choose another name.")
 
 
 class AdviceError(TransferZooError, RuntimeError):
@@ -448,6 +486,41 @@ class Diverged(TuningError):
     def __init__(self, step: int, loss: float) -> None:
         self.step, self.loss = step, loss
         super().__init__(f"the loss became {loss} at step {step}", "Lower the learning rate.")
+
+
+class NotResumable(TuningError):
+    """A run that cannot go on."""
+
+    def __init__(self, run: str, why: str, remedy: str) -> None:
+        self.run, self.why = run, why
+        super().__init__(f"run {run} cannot be resumed: {why}", remedy)
+
+
+class NotFinished(TuningError):
+    """A run that cannot be used yet."""
+
+    def __init__(self, run: str, state: str, reason: str) -> None:
+        self.run, self.state, self.reason = run, state, reason
+        super().__init__(
+            f"run {run} is {state}{f' ({reason})' if reason else ''}: there is nothing to use yet",
+            f"Wait for it, or go on with it: transferzoo runs resume {run}",
+        )
+
+
+class NotExportable(TuningError):
+    """A run that the format asked for cannot express."""
+
+    def __init__(self, run: str, why: str, remedy: str) -> None:
+        self.run, self.why = run, why
+        super().__init__(f"run {run} cannot be exported: {why}", remedy)
+
+
+class NotPlantable(TuningError):
+    """A run that gives the registry no new checkpoint."""
+
+    def __init__(self, run: str, why: str, remedy: str) -> None:
+        self.run, self.why = run, why
+        super().__init__(f"run {run} cannot be planted: {why}", remedy)
 
 
 class OutOfRoom(TuningError):

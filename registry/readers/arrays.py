@@ -9,7 +9,7 @@ from PIL import Image
 from registry.errors import LengthMismatch, UnusableArrays, UnusableLabels
 from registry.readers.images import ImageItem, Rows, thumbnail
 
-__all__ = ["plain_labels", "read_arrays"]
+__all__ = ["array_items", "plain_labels", "read_arrays"]
 
 
 def read_arrays(images: np.ndarray, labels: Sequence[object] | np.ndarray) -> Rows:
@@ -20,12 +20,21 @@ def read_arrays(images: np.ndarray, labels: Sequence[object] | np.ndarray) -> Ro
         UnusableLabels: a label that is missing, or labels of mixed kinds.
         LengthMismatch: not one label an image.
     """
-    _require_images(images)
-    if len(images) != len(labels):
-        raise LengthMismatch("images and labels", len(images), len(labels))
-    items = tuple(_item(row, pixels) for row, pixels in enumerate(images))
+    items = array_items(images)
+    if len(items) != len(labels):
+        raise LengthMismatch("images and labels", len(items), len(labels))
     gray = len(items) if images.ndim == 3 or images.shape[-1] == 1 else 0
     return Rows(items, plain_labels(labels), converted={"gray": gray} if gray else {}, found=len(items))
+
+
+def array_items(images: np.ndarray) -> tuple[ImageItem, ...]:
+    """One item for each of the uint8 images (n, h, w) or (n, h, w, 3).
+
+    Raises:
+        UnusableArrays: another kind or shape.
+    """
+    _require_images(images)
+    return tuple(_item(row, pixels) for row, pixels in enumerate(images))
 
 
 def plain_labels(labels: Sequence[object] | np.ndarray) -> tuple[str, ...]:

@@ -7,43 +7,54 @@ from pathlib import Path
 
 from registry.errors import NoItems
 from registry.progress import Progress, silent
-from registry.readers.images import MAX_BYTES, Rows, read_items
-from registry.readers.layout import Part, is_image, lay_out, not_images, plain, sampled
+from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
+from registry.readers.layout import Part, is_image, lay_out, not_images, plain, sampled, unlabelled
 
-__all__ = ["read_image_folder"]
+__all__ = ["content", "read_image_folder"]
 
 _TELL_EVERY = 5_000
 
 
-def read_image_folder(path: Path, *, limit: int, seed: int = 0, progress: Progress = silent) -> Rows:
+def read_image_folder(
+    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, progress: Progress = silent
+) -> Rows:
     """Scan, sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
 
+    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable.
+
     Raises:
-        NoItems: no image lies in a class folder.
+        NoItems: no image lies there, or none in a class folder.
         TooManyUnreadable: more than one in five cannot be read.
     """
     names, others, closed = _scan(path, progress)
     if not names:
-        raise NoItems(path, "images in class folders", len(closed))
-    layout = lay_out(path, names)
-    test = None if layout.test is None else _read(path, layout.test, limit, seed, progress)
+        raise NoItems(path, "images in class folders" if labelled else "images", len(closed))
+    layout, tolerated = (lay_out(path, names), TOLERATED) if labelled else (unlabelled(names), 1.0)
+    test = None if layout.test is None else _read(path, layout.test, limit, seed, tolerated, progress)
     notes = [*layout.notes, *(f"folder {name} cannot be opened: {why}" for name, why in closed)]
     if others:
         notes.append(not_images(others))
-    return replace(_read(path, layout.train, limit, seed, progress), notes=tuple(notes), test=test)
+    return replace(_read(path, layout.train, limit, seed, tolerated, progress), notes=tuple(notes), test=test)
 
 
-def _read(root: Path, part: Part, limit: int, seed: int, progress: Progress) -> Rows:
-    drawn = sampled(part, limit, seed)
-    rows = read_items(root, drawn.names, drawn.labels, lambda name: _content(root / name), progress=progress)
-    return replace(rows, found=len(part.names))
+def content(path: Path) -> tuple[bytes, Path]:
+    """A file's bytes, and its path.
 
-
-def _content(path: Path) -> tuple[bytes, Path]:
+    Raises:
+        OSError: it cannot be read, or holds too much.
+    """
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise OSError(f"{size >> 20} MiB, more than {MAX_BYTES >> 20}")
     return path.read_bytes(), path
+
+
+def _read(root: Path, part: Part, limit: int, seed: int, tolerated: float, progress: Progress) -> Rows:
+    drawn = sampled(part, limit, seed)
+    rows = read_items(
+        root, drawn.names, drawn.labels, lambda name: content(root / name), progress=progress, tolerated=tolerated
+    )
+    return replace(rows, found=len(part.names))
 
 
 def _scan(root: Path, progress: Progress) -> tuple[list[str], int, list[tuple[str, str]]]:

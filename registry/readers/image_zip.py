@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from registry.errors import NoItems, UnsafeArchive
 from registry.progress import Progress, silent
-from registry.readers.images import MAX_BYTES, Rows, read_items
-from registry.readers.layout import Part, is_hidden, is_image, lay_out, not_images, sampled
+from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
+from registry.readers.layout import Part, is_hidden, is_image, lay_out, not_images, sampled, unlabelled
 
 __all__ = ["Caps", "read_image_zip"]
 
@@ -34,31 +34,33 @@ _CAPS = Caps()
 
 
 def read_image_zip(
-    path: Path, *, limit: int, seed: int = 0, caps: Caps = _CAPS, progress: Progress = silent
+    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, caps: Caps = _CAPS, progress: Progress = silent
 ) -> Rows:
     """Judge every member, sample to ``limit`` rows a part, then decode from memory.
 
+    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable.
+
     Raises:
         UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
-        NoItems: no zip, or no image in a class folder.
+        NoItems: no zip, no image in it, or none in a class folder.
         TooManyUnreadable: more than one in five cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _rows(path, archive, limit, seed, caps, progress)
+            return _rows(path, archive, limit, seed, labelled, caps, progress)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 
 
 def _rows(
-    path: Path, archive: zipfile.ZipFile, limit: int, seed: int, caps: Caps, progress: Progress
+    path: Path, archive: zipfile.ZipFile, limit: int, seed: int, labelled: bool, caps: Caps, progress: Progress
 ) -> Rows:
     members = _judged(path, archive.infolist(), caps)
     images = {name: info for name, info in members.items() if is_image(name)}
     others = sum(not is_image(name) and not is_hidden(name) for name in members)
     if not images:
-        raise NoItems(path, "images in class folders")
-    layout = lay_out(path, tuple(images))
+        raise NoItems(path, "images in class folders" if labelled else "images")
+    layout, tolerated = (lay_out(path, tuple(images)), TOLERATED) if labelled else (unlabelled(tuple(images)), 1.0)
 
     def fetch(name: str) -> tuple[bytes, Path | None]:
         if images[name].file_size > MAX_BYTES:
@@ -67,7 +69,8 @@ def _rows(
 
     def read(part: Part) -> Rows:
         drawn = sampled(part, limit, seed)
-        return replace(read_items(path, drawn.names, drawn.labels, fetch, progress=progress), found=len(part.names))
+        rows = read_items(path, drawn.names, drawn.labels, fetch, progress=progress, tolerated=tolerated)
+        return replace(rows, found=len(part.names))
 
     test = None if layout.test is None else read(layout.test)
     notes = (*layout.notes, not_images(others)) if others else layout.notes

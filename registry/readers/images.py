@@ -21,18 +21,21 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPIm
 from registry.errors import TooManyUnreadable
 from registry.progress import Progress, told
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "ImageItem", "Rows", "read_items", "thumbnail"]
+__all__ = [
+    "IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "TOLERATED", "ImageItem", "Rows", "read_items", "thumbnail",
+]  # fmt: skip
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 * 2**20
 THUMBNAIL = 16
+TOLERATED = 0.2
+"""Share of a sample's items that may be unreadable."""
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 """None whose decoder runs another program."""
 _ORIENTATION = 0x0112
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-_TOLERATED = 0.2
 _PATIENT_PIXELS = 64
 
 
@@ -98,20 +101,21 @@ def read_items(
     fetch: Callable[[str], tuple[bytes, Path | None]],
     *,
     progress: Progress,
+    tolerated: float = TOLERATED,
 ) -> Rows:
     """Read every named file once, in a pool of threads, and keep what can be decoded.
 
     ``fetch`` gives a name's bytes, and its path where the bytes need not be kept.
 
     Raises:
-        TooManyUnreadable: more than one in five cannot be read.
+        TooManyUnreadable: more than the share ``tolerated`` cannot be read.
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # Pillow's complaints become verdicts
         passing = pool.map(lambda name: _see(name, fetch), names)
         seen = list(told(passing, "reading images", len(names), progress))
     unreadable = tuple((name, each.reason) for name, each in zip(names, seen, strict=True) if each.item is None)
-    if len(unreadable) > _TOLERATED * len(names):
+    if len(unreadable) > tolerated * len(names):
         raise TooManyUnreadable(place, len(unreadable), len(names), ": ".join(unreadable[0]))
     return Rows(
         tuple(each.item for each in seen if each.item is not None),

@@ -11,7 +11,10 @@ import numpy as np
 from registry.errors import NoItems
 from registry.readers.images import IMAGE_SUFFIXES
 
-__all__ = ["Layout", "Part", "allot", "is_hidden", "is_image", "lay_out", "not_images", "plain", "sampled"]
+__all__ = [
+    "Layout", "Part", "allot", "is_hidden", "is_image", "lay_out", "not_images", "plain", "role_of", "sampled",
+    "unlabelled",
+]  # fmt: skip
 
 _TRAIN = frozenset({"train", "training"})
 _TEST = frozenset({"test", "testing"})
@@ -72,9 +75,20 @@ def lay_out(place: Path, names: Sequence[str]) -> Layout:
     heads, deep = set(below), {head for head in below if 2 * deeper[head] > below[head]}
     if _is_split(heads, deep):
         return _split_layout(trails, heads, deep, notes)
-    if all(_role(head) for head in heads):
+    if all(role_of(head) for head in heads):
         raise NoItems(place, f"class folders in {'/, '.join(sorted(heads))}/")
     return Layout(_part(trails), None, tuple(notes))
+
+
+def unlabelled(names: Sequence[str]) -> Layout:
+    """Every image, wherever it lies, in no class."""
+    return Layout(Part(tuple(sorted(names)), ("",) * len(names)), None, ())
+
+
+def role_of(head: str) -> str:
+    """The part that a folder of that name is: train, test, validation, or none."""
+    name = head.lower()
+    return "train" if name in _TRAIN else "test" if name in _TEST else "validation" if name in _VALIDATION else ""
 
 
 def sampled(part: Part, limit: int, seed: int) -> Part:
@@ -127,26 +141,19 @@ def _unwrapped(trails: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str,
     return trails, notes
 
 
-def _role(head: str) -> str:
-    name = head.lower()
-    return "train" if name in _TRAIN else "test" if name in _TEST else "validation" if name in _VALIDATION else ""
-
-
 def _is_split(heads: set[str], deep: set[str]) -> bool:
     """A folder named train is a part only where class folders lie in it and the company it keeps agrees."""
-    roles = {_role(head) for head in deep}
-    return "train" in roles and (all(_role(head) for head in heads) or "test" in roles)
+    roles = {role_of(head) for head in deep}
+    return "train" in roles and (all(role_of(head) for head in heads) or "test" in roles)
 
 
-def _split_layout(
-    trails: Mapping[str, tuple[str, ...]], heads: set[str], deep: set[str], notes: list[str]
-) -> Layout:
+def _split_layout(trails: Mapping[str, tuple[str, ...]], heads: set[str], deep: set[str], notes: list[str]) -> Layout:
     inside: dict[str, dict[str, tuple[str, ...]]] = {"train": {}, "test": {}, "validation": {}}
     for name, trail in trails.items():
-        if trail[0] in deep and _role(trail[0]) and len(trail) > 2:
-            inside[_role(trail[0])][name] = trail[1:]
+        if trail[0] in deep and role_of(trail[0]) and len(trail) > 2:
+            inside[role_of(trail[0])][name] = trail[1:]
     for head in sorted(heads):
-        if not _role(head):
+        if not role_of(head):
             notes.append(f"{plain(head)}/ beside train/ and test/ ignored")
         elif head not in deep:
             notes.append(f"{plain(head)}/ ignored: images lie in it without class folders")

@@ -1,0 +1,38 @@
+"""Images wherever they lie, in no class: a folder of any layout, a zip, a single file."""
+
+import sys
+from pathlib import Path
+
+from registry.errors import NoItems, PathMissing
+from registry.progress import Progress, silent
+from registry.readers.image_folder import content, read_image_folder
+from registry.readers.image_zip import read_image_zip
+from registry.readers.images import Rows, read_items
+from registry.readers.layout import is_image
+
+__all__ = ["read_images"]
+
+
+def read_images(path: Path, *, progress: Progress = silent) -> Rows:
+    """Every image there, by name; what cannot be read is listed.
+
+    Raises:
+        PathMissing: nothing lies there.
+        NoItems: no image, or none that can be read.
+        UnsafeArchive: the zip must not be opened.
+    """
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except OSError as cause:
+        raise PathMissing(path) from cause
+    if not (folder or file):
+        raise PathMissing(path)
+    if folder:
+        rows = read_image_folder(path, limit=sys.maxsize, labelled=False, progress=progress)
+    elif is_image(path.name):
+        rows = read_items(path.parent, [path.name], [""], lambda _: content(path), progress=progress, tolerated=1.0)
+    else:
+        rows = read_image_zip(path, limit=sys.maxsize, labelled=False, progress=progress)
+    if not rows.items:
+        raise NoItems(path, "images that can be read", len(rows.unreadable))
+    return rows

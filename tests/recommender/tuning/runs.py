@@ -1,0 +1,32 @@
+"""Finished runs without the training: a tiny net, a head drawn at random, and what a run tells at its end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from recommender.tuning.folder import RunFolder
+from recommender.tuning.heads import Head, LinearHead, save_head
+from registry.encoders.image import open_image
+from tests.registry.encoders.nets import pictures, save_net
+
+CLASSES = ("blue", "green", "red", "=sum")
+
+
+def finished_run(
+    folder: Path, net: str | PreTrainedModel = "resnet", *, block: int = -1, task: str = "classification",
+    classes: tuple[str, ...] = CLASSES, head: Head | None = None, preprocessor: dict | None = None,
+) -> RunFolder:  # fmt: skip
+    save_net(folder, net, preprocessor)
+    encoder = open_image(folder)
+    width = encoder.encode(pictures(1)).blocks[block].vectors.shape[1]
+    random, outputs = np.random.default_rng(0), max(1, len(classes))
+    drawn = LinearHead(
+        random.normal(size=(outputs, width)).astype(np.float32), random.normal(size=outputs).astype(np.float32)
+    )
+    save_head(head or drawn, folder)
+    told = {"task": task, "classes": classes, "plan": {"read": encoder.blocks[block]},
+            "sample": {"metric": "accuracy", "modality": "image", "origin": str(folder / "data")}}  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(told))
+    return RunFolder(folder)
