@@ -1,38 +1,44 @@
 """Trackers: what a run tells the world. MLflow is a diary that may fail; no trouble of its can lose a run.
 
 Everything is written to a journal in the run's folder first. A thread carries it to MLflow, so that a slow or dead
-server delays nothing; what it could not carry stays in the journal, and the run says so.
+server delays nothing, and tries again while the run goes on; what MLflow still lacks at the end ``transferzoo runs
+sync`` carries later, and the run says so.
 """
 
 import json
-import logging
-import os
-import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
+from recommender.tuning.carrying import Carrier, asked, in_words, public
+from recommender.tuning.folder import RunFolder
 from recommender.tuning.job import Job
+from recommender.tuning.journal import Journal
+from recommender.tuning.logged_model import check_names
+from recommender.tuning.vitals import FIRST, watched
 from registry.plugins import Shelf
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 __all__ = ["Diary", "Tracker", "mlflow_runs", "no_tracking", "trackers"]
 
-_JOURNAL = "journal.jsonl"
-_EXPERIMENT = "transferzoo"
 _PATIENCE = 20.0
-"""Seconds that a finished run waits for what is still on its way."""
+"""Seconds without any getting on that a finished run waits for what is still on its way."""
+_UPLOAD_PATIENCE = 600.0
+"""As above, while a file is uploaded."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+"""Seconds between attempts at a server that fails."""
 _LONGEST = 5000
+_LONGEST_DIGEST = 36
+
+Kept = TypeVar("Kept", bound="_Kept")
 
 
 @runtime_checkable
 class Diary(Protocol):
-    """An open entry: points of the learning curve as they come, and what the run came to."""
+    """An open entry: points of the learning curve as they come, files, and what the run came to."""
 
     @property
     def run_id(self) -> str | None:
@@ -48,6 +54,12 @@ class Diary(Protocol):
     def result(self, metrics: Mapping[str, float]) -> None:
         """What the run came to."""
 
+    def artifact(self, file: Path) -> None:
+        """A file in the run's folder that is worth keeping: a figure, a report."""
+
+    def model(self, folder: Path) -> None:
+        """The run's folder holds its model. It can be logged once run.json is written."""
+
     def close(self, status: str) -> None:
         """The run is over: FINISHED, FAILED or KILLED. Waits a while for what is still on its way."""
 
@@ -58,19 +70,29 @@ Tracker = Callable[[Job], AbstractContextManager[Diary]]
 @contextmanager
 def no_tracking(job: Job) -> Iterator[Diary]:
     """The journal in the run's folder, and nothing else."""
-    with _closing(_Journal(job.folder / _JOURNAL)) as diary:
+    with _closing(_Kept(job, "none")) as diary:
         yield diary
 
 
 @contextmanager
-def mlflow_runs(job: Job) -> Iterator[Diary]:
-    """The journal, carried to MLflow: ``MLFLOW_TRACKING_URI`` where that is set, else a SQLite store in the home."""
-    with _closing(_Carried(job)) as diary:
+def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = None) -> Iterator[Diary]:
+    """The journal, carried to MLflow: ``MLFLOW_TRACKING_URI`` where that is set, else a SQLite store in the home.
+
+    Args:
+        job: what is done.
+        register: the name of a registered model that the run's model is to be a version of.
+        alias: what that version is to be called, ``champion`` say.
+
+    Raises:
+        UnusableName: a name or alias that MLflow's registry would refuse.
+    """
+    check_names(register, alias)
+    with _closing(_Carried(job, register, alias)) as diary, watched(diary.point, diary.journal.next_step(FIRST)):
         yield diary
 
 
 @contextmanager
-def _closing(diary: Diary) -> Iterator[Diary]:
+def _closing(diary: Kept) -> Iterator[Kept]:
     try:
         yield diary
     except KeyboardInterrupt:
@@ -82,11 +104,12 @@ def _closing(diary: Diary) -> Iterator[Diary]:
     diary.close("FINISHED")
 
 
-class _Journal:
-    """One JSON line an event."""
+class _Kept:
+    """A journal that nobody carries."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, job: Job, tracker: str) -> None:
+        self.journal = Journal(job.folder)
+        self.journal.open(_opening(job, tracker))
 
     @property
     def run_id(self) -> str | None:
@@ -97,138 +120,118 @@ class _Journal:
         return ()
 
     def point(self, series: str, step: int, value: float) -> None:
-        self.write({"point": series, "step": step, "value": value})
+        self.journal.point(series, step, value)
+        self.told()
 
     def result(self, metrics: Mapping[str, float]) -> None:
-        self.write({"result": dict(metrics)})
+        self.journal.result(metrics)
+        self.told()
+
+    def artifact(self, file: Path) -> None:
+        self.journal.write({"artifact": file.relative_to(self.journal.folder).as_posix()})
+        self.told()
+
+    def model(self, folder: Path) -> None:
+        self.journal.write({"model": folder.relative_to(self.journal.folder).as_posix()})
+        self.told()
 
     def close(self, status: str) -> None:
-        self.write({"status": status})
+        self.journal.write({"status": status})
+        self.told()
 
-    def write(self, event: Mapping[str, object]) -> None:
-        with self._file.open("a") as journal:
-            journal.write(json.dumps(event) + "\n")
+    def told(self) -> None:
+        """The journal has something new."""
 
 
-class _Carried(_Journal):
-    """A journal whose events a thread carries to MLflow."""
+class _Carried(_Kept):
+    """A journal that a thread carries to MLflow."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job.folder / _JOURNAL)
-        self._job = job
-        self._run_id: str | None = None
+    def __init__(self, job: Job, register: str | None, alias: str | None) -> None:
+        self._news, self._over = threading.Event(), threading.Event()
+        super().__init__(job, "mlflow")
+        self._register, self._alias = register, alias
+        self._carrier = Carrier(RunFolder(job.folder), job.home)
         self._trouble: str | None = None
-        self._events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        self._carrier = threading.Thread(target=self._carry, name=f"mlflow {job.id}", daemon=True)
-        self._carrier.start()
+        self._closed = 0.0
+        self._thread = threading.Thread(target=self._carry, name=f"mlflow {job.id}", daemon=True)
+        self._thread.start()
 
     @property
     def run_id(self) -> str | None:
-        return self._run_id
+        return self._carrier.run_id
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        return () if self._trouble is None else (self._trouble,)
+        if self._trouble is None:
+            return ()
+        return (f"{self._trouble}. The journal has everything: `transferzoo runs sync {self._carrier.run.id}`",)
 
-    def write(self, event: Mapping[str, object]) -> None:
-        super().write(event)
-        self._events.put(event)
+    def model(self, folder: Path) -> None:
+        super().model(folder)
+        if self._register is not None:
+            self.journal.write({"register": self._register, "alias": self._alias})
+            self.told()
 
     def close(self, status: str) -> None:
         super().close(status)
-        self._carrier.join(_PATIENCE)
-        if self._carrier.is_alive():
-            self._trouble = f"MLflow did not answer within {_PATIENCE:.0f} s; the journal has everything"
+        self._closed = time.monotonic()
+        self._over.set()
+        self.told()
+        while self._thread.is_alive() and not self._stuck():
+            self._thread.join(0.1)
+        if self._thread.is_alive():
+            self._trouble = f"MLflow at {public(self._carrier.address)} did not answer in time"
+        elif self._trouble is None and (left := self._carrier.left):
+            self._trouble = f"MLflow lacks {left} entries"
+
+    def told(self) -> None:
+        self._news.set()
+
+    def _stuck(self) -> bool:
+        patience = _UPLOAD_PATIENCE if self._carrier.uploading else _PATIENCE
+        return time.monotonic() - max(self._carrier.moved, self._closed) > patience
 
     def _carry(self) -> None:
-        try:
-            entry = _Entry(self._job)
-            self._run_id = entry.run_id
-            while "status" not in (event := self._events.get()):
-                entry.take(event)
-            entry.take(event)
-        except Exception as trouble:  # no trouble of the diary's may lose the run
-            first = (str(trouble).splitlines() or [""])[0]
-            self._trouble = f"MLflow failed ({type(trouble).__name__}: {first}); the journal has everything"
+        """Carry whatever is new; after a failure with pauses that grow, and once more when the run is over."""
+        pause = 0.0
+        while True:
+            self._news.clear()
+            last = self._over.is_set()
+            try:
+                self._carrier.carry()
+                self._trouble, pause = None, 0.0
+            except Exception as failure:  # no trouble of the diary's may lose the run
+                self._trouble = in_words(failure, self._carrier.address)
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+            if last:
+                return
+            if pause:
+                self._over.wait(pause)
+            else:
+                self._news.wait()
 
 
-class _Entry:
-    """One run in MLflow. Made without touching MLflow's global state, so that a caller's own runs are left alone."""
-
-    def __init__(self, job: Job) -> None:
-        self._client = _client(_address(job))
-        experiment = self._experiment(job)
-        tags = {"mlflow.runName": f"{job.checkpoint.name} {job.plan.strategy}", **_tags(job)}
-        if job.recommendation is not None:
-            tags["mlflow.parentRunId"] = self._parent(experiment, job.recommendation)
-        self.run_id = str(self._client.create_run(experiment, tags=tags).info.run_id)
-        for key, value in _parameters(job).items():
-            self._client.log_param(self.run_id, key, value)
-        self._log_input(job)
-
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Write one event of the journal."""
-        if "point" in event:
-            self._client.log_metric(self.run_id, event["point"], event["value"], step=event["step"])
-        elif "result" in event:
-            for name, value in event["result"].items():
-                self._client.log_metric(self.run_id, name, value)
-        else:
-            self._client.set_terminated(self.run_id, event["status"])
-
-    def _experiment(self, job: Job) -> str:
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", _EXPERIMENT)
-        known = self._client.get_experiment_by_name(name)
-        if known is not None:
-            return str(known.experiment_id)
-        place = None if "MLFLOW_TRACKING_URI" in os.environ else job.home.artifacts.as_uri()
-        return str(self._client.create_experiment(name, artifact_location=place))
-
-    def _parent(self, experiment: str, recommendation: str) -> str:
-        """The run of the recommendation, made at its first job."""
-        mine = {"transferzoo.recommendation": recommendation, "transferzoo.kind": "recommendation"}
-        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in mine.items())
-        found = self._client.search_runs([experiment], filter_string=wanted, max_results=1)
-        if found:
-            return str(found[0].info.run_id)
-        tags = {"mlflow.runName": f"recommendation {recommendation}", **mine}
-        made = str(self._client.create_run(experiment, tags=tags).info.run_id)
-        self._client.set_terminated(made)
-        return made
-
-    def _log_input(self, job: Job) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415 - as above
-
-        sample = job.sample
-        shape = {"rows": len(sample), "classes": len(sample.classes)}
-        dataset = Dataset(
-            sample.name, sample.digest[:36], "local", json.dumps({"uri": sample.origin}), profile=json.dumps(shape)
-        )
-        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-
-
-def _address(job: Job) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{job.home.tracking_database}"
-
-
-def _client(address: str) -> "MlflowClient":
-    """A client without telemetry, talk of migrations or long waits for a dead server, unless the user set them so."""
-    for key, value in (
-        ("MLFLOW_DISABLE_TELEMETRY", "true"), ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"),
-        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "5"),
-    ):  # fmt: skip
-        os.environ.setdefault(key, value)
-    from mlflow import MlflowClient  # noqa: PLC0415 - a second to import, and only where it is used
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=address)
+def _opening(job: Job, tracker: str) -> dict[str, object]:
+    """What the run is: all that MLflow is told of it before it has done anything."""
+    sample = job.sample
+    return {
+        "job": job.id, "tracker": tracker, "name": f"{job.checkpoint.name} {job.plan.strategy}",
+        "note": "\n".join(f"- {reason}" for reason in job.plan.because), "began": round(time.time() * 1000),
+        "tags": _tags(job), "params": _parameters(job), "recommendation": job.recommendation,
+        "dataset": {
+            "name": sample.name, "digest": sample.digest[:_LONGEST_DIGEST], "source_type": "local",
+            "source": json.dumps({"uri": sample.origin}),
+            "profile": json.dumps({"rows": len(sample), "classes": len(sample.classes)}),
+        },
+        **asked(),
+    }  # fmt: skip
 
 
 def _tags(job: Job) -> dict[str, str]:
     tags = {
         "transferzoo.kind": "job", "transferzoo.job": job.id, "transferzoo.version": version("transferzoo"),
-        "transferzoo.sample": job.sample.digest, "transferzoo.checkpoint_digest": job.checkpoint.digest,
+        "transferzoo.sample": job.sample.digest, "transferzoo.checkpoint": job.checkpoint.name,
+        "transferzoo.checkpoint_digest": job.checkpoint.digest,
     }  # fmt: skip
     if job.recommendation is not None:
         tags["transferzoo.recommendation"] = job.recommendation

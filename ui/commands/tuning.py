@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -103,6 +104,12 @@ class _Overheard:
 
     def result(self, metrics: Mapping[str, float]) -> None:
         self.diary.result(metrics)
+
+    def artifact(self, file: Path) -> None:
+        self.diary.artifact(file)
+
+    def model(self, folder: Path) -> None:
+        self.diary.model(folder)
 
     def close(self, status: str) -> None:
         self.diary.close(status)

@@ -1,0 +1,114 @@
+"""Figures of a run, as PNG: learning curve, confusion matrix, expected against realized score.
+
+Drawn without pyplot, so that a caller's own figures and backend are left alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from recommender.tuning.job import Job
+from recommender.tuning.journal import Journal
+from recommender.verdicts import Expected
+from registry.cards import Task
+
+__all__ = ["confusion_matrix", "draw", "intervals", "learning_curve"]
+
+_FOLDER = "figures"
+_NUMBERED = 20
+"""Classes up to which a cell shows its number; beyond twice as many the axes show no names."""
+_NINETY = 1.645
+
+
+def draw(
+    job: Job, truth: np.ndarray, predicted: np.ndarray, metrics: Mapping[str, float]
+) -> tuple[Path, ...]:  # fmt: skip
+    """The figures of a run, into its folder; the learning curve is read from its journal."""
+    folder = job.folder / _FOLDER
+    folder.mkdir(exist_ok=True)
+    drawn: list[Path] = []
+    curves = {name: curve for name, curve in Journal(job.folder).curves.items() if not name.startswith("system/")}
+    if any(len(curve) > 1 for curve in curves.values()):
+        drawn.append(learning_curve(curves, folder / "learning-curve.png"))
+    if job.sample.task is Task.CLASSIFICATION:
+        drawn.append(confusion_matrix(truth, predicted, job.sample.classes, folder / "confusion-matrix.png"))
+    if job.expected is not None:
+        score, error = metrics["score"], metrics["standard_error"]
+        drawn.append(intervals(job.expected, score, error, folder / "expected-and-realized.png"))
+    return tuple(drawn)
+
+
+def learning_curve(curves: Mapping[str, Mapping[int, float]], file: Path) -> Path:
+    """Losses above, the metric on the validation rows below, by epoch; values that are no numbers leave a gap."""
+    losses = {name: curve for name, curve in curves.items() if name.endswith("loss")}
+    scores = {name: c for name, c in curves.items() if name.startswith("validation ") and name not in losses}
+    parts = [(what, found) for what, found in (("loss", losses), ("score", scores)) if found]
+    figure = Figure(figsize=(7, 3 * max(1, len(parts))), layout="constrained")
+    for place, (what, found) in enumerate(parts, start=1):
+        axes = figure.add_subplot(len(parts), 1, place)
+        for name, curve in sorted(found.items()):
+            values = np.array([curve[epoch] for epoch in sorted(curve)])
+            axes.plot(
+                sorted(curve), np.where(np.isfinite(values), values, np.nan), marker="o", markersize=3, label=name
+            )
+        axes.set(xlabel="epoch", ylabel=what)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return _saved(figure, file)
+
+
+def confusion_matrix(
+    truth: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], classes: tuple[str, ...], file: Path
+) -> Path:
+    """Rows of each class by what they were taken for; colored by the share of the class."""
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(2.5 + 0.35 * len(classes), 4, 14))
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), label="share of the class")
+    axes.set(xlabel="taken for", ylabel="class")
+    if len(classes) <= 2 * _NUMBERED:
+        axes.set_xticks(range(len(classes)), classes, rotation=90)
+        axes.set_yticks(range(len(classes)), classes)
+    if len(classes) <= _NUMBERED:
+        for row, column in zip(*counts.nonzero(), strict=True):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=8)
+    return _saved(figure, file)
+
+
+def intervals(expected: Expected, score: float, standard_error: float, file: Path) -> Path:
+    """What was expected (nominal 90 %) above what was realized (its 90 % interval by the bootstrap's error)."""
+    reach = _NINETY * standard_error
+    figure = Figure(figsize=(7, 2), layout="constrained")
+    axes = figure.add_subplot()
+    _whisker(axes, 1, (expected.low, expected.mean, expected.high), "tab:blue")
+    _whisker(axes, 0, (score - reach, score, score + reach), "tab:orange")
+    axes.set_yticks([1, 0], ["expected", "realized"])
+    axes.set(xlabel=str(expected.metric), ylim=(-0.6, 1.6))
+    axes.grid(axis="x", alpha=0.3)
+    return _saved(figure, file)
+
+
+def _whisker(axes: Axes, height: int, ends: tuple[float, float, float], color: str) -> None:
+    low, middle, high = ends
+    axes.plot([low, high], [height, height], color=color, linewidth=3, solid_capstyle="butt")
+    axes.plot([middle], [height], "o", color=color)
+    axes.annotate(
+        f"{middle:.3f} ({low:.3f} to {high:.3f})", (middle, height), (0, 8), textcoords="offset points", ha="center"
+    )
+
+
+def _saved(figure: Figure, file: Path) -> Path:
+    FigureCanvasAgg(figure)
+    figure.savefig(file, format="png")
+    return file
