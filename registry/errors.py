@@ -50,6 +50,7 @@
     └── TuningError                (RuntimeError)
         ├── Diverged                               NaN loss
         ├── OutOfRoom                              memory or disk
+        ├── DeviceMissing                          a device that is not there
         ├── NotResumable                           a run that is over, still going on, or whose ground has changed
         ├── NotFinished                            a run that cannot be used yet
         ├── NotExportable                          a run that no other format can express
@@ -62,7 +63,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "Diverged",
+    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "Diverged",
     "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
     "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined",
     "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
@@ -486,6 +487,14 @@ class Diverged(TuningError):
     def __init__(self, step: int, loss: float) -> None:
         self.step, self.loss = step, loss
         super().__init__(f"the loss became {loss} at step {step}", "Lower the learning rate.")
+
+
+class DeviceMissing(TuningError):
+    """A device that is not there, or that torch cannot use."""
+
+    def __init__(self, device: str, why: str, there: Sequence[str]) -> None:
+        self.device, self.why, self.there = device, why, tuple(there)
+        super().__init__(f"there is no device {device!r}: {why}", f"Use auto, or one of: {', '.join(self.there)}.")
 
 
 class NotResumable(TuningError):
