@@ -310,6 +310,8 @@ class JobRecord:
     pid: int = 0
     result: Mapping[str, object] | None = None
     error: str | None = None
+    lane: str = "cpu"
+    """What it waits for: one job of a lane is carried out at a time."""
     curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Learning curves: series -> (step, value), by step."""
 
@@ -320,29 +322,50 @@ class JobRecord:
 
 
 class Jobs:
-    """Work that outlives who asked for it: the worker says `claim`, `tell` and `point`, then `finish` or `fail`."""
+    """Work that outlives who asked for it: the worker says `claim`, `tell` and `point`, then `finish` or `fail`.
+
+    Jobs queue in lanes, the oldest first. What is queued is done on the machine where it was asked for.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def start(self, kind: str, spec: Mapping[str, object], key: str) -> JobRecord:
-        """A job queued under an idempotency key; the same key gives the same job, queued anew if it had gone wrong."""
+    def start(self, kind: str, spec: Mapping[str, object], key: str, *, lane: str = "cpu") -> JobRecord:
+        """A job queued under an idempotency key; the same key gives the same job.
+
+        One that had gone wrong is queued anew, behind all others.
+        """
 
         def work(connection: sa.Connection) -> str:
             fresh = {
-                "kind": kind, "spec": _text(spec), "state": State.QUEUED, "heartbeat": now(), "error": None,
-                "stage": "", "done": 0, "of": 0, **_here(),
+                "kind": kind, "spec": _text(spec), "state": State.QUEUED, "created": now(), "heartbeat": now(),
+                "error": None, "stage": "", "done": 0, "of": 0, "lane": lane, **_here(),
             }  # fmt: skip
             there = connection.execute(sa.select(_jobs.c.id, _jobs.c.state).where(_jobs.c.key == key)).first()
             if there is None:
                 made = uuid.uuid4().hex[:12]
-                connection.execute(sa.insert(_jobs).values(id=made, key=key, created=now(), **fresh))
+                connection.execute(sa.insert(_jobs).values(id=made, key=key, **fresh))
                 return made
             if there.state in (State.FAILED, State.CANCELLED, State.LOST):
                 connection.execute(sa.update(_jobs).where(_jobs.c.id == there.id).values(fresh))
             return str(there.id)
 
         return self.get(self._store._twice(work))
+
+    def next(self, lane: str) -> JobRecord | None:
+        """The job of a lane that is being carried out here, else the one queued longest; None where there is none."""
+        found = self._read(_jobs.c.lane == lane, _ours, _jobs.c.state.in_([State.QUEUED, State.RUNNING]))
+        return min(found, key=lambda job: (job.state is not State.RUNNING, job.created, job.id), default=None)
+
+    def lanes(self) -> tuple[str, ...]:
+        """The lanes that have work queued or under way here."""
+        found = self._read(_ours, _jobs.c.state.in_([State.QUEUED, State.RUNNING]))
+        return tuple(sorted({job.lane for job in found}))
+
+    def mind(self, lane: str) -> None:
+        """Say that somebody will come to what is queued in a lane: a job that nobody minds is lost after a while."""
+        queued = (_jobs.c.lane == lane, _ours, _jobs.c.state == State.QUEUED)
+        self._store.run(lambda c: c.execute(sa.update(_jobs).where(*queued).values(heartbeat=now())), write=True)
 
     def claim(self, job: str) -> bool:
         """Take a queued (or lost) job for this process; False where another has it or it is over."""
@@ -387,6 +410,11 @@ class Jobs:
         self._change(job, _jobs.c.state.in_(_OPEN), state=State.CANCELLED)
         return self.get(job)
 
+    def lose(self, job: str) -> JobRecord:
+        """Its process is gone without a word; it can be started again."""
+        self._change(job, _jobs.c.state.in_([State.QUEUED, State.RUNNING]), state=State.LOST)
+        return self.get(job)
+
     def get(self, job: str) -> JobRecord:
         """The job of that id.
 
@@ -417,9 +445,9 @@ class Jobs:
         order = sa.update(_jobs).where(_jobs.c.id == job, when).values(**values)
         return self._store.run(lambda c: c.execute(order).rowcount, write=True)
 
-    def _read(self, wanted: sa.ColumnElement[bool]) -> tuple[JobRecord, ...]:
+    def _read(self, *wanted: sa.ColumnElement[bool]) -> tuple[JobRecord, ...]:
         def work(connection: sa.Connection) -> tuple[JobRecord, ...]:
-            newest = sa.select(_jobs).where(wanted).order_by(_jobs.c.created.desc(), _jobs.c.id)
+            newest = sa.select(_jobs).where(*wanted).order_by(_jobs.c.created.desc(), _jobs.c.id)
             rows = connection.execute(newest).mappings().all()
             chosen = sa.select(_points).where(_points.c.job.in_([row["id"] for row in rows]))
             points = connection.execute(chosen.order_by(_points.c.series, _points.c.step)).all()
@@ -478,6 +506,7 @@ _jobs = sa.Table(
     *(sa.Column(name, sa.Integer, nullable=False) for name in ("done", "of", "pid")),
     sa.Column("result", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("lane", sa.Text, nullable=False, server_default="cpu"),
 )  # fmt: skip
 _points = sa.Table(
     "points", _schema,
@@ -488,6 +517,7 @@ _points = sa.Table(
 )  # fmt: skip
 _SEALED = (_checkpoints, _domains, _sketches, _outcomes, _recommendations)
 _UNSEALED = {"seal", "number"}
+_ours = _jobs.c.host == socket.gethostname()
 _OPEN = [State.QUEUED, State.RUNNING, State.LOST]
 
 

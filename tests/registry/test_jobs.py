@@ -63,6 +63,47 @@ def test_only_one_worker_gets_a_job(jobs):
     assert jobs.get(job.id).state is State.RUNNING
 
 
+def test_a_lane_gives_what_is_under_way_and_then_the_oldest(jobs):
+    first, second = (jobs.start("tune", {}, key) for key in "ab")
+    other = jobs.start("recommend", {}, "c", lane="advice")
+    assert jobs.lanes() == ("advice", "cpu")
+    assert (jobs.next("cpu").id, jobs.next("advice").id, jobs.next("cuda:0")) == (first.id, other.id, None)
+    jobs.claim(second.id)
+    assert jobs.next("cpu").id == second.id
+    jobs.finish(second.id, {})
+    assert jobs.next("cpu").id == first.id
+    jobs.cancel(first.id)
+    assert jobs.next("cpu") is None
+    assert jobs.lanes() == ("advice",)
+
+
+def test_what_is_queued_anew_waits_behind_the_others(jobs):
+    first, second = (jobs.start("tune", {}, key) for key in "ab")
+    jobs.cancel(first.id)
+    assert jobs.start("tune", {}, "a").id == first.id
+    assert jobs.next("cpu").id == second.id
+
+
+def test_what_another_machine_was_asked_for_is_not_done_here(jobs):
+    change(jobs, jobs.start("tune", {}, "key").id, host="another machine")
+    assert jobs.next("cpu") is None
+    assert jobs.lanes() == ()
+
+
+def test_a_queued_job_that_somebody_minds_is_never_lost(jobs):
+    job, other = jobs.start("tune", {}, "a"), jobs.start("tune", {}, "b", lane="cuda:0")
+    for one in (job, other):
+        change(jobs, one.id, heartbeat=long_ago())
+    jobs.mind("cpu")
+    assert [lost.id for lost in jobs.reap()] == [other.id]
+
+
+def test_only_what_is_not_over_can_be_lost(jobs):
+    job, done = jobs.start("tune", {}, "a"), jobs.start("tune", {}, "b")
+    jobs.finish(done.id, {})
+    assert (jobs.lose(job.id).state, jobs.lose(done.id).state) == (State.LOST, State.FINISHED)
+
+
 def test_progress_and_curves_are_seen_by_whoever_asks(jobs, tmp_path):
     job = jobs.start("tune", {}, "key")
     assert jobs.tell(job.id, "train", 3, 10) is State.RUNNING

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -211,6 +212,22 @@ def test_the_migrations_make_exactly_the_tables_that_the_store_uses(store):
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), room._schema) == []
     engine.dispose()
+
+
+def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
+    config = Config()
+    config.set_main_option("script_location", "registry:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        row = {"id": "a", "key": "k", "kind": "tune", "spec": "{}", "state": "failed", "created": room.now(),
+               "heartbeat": room.now(), "stage": "", "host": "h", "done": 0, "of": 0, "pid": 1}  # fmt: skip
+        old = sa.Table("jobs", sa.MetaData(), autoload_with=connection)
+        connection.execute(sa.insert(old).values(row))
+    engine.dispose()
+    (kept,) = room.Jobs(Store.open(tmp_path / "registry.db")).list()
+    assert (kept.id, kept.state, kept.lane) == ("a", "failed", "cpu")
 
 
 def test_the_newest_migration_is_the_one_that_opening_looks_for():
