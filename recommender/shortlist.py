@@ -14,7 +14,7 @@ import numpy as np
 from recommender.distance import distances
 from recommender.distance.mmd import mmd
 from recommender.verdicts import Candidate, Distance, DomainDistance, Skipped
-from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Origin
 from registry.features import Features
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -59,25 +59,35 @@ class Shortlist:
 
 def shortlist(
     sample: Sample, seen: Features, zoo: Zoo, *, keep: int = 5, constraints: Constraints | None = None,
-    seed: int = 0, progress: Progress = silent,
+    of: str | None = None, seed: int = 0, progress: Progress = silent,
 ) -> Shortlist:  # fmt: skip
     """Choose at most ``keep`` sketched checkpoints by distance, and as many again without a sketch.
+
+    ``of`` is the digest of the whole sample, where ``sample`` is a part: what was tuned on it here is left out.
 
     Each near domain sends its best checkpoint (by history, then by accuracy at the source) before any sends a second:
     distance says little of which body to take, and a wrong nearest domain costs only one place.
     """
     allowed, skipped = _filter(zoo.checkpoints(sample.modality), constraints or Constraints())
+    own = [c for c in allowed if c.origin is Origin.OURS and _tuned_on(c, zoo) in (of or sample.digest, sample.digest)]
+    allowed = [c for c in allowed if c not in own]
+    skipped += [Skipped(c.name, "it was tuned on this very sample, so that its probe would flatter it") for c in own]
     measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
     sketched = [c for c in allowed if c.domain is not None and zoo.sketch(c.domain) is not None]
     near = _in_turn(sorted((c for c in sketched if c.domain in distance_of), key=_by_distance(distance_of, zoo)))
     bare = sorted((c for c in allowed if c not in sketched), key=_by_history(zoo))
-    skipped += [Skipped(c.name, f"its domain {c.domain} lies beyond the nearest {len(measured)} by sketch")
-                for c in sketched if c.domain not in distance_of]
+    skipped += [
+        Skipped(c.name, f"its domain {c.domain} lies beyond the nearest {len(measured)} by sketch")
+        for c in sketched
+        if c.domain not in distance_of
+    ]
     kept = {c.domain for c in near[:keep]}
     skipped += [Skipped(c.name, _left_out(distance_of[str(c.domain)], keep, c.domain in kept)) for c in near[keep:]]
-    skipped += [Skipped(c.name, f"its domain has no sketch, and {keep} such checkpoints are probed already")
-                for c in bare[keep:]]
+    skipped += [
+        Skipped(c.name, f"its domain has no sketch, and {keep} such checkpoints are probed already")
+        for c in bare[keep:]
+    ]
     chosen = [Candidate(c, distance_of[str(c.domain)]) for c in near[:keep]] + [Candidate(c, None) for c in bare[:keep]]
     return Shortlist(tuple(chosen), tuple(skipped), tuple(measured))
 
@@ -124,6 +134,11 @@ def _filter(all_known: Sequence[Checkpoint], constraints: Constraints) -> tuple[
         else:
             skipped.append(Skipped(checkpoint.name, objection))
     return allowed, skipped
+
+
+def _tuned_on(checkpoint: Checkpoint, zoo: Zoo) -> str:
+    """Content digest of the sample that is its domain."""
+    return "" if checkpoint.domain is None else zoo.domain(checkpoint.domain).digest
 
 
 def _by_distance(distance_of: dict[str, DomainDistance], zoo: Zoo) -> Callable[[Checkpoint], tuple[object, ...]]:

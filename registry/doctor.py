@@ -8,6 +8,7 @@ from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import psutil
@@ -225,12 +226,18 @@ def _jobs(zoo: Zoo) -> Iterator[Found]:
 
 
 def _leftovers(zoo: Zoo) -> Iterator[Found]:
-    """Half-written files of processes that were killed."""
+    """Half-written files of processes that were killed, and folders of checkpoints that were never registered."""
     for path in sorted([*zoo.home.root.glob("*.tmp"), *zoo.home.features.glob("*.tmp")]):
         process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
         if not (process.isdigit() and psutil.pid_exists(int(process))):
             finding = Finding(Kind.LEFTOVER, str(path), "a killed process left it half written", "Remove it.")
             yield finding, partial(_removed, path)
+    kept = {card.folder for card in zoo.checkpoints()}
+    for folder in sorted(path for path in zoo.home.checkpoints.iterdir() if path.is_dir() and path not in kept):
+        process = folder.name.split(".")[-2] if folder.name.endswith(".tmp") else ""
+        if not (process.isdigit() and psutil.pid_exists(int(process))):
+            finding = Finding(Kind.LEFTOVER, str(folder), "no registered checkpoint lies there", "Remove it.")
+            yield finding, partial(_removed_folder, folder)
 
 
 def _lenses(zoo: Zoo) -> list[Lens]:
@@ -292,6 +299,11 @@ def _dropped(zoo: Zoo, number: int) -> str:
 def _reaped(zoo: Zoo) -> str:
     zoo.jobs.reap()
     return "marked as lost"
+
+
+def _removed_folder(path: Path) -> str:
+    rmtree(path, ignore_errors=True)
+    return "removed"
 
 
 def _removed(path: Path, said: str = "removed") -> str:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from shutil import rmtree
 from threading import Lock
 from types import ModuleType, TracebackType
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Outcome
 from registry.encoders import Encoder, encoders
-from registry.errors import AlreadyThere, BadWeights, EncoderMismatch, PathMissing, UnknownName
+from registry.errors import AlreadyThere, BadWeights, EncoderMismatch, HomeUnusable, PathMissing, UnknownName
 from registry.features import Encoded, Features, cached
 from registry.home import Home, catalog_folder
 from registry.progress import Progress, silent
@@ -52,9 +53,7 @@ class Zoo:
         self._searching = Lock()
 
     @classmethod
-    def open(
-        cls, home: Path | str | None = None, *, catalog: Path | None = None, progress: Progress = silent
-    ) -> "Zoo":
+    def open(cls, home: Path | str | None = None, *, catalog: Path | None = None, progress: Progress = silent) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
         Raises:
@@ -211,6 +210,39 @@ class Zoo:
         self.store.write(known)
         return self.checkpoint(card.name)
 
+    def plant(
+        self, card: Checkpoint, domain: Domain, source: Sample | None = None, *, progress: Progress = silent
+    ) -> Checkpoint:
+        """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
+
+        ``card`` says what is known of it, its folder the rest. ``domain`` is what it was tuned on, sketched from
+        ``source`` where that is given.
+
+        Raises:
+            CheckpointError: the folder cannot be used.
+            AlreadyThere: the name, or the domain's, belongs to something else.
+            HomeUnusable: the folder cannot be moved there.
+        """
+        found = _inspected(card.folder, card.name)
+        place = self.home.checkpoints / card.name
+        made = replace(
+            card, folder=place, architecture=found.architecture, digest=found.digest, parameters=found.parameters,
+            input_size=found.input_size, domain=domain.name,
+        )  # fmt: skip
+        sketches = () if source is None else (self._sketched(domain.name, source, progress),)
+        if place.exists() or any(known.name == card.name for known in self.checkpoints()):
+            raise AlreadyThere("checkpoint", card.name)
+        try:
+            card.folder.rename(place)
+        except OSError as cause:
+            raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
+        try:
+            self.store.write(Entries((made,), (domain,), sketches))
+        except BaseException:
+            rmtree(place, ignore_errors=True)
+            raise
+        return self.checkpoint(card.name)
+
     def keep(self, advice: Keepable) -> None:
         """Keep advice; keeping it again changes nothing."""
         self.store.keep(advice)
@@ -237,8 +269,7 @@ class Zoo:
 
     def sketch_anew(self, domain: str, source: Sample, *, progress: Progress = silent) -> Sketch:
         """Look at a registered domain's data through today's lens and keep the sketch."""
-        seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
-        sketch = sketch_of(domain, seen, self.lens(source.modality))
+        sketch = self._sketched(domain, source, progress)
         self.store.write(Entries(sketches=(sketch,)))
         return sketch
 
@@ -287,13 +318,17 @@ class Zoo:
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
     ) -> Entries:
         """The checkpoint with the domain that its source becomes, and the sketch of that."""
-        seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
-        sketch = sketch_of(domain, seen, self.lens(source.modality))
+        sketch = self._sketched(domain, source, progress)
         described = Domain(
             domain, source.modality, source.name, family or domain, len(source.items),
             data=source.origin, digest=source.digest,
         )  # fmt: skip
         return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,))
+
+    def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
+        """What a domain's data look like through today's lens."""
+        seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
+        return sketch_of(domain, seen, self.lens(source.modality))
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""

@@ -35,6 +35,7 @@ __all__ = [
     "Json",
     "advice_report",
     "amount",
+    "answer_report",
     "block_roles",
     "card_report",
     "checkpoint_table",
@@ -43,11 +44,13 @@ __all__ = [
     "converted_words",
     "doctor_report",
     "duration",
+    "export_report",
     "interval",
     "mlflow_command",
     "outcome_table",
     "percent",
     "plain",
+    "planted_report",
     "points",
     "print_json",
     "program",
@@ -67,6 +70,7 @@ SCALE = 60
 """Characters of a drawn scale."""
 BAR = 28
 NEAREST = 8
+LISTED = 20
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
 """What a plan does with a block, and the color of it."""
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
@@ -253,6 +257,67 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     return Group(table, *(_bullet(note, "yellow") for note in run["notes"]))
 
 
+def answer_report(told: Json, *, listed: bool) -> RenderableType:
+    """What a run says of images (the first of them, where they are to be listed), and how often it is right."""
+    parts: list[RenderableType] = []
+    if listed:
+        parts.append(_predictions(told))
+    if told["judged"] is not None:
+        parts += [Text(), _judgment(told["judged"])]
+    skipped = [f"skipped {row['file']}: {row['reason']}" for row in told["skipped"]]
+    return Group(*parts, *(_bullet(note, "yellow") for note in (*told["notes"], *skipped)))
+
+
+def _predictions(told: Json) -> RenderableType:
+    value = told["task"] == "regression"
+    table = _table("file", ">value" if value else "prediction", *([] if value else [">confidence"]))
+    for row in told["rows"][:LISTED]:
+        sure = [] if row["confidence"] is None else [percent(row["confidence"])]
+        table.add_row(Text(row["file"]), Text(row["prediction"], "bold"), *sure)
+    more = len(told["rows"]) - LISTED
+    return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
+
+
+def _judgment(judged: Json) -> RenderableType:
+    """Accuracy, the run's own metric where that is another, the classes least often recognized, the confusions."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    told = f"{percent(judged['accuracy'])}  ± {100 * judged['standard_error']:.1f} on {judged['rows']:,} images"
+    table.add_row("accuracy", Text(told, "bold"))
+    if judged["metric"] != "accuracy":
+        table.add_row(judged["metric"], percent(judged["score"]))
+    if judged["unknown"]:
+        table.add_row("not judged", f"{judged['unknown']:,} in no folder named as a class")
+    shares = {label: row["right"] / row["rows"] for label, row in judged["recall"].items()}
+    for place, label in enumerate(sorted(shares, key=lambda label: (shares[label], label))[:NEAREST]):
+        row = judged["recall"][label]
+        first = "" if place else "least recognized" if len(shares) > NEAREST else "recognized"
+        table.add_row(first, Text(f"{label}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
+    for place, row in enumerate(judged["confusions"][:NEAREST]):
+        told = f"{row['class']} taken for {row['taken_for']}  {row['rows']:,}"
+        table.add_row("" if place else "confusions", Text(told))
+    return table
+
+
+def export_report(told: Json) -> RenderableType:
+    """Where a run was exported to, as what, and how equal it is; how to open it."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("run", Text(told["run"]))
+    form = "model.onnx" if told["form"] == "onnx" else told["architecture"]
+    table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))
+    table.add_row("checked", f"opened again, no logit differs by more than {told['largest_difference']:.1e}")
+    opened = ("onnxruntime.InferenceSession({!r})" if told["form"] == "onnx" else
+              "transformers.AutoModelForImageClassification.from_pretrained({!r})")  # fmt: skip
+    file = str(Path(told["folder"]) / "model.onnx") if told["form"] == "onnx" else told["folder"]
+    table.add_row("open", Text(opened.format(file), overflow="fold"))
+    return Group(table, *(_bullet(note, "yellow") for note in told["notes"]))
+
+
+def planted_report(told: Json) -> RenderableType:
+    """A checkpoint that a run became."""
+    card = {"checkpoint": told["checkpoint"], "domain": told["domain"], "outcomes": []}
+    return Group(card_report(card), *(_bullet(note, "yellow") for note in told["notes"]))
+
+
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
     """What the registry offers."""
     table = _table("checkpoint", "source", ">parameters", "license", "origin")
@@ -349,6 +414,17 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
             Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
             percent(expected["mean"]) if expected is not None else "-", percent(row["score"]), duration(row["seconds"]),
         )  # fmt: skip
+    return table
+
+
+def synced_table(rows: Sequence[Json]) -> RenderableType:
+    """What MLflow got of each run, and what it still lacks."""
+    if not rows:
+        return Text("No run was made under MLflow here.", "dim")
+    table = _table("run", "MLflow", ">carried", ">left", "trouble")
+    for row in rows:
+        left = Text(str(row["left"]), "yellow" if row["left"] else "green")
+        table.add_row(Text(row["run"]), Text(row["place"]), str(row["carried"]), left, Text(row["trouble"] or "-"))
     return table
 
 

@@ -63,3 +63,27 @@ def zoo_add(
             )  # fmt: skip
         desk.say(render.checkpoint_table([render.plain(card)]))
         desk.say_json(render.plain(card))
+
+
+@app.command("plant")
+def zoo_plant(
+    run: Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")],
+    name: Annotated[str, typer.Argument(help="What to call the new checkpoint.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
+    with at_desk(home, json) as desk:
+        from recommender.tuning.folder import find_run  # noqa: PLC0415 - loads psutil
+        from recommender.tuning.planting import plant  # noqa: PLC0415 - loads torch
+
+        with desk.bars as progress:
+            done = plant(find_run(desk.zoo.home, run), name, desk.zoo, progress=progress)
+        told = {
+            "checkpoint": render.plain(done.checkpoint),
+            "domain": render.plain(done.domain),
+            "notes": [*done.notes],
+        }
+        desk.say(render.planted_report(told))
+        render.say_next(desk.terminal, [render.command("zoo show", name, home=home)])
+        desk.say_json(told)

@@ -110,9 +110,12 @@ def test_a_judgment_counts_who_was_taken_for_whom():
 @pytest.mark.parametrize(
     ("name", "label"),
     [
-        ("cat/1.png", "cat"), ("test/cat/deep/1.png", "cat"), ("cat.png", None), ("dog/cat/1.png", "cat"),
+        ("cat/1.png", "cat"),
+        ("test/cat/deep/1.png", "cat"),
+        ("cat.png", None),
+        ("dog/cat/1.png", "cat"),
         ("x/1.png", None),
-    ],  # fmt: skip
+    ],
 )
 def test_the_innermost_folder_that_is_a_class_is_the_truth(name, label):
     assert class_of(name, ("cat", "dog")) == label
@@ -180,7 +183,7 @@ def test_a_missing_folder_and_a_missing_head_are_named(run, tmp_path):
         Predictor.open(tmp_path / "nothing")
     torn = shutil.copytree(run.path, tmp_path / "torn")
     (torn / "head.safetensors").unlink()
-    with pytest.raises(PathMissing, match="head.safetensors"):
+    with pytest.raises(PathMissing, match=r"head\.safetensors"):
         Predictor.open(torn)
 
 

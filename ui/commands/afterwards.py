@@ -1,0 +1,79 @@
+"""Commands that use what a fine-tuning made: predict and export."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ui import render
+from ui.desk import HomeOption, JsonOption, at_desk
+
+if TYPE_CHECKING:
+    from recommender.tuning.predicting import Answer
+
+__all__ = ["RunArgument", "export", "predict"]
+
+RunArgument = Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def predict(
+    run: RunArgument,
+    path: Annotated[Path, typer.Argument(help="Images: a folder of any layout, a zip, or a single file.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what a fine-tuned model sees in images; in folders named as its classes, also how often it is right."""
+    if as_csv and json:
+        raise typer.BadParameter("give --csv or --json, not both")
+    with at_desk(home, json or as_csv) as desk:
+        from recommender.tuning.folder import find_run  # noqa: PLC0415 - loads psutil
+        from recommender.tuning.predicting import answer  # noqa: PLC0415 - loads SciPy and torch
+
+        with desk.bars as progress:
+            found = answer(find_run(desk.zoo.home, run), path, progress=progress)
+        desk.say(render.answer_report(found.to_dict(), listed=not as_csv))
+        if as_csv:
+            _write_csv(found)
+        else:
+            desk.say_json(found.to_dict())
+
+
+def export(
+    run: RunArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="An ONNX file instead of a transformers model.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a fine-tuned model as AutoModelForImageClassification opens it, or as ONNX; checked before it is done."""
+    with at_desk(home, json) as desk:
+        from recommender.tuning import exporting  # noqa: PLC0415 - loads torch
+        from recommender.tuning.folder import find_run  # noqa: PLC0415 - loads psutil
+
+        write = exporting.export_onnx if onnx else exporting.export
+        with desk.bars as progress:
+            done = write(find_run(desk.zoo.home, run), folder, progress=progress)
+        desk.say(render.export_report(done.to_dict()))
+        desk.say_json(done.to_dict())
+
+
+def _write_csv(found: "Answer") -> None:
+    """One row an image: file, prediction, confidence, then the score of every class."""
+    said, sheet = found.predictions, csv.writer(sys.stdout, lineterminator="\n")
+    sheet.writerow(["file", "prediction", "confidence", *map(_cell, said.classes)])
+    if said.confidence is None:  # a number and no text: a minus begins no formula
+        sheet.writerows((_cell(name), label, "") for name, label in zip(said.names, said.labels, strict=True))
+        return
+    for name, label, sure, scores in zip(said.names, said.labels, said.confidence, said.scores, strict=True):
+        sheet.writerow([_cell(name), _cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
