@@ -355,7 +355,7 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
             torch.onnx.export(
                 net, (torch.from_numpy(tuned.input(_pictures()[:2])),), file, input_names=["pixel_values"],
                 output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("rows")},),
-                external_data=size > _PROTOBUF_LIMIT, verbose=False,
+                dynamo=True, external_data=size > _PROTOBUF_LIMIT, verbose=False,
             )  # fmt: skip
     except OSError:
         raise
