@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,8 @@ __all__ = [
     "duration",
     "export_report",
     "interval",
+    "job_report",
+    "job_table",
     "mlflow_command",
     "outcome_table",
     "percent",
@@ -61,6 +64,7 @@ __all__ = [
     "say_error",
     "say_next",
     "size",
+    "synced_table",
 ]  # fmt: skip
 
 Json = Mapping[str, Any]
@@ -73,6 +77,8 @@ NEAREST = 8
 LISTED = 20
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
 """What a plan does with a block, and the color of it."""
+STATES = {"running": "green", "failed": "red", "lost": "red", "cancelled": "yellow"}
+"""How a job stands, and the color of it."""
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
 
 
@@ -426,6 +432,45 @@ def synced_table(rows: Sequence[Json]) -> RenderableType:
         left = Text(str(row["left"]), "yellow" if row["left"] else "green")
         table.add_row(Text(row["run"]), Text(row["place"]), str(row["carried"]), left, Text(row["trouble"] or "-"))
     return table
+
+
+def job_table(rows: Sequence[Json]) -> RenderableType:
+    """What is queued, under way or over."""
+    if not rows:
+        return Text("Nothing is queued.", "dim")
+    table = _table("job", "what", "lane", "state", "stage", "asked for")
+    for row in rows:
+        what = f"{row['kind']} {Path(str(row['spec']['path'])).name}"
+        style = STATES.get(row["state"], "")
+        asked = f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}"
+        table.add_row(row["id"], Text(what, "bold"), row["lane"], Text(row["state"], style), _stage(row), asked)
+    return table
+
+
+def job_report(told: Json) -> RenderableType:
+    """One job: what it does, how far it is, what came of it, what it said last."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    state = Text(told["state"], STATES.get(told["state"], "bold"))
+    waits = f", behind {told['ahead']}" if told["ahead"] else ""
+    table.add_row("job", told["id"])
+    table.add_row("does", Text(told["command"], overflow="fold"))
+    table.add_row("state", Text.assemble(state, f" on {told['lane']}{waits}"))
+    if told["state"] == "running":
+        table.add_row("stage", _stage(told))
+    for name, value in (told["result"] or {}).items():
+        table.add_row(name, str(value))
+    if told["error"]:
+        table.add_row("error", Text(told["error"], "red", overflow="fold"))
+    if not told["said"]:
+        return table
+    return Group(table, Text(), Text("The last that it wrote", "dim"), Text(told["said"]))
+
+
+def _stage(row: Json) -> str:
+    if row["state"] != "running":
+        return ""
+    counted = f" {row['done']} of {row['of']}" if row["of"] else ""
+    return f"{row['stage'] or 'starting'}{counted}"
 
 
 def doctor_report(report: Json) -> RenderableType:

@@ -127,9 +127,8 @@ class Carrier:
         if not opening:
             raise ValueError("its journal does not begin with what the run is")
         if self._entry is None:
-            client = client_for(self.address)
             with _only_one(self.address, self._home):
-                self._entry = _Entry.of(client, opening, self._home, mark.run_id)
+                self._entry = _Entry.of(_client(self.address), opening, self._home, mark.run_id)
         if self._entry.run_id != mark.run_id:
             mark.run_id, mark.read, mark.owed = self._entry.run_id, 0, []
             self._keep(mark)
@@ -312,7 +311,7 @@ def in_words(failure: Exception, address: str) -> str:
     return f"{where} failed ({type(failure).__name__}: {first[:300]})"
 
 
-def client_for(address: str) -> "MlflowClient":
+def _client(address: str) -> "MlflowClient":
     """A client that does not touch MLflow's global state."""
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
@@ -353,7 +352,7 @@ def _synced(carrier: Carrier, reached: dict[str, str | None]) -> Synced:
 def _trouble_at(address: str) -> str | None:
     try:
         if not address.startswith("sqlite:"):
-            client_for(address).search_experiments(max_results=1)
+            _client(address).search_experiments(max_results=1)
     except Exception as failure:
         return in_words(failure, address)
     return None
@@ -372,8 +371,6 @@ def _only_one(address: str, home: Home) -> Iterator[None]:
     own = address.removeprefix(_SQLITE)
     lock = Path(own).with_name(f".{Path(own).name}.lock") if own != address else home.root / ".mlflow.lock"
     with FileLock(lock, timeout=_LOCKED):
-        if own != address:
-            client_for(address).search_experiments(max_results=1)  # the first touch migrates
         yield
 
 

@@ -32,15 +32,15 @@ class TrackingServer:
 
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        log = (self.folder / "log").open("ab")
         command = [
             sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
             "--artifacts-destination", str(self.folder / "artifacts"), "--host", "127.0.0.1", "--port", str(self.port),
             "--workers", "1",
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
-        )
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=os.environ | ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
+            )
         for _ in range(480):
             assert self._process.poll() is None, (self.folder / "log").read_text()
             try:

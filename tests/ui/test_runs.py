@@ -1,0 +1,57 @@
+"""`transferzoo runs sync` on homes whose runs were interrupted, and where no server answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recommender.tuning.folder import RunFolder
+from recommender.tuning.tracking import mlflow_runs
+from tests.recommender.tuning.jobs import checkpoint, job, plan
+from tests.ui.test_cli import transferzoo
+
+NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with one run, of which MLflow knows nothing."""
+    for name, value in NOWHERE.items():
+        monkeypatch.setenv(name, value)
+    card = checkpoint(tmp_path / "net")
+    made = job(tmp_path, card, plan(card))
+    RunFolder(made.folder).start(made.to_dict())
+    with mlflow_runs(made) as diary:
+        diary.point("validation loss", 0, 1.0)
+    assert "did not answer" in diary.troubles[0]
+    return made.home.root
+
+
+@pytest.mark.slow
+def test_a_run_that_mlflow_lacks_is_listed_with_the_trouble_and_then_carried(home: Path) -> None:
+    done = transferzoo("runs", "sync", home=home, **NOWHERE)
+    assert done.returncode == 1
+    assert "did not answer" in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stderr
+    told = transferzoo("runs", "sync", "--json", home=home, MLFLOW_TRACKING_URI=f"sqlite:///{home}/mine.db")
+    assert told.returncode == 0, told.stderr
+    [row] = json.loads(told.stdout)
+    assert (row["run"], row["left"], row["trouble"]) == ("run", 0, None)
+    assert row["carried"] > 5
+    assert row["mlflow_run_id"]
+    again = transferzoo("runs", "sync", "--json", home=home, MLFLOW_TRACKING_URI=f"sqlite:///{home}/mine.db")
+    assert json.loads(again.stdout)[0]["carried"] == 0
+
+
+@pytest.mark.slow
+def test_a_home_without_runs_has_nothing_to_carry(tmp_path: Path) -> None:
+    done = transferzoo("runs", "sync", home=tmp_path)
+    assert done.returncode == 0
+    assert "No run was made under MLflow here." in done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_of_no_such_id_is_bad_input(tmp_path: Path) -> None:
+    done = transferzoo("runs", "sync", "nothing", home=tmp_path)
+    assert done.returncode == 2
+    assert "there is no run named 'nothing'" in done.stderr
