@@ -124,7 +124,7 @@ def _domain(told: Mapping[str, Any], zoo: Zoo) -> Domain:
     taken = {domain.name for domain in known}
     name = sample["name"] if sample["name"] not in taken else f"{sample['name']}-{sample['digest'][:8]}"
     return Domain(
-        name, Modality(sample["modality"]), sample["name"], name, sample["rows"], data=sample["origin"],
+        name, Modality(sample["modality"]), sample["name"], sample["name"], sample["rows"], data=sample["origin"],
         digest=sample["digest"], origin=Origin.OURS,
     )  # fmt: skip
 
