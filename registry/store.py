@@ -362,6 +362,14 @@ class Jobs:
         found = self._read(_ours, _jobs.c.state.in_([State.QUEUED, State.RUNNING]))
         return tuple(sorted({job.lane for job in found}))
 
+    def ahead(self, job: str) -> int:
+        """How many jobs come before one that is queued."""
+        one = self.get(job)
+        if one.state is not State.QUEUED:
+            return 0
+        sooner = sa.and_(_jobs.c.state == State.QUEUED, _jobs.c.created < one.created)
+        return len(self._read(_jobs.c.lane == one.lane, _ours, sa.or_(_jobs.c.state == State.RUNNING, sooner)))
+
     def mind(self, lane: str) -> None:
         """Say that somebody will come to what is queued in a lane: a job that nobody minds is lost after a while."""
         queued = (_jobs.c.lane == lane, _ours, _jobs.c.state == State.QUEUED)

@@ -8,7 +8,7 @@ import typer
 
 from registry.errors import TransferZooError
 from ui import render
-from ui.commands import advice, afterwards, domains, runs, tuning, upkeep, zoo
+from ui.commands import advice, afterwards, domains, queue, runs, tuning, upkeep, zoo
 from ui.desk import DEBUG
 
 __all__ = ["app", "main"]
@@ -22,7 +22,7 @@ for command in (
     upkeep.picker,
 ):  # fmt: skip
     app.command()(command)
-for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app)):
+for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):
     app.add_typer(group, name=name)
 
 

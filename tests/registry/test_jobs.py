@@ -68,8 +68,10 @@ def test_a_lane_gives_what_is_under_way_and_then_the_oldest(jobs):
     other = jobs.start("recommend", {}, "c", lane="advice")
     assert jobs.lanes() == ("advice", "cpu")
     assert (jobs.next("cpu").id, jobs.next("advice").id, jobs.next("cuda:0")) == (first.id, other.id, None)
+    assert [jobs.ahead(job.id) for job in (first, second, other)] == [0, 1, 0]
     jobs.claim(second.id)
     assert jobs.next("cpu").id == second.id
+    assert [jobs.ahead(job.id) for job in (first, second)] == [1, 0]
     jobs.finish(second.id, {})
     assert jobs.next("cpu").id == first.id
     jobs.cancel(first.id)

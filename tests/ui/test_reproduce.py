@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.ui.cases import advice, choice
-from tests.ui.pictures import write_stripes
-from ui.views import reproduce, work
+from ui.views import reproduce
 from ui.views.advise import literal
+from ui.views.uploads import save_upload
 
 HOME = Path("/homes/mine")
 
@@ -50,23 +50,8 @@ def test_an_upload_is_kept_once_under_a_harmless_name(tmp_path: Path) -> None:
     from registry.home import Home
 
     home = Home.find(tmp_path / "home")
-    first = work.save_upload(home, "../../etc/pass wd.zip", b"content")
-    assert first == work.save_upload(home, "../../etc/pass wd.zip", b"content")
+    first = save_upload(home, "../../etc/pass wd.zip", b"content")
+    assert first == save_upload(home, "../../etc/pass wd.zip", b"content")
     assert first.name == "pass_wd.zip"
     assert first.is_relative_to(home.root / "uploads")
-    assert work.save_upload(home, "x.zip", b"other").parent != first.parent
-
-
-def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(tmp_path: Path, monkeypatch: Any) -> None:
-    from registry.zoo import Zoo
-
-    started: list[str] = []
-    monkeypatch.setattr(work, "_detach", lambda _home, job, _words: started.append(job))
-    with Zoo.open(tmp_path / "home") as zoo:
-        path = str(write_stripes(tmp_path, rows=2))
-        first = work.begin(zoo, "recommend", path, {"keep": "5", "groups": None})
-        assert zoo.jobs.claim(first.id)
-        assert work.begin(zoo, "recommend", path, {"keep": "5", "groups": None}).id == first.id
-        zoo.jobs.finish(first.id, {})
-        assert work.begin(zoo, "recommend", path, {"keep": "5"}).id != first.id
-    assert len(started) == 2
+    assert save_upload(home, "x.zip", b"other").parent != first.parent

@@ -16,9 +16,10 @@ from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
 from registry.store import JobRecord
 from registry.zoo import Zoo
-from ui import render
+from ui import queue, render
 from ui.render import Json
-from ui.views import charts, reproduce, work
+from ui.views import charts, reproduce
+from ui.views.uploads import save_upload
 
 __all__ = ["literal", "page"]
 
@@ -36,9 +37,10 @@ def page() -> None:
     except TransferZooError as failure:
         st.error(literal(f"{failure}. {failure.remedy}"))
         return
-    zoo.jobs.reap()
+    queue.tend(zoo)
     with st.sidebar:
         _ask(zoo)
+        _queued(zoo)
         _earlier(zoo)
     job = _job(zoo, st.query_params.get("job"))
     if job is not None and job.kind == "recommend" and not _recommended(zoo, job):
@@ -75,11 +77,11 @@ def _ask(zoo: Zoo) -> None:
     if not asked:
         return
     if upload is not None:
-        path = str(work.save_upload(zoo.home, upload.name, upload.getvalue()))
+        path = str(save_upload(zoo.home, upload.name, upload.getvalue()))
     if not path.strip():
         st.warning("Give a folder, or drop a zip.")
         return
-    job = work.begin(zoo, "recommend", str(Path(path.strip()).expanduser()), options)
+    job = queue.ask(zoo, "recommend", str(Path(path.strip()).expanduser()), options)
     st.query_params.from_dict({"job": job.id})
     st.rerun()
 
@@ -97,6 +99,42 @@ def _options() -> dict[str, str | list[str] | None]:
         "license": [one.strip() for one in licenses.split(",") if one.strip()], "groups": groups.strip() or None,
         "test": test.strip() or None, "seed": str(seed),
     }  # fmt: skip
+
+
+def _queued(zoo: Zoo) -> None:
+    """What waits or is under way, whoever asked for it; drawn anew until nothing is."""
+    if zoo.jobs.lanes():
+        _queue(zoo)
+
+
+@st.fragment(run_every=EVERY)
+def _queue(zoo: Zoo) -> None:
+    waiting = [job for job in reversed(zoo.jobs.list()) if job.state not in queue.OVER]
+    if not waiting:
+        st.rerun()
+    st.markdown("##### Queue")
+    for job in waiting:
+        name = literal(f"{job.kind} {Path(str(job.spec['path'])).name}")
+        told, stop = st.columns([5, 1], vertical_alignment="center")
+        with told.container(gap=None):
+            if st.button(name, key=f"job-{job.id}", type="tertiary"):
+                st.query_params.from_dict(_place(job))
+                st.rerun()
+            st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
+        if stop.button("", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"):
+            queue.stop(zoo, job.id)
+            st.rerun()
+
+
+def _place(job: JobRecord) -> dict[str, str]:
+    """Where the page shows a job: a tuning is shown with the advice that it follows."""
+    advice = job.spec.get("recommendation")
+    return {"job": job.id, **({} if advice is None else {"advice": str(advice)})}
+
+
+def _waiting(zoo: Zoo, job: JobRecord) -> str:
+    ahead = zoo.jobs.ahead(job.id)
+    return f"waiting for {job.lane}, {ahead} before it" if ahead else f"waiting for {job.lane}"
 
 
 def _earlier(zoo: Zoo) -> None:
@@ -140,7 +178,7 @@ def _recommended(zoo: Zoo, job: JobRecord) -> bool:
         return True
     st.subheader(literal(f"Looking at {Path(str(job.spec['path'])).name}"), anchor=False)
     st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
-    if job.state in work.OVER:
+    if job.state in queue.OVER:
         _broken(zoo, job)
     else:
         _watch(zoo, job.id)
@@ -152,14 +190,15 @@ def _watch(zoo: Zoo, name: str) -> None:
     """Progress and learning curve of a job under way; when it is over the whole page is drawn anew."""
     zoo.jobs.reap()
     job = zoo.jobs.get(name)
-    if job.state in work.OVER:
+    if job.state in queue.OVER:
         st.rerun()
     share = job.done / job.of if job.of else 0.0
     counted = f" {job.done} of {job.of}" if job.of else ""
-    st.progress(min(1.0, share), text=literal(f"{job.stage or 'starting'}{counted}"))
+    stage = job.stage or ("starting" if job.state == "running" or not zoo.jobs.ahead(name) else _waiting(zoo, job))
+    st.progress(min(1.0, share), text=literal(f"{stage}{counted}"))
     _curves(job)
     if st.button("Stop", key=f"stop-{name}", icon=":material/stop:"):
-        zoo.jobs.cancel(name)
+        queue.stop(zoo, name)
         st.rerun()
 
 
@@ -169,7 +208,7 @@ def _broken(zoo: Zoo, job: JobRecord) -> None:
         st.error(literal(job.error or "It failed without a word."))
     else:
         st.warning(told[job.state])
-    words = work.last_words(zoo.home, job.id)
+    words = queue.last_words(zoo.home, job.id)
     if words and job.state != "cancelled":
         with st.expander("What it wrote"):
             st.code(words, language=None)
@@ -342,7 +381,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     st.subheader("Tune", anchor=False)
     choice = advice["choices"][place]
     job = _tuning_of(zoo, advice)
-    if job is not None and job.state not in work.OVER:
+    if job is not None and job.state not in queue.OVER:
         _watch(zoo, job.id)
         return
     if job is not None and job.state == "finished":
@@ -355,7 +394,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     told = f"Tune {literal(charts.row_name(choice))}: about {render.duration(cost['seconds'])}"
     if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
         options = reproduce.tune_options(advice, place)
-        job = work.begin(zoo, "tune", advice["sample"]["origin"], options)
+        job = queue.ask(zoo, "tune", advice["sample"]["origin"], options)
         st.query_params.from_dict({"advice": advice["id"], "job": job.id})
         st.rerun()
 

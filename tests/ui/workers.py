@@ -1,0 +1,49 @@
+"""Jobs that do as their path says, and a worker for them in a process of its own: `python -m tests.ui.workers HOME`."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from registry.home import Home
+from registry.store import JobRecord, Jobs, Store
+from registry.zoo import Zoo
+from ui import queue
+
+__all__ = ["as_their_paths_say"]
+
+
+def as_their_paths_say(home: Home, job: JobRecord) -> list[str]:
+    """The command of a job whose path is how it behaves."""
+    return [sys.executable, "-m", "tests.ui.workers", str(home.root), job.id, Path(str(job.spec["path"])).name]
+
+
+def _behave(home: Path, job: str, manner: str) -> None:
+    jobs = Jobs(Store.open(home / "registry.db"))
+    if manner == "mute":
+        sys.exit("the disk is made of cheese")
+    if manner == "stubborn":
+        for told in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(told, signal.SIG_IGN)
+    if not jobs.claim(job):
+        return
+    with (home / "diary").open("a") as diary:
+        diary.write(f"begin {job}\n")
+        diary.flush()
+        if manner != "quick":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            (home / f"child-{job}").write_text(str(child.pid))
+            time.sleep(60)
+        time.sleep(0.2)
+        diary.write(f"end {job}\n")
+    jobs.finish(job, {"came": "well"})
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _behave(Path(sys.argv[1]), *sys.argv[2:])
+    else:
+        queue._command = as_their_paths_say
+        with Zoo.open(sys.argv[1]) as opened:
+            queue.work(opened, "cpu", until_empty=True, say=print)
