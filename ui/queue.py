@@ -218,7 +218,7 @@ def _command(home: Home, job: "JobRecord") -> list[str]:
 def _detach(home: Home, lane: str) -> None:
     """Start a worker that outlives this process."""
     command = [sys.executable, "-m", "ui.cli", "queue", "work", "--device", lane, "--until-empty"]
-    with _file(home, f"{_harmless(f'worker-{lane}')}.log").open("ab") as out:
+    with _worker_file(home, lane, "txt").open("ab") as out:
         subprocess.Popen(  # noqa: S603 - ourselves
             [*command, "--home", str(home.root)], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
@@ -273,11 +273,11 @@ def _surroundings(home: Home, job: str) -> dict[str, str]:
 
 
 def _lock(home: Home, lane: str) -> FileLock:
-    return FileLock(_file(home, f"{_harmless(f'worker-{lane}')}.lock"))
+    return FileLock(_worker_file(home, lane, "lock"))
 
 
-def _harmless(name: str) -> str:
-    return name.replace(":", "-")
+def _worker_file(home: Home, lane: str, kind: str) -> Path:
+    return _file(home, f"worker-{lane.replace(':', '-')}.{kind}")
 
 
 def _file(home: Home, name: str) -> Path:

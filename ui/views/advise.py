@@ -28,6 +28,7 @@ THUMBNAIL_SIDE = 84
 MARGIN = 3
 EARLIER = 12
 EVERY = 1.0
+WORK = {"recommend": "advice", "tune": "tuning"}
 
 
 def page() -> None:
@@ -43,7 +44,7 @@ def page() -> None:
         _queued(zoo)
         _earlier(zoo)
     job = _job(zoo, st.query_params.get("job"))
-    if job is not None and job.kind == "recommend" and not _recommended(zoo, job):
+    if job is not None and not _followed(zoo, job):
         return
     advice = _advice(zoo)
     if advice is None:
@@ -114,7 +115,7 @@ def _queue(zoo: Zoo) -> None:
         st.rerun()
     st.markdown("##### Queue")
     for job in waiting:
-        name = literal(f"{job.kind} {Path(str(job.spec['path'])).name}")
+        name = literal(f"{WORK[job.kind]} on {Path(str(job.spec['path'])).name}")
         told, stop = st.columns([5, 1], vertical_alignment="center")
         with told.container(gap=None):
             if st.button(name, key=f"job-{job.id}", type="tertiary"):
@@ -171,16 +172,22 @@ def _job(zoo: Zoo, name: str | None) -> JobRecord | None:
         return None
 
 
-def _recommended(zoo: Zoo, job: JobRecord) -> bool:
-    """Show a recommendation under way; True when there is advice to show instead."""
-    if job.state == "finished" and job.result is not None:
+def _followed(zoo: Zoo, job: JobRecord) -> bool:
+    """Show a job by itself; True when there is advice to show instead."""
+    if job.kind == "recommend" and job.state == "finished" and job.result is not None:
         st.query_params.from_dict({"advice": str(job.result["recommendation"])})
         return True
-    st.subheader(literal(f"Looking at {Path(str(job.spec['path'])).name}"), anchor=False)
-    st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
-    if job.state in queue.OVER:
+    if job.spec.get("recommendation") is not None:
+        return True
+    doing = "Looking at" if job.kind == "recommend" else "Tuning on"
+    st.subheader(literal(f"{doing} {Path(str(job.spec['path'])).name}"), anchor=False)
+    if job.state == "finished":
+        _curves(job)
+        _outcomes([one for one in zoo.history() if one.id == (job.result or {}).get("run")])
+    elif job.state in queue.OVER:
         _broken(zoo, job)
     else:
+        st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
         _watch(zoo, job.id)
     return False
 
