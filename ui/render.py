@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -167,9 +168,13 @@ def command(verb: str, *words: object, **options: object) -> str:
 
 
 def mlflow_command(home: Home) -> str:
-    """The command that opens MLflow's page on a registry's tracking store."""
-    store = f"sqlite:///{home.tracking_database}"
-    return shlex.join([program("mlflow"), "ui", "--workers", "1", "--backend-store-uri", store])
+    """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
+    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.tracking_database}"
+    if place.startswith("http"):
+        parts = urlsplit(place)
+        page = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
+        return shlex.join([program("python"), "-m", "webbrowser", page])
+    return shlex.join([program("mlflow"), "ui", "--workers", "1", "--backend-store-uri", place])
 
 
 def program(name: str) -> str:

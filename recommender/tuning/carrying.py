@@ -39,8 +39,16 @@ _BATCH = 500
 _LOCKED = 60.0
 """Seconds to wait for another process that opens the same store, or carries the same run."""
 _EXPERIMENT = "transferzoo"
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "score",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+}
+"""What MLflow's pages are told of the experiment: it is about training, and judged by this."""
 _SQLITE = "sqlite:///"
 _LARGEST = 1.7976931348623157e308
+_SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
+"""Tags of a job that its recommendation has too."""
 _ENDED = {RunState.INTERRUPTED: "KILLED", RunState.FAILED: "FAILED"}
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -295,7 +303,7 @@ def asked() -> dict[str, object]:
 def public(address: str) -> str:
     """An address without user name and password."""
     parts = urlsplit(address)
-    return address if parts.username is None else address.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1)
+    return address if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def in_words(failure: Exception, address: str) -> str:
@@ -384,7 +392,8 @@ def _experiment(client: "MlflowClient", opening: Event, home: Home) -> str:
     if known is not None:
         return str(known.experiment_id)
     own = _address_of(home, opening) == f"sqlite:///{home.tracking_database}"
-    return str(client.create_experiment(name, artifact_location=home.artifacts.as_uri() if own else None))
+    place = home.artifacts.as_uri() if own else None
+    return str(client.create_experiment(name, artifact_location=place, tags=_EXPERIMENT_TAGS))
 
 
 def _address_of(home: Home, opening: Event) -> str:
@@ -441,9 +450,9 @@ def _parent(client: "MlflowClient", experiment: str, opening: Event) -> str:
     if found is not None:
         return str(found.info.run_id)
     tags = {"mlflow.runName": f"recommendation {opening['recommendation']}", **mine}
-    tags["transferzoo.sample"] = opening["tags"]["transferzoo.sample"]
+    tags |= {key: value for key, value in opening["tags"].items() if key in _SHARED}
     made = str(client.create_run(experiment, start_time=opening["began"], tags=tags).info.run_id)
-    client.set_terminated(made)
+    client.set_terminated(made, end_time=opening["began"])
     return made
 
 

@@ -5,6 +5,7 @@ server delays nothing, and tries again while the run goes on; what MLflow still 
 sync`` carries later, and the run says so.
 """
 
+import getpass
 import json
 import threading
 import time
@@ -232,10 +233,18 @@ def _tags(job: Job) -> dict[str, str]:
         "transferzoo.kind": "job", "transferzoo.job": job.id, "transferzoo.version": version("transferzoo"),
         "transferzoo.sample": job.sample.digest, "transferzoo.checkpoint": job.checkpoint.name,
         "transferzoo.checkpoint_digest": job.checkpoint.digest,
+        "mlflow.user": _user(), "mlflow.source.name": "transferzoo", "mlflow.source.type": "LOCAL",
     }  # fmt: skip
     if job.recommendation is not None:
         tags["transferzoo.recommendation"] = job.recommendation
     return tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return "unknown"  # a container without names
 
 
 def _parameters(job: Job) -> dict[str, str]:

@@ -7,8 +7,10 @@ import pytest
 
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.tracking import mlflow_runs
+from registry.home import Home
 from tests.recommender.tuning.jobs import checkpoint, job, plan
 from tests.ui.test_cli import transferzoo
+from ui import render
 
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
@@ -55,3 +57,20 @@ def test_a_run_of_no_such_id_is_bad_input(tmp_path: Path) -> None:
     done = transferzoo("runs", "sync", "nothing", home=tmp_path)
     assert done.returncode == 2
     assert "there is no run named 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "typed"),
+    [
+        (None, "ui --workers 1 --backend-store-uri sqlite:////home/mlflow.db"),
+        ("postgresql://host/runs", "ui --workers 1 --backend-store-uri postgresql://host/runs"),
+        ("https://me:secret@host:5000/ml", "-m webbrowser https://host:5000/ml"),
+    ],
+)
+def test_mlflows_page_is_where_the_runs_were_told(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, typed: str
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if address is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert render.mlflow_command(Home(Path("/home"))).endswith(typed)

@@ -1,7 +1,10 @@
+# ruff: noqa: N802 - NVIDIA's names
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from recommender.tuning import vitals
 from recommender.tuning.vitals import FIRST, watched
 
 
@@ -36,3 +39,31 @@ def test_mlflows_switch_turns_it_off(points, monkeypatch):
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     watch(points, 0)
     assert points == []
+
+
+class Library:
+    """NVIDIA's library as one that sees two devices, the second of which does not tell."""
+
+    class NVMLError(Exception):
+        pass
+
+    def nvmlDeviceGetCount(self):
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, place):
+        if place:
+            raise self.NVMLError
+        return place
+
+    def nvmlDeviceGetMemoryInfo(self, device):
+        return SimpleNamespace(used=20e6, total=80e6)
+
+    def nvmlDeviceGetUtilizationRates(self, device):
+        return SimpleNamespace(gpu=55)
+
+
+def test_devices_tell_what_they_can():
+    assert vitals._gpus(Library()) == {
+        "gpu_0_memory_usage_megabytes": 20, "gpu_0_memory_usage_percentage": 25, "gpu_0_utilization_percentage": 55,
+    }  # fmt: skip
+    assert vitals._gpus(None) == {}
