@@ -4,6 +4,7 @@ Leaving rows out of a ridge regression needs no refit: with H the hat matrix, th
 (I - H_gg)^-1 (y_g - yhat_g) (Allen 1974; Cook & Weisberg 1982 for groups).
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real, Shaped
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import Targets, group_numbers, read_targets
@@ -26,6 +28,7 @@ _DECAYS = np.logspace(1.5, -3.5, 8)
 """The path of the logistic head's weight decay, in the mean squared singular value per row; strongest first."""
 _SHARPNESS = np.logspace(0, 2.5, 16)
 _INNER_FOLDS = 3
+_MANY_PRODUCTS = 10**8
 _LEAST = 1e-10
 """One minus a leverage is taken to be at least this."""
 
@@ -233,11 +236,18 @@ def _logistic(
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
     losses = np.zeros(len(decays))
-    for inner in _inner_folds(thin.order, units):
-        for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays)):
-            losses[place] -= np.log(np.maximum(_softmax(_values(rows[inner], found))[columns[inner] > 0], 1e-12)).sum()
-    found = list(_logistic_path(rows, columns, decays[: int(losses.argmin()) + 1]))[-1]
+    with threadpool_limits(_threads_for(rows.size * columns.shape[1]), "blas"):
+        for inner in _inner_folds(thin.order, units):
+            for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays)):
+                told = _softmax(_values(rows[inner], found))[columns[inner] > 0]
+                losses[place] -= np.log(np.maximum(told, 1e-12)).sum()
+        found = list(_logistic_path(rows, columns, decays[: int(losses.argmin()) + 1]))[-1]
     return (thin.right @ found[1:]).T, found[0]
+
+
+def _threads_for(products: int) -> int:
+    """One for small products: threads that wait for one another there take 30 times as long on a busy machine."""
+    return 1 if products < _MANY_PRODUCTS else max(1, (os.cpu_count() or 1) // 2)
 
 
 def _inner_folds(order: Int[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> Iterator[np.ndarray]:

@@ -112,3 +112,22 @@ def test_folds_of_the_head_keep_groups_whole():
 def test_a_number_is_scored_by_r_squared():
     features, _ = data()
     assert linear(features, 3 + features @ np.arange(10.0)) > 0.999
+
+
+def test_a_small_head_is_fitted_on_one_thread_and_a_large_one_on_half_of_them(monkeypatch):
+    from threadpoolctl import threadpool_info
+
+    from recommender.transfer import linear as room
+
+    seen, minimize = [], room.minimize
+
+    def watched(*given, **settings):
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return minimize(*given, **settings)
+
+    monkeypatch.setattr(room, "minimize", watched)
+    random = np.random.default_rng(0)
+    room.fit_head(random.normal(size=(40, 6)), np.arange(40) % 2, 2)
+    assert set(seen) == {1}
+    monkeypatch.setattr(room.os, "cpu_count", lambda: 16)
+    assert [room._threads_for(products) for products in (10**6, 10**9)] == [1, 8]
