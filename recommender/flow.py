@@ -16,6 +16,7 @@ from recommender.probe import MOST_ROWS, probe
 from recommender.rank import rank
 from recommender.shortlist import Constraints, Shortlist, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
+from recommender.tuning.folder import find_run
 from recommender.tuning.job import Job
 from recommender.tuning.tracking import mlflow_runs
 from recommender.verdicts import (
@@ -37,7 +38,7 @@ from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["MOST_COMPARED", "compare", "consider", "near", "recommend", "tune"]
+__all__ = ["MOST_COMPARED", "compare", "consider", "near", "recommend", "resume", "tune"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
@@ -56,7 +57,9 @@ def recommend(
     """
     probed = sample.subsample(MOST_ROWS, seed)
     seen = zoo.see(probed, progress=progress)
-    found = shortlist(probed, seen, zoo, keep=keep, constraints=constraints, seed=seed, progress=progress)
+    found = shortlist(
+        probed, seen, zoo, keep=keep, constraints=constraints, of=sample.digest, seed=seed, progress=progress
+    )  # fmt: skip
     limits = constraints or Constraints()
     settings: dict[str, object] = {
         "keep": keep, "max_parameters": limits.max_parameters, "licenses": list(limits.licenses),
@@ -144,6 +147,24 @@ def tune(
         TuningError: it did not come to its end; nothing is recorded.
     """
     run, outcome = execute(Job.of(choice, sample, zoo, recommendation=recommendation, seed=seed), track, progress)
+    zoo.record(outcome)
+    return run
+
+
+def resume(
+    name: str, zoo: Zoo, *, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
+    track: Callable[..., object] = mlflow_runs, progress: Progress = silent,
+) -> TuningRun:  # fmt: skip
+    """Carry on an interrupted run from its last complete save, to the result that it would have come to.
+
+    Raises:
+        UnknownName: there is no such run.
+        NotResumable: it is over or still going on, or its checkpoint has changed.
+        OtherRows: its data have changed.
+        TuningError: it did not come to its end.
+    """
+    found = find_run(zoo.home, name)
+    run, outcome = execute(Job.again(found, zoo, progress), track, progress)
     zoo.record(outcome)
     return run
 

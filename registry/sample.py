@@ -3,15 +3,25 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from registry.cards import Metric, Modality, Task
-from registry.errors import BadTable, LengthMismatch, NoItems, PathMissing, TooFewRows, UnknownName, UnusableLabels
+from registry.errors import (
+    BadTable,
+    LengthMismatch,
+    NoItems,
+    OtherRows,
+    PathMissing,
+    TooFewRows,
+    UnknownName,
+    UnusableLabels,
+)
 from registry.progress import Progress, silent
 from registry.readers.arrays import plain_labels, read_arrays
 from registry.readers.image_folder import read_image_folder
@@ -133,6 +143,22 @@ class Sample:
         part = None if rows.test is None else _Part(rows.test, tabled_test)
         made = _sample(_title(place), str(place.absolute()), _Part(rows, tabled), part, judged, progress)
         return replace(made, groups_from=_absolute(groups), test_from=_absolute(test))
+
+    @classmethod
+    def again(cls, told: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
+        """The sample that `to_dict` told of, read from where it lay.
+
+        Raises:
+            OtherRows: what lies there now is not what was told of.
+            SampleError: it cannot be read.
+        """
+        found = cls.from_folder(
+            told["origin"], groups=told["groups_from"], test=told["test_from"], metric=told["metric"], seed=seed,
+            progress=progress,
+        )  # fmt: skip
+        if found.digest != told["digest"]:
+            raise OtherRows(told["origin"], told["digest"], found.digest)
+        return found
 
     @classmethod
     def from_arrays(

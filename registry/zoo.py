@@ -149,11 +149,18 @@ class Zoo:
             UnknownName: there is no such checkpoint.
             CheckpointError: it cannot be used.
         """
-        card = self.checkpoint(checkpoint)
         return cached(
-            self.home.features / f"{self.recipe(card)}-{_short(sample.order)}.safetensors",
+            self._place_of(checkpoint, sample),
             lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
         )
+
+    def encoded(self, checkpoint: str, sample: Sample) -> bool:
+        """Whether a sample's features are kept already.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        return self._place_of(checkpoint, sample).exists()
 
     def see(self, sample: Sample, *, progress: Progress = silent) -> Features:
         """A sample's raw features through the lens of its modality.
@@ -303,6 +310,10 @@ class Zoo:
     def _placed(self, card: Checkpoint) -> Checkpoint:
         """With its folder where the catalog lies today, if it came with the catalog."""
         return replace(card, folder=self.catalog / card.folder)
+
+    def _place_of(self, checkpoint: str, sample: Sample) -> Path:
+        """Where the features that a checkpoint gives of a sample are kept."""
+        return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(sample.order)}.safetensors"
 
     def _known(self, card: Checkpoint, license: str | None) -> Checkpoint:
         """The card with what was known of it before and what is said of it now."""

@@ -1,43 +1,94 @@
-"""A backbone, the block that is read, and a linear head on it; and how the head starts."""
+"""A backbone, the block that is read, and a linear head on it: what of it learns, and how the head starts."""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 from recommender.transfer.linear import fit_head
 from registry.encoders.anatomy import Anatomy, read_blocks
+from registry.errors import NotOffered
 
-__all__ = ["Classifier", "fresh_head", "logistic_head"]
+__all__ = ["Classifier", "Resumable", "fresh_head", "logistic_head"]
 
 _LARGEST_MOMENTUM, _MOMENTUM = 0.5, 0.1
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Logits from activations in the middle of a net."""
+
+    def logits(self, kept: torch.Tensor) -> torch.Tensor:
+        """What the net makes of them."""
 
 
 class Classifier(nn.Module):
     """Logits from pictures. Only what `learn` names is ever in training mode: frozen statistics stay as they are."""
 
-    def __init__(self, body: PreTrainedModel, anatomy: Anatomy, read: str, head: nn.Linear) -> None:
+    def __init__(
+        self, body: PreTrainedModel, anatomy: Anatomy, read: str, head: nn.Linear, *, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.body = body
         self.head = head
         self.anatomy = anatomy
         self.place = anatomy.names.index(read)
+        self.dropout = dropout
+        self.boundary: Resumable | None = None
+        """Where a pass begins that is given activations instead of pictures."""
         _mend_momentum(body)
         self.learn(())
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Logits (n, classes)."""
-        logits: torch.Tensor = self.head(read_blocks(self.body, self.anatomy, pixel_values).blocks[self.place])
+    def forward(
+        self, pixel_values: torch.Tensor | None = None, kept: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits (n, classes) of pictures, or of activations kept at the boundary."""
+        if pixel_values is None:
+            if self.boundary is None or kept is None:
+                raise ValueError("neither pictures nor activations at a known boundary")
+            return self.boundary.logits(kept)
+        features = read_blocks(self.body, self.anatomy, pixel_values).blocks[self.place]
+        logits: torch.Tensor = self.head(functional.dropout(features, self.dropout, self.head.training))
         return logits
 
-    def learn(self, blocks: Sequence[str]) -> None:
-        """From now on these blocks learn, the head too, and nothing else."""
-        self._prefixes = tuple(prefix for name in blocks for prefix in self.anatomy.block(name).prefixes)
+    def adapt(self, blocks: Sequence[str], rank: int) -> None:
+        """Put LoRA adapters beside the linear layers of these blocks (Hu et al. 2021).
+
+        Raises:
+            NotOffered: there are no linear layers in them.
+        """
+        names = [
+            path for path, module in self.body.named_modules()
+            if isinstance(module, nn.Linear) and path.startswith(self._prefixes_of(blocks))
+        ]  # fmt: skip
+        if not names:
+            raise NotOffered("lora", f"{type(self.body).__name__} has no linear layers in {', '.join(blocks)}")
+        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
+        self.learn(())
+
+    def merge(self) -> None:
+        """Add what adapters have learned to the weights beside them, and take the adapters away."""
+        for path, module in [*self.body.named_modules()]:
+            if isinstance(module, LoraLayer):
+                module.merge()
+                parent, _, name = path.rpartition(".")
+                setattr(self.body.get_submodule(parent), name, module.get_base_layer())
+
+    def learn(self, blocks: Sequence[str], only: str = "all") -> None:
+        """From now on these blocks learn (all of them, or ``only`` their ``norms`` or ``adapters``) and the head."""
+        prefixes = self._prefixes_of(blocks)
+        chosen = {path for path, module in self.body.named_modules() if _is_of(only, path, module)}
+        self._live = {path for path in chosen if f"{path}.".startswith(prefixes)} if prefixes else set()
         for name, parameter in self.body.named_parameters():
-            parameter.requires_grad_(name.startswith(self._prefixes))
+            inside = bool(prefixes) and name.startswith(prefixes)
+            parameter.requires_grad_(inside and (only == "all" or name.rpartition(".")[0] in self._live))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Classifier":
@@ -46,8 +97,11 @@ class Classifier(nn.Module):
         self.training = mode
         self.head.train(mode)
         for path, module in self.body.named_modules():
-            module.training = mode and f"{path}.".startswith(self._prefixes)
+            module.training = mode and path in self._live
         return self
+
+    def _prefixes_of(self, blocks: Sequence[str]) -> tuple[str, ...]:
+        return tuple(prefix for name in blocks for prefix in self.anatomy.block(name).prefixes)
 
 
 def logistic_head(
@@ -70,6 +124,13 @@ def _mend_momentum(body: nn.Module) -> None:
     for module in body.modules():
         if isinstance(module, nn.BatchNorm2d) and module.momentum is not None and module.momentum > _LARGEST_MOMENTUM:
             module.momentum = _MOMENTUM
+
+
+def _is_of(only: str, path: str, module: nn.Module) -> bool:
+    """Whether a module is of the kind that learns."""
+    if only == "all":
+        return True
+    return "lora_" in path if only == "adapters" else type(module).__name__.endswith(("Norm", "Norm1d", "Norm2d"))
 
 
 def _layer(weight: Float[np.ndarray, "c d"], bias: Float[np.ndarray, " c"]) -> nn.Linear:

@@ -1,38 +1,38 @@
 """Executors: job in, run out. `here` carries a job out in this process.
 
 The run's folder holds the tuned backbone in transformers format, the head, the preprocessing, the journal and, written
-last, run.json: a folder without it is not a finished run.
+last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save when
+it is carried out again.
 """
 
 import errno
-import json
-import math
 import platform
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import save_file
 
 from recommender.resampling import draw_weights, resample
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import Pictures, open_pictures
+from recommender.tuning.folder import RunFolder, RunState
+from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead
 from recommender.tuning.job import Job
+from recommender.tuning.storing import store, tidy
 from recommender.tuning.tracking import Diary, Tracker
 from recommender.verdicts import TuningRun
 from registry.cards import Metric, Origin, Outcome
 from registry.encoders.anatomy import anatomy_of
-from registry.encoders.opening import load, quiet
+from registry.encoders.opening import load
 from registry.encoders.preprocessing import read_preprocessing
-from registry.errors import OutOfRoom, ShapeMismatch, TooFewRows
+from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError
 from registry.plugins import Shelf
 from registry.progress import Progress, silent
 from registry.sample import Sample, score
@@ -57,40 +57,64 @@ class _Parts:
 
 @dataclass(frozen=True, eq=False)
 class _Done:
-    """A classifier, what it says of the test rows, and what is to be told of its making."""
+    """A head, the classifier it belongs to if that was trained, what they say of the test rows, and what is told."""
 
-    classifier: Classifier
+    head: Head
+    classifier: Classifier | None
     logits: Float[np.ndarray, "n c"]
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
 
 
 def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningRun, Outcome]:
-    """Carry out a job in this process.
+    """Carry out a job in this process, from its last save where it was begun before.
 
     Raises:
-        Diverged: the loss became NaN or infinite.
+        Diverged: the loss became NaN or infinite; the best weights so far are stored.
         OutOfRoom: memory or disk ran out.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
-    try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        began = time.perf_counter()
-        with track(job) as diary:
+    began = time.perf_counter()
+    folder = RunFolder(job.folder)
+    with _told_of_failure(folder), _named_failures():
+        folder.start(job.to_dict())
+        with folder.beating(), track(job) as diary:
             parts = _parts(job)
             done = _trained(job, parts, diary, progress) if job.plan.stages else _probed(job, parts, progress)
             metrics = _metrics(job, parts, done, time.perf_counter() - began)
-            _save(job, done.classifier)
+            store(job, done.head, done.classifier)
             diary.result(metrics)
-        return _concluded(job, parts, metrics, (*done.notes, *diary.troubles), diary.run_id)
+        run, outcome = _concluded(job, parts, metrics, (*done.notes, *diary.troubles), diary.run_id)
+    tidy(job)
+    return run, outcome
+
+
+@contextmanager
+def _told_of_failure(folder: RunFolder) -> Iterator[None]:
+    """The folder knows how a run that did not finish stands: failed, or interrupted and to be resumed."""
+    try:
+        yield
+    except TransferZooError as failure:
+        folder.mark(RunState.FAILED, str(failure), failure.remedy)
+        raise
+    except Exception as failure:
+        folder.mark(RunState.FAILED, f"{type(failure).__name__}: {failure}")
+        raise
+    except BaseException:
+        folder.mark(RunState.INTERRUPTED, "interrupted")
+        raise
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    try:
+        yield
     except (MemoryError, torch.OutOfMemoryError) as cause:
         raise OutOfRoom("memory") from cause
     except OSError as cause:
         if cause.errno == errno.ENOSPC:
             raise OutOfRoom("disk") from cause
         raise
-    finally:
-        _tidy(job)
 
 
 executors: Shelf[Executor] = Shelf("executor", "transferzoo.executors", {"here": lambda: here})
@@ -118,7 +142,7 @@ def _features(job: Job, part: Sample, progress: Progress) -> Float[np.ndarray, "
     return vectors if part is whole else vectors[_places(whole, part)]
 
 
-def _head(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
+def _logistic(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
     features = _features(job, part, progress)
     if job.plan.head == "fresh":
         return fresh_head(features.shape[1], len(job.sample.classes))
@@ -129,26 +153,36 @@ def _head(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
     return head
 
 
+def _fitted(job: Job, part: Sample, progress: Progress) -> Head:
+    """The head of a plan that trains nothing else."""
+    if job.plan.head == "prototype":
+        return PrototypeHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
+    if job.plan.head == "neighbors":
+        return NeighborsHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
+    return _linear(_logistic(job, part, progress))
+
+
+def _linear(layer: torch.nn.Linear) -> LinearHead:
+    weight, bias = (tensor.detach().cpu().numpy() for tensor in (layer.weight, layer.bias))
+    return LinearHead(weight, bias)
+
+
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
     body = load(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    made = Classifier(body, anatomy_of(body), job.plan.read, head).to(job.device).eval()
-    _lay_out(made, torch.channels_last)
-    return made
-
-
-def _lay_out(module: torch.nn.Module, order: torch.memory_format) -> None:
-    """Change how weights lie in memory, not what they are."""
-    module.to(memory_format=order)  # type: ignore[call-overload]  # torch's stub lacks it
+    made = Classifier(body, anatomy_of(body), job.plan.read, head, dropout=job.plan.dropout)
+    if job.plan.adapter_rank:
+        made.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
+    made.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    return made.eval()
 
 
 def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
     """A head on cached features; the backbone is not run again."""
-    head = _head(job, parts.train, progress)
-    with torch.inference_mode():
-        logits = head(torch.from_numpy(_features(job, parts.test, progress))).numpy()
-    trainable = sum(p.numel() for p in head.parameters())
-    return _Done(_classifier(job, head), logits, {"trainable_parameters": float(trainable)}, ())
+    head = _fitted(job, parts.train, progress)
+    trainable = sum(tensor.size for tensor in head.tensors().values())
+    logits = head.logits(_features(job, parts.test, progress))
+    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, ())
 
 
 def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done:
@@ -156,7 +190,7 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
     from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
 
     learning, validation = _validation(parts.train, job.seed)
-    classifier = _classifier(job, _head(job, learning, progress))
+    classifier = _classifier(job, _logistic(job, learning, progress))
     pictures = {
         name: _pictures(job, part, name, progress)
         for name, part in (("training", learning), ("validation", validation), ("test", parts.test))
@@ -165,13 +199,19 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
     training = Training(
         job.plan, pictures["training"], pictures["validation"], job.sample.metric, job.folder, job.seed, job.device
     )
-    start, best = train(classifier, training, diary.point, progress)
-    notes = () if best.epoch else ("training never improved on the fitted head: its weights are kept",)
+    try:
+        trained = train(classifier, training, diary.point, progress)
+    except Diverged:
+        store(job, _linear(classifier.head), classifier)
+        raise
+    notes = trained.notes
+    if not trained.best.epoch:
+        notes = (*notes, "training never improved on the fitted head: its weights are kept")
     told = {
-        "trainable_parameters": float(trainable), "validation_start": start.score, "validation_best": best.score,
-        "best_epoch": float(best.epoch),
+        "trainable_parameters": float(trainable), "validation_start": trained.start.score,
+        "validation_best": trained.best.score, "best_epoch": float(trained.best.epoch),
     }  # fmt: skip
-    return _Done(classifier, logits_of(classifier, pictures["test"]), told, notes)
+    return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes)
 
 
 def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
@@ -191,7 +231,7 @@ def _pictures(job: Job, part: Sample, name: str, progress: Progress) -> Pictures
 def _most_trainable(classifier: Classifier, job: Job) -> int:
     most = 0
     for stage in job.plan.stages:
-        classifier.learn(stage.train)
+        classifier.learn(stage.train, stage.only)
         most = max(most, sum(p.numel() for p in classifier.parameters() if p.requires_grad))
     classifier.learn(())
     return most
@@ -218,27 +258,6 @@ def _peak_memory(device: str) -> int:
     return int(getattr(used, "peak_wset", used.rss))
 
 
-def _save(job: Job, classifier: Classifier) -> None:
-    """Backbone, head and preprocessing; what was written is read back and must be the same."""
-    if job.plan.stages:
-        _lay_out(classifier, torch.contiguous_format)
-        with quiet():
-            classifier.body.save_pretrained(job.folder)
-        stored, ours = load(job.folder).state_dict(), classifier.body.state_dict()
-        for name, tensor in ours.items():
-            if not torch.equal(stored[name], tensor.cpu()):
-                raise ShapeMismatch(job.folder, f"{name} was not stored as it was trained")
-    else:
-        for file in job.checkpoint.folder.glob("*.safetensors*"):
-            shutil.copyfile(file, job.folder / file.name)
-        shutil.copyfile(job.checkpoint.folder / "config.json", job.folder / "config.json")
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        if (job.checkpoint.folder / name).is_file():
-            shutil.copyfile(job.checkpoint.folder / name, job.folder / name)
-    head = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.head.state_dict().items()}
-    save_file(head, job.folder / "head.safetensors")
-
-
 def _concluded(
     job: Job, parts: _Parts, metrics: Mapping[str, float], notes: tuple[str, ...], mlflow_run_id: str | None
 ) -> tuple[TuningRun, Outcome]:
@@ -255,27 +274,11 @@ def _concluded(
         seconds=metrics["seconds"], origin=Origin.OURS, created=datetime.now(UTC).isoformat(timespec="seconds"),
         mlflow_run_id=mlflow_run_id, conditions=conditions,
     )  # fmt: skip
-    _write(job.folder / "run.json", {
-        **run.to_dict(), "sample": job.sample.to_dict(), "classes": list(job.sample.classes),
-        "plan": job.plan.to_dict(), "conditions": conditions, "created": outcome.created,
+    RunFolder(job.folder).finish({
+        **run.to_dict(), "task": str(job.sample.task), "sample": job.sample.to_dict(),
+        "classes": list(job.sample.classes), "plan": job.plan.to_dict(), "conditions": conditions,
+        "created": outcome.created,
         "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
         | {"python": platform.python_version()},
     })  # fmt: skip
     return run, outcome
-
-
-def _write(path: Path, told: Mapping[str, object]) -> None:
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(told, indent=1, default=_plain))
-    partial.replace(path)
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else str(value)
-
-
-def _tidy(job: Job) -> None:
-    """Take away what only the making needed."""
-    for name in ("best.safetensors", "training.npy", "validation.npy", "test.npy"):
-        (job.folder / name).unlink(missing_ok=True)
-    shutil.rmtree(job.folder / "trainer", ignore_errors=True)

@@ -11,11 +11,17 @@ __all__ = ["rates"]
 
 
 def rates(classifier: Classifier, stage: Stage, weight_decay: float) -> list[dict[str, Any]]:
-    """Optimizer groups: the head, then the blocks from the top down; biases and norms without weight decay."""
+    """Let learn what the stage says; its optimizer groups: the head, then the blocks from the top down.
+
+    Biases and norms are without weight decay.
+    """
+    classifier.learn(stage.train, stage.only)
     groups = _pair(list(classifier.head.parameters()), stage.head_rate, weight_decay)
     rate = stage.backbone_rate
     for block in reversed([block for block in classifier.anatomy.blocks if block.name in stage.train]):
-        held = [p for name, p in classifier.body.named_parameters() if name.startswith(block.prefixes)]
+        held = [
+            p for name, p in classifier.body.named_parameters() if name.startswith(block.prefixes) and p.requires_grad
+        ]
         groups += _pair(held, rate, weight_decay)
         rate *= stage.layer_decay
     return groups

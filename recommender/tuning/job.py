@@ -4,13 +4,16 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Choice, Expected, Plan
 from registry.cards import Checkpoint
+from registry.errors import NotResumable
 from registry.features import Encoded
 from registry.home import Home
-from registry.progress import Progress
+from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
@@ -35,6 +38,8 @@ class Job:
     known: Mapping[str, object] = field(default_factory=dict)
     """What the advice rested on (probe, scores, distance), kept with the outcome."""
     recommendation: str | None = None
+    source: Sample | None = None
+    """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
 
     @classmethod
     def of(
@@ -49,6 +54,40 @@ class Job:
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=seed, device=device, expected=choice.expected, known=_known(choice), recommendation=recommendation,
         )  # fmt: skip
+
+    @classmethod
+    def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent) -> "Job":
+        """The job of a run that was interrupted or failed.
+
+        Raises:
+            NotResumable: it is over or still going on, or its checkpoint has changed.
+            OtherRows: its data have changed.
+        """
+        if run.state is RunState.FINISHED:
+            raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
+        if run.state is RunState.RUNNING:
+            raise NotResumable(run.id, "it is still going on", "Wait for it, or stop its process.")
+        told = run.job
+        card = zoo.checkpoint(told["checkpoint"])
+        if card.digest != told["checkpoint_digest"]:
+            raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
+        expected = None if told["expected"] is None else Expected(**told["expected"])
+        read = partial(Sample.again, seed=told["seed"], progress=progress)
+        return cls(
+            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=read(told["sample"]), home=zoo.home,
+            encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=told["seed"],
+            device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
+            source=None if told["source"] is None else read(told["source"]),
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, object]:
+        """All that is needed to carry it out again."""
+        return {
+            "id": self.id, "checkpoint": self.checkpoint.name, "checkpoint_digest": self.checkpoint.digest,
+            "plan": self.plan.to_dict(), "sample": self.sample.to_dict(), "seed": self.seed, "device": self.device,
+            "expected": None if self.expected is None else self.expected.to_dict(), "known": dict(self.known),
+            "recommendation": self.recommendation, "source": None if self.source is None else self.source.to_dict(),
+        }  # fmt: skip
 
     @property
     def folder(self) -> Path:

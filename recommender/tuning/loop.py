@@ -1,12 +1,15 @@
 """The training loop: transformers' Trainer on our loss, with its own judge after every epoch.
 
 The Trainer's own reloading is not used: for models whose keys are renamed when loaded it skips most tensors in silence
-(transformers issue 43701). The best weights are kept in a file of ours and loaded strictly.
+(transformers issue 43701). Weights are saved under the names they have here, and loaded strictly. After every epoch
+all that is needed to go on is saved; a training that finds a complete save goes on from it.
 """
 
+import gc
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +17,40 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
-from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from recommender.tuning.boundary import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
-from recommender.tuning.data import Pictures
+from recommender.tuning.data import Pictures, Rows, keep, slices
 from recommender.tuning.freeze import rates
+from recommender.tuning.objective import Anchor, Objective
+from recommender.tuning.saves import newest, seal, stage_folder
 from recommender.verdicts import Plan
-from registry.cards import Metric
+from registry.cards import Metric, Task
 from registry.encoders.opening import quiet
 from registry.errors import Diverged
 from registry.progress import Progress
 from registry.sample import score
 
-__all__ = ["Judged", "Point", "Training", "logits_of", "train"]
+__all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "named", "train"]
 
 Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
+Look = Callable[[], Mapping[str, float]]
+"""Looks at the weights after an epoch: series and values for the learning curve."""
+Curves = Mapping[str, Mapping[int, float]]
+"""Series, epoch, value."""
 _PATIENCE = 4
 """Epochs without improvement after which a stage ends."""
 _WARM_UP = 0.1
 _LARGEST_GRADIENT = 1.0
-_JUDGED_AT_ONCE = 128
+_TRIED = 4
+"""Rows on which it is tried whether a net can be resumed in the middle."""
+_WEIGHTS = "model.safetensors"
+
+
+def _no_look() -> Mapping[str, float]:
+    return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +64,13 @@ class Training:
     folder: Path
     seed: int
     device: str
+    task: Task = Task.CLASSIFICATION
+    look: Look = _no_look
+
 
 @dataclass(frozen=True)
 class Judged:
-    """How the weights did on the validation rows: the metric, and the log loss which breaks ties."""
+    """How the weights did on the validation rows: the metric, and the loss which breaks ties."""
 
     epoch: int
     score: float
@@ -63,117 +81,212 @@ class Judged:
         return (self.score, -self.loss) > (other.score, -other.loss)
 
 
-_WORST = Judged(0, 0.0, math.inf)
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to. The classifier has its best weights."""
+
+    start: Judged
+    best: Judged
+    curves: Curves
+    notes: tuple[str, ...]
 
 
-def train(
-    classifier: Classifier, training: Training, point: Point, progress: Progress
-) -> tuple[Judged, Judged]:
-    """Carry out the stages; the classifier ends with its best weights. Gives the start and the best.
+@dataclass
+class _Course:
+    """How far a training has come; part of every save."""
+
+    stage: int
+    epoch: int
+    waited: int
+    start: Judged
+    best: Judged
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    halved: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "start": vars(self.start), "best": vars(self.best)}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "_Course":
+        curves = {name: {int(epoch): value for epoch, value in row.items()} for name, row in told["curves"].items()}
+        return cls(**{**told, "start": Judged(**told["start"]), "best": Judged(**told["best"]), "curves": curves})
+
+
+def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
+    """Carry out the stages, or those that a complete save in the folder leaves to be done.
 
     Raises:
         Diverged: the loss became NaN or infinite; the best weights so far are in the classifier.
     """
-    keeper = _Keeper(classifier, training, point)
-    stages = training.plan.stages
-    lengths = [stage.epochs * _steps(training) for stage in stages]
-    told = f"tune {training.plan.strategy}"
+    saved = newest(training.folder)
+    keeper = _Keeper(classifier, training, point, None if saved is None else _Course.of(saved[1]))
     try:
-        for place in range(len(stages)):
-            keeper.restart()
-            trainer = _trainer(classifier, training, place)
-            trainer.add_callback(_Epochs(keeper, told, sum(lengths[:place]), sum(lengths), progress))
-            with quiet():
-                trainer.train()
+        for place in range(keeper.course.stage, len(training.plan.stages)):
+            keeper.enter(place)
+            _carry_out(place, keeper, training, progress)
             keeper.restore()
     finally:
         keeper.restore()
+        classifier.boundary = None
         classifier.learn(())
         classifier.eval()
-    return keeper.start, keeper.best
+    course = keeper.course
+    return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
 
 
-def logits_of(classifier: Classifier, pictures: Pictures) -> Float[np.ndarray, "n c"]:
+def logits_of(classifier: Classifier, rows: Rows) -> Float[np.ndarray, "n c"]:
     """What the classifier says of every row."""
     was = classifier.training
     classifier.eval()
     device = classifier.head.weight.device
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(pictures), _JUDGED_AT_ONCE):
-            pixels = pictures.input(pictures.pixels[start : start + _JUDGED_AT_ONCE])
-            parts.append(classifier(pixels.to(device)).cpu())
+        for chosen in slices(rows):
+            given = {name: tensor.to(device) for name, tensor in rows.batch(chosen).items() if name != "labels"}
+            parts.append(classifier(**given).float().cpu())
     classifier.train(was)
     return torch.cat(parts).numpy()
 
 
-class _Loop(Trainer):
-    """Cross entropy on the classifier's logits; a loss that is no number stops everything."""
+def named(task: Task, logits: Float[np.ndarray, "n c"]) -> np.ndarray:
+    """What logits say, in the form of the truth: class numbers, 0 or 1 for each label, or values."""
+    if task is Task.CLASSIFICATION:
+        return np.asarray(logits.argmax(1))
+    return (logits > 0).astype(np.float64) if task is Task.MULTI_LABEL else logits[:, 0].astype(np.float64)
 
-    smoothing = 0.0
+
+class _Loop(Trainer):
+    """Our loss on the classifier's logits; a loss that is no number stops everything."""
+
+    objective: Objective
+    anchor: Anchor
+    losses: list[float]
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the Trainer's signature
     ) -> Any:  # fmt: skip  # noqa: ANN401 - as above
-        logits = model(inputs["pixel_values"])
-        loss = functional.cross_entropy(logits, inputs["labels"], label_smoothing=self.smoothing)
+        given, targets = dict(inputs), inputs["labels"]
+        del given["labels"]
+        if "pixel_values" in given:
+            chance = np.random.default_rng([self.args.seed, self.state.global_step])
+            given["pixel_values"], targets = self.objective.mix(given["pixel_values"], targets, chance)
+        logits = model(**given)
+        loss = self.objective.loss(logits, targets) + self.anchor.penalty()
         if not bool(torch.isfinite(loss)):
             raise Diverged(self.state.global_step, loss.item())
+        self.losses.append(loss.item())
         return (loss, logits) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        del state_dict
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_weights(_present(self.model), folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
+        _present(model or self.model).load_state_dict(stored, strict=True)
 
 
 class _Keeper:
-    """Judges the weights on held-out rows and keeps the best in a file."""
+    """Judges the weights on held-out rows after each epoch and keeps the best in a file."""
 
-    def __init__(self, classifier: Classifier, training: Training, point: Point) -> None:
-        self.classifier, self.held_out, self.metric, self.point = classifier, training.held_out, training.metric, point
-        self.file = training.folder / "best.safetensors"
-        self.epoch = 0
-        self.start = self.best = self._judge()
-        self._keep()
-        self.waited = 0
-
-    def restart(self) -> None:
-        """A new stage is given its patience anew."""
-        self.waited = 0
-
-    def judge(self) -> bool:
-        """Judge after an epoch; False when it is time to stop."""
-        self.epoch += 1
-        found = self._judge()
-        self.waited += 1
-        if found.beats(self.best):
-            self.best, self.waited = found, 0
+    def __init__(self, classifier: Classifier, training: Training, point: Point, course: _Course | None) -> None:
+        self.classifier, self.training, self.point = classifier, training, point
+        self.objective = Objective.of(
+            training.plan, training.task, training.rows.targets, classifier.head.out_features
+        )  # fmt: skip
+        self.anchor = self.objective.anchor(classifier)
+        self.held_out: Rows = training.held_out
+        if course is None:
+            start = self._judged(0)
+            self.course = _Course(0, 0, 0, start, start)
+            self._tell(0, self._scores(start))
             self._keep()
-        return self.waited < _PATIENCE
+        else:
+            self.course = course
+            if not self._file.exists():
+                raise FileNotFoundError(self._file)
+
+    def enter(self, place: int) -> None:
+        """A new stage is given its patience anew; one that is resumed goes on with what it had."""
+        if place > self.course.stage:
+            self.course = replace(self.course, stage=place, waited=0)
+
+    def judge(self, losses: list[float], seconds: float) -> bool:
+        """Judge after an epoch; False when it is time to stop."""
+        course = self.course
+        course.epoch += 1
+        found = self._judged(course.epoch)
+        course.waited += 1
+        if found.beats(course.best):
+            course.best, course.waited = found, 0
+            self._keep()
+        told = {"training loss": float(np.mean(losses)), "images per second": len(self.training.rows) / seconds}
+        self._tell(course.epoch, {**self._scores(found), **told, **self.training.look()})
+        return course.waited < _PATIENCE
+
+    def saved(self, save: Path) -> None:
+        """A save is written: it counts from now on, and what only an earlier one needed may go."""
+        seal(save, self.course.to_dict())
+        for file in self.training.folder.glob("best-*.safetensors"):
+            if file != self._file:
+                file.unlink()
 
     def restore(self) -> None:
         """Load the best weights, strictly."""
-        self.classifier.load_state_dict(load_file(self.file), strict=True)
+        self.classifier.load_state_dict(load_file(self._file), strict=True)
 
-    def _judge(self) -> Judged:
+    def tell(self, series: str, value: float) -> None:
+        """One more point of this epoch's."""
+        self._tell(self.course.epoch, {series: value})
+
+    @property
+    def _file(self) -> Path:
+        return self.training.folder / f"best-{self.course.best.epoch:04d}.safetensors"
+
+    def _judged(self, epoch: int) -> Judged:
         logits = logits_of(self.classifier, self.held_out)
-        finite = np.isfinite(logits).all()
-        truth = self.held_out.targets
-        loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(truth)).item()
-        found = Judged(self.epoch, score(self.metric, truth, logits.argmax(1)), loss) if finite else _WORST
-        self.point(f"validation {self.metric}", self.epoch, found.score)
-        self.point("validation loss", self.epoch, found.loss)
-        return found
+        if not np.isfinite(logits).all():
+            return Judged(epoch, 0.0, math.inf)
+        truth, plain = self.held_out.targets, replace(self.training.plan, label_smoothing=0.0, class_weights=False)
+        objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
+        loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()
+        return Judged(epoch, score(self.training.metric, truth, named(self.training.task, logits)), loss)
+
+    def _scores(self, found: Judged) -> dict[str, float]:
+        return {f"validation {self.training.metric}": found.score, "validation loss": found.loss}
+
+    def _tell(self, epoch: int, values: Mapping[str, float]) -> None:
+        for series, value in values.items():
+            self.course.curves.setdefault(series, {})[epoch] = value
+            self.point(series, epoch, value)
 
     def _keep(self) -> None:
-        tensors = self.classifier.state_dict()
-        partial = self.file.with_suffix(".tmp")
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial)
-        partial.replace(self.file)
+        _write_weights(self.classifier, self._file)
 
 
 class _Epochs(TrainerCallback):
     """Tells progress each step, and the learning curve and the keeper each epoch."""
 
-    def __init__(self, keeper: _Keeper, stage: str, before: int, of: int, progress: Progress) -> None:
-        self.keeper, self.stage, self.before, self.of, self.progress = keeper, stage, before, of, progress
+    def __init__(self, keeper: _Keeper, loop: _Loop, rows: Rows, progress: Progress) -> None:
+        self.keeper, self.loop, self.rows, self.progress = keeper, loop, rows, progress
+        stages = keeper.training.plan.stages
+        lengths = [stage.epochs * _steps(keeper.training) for stage in stages]
+        self.before, self.of = sum(lengths[: keeper.course.stage]), sum(lengths)
+        self.stage = f"tune {keeper.training.plan.strategy}"
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
+    ) -> None:
+        """Start the clock; augmented rows look as they do in this epoch."""
+        del args, control, rest
+        if isinstance(self.rows, Pictures):
+            self.rows.set_epoch(round(state.epoch or 0.0))
+        self.loop.losses = []
+        self.began = time.perf_counter()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
@@ -187,29 +300,126 @@ class _Epochs(TrainerCallback):
     ) -> None:
         """Judge, and stop where nothing improves."""
         del args, state, rest
-        control.should_training_stop |= not self.keeper.judge()
+        going = self.keeper.judge(self.loop.losses, time.perf_counter() - self.began)
+        control.should_training_stop |= not going
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+        logs: Mapping[str, float] | None = None, **rest: object,
+    ) -> None:  # fmt: skip
+        """Pass on what the Trainer alone knows."""
+        del args, state, control, rest
+        for theirs, ours in (("grad_norm", "gradient norm"), ("learning_rate", "learning rate")):
+            if logs and theirs in logs:
+                self.keeper.tell(ours, float(logs[theirs]))
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
+    ) -> None:
+        """Make the save count."""
+        del control, rest
+        self.keeper.saved(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
-def _trainer(classifier: Classifier, training: Training, place: int) -> _Loop:
-    plan, rows, stage = training.plan, training.rows, training.plan.stages[place]
-    classifier.learn(stage.train)
+def _carry_out(place: int, keeper: _Keeper, training: Training, progress: Progress) -> None:
+    """One stage; where memory runs out, again from its last save with batches of half the size."""
+    rows, keeper.held_out = _rows(place, keeper, training, progress)
+    while True:
+        try:
+            saved = newest(training.folder)
+            here = saved is not None and saved[0].parent == stage_folder(training.folder, place)
+            if keeper.course.waited < _PATIENCE:
+                loop = _loop(place, keeper, rows, training, progress)
+                with quiet():
+                    loop.train(resume_from_checkpoint=str(saved[0]) if here and saved else None)
+            return
+        except (MemoryError, RuntimeError) as cause:
+            if not _out_of_memory(cause) or training.plan.batch_size >> keeper.course.halved <= 1:
+                raise
+            _step_back(place, keeper, training)
+        finally:
+            keeper.held_out = training.held_out
+            keeper.classifier.boundary = None
+
+
+def _step_back(place: int, keeper: _Keeper, training: Training) -> None:
+    """Forget what came after the last save, and halve the batch; the sum over a step stays the same."""
+    halved = keeper.course.halved + 1
+    saved = newest(training.folder)
+    if saved is not None and saved[0].parent == stage_folder(training.folder, place):
+        keeper.course = _Course.of(saved[1])
+    keeper.course.halved = halved
+    size = max(1, training.plan.batch_size >> halved)
+    keeper.course.notes.append(f"memory ran out: batches of {size}, {1 << halved} of them a step")
+    keeper.restore()
+    gc.collect()
+    if training.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+def _out_of_memory(cause: BaseException) -> bool:
+    return isinstance(cause, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(cause)
+
+
+def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -> tuple[Rows, Rows]:
+    """Pictures; or, where a prefix stays frozen and nothing changes the pictures, activations at its end."""
+    plan, classifier = training.plan, keeper.classifier
+    learned = frozenset(block for stage in plan.stages[: place + 1] for block in stage.train)
+    prefix = frozen_prefix(classifier, learned)
+    training.rows.seed = training.seed if plan.augment else None
+    if prefix is None or not plan.cache or plan.augment or plan.mixup:
+        return training.rows, training.held_out
+    tried = training.rows.batch(range(min(_TRIED, len(training.rows))))["pixel_values"].to(training.device)
+    classifier.eval()
+    try:
+        boundary = Boundary(classifier, prefix, tried)
+    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as cause:
+        keeper.course.notes.append(f"every epoch runs the whole net: {cause}")
+        return training.rows, training.held_out
+    if not fits(len(training.rows) + len(training.held_out), boundary.activations(tried), training.folder):
+        keeper.course.notes.append(f"every epoch runs the whole net: no room to keep activations behind {prefix}")
+        return training.rows, training.held_out
+    kept = [
+        keep(boundary, pictures, training.folder / f"kept-{name}.npy", progress, f"run the frozen blocks ({name})")
+        for name, pictures in (("training", training.rows), ("validation", training.held_out))
+    ]
+    classifier.boundary = boundary
+    return kept[0], kept[1]
+
+
+def _loop(place: int, keeper: _Keeper, rows: Rows, training: Training, progress: Progress) -> _Loop:
+    plan, stage, classifier = training.plan, training.plan.stages[place], keeper.classifier
+    size = max(1, plan.batch_size >> keeper.course.halved)
     seed, steps = training.seed + place, _steps(training)
     settings = TrainingArguments(
-        output_dir=str(training.folder / "trainer"), report_to="none", disable_tqdm=True, save_strategy="no",
-        logging_strategy="no", logging_nan_inf_filter=False, remove_unused_columns=False,
-        use_cpu=training.device == "cpu", per_device_train_batch_size=plan.batch_size,
-        num_train_epochs=stage.epochs, lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs), max_grad_norm=_LARGEST_GRADIENT, seed=seed,
-        data_seed=seed, dataloader_pin_memory=False, dataloader_drop_last=steps * plan.batch_size <= len(rows),
+        output_dir=str(stage_folder(training.folder, place)), report_to="none", disable_tqdm=True,
+        save_strategy="epoch", save_total_limit=2, logging_strategy="epoch", logging_nan_inf_filter=False,
+        remove_unused_columns=False, use_cpu=training.device == "cpu", per_device_train_batch_size=size,
+        gradient_accumulation_steps=1 << keeper.course.halved, num_train_epochs=stage.epochs,
+        lr_scheduler_type="cosine", warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs),
+        max_grad_norm=_LARGEST_GRADIENT, seed=seed, data_seed=seed, dataloader_pin_memory=False,
+        dataloader_drop_last=steps * plan.batch_size <= len(rows),
     )  # fmt: skip
     optimizer = torch.optim.AdamW(rates(classifier, stage, plan.weight_decay))
     with quiet():
         loop = _Loop(
-            model=classifier, args=settings, train_dataset=rows, data_collator=rows.batch, optimizers=(optimizer, None)
+            model=classifier, args=settings, train_dataset=rows, data_collator=_as_they_are,  # type: ignore[arg-type]  # rows come as batches
+            optimizers=(optimizer, None)
         )
     loop.remove_callback(PrinterCallback)
-    loop.smoothing = plan.label_smoothing
+    loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
+    loop.add_callback(_Epochs(keeper, loop, rows, progress))
     return loop
+
+
+def _present(model: torch.nn.Module | None) -> torch.nn.Module:
+    if model is None:
+        raise ValueError("a loop without a model")
+    return model
+
+
+def _as_they_are(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return batch
 
 
 def _steps(training: Training) -> int:
@@ -217,3 +427,9 @@ def _steps(training: Training) -> int:
     whole, rest = divmod(len(training.rows), training.plan.batch_size)
     return whole + (rest > 1 or whole == 0)
 
+
+def _write_weights(model: torch.nn.Module, file: Path) -> None:
+    partial = file.with_suffix(".tmp")
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(tensors, partial)
+    partial.replace(file)

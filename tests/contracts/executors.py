@@ -42,7 +42,7 @@ class ExecutorContract:
         names = {path.name for path in Path(run.folder).iterdir()}
         assert names == {
             "config.json", "model.safetensors", "head.safetensors", "preprocessor_config.json", "journal.jsonl",
-            "run.json",
+            "run.json", "job.json",
         }  # fmt: skip
         told = json.loads((Path(run.folder) / "run.json").read_text())
         assert told["id"] == made.id
@@ -78,7 +78,7 @@ class ExecutorContract:
         with pytest.raises(Diverged):
             execute(made, no_tracking, silent)
         assert not (made.folder / "run.json").exists()
-        assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1]) == {"status": "FAILED"}
+        assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
     def test_progress_hears_of_the_work(self, execute, made):
         heard = []

@@ -16,7 +16,7 @@ def preprocessing(tmp_path):
 def test_a_batch_is_what_the_preprocessing_makes_of_the_pictures(preprocessing, tmp_path):
     items = pictures(5)
     opened = open_pictures(items, np.arange(5), preprocessing, tmp_path / "spill.npy", silent, "open")
-    batch = opened.batch([opened[row] for row in (3, 1)])
+    batch = opened.batch([3, 1])
     assert batch["labels"].tolist() == [3, 1]
     for made, row in zip(batch["pixel_values"], (3, 1), strict=True):
         np.testing.assert_allclose(made.numpy(), preprocessing.tensor(items[row].open()), atol=1e-6)

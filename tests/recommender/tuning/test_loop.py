@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.tuning import loop
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import open_pictures
 from recommender.tuning.loop import Judged, Training, logits_of, train
@@ -42,7 +41,7 @@ def made(folder, *stages, net="resnet", width=24, **changes):
 def run(classifier, training, progress=silent):
     curve = []
     told = train(classifier, training, lambda *point: curve.append(point), progress)
-    return *told, curve
+    return told.start, told.best, curve
 
 
 def copied(module):
@@ -121,8 +120,8 @@ def test_stages_follow_one_another(tmp_path):
     heard = []
     _, _, curve = run(classifier, training, lambda *told: heard.append(told))
     assert [step for series, step, _ in curve if series == "validation loss"] == [0, 1, 2]
-    assert [done for _, done, _ in heard] == list(range(1, 11))
-    assert {(stage, of) for stage, _, of in heard} == {("tune by hand", 10)}
+    steps = [(done, of) for stage, done, of in heard if stage == "tune by hand"]
+    assert steps == [(step, 10) for step in range(1, 11)]
 
 
 def test_a_last_batch_of_one_row_is_left_out(tmp_path):
@@ -134,18 +133,10 @@ def test_a_last_batch_of_one_row_is_left_out(tmp_path):
 
 
 def test_label_smoothing_reaches_the_loss(tmp_path):
-    seen = []
-
-    class Spy(loop._Loop):
-        def compute_loss(self, *args, **settings):
-            seen.append(self.smoothing)
-            return super().compute_loss(*args, **settings)
-
-    classifier, training = made(tmp_path, Stage(LAST, 1, 1e-2, 1e-3), label_smoothing=0.2)
-    trainer = loop._trainer(classifier, training, 0)
-    trainer.__class__ = Spy
-    trainer.train()
-    assert set(seen) == {0.2}
+    """With labels smoothed all the way no class is better than another, so a head that says nothing stays so."""
+    classifier, training = made(tmp_path, Stage((), 1, 1e-2, 0.0), label_smoothing=1.0)
+    _, _, curve = run(classifier, training)
+    assert {round(value, 4) for series, _, value in curve if series == "training loss"} == {round(np.log(3), 4)}
 
 
 def test_training_says_nothing(tmp_path, capfd):
@@ -158,3 +149,157 @@ def test_ties_in_the_metric_are_broken_by_the_loss():
     assert Judged(2, 0.5, 0.9).beats(Judged(1, 0.5, 1.0))
     assert Judged(2, 0.6, 9.0).beats(Judged(1, 0.5, 1.0))
     assert not Judged(2, 0.5, 1.0).beats(Judged(1, 0.5, 1.0))
+
+
+def interrupted(folder, *stages, at, **changes):
+    """A training that is stopped in the middle of an epoch, and the same one started again from its folder."""
+    steps = 0
+
+    def stop(stage, _done, _of):
+        nonlocal steps
+        steps += stage == "tune by hand"
+        if steps == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(*made(folder, *stages, **changes), stop)
+    classifier, training = made(folder, *stages, **changes)
+    told = train(classifier, training, lambda *_: None, silent)
+    return classifier, told
+
+
+@pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16), ("swin", 16), ("dinov2", 16)])
+def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_have_come_to(net, width, tmp_path):
+    names = anatomy_of(load(save_net(tmp_path / "probe", net))).names
+    stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names, 3, 1e-2, 3e-3))
+    settings = {"net": net, "width": width, "dropout": 0.3, "mixup": 0.2}
+    (tmp_path / "whole").mkdir()
+    classifier, training = made(tmp_path / "whole", *stages, **settings)
+    whole = train(classifier, training, lambda *_: None, silent)
+    for at in (3, 12, 18):
+        (tmp_path / str(at)).mkdir()
+        again, told = interrupted(tmp_path / str(at), *stages, at=at, **settings)
+        assert (told.start, told.best) == (whole.start, whole.best)
+        assert {s: v for s, v in told.curves.items() if "second" not in s} == {
+            s: v for s, v in whole.curves.items() if "second" not in s
+        }
+        for name, tensor in classifier.state_dict().items():
+            assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_half_a_save_is_passed_over(tmp_path):
+    stage = Stage(ALL, 4, 1e-2, 1e-3)
+    (tmp_path / "whole").mkdir()
+    classifier, training = made(tmp_path / "whole", stage)
+    whole = train(classifier, training, lambda *_: None, silent)
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        run(*made(folder, stage), stopped_after(17))
+    newest = max((folder / "trainer" / "stage-00").iterdir(), key=lambda path: int(path.name.split("-")[1]))
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
+    again, training = made(folder, stage)
+    assert train(again, training, lambda *_: None, silent).best == whole.best
+
+
+def stopped_after(most):
+    def stop(_stage, done, _of):
+        if done == most:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+@pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
+def test_kept_activations_change_nothing_but_the_time(net, width, tmp_path):
+    names = anatomy_of(load(save_net(tmp_path / "probe", net))).names
+    stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names[-2:], 2, 1e-2, 1e-3))
+    done = {}
+    for cache in (True, False):
+        folder = tmp_path / str(cache)
+        folder.mkdir()
+        classifier, training = made(folder, *stages, net=net, width=width, cache=cache)
+        told = train(classifier, training, lambda *_: None, silent)
+        done[cache] = classifier.state_dict(), told
+        assert bool(list(folder.glob("kept-*.npy"))) == cache
+        assert told.notes == ()
+    assert done[True][1].best.score == done[False][1].best.score
+    for name, tensor in done[True][0].items():
+        torch.testing.assert_close(tensor, done[False][0][name], atol=1e-3, rtol=1e-2)
+
+
+def test_after_the_activations_are_kept_the_first_block_is_never_called_again(tmp_path):
+    classifier, training = made(tmp_path, Stage(LAST, 3, 1e-2, 1e-3))
+    called = {"first": 0, "last": 0}
+    for place, where in ((0, "first"), (-1, "last")):
+        prefixes = classifier.anatomy.blocks[place].prefixes
+        for path, module in classifier.body.named_modules():
+            if isinstance(module, torch.nn.Conv2d) and path.startswith(prefixes):
+                module.register_forward_hook(lambda *_, where=where: called.__setitem__(where, called[where] + 1))
+    at_epochs = []
+    training = replace(training, look=lambda: at_epochs.append(dict(called)) or {})
+    run(classifier, training)
+    assert at_epochs[0]["first"] == at_epochs[-1]["first"]
+    assert at_epochs[0]["last"] < at_epochs[1]["last"] < at_epochs[-1]["last"]
+
+
+def test_adapters_learn_are_merged_and_leave_all_else_as_it_was(tmp_path):
+    classifier, training = made(
+        tmp_path, Stage(("block 01", "block 02"), 3, 1e-2, 1e-2, only="adapters"), net="vit", width=16, adapter_rank=2
+    )
+    before = copied(classifier.body)
+    classifier.adapt(["block 01", "block 02"], 2)
+    run(classifier, training)
+    spoken = logits_of(classifier, training.held_out)
+    classifier.merge()
+    np.testing.assert_allclose(logits_of(classifier, training.held_out), spoken, atol=1e-4)
+    after = classifier.body.state_dict()
+    assert set(after) == set(before)
+    moved = {name for name in before if not torch.equal(after[name], before[name])}
+    assert moved
+    linear = [path for path, module in classifier.body.named_modules() if isinstance(module, torch.nn.Linear)]
+    assert moved <= {f"{path}.weight" for path in linear}
+
+
+@pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
+def test_only_norms_learn_where_only_norms_are_to_learn(net, width, tmp_path):
+    names = anatomy_of(load(save_net(tmp_path / "probe", net))).names
+    classifier, training = made(tmp_path, Stage(names, 8, 1e-2, 3e-2, only="norms"), net=net, width=width)
+    before = copied(classifier.body)
+    run(classifier, training)
+    norms = {path for path, module in classifier.body.named_modules() if "Norm" in type(module).__name__}
+    moved = {name for name, value in classifier.body.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert {name.rpartition(".")[0] for name in moved} <= norms
+
+
+def test_where_memory_runs_out_the_batch_is_halved_and_the_step_stays_the_same(tmp_path, monkeypatch):
+    classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
+    sizes, forward = [], Classifier.forward
+
+    def small(self, pixel_values=None, kept=None):
+        if self.training and len(pixel_values) > 4:
+            raise torch.OutOfMemoryError
+        sizes.append((self.training, len(pixel_values)))
+        return forward(self, pixel_values, kept)
+
+    monkeypatch.setattr(Classifier, "forward", small)
+    told = train(classifier, training, lambda *_: None, silent)
+    assert told.notes == ("memory ran out: batches of 4, 2 of them a step",)
+    assert max(size for learning, size in sizes if learning) == 4
+    assert max(told.curves["validation loss"]) == 2
+
+
+def test_where_not_even_one_row_fits_it_is_said(tmp_path, monkeypatch):
+    classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
+    forward = Classifier.forward
+
+    def never(self, pixel_values=None, kept=None):
+        if self.training:
+            raise torch.OutOfMemoryError
+        return forward(self, pixel_values, kept)
+
+    monkeypatch.setattr(Classifier, "forward", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(classifier, training, lambda *_: None, silent)

@@ -244,5 +244,3 @@ def test_opening_says_nothing(folder, capfd):
         load(folder)
     told = capfd.readouterr()
     assert told.out == told.err == ""
-
-

@@ -174,9 +174,7 @@ def test_an_item_is_known_by_its_content_and_not_by_its_folder(tmp_path):
 
 def test_a_reader_tells_how_far_it_is(tmp_path):
     heard: list[tuple[str, int, int]] = []
-    read_image_folder(
-        draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=lambda *told: heard.append(told)
-    )
+    read_image_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=lambda *told: heard.append(told))
     assert heard == [("reading images", done, 3) for done in range(4)]
 
 

@@ -1,0 +1,158 @@
+"""The end of a frozen prefix: activations are kept there, so that only the rest of the net is run.
+
+A net is resumed in its middle by letting the modules of the prefix answer from memory for the length of one forward
+pass: the last of them with the kept activations, those before it with anything of the right form. That works wherever
+a net hands one tensor from block to block, and whether it does is not assumed but tried on the first rows.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from recommender.tuning.classifier import Classifier
+
+__all__ = ["Boundary", "fits", "frozen_prefix"]
+
+_MOST_BYTES = 8 << 30
+_TOLERANCE = 1e-4
+
+
+def frozen_prefix(classifier: Classifier, learned: frozenset[str]) -> str | None:
+    """The last of the leading blocks that have not learned so far and do not now; None where the first one does."""
+    last = None
+    for name in classifier.anatomy.names[: classifier.place]:
+        if name in learned:
+            break
+        last = name
+    return last
+
+
+def fits(rows: int, activation: Float[torch.Tensor, "n ..."], folder: Path) -> bool:
+    """Whether the activations of so many rows may be kept on the disk of that folder."""
+    wanted = 4 * rows * activation[0].numel()
+    return wanted <= min(_MOST_BYTES, shutil.disk_usage(folder).free // 2)
+
+
+class _Reached(Exception):
+    """The boundary was reached; nothing behind it need be run."""
+
+
+class Boundary:
+    """The end of a block of a classifier, up to which nothing learns."""
+
+    def __init__(self, classifier: Classifier, block: str, pixels: Float[torch.Tensor, "n 3 h w"]) -> None:
+        """Look at how the net behaves on a few rows.
+
+        Raises:
+            ValueError: resumed there, it says something else than from the start.
+        """
+        self.classifier = classifier
+        anatomy = classifier.anatomy
+        before = anatomy.blocks[: anatomy.names.index(block) + 1]
+        self.end = anatomy.block(block).end
+        self._paths = _outermost(classifier.body, [prefix for one in before for prefix in one.prefixes], self.end)
+        self._shape = pixels.shape[1:]
+        self._seen: Mapping[str, object] = {}
+        with torch.inference_mode():
+            whole = self._remembered(pixels)
+            resumed = self.logits(self.activations(pixels))
+        if not torch.allclose(whole, resumed, atol=_TOLERANCE * float(whole.abs().max() + 1), rtol=0):
+            raise ValueError(f"{type(classifier.body).__name__} cannot be resumed behind {block}")
+
+    def activations(self, pixels: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n ..."]:
+        """What flows out of the block; nothing behind it is run."""
+        caught: list[torch.Tensor] = []
+
+        def stop(_module: nn.Module, _given: object, made: object) -> None:
+            caught.append(_tensors(made)[0])
+            raise _Reached
+
+        handle = self.classifier.body.get_submodule(self.end).register_forward_hook(stop)
+        try:
+            self.classifier(pixels)
+        except _Reached:
+            return caught[0]
+        finally:
+            handle.remove()
+        raise ValueError(f"{self.end} was never run")
+
+    def logits(self, kept: Float[torch.Tensor, "n ..."]) -> Float[torch.Tensor, "n c"]:
+        """What the net makes of activations."""
+        with self._replaying(kept):
+            pixels = torch.zeros((), device=kept.device).expand(len(kept), *self._shape)
+            logits: torch.Tensor = self.classifier(pixels)
+        return logits
+
+    def _remembered(self, pixels: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n c"]:
+        """Logits, and the form of what each module of the prefix gives."""
+        seen: dict[str, object] = {}
+        handles = [
+            self.classifier.body.get_submodule(path).register_forward_hook(
+                lambda _module, _given, made, path=path: seen.__setitem__(path, made)
+            )
+            for path in self._paths
+        ]
+        try:
+            logits: torch.Tensor = self.classifier(pixels)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self._seen = {path: _mapped(made, lambda t: t[:1].clone() if t.ndim else t) for path, made in seen.items()}
+        return logits
+
+    @contextmanager
+    def _replaying(self, kept: torch.Tensor) -> Iterator[None]:
+        """The modules of the prefix answer from memory."""
+        modules = {path: self.classifier.body.get_submodule(path) for path in self._seen}
+        for path, module in modules.items():
+            module.forward = self._answer(path, kept)
+        try:
+            yield
+        finally:
+            for module in modules.values():
+                del module.forward
+
+    def _answer(self, path: str, kept: torch.Tensor) -> Callable[..., object]:
+        told = _mapped(self._seen[path], lambda t: t.expand(len(kept), *t.shape[1:]) if t.ndim else t)
+        if path == self.end:
+            told = _with_first(told, kept)
+        return lambda *_given, **_settings: told
+
+
+def _outermost(body: nn.Module, prefixes: list[str], end: str) -> list[str]:
+    """Paths of the modules that the prefixes stand for; single parameters need no module."""
+    modules = dict(body.named_modules())
+    found = [prefix.removesuffix(".") for prefix in prefixes if prefix.endswith(".")]
+    return [path for path in dict.fromkeys([*found, end]) if path in modules]
+
+
+def _tensors(made: object) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        found.append(tensor)
+        return tensor
+
+    _mapped(made, note)
+    return found
+
+
+def _with_first(made: object, tensor: torch.Tensor) -> object:
+    waiting = [tensor]
+    return _mapped(made, lambda other: waiting.pop() if waiting else other)
+
+
+def _mapped(made: object, change: Callable[[torch.Tensor], torch.Tensor]) -> object:
+    """The same structure of tuples, lists and mappings with its tensors changed, in order."""
+    if isinstance(made, torch.Tensor):
+        return change(made)
+    if isinstance(made, dict):
+        return type(made)(**{key: _mapped(value, change) for key, value in made.items()})
+    if isinstance(made, list | tuple):
+        return type(made)(_mapped(value, change) for value in made)
+    return made

@@ -1,0 +1,50 @@
+"""What a run leaves in its folder: backbone, head and preprocessing, read back and found the same; no scaffolding."""
+
+import shutil
+
+import torch
+
+from recommender.tuning.classifier import Classifier
+from recommender.tuning.heads import Head, save_head
+from recommender.tuning.job import Job
+from registry.encoders.opening import load, quiet
+from registry.errors import ShapeMismatch
+
+__all__ = ["store", "tidy"]
+
+
+def store(job: Job, head: Head, classifier: Classifier | None) -> None:
+    """Write the trained backbone, or the checkpoint's own where nothing but a head was fitted.
+
+    Raises:
+        ShapeMismatch: what was written is not what was trained.
+    """
+    if classifier is None:
+        for file in job.checkpoint.folder.glob("*.safetensors*"):
+            shutil.copyfile(file, job.folder / file.name)
+        shutil.copyfile(job.checkpoint.folder / "config.json", job.folder / "config.json")
+    else:
+        _store_body(job, classifier)
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (job.checkpoint.folder / name).is_file():
+            shutil.copyfile(job.checkpoint.folder / name, job.folder / name)
+    save_head(head, job.folder)
+
+
+def tidy(job: Job) -> None:
+    """Take away what only the making needed."""
+    for pattern in ("best-*.safetensors", "kept-*.npy", "training.npy", "validation.npy", "test.npy", "*.tmp"):
+        for file in job.folder.glob(pattern):
+            file.unlink()
+    shutil.rmtree(job.folder / "trainer", ignore_errors=True)
+
+
+def _store_body(job: Job, classifier: Classifier) -> None:
+    classifier.merge()
+    classifier.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stub lacks it
+    with quiet():
+        classifier.body.save_pretrained(job.folder)
+    stored, ours = load(job.folder).state_dict(), classifier.body.state_dict()
+    for name, tensor in ours.items():
+        if not torch.equal(stored[name], tensor.cpu()):
+            raise ShapeMismatch(job.folder, f"{name} was not stored as it was trained")
