@@ -4,12 +4,13 @@ Images are shrunk to 24 x 24 pixels; the folds, and so the rows, are the probe's
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from PIL import Image
 
 from recommender.resampling import Z, draw_weights, resample
 from recommender.transfer.linear import out_of_fold
 from recommender.verdicts import Baseline, Expected
+from registry.cards import Task
 from registry.index import neighbors
 from registry.progress import Progress, silent, told
 from registry.sample import Sample
@@ -25,7 +26,7 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     pixels = raw_pixels(sample, progress)
     found = {
         "raw pixels + linear": out_of_fold(pixels, sample.targets, folds).predicted,
-        f"raw pixels + {NEIGHBORS} nearest neighbors": _vote(pixels, sample.targets, folds),
+        f"raw pixels + {NEIGHBORS} nearest neighbors": _of_neighbors(pixels, sample, folds),
     }
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
@@ -35,7 +36,7 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     }
     model = max(scored, key=lambda name: scored[name].value)
     mean, reach = scored[model].value, Z * scored[model].standard_error
-    return Baseline(model, Expected(sample.metric, mean, max(0.0, mean - reach), min(1.0, mean + reach)), found[model])
+    return Baseline(model, Expected.around(sample.metric, mean, reach), found[model])
 
 
 def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray, "n d"]:
@@ -49,15 +50,25 @@ def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray,
     return small.reshape(len(small), -1)
 
 
-def _vote(
-    pixels: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: Int[np.ndarray, " n"]
-) -> Int[np.ndarray, " n"]:
-    predicted = np.full(len(targets), -1)
+def _of_neighbors(
+    pixels: Float[np.ndarray, "n d"], sample: Sample, folds: Int[np.ndarray, " n"]
+) -> Shaped[np.ndarray, "n ..."]:
+    """Vote of the nearest rows of other folds; the labels that most of them have; or the mean of their quantities."""
+    targets = sample.targets
+    predicted = np.full(targets.shape, -1, targets.dtype)
     for fold in np.unique(folds[folds >= 0]):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        _, near = neighbors(pixels[test], pixels[train], min(NEIGHBORS, len(train)))
-        votes = np.zeros((len(test), int(targets.max()) + 1))
-        for column in range(near.shape[1]):
-            votes[np.arange(len(test)), targets[train][near[:, column]]] += 1 - 1e-3 * column
-        predicted[test] = votes.argmax(1)
+        near = train[neighbors(pixels[test], pixels[train], min(NEIGHBORS, len(train)))[1]]
+        if sample.task is Task.CLASSIFICATION:
+            predicted[test] = _vote(targets, near)
+        else:
+            mean = targets[near].mean(axis=1)
+            predicted[test] = mean > 0.5 if sample.task is Task.MULTI_LABEL else mean
     return predicted
+
+
+def _vote(targets: Int[np.ndarray, " n"], near: Int[np.ndarray, "m k"]) -> Int[np.ndarray, " m"]:
+    votes = np.zeros((len(near), int(targets.max()) + 1))
+    for column in range(near.shape[1]):
+        votes[np.arange(len(near)), targets[near[:, column]]] += 1 - 1e-3 * column
+    return np.asarray(votes.argmax(1))

@@ -32,7 +32,7 @@ from recommender.verdicts import (
     TuningRun,
     Verdict,
 )  # fmt: skip
-from registry.cards import Outcome
+from registry.cards import Outcome, Task
 from registry.errors import EncoderMismatch, NoCandidates
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -66,13 +66,13 @@ def recommend(
         "exclude": list(limits.exclude), "seed": seed,
     }  # fmt: skip
     name = _id(sample, zoo, settings)
-    if len(sample.classes) < 2:
+    if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, found, settings)
     ranked, reference, failed = _judge(sample, probed, found.candidates, zoo, seed, progress)
     skipped = (*found.skipped, *failed)
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
-    history = History(zoo.history())
+    history = _history(zoo, sample)
     choices = tuple(plan(row, sample, reference, history) for row in ranked)
     return Recommendation(
         name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
@@ -95,7 +95,7 @@ def consider(
     ranked, reference, failed = _judge(sample, probed, (candidate,), zoo, seed, progress)
     if not ranked:
         raise NoCandidates("; ".join(row.reason for row in failed))
-    return plan(ranked[0], sample, reference, History(zoo.history()), strategy=strategy)
+    return plan(ranked[0], sample, reference, _history(zoo, sample), strategy=strategy)
 
 
 def compare(
@@ -189,11 +189,16 @@ def _judge(
     reference = baseline(probed, folds=folds, seed=seed, progress=progress)
     scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
-    history = History(zoo.history())
+    history = _history(zoo, sample)
     ranked = rank(
         probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed
     ) if scored else ()  # fmt: skip
     return ranked, reference, failed
+
+
+def _history(zoo: Zoo, sample: Sample) -> History:
+    """Outcomes of the same task: a score of another one says nothing here."""
+    return History(tuple(outcome for outcome in zoo.history() if outcome.task is sample.task))
 
 
 def _verdict(best: Choice, reference: Baseline) -> Verdict:
@@ -214,9 +219,11 @@ def _distances_only(
     name: str, sample: Sample, found: Shortlist, settings: Mapping[str, object]
 ) -> Recommendation:
     metric = sample.metric
-    constant = Baseline("the only class", Expected(metric, 1.0, 1.0, 1.0), np.zeros(len(sample.items), np.int64))
+    target, same = ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else (
+        "target", "have the same target")  # fmt: skip
+    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
     near: tuple[DomainDistance, ...] = found.domains
-    sentence = "All rows belong to one class: there is nothing to tell apart, so only distances are given."
+    sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
     return Recommendation(name, sample.to_dict(), constant, (), found.skipped, near, Verdict(False, sentence), settings)
 
 

@@ -11,6 +11,7 @@ from recommender.history import History
 from recommender.resampling import Z
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
+from recommender.strategies.rules import require_head
 from recommender.verdicts import Baseline, Choice, Evidence, Expected, Plan, Ranked
 from registry.errors import NotOffered
 from registry.sample import Sample
@@ -38,11 +39,11 @@ def plan(
     """
     evidence = _evidence(ranked, sample, reference)
     if strategy is not None:
-        return _choice(strategies[strategy](evidence), evidence, sample, history, ())
+        return _choice(_made(strategy, evidence), evidence, sample, history, ())
     offers, refused = [], []
     for name in OFFERED:
         try:
-            offers.append(_choice(strategies[name](evidence), evidence, sample, history, ()))
+            offers.append(_choice(_made(name, evidence), evidence, sample, history, ()))
         except NotOffered as reason:
             refused.append(f"{name} is not offered: {reason.why}")
     best = offers[0]
@@ -56,8 +57,15 @@ def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
     blocks = tuple(score.block for score in ranked.transferability.blocks)
     counts = sample.counts
     return Evidence(
-        ranked, len(sample.items), len(counts), min(counts.values()), reference, ranked.checkpoint.architecture, blocks
-    )
+        ranked, len(sample.items), len(counts) or 1, min(counts.values(), default=len(sample.items)), reference,
+        ranked.checkpoint.architecture, blocks, sample.task,
+    )  # fmt: skip
+
+
+def _made(strategy: str, evidence: Evidence) -> Plan:
+    made = strategies[strategy](evidence)
+    require_head(strategy, made.head, evidence.task)
+    return made
 
 
 def _choice(made: Plan, evidence: Evidence, sample: Sample, history: History, also: tuple[str, ...]) -> Choice:
@@ -85,14 +93,14 @@ def _expected(made: Plan, evidence: Evidence, sample: Sample, history: History) 
     if earlier:
         mean, deviation = _combined(mean, deviation, [o.score for o in earlier], earlier[-1].standard_error)
         why = (*why, f"the same tuning on this sample reached {earlier[-1].score:.3f} before")
-    return Expected(probe.metric, mean, max(0.0, mean - Z * deviation), min(1.0, mean + Z * deviation)), why
+    return Expected.around(probe.metric, mean, Z * deviation), why
 
 
 def _read_score(made: Plan, evidence: Evidence, probed: float) -> float:
     """The probe's expected score, moved to the block that the plan reads."""
     found = evidence.ranked.transferability
     curve = {row.block: row.score for row in found.blocks}
-    return float(np.clip(probed + curve[made.read] - found.read.score, 0, 1))
+    return float(np.clip(probed + curve[made.read] - found.read.score, evidence.ranked.expected.metric.lowest, 1))
 
 
 def _reach(made: Plan, evidence: Evidence) -> float:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from recommender.resampling import draw_weights, resample
 from recommender.transfer import scores
@@ -77,7 +77,7 @@ def _forward_seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> float:
 
 
 def _scores(
-    encoded: Encoded, targets: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"] | None
+    encoded: Encoded, targets: Shaped[np.ndarray, "n ..."], groups: Int[np.ndarray, " n"] | None
 ) -> dict[str, float]:
     found = {}
     for name in DEFAULT_SCORES:

@@ -1,7 +1,7 @@
 """Step 3: history prior + probes -> predicted score of the probe's head with interval, P(best) and tiers.
 
 The probe's cross-validated score is the mean; its interval adds the group bootstrap's variance, the spread between
-folds and the binomial error of the test part on which it will be judged. Outcomes of other samples correct the mean
+folds and the chance error of the test part on which it will be judged. Outcomes of other samples correct the mean
 and the spread (shrunk towards no correction); outcomes of the same sample are one more measurement.
 """
 
@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from recommender.history import Correction, History
 from recommender.resampling import Draws, Z, draw_weights, resample
 from recommender.verdicts import Baseline, Expected, Ranked, Transferability
+from registry.cards import Task
 from registry.sample import Sample
 
 __all__ = ["rank"]
@@ -71,12 +72,19 @@ def _p_best(drawn: Sequence[Draws]) -> Float[np.ndarray, " c"]:
 
 
 def _expected(sample: Sample, found: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Expected:
-    mean = float(np.clip(draws.value + learned.mean, 0, 1))
+    mean = float(np.clip(draws.value + learned.mean, sample.metric.lowest, 1))
     folds = np.array(found.fold_scores)
     between = float(folds.var(ddof=1) / len(folds)) if len(folds) > 1 else 0.0
-    chance = mean * (1 - mean) / max(test_rows, 1)
+    chance = _chance(sample, mean, draws, max(test_rows, 1))
     deviation = float(np.sqrt(max(draws.standard_error**2, between) + chance + learned.spread**2))
-    return Expected(sample.metric, mean, max(0.0, mean - Z * deviation), min(1.0, mean + Z * deviation))
+    return Expected.around(sample.metric, mean, Z * deviation)
+
+
+def _chance(sample: Sample, mean: float, draws: Draws, test_rows: int) -> float:
+    """Variance of the score on a test part of that many rows: binomial, else as the bootstrap found it, by rows."""
+    if sample.task is Task.CLASSIFICATION:
+        return mean * (1 - mean) / test_rows
+    return draws.standard_error**2 * len(sample) / test_rows
 
 
 def _gain(sample: Sample, draws: Draws, raw: Draws) -> Expected:

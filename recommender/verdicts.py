@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Shaped
 
-from registry.cards import Checkpoint, Metric
+from registry.cards import Checkpoint, Metric, Task
 from registry.errors import NoCandidates
 
 __all__ = [
@@ -83,7 +83,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class BlockScore:
-    """How well a linear head reads the classes after one block: cross-validated score and its standard error."""
+    """How well a linear head reads the targets after one block: cross-validated score and its standard error."""
 
     block: str
     score: float
@@ -102,15 +102,15 @@ class Transferability:
     """A candidate with its scores on the user's labels.
 
     ``scores`` are of the last block. ``fold_scores`` are those of the linear head on the block to `read`, in the stated
-    metric, by fold; ``predicted`` is its out-of-fold class number for every probed row, in the sample's row order
-    (paired with the baseline's).
+    metric, by fold; ``predicted`` is what it says out of fold of every probed row (class number, 0 or 1 for each label,
+    or quantity, as in the sample's targets), in the sample's row order (paired with the baseline's).
     """
 
     candidate: Candidate
     scores: Mapping[str, float]
     blocks: tuple[BlockScore, ...]
     fold_scores: tuple[float, ...]
-    predicted: Int[np.ndarray, " n"]
+    predicted: Shaped[np.ndarray, "n ..."]
     forward_seconds: float
     """Seconds that one item's forward pass takes on this machine, preprocessing included."""
     width: int = 0
@@ -131,6 +131,11 @@ class Expected:
     low: float
     high: float
 
+    @classmethod
+    def around(cls, metric: Metric, mean: float, reach: float) -> "Expected":
+        """An interval that ends where the metric does, and always holds its mean."""
+        return cls(metric, mean, min(mean, max(metric.lowest, mean - reach)), min(1.0, mean + reach))
+
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {"metric": str(self.metric), "mean": self.mean, "low": self.low, "high": self.high}
@@ -142,7 +147,7 @@ class Baseline:
 
     model: str
     expected: Expected
-    predicted: Int[np.ndarray, " n"]
+    predicted: Shaped[np.ndarray, "n ..."]
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -174,12 +179,14 @@ class Evidence:
     ranked: Ranked
     rows: int
     classes: int
+    """Outputs of the head: classes, labels, or 1 for a quantity."""
     fewest: int
-    """Rows of the smallest class."""
+    """Rows of the smallest class or rarest label; all rows in regression."""
     baseline: Baseline
     architecture: str
     blocks: tuple[str, ...]
     """Names of the backbone's blocks, input side first."""
+    task: Task = Task.CLASSIFICATION
 
 
 @dataclass(frozen=True)

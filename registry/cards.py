@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 __all__ = [
-    "UNKNOWN_LICENSE", "Checkpoint", "Domain", "Keepable", "Metric", "Modality", "Origin", "Outcome", "Task",
+    "METRICS", "UNKNOWN_LICENSE", "Checkpoint", "Domain", "Keepable", "Metric", "Modality", "Origin", "Outcome", "Task",
 ]  # fmt: skip
 
 UNKNOWN_LICENSE = "unknown"
@@ -30,11 +30,25 @@ class Task(StrEnum):
 
 
 class Metric(StrEnum):
-    """How a prediction is judged; each is 0 to 1, higher is better."""
+    """How a prediction is judged; higher is better, 1 is perfect."""
 
     ACCURACY = "accuracy"
     BALANCED_ACCURACY = "balanced-accuracy"
     MACRO_F1 = "macro-f1"
+    R2 = "r2"
+
+    @property
+    def lowest(self) -> float:
+        """Where intervals end; 0, but R squared is below 0 where the mean of the targets were a better guess."""
+        return -1.0 if self is Metric.R2 else 0.0
+
+
+METRICS: Mapping[Task, tuple[Metric, ...]] = {
+    Task.CLASSIFICATION: (Metric.ACCURACY, Metric.BALANCED_ACCURACY, Metric.MACRO_F1),
+    Task.MULTI_LABEL: (Metric.MACRO_F1, Metric.ACCURACY),
+    Task.REGRESSION: (Metric.R2,),
+}
+"""What judges a task; the first where none is asked for."""
 
 
 class Origin(StrEnum):

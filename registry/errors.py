@@ -15,6 +15,8 @@
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
     │   ├── UnusableArrays                         not uint8 images
     │   ├── OtherRows                              the data changed since they were read
+    │   ├── LabelsMissing                          a task that folders cannot tell the targets of
+    │   ├── UnfitMetric                            a metric that does not judge this task
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
     ├── EstimatorError             (ValueError)    arrays that an estimator refuses
     │   ├── NotRows                                not rows by columns
@@ -65,12 +67,12 @@ from pathlib import Path
 __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "Diverged",
     "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
-    "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined",
+    "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined",
     "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
     "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
     "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
     "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
-    "TuningError", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
+    "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
     "UnusableName", "WidthMismatch",
 ]  # fmt: skip
 
@@ -216,6 +218,24 @@ class OtherRows(SampleError):
         super().__init__(
             f"{where} holds sample {found[:12]} now, {expected[:12]} was read there", "Put the data back as they were."
         )
+
+
+class LabelsMissing(SampleError):
+    """A task whose targets no folder's name can tell."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        super().__init__(
+            f"class folders tell no {task} targets", "Give a CSV with the columns file and target: --labels FILE.csv."
+        )
+
+
+class UnfitMetric(SampleError):
+    """A metric that does not judge such predictions."""
+
+    def __init__(self, metric: str, task: str, fit: Sequence[str]) -> None:
+        self.metric, self.task, self.fit = metric, task, tuple(fit)
+        super().__init__(f"{metric} does not judge {task}", f"Choose {' or '.join(fit)}, or leave the metric out.")
 
 
 class EstimatorError(TransferZooError, ValueError):

@@ -9,27 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from registry.cards import Metric, Modality, Task
+from registry.cards import METRICS, Metric, Modality, Task
 from registry.errors import (
     BadTable,
+    LabelsMissing,
     LengthMismatch,
     NoItems,
     OtherRows,
     PathMissing,
     TooFewRows,
+    UnfitMetric,
     UnknownName,
     UnusableLabels,
 )
 from registry.progress import Progress, silent
-from registry.readers.arrays import plain_labels, read_arrays
+from registry.readers.arrays import array_items, plain_labels, read_arrays
 from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
 from registry.readers.images import ImageItem, Rows
-from registry.readers.layout import allot
+from registry.readers.layout import Lay, allot, lay_out
 from registry.readers.likeness import Fingerprints
-from registry.readers.tables import read_groups
+from registry.readers.tables import LabelTable, read_groups, read_labels
+from registry.targets import classes_of, names_in, quantities, read_targets, strata_of, stratum_of, told_task, values_of
 
 __all__ = ["LIMIT", "Health", "Sample", "score"]
 
@@ -87,6 +90,7 @@ class Sample:
     metric: Metric
     items: tuple[ImageItem, ...]
     labels: tuple[str, ...]
+    """One text a row: its class, its labels joined by ``|``, or its quantity."""
     groups: tuple[str, ...] | None
     health: Health
     digest: str
@@ -96,20 +100,25 @@ class Sample:
     origin: str
     """Where it was read from."""
     classes: tuple[str, ...]
-    """Sorted; a test part and whatever is taken from a sample keep the sample's classes, so that targets agree."""
+    """Sorted names of the classes or labels; none in regression. A test part and whatever is taken from a sample keep
+    the sample's, so that targets agree."""
     groups_from: str | None = None
     """The table of groups that it was read with."""
     test_from: str | None = None
     """Where its test part was read from, if not from `origin`."""
+    labels_from: str | None = None
+    """The table of targets that it was read with."""
 
     @classmethod
     def from_folder(
         cls,
         path: Path | str,
         *,
+        labels: Path | str | None = None,
+        task: Task | str | None = None,
         groups: Path | str | None = None,
         test: Path | str | None = None,
-        metric: Metric | str = Metric.ACCURACY,
+        metric: Metric | str | None = None,
         seed: int = 0,
         limit: int = LIMIT,
         progress: Progress = silent,
@@ -117,10 +126,14 @@ class Sample:
         """Images in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes.
 
         Args:
-            path: the folder or zip.
+            path: the folder or zip; with ``labels`` of any layout.
+            labels: CSV with the columns ``file`` and ``target``, several targets joined by ``|``; images without a row
+                are left out. Numbers that are not plain integers, or more than 20 of them, are a regression target;
+                a ``|`` or a file without target makes it multi-label; all else are classes.
+            task: what the table's targets are, where that is not to be read off them.
             groups: CSV with the columns ``file`` and ``group``; rows of a group are never parted.
             test: a folder or zip with the test part, used instead of a ``test/`` inside.
-            metric: how predictions are judged.
+            metric: how predictions are judged; else the first that `registry.cards.METRICS` names for the task.
             seed: draws the rows to read where there are more than ``limit`` in a part.
             limit: rows of a part read at most.
             progress: told stage, done and of.
@@ -130,19 +143,26 @@ class Sample:
             NoItems: no image lies in a class folder.
             TooManyUnreadable: more than one image in five cannot be read.
             UnsafeArchive: the zip must not be opened.
-            BadTable: the table of groups does not fit.
+            BadTable: the table of groups or of targets does not fit.
+            LabelsMissing: a task that class folders cannot tell.
             UnusableLabels: the test part has classes that the training part lacks.
-            UnknownName: no metric of that name.
+            UnknownName: no metric or task of that name.
+            UnfitMetric: the metric does not judge the task.
         """
-        judged, place = _metric(metric), Path(path).expanduser()
-        rows = _read(place, limit, seed, progress)
+        table, place = _table(labels, task), Path(path).expanduser()
+        told, lay = (Task.CLASSIFICATION, lay_out) if table is None else (table.task, table.lay_out)
+        judged = _judge(metric, told)
+        rows = _read(place, lay, limit, seed, progress)
         if test is not None:
-            held_out = _read(Path(test).expanduser(), limit, seed, progress)
+            held_out = _read(Path(test).expanduser(), lay, limit, seed, progress)
             rows = replace(rows, test=held_out.test or held_out)
+        rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
         tabled, tabled_test = (None, None) if groups is None else _grouped(Path(groups).expanduser(), rows)
-        part = None if rows.test is None else _Part(rows.test, tabled_test)
-        made = _sample(_title(place), str(place.absolute()), _Part(rows, tabled), part, judged, progress)
-        return replace(made, groups_from=_absolute(groups), test_from=_absolute(test))
+        part = None if rows.test is None else _Part(rows.test, told, tabled_test)
+        made = _sample(_title(place), str(place.absolute()), _Part(rows, told, tabled), part, judged, progress)
+        return replace(
+            made, groups_from=_absolute(groups), test_from=_absolute(test), labels_from=_absolute(labels)
+        )  # fmt: skip
 
     @classmethod
     def again(cls, told: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
@@ -152,9 +172,10 @@ class Sample:
             OtherRows: what lies there now is not what was told of.
             SampleError: it cannot be read.
         """
+        labels = told.get("labels_from")
         found = cls.from_folder(
-            told["origin"], groups=told["groups_from"], test=told["test_from"], metric=told["metric"], seed=seed,
-            progress=progress,
+            told["origin"], labels=labels, task=told["task"] if labels else None, groups=told["groups_from"],
+            test=told["test_from"], metric=told["metric"], seed=seed, progress=progress,
         )  # fmt: skip
         if found.digest != told["digest"]:
             raise OtherRows(told["origin"], told["digest"], found.digest)
@@ -169,37 +190,42 @@ class Sample:
         name: str,
         groups: Sequence[object] | np.ndarray | None = None,
         test: tuple[np.ndarray, Sequence[object] | np.ndarray] | None = None,
-        metric: Metric | str = Metric.ACCURACY,
+        task: Task | str | None = None,
+        metric: Metric | str | None = None,
         progress: Progress = silent,
     ) -> "Sample":
         """Images as uint8 (n, height, width) or (n, height, width, 3), a label each, perhaps a group each.
+
+        Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
+        fractions a regression target, and all else classes.
 
         Raises:
             UnusableArrays: another kind or shape.
             UnusableLabels: a missing label or group, mixed kinds, or test classes that the training part lacks.
             LengthMismatch: not one label or group an image.
-            UnknownName: no metric of that name.
+            UnknownName: no metric or task of that name.
+            UnfitMetric: the metric does not judge the task.
         """
-        judged, rows = _metric(metric), read_arrays(images, labels)
-        held_out = None if test is None else _Part(read_arrays(*test), None)
+        found = told_task(labels) if task is None else _named_task(task)
+        judged, rows = _judge(metric, found), _from_arrays(images, labels, found)
+        held_out = None if test is None else _Part(_from_arrays(*test, found), found, None)
         together = None if groups is None else plain_labels(groups)
         if together is not None and len(together) != len(rows.items):
             raise LengthMismatch("images and groups", len(rows.items), len(together))
-        return _sample(name, "arrays", _Part(rows, together), held_out, judged, progress)
+        return _sample(name, "arrays", _Part(rows, found, together), held_out, judged, progress)
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
-    def targets(self) -> Int[np.ndarray, " n"]:
-        """Each row's place in `classes`."""
-        places = {label: place for place, label in enumerate(self.classes)}
-        return np.array([places[label] for label in self.labels], dtype=np.int64)
+    def targets(self) -> Shaped[np.ndarray, "n ..."]:
+        """Each row's place in `classes`; in multi-label 0 or 1 for each of them; in regression the quantity."""
+        return values_of(self.labels, self.classes, self.task)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows of each of the classes."""
-        found = Counter(self.labels)
+        """Rows of each of the classes or labels."""
+        found = Counter(name for label in self.labels for name in names_in(label, self.task))
         return {label: found[label] for label in self.classes}
 
     @property
@@ -224,21 +250,26 @@ class Sample:
         return replace(self, items=items, labels=labels, groups=groups, digest=digest)
 
     def subsample(self, most: int, seed: int = 0) -> "Sample":
-        """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge."""
+        """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge.
+
+        A row of several labels counts for the rarest; quantities are in proportion by quantile bins.
+        """
         if len(self) <= most:
             return self
-        left = allot(Counter(self.labels), most)
+        strata = stratum_of(self.labels, self.task)
+        left = allot(Counter(strata), most)
         kept = []
         for row in self._drawn(seed):
-            if left[self.labels[row]]:
-                left[self.labels[row]] -= 1
+            if left[strata[row]]:
+                left[strata[row]] -= 1
                 kept.append(row)
         return self.take(np.array(sorted(kept), dtype=np.int64))
 
     def folds(self, k: int = 5, seed: int = 0) -> Int[np.ndarray, " n"]:
         """The fold that holds each row out: stratified, groups whole, decided by content and not by position.
 
-        Every class is in the training part of every fold. A row that this needs in all of them (the only one, or in
+        What is in proportion are the classes; each label, and the rows without any; five quantile bins of a quantity.
+        Every class or label is in the training part of every fold. A row that this needs in all of them (the only one, or in
         the only group, of its class) has fold -1. There are fewer folds where there are fewer groups than ``k``.
 
         Raises:
@@ -248,7 +279,7 @@ class Sample:
         folds = self._dealt(shares, seed, always=-1)
         used = np.unique(folds[folds >= 0])
         if len(used) < 2:
-            raise TooFewRows("two folds of whole groups with every class in training", 2 * len(self.classes), len(self))
+            raise TooFewRows("two folds of whole groups with every class in training", self._needed, len(self))
         return np.where(folds < 0, -1, np.searchsorted(used, folds))
 
     def split(self, share: float = 0.25, seed: int = 0) -> tuple["Sample", "Sample"]:
@@ -261,7 +292,7 @@ class Sample:
         """
         held_out = self._dealt(np.array([1 - share, share]), seed, always=0) == 1
         if not held_out.any():
-            raise TooFewRows("a training and a test part of whole groups", 2 * len(self.classes), len(self))
+            raise TooFewRows("a training and a test part of whole groups", self._needed, len(self))
         test = replace(self.take(held_out), name=f"{self.name} (held out)", test=None)
         return replace(self.take(~held_out), test=test), test
 
@@ -273,8 +304,21 @@ class Sample:
             "health": self.health.to_dict(), "counts": self.counts,
             "groups": None if self.groups is None else len(set(self.groups)),
             "test_rows": None if self.test is None else len(self.test), "origin": self.origin,
-            "groups_from": self.groups_from, "test_from": self.test_from,
+            "groups_from": self.groups_from, "test_from": self.test_from, "labels_from": self.labels_from,
+            "values": self._values(),
         }  # fmt: skip
+
+    @property
+    def _needed(self) -> int:
+        """Rows below which nothing can be held out."""
+        return 2 * max(1, len(self.classes))
+
+    def _values(self) -> dict[str, float] | None:
+        """Where the quantities of a regression lie."""
+        if self.task is not Task.REGRESSION:
+            return None
+        low, middle, high = np.quantile(quantities(self.labels), [0, 0.5, 1]).tolist()
+        return {"lowest": low, "median": middle, "highest": high}
 
     def _drawn(self, seed: int) -> list[int]:
         """Row numbers in an order drawn from the content, rows of a unit side by side."""
@@ -294,9 +338,9 @@ class Sample:
 
     def _dealt(self, shares: Float[np.ndarray, " k"], seed: int, always: int) -> Int[np.ndarray, " n"]:
         """The part of each row; ``always`` for those without which a class would be missing there."""
-        targets = self.targets
-        units = [_Unit.of(rows, targets) for rows in self._units(seed)]
-        parts = _deal(units, len(self.classes), shares, always)
+        strata = strata_of(self.labels, self.classes, self.task)
+        units = [_Unit.of(rows, strata) for rows in self._units(seed)]
+        parts = _deal(units, strata.shape[1], len(self.classes), shares, always)
         dealt = np.empty(len(self), np.int64)
         for part, unit in zip(parts, units, strict=True):
             dealt[unit.rows] = part
@@ -308,16 +352,24 @@ def score(
 ) -> float:
     """Accuracy, its mean over the classes of the truth (balanced accuracy), or the mean F1 over all classes seen.
 
+    Two-dimensional truth is multi-label: accuracy is the mean over its columns, balanced accuracy is not defined. R
+    squared is below 0 where predictions are worse than the mean of the truth.
+
     Raises:
         LengthMismatch: not one prediction a row.
         TooFewRows: no row at all.
         UnknownName: no metric of that name.
+        UnfitMetric: it does not judge multi-label predictions.
     """
     judged, true, said = _metric(metric), np.asarray(truth), np.asarray(predicted)
     if len(true) != len(said):
         raise LengthMismatch("truth and predictions", len(true), len(said))
     if not len(true):
         raise TooFewRows(str(judged), 1, 0)
+    if judged is Metric.R2:
+        return _r2(true.astype(np.float64), said.astype(np.float64))
+    if true.ndim > 1:
+        return _over_labels(judged, true > 0, said > 0)
     if judged is Metric.ACCURACY:
         return float((true == said).mean())
     if judged is Metric.BALANCED_ACCURACY:
@@ -330,6 +382,22 @@ def _f1(true: Bool[np.ndarray, " n"], said: Bool[np.ndarray, " n"]) -> float:
     return 2.0 * float((true & said).sum()) / float(true.sum() + said.sum())
 
 
+def _over_labels(metric: Metric, true: Bool[np.ndarray, "n c"], said: Bool[np.ndarray, "n c"]) -> float:
+    """Labels that occur neither in truth nor in predictions have no F1; where there is no other, all is right."""
+    if metric is Metric.ACCURACY:
+        return float((true == said).mean())
+    if metric is not Metric.MACRO_F1:
+        raise UnfitMetric(metric, Task.MULTI_LABEL, METRICS[Task.MULTI_LABEL])
+    there = (true | said).any(axis=0)
+    return float(np.mean([_f1(true[:, at], said[:, at]) for at in np.flatnonzero(there)])) if there.any() else 1.0
+
+
+def _r2(true: Float[np.ndarray, " n"], said: Float[np.ndarray, " n"]) -> float:
+    """Where the truth does not vary: 1 if it was met, else 0."""
+    error, spread = float(np.square(true - said).sum()), float(np.square(true - true.mean()).sum())
+    return 1 - error / spread if spread > 0 else float(error == 0)
+
+
 def _metric(name: Metric | str) -> Metric:
     try:
         return Metric(name)
@@ -337,22 +405,58 @@ def _metric(name: Metric | str) -> Metric:
         raise UnknownName("metric", str(name), [str(known) for known in Metric]) from cause
 
 
+def _judge(name: Metric | str | None, task: Task) -> Metric:
+    """The metric of that name, else the one that is usual for the task."""
+    judged = METRICS[task][0] if name is None else _metric(name)
+    if judged not in METRICS[task]:
+        raise UnfitMetric(judged, task, METRICS[task])
+    return judged
+
+
+def _named_task(name: Task | str) -> Task:
+    try:
+        return Task(name)
+    except ValueError as cause:
+        raise UnknownName("task", str(name), [str(known) for known in Task]) from cause
+
+
+def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | None:
+    asked = None if task is None else _named_task(task)
+    if labels is not None:
+        return read_labels(Path(labels).expanduser(), asked)
+    if asked not in {None, Task.CLASSIFICATION}:
+        raise LabelsMissing(str(asked))
+    return None
+
+
+def _from_arrays(images: np.ndarray, labels: Sequence[object] | np.ndarray, task: Task) -> Rows:
+    if task is Task.CLASSIFICATION:
+        return read_arrays(images, labels)
+    blank = read_arrays(images, [0] * len(array_items(images)))
+    if len(blank.items) != len(labels):
+        raise LengthMismatch("images and labels", len(blank.items), len(labels))
+    return replace(blank, labels=read_targets(labels, task))
+
+
 @dataclass(frozen=True)
 class _Part:
     """Rows as a reader gave them, with their groups."""
 
     rows: Rows
+    task: Task
     groups: tuple[str, ...] | None
 
 
-def _read(place: Path, limit: int, seed: int, progress: Progress) -> Rows:
+def _read(place: Path, lay: Lay, limit: int, seed: int, progress: Progress) -> Rows:
     try:
         folder, file = place.is_dir(), place.is_file()
     except OSError as cause:
         raise PathMissing(place) from cause
     if not (folder or file):
         raise PathMissing(place)
-    return (read_image_folder if folder else read_image_zip)(place, limit=limit, seed=seed, progress=progress)
+    return (read_image_folder if folder else read_image_zip)(
+        place, lay=lay, limit=limit, seed=seed, progress=progress
+    )  # fmt: skip
 
 
 def _absolute(place: Path | str | None) -> str | None:
@@ -382,14 +486,14 @@ def _sample(name: str, origin: str, train: _Part, test: _Part | None, metric: Me
     kept = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
     if not kept.items:
         raise NoItems(origin, "training images besides conflicting duplicates and those of the test part")
-    classes = tuple(sorted(set(kept.labels)))
+    classes = classes_of(kept.labels, kept.task)
     part = None
     if clean_test is not None and clean_test.items:
-        _require_known(clean_test.labels, classes)
+        _require_known(clean_test, classes)
         health = _health(clean_test, clean_test, None)
         part = _assembled(f"{name} (test)", origin, clean_test, classes, metric, health, None)
     health = _health(clean, kept, clean_test)
-    health = replace(health, warnings=(*health.warnings, *_of_classes(kept), *_of_groups(kept, clean_test)))
+    health = replace(health, warnings=(*health.warnings, *_of_targets(kept), *_of_groups(kept, clean_test)))
     progress("comparing images", 1, 1)
     return _assembled(name, origin, kept, classes, metric, health, part)
 
@@ -399,6 +503,7 @@ class _Clean:
     """A part without exact duplicates."""
 
     rows: Rows
+    task: Task
     items: tuple[ImageItem, ...]
     labels: tuple[str, ...]
     groups: tuple[str, ...] | None
@@ -422,23 +527,24 @@ def _cleaned(part: _Part) -> _Clean:
     agreed = [rows for rows in copies.values() if len({labels[row] for row in rows}) == 1]
     kept = sorted(rows[0] if groups is None else min(rows, key=lambda row: (groups[row], row)) for rows in agreed)
     conflicting = len(labels) - sum(map(len, agreed))
-    return _Clean(part.rows, part.rows.items, labels, groups, conflicting).keep(kept)
+    return _Clean(part.rows, part.task, part.rows.items, labels, groups, conflicting).keep(kept)
 
 
-def _require_known(labels: Sequence[str], classes: Sequence[str]) -> None:
-    unknown = sorted(set(labels) - set(classes))
+def _require_known(test: _Clean, classes: Sequence[str]) -> None:
+    unknown = set(classes_of(test.labels, test.task)) - set(classes)
     if unknown:
-        rows = [row for row, label in enumerate(labels) if label in unknown]
-        raise UnusableLabels(f"the test part has classes that the training part lacks: {', '.join(unknown)}", rows)
+        rows = [row for row, label in enumerate(test.labels) if unknown & {*names_in(label, test.task)}]
+        listed = ", ".join(sorted(unknown))
+        raise UnusableLabels(f"the test part has classes that the training part lacks: {listed}", rows)
 
 
 def _assembled(
     name: str, origin: str, part: _Clean, classes: tuple[str, ...], metric: Metric, health: Health,
     test: Sample | None,
 ) -> Sample:  # fmt: skip
-    digest = _digest(part.items, part.labels, part.groups, Task.CLASSIFICATION, metric)
+    digest = _digest(part.items, part.labels, part.groups, part.task, metric)
     return Sample(
-        name, Modality.IMAGE, Task.CLASSIFICATION, metric, part.items, part.labels, part.groups, health, digest,
+        name, Modality.IMAGE, part.task, metric, part.items, part.labels, part.groups, health, digest,
         test, origin, classes,
     )  # fmt: skip
 
@@ -463,7 +569,7 @@ def _health(clean: _Clean, kept: _Clean, test: _Clean | None) -> Health:
     """What became of a part on its way from ``clean.rows`` to ``kept``."""
     prints = Fingerprints.of([item.look for item in kept.items])
     of_test = Fingerprints.of([] if test is None else [item.look for item in test.items])
-    rows, counts = clean.rows, Counter(kept.labels)
+    rows, counts = clean.rows, _counts(kept)
     draft = Health(
         rows=len(kept.items), unreadable=len(rows.unreadable), converted=rows.converted,
         exact_duplicates=len(rows.items) - len(clean.items), near_duplicates=int(prints.repeated().sum()),
@@ -479,14 +585,15 @@ def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
     """Warnings about files skipped, removed or looking alike."""
     if health.sampled_from:
         read = len(kept.rows.items) + health.unreadable
-        yield f"{read} of {health.sampled_from} images drawn and read, each class in proportion"
+        fairly = ", each class in proportion" if kept.task is Task.CLASSIFICATION else ""
+        yield f"{read} of {health.sampled_from} images drawn and read{fairly}"
     if health.unreadable:
         name, why = health.unreadable_items[0]
         yield f"{_count(health.unreadable, 'image')} skipped as unreadable; the first: {name} ({why})"
     if animated := health.converted.get("animated"):
         yield f"{_count(animated, 'animated image')}: only the first frame is used"
     if kept.conflicting:
-        yield f"{_count(kept.conflicting, 'row')} removed: the same image lies in another class too"
+        yield f"{_count(kept.conflicting, 'row')} removed: the same image {_ELSEWHERE[kept.task]}"
     if health.exact_duplicates > kept.conflicting:
         yield f"{_count(health.exact_duplicates - kept.conflicting, 'exact duplicate')} removed"
     if health.near_duplicates:
@@ -495,6 +602,40 @@ def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
         yield f"{_count(health.leaked, 'training image')} removed: in the test part too"
     if health.near_leaked:
         yield f"{_count(health.near_leaked, 'training image')} much like a test image: the test score may flatter"
+
+
+_ELSEWHERE = {
+    Task.CLASSIFICATION: "lies in another class too", Task.MULTI_LABEL: "has other labels elsewhere",
+    Task.REGRESSION: "has another target elsewhere",
+}  # fmt: skip
+
+
+def _counts(kept: _Clean) -> Counter[str]:
+    """Rows of each class or label that occurs."""
+    return Counter(name for label in kept.labels for name in names_in(label, kept.task))
+
+
+def _of_targets(kept: _Clean) -> Iterator[str]:
+    """Warnings about targets that tell too little."""
+    if kept.task is Task.CLASSIFICATION:
+        yield from _of_classes(kept)
+    elif len(set(kept.labels)) == 1:
+        yield "all rows have the same target: distances can be measured, transferability cannot"
+    elif kept.task is Task.MULTI_LABEL:
+        yield from _of_labels(kept)
+
+
+def _of_labels(kept: _Clean) -> Iterator[str]:
+    """Warnings about labels that say nothing, or that are in training always."""
+    counts, bare = _counts(kept), kept.labels.count("")
+    if bare:
+        yield f"{_count(bare, 'row')} without any label"
+    everywhere = sorted(label for label, count in counts.items() if count == len(kept.labels))
+    if everywhere:
+        yield f"labels that every row has: {_listed(everywhere)}"
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        yield f"labels of one image are in every training part and never held out: {_listed(single)}"
 
 
 def _of_classes(kept: _Clean) -> Iterator[str]:
@@ -534,44 +675,48 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Unit:
-    """Rows that stay together, and how many there are of each class."""
+    """Rows that stay together, and how many there are of each stratum; a row may count in several."""
 
     rows: list[int]
     classes: Int[np.ndarray, " c"]
     counts: Int[np.ndarray, " c"]
 
     @classmethod
-    def of(cls, rows: list[int], targets: Int[np.ndarray, " n"]) -> "_Unit":
-        classes, counts = np.unique(targets[rows], return_counts=True)
-        return cls(rows, classes, counts)
+    def of(cls, rows: list[int], strata: Bool[np.ndarray, "n s"]) -> "_Unit":
+        counts = strata[rows].sum(axis=0)
+        classes = np.flatnonzero(counts)
+        return cls(rows, classes, counts[classes])
 
 
 def _deal(
-    units: Sequence[_Unit], classes: int, shares: Float[np.ndarray, " k"], always: int
+    units: Sequence[_Unit], strata: int, needed: int, shares: Float[np.ndarray, " k"], always: int
 ) -> Int[np.ndarray, " u"]:
-    """Large units first, each to the part that lacks its classes most (Sainte-Lague's divisors, class by class)."""
+    """Large units first, each to the part that lacks its strata most (Sainte-Lague's divisors, stratum by stratum).
+
+    The first ``needed`` strata, which are classes, never leave training.
+    """
     spread = Counter(int(label) for unit in units for label in unit.classes)
-    totals = np.zeros(classes)
+    totals = np.zeros(strata)
     for unit in units:
         totals[unit.classes] += unit.counts
-    held, parts = np.zeros((len(shares), classes)), np.full(len(units), always, np.int64)
+    held, parts = np.zeros((len(shares), strata)), np.full(len(units), always, np.int64)
     for place in sorted(range(len(units)), key=lambda place: -len(units[place].rows)):
         unit = units[place]
-        if any(spread[int(label)] == 1 for label in unit.classes):
+        if any(spread[int(label)] == 1 for label in unit.classes if label < needed):
             continue
         cost = ((2 * held[:, unit.classes] + unit.counts) * unit.counts / totals[unit.classes]).sum(axis=1)
         parts[place] = np.argmin((cost + _TIE * held.sum(axis=1) / totals.sum()) / shares)
         held[parts[place], unit.classes] += unit.counts
-    return _with_every_class_in_training(parts, units, always)
+    return _with_every_class_in_training(parts, units, needed, always)
 
 
 def _with_every_class_in_training(
-    parts: Int[np.ndarray, " u"], units: Sequence[_Unit], always: int
+    parts: Int[np.ndarray, " u"], units: Sequence[_Unit], needed: int, always: int
 ) -> Int[np.ndarray, " u"]:
     """Where one part holds all of a class, the smallest unit with it goes where training always is."""
     having: dict[int, list[int]] = defaultdict(list)
     for place, unit in enumerate(units):
-        for label in unit.classes:
+        for label in unit.classes[unit.classes < needed]:
             having[int(label)].append(place)
     for places in having.values():
         if len(set(parts[places])) == 1:

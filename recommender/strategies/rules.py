@@ -3,9 +3,10 @@
 from math import ceil
 
 from recommender.verdicts import Evidence
+from registry.cards import Task
 from registry.errors import NotOffered
 
-__all__ = ["FEWEST_ROWS", "epochs_for", "read_from", "require_rows"]
+__all__ = ["FEWEST_ROWS", "epochs_for", "read_from", "require_head", "require_rows"]
 
 FEWEST_ROWS = 5
 """Rows a class below which training a backbone memorizes more than it learns."""
@@ -33,6 +34,16 @@ def require_rows(strategy: str, evidence: Evidence) -> None:
     """
     if evidence.rows < FEWEST_ROWS * evidence.classes:
         raise NotOffered(strategy, f"{evidence.rows} rows for {evidence.classes} classes are too few to train on")
+
+
+def require_head(strategy: str, head: str, task: Task) -> None:
+    """Refuse a head that names the nearest class where there are no classes.
+
+    Raises:
+        NotOffered: nearest class means or a vote, in multi-label or regression.
+    """
+    if head in {"prototype", "neighbors"} and task is not Task.CLASSIFICATION:
+        raise NotOffered(strategy, f"its head names one class of a row, which {task} does not have")
 
 
 def epochs_for(rows: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from registry.errors import NoItems
 from registry.progress import Progress, silent
 from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
-from registry.readers.layout import Part, is_image, lay_out, not_images, plain, sampled, unlabelled
+from registry.readers.layout import Lay, Part, is_image, lay_out, not_images, plain, sampled, unlabelled
 
 __all__ = ["content", "read_image_folder"]
 
@@ -16,9 +16,9 @@ _TELL_EVERY = 5_000
 
 
 def read_image_folder(
-    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, progress: Progress = silent
+    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, progress: Progress = silent
 ) -> Rows:
-    """Scan, sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
+    """Scan, label (``lay``), sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
 
     Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable.
 
@@ -29,7 +29,7 @@ def read_image_folder(
     names, others, closed = _scan(path, progress)
     if not names:
         raise NoItems(path, "images in class folders" if labelled else "images", len(closed))
-    layout, tolerated = (lay_out(path, names), TOLERATED) if labelled else (unlabelled(names), 1.0)
+    layout, tolerated = (lay(path, names), TOLERATED) if labelled else (unlabelled(names), 1.0)
     test = None if layout.test is None else _read(path, layout.test, limit, seed, tolerated, progress)
     notes = [*layout.notes, *(f"folder {name} cannot be opened: {why}" for name, why in closed)]
     if others:

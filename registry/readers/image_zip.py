@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from registry.errors import NoItems, UnsafeArchive
 from registry.progress import Progress, silent
 from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
-from registry.readers.layout import Part, is_hidden, is_image, lay_out, not_images, sampled, unlabelled
+from registry.readers.layout import Lay, Part, is_hidden, is_image, lay_out, not_images, sampled, unlabelled
 
 __all__ = ["Caps", "read_image_zip"]
 
@@ -34,9 +34,10 @@ _CAPS = Caps()
 
 
 def read_image_zip(
-    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, caps: Caps = _CAPS, progress: Progress = silent
-) -> Rows:
-    """Judge every member, sample to ``limit`` rows a part, then decode from memory.
+    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, caps: Caps = _CAPS,
+    progress: Progress = silent,
+) -> Rows:  # fmt: skip
+    """Judge every member, label (``lay``), sample to ``limit`` rows a part, then decode from memory.
 
     Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable.
 
@@ -47,20 +48,20 @@ def read_image_zip(
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _rows(path, archive, limit, seed, labelled, caps, progress)
+            return _rows(path, archive, limit, seed, lay if labelled else None, caps, progress)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 
 
 def _rows(
-    path: Path, archive: zipfile.ZipFile, limit: int, seed: int, labelled: bool, caps: Caps, progress: Progress
+    path: Path, archive: zipfile.ZipFile, limit: int, seed: int, lay: Lay | None, caps: Caps, progress: Progress
 ) -> Rows:
     members = _judged(path, archive.infolist(), caps)
     images = {name: info for name, info in members.items() if is_image(name)}
     others = sum(not is_image(name) and not is_hidden(name) for name in members)
     if not images:
-        raise NoItems(path, "images in class folders" if labelled else "images")
-    layout, tolerated = (lay_out(path, tuple(images)), TOLERATED) if labelled else (unlabelled(tuple(images)), 1.0)
+        raise NoItems(path, "images in class folders" if lay else "images")
+    layout, tolerated = (lay(path, tuple(images)), TOLERATED) if lay else (unlabelled(tuple(images)), 1.0)
 
     def fetch(name: str) -> tuple[bytes, Path | None]:
         if images[name].file_size > MAX_BYTES:

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +12,8 @@ from registry.errors import NoItems
 from registry.readers.images import IMAGE_SUFFIXES
 
 __all__ = [
-    "Layout", "Part", "allot", "is_hidden", "is_image", "lay_out", "not_images", "plain", "role_of", "sampled",
-    "unlabelled",
+    "Lay", "Layout", "Part", "allot", "is_hidden", "is_image", "lay_out", "not_images", "plain", "role_of", "sampled",
+    "tabled", "unlabelled",
 ]  # fmt: skip
 
 _TRAIN = frozenset({"train", "training"})
@@ -27,6 +27,8 @@ class Part:
 
     names: tuple[str, ...]
     labels: tuple[str, ...]
+    stratified: bool = True
+    """Whether the labels are classes, which a draw keeps in proportion."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Layout:
     train: Part
     test: Part | None
     notes: tuple[str, ...]
+
+
+Lay = Callable[[Path, Sequence[str]], Layout]
+"""How names of files below a place become labelled parts."""
 
 
 def is_image(name: str) -> bool:
@@ -85,6 +91,30 @@ def unlabelled(names: Sequence[str]) -> Layout:
     return Layout(Part(tuple(sorted(names)), ("",) * len(names)), None, ())
 
 
+def tabled(names: Sequence[str], labels: Mapping[str, str], *, stratified: bool) -> Layout:
+    """The named files that have a label, wherever they lie; ``train/`` and ``test/`` on top are parts.
+
+    ``val/`` is what it is above class folders.
+    """
+    trails = {name: tuple(name.split("/")) for name in sorted(names) if name in labels}
+    while len({trail[0] for trail in trails.values()}) == 1 and all(len(trail) > 1 for trail in trails.values()):
+        trails = {name: trail[1:] for name, trail in trails.items()}
+    roles = {name: role_of(trail[0]) if len(trail) > 1 else "" for name, trail in trails.items()}
+    if "train" not in roles.values():
+        roles = dict.fromkeys(roles, "")
+    inside = {role: [name for name, its in roles.items() if its == role] for role in ("test", "validation")}
+    train = [name for name, its in roles.items() if its not in inside]
+    notes = _validation_placed(train, inside)
+    left = len(names) - len(trails)
+    if left:
+        notes.append(f"{left} {'image has' if left == 1 else 'images have'} no row in the table of labels: left out")
+
+    def part(chosen: Sequence[str]) -> Part:
+        return Part(tuple(sorted(chosen)), tuple(labels[name] for name in sorted(chosen)), stratified)
+
+    return Layout(part(train), part(inside["test"]) if inside["test"] else None, tuple(notes))
+
+
 def role_of(head: str) -> str:
     """The part that a folder of that name is: train, test, validation, or none."""
     name = head.lower()
@@ -96,14 +126,16 @@ def sampled(part: Part, limit: int, seed: int) -> Part:
     if len(part.names) <= limit:
         return part
     draw = np.random.default_rng(seed).permutation(len(part.names))
-    left = allot(Counter(part.labels), limit)
+    strata = part.labels if part.stratified else ("",) * len(part.labels)
+    left = allot(Counter(strata), limit)
     kept = []
     for row in draw:
-        if left[part.labels[row]]:
-            left[part.labels[row]] -= 1
+        if left[strata[row]]:
+            left[strata[row]] -= 1
             kept.append(int(row))
     kept.sort()
-    return Part(tuple(part.names[row] for row in kept), tuple(part.labels[row] for row in kept))
+    names, labels = (tuple(told[row] for row in kept) for told in (part.names, part.labels))
+    return Part(names, labels, part.stratified)
 
 
 def allot(counts: Mapping[str, int], most: int) -> dict[str, int]:
@@ -166,14 +198,23 @@ def _split_layout(trails: Mapping[str, tuple[str, ...]], heads: set[str], deep: 
 
 
 def _with_validation(inside: dict[str, dict[str, tuple[str, ...]]], notes: list[str]) -> Layout:
-    train, test, validation = inside["train"], inside["test"], inside["validation"]
-    if validation and test:
-        notes.append(f"validation part ({len(validation)} files) joined to the training part")
-        train |= validation
-    elif validation:
-        notes.append("no test part: the validation part is used as one")
-        test = validation
+    every = {name: trail for trails in inside.values() for name, trail in trails.items()}
+    parts = {role: list(trails) for role, trails in inside.items()}
+    notes += _validation_placed(parts["train"], parts)
+    train, test = ({name: every[name] for name in parts[role]} for role in ("train", "test"))
     return Layout(_part(train), _part(test) if test else None, tuple(notes))
+
+
+def _validation_placed(train: list[str], inside: dict[str, list[str]]) -> list[str]:
+    """Join the validation part to the training part, or make it the test part where there is none; and say so."""
+    validation = inside["validation"]
+    if not validation:
+        return []
+    if inside["test"]:
+        train += validation
+        return [f"validation part ({len(validation)} files) joined to the training part"]
+    inside["test"] = validation
+    return ["no test part: the validation part is used as one"]
 
 
 def _part(trails: Mapping[str, tuple[str, ...]]) -> Part:

@@ -1,0 +1,119 @@
+"""Targets as text, one a row, and as numbers: a class, label names joined by ``|`` (none is empty), or a quantity."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from registry.cards import Task
+from registry.errors import UnusableLabels
+from registry.readers.arrays import plain_labels
+
+__all__ = ["classes_of", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "told_task", "values_of"]
+
+SEPARATOR = "|"
+_BINS = 5
+_A_BIN = 4
+"""Rows of a quantile bin at least."""
+_MANY = (tuple, set, frozenset, list)
+
+
+def told_task(labels: Sequence[object] | np.ndarray) -> Task:
+    """The task of labels in Python: collections of names are multi-label, numbers with fractions a regression target."""
+    values = labels.tolist() if isinstance(labels, np.ndarray) and labels.ndim == 1 else list(labels)
+    if values and all(isinstance(value, _MANY) for value in values):
+        return Task.MULTI_LABEL
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    fractions = any(not float(value).is_integer() and np.isfinite(value) for value in numbers)
+    return Task.REGRESSION if fractions and len(numbers) == len(values) else Task.CLASSIFICATION
+
+
+def read_targets(labels: Sequence[object] | np.ndarray, task: Task) -> tuple[str, ...]:
+    """Labels in Python as text, one a row.
+
+    Raises:
+        UnusableLabels: a missing label, mixed kinds, a name with ``|``, or a number that is not finite.
+    """
+    if task is Task.CLASSIFICATION:
+        return plain_labels(labels)
+    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    if task is Task.REGRESSION:
+        return tuple(_quantity(row, value) for row, value in enumerate(values))
+    return tuple(_joined(row, value) for row, value in enumerate(values))
+
+
+def classes_of(labels: Sequence[str], task: Task) -> tuple[str, ...]:
+    """Sorted names of the classes or labels that occur; a quantity has none."""
+    if task is Task.REGRESSION:
+        return ()
+    return tuple(sorted({name for label in labels for name in names_in(label, task)}))
+
+
+def names_in(label: str, task: Task) -> tuple[str, ...]:
+    """The names of classes that a row's text consists of."""
+    if task is Task.REGRESSION:
+        return ()
+    return (label,) if task is Task.CLASSIFICATION else tuple(label.split(SEPARATOR)) if label else ()
+
+
+def values_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Shaped[np.ndarray, "n ..."]:
+    """Numbers to learn: the place of each row's class, 0 or 1 for each label, or the quantity."""
+    if task is Task.REGRESSION:
+        return quantities(labels)
+    places = {name: place for place, name in enumerate(classes)}
+    if task is Task.CLASSIFICATION:
+        return np.array([places[label] for label in labels], dtype=np.int64)
+    columns = np.zeros((len(labels), len(classes)))
+    for row, label in enumerate(labels):
+        columns[row, [places[name] for name in names_in(label, task)]] = 1
+    return columns
+
+
+def quantities(labels: Sequence[str]) -> Float[np.ndarray, " n"]:
+    """The numbers that a regression's rows are labelled with."""
+    return np.array([float(label) for label in labels], dtype=np.float64)
+
+
+def strata_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Bool[np.ndarray, "n s"]:
+    """What folds hold in proportion, and which of it each row counts for: the classes; the labels and the rows without; quantile bins."""
+    if task is Task.MULTI_LABEL:
+        columns = values_of(labels, classes, task) > 0
+        return np.hstack([columns, ~columns.any(axis=1, keepdims=True)])
+    codes = values_of(labels, classes, task) if task is Task.CLASSIFICATION else _bins(quantities(labels))
+    strata = np.zeros((len(labels), len(classes) if task is Task.CLASSIFICATION else _BINS), bool)
+    strata[np.arange(len(labels)), codes] = True
+    return strata
+
+
+def stratum_of(labels: Sequence[str], task: Task) -> tuple[str, ...]:
+    """One stratum a row, for a draw in proportion: its class, the rarest of its labels, or its quantile bin."""
+    if task is Task.CLASSIFICATION:
+        return tuple(labels)
+    if task is Task.REGRESSION:
+        return tuple(map(str, _bins(quantities(labels))))
+    counts = Counter(name for label in labels for name in names_in(label, task))
+    return tuple(min(names_in(label, task), key=lambda name: (counts[name], name), default="") for label in labels)
+
+
+def _bins(values: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Bins of about equally many rows; equal values share one."""
+    most = max(1, min(_BINS, len(values) // _A_BIN))
+    edges = np.quantile(values, np.arange(1, most) / most) if len(values) else np.empty(0)
+    return np.searchsorted(edges, values, side="right")
+
+
+def _quantity(row: int, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        raise UnusableLabels(f"{value!r} is no finite number", [row])
+    return repr(float(value))
+
+
+def _joined(row: int, value: object) -> str:
+    if not isinstance(value, _MANY):
+        raise UnusableLabels(f"{value!r} is no collection of label names", [row])
+    names = plain_labels(list(value))
+    odd = [name for name in names if SEPARATOR in name]
+    if odd:
+        raise UnusableLabels(f"the name {odd[0]!r} holds a {SEPARATOR}", [row])
+    return SEPARATOR.join(sorted(set(names)))
