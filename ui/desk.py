@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console, RenderableType
 
-from registry.cards import Metric
+from registry.cards import Metric, Task
 from registry.errors import TransferZooError
 from registry.progress import Progress, silent
 from ui import render
@@ -21,15 +21,24 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "Desk", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "MetricOption", "PathArgument",
-    "SeedOption", "TestOption", "at_desk", "read_sample",
+    "DEBUG", "Desk", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "LabelsOption", "MetricOption",
+    "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
 ]  # fmt: skip
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
-MetricOption = Annotated[Metric, typer.Option("--metric", help="What a prediction is judged by.")]
+MetricOption = Annotated[
+    Metric | None, typer.Option("--metric", help="What a prediction is judged by; else what is usual for the task.")
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", help="CSV with columns file, target (several joined by |); PATH then has any layout."),
+]
+TaskOption = Annotated[
+    Task | None, typer.Option("--task", help="What the targets of --labels are; else it is read off them.")
+]
 GroupsOption = Annotated[
     Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
 ]
@@ -86,12 +95,17 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
             raise
 
 
-def read_sample(desk: Desk, path: Path, groups: Path | None, test: Path | None, metric: Metric, seed: int) -> "Sample":
+def read_sample(
+    desk: Desk, path: Path, *, groups: Path | None = None, test: Path | None = None, metric: Metric | None = None,
+    labels: Path | None = None, task: Task | None = None, seed: int = 0,
+) -> "Sample":  # fmt: skip
     """Read the sample and say how healthy it is, before anything else."""
     from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
 
     with desk.bars as progress:
-        sample = Sample.from_folder(path, groups=groups, test=test, metric=metric, seed=seed, progress=progress)
+        sample = Sample.from_folder(
+            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed, progress=progress
+        )
     desk.say(render.sample_report(sample.to_dict()))
     return sample
 

@@ -28,7 +28,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from registry.cards import Checkpoint, Domain, Outcome
+from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
 from registry.home import Home
 from registry.progress import Progress, silent
 
@@ -64,6 +64,8 @@ __all__ = [
     "sample_words",
     "say_error",
     "say_next",
+    "scored",
+    "scored_interval",
     "size",
     "synced_table",
 ]  # fmt: skip
@@ -99,6 +101,16 @@ def interval(low: float, high: float) -> str:
 def points(difference: float) -> str:
     """A difference of two scores in percentage points, with its sign: ``+16.0``."""
     return f"{100 * difference:+.1f}"
+
+
+def scored(value: float, metric: str) -> str:
+    """A score as its metric is read: R squared as a number, all else in percent."""
+    return f"{value:.3f}" if metric == Metric.R2 else percent(value)
+
+
+def scored_interval(low: float, high: float, metric: str) -> str:
+    """The bounds of a score as its metric is read."""
+    return f"{low:.2f} to {high:.2f}" if metric == Metric.R2 else interval(low, high)
 
 
 def amount(number: float) -> str:
@@ -146,16 +158,26 @@ def converted_words(health: Json) -> str | None:
 
 
 def sample_words(sample: Json) -> str:
-    """Rows, classes, balance, test part, groups, metric in one line."""
-    counts = sample["counts"].values()
-    spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    classes = f"{sample['classes']} classes" if sample["classes"] != 1 else "1 class"
-    parts = [f"{sample['rows']:,} rows", f"{classes} of {spread}"]
+    """Rows, classes (or labels, or the quantity), balance, test part, groups, metric in one line."""
+    parts = [f"{sample['rows']:,} rows", _target_words(sample)]
     if sample["groups"] is not None:
         parts.append(f"{sample['groups']} groups")
     if sample["test_rows"] is not None:
         parts.append(f"{sample['test_rows']:,} test rows")
     return ", ".join([*parts, f"judged by {sample['metric']}"])
+
+
+def _target_words(sample: Json) -> str:
+    if sample["task"] == Task.REGRESSION:
+        values = sample["values"]
+        return f"a quantity of {values['lowest']:.4g} to {values['highest']:.4g} (median {values['median']:.4g})"
+    counts = sample["counts"].values()
+    spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    if sample["task"] == Task.MULTI_LABEL:
+        labels = f"{sample['classes']} labels" if sample["classes"] != 1 else "1 label"
+        return f"{labels} on {spread} rows each" if len(counts) > 1 else f"{labels} on {spread} rows"
+    classes = f"{sample['classes']} classes" if sample["classes"] != 1 else "1 class"
+    return f"{classes} of {spread}"
 
 
 def command(verb: str, *words: object, **options: object) -> str:
@@ -253,17 +275,22 @@ def say_next(terminal: Console, lines: Iterable[str]) -> None:
 def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     """Expected against realized score of one tuning."""
     found = run["metrics"]
+    away = found.get("mean_absolute_error")
+    metric = "" if away is None else str(Metric.R2)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(run["id"]))
     table.add_row("tuned", Text(f"{run['checkpoint']}, {run['strategy']}", "bold"))
     if expected is not None:
-        table.add_row("expected", f"{percent(expected['mean'])}  ({interval(expected['low'], expected['high'])})")
+        reach = scored_interval(expected["low"], expected["high"], metric)
+        table.add_row("expected", f"{scored(expected['mean'], metric)}  ({reach})")
     error = found.get("standard_error")
-    spread = f"  ± {100 * error:.1f}" if error is not None else ""
-    told = f"{percent(found['score'])}{spread} on {found['rows_test']:.0f} held-out rows"
-    table.add_row("realized", Text(told, "bold"))
+    spread = "" if error is None else f"  ± {100 * error:.1f}" if away is None else f"  ± {error:.3f}"
+    told = f"{scored(found['score'], metric)}{spread} on {found['rows_test']:.0f} held-out rows"
+    table.add_row("realized", Text(f"r2 {told}" if metric else told, "bold"))
     if expected is not None:
         table.add_row("", _verdict_on(found["score"], expected))
+    if away is not None:
+        table.add_row("off by", f"{away:.4g} on average")
     table.add_row("took", duration(found["seconds"]))
     return Group(table, *(_bullet(note, "yellow") for note in run["notes"]))
 
@@ -423,7 +450,8 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
         expected = row["conditions"].get("expected")
         table.add_row(
             Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
-            percent(expected["mean"]) if expected is not None else "-", percent(row["score"]), duration(row["seconds"]),
+            scored(expected["mean"], row["metric"]) if expected is not None else "-",
+            scored(row["score"], row["metric"]), duration(row["seconds"]),
         )  # fmt: skip
     return table
 
@@ -556,20 +584,31 @@ def _ranking(advice: Json) -> RenderableType:
     base = advice["baseline"]
     table.add_row(
         "", Group(Text("no transfer", "italic"), Text(base["model"], "dim")),
-        Group(Text(percent(base["mean"]), "italic"), Text(interval(base["low"], base["high"]), "dim")), "", "", "",
+        Group(
+            Text(scored(base["mean"], metric), "italic"),
+            Text(scored_interval(base["low"], base["high"], metric), "dim"),
+        ), "", "", "",
     )  # fmt: skip
     return table
 
 
 def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     expected, gain, cost, distance = choice["expected"], choice["gain"], choice["cost"], choice["distance"]
+    metric = expected["metric"]
+    more, few, most = (
+        (f"{gain['mean']:+.3f}", f"{gain['low']:+.2f}", f"{gain['high']:+.2f}") if metric == Metric.R2 else
+        (points(gain["mean"]), f"{100 * gain['low']:+.0f}", f"{100 * gain['high']:+.0f}")
+    )  # fmt: skip
     nearer = None if distance is None else distance["percentile"]
     style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
     return (
         Text(str(choice["tier"]), "dim"),
         Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan")),
-        Group(Text(percent(expected["mean"]), "bold"), Text(interval(expected["low"], expected["high"]), "dim")),
-        Group(Text(points(gain["mean"]), style), Text(f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}", "dim")),
+        Group(
+            Text(scored(expected["mean"], metric), "bold"),
+            Text(scored_interval(expected["low"], expected["high"], metric), "dim"),
+        ),
+        Group(Text(more, style), Text(f"{few} to {most}", "dim")),
         Group(
             Text("-" if distance is None else f"{distance['value']:.3f}"),
             Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} % of pairs", "dim"),
@@ -593,7 +632,7 @@ def _curve(choice: Json) -> RenderableType:
         filled = round(BAR * max(0.0, min(1.0, score)))
         told = f"{role}, head reads here" if name == choice["plan"]["read"] else role
         bar = Text("█" * filled, ROLES[role]) + Text("·" * (BAR - filled), "dim")
-        table.add_row(Text(name), bar, percent(score), told)
+        table.add_row(Text(name), bar, scored(score, choice["expected"]["metric"]), told)
     title = Text.assemble(
         ("Blocks  ", "dim"), (choice["checkpoint"], "bold"), " from input to output: score of a linear head after each"
     )

@@ -1,5 +1,6 @@
-"""Linear probe: ridge with exact leave-one-out along a path of penalties, and multinomial logistic for finalists.
+"""Linear probe: ridge with exact leave-one-out along a path of penalties, and logistic regression for finalists.
 
+Classes compete in one softmax; each label of a multi-label target, and a regression target, has an output of its own.
 Leaving rows out of a ridge regression needs no refit: with H the hat matrix, the residuals of a left-out group g are
 (I - H_gg)^-1 (y_g - yhat_g) (Allen 1974; Cook & Weisberg 1982 for groups).
 """
@@ -7,15 +8,17 @@ Leaving rows out of a ridge regression needs no refit: with H the hat matrix, th
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real, Shaped
 from scipy.optimize import minimize
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import Targets, group_numbers, read_targets
+from recommender.transfer.targets import Targets, group_numbers, read_targets, task_of
 from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
 from registry.features import Array, finite_rows
@@ -29,21 +32,28 @@ _DECAYS = np.logspace(1.5, -3.5, 8)
 _SHARPNESS = np.logspace(0, 2.5, 16)
 _INNER_FOLDS = 3
 _MANY_PRODUCTS = 10**8
+_NEWTON_STEPS = 25
+_STEADY = 1e-3
+"""A little weight decay, for labels that values tell apart without a fault."""
 _LEAST = 1e-10
 """One minus a leverage is taken to be at least this."""
 
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """What a head says of rows that it was not fitted on; -1 and zeros for rows that were in training always."""
+    """What a head says of rows that it was not fitted on; -1 and zeros for rows that were in training always.
 
-    predicted: Int[np.ndarray, " n"]
+    ``predicted`` has the form of the targets: class numbers, 0 or 1 for each label, or values; ``probabilities`` are of
+    the classes or of each label on its own; in regression they are the values once more.
+    """
+
+    predicted: Shaped[np.ndarray, "n ..."]
     probabilities: Float64[np.ndarray, "n c"]
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A linear classifier on standardized features; a constant column has an infinite scale and weighs nothing."""
+    """A linear model on standardized features; a constant column has an infinite scale and weighs nothing."""
 
     weight: Float64[np.ndarray, "c d"]
     bias: Float64[np.ndarray, " c"]
@@ -56,7 +66,7 @@ class Head:
         return weight, self.bias - weight @ self.mean
 
     def logits(self, features: Real[Array, "n d"]) -> Float64[np.ndarray, "n c"]:
-        """Unnormalized log probability of each class.
+        """Unnormalized log probability of each class, log odds of each label, or the value.
 
         Raises:
             WidthMismatch: the features are not as wide as those it was fitted on.
@@ -110,12 +120,12 @@ def left_out(
 
 
 def out_of_fold(
-    features: Real[Array, "n d"], targets: Int[Array, " m"], folds: Int[Array, " f"], *,
+    features: Real[Array, "n d"], targets: Shaped[Array, "m ..."], folds: Int[Array, " f"], *,
     head: Literal["ridge", "logistic"] = "ridge", groups: Shaped[Array, " g"] | None = None,
 ) -> OutOfFold:  # fmt: skip
     """Predict each fold by a head fitted on the others; a fold of -1 is in training always.
 
-    The strength of regularization is chosen inside each training part (by leave-one-out, of whole ``groups`` where
+    Whole numbers are classes, floats a regression target, two dimensions of 0 and 1 labels. The strength of regularization is chosen inside each training part (by leave-one-out, of whole ``groups`` where
     there are groups).
 
     Raises:
@@ -129,6 +139,9 @@ def out_of_fold(
         if len(told) != len(rows):
             raise LengthMismatch(what, len(rows), len(told))
     units = None if groups is None else group_numbers(groups, len(rows))
+    task = task_of(codes)
+    if task is not Task.CLASSIFICATION:
+        return _columns_out_of_fold(rows, codes.astype(np.float64), fold, units, task, head)
     probabilities = np.zeros((len(rows), int(codes.max()) + 1))
     for number in np.unique(fold[fold >= 0]):
         test, train = fold == number, fold != number
@@ -144,9 +157,13 @@ def out_of_fold(
 
 
 def fit_head(
-    features: Real[Array, "n d"], targets: Int[Array, " m"], classes: int, *, groups: Shaped[Array, " g"] | None = None
-) -> Head:
+    features: Real[Array, "n d"], targets: Shaped[Array, "m ..."], classes: int, *,
+    groups: Shaped[Array, " g"] | None = None,
+) -> Head:  # fmt: skip
     """Multinomial logistic regression, its weight decay chosen by folds that follow the rows' content.
+
+    Two dimensions of 0 and 1 are labels, each with a logistic regression and a decay of its own; floats a regression
+    target, with a ridge whose penalty leaves one row (or group) out. There ``classes`` says nothing.
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -158,11 +175,101 @@ def fit_head(
     thin, codes = decompose(features), np.asarray(targets)
     if len(codes) != len(thin.rows):
         raise LengthMismatch("features and targets", len(thin.rows), len(codes))
-    if len(np.unique(codes)) < 2:
-        raise SingleClass("a linear head")
     units = np.arange(len(codes)) if groups is None else group_numbers(groups, len(codes))
-    weight, bias = _logistic(thin, np.eye(classes)[codes], units)
+    task = task_of(codes)
+    if task is Task.REGRESSION:
+        weight, bias, _ = _ridge(thin, codes.astype(np.float64)[:, None], units)
+    elif task is Task.MULTI_LABEL:
+        weight, bias = _logistic(thin, codes.astype(np.float64), units, _Link.APART)
+    elif len(np.unique(codes)) < 2:
+        raise SingleClass("a linear head")
+    else:
+        weight, bias = _logistic(thin, np.eye(classes)[codes], units)
     return Head(weight, bias, thin.mean, thin.scale)
+
+
+class _Link(Enum):
+    """How the values of a logistic model's columns become probabilities."""
+
+    TOGETHER = "softmax"
+    APART = "sigmoid"
+
+    def probabilities(self, values: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
+        """One of the classes, or each label on its own."""
+        return _softmax(values) if self is _Link.TOGETHER else np.asarray(expit(values))
+
+    def likelihood(
+        self, told: Float64[np.ndarray, "n c"], columns: Float64[np.ndarray, "n c"], least: float
+    ) -> Float64[np.ndarray, " l"]:
+        """Log likelihood: one number, or one a label."""
+        if self is _Link.TOGETHER:
+            return np.atleast_1d(np.log(np.maximum(told[columns > 0], least)).sum())
+        return np.asarray(np.log(np.maximum(np.where(columns > 0, told, 1 - told), least)).sum(axis=0))
+
+    def start(self, columns: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, " c"]:
+        """The bias of a model without features."""
+        share = columns.mean(axis=0) + 1 / len(columns)
+        return np.log(share) if self is _Link.TOGETHER else np.log(share) - np.log(1 + 2 / len(columns) - share)
+
+
+def _columns_out_of_fold(
+    rows: Float[np.ndarray, "n d"], targets: Float64[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"],
+    units: Int[np.ndarray, " n"] | None, task: Task, head: str,
+) -> OutOfFold:  # fmt: skip
+    columns = targets.reshape(len(targets), -1)
+    told = np.zeros_like(columns)
+    for number in np.unique(folds[folds >= 0]):
+        test, train = folds == number, folds != number
+        inner = np.arange(train.sum()) if units is None else np.unique(units[train], return_inverse=True)[1]
+        thin = decompose(rows[train])
+        if task is Task.MULTI_LABEL and head == "logistic":
+            weight, bias = _logistic(thin, columns[train], inner, _Link.APART)
+        else:
+            weight, bias, left = _ridge(thin, columns[train], inner)
+            if task is Task.MULTI_LABEL:
+                slope, offset = _calibrated(left, columns[train])
+                weight, bias = weight * slope[:, None], bias * slope + offset
+        told[test] = (rows[test] - thin.mean) / thin.scale @ weight.T + bias
+    out = folds >= 0
+    if task is Task.REGRESSION:
+        return OutOfFold(np.where(out, told[:, 0], -1.0), np.where(out[:, None], told, 0.0))
+    return OutOfFold(
+        np.where(out[:, None], (told > 0).astype(np.float64), -1.0), np.where(out[:, None], expit(told), 0.0)
+    )  # fmt: skip
+
+
+def _ridge(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"], Float64[np.ndarray, "n c"]]:
+    """Weight and bias at each column's own best penalty, and what is said of units left out there."""
+    least, best, told = np.full(columns.shape[1], np.inf), np.ones(columns.shape[1]), columns.copy()
+    for penalty, found in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
+        error = np.square(found - columns).sum(axis=0)
+        better = error < least
+        least, best = np.where(better, error, least), np.where(better, penalty, best)
+        told = np.where(better, found, told)
+    shrink = np.sqrt(thin.squares)[:, None] / (thin.squares[:, None] + best)
+    return (thin.right @ (shrink * thin.project(columns))).T, columns.mean(axis=0), told
+
+
+def _calibrated(
+    values: Float64[np.ndarray, "n c"], columns: Float64[np.ndarray, "n c"]
+) -> tuple[Float64[np.ndarray, " c"], Float64[np.ndarray, " c"]]:
+    """Slope and offset of each label's log odds on its values (Platt 1999, with his smoothed targets), by Newton."""
+    yes = columns.sum(axis=0)
+    smooth = np.where(columns > 0, (yes + 1) / (yes + 2), 1 / (len(columns) - yes + 2))
+    center, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
+    scaled = (values - center) / spread
+    slope, offset = np.zeros(len(yes)), np.log(smooth.mean(axis=0)) - np.log(1 - smooth.mean(axis=0))
+    for _ in range(_NEWTON_STEPS):
+        told = expit(slope * scaled + offset)
+        error, curve = told - smooth, told * (1 - told)
+        by_slope, by_offset = (error * scaled).sum(axis=0) + _STEADY * slope, error.sum(axis=0)
+        ss, so, oo = (curve * scaled**2).sum(axis=0) + _STEADY, (curve * scaled).sum(axis=0), curve.sum(axis=0) + _LEAST
+        determinant = ss * oo - so**2
+        slope = slope - np.clip((oo * by_slope - so * by_offset) / determinant, -1, 1)
+        offset = offset - np.clip((ss * by_offset - so * by_slope) / determinant, -1, 1)
+    return slope / spread, offset - slope * center / spread
 
 
 def _agreement(targets: Targets, told: Float64[np.ndarray, "n c"]) -> float:
@@ -227,21 +334,24 @@ def _logistic_probabilities(
 
 
 def _logistic(
-    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
-) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
-    """Weight and bias at the decay with the least loss on folds of whole units.
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
+    link: _Link = _Link.TOGETHER,
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:  # fmt: skip
+    """Weight and bias at the decay (of each label, where these are apart) with the least loss on folds of whole units.
 
     The optimum lies in the span of the rows, so it is sought in the rotated coordinates U diag(s), exactly as good.
     """
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
-    losses = np.zeros(len(decays))
+    losses = np.zeros((len(decays), 1 if link is _Link.TOGETHER else columns.shape[1]))
     with threadpool_limits(_threads_for(rows.size * columns.shape[1]), "blas"):
         for inner in _inner_folds(thin.order, units):
-            for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays)):
-                told = _softmax(_values(rows[inner], found))[columns[inner] > 0]
-                losses[place] -= np.log(np.maximum(told, 1e-12)).sum()
-        found = list(_logistic_path(rows, columns, decays[: int(losses.argmin()) + 1]))[-1]
+            for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays, link)):
+                told = link.probabilities(_values(rows[inner], found))
+                losses[place] -= link.likelihood(told, columns[inner], 1e-12)
+        best = losses.argmin(axis=0)
+        path = list(_logistic_path(rows, columns, decays[: int(best.max()) + 1], link))
+    found = path[best[0]] if len(best) == 1 else np.stack([path[at][:, label] for label, at in enumerate(best)], axis=1)
     return (thin.right @ found[1:]).T, found[0]
 
 
@@ -260,20 +370,21 @@ def _inner_folds(order: Int[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> 
 
 
 def _logistic_path(
-    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], decays: Float64[np.ndarray, " p"]
-) -> Iterator[Float64[np.ndarray, "q c"]]:
+    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], decays: Float64[np.ndarray, " p"],
+    link: _Link,
+) -> Iterator[Float64[np.ndarray, "q c"]]:  # fmt: skip
     """Bias (first row) and weights at each decay, every fit started from the one before."""
     shape = (rows.shape[1] + 1, columns.shape[1])
     found = np.zeros(shape)
-    found[0] = np.log(columns.mean(axis=0) + 1 / len(columns))
+    found[0] = link.start(columns)
     for decay in decays:
 
         def loss(flat: Float64[np.ndarray, " p"], decay: float = decay) -> tuple[float, Float64[np.ndarray, " p"]]:
             at = flat.reshape(shape)
-            told = _softmax(_values(rows, at))
+            told = link.probabilities(_values(rows, at))
             error = (told - columns) / len(rows)
             slope = np.concatenate([error.sum(axis=0)[None], rows.T @ error + decay * at[1:]])
-            likelihood = np.log(np.maximum(told[columns > 0], 1e-300)).sum() / len(rows)
+            likelihood = link.likelihood(told, columns, 1e-300).sum() / len(rows)
             return float(0.5 * decay * np.square(at[1:]).sum() - likelihood), slope.ravel()
 
         fitted = minimize(loss, found.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-5})

@@ -10,7 +10,7 @@ from registry.cards import Task
 from registry.errors import LengthMismatch, NotDefined, NotFinite, NoVariation, SingleClass, TooFewRows, UnusableLabels
 from registry.features import Array
 
-__all__ = ["Targets", "group_numbers", "read_targets"]
+__all__ = ["Targets", "group_numbers", "read_targets", "task_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,13 @@ def read_targets(
         raise NotDefined(method, targets.task)
     _require_variation(targets, method)
     return targets
+
+
+def task_of(targets: Shaped[np.ndarray, "n ..."]) -> Task:
+    """What numbers that a sample gives as its targets are: two dimensions are labels, floats a quantity."""
+    if targets.ndim > 1:
+        return Task.MULTI_LABEL
+    return Task.REGRESSION if np.issubdtype(targets.dtype, np.floating) else Task.CLASSIFICATION
 
 
 def group_numbers(groups: Shaped[Array, " g"] | None, rows: int) -> Int[np.ndarray, " n"]:

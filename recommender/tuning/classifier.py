@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
@@ -105,10 +105,10 @@ class Classifier(nn.Module):
 
 
 def logistic_head(
-    features: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], classes: int,
+    features: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], classes: int,
     groups: Int[np.ndarray, " n"] | None,
 ) -> nn.Linear:  # fmt: skip
-    """Multinomial logistic regression as a layer, the features' scaling folded into its weights."""
+    """Logistic regression (of a quantity, ridge) as a layer, the features' scaling folded into its weights."""
     fitted = fit_head(features, targets, classes, groups=groups)
     weight = fitted.weight / fitted.scale
     return _layer(weight, fitted.bias - weight @ fitted.mean)

@@ -17,18 +17,19 @@ from importlib.metadata import version
 import numpy as np
 import psutil
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from recommender.resampling import draw_weights, resample
+from recommender.strategies.rules import require_head
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import Pictures, open_pictures
 from recommender.tuning.folder import RunFolder, RunState
-from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead
+from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead, named
 from recommender.tuning.job import Job
 from recommender.tuning.storing import store, tidy
 from recommender.tuning.tracking import Diary, Tracker
 from recommender.verdicts import TuningRun
-from registry.cards import Metric, Origin, Outcome
+from registry.cards import Metric, Origin, Outcome, Task
 from registry.encoders.anatomy import anatomy_of
 from registry.encoders.opening import load
 from registry.encoders.preprocessing import read_preprocessing
@@ -145,7 +146,7 @@ def _features(job: Job, part: Sample, progress: Progress) -> Float[np.ndarray, "
 def _logistic(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
     features = _features(job, part, progress)
     if job.plan.head == "fresh":
-        return fresh_head(features.shape[1], len(job.sample.classes))
+        return fresh_head(features.shape[1], len(job.sample.classes) or 1)
     progress("fit the head", 0, 1)
     groups = None if part.groups is None else part.group_ids
     head = logistic_head(features, part.targets, len(job.sample.classes), groups)
@@ -154,7 +155,12 @@ def _logistic(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
 
 
 def _fitted(job: Job, part: Sample, progress: Progress) -> Head:
-    """The head of a plan that trains nothing else."""
+    """The head of a plan that trains nothing else.
+
+    Raises:
+        NotOffered: a head that names classes, in another task.
+    """
+    require_head(job.plan.strategy, job.plan.head, job.sample.task)
     if job.plan.head == "prototype":
         return PrototypeHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
     if job.plan.head == "neighbors":
@@ -190,20 +196,25 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
     from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
 
     learning, validation = _validation(parts.train, job.seed)
+    unit = _Unit.of(learning)
     classifier = _classifier(job, _logistic(job, learning, progress))
+    unit.put_on(classifier.head)
     pictures = {
-        name: _pictures(job, part, name, progress)
+        name: _pictures(job, part, unit, name, progress)
         for name, part in (("training", learning), ("validation", validation), ("test", parts.test))
     }
     trainable = _most_trainable(classifier, job)
     training = Training(
-        job.plan, pictures["training"], pictures["validation"], job.sample.metric, job.folder, job.seed, job.device
-    )
+        job.plan, pictures["training"], pictures["validation"], job.sample.metric, job.folder, job.seed, job.device,
+        job.sample.task,
+    )  # fmt: skip
     try:
         trained = train(classifier, training, diary.point, progress)
     except Diverged:
+        unit.take_off(classifier.head)
         store(job, _linear(classifier.head), classifier)
         raise
+    unit.take_off(classifier.head)
     notes = trained.notes
     if not trained.best.epoch:
         notes = (*notes, "training never improved on the fitted head: its weights are kept")
@@ -214,6 +225,41 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
     return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes)
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """What a quantity is measured in while a net learns it: deviations from its mean. Classes and labels have none."""
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @classmethod
+    def of(cls, sample: Sample) -> "_Unit":
+        """The unit of the rows that are learned from."""
+        if sample.task is not Task.REGRESSION:
+            return cls()
+        return cls(float(sample.targets.mean()), float(sample.targets.std()) or 1.0)
+
+    def measured(self, part: Sample) -> Shaped[np.ndarray, "n ..."]:
+        """Targets in this unit."""
+        return (part.targets - self.mean) / self.deviation if part.task is Task.REGRESSION else part.targets
+
+    def put_on(self, head: torch.nn.Linear) -> None:
+        """Let a head that says the quantity say it in this unit; one that says nothing yet then says the mean."""
+        if self != _Unit() and bool(head.weight.any()):
+            _rescale(head, 1 / self.deviation, -self.mean / self.deviation)
+
+    def take_off(self, head: torch.nn.Linear) -> None:
+        """Let a head that says the quantity in this unit say it as it is."""
+        if self != _Unit():
+            _rescale(head, self.deviation, self.mean)
+
+
+def _rescale(head: torch.nn.Linear, scale: float, shift: float) -> None:
+    with torch.no_grad():
+        head.weight.mul_(scale)
+        head.bias.mul_(scale).add_(shift)
+
+
 def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
     """A part for learning and one for choosing among epochs; where rows are too few the learning rows choose."""
     try:
@@ -222,10 +268,10 @@ def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         return sample, sample
 
 
-def _pictures(job: Job, part: Sample, name: str, progress: Progress) -> Pictures:
+def _pictures(job: Job, part: Sample, unit: _Unit, name: str, progress: Progress) -> Pictures:
     preprocessing = read_preprocessing(job.checkpoint.folder)
     stage = f"open {name} pictures"
-    return open_pictures(part.items, part.targets, preprocessing, job.folder / f"{name}.npy", progress, stage)
+    return open_pictures(part.items, unit.measured(part), preprocessing, job.folder / f"{name}.npy", progress, stage)
 
 
 def _most_trainable(classifier: Classifier, job: Job) -> int:
@@ -238,17 +284,24 @@ def _most_trainable(classifier: Classifier, job: Job) -> int:
 
 
 def _metrics(job: Job, parts: _Parts, done: _Done, seconds: float) -> dict[str, float]:
-    truth, predicted = parts.test.targets, done.logits.argmax(1)
+    truth, predicted = parts.test.targets, named(job.sample.task, done.logits)
     metric = job.sample.metric
     drawn = resample(metric, truth, predicted, draw_weights(parts.test.group_ids, seed=job.seed))
     told = {
-        "score": score(metric, truth, predicted), "accuracy": score(Metric.ACCURACY, truth, predicted),
+        "score": score(metric, truth, predicted), **_also(job.sample.task, truth, predicted),
         "standard_error": drawn.standard_error, "seconds": seconds, "rows_train": len(parts.train),
         "rows_test": len(parts.test), "peak_memory_bytes": _peak_memory(job.device), **done.metrics,
     }  # fmt: skip
     if job.expected is not None:
         told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
     return {name: float(value) for name, value in told.items()}
+
+
+def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Beside the metric: the accuracy, or how far off a quantity is."""
+    if task is Task.REGRESSION:
+        return {"mean_absolute_error": float(np.abs(truth - predicted).mean())}
+    return {"accuracy": score(Metric.ACCURACY, truth, predicted)}
 
 
 def _peak_memory(device: str) -> int:

@@ -14,10 +14,11 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from registry.cards import Task
 from registry.errors import PathMissing
 from registry.index import neighbors
 
-__all__ = ["Head", "LinearHead", "NeighborsHead", "PrototypeHead", "read_head", "save_head"]
+__all__ = ["Head", "LinearHead", "NeighborsHead", "PrototypeHead", "named", "read_head", "save_head"]
 
 _FILE = "head.safetensors"
 _VOTERS = 5
@@ -27,12 +28,12 @@ _NEVER = 1e-3
 
 @runtime_checkable
 class Head(Protocol):
-    """What turns features into one number a class."""
+    """What turns features into one number a class or label, or into the quantity."""
 
     kind: ClassVar[str]
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """One number a row and class; the largest is the class named."""
+        """One number a row and class: the largest is the class named; a label is there where its number is above 0."""
 
     def tensors(self) -> Mapping[str, np.ndarray]:
         """All that it consists of."""
@@ -135,6 +136,13 @@ class NeighborsHead:
 
 
 _KINDS: Mapping[str, type[Head]] = {kind.kind: kind for kind in (LinearHead, PrototypeHead, NeighborsHead)}
+
+
+def named(task: Task, logits: Float[np.ndarray, "n c"]) -> np.ndarray:
+    """What logits say, in the form of the truth: class numbers, 0 or 1 for each label, or values."""
+    if task is Task.CLASSIFICATION:
+        return np.asarray(logits.argmax(1))
+    return (logits > 0).astype(np.float64) if task is Task.MULTI_LABEL else logits[:, 0].astype(np.float64)
 
 
 def save_head(head: Head, folder: Path) -> None:

@@ -23,6 +23,7 @@ from recommender.tuning.boundary import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import Pictures, Rows, keep, slices
 from recommender.tuning.freeze import rates
+from recommender.tuning.heads import named
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.saves import newest, seal, stage_folder
 from recommender.verdicts import Plan
@@ -32,7 +33,7 @@ from registry.errors import Diverged
 from registry.progress import Progress
 from registry.sample import score
 
-__all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "named", "train"]
+__all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "train"]
 
 Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
@@ -149,13 +150,6 @@ def logits_of(classifier: Classifier, rows: Rows) -> Float[np.ndarray, "n c"]:
     return torch.cat(parts).numpy()
 
 
-def named(task: Task, logits: Float[np.ndarray, "n c"]) -> np.ndarray:
-    """What logits say, in the form of the truth: class numbers, 0 or 1 for each label, or values."""
-    if task is Task.CLASSIFICATION:
-        return np.asarray(logits.argmax(1))
-    return (logits > 0).astype(np.float64) if task is Task.MULTI_LABEL else logits[:, 0].astype(np.float64)
-
-
 class _Loop(Trainer):
     """Our loss on the classifier's logits; a loss that is no number stops everything."""
 
@@ -250,7 +244,7 @@ class _Keeper:
     def _judged(self, epoch: int) -> Judged:
         logits = logits_of(self.classifier, self.held_out)
         if not np.isfinite(logits).all():
-            return Judged(epoch, 0.0, math.inf)
+            return Judged(epoch, -math.inf if self.training.metric is Metric.R2 else 0.0, math.inf)
         truth, plain = self.held_out.targets, replace(self.training.plan, label_smoothing=0.0, class_weights=False)
         objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
         loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()

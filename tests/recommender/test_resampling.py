@@ -1,17 +1,26 @@
 """The group bootstrap, against scikit-learn's metrics on rows that are really drawn again."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from sklearn.metrics import accuracy_score, f1_score, r2_score, recall_score
 
 from recommender.resampling import draw_weights, resample
 from registry.cards import Metric
+from registry.sample import score
 
 REFERENCE = {
     Metric.ACCURACY: accuracy_score,
     Metric.BALANCED_ACCURACY: lambda t, p: recall_score(t, p, labels=np.unique(t), average="macro", zero_division=0),
     Metric.MACRO_F1: lambda t, p: f1_score(t, p, labels=np.unique(t), average="macro", zero_division=0),
+    Metric.R2: r2_score,
 }
+
+
+def macro_f1_of_labels(truth: np.ndarray, predicted: np.ndarray) -> float:
+    there = (truth + predicted).any(axis=0)
+    return float(f1_score(truth[:, there], predicted[:, there], average="macro")) if there.any() else 1.0
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -24,6 +33,30 @@ def test_a_draw_scores_what_its_rows_score(metric: Metric) -> None:
     for draw, row in zip(found.draws, weights, strict=True):
         again = np.repeat(np.arange(60), row.astype(int))
         assert draw == pytest.approx(REFERENCE[metric](truth[again], predicted[again]))
+
+
+@pytest.mark.parametrize(
+    ("metric", "reference"),
+    [(Metric.MACRO_F1, macro_f1_of_labels), (Metric.ACCURACY, lambda t, p: float((t == p).mean()))],
+)
+def test_a_draw_of_labels_scores_what_its_rows_score(metric: Metric, reference: Callable[..., float]) -> None:
+    random = np.random.default_rng(0)
+    shares = [0.02, 0.1, 0.5, 0.9, 0]  # the last label is never true, and the first is missing in some draws
+    truth, predicted = ((random.random((60, 5)) < shares).astype(float) for _ in range(2))
+    weights = draw_weights(np.arange(60), draws=40, seed=1)
+    found = resample(metric, truth, predicted, weights)
+    assert found.value == pytest.approx(reference(truth, predicted)) == pytest.approx(score(metric, truth, predicted))
+    for draw, row in zip(found.draws, weights, strict=True):
+        again = np.repeat(np.arange(60), row.astype(int))
+        assert draw == pytest.approx(reference(truth[again], predicted[again]))
+
+
+def test_r2_of_quantities_is_below_zero_where_the_mean_were_better_and_finite_always() -> None:
+    truth, weights = np.array([0.0, 0, 0, 0, 1]) + 1e6, draw_weights(np.arange(5), draws=200, seed=0)
+    found = resample(Metric.R2, truth, 1e6 + np.array([1.0, 1, 1, 1, 0]), weights)
+    assert found.value == pytest.approx(-5.25)
+    assert np.isfinite(found.draws).all()
+    assert (resample(Metric.R2, truth, truth, weights).draws == 1).all()
 
 
 def test_rows_of_a_group_are_drawn_together() -> None:

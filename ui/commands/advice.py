@@ -4,16 +4,17 @@ from typing import Annotated
 
 import typer
 
-from registry.cards import Metric
 from ui import render
 from ui.desk import (
     GroupsOption,
     HomeOption,
     JobOption,
     JsonOption,
+    LabelsOption,
     MetricOption,
     PathArgument,
     SeedOption,
+    TaskOption,
     TestOption,
     at_desk,
     read_sample,
@@ -47,7 +48,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
     ] = None,
-    metric: MetricOption = Metric.ACCURACY,
+    metric: MetricOption = None,
+    labels: LabelsOption = None,
+    task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
     seed: SeedOption = 0,
@@ -60,7 +63,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
 
-        sample = read_sample(desk, path, groups, test, metric, seed)
+        sample = read_sample(
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+        )  # fmt: skip
         limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
         with desk.bars as progress:
             advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
@@ -68,6 +73,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         desk.finish({"recommendation": advice.id})
         desk.say(render.advice_report(advice.to_dict()))
         if advice.choices:
-            again = render.command("tune", path, groups=groups, test=test, metric=metric, home=home)
+            again = render.command(
+                "tune", path, labels=labels, task=task, groups=groups, test=test, metric=metric, home=home
+            )  # fmt: skip
             render.say_next(desk.terminal, [again, render.command("picker", home=home)])
         desk.say_json(advice.to_dict())

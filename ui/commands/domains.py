@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from registry.cards import Metric
 from ui import render
-from ui.desk import HomeOption, JsonOption, PathArgument, SeedOption, at_desk, read_sample
+from ui.desk import HomeOption, JsonOption, LabelsOption, PathArgument, SeedOption, TaskOption, at_desk, read_sample
 
 __all__ = ["app", "distance"]
 
@@ -24,6 +23,8 @@ def distance(
     through: Annotated[
         str | None, typer.Option("--through", help="Look through this checkpoint instead of the lens.")
     ] = None,
+    labels: LabelsOption = None,
+    task: TaskOption = None,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -32,8 +33,9 @@ def distance(
     with at_desk(home, json) as desk:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        mine = read_sample(desk, one, None, None, Metric.ACCURACY, seed)
-        theirs = read_sample(desk, Path(other), None, None, Metric.ACCURACY, seed) if Path(other).exists() else other
+        mine = read_sample(desk, one, labels=labels, task=task, seed=seed)
+        second = Path(other) if Path(other).exists() else None
+        theirs = other if second is None else read_sample(desk, second, labels=labels, task=task, seed=seed)
         with desk.bars as progress:
             found = flow.compare(
                 mine, theirs, desk.zoo, metric=metric, through=through, seed=seed, progress=progress
@@ -58,6 +60,8 @@ def domains_near(
     metric: Annotated[
         str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
     ] = "mmd",
+    labels: LabelsOption = None,
+    task: TaskOption = None,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -66,7 +70,7 @@ def domains_near(
     with at_desk(home, json) as desk:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        sample = read_sample(desk, path, None, None, Metric.ACCURACY, seed)
+        sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
         with desk.bars as progress:
             found = flow.near(sample, desk.zoo, most=most, metric=metric, seed=seed, progress=progress)
         told = [row.to_dict() for row in found]

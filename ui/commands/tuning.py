@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from registry.cards import Metric
-from registry.errors import OtherSample, SingleClass, UnknownName
+from registry.cards import Task
+from registry.errors import NoVariation, OtherSample, SingleClass, UnknownName
 from ui import render
 from ui.desk import (
     Desk,
@@ -19,9 +19,11 @@ from ui.desk import (
     HomeOption,
     JobOption,
     JsonOption,
+    LabelsOption,
     MetricOption,
     PathArgument,
     SeedOption,
+    TaskOption,
     TestOption,
     at_desk,
     read_sample,
@@ -44,7 +46,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     recommendation: Annotated[
         str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
     ] = None,
-    metric: MetricOption = Metric.ACCURACY,
+    metric: MetricOption = None,
+    labels: LabelsOption = None,
+    task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
     seed: SeedOption = 0,
@@ -57,7 +61,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
 
-        sample = read_sample(desk, path, groups, test, metric, seed)
+        sample = read_sample(
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+        )  # fmt: skip
         kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
         choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
         with desk.bars as progress:
@@ -141,7 +147,7 @@ def _choice(
 
     if checkpoint is None and kept is not None:
         if not kept["choices"]:
-            raise SingleClass("tuning")
+            raise SingleClass("tuning") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
         if not kept["verdict"]["transfer"]:
             desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
         best = kept["choices"][0]

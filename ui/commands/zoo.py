@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from registry.cards import Metric
 from ui import render
 from ui.desk import HomeOption, JsonOption, at_desk, read_sample
 
@@ -56,7 +55,7 @@ def zoo_add(
 ) -> None:
     """Register a checkpoint folder."""
     with at_desk(home, json) as desk:
-        source = None if source_data is None else read_sample(desk, source_data, None, None, Metric.ACCURACY, 0)
+        source = None if source_data is None else read_sample(desk, source_data)
         with desk.bars as progress:
             card = desk.zoo.add(
                 folder, name=name, source=source, license=license_, domain=domain, progress=progress

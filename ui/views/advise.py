@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from registry.cards import Metric, Outcome
+from registry.cards import METRICS, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
@@ -89,7 +89,7 @@ def _ask(zoo: Zoo) -> None:
 
 def _options() -> dict[str, str | list[str] | None]:
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
-    metric = st.selectbox("Metric", [str(metric) for metric in Metric])
+    metric = st.selectbox("Metric", [str(metric) for metric in METRICS[Task.CLASSIFICATION]])
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
     licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
     groups = st.text_input("Groups (CSV: file, group)", placeholder="none")

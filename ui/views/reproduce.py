@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from registry.cards import METRICS, Task
 from ui.render import Json, command
 
 __all__ = ["as_command", "as_python", "tune_options"]
@@ -11,7 +12,7 @@ __all__ = ["as_command", "as_python", "tune_options"]
 def as_command(advice: Json, home: Path) -> str:
     """What to type for this advice, and then to tune as it says."""
     sample, asked = advice["sample"], advice["settings"]
-    read = {"groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
+    read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
     repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
     first = command(
         "recommend", sample["origin"], *(word for pair in repeated for word in pair), keep=asked["keep"],
@@ -28,9 +29,10 @@ def as_python(advice: Json, home: Path) -> str:
         "max_parameters": asked["max_parameters"], "licenses": tuple(asked["licenses"]) or None,
         "exclude": tuple(asked["exclude"]) or None,
     })  # fmt: skip
+    usual = METRICS[Task(sample["task"])][0]
     read = _arguments({
-        "groups": sample["groups_from"], "test": sample["test_from"],
-        "metric": None if sample["metric"] == "accuracy" else sample["metric"],
+        **_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"],
+        "metric": None if sample["metric"] == usual else sample["metric"],
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
     return "\n".join([
@@ -46,6 +48,12 @@ def as_python(advice: Json, home: Path) -> str:
     ])  # fmt: skip
 
 
+def _labels(sample: Json) -> dict[str, str | None]:
+    """The table that the targets were read from, and what they were taken for."""
+    table = sample.get("labels_from")
+    return {"labels": table, "task": sample["task"] if table else None}
+
+
 def _arguments(given: Mapping[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
 
@@ -55,6 +63,6 @@ def tune_options(advice: Json, place: int) -> dict[str, str | None]:
     sample, choice = advice["sample"], advice["choices"][place]
     named = {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]} if place else {}
     return {
-        "recommendation": advice["id"], **named, "groups": sample["groups_from"], "test": sample["test_from"],
-        "metric": sample["metric"], "seed": str(advice["settings"]["seed"]),
+        "recommendation": advice["id"], **named, **_labels(sample), "groups": sample["groups_from"],
+        "test": sample["test_from"], "metric": sample["metric"], "seed": str(advice["settings"]["seed"]),
     }  # fmt: skip
