@@ -193,3 +193,116 @@ def test_a_large_group_that_training_cannot_spare_takes_no_fold():
     folds = sample.folds(2)
     assert folds[:21].tolist() == [-1] * 21
     assert sorted(folds[[21, 23]].tolist()) == [0, 1]
+
+
+Told = tuple[str, list[object], list[int] | None]
+"""A task, what is to be predicted of each row, and perhaps groups."""
+
+
+@st.composite
+def marked(draw: st.DrawFn, grouped: bool | None = None) -> Told:
+    """Rows of up to five labels each, perhaps none, perhaps in groups."""
+    labels = draw(st.lists(st.sets(st.sampled_from("abcde")), min_size=4, max_size=60).filter(any))
+    together = draw(st.booleans()) if grouped is None else grouped
+    groups = draw(st.lists(st.integers(0, 11), min_size=len(labels), max_size=len(labels))) if together else None
+    return "multi-label", labels, groups
+
+
+@st.composite
+def measured(draw: st.DrawFn, grouped: bool | None = None) -> Told:
+    """Rows of a quantity, perhaps with many equal ones, perhaps in groups."""
+    values = draw(st.lists(st.integers(-3, 3) | st.floats(-1e6, 1e6), min_size=4, max_size=60))
+    together = draw(st.booleans()) if grouped is None else grouped
+    groups = draw(st.lists(st.integers(0, 11), min_size=len(values), max_size=len(values))) if together else None
+    return "regression", values, groups
+
+
+def told(drawn: Told) -> Sample:
+    task, labels, groups = drawn
+    return Sample.from_arrays(POOL[: len(labels)], labels, name="any", task=task, groups=groups)
+
+
+@FEW
+@given(marked(), st.integers(2, 7), st.integers(0, 3))
+def test_every_label_is_in_every_training_part(drawn, k, seed):
+    sample = told(drawn)
+    folds = folds_of(sample, k, seed)
+    for fold in range(folds.max() + 1):
+        assert sample.targets[folds != fold].any(axis=0).all()
+
+
+@FEW
+@given(marked() | measured(), st.integers(2, 7), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_folds_of_other_tasks_are_numbered_keep_groups_and_follow_the_rows(drawn, k, seed, random):
+    sample = told(drawn)
+    folds = folds_of(sample, k, seed)
+    held_out = np.unique(folds[folds >= 0])
+    assert held_out.tolist() == list(range(len(held_out)))
+    assert 2 <= len(held_out) <= k
+    for group in np.unique(sample.group_ids):
+        assert len(set(folds[sample.group_ids == group])) == 1
+    order = np.array(random.sample(range(len(sample)), len(sample)))
+    assert (folds[order] == sample.take(order).folds(k, seed)).all()
+
+
+@FEW
+@given(marked(grouped=False), st.integers(2, 5))
+def test_ungrouped_folds_share_every_label_about_evenly(drawn, k):
+    sample = told(drawn)
+    folds = folds_of(sample, k, 0)
+    for column in sample.targets.T:
+        mine = np.bincount(folds[(column > 0) & (folds >= 0)], minlength=folds.max() + 1)
+        assert mine.max() - mine.min() <= len(sample.classes) + 1
+
+
+def test_rows_without_a_label_are_in_every_fold():
+    sample = Sample.from_arrays(POOL, [("a",), ("b",), ()] * 40, name="x")
+    folds = sample.folds()
+    assert np.bincount(folds[~sample.targets.any(axis=1)]).tolist() == [8] * 5
+
+
+def test_every_fold_of_a_quantity_spans_it():
+    values = np.random.default_rng(0).exponential(size=120)
+    sample = Sample.from_arrays(POOL, values, name="x")
+    folds = sample.folds()
+    fifths = np.searchsorted(np.quantile(values, [0.2, 0.4, 0.6, 0.8]), sample.targets)
+    for fold in range(5):
+        assert np.ptp(np.bincount(fifths[folds == fold], minlength=5)) <= 1
+
+
+def test_two_groups_of_other_quantities_are_two_folds():
+    sample = Sample.from_arrays(POOL[:20], np.arange(20) / 2, name="x", groups=[0] * 10 + [1] * 10)
+    assert sorted(set(sample.folds())) == [0, 1]
+
+
+@FEW
+@given(marked() | measured(), st.sampled_from([0.2, 0.25, 0.5]))
+def test_a_split_of_other_tasks_keeps_groups_whole_and_every_label_in_training(drawn, share):
+    sample = told(drawn)
+    try:
+        train, test = sample.split(share)
+    except TooFewRows:
+        assume(False)
+    assert len(train) + len(test) == len(sample)
+    assert train.classes == test.classes == sample.classes
+    assert all(train.counts.values())
+    if sample.groups is not None:
+        assert not set(train.groups) & set(test.groups)
+
+
+@FEW
+@given(marked() | measured(), st.integers(1, 70), st.randoms(use_true_random=False))
+def test_a_subsample_of_other_tasks_is_as_large_as_asked_and_follows_content(drawn, most, random):
+    sample = told(drawn)
+    small = sample.subsample(most)
+    assert len(small) == min(most, len(sample))
+    order = np.array(random.sample(range(len(sample)), len(sample)))
+    assume(most >= 7)
+    assert sample.take(order).subsample(most).digest == small.digest
+
+
+def test_a_subsample_holds_labels_and_quantities_in_proportion():
+    marks = Sample.from_arrays(POOL, [("a", "b"), ("a",), ("a",), ()] * 30, name="x").subsample(40)
+    assert marks.counts == {"a": 30, "b": 10}
+    sizes = Sample.from_arrays(POOL, np.arange(120) / 7, name="x").subsample(40)
+    assert np.histogram(sizes.targets, bins=5, range=(0, 120 / 7))[0].tolist() == [8] * 5
