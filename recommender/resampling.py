@@ -80,7 +80,7 @@ def _over_labels(
     hits, both = weights @ (truth & predicted), weights @ (truth.astype(np.float64) + predicted)
     there = both > 0
     f1 = _mean_where(2 * hits / np.maximum(both, 1e-12), there)
-    return np.where(there.any(axis=1), f1, 1.0)
+    return np.asarray(np.where(there.any(axis=1), f1, 1.0))
 
 
 def _r2(
@@ -91,7 +91,7 @@ def _r2(
     mean = weights @ centered / np.maximum(weights.sum(1), 1e-12)
     spread, error = weights @ centered**2 - weights.sum(1) * mean**2, weights @ (truth - predicted) ** 2
     varies = spread > 1e-12 * max(float(np.square(centered).sum()), 1e-300)
-    return np.where(varies, 1 - error / np.where(varies, spread, 1.0), (error == 0).astype(np.float64))
+    return np.asarray(np.where(varies, 1 - error / np.where(varies, spread, 1.0), (error == 0).astype(np.float64)))
 
 
 def _mean_where(values: Float[np.ndarray, "D c"], there: np.ndarray) -> Float[np.ndarray, " D"]:

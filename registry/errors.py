@@ -67,8 +67,8 @@ from pathlib import Path
 __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "Diverged",
     "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
-    "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined",
-    "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
+    "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
+    "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
     "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
     "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
     "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",

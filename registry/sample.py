@@ -110,7 +110,7 @@ class Sample:
     """The table of targets that it was read with."""
 
     @classmethod
-    def from_folder(
+    def from_folder(  # noqa: PLR0913 - each says how it is read
         cls,
         path: Path | str,
         *,
@@ -269,8 +269,8 @@ class Sample:
         """The fold that holds each row out: stratified, groups whole, decided by content and not by position.
 
         What is in proportion are the classes; each label, and the rows without any; five quantile bins of a quantity.
-        Every class or label is in the training part of every fold. A row that this needs in all of them (the only one, or in
-        the only group, of its class) has fold -1. There are fewer folds where there are fewer groups than ``k``.
+        Every class or label is in the training part of every fold. A row that this needs in all of them (the only one,
+        or in the only group, of its class) has fold -1. There are fewer folds where there are fewer groups than ``k``.
 
         Raises:
             TooFewRows: not even two folds can be made.

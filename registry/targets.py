@@ -20,7 +20,7 @@ _MANY = (tuple, set, frozenset, list)
 
 
 def told_task(labels: Sequence[object] | np.ndarray) -> Task:
-    """The task of labels in Python: collections of names are multi-label, numbers with fractions a regression target."""
+    """The task of labels in Python: collections of names are multi-label, numbers with fractions a quantity."""
     values = labels.tolist() if isinstance(labels, np.ndarray) and labels.ndim == 1 else list(labels)
     if values and all(isinstance(value, _MANY) for value in values):
         return Task.MULTI_LABEL
@@ -76,7 +76,10 @@ def quantities(labels: Sequence[str]) -> Float[np.ndarray, " n"]:
 
 
 def strata_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Bool[np.ndarray, "n s"]:
-    """What folds hold in proportion, and which of it each row counts for: the classes; the labels and the rows without; quantile bins."""
+    """What folds hold in proportion, and which of it each row counts for.
+
+    That is the classes; the labels, and after them the rows without any; quantile bins.
+    """
     if task is Task.MULTI_LABEL:
         columns = values_of(labels, classes, task) > 0
         return np.hstack([columns, ~columns.any(axis=1, keepdims=True)])

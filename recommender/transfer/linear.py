@@ -125,8 +125,8 @@ def out_of_fold(
 ) -> OutOfFold:  # fmt: skip
     """Predict each fold by a head fitted on the others; a fold of -1 is in training always.
 
-    Whole numbers are classes, floats a regression target, two dimensions of 0 and 1 labels. The strength of regularization is chosen inside each training part (by leave-one-out, of whole ``groups`` where
-    there are groups).
+    Whole numbers are classes, floats a regression target, two dimensions of 0 and 1 labels. The strength of
+    regularization is chosen inside each training part (by leave-one-out, of whole ``groups`` where there are groups).
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -209,7 +209,8 @@ class _Link(Enum):
     def start(self, columns: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, " c"]:
         """The bias of a model without features."""
         share = columns.mean(axis=0) + 1 / len(columns)
-        return np.log(share) if self is _Link.TOGETHER else np.log(share) - np.log(1 + 2 / len(columns) - share)
+        odds = np.log(share) if self is _Link.TOGETHER else np.log(share) - np.log(1 + 2 / len(columns) - share)
+        return np.asarray(odds)
 
 
 def _columns_out_of_fold(
@@ -249,18 +250,23 @@ def _ridge(
         least, best = np.where(better, error, least), np.where(better, penalty, best)
         told = np.where(better, found, told)
     shrink = np.sqrt(thin.squares)[:, None] / (thin.squares[:, None] + best)
-    return (thin.right @ (shrink * thin.project(columns))).T, columns.mean(axis=0), told
+    weight = np.asarray((thin.right @ (shrink * thin.project(columns))).T)
+    return weight, np.asarray(columns.mean(axis=0)), told
 
 
 def _calibrated(
     values: Float64[np.ndarray, "n c"], columns: Float64[np.ndarray, "n c"]
 ) -> tuple[Float64[np.ndarray, " c"], Float64[np.ndarray, " c"]]:
-    """Slope and offset of each label's log odds on its values (Platt 1999, with his smoothed targets), by Newton."""
+    """Slope and offset of each label's log odds on its values (Platt 1999, with his smoothed targets), by Newton.
+
+    Values of rows left out fall with their own label where features tell nothing; a slope below 0 is taken to be 0.
+    """
     yes = columns.sum(axis=0)
     smooth = np.where(columns > 0, (yes + 1) / (yes + 2), 1 / (len(columns) - yes + 2))
     center, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
     scaled = (values - center) / spread
-    slope, offset = np.zeros(len(yes)), np.log(smooth.mean(axis=0)) - np.log(1 - smooth.mean(axis=0))
+    usual = np.log(smooth.mean(axis=0)) - np.log(1 - smooth.mean(axis=0))
+    slope, offset = np.zeros(len(yes)), usual
     for _ in range(_NEWTON_STEPS):
         told = expit(slope * scaled + offset)
         error, curve = told - smooth, told * (1 - told)
@@ -269,6 +275,7 @@ def _calibrated(
         determinant = ss * oo - so**2
         slope = slope - np.clip((oo * by_slope - so * by_offset) / determinant, -1, 1)
         offset = offset - np.clip((ss * by_offset - so * by_slope) / determinant, -1, 1)
+    slope, offset = np.maximum(slope, 0), np.where(slope > 0, offset, usual)
     return slope / spread, offset - slope * center / spread
 
 

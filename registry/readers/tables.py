@@ -1,7 +1,8 @@
-"""Tables about items: a CSV that says which belong together (``file``, ``group``) or their targets (``file``, ``target``).
+"""Tables about items: a CSV that says which belong together, or what their targets are.
 
-What the targets are is read off the whole column. A ``|``, or a cell left empty beside text, makes it multi-label; a
-number that is no plain integer, or more than 20 different ones, regression; all else are classes.
+Columns are ``file`` and ``group``, or ``file`` and ``target``. What the targets are is read off the whole column. A
+``|``, or a cell left empty beside text, makes it multi-label; a number that is no plain integer, or more than 20
+different ones, regression; all else are classes.
 """
 
 import csv
@@ -82,7 +83,7 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
     found = _task_of([cell for _, _, cell in rows]) if task is None else task
     told = tuple((line, file, _target(path, line, cell, found)) for line, file, cell in rows)
     different = len({cell for _, _, cell in told})
-    notes = ()
+    notes: tuple[str, ...] = ()
     if task is None and found is Task.REGRESSION and all(_WHOLE.fullmatch(cell) for _, _, cell in rows):
         notes = (f"{different} different whole numbers taken for quantities; --task classification makes them classes",)
     return LabelTable(path, found, told, notes)

@@ -173,3 +173,57 @@ def _without_times(told):
     for choice in told["choices"]:
         choice["cost"] = None
     return told
+
+
+def of_another_task(rows, task):
+    """The planted pictures, their second class a label or a step of a quantity."""
+    planted = told_sample(rows, (1.0,), shade=128)
+    second = [label == "class 1" for label in planted.labels]
+    noise = np.random.default_rng(5).normal(0, 0.1, rows)
+    told = [("one", "both") if on else ("both",) * (row % 3 > 0) for row, on in enumerate(second)]
+    values = 40 + np.array(second) + noise
+    images = np.stack([item.pixels for item in planted.items])
+    return Sample.from_arrays(images, told if task == "multi-label" else values, name="told")
+
+
+@pytest.mark.parametrize("task", ["multi-label", "regression"])
+def test_other_tasks_are_advised_too_and_twice_the_same(tmp_path, task):
+    zoo, sample = two_readers(tmp_path), of_another_task(120, task)
+    advice = recommend(sample, zoo, keep=3)
+    assert advice.best.checkpoint.name == "far-sighted"
+    assert advice.verdict.transfer
+    assert advice.best.expected.metric == sample.metric
+    assert advice.best.expected.low < advice.best.expected.mean <= advice.best.expected.high <= 1
+    assert {"logme", "knn", "linear"} <= advice.best.ranked.transferability.scores.keys()
+    told = json.dumps(advice.to_dict(), allow_nan=False)
+    strip = [{**choice, "cost": None} for choice in json.loads(told)["choices"]]
+    again = [{**choice, "cost": None} for choice in recommend(sample, zoo, keep=3).to_dict()["choices"]]
+    assert json.dumps(strip) == json.dumps(again)
+
+
+def test_a_quantity_that_nothing_tells_is_expected_about_zero_and_not_recommended(tmp_path):
+    zoo = two_readers(tmp_path)
+    images = np.stack([item.pixels for item in told_sample(120, (), shade=128).items])
+    sample = Sample.from_arrays(images, np.random.default_rng(0).normal(size=120), name="noise")
+    advice = recommend(sample, zoo, keep=3)
+    assert not advice.verdict.transfer
+    assert -0.6 < advice.best.expected.mean < 0.15
+    assert advice.best.expected.low >= -1
+
+
+def test_one_and_the_same_quantity_leaves_nothing_to_choose_by(tmp_path):
+    images = np.stack([item.pixels for item in told_sample(20, (), shade=128).items])
+    advice = recommend(Sample.from_arrays(images, [0.5] * 20, name="flat"), two_readers(tmp_path), keep=2)
+    assert advice.choices == ()
+    assert advice.verdict.sentence.startswith("All rows have the same target")
+
+
+def test_outcomes_of_another_task_teach_nothing(tmp_path):
+    zoo, sample = two_readers(tmp_path), told_sample(60, (1.0,), shade=128)
+    before = recommend(sample, zoo, keep=2).best.expected
+    for place in range(5):
+        zoo.record(Outcome(
+            f"other {place}", "far-sighted", "linear-probe", "f" * 64, "sizes", Task.REGRESSION, Metric.R2, -3.0, 0.1,
+            50, 20, 1.0, Origin.OURS, "2026-01-01T00:00:00+00:00", conditions={"probe": 0.5},
+        ))  # fmt: skip
+    assert recommend(sample, zoo, keep=2).best.expected == before

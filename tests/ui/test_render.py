@@ -138,3 +138,28 @@ def test_bars_tell_the_second_listener_and_keep_stray_prints_off_stdout() -> Non
     assert heard == [("encode", 0, 2), ("encode", 2, 2), ("encode", 1, 2)]
     assert errors.getvalue().count("· encode") == 2
     assert "chatter" in errors.getvalue()
+
+
+def test_several_labels_and_a_quantity_are_told_in_their_own_words() -> None:
+    marks = {**SAMPLE, "task": "multi-label", "metric": "macro-f1"}
+    assert "14 labels on 38 to 40 rows each" in printed(render.sample_report(marks), 120)
+    values = {"lowest": -0.5, "median": 12.25, "highest": 1e6}
+    sizes = {**SAMPLE, "task": "regression", "metric": "r2", "classes": 0, "counts": {}, "values": values}
+    assert "a quantity of -0.5 to 1e+06 (median 12.25)" in printed(render.sample_report(sizes), 120)
+
+
+def test_r_squared_is_a_number_and_no_percentage() -> None:
+    assert (render.scored(-0.25, "r2"), render.scored_interval(-0.5, 0.125, "r2")) == ("-0.250", "-0.50 to 0.12")
+    assert (render.scored(0.25, "macro-f1"), render.scored_interval(0.2, 0.3, "accuracy")) == ("25.0 %", "20 to 30 %")
+    told = two()
+    for row in told["choices"]:
+        row["expected"]["metric"] = "r2"
+    table = printed(render.advice_report({**told, "sample": {**SAMPLE, "metric": "r2"}}))
+    assert "0.842" in table
+    assert "0.80 to 0.88" in table
+    assert "+0.620" in table
+    metrics = {"score": -0.1, "standard_error": 0.02, "rows_test": 560.0, "seconds": 16.0, "mean_absolute_error": 12.5}
+    run = {"id": "r", "checkpoint": "a", "strategy": "lp-ft", "metrics": metrics, "notes": []}
+    told = printed(render.run_report(run, expected={"mean": 0.8, "low": 0.75, "high": 0.85}))
+    assert "r2 -0.100  ± 0.020 on 560 held-out rows" in told
+    assert "12.5 on average" in told

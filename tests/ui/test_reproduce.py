@@ -55,3 +55,13 @@ def test_an_upload_is_kept_once_under_a_harmless_name(tmp_path: Path) -> None:
     assert first.name == "pass_wd.zip"
     assert first.is_relative_to(home.root / "uploads")
     assert save_upload(home, "x.zip", b"other").parent != first.parent
+
+
+def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:
+    advice = told()
+    advice["sample"] = {**advice["sample"], "task": "regression", "metric": "r2", "labels_from": "/data/sizes.csv"}
+    for line in reproduce.as_command(advice, HOME).splitlines():
+        assert "--labels /data/sizes.csv --task regression" in line
+    assert "labels='/data/sizes.csv', task='regression', groups='/data/groups.csv')" in reproduce.as_python(advice, HOME)
+    options = reproduce.tune_options(advice, 0)
+    assert (options["labels"], options["task"]) == ("/data/sizes.csv", "regression")

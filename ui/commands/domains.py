@@ -14,7 +14,7 @@ __all__ = ["app", "distance"]
 app = typer.Typer(no_args_is_help=True, help="The source domains that the registry knows.")
 
 
-def distance(
+def distance(  # noqa: PLR0913, PLR0917 - each is an option
     one: PathArgument,
     other: Annotated[str, typer.Argument(help="A second folder or zip, or the name of a known domain.")],
     metric: Annotated[

@@ -131,3 +131,82 @@ def test_a_small_head_is_fitted_on_one_thread_and_a_large_one_on_half_of_them(mo
     assert set(seen) == {1}
     monkeypatch.setattr(room.os, "cpu_count", lambda: 16)
     assert [room._threads_for(products) for products in (10**6, 10**9)] == [1, 8]
+
+
+def marks(rows=200, columns=12, seed=0):
+    """Three labels that are told by features, one of them rare, and a quantity."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(rows, columns))
+    values = features @ random.normal(size=(columns, 4)) + 0.5 * random.normal(size=(rows, 4))
+    return features, (values[:, :3] > [0, 1, 4]).astype(float), 1000 + 50 * values[:, 3]
+
+
+@pytest.mark.parametrize("head", ["ridge", "logistic"])
+def test_each_label_is_told_on_its_own(head):
+    features, labels, _ = marks()
+    found = out_of_fold(features, labels, np.arange(200) % 5, head=head)
+    assert (found.predicted == labels).mean(axis=0).min() > 0.85
+    assert np.array_equal(found.predicted, found.probabilities > 0.5)
+    alone = out_of_fold(features, labels[:, :1], np.arange(200) % 5, head=head)
+    assert found.probabilities[:, :1] == pytest.approx(alone.probabilities, abs=1e-3)
+
+
+@pytest.mark.parametrize("head", ["ridge", "logistic"])
+def test_labels_are_as_frequent_as_they_are_said_to_be(head):
+    labels = marks(600)[1]
+    found = out_of_fold(np.random.default_rng(1).normal(size=(600, 12)), labels, np.arange(600) % 5, head=head)
+    assert found.probabilities.mean(axis=0) == pytest.approx(labels.mean(axis=0), abs=0.02)
+    assert found.probabilities.std(axis=0).max() < 0.1
+
+
+def test_a_label_that_all_or_no_rows_have_is_said_of_all_or_none():
+    features, labels, _ = marks()
+    labels = np.hstack([labels[:, :1], np.zeros((200, 1)), np.ones((200, 1))])
+    found, head = out_of_fold(features, labels, np.arange(200) % 5), fit_head(features, labels, 3)
+    for said in (found.predicted, head.logits(features) > 0):
+        assert said[:, 1:].tolist() == [[0, 1]] * 200
+    assert np.isfinite(head.logits(features)).all()
+
+
+def test_labels_get_a_logistic_regression_each():
+    features, labels, _ = marks()
+    head = fit_head(features, labels, 3)
+    fresh = marks(seed=0)[0]
+    assert ((head.logits(fresh) > 0) == labels).mean() > 0.9
+    alone = fit_head(features, labels[:, 2:], 1)
+    assert head.logits(features)[:, 2:] == pytest.approx(alone.logits(features), abs=0.05)
+
+
+def test_a_quantity_is_told_in_its_own_unit():
+    features, _, values = marks()
+    found = out_of_fold(features, values, np.arange(200) % 5)
+    error = np.square(found.predicted - values).sum() / np.square(values - values.mean()).sum()
+    assert error < 0.1
+    weight, bias = fit_head(features, values, 1).folded()
+    assert features @ weight[0] + bias[0] == pytest.approx(values, abs=4 * 50)
+    assert (weight.shape, bias.shape) == ((1, 12), (1,))
+
+
+def test_a_quantity_that_features_do_not_tell_is_guessed_at_its_mean():
+    features, _, values = marks(200, 300)
+    found = out_of_fold(np.random.default_rng(1).normal(size=features.shape), values, np.arange(200) % 5)
+    assert np.abs(found.predicted - values.mean()).mean() < 0.3 * values.std()
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_targets_of_a_row_never_reach_its_own_prediction(kind):
+    told = marks()
+    features, targets, folds = told[0], told[kind], np.arange(200) % 5
+    spoiled = targets.copy()
+    spoiled[folds == 2] = spoiled[folds == 2][::-1] + (kind == 2)
+    before, after = (out_of_fold(features, y, folds).probabilities[folds == 2] for y in (targets, spoiled))
+    assert np.array_equal(before, after)
+
+
+def test_a_row_outside_the_folds_is_no_prediction_in_any_task():
+    features, labels, values = marks()
+    folds = np.r_[-1, np.arange(199) % 5]
+    for targets in (labels, values):
+        found = out_of_fold(features, targets, folds)
+        assert (found.predicted[0] == -1).all()
+        assert not found.probabilities[0].any()
