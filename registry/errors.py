@@ -156,7 +156,7 @@ class NoItems(SampleError):
         also = f" ({unreadable} files could not be read)" if unreadable else ""
         super().__init__(
             f"{path} holds no {expected}{also}",
-            "Expected <class>/*.png|jpg, or train/ and test/ above it; any layout with --labels, or in `transferzoo predict`.",
+            "Expected <class>/*.png|jpg, or train/ and test/ above it; any layout with --labels, and in `predict`.",
         )
 
 

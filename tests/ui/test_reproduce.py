@@ -62,6 +62,7 @@ def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:
     advice["sample"] = {**advice["sample"], "task": "regression", "metric": "r2", "labels_from": "/data/sizes.csv"}
     for line in reproduce.as_command(advice, HOME).splitlines():
         assert "--labels /data/sizes.csv --task regression" in line
-    assert "labels='/data/sizes.csv', task='regression', groups='/data/groups.csv')" in reproduce.as_python(advice, HOME)
+    read = "labels='/data/sizes.csv', task='regression', groups='/data/groups.csv')"
+    assert read in reproduce.as_python(advice, HOME)
     options = reproduce.tune_options(advice, 0)
     assert (options["labels"], options["task"]) == ("/data/sizes.csv", "regression")
