@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "Desk", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "MetricOption", "PathArgument",
-    "SeedOption", "TestOption", "at_desk", "read_sample",
+    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "MetricOption",
+    "PathArgument", "SeedOption", "TestOption", "at_desk", "read_sample",
 ]  # fmt: skip
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
@@ -34,6 +34,9 @@ GroupsOption = Annotated[
     Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
 ]
 TestOption = Annotated[Path | None, typer.Option("--test", help="Your own test part, laid out like PATH.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
+]
 JobOption = Annotated[str | None, typer.Option("--job", hidden=True, help="Report to this job of the registry.")]
 
 DEBUG = "TRANSFERZOO_DEBUG"

@@ -70,7 +70,7 @@ def backbone_rate(parameters: int) -> float:
 
 def lowered(blocks: int) -> float:
     """The rate of a block as a share of the one above's: 1/2.6 as in ULMFiT, milder where there are many blocks."""
-    return max(1 / _LOWER, _LOWEST ** (1 / max(1, blocks - 1)))
+    return max(1 / _LOWER, float(_LOWEST ** (1 / max(1, blocks - 1))))
 
 
 def head_on(strategy: str, evidence: Evidence, head: str, because: Sequence[str]) -> Plan:

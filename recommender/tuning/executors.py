@@ -249,6 +249,9 @@ def _metrics(job: Job, parts: _Parts, done: _Done, seconds: float, peak_bytes: i
     }  # fmt: skip
     if job.expected is not None:
         told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+    if job.estimated is not None:
+        told |= {"estimated_seconds": job.estimated.seconds,
+                 "estimated_peak_memory_bytes": job.estimated.peak_memory_bytes}  # fmt: skip
     return {name: float(value) for name, value in told.items()}
 
 
