@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from registry.cards import Metric
 from registry.errors import TransferZooError
@@ -72,6 +73,7 @@ class Desk:
 def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[Desk]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from recommender.tuning.folder import reap  # noqa: PLC0415 - loads psutil
     from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
 
     errors = render.console(stderr=True)
@@ -80,6 +82,8 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
     with opened as zoo:
         if job is not None and not zoo.jobs.claim(job):
             raise typer.Exit
+        for run in reap(zoo.home):
+            errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
         bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
         try:
             yield Desk(zoo, errors if json else render.console(), bars, json, job)

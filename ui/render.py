@@ -67,6 +67,7 @@ __all__ = [
     "say_next",
     "size",
     "synced_table",
+    "unfinished_table",
 ]  # fmt: skip
 
 Json = Mapping[str, Any]
@@ -440,6 +441,15 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
             Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
             percent(expected["mean"]) if expected is not None else "-", percent(row["score"]), duration(row["seconds"]),
         )  # fmt: skip
+    return table
+
+
+def unfinished_table(rows: Sequence[Json]) -> RenderableType:
+    """Runs that go on, failed or were interrupted, and what to do about it."""
+    table = _table("run", "sample", "checkpoint", "strategy", "state", "because")
+    for row in rows:
+        names = [Text(str(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
+        table.add_row(Text(row["id"]), *names, Text(row["state"], "yellow"), Text(row["reason"] or "-"))
     return table
 
 
