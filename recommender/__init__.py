@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-__all__ = ["distances", "recommend", "scores", "tune"]
+__all__ = ["Terms", "distances", "recommend", "scores", "tune"]
 
-_ROOMS = {"distances": "distance", "recommend": "flow", "scores": "transfer", "tune": "flow"}
+_ROOMS = {"Terms": "tuning.job", "distances": "distance", "recommend": "flow", "scores": "transfer", "tune": "flow"}
 
 
 def __getattr__(name: str) -> object:

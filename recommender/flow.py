@@ -17,12 +17,14 @@ from recommender.rank import rank
 from recommender.shortlist import Constraints, Shortlist, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
 from recommender.tuning.folder import find_run
-from recommender.tuning.job import Job
+from recommender.tuning.job import USUAL, Job, Terms
 from recommender.tuning.tracking import mlflow_runs
+from recommender.tuning.trial import measure as measure_cost
 from recommender.verdicts import (
     Baseline,
     Candidate,
     Choice,
+    Cost,
     Distance,
     DomainDistance,
     Expected,
@@ -38,10 +40,12 @@ from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["MOST_COMPARED", "compare", "consider", "near", "recommend", "resume", "tune"]
+__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
+WORTH_A_TRIAL = 10.0
+"""Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
 
 def recommend(
@@ -136,17 +140,33 @@ def near(
     return tuple(found[:most])
 
 
+def price(
+    choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *, progress: Progress = silent
+) -> Cost:  # fmt: skip
+    """What carrying out a choice will cost, measured on a few rows of it; where that is soon done, as advised.
+
+    Raises:
+        TuningError: even the trial failed.
+    """
+    if choice.cost.seconds < WORTH_A_TRIAL:
+        return choice.cost
+    return measure_cost(
+        Job.of(choice, sample, zoo, terms), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
+    )
+
+
 def tune(
-    choice: Choice, sample: Sample, zoo: Zoo, *, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
-    track: Callable[..., object] = mlflow_runs, recommendation: str | None = None, seed: int = 0,
+    choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
+    execute: Callable[..., tuple[TuningRun, Outcome]] = here, track: Callable[..., object] = mlflow_runs,
     progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry out a choice, and return its outcome to the registry.
 
     Raises:
+        DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, outcome = execute(Job.of(choice, sample, zoo, recommendation=recommendation, seed=seed), track, progress)
+    run, outcome = execute(Job.of(choice, sample, zoo, terms), track, progress)
     zoo.record(outcome)
     return run
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -34,7 +35,8 @@ def probe(
         try:
             seconds = _forward_seconds(candidate, sample, zoo)
             encoded = zoo.encode(candidate.checkpoint.name, sample, progress=progress)
-            scored.append(transferability(candidate, encoded, sample, folds, seed, seconds))
+            found = transferability(candidate, encoded, sample, folds, seed, seconds)
+            scored.append(replace(found, adaptable=zoo.encoder(candidate.checkpoint.name).adaptable))
         except (TransferZooError, OSError, MemoryError) as failure:
             skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
     return tuple(scored), tuple(skipped)

@@ -115,6 +115,8 @@ class Transferability:
     """Seconds that one item's forward pass takes on this machine, preprocessing included."""
     width: int = 0
     """Columns of the block to read; 0 where it was not told."""
+    adaptable: tuple[str, ...] = ()
+    """Blocks with linear layers, beside which adapters can learn."""
 
     @property
     def read(self) -> BlockScore:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from registry.cards import Metric, Task
 from registry.errors import TransferZooError
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "Desk", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "LabelsOption", "MetricOption",
-    "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
+    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "LabelsOption",
+    "MetricOption", "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
 ]  # fmt: skip
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
@@ -43,6 +44,9 @@ GroupsOption = Annotated[
     Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
 ]
 TestOption = Annotated[Path | None, typer.Option("--test", help="Your own test part, laid out like PATH.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
+]
 JobOption = Annotated[str | None, typer.Option("--job", hidden=True, help="Report to this job of the registry.")]
 
 DEBUG = "TRANSFERZOO_DEBUG"
@@ -78,6 +82,7 @@ class Desk:
 def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[Desk]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from recommender.tuning.folder import reap  # noqa: PLC0415 - loads psutil
     from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
 
     errors = render.console(stderr=True)
@@ -86,6 +91,8 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
     with opened as zoo:
         if job is not None and not zoo.jobs.claim(job):
             raise typer.Exit
+        for run in reap(zoo.home):
+            errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
         bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
         try:
             yield Desk(zoo, errors if json else render.console(), bars, json, job)

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict
 from datetime import datetime
@@ -44,6 +44,7 @@ __all__ = [
     "command",
     "console",
     "converted_words",
+    "cost_line",
     "doctor_report",
     "duration",
     "export_report",
@@ -68,6 +69,7 @@ __all__ = [
     "scored_interval",
     "size",
     "synced_table",
+    "unfinished_table",
 ]  # fmt: skip
 
 Json = Mapping[str, Any]
@@ -291,8 +293,22 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
         table.add_row("", _verdict_on(found["score"], expected))
     if away is not None:
         table.add_row("off by", f"{away:.4g} on average")
-    table.add_row("took", duration(found["seconds"]))
+    table.add_row("took", _beside(duration, found, "seconds"))
+    if "peak_memory_bytes" in found:
+        table.add_row("memory", _beside(size, found, "peak_memory_bytes"))
     return Group(table, *(_bullet(note, "yellow") for note in run["notes"]))
+
+
+def cost_line(cost: Json, device: str) -> RenderableType:
+    """What a tuning is estimated to take, before it begins."""
+    told = f"about {duration(cost['seconds'])} and {size(cost['peak_memory_bytes'])} of memory on {device}"
+    return Text(f"Estimated: {told}; {cost['trainable_parameters']:,} parameters learn.", "dim")
+
+
+def _beside(worded: Callable[[float], str], metrics: Json, name: str) -> str:
+    """What was realized, and what had been estimated."""
+    estimated = metrics.get(f"estimated_{name}")
+    return worded(metrics[name]) + ("" if estimated is None else f"  (estimated {worded(estimated)})")
 
 
 def answer_report(told: Json, *, listed: bool) -> RenderableType:
@@ -453,6 +469,15 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
             scored(expected["mean"], row["metric"]) if expected is not None else "-",
             scored(row["score"], row["metric"]), duration(row["seconds"]),
         )  # fmt: skip
+    return table
+
+
+def unfinished_table(rows: Sequence[Json]) -> RenderableType:
+    """Runs that go on, failed or were interrupted, and what to do about it."""
+    table = _table("run", "sample", "checkpoint", "strategy", "state", "because")
+    for row in rows:
+        names = [Text(str(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
+        table.add_row(Text(row["id"]), *names, Text(row["state"], "yellow"), Text(row["reason"] or "-"))
     return table
 
 

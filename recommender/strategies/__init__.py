@@ -22,10 +22,28 @@ class Strategy(Protocol):
         """
 
 
-def _ours(name: str) -> Callable[[], Strategy]:
+def _ours(module: str, name: str = "") -> Callable[[], Strategy]:
     def load() -> Strategy:
-        strategy: Strategy = getattr(import_module(f"recommender.strategies.{name}"), name)
+        strategy: Strategy = getattr(import_module(f"recommender.strategies.{module}"), name or module)
         return strategy
+
+    return load
+
+
+def _partial(last: int) -> Callable[[], Strategy]:
+    def load() -> Strategy:
+        from recommender.strategies.partial import Partial  # noqa: PLC0415 - loaded on demand, as all are
+
+        return Partial(last)
+
+    return load
+
+
+def _gradual(name: str, *, discriminative: bool) -> Callable[[], Strategy]:
+    def load() -> Strategy:
+        from recommender.strategies.gradual_unfreezing import GradualUnfreezing  # noqa: PLC0415 - as above
+
+        return GradualUnfreezing(name, discriminative)
 
     return load
 
@@ -33,5 +51,22 @@ def _ours(name: str) -> Callable[[], Strategy]:
 strategies: Shelf[Strategy] = Shelf(
     "strategy",
     "transferzoo.strategies",
-    {"linear-probe": _ours("linear_probe"), "lp-ft": _ours("lp_ft"), "scratch": _ours("scratch")},
+    {
+        "prototype": _ours("prototype"),
+        "knn": _ours("knn"),
+        "linear-probe": _ours("linear_probe"),
+        "norm-only": _ours("norm_only"),
+        "lora": _ours("lora"),
+        "partial-1": _partial(1),
+        "partial-2": _partial(2),
+        "partial-3": _partial(3),
+        "surgical": _ours("partial", "surgical"),
+        "lp-ft": _ours("lp_ft"),
+        "discriminative": _ours("discriminative"),
+        "gradual-unfreezing": _gradual("gradual-unfreezing", discriminative=False),
+        "ulmfit": _gradual("ulmfit", discriminative=True),
+        "full": _ours("full"),
+        "scratch": _ours("scratch"),
+    },
 )
+"""From those that train nothing to those that train everything; ``ulmfit`` unfreezes gradually, lower blocks slower."""

@@ -1,18 +1,35 @@
-"""What several strategies decide alike: which block to read, whether there are rows enough, how long to train."""
+"""What several strategies decide alike: the block to read, rows enough, how long, how fast, and against overfitting."""
 
-from math import ceil
+from collections.abc import Sequence
+from math import ceil, sqrt
 
-from recommender.verdicts import Evidence
-from registry.cards import Task
+from recommender.verdicts import Evidence, Plan, Stage
+from registry.cards import Metric, Task
 from registry.errors import NotOffered
 
-__all__ = ["FEWEST_ROWS", "epochs_for", "read_from", "require_head", "require_rows"]
+__all__ = [
+    "FEWEST_ROWS", "HEAD_RATE", "backbone_rate", "epochs_for", "head_on", "lowered", "read_from", "require_head",
+    "require_rows", "training", "used_blocks",
+]  # fmt: skip
 
 FEWEST_ROWS = 5
 """Rows a class below which training a backbone memorizes more than it learns."""
+HEAD_RATE = 1e-3
 _SHOWN = 3000
 """Pictures that a training shows at least, as far as `_MOST_EPOCHS` allows."""
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
+_MILLION = 1e6
+_BATCH, _DECAY = 32, 0.01
+_LOWER, _LOWEST = 2.6, 0.02
+"""ULMFiT's ratio of the rates of neighboring blocks, and the least that is left of the top's rate at the bottom."""
+_SMOOTHED, _SMOOTHING = 2000, 0.1
+"""Rows from which labels are smoothed, and by how much (Szegedy et al. 2016)."""
+_DROPPED, _DROPOUT = 1000, 0.1
+"""Rows below which some of the head's inputs are dropped, and how many."""
+_MIXUP = 0.2
+"""Alpha of mixup, from as many rows as smoothing on, where pictures vary anyway (Zhang et al. 2018)."""
+_UNEVEN = 3
+"""Rows of an average class for one of the smallest, from which classes count as uneven."""
 
 
 def read_from(evidence: Evidence) -> tuple[str, str]:
@@ -24,6 +41,11 @@ def read_from(evidence: Evidence) -> tuple[str, str]:
             f"better than {last.block} ({last.score:.3f}), whose features are too special to the source"
         )
     return last.block, f"the head reads {last.block} ({last.score:.3f}): no earlier block is better beyond chance"
+
+
+def used_blocks(evidence: Evidence) -> tuple[str, ...]:
+    """The blocks up to the one that is read, input side first."""
+    return evidence.blocks[: evidence.blocks.index(read_from(evidence)[0]) + 1]
 
 
 def require_rows(strategy: str, evidence: Evidence) -> None:
@@ -49,3 +71,76 @@ def require_head(strategy: str, head: str, task: Task) -> None:
 def epochs_for(rows: int) -> int:
     """Passes over the rows: few rows are shown more often."""
     return min(_MOST_EPOCHS, max(_LEAST_EPOCHS, ceil(_SHOWN / rows)))
+
+
+def backbone_rate(parameters: int) -> float:
+    """The head's rate up to a million parameters, then falling with the square root of their number."""
+    return HEAD_RATE * min(1.0, sqrt(_MILLION / parameters))
+
+
+def lowered(blocks: int) -> float:
+    """The rate of a block as a share of the one above's: 1/2.6 as in ULMFiT, milder where there are many blocks."""
+    return max(1 / _LOWER, float(_LOWEST ** (1 / max(1, blocks - 1))))
+
+
+def head_on(strategy: str, evidence: Evidence, head: str, because: Sequence[str]) -> Plan:
+    """A plan that trains nothing but a head on features computed once."""
+    read, why = read_from(evidence)
+    return Plan(
+        strategy=strategy, read=read, head=head, stages=(), frozen=evidence.blocks, from_scratch=False, augment=False,
+        batch_size=_BATCH, weight_decay=0.0, label_smoothing=0.0, because=(why, *because),
+    )  # fmt: skip
+
+
+def training(
+    strategy: str, evidence: Evidence, stages: tuple[Stage, ...], because: Sequence[str], *, head: str = "logistic",
+    augment: bool = False, adapter_rank: int = 0, anchor: float = 0.0,
+) -> Plan:  # fmt: skip
+    """A plan of these stages, with what holds against overfitting for so many rows; says what it chose and why.
+
+    Raises:
+        NotOffered: too few rows a class.
+    """
+    require_rows(strategy, evidence)
+    read, why = read_from(evidence)
+    learning = {block for stage in stages for block in stage.train}
+    smoothed = evidence.rows >= _SMOOTHED and evidence.task is Task.CLASSIFICATION
+    dropped = evidence.rows < _DROPPED and head != "fresh"
+    mixed, weighed = smoothed and augment, _weighs_classes(evidence)
+    return Plan(
+        strategy=strategy, read=read, head=head, stages=stages,
+        frozen=tuple(block for block in evidence.blocks if block not in learning), from_scratch=False,
+        augment=augment, batch_size=_BATCH, weight_decay=_DECAY, label_smoothing=_SMOOTHING if smoothed else 0.0,
+        because=(why, *because, _pictures(evidence, learning, augment), *_against(smoothed, mixed, dropped, weighed)),
+        mixup=_MIXUP if mixed else 0.0, dropout=_DROPOUT if dropped else 0.0, class_weights=weighed,
+        adapter_rank=adapter_rank, anchor=anchor,
+    )  # fmt: skip
+
+
+def _weighs_classes(evidence: Evidence) -> bool:
+    """Whether rare classes weigh more: they are rare, and the metric counts classes and not rows."""
+    if evidence.task is not Task.CLASSIFICATION:
+        return False
+    uneven = evidence.rows > _UNEVEN * evidence.classes * evidence.fewest
+    return uneven and evidence.ranked.expected.metric is not Metric.ACCURACY
+
+
+def _pictures(evidence: Evidence, learning: set[str], augment: bool) -> str:
+    """Whether pictures vary or a prefix's activations are kept, and why: both at once cannot be."""
+    if augment:
+        return "pictures vary a little in each epoch: nothing stays frozen whose activations could be kept instead"
+    if evidence.blocks[0] in learning:
+        return "pictures are shown as they are, and every epoch runs the whole net"
+    return "pictures are shown as they are, so that the frozen blocks before what learns run only once"
+
+
+def _against(smoothed: bool, mixed: bool, dropped: bool, weighed: bool) -> list[str]:
+    told = []
+    if smoothed:
+        also = " and pairs of pictures mixed" if mixed else ""
+        told.append(f"labels are smoothed by {_SMOOTHING}{also}: there are {_SMOOTHED} rows or more")
+    if dropped:
+        told.append(f"{_DROPOUT:.0%} of the head's inputs are dropped: there are fewer than {_DROPPED} rows")
+    if weighed:
+        told.append("classes weigh alike in sum, for they are uneven and the metric counts classes")
+    return told

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
-import psutil
 import torch
 from jaxtyping import Float, Int, Shaped
 
@@ -23,6 +22,7 @@ from recommender.resampling import draw_weights, resample
 from recommender.strategies.rules import require_head
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import Pictures, open_pictures
+from recommender.tuning.devices import metered
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead, named
 from recommender.tuning.job import Job
@@ -81,8 +81,9 @@ def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningR
         folder.start(job.to_dict())
         with folder.beating(), track(job) as diary:
             parts = _parts(job)
-            done = _trained(job, parts, diary, progress) if job.plan.stages else _probed(job, parts, progress)
-            metrics = _metrics(job, parts, done, time.perf_counter() - began)
+            with metered(job.device) as meter:
+                done = _trained(job, parts, diary, progress) if job.plan.stages else _probed(job, parts, progress)
+            metrics = _metrics(job, parts, done, time.perf_counter() - began, meter.peak_bytes)
             store(job, done.head, done.classifier)
             diary.result(metrics)
         run, outcome = _concluded(job, parts, metrics, (*done.notes, *diary.troubles), diary.run_id)
@@ -283,17 +284,20 @@ def _most_trainable(classifier: Classifier, job: Job) -> int:
     return most
 
 
-def _metrics(job: Job, parts: _Parts, done: _Done, seconds: float) -> dict[str, float]:
+def _metrics(job: Job, parts: _Parts, done: _Done, seconds: float, peak_bytes: int) -> dict[str, float]:
     truth, predicted = parts.test.targets, named(job.sample.task, done.logits)
     metric = job.sample.metric
     drawn = resample(metric, truth, predicted, draw_weights(parts.test.group_ids, seed=job.seed))
     told = {
         "score": score(metric, truth, predicted), **_also(job.sample.task, truth, predicted),
         "standard_error": drawn.standard_error, "seconds": seconds, "rows_train": len(parts.train),
-        "rows_test": len(parts.test), "peak_memory_bytes": _peak_memory(job.device), **done.metrics,
+        "rows_test": len(parts.test), "peak_memory_bytes": peak_bytes, **done.metrics,
     }  # fmt: skip
     if job.expected is not None:
         told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+    if job.estimated is not None:
+        told |= {"estimated_seconds": job.estimated.seconds,
+                 "estimated_peak_memory_bytes": job.estimated.peak_memory_bytes}  # fmt: skip
     return {name: float(value) for name, value in told.items()}
 
 
@@ -302,13 +306,6 @@ def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
     if task is Task.REGRESSION:
         return {"mean_absolute_error": float(np.abs(truth - predicted).mean())}
     return {"accuracy": score(Metric.ACCURACY, truth, predicted)}
-
-
-def _peak_memory(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(torch.cuda.max_memory_allocated(device))
-    used = psutil.Process().memory_info()
-    return int(getattr(used, "peak_wset", used.rss))
 
 
 def _concluded(

@@ -22,7 +22,7 @@ import psutil
 from registry.errors import UnknownName
 from registry.home import Home
 
-__all__ = ["RunFolder", "RunState", "find_run", "run_folders"]
+__all__ = ["RunFolder", "RunState", "find_run", "reap", "run_folders"]
 
 _JOB, _RUN, _STATE = "job.json", "run.json", "state.json"
 _BEAT_SECONDS = 5.0
@@ -75,6 +75,14 @@ class RunFolder:
         known = _read(self.path / _STATE)
         return ". ".join(part for part in (known.get("reason", ""), known.get("remedy", "")) if part)
 
+    def to_dict(self) -> dict[str, object]:
+        """How a run stands that has not finished: the JSON form."""
+        job = self.job
+        return {
+            "id": self.id, "state": str(self.state), "reason": self.reason, "checkpoint": job.get("checkpoint"),
+            "strategy": job.get("plan", {}).get("strategy"), "sample_name": job.get("sample", {}).get("name"),
+        }  # fmt: skip
+
     def start(self, told: Mapping[str, object]) -> None:
         """Write down what is to be done, once; a resumed run keeps what it was started with."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -117,6 +125,18 @@ def run_folders(home: Home) -> tuple[RunFolder, ...]:
     """All runs that were begun, newest first."""
     found = [RunFolder(path) for path in home.runs.iterdir() if (path / _JOB).is_file() or (path / _RUN).is_file()]
     return tuple(sorted(found, key=lambda run: run.id, reverse=True))
+
+
+def reap(home: Home) -> tuple[RunFolder, ...]:
+    """Mark the runs whose process is gone without having said so as interrupted; gives those found now."""
+    found = []
+    for file in sorted(home.runs.glob(f"*/{_STATE}")):
+        run = RunFolder(file.parent)
+        if _read(file).get("state") == RunState.RUNNING and run.state is RunState.INTERRUPTED:
+            remedy = f"Go on: transferzoo runs resume {run.id}"
+            run.mark(RunState.INTERRUPTED, "its process ended without a word", remedy)
+            found.append(run)
+    return tuple(found)
 
 
 def find_run(home: Home, name: str) -> RunFolder:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
-from recommender.verdicts import Choice, Expected, Plan
+from recommender.verdicts import Choice, Cost, Expected, Plan
 from registry.cards import Checkpoint
 from registry.errors import NotResumable
 from registry.features import Encoded
@@ -17,9 +18,25 @@ from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["Encode", "Job"]
+__all__ = ["USUAL", "Encode", "Job", "Terms"]
 
 Encode = Callable[[Sample, Progress], Encoded]
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """On what terms a choice is carried out: all that advice does not say."""
+
+    seed: int = 0
+    device: str = "cpu"
+    """A device of this machine, or ``auto``, the fastest."""
+    recommendation: str | None = None
+    """Id of the advice that is followed."""
+    estimated: Cost | None = None
+    """What it was estimated to cost, to be held against what it does."""
+
+
+USUAL = Terms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +55,24 @@ class Job:
     known: Mapping[str, object] = field(default_factory=dict)
     """What the advice rested on (probe, scores, distance), kept with the outcome."""
     recommendation: str | None = None
+    estimated: Cost | None = None
     source: Sample | None = None
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
 
     @classmethod
-    def of(
-        cls, choice: Choice, sample: Sample, zoo: Zoo, *, recommendation: str | None = None, seed: int = 0,
-        device: str = "cpu",
-    ) -> "Job":  # fmt: skip
-        """The job that carries out a choice, under a new id."""
+    def of(cls, choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL) -> "Job":
+        """The job that carries out a choice, under a new id.
+
+        Raises:
+            DeviceMissing: the device asked for is not there.
+        """
         name = choice.checkpoint.name
         return cls(
             id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}", checkpoint=choice.checkpoint,
             plan=choice.plan, sample=sample, home=zoo.home,
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
-            seed=seed, device=device, expected=choice.expected, known=_known(choice), recommendation=recommendation,
+            seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
+            recommendation=terms.recommendation, estimated=terms.estimated,
         )  # fmt: skip
 
     @classmethod
@@ -72,12 +92,13 @@ class Job:
         if card.digest != told["checkpoint_digest"]:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
         expected = None if told["expected"] is None else Expected(**told["expected"])
+        estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
         return cls(
             id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=read(told["sample"]), home=zoo.home,
             encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=told["seed"],
             device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
-            source=None if told["source"] is None else read(told["source"]),
+            estimated=estimated, source=None if told["source"] is None else read(told["source"]),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:
@@ -86,7 +107,9 @@ class Job:
             "id": self.id, "checkpoint": self.checkpoint.name, "checkpoint_digest": self.checkpoint.digest,
             "plan": self.plan.to_dict(), "sample": self.sample.to_dict(), "seed": self.seed, "device": self.device,
             "expected": None if self.expected is None else self.expected.to_dict(), "known": dict(self.known),
-            "recommendation": self.recommendation, "source": None if self.source is None else self.source.to_dict(),
+            "recommendation": self.recommendation,
+            "estimated": None if self.estimated is None else self.estimated.to_dict(),
+            "source": None if self.source is None else self.source.to_dict(),
         }  # fmt: skip
 
     @property

@@ -7,6 +7,7 @@ all that is needed to go on is saved; a training that finds a complete save goes
 
 import gc
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from recommender.tuning.boundary import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import Pictures, Rows, keep, slices
+from recommender.tuning.devices import precision
 from recommender.tuning.freeze import rates
 from recommender.tuning.heads import named
 from recommender.tuning.objective import Anchor, Objective
@@ -48,6 +50,8 @@ _LARGEST_GRADIENT = 1.0
 _TRIED = 4
 """Rows on which it is tried whether a net can be resumed in the middle."""
 _WEIGHTS = "model.safetensors"
+_DEVICE = "ACCELERATE_TORCH_DEVICE"
+"""Where accelerate, which would take the first GPU, is told which one to take."""
 
 
 def _no_look() -> Mapping[str, float]:
@@ -382,19 +386,9 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
 
 
 def _loop(place: int, keeper: _Keeper, rows: Rows, training: Training, progress: Progress) -> _Loop:
-    plan, stage, classifier = training.plan, training.plan.stages[place], keeper.classifier
-    size = max(1, plan.batch_size >> keeper.course.halved)
-    seed, steps = training.seed + place, _steps(training)
-    settings = TrainingArguments(
-        output_dir=str(stage_folder(training.folder, place)), report_to="none", disable_tqdm=True,
-        save_strategy="epoch", save_total_limit=2, logging_strategy="epoch", logging_nan_inf_filter=False,
-        remove_unused_columns=False, use_cpu=training.device == "cpu", per_device_train_batch_size=size,
-        gradient_accumulation_steps=1 << keeper.course.halved, num_train_epochs=stage.epochs,
-        lr_scheduler_type="cosine", warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs),
-        max_grad_norm=_LARGEST_GRADIENT, seed=seed, data_seed=seed, dataloader_pin_memory=False,
-        dataloader_drop_last=steps * plan.batch_size <= len(rows),
-    )  # fmt: skip
-    optimizer = torch.optim.AdamW(rates(classifier, stage, plan.weight_decay))
+    plan, classifier = training.plan, keeper.classifier
+    optimizer = torch.optim.AdamW(rates(classifier, plan.stages[place], plan.weight_decay))
+    settings = _settings(place, keeper.course.halved, len(rows), training)
     with quiet():
         loop = _Loop(
             model=classifier, args=settings, train_dataset=rows, data_collator=_as_they_are,  # type: ignore[arg-type]  # rows come as batches
@@ -404,6 +398,26 @@ def _loop(place: int, keeper: _Keeper, rows: Rows, training: Training, progress:
     loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
     loop.add_callback(_Epochs(keeper, loop, rows, progress))
     return loop
+
+
+def _settings(place: int, halved: int, rows: int, training: Training) -> TrainingArguments:
+    """The Trainer's settings, held to one device: it would take the first GPU and spread the net over all of them."""
+    plan, stage, steps, seed = training.plan, training.plan.stages[place], _steps(training), training.seed + place
+    on_cpu = training.device == "cpu"
+    if not on_cpu:
+        os.environ[_DEVICE] = training.device
+    made = TrainingArguments(
+        output_dir=str(stage_folder(training.folder, place)), report_to="none", disable_tqdm=True,
+        save_strategy="epoch", save_total_limit=2, logging_strategy="epoch", logging_nan_inf_filter=False,
+        remove_unused_columns=False, use_cpu=on_cpu, bf16=precision(training.device) is torch.bfloat16,
+        per_device_train_batch_size=max(1, plan.batch_size >> halved), gradient_accumulation_steps=1 << halved,
+        num_train_epochs=stage.epochs, lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs), max_grad_norm=_LARGEST_GRADIENT, seed=seed,
+        data_seed=seed, dataloader_pin_memory=False, dataloader_drop_last=steps * plan.batch_size <= rows,
+    )  # fmt: skip
+    if not on_cpu:
+        vars(made).update(_setup_devices=torch.device(training.device), _n_gpu=1)
+    return made
 
 
 def _present(model: torch.nn.Module | None) -> torch.nn.Module:

@@ -33,6 +33,10 @@ class Encoder(Protocol):
     def blocks(self) -> tuple[str, ...]:
         """Names of the backbone's blocks, input side first."""
 
+    @property
+    def adaptable(self) -> tuple[str, ...]:
+        """Those of them that hold linear layers, beside which adapters can learn."""
+
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, in their order."""
 

@@ -60,6 +60,12 @@ class ImageEncoder:
         return self.anatomy.names
 
     @property
+    def adaptable(self) -> tuple[str, ...]:
+        """Names of the blocks that hold linear layers."""
+        linear = [f"{path}." for path, module in self.model.named_modules() if isinstance(module, torch.nn.Linear)]
+        return tuple(block.name for block in self.anatomy.blocks if any(p.startswith(block.prefixes) for p in linear))
+
+    @property
     def block_prefixes(self) -> tuple[tuple[str, ...], ...]:
         """For each block what the names of its parameters begin with."""
         return tuple(block.prefixes for block in self.anatomy.blocks)

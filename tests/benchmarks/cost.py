@@ -21,7 +21,7 @@ from recommender import flow
 from recommender.strategies.cost import estimate
 from recommender.tuning import loop
 from recommender.tuning.executors import here
-from recommender.tuning.job import Job
+from recommender.tuning.job import Job, Terms
 from recommender.tuning.tracking import no_tracking
 from recommender.tuning.trial import measure
 from recommender.verdicts import Choice, Cost
@@ -68,7 +68,7 @@ def run(zoo: Zoo, sets: Path, case: tuple[str, str, str], seed: int) -> Row:
     name, strategy, checkpoint = case
     sample = Sample.from_folder(sets / name)
     choice = _chosen(sample, zoo, checkpoint, strategy)
-    job = Job.of(choice, sample, zoo, seed=seed)
+    job = Job.of(choice, sample, zoo, Terms(seed))
     began = time.perf_counter()
     trial = measure(job, lambda part: zoo.encoded(checkpoint, part))
     took = time.perf_counter() - began

@@ -74,8 +74,18 @@ class StrategyContract:
 
     def test_the_head_starts_in_a_known_way(self, offer):
         _, made = offer
-        assert made.head in {"logistic", "fresh"}
-        assert made.stages or made.head == "logistic"
+        assert made.head in {"logistic", "fresh", "prototype", "neighbors"}
+        assert made.head in {"logistic", "fresh"} if made.stages else made.head != "fresh"
+
+    def test_blocks_learn_together_from_the_top_of_what_is_read_or_say_which_part_does(self, offer):
+        seen, made = offer
+        for stage in made.stages:
+            places = [seen.blocks.index(block) for block in stage.train]
+            assert places == list(range(places[0], places[0] + len(places)))
+
+    def test_the_plan_comes_back_from_its_json(self, offer):
+        _, made = offer
+        assert Plan.from_dict(json.loads(json.dumps(made.to_dict()))) == made
 
     def test_the_same_evidence_gives_the_same_plan(self, strategy):
         assert isinstance(strategy(evidence()), Plan)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.benchmarks.proving_ground.cells import NO_TRANSFER, read_design
-from tests.benchmarks.proving_ground.design import SOURCE_FAMILIES, Weights, new_cells
+from tests.benchmarks.proving_ground.design import BODIES, SOURCE_FAMILIES, STRATEGIES, Weights, new_cells
 from tests.benchmarks.proving_ground.targets import FAMILIES
 
 LIGHT = [Weights(f"net{i}", f"{i:064d}", "resnet-0.50M@64", 500, 64, ("gtsrb",), probes_only=False) for i in range(6)]
@@ -82,3 +82,18 @@ def test_the_committed_design_keeps_the_rules(rule):
         assert all(len(c.digest) == 64 for c in judged)
     else:
         assert all(FAMILIES[c.target] == c.family for c in cells)
+
+
+def test_every_strategy_stands_beside_lp_ft_on_the_bodies_chosen_for_it():
+    body = replace(LIGHT[0], name=BODIES[0])
+    cells = [c for c in new_cells([], [body, LIGHT[1]]) if c.wave == 5]
+    tuned = {c.target for c in new_cells([], [body]) if c.strategy == "lp-ft"}
+    assert {c.checkpoint for c in cells} == {body.name}
+    assert {c.strategy: {d.target for d in cells if d.strategy == c.strategy} for c in cells} == {
+        strategy: tuned for strategy in STRATEGIES if strategy != "lora"
+    }
+
+
+def test_lora_runs_where_there_are_linear_layers():
+    transformer = replace(LIGHT[0], name=BODIES[0], group="vit-1.30M@64")
+    assert [c for c in new_cells([], [transformer]) if c.strategy == "lora"]

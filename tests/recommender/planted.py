@@ -23,6 +23,7 @@ class Reader:
     columns: tuple[int, ...]
     modality: Modality = Modality.IMAGE
     digest: str = "4567"
+    adaptable: tuple[str, ...] = ()
     names: tuple[str, ...] = field(default=("block 01", "block 02"))
 
     @property

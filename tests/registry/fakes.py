@@ -28,6 +28,7 @@ class MeanColor:
     digest: str = "0123"
     modality: Modality = Modality.IMAGE
     blocks: tuple[str, ...] = ("first", "last")
+    adaptable: tuple[str, ...] = ()
     asked: int = 0
 
     def encode(self, items: Sequence, *, progress: Progress = silent) -> Encoded:

@@ -16,12 +16,17 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 
 @app.command("list")
 def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
-    """List the fine-tunings made here, newest first: expected against realized."""
+    """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
     with at_desk(home, json) as desk:
+        from recommender.tuning.folder import RunState, run_folders  # noqa: PLC0415 - loads psutil
+
+        rest = [run.to_dict() for run in run_folders(desk.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in desk.zoo.history() if outcome.origin is Origin.OURS]
         told = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
         desk.say(render.outcome_table(told))
-        desk.say_json(told)
+        if rest:
+            desk.say(render.unfinished_table(rest))
+        desk.say_json([*({**row, "state": "finished"} for row in told), *rest])
 
 
 @app.command("resume")
@@ -55,4 +60,23 @@ def runs_sync(
         desk.say(render.synced_table([row.to_dict() for row in found]))
         desk.say_json([row.to_dict() for row in found])
     if any(row.left for row in found):
+        raise typer.Exit(1)
+
+
+@app.command("register")
+def runs_register(
+    run: Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")],
+    name: Annotated[str, typer.Argument(help="Name of the registered model.")],
+    alias: Annotated[str | None, typer.Option("--alias", help="What the version is called: champion, say.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make the model of a finished run a version of a registered model of MLflow, with its lineage."""
+    with at_desk(home, json) as desk:
+        from recommender.tuning.carrying import register  # noqa: PLC0415 - loads NumPy
+
+        done = register(desk.zoo.home, run, name, alias)
+        desk.say(render.synced_table([done.to_dict()]))
+        desk.say_json(done.to_dict())
+    if done.left:
         raise typer.Exit(1)

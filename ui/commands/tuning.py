@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from registry.errors import NoVariation, OtherSample, SingleClass, UnknownName
 from ui import render
 from ui.desk import (
     Desk,
+    DeviceOption,
     GroupsOption,
     HomeOption,
     JobOption,
@@ -52,6 +53,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     groups: GroupsOption = None,
     test: TestOption = None,
     seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     home: HomeOption = None,
     json: JsonOption = False,
     job: JobOption = None,
@@ -59,6 +61,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with at_desk(home, json, job) as desk:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from recommender.tuning.devices import resolve  # noqa: PLC0415 - as above
+        from recommender.tuning.job import Terms  # noqa: PLC0415 - as above
         from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
 
         sample = read_sample(
@@ -67,9 +71,13 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
         choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
         with desk.bars as progress:
-            advice = None if kept is None else str(kept["id"])
+            terms = Terms(seed, resolve(device), None if kept is None else str(kept["id"]))
+            cost = flow.price(choice, sample, desk.zoo, terms, progress=progress)
+        desk.say(render.cost_line(cost.to_dict(), terms.device))
+        with desk.bars as progress:
             track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
-            run = flow.tune(choice, sample, desk.zoo, track=track, recommendation=advice, seed=seed, progress=progress)
+            terms = replace(terms, estimated=cost)
+            run = flow.tune(choice, sample, desk.zoo, terms, track=track, progress=progress)
         desk.finish({"run": run.id})
         desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
         render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])

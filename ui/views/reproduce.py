@@ -43,7 +43,7 @@ def as_python(advice: Json, home: Path) -> str:
         f"sample = registry.Sample.from_folder({sample['origin']!r}{read})",
         f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
         "zoo.keep(advice)",
-        f"run = recommender.tune(advice.best, sample, zoo, seed={asked['seed']})",
+        f"run = recommender.tune(advice.best, sample, zoo, recommender.Terms(seed={asked['seed']}))",
         "print(advice, run.metrics)",
     ])  # fmt: skip
 

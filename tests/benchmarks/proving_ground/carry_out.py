@@ -7,15 +7,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Float, Int
-from safetensors.numpy import load_file
 
 from recommender.baseline import raw_pixels
 from recommender.history import History
 from recommender.transfer.linear import fit_head, out_of_fold
 from recommender.tuning.executors import here
+from recommender.tuning.heads import read_head
 from recommender.tuning.job import Job
 from recommender.tuning.tracking import no_tracking
-from recommender.verdicts import Choice
+from recommender.verdicts import Choice, Stage
 from registry.encoders.image import open_image
 from registry.home import Home
 from registry.index import neighbors
@@ -43,7 +43,7 @@ class Done:
 
 def carry_out(cell: Cell, bench: Bench, device: str = "cpu") -> Done:
     """Train as the cell says and predict its test rows."""
-    return _WAYS[cell.strategy](cell, bench, device)
+    return _WAYS.get(cell.strategy, _tuned)(cell, bench, device)
 
 
 def _no_transfer(cell: Cell, bench: Bench, device: str) -> Done:
@@ -75,8 +75,7 @@ def _block_probe(cell: Cell, bench: Bench, device: str) -> Done:
 def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
     """The product's plan with the cell's epochs, carried out by the product; its stored net is what is judged."""
     part, choice = bench.part(cell), choice_of(cell, bench, cell.strategy, NOTHING_YET)
-    stages = tuple(replace(stage, epochs=cell.epochs) for stage in choice.plan.stages)
-    plan = replace(choice.plan, stages=stages)
+    plan = replace(choice.plan, stages=_within(cell.epochs, choice.plan.stages))
     train, test = bench.encoded(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
@@ -90,8 +89,8 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
     agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
     if abs(agreed - said) > 0.005:
         raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {said:.3f}")
-    told = {**_known(choice), "batch_size": plan.batch_size, "best_epoch": run.metrics["best_epoch"],
-            "stages": plan.to_dict()["stages"]}  # fmt: skip
+    told = {**_known(choice), "batch_size": plan.batch_size, "best_epoch": run.metrics.get("best_epoch", 0),
+            **{key: plan.to_dict()[key] for key in ("stages", "augment", "dropout")}}  # fmt: skip
     return Done(predicted, seconds, told)
 
 
@@ -108,9 +107,16 @@ def _stored_says(job: Job, test: Sample) -> Int[np.ndarray, " n"]:
     """The classes that the run's stored backbone and head name."""
     encoder = open_image(job.folder)
     encoded = encoder.encode(test.items)
-    head = load_file(job.folder / "head.safetensors")
     read = encoded.blocks[encoded.names.index(job.plan.read)].vectors
-    return np.asarray(read @ head["weight"].T + head["bias"]).argmax(axis=1)
+    return np.asarray(read_head(job.folder).logits(read).argmax(axis=1))
+
+
+def _within(epochs: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """The stages in so many epochs altogether: one each, the rest to the last."""
+    rest = max(1, epochs - len(stages) + 1)
+    return tuple(
+        replace(stage, epochs=1 if place < len(stages) else rest) for place, stage in enumerate(stages, start=1)
+    )
 
 
 def _known(choice: Choice) -> dict[str, object]:
@@ -138,6 +144,5 @@ def _vote(
 
 
 _WAYS: dict[str, Callable[[Cell, Bench, str], Done]] = {
-    NO_TRANSFER: _no_transfer, "linear-probe": _linear_probe, "block-probe": _block_probe, "lp-ft": _tuned,
-    "scratch": _tuned,
+    NO_TRANSFER: _no_transfer, "linear-probe": _linear_probe, "block-probe": _block_probe,
 }  # fmt: skip

@@ -9,7 +9,8 @@ A checkpoint never meets a target of a family that shaped it (its source, its te
    pairs, with both probes at the same 600 rows beside each (``scratch`` once for each group and target: nets
    that differ only in their weights are one net without them);
 3. probes of the 224 px checkpoints and of DeepLab;
-4. ``lp-ft`` of the two 224 px MobileNetV2 on four targets.
+4. ``lp-ft`` of the two 224 px MobileNetV2 on four targets;
+5. every other strategy beside ``lp-ft``, of a few bodies whose sources differ.
 """
 
 import argparse
@@ -33,6 +34,15 @@ HEAVY = 200
 """Inputs of at least so many pixels are heavy."""
 FEW_TARGETS = ("clothing", "magnetic_tile", "plankton30", "rsscn7")
 """Of four families that no real checkpoint comes from; here the two 224 px MobileNetV2 are tuned."""
+UNTRAINED = ("prototype", "knn")
+STRATEGIES = (
+    *UNTRAINED, "norm-only", "lora", "partial-1", "partial-2", "surgical", "discriminative",
+    "gradual-unfreezing", "ulmfit", "full",
+)  # fmt: skip
+BODIES = ("resnet-photos", "resnet-cifar10", "vit-cifar10", "imagenet_mobilenet_v1_0.25_128")
+"""Checkpoints on which all strategies are carried out."""
+WITH_LINEAR_LAYERS = ("vit", "convnext", "swin", "dinov2")
+"""Model types that LoRA is offered on."""
 REAL_LINEAGE = {
     "cifar10_resnet20": ("cifar10",),
     "cifar10_resnet8": ("cifar10",),
@@ -118,6 +128,8 @@ def _wanted(checkpoints: Sequence[Weights], order: list[str]) -> Iterator[Cell]:
         if not one.probes_only:
             chosen = [t for t in allowed if t in FEW_TARGETS] if heavy else _half(allowed, order.index(weights))
             yield from _tuned(one, chosen, 4 if heavy else 2)
+            if one.name in BODIES:
+                yield from _strategies(one, chosen)
 
 
 def _half(allowed: Sequence[str], place: int) -> list[str]:
@@ -133,6 +145,14 @@ def _tuned(one: Weights, targets: Sequence[str], wave: int) -> Iterator[Cell]:
         yield _cell(one, target, wave, "lp-ft", TUNED_ROWS, TUNED_EPOCHS)
         if one.input_size < HEAVY:
             yield _cell(one, target, wave, "scratch", TUNED_ROWS, TUNED_EPOCHS)
+
+
+def _strategies(one: Weights, targets: Sequence[str]) -> Iterator[Cell]:
+    for target in targets:
+        for strategy in STRATEGIES:
+            if strategy != "lora" or one.group.startswith(WITH_LINEAR_LAYERS):
+                epochs = 0 if strategy in UNTRAINED else TUNED_EPOCHS
+                yield _cell(one, target, 5, strategy, TUNED_ROWS, epochs)
 
 
 def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0) -> Cell:

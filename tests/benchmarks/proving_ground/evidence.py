@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
@@ -39,7 +39,7 @@ def probed(cell: Cell, bench: Bench) -> Transferability:
         encoded, seconds = bench.encoded(cell)[0], bench.forward_seconds(cell)
         found = transferability(candidate, encoded, part.train, folds, cell.seed, seconds)
         _keep(found, path)
-    return _kept(candidate, path)
+    return replace(_kept(candidate, path), adaptable=bench.encoder(cell).adaptable)
 
 
 def ranked(cells: Sequence[Cell], bench: Bench, history: History) -> dict[int, Ranked]:

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from recommender.strategies import strategies
+from recommender.strategies.rules import require_head
+from registry.cards import Metric, Task
 from registry.errors import NotOffered
 from tests.recommender.evidence import evidence
 
@@ -61,3 +65,119 @@ def test_few_rows_are_shown_more_often():
     epochs = [strategies["lp-ft"](evidence(rows=rows)).stages[0].epochs for rows in (50, 200, 600, 5000)]
     assert epochs == [20, 15, 5, 5]
     assert strategies["scratch"](evidence(rows=200)).stages[0].epochs == 15
+
+
+@pytest.mark.parametrize(("name", "head"), [("prototype", "prototype"), ("knn", "neighbors")])
+def test_what_trains_nothing_freezes_everything(name, head):
+    plan = strategies[name](evidence())
+    assert (plan.head, plan.stages, plan.frozen) == (head, (), evidence().blocks)
+
+
+def test_full_tuning_starts_from_a_fresh_head_at_one_rate():
+    plan = strategies["full"](evidence())
+    assert plan.head == "fresh"
+    assert [(stage.train, stage.layer_decay) for stage in plan.stages] == [(evidence().blocks, 1.0)]
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_partial_lets_the_last_blocks_of_those_that_are_read_learn(last):
+    plan = strategies[f"partial-{last}"](evidence())
+    assert plan.stages[0].train == evidence().blocks[-last:]
+    assert plan.frozen == evidence().blocks[:-last]
+    assert plan.cache
+
+
+def test_partial_is_not_offered_where_it_would_be_all():
+    with pytest.raises(NotOffered, match="lp-ft"):
+        strategies["partial-2"](evidence(**EARLY))
+
+
+@pytest.mark.parametrize(
+    ("curve", "learns", "part"),
+    [
+        ((0.41, 0.7, 0.9), "block 01", "first"),
+        ((0.6, 0.61, 0.8), "block 02", "middle"),
+        ((0.6, 0.8, 0.81), "block 03", "last"),
+    ],
+)
+def test_surgical_tunes_the_part_that_adds_least(curve, learns, part):
+    """Raw pixels score .4 in this evidence."""
+    plan = strategies["surgical"](evidence(curve=curve))
+    assert plan.stages[0].train == (learns,)
+    assert any(f"the {part} third" in why for why in plan.because)
+
+
+def test_gradual_unfreezing_goes_from_the_top_down_to_everything():
+    plan = strategies["gradual-unfreezing"](evidence(rows=300))
+    blocks = evidence().blocks
+    assert [stage.train for stage in plan.stages] == [blocks[-count:] for count in (1, 2, 3, 4)]
+    assert [stage.epochs for stage in plan.stages] == [1, 1, 1, 7]
+
+
+def test_gradual_unfreezing_of_many_blocks_takes_four_stages():
+    curve = tuple(0.1 * place for place in range(1, 9))
+    counts = [len(stage.train) for stage in strategies["gradual-unfreezing"](evidence(curve=curve)).stages]
+    assert counts == [2, 4, 6, 8]
+
+
+def test_discriminative_rates_fall_by_ulmfits_ratio_and_more_mildly_in_deep_nets():
+    shallow = strategies["discriminative"](evidence()).stages[0].layer_decay
+    deep = strategies["discriminative"](evidence(curve=tuple(0.1 * n for n in range(1, 9)))).stages[0].layer_decay
+    assert shallow == pytest.approx(1 / 2.6)
+    assert deep**7 == pytest.approx(0.02)
+
+
+def test_ulmfit_is_both_at_once():
+    plan = strategies["ulmfit"](evidence())
+    assert len(plan.stages) == 4
+    assert [stage.layer_decay for stage in plan.stages] == pytest.approx([1 / 2.6] * 4)
+
+
+def test_only_norms_or_adapters_learn_and_faster_than_weights_would():
+    whole = strategies["lp-ft"](evidence()).stages[0].backbone_rate
+    for name, only in (("norm-only", "norms"), ("lora", "adapters")):
+        (stage,) = strategies[name](evidence()).stages
+        assert (stage.only, stage.backbone_rate) == (only, pytest.approx(10 * whole))
+
+
+def test_lora_adapts_the_blocks_that_have_linear_layers():
+    plan = strategies["lora"](evidence(adaptable=("block 03", "block 04")))
+    assert plan.stages[0].train == ("block 03", "block 04")
+    assert plan.adapter_rank > 0
+
+
+def test_lora_is_not_offered_without_linear_layers():
+    with pytest.raises(NotOffered, match="no linear layers"):
+        strategies["lora"](evidence(adaptable=()))
+
+
+def test_few_rows_get_dropout_and_many_get_smoothed_labels():
+    few, many = (strategies["lp-ft"](evidence(rows=rows)) for rows in (300, 5000))
+    assert (few.dropout > 0, few.label_smoothing) == (True, 0.0)
+    assert (many.dropout, many.label_smoothing > 0) == (0.0, True)
+
+
+def test_pictures_vary_only_where_no_activations_are_kept():
+    for name in strategies:
+        plan = strategies[name](evidence(rows=5000))
+        assert not ((plan.augment or plan.mixup) and plan.stages and plan.frozen)
+    assert strategies["full"](evidence()).augment
+    assert any("only once" in why for why in strategies["partial-1"](evidence()).because)
+
+
+@pytest.mark.parametrize(("metric", "weighed"), [(Metric.ACCURACY, False), (Metric.MACRO_F1, True)])
+def test_uneven_classes_are_weighed_where_the_metric_counts_classes(metric, weighed):
+    assert strategies["lp-ft"](evidence(fewest=10, metric=metric)).class_weights is weighed
+    assert not strategies["lp-ft"](evidence(metric=metric)).class_weights
+
+
+@pytest.mark.parametrize("task", [Task.MULTI_LABEL, Task.REGRESSION])
+def test_what_only_classes_have_is_no_part_of_a_plan_for_another_task(task):
+    of_task = replace(evidence(rows=3000, fewest=5), task=task)
+    plain = strategies["lp-ft"](of_task)
+    assert (plain.label_smoothing, plain.class_weights) == (0.0, False)
+    assert not [reason for reason in plain.because if "smoothed" in reason or "weigh" in reason]
+    assert strategies["lp-ft"](evidence(rows=3000)).label_smoothing > 0
+    for name in ("prototype", "knn"):
+        with pytest.raises(NotOffered, match=f"which {task} does not have"):
+            require_head(name, strategies[name](of_task).head, task)

@@ -5,7 +5,7 @@ import sys
 import psutil
 import pytest
 
-from recommender.tuning.folder import RunFolder, RunState, find_run, run_folders
+from recommender.tuning.folder import RunFolder, RunState, find_run, reap, run_folders
 from registry.errors import UnknownName
 from registry.home import Home
 
@@ -78,3 +78,15 @@ def test_half_a_file_is_no_state(home):
     run = begun(home)
     (run.path / "state.json").write_text('{"state": "runn')
     assert run.state is RunState.INTERRUPTED
+
+
+def test_a_run_whose_process_was_killed_is_found_and_marked_once(home):
+    run, going = begun(home), begun(home, "20260102-000000-abc")
+    script = ("import sys, os; from pathlib import Path; from recommender.tuning.folder import *\n"
+              "RunFolder(Path(sys.argv[1])).mark(RunState.RUNNING); os._exit(9)")  # fmt: skip
+    subprocess.run([sys.executable, "-c", script, str(run.path)], check=False)
+    with going.beating():
+        assert [found.id for found in reap(home)] == [run.id]
+        assert reap(home) == ()
+    assert run.state is RunState.INTERRUPTED
+    assert f"transferzoo runs resume {run.id}" in run.reason

@@ -1,0 +1,21 @@
+"""Discriminative rates: each lower block learns at a fraction of the rate above it (ULMFiT; Howard & Ruder 2018)."""
+
+from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, lowered, training, used_blocks
+from recommender.verdicts import Evidence, Plan, Stage
+
+__all__ = ["discriminative"]
+
+
+def discriminative(evidence: Evidence) -> Plan:
+    """Everything learns from a fitted head, the lower the more slowly.
+
+    Raises:
+        NotOffered: too few rows a class.
+    """
+    used, epochs = used_blocks(evidence), epochs_for(evidence.rows)
+    rate, share = backbone_rate(evidence.ranked.checkpoint.parameters), lowered(len(used))
+    why = (
+        f"low blocks hold what is general and are changed least: each learns at {share:.2f} of the rate above it, "
+        f"the top one at {rate:.0e}, for {epochs} epochs after the head was fitted"
+    )
+    return training("discriminative", evidence, (Stage(used, epochs, HEAD_RATE, rate, share),), [why])

@@ -1,0 +1,19 @@
+"""Full fine-tuning: a fresh head and everything below it learn at one rate, as is most often done."""
+
+from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
+from recommender.verdicts import Evidence, Plan, Stage
+
+__all__ = ["full"]
+
+
+def full(evidence: Evidence) -> Plan:
+    """Everything learns at once, the head from nothing.
+
+    Raises:
+        NotOffered: too few rows a class.
+    """
+    used, epochs = used_blocks(evidence), epochs_for(evidence.rows)
+    rate = backbone_rate(evidence.ranked.checkpoint.parameters)
+    why = f"all {len(used)} blocks and a fresh head learn for {epochs} epochs at {rate:.0e}"
+    stage = Stage(used, epochs, HEAD_RATE, rate)
+    return training("full", evidence, (stage,), [why], head="fresh", augment=True)

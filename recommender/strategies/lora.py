@@ -1,0 +1,30 @@
+"""LoRA: low-rank adapters beside the linear layers learn, the weights stay (Hu et al. 2021)."""
+
+from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
+from recommender.verdicts import Evidence, Plan, Stage
+from registry.errors import NotOffered
+
+__all__ = ["lora"]
+
+RANK = 8
+FASTER = 10.0
+"""Times the rate of full tuning (Biderman et al. 2024)."""
+
+
+def lora(evidence: Evidence) -> Plan:
+    """Adapters on all linear layers of the blocks that are read through, from a fitted head.
+
+    Raises:
+        NotOffered: too few rows a class, or no linear layers there.
+    """
+    found = evidence.ranked.transferability
+    adapted = tuple(block for block in used_blocks(evidence) if block in found.adaptable)
+    if not adapted:
+        raise NotOffered("lora", f"{evidence.architecture} has no linear layers for adapters")
+    epochs, rate = epochs_for(evidence.rows), FASTER * backbone_rate(evidence.ranked.checkpoint.parameters)
+    why = (
+        f"adapters of rank {RANK} beside the linear layers learn for {epochs} epochs at {rate:.0e}; the weights "
+        "themselves stay, so memory is spared and little is forgotten"
+    )
+    stages = (Stage(adapted, epochs, HEAD_RATE, rate, only="adapters"),)
+    return training("lora", evidence, stages, [why], adapter_rank=RANK)

@@ -1,0 +1,98 @@
+"""Strategies: what each one comes to on real image sets, and what it costs and forgets.
+
+    python -m tests.benchmarks.strategies --sets FOLDER [--checkpoint NAME] [--rows N] [--threads N] [--only NAME]
+
+Every strategy on the shelf carries out its own plan on the same training rows of each target and is judged on the
+target's whole test part. What is not offered is said with its reason.
+"""
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from recommender import flow
+from recommender.strategies import strategies
+from recommender.tuning.executors import here
+from recommender.tuning.job import Job, Terms
+from recommender.tuning.tracking import no_tracking
+from registry.errors import NotOffered
+from registry.sample import Sample
+from registry.zoo import Zoo
+
+TARGETS = ("flowers5", "plankton30", "rsscn7", "sign_digits")
+"""Of four families, each with more than 500 test rows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy on one target: its metrics, or why it is not offered."""
+
+    target: str
+    strategy: str
+    metrics: dict[str, float]
+    refused: str = ""
+
+    def cell(self) -> str:
+        """Accuracy with its standard error, seconds, and the lowest likeness of a block to its start."""
+        if self.refused:
+            return "not offered"
+        found = self.metrics
+        forgot = f", {found['cka_lowest']:.2f}" if "cka_lowest" in found else ""
+        return f"{found['accuracy']:.3f} ± {found['standard_error']:.3f}  {found['seconds']:.0f} s{forgot}"
+
+
+def main() -> None:
+    """Run every strategy on every target and print the table."""
+    asked = _arguments()
+    torch.set_num_threads(asked.threads)
+    console, rows = Console(width=150), []
+    with tempfile.TemporaryDirectory() as place, Zoo.open(place) as zoo:
+        for target in TARGETS:
+            sample = Sample.from_folder(asked.sets / target).subsample(asked.rows)
+            for name in strategies if asked.only is None else (asked.only,):
+                rows.append(run(zoo, sample, asked.checkpoint, name))
+                console.print(f"{target:12s} {name:20s} {rows[-1].cell()} {rows[-1].refused}")
+    console.print(table(rows, asked.checkpoint, asked.rows))
+
+
+def run(zoo: Zoo, sample: Sample, checkpoint: str, strategy: str) -> Row:
+    """Carry out one strategy."""
+    try:
+        choice = flow.consider(sample, zoo, checkpoint, strategy)
+    except NotOffered as reason:
+        return Row(sample.name, strategy, {}, reason.why)
+    done, _ = here(Job.of(choice, sample, zoo, Terms()), no_tracking)
+    return Row(sample.name, strategy, dict(done.metrics))
+
+
+def table(rows: list[Row], checkpoint: str, most: int) -> Table:
+    """Strategies down, targets across."""
+    drawn = Table(title=f"{checkpoint}, {most} rows: accuracy, seconds, lowest CKA to the start")
+    drawn.add_column("strategy")
+    drawn.add_column("parameters", justify="right")
+    for target in TARGETS:
+        drawn.add_column(target)
+    for name in dict.fromkeys(row.strategy for row in rows):
+        ours = {row.target: row for row in rows if row.strategy == name}
+        learn = max((row.metrics.get("trainable_parameters", 0.0) for row in ours.values()), default=0.0)
+        drawn.add_row(name, f"{learn:,.0f}", *(ours[target].cell() for target in TARGETS))
+    return drawn
+
+
+def _arguments() -> argparse.Namespace:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--sets", type=Path, required=True)
+    asked.add_argument("--checkpoint", default="resnet-photos")
+    asked.add_argument("--rows", type=int, default=1500)
+    asked.add_argument("--threads", type=int, default=1)
+    asked.add_argument("--only", default=None, help="one strategy")
+    return asked.parse_args()
+
+
+if __name__ == "__main__":
+    main()
