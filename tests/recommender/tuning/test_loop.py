@@ -90,7 +90,7 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
     before = copied(classifier)
     with pytest.raises(Diverged) as caught:
         run(classifier, replace(training, held_out=training.held_out))
-    assert "learning rate" in caught.value.remedy
+    assert "broken images or preprocessing" in caught.value.remedy
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
@@ -238,7 +238,7 @@ def test_after_the_activations_are_kept_the_first_block_is_never_called_again(tm
             if isinstance(module, torch.nn.Conv2d) and path.startswith(prefixes):
                 module.register_forward_hook(lambda *_, where=where: called.__setitem__(where, called[where] + 1))
     at_epochs = []
-    training = replace(training, look=lambda: at_epochs.append(dict(called)) or {})
+    training = replace(training, look=lambda _: at_epochs.append(dict(called)) or {})
     run(classifier, training)
     assert at_epochs[0]["first"] == at_epochs[-1]["first"]
     assert at_epochs[0]["last"] < at_epochs[1]["last"] < at_epochs[-1]["last"]
