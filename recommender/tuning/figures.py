@@ -25,6 +25,8 @@ _FOLDER = "figures"
 _NUMBERED = 20
 """Classes up to which a cell shows its number; beyond twice as many the axes show no names."""
 _NINETY = 1.645
+_FEW_BLOCKS = 4
+"""Blocks for which there is room at least, so that few bars are not broad ones."""
 
 
 def draw(
@@ -111,8 +113,8 @@ def transferred_and_learned(forgetting: Forgetting, file: Path) -> Path:
     kept, learned = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
     _bars(kept, blocks, [block.cka for block in blocks], "{:.2f}", "tab:blue")
     kept.axhline(RECOGNIZED, color="tab:red", linewidth=1, linestyle="--")
-    kept.annotate("beyond recognition", (1, RECOGNIZED), (-2, -3), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", color="tab:red", fontsize=8, ha="right", va="top")  # fmt: skip
+    kept.annotate("below: beyond\nrecognition", (1, RECOGNIZED), (3, 0), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", color="tab:red", fontsize=8, va="center")  # fmt: skip
     kept.set(ylim=(0, 1.15), ylabel="CKA to the start", title="What was transferred: features as they began")
     _bars(learned, blocks, [100 * block.weights for block in blocks], "{:.1f} %", "tab:orange")
     learned.set(ylabel="% of the weights' length", title="What was learned: how far the weights moved")
@@ -126,16 +128,18 @@ def _bars(axes: Axes, blocks: Sequence[BlockChange], heights: Sequence[float | N
     drawn = axes.bar(range(len(blocks)), [max(0.0, height or 0.0) for height in heights], color=color, width=0.7)
     axes.bar_label(drawn, ["not measured" if h is None else form.format(h) for h in heights], padding=2, fontsize=8)
     axes.set_xticks(range(len(blocks)), [block.block for block in blocks])
+    room = max(0, _FEW_BLOCKS - len(blocks)) / 2
+    axes.set_xlim(-0.5 - room, len(blocks) - 0.5 + room)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _probes(axes: Axes, source: SourceProbe) -> None:
     """What a linear head reads of the source; the whisker is the error of the paired difference."""
-    drawn = axes.bar([0, 1], [source.before, source.after], yerr=[0, _NINETY * source.standard_error],
-                     color=["tab:gray", "tab:blue"], width=0.6, capsize=4)  # fmt: skip
+    drawn = axes.bar([0, 1], [source.before, source.after], color=["tab:gray", "tab:blue"], width=0.6)
+    axes.errorbar(1, source.after, _NINETY * source.standard_error, color="black", capsize=4)
     axes.bar_label(drawn, [f"{source.before:.3f}", f"{source.after:.3f}"], label_type="center", color="white")
     axes.set_xticks([0, 1], ["before", "after"])
-    axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="The source's classes")
+    axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="What is left of the source")
     axes.spines[["top", "right"]].set_visible(False)
 
 
