@@ -139,7 +139,7 @@ def _probes(axes: Axes, source: SourceProbe) -> None:
     axes.errorbar(1, source.after, _NINETY * source.standard_error, color="black", capsize=4)
     axes.bar_label(drawn, [f"{source.before:.3f}", f"{source.after:.3f}"], label_type="center", color="white")
     axes.set_xticks([0, 1], ["before", "after"])
-    axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="What is left of the source")
+    axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="What is left\nof the source")
     axes.spines[["top", "right"]].set_visible(False)
 
 
