@@ -3,6 +3,8 @@
 Images are shrunk to 24 x 24 pixels; the folds, and so the rows, are the probe's own, which makes the two paired.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from PIL import Image
@@ -10,12 +12,12 @@ from PIL import Image
 from recommender.resampling import Z, draw_weights, resample
 from recommender.transfer.linear import out_of_fold
 from recommender.verdicts import Baseline, Expected
-from registry.cards import Task
 from registry.index import neighbors
 from registry.progress import Progress, silent, told
-from registry.sample import Sample
+from registry.readers.images import ImageItem
+from registry.sample import Sample, score
 
-__all__ = ["baseline", "raw_pixels"]
+__all__ = ["baseline", "no_transfer", "raw_pixels"]
 
 SIDE = 24
 NEIGHBORS = 5
@@ -24,10 +26,7 @@ NEIGHBORS = 5
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
     """Cross-validate both models on the sample's rows; the one with the better score speaks for *no transfer*."""
     pixels = raw_pixels(sample, progress)
-    found = {
-        "raw pixels + linear": out_of_fold(pixels, sample.targets, folds).predicted,
-        f"raw pixels + {NEIGHBORS} nearest neighbors": _of_neighbors(pixels, sample, folds),
-    }
+    found = {name: model(pixels, sample.targets, folds) for name, model in _MODELS.items()}
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     scored = {
@@ -39,31 +38,60 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     return Baseline(model, Expected.around(sample.metric, mean, reach), found[model])
 
 
+def no_transfer(
+    train: Sample, test: Sample, *, seed: int = 0, progress: Progress = silent
+) -> tuple[str, Shaped[np.ndarray, "m ..."]]:
+    """What *no transfer* says of test rows: the model with the better score in folds of the training rows.
+
+    Raises:
+        TooFewRows: the training rows cannot be folded.
+    """
+    folds, targets = train.folds(seed=seed), train.targets
+    pixels = _shrunk((*train.items, *test.items), progress)
+    known, tested = pixels[: len(train)], folds >= 0
+
+    def cross_validated(name: str) -> float:
+        return score(train.metric, targets[tested], _MODELS[name](known, targets, folds)[tested])
+
+    best = max(_MODELS, key=cross_validated)
+    held_out = np.repeat([-1, 0], [len(train), len(test)])
+    return best, _MODELS[best](pixels, np.concatenate([targets, test.targets]), held_out)[len(train) :]
+
+
 def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray, "n d"]:
     """Every image as a row of shrunken pixels in 0 to 1; one channel where all are gray."""
+    return _shrunk(sample.items, progress)
+
+
+def _shrunk(items: Sequence[ImageItem], progress: Progress) -> Float[np.ndarray, "n d"]:
     small = np.stack([
         np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
-        for item in told(sample.items, "raw pixels", len(sample.items), progress)
+        for item in told(items, "raw pixels", len(items), progress)
     ])  # fmt: skip
     if np.array_equal(small[..., 0], small[..., 1]) and np.array_equal(small[..., 1], small[..., 2]):
         small = small[..., :1]
     return small.reshape(len(small), -1)
 
 
+def _linear(
+    pixels: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"]
+) -> Shaped[np.ndarray, "n ..."]:
+    return out_of_fold(pixels, targets, folds).predicted
+
+
 def _of_neighbors(
-    pixels: Float[np.ndarray, "n d"], sample: Sample, folds: Int[np.ndarray, " n"]
+    pixels: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"]
 ) -> Shaped[np.ndarray, "n ..."]:
     """Vote of the nearest rows of other folds; the labels that most of them have; or the mean of their quantities."""
-    targets = sample.targets
     predicted = np.full(targets.shape, -1, targets.dtype)
     for fold in np.unique(folds[folds >= 0]):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         near = train[neighbors(pixels[test], pixels[train], min(NEIGHBORS, len(train)))[1]]
-        if sample.task is Task.CLASSIFICATION:
+        if np.issubdtype(targets.dtype, np.integer):
             predicted[test] = _vote(targets, near)
         else:
             mean = targets[near].mean(axis=1)
-            predicted[test] = mean > 0.5 if sample.task is Task.MULTI_LABEL else mean
+            predicted[test] = mean > 0.5 if targets.ndim > 1 else mean
     return predicted
 
 
@@ -72,3 +100,8 @@ def _vote(targets: Int[np.ndarray, " n"], near: Int[np.ndarray, "m k"]) -> Int[n
     for column in range(near.shape[1]):
         votes[np.arange(len(near)), targets[near[:, column]]] += 1 - 1e-3 * column
     return np.asarray(votes.argmax(1))
+
+
+_MODELS: Mapping[str, Callable[..., Shaped[np.ndarray, "n ..."]]] = {
+    "raw pixels + linear": _linear, f"raw pixels + {NEIGHBORS} nearest neighbors": _of_neighbors,
+}  # fmt: skip

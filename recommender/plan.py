@@ -5,6 +5,8 @@ that share follows the published gap between fine-tuned and frozen accuracy; it 
 where the curve over blocks says that the upper blocks are too specialized, and is moved by results on other samples.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from recommender.history import History
@@ -16,7 +18,7 @@ from recommender.verdicts import Baseline, Choice, Evidence, Expected, Plan, Ran
 from registry.errors import NotOffered
 from registry.sample import Sample
 
-__all__ = ["OFFERED", "plan"]
+__all__ = ["OFFERED", "controlled", "plan"]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first."""
@@ -59,6 +61,12 @@ def plan(
     return _choice(best.plan, evidence, sample, history, tuple(refused))
 
 
+def controlled(made: Plan, *, wanted: bool) -> Plan:
+    """The plan with all controls that fit it, or with none."""
+    fitting = ("no-transfer", "scratch") if made.stages and not made.from_scratch else ("no-transfer",)
+    return replace(made, controls=fitting if wanted else ())
+
+
 def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
     blocks = tuple(score.block for score in ranked.transferability.blocks)
     counts = sample.counts
@@ -77,6 +85,9 @@ def _made(strategy: str, evidence: Evidence) -> Plan:
 def _choice(made: Plan, evidence: Evidence, sample: Sample, history: History, also: tuple[str, ...]) -> Choice:
     expected, why = _expected(made, evidence, sample, history)
     ranked = evidence.ranked
+    if ranked.gain.low <= 0:
+        made = controlled(made, wanted=True)
+        why = (*why, "its probe does not beat no transfer beyond chance: the run is held against it")
     found = ranked.transferability
     cost = estimate(
         made, ranked.checkpoint, evidence.rows, found.forward_seconds, width=found.width, classes=evidence.classes

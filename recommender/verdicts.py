@@ -247,6 +247,8 @@ class Plan:
     cache: bool = True
     """Whether activations at the end of a frozen prefix are kept on disk instead of computed in every epoch;
     with ``augment`` or ``mixup`` there is nothing to keep."""
+    controls: tuple[str, ...] = ()
+    """What the run is held against: ``no-transfer`` (raw pixels), ``scratch`` (the same net from random weights)."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -257,13 +259,14 @@ class Plan:
             "weight_decay": self.weight_decay, "label_smoothing": self.label_smoothing, "because": list(self.because),
             "mixup": self.mixup, "dropout": self.dropout, "class_weights": self.class_weights, "anchor": self.anchor,
             "adapter_rank": self.adapter_rank, "cache": self.cache,
+            "controls": list(self.controls),
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> "Plan":
         """The plan of that JSON form."""
         stages = tuple(Stage(**{**stage, "train": tuple(stage["train"])}) for stage in told["stages"])
-        lists = {name: tuple(told[name]) for name in ("frozen", "because")}
+        lists = {name: tuple(told.get(name, ())) for name in ("frozen", "because", "controls")}
         return cls(**{**told, **lists, "stages": stages})
 
 

@@ -62,6 +62,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 
 __all__ = [
@@ -504,9 +505,13 @@ class TuningError(TransferZooError, RuntimeError):
 class Diverged(TuningError):
     """The loss became NaN or infinite."""
 
-    def __init__(self, step: int, loss: float) -> None:
-        self.step, self.loss = step, loss
-        super().__init__(f"the loss became {loss} at step {step}", "Lower the learning rate.")
+    def __init__(self, step: int, loss: float, rate: float, *, finite_inputs: bool = True) -> None:
+        self.step, self.loss, self.rate, self.finite_inputs = step, loss, rate, finite_inputs
+        remedy = "No learning rate helps: what goes into the net is no number. Look for broken images or preprocessing."
+        if finite_inputs:
+            tenth = f" from {rate:.1g} to {rate / 10:.1g}" if isfinite(rate) else ": it is no number itself"
+            remedy = f"Lower the learning rate{tenth}."
+        super().__init__(f"the loss became {loss} at step {step}", remedy)
 
 
 class DeviceMissing(TuningError):

@@ -296,7 +296,31 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     table.add_row("took", _beside(duration, found, "seconds"))
     if "peak_memory_bytes" in found:
         table.add_row("memory", _beside(size, found, "peak_memory_bytes"))
+    if "weight_change" in found:
+        table.add_row("forgetting", _forgetting(found))
+    if controls := _controls(found):
+        table.add_row("controls", controls)
     return Group(table, *(_bullet(note, "yellow") for note in run["notes"]))
+
+
+def _forgetting(found: Json) -> str:
+    """What is left of the checkpoint, and of what it knew of its source."""
+    told = "the backbone is as it was"
+    if found["weight_change"]:
+        told = f"weights moved by {percent(found['weight_change'])}"
+        if "cka_lowest" in found:
+            told += f"; the block that changed most is {found['cka_lowest']:.2f} alike to its start (CKA)"
+    source = "source not measured (--source-data)"
+    if "source_before" in found:
+        error = f"  ± {100 * found['source_standard_error']:.1f}"
+        source = f"source {percent(found['source_before'])} before, {percent(found['source_after'])} after{error}"
+    return f"{told}; {source}"
+
+
+def _controls(found: Json) -> str:
+    """What the same rows gave without transfer."""
+    names = (("no_transfer_score", "no transfer"), ("scratch_score", "from scratch"))
+    return ", ".join(f"{name} {percent(found[key])}" for key, name in names if key in found)
 
 
 def cost_line(cost: Json, device: str) -> RenderableType:

@@ -83,10 +83,14 @@ class Boundary:
 
     def logits(self, kept: Float[torch.Tensor, "n ..."]) -> Float[torch.Tensor, "n c"]:
         """What the net makes of activations."""
-        with self._replaying(kept):
-            pixels = torch.zeros((), device=kept.device).expand(len(kept), *self._shape)
+        with self._replaying(kept) as pixels:
             logits: torch.Tensor = self.classifier(pixels)
         return logits
+
+    def blocks(self, kept: Float[torch.Tensor, "n ..."]) -> tuple[torch.Tensor, ...]:
+        """Features after each block up to the one that is read; those before the boundary are not true."""
+        with self._replaying(kept) as pixels:
+            return self.classifier.blocks(pixels)
 
     def _remembered(self, pixels: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n c"]:
         """Logits, and the form of what each module of the prefix gives."""
@@ -106,13 +110,13 @@ class Boundary:
         return logits
 
     @contextmanager
-    def _replaying(self, kept: torch.Tensor) -> Iterator[None]:
-        """The modules of the prefix answer from memory."""
+    def _replaying(self, kept: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The modules of the prefix answer from memory, whatever the pictures; gives pictures to go in."""
         modules = {path: self.classifier.body.get_submodule(path) for path in self._seen}
         for path, module in modules.items():
             module.forward = self._answer(path, kept)
         try:
-            yield
+            yield torch.zeros((), device=kept.device).expand(len(kept), *self._shape)
         finally:
             for module in modules.values():
                 del module.forward

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -23,10 +24,10 @@ _LARGEST_MOMENTUM, _MOMENTUM = 0.5, 0.1
 
 @runtime_checkable
 class Resumable(Protocol):
-    """Logits from activations in the middle of a net."""
+    """Features from activations in the middle of a net."""
 
-    def logits(self, kept: torch.Tensor) -> torch.Tensor:
-        """What the net makes of them."""
+    def blocks(self, kept: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """As `Classifier.blocks`; what lies before the middle is not told truly."""
 
 
 class Classifier(nn.Module):
@@ -50,13 +51,19 @@ class Classifier(nn.Module):
         self, pixel_values: torch.Tensor | None = None, kept: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Logits (n, classes) of pictures, or of activations kept at the boundary."""
+        features = self.blocks(pixel_values, kept)[-1]
+        logits: torch.Tensor = self.head(functional.dropout(features, self.dropout, self.head.training))
+        return logits
+
+    def blocks(
+        self, pixel_values: torch.Tensor | None = None, kept: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Pooled features (n, d) after each block up to the one that is read."""
         if pixel_values is None:
             if self.boundary is None or kept is None:
                 raise ValueError("neither pictures nor activations at a known boundary")
-            return self.boundary.logits(kept)
-        features = read_blocks(self.body, self.anatomy, pixel_values).blocks[self.place]
-        logits: torch.Tensor = self.head(functional.dropout(features, self.dropout, self.head.training))
-        return logits
+            return self.boundary.blocks(kept)
+        return read_blocks(self.body, self.anatomy, pixel_values).blocks[: self.place + 1]
 
     def adapt(self, blocks: Sequence[str], rank: int) -> None:
         """Put LoRA adapters beside the linear layers of these blocks (Hu et al. 2021).
@@ -80,6 +87,18 @@ class Classifier(nn.Module):
                 module.merge()
                 parent, _, name = path.rpartition(".")
                 setattr(self.body.get_submodule(parent), name, module.get_base_layer())
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The backbone's parameters under the names they have without adapters, what these have learned added."""
+        found = {
+            name.replace(".base_layer.", "."): p.detach()
+            for name, p in self.body.named_parameters() if ".lora_" not in name
+        }  # fmt: skip
+        for path, module in self.body.named_modules():
+            if isinstance(module, LoraLinear):
+                for adapter in module.active_adapters:
+                    found[f"{path}.weight"] = found[f"{path}.weight"] + module.get_delta_weight(adapter).detach()
+        return found
 
     def learn(self, blocks: Sequence[str], only: str = "all") -> None:
         """From now on these blocks learn (all of them, or ``only`` their ``norms`` or ``adapters``) and the head."""

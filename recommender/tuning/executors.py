@@ -7,10 +7,11 @@ it is carried out again.
 
 import errno
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -20,10 +21,12 @@ from jaxtyping import Float, Int, Shaped
 
 from recommender.resampling import draw_weights, resample
 from recommender.strategies.rules import require_head
+from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import Pictures, open_pictures
 from recommender.tuning.devices import metered
 from recommender.tuning.folder import RunFolder, RunState
+from recommender.tuning.forgetting import Forgetting, Watch, probe_source
 from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead, named
 from recommender.tuning.job import Job
 from recommender.tuning.storing import store, tidy
@@ -33,7 +36,7 @@ from registry.cards import Metric, Origin, Outcome, Task
 from registry.encoders.anatomy import anatomy_of
 from registry.encoders.opening import load
 from registry.encoders.preprocessing import read_preprocessing
-from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError
+from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
 from registry.plugins import Shelf
 from registry.progress import Progress, silent
 from registry.sample import Sample, score
@@ -65,6 +68,9 @@ class _Done:
     logits: Float[np.ndarray, "n c"]
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
+    forgetting: Forgetting | None = None
+    """None where there was nothing to forget: the net started from random weights."""
+    against: tuple[controls.Control, ...] = ()
 
 
 def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningRun, Outcome]:
@@ -75,18 +81,20 @@ def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningR
         OutOfRoom: memory or disk ran out.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
-    began = time.perf_counter()
-    folder = RunFolder(job.folder)
+    folder, made = RunFolder(job.folder), None
+    troubles: tuple[str, ...] = ()
     with _told_of_failure(folder), _named_failures():
         folder.start(job.to_dict())
-        with folder.beating(), track(job) as diary:
-            parts = _parts(job)
-            with metered(job.device) as meter:
-                done = _trained(job, parts, diary, progress) if job.plan.stages else _probed(job, parts, progress)
-            metrics = _metrics(job, parts, done, time.perf_counter() - began, meter.peak_bytes)
-            store(job, done.head, done.classifier)
-            diary.result(metrics)
-        run, outcome = _concluded(job, parts, metrics, (*done.notes, *diary.troubles), diary.run_id)
+        try:
+            with folder.beating(), track(job) as diary:
+                made = _made(job, diary, progress)
+                _concluded(job, made, diary.troubles, diary.run_id)
+                diary.model(job.folder)
+        except KeyboardInterrupt:
+            if made is None:
+                raise
+            troubles = (f"telling MLflow was interrupted: `transferzoo runs sync {job.id}`",)
+        run, outcome = _concluded(job, made, (*diary.troubles, *troubles), diary.run_id)
     tidy(job)
     return run, outcome
 
@@ -120,6 +128,85 @@ def _named_failures() -> Iterator[None]:
 
 
 executors: Shelf[Executor] = Shelf("executor", "transferzoo.executors", {"here": lambda: here})
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A run that has come to its end, but for what becomes of telling others."""
+
+    parts: _Parts
+    done: _Done
+    metrics: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def _made(job: Job, diary: Diary, progress: Progress) -> _Made:
+    """Train and store; then look back at what was forgotten and at what the same rows give without transfer."""
+    began, parts = time.perf_counter(), _parts(job)
+    with metered(job.device) as meter:
+        done = _trained(job, parts, diary.point, progress) if job.plan.stages else _probed(job, parts, progress)
+    metrics = _metrics(job, parts, done, time.perf_counter() - began, meter.peak_bytes)
+    store(job, done.head, done.classifier)
+    done = _held_against(job, parts, _probed_source(job, done, progress), progress)
+    metrics |= {} if done.forgetting is None else done.forgetting.metrics
+    metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
+    diary.result(metrics)
+    notes = (*done.notes, *_drawn(job, parts, done, metrics, diary))
+    return _Made(parts, done, metrics, notes)
+
+
+def _probed_source(job: Job, done: _Done, progress: Progress) -> _Done:
+    """The source probe, where rows of the source are at hand; what was forgotten, in words."""
+    kept = done.forgetting
+    if kept is None:
+        return done
+    trouble: tuple[str, ...] = ()
+    if job.source is not None:
+        try:
+            kept = replace(kept, source=probe_source(job, job.source, done.classifier, progress))
+        except TransferZooError as failure:
+            trouble = (f"what is forgotten of the source could not be measured: {failure}",)
+    return replace(done, forgetting=kept, notes=(*done.notes, *kept.notes, *trouble))
+
+
+def _held_against(job: Job, parts: _Parts, done: _Done, progress: Progress) -> _Done:
+    """The controls that the plan asks for, and what follows from them, in words; one that fails is told."""
+    found, notes = [], []
+    for name in job.plan.controls:
+        try:
+            control = _control(name, job, parts, done.logits.argmax(1), progress)
+        except TransferZooError as failure:
+            notes.append(f"the control {name} could not be measured: {failure}. {failure.remedy}")
+        else:
+            found.append(control)
+            notes.append(control.sentence)
+    return replace(done, against=tuple(found), notes=(*done.notes, *notes))
+
+
+def _control(
+    name: str, job: Job, parts: _Parts, said: Int[np.ndarray, " m"], progress: Progress
+) -> controls.Control:  # fmt: skip
+    if name == controls.NO_TRANSFER:
+        return controls.without_transfer(job, parts.train, parts.test, said, progress)
+    if name != controls.SCRATCH:
+        raise UnknownName("control", name, (controls.NO_TRANSFER, controls.SCRATCH))
+    fresh = controls.from_scratch(job)
+    fresh.folder.mkdir(exist_ok=True)
+    predicted = _trained(fresh, parts, lambda *_: None, progress).logits.argmax(1)
+    shutil.rmtree(fresh.folder)
+    return controls.against(job, parts.test, said, name, "the same net from random weights", predicted)
+
+
+def _drawn(job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], diary: Diary) -> tuple[str, ...]:
+    """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
+    from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
+
+    try:
+        for file in draw(job, parts.test.targets, done.logits.argmax(1), metrics, done.forgetting):
+            diary.artifact(file)
+    except Exception as failure:  # whatever it is, the run is done
+        return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)
+    return ()
 
 
 def _parts(job: Job) -> _Parts:
@@ -189,10 +276,10 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
     head = _fitted(job, parts.train, progress)
     trainable = sum(tensor.size for tensor in head.tensors().values())
     logits = head.logits(_features(job, parts.test, progress))
-    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, ())
+    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, (), Forgetting())
 
 
-def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done:
+def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
     """The stages of the plan, the best weights by validation on rows that neither head nor net has seen."""
     from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
 
@@ -204,13 +291,16 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
         name: _pictures(job, part, unit, name, progress)
         for name, part in (("training", learning), ("validation", validation), ("test", parts.test))
     }
-    trainable = _most_trainable(classifier, job)
+    trainable, validated = _most_trainable(classifier, job), pictures["validation"]
     training = Training(
-        job.plan, pictures["training"], pictures["validation"], job.sample.metric, job.folder, job.seed, job.device,
+        job.plan, pictures["training"], validated, job.sample.metric, job.folder, job.seed, job.device,
         job.sample.task,
     )  # fmt: skip
+    watch = None if job.plan.from_scratch else Watch(classifier, job.checkpoint.folder, validated)
+    if watch is not None:
+        training = replace(training, look=watch.look)
     try:
-        trained = train(classifier, training, diary.point, progress)
+        trained = train(classifier, training, point, progress)
     except Diverged:
         unit.take_off(classifier.head)
         store(job, _linear(classifier.head), classifier)
@@ -223,7 +313,8 @@ def _trained(job: Job, parts: _Parts, diary: Diary, progress: Progress) -> _Done
         "trainable_parameters": float(trainable), "validation_start": trained.start.score,
         "validation_best": trained.best.score, "best_epoch": float(trained.best.epoch),
     }  # fmt: skip
-    return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes)
+    kept = None if watch is None else watch.forgetting(validated)
+    return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes, kept)
 
 
 @dataclass(frozen=True)
@@ -309,10 +400,13 @@ def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 
 
 def _concluded(
-    job: Job, parts: _Parts, metrics: Mapping[str, float], notes: tuple[str, ...], mlflow_run_id: str | None
+    job: Job, made: _Made, troubles: tuple[str, ...], mlflow_run_id: str | None
 ) -> tuple[TuningRun, Outcome]:
+    """Write run.json: first when the model is to be logged, again when it is known what became of that."""
+    parts, metrics, done = made.parts, made.metrics, made.done
     run = TuningRun(
-        job.id, mlflow_run_id, job.checkpoint.name, job.plan.strategy, metrics, str(job.folder), notes
+        job.id, mlflow_run_id, job.checkpoint.name, job.plan.strategy, metrics, str(job.folder),
+        (*made.notes, *troubles),
     )  # fmt: skip
     conditions = {**job.known, "plan": job.plan.to_dict(), "seed": job.seed, "device": job.device,
                   "checkpoint_digest": job.checkpoint.digest, "expected": None if job.expected is None else
@@ -327,7 +421,8 @@ def _concluded(
     RunFolder(job.folder).finish({
         **run.to_dict(), "task": str(job.sample.task), "sample": job.sample.to_dict(),
         "classes": list(job.sample.classes), "plan": job.plan.to_dict(), "conditions": conditions,
-        "created": outcome.created,
+        "created": outcome.created, "controls": [control.to_dict() for control in done.against],
+        "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
         "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
         | {"python": platform.python_version()},
     })  # fmt: skip

@@ -1,9 +1,9 @@
-"""Figures of a run, as PNG: learning curve, confusion matrix, expected against realized score.
+"""Figures of a run, as PNG: learning curve, confusions, expected and realized score, what transfer and training did.
 
 Drawn without pyplot, so that a caller's own figures and backend are left alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,25 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from recommender.tuning.forgetting import RECOGNIZED, BlockChange, Forgetting, SourceProbe
 from recommender.tuning.job import Job
 from recommender.tuning.journal import Journal
 from recommender.verdicts import Expected
 from registry.cards import Task
 
-__all__ = ["confusion_matrix", "draw", "intervals", "learning_curve"]
+__all__ = ["confusion_matrix", "draw", "intervals", "learning_curve", "transferred_and_learned"]
 
 _FOLDER = "figures"
 _NUMBERED = 20
 """Classes up to which a cell shows its number; beyond twice as many the axes show no names."""
 _NINETY = 1.645
+_FEW_BLOCKS = 4
+"""Blocks for which there is room at least, so that few bars are not broad ones."""
 
 
 def draw(
-    job: Job, truth: np.ndarray, predicted: np.ndarray, metrics: Mapping[str, float]
+    job: Job, truth: np.ndarray, predicted: np.ndarray, metrics: Mapping[str, float],
+    forgetting: Forgetting | None = None,
 ) -> tuple[Path, ...]:  # fmt: skip
     """The figures of a run, into its folder; the learning curve is read from its journal."""
     folder = job.folder / _FOLDER
@@ -41,6 +45,8 @@ def draw(
     if job.expected is not None:
         score, error = metrics["score"], metrics["standard_error"]
         drawn.append(intervals(job.expected, score, error, folder / "expected-and-realized.png"))
+    if forgetting is not None and forgetting.blocks:
+        drawn.append(transferred_and_learned(forgetting, folder / "transferred-and-learned.png"))
     return tuple(drawn)
 
 
@@ -97,6 +103,44 @@ def intervals(expected: Expected, score: float, standard_error: float, file: Pat
     axes.set(xlabel=str(expected.metric), ylim=(-0.6, 1.6))
     axes.grid(axis="x", alpha=0.3)
     return _saved(figure, file)
+
+
+def transferred_and_learned(forgetting: Forgetting, file: Path) -> Path:
+    """For each block how much of what it saw is as it began, and how far its weights moved; the source, if probed."""
+    blocks, source = forgetting.blocks, forgetting.source
+    figure = Figure(figsize=(7.5 if source is None else 9.5, 4.8), layout="constrained")
+    grid = figure.add_gridspec(2, 1 if source is None else 2, width_ratios=[1] if source is None else [3, 1])
+    kept, learned = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
+    _bars(kept, blocks, [block.cka for block in blocks], "{:.2f}", "tab:blue")
+    kept.axhline(RECOGNIZED, color="tab:red", linewidth=1, linestyle="--")
+    kept.annotate("below: beyond\nrecognition", (1, RECOGNIZED), (3, 0), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", color="tab:red", fontsize=8, va="center")  # fmt: skip
+    kept.set(ylim=(0, 1.15), ylabel="CKA to the start", title="What was transferred: features as they began")
+    _bars(learned, blocks, [100 * block.weights for block in blocks], "{:.1f} %", "tab:orange")
+    learned.set(ylabel="% of the weights' length", title="What was learned: how far the weights moved")
+    learned.set_ylim(0, 1.2 * max(100 * block.weights for block in blocks) or 1)
+    if source is not None:
+        _probes(figure.add_subplot(grid[:, 1]), source)
+    return _saved(figure, file)
+
+
+def _bars(axes: Axes, blocks: Sequence[BlockChange], heights: Sequence[float | None], form: str, color: str) -> None:
+    drawn = axes.bar(range(len(blocks)), [max(0.0, height or 0.0) for height in heights], color=color, width=0.7)
+    axes.bar_label(drawn, ["not measured" if h is None else form.format(h) for h in heights], padding=2, fontsize=8)
+    axes.set_xticks(range(len(blocks)), [block.block for block in blocks])
+    room = max(0, _FEW_BLOCKS - len(blocks)) / 2
+    axes.set_xlim(-0.5 - room, len(blocks) - 0.5 + room)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _probes(axes: Axes, source: SourceProbe) -> None:
+    """What a linear head reads of the source; the whisker is the error of the paired difference."""
+    drawn = axes.bar([0, 1], [source.before, source.after], color=["tab:gray", "tab:blue"], width=0.6)
+    axes.errorbar(1, source.after, _NINETY * source.standard_error, color="black", capsize=4)
+    axes.bar_label(drawn, [f"{source.before:.3f}", f"{source.after:.3f}"], label_type="center", color="white")
+    axes.set_xticks([0, 1], ["before", "after"])
+    axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="What is left\nof the source")
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _whisker(axes: Axes, height: int, ends: tuple[float, float, float], color: str) -> None:

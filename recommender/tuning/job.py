@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Choice, Cost, Expected, Plan
@@ -34,6 +35,10 @@ class Terms:
     """Id of the advice that is followed."""
     estimated: Cost | None = None
     """What it was estimated to cost, to be held against what it does."""
+    source: Sample | None = None
+    """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
+    controls: bool | None = None
+    """Whether the run is held against no transfer and a training from scratch; None: as the plan asks."""
 
 
 USUAL = Terms()
@@ -67,12 +72,13 @@ class Job:
             DeviceMissing: the device asked for is not there.
         """
         name = choice.checkpoint.name
+        plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
         return cls(
             id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}", checkpoint=choice.checkpoint,
-            plan=choice.plan, sample=sample, home=zoo.home,
+            plan=plan, sample=sample, home=zoo.home,
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
-            recommendation=terms.recommendation, estimated=terms.estimated,
+            recommendation=terms.recommendation, estimated=terms.estimated, source=terms.source,
         )  # fmt: skip
 
     @classmethod

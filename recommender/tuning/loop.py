@@ -39,12 +39,19 @@ __all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_o
 
 Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
-Look = Callable[[], Mapping[str, float]]
-"""Looks at the weights after an epoch: series and values for the learning curve."""
+Look = Callable[[Rows], Mapping[str, float]]
+"""Looks at the weights after an epoch, with the held-out rows: series and values for the learning curve."""
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
 _PATIENCE = 4
 """Epochs without improvement after which a stage ends."""
+_ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
+"""Times the loss of a head that says nothing, beyond which a training loss tells of too high a rate: in two epochs one
+after the other, or at once; and by how much it must have grown, for one that falls may yet recover."""
+_RISES, _RISEN = 3, 0.25
+"""How often a training loss rises in a row, and by what share of that silent loss in all, to tell of the same."""
+_WORSE = 1.05
+"""Times the best validation loss, from which a worse one beside a falling training loss is overfitting."""
 _WARM_UP = 0.1
 _LARGEST_GRADIENT = 1.0
 _TRIED = 4
@@ -54,7 +61,7 @@ _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
 
-def _no_look() -> Mapping[str, float]:
+def _no_look(_rows: Rows) -> Mapping[str, float]:
     return {}
 
 
@@ -108,6 +115,8 @@ class _Course:
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     halved: int = 0
+    entered: int = 0
+    """The epoch after which the stage began."""
 
     def to_dict(self) -> dict[str, Any]:
         return {**vars(self), "start": vars(self.start), "best": vars(self.best)}
@@ -160,6 +169,7 @@ class _Loop(Trainer):
     objective: Objective
     anchor: Anchor
     losses: list[float]
+    highest_rate: float
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
@@ -173,7 +183,8 @@ class _Loop(Trainer):
         logits = model(**given)
         loss = self.objective.loss(logits, targets) + self.anchor.penalty()
         if not bool(torch.isfinite(loss)):
-            raise Diverged(self.state.global_step, loss.item())
+            finite = all(bool(torch.isfinite(tensor).all()) for tensor in given.values())
+            raise Diverged(self.state.global_step, loss.item(), self.highest_rate, finite_inputs=finite)
         self.losses.append(loss.item())
         return (loss, logits) if return_outputs else loss
 
@@ -211,7 +222,7 @@ class _Keeper:
     def enter(self, place: int) -> None:
         """A new stage is given its patience anew; one that is resumed goes on with what it had."""
         if place > self.course.stage:
-            self.course = replace(self.course, stage=place, waited=0)
+            self.course = replace(self.course, stage=place, waited=0, entered=self.course.epoch)
 
     def judge(self, losses: list[float], seconds: float) -> bool:
         """Judge after an epoch; False when it is time to stop."""
@@ -223,7 +234,12 @@ class _Keeper:
             course.best, course.waited = found, 0
             self._keep()
         told = {"training loss": float(np.mean(losses)), "images per second": len(self.training.rows) / seconds}
-        self._tell(course.epoch, {**self._scores(found), **told, **self.training.look()})
+        self._tell(course.epoch, {**self._scores(found), **told, **self.training.look(self.held_out)})
+        if trouble := self._too_fast(found, losses):
+            course.waited = _PATIENCE
+        elif course.waited >= _PATIENCE:
+            trouble = self._overfitted(found)
+        course.notes += [trouble] if trouble else []
         return course.waited < _PATIENCE
 
     def saved(self, save: Path) -> None:
@@ -244,6 +260,47 @@ class _Keeper:
     @property
     def _file(self) -> Path:
         return self.training.folder / f"best-{self.course.best.epoch:04d}.safetensors"
+
+    def _too_fast(self, found: Judged, losses: list[float]) -> str:
+        """Whether the rate is too high, in words: weights that are no numbers, or a training loss that grows."""
+        told = self.course.curves["training loss"]
+        means = [told[epoch] for epoch in sorted(told) if epoch > self.course.entered]
+        silent, half = self._silent_loss(), float(np.mean(losses[len(losses) // 2 :]))
+        twice = len(means) > 1 and min(half, means[-2]) > _ABOVE_SILENCE * silent
+        grown = half > _GROWN * min([losses[0], *means[:-1]])
+        rising = len(means) > _RISES and bool((np.diff(means[-_RISES - 1 :]) > 0).all())
+        if not math.isfinite(found.loss):
+            why = "what the net says is no number any more"
+        elif grown and (twice or half > _FAR_ABOVE * silent):
+            why = f"the training loss grew to {half:.3g}; a head that says nothing has {silent:.3g}"
+        elif rising and means[-1] > min(means) + _RISEN * silent:
+            why = f"the training loss rose {_RISES} epochs in a row, to {means[-1]:.3g} from {min(means):.3g}"
+        else:
+            return ""
+        stage = self.training.plan.stages[self.course.stage]
+        return (f"the learning rate is too high: {why}. Training was stopped after epoch {found.epoch}, "
+                f"{self._kept}. Lower the rates, to a tenth say: {stage.head_rate / 10:.1g} for the head, "
+                f"{stage.backbone_rate / 10:.1g} for the backbone")  # fmt: skip
+
+    def _overfitted(self, found: Judged) -> str:
+        """Whether what was learned since the best weights was these rows alone, in words."""
+        best, losses = self.course.best, self.course.curves["training loss"]
+        first = max(best.epoch, self.course.entered) + 1
+        if found.loss <= _WORSE * best.loss or losses[found.epoch] >= losses[first]:
+            return ""
+        return (f"overfitting: from epoch {best.epoch} to {found.epoch} the validation loss rose from "
+                f"{best.loss:.3g} to {found.loss:.3g} while the training loss fell to {losses[found.epoch]:.3g}. "
+                f"Training was stopped, {self._kept}. More rows, augmentation, or fewer blocks that learn help")
+
+    @property
+    def _kept(self) -> str:
+        epoch = self.course.best.epoch
+        return f"the weights of epoch {epoch} are kept" if epoch else "the weights of the start are kept"
+
+    def _silent_loss(self) -> float:
+        """The training loss of a head that says nothing."""
+        truth = torch.from_numpy(self.training.rows.targets)
+        return float(self.objective.loss(torch.zeros(len(truth), self.classifier.head.out_features), truth))
 
     def _judged(self, epoch: int) -> Judged:
         logits = logits_of(self.classifier, self.held_out)
@@ -396,6 +453,7 @@ def _loop(place: int, keeper: _Keeper, rows: Rows, training: Training, progress:
         )
     loop.remove_callback(PrinterCallback)
     loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
+    loop.highest_rate = max(plan.stages[place].head_rate, plan.stages[place].backbone_rate)
     loop.add_callback(_Epochs(keeper, loop, rows, progress))
     return loop
 

@@ -1,7 +1,7 @@
 """What a job will cost, measured: the job itself on a few rows, two epochs a stage, in a folder that is thrown away.
 
 What grows with rows and epochs is timed apart and multiplied; the rest is taken as it was. Every stage is taken to run
-all its epochs: one that stops early costs less.
+all its epochs: one that stops early costs less. What a run is held against afterwards is not counted.
 """
 
 import time
@@ -63,8 +63,9 @@ def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = si
     ear = _Ear()
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
         home = Home.find(place)
-        plan = replace(job.plan, stages=tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages))
-        tried = replace(job, id="trial", home=home, sample=few, plan=plan, encode=encoding)
+        stages = tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages)
+        plan = replace(job.plan, stages=stages, controls=())
+        tried = replace(job, id="trial", home=home, sample=few, plan=plan, encode=encoding, source=None)
         run, _ = here(tried, ear.track, ear)
     trial = _Trial(job, few, ear.heard, encoding, {name: float(value) for name, value in run.metrics.items()})
     progress("try a few batches", 1, 1)

@@ -42,7 +42,7 @@ class ExecutorContract:
         names = {path.name for path in Path(run.folder).iterdir()}
         assert names == {
             "config.json", "model.safetensors", "head.safetensors", "preprocessor_config.json", "journal.jsonl",
-            "run.json", "job.json",
+            "run.json", "job.json", "figures",
         }  # fmt: skip
         told = json.loads((Path(run.folder) / "run.json").read_text())
         assert told["id"] == made.id

@@ -102,6 +102,29 @@ def test_a_run_is_held_against_what_was_expected() -> None:
     assert "within the interval" in inside
 
 
+def test_a_run_tells_what_was_forgotten_and_what_no_transfer_gives() -> None:
+    metrics = {"score": 0.7, "standard_error": 0.02, "rows_test": 560.0, "seconds": 16.0}
+    run = {"id": "r", "checkpoint": "a", "strategy": "lp-ft", "metrics": metrics, "notes": []}
+    assert "forgetting" not in printed(render.run_report(run, expected=None))
+    metrics |= {"weight_change": 0.08, "cka_lowest": 0.9}
+    unmeasured = " ".join(printed(render.run_report(run, expected=None)).split())
+    assert "weights moved by 8.0 %" in unmeasured
+    assert "0.90 alike to its start (CKA)" in unmeasured
+    assert "source not measured (--source-data)" in unmeasured
+    assert "controls" not in unmeasured
+    metrics |= {"source_before": 0.42, "source_after": 0.38, "source_standard_error": 0.012,
+                "no_transfer_score": 0.47, "scratch_score": 0.61}  # fmt: skip
+    measured = " ".join(printed(render.run_report(run, expected=None)).split())
+    assert "source 42.0 % before, 38.0 % after ± 1.2" in measured
+    assert "no transfer 47.0 %, from scratch 61.0 %" in measured
+
+
+def test_a_backbone_that_did_not_learn_is_said_to_be_as_it_was() -> None:
+    metrics = {"score": 0.7, "rows_test": 560.0, "seconds": 16.0, "weight_change": 0.0, "cka_lowest": 1.0}
+    run = {"id": "r", "checkpoint": "a", "strategy": "linear-probe", "metrics": metrics, "notes": []}
+    assert "the backbone is as it was" in printed(render.run_report(run, expected=None))
+
+
 def test_commands_are_quoted_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     line = render.command("tune", "/my data", groups=None, max_parameters=5, home="/h")

@@ -52,6 +52,13 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    source_data: Annotated[
+        Path | None, typer.Option("--source-data", help="Labelled images of the source: what is forgotten of it?")
+    ] = None,
+    controls: Annotated[
+        bool | None,
+        typer.Option("--controls/--no-controls", help="Hold it against no transfer and scratch; else where doubtful."),
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     home: HomeOption = None,
@@ -68,10 +75,13 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip
+        source = None if source_data is None else _source(desk, source_data, seed)
         kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
         choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
         with desk.bars as progress:
-            terms = Terms(seed, resolve(device), None if kept is None else str(kept["id"]))
+            terms = Terms(
+                seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls
+            )
             cost = flow.price(choice, sample, desk.zoo, terms, progress=progress)
         desk.say(render.cost_line(cost.to_dict(), terms.device))
         with desk.bars as progress:
@@ -127,6 +137,14 @@ class _Overheard:
 
     def close(self, status: str) -> None:
         self.diary.close(status)
+
+
+def _source(desk: Desk, path: Path, seed: int) -> "Sample":
+    """Labelled rows of what the checkpoint was pretrained on."""
+    from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
+
+    with desk.bars as progress:
+        return Sample.from_folder(path, seed=seed, progress=progress)
 
 
 def _advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:

@@ -422,9 +422,10 @@ def _result(zoo: Zoo, job: JobRecord, advice: Json) -> None:
 
 
 def _curves(job: JobRecord) -> None:
-    """The learning curve: every series in its own picture, for their units differ."""
-    if job.curve:
-        for place, (series, points) in zip(st.columns(len(job.curve), gap="large"), job.curve.items(), strict=True):
+    """Losses and scores over the epochs: every series in its own picture, for their units differ."""
+    curves = {name: curve for name, curve in job.curve.items() if name.endswith("loss") or "validation" in name}
+    if curves:
+        for place, (series, points) in zip(st.columns(len(curves), gap="large"), curves.items(), strict=True):
             place.altair_chart(charts.learning_curve(points, series), width="stretch")
 
 

@@ -1,13 +1,16 @@
 import errno
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from recommender.tuning import executors
 from recommender.tuning.executors import here
+from recommender.tuning.folder import RunFolder, RunState
+from recommender.tuning.journal import Journal
 from recommender.tuning.tracking import no_tracking
 from registry.encoders.opening import load
-from registry.errors import OutOfRoom
+from registry.errors import Diverged, OutOfRoom
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -110,3 +113,57 @@ def test_another_failure_of_the_disk_is_told_as_it_is(card, tmp_path, monkeypatc
     monkeypatch.setattr(executors, "store", fail)
     with pytest.raises(OSError, match="broken disk"):
         here(job(tmp_path, card, plan(card)), no_tracking)
+
+
+def test_a_run_that_diverged_keeps_its_best_weights_and_says_why_and_what_to_do(card, tmp_path):
+    made = job(tmp_path, card, plan(card, whole(card, epochs=3, rate=1e30)))
+    with pytest.raises(Diverged):
+        here(made, no_tracking)
+    folder = RunFolder(made.folder)
+    assert folder.state is RunState.FAILED
+    assert "the loss became nan" in folder.reason
+    assert "Lower the learning rate from 1e+30 to 1e+29" in folder.reason
+    assert all(torch.isfinite(tensor.float()).all() for tensor in load(made.folder).state_dict().values())
+    assert (made.folder / "head.safetensors").exists()
+
+
+def test_pictures_are_drawn_and_told_to_the_diary_with_the_model(card, tmp_path):
+    made = job(tmp_path, card, plan(card, whole(card)))
+    run, _ = here(made, no_tracking)
+    events = [event for _, event in Journal(made.folder).read()]
+    figures = [event["artifact"] for event in events if "artifact" in event]
+    names = ("learning-curve", "confusion-matrix", "expected-and-realized", "transferred-and-learned")
+    assert figures == [f"figures/{name}.png" for name in names]
+    assert all((made.folder / figure).stat().st_size > 1000 for figure in figures)
+    assert [event["model"] for event in events if "model" in event] == ["."]
+    told = RunFolder(made.folder).told
+    assert [block["block"] for block in told["forgetting"]["blocks"]] == list(made.plan.stages[0].train)
+    assert told["controls"] == []
+    assert told["metrics"] == run.metrics
+
+
+def test_a_picture_that_cannot_be_drawn_costs_a_note(card, tmp_path, monkeypatch):
+    from recommender.tuning import figures
+
+    def fail(*_):
+        raise ValueError("no font")
+
+    monkeypatch.setattr(figures, "draw", fail)
+    run, _ = here(job(tmp_path, card, plan(card)), no_tracking)
+    assert run.notes == ("the figures could not be drawn: ValueError: no font",)
+
+
+def test_a_run_that_is_over_is_not_lost_by_giving_up_on_its_diary(card, tmp_path):
+    made = job(tmp_path, card, plan(card))
+
+    @contextmanager
+    def slow(work):
+        with no_tracking(work) as diary:
+            yield diary
+        raise KeyboardInterrupt
+
+    run, outcome = here(made, slow)
+    assert outcome.score == run.metrics["score"]
+    assert run.notes == ("telling MLflow was interrupted: `transferzoo runs sync run`",)
+    assert RunFolder(made.folder).state is RunState.FINISHED
+    assert RunFolder(made.folder).told["notes"] == list(run.notes)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recommender.tuning.figures import confusion_matrix, draw, intervals, learning_curve
+from recommender.tuning.figures import confusion_matrix, draw, intervals, learning_curve, transferred_and_learned
+from recommender.tuning.forgetting import BlockChange, Forgetting, SourceProbe
 from recommender.tuning.journal import Journal
 from recommender.verdicts import Expected
 from registry.cards import Metric
@@ -60,3 +61,12 @@ def test_confusions_are_dark_where_rows_are(tmp_path, classes):
 def test_an_interval_without_width_can_be_drawn(tmp_path):
     expected = Expected(Metric.ACCURACY, 0.8, 0.8, 0.8)
     assert picture(intervals(expected, 0.7, 0.0, tmp_path / "interval.png")).std() > 0
+
+
+@pytest.mark.parametrize("blocks", [1, 8])
+def test_what_was_transferred_and_learned_is_one_picture_and_the_source_widens_it(tmp_path, blocks):
+    told = [BlockChange(f"block {n:02d}", 0.9 - 0.1 * n if n else None, 0.01 * n) for n in range(blocks)]
+    alone = picture(transferred_and_learned(Forgetting(tuple(told), 0.1), tmp_path / "alone.png"))
+    probed = Forgetting(tuple(told), 0.1, SourceProbe(0.8, 0.6, 0.02, 100))
+    assert alone.std() > 0
+    assert picture(transferred_and_learned(probed, tmp_path / "probed.png")).shape[1] > alone.shape[1]

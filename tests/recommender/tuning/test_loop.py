@@ -90,8 +90,80 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
     before = copied(classifier)
     with pytest.raises(Diverged) as caught:
         run(classifier, replace(training, held_out=training.held_out))
-    assert "learning rate" in caught.value.remedy
+    assert "broken images or preprocessing" in caught.value.remedy
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+
+
+@pytest.mark.parametrize(("net", "width"), [("vit", 16), ("mobilenet_v1", 102), ("regnet", 24)])
+def test_pictures_that_are_no_numbers_are_not_trained_on_whatever_the_net(net, width, tmp_path):
+    names = anatomy_of(load(save_net(tmp_path / "probe", net))).names
+    classifier, training = made(tmp_path, Stage(names, 2, 1e-2, 1e-3), net=net, width=width)
+    training.rows.preprocessing.slope[:] = np.nan
+    with pytest.raises(Diverged, match="nan at step 0"):
+        run(classifier, training)
+
+
+def test_weights_that_become_no_numbers_name_the_rate_that_did_it(tmp_path):
+    classifier, training = made(tmp_path, Stage(ALL, 3, 1e-2, 1e30))
+    with pytest.raises(Diverged) as caught:
+        run(classifier, training)
+    assert caught.value.remedy == "Lower the learning rate from 1e+30 to 1e+29."
+
+
+def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(tmp_path):
+    classifier, training = made(tmp_path, Stage(ALL, 12, 1e-2, 3.0))
+    told = train(classifier, training, lambda *_: None, silent)
+    assert max(told.curves["training loss"]) < 12
+    [note] = told.notes
+    assert note.startswith("the learning rate is too high: the training loss grew to")
+    assert "0.001 for the head, 0.3 for the backbone" in note
+    assert (f"the weights of epoch {told.best.epoch} are kept" if told.best.epoch else "of the start are kept") in note
+    truth = training.held_out.targets
+    assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() == pytest.approx(told.best.score)
+
+
+def test_a_training_loss_that_keeps_rising_tells_of_too_high_a_rate(tmp_path, monkeypatch):
+    """The loss is what the test says; nothing learns."""
+    from recommender.tuning import loop
+
+    classifier, training = made(tmp_path, Stage(LAST, 12, 0.0, 0.0))
+    monkeypatch.setattr(loop, "_PATIENCE", 99)
+    told, epochs = iter([0.5, 0.4, 0.6, 0.8, 1.0, 1.2]), loop._Epochs.on_epoch_end
+
+    def rising(self, *given, **rest):
+        self.loop.losses = [next(told)] * len(self.loop.losses)
+        return epochs(self, *given, **rest)
+
+    monkeypatch.setattr(loop._Epochs, "on_epoch_end", rising)
+    found = train(classifier, training, lambda *_: None, silent)
+    assert max(found.curves["training loss"]) == 5
+    assert "rose 3 epochs in a row, to 1 from 0.4" in found.notes[0]
+
+
+def test_a_stage_after_one_that_was_too_fast_is_carried_out_from_the_best_weights(tmp_path):
+    classifier, training = made(tmp_path, Stage(ALL, 6, 1e-2, 3.0), Stage((), 2, 1e-2, 0.0))
+    told = train(classifier, training, lambda *_: None, silent)
+    assert "too high" in told.notes[0]
+    assert len(told.notes) == 1
+    assert told.best.epoch > 2
+
+
+def test_labels_that_say_nothing_are_overfitted_and_that_is_told(tmp_path):
+    classifier, training = made(tmp_path, Stage(ALL, 40, 1e-2, 3e-3))
+    random = np.random.default_rng(5)
+    training.rows.targets = random.permutation(training.rows.targets)
+    training.held_out.targets = random.permutation(training.held_out.targets)
+    told = train(classifier, training, lambda *_: None, silent)
+    [note] = told.notes
+    assert note.startswith(f"overfitting: from epoch {told.best.epoch} to")
+    assert "More rows, augmentation, or fewer blocks that learn help" in note
+
+
+def test_what_goes_well_is_not_called_overfitting_or_too_fast(tmp_path):
+    for place, rate in enumerate((1e-4, 1e-3, 5e-3)):
+        (tmp_path / str(place)).mkdir()
+        classifier, training = made(tmp_path / str(place), Stage(ALL, 6, 1e-2, rate), mixup=0.2 * place)
+        assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
 def test_a_rate_far_too_high_never_costs_the_start(tmp_path):
@@ -238,7 +310,7 @@ def test_after_the_activations_are_kept_the_first_block_is_never_called_again(tm
             if isinstance(module, torch.nn.Conv2d) and path.startswith(prefixes):
                 module.register_forward_hook(lambda *_, where=where: called.__setitem__(where, called[where] + 1))
     at_epochs = []
-    training = replace(training, look=lambda: at_epochs.append(dict(called)) or {})
+    training = replace(training, look=lambda _: at_epochs.append(dict(called)) or {})
     run(classifier, training)
     assert at_epochs[0]["first"] == at_epochs[-1]["first"]
     assert at_epochs[0]["last"] < at_epochs[1]["last"] < at_epochs[-1]["last"]

@@ -1,0 +1,87 @@
+"""Controls: what the same rows give without transfer, on the same test rows and the same budget.
+
+A run that scores less than its control suffers from negative transfer. Differences are paired: both sides are judged
+on the same bootstrap draws of whole groups.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Shaped
+
+from recommender.baseline import no_transfer
+from recommender.resampling import Z, draw_weights, resample
+from recommender.tuning.job import Job
+from recommender.verdicts import Stage
+from registry.encoders.anatomy import anatomy_of
+from registry.encoders.opening import load
+from registry.progress import Progress
+from registry.sample import Sample
+
+__all__ = ["NO_TRANSFER", "SCRATCH", "Control", "against", "from_scratch", "without_transfer"]
+
+NO_TRANSFER, SCRATCH = "no-transfer", "scratch"
+_RATE = 2e-3
+"""Of everything in a net that starts from random weights, which needs a higher one than a net that is tuned."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control scored, and by how much the run beats it, with the error of the paired difference."""
+
+    name: str
+    what: str
+    score: float
+    gain: float
+    standard_error: float
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures of a run."""
+        return {f"{self.name.replace('-', '_')}_score": self.score}
+
+    @property
+    def sentence(self) -> str:
+        """What follows, in words; beyond chance means outside the nominal 90 % interval."""
+        told = f"{self.what} scores {self.score:.3f}, the run {abs(self.gain):.3f} "
+        told += f"{'more' if self.gain >= 0 else 'less'} (± {self.standard_error:.3f}, paired)"
+        if self.gain < -Z * self.standard_error:
+            return f"negative transfer: {told}. Take that, or another checkpoint"
+        if self.gain > Z * self.standard_error:
+            return f"transfer was worth it: {told}"
+        return f"transfer cannot be told from none: {told}. More test rows would tell"
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return vars(self)
+
+
+def without_transfer(job: Job, train: Sample, test: Sample, said: Shaped[np.ndarray, "m ..."], progress: Progress) -> Control:
+    """The run against the better of a linear model and nearest neighbors on raw pixels, chosen on training rows.
+
+    Raises:
+        SampleError, EstimatorError: the rows allow no such model.
+    """
+    model, predicted = no_transfer(train, test, seed=job.seed, progress=progress)
+    return against(job, test, said, NO_TRANSFER, f"no transfer ({model})", predicted)
+
+
+def against(
+    job: Job, test: Sample, said: Shaped[np.ndarray, "m ..."], name: str, what: str, predicted: Shaped[np.ndarray, "m ..."]
+) -> Control:
+    """What the run said of its test rows against what a control predicts of them."""
+    metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
+    ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (said, predicted))
+    error = float((ours.draws - theirs.draws).std(ddof=1))
+    return Control(name, what, theirs.value, ours.value - theirs.value, error)
+
+
+def from_scratch(job: Job) -> Job:
+    """The same net from random weights, everything learning for as many epochs, in a folder inside the run's."""
+    plan, names = job.plan, anatomy_of(load(job.checkpoint.folder, bare=True)).names
+    stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), _RATE, _RATE)
+    fresh = replace(
+        plan, strategy=SCRATCH, head="fresh", stages=(stage,), frozen=(), from_scratch=True, anchor=0.0,
+        adapter_rank=0, controls=(),
+    )  # fmt: skip
+    return replace(job, id=f"{job.id}/{SCRATCH}", plan=fresh, source=None)

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import pytest
+
+from recommender.history import History
+from recommender.plan import controlled, plan
+from recommender.strategies import strategies
+from recommender.verdicts import Expected, Plan
+from registry.cards import Metric
+from registry.sample import Sample
+from tests.recommender.evidence import evidence
+from tests.recommender.tuning.jobs import colored
+
+
+def planned(low, strategy):
+    pictures, labels = colored(90)
+    sample = Sample.from_arrays(pictures, labels, name="colors")
+    told = evidence()
+    ranked = replace(told.ranked, gain=Expected(Metric.ACCURACY, 0.1, low, 0.3))
+    return plan(ranked, sample, told.baseline, History(()), strategy=strategy)
+
+
+@pytest.mark.parametrize(
+    ("low", "strategy", "controls"),
+    [(0.05, "lp-ft", ()), (0.05, "linear-probe", ()), (-0.01, "linear-probe", ("no-transfer",)),
+     (-0.01, "lp-ft", ("no-transfer", "scratch")), (0.0, "scratch", ("no-transfer",))],
+)  # fmt: skip
+def test_controls_are_asked_for_where_transfer_is_doubtful(low, strategy, controls):
+    choice = planned(low, strategy)
+    assert choice.plan.controls == controls
+    assert any("held against" in reason for reason in choice.because) == bool(controls)
+
+
+def test_who_asks_gets_all_controls_that_fit_or_none():
+    made = planned(0.05, "lp-ft").plan
+    assert controlled(made, wanted=True).controls == ("no-transfer", "scratch")
+    assert controlled(controlled(made, wanted=True), wanted=False) == made
+
+
+def test_a_plan_that_was_stored_before_there_were_controls_can_still_be_read():
+    made = strategies["lp-ft"](evidence())
+    told = made.to_dict()
+    assert Plan.from_dict(told) == made
+    del told["controls"]
+    assert Plan.from_dict(told) == made
+    assert Plan.from_dict(controlled(made, wanted=True).to_dict()).controls == ("no-transfer", "scratch")
