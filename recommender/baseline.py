@@ -14,7 +14,7 @@ from registry.index import neighbors
 from registry.progress import Progress, silent, told
 from registry.sample import Sample
 
-__all__ = ["baseline", "raw_pixels"]
+__all__ = ["baseline", "held_out", "raw_pixels"]
 
 SIDE = 24
 NEIGHBORS = 5
@@ -23,10 +23,7 @@ NEIGHBORS = 5
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
     """Cross-validate both models on the sample's rows; the one with the better score speaks for *no transfer*."""
     pixels = raw_pixels(sample, progress)
-    found = {
-        "raw pixels + linear": out_of_fold(pixels, sample.targets, folds).predicted,
-        f"raw pixels + {NEIGHBORS} nearest neighbors": _vote(pixels, sample.targets, folds),
-    }
+    found = held_out(pixels, sample.targets, folds)
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     scored = {
@@ -36,6 +33,16 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     model = max(scored, key=lambda name: scored[name].value)
     mean, reach = scored[model].value, Z * scored[model].standard_error
     return Baseline(model, Expected(sample.metric, mean, max(0.0, mean - reach), min(1.0, mean + reach)), found[model])
+
+
+def held_out(
+    pixels: Float[np.ndarray, "n d"], targets: Int[np.ndarray, " n"], folds: Int[np.ndarray, " n"]
+) -> dict[str, Int[np.ndarray, " n"]]:
+    """What either model says of the rows of each fold after the others, by the model's name; -1 where fold is -1."""
+    return {
+        "raw pixels + linear": out_of_fold(pixels, targets, folds).predicted,
+        f"raw pixels + {NEIGHBORS} nearest neighbors": _vote(pixels, targets, folds),
+    }
 
 
 def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray, "n d"]:

@@ -5,16 +5,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from registry.cards import Metric
-from registry.errors import OtherSample, SingleClass, UnknownName
 from ui import render
+from ui.advised import find_advice, find_choice
 from ui.desk import (
-    Desk,
     GroupsOption,
     HomeOption,
     JobOption,
@@ -30,8 +28,6 @@ from ui.desk import (
 if TYPE_CHECKING:
     from recommender.tuning.job import Job
     from recommender.tuning.tracking import Diary, Tracker
-    from recommender.verdicts import Choice
-    from registry.sample import Sample
     from registry.zoo import Zoo
 
 __all__ = ["tune"]
@@ -58,8 +54,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
 
         sample = read_sample(desk, path, groups, test, metric, seed)
-        kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
-        choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
+        kept = find_advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
+        choice = find_choice(desk, sample, kept, checkpoint, strategy, seed)
         with desk.bars as progress:
             advice = None if kept is None else str(kept["id"])
             track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
@@ -113,38 +109,3 @@ class _Overheard:
 
     def close(self, status: str) -> None:
         self.diary.close(status)
-
-
-def _advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
-    """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
-    kept = desk.zoo.advice(name, sample_digest=sample.digest) if name is None else desk.zoo.advice(name)
-    if name is not None and kept is None:
-        raise UnknownName("recommendation", name, ())
-    if kept is not None and kept["sample"]["digest"] != sample.digest:
-        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
-    if kept is None and needed:
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-
-        with desk.bars as progress:
-            made = flow.recommend(sample, desk.zoo, seed=seed, progress=progress)
-        desk.zoo.keep(made)
-        kept = made.to_dict()
-    return kept
-
-
-def _choice(
-    desk: Desk, sample: "Sample", kept: Mapping[str, Any] | None, checkpoint: str | None, strategy: str | None,
-    seed: int,
-) -> "Choice":  # fmt: skip
-    """What the user named, filled up from the advice; a warning where the advice was not to transfer."""
-    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-
-    if checkpoint is None and kept is not None:
-        if not kept["choices"]:
-            raise SingleClass("tuning")
-        if not kept["verdict"]["transfer"]:
-            desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
-        best = kept["choices"][0]
-        checkpoint, strategy = best["checkpoint"], strategy or best["strategy"]
-    with desk.bars as progress:
-        return flow.consider(sample, desk.zoo, str(checkpoint), strategy, seed=seed, progress=progress)
