@@ -234,7 +234,7 @@ def _concluded(
         test_rows=len(ground.test), seeds=seeds, points=points, saving=saving, savings=savings,
         to_equal=tuple(_to_equal(row[-1]) for row in rungs), curves=rungs[0][-1].curves, sentences=(),
     )  # fmt: skip
-    return replace(made, sentences=tuple(say(made) for say in (_scores, _saved, _epochs)))
+    return replace(made, sentences=tuple(say(made) for say in (_scores, _where, _saved, _epochs)))
 
 
 def _point(same: Sequence[_Rung]) -> BenefitPoint:
@@ -263,13 +263,28 @@ def _scores(found: Benefit) -> str:
     last, metric = found.points[-1], found.sample["metric"]
     arms = {"the plan": last.plan, "scratch": last.scratch, "no transfer": last.no_transfer}
     best, second = sorted(arms, key=lambda arm: -arms[arm].mean)[:2]
-    error = Z * float(np.hypot(arms[best].standard_error, arms[second].standard_error))
-    chance = "" if arms[best].mean - arms[second].mean > error else f", but not above {second} beyond chance"
+    chance = "" if _above(arms[best], arms[second]) else f", but not above {second} beyond chance"
     return (
         f"With all {last.labels:,} labels {found.strategy} on {found.checkpoint} has a test {metric} of "
         f"{_percent(last.plan)}, the same net from scratch ({found.epochs['scratch']} epochs) "
         f"{_percent(last.scratch)}, no transfer {_percent(last.no_transfer)}: {best} is best{chance}."
     )
+
+
+def _where(found: Benefit) -> str:
+    """With how many labels either is the better."""
+    ahead = [f"{point.labels:,}" for point in found.points if _above(point.plan, point.scratch)]
+    behind = [f"{point.labels:,}" for point in found.points if _above(point.scratch, point.plan)]
+    told = [f"the plan is above scratch with {_listed(ahead)} labels"] if ahead else []
+    if behind:
+        form = "scratch above the plan with {}" if ahead else "scratch is above the plan with {} labels"
+        told.append(form.format(_listed(behind)))
+    return f"Beyond chance {', '.join(told) or 'the plan and scratch differ with no number of labels'}."
+
+
+def _above(one: Measured, other: Measured) -> bool:
+    """Beyond the error that the test rows leave, were they not the same for both: said rather too seldom."""
+    return one.mean - other.mean > Z * float(np.hypot(one.standard_error, other.standard_error))
 
 
 def _saved(found: Benefit) -> str:
@@ -307,7 +322,7 @@ def _epochs(found: Benefit) -> str:
     scratch = f"Scratch needs {_listed(needed)} epochs to its best validation score, {target}"
     plan = [told.plan for told in found.to_equal if told.plan is not None]
     if not found.epochs["plan"]:
-        rest = "above scratch's" if plan else "below scratch's: it takes no epoch and is not equal"
+        rest = "at least scratch's" if len(plan) == len(found.to_equal) else "below scratch's"
         return f"{scratch}; {found.strategy} trains no backbone: 0 epochs of it, and its test score is {rest}."
     if len(plan) < len(found.to_equal):
         missed = f" in {len(found.to_equal) - len(plan)} of {len(found.to_equal)} repeats" if plan else ""
@@ -322,8 +337,9 @@ def _ratio(needed: Sequence[int], plan: Sequence[int]) -> str:
     return f"{many / few:.1f} times fewer" if few <= many else f"{few / many:.1f} times more"
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers[:-1])) + " and " + str(numbers[-1]) if len(numbers) > 1 else str(numbers[0])
+def _listed(numbers: Sequence[object]) -> str:
+    told = [str(number) for number in numbers]
+    return f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
 
 
 def _percent(found: Measured) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def planted(plan, scratch=(0.1, 0.3, 0.5, 0.6), *, to_equal=None, epochs=5, curv
 
 
 def told(found):
-    return " ".join(say(found) for say in (room._scores, room._saved, room._epochs))
+    return " ".join(say(found) for say in (room._scores, room._where, room._saved, room._epochs))
 
 
 def test_a_curve_that_crosses_is_interpolated_in_the_logarithm_of_labels():
@@ -78,6 +79,9 @@ def test_epochs_are_counted_to_the_best_of_scratch_and_to_one_as_good():
 @pytest.mark.parametrize(
     ("found", "said"),
     [
+        (planted((0.5, 0.7, 0.8, 0.9)), "Beyond chance the plan is above scratch with 16, 64, 256 and 1,024 labels."),
+        (planted((0.5, 0.7, 0.5, 0.4)), "scratch with 16 and 64 labels, scratch above the plan with 1,024."),
+        (planted((0.1, 0.3, 0.5, 0.6)), "the plan and scratch differ with no number of labels."),
         (planted((0.5, 0.7, 0.8, 0.9)), "about 32 of 1,024 labels: it saves 97 %"),
         (planted((0.7, 0.8, 0.9, 0.9)), "already with the fewest labels that were tried, 16 of 1,024: it saves more"),
         (planted((0.1, 0.2, 0.3, 0.4)), "even with all 1,024 labels: it saves no label"),
@@ -110,7 +114,7 @@ def test_subsets_are_nested_stratified_and_keep_groups_whole():
     assert len(parts) == 4
     assert [len(part) for part in parts] == sorted(len(part) for part in parts)
     assert parts[-1] is sample
-    for smaller, larger in zip(parts, parts[1:], strict=False):
+    for smaller, larger in pairwise(parts):
         assert set(smaller.items) < set(larger.items)
         assert set(smaller.groups or ()).isdisjoint(set(sample.groups or ()) - set(smaller.groups or ()))
     for part in parts:
@@ -150,7 +154,8 @@ def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
     found = measured(
         zoo, sample, "lp-ft", repeats=2, progress=lambda stage, done, of: heard.append((stage, done, of))
     )  # fmt: skip
-    assert [point.labels for point in found.points] == [16, 48]
+    fewest, every = (point.labels for point in found.points)
+    assert (14 <= fewest <= 18, every) == (True, 48)
     assert found.test_rows == 24
     assert found.seeds == (0, 1)
     assert found.epochs == {"plan": 1, "scratch": 2}
@@ -175,7 +180,7 @@ def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     job = jobs.job(tmp_path, choice.checkpoint, choice.plan, sample)
     run, _ = room.here(job, room.no_tracking)
     assert found.points[-1].plan.mean == run.metrics["score"]
-    assert "trains no backbone" in " ".join(found.sentences)
+    assert found.epochs == {"plan": 0, "scratch": 2}
     assert found.curves["plan"] == {}
 
 

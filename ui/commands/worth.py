@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from registry.cards import Metric
 from registry.errors import FolderUnusable
@@ -25,8 +26,12 @@ from ui.desk import (
 if TYPE_CHECKING:
     from recommender.verdicts import Benefit
     from registry.sample import Sample
+    from ui.render import Json
 
 __all__ = ["benefit"]
+
+SAME = 0.05
+"""Chance of one source above which a sample cannot be told from a domain."""
 
 
 def benefit(  # noqa: PLR0913, PLR0917 - each is an option
@@ -63,6 +68,7 @@ def _measured(
 
     kept = find_advice(desk, sample, None, needed=named[0] is None, seed=seed)
     choice = find_choice(desk, sample, kept, *named, seed)
+    _warn_of_its_own_source(desk, kept, choice.checkpoint.name)
     with desk.bars as progress:
         scratch = flow.consider(sample, desk.zoo, choice.checkpoint.name, "scratch", seed=seed, progress=progress)
         budgets, repeats, epochs = counts
@@ -70,6 +76,15 @@ def _measured(
             choice, for_epochs(scratch.plan, epochs), sample, desk.zoo, budgets=budgets, repeats=repeats, seed=seed,
             progress=progress,
         )  # fmt: skip
+
+
+def _warn_of_its_own_source(desk: Desk, kept: "Json | None", checkpoint: str) -> None:
+    """A net that has seen these very images needs no labels of them."""
+    for choice in [] if kept is None else kept["choices"]:
+        distance = choice["distance"]
+        if choice["checkpoint"] == checkpoint and distance is not None and (distance["p_same"] or 0) > SAME:
+            told = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
+            desk.say(Text(f"Warning: {told} (p = {distance['p_same']:.2f}): it may have seen these images.", "yellow"))
 
 
 def _drawn(desk: Desk, found: "Benefit", sample: "Sample", picture: Path | None) -> Path:
