@@ -50,8 +50,8 @@ PROBED = (("flowers5", "resnet-photos"), ("rsscn7", "resnet-photos"))
 TRAINED = (("rsscn7", "resnet-photos"), ("rsscn7", "resnet-cifar10"), ("rsscn7", "vit-cifar10"))
 EPOCHS, BATCH = 10, 32
 """Of the plain Trainer."""
-RATE = 1e-2
-"""Of its head; of 1e-3, 3e-3, 1e-2 and 3e-2 none is better by more than it says."""
+RATE = 3e-2
+"""Of its head: the best of 1e-3, 3e-3, 1e-2, 3e-2 and 1e-1 on the two sets together."""
 MEASURED = 4
 """Epochs of a training whose later ones are timed."""
 
