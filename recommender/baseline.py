@@ -17,7 +17,7 @@ from registry.progress import Progress, silent, told
 from registry.readers.images import ImageItem
 from registry.sample import Sample, score
 
-__all__ = ["baseline", "no_transfer", "raw_pixels"]
+__all__ = ["baseline", "held_out", "no_transfer", "raw_pixels"]
 
 SIDE = 24
 NEIGHBORS = 5
@@ -26,7 +26,7 @@ NEIGHBORS = 5
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
     """Cross-validate both models on the sample's rows; the one with the better score speaks for *no transfer*."""
     pixels = raw_pixels(sample, progress)
-    found = {name: model(pixels, sample.targets, folds) for name, model in _MODELS.items()}
+    found = held_out(pixels, sample.targets, folds)
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     scored = {
@@ -54,8 +54,15 @@ def no_transfer(
         return score(train.metric, targets[tested], _MODELS[name](known, targets, folds)[tested])
 
     best = max(_MODELS, key=cross_validated)
-    held_out = np.repeat([-1, 0], [len(train), len(test)])
-    return best, _MODELS[best](pixels, np.concatenate([targets, test.targets]), held_out)[len(train) :]
+    asked = np.repeat([-1, 0], [len(train), len(test)])
+    return best, _MODELS[best](pixels, np.concatenate([targets, test.targets]), asked)[len(train) :]
+
+
+def held_out(
+    pixels: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"]
+) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+    """What either model says of the rows of each fold after the others, by the model's name; -1 where fold is -1."""
+    return {name: model(pixels, targets, folds) for name, model in _MODELS.items()}
 
 
 def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray, "n d"]:

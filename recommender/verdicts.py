@@ -12,8 +12,9 @@ from registry.cards import Checkpoint, Metric, Task
 from registry.errors import NoCandidates
 
 __all__ = [
-    "Baseline", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance", "Evidence", "Expected",
-    "Plan", "Ranked", "Recommendation", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
+    "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance",
+    "EpochsToEqual", "Evidence", "Expected", "LabelSaving", "Measured", "Plan", "Ranked", "Recommendation", "Skipped",
+    "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
 ]  # fmt: skip
 
 
@@ -411,4 +412,108 @@ class TuningRun:
             "schema": 1, "id": self.id, "mlflow_run_id": self.mlflow_run_id, "checkpoint": self.checkpoint,
             "strategy": self.strategy, "metrics": dict(self.metrics), "folder": self.folder,
             "notes": list(self.notes),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A test score: its mean over the repeats, the standard error that the test rows leave, the repeats' deviation."""
+
+    mean: float
+    standard_error: float
+    spread: float | None
+    """None for a single repeat."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"mean": self.mean, "standard_error": self.standard_error, "spread": self.spread}
+
+
+@dataclass(frozen=True)
+class BenefitPoint:
+    """What so many labels give: to the plan, to the same net from random weights, to raw pixels."""
+
+    labels: int
+    plan: Measured
+    scratch: Measured
+    no_transfer: Measured
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "labels": self.labels, "plan": self.plan.to_dict(), "scratch": self.scratch.to_dict(),
+            "no_transfer": self.no_transfer.to_dict(),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelSaving:
+    """With how many labels the plan's curve first reaches what scratch scores with all of them.
+
+    ``reached`` says how well that is known: ``between`` two measured numbers, already ``before`` the smallest of them
+    (then ``labels`` is that one, and ``share`` a bound from below), or ``never`` (then both are None).
+    """
+
+    reached: str
+    labels: float | None
+    share: float | None
+    """Share of all labels that the plan does without."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"reached": self.reached, "labels": self.labels, "share": self.share}
+
+
+@dataclass(frozen=True)
+class EpochsToEqual:
+    """At all labels: after how many epochs scratch has its best validation score, and the plan one as good.
+
+    ``plan`` is 0 where the fitted head is as good before any epoch, and None where the plan never is. A plan that
+    trains no backbone has no epochs to count: it is judged by the test score.
+    """
+
+    target: float
+    scratch: int
+    plan: int | None
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"target": self.target, "scratch": self.scratch, "plan": self.plan}
+
+
+@dataclass(frozen=True, eq=False)
+class Benefit:
+    """What transfer is worth on a sample, as measured on one fixed test part."""
+
+    sample: Mapping[str, object]
+    checkpoint: str
+    strategy: str
+    epochs: Mapping[str, int]
+    """How many epochs ``plan`` and ``scratch`` were given, whatever the number of labels."""
+    test_rows: int
+    seeds: tuple[int, ...]
+    """One for each repeat."""
+    points: tuple[BenefitPoint, ...]
+    """Fewest labels first; the last has all."""
+    saving: LabelSaving
+    """Of the mean curves."""
+    savings: tuple[LabelSaving, ...]
+    """Of each repeat."""
+    to_equal: tuple[EpochsToEqual, ...]
+    """Of each repeat."""
+    curves: Mapping[str, Mapping[int, float]]
+    """Validation score by epoch at all labels, of ``plan`` and ``scratch``, in the first repeat."""
+    sentences: tuple[str, ...]
+    """What is true here, in words."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "sample": dict(self.sample), "checkpoint": self.checkpoint, "strategy": self.strategy,
+            "epochs": dict(self.epochs), "test_rows": self.test_rows, "seeds": list(self.seeds),
+            "points": [point.to_dict() for point in self.points], "saving": self.saving.to_dict(),
+            "savings": [saving.to_dict() for saving in self.savings],
+            "to_equal": [told.to_dict() for told in self.to_equal],
+            "curves": {name: [[epoch, curve[epoch]] for epoch in sorted(curve)] for name, curve in self.curves.items()},
+            "sentences": list(self.sentences),
         }  # fmt: skip

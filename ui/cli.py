@@ -8,7 +8,7 @@ import typer
 
 from registry.errors import TransferZooError
 from ui import render
-from ui.commands import advice, afterwards, domains, queue, runs, tuning, upkeep, zoo
+from ui.commands import advice, afterwards, domains, queue, runs, tuning, upkeep, worth, zoo
 from ui.desk import DEBUG
 
 __all__ = ["app", "main"]
@@ -18,8 +18,8 @@ app = typer.Typer(
     help="Which pretrained model should I start from, how much of it should I freeze, and was the advice right?",
 )  # fmt: skip
 for command in (
-    advice.demo, advice.recommend, tuning.tune, afterwards.predict, afterwards.export, domains.distance, upkeep.doctor,
-    upkeep.picker,
+    advice.demo, advice.recommend, tuning.tune, worth.benefit, afterwards.predict, afterwards.export, domains.distance,
+    upkeep.doctor, upkeep.picker,
 ):  # fmt: skip
     app.command()(command)
 for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):

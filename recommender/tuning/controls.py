@@ -56,7 +56,9 @@ class Control:
         return vars(self)
 
 
-def without_transfer(job: Job, train: Sample, test: Sample, said: Shaped[np.ndarray, "m ..."], progress: Progress) -> Control:
+def without_transfer(
+    job: Job, train: Sample, test: Sample, said: Shaped[np.ndarray, "m ..."], progress: Progress
+) -> Control:  # fmt: skip
     """The run against the better of a linear model and nearest neighbors on raw pixels, chosen on training rows.
 
     Raises:
@@ -67,8 +69,9 @@ def without_transfer(job: Job, train: Sample, test: Sample, said: Shaped[np.ndar
 
 
 def against(
-    job: Job, test: Sample, said: Shaped[np.ndarray, "m ..."], name: str, what: str, predicted: Shaped[np.ndarray, "m ..."]
-) -> Control:
+    job: Job, test: Sample, said: Shaped[np.ndarray, "m ..."], name: str, what: str,
+    predicted: Shaped[np.ndarray, "m ..."],
+) -> Control:  # fmt: skip
     """What the run said of its test rows against what a control predicts of them."""
     metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
     ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (said, predicted))

@@ -174,7 +174,7 @@ def _held_against(job: Job, parts: _Parts, done: _Done, progress: Progress) -> _
     found, notes = [], []
     for name in job.plan.controls:
         try:
-            control = _control(name, job, parts, done.logits.argmax(1), progress)
+            control = _control(name, job, parts, named(job.sample.task, done.logits), progress)
         except TransferZooError as failure:
             notes.append(f"the control {name} could not be measured: {failure}. {failure.remedy}")
         else:
@@ -184,7 +184,7 @@ def _held_against(job: Job, parts: _Parts, done: _Done, progress: Progress) -> _
 
 
 def _control(
-    name: str, job: Job, parts: _Parts, said: Int[np.ndarray, " m"], progress: Progress
+    name: str, job: Job, parts: _Parts, said: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> controls.Control:  # fmt: skip
     if name == controls.NO_TRANSFER:
         return controls.without_transfer(job, parts.train, parts.test, said, progress)
@@ -192,7 +192,7 @@ def _control(
         raise UnknownName("control", name, (controls.NO_TRANSFER, controls.SCRATCH))
     fresh = controls.from_scratch(job)
     fresh.folder.mkdir(exist_ok=True)
-    predicted = _trained(fresh, parts, lambda *_: None, progress).logits.argmax(1)
+    predicted = named(job.sample.task, _trained(fresh, parts, lambda *_: None, progress).logits)
     shutil.rmtree(fresh.folder)
     return controls.against(job, parts.test, said, name, "the same net from random weights", predicted)
 
@@ -202,7 +202,7 @@ def _drawn(job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], d
     from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
 
     try:
-        for file in draw(job, parts.test.targets, done.logits.argmax(1), metrics, done.forgetting):
+        for file in draw(job, parts.test.targets, named(job.sample.task, done.logits), metrics, done.forgetting):
             diary.artifact(file)
     except Exception as failure:  # whatever it is, the run is done
         return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)

@@ -1,4 +1,4 @@
-"""Figures of a run, as PNG: learning curve, confusions, expected and realized score, what transfer and training did.
+"""Figures as PNG: of a run (curve, confusions, score, what transfer and training did), of the benefit of transfer.
 
 Drawn without pyplot, so that a caller's own figures and backend are left alone.
 """
@@ -11,15 +11,17 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from recommender.tuning.forgetting import RECOGNIZED, BlockChange, Forgetting, SourceProbe
 from recommender.tuning.job import Job
 from recommender.tuning.journal import Journal
-from recommender.verdicts import Expected
+from recommender.verdicts import Benefit, Expected
 from registry.cards import Task
 
-__all__ = ["confusion_matrix", "draw", "intervals", "learning_curve", "transferred_and_learned"]
+__all__ = [
+    "benefit_curves", "confusion_matrix", "draw", "intervals", "learning_curve", "transferred_and_learned",
+]  # fmt: skip
 
 _FOLDER = "figures"
 _NUMBERED = 20
@@ -27,6 +29,7 @@ _NUMBERED = 20
 _NINETY = 1.645
 _FEW_BLOCKS = 4
 """Blocks for which there is room at least, so that few bars are not broad ones."""
+_ARMS = {"plan": "tab:blue", "scratch": "tab:orange", "no transfer": "tab:gray"}
 
 
 def draw(
@@ -141,6 +144,46 @@ def _probes(axes: Axes, source: SourceProbe) -> None:
     axes.set_xticks([0, 1], ["before", "after"])
     axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="What is left\nof the source")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def benefit_curves(benefit: Benefit, file: Path) -> Path:
+    """Test score against number of labels, with the labels saved; beside it validation score by epoch at all labels."""
+    told = {name: curve for name, curve in benefit.curves.items() if curve}
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    _against_labels(figure.add_subplot(1, 2, 1), benefit)
+    axes = figure.add_subplot(1, 2, 2)
+    for name, curve in told.items():
+        values = [curve[epoch] for epoch in sorted(curve)]
+        axes.plot(sorted(curve), values, marker="o", markersize=3, color=_ARMS[name], label=name)
+    if not benefit.epochs["plan"]:
+        axes.plot([], [], color=_ARMS["plan"], label="plan: no epochs, only a head is fitted")
+    axes.axhline(benefit.to_equal[0].target, color="black", linewidth=0.8, linestyle=":", label="best of scratch")
+    axes.set(xlabel=f"epoch, at all {benefit.points[-1].labels:,} labels", ylabel="score on validation rows")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return _saved(figure, file)
+
+
+def _against_labels(axes: Axes, benefit: Benefit) -> None:
+    labels = [point.labels for point in benefit.points]
+    names = {"plan": f"{benefit.strategy} on {benefit.checkpoint}", "scratch": "the same net from scratch",
+             "no transfer": "no transfer: raw pixels"}  # fmt: skip
+    for arm, color in _ARMS.items():
+        found = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]
+        mean, error = (np.array([getattr(row, what) for row in found]) for what in ("mean", "standard_error"))
+        axes.plot(labels, mean, marker="o", color=color, label=names[arm])
+        axes.fill_between(labels, mean - _NINETY * error, mean + _NINETY * error, color=color, alpha=0.15, linewidth=0)
+    target, at = benefit.points[-1].scratch.mean, benefit.saving.labels
+    if at is not None:
+        axes.plot([at, labels[-1]], [target, target], color="black", linewidth=0.8, linestyle=":")
+        axes.plot([at], [target], marker="|", markersize=14, color="black", linestyle="")
+    axes.set(xscale="log", xlabel="labels", ylabel=f"test {benefit.sample['metric']}")
+    axes.set_xticks(labels, [f"{number:,}" for number in labels])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
 
 
 def _whisker(axes: Axes, height: int, ends: tuple[float, float, float], color: str) -> None:

@@ -5,14 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from registry.cards import Task
-from registry.errors import NoVariation, OtherSample, SingleClass, UnknownName
 from ui import render
+from ui.advised import find_advice, find_choice
 from ui.desk import (
     Desk,
     DeviceOption,
@@ -33,7 +31,6 @@ from ui.desk import (
 if TYPE_CHECKING:
     from recommender.tuning.job import Job
     from recommender.tuning.tracking import Diary, Tracker
-    from recommender.verdicts import Choice
     from registry.sample import Sample
     from registry.zoo import Zoo
 
@@ -76,8 +73,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip
         source = None if source_data is None else _source(desk, source_data, seed)
-        kept = _advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
-        choice = _choice(desk, sample, kept, checkpoint, strategy, seed)
+        kept = find_advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
+        choice = find_choice(desk, sample, kept, checkpoint, strategy, seed)
         with desk.bars as progress:
             terms = Terms(
                 seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls
@@ -145,38 +142,3 @@ def _source(desk: Desk, path: Path, seed: int) -> "Sample":
 
     with desk.bars as progress:
         return Sample.from_folder(path, seed=seed, progress=progress)
-
-
-def _advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
-    """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
-    kept = desk.zoo.advice(name, sample_digest=sample.digest) if name is None else desk.zoo.advice(name)
-    if name is not None and kept is None:
-        raise UnknownName("recommendation", name, ())
-    if kept is not None and kept["sample"]["digest"] != sample.digest:
-        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
-    if kept is None and needed:
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-
-        with desk.bars as progress:
-            made = flow.recommend(sample, desk.zoo, seed=seed, progress=progress)
-        desk.zoo.keep(made)
-        kept = made.to_dict()
-    return kept
-
-
-def _choice(
-    desk: Desk, sample: "Sample", kept: Mapping[str, Any] | None, checkpoint: str | None, strategy: str | None,
-    seed: int,
-) -> "Choice":  # fmt: skip
-    """What the user named, filled up from the advice; a warning where the advice was not to transfer."""
-    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-
-    if checkpoint is None and kept is not None:
-        if not kept["choices"]:
-            raise SingleClass("tuning") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-        if not kept["verdict"]["transfer"]:
-            desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
-        best = kept["choices"][0]
-        checkpoint, strategy = best["checkpoint"], strategy or best["strategy"]
-    with desk.bars as progress:
-        return flow.consider(sample, desk.zoo, str(checkpoint), strategy, seed=seed, progress=progress)

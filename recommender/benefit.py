@@ -1,0 +1,352 @@
+"""What transfer is worth: test score by number of labels, for a plan, for the same net from scratch, for raw pixels.
+
+Subsets of the labels are nested and stratified, groups whole; the test part is the same for all. Every run is carried
+out in a folder that is thrown away: nothing of it becomes history.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from recommender.baseline import held_out, raw_pixels
+from recommender.resampling import Z, draw_weights, resample
+from recommender.tuning.executors import here
+from recommender.tuning.job import Job
+from recommender.tuning.journal import Journal
+from recommender.tuning.tracking import no_tracking
+from recommender.verdicts import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
+from registry.cards import Checkpoint
+from registry.errors import TooFewRows
+from registry.features import Encoded
+from registry.home import Home
+from registry.progress import Progress, silent
+from registry.sample import Sample, score
+from registry.zoo import Zoo
+
+__all__ = ["SCRATCH_EPOCHS", "benefit", "equal_epochs", "for_epochs", "label_saving", "nested"]
+
+SCRATCH_EPOCHS = 20
+"""Epochs that scratch is given: a control on the few that a tuning needs makes any transfer look good."""
+_HELD_OUT = 0.25
+_FEWEST, _FEWEST_A_CLASS = 16, 2
+"""Labels of the smallest subset: so many, or so many a class where that is more."""
+
+
+def benefit(
+    choice: Choice, scratch: Plan, sample: Sample, zoo: Zoo, *, budgets: int = 5, repeats: int = 1, seed: int = 0,
+    progress: Progress = silent,
+) -> Benefit:  # fmt: skip
+    """Carry out a choice's plan, a plan from scratch (`for_epochs` of it), and no transfer with few to all labels.
+
+    ``repeats`` draws other subsets and trains from other seeds. Writes nothing but features to the cache.
+
+    Raises:
+        TooFewRows: the sample cannot be split.
+        TuningError: a run did not come to its end.
+    """
+    train = sample if sample.test is not None else sample.split(_HELD_OUT, seed)[0]
+    encode = _Rows.of(choice, sample, zoo, progress)
+    plans = {name: replace(plan, controls=()) for name, plan in (("plan", choice.plan), ("scratch", scratch))}
+    ground = _Ground(choice.checkpoint, plans, train, encode, _pixels(train, progress))
+    seeds = tuple(range(seed, seed + repeats))
+    ladders = [nested(train, budgets, turn) for turn in seeds]
+    most = min(len(ladder) for ladder in ladders)
+    with TemporaryDirectory(prefix="transferzoo-benefit-") as place:
+        home, told = Home.find(place), _Count(progress, 2 * most * repeats)
+        rungs = [
+            [_rung(ground, part, home, turn, told) for part in ladder[-most:]]
+            for ladder, turn in zip(ladders, seeds, strict=True)
+        ]
+    return _concluded(ground, choice.plan.strategy, seeds, rungs)
+
+
+def for_epochs(plan: Plan, epochs: int = SCRATCH_EPOCHS) -> Plan:
+    """The plan, each stage of so many epochs."""
+    return replace(plan, stages=tuple(replace(stage, epochs=epochs) for stage in plan.stages))
+
+
+def nested(sample: Sample, budgets: int, seed: int = 0) -> tuple[Sample, ...]:
+    """Subsets in geometric steps up to all rows, each within the next: stratified, every class in each, groups whole.
+
+    Fewer than ``budgets`` where rows or groups are too few to be parted further.
+    """
+    fewest = min(len(sample), max(_FEWEST, _FEWEST_A_CLASS * len(sample.classes)))
+    parts = [sample]
+    for wanted in np.geomspace(len(sample), fewest, budgets)[1:]:
+        share = 1 - float(wanted) / len(parts[0])
+        if share <= 0:
+            break
+        try:
+            part, _ = parts[0].split(share, seed)
+        except TooFewRows:
+            break
+        parts.insert(0, replace(part, test=sample.test))
+    return tuple(parts)
+
+
+def label_saving(labels: Sequence[int], scores: Sequence[float], target: float) -> LabelSaving:
+    """Where scores over rising numbers of labels first reach a target; between two, linear in log(labels)."""
+    place = next((place for place, found in enumerate(scores) if found >= target), None)
+    if place is None:
+        return LabelSaving("never", None, None)
+    if place == 0:
+        return LabelSaving("before", float(labels[0]), 1 - labels[0] / labels[-1])
+    low, high = scores[place - 1], scores[place]
+    share = (target - low) / (high - low)
+    at = float(np.exp((1 - share) * np.log(labels[place - 1]) + share * np.log(labels[place])))
+    return LabelSaving("between", at, 1 - at / labels[-1])
+
+
+def equal_epochs(plan: Mapping[int, float], scratch: Mapping[int, float]) -> EpochsToEqual:
+    """From validation scores by epoch, of which 0 is before any: the first as good as the best of scratch."""
+    target = max(scratch.values())
+    reached = (epoch for epoch in sorted(plan) if plan[epoch] >= target)
+    return EpochsToEqual(target, min(e for e, found in scratch.items() if found == target), next(reached, None))
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The checkpoint's features of all rows, encoded once; those of any part of them are looked up."""
+
+    sources: tuple[tuple[Mapping[object, int], Encoded], ...]
+
+    @classmethod
+    def of(cls, choice: Choice, sample: Sample, zoo: Zoo, progress: Progress) -> "_Rows":
+        parts = [sample] if sample.test is None else [sample, sample.test]
+        return cls(tuple(
+            ({item: row for row, item in enumerate(part.items)},
+             zoo.encode(choice.checkpoint.name, part, progress=progress))
+            for part in parts
+        ))  # fmt: skip
+
+    def __call__(self, part: Sample, progress: Progress) -> Encoded:
+        del progress
+        places, encoded = next(source for source in self.sources if part.items[0] in source[0])
+        return encoded.take(np.array([places[item] for item in part.items]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """What is the same for all numbers of labels."""
+
+    checkpoint: Checkpoint
+    plans: Mapping[str, Plan]
+    train: Sample
+    encode: _Rows
+    pixels: Float[np.ndarray, "n d"]
+    """Raw pixels of the training rows, then of the test rows."""
+
+    @property
+    def test(self) -> Sample:
+        return _tested(self.train)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rung:
+    """One repeat at one number of labels: score and standard error of each arm, validation scores by epoch."""
+
+    labels: int
+    scores: Mapping[str, tuple[float, float]]
+    curves: Mapping[str, Mapping[int, float]]
+
+
+@dataclass
+class _Count:
+    """Tells how many runs are over, beside what each says itself."""
+
+    progress: Progress
+    of: int
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.progress("measure the benefit", 0, self.of)
+
+    def one_more(self) -> None:
+        self.done += 1
+        self.progress("measure the benefit", self.done, self.of)
+
+
+def _tested(train: Sample) -> Sample:
+    if train.test is None:
+        raise TooFewRows("a test part", 1, 0)
+    return train.test
+
+
+def _pixels(train: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
+    test = _tested(train)
+    both = replace(train, items=train.items + test.items, labels=train.labels + test.labels, groups=None)
+    return raw_pixels(both, progress)
+
+
+def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:
+    scores, curves = {"no transfer": _untransferred(ground, part, seed)}, {}
+    for arm, plan in ground.plans.items():
+        job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, ground.encode, seed)
+        run, _ = here(job, no_tracking, count.progress)
+        scores[arm] = run.metrics["score"], run.metrics["standard_error"]
+        curves[arm] = Journal(job.folder).curves.get(f"validation {part.metric}", {})
+        shutil.rmtree(job.folder)
+        count.one_more()
+    return _Rung(len(part), scores, curves)
+
+
+def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, float]:
+    """The model on raw pixels that is the better by cross-validation on these rows, on the test rows."""
+    places = {item: row for row, item in enumerate(ground.train.items)}
+    rows = np.array([places[item] for item in part.items])
+    test, pixels = ground.test, ground.pixels
+    model = _model(part, pixels[rows], seed)
+    asked = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
+    targets = np.concatenate([part.targets, test.targets])
+    told = held_out(np.concatenate([pixels[rows], pixels[len(ground.train) :]]), targets, asked)
+    predicted = (told[model] if model else next(iter(told.values())))[len(rows) :]
+    drawn = resample(part.metric, test.targets, predicted, draw_weights(test.group_ids, seed=seed))
+    return score(part.metric, test.targets, predicted), drawn.standard_error
+
+
+def _model(part: Sample, pixels: Float[np.ndarray, "n d"], seed: int) -> str | None:
+    """Its name; None where rows are too few to cross-validate."""
+    try:
+        folds: Int[np.ndarray, " n"] = part.folds(seed=seed)
+    except TooFewRows:
+        return None
+    told, tested = held_out(pixels, part.targets, folds), folds >= 0
+    return max(told, key=lambda name: score(part.metric, part.targets[tested], told[name][tested]))
+
+
+def _concluded(
+    ground: _Ground, strategy: str, seeds: tuple[int, ...], rungs: Sequence[Sequence[_Rung]]
+) -> Benefit:
+    points = tuple(_point(same) for same in zip(*rungs, strict=True))
+    savings = tuple(
+        label_saving([r.labels for r in row], [r.scores["plan"][0] for r in row], row[-1].scores["scratch"][0])
+        for row in rungs
+    )
+    saving = label_saving([p.labels for p in points], [p.plan.mean for p in points], points[-1].scratch.mean)
+    made = Benefit(
+        sample=ground.train.to_dict(), checkpoint=ground.checkpoint.name, strategy=strategy,
+        epochs={arm: sum(stage.epochs for stage in plan.stages) for arm, plan in ground.plans.items()},
+        test_rows=len(ground.test), seeds=seeds, points=points, saving=saving, savings=savings,
+        to_equal=tuple(_to_equal(row[-1]) for row in rungs), curves=rungs[0][-1].curves, sentences=(),
+    )  # fmt: skip
+    return replace(made, sentences=tuple(say(made) for say in (_scores, _where, _saved, _epochs)))
+
+
+def _point(same: Sequence[_Rung]) -> BenefitPoint:
+    def measured(arm: str) -> Measured:
+        found = [rung.scores[arm] for rung in same]
+        means = [value for value, _ in found]
+        return Measured(fmean(means), fmean(e for _, e in found), stdev(means) if len(means) > 1 else None)
+
+    labels = round(fmean(rung.labels for rung in same))
+    return BenefitPoint(labels, measured("plan"), measured("scratch"), measured("no transfer"))
+
+
+def _to_equal(rung: _Rung) -> EpochsToEqual:
+    """By the validation scores; for a plan that trains nothing but a head by the test score."""
+    scratch = rung.curves["scratch"]
+    if rung.curves["plan"]:
+        return equal_epochs(rung.curves["plan"], scratch)
+    told = equal_epochs({}, scratch)
+    return replace(told, plan=0 if rung.scores["plan"][0] >= rung.scores["scratch"][0] else None)
+
+
+# ---------------------------------------------------------------- in words
+
+
+def _scores(found: Benefit) -> str:
+    last, metric = found.points[-1], found.sample["metric"]
+    arms = {"the plan": last.plan, "scratch": last.scratch, "no transfer": last.no_transfer}
+    best, second = sorted(arms, key=lambda arm: -arms[arm].mean)[:2]
+    chance = "" if _above(arms[best], arms[second]) else f", but not above {second} beyond chance"
+    return (
+        f"With all {last.labels:,} labels {found.strategy} on {found.checkpoint} has a test {metric} of "
+        f"{_percent(last.plan)}, the same net from scratch ({found.epochs['scratch']} epochs) "
+        f"{_percent(last.scratch)}, no transfer {_percent(last.no_transfer)}: {best} is best{chance}."
+    )
+
+
+def _where(found: Benefit) -> str:
+    """With how many labels either is the better."""
+    ahead = [f"{point.labels:,}" for point in found.points if _above(point.plan, point.scratch)]
+    behind = [f"{point.labels:,}" for point in found.points if _above(point.scratch, point.plan)]
+    told = [f"the plan is above scratch with {_listed(ahead)} labels"] if ahead else []
+    if behind:
+        form = "scratch above the plan with {}" if ahead else "scratch is above the plan with {} labels"
+        told.append(form.format(_listed(behind)))
+    return f"Beyond chance {', '.join(told) or 'the plan and scratch differ with no number of labels'}."
+
+
+def _above(one: Measured, other: Measured) -> bool:
+    """Beyond the error that the test rows leave, were they not the same for both: said rather too seldom."""
+    return one.mean - other.mean > Z * float(np.hypot(one.standard_error, other.standard_error))
+
+
+def _saved(found: Benefit) -> str:
+    last, saving = found.points[-1], found.saving
+    told = f"scratch's {100 * last.scratch.mean:.1f} %"
+    if saving.labels is None or saving.share is None:
+        return f"The plan does not reach {told} even with all {last.labels:,} labels: it saves no label.{_each(found)}"
+    if saving.reached == "before":
+        return (
+            f"The plan is above {told} already with the fewest labels that were tried, {saving.labels:.0f} of "
+            f"{last.labels:,}: it saves more than {_floor(saving.share)} of the labels.{_each(found)}"
+        )
+    return (
+        f"The plan reaches {told} with about {saving.labels:,.0f} of {last.labels:,} labels: it saves "
+        f"{100 * saving.share:.0f} % of the labels.{_each(found)}"
+    )
+
+
+def _each(found: Benefit) -> str:
+    """The saving of each repeat, where there are several."""
+    if len(found.savings) == 1:
+        return ""
+    told = [
+        "none" if s.share is None else f"more than {_floor(s.share)}" if s.reached == "before" else f"{s.share:.0%}"
+        for s in found.savings
+    ]
+    return f" Repeat by repeat: {', '.join(told)}."
+
+
+def _epochs(found: Benefit) -> str:
+    needed = [told.scratch for told in found.to_equal]
+    if not max(needed):
+        return f"Scratch never rose above where it began in {found.epochs['scratch']} epochs: nothing to be equal to."
+    target = f"{100 * fmean(told.target for told in found.to_equal):.1f} %"
+    scratch = f"Scratch needs {_listed(needed)} epochs to its best validation score, {target}"
+    plan = [told.plan for told in found.to_equal if told.plan is not None]
+    if not found.epochs["plan"]:
+        rest = "at least scratch's" if len(plan) == len(found.to_equal) else "below scratch's"
+        return f"{scratch}; {found.strategy} trains no backbone: 0 epochs of it, and its test score is {rest}."
+    if len(plan) < len(found.to_equal):
+        missed = f" in {len(found.to_equal) - len(plan)} of {len(found.to_equal)} repeats" if plan else ""
+        return f"{scratch}; the plan does not reach that in {found.epochs['plan']} epochs{missed}."
+    if not max(plan):
+        return f"{scratch}; the plan's head is as good on its features before any epoch: 0 epochs."
+    return f"{scratch}, the plan {_listed(plan)} to one as good: {_ratio(needed, plan)}."
+
+
+def _ratio(needed: Sequence[int], plan: Sequence[int]) -> str:
+    few, many = fmean(plan), fmean(needed)
+    return f"{many / few:.1f} times fewer" if few <= many else f"{few / many:.1f} times more"
+
+
+def _listed(numbers: Sequence[object]) -> str:
+    told = [str(number) for number in numbers]
+    return f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
+
+
+def _percent(found: Measured) -> str:
+    spread = "" if found.spread is None else f", {100 * found.spread:.1f} between repeats"
+    return f"{100 * found.mean:.1f} % (± {100 * found.standard_error:.1f}{spread})"
+
+
+def _floor(share: float) -> str:
+    """Rounded down: it is a bound from below."""
+    return f"{np.floor(1000 * share) / 10:.1f} %"

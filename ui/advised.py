@@ -1,0 +1,51 @@
+"""What a command that carries out a choice begins with: kept advice or advice made now, and the choice from it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from registry.cards import Task
+from registry.errors import NoVariation, OtherSample, SingleClass, UnknownName
+from ui.desk import Desk
+
+if TYPE_CHECKING:
+    from recommender.verdicts import Choice
+    from registry.sample import Sample
+
+__all__ = ["find_advice", "find_choice"]
+
+
+def find_advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
+    """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
+    kept = desk.zoo.advice(name, sample_digest=sample.digest) if name is None else desk.zoo.advice(name)
+    if name is not None and kept is None:
+        raise UnknownName("recommendation", name, ())
+    if kept is not None and kept["sample"]["digest"] != sample.digest:
+        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
+    if kept is None and needed:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        with desk.bars as progress:
+            made = flow.recommend(sample, desk.zoo, seed=seed, progress=progress)
+        desk.zoo.keep(made)
+        kept = made.to_dict()
+    return kept
+
+
+def find_choice(
+    desk: Desk, sample: "Sample", kept: Mapping[str, Any] | None, checkpoint: str | None, strategy: str | None,
+    seed: int,
+) -> "Choice":  # fmt: skip
+    """What the user named, filled up from the advice; a warning where the advice was not to transfer."""
+    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+    if checkpoint is None and kept is not None:
+        if not kept["choices"]:
+            raise SingleClass("tuning") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
+        if not kept["verdict"]["transfer"]:
+            desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
+        best = kept["choices"][0]
+        checkpoint, strategy = best["checkpoint"], strategy or best["strategy"]
+    with desk.bars as progress:
+        return flow.consider(sample, desk.zoo, str(checkpoint), strategy, seed=seed, progress=progress)

@@ -1,0 +1,102 @@
+"""Commands that ask what transfer is worth: benefit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from registry.errors import FolderUnusable
+from ui import render
+from ui.advised import find_advice, find_choice
+from ui.desk import (
+    Desk,
+    GroupsOption,
+    HomeOption,
+    JsonOption,
+    MetricOption,
+    PathArgument,
+    SeedOption,
+    TestOption,
+    at_desk,
+    read_sample,
+)
+
+if TYPE_CHECKING:
+    from recommender.verdicts import Benefit
+    from registry.sample import Sample
+    from ui.render import Json
+
+__all__ = ["benefit"]
+
+SAME = 0.05
+"""Chance of one source above which a sample cannot be told from a domain."""
+
+
+def benefit(  # noqa: PLR0913, PLR0917 - each is an option
+    path: PathArgument,
+    checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="This one instead of the advised.")] = None,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="This one instead of the advised.")] = None,
+    budgets: Annotated[int, typer.Option("--budgets", min=2, max=12, help="Numbers of labels, few to all.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Other subsets, other seeds of training.")] = 1,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs that scratch is given.")] = 20,
+    picture: Annotated[Path | None, typer.Option("--picture", help="PNG to draw; else one in the home.")] = None,
+    metric: MetricOption = None,
+    groups: GroupsOption = None,
+    test: TestOption = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure what transfer is worth: labels and epochs saved against the same net from scratch."""
+    with at_desk(home, json) as desk:
+        _require_writable(picture)
+        sample = read_sample(desk, path, groups=groups, test=test, metric=metric, seed=seed)
+        found = _measured(desk, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
+        drawn = _drawn(desk, found, sample, picture)
+        desk.say(render.benefit_report(found.to_dict()))
+        desk.terminal.print(f"Drawn in {drawn}", soft_wrap=True)
+        desk.say_json({**found.to_dict(), "picture": str(drawn)})
+
+
+def _measured(
+    desk: Desk, sample: "Sample", named: tuple[str | None, str | None], counts: tuple[int, int, int], seed: int
+) -> "Benefit":
+    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+    from recommender.benefit import benefit, for_epochs  # noqa: PLC0415 - as above
+
+    kept = find_advice(desk, sample, None, needed=named[0] is None, seed=seed)
+    choice = find_choice(desk, sample, kept, *named, seed)
+    _warn_of_its_own_source(desk, kept, choice.checkpoint.name)
+    with desk.bars as progress:
+        scratch = flow.consider(sample, desk.zoo, choice.checkpoint.name, "scratch", seed=seed, progress=progress)
+        budgets, repeats, epochs = counts
+        return benefit(
+            choice, for_epochs(scratch.plan, epochs), sample, desk.zoo, budgets=budgets, repeats=repeats, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _warn_of_its_own_source(desk: Desk, kept: "Json | None", checkpoint: str) -> None:
+    """A net that has seen these very images needs no labels of them."""
+    for choice in [] if kept is None else kept["choices"]:
+        distance = choice["distance"]
+        if choice["checkpoint"] == checkpoint and distance is not None and (distance["p_same"] or 0) > SAME:
+            told = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
+            desk.say(Text(f"Warning: {told} (p = {distance['p_same']:.2f}): it may have seen these images.", "yellow"))
+
+
+def _drawn(desk: Desk, found: "Benefit", sample: "Sample", picture: Path | None) -> Path:
+    from recommender.tuning.figures import benefit_curves  # noqa: PLC0415 - loads matplotlib
+
+    return benefit_curves(found, picture or desk.zoo.home.root / f"benefit-{sample.digest[:12]}.png")
+
+
+def _require_writable(picture: Path | None) -> None:
+    """Before minutes of work, not after."""
+    if picture is None:
+        return
+    try:
+        picture.touch()
+    except OSError as cause:
+        raise FolderUnusable(picture, cause.strerror or str(cause)) from cause
