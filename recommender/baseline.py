@@ -17,7 +17,7 @@ from registry.progress import Progress, silent, told
 from registry.readers.images import ImageItem
 from registry.sample import Sample, score
 
-__all__ = ["baseline", "held_out", "no_transfer", "raw_pixels"]
+__all__ = ["baseline", "better", "held_out", "no_transfer", "raw_pixels"]
 
 SIDE = 24
 NEIGHBORS = 5
@@ -46,16 +46,21 @@ def no_transfer(
     Raises:
         TooFewRows: the training rows cannot be folded.
     """
-    folds, targets = train.folds(seed=seed), train.targets
     pixels = _shrunk((*train.items, *test.items), progress)
-    known, tested = pixels[: len(train)], folds >= 0
-
-    def cross_validated(name: str) -> float:
-        return score(train.metric, targets[tested], _MODELS[name](known, targets, folds)[tested])
-
-    best = max(_MODELS, key=cross_validated)
+    best = better(train, pixels[: len(train)], seed)
     asked = np.repeat([-1, 0], [len(train), len(test)])
-    return best, _MODELS[best](pixels, np.concatenate([targets, test.targets]), asked)[len(train) :]
+    return best, _MODELS[best](pixels, np.concatenate([train.targets, test.targets]), asked)[len(train) :]
+
+
+def better(sample: Sample, pixels: Float[np.ndarray, "n d"], seed: int = 0) -> str:
+    """Name of the model with the better score in folds of the sample's rows.
+
+    Raises:
+        TooFewRows: they cannot be folded.
+    """
+    folds, truth = sample.folds(seed=seed), sample.targets
+    told, tested = held_out(pixels, truth, folds), folds >= 0
+    return max(told, key=lambda name: score(sample.metric, truth[tested], told[name][tested]))
 
 
 def held_out(

@@ -11,9 +11,9 @@ from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from recommender.baseline import held_out, raw_pixels
+from recommender.baseline import better, held_out, raw_pixels
 from recommender.resampling import Z, draw_weights, resample
 from recommender.tuning.executors import here
 from recommender.tuning.job import Job
@@ -212,11 +212,9 @@ def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, flo
 def _model(part: Sample, pixels: Float[np.ndarray, "n d"], seed: int) -> str | None:
     """Its name; None where rows are too few to cross-validate."""
     try:
-        folds: Int[np.ndarray, " n"] = part.folds(seed=seed)
+        return better(part, pixels, seed)
     except TooFewRows:
         return None
-    told, tested = held_out(pixels, part.targets, folds), folds >= 0
-    return max(told, key=lambda name: score(part.metric, part.targets[tested], told[name][tested]))
 
 
 def _concluded(

@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 
 from recommender.baseline import no_transfer
 from recommender.resampling import Z, draw_weights, resample
+from recommender.strategies.scratch import RATE
 from recommender.tuning.job import Job
 from recommender.verdicts import Stage
 from registry.encoders.anatomy import anatomy_of
@@ -21,8 +22,6 @@ from registry.sample import Sample
 __all__ = ["NO_TRANSFER", "SCRATCH", "Control", "against", "from_scratch", "without_transfer"]
 
 NO_TRANSFER, SCRATCH = "no-transfer", "scratch"
-_RATE = 2e-3
-"""Of everything in a net that starts from random weights, which needs a higher one than a net that is tuned."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def against(
 def from_scratch(job: Job) -> Job:
     """The same net from random weights, everything learning for as many epochs, in a folder inside the run's."""
     plan, names = job.plan, anatomy_of(load(job.checkpoint.folder, bare=True)).names
-    stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), _RATE, _RATE)
+    stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), RATE, RATE)
     fresh = replace(
         plan, strategy=SCRATCH, head="fresh", stages=(stage,), frozen=(), from_scratch=True, anchor=0.0,
         adapter_rank=0, controls=(),
