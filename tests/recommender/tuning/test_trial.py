@@ -6,7 +6,8 @@ import pytest
 from recommender.tuning import loop
 from recommender.tuning.executors import here
 from recommender.tuning.tracking import no_tracking
-from recommender.tuning.trial import _Heard, _stages, measure
+from recommender.tuning.trial import _Encoding, _Heard, _stages, _Trial, measure
+from registry.encoders import encoders
 from registry.errors import Diverged
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
@@ -40,20 +41,56 @@ def test_a_trial_leaves_nothing_behind(tmp_path, card):
     assert cost.trainable_parameters == here(work, no_tracking)[0].metrics["trainable_parameters"]
 
 
+class Steady(_Encoding):
+    """Needs 10 ms a row, and has encoded the trial's rows."""
+
+    def steady(self, sample):
+        return 0.01
+
+
+def heard_of(few, whole_epochs):
+    """A trial of so many rows: a step every half second, judgments of a second, pauses of a quarter."""
+    learn, choose, test = (round(share * few) for share in (0.6, 0.2, 0.2))
+    at, told = 0.0, []
+    for part, rows in (("training", learn), ("validation", choose), ("test", test)):
+        told += [
+            _Heard(at, f"open {part} pictures", 0, rows),
+            _Heard(at + 0.02 * rows, f"open {part} pictures", rows, rows),
+        ]
+        at += 0.02 * rows
+    told.append(_Heard(at, "judged", 0, 0))
+    for epoch in (1, 2):
+        at += 0.25
+        for _ in range(6):
+            at += 0.5
+            told.append(_Heard(at, f"tune net for {whole_epochs} epochs", 0, 0))
+        at += 1.0
+        told.append(_Heard(at, "judged", epoch, 0))
+    return told, at
+
+
+def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_was(tmp_path, card):
+    few, whole_sample = sample(160, 0), sample(1600, 0)
+    told, took = heard_of(160, 8)
+    work = job(tmp_path, card, plan(card, whole(card, 8)), whole_sample)
+    encoding = Steady(encoders["image"](card.folder), took={few.order: 1.6})
+    trial = _Trial(work, few, told, encoding, {"seconds": took + 1.6})
+    steps = 0.5 * (8 * 60 - 2 * 6)
+    judging = 1.0 * (8 * 10 - 2) + 1.0 / 32 * (320 - 32)
+    opening, between = 0.02 * (1600 - 160), 0.25 * (8 - 2)
+    more = steps + judging + opening + between
+    assert trial.seconds(lambda _sample: False) == pytest.approx(took + 1.6 + more + 16 - 1.6)
+    assert trial.seconds(lambda _sample: True) == pytest.approx(took + 1.6 + more - 1.6)
+
+
 @pytest.mark.parametrize("test_rows", [0, 60])
 def test_more_rows_and_more_epochs_are_estimated_to_take_longer(tmp_path, card, test_rows):
     def cost(rows, epochs):
         return measure(job(tmp_path, card, plan(card, whole(card, epochs)), sample(rows, test_rows)), nothing)
 
-    few, many, long = cost(150, 4), cost(1500, 4), cost(1500, 40)
-    assert 3 * few.seconds < many.seconds
-    assert 4 * many.seconds < long.seconds
-    assert few.peak_memory_bytes < many.peak_memory_bytes + (200 << 20)
-
-
-def test_features_that_are_kept_already_cost_nothing(tmp_path, card):
-    work = job(tmp_path, card, plan(card), sample(6000, 0))
-    assert measure(work, lambda _sample: True).seconds < measure(work, nothing).seconds
+    few, long = cost(150, 4), cost(3000, 80)
+    assert 2 * few.seconds < long.seconds
+    assert few.peak_memory_bytes < long.peak_memory_bytes + (200 << 20)
 
 
 @pytest.mark.parametrize("head", ["prototype", "neighbors"])
