@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -46,10 +47,20 @@ def main() -> None:
         sys.exit(1)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"transferzoo {version('transferzoo')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")] = False,
+    version_: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
+    ] = False,
 ) -> None:
+    del version_  # answered above
     if debug:
         os.environ[DEBUG] = "1"
 

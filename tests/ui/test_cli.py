@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def test_help_names_every_command() -> None:
     told = transferzoo("--help").stdout
     for command in ("demo", "recommend", "tune", "zoo", "runs", "doctor", "picker"):
         assert command in told
+
+
+def test_the_version_is_told() -> None:
+    assert transferzoo("--version").stdout == f"transferzoo {version('transferzoo')}\n"
 
 
 def test_help_loads_no_heavy_library() -> None:

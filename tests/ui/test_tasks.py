@@ -42,6 +42,7 @@ def marks(size: float, crossed: bool) -> str:
     return "|".join([*(["large"] if size > 15 else []), *(["crossed"] if crossed else [])])
 
 
+@pytest.mark.slow
 def test_several_labels_go_all_the_way(home: Path, tmp_path: Path) -> None:
     folder, table = shapes(tmp_path, marks)
     advice = transferzoo("recommend", str(folder), "--labels", str(table), "--keep", "1", home=home)
@@ -62,6 +63,7 @@ def test_several_labels_go_all_the_way(home: Path, tmp_path: Path) -> None:
     assert np.mean(right) > 0.8
 
 
+@pytest.mark.slow
 def test_a_quantity_goes_all_the_way(home: Path, tmp_path: Path) -> None:
     folder, table = shapes(tmp_path, lambda size, _: 1000 + 10.5 * size)
     advice = transferzoo("recommend", str(folder), "--labels", str(table), "--keep", "1", home=home)

@@ -60,12 +60,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-        from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
-
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
+
         limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
         with desk.bars as progress:
             advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)

@@ -53,12 +53,15 @@ def export(
 ) -> None:
     """Write a fine-tuned model as AutoModelForImageClassification opens it, or as ONNX; checked before it is done."""
     with at_desk(home, json) as desk:
-        from recommender.tuning import exporting  # noqa: PLC0415 - loads torch
         from recommender.tuning.folder import find_run  # noqa: PLC0415 - loads psutil
+
+        made = find_run(desk.zoo.home, run)
+
+        from recommender.tuning import exporting  # noqa: PLC0415 - loads torch
 
         write = exporting.export_onnx if onnx else exporting.export
         with desk.bars as progress:
-            done = write(find_run(desk.zoo.home, run), folder, progress=progress)
+            done = write(made, folder, progress=progress)
         desk.say(render.export_report(done.to_dict()))
         desk.say_json(done.to_dict())
 

@@ -31,11 +31,12 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Measure how far two folders, or a folder and a known domain, lie apart."""
     with at_desk(home, json) as desk:
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-
         mine = read_sample(desk, one, labels=labels, task=task, seed=seed)
         second = Path(other) if Path(other).exists() else None
         theirs = other if second is None else read_sample(desk, second, labels=labels, task=task, seed=seed)
+
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
         with desk.bars as progress:
             found = flow.compare(
                 mine, theirs, desk.zoo, metric=metric, through=through, seed=seed, progress=progress
@@ -68,9 +69,10 @@ def domains_near(
 ) -> None:
     """List the known domains nearest to a folder, with interval and percentile."""
     with at_desk(home, json) as desk:
+        sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
+
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
         with desk.bars as progress:
             found = flow.near(sample, desk.zoo, most=most, metric=metric, seed=seed, progress=progress)
         told = [row.to_dict() for row in found]

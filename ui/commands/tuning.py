@@ -64,17 +64,18 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with at_desk(home, json, job) as desk:
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-        from recommender.tuning.devices import resolve  # noqa: PLC0415 - as above
-        from recommender.tuning.job import Terms  # noqa: PLC0415 - as above
-        from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
-
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip
         source = None if source_data is None else _source(desk, source_data, seed)
         kept = find_advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
         choice = find_choice(desk, sample, kept, checkpoint, strategy, seed)
+
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from recommender.tuning.devices import resolve  # noqa: PLC0415 - as above
+        from recommender.tuning.job import Terms  # noqa: PLC0415 - as above
+        from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
+
         with desk.bars as progress:
             terms = Terms(
                 seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls

@@ -240,7 +240,13 @@ def interrupted(folder, *stages, at, **changes):
     return classifier, told
 
 
-@pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16), ("swin", 16), ("dinov2", 16)])
+RESUMED = [
+    ("resnet", 24), ("vit", 16), pytest.param("swin", 16, marks=pytest.mark.slow),
+    pytest.param("dinov2", 16, marks=pytest.mark.slow),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("net", "width"), RESUMED)
 def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_have_come_to(net, width, tmp_path):
     names = anatomy_of(load(save_net(tmp_path / "probe", net))).names
     stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names, 3, 1e-2, 3e-3))
