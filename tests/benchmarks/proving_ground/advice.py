@@ -46,7 +46,7 @@ def advice_figures(
     history = history_without(FAMILIES[target], design, results)
     found: list[Figure] = []
     for rows, told in ((PROBE_ROWS, _of_probes), (TUNED_ROWS, _of_tuning)):
-        cells = {c.cell: c for c in measured if c.rows == rows and c.weights in pairs}
+        cells = {c.cell: c for c in measured if c.rows == rows and c.weights in pairs and bench.has(c)}
         ranks = ranked([*cells.values()], bench, history) if cells else {}
         for number, row in ranks.items():
             said = told(cells[number], row, bench, history)

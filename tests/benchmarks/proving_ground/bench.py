@@ -57,6 +57,14 @@ class Bench:
                 return place
         raise WeightsMissing(f"{cell.checkpoint} with digest {cell.digest[:12]} is in none of {[*map(str, places)]}")
 
+    def has(self, cell: Cell) -> bool:
+        """Whether the cell's weights are here still."""
+        try:
+            self.folder(cell)
+        except WeightsMissing:
+            return False
+        return True
+
     def checkpoint(self, cell: Cell) -> Checkpoint:
         """The cell's checkpoint as a card."""
         opened = self.encoder(cell).opened

@@ -129,7 +129,7 @@ def _figures(bench: Bench, tables: Tables, deadline: float) -> None:
     zoo = Zoo.open(bench.home.root)
     for cell in tables.design:
         probed = cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS and cell.cell in done
-        if probed and time.monotonic() < deadline:
+        if probed and bench.has(cell) and time.monotonic() < deadline:
             added = fill_scores(cell, bench, tables)
             far = distance_figures(cell, bench, zoo, read_scores(path))
             append(path, far)
