@@ -350,16 +350,36 @@ def _logistic(
     """
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
-    losses = np.zeros((len(decays), 1 if link is _Link.TOGETHER else columns.shape[1]))
     with threadpool_limits(_threads_for(rows.size * columns.shape[1]), "blas"):
-        for inner in _inner_folds(thin.order, units):
-            for place, found in enumerate(_logistic_path(rows[~inner], columns[~inner], decays, link)):
-                told = link.probabilities(_values(rows[inner], found))
-                losses[place] -= link.likelihood(told, columns[inner], 1e-12)
-        best = losses.argmin(axis=0)
-        path = list(_logistic_path(rows, columns, decays[: int(best.max()) + 1], link))
-    found = path[best[0]] if len(best) == 1 else np.stack([path[at][:, label] for label, at in enumerate(best)], axis=1)
+        best, start = _best_decay(rows, columns, list(_inner_folds(thin.order, units)), decays, link)
+        found = _logistic_fit(rows, columns, decays[best], start, link)
     return (thin.right @ found[1:]).T, found[0]
+
+
+def _best_decay(
+    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], folds: list[np.ndarray],
+    decays: Float64[np.ndarray, " p"], link: _Link,
+) -> tuple[Int[np.ndarray, " l"], Float64[np.ndarray, "q c"]]:  # fmt: skip
+    """The decay (of each label, where these are apart) with the least loss on the folds, and what they found there.
+
+    From the strongest on, each fit started from the one before, until the loss rises.
+    """
+    found = [_from_start(rows, columns[~inner], link) for inner in folds]
+    losses, means = [], []
+    for decay in decays:
+        found = [
+            _logistic_fit(rows[~inner], columns[~inner], np.atleast_1d(decay), at, link)
+            for inner, at in zip(folds, found, strict=True)
+        ]
+        told = [link.probabilities(_values(rows[inner], at)) for inner, at in zip(folds, found, strict=True)]
+        likelihood = [link.likelihood(said, columns[inner], 1e-12) for said, inner in zip(told, folds, strict=True)]
+        losses.append(-np.sum(likelihood, axis=0))
+        means.append(np.mean(found, axis=0))
+        best = np.argmin(losses, axis=0)
+        if best.max() < len(losses) - 1:
+            break
+    start = np.stack(means)[np.broadcast_to(best, columns.shape[1]), :, np.arange(columns.shape[1])].T
+    return best, start
 
 
 def _threads_for(products: int) -> int:
@@ -376,27 +396,37 @@ def _inner_folds(order: Int[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> 
         yield fold[np.unique(units, return_inverse=True)[1]] == which
 
 
-def _logistic_path(
-    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], decays: Float64[np.ndarray, " p"],
-    link: _Link,
-) -> Iterator[Float64[np.ndarray, "q c"]]:  # fmt: skip
-    """Bias (first row) and weights at each decay, every fit started from the one before."""
-    shape = (rows.shape[1] + 1, columns.shape[1])
-    found = np.zeros(shape)
-    found[0] = link.start(columns)
-    for decay in decays:
+def _from_start(
+    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "m c"], link: _Link
+) -> Float64[np.ndarray, "q c"]:
+    """Bias (first row) and weights of a model that looks at nothing."""
+    return np.concatenate([link.start(columns)[None], np.zeros((rows.shape[1], columns.shape[1]))])
 
-        def loss(flat: Float64[np.ndarray, " p"], decay: float = decay) -> tuple[float, Float64[np.ndarray, " p"]]:
-            at = flat.reshape(shape)
-            told = link.probabilities(_values(rows, at))
-            error = (told - columns) / len(rows)
-            slope = np.concatenate([error.sum(axis=0)[None], rows.T @ error + decay * at[1:]])
-            likelihood = link.likelihood(told, columns, 1e-300).sum() / len(rows)
-            return float(0.5 * decay * np.square(at[1:]).sum() - likelihood), slope.ravel()
 
-        fitted = minimize(loss, found.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-5})
-        found = fitted.x.reshape(shape)
-        yield found
+def _logistic_fit(
+    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], decay: Float64[np.ndarray, " l"],
+    start: Float64[np.ndarray, "q c"], link: _Link,
+) -> Float64[np.ndarray, "q c"]:  # fmt: skip
+    """Bias (first row) and weights at a decay, one for all columns or one for each.
+
+    Sought in coordinates where the loss curves alike in all directions (the columns of ``rows`` are nearly orthogonal).
+    """
+    told = link.probabilities(_values(rows, start))
+    slack = (told * (1 - told)).mean(axis=0)
+    curve = np.concatenate([slack[None], slack * np.square(rows).mean(axis=0)[:, None] + decay])
+    unit = 1 / np.sqrt(np.maximum(curve, _LEAST))
+
+    def loss(flat: Float64[np.ndarray, " p"]) -> tuple[float, Float64[np.ndarray, " p"]]:
+        at = flat.reshape(start.shape) * unit
+        told = link.probabilities(_values(rows, at))
+        error = (told - columns) / len(rows)
+        slope = np.concatenate([error.sum(axis=0)[None], rows.T @ error + decay * at[1:]])
+        likelihood = link.likelihood(told, columns, 1e-300).sum() / len(rows)
+        return float(0.5 * (decay * np.square(at[1:])).sum() - likelihood), (slope * unit).ravel()
+
+    options = {"maxiter": 200, "gtol": 1e-5}
+    fitted = minimize(loss, (start / unit).ravel(), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(fitted.x.reshape(start.shape) * unit)
 
 
 def _values(rows: Float64[np.ndarray, "n k"], at: Float64[np.ndarray, "q c"]) -> Float64[np.ndarray, "n c"]:
