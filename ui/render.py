@@ -277,6 +277,11 @@ def say_next(terminal: Console, lines: Iterable[str]) -> None:
         terminal.print(Text.assemble(("  $ ", "dim"), (line, "cyan")), soft_wrap=True)
 
 
+def _spread(error: float, metric: str) -> str:
+    """A standard error as its metric is read."""
+    return f"  ± {error:.3f}" if metric == Metric.R2 else f"  ± {100 * error:.1f}"
+
+
 def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     """Expected against realized score of one tuning."""
     found = run["metrics"]
@@ -289,7 +294,7 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
         reach = scored_interval(expected["low"], expected["high"], metric)
         table.add_row("expected", f"{scored(expected['mean'], metric)}  ({reach})")
     error = found.get("standard_error")
-    spread = "" if error is None else f"  ± {100 * error:.1f}" if away is None else f"  ± {error:.3f}"
+    spread = "" if error is None else _spread(error, metric)
     told = f"{scored(found['score'], metric)}{spread} on {found['rows_test']:.0f} held-out rows"
     table.add_row("realized", Text(f"r2 {told}" if metric else told, "bold"))
     if expected is not None:
@@ -381,14 +386,14 @@ def _predictions(told: Json) -> RenderableType:
 
 
 def _judgment(judged: Json) -> RenderableType:
-    """Accuracy, the run's own metric where that is another, the classes least often recognized, the confusions."""
+    """The run's own metric, accuracy where that is another, what is least often recognized, the confusions."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    told = f"{percent(judged['accuracy'])}  ± {100 * judged['standard_error']:.1f} on {judged['rows']:,} images"
-    table.add_row("accuracy", Text(told, "bold"))
-    if judged["metric"] != "accuracy":
-        table.add_row(judged["metric"], percent(judged["score"]))
+    told = f"{scored(judged['score'], judged['metric'])}{_spread(judged['standard_error'], judged['metric'])}"
+    table.add_row(judged["metric"], Text(f"{told} on {judged['rows']:,} images", "bold"))
+    if judged["metric"] != "accuracy" and judged["accuracy"] is not None:
+        table.add_row("accuracy", percent(judged["accuracy"]))
     if judged["unknown"]:
-        table.add_row("not judged", f"{judged['unknown']:,} in no folder named as a class")
+        table.add_row("not judged", f"{judged['unknown']:,} of which nothing is known that the run could name")
     shares = {label: row["right"] / row["rows"] for label, row in judged["recall"].items()}
     for place, label in enumerate(sorted(shares, key=lambda label: (shares[label], label))[:NEAREST]):
         row = judged["recall"][label]

@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from scipy.special import expit, softmax
 
+from recommender.resampling import draw_weights, resample
 from recommender.tuning.folder import RunFolder
-from recommender.tuning.heads import Head, read_head
+from recommender.tuning.heads import Head, named, read_head
 from registry.cards import Metric, Modality, Task
 from registry.encoders import Encoder, encoders
 from registry.errors import NotFinished, PathMissing
@@ -24,7 +25,9 @@ from registry.readers.anywhere import read_images
 from registry.readers.arrays import array_items
 from registry.readers.images import ImageItem
 from registry.readers.layout import plain, role_of
+from registry.readers.tables import read_labels
 from registry.sample import score
+from registry.targets import names_in, values_of
 
 __all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "class_of", "finished"]
 
@@ -82,42 +85,45 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Judged:
-    """Predictions held against the classes that the items are known to belong to."""
+    """Predictions held against what is known of the items."""
 
     metric: Metric
     score: float
-    accuracy: float
     standard_error: float
-    """Of the accuracy, by the binomial."""
+    """Of the score, by bootstrap of the items."""
+    accuracy: float | None
+    """Over rows, or over rows and labels; none in regression."""
     rows: int
     unknown: int
-    """Items whose class is not known, or not one of the run's; not judged."""
+    """Items of which nothing is known, or a class that the run does not know; not judged."""
     recall: dict[str, tuple[int, int]]
-    """For each class that occurs how many rows were named rightly, and how many there are."""
+    """For each class or label that occurs in how many rows it was named, and how many have it."""
     confusions: tuple[tuple[str, str, int], ...]
     """Class, what it was taken for, and how often; the most frequent first."""
 
     @classmethod
-    def of(cls, said: Sequence[str], truth: Sequence[str | None], metric: Metric) -> "Judged | None":
-        """The judgment on class names; None where no truth is known."""
-        pairs = [(true, label) for true, label in zip(truth, said, strict=True) if true is not None]
-        if not pairs:
+    def of(cls, said: Predictions, truth: Sequence[str | None], metric: Metric) -> "Judged | None":
+        """The judgment, where what is true is told as in a table of labels; None where nothing is known."""
+        rows = [row for row, told in enumerate(truth) if told is not None and _known(told, said)]
+        if not rows:
             return None
-        true, named = zip(*pairs, strict=True)
-        right, there = Counter(t for t, label in pairs if t == label), Counter(true)
-        wrong = Counter(pair for pair in pairs if pair[0] != pair[1])
-        share = score(Metric.ACCURACY, true, named)
+        told = [str(truth[row]) for row in rows]
+        true, guessed = values_of(told, said.classes, said.task), named(said.task, said.logits[rows])
+        drawn = resample(metric, true, guessed, draw_weights(np.arange(len(rows))))
+        pairs = Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if said.task is Task.CLASSIFICATION else {}
+        wrong = [(said.classes[t], said.classes[g], count) for (t, g), count in pairs.items() if t != g]
         return cls(
-            metric, score(metric, true, named), share, float(np.sqrt(share * (1 - share) / len(pairs))), len(pairs),
-            len(said) - len(pairs), {label: (right[label], there[label]) for label in sorted(there)},
-            tuple((t, label, count) for (t, label), count in sorted(wrong.items(), key=lambda w: (-w[1], w[0]))),
+            metric, drawn.value, drawn.standard_error,
+            None if said.task is Task.REGRESSION else score(Metric.ACCURACY, true, guessed), len(rows),
+            len(truth) - len(rows), _recall(said.classes, said.task, true, guessed),
+            tuple(sorted(wrong, key=lambda row: (-row[2], row[0], row[1]))),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form; the most frequent confusions are listed."""
         return {
-            "metric": str(self.metric), "score": self.score, "accuracy": self.accuracy,
-            "standard_error": self.standard_error, "rows": self.rows, "unknown": self.unknown,
+            "metric": str(self.metric), "score": self.score, "standard_error": self.standard_error,
+            "accuracy": self.accuracy, "rows": self.rows, "unknown": self.unknown,
             "recall": {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()},
             "confusions": [
                 {"class": true, "taken_for": named, "rows": rows} for true, named, rows in self.confusions[:_LISTED]
@@ -174,7 +180,7 @@ class Predictor:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a run says of all images at a place, judged where they lie in folders of its classes."""
+    """What a run says of all images at a place, judged where they lie in folders of its classes or a table tells."""
 
     run: str
     predictions: Predictions
@@ -192,20 +198,32 @@ class Answer:
         }  # fmt: skip
 
 
-def answer(run: RunFolder, place: Path, *, progress: Progress = silent) -> Answer:
+def answer(run: RunFolder, place: Path, labels: Path | None = None, *, progress: Progress = silent) -> Answer:
     """Predict every image of a folder of any layout, of a zip, or a single one.
+
+    Args:
+        run: what predicts.
+        place: where the images lie; folders named as classes of the run say what is true.
+        labels: CSV with the columns ``file`` and ``target`` that says it instead, for any task.
+        progress: told stage, done and of.
 
     Raises:
         PathMissing, NoItems, UnsafeArchive: there is nothing to predict.
+        BadTable: the table does not fit the images or the run's task.
         NotFinished, CheckpointError: the run cannot be used.
     """
     predictor = Predictor.open(run.path)
+    table = None if labels is None else read_labels(labels.expanduser(), predictor.task)
     rows = read_images(place.expanduser(), progress=progress)
+    told = None if table is None else table.match(place, [item.name for item in rows.items])
     said = predictor.predict(rows.items, progress=progress)
-    judged = None
-    if predictor.task is Task.CLASSIFICATION:
+    if told is not None:
+        truth = [told.get(item.name) for item in rows.items]
+    elif predictor.task is Task.CLASSIFICATION:
         truth = [class_of(name, predictor.classes) for name in said.names]
-        judged = Judged.of(said.labels, truth, predictor.metric)
+    else:
+        truth = []
+    judged = Judged.of(said, truth, predictor.metric)
     skipped = tuple((plain(name), why) for name, why in rows.unreadable)
     notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place))
     return Answer(run.id, said, judged, skipped, notes)
@@ -227,6 +245,22 @@ def class_of(name: str, classes: Sequence[str]) -> str | None:
     """The innermost folder above a file that is named as a class; None where none is."""
     folders = [plain(folder) for folder in reversed(PurePosixPath(name).parts[:-1])]
     return next((folder for folder in folders if folder in classes), None)
+
+
+def _known(told: str, said: Predictions) -> bool:
+    """Whether every class or label of a row is one that the run can name."""
+    return set(names_in(told, said.task)) <= set(said.classes)
+
+
+def _recall(
+    classes: Sequence[str], task: Task, true: Shaped[np.ndarray, "n ..."], guessed: Shaped[np.ndarray, "n ..."]
+) -> dict[str, tuple[int, int]]:
+    if task is Task.REGRESSION:
+        return {}
+    places = np.arange(len(classes))
+    has, called = ((rows > 0 if rows.ndim > 1 else rows[:, None] == places) for rows in (true, guessed))
+    counts = zip(classes, (has & called).sum(0).tolist(), has.sum(0).tolist(), strict=True)
+    return {label: (hits, there) for label, hits, there in counts if there}
 
 
 def _of_origin(run: RunFolder, place: Path) -> tuple[str, ...]:

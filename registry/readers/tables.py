@@ -48,10 +48,18 @@ class LabelTable:
         Raises:
             BadTable: it names none of them, or one twice, or a row fits several.
         """
+        return tabled(names, self.match(place, names), stratified=self.task is Task.CLASSIFICATION)
+
+    def match(self, place: Path, names: Sequence[str]) -> dict[str, str]:
+        """The target of each named file that it speaks of.
+
+        Raises:
+            BadTable: as above.
+        """
         labels = _matched(self.path, self.rows, names)
         if not labels:
             raise BadTable(self.path, f"no row names an image below {place}", _COLUMNS["target"])
-        return tabled(names, labels, stratified=self.task is Task.CLASSIFICATION)
+        return labels
 
 
 def read_groups(path: Path, names: Sequence[str]) -> dict[str, str]:

@@ -92,7 +92,7 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
     part, choice = bench.part(cell), choice_of(cell, bench, "lp-ft", NOTHING_YET)
     (stage,) = choice.plan.stages
     plan = replace(choice.plan, stages=(replace(stage, epochs=recipe.epochs),), augment=recipe.augment)
-    loop._PATIENCE = recipe.patience  # noqa: SLF001 - what is studied here
+    loop._PATIENCE = recipe.patience
     train, test = bench.encoded(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(

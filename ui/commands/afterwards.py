@@ -24,11 +24,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def predict(
     run: RunArgument,
     path: Annotated[Path, typer.Argument(help="Images: a folder of any layout, a zip, or a single file.")],
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE.csv", help="What is true: columns file and target.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a fine-tuned model sees in images; in folders named as its classes, also how often it is right."""
+    """Say what a fine-tuned model sees in images; where it is known, also how often it is right."""
     if as_csv and json:
         raise typer.BadParameter("give --csv or --json, not both")
     with at_desk(home, json or as_csv) as desk:
@@ -36,7 +39,7 @@ def predict(
         from recommender.tuning.predicting import answer  # noqa: PLC0415 - loads SciPy and torch
 
         with desk.bars as progress:
-            found = answer(find_run(desk.zoo.home, run), path, progress=progress)
+            found = answer(find_run(desk.zoo.home, run), path, labels, progress=progress)
         desk.say(render.answer_report(found.to_dict(), listed=not as_csv))
         if as_csv:
             _write_csv(found)

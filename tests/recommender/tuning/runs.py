@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.heads import Head, LinearHead, save_head
+from registry.cards import METRICS, Task
 from registry.encoders.image import open_image
 from tests.registry.encoders.nets import pictures, save_net
 
@@ -26,7 +27,8 @@ def finished_run(
         random.normal(size=(outputs, width)).astype(np.float32), random.normal(size=outputs).astype(np.float32)
     )
     save_head(head or drawn, folder)
+    metric = str(METRICS[Task(task)][0])
     told = {"task": task, "classes": classes, "plan": {"read": encoder.blocks[block]},
-            "sample": {"metric": "accuracy", "modality": "image", "origin": str(folder / "data")}}  # fmt: skip
+            "sample": {"metric": metric, "modality": "image", "origin": str(folder / "data")}}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(told))
     return RunFolder(folder)

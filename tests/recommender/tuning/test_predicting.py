@@ -13,10 +13,10 @@ from recommender.tuning.predicting import Judged, Predictions, Predictor, answer
 from recommender.tuning.tracking import no_tracking
 from registry.cards import Metric, Task
 from registry.encoders.image import open_image
-from registry.errors import NoItems, NotFinished, PathMissing, UnusableArrays
+from registry.errors import BadTable, NoItems, NotFinished, PathMissing, UnusableArrays
 from tests.conftest import drawn
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
-from tests.recommender.tuning.runs import finished_run
+from tests.recommender.tuning.runs import CLASSES, finished_run
 from tests.registry.encoders.nets import pictures
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [-3.0, 0.0, 3.0]], np.float32)
@@ -99,12 +99,34 @@ def test_a_value_is_told_as_it_is():
     }  # fmt: skip
 
 
+def named(classes, chosen, task="classification"):
+    logits = np.where(np.array(chosen), 3.0, -3.0).astype(np.float32)
+    return Predictions(Task(task), classes, tuple(map(str, range(len(logits)))), logits)
+
+
 def test_a_judgment_counts_who_was_taken_for_whom():
-    judged = Judged.of(["a", "b", "b", "a"], ["a", "a", "b", None], Metric.ACCURACY)
-    assert (judged.rows, judged.unknown, judged.accuracy) == (3, 1, pytest.approx(2 / 3))
+    found = named(("a", "b"), [[1, 0], [0, 1], [0, 1], [1, 0], [1, 0]])
+    judged = Judged.of(found, ["a", "a", "b", None, "stranger"], Metric.ACCURACY)
+    assert (judged.rows, judged.unknown, judged.accuracy) == (3, 2, pytest.approx(2 / 3))
     assert judged.recall == {"a": (1, 2), "b": (1, 1)}
     assert judged.confusions == (("a", "b", 1),)
-    assert Judged.of(["a"], [None], Metric.ACCURACY) is None
+    assert judged.standard_error == pytest.approx(np.sqrt(2) / 3 / np.sqrt(3), rel=0.15)
+    assert Judged.of(found, [None] * 5, Metric.ACCURACY) is None
+
+
+def test_labels_are_judged_each_on_its_own():
+    found = named(("a", "b"), [[1, 0], [1, 1], [0, 0]], "multi-label")
+    judged = Judged.of(found, ["a", "a", "b"], Metric.ACCURACY)
+    assert (judged.score, judged.accuracy) == (pytest.approx(4 / 6), pytest.approx(4 / 6))
+    assert judged.recall == {"a": (2, 2), "b": (0, 1)}
+    assert judged.confusions == ()
+
+
+def test_a_quantity_is_judged_by_r_squared():
+    found = Predictions(Task.REGRESSION, (), ("0", "1", "2"), np.array([[1.0], [2.0], [4.0]], np.float32))
+    judged = Judged.of(found, ["1.0", "2.0", "3.0"], Metric.R2)
+    assert judged.score == pytest.approx(0.5)
+    assert (judged.accuracy, judged.recall) == (None, {})
 
 
 @pytest.mark.parametrize(
@@ -133,6 +155,31 @@ def test_a_labelled_folder_is_judged(run, tmp_path):
     found = answer(run, place)
     assert (found.judged.rows, found.judged.unknown) == (2, 2)
     assert found.predictions.names == ("4.png", "blue/2.png", "others/3.png", "red/1.png")
+
+
+def test_a_table_says_what_is_true(run, tmp_path):
+    place = put(tmp_path / "in", "1.png", "2.png", "3.png")
+    table = tmp_path / "truth.csv"
+    said = answer(run, place).predictions.labels
+    table.write_text(f"file,target\n1.png,{said[0]}\n2.png,stranger\n")
+    judged = answer(run, place, table).judged
+    assert (judged.rows, judged.unknown, judged.score) == (1, 2, 1.0)
+    table.write_text("file,target\nelsewhere.png,red\n")
+    with pytest.raises(BadTable, match="no row names an image"):
+        answer(run, place, table)
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "cells"), [("multi-label", CLASSES, ("red|blue", "")), ("regression", (), ("1.5", "-2"))]
+)
+def test_a_table_judges_other_tasks_too(task, classes, cells, tmp_path):
+    other = finished_run(tmp_path / "run", task=task, classes=classes)
+    place, table = put(tmp_path / "in", "1.png", "2.png"), tmp_path / "truth.csv"
+    table.write_text(f"file,target\n1.png,{cells[0]}\n2.png,{cells[1]}\n")
+    assert answer(other, place).judged is None
+    judged = answer(other, place, table).judged
+    assert judged.rows == 2
+    assert np.isfinite(judged.score)
 
 
 def test_a_flat_folder_a_zip_and_a_single_image_are_predicted_alike(run, tmp_path):
