@@ -277,6 +277,13 @@ def say_next(terminal: Console, lines: Iterable[str]) -> None:
         terminal.print(Text.assemble(("  $ ", "dim"), (line, "cyan")), soft_wrap=True)
 
 
+def gained(gain: Json, metric: str) -> tuple[str, str]:
+    """A gain and its bounds as its metric is read: R squared as numbers, all else in points."""
+    if metric == Metric.R2:
+        return f"{gain['mean']:+.3f}", f"{gain['low']:+.2f} to {gain['high']:+.2f}"
+    return points(gain["mean"]), f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}"
+
+
 def _spread(error: float, metric: str) -> str:
     """A standard error as its metric is read."""
     return f"  ± {error:.3f}" if metric == Metric.R2 else f"  ± {100 * error:.1f}"
@@ -673,10 +680,7 @@ def _ranking(advice: Json) -> RenderableType:
 def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     expected, gain, cost, distance = choice["expected"], choice["gain"], choice["cost"], choice["distance"]
     metric = expected["metric"]
-    more, few, most = (
-        (f"{gain['mean']:+.3f}", f"{gain['low']:+.2f}", f"{gain['high']:+.2f}") if metric == Metric.R2 else
-        (points(gain["mean"]), f"{100 * gain['low']:+.0f}", f"{100 * gain['high']:+.0f}")
-    )  # fmt: skip
+    more, reach = gained(gain, metric)
     nearer = None if distance is None else distance["percentile"]
     style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
     return (
@@ -686,7 +690,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
             Text(scored(expected["mean"], metric), "bold"),
             Text(scored_interval(expected["low"], expected["high"], metric), "dim"),
         ),
-        Group(Text(more, style), Text(f"{few} to {most}", "dim")),
+        Group(Text(more, style), Text(reach, "dim")),
         Group(
             Text("-" if distance is None else f"{distance['value']:.3f}"),
             Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} % of pairs", "dim"),

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, Served
 from tests.ui.pictures import write_stripes
+from tests.ui.test_tasks import shapes
 
 pytestmark = pytest.mark.browser
 
@@ -29,8 +30,11 @@ def run(served: Served, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=300)
 
 
-def ask(page: Page, served: Served, path: Path) -> None:
+def ask(page: Page, served: Served, path: Path, labels: Path | None = None) -> None:
     page.goto(served.address)
+    if labels is not None:
+        page.get_by_text("Options").click()
+        page.get_by_label("Labels (CSV: file, target)").fill(str(labels))
     field = page.get_by_label(PATH_FIELD)
     field.fill(str(path))
     field.press("Tab")
@@ -61,6 +65,19 @@ def test_advice_from_the_command_line_is_there_and_names_are_shown_as_text(
     expect(page.get_by_text("<b>upright<").first).to_be_visible()
     assert page.locator("[data-testid=stMain] b").count() == 0
     expect(page.get_by_text(advice["choices"][0]["checkpoint"]).first).to_be_visible()
+
+
+def test_a_table_of_quantities_is_advised_and_tuned_with_scores_as_numbers(
+    page: Page, picker: Served, tmp_path: Path
+) -> None:
+    ask(page, picker, *shapes(tmp_path, lambda size, _: 1000 + 10.5 * size))
+    expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
+    expect(page.get_by_text("judged by r2").first).to_be_visible()
+    page.get_by_role("button", name="Tune").click()
+    realized = page.locator("[data-testid=stMetric]").filter(has_text="Realized")
+    expect(realized).to_be_visible(timeout=240_000)
+    expect(realized).to_contain_text("0.")
+    expect(realized).not_to_contain_text("%")
 
 
 def test_a_path_that_does_not_exist_is_told_and_nothing_breaks(page: Page, picker: Served, tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from PIL import Image
 
 from registry.cards import METRICS, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
-from registry.readers.image_folder import read_image_folder
-from registry.readers.image_zip import read_image_zip
+from registry.sample import Sample
 from registry.store import JobRecord
 from registry.zoo import Zoo
 from ui import queue, render
@@ -89,14 +88,18 @@ def _ask(zoo: Zoo) -> None:
 
 def _options() -> dict[str, str | list[str] | None]:
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
-    metric = st.selectbox("Metric", [str(metric) for metric in METRICS[Task.CLASSIFICATION]])
+    labels = st.text_input("Labels (CSV: file, target)", placeholder="none: folders are the classes")
+    task = st.selectbox("Task", [None, *map(str, Task)], format_func=lambda name: name or "as the labels tell")
+    judged = dict.fromkeys(str(metric) for task in Task for metric in METRICS[task])
+    metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
     licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
     groups = st.text_input("Groups (CSV: file, group)", placeholder="none")
     test = st.text_input("Your own test part", placeholder="none")
     seed = st.number_input("Seed", 0, None, 0)
     return {
-        "keep": str(keep), "metric": metric, "max-parameters": str(int(most * 1e6)) if most else None,
+        "keep": str(keep), "labels": labels.strip() or None, "task": task, "metric": metric,
+        "max-parameters": str(int(most * 1e6)) if most else None,
         "license": [one.strip() for one in licenses.split(",") if one.strip()], "groups": groups.strip() or None,
         "test": test.strip() or None, "seed": str(seed),
     }  # fmt: skip
@@ -264,7 +267,7 @@ def _show(zoo: Zoo, advice: Json) -> None:
 
 
 def _thumbnails(sample: Json) -> None:
-    found = _pictures(sample["origin"], sample["digest"], sample["classes"])
+    found = _pictures(sample["origin"], sample["labels_from"], sample["task"], sample["digest"], sample["classes"])
     if not found:
         st.caption("The images are not where they were, so none is shown.")
         return
@@ -273,16 +276,17 @@ def _thumbnails(sample: Json) -> None:
 
 
 @st.cache_data(show_spinner="Reading a few images")
-def _pictures(origin: str, digest: str, classes: int) -> list[tuple[str, bytes]]:  # noqa: ARG001 - the digest keys the cache
+def _pictures(
+    origin: str, table: str | None, task: str, digest: str, classes: int  # noqa: ARG001 - the digest keys the cache
+) -> list[tuple[str, bytes]]:  # fmt: skip
     """A few images of each class as small PNGs; nothing where they cannot be read any more."""
-    place = Path(origin)
-    read = read_image_folder if place.is_dir() else read_image_zip
+    few = max(THUMBNAILS, 2 * classes)
     try:
-        rows = read(place, limit=max(THUMBNAILS, 2 * classes))
+        sample = Sample.from_folder(origin, labels=table, task=task if table else None, limit=few)
     except (TransferZooError, OSError):
         return []
     by_class: dict[str, list[bytes]] = {}
-    for item, label in zip(rows.items, rows.labels, strict=True):
+    for item, label in zip(sample.items, sample.labels, strict=True):
         by_class.setdefault(label, []).append(_small(item.open()))
     each = max(1, THUMBNAILS // len(by_class))
     return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:THUMBNAILS]
@@ -316,8 +320,9 @@ def _ranking(advice: Json) -> None:
     metric = advice["sample"]["metric"]
     rows = [_row(choice) for choice in advice["choices"]]
     base = advice["baseline"]
-    interval = f"{render.percent(base['mean'])} ({render.interval(base['low'], base['high'])})"
-    rows.append({"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": interval})
+    rows.append({
+        "tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)
+    })  # fmt: skip
     st.dataframe(
         pd.DataFrame(rows).fillna("").rename(columns={"expected": f"expected {metric}"}), hide_index=True,
         width="stretch",
@@ -329,15 +334,18 @@ def _ranking(advice: Json) -> None:
 
 
 def _row(choice: Json) -> dict[str, str]:
-    expected, gain, cost = choice["expected"], choice["gain"], choice["cost"]
-    reach = f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}"
+    metric, cost = choice["expected"]["metric"], choice["cost"]
+    more, reach = render.gained(choice["gain"], metric)
     return {
         "tier": str(choice["tier"]), "checkpoint": choice["checkpoint"], "strategy": choice["strategy"],
-        "expected": f"{render.percent(expected['mean'])} ({render.interval(expected['low'], expected['high'])})",
-        "gain": f"{render.points(gain['mean'])} ({reach})",
+        "expected": _expected(choice["expected"], metric), "gain": f"{more} ({reach})",
         **_distance_cells(choice["distance"]),
         "cost": f"{render.duration(cost['seconds'])}, {render.size(cost['peak_memory_bytes'])}",
     }  # fmt: skip
+
+
+def _expected(found: Json, metric: str) -> str:
+    return f"{render.scored(found['mean'], metric)} ({render.scored_interval(found['low'], found['high'], metric)})"
 
 
 def _distance_cells(distance: Json | None) -> dict[str, str]:
@@ -433,14 +441,15 @@ def _realized(outcome: Outcome, advice: Json) -> None:
     done = (outcome.checkpoint, outcome.strategy)
     planned = [choice for choice in advice["choices"] if (choice["checkpoint"], choice["strategy"]) == done]
     expected, realized, took = st.columns(3)
-    realized.metric("Realized", render.percent(outcome.score), help=f"On {outcome.rows_test} held-out rows.")
+    metric = str(outcome.metric)
+    realized.metric("Realized", render.scored(outcome.score, metric), help=f"On {outcome.rows_test} held-out rows.")
     took.metric("Took", render.duration(outcome.seconds))
     if planned:
         hoped = planned[0]["expected"]
         inside = hoped["low"] <= outcome.score <= hoped["high"]
-        expected.metric("Expected", render.percent(hoped["mean"]), help=render.interval(hoped["low"], hoped["high"]))
-        st.caption(f"Expected {render.interval(hoped['low'], hoped['high'])}: the realized score lies "
-                   f"{'within' if inside else 'outside'}.")  # fmt: skip
+        reach = render.scored_interval(hoped["low"], hoped["high"], metric)
+        expected.metric("Expected", render.scored(hoped["mean"], metric), help=reach)
+        st.caption(f"Expected {reach}: the realized score lies {'within' if inside else 'outside'}.")
 
 
 def _outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -453,10 +462,11 @@ def _outcomes(outcomes: Sequence[Outcome]) -> None:
 
 def _outcome(one: Outcome) -> dict[str, str]:
     hoped = one.conditions.get("expected")
-    expected = render.percent(hoped["mean"]) if isinstance(hoped, dict) else ""
+    metric = str(one.metric)
+    expected = render.scored(hoped["mean"], metric) if isinstance(hoped, dict) else ""
     return {
         "when": one.created[:16].replace("T", " "), "checkpoint": one.checkpoint, "strategy": one.strategy,
-        "expected": expected, "realized": render.percent(one.score), "metric": str(one.metric),
+        "expected": expected, "realized": render.scored(one.score, metric), "metric": metric,
         "train / test rows": f"{one.rows_train:,} / {one.rows_test:,}", "time": render.duration(one.seconds),
         "run": one.id,
     }  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from registry.cards import Metric
 from ui.render import Json, block_roles
 
 __all__ = ["distances", "forest", "freeze_diagram", "learning_curve", "row_name"]
@@ -32,10 +33,14 @@ def forest(advice: Json) -> Picture:
     base = advice["baseline"]
     raw = pd.DataFrame([{"mean": base["mean"], "low": base["low"], "high": base["high"], "label": "no transfer"}])
     lowest = min([base["low"], *rows["low"]])
-    scale = alt.Scale(domain=[max(0.0, lowest - 0.05), min(1.0, max([base["high"], *rows["high"]]) + 0.03)], nice=False)
-    x = alt.X("low:Q", scale=scale, title=f"expected {advice['sample']['metric']}", axis=alt.Axis(format=".0%"))
+    metric = advice["sample"]["metric"]
+    form = _form(metric)
+    highest = max([base["high"], *rows["high"]])
+    reach = [max(Metric(metric).lowest, lowest - 0.05), min(1.0, highest + 0.03)]
+    scale = alt.Scale(domain=reach, nice=False)
+    x = alt.X("low:Q", scale=scale, title=f"expected {metric}", axis=alt.Axis(format=form))
     y = alt.Y("choice:N", sort=None, title=None, axis=alt.Axis(labelLimit=340, labelOverlap=False))
-    tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high"))]
+    tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=form) for name in ("mean", "low", "high"))]
     color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[BLUE, "#6f9bd8", "#a9c1e3", GRAY]), title=None)
     whiskers = alt.Chart(rows).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tips)
     points = alt.Chart(rows).mark_point(filled=True, size=110, opacity=1).encode(
@@ -51,17 +56,20 @@ def forest(advice: Json) -> Picture:
 
 def freeze_diagram(choice: Json) -> Picture:
     """A linear head's score after each block, colored by what the plan does with the block."""
+    metric = choice["expected"]["metric"]
+    form = _form(metric)
     rows = pd.DataFrame([
-        {"block": name, "score": score, "plan": role, "low": max(0.0, score - row["standard_error"]),
+        {"block": name, "score": score, "plan": role, "low": max(Metric(metric).lowest, score - row["standard_error"]),
          "high": min(1.0, score + row["standard_error"]), "read": name == choice["plan"]["read"]}
         for (name, score, role), row in zip(block_roles(choice), choice["blocks"], strict=True)
     ])  # fmt: skip
-    x = alt.X("score:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%"),
+    scale = alt.Scale(domain=[min(0.0, rows["low"].min()), 1])
+    x = alt.X("score:Q", scale=scale, axis=alt.Axis(format=form),
               title="score of a linear head after the block")  # fmt: skip
     y = alt.Y("block:N", sort=None, title="blocks, input first", axis=alt.Axis(labelLimit=200, labelOverlap=False))
     roles = alt.Scale(domain=["frozen", "learns", "not used"], range=[BLUE, ORANGE, "#cdd3db"])
     color = alt.Color("plan:N", title=None, scale=roles)
-    tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=".1%"), alt.Tooltip("plan:N")]
+    tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=form), alt.Tooltip("plan:N")]
     bars = alt.Chart(rows).mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(
         x=x, y=y, color=color, tooltip=tips
     )  # fmt: skip
@@ -93,13 +101,18 @@ def distances(rows: Sequence[Json]) -> Picture:
 def learning_curve(points: Sequence[Sequence[float]], title: str) -> Picture:
     """One series of a tuning over its epochs; epoch 0 is the fitted head before any training."""
     rows = pd.DataFrame(points, columns=["epoch", "value"])
-    axis = alt.Axis(format=".2f" if "loss" in title else ".0%")
+    axis = alt.Axis(format=".2f" if "loss" in title else _form(title.removeprefix("validation ")))
     chart = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE).encode(
         x=alt.X("epoch:Q", title="epoch (0: the fitted head)", axis=alt.Axis(tickMinStep=1, format="d")),
         y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis),
         tooltip=["epoch:Q", alt.Tooltip("value:Q", format=".3f")],
     )  # fmt: skip
     return _plain(chart, 200)
+
+
+def _form(metric: str) -> str:
+    """How a score is written: R squared as a number, all else in percent."""
+    return ".2f" if metric == Metric.R2 else ".0%"
 
 
 def _plain(chart: Picture, height: int) -> Picture:
