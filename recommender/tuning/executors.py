@@ -85,9 +85,10 @@ def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningR
     troubles: tuple[str, ...] = ()
     with _told_of_failure(folder), _named_failures():
         folder.start(job.to_dict())
+        earlier = folder.spent
         try:
             with folder.beating(), track(job) as diary:
-                made = _made(job, diary, progress)
+                made = _made(job, earlier, diary, progress)
                 _concluded(job, made, diary.troubles, diary.run_id)
                 diary.model(job.folder)
         except KeyboardInterrupt:
@@ -140,12 +141,15 @@ class _Made:
     notes: tuple[str, ...]
 
 
-def _made(job: Job, diary: Diary, progress: Progress) -> _Made:
-    """Train and store; then look back at what was forgotten and at what the same rows give without transfer."""
+def _made(job: Job, earlier: float, diary: Diary, progress: Progress) -> _Made:
+    """Train and store; then look back at what was forgotten and at what the same rows give without transfer.
+
+    ``earlier`` are the seconds that were spent on it before it was interrupted.
+    """
     began, parts = time.perf_counter(), _parts(job)
     with metered(job.device) as meter:
         done = _trained(job, parts, diary.point, progress) if job.plan.stages else _probed(job, parts, progress)
-    metrics = _metrics(job, parts, done, time.perf_counter() - began, meter.peak_bytes)
+    metrics = _metrics(job, parts, done, earlier + time.perf_counter() - began, meter.peak_bytes)
     store(job, done.head, done.classifier)
     done = _held_against(job, parts, _probed_source(job, done, progress), progress)
     metrics |= {} if done.forgetting is None else done.forgetting.metrics

@@ -75,6 +75,11 @@ class RunFolder:
         known = _read(self.path / _STATE)
         return ". ".join(part for part in (known.get("reason", ""), known.get("remedy", "")) if part)
 
+    @property
+    def spent(self) -> float:
+        """Seconds that were worked on it, up to the last beat; none once it is finished, for `told` has them."""
+        return float(_read(self.path / _STATE).get("spent", 0.0))
+
     def to_dict(self) -> dict[str, object]:
         """How a run stands that has not finished: the JSON form."""
         job = self.job
@@ -94,23 +99,23 @@ class RunFolder:
         _write(self.path / _RUN, told)
         (self.path / _STATE).unlink(missing_ok=True)
 
-    def mark(self, state: RunState, reason: str = "", remedy: str = "") -> None:
-        """Say how it stands, and why."""
+    def mark(self, state: RunState, reason: str = "", remedy: str = "", *, spent: float | None = None) -> None:
+        """Say how it stands, and why; what was spent stays unless it is told anew."""
         process = psutil.Process()
         _write(self.path / _STATE, {
             "state": state, "reason": reason, "remedy": remedy, "host": socket.gethostname(), "pid": process.pid,
-            "started": process.create_time(), "beat": time.time(),
+            "started": process.create_time(), "beat": time.time(), "spent": self.spent if spent is None else spent,
         })  # fmt: skip
 
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Running, for as long as this lasts and this process lives."""
-        over = threading.Event()
+        over, before, began = threading.Event(), self.spent, time.monotonic()
         self.mark(RunState.RUNNING)
 
         def beat() -> None:
             while not over.wait(_BEAT_SECONDS):
-                self.mark(RunState.RUNNING)
+                self.mark(RunState.RUNNING, spent=before + time.monotonic() - began)
 
         heart = threading.Thread(target=beat, name=f"heart of {self.id}", daemon=True)
         heart.start()
@@ -119,6 +124,7 @@ class RunFolder:
         finally:
             over.set()
             heart.join()
+            self.mark(RunState.RUNNING, spent=before + time.monotonic() - began)
 
 
 def run_folders(home: Home) -> tuple[RunFolder, ...]:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -29,6 +30,20 @@ def test_a_run_is_running_while_it_beats_and_interrupted_when_its_process_is_gon
               "RunFolder(Path(sys.argv[1])).mark(RunState.RUNNING); os._exit(9)")  # fmt: skip
     subprocess.run([sys.executable, "-c", script, str(run.path)], check=False)
     assert run.state is RunState.INTERRUPTED
+
+
+def test_what_was_spent_adds_up_over_the_processes_that_worked_on_it(home):
+    run = begun(home)
+    assert run.spent == 0
+    with run.beating():
+        time.sleep(0.2)
+    first = run.spent
+    assert first >= 0.2
+    run.mark(RunState.INTERRUPTED, "its process ended without a word")
+    assert run.spent == first
+    with run.beating():
+        time.sleep(0.1)
+    assert run.spent >= first + 0.1
 
 
 def test_another_process_of_the_same_number_is_no_sign_of_life(home):
