@@ -140,6 +140,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def about(seconds: float) -> str:
+    """A time span that is estimated: ``about 12 s``, ``under 1 s``."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
 def block_roles(choice: Json) -> list[tuple[str, float, str]]:
     """For every block, input side first: its name, its score, and what the plan does with it.
 
@@ -340,7 +345,7 @@ def _controls(found: Json) -> str:
 
 def cost_line(cost: Json, device: str) -> RenderableType:
     """What a tuning is estimated to take, before it begins."""
-    told = f"about {duration(cost['seconds'])} and {size(cost['peak_memory_bytes'])} of memory on {device}"
+    told = f"{about(cost['seconds'])} and {size(cost['peak_memory_bytes'])} of memory on {device}"
     return Text(f"Estimated: {told}; {cost['trainable_parameters']:,} parameters learn.", "dim")
 
 

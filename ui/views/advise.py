@@ -406,7 +406,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     if not advice["verdict"]["transfer"]:
         st.caption("The advice is not to transfer; tuning is carried out all the same if you ask for it.")
     cost = choice["cost"]
-    told = f"Tune {literal(charts.row_name(choice))}: about {render.duration(cost['seconds'])}"
+    told = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
     if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
         options = reproduce.tune_options(advice, place)
         job = queue.ask(zoo, "tune", advice["sample"]["origin"], options)
