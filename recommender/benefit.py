@@ -20,7 +20,7 @@ from recommender.tuning.job import Job
 from recommender.tuning.journal import Journal
 from recommender.tuning.tracking import no_tracking
 from recommender.verdicts import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
-from registry.cards import Checkpoint
+from registry.cards import Checkpoint, Metric
 from registry.errors import TooFewRows
 from registry.features import Encoded
 from registry.home import Home
@@ -262,10 +262,11 @@ def _scores(found: Benefit) -> str:
     arms = {"the plan": last.plan, "scratch": last.scratch, "no transfer": last.no_transfer}
     best, second = sorted(arms, key=lambda arm: -arms[arm].mean)[:2]
     chance = "" if _above(arms[best], arms[second]) else f", but not above {second} beyond chance"
+    told = [_measured(arm, found) for arm in arms.values()]
     return (
         f"With all {last.labels:,} labels {found.strategy} on {found.checkpoint} has a test {metric} of "
-        f"{_percent(last.plan)}, the same net from scratch ({found.epochs['scratch']} epochs) "
-        f"{_percent(last.scratch)}, no transfer {_percent(last.no_transfer)}: {best} is best{chance}."
+        f"{told[0]}, the same net from scratch ({found.epochs['scratch']} epochs) {told[1]}, no transfer {told[2]}: "
+        f"{best} is best{chance}."
     )
 
 
@@ -287,7 +288,7 @@ def _above(one: Measured, other: Measured) -> bool:
 
 def _saved(found: Benefit) -> str:
     last, saving = found.points[-1], found.saving
-    told = f"scratch's {100 * last.scratch.mean:.1f} %"
+    told = f"scratch's {_worded(last.scratch.mean, found)}"
     if saving.labels is None or saving.share is None:
         return f"The plan does not reach {told} even with all {last.labels:,} labels: it saves no label.{_each(found)}"
     if saving.reached == "before":
@@ -316,7 +317,7 @@ def _epochs(found: Benefit) -> str:
     needed = [told.scratch for told in found.to_equal]
     if not max(needed):
         return f"Scratch never rose above where it began in {found.epochs['scratch']} epochs: nothing to be equal to."
-    target = f"{100 * fmean(told.target for told in found.to_equal):.1f} %"
+    target = _worded(fmean(told.target for told in found.to_equal), found)
     scratch = f"Scratch needs {_listed(needed)} epochs to its best validation score, {target}"
     plan = [told.plan for told in found.to_equal if told.plan is not None]
     if not found.epochs["plan"]:
@@ -340,9 +341,15 @@ def _listed(numbers: Sequence[object]) -> str:
     return f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
 
 
-def _percent(found: Measured) -> str:
-    spread = "" if found.spread is None else f", {100 * found.spread:.1f} between repeats"
-    return f"{100 * found.mean:.1f} % (± {100 * found.standard_error:.1f}{spread})"
+def _measured(arm: Measured, found: Benefit) -> str:
+    form, unit = (".3f", 1) if found.sample["metric"] == Metric.R2 else (".1f", 100)
+    spread = "" if arm.spread is None else f", {unit * arm.spread:{form}} between repeats"
+    return f"{_worded(arm.mean, found)} (± {unit * arm.standard_error:{form}}{spread})"
+
+
+def _worded(value: float, found: Benefit) -> str:
+    """A score as its metric is read."""
+    return f"{value:.3f}" if found.sample["metric"] == Metric.R2 else f"{100 * value:.1f} %"
 
 
 def _floor(share: float) -> str:

@@ -291,7 +291,7 @@ def gained(gain: Json, metric: str) -> tuple[str, str]:
 
 def _spread(error: float, metric: str) -> str:
     """A standard error as its metric is read."""
-    return f"  ± {error:.3f}" if metric == Metric.R2 else f"  ± {100 * error:.1f}"
+    return f" ± {error:.3f}" if metric == Metric.R2 else f" ± {100 * error:.1f}"
 
 
 def run_report(run: Json, *, expected: Json | None) -> RenderableType:
@@ -332,7 +332,7 @@ def _forgetting(found: Json) -> str:
             told += f"; the block that changed most is {found['cka_lowest']:.2f} alike to its start (CKA)"
     source = "source not measured (--source-data)"
     if "source_before" in found:
-        error = f"  ± {100 * found['source_standard_error']:.1f}"
+        error = f" ± {100 * found['source_standard_error']:.1f}"
         source = f"source {percent(found['source_before'])} before, {percent(found['source_after'])} after{error}"
     return f"{told}; {source}"
 
@@ -369,11 +369,12 @@ def answer_report(told: Json, *, listed: bool) -> RenderableType:
 def benefit_report(found: Json) -> RenderableType:
     """Scores by number of labels, as numbers and on a scale, and what is true in words."""
     scores = [point[arm]["mean"] for point in found["points"] for arm in ARMS]
-    low, high = min(scores), max(scores)
+    low, high, metric = min(scores), max(scores), found["sample"]["metric"]
     heads = (f">{arm.replace('_', ' ')} {mark}" for arm, (mark, _) in ARMS.items())
-    table = _table(">labels", *heads, f"{percent(low)} to {percent(high)}")
+    table = _table(">labels", *heads, f"{scored(low, metric)} to {scored(high, metric)}")
     for point in found["points"]:
-        cells = (f"{percent(point[arm]['mean'])} ± {100 * point[arm]['standard_error']:.1f}" for arm in ARMS)
+        pairs = ((point[arm]["mean"], point[arm]["standard_error"]) for arm in ARMS)
+        cells = (f"{scored(mean, metric)}{_spread(error, metric)}" for mean, error in pairs)
         table.add_row(f"{point['labels']:,}", *cells, _marks(point, low, high))
     claims = "It is often said that transfer saves up to 90 % of the labels and takes 5 to 20 times fewer epochs."
     return Group(table, Text(), *(_bullet(line) for line in found["sentences"]), _bullet(claims, "dim"))

@@ -184,5 +184,5 @@ def test_r_squared_is_a_number_and_no_percentage() -> None:
     metrics = {"score": -0.1, "standard_error": 0.02, "rows_test": 560.0, "seconds": 16.0, "mean_absolute_error": 12.5}
     run = {"id": "r", "checkpoint": "a", "strategy": "lp-ft", "metrics": metrics, "notes": []}
     told = printed(render.run_report(run, expected={"mean": 0.8, "low": 0.75, "high": 0.85}))
-    assert "r2 -0.100  ± 0.020 on 560 held-out rows" in told
+    assert "r2 -0.100 ± 0.020 on 560 held-out rows" in told
     assert "12.5 on average" in told

@@ -14,9 +14,11 @@ from ui.desk import (
     GroupsOption,
     HomeOption,
     JsonOption,
+    LabelsOption,
     MetricOption,
     PathArgument,
     SeedOption,
+    TaskOption,
     TestOption,
     at_desk,
     read_sample,
@@ -42,6 +44,8 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs that scratch is given.")] = 20,
     picture: Annotated[Path | None, typer.Option("--picture", help="PNG to draw; else one in the home.")] = None,
     metric: MetricOption = None,
+    labels: LabelsOption = None,
+    task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
     seed: SeedOption = 0,
@@ -51,7 +55,9 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     """Measure what transfer is worth: labels and epochs saved against the same net from scratch."""
     with at_desk(home, json) as desk:
         _require_writable(picture)
-        sample = read_sample(desk, path, groups=groups, test=test, metric=metric, seed=seed)
+        sample = read_sample(
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+        )  # fmt: skip
         found = _measured(desk, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
         drawn = _drawn(desk, found, sample, picture)
         desk.say(render.benefit_report(found.to_dict()))
