@@ -44,7 +44,8 @@ Look = Callable[[Rows], Mapping[str, float]]
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
 _PATIENCE = 4
-"""Epochs without improvement after which a stage ends."""
+"""Epochs without improvement after which a stage ends; half of the stage's where that is more, for the rate falls to its
+end and most is gained there (LOG.md)."""
 _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
 """Times the loss of a head that says nothing, beyond which a training loss tells of too high a rate: in two epochs one
 after the other, or at once; and by how much it must have grown, for one that falls may yet recover."""
@@ -236,11 +237,11 @@ class _Keeper:
         told = {"training loss": float(np.mean(losses)), "images per second": len(self.training.rows) / seconds}
         self._tell(course.epoch, {**self._scores(found), **told, **self.training.look(self.held_out)})
         if trouble := self._too_fast(found, losses):
-            course.waited = _PATIENCE
-        elif course.waited >= _PATIENCE:
+            course.waited = self.patience
+        elif not self.waits:
             trouble = self._overfitted(found)
         course.notes += [trouble] if trouble else []
-        return course.waited < _PATIENCE
+        return self.waits
 
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
@@ -256,6 +257,16 @@ class _Keeper:
     def tell(self, series: str, value: float) -> None:
         """One more point of this epoch's."""
         self._tell(self.course.epoch, {series: value})
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which the stage ends."""
+        return max(_PATIENCE, self.training.plan.stages[self.course.stage].epochs // 2)
+
+    @property
+    def waits(self) -> bool:
+        """Whether an improvement is still waited for."""
+        return self.course.waited < self.patience
 
     @property
     def _file(self) -> Path:
@@ -383,7 +394,7 @@ def _carry_out(place: int, keeper: _Keeper, training: Training, progress: Progre
         try:
             saved = newest(training.folder)
             here = saved is not None and saved[0].parent == stage_folder(training.folder, place)
-            if keeper.course.waited < _PATIENCE:
+            if keeper.waits:
                 loop = _loop(place, keeper, rows, training, progress)
                 with quiet():
                     loop.train(resume_from_checkpoint=str(saved[0]) if here and saved else None)

@@ -62,9 +62,9 @@ def test_a_handful_of_rows_is_not_trained_on(name):
 
 
 def test_few_rows_are_shown_more_often():
-    epochs = [strategies["lp-ft"](evidence(rows=rows)).stages[0].epochs for rows in (50, 200, 600, 5000)]
-    assert epochs == [20, 15, 5, 5]
-    assert strategies["scratch"](evidence(rows=200)).stages[0].epochs == 15
+    epochs = [strategies["lp-ft"](evidence(rows=rows)).stages[0].epochs for rows in (50, 600, 1500, 5000)]
+    assert epochs == [20, 20, 8, 5]
+    assert strategies["scratch"](evidence(rows=1500)).stages[0].epochs == 8
 
 
 @pytest.mark.parametrize(("name", "head"), [("prototype", "prototype"), ("knn", "neighbors")])
@@ -111,7 +111,7 @@ def test_gradual_unfreezing_goes_from_the_top_down_to_everything():
     plan = strategies["gradual-unfreezing"](evidence(rows=300))
     blocks = evidence().blocks
     assert [stage.train for stage in plan.stages] == [blocks[-count:] for count in (1, 2, 3, 4)]
-    assert [stage.epochs for stage in plan.stages] == [1, 1, 1, 7]
+    assert [stage.epochs for stage in plan.stages] == [1, 1, 1, 17]
 
 
 def test_gradual_unfreezing_of_many_blocks_takes_four_stages():

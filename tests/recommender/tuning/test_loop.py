@@ -179,11 +179,12 @@ def test_a_rate_far_too_high_never_costs_the_start(tmp_path):
     assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() >= learned.score
 
 
-def test_training_stops_where_nothing_improves(tmp_path):
-    classifier, training = made(tmp_path, Stage(LAST, 30, 0.0, 0.0))
+@pytest.mark.parametrize(("given", "ends"), [(6, 4), (20, 10)])
+def test_training_stops_where_nothing_improves(given, ends, tmp_path):
+    classifier, training = made(tmp_path, Stage(LAST, given, 0.0, 0.0))
     start, best, curve = run(classifier, training)
     epochs = [step for series, step, _ in curve if series == "validation loss"]
-    assert epochs == [0, 1, 2, 3, 4]
+    assert epochs == [*range(ends + 1)]
     assert best == start
 
 
