@@ -44,7 +44,7 @@ Look = Callable[[Rows], Mapping[str, float]]
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
 _PATIENCE = 4
-"""Epochs without improvement after which a stage ends; half of the stage's where that is more, for the rate falls to its
+"""Epochs without improvement after which a stage ends; half of its epochs where that is more, for the rate falls to its
 end and most is gained there (LOG.md)."""
 _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
 """Times the loss of a head that says nothing, beyond which a training loss tells of too high a rate: in two epochs one
