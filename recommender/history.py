@@ -17,8 +17,8 @@ PRIOR_OUTCOMES = 10
 """Outcomes that it takes to trust what was learned from them half."""
 PROBE_SPREAD = 0.02
 """Standard deviation of a linear head's test score around its cross-validated one, before any history."""
-SHARE = 0.2
-SHARE_SPREAD = 0.25
+SHARE = 0.35
+SHARE_SPREAD = 0.4
 """Share of the probe's error that training removes on ample rows, and its spread, before any history.
 
 ESTIMATORS of the field: fine-tuned minus frozen accuracy, mean of ten ImageNet models, is .042 to .465 over eleven sets
@@ -46,11 +46,14 @@ class History:
         pairs = self._elsewhere("linear-probe", digest)
         return _shrunk(pairs[:, 0] - pairs[:, 1], 0.0, PROBE_SPREAD)
 
-    def error_removed(self, strategy: str, digest: str) -> Correction:
-        """Share of the probe's error that a training strategy removed on other samples."""
-        pairs = self._elsewhere(strategy, digest)
-        pairs = pairs[pairs[:, 1] < 1]
-        return _shrunk(np.clip((pairs[:, 0] - pairs[:, 1]) / (1 - pairs[:, 1]), -1, 1), SHARE, SHARE_SPREAD)
+    def error_removed(self, strategy: str, digest: str, half: int) -> Correction:
+        """Share of the probe's error that a training strategy would remove on ample rows, from other samples.
+
+        ``half`` is the number of rows at which half of that is removed.
+        """
+        found = self._elsewhere(strategy, digest)
+        score, probe, rows = found[found[:, 1] < 1].T
+        return _shrunk(np.clip((score - probe) / (1 - probe), -1, 1) * (rows + half) / rows, SHARE, SHARE_SPREAD)
 
     def same(self, digest: str, checkpoint: str, strategy: str) -> tuple[Outcome, ...]:
         """Earlier results of exactly this on the same sample."""
@@ -59,13 +62,14 @@ class History:
             if o.sample_digest == digest and o.checkpoint == checkpoint and o.strategy == strategy
         )  # fmt: skip
 
-    def _elsewhere(self, strategy: str, digest: str) -> Float[np.ndarray, "n 2"]:
+    def _elsewhere(self, strategy: str, digest: str) -> Float[np.ndarray, "n 3"]:
+        """Score, the probe's score and rows of each outcome."""
         rows = [
-            (o.score, float(str(o.conditions["probe"]))) for o in self.outcomes
+            (o.score, float(str(o.conditions["probe"])), o.rows_train) for o in self.outcomes
             if o.origin is Origin.OURS and o.strategy == strategy and o.sample_digest != digest
             and "probe" in o.conditions
         ]  # fmt: skip
-        return np.array(rows, np.float64).reshape(-1, 2)
+        return np.array(rows, np.float64).reshape(-1, 3)
 
 
 def _shrunk(found: Float[np.ndarray, " n"], mean: float, spread: float) -> Correction:

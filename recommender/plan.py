@@ -29,8 +29,10 @@ UNPROBED = 0.05
 """Standard deviation that a head other than the probe's adds to what is expected of it."""
 WORTH = 0.02
 """Expected gain below which training is not worth its cost."""
-ROWS_HALF = 5000
-"""Rows at which training removes half of what it removes on ample rows; on 600 it removed nothing (LOG.md)."""
+ROWS_HALF = 600
+"""Rows at which training removes half of what it removes on ample rows: .19 of the error there, .05 on 150 (LOG.md)."""
+SCRATCH_HALF = 50_000
+"""The same of training from random weights."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
@@ -104,10 +106,12 @@ def _expected(made: Plan, evidence: Evidence, sample: Sample, history: History) 
         deviation = float(np.hypot(deviation, UNPROBED))
         why = ("the expectation is that of a linear head, for this one was not probed",)
     if made.stages:
-        learned = history.error_removed(made.strategy, sample.digest)
-        share = learned.mean * _reach(made, evidence)
+        half = SCRATCH_HALF if made.from_scratch else ROWS_HALF
+        reach = evidence.rows / (evidence.rows + half)
+        learned = history.error_removed(made.strategy, sample.digest, half)
+        share = learned.mean * reach * _specialized(made, evidence)
         mean, room = mean + share * (1 - mean), 1 - mean
-        deviation = float(np.hypot(deviation, learned.spread * room * evidence.rows / (evidence.rows + ROWS_HALF)))
+        deviation = float(np.hypot(deviation, learned.spread * room * reach))
         why = (f"training is expected to remove {share:.0%} of the probe's error",)
     earlier = history.same(sample.digest, evidence.ranked.checkpoint.name, made.strategy)
     if earlier:
@@ -123,13 +127,10 @@ def _read_score(made: Plan, evidence: Evidence, probed: float) -> float:
     return float(np.clip(probed + curve[made.read] - found.read.score, evidence.ranked.expected.metric.lowest, 1))
 
 
-def _reach(made: Plan, evidence: Evidence) -> float:
-    """How much of the share learned on ample rows is within reach here."""
-    if made.from_scratch:
-        return evidence.rows / (evidence.rows + 10 * ROWS_HALF)
+def _specialized(made: Plan, evidence: Evidence) -> float:
+    """More is to be gained where the upper blocks are too special to the source."""
     found = evidence.ranked.transferability
-    factor = SPECIALIZED if found.read is not found.blocks[-1] else 1.0
-    return factor * evidence.rows / (evidence.rows + ROWS_HALF)
+    return 1.0 if made.from_scratch or found.read is found.blocks[-1] else SPECIALIZED
 
 
 def _combined(mean: float, deviation: float, scores: list[float], error: float | None) -> tuple[float, float]:

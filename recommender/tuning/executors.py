@@ -46,6 +46,7 @@ __all__ = ["Executor", "executors", "here"]
 Executor = Callable[[Job, Tracker, Progress], tuple[TuningRun, Outcome]]
 
 _HELD_OUT = 0.25
+_NO_BETTER = "training never improved on the fitted head: the backbone is left as it was, the head fitted to all rows"
 _VALIDATION = 0.2
 
 
@@ -284,7 +285,10 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
 
 
 def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
-    """The stages of the plan, the best weights by validation on rows that neither head nor net has seen."""
+    """The stages of the plan, the best weights by validation on rows that neither head nor net has seen.
+
+    Where no epoch scores better than the fitted head, that is fitted anew to all rows: a linear probe.
+    """
     from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
 
     learning, validation = _validation(parts.train, job.seed)
@@ -310,12 +314,14 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
         store(job, _linear(classifier.head), classifier)
         raise
     unit.take_off(classifier.head)
-    notes = trained.notes
-    if not trained.best.epoch:
-        notes = (*notes, "training never improved on the fitted head: its weights are kept")
+    notes, best = trained.notes, trained.best.epoch
+    if trained.best.score <= trained.start.score and job.plan.head == "logistic":
+        best = 0
+        classifier.load_state_dict(_classifier(job, _logistic(job, parts.train, progress)).state_dict())
+        notes = (*notes, _NO_BETTER)
     told = {
         "trainable_parameters": float(trainable), "validation_start": trained.start.score,
-        "validation_best": trained.best.score, "best_epoch": float(trained.best.epoch),
+        "validation_best": trained.best.score, "best_epoch": float(best),
     }  # fmt: skip
     kept = None if watch is None else watch.forgetting(validated)
     return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes, kept)

@@ -5,6 +5,8 @@ import pytest
 from recommender.history import PROBE_SPREAD, SHARE, SHARE_SPREAD, History
 from registry.cards import Metric, Origin, Outcome, Task
 
+HALF = 50
+
 
 def outcome(score: float, probe: float, *, digest: str = "other", strategy: str = "lp-ft", name: str = "a") -> Outcome:
     return Outcome(
@@ -14,20 +16,25 @@ def outcome(score: float, probe: float, *, digest: str = "other", strategy: str 
 
 
 def test_without_outcomes_the_prior_speaks() -> None:
-    learned = History(()).error_removed("lp-ft", "mine")
+    learned = History(()).error_removed("lp-ft", "mine", HALF)
     assert (learned.mean, learned.spread, learned.outcomes) == (SHARE, SHARE_SPREAD, 0)
     assert History(()).probe_error("mine").spread == PROBE_SPREAD
 
 
 def test_ten_outcomes_are_trusted_half() -> None:
-    learned = History(tuple(outcome(0.9, 0.8) for _ in range(10))).error_removed("lp-ft", "mine")
-    assert learned.mean == pytest.approx(0.5 * SHARE + 0.5 * 0.5)
+    learned = History(tuple(outcome(0.9, 0.8) for _ in range(10))).error_removed("lp-ft", "mine", HALF)
+    assert learned.mean == pytest.approx(0.5 * SHARE + 0.5 * 0.5 * (100 + HALF) / 100)
     assert learned.spread < SHARE_SPREAD
+
+
+def test_what_few_rows_removed_is_what_ample_rows_would_have_removed_within_their_reach() -> None:
+    few = History(tuple(outcome(0.9, 0.8) for _ in range(1000))).error_removed("lp-ft", "mine", HALF)
+    assert few.mean * 100 / (100 + HALF) == pytest.approx(0.5, abs=0.01)
 
 
 def test_outcomes_of_the_same_sample_do_not_correct_but_are_found() -> None:
     history = History((outcome(0.9, 0.1, digest="mine"),))
-    assert history.error_removed("lp-ft", "mine").outcomes == 0
+    assert history.error_removed("lp-ft", "mine", HALF).outcomes == 0
     assert [o.score for o in history.same("mine", "a", "lp-ft")] == [0.9]
     assert history.same("mine", "b", "lp-ft") == ()
 
@@ -38,4 +45,4 @@ def test_a_probe_that_promised_too_much_lowers_the_next() -> None:
 
 
 def test_a_perfect_probe_leaves_no_error_to_remove() -> None:
-    assert History((outcome(1.0, 1.0),)).error_removed("lp-ft", "mine").outcomes == 0
+    assert History((outcome(1.0, 1.0),)).error_removed("lp-ft", "mine", HALF).outcomes == 0

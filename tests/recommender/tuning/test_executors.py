@@ -1,12 +1,14 @@
 import errno
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
 from recommender.tuning import executors
 from recommender.tuning.executors import here
 from recommender.tuning.folder import RunFolder, RunState
+from recommender.tuning.heads import read_head
 from recommender.tuning.journal import Journal
 from recommender.tuning.tracking import no_tracking
 from registry.encoders.opening import load
@@ -59,18 +61,32 @@ def test_from_scratch_forgets_the_source(card, tmp_path):
     assert not torch.allclose(next(stored.parameters()), next(source.parameters()), atol=0.02)
 
 
-def test_training_that_never_helps_is_told(card, tmp_path):
+def test_training_that_never_helps_is_told_and_comes_to_a_linear_probe(card, tmp_path):
     made = job(tmp_path, card, plan(card, whole(card, rate=0.0, head_rate=0.0)))
     run, _ = here(made, no_tracking)
     assert run.metrics["best_epoch"] == 0
     assert "never improved" in run.notes[0]
+    probed = job(tmp_path, card, plan(card), name="probe")
+    plain, _ = here(probed, no_tracking)
+    assert run.metrics["score"] == plain.metrics["score"]
+    np.testing.assert_allclose(read_head(made.folder).weight, read_head(probed.folder).weight, rtol=1e-5)
+
+
+def test_weights_that_score_no_better_by_chance_are_not_kept(card, tmp_path, monkeypatch):
+    """A lower loss alone is no reason to learn from a fifth of the rows less."""
+    from recommender.tuning import loop
+
+    monkeypatch.setattr(loop, "score", lambda *_: 0.5)
+    made = job(tmp_path, card, plan(card, whole(card, rate=1e-3)))
+    run, _ = here(made, no_tracking)
+    assert run.metrics["best_epoch"] == 0
+    before, after = load(card.folder).state_dict(), load(made.folder).state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_a_class_with_one_row_can_still_be_learned_from(card, tmp_path):
     data = sample(48, 24)
     rows = [row for row, label in enumerate(data.labels) if label != "red" or row == 0]
-    import numpy as np
-
     run, _ = here(job(tmp_path, card, plan(card, whole(card)), data.take(np.array(rows))), no_tracking)
     assert run.metrics["rows_train"] == len(rows)
 
