@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from registry.errors import NotOffered
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.advice import advice_figures
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
@@ -115,9 +116,9 @@ def _cells(asked: argparse.Namespace, bench: Bench, tables: Tables, deadline: fl
                 continue
             try:
                 found = run_cell(cell, bench, tables, asked.device)
-            except WeightsMissing as missing:
+            except (WeightsMissing, NotOffered) as left_out:
                 skipped.add(cell.cell)
-                print(f"cell {cell.cell} left: {missing}", flush=True)
+                print(f"cell {cell.cell} left: {left_out}", flush=True)
                 continue
         print(f"{len(left) - 1:4d} left; cell {cell.cell} {cell.checkpoint} on {cell.target}, {cell.strategy} "
               f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s", flush=True)  # fmt: skip
