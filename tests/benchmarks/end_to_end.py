@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [NAME ...]
 
-Each set is a folder with train/ and test/; at most 600 training rows, 5 epochs. Results are appended to
+Each set is a folder with train/ and test/; at most 600 training rows, the plan as it is. Results are appended to
 HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the set's own
 family of domains are left out.
 """
@@ -18,11 +18,10 @@ from rich.table import Table
 
 from recommender.flow import recommend, tune
 from recommender.shortlist import Constraints
-from recommender.verdicts import Choice
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-ROWS, EPOCHS = 600, 5
+ROWS = 600
 TOO_LARGE = ("224", "deeplab")
 SOURCES = {"imagenet": "imagenet_sample", "cifar10": "cifar10", "vww": "coco_sample"}
 """Which domain a checkpoint's name begins with tells of."""
@@ -52,7 +51,7 @@ def run(zoo: Zoo, folder: Path) -> dict[str, object]:
     sample = replace(whole.subsample(ROWS, 0), test=whole.test)
     advice = recommend(sample, zoo, keep=5, constraints=Constraints(exclude=related(zoo, folder.name)))
     advised = time.perf_counter() - began
-    best = _short(advice.best)
+    best = advice.best
     tuned = tune(best, sample, zoo)
     e, b = best.expected, advice.baseline
     return {
@@ -89,12 +88,6 @@ def table(rows: list[dict[str, object]]) -> Table:
             f"{r['tuning_seconds']:.0f}",
         )  # fmt: skip
     return drawn
-
-
-def _short(choice: Choice) -> Choice:
-    """The choice with at most `EPOCHS` epochs a stage."""
-    stages = tuple(replace(stage, epochs=min(EPOCHS, stage.epochs)) for stage in choice.plan.stages)
-    return replace(choice, plan=replace(choice.plan, stages=stages))
 
 
 def _add(zoo: Zoo, folder: Path) -> None:
