@@ -53,7 +53,8 @@ class History:
         """
         found = self._elsewhere(strategy, digest)
         score, probe, rows = found[found[:, 1] < 1].T
-        return _shrunk(np.clip((score - probe) / (1 - probe), -1, 1) * (rows + half) / rows, SHARE, SHARE_SPREAD)
+        share = (score - probe) / (1 - probe) * (rows + half) / rows
+        return _shrunk(np.clip(share, -1, 1), SHARE, SHARE_SPREAD)
 
     def same(self, digest: str, checkpoint: str, strategy: str) -> tuple[Outcome, ...]:
         """Earlier results of exactly this on the same sample."""

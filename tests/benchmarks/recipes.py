@@ -49,7 +49,7 @@ class Recipe:
         return f"{self.epochs} epochs{', augmented' if self.augment else ''}{patience}"
 
 
-RECIPES = (Recipe(5, False, ENDLESS), Recipe(20, False, ENDLESS))
+RECIPES = (Recipe(5, False, ENDLESS), Recipe(20, False, ENDLESS), Recipe(20, True, ENDLESS))
 
 
 @dataclass(frozen=True)
