@@ -1,4 +1,4 @@
-"""How long LP-FT should train, how patiently, and whether pictures should vary: what the rules of strategies rest on.
+"""How long LP-FT should train, and whether pictures should vary: what the rules of strategies rest on.
 
     python -m tests.benchmarks.recipes --minutes N [--rows 200 600] [--checkpoints NAME ...] [--results FILE]
 
@@ -33,7 +33,6 @@ from tests.benchmarks.proving_ground.targets import FAMILIES, unpacked
 
 LIGHT = ("resnet-photos", "vit-cifar10", "convnext-cifar10", "resnet-clothing", "face3d_mobilenet_v1_0.5_120")
 """Five architectures and sources, cheap enough for a hundred trainings."""
-ENDLESS = 10**6
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,12 @@ class Recipe:
 
     epochs: int
     augment: bool
-    patience: int
 
     def __str__(self) -> str:
-        patience = "" if self.patience >= self.epochs else f", patience {self.patience}"
-        return f"{self.epochs} epochs{', augmented' if self.augment else ''}{patience}"
+        return f"{self.epochs} epochs{', augmented' if self.augment else ''}"
 
 
-RECIPES = (Recipe(5, False, ENDLESS), Recipe(20, False, ENDLESS), Recipe(20, True, ENDLESS))
+RECIPES = (Recipe(5, augment=False), Recipe(20, augment=False), Recipe(20, augment=True))
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,7 @@ def main() -> None:
     """Train until time is up, then print what there is."""
     asked = _arguments()
     torch.set_num_threads(1)
+    loop._PATIENCE = 10**6
     bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
     done = _read(asked.results)
     known = {(line.target, line.checkpoint, line.rows, line.recipe) for line in done}
@@ -92,7 +90,6 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
     part, choice = bench.part(cell), choice_of(cell, bench, "lp-ft", NOTHING_YET)
     (stage,) = choice.plan.stages
     plan = replace(choice.plan, stages=(replace(stage, epochs=recipe.epochs),), augment=recipe.augment)
-    loop._PATIENCE = recipe.patience
     train, test = bench.encoded(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
