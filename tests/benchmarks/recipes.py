@@ -170,7 +170,7 @@ def _arguments() -> argparse.Namespace:
     asked.add_argument("--minutes", type=float, default=60.0)
     asked.add_argument("--rows", type=int, nargs="+", default=[600])
     asked.add_argument("--checkpoints", nargs="+", default=list(LIGHT))
-    asked.add_argument("--results", type=Path, default=Path(".cache/recipes.csv"))
+    asked.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".csv"))
     asked.add_argument("--shared", type=Path, default=Path("../shared"))
     asked.add_argument("--data", type=Path, default=Path(".cache/data"))
     asked.add_argument("--grown", type=Path, default=Path(".cache/grow"))
