@@ -46,7 +46,12 @@ __all__ = ["Executor", "executors", "here"]
 Executor = Callable[[Job, Tracker, Progress], tuple[TuningRun, Outcome]]
 
 _HELD_OUT = 0.25
-_NO_BETTER = "training never improved on the fitted head: the backbone is left as it was, the head fitted to all rows"
+_NO_BETTER = (
+    "training did not improve on the fitted head beyond chance: "
+    "the backbone is left as it was, and the head fitted to all rows"
+)
+_BEYOND = 1.0
+"""Standard errors by which the best of many epochs must beat a fitted head that has yet to see the held-out rows."""
 _VALIDATION = 0.2
 
 
@@ -287,7 +292,7 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
 def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
     """The stages of the plan, the best weights by validation on rows that neither head nor net has seen.
 
-    Where no epoch scores better than the fitted head, that is fitted anew to all rows: a linear probe.
+    Where no epoch scores better than the fitted head beyond chance, that is fitted anew to all rows: a linear probe.
     """
     from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
 
@@ -307,15 +312,17 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
     watch = None if job.plan.from_scratch else Watch(classifier, job.checkpoint.folder, validated)
     if watch is not None:
         training = replace(training, look=watch.look)
+    before = logits_of(classifier, validated)
     try:
         trained = train(classifier, training, point, progress)
     except Diverged:
         unit.take_off(classifier.head)
         store(job, _linear(classifier.head), classifier)
         raise
+    better = _beyond_chance(job, validated, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
     notes, best = trained.notes, trained.best.epoch
-    if trained.best.score <= trained.start.score and job.plan.head == "logistic":
+    if job.plan.head == "logistic" and not better:
         best = 0
         classifier.load_state_dict(_classifier(job, _logistic(job, parts.train, progress)).state_dict())
         notes = (*notes, _NO_BETTER)
@@ -325,6 +332,17 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
     }  # fmt: skip
     kept = None if watch is None else watch.forgetting(validated)
     return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes, kept)
+
+
+def _beyond_chance(
+    job: Job, rows: Pictures, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
+) -> bool:
+    """Whether what is said of held-out rows became better by more than the error of the difference."""
+    weights = draw_weights(np.arange(len(rows)), seed=job.seed)
+    old, new = (
+        resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
+    )
+    return new.value - old.value > _BEYOND * float((new.draws - old.draws).std(ddof=1))
 
 
 @dataclass(frozen=True)
