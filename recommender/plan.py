@@ -30,7 +30,7 @@ UNPROBED = 0.05
 WORTH = 0.02
 """Expected gain below which training is not worth its cost."""
 ROWS_HALF = 600
-"""Rows at which training removes half of what it removes on ample rows: .19 of the error there, .05 on 150 (LOG.md)."""
+"""Rows at which training removes half of what it removes on ample rows; on 150 it removed next to nothing (LOG.md)."""
 SCRATCH_HALF = 50_000
 """The same of training from random weights."""
 SPECIALIZED = 1.5

@@ -36,7 +36,7 @@ def test_the_best_checkpoint_need_not_be_the_nearest(tmp_path):
 
 
 def test_the_curve_over_blocks_changes_the_strategy(tmp_path):
-    sample = told_sample(2000, (0.935, 0.55))
+    sample = told_sample(2000, (0.9, 0.55))
     zoo = planted_zoo(tmp_path, {
         "steady": (Reader("steady", (0, 0)), None),
         "overgrown": (Reader("overgrown", (0, 1)), None),
