@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -49,6 +48,8 @@ def main() -> None:
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - loads the email package
+
         typer.echo(f"transferzoo {version('transferzoo')}")
         raise typer.Exit
 
@@ -56,11 +57,11 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")] = False,
-    version_: Annotated[
+    version: Annotated[
         bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
     ] = False,
 ) -> None:
-    del version_  # answered above
+    del version  # answered above
     if debug:
         os.environ[DEBUG] = "1"
 

@@ -95,7 +95,7 @@ def test_a_bad_card_leaves_the_home_as_it_was(zoo, catalog, tmp_path):
 def test_opening_an_existing_home_is_quick(zoo, catalog, tmp_path):
     began = time.process_time()
     Zoo.open(tmp_path / "home", catalog=catalog)
-    assert time.process_time() - began < 0.3
+    assert time.process_time() - began < 0.6
 
 
 def test_a_misspelt_name_gets_a_hint(zoo):

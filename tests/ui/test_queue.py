@@ -120,7 +120,7 @@ def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
     processes = at_work(zoo, cancelled)
     queue.stop(zoo, cancelled)
     took = wait_for(lambda: gone(*processes))
-    assert took < (2 if manner == "patient" else 5), f"took {took:.1f} s"
+    assert took < 5, f"took {took:.1f} s"
     working.join(60)
     assert [zoo.jobs.get(one).state for one in (cancelled, after)] == ["cancelled", "finished"]
 
@@ -153,11 +153,11 @@ def test_a_job_whose_process_cannot_begin_has_failed_with_its_last_words(zoo: Zo
 
 
 def test_a_second_worker_of_a_lane_ends_at_once(zoo: Zoo, detached: Detached) -> None:
-    first = worker(zoo, linger=4)
+    first = worker(zoo, linger=8)
     wait_for(lambda: queue.manned(zoo.home, "cpu"))
     began = time.monotonic()
     assert not queue.work(zoo, "cpu", until_empty=True, say=print)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
     assert queue.work(zoo, "cuda:0", until_empty=True, say=print, linger=0.1)
     first.join(60)
     assert not queue.manned(zoo.home, "cpu")
