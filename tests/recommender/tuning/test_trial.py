@@ -1,9 +1,7 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from recommender.tuning import loop
 from recommender.tuning.executors import here
 from recommender.tuning.tracking import no_tracking
 from recommender.tuning.trial import _Encoding, _Heard, _stages, _Trial, measure
@@ -108,15 +106,3 @@ def test_a_training_that_breaks_at_once_breaks_in_the_trial(tmp_path, card):
     stage = replace(whole(card), backbone_rate=1e30, head_rate=1e30)
     with pytest.raises(Diverged):
         measure(job(tmp_path, card, plan(card, stage), sample(150, 0)), nothing)
-
-
-@pytest.mark.slow
-def test_the_estimate_of_a_real_training_is_not_far_off(tmp_path, card, monkeypatch):
-    monkeypatch.setattr(loop, "_PATIENCE", 10**6)
-    work = job(tmp_path, card, plan(card, whole(card, 12)), sample(1200, 100))
-    ratios = []
-    for name in ("one", "two", "three"):
-        estimate = measure(work, nothing)
-        run, _ = here(replace(work, id=name), no_tracking)
-        ratios.append(estimate.seconds / run.metrics["seconds"])
-    assert 0.7 < np.median(ratios) < 1.3, ratios
