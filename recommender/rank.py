@@ -90,7 +90,7 @@ def _chance(sample: Sample, mean: float, draws: Draws, test_rows: int) -> float:
 def _gain(sample: Sample, draws: Draws, raw: Draws) -> Expected:
     """The paired difference to no transfer; its bootstrap has the probe's rows in common."""
     mean = draws.value - raw.value
-    deviation = float((draws.draws - raw.draws).std(ddof=1))
+    deviation = draws.error_beside(raw)
     return Expected(sample.metric, mean, mean - Z * deviation, mean + Z * deviation)
 
 

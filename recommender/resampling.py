@@ -30,6 +30,10 @@ class Draws:
         """Standard deviation over the draws."""
         return float(self.draws.std(ddof=1))
 
+    def error_beside(self, other: "Draws") -> float:
+        """Standard error of the difference from another that was judged on the same draws."""
+        return float((self.draws - other.draws).std(ddof=1))
+
 
 def draw_weights(groups: Int[np.ndarray, " n"], *, draws: int = 500, seed: int = 0) -> Float[np.ndarray, "B n"]:
     """How often each row is drawn, in each of ``draws`` draws of whole groups with replacement."""

@@ -74,7 +74,7 @@ def against(
     """What the run said of its test rows against what a control predicts of them."""
     metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
     ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (said, predicted))
-    error = float((ours.draws - theirs.draws).std(ddof=1))
+    error = ours.error_beside(theirs)
     return Control(name, what, theirs.value, ours.value - theirs.value, error)
 
 

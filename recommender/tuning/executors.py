@@ -342,7 +342,7 @@ def _beyond_chance(
     old, new = (
         resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
     )
-    return new.value - old.value > _BEYOND * float((new.draws - old.draws).std(ddof=1))
+    return new.value - old.value > _BEYOND * new.error_beside(old)
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     progress("probe the source", len(nets), len(nets))
     spill.unlink(missing_ok=True)
     before, after = drawn[0], drawn[-1]
-    error = float((after.draws - before.draws).std(ddof=1))
+    error = after.error_beside(before)
     return SourceProbe(before.value, after.value, error, int(tested.sum()))
 
 

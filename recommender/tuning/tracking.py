@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from recommender.tuning.carrying import Carrier, asked, in_words, public
 from recommender.tuning.folder import RunFolder
@@ -23,7 +24,7 @@ from recommender.tuning.logged_model import check_names
 from recommender.tuning.vitals import FIRST, watched
 from registry.plugins import Shelf
 
-__all__ = ["Diary", "Tracker", "mlflow_runs", "no_tracking", "trackers"]
+__all__ = ["Diary", "Tracker", "Unkept", "mlflow_runs", "no_tracking", "trackers"]
 
 _PATIENCE = 20.0
 """Seconds without any getting on that a finished run waits for what is still on its way."""
@@ -66,6 +67,35 @@ class Diary(Protocol):
 
 
 Tracker = Callable[[Job], AbstractContextManager[Diary]]
+
+
+@dataclass
+class Unkept:
+    """A diary that keeps nothing, for who only wants to hear how a job goes."""
+
+    run_id: str | None = None
+    troubles: tuple[str, ...] = ()
+
+    @contextmanager
+    def track(self, job: Job) -> Iterator[Self]:
+        """The same diary, for whatever job."""
+        del job
+        yield self
+
+    def point(self, series: str, step: int, value: float) -> None:
+        """Not kept."""
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        """Not kept."""
+
+    def artifact(self, file: Path) -> None:
+        """Not kept."""
+
+    def model(self, folder: Path) -> None:
+        """Not kept."""
+
+    def close(self, status: str) -> None:
+        """Nothing is open."""
 
 
 @contextmanager

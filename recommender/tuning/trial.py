@@ -5,11 +5,9 @@ all its epochs: one that stops early costs less. What a run is held against afte
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +18,7 @@ from recommender.transfer.linear import fit_head
 from recommender.tuning.devices import metered
 from recommender.tuning.executors import here
 from recommender.tuning.job import Job
+from recommender.tuning.tracking import Unkept
 from recommender.verdicts import Cost, Stage
 from registry.encoders import Encoder, encoders
 from registry.encoders.preprocessing import read_preprocessing
@@ -94,18 +93,10 @@ class _Heard:
 
 
 @dataclass
-class _Ear:
+class _Ear(Unkept):
     """The progress and the diary of a trial; remembers when it was told what."""
 
     heard: list[_Heard] = field(default_factory=list)
-    run_id: str | None = None
-    troubles: tuple[str, ...] = ()
-
-    @contextmanager
-    def track(self, job: Job) -> Iterator["_Ear"]:
-        """The same ear, for whatever job."""
-        del job
-        yield self
 
     def __call__(self, stage: str, done: int, of: int) -> None:
         """Hear of progress."""
@@ -115,18 +106,6 @@ class _Ear:
         """Hear that an epoch was judged."""
         del series, value
         self.heard.append(_Heard(time.perf_counter(), _JUDGED, step, 0))
-
-    def result(self, metrics: Mapping[str, float]) -> None:
-        """The trial returns them."""
-
-    def artifact(self, file: Path) -> None:
-        """Thrown away."""
-
-    def model(self, folder: Path) -> None:
-        """Thrown away."""
-
-    def close(self, status: str) -> None:
-        """Nothing is open."""
 
 
 @dataclass

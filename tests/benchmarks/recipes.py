@@ -7,10 +7,9 @@ one appended line, so that it can be interrupted; the table compares settings on
 """
 
 import argparse
-import csv
 import time
 from collections import defaultdict
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +25,7 @@ from recommender.tuning.tracking import no_tracking
 from registry.home import Home
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
 from tests.benchmarks.proving_ground.carry_out import NOTHING_YET
-from tests.benchmarks.proving_ground.cells import Cell
+from tests.benchmarks.proving_ground.cells import Cell, append, read_rows
 from tests.benchmarks.proving_ground.evidence import choice_of
 from tests.benchmarks.proving_ground.run import Tables
 from tests.benchmarks.proving_ground.targets import FAMILIES, unpacked
@@ -70,7 +69,7 @@ def main() -> None:
     torch.set_num_threads(1)
     loop._PATIENCE = 10**6
     bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
-    done = _read(asked.results)
+    done = read_rows(asked.results, Line)
     known = {(line.target, line.checkpoint, line.rows, line.recipe) for line in done}
     deadline = time.monotonic() + 60 * asked.minutes
     for cell in _cells(asked.checkpoints, asked.rows):
@@ -81,7 +80,7 @@ def main() -> None:
                 except WeightsMissing:
                     continue
                 done.append(line)
-                _append(asked.results, line)
+                append(asked.results, [line])
     Console(width=140).print(table(done))
 
 
@@ -146,23 +145,6 @@ def _cells(checkpoints: list[str], rows: list[int]) -> list[Cell]:
         keyed.append((turn[cell.checkpoint], cell))
         turn[cell.checkpoint] += 1
     return [replace(cell, rows=few) for _, cell in sorted(keyed, key=lambda pair: pair[0]) for few in rows]
-
-
-def _read(file: Path) -> list[Line]:
-    if not file.exists():
-        return []
-    kinds = {field.name: field.type for field in fields(Line)}
-    with file.open() as told:
-        return [Line(**{name: kinds[name](value) for name, value in row.items()}) for row in csv.DictReader(told)]
-
-
-def _append(file: Path, line: Line) -> None:
-    fresh = not file.exists()
-    with file.open("a") as told:
-        sheet = csv.writer(told)
-        if fresh:
-            sheet.writerow([field.name for field in fields(Line)])
-        sheet.writerow(astuple(line))
 
 
 def _arguments() -> argparse.Namespace:

@@ -35,7 +35,7 @@ from recommender.tuning.data import Pictures, open_pictures, slices
 from recommender.tuning.executors import here
 from recommender.tuning.freeze import rates
 from recommender.tuning.job import Job
-from recommender.tuning.tracking import no_tracking
+from recommender.tuning.tracking import Unkept, no_tracking
 from recommender.verdicts import Plan, Stage
 from registry.cards import Checkpoint
 from registry.encoders.anatomy import anatomy_of, read_blocks
@@ -337,19 +337,11 @@ def _typical(passes: list[Spent], rows: int) -> Spent:
 
 
 @dataclass
-class _Ear:
+class _Ear(Unkept):
     """A diary, and a progress, that remembers when each step was done and each epoch judged."""
 
     judged: list[tuple[float, float]] = field(default_factory=list)
     steps: list[tuple[float, float]] = field(default_factory=list)
-    run_id: str | None = None
-    troubles: tuple[str, ...] = ()
-
-    @contextmanager
-    def track(self, job: Job) -> Iterator["_Ear"]:
-        """The same ear, for whatever job."""
-        del job
-        yield self
 
     def point(self, series: str, step: int, value: float) -> None:
         """Hear that an epoch is over."""
@@ -373,18 +365,6 @@ class _Ear:
         steps = np.array(self.steps).reshape(MEASURED, -1, 2)
         took = (steps[1:, -1] - steps[1:, 0]) / (steps.shape[1] - 1) / BATCH
         return Spent(*(1000 * np.median(took, axis=0)).tolist())
-
-    def result(self, metrics: Mapping[str, float]) -> None:
-        """The run returns them."""
-
-    def artifact(self, file: Path) -> None:
-        """Not kept."""
-
-    def model(self, folder: Path) -> None:
-        """Not kept."""
-
-    def close(self, status: str) -> None:
-        """Nothing is open."""
 
 
 def _arguments() -> argparse.Namespace:

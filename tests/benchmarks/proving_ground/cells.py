@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 __all__ = [
     "HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "claimed", "read_design", "read_outcomes",
-    "read_scores",
+    "read_rows", "read_scores",
 ]  # fmt: skip
 
 HERE = Path(__file__).parent
@@ -94,24 +94,24 @@ class Figure:
 
 def read_design(path: Path = HERE / "design.csv") -> list[Cell]:
     """Every cell, in order."""
-    return _read(path, Cell)
+    return read_rows(path, Cell)
 
 
 def read_outcomes(path: Path = HERE / "outcomes.csv") -> dict[int, Result]:
     """Results by cell; the first of a cell holds."""
     found: dict[int, Result] = {}
-    for row in _read(path, Result):
+    for row in read_rows(path, Result):
         found.setdefault(row.cell, row)
     return found
 
 
 def read_scores(path: Path = HERE / "scores.csv") -> dict[tuple[int, str, str], Figure]:
     """Figures by (cell, block, figure)."""
-    return {(row.cell, row.block, row.figure): row for row in _read(path, Figure)}
+    return {(row.cell, row.block, row.figure): row for row in read_rows(path, Figure)}
 
 
-def append(path: Path, rows: Iterable[Cell | Result | Figure]) -> None:
-    """Add whole lines at the end, and the header first where the file is new."""
+def append(path: Path, rows: Iterable[Any]) -> None:
+    """Add dataclasses as whole lines at the end, and the header first where the file is new."""
     rows = list(rows)
     if not rows:
         return
@@ -151,7 +151,8 @@ def _cut_torn_end(file: io.BufferedRandom) -> int:
     return whole
 
 
-def _read(path: Path, kind: type[Row]) -> list[Row]:
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """The whole lines of a table, each as a dataclass of that kind; none where there is no file."""
     if not path.exists():
         return []
     types = get_type_hints(kind)
