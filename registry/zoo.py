@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Outcome
-from registry.encoders import Encoder, encoders
+from registry.encoders import Encoder, open_encoder
 from registry.errors import AlreadyThere, BadWeights, EncoderMismatch, HomeUnusable, PathMissing, UnknownName
 from registry.features import Encoded, Features, cached
 from registry.home import Home, catalog_folder
@@ -139,7 +139,7 @@ class Zoo:
         if checkpoint not in self._encoders:
             card = self.checkpoint(checkpoint)
             _require_same_weights(card)
-            self._encoders[checkpoint] = encoders[card.modality](card.folder, name=card.name)
+            self._encoders[checkpoint] = open_encoder(card.folder, name=card.name)
         return self._encoders[checkpoint]
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
@@ -420,7 +420,7 @@ def _inspected(folder: Path, name: str) -> Checkpoint:
     told = _stated(folder)
     claimed = {key: told[key] for key in ("claimed_accuracy", "source_repo", "source_commit") if key in told}
     return Checkpoint(
-        name=re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint", modality=Modality.IMAGE,
+        name=re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint", modality=Modality(opened.modality),
         architecture=opened.architecture, folder=folder, digest=opened.digest, parameters=opened.parameters,
         input_size=opened.input_size, license=_tidy_license(opened.license), source=str(told.get("source_domain", "")),
         claimed={**claimed, "license": opened.license},

@@ -18,7 +18,7 @@ from sources import read_labeled
 
 from registry.cards import Checkpoint, Domain, Modality, Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens
-from registry.encoders.image import ImageEncoder, open_image
+from registry.encoders.encoder import CheckpointEncoder, open_encoder
 from registry.features import Encoded, cached
 from registry.readers.images import ImageItem
 from registry.sketch import fit_lens, sketch_of
@@ -70,7 +70,7 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
     """Look at every domain through one block of the seedling that is the lens; write lens, cards and sketches."""
     lens_name, block = through.split("#")
-    encoder = open_image(CATALOG / "seedlings" / lens_name, name=lens_name)
+    encoder = open_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
     seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
     lens = fit_lens("image", Modality.IMAGE, list(seen.values()))
@@ -81,7 +81,7 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
         write_domain(CATALOG, card, sketch_of(name, seen[name], lens))
 
 
-def see_domains(encoder: ImageEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
+def see_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
     """Every domain's rows through an encoder, kept in WORK/seen."""
     seen = {}
     for name, told in domains.items():

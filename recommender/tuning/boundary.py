@@ -45,7 +45,7 @@ class _Reached(Exception):
 class Boundary:
     """The end of a block of a classifier, up to which nothing learns."""
 
-    def __init__(self, classifier: Classifier, block: str, pixels: Float[torch.Tensor, "n 3 h w"]) -> None:
+    def __init__(self, classifier: Classifier, block: str, batch: Mapping[str, torch.Tensor]) -> None:
         """Look at how the net behaves on a few rows.
 
         Raises:
@@ -56,15 +56,16 @@ class Boundary:
         before = anatomy.blocks[: anatomy.names.index(block) + 1]
         self.end = anatomy.block(block).end
         self._paths = _outermost(classifier.body, [prefix for one in before for prefix in one.prefixes], self.end)
-        self._shape = pixels.shape[1:]
+        self._items = {name: tensor[:1] for name, tensor in batch.items() if name in classifier.network.blended}
+        context = {name: tensor for name, tensor in batch.items() if name not in self._items}
         self._seen: Mapping[str, object] = {}
         with torch.inference_mode():
-            whole = self._remembered(pixels)
-            resumed = self.logits(self.activations(pixels))
+            whole = self._remembered(batch)
+            resumed = self.logits(self.activations(batch), **context)
         if not torch.allclose(whole, resumed, atol=_TOLERANCE * float(whole.abs().max() + 1), rtol=0):
             raise ValueError(f"{type(classifier.body).__name__} cannot be resumed behind {block}")
 
-    def activations(self, pixels: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n ..."]:
+    def activations(self, batch: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "n ..."]:
         """What flows out of the block; nothing behind it is run."""
         caught: list[torch.Tensor] = []
 
@@ -74,25 +75,25 @@ class Boundary:
 
         handle = self.classifier.body.get_submodule(self.end).register_forward_hook(stop)
         try:
-            self.classifier(pixels)
+            self.classifier(**batch)
         except _Reached:
             return caught[0]
         finally:
             handle.remove()
         raise ValueError(f"{self.end} was never run")
 
-    def logits(self, kept: Float[torch.Tensor, "n ..."]) -> Float[torch.Tensor, "n c"]:
-        """What the net makes of activations."""
-        with self._replaying(kept) as pixels:
-            logits: torch.Tensor = self.classifier(pixels)
+    def logits(self, kept: Float[torch.Tensor, "n ..."], **context: torch.Tensor) -> Float[torch.Tensor, "n c"]:
+        """What the net makes of activations, and of what else its blocks read."""
+        with self._replaying(kept) as items:
+            logits: torch.Tensor = self.classifier(**items, **context)
         return logits
 
-    def blocks(self, kept: Float[torch.Tensor, "n ..."]) -> tuple[torch.Tensor, ...]:
+    def blocks(self, kept: Float[torch.Tensor, "n ..."], **context: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features after each block up to the one that is read; those before the boundary are not true."""
-        with self._replaying(kept) as pixels:
-            return self.classifier.blocks(pixels)
+        with self._replaying(kept) as items:
+            return self.classifier.blocks(**items, **context)
 
-    def _remembered(self, pixels: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n c"]:
+    def _remembered(self, batch: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "n c"]:
         """Logits, and the form of what each module of the prefix gives."""
         seen: dict[str, object] = {}
         handles = [
@@ -102,7 +103,7 @@ class Boundary:
             for path in self._paths
         ]
         try:
-            logits: torch.Tensor = self.classifier(pixels)
+            logits: torch.Tensor = self.classifier(**batch)
         finally:
             for handle in handles:
                 handle.remove()
@@ -110,13 +111,16 @@ class Boundary:
         return logits
 
     @contextmanager
-    def _replaying(self, kept: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The modules of the prefix answer from memory, whatever the pictures; gives pictures to go in."""
+    def _replaying(self, kept: torch.Tensor) -> Iterator[dict[str, torch.Tensor]]:
+        """The modules of the prefix answer from memory, whatever the items; gives items of the right form to go in."""
         modules = {path: self.classifier.body.get_submodule(path) for path in self._seen}
         for path, module in modules.items():
             module.forward = self._answer(path, kept)
         try:
-            yield torch.zeros((), device=kept.device).expand(len(kept), *self._shape)
+            yield {
+                name: torch.zeros((), dtype=tensor.dtype, device=kept.device).expand(len(kept), *tensor.shape[1:])
+                for name, tensor in self._items.items()
+            }
         finally:
             for module in modules.values():
                 del module.forward

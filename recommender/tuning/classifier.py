@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from recommender.transfer.linear import fit_head
 from registry.encoders.anatomy import Anatomy, read_blocks
 from registry.errors import NotOffered
+from registry.modalities import Network
 
 __all__ = ["Classifier", "Resumable", "fresh_head", "logistic_head"]
 
@@ -26,44 +27,44 @@ _LARGEST_MOMENTUM, _MOMENTUM = 0.5, 0.1
 class Resumable(Protocol):
     """Features from activations in the middle of a net."""
 
-    def blocks(self, kept: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def blocks(self, kept: torch.Tensor, **context: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """As `Classifier.blocks`; what lies before the middle is not told truly."""
 
 
 class Classifier(nn.Module):
-    """Logits from pictures. Only what `learn` names is ever in training mode: frozen statistics stay as they are."""
+    """Logits from a batch of the model's own arguments.
+
+    Only what `learn` names is ever in training mode: frozen statistics stay as they are.
+    """
 
     def __init__(
-        self, body: PreTrainedModel, anatomy: Anatomy, read: str, head: nn.Linear, *, dropout: float = 0.0
+        self, network: Network, anatomy: Anatomy, read: str, head: nn.Linear, *, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.body = body
+        self.network = network
+        self.body: PreTrainedModel = network.model
         self.head = head
         self.anatomy = anatomy
         self.place = anatomy.names.index(read)
         self.dropout = dropout
         self.boundary: Resumable | None = None
-        """Where a pass begins that is given activations instead of pictures."""
-        _mend_momentum(body)
+        """Where a pass begins that is given activations instead of items."""
+        _mend_momentum(self.body)
         self.learn(())
 
-    def forward(
-        self, pixel_values: torch.Tensor | None = None, kept: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Logits (n, classes) of pictures, or of activations kept at the boundary."""
-        features = self.blocks(pixel_values, kept)[-1]
+    def forward(self, kept: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) of a batch, or of activations kept at the boundary and what else blocks read."""
+        features = self.blocks(kept, **inputs)[-1]
         logits: torch.Tensor = self.head(functional.dropout(features, self.dropout, self.head.training))
         return logits
 
-    def blocks(
-        self, pixel_values: torch.Tensor | None = None, kept: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, ...]:
+    def blocks(self, kept: torch.Tensor | None = None, **inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Pooled features (n, d) after each block up to the one that is read."""
-        if pixel_values is None:
-            if self.boundary is None or kept is None:
-                raise ValueError("neither pictures nor activations at a known boundary")
-            return self.boundary.blocks(kept)
-        return read_blocks(self.body, self.anatomy, pixel_values).blocks[: self.place + 1]
+        if kept is None:
+            return read_blocks(self.network, self.anatomy, inputs).blocks[: self.place + 1]
+        if self.boundary is None:
+            raise ValueError("activations, and no boundary that they were kept at")
+        return self.boundary.blocks(kept, **inputs)
 
     def adapt(self, blocks: Sequence[str], rank: int) -> None:
         """Put LoRA adapters beside the linear layers of these blocks (Hu et al. 2021).

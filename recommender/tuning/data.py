@@ -1,7 +1,8 @@
-"""Rows as the net wants them: pictures opened and resized once, or activations kept at the end of a frozen prefix.
+"""Rows as the net wants them: items prepared once, or activations kept at the end of a frozen prefix.
 
-Pictures are kept as bytes and normalized batch by batch; where training changes them (augmentation), what becomes of a
-row follows from the seed, the epoch and the row alone, so that a resumed run sees the same.
+Items are kept in the compact form that their network prepares and made into inputs batch by batch; where training
+varies them (augmentation), what becomes of a row follows from the seed, the epoch and the row alone, so that a resumed
+run sees the same.
 """
 
 import os
@@ -12,15 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Shaped
 from torch.utils.data import Dataset
 
-from recommender.tuning.augment import augmented
 from recommender.tuning.boundary import Boundary
-from registry.encoders.preprocessing import Preprocessing
+from registry.modalities import Network, Prepared
 from registry.progress import Progress, told
 
-__all__ = ["Batch", "Kept", "Pictures", "Rows", "keep", "open_pictures", "slices"]
+__all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "keep", "prepare_rows", "slices"]
 
 Batch = dict[str, torch.Tensor]
 _IN_MEMORY = 1 << 30
@@ -29,7 +29,7 @@ _AT_ONCE = 128
 
 
 @runtime_checkable
-class Rows(Protocol):
+class TrainingRows(Protocol):
     """What a classifier learns from or is judged on."""
 
     targets: np.ndarray
@@ -41,15 +41,13 @@ class Rows(Protocol):
         """These rows as the classifier's arguments, and ``labels``."""
 
 
-class Pictures(Dataset[Batch]):
-    """Rows of 8-bit pixels with their truth."""
+class ItemRows(Dataset[Batch]):
+    """Prepared items with their truth."""
 
-    def __init__(
-        self, pixels: UInt8[np.ndarray, "n 3 h w"], targets: Shaped[np.ndarray, "n ..."], preprocessing: Preprocessing
-    ) -> None:
-        self.pixels = pixels
+    def __init__(self, prepared: Sequence[Prepared], targets: Shaped[np.ndarray, "n ..."], network: Network) -> None:
+        self.prepared = prepared
         self.targets = targets
-        self.preprocessing = preprocessing
+        self.network = network
         self.seed: int | None = None
         """What augmentation follows; None for none."""
         self.epoch = 0
@@ -64,27 +62,22 @@ class Pictures(Dataset[Batch]):
         """From now on rows look as they do in this epoch."""
         self.epoch = epoch
 
-    def input(self, pixels: UInt8[np.ndarray, "n 3 h w"]) -> torch.Tensor:
-        """What the net takes of those pixels; channels lie last in memory, which convolutions like better."""
-        return torch.from_numpy(self.preprocessing.normalized(pixels)).contiguous(memory_format=torch.channels_last)
-
     def batch(self, rows: Sequence[int]) -> Batch:
-        """As `Rows.batch`."""
-        chosen = np.asarray(rows)
-        pixels = self.pixels[chosen] if self.seed is None else self._changed(chosen, self.seed)
-        return {"pixel_values": self.input(pixels), "labels": torch.from_numpy(self.targets[chosen])}
-
-    def _changed(self, rows: np.ndarray, seed: int) -> UInt8[np.ndarray, "n 3 h w"]:
-        made = [augmented(self.pixels[row], np.random.default_rng([seed, self.epoch, int(row)])) for row in rows]
-        return np.stack(made)
+        """As `TrainingRows.batch`."""
+        chance = None
+        if self.seed is not None:
+            chance = [np.random.default_rng([self.seed, self.epoch, int(row)]) for row in rows]
+        inputs = self.network.batch([self.prepared[row] for row in rows], chance)
+        return {**inputs, "labels": torch.from_numpy(self.targets[np.asarray(rows)])}
 
 
-class Kept(Dataset[Batch]):
+class ActivationRows(Dataset[Batch]):
     """Rows of activations at a boundary with their truth. Maps lie in memory with their channels last."""
 
-    def __init__(self, activations: Float[np.ndarray, "n ..."], targets: Shaped[np.ndarray, "n ..."]) -> None:
+    def __init__(self, activations: Float[np.ndarray, "n ..."], items: ItemRows) -> None:
         self.activations = activations
-        self.targets = targets
+        self.items = items
+        self.targets = items.targets
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -93,49 +86,59 @@ class Kept(Dataset[Batch]):
         return self.batch(rows)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """As `Rows.batch`."""
+        """As `TrainingRows.batch`, with ``kept`` for the items."""
         chosen = np.asarray(rows)
         kept = torch.from_numpy(self.activations[chosen])
-        return {"kept": _channels_second(kept), "labels": torch.from_numpy(self.targets[chosen])}
+        context = self.items.network.context([self.items.prepared[row] for row in rows])
+        return {"kept": _channels_second(kept), **context, "labels": torch.from_numpy(self.targets[chosen])}
 
 
-def slices(rows: Rows, most: int = _AT_ONCE) -> Iterator[Sequence[int]]:
+def slices(rows: TrainingRows, most: int = _AT_ONCE) -> Iterator[Sequence[int]]:
     """All row numbers, in order, so many at once."""
     for start in range(0, len(rows), most):
         yield range(start, min(start + most, len(rows)))
 
 
-def open_pictures(
-    items: Sequence[Any], targets: Shaped[np.ndarray, "n ..."], preprocessing: Preprocessing, spill: Path,
+def prepare_rows(
+    items: Sequence[Any], targets: Shaped[np.ndarray, "n ..."], network: Network, spill: Path,
     progress: Progress, stage: str,
-) -> Pictures:  # fmt: skip
-    """Open and resize every item in threads; beyond 1 GiB the bytes lie in the file ``spill``."""
-    shape = (len(items), 3, preprocessing.height, preprocessing.width)
-    if np.prod(shape, dtype=np.int64) > _IN_MEMORY:
-        pixels: np.ndarray = np.lib.format.open_memmap(spill, "w+", np.uint8, shape)
-    else:
-        pixels = np.empty(shape, np.uint8)
-
-    def place(row: int) -> None:
-        pixels[row] = preprocessing.pixels(items[row].open())
-
+) -> ItemRows:  # fmt: skip
+    """Prepare every item in threads; beyond 1 GiB what is prepared lies in the file ``spill``."""
     with ThreadPoolExecutor(_READERS) as pool:
-        for _ in told(pool.map(place, range(len(items))), stage, len(items), progress):
-            pass
-    return Pictures(pixels, targets, preprocessing)
+        passing = told(pool.map(network.prepare, items), stage, len(items), progress)
+        return ItemRows(_stored(passing, len(items), spill), targets, network)
 
 
-def keep(boundary: Boundary, pictures: Pictures, file: Path, progress: Progress, stage: str) -> Kept:
+def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepared]:
+    """The rows as they come; where so many of the size of the first are too large for memory, in a file."""
+    rows: list[Prepared] = []
+    files: dict[str, np.ndarray] = {}
+    for row in passing:
+        if not rows and count * sum(part.nbytes for part in row.values()) > _IN_MEMORY:
+            files = {
+                name: np.lib.format.open_memmap(
+                    spill.with_name(f"{spill.name}.{name}.npy"), "w+", part.dtype, (count, *part.shape)
+                )
+                for name, part in row.items()
+            }
+        for name, file in files.items():
+            file[len(rows)] = row[name]
+        rows.append({name: file[len(rows)] for name, file in files.items()} if files else row)
+    return rows
+
+
+def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, stage: str) -> ActivationRows:
     """Run the frozen prefix once over every row and keep what flows out of it in a file."""
     device = next(boundary.classifier.parameters()).device
     kept: np.ndarray | None = None
     with torch.inference_mode():
-        for rows in told(list(slices(pictures)), stage, -(-len(pictures) // _AT_ONCE), progress):
-            made = _channels_last(boundary.activations(pictures.batch(rows)["pixel_values"].to(device))).cpu().numpy()
+        for rows in told(list(slices(items)), stage, -(-len(items) // _AT_ONCE), progress):
+            batch = {name: tensor.to(device) for name, tensor in items.batch(rows).items() if name != "labels"}
+            made = _channels_last(boundary.activations(batch)).cpu().numpy()
             if kept is None:
-                kept = np.lib.format.open_memmap(file, "w+", np.float32, (len(pictures), *made.shape[1:]))
+                kept = np.lib.format.open_memmap(file, "w+", np.float32, (len(items), *made.shape[1:]))
             kept[rows.start : rows.stop] = made  # type: ignore[attr-defined]  # slices are ranges
-    return Kept(np.lib.format.open_memmap(file, "r"), pictures.targets)
+    return ActivationRows(np.lib.format.open_memmap(file, "r"), items)
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from recommender.resampling import draw_weights, resample
 from recommender.strategies.rules import require_head
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
-from recommender.tuning.data import Pictures, open_pictures
+from recommender.tuning.data import ItemRows, prepare_rows
 from recommender.tuning.devices import metered
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.tuning.forgetting import Forgetting, Watch, probe_source
@@ -34,8 +34,7 @@ from recommender.tuning.tracking import Diary, Tracker
 from recommender.verdicts import TuningRun
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.encoders.anatomy import anatomy_of
-from registry.encoders.opening import load
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders.opening import open_network
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
 from registry.plugins import Shelf
 from registry.progress import Progress, silent
@@ -273,8 +272,8 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
-    body = load(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    made = Classifier(body, anatomy_of(body), job.plan.read, head, dropout=job.plan.dropout)
+    network = open_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
+    made = Classifier(network, anatomy_of(network.model), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
         made.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
     made.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
@@ -300,13 +299,13 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
     unit = _Unit.of(learning)
     classifier = _classifier(job, _logistic(job, learning, progress))
     unit.put_on(classifier.head)
-    pictures = {
-        name: _pictures(job, part, unit, name, progress)
+    rows = {
+        name: _rows(job, classifier, part, unit, name, progress)
         for name, part in (("training", learning), ("validation", validation), ("test", parts.test))
     }
-    trainable, validated = _most_trainable(classifier, job), pictures["validation"]
+    trainable, validated = _most_trainable(classifier, job), rows["validation"]
     training = Training(
-        job.plan, pictures["training"], validated, job.sample.metric, job.folder, job.seed, job.device,
+        job.plan, rows["training"], validated, job.sample.metric, job.folder, job.seed, job.device,
         job.sample.task,
     )  # fmt: skip
     watch = None if job.plan.from_scratch else Watch(classifier, job.checkpoint.folder, validated)
@@ -331,11 +330,11 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
         "validation_best": trained.best.score, "best_epoch": float(best),
     }  # fmt: skip
     kept = None if watch is None else watch.forgetting(validated)
-    return _Done(_linear(classifier.head), classifier, logits_of(classifier, pictures["test"]), told, notes, kept)
+    return _Done(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), told, notes, kept)
 
 
 def _beyond_chance(
-    job: Job, rows: Pictures, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
+    job: Job, rows: ItemRows, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
 ) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(np.arange(len(rows)), seed=job.seed)
@@ -388,10 +387,11 @@ def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         return sample, sample
 
 
-def _pictures(job: Job, part: Sample, unit: _Unit, name: str, progress: Progress) -> Pictures:
-    preprocessing = read_preprocessing(job.checkpoint.folder)
-    stage = f"open {name} pictures"
-    return open_pictures(part.items, unit.measured(part), preprocessing, job.folder / f"{name}.npy", progress, stage)
+def _rows(
+    job: Job, classifier: Classifier, part: Sample, unit: _Unit, name: str, progress: Progress
+) -> ItemRows:
+    spill, stage = job.folder / f"rows-{name}", f"open {name} items"
+    return prepare_rows(part.items, unit.measured(part), classifier.network, spill, progress, stage)
 
 
 def _most_trainable(classifier: Classifier, job: Job) -> int:

@@ -1,28 +1,27 @@
-"""A finished run as others open it: a folder for transformers' AutoModelForImageClassification, or an ONNX file.
+"""A finished run as others open it: a folder for the Auto classes of transformers, or an ONNX file.
 
 transformers decides what its own classifier reads. Where that is what the run's head reads (or contains it, as DINOv2's
 CLS token beside the mean of the patches), the head is put in. A head on an earlier block is put on a net that is cut
 there, where the architecture has such a net. Either way what was written is opened anew and held against the run.
 """
 
-import inspect
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import getpid
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from jaxtyping import Float
-from PIL import Image
 from torch import nn
-from transformers import AutoImageProcessor, AutoModelForImageClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.folder import RunFolder
@@ -30,9 +29,9 @@ from recommender.tuning.heads import Head, LinearHead, read_head
 from recommender.tuning.predicting import finished
 from registry.cards import Task
 from registry.encoders.anatomy import anatomy_of, read_blocks
-from registry.encoders.opening import load, quiet
-from registry.encoders.preprocessing import Preprocessing, read_preprocessing
+from registry.encoders.opening import modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
+from registry.modalities import Modality, Network, Prepared
 from registry.progress import Progress, silent
 
 __all__ = ["Exported", "export", "export_onnx", "save_classifier", "staged"]
@@ -44,7 +43,6 @@ _PROBLEMS = {
     Task.CLASSIFICATION: "single_label_classification", Task.MULTI_LABEL: "multi_label_classification",
     Task.REGRESSION: "regression",
 }  # fmt: skip
-_SHAPES = ((96, 64), (64, 96), (128, 128), (300, 257), (48, 48))
 _ONNX_LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 _PROTOBUF_LIMIT = 1_800_000_000
 _INSTEAD = "`transferzoo predict` uses the run as it is; `--onnx` exports just what it computes."
@@ -73,41 +71,50 @@ class Exported:
 
 @dataclass(frozen=True, eq=False)
 class _Tuned:
-    """A run's net, head and preprocessing."""
+    """A run's net and head."""
 
     run: str
     task: Task
     classes: tuple[str, ...]
-    body: PreTrainedModel
+    modality: Modality
+    network: Network
     read: str
     head: LinearHead
-    preprocessing: Preprocessing
 
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         told = finished(run)
         head = _linear(run.id, read_head(run.path))
-        return cls(run.id, Task(told["task"]), tuple(told["classes"]), load(run.path), told["plan"]["read"], head,
-                   read_preprocessing(run.path))  # fmt: skip
+        return cls(
+            run.id, Task(told["task"]), tuple(told["classes"]), modality_at(run.path), open_network(run.path),
+            told["plan"]["read"], head,
+        )  # fmt: skip
+
+    @property
+    def body(self) -> PreTrainedModel:
+        """The net."""
+        model: PreTrainedModel = self.network.model
+        return model
+
+    @property
+    def prepared(self) -> list[Prepared]:
+        """The network's own examples, prepared."""
+        return [self.network.prepare(item) for item in self.network.examples()]
 
     @property
     def labels(self) -> dict[int, str]:
         """A name for each output; a regression has one, and its name says nothing."""
         return dict(enumerate(self.classes if self.task is not Task.REGRESSION else ("value",)))
 
-    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+    def features(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the head reads."""
         anatomy = anatomy_of(self.body)
         with torch.inference_mode():
-            return read_blocks(self.body, anatomy, pixels).blocks[anatomy.names.index(self.read)]
+            return read_blocks(self.network, anatomy, batch).blocks[anatomy.names.index(self.read)]
 
-    def input(self, pictures: list[Image.Image]) -> Float[np.ndarray, "n 3 h w"]:
-        """What the net takes of those pictures."""
-        return np.stack([self.preprocessing.tensor(picture) for picture in pictures])
-
-    def logits(self, pictures: list[Image.Image]) -> Float[np.ndarray, "n c"]:
-        """What the run says."""
-        return self.head.logits(self.features(torch.from_numpy(self.input(pictures))).numpy())
+    def logits(self) -> Float[np.ndarray, "n c"]:
+        """What the run says of the examples."""
+        return self.head.logits(self.features(self.network.batch(self.prepared)).numpy())
 
     def cannot(self, why: str, remedy: str = _INSTEAD) -> NotExportable:
         """The error that says why not."""
@@ -115,7 +122,7 @@ class _Tuned:
 
 
 def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
-    """Write a folder that ``AutoModelForImageClassification.from_pretrained`` and ``AutoImageProcessor`` open.
+    """Write a folder that transformers' Auto classes of the run's modality open.
 
     Raises:
         NotFinished: the run has not come to its end.
@@ -130,7 +137,7 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
 
 
 def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
-    """Write ``model.onnx`` (pixel_values -> logits, any number of rows), with config and preprocessing beside it.
+    """Write ``model.onnx`` (the model's inputs -> logits, any number of rows), with config and processor beside it.
 
     Raises:
         ExtraMissing: the libraries of the extra ``onnx`` are not installed.
@@ -147,7 +154,7 @@ def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exp
         difference = _onnx_difference(tuned, folder / "model.onnx")
         config = _config(tuned, tuned.body.config)
         config.save_pretrained(folder)
-        tuned.preprocessing.processor.save_pretrained(folder)
+        tuned.network.save_processor(folder)
         progress("export to ONNX", 2, 2)
     return Exported(run.id, to, "onnx", type(tuned.body).__name__, tuple(tuned.labels.values()), difference)
 
@@ -202,7 +209,7 @@ def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, 
     progress("export", 1, 3)
     with quiet():
         model.save_pretrained(folder)
-        tuned.preprocessing.processor.save_pretrained(folder)
+        tuned.network.save_processor(folder)
     progress("export", 2, 3)
     difference = _difference(tuned, folder)
     progress("export", 3, 3)
@@ -225,22 +232,13 @@ def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:
 
 
 def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
-    """A configuration with the run's labels and the side of its inputs."""
-    config = deepcopy(start)
+    """A configuration with the run's labels and the size of its inputs."""
+    config: PretrainedConfig = tuned.network.configured(start)
     config.architectures = []
     config.id2label = tuned.labels
     config.label2id = {name: place for place, name in tuned.labels.items()}
     config.problem_type = _PROBLEMS[tuned.task]  # type: ignore[assignment]  # one of three literals
-    if _scales_positions(tuned.body):
-        config.image_size = tuned.preprocessing.side
     return config
-
-
-def _scales_positions(body: PreTrainedModel) -> bool:
-    """Whether the net has to be told when its inputs are of another size than its configuration states."""
-    return "interpolate_pos_encoding" in inspect.signature(body.forward).parameters and isinstance(
-        getattr(body.config, "image_size", None), int
-    )
 
 
 def _cut(tuned: _Tuned) -> PretrainedConfig:
@@ -258,11 +256,11 @@ def _cut(tuned: _Tuned) -> PretrainedConfig:
 def _built(tuned: _Tuned, config: PretrainedConfig) -> PreTrainedModel:
     try:
         with quiet():
-            model: PreTrainedModel = AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+            model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32)
     except Exception as cause:  # any config class may raise anything
         kind, (*_, last) = type(tuned.body).__name__, anatomy_of(tuned.body).names
         why = (
-            f"transformers builds no image classifier of {kind}"
+            f"transformers builds no {tuned.modality.name} classifier of {kind}"
             if tuned.read == last
             else f"its head reads {tuned.read}, and {kind} cannot be cut there"
         )
@@ -301,22 +299,20 @@ def _positions(
     """Position embeddings for the size of the run's inputs, as the net makes them whenever it sees that size."""
     owner = next(module for path, module in tuned.body.named_modules()
                  if _inner(tuned.body, f"{path}.position_embeddings") == _inner(model, name))  # fmt: skip
-    height, width = tuned.preprocessing.height, tuned.preprocessing.width
-    with torch.inference_mode():
-        made = owner.interpolate_pos_encoding(torch.zeros_like(wanted), height, width)
+    made: torch.Tensor = tuned.network.resized(owner, wanted)
     if made.shape != wanted.shape or stored.shape[-1] != made.shape[-1]:
         raise _elsewhere(tuned, model)
-    return torch.Tensor(made.clone())
+    return made
 
 
 def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
     """Put the head in, where in its classifier's input the net hands over what the head reads."""
     anatomy = anatomy_of(model)
     layer = model.get_submodule(str(anatomy.head))
-    pixels = torch.from_numpy(tuned.input(_pictures()))
-    read, width = tuned.features(pixels), tuned.head.weight.shape[1]
+    batch = tuned.network.batch(tuned.prepared)
+    read, width = tuned.features(batch), tuned.head.weight.shape[1]
     with torch.inference_mode():
-        given = read_blocks(model, anatomy, pixels).blocks[-1]
+        given = read_blocks(tuned.network.around(model), anatomy, batch).blocks[-1]
     places = [at for at in range(0, given.shape[1] - width + 1, width)
               if _distance(given[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE]  # fmt: skip
     if not places or not isinstance(layer, nn.Linear) or layer.bias is None:
@@ -333,28 +329,44 @@ def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
     return tuned.cannot(f"its head reads {where}, and {type(model).__name__} never hands that to its classifier")
 
 
+def _auto(tuned: _Tuned) -> Any:  # noqa: ANN401 - an Auto class of transformers
+    return getattr(transformers, tuned.modality.classifier)
+
+
 def _difference(tuned: _Tuned, folder: Path) -> float:
-    """How far the logits of what was written lie from the run's, both from pictures on."""
-    pictures = _pictures()
+    """How far the logits of what was written lie from the run's, both from the items on."""
     with quiet(), torch.inference_mode():
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        given = torch.cat([processor(images=picture, return_tensors="pt")["pixel_values"] for picture in pictures])
-        found = model.eval()(given).logits.numpy()
-    return _close_enough(tuned, found, pictures)
+        batch = tuned.network.reopened(folder, tuned.network.examples())
+        model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        found = model.eval()(**batch).logits.numpy()
+    return _close_enough(tuned, found)
+
+
+class _Positional(nn.Module):
+    """A classifier that takes its inputs by place, as ONNX graphs do."""
+
+    def __init__(self, classifier: Classifier, names: Sequence[str]) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.names = tuple(names)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.classifier(**dict(zip(self.names, inputs, strict=True)))
+        return logits
 
 
 def _write_onnx(tuned: _Tuned, file: Path) -> None:
     classes, width = tuned.head.weight.shape
     layer = nn.Linear(width, classes)
     layer.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tuned.head.tensors().items()})
-    net = Classifier(tuned.body, anatomy_of(tuned.body), tuned.read, layer).eval()
+    batch = tuned.network.batch(tuned.prepared[:2])
+    net = _Positional(Classifier(tuned.network, anatomy_of(tuned.body), tuned.read, layer), tuple(batch)).eval()
     size = sum(p.numel() * p.element_size() for p in net.parameters())
     try:
         with _hushed(), torch.no_grad():
             torch.onnx.export(
-                net, (torch.from_numpy(tuned.input(_pictures()[:2])),), file, input_names=["pixel_values"],
-                output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("rows")},),
+                net, tuple(batch.values()), file, input_names=list(batch), output_names=["logits"],
+                dynamic_shapes=(tuple({0: torch.export.Dim("rows")} for _ in batch),),
                 dynamo=True, external_data=size > _PROTOBUF_LIMIT, verbose=False,
             )  # fmt: skip
     except OSError:
@@ -382,14 +394,16 @@ def _hushed() -> Iterator[None]:
 def _onnx_difference(tuned: _Tuned, file: Path) -> float:
     from onnxruntime import InferenceSession  # noqa: PLC0415 - of the extra `onnx`
 
-    session, pictures = InferenceSession(file, providers=["CPUExecutionProvider"]), _pictures()
-    parts = [tuned.input(pictures[:1]), tuned.input(pictures[1:])]
-    found = np.concatenate([session.run(["logits"], {"pixel_values": part})[0] for part in parts])
-    return _close_enough(tuned, found, pictures)
+    session, prepared = InferenceSession(file, providers=["CPUExecutionProvider"]), tuned.prepared
+    parts = [tuned.network.batch(rows) for rows in (prepared[:1], prepared[1:])]
+    found = np.concatenate([
+        session.run(["logits"], {name: tensor.numpy() for name, tensor in part.items()})[0] for part in parts
+    ])  # fmt: skip
+    return _close_enough(tuned, found)
 
 
-def _close_enough(tuned: _Tuned, found: Float[np.ndarray, "n c"], pictures: list[Image.Image]) -> float:
-    difference = _distance(found, tuned.logits(pictures))
+def _close_enough(tuned: _Tuned, found: Float[np.ndarray, "n c"]) -> float:
+    difference = _distance(found, tuned.logits())
     if not difference <= TOLERANCE:
         raise tuned.cannot(f"what was written differs from the run by {difference:.1e} in a logit")
     return difference
@@ -399,13 +413,3 @@ def _distance(one: Float[np.ndarray, "n c"], other: Float[np.ndarray, "m k"]) ->
     if one.shape != other.shape:
         return float("inf")
     return float(np.abs(one - other).max() / max(1.0, float(np.abs(other).max())))
-
-
-def _pictures() -> list[Image.Image]:
-    """Pictures of several shapes, smooth and rough."""
-    random = np.random.default_rng(0)
-    made = []
-    for place, (width, height) in enumerate(_SHAPES):
-        noise = Image.fromarray(random.integers(0, 256, (4 + 12 * place, 4 + 12 * place, 3), dtype=np.uint8))
-        made.append(noise.resize((width, height), Image.Resampling.BICUBIC))
-    return made

@@ -17,11 +17,10 @@ from jaxtyping import Float
 from recommender.resampling import Z, draw_weights, resample
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import Pictures, Rows, open_pictures
+from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
 from recommender.tuning.job import Job
 from registry.encoders.anatomy import anatomy_of
-from registry.encoders.opening import load
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders.opening import open_network
 from registry.progress import Progress
 from registry.sample import Sample
 
@@ -32,7 +31,7 @@ RECOGNIZED = 0.5
 random weights. In the upper halves of four seedlings on two sets 16 of 18 blocks lay below it (0.08 to 0.47; two at
 0.54 and 0.60), so a block above may be lost too. Of 14 tunings ten kept 0.8 or more at the least, one fell below."""
 _MOST_ROWS = 256
-"""Held-out pictures on which features are compared."""
+"""Held-out rows on which features are compared."""
 _FEWEST_ROWS = 4
 _MOST_SOURCE_ROWS = 1000
 _AT_ONCE = 128
@@ -110,7 +109,7 @@ class Forgetting:
 class Watch:
     """Holds a classifier against the checkpoint that it began as; reads that from disk, also when a run goes on."""
 
-    def __init__(self, classifier: Classifier, folder: Path, held_out: Pictures) -> None:
+    def __init__(self, classifier: Classifier, folder: Path, held_out: ItemRows) -> None:
         """Remember the weights and the features of some held-out rows as they were in the checkpoint's folder."""
         self._classifier = classifier
         self._rows = np.unique(np.linspace(0, len(held_out) - 1, min(_MOST_ROWS, len(held_out))).round().astype(int))
@@ -119,7 +118,7 @@ class Watch:
         self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
         self._features = _features(start, held_out, self._rows)
 
-    def look(self, rows: Rows) -> Mapping[str, float]:
+    def look(self, rows: TrainingRows) -> Mapping[str, float]:
         """Where the classifier stands now, as points of the learning curve; ``rows`` are the held-out ones."""
         told: dict[str, float] = {}
         for found in self.changes(rows):
@@ -128,12 +127,12 @@ class Watch:
                 told[f"CKA {found.block}"] = found.cka
         return told
 
-    def forgetting(self, rows: Rows) -> Forgetting:
+    def forgetting(self, rows: TrainingRows) -> Forgetting:
         """What the classifier as it is now has kept."""
         moved, length = (sum(column) for column in zip(*self._distances(), strict=True))
         return Forgetting(self.changes(rows), (moved / length) ** 0.5 if length else 0.0)
 
-    def changes(self, rows: Rows) -> tuple[BlockChange, ...]:
+    def changes(self, rows: TrainingRows) -> tuple[BlockChange, ...]:
         """Of each block up to the one that is read. Features of leading blocks that are as they were are not run."""
         names = self._classifier.anatomy.names[: self._classifier.place + 1]
         weights = [(moved / length) ** 0.5 if length else 0.0 for moved, length in self._distances()]
@@ -188,21 +187,22 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     """
     whole = source if source.test is None else source.test
     part = whole.subsample(_MOST_SOURCE_ROWS, job.seed)
-    folds, preprocessing = part.folds(seed=job.seed), read_preprocessing(job.checkpoint.folder)
-    spill = job.folder / "source.npy"
-    pictures = open_pictures(part.items, part.targets, preprocessing, spill, progress, "open source pictures")
+    folds = part.folds(seed=job.seed)
+    start = _begun(job.checkpoint.folder, job.plan.read, torch.device(job.device))
+    spill = job.folder / "source"
+    rows = prepare_rows(part.items, part.targets, start.network, spill, progress, "open source items")
     weights, tested = draw_weights(part.group_ids, seed=job.seed), folds >= 0
     groups = None if part.groups is None else part.group_ids
-    start = _begun(job.checkpoint.folder, job.plan.read, torch.device(job.device))
     nets = [start, *([classifier] if classifier else [])]
     drawn = []
     for place, net in enumerate(nets):
         progress("probe the source", place, len(nets))
-        read = _features(net, pictures, np.arange(len(part)))[-1]
+        read = _features(net, rows, np.arange(len(part)))[-1]
         guess = out_of_fold(read, part.targets, folds, groups=groups).predicted
         drawn.append(resample(part.metric, part.targets[tested], guess[tested], weights[:, tested]))
     progress("probe the source", len(nets), len(nets))
-    spill.unlink(missing_ok=True)
+    for file in job.folder.glob(f"{spill.name}.*.npy"):
+        file.unlink()
     before, after = drawn[0], drawn[-1]
     error = after.error_beside(before)
     return SourceProbe(before.value, after.value, error, int(tested.sum()))
@@ -210,11 +210,11 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
 
 def _begun(folder: Path, read: str, device: torch.device) -> Classifier:
     """The net as it was before any training."""
-    body = load(folder)
-    return Classifier(body, anatomy_of(body), read, fresh_head(1, 1)).to(device).eval()
+    network = open_network(folder)
+    return Classifier(network, anatomy_of(network.model), read, fresh_head(1, 1)).to(device).eval()
 
 
-def _features(classifier: Classifier, rows: Rows, chosen: np.ndarray) -> list[Float[np.ndarray, "n d"]]:
+def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) -> list[Float[np.ndarray, "n d"]]:
     """Each block's features of some rows. Leaves the classifier in the mode in which it was."""
     was = classifier.training
     classifier.eval()

@@ -9,7 +9,7 @@ import gc
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from recommender.tuning.boundary import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
-from recommender.tuning.data import Pictures, Rows, keep, slices
+from recommender.tuning.data import ItemRows, TrainingRows, keep, slices
 from recommender.tuning.devices import precision
 from recommender.tuning.freeze import rates
 from recommender.tuning.heads import named
@@ -39,7 +39,7 @@ __all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_o
 
 Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
-Look = Callable[[Rows], Mapping[str, float]]
+Look = Callable[[TrainingRows], Mapping[str, float]]
 """Looks at the weights after an epoch, with the held-out rows: series and values for the learning curve."""
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
@@ -62,7 +62,7 @@ _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
 
-def _no_look(_rows: Rows) -> Mapping[str, float]:
+def _no_look(_rows: TrainingRows) -> Mapping[str, float]:
     return {}
 
 
@@ -71,8 +71,8 @@ class Training:
     """What is learned from, and by which plan."""
 
     plan: Plan
-    rows: Pictures
-    held_out: Pictures
+    rows: ItemRows
+    held_out: ItemRows
     metric: Metric
     folder: Path
     seed: int
@@ -150,7 +150,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
 
 
-def logits_of(classifier: Classifier, rows: Rows) -> Float[np.ndarray, "n c"]:
+def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "n c"]:
     """What the classifier says of every row."""
     was = classifier.training
     classifier.eval()
@@ -169,6 +169,7 @@ class _Loop(Trainer):
 
     objective: Objective
     anchor: Anchor
+    blended: Sequence[str]
     losses: list[float]
     highest_rate: float
 
@@ -178,9 +179,8 @@ class _Loop(Trainer):
     ) -> Any:  # fmt: skip  # noqa: ANN401 - as above
         given, targets = dict(inputs), inputs["labels"]
         del given["labels"]
-        if "pixel_values" in given:
-            chance = np.random.default_rng([self.args.seed, self.state.global_step])
-            given["pixel_values"], targets = self.objective.mix(given["pixel_values"], targets, chance)
+        chance = np.random.default_rng([self.args.seed, self.state.global_step])
+        given, targets = self.objective.mix(given, targets, self.blended, chance)
         logits = model(**given)
         loss = self.objective.loss(logits, targets) + self.anchor.penalty()
         if not bool(torch.isfinite(loss)):
@@ -209,7 +209,7 @@ class _Keeper:
             training.plan, training.task, training.rows.targets, classifier.head.out_features
         )  # fmt: skip
         self.anchor = self.objective.anchor(classifier)
-        self.held_out: Rows = training.held_out
+        self.held_out: TrainingRows = training.held_out
         if course is None:
             start = self._judged(0)
             self.course = _Course(0, 0, 0, start, start)
@@ -234,7 +234,7 @@ class _Keeper:
         if found.beats(course.best):
             course.best, course.waited = found, 0
             self._keep()
-        told = {"training loss": float(np.mean(losses)), "images per second": len(self.training.rows) / seconds}
+        told = {"training loss": float(np.mean(losses)), "items per second": len(self.training.rows) / seconds}
         self._tell(course.epoch, {**self._scores(found), **told, **self.training.look(self.held_out)})
         if trouble := self._too_fast(found, losses):
             course.waited = self.patience
@@ -337,7 +337,7 @@ class _Keeper:
 class _Epochs(TrainerCallback):
     """Tells progress each step, and the learning curve and the keeper each epoch."""
 
-    def __init__(self, keeper: _Keeper, loop: _Loop, rows: Rows, progress: Progress) -> None:
+    def __init__(self, keeper: _Keeper, loop: _Loop, rows: TrainingRows, progress: Progress) -> None:
         self.keeper, self.loop, self.rows, self.progress = keeper, loop, rows, progress
         stages = keeper.training.plan.stages
         lengths = [stage.epochs * _steps(keeper.training) for stage in stages]
@@ -349,7 +349,7 @@ class _Epochs(TrainerCallback):
     ) -> None:
         """Start the clock; augmented rows look as they do in this epoch."""
         del args, control, rest
-        if isinstance(self.rows, Pictures):
+        if isinstance(self.rows, ItemRows):
             self.rows.set_epoch(round(state.epoch or 0.0))
         self.loop.losses = []
         self.began = time.perf_counter()
@@ -427,15 +427,16 @@ def _out_of_memory(cause: BaseException) -> bool:
     return isinstance(cause, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(cause)
 
 
-def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -> tuple[Rows, Rows]:
-    """Pictures; or, where a prefix stays frozen and nothing changes the pictures, activations at its end."""
+def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -> tuple[TrainingRows, TrainingRows]:
+    """Items; or, where a prefix stays frozen and nothing varies the items, activations at its end."""
     plan, classifier = training.plan, keeper.classifier
     learned = frozenset(block for stage in plan.stages[: place + 1] for block in stage.train)
     prefix = frozen_prefix(classifier, learned)
     training.rows.seed = training.seed if plan.augment else None
     if prefix is None or not plan.cache or plan.augment or plan.mixup:
         return training.rows, training.held_out
-    tried = training.rows.batch(range(min(_TRIED, len(training.rows))))["pixel_values"].to(training.device)
+    batch = training.rows.batch(range(min(_TRIED, len(training.rows))))
+    tried = {name: tensor.to(training.device) for name, tensor in batch.items() if name != "labels"}
     classifier.eval()
     try:
         boundary = Boundary(classifier, prefix, tried)
@@ -446,14 +447,14 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
         keeper.course.notes.append(f"every epoch runs the whole net: no room to keep activations behind {prefix}")
         return training.rows, training.held_out
     kept = [
-        keep(boundary, pictures, training.folder / f"kept-{name}.npy", progress, f"run the frozen blocks ({name})")
-        for name, pictures in (("training", training.rows), ("validation", training.held_out))
+        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, f"run the frozen blocks ({name})")
+        for name, items in (("training", training.rows), ("validation", training.held_out))
     ]
     classifier.boundary = boundary
     return kept[0], kept[1]
 
 
-def _loop(place: int, keeper: _Keeper, rows: Rows, training: Training, progress: Progress) -> _Loop:
+def _loop(place: int, keeper: _Keeper, rows: TrainingRows, training: Training, progress: Progress) -> _Loop:
     plan, classifier = training.plan, keeper.classifier
     optimizer = torch.optim.AdamW(rates(classifier, plan.stages[place], plan.weight_decay))
     settings = _settings(place, keeper.course.halved, len(rows), training)
@@ -464,6 +465,7 @@ def _loop(place: int, keeper: _Keeper, rows: Rows, training: Training, progress:
         )
     loop.remove_callback(PrinterCallback)
     loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
+    loop.blended = classifier.network.blended
     loop.highest_rate = max(plan.stages[place].head_rate, plan.stages[place].backbone_rate)
     loop.add_callback(_Epochs(keeper, loop, rows, progress))
     return loop

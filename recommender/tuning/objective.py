@@ -1,5 +1,6 @@
 """What training minimizes: the loss of the task, mixing of rows, and the pull towards the start."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,18 +55,20 @@ class Objective:
         return cls(task, classes, plan.label_smoothing, plan.mixup, weights, plan.anchor)
 
     def mix(
-        self, pixels: torch.Tensor, targets: torch.Tensor, chance: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixup (Zhang et al. 2018, eq. 1): each row with a share of another one, in its pixels and in its truth.
+        self, inputs: Mapping[str, torch.Tensor], targets: torch.Tensor, blended: Sequence[str],
+        chance: np.random.Generator,
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:  # fmt: skip
+        """Mixup (Zhang et al. 2018, eq. 1): each row with a share of another one, in what is ``blended`` and its truth.
 
         Classes become their shares, one column a class.
         """
-        if not self.mixup:
-            return pixels, targets
+        if not self.mixup or not set(blended) & set(inputs):
+            return dict(inputs), targets
         share = float(chance.beta(self.mixup, self.mixup))
-        other = torch.from_numpy(chance.permutation(len(pixels))).to(pixels.device)
+        other = torch.from_numpy(chance.permutation(len(targets))).to(targets.device)
         truth = self._columns(targets)
-        return torch.lerp(pixels[other], pixels, share), torch.lerp(truth[other], truth, share)
+        mixed = {name: torch.lerp(inputs[name][other], inputs[name], share) for name in blended if name in inputs}
+        return {**inputs, **mixed}, torch.lerp(truth[other], truth, share)
 
     def _columns(self, targets: torch.Tensor) -> torch.Tensor:
         if self.task is Task.CLASSIFICATION:

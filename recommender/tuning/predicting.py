@@ -17,8 +17,8 @@ from scipy.special import expit, softmax
 from recommender.resampling import draw_weights, resample
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.heads import Head, named, read_head
-from registry.cards import Metric, Modality, Task
-from registry.encoders import Encoder, encoders
+from registry.cards import Metric, Task
+from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_images
@@ -160,7 +160,7 @@ class Predictor:
         told = finished(run)
         return cls(
             run, Task(told["task"]), Metric(told["sample"]["metric"]), tuple(told["classes"]), told["plan"]["read"],
-            encoders[Modality(told["sample"]["modality"])](run.path, name=f"run {run.id}"), read_head(run.path),
+            open_encoder(run.path, name=f"run {run.id}"), read_head(run.path),
         )  # fmt: skip
 
     def predict(self, items: Sequence[ImageItem] | np.ndarray, *, progress: Progress = silent) -> Predictions:

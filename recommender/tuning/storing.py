@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: backbone, head and preprocessing, read back and found the same; no scaffolding."""
+"""What a run leaves in its folder: backbone, head and processor, read back and found the same; no scaffolding."""
 
 import shutil
 
@@ -9,6 +9,7 @@ from recommender.tuning.heads import Head, save_head
 from recommender.tuning.job import Job
 from registry.encoders.opening import load, quiet
 from registry.errors import ShapeMismatch
+from registry.modalities import modalities
 
 __all__ = ["store", "tidy"]
 
@@ -25,7 +26,7 @@ def store(job: Job, head: Head, classifier: Classifier | None) -> None:
         shutil.copyfile(job.checkpoint.folder / "config.json", job.folder / "config.json")
     else:
         _store_body(job, classifier)
-    for name in ("preprocessor_config.json", "processor_config.json"):
+    for name in modalities[str(job.checkpoint.modality)].processor_files:
         if (job.checkpoint.folder / name).is_file():
             shutil.copyfile(job.checkpoint.folder / name, job.folder / name)
     save_head(head, job.folder)
@@ -33,7 +34,7 @@ def store(job: Job, head: Head, classifier: Classifier | None) -> None:
 
 def tidy(job: Job) -> None:
     """Take away what only the making needed."""
-    for pattern in ("best-*.safetensors", "kept-*.npy", "training.npy", "validation.npy", "test.npy", "*.tmp"):
+    for pattern in ("best-*.safetensors", "kept-*.npy", "rows-*.npy", "*.tmp"):
         for file in job.folder.glob(pattern):
             file.unlink()
     shutil.rmtree(job.folder / "trainer", ignore_errors=True)

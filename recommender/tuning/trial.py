@@ -20,8 +20,8 @@ from recommender.tuning.executors import here
 from recommender.tuning.job import Job
 from recommender.tuning.tracking import Unkept
 from recommender.verdicts import Cost, Stage
-from registry.encoders import Encoder, encoders
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders import Encoder, open_encoder
+from registry.encoders.opening import open_network
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -44,7 +44,7 @@ _MORE, _BLUR = 2.5, 0.3
 _JUDGED, _STEP, _KEPT = "judged", "tune ", "run the frozen blocks"
 """What is heard: a judgment; the beginnings of stages of the progress."""
 _SPILL = 1 << 30
-"""Bytes of pictures that are held in memory at most."""
+"""Bytes of prepared items that are held in memory at most."""
 
 
 def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = silent) -> Cost:
@@ -57,7 +57,7 @@ def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = si
     from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
 
     progress("try a few batches", 0, 1)
-    encoding = _Encoding(encoders[job.sample.modality](job.checkpoint.folder, name=job.checkpoint.name))
+    encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name))
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
     ear = _Ear()
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
@@ -158,11 +158,11 @@ class _Trial:
         return self.metrics["seconds"] + encoding + self._fitting() + (self._training() if self.job.plan.stages else 0)
 
     def more_bytes(self) -> int:
-        """Pictures that the whole holds beyond those of the trial."""
+        """Prepared items that the whole holds beyond those of the trial."""
         if not self.job.plan.stages:
             return 0
-        seen = read_preprocessing(self.job.checkpoint.folder)
-        row = 3 * seen.height * seen.width
+        prepared = open_network(self.job.checkpoint.folder, bare=True).prepare(self.few.items[0])
+        row = sum(part.nbytes for part in prepared.values())
         return sum(min(_SPILL, rows * row) - few * row for few, rows in self._rows().values())
 
     def _rows(self) -> dict[str, tuple[int, int]]:
@@ -170,7 +170,7 @@ class _Trial:
         test = self.job.sample.test
         found = {}
         for part in ("training", "validation", "test"):
-            few = next(heard.of for heard in self.heard if heard.what == f"open {part} pictures")
+            few = next(heard.of for heard in self.heard if heard.what == f"open {part} items")
             whole = round(few * len(self.job.sample) / len(self.few))
             found[part] = few, len(test) if part == "test" and test is not None else whole
         return found
@@ -197,9 +197,9 @@ class _Trial:
         return fitted / len(self.few)
 
     def _training(self) -> float:
-        """What more rows and epochs add to the training, with the opening of its pictures and the last judgment."""
+        """What more rows and epochs add to the training, with the opening of its items and the last judgment."""
         rows = self._rows()
-        opening = sum(self._span(f"open {part} pictures") * (whole / few - 1) for part, (few, whole) in rows.items())
+        opening = sum(self._span(f"open {part} items") * (whole / few - 1) for part, (few, whole) in rows.items())
         stages = _stages(self.heard)
         judged = stages[-1].judging / rows["validation"][0] * (rows["test"][1] - rows["test"][0])
         pairs = zip(stages, self.job.plan.stages, strict=True)

@@ -1,16 +1,16 @@
-"""The promise Encoder, and the shelf of encoders by modality. torch and transformers live behind it."""
+"""The promise Encoder. torch and transformers live behind it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from registry.cards import Modality
 from registry.features import Encoded
-from registry.plugins import Shelf
+from registry.modalities import DEFAULT_CAP
 from registry.progress import Progress, silent
 
-__all__ = ["Encoder", "OpenEncoder", "encoders"]
+__all__ = ["Encoder", "open_encoder"]
 
 
 @runtime_checkable
@@ -41,19 +41,11 @@ class Encoder(Protocol):
         """Every block's features of the items, in their order."""
 
 
-@runtime_checkable
-class OpenEncoder(Protocol):
-    """Opens the checkpoint in ``folder``; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller."""
+def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CAP) -> Encoder:
+    """Open the checkpoint in ``folder``; torch is loaded now, and not before.
 
-    def __call__(self, folder: Path, *, name: str | None = None, cap: int = 224) -> Encoder:
-        """The encoder, ready to use."""
-
-
-def _image() -> OpenEncoder:
-    opener: OpenEncoder = import_module("registry.encoders.image").open_image
-    return opener
-
-
-_OURS: dict[str, Callable[[], OpenEncoder]] = {"image": _image}
-
-encoders: Shelf[OpenEncoder] = Shelf("encoder", "transferzoo.encoders", _OURS)
+    Raises:
+        CheckpointError: as `registry.encoders.opening.inspect`.
+    """
+    opened: Encoder = import_module("registry.encoders.encoder").open_encoder(folder, name=name, cap=cap)
+    return opened

@@ -1,26 +1,30 @@
-"""The blocks of a vision backbone: where each ends, which parameters belong to it, and how its output is read.
+"""The blocks of a backbone: where each ends, which parameters belong to it, and how its output is read.
 
 Blocks are the members of the backbone's largest module list (stages of a ResNet or Swin, layers of a ViT, inverted
 residuals of a MobileNet), neighbors joined so that there are at most eight. What comes before the list counts to the
-first block, what comes after it to the last. An output is read as its mean over positions: over the map of a
-convolutional net, over the patch tokens of a transformer. The last block is read as the source's head reads it: the
-input of its linear layer (CLS token, pooled map ...); without such a head the pooled output, else the mean of the last
-hidden state.
+first block, what comes after it to the last. An output is read as its network pools it (`Network.pool`). The last block
+is read as the source's head reads it: the input of its linear layer (CLS token, pooled map ...); without such a head
+the pooled output, else the last hidden state as the network pools it.
 """
 
-import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-__all__ = ["Anatomy", "Block", "Reading", "anatomy_of", "read_blocks"]
+from registry.modalities import Network
+
+__all__ = ["Anatomy", "Block", "Reading", "anatomy_of", "is_classifier", "read_blocks"]
 
 _MOST_BLOCKS = 8
+_CLASSIFIER = re.compile(r"For(?!Token)\w*Classification$")
+"""Names of transformers' models that end in one label, or several, an item."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Reading:
 
 
 def anatomy_of(model: PreTrainedModel) -> Anatomy:
-    """Find the blocks of a transformers vision model."""
+    """Find the blocks of a transformers model."""
     head = _head_of(model)
     units = _units(model)
     ends = units[_step(len(units)) - 1 :: _step(len(units))]
@@ -77,13 +81,19 @@ def anatomy_of(model: PreTrainedModel) -> Anatomy:
     return Anatomy(tuple(blocks), head)
 
 
-def read_blocks(model: PreTrainedModel, anatomy: Anatomy, pixels: torch.Tensor) -> Reading:
+def is_classifier(architecture: str) -> bool:
+    """Whether an architecture of transformers has a head that labels whole items."""
+    return _CLASSIFIER.search(architecture) is not None
+
+
+def read_blocks(network: Network, anatomy: Anatomy, batch: Mapping[str, Any]) -> Reading:
     """One forward pass, every block's features, and the logits."""
-    patches = _patches(model, pixels)
+    model: PreTrainedModel = network.model
+    part = model if anatomy.head else model.base_model
     with _listening(model, anatomy) as heard:
-        output = _run(model, model if anatomy.head else model.base_model, pixels)
-    middle = [_pooled(heard[block.end], patches) for block in anatomy.blocks[:-1]]
-    last = heard[anatomy.head].flatten(1) if anatomy.head else _pooled_output(output, patches)
+        output: ModelOutput = part(**batch, **network.settings(part), return_dict=True)
+    middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
+    last = heard[anatomy.head].flatten(1) if anatomy.head else _pooled_output(network, output, batch)
     return Reading((*middle, last), output["logits"] if anatomy.head else None)
 
 
@@ -93,7 +103,7 @@ def _step(units: int) -> int:
 
 def _head_of(model: PreTrainedModel) -> str | None:
     """The last linear layer outside the backbone that makes as many outputs as there are labels."""
-    if not type(model).__name__.endswith("ForImageClassification"):
+    if not is_classifier(type(model).__name__):
         return None
     backbone = set() if model.base_model is model else set(model.base_model.modules())
     found = [
@@ -173,37 +183,9 @@ def _first_tensor(made: object) -> torch.Tensor:
     return next(value for value in values if isinstance(value, torch.Tensor))  # type: ignore[attr-defined]
 
 
-def _run(model: PreTrainedModel, part: nn.Module, pixels: torch.Tensor) -> ModelOutput:
-    settings = {"pixel_values": pixels, "return_dict": True}
-    takes = inspect.signature(part.forward).parameters
-    if "interpolate_pos_encoding" in takes and _stated_side(model) not in (None, pixels.shape[-1]):
-        settings["interpolate_pos_encoding"] = True
-    output: ModelOutput = part(**settings)
-    return output
-
-
-def _stated_side(model: PreTrainedModel) -> int | None:
-    side = getattr(model.config, "image_size", None)
-    return side if isinstance(side, int) else None
-
-
-def _patches(model: PreTrainedModel, pixels: torch.Tensor) -> int:
-    """How many patch tokens the input is cut into; 0 where the net does not cut it."""
-    patch = getattr(model.config, "patch_size", None)
-    return (pixels.shape[-2] // patch) * (pixels.shape[-1] // patch) if isinstance(patch, int) else 0
-
-
-def _pooled(output: torch.Tensor, patches: int) -> torch.Tensor:
-    if output.ndim == 4:
-        return output.mean((2, 3))
-    if output.ndim == 3:
-        extra = output.shape[1] - patches if 0 < patches < output.shape[1] else 0
-        return output[:, extra:].mean(1)
-    return output.flatten(1)
-
-
-def _pooled_output(output: ModelOutput, patches: int) -> torch.Tensor:
+def _pooled_output(network: Network, output: ModelOutput, batch: Mapping[str, Any]) -> torch.Tensor:
     pooled = output.get("pooler_output")
     if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
         return pooled.flatten(1)
-    return _pooled(output["last_hidden_state"], patches)
+    last: torch.Tensor = network.pool(output["last_hidden_state"], batch)
+    return last

@@ -16,7 +16,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from registry.cards import UNKNOWN_LICENSE
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders.anatomy import is_classifier
 from registry.errors import (
     BadWeights,
     MalformedWeights,
@@ -27,8 +27,9 @@ from registry.errors import (
     ShapeMismatch,
     Unsupported,
 )
+from registry.modalities import DEFAULT_CAP, Modality, Network, modalities, modality_of
 
-__all__ = ["Opened", "inspect", "load", "quiet"]
+__all__ = ["Opened", "inspect", "load", "modality_at", "open_network", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -41,12 +42,14 @@ _PLACEHOLDER = "LABEL_"
 class Opened:
     """What a checkpoint's folder says about itself, found sound."""
 
+    modality: str
     architecture: str
     model_type: str
     parameters: int
     digest: str
     """SHA-256 of model.safetensors; of the index and its shards where it is sharded."""
     input_size: int
+    """Of the input that it states (pixels of a side, tokens, frames), before any cap."""
     num_labels: int
     id2label: Mapping[int, str]
     """Names of the source head's classes; empty where it has none worth the name."""
@@ -64,20 +67,21 @@ def inspect(folder: Path) -> Opened:
         MalformedWeights: a safetensors file that does not parse.
         BadWeights: a tensor that is stored twice, or is NaN or infinite.
         ShapeMismatch: config and weights disagree.
-        Unsupported: not an image model of transformers.
+        Unsupported: not a model of transformers that takes items of a known modality.
     """
     settings, files = _trusted(folder)
     for file in files:
         _check_tensors(file)
-    preprocessing = read_preprocessing(folder)
-    model = load(folder, bare=True)
+    network = open_network(folder, bare=True)
+    model = network.model
     labels = _real_labels(type(model).__name__, settings)
     return Opened(
+        modality=_modality(folder, type(model)).name,
         architecture=type(model).__name__,
         model_type=str(model.config.model_type),
         parameters=sum(p.numel() for p in model.parameters()),
         digest=_digest(folder, files),
-        input_size=preprocessing.stated,
+        input_size=network.stated,
         num_labels=len(labels),
         id2label=labels,
         license=_license(folder),
@@ -102,6 +106,28 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
             model = _strictly_loaded(folder, kind, config, bare)
     model.eval()
     return model
+
+
+def open_network(
+    folder: Path, *, cap: int = DEFAULT_CAP, from_scratch: bool = False, bare: bool = False
+) -> Network:
+    """The model, loaded as `load` does, with what its modality knows of its two ends.
+
+    Raises:
+        CheckpointError: as `inspect`, but for the values.
+    """
+    model = load(folder, from_scratch=from_scratch, bare=bare)
+    return _modality(folder, type(model)).open(folder, model, cap)
+
+
+def modality_at(folder: Path) -> Modality:
+    """What the items are that the model in a folder takes.
+
+    Raises:
+        CheckpointError: as `inspect`, but for the values.
+    """
+    settings, _ = _trusted(folder)
+    return _modality(folder, _architecture(folder, settings)[0])
 
 
 @contextmanager
@@ -217,8 +243,7 @@ def _architecture(folder: Path, settings: Mapping[str, Any]) -> tuple[type[PreTr
     kind = getattr(transformers, str(named[0]), None) if isinstance(named, list) and named else None
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise Unsupported(folder, f"architecture {named} is not one of transformers'")
-    if kind.main_input_name != "pixel_values":
-        raise Unsupported(folder, f"{kind.__name__} is no image model")
+    modality = _modality(folder, kind)
     for key in ("quantization_config", "use_pretrained_backbone", "use_timm_backbone"):
         if settings.get(key):
             raise Unsupported(folder, f"{key} is set in its config")
@@ -226,9 +251,18 @@ def _architecture(folder: Path, settings: Mapping[str, Any]) -> tuple[type[PreTr
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except Exception as cause:  # any config class may raise anything
         raise Unsupported(folder, f"its config is refused ({_first_line(cause)})") from cause
-    if getattr(config, "num_channels", 3) != 3:
-        raise Unsupported(folder, f"it takes {config.num_channels} channels, pictures have 3")
+    objection = modality.objection(config)
+    if objection is not None:
+        raise Unsupported(folder, objection)
     return kind, config
+
+
+def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
+    modality = modality_of(kind.main_input_name)
+    if modality is None:
+        known = ", ".join(modalities)
+        raise Unsupported(folder, f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}s")
+    return modality
 
 
 def _strictly_loaded(
@@ -263,7 +297,7 @@ def _of_backbone(model: PreTrainedModel, name: str) -> bool:
 def _real_labels(architecture: str, settings: Mapping[str, Any]) -> dict[int, str]:
     """Class names of a source head; regression heads and placeholder names do not count."""
     stated = settings.get("id2label")
-    if not architecture.endswith("ForImageClassification") or settings.get("problem_type") == "regression":
+    if not is_classifier(architecture) or settings.get("problem_type") == "regression":
         return {}
     if not isinstance(stated, dict) or all(str(name).startswith(_PLACEHOLDER) for name in stated.values()):
         return {}

@@ -40,8 +40,8 @@ from recommender.verdicts import Plan, Stage
 from registry.cards import Checkpoint
 from registry.encoders.anatomy import anatomy_of, read_blocks
 from registry.encoders.opening import load, quiet
-from registry.encoders.preprocessing import read_preprocessing
 from registry.features import Encoded
+from registry.modalities.image.preprocessing import read_preprocessing
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo

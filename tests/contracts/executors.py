@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from recommender.tuning.tracking import no_tracking
 from recommender.verdicts import TuningRun
 from registry.cards import Origin, Outcome
-from registry.encoders.image import open_image
+from registry.encoders.encoder import open_encoder
 from registry.errors import Diverged
 from registry.progress import silent
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
@@ -51,7 +51,7 @@ class ExecutorContract:
     def test_what_was_stored_predicts_what_was_scored(self, execute, made):
         run, _ = execute(made, no_tracking, silent)
         head = load_file(Path(run.folder) / "head.safetensors")
-        encoded = open_image(Path(run.folder)).encode(made.sample.test.items)
+        encoded = open_encoder(Path(run.folder)).encode(made.sample.test.items)
         features = encoded.blocks[encoded.names.index(made.plan.read)].vectors
         predicted = (features @ head["weight"].T + head["bias"]).argmax(1)
         assert (predicted == made.sample.test.targets).mean() == pytest.approx(run.metrics["accuracy"])

@@ -1,13 +1,13 @@
 import pytest
 
-from registry.encoders import encoders
+from registry.encoders import open_encoder
 from tests.contracts.encoders import EncoderContract
 from tests.registry.encoders.nets import NETS, pictures, save_net
 
 
 @pytest.fixture(scope="module", params=sorted(NETS))
 def encoder(request, tmp_path_factory):
-    return encoders["image"](save_net(tmp_path_factory.mktemp(request.param), request.param))
+    return open_encoder(save_net(tmp_path_factory.mktemp(request.param), request.param))
 
 
 @pytest.fixture

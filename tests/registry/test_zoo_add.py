@@ -49,11 +49,11 @@ def net(tmp_path_factory):
 @pytest.fixture
 def catalog(net, tmp_path):
     """A catalog whose lens is that net, and whose one domain is gray."""
-    from registry.encoders.image import open_image
+    from registry.encoders.encoder import open_encoder
 
     folder = tmp_path / "catalog"
     shutil.copytree(net, folder / "seedlings/lens-net")
-    encoder = open_image(folder / "seedlings/lens-net", name="lens-net")
+    encoder = open_encoder(folder / "seedlings/lens-net", name="lens-net")
     gray = encoder.encode(shaded(128).items).last
     lens = fit_lens("small", Modality.IMAGE, [gray, encoder.encode(shaded(40).items).last])
     write_lens(folder, lens)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from registry.cards import Checkpoint, Modality
-from registry.encoders.image import ImageEncoder, open_image
+from registry.encoders.encoder import CheckpointEncoder, open_encoder
 from registry.features import Encoded, cached
 from registry.home import Home, catalog_folder
 from registry.sample import Sample
@@ -73,7 +73,7 @@ class Bench:
             opened.input_size, lineage=tuple(cell.lineage.split(";")),
         )  # fmt: skip
 
-    def encoder(self, cell: Cell) -> ImageEncoder:
+    def encoder(self, cell: Cell) -> CheckpointEncoder:
         """The cell's encoder; inputs are capped at 224 px."""
         return _opened(self.folder(cell), cell.checkpoint)
 
@@ -113,5 +113,5 @@ def _digest(path: Path) -> str:
 
 
 @lru_cache(maxsize=2)
-def _opened(folder: Path, name: str) -> ImageEncoder:
-    return open_image(folder, name=name)
+def _opened(folder: Path, name: str) -> CheckpointEncoder:
+    return open_encoder(folder, name=name)

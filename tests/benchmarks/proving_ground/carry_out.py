@@ -16,7 +16,7 @@ from recommender.tuning.heads import read_head
 from recommender.tuning.job import Job
 from recommender.tuning.tracking import no_tracking
 from recommender.verdicts import Choice, Stage
-from registry.encoders.image import open_image
+from registry.encoders.encoder import open_encoder
 from registry.home import Home
 from registry.index import neighbors
 from registry.sample import Sample
@@ -105,7 +105,7 @@ def _head_on(place: int, cell: Cell, bench: Bench, known: dict[str, object]) -> 
 
 def _stored_says(job: Job, test: Sample) -> Int[np.ndarray, " n"]:
     """The classes that the run's stored backbone and head name."""
-    encoder = open_image(job.folder)
+    encoder = open_encoder(job.folder)
     encoded = encoder.encode(test.items)
     read = encoded.blocks[encoded.names.index(job.plan.read)].vectors
     return np.asarray(read_head(job.folder).logits(read).argmax(axis=1))

@@ -8,7 +8,7 @@ import numpy as np
 from recommender.tuning.job import Job
 from recommender.verdicts import Expected, Plan, Stage
 from registry.cards import Checkpoint, Metric, Modality
-from registry.encoders.image import open_image
+from registry.encoders.encoder import open_encoder
 from registry.encoders.opening import inspect
 from registry.home import Home
 from registry.sample import Sample
@@ -42,7 +42,7 @@ def checkpoint(folder: Path, net: str = "resnet") -> Checkpoint:
 
 def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:
     """A plan that reads the last block; without stages a linear probe."""
-    blocks = open_image(card.folder).blocks
+    blocks = open_encoder(card.folder).blocks
     trained = {block for stage in stages for block in stage.train}
     made = Plan(
         strategy="by hand", read=blocks[-1], head="logistic", stages=stages,
@@ -54,13 +54,13 @@ def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:
 
 def whole(card: Checkpoint, epochs: int = 2, rate: float = 1e-3, **changes: object) -> Stage:
     """A stage in which everything learns."""
-    return replace(Stage(open_image(card.folder).blocks, epochs, 1e-2, rate), **changes)
+    return replace(Stage(open_encoder(card.folder).blocks, epochs, 1e-2, rate), **changes)
 
 
 def job(
     place: Path, card: Checkpoint, made: Plan, data: Sample | None = None, *, name: str = "run", seed: int = 0
 ) -> Job:
-    encoder = open_image(card.folder, name=card.name)
+    encoder = open_encoder(card.folder, name=card.name)
     return Job(
         name, card, made, sample() if data is None else data, Home.find(place / "home"),
         lambda part, progress: encoder.encode(part.items, progress=progress), seed=seed,

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.heads import Head, LinearHead, save_head
 from registry.cards import METRICS, Task
-from registry.encoders.image import open_image
+from registry.encoders.encoder import open_encoder
 from tests.registry.encoders.nets import pictures, save_net
 
 CLASSES = ("blue", "green", "red", "=sum")
@@ -20,7 +20,7 @@ def finished_run(
     classes: tuple[str, ...] = CLASSES, head: Head | None = None, preprocessor: dict | None = None,
 ) -> RunFolder:  # fmt: skip
     save_net(folder, net, preprocessor)
-    encoder = open_image(folder)
+    encoder = open_encoder(folder)
     width = encoder.encode(pictures(1)).blocks[block].vectors.shape[1]
     random, outputs = np.random.default_rng(0), max(1, len(classes))
     drawn = LinearHead(

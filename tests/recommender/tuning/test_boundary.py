@@ -4,13 +4,21 @@ import torch
 
 from recommender.tuning.boundary import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import Pictures, keep
+from recommender.tuning.data import ItemRows, keep
 from registry.encoders.anatomy import anatomy_of, read_blocks
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders.opening import open_network
 from registry.progress import silent
-from tests.registry.encoders.nets import NETS, save_net
+from tests.registry.encoders.nets import NETS, network_of, pictures, save_net
 
 SUPPORTED = sorted(NETS)
+
+
+def few(batch, rows):
+    return {name: tensor[:rows] for name, tensor in batch.items()}
+
+
+def inputs(batch):
+    return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 
 def classifier(net):
@@ -19,9 +27,10 @@ def classifier(net):
     body.eval()
     anatomy = anatomy_of(body)
     side = getattr(body.config, "image_size", 32)
-    pixels = torch.rand(6, 3, *([side, side] if isinstance(side, int) else side))
-    width = read_blocks(body, anatomy, pixels[:1]).blocks[-1].shape[1]
-    made = Classifier(body, anatomy, anatomy.names[-1], fresh_head(width, 3))
+    shape = [side, side] if isinstance(side, int) else side
+    pixels, network = {"pixel_values": torch.rand(6, 3, *shape)}, network_of(body, shape[0])
+    width = read_blocks(network, anatomy, few(pixels, 1)).blocks[-1].shape[1]
+    made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 3))
     torch.nn.init.normal_(made.head.weight)
     return made, pixels
 
@@ -31,7 +40,7 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
     made, pixels = classifier(net)
     made.eval()
     for block in made.anatomy.names[:-1]:
-        boundary = Boundary(made, block, pixels[:2])
+        boundary = Boundary(made, block, few(pixels, 2))
         kept = boundary.activations(pixels).detach()
         first = made.anatomy.blocks[0]
         called: list[str] = []
@@ -40,7 +49,7 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
             for path, module in made.body.named_modules()
             if not list(module.children()) and f"{path}.".startswith(first.prefixes) and path != boundary.end
         ]
-        torch.testing.assert_close(boundary.logits(kept), made(pixels), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(boundary.logits(kept), made(**pixels), atol=1e-5, rtol=1e-4)
         called.clear()
         boundary.logits(kept)
         assert called == []
@@ -52,7 +61,7 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
 def test_gradients_reach_what_lies_behind_the_boundary_and_nothing_before():
     made, pixels = classifier("resnet")
     made.learn(made.anatomy.names[2:])
-    boundary = Boundary(made, made.anatomy.names[1], pixels[:2])
+    boundary = Boundary(made, made.anatomy.names[1], few(pixels, 2))
     with torch.inference_mode():
         kept = boundary.activations(pixels)
     boundary.logits(kept.clone()).sum().backward()
@@ -66,16 +75,16 @@ def test_a_net_that_says_something_else_when_resumed_is_refused(monkeypatch):
     made, pixels = classifier("resnet")
     monkeypatch.setattr(Boundary, "activations", lambda *_: torch.ones(2, 8, 8, 8))
     with pytest.raises((ValueError, RuntimeError)):
-        Boundary(made, made.anatomy.names[1], pixels[:2])
+        Boundary(made, made.anatomy.names[1], few(pixels, 2))
 
 
 def test_after_a_pass_the_net_is_as_it_was():
     made, pixels = classifier("vit")
     made.eval()
-    before = made(pixels)
-    boundary = Boundary(made, made.anatomy.names[0], pixels[:2])
+    before = made(**pixels)
+    boundary = Boundary(made, made.anatomy.names[0], few(pixels, 2))
     boundary.logits(boundary.activations(pixels))
-    torch.testing.assert_close(made(pixels), before)
+    torch.testing.assert_close(made(**pixels), before)
 
 
 def test_the_prefix_ends_before_the_first_block_that_learns_and_before_the_one_that_is_read():
@@ -98,13 +107,12 @@ def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
     made, _ = classifier("resnet")
     made.eval()
     save_net(tmp_path / "net", "resnet")
-    preprocessing = read_preprocessing(tmp_path / "net")
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 3, preprocessing.height, preprocessing.width), np.uint8)
-    pictures = Pictures(pixels, np.arange(9), preprocessing)
-    boundary = Boundary(made, made.anatomy.names[1], pictures.batch([0, 1])["pixel_values"])
+    network = open_network(tmp_path / "net")
+    items = ItemRows([network.prepare(item) for item in pictures(9)], np.arange(9), network)
+    boundary = Boundary(made, made.anatomy.names[1], inputs(items.batch([0, 1])))
     made.boundary = boundary
-    rows = keep(boundary, pictures, tmp_path / "kept.npy", silent, "keep")
+    rows = keep(boundary, items, tmp_path / "kept.npy", silent, "keep")
     chosen = rows.batch([7, 2])
     assert chosen["labels"].tolist() == [7, 2]
-    whole = made(pixel_values=pictures.batch([7, 2])["pixel_values"])
+    whole = made(**inputs(items.batch([7, 2])))
     torch.testing.assert_close(made(kept=chosen["kept"]), whole, atol=1e-5, rtol=1e-4)

@@ -5,7 +5,7 @@ import torch
 from recommender.transfer.linear import fit_head
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from registry.encoders.anatomy import anatomy_of, read_blocks
-from tests.registry.encoders.nets import NETS
+from tests.registry.encoders.nets import NETS, network_of
 
 
 @pytest.fixture(params=["resnet", "vit", "mobilenet_v1"])
@@ -13,8 +13,9 @@ def classifier(request):
     torch.manual_seed(0)
     body = NETS[request.param]().eval()
     anatomy = anatomy_of(body)
-    width = read_blocks(body, anatomy, torch.rand(1, 3, 32, 32)).blocks[-1].shape[1]
-    return Classifier(body, anatomy, anatomy.names[-1], fresh_head(width, 4))
+    network = network_of(body)
+    width = read_blocks(network, anatomy, {"pixel_values": torch.rand(1, 3, 32, 32)}).blocks[-1].shape[1]
+    return Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 4))
 
 
 def learning(classifier):
@@ -63,7 +64,7 @@ def test_running_statistics_are_a_mean_over_batches_and_not_the_last_batch(class
 
 
 def test_a_fresh_head_says_nothing_yet(classifier):
-    assert torch.equal(classifier(torch.rand(2, 3, 32, 32)), torch.zeros(2, 4))
+    assert torch.equal(classifier(pixel_values=torch.rand(2, 3, 32, 32)), torch.zeros(2, 4))
 
 
 def test_the_logistic_head_is_the_fitted_one_with_its_scaling_folded_in():
@@ -80,7 +81,7 @@ def test_the_logistic_head_is_the_fitted_one_with_its_scaling_folded_in():
 
 def test_the_head_can_read_an_earlier_block(classifier):
     pixels = torch.rand(2, 3, 32, 32)
-    features = read_blocks(classifier.body, classifier.anatomy, pixels).blocks[0]
+    features = read_blocks(classifier.network, classifier.anatomy, {"pixel_values": pixels}).blocks[0]
     head = torch.nn.Linear(features.shape[1], 2)
-    early = Classifier(classifier.body, classifier.anatomy, classifier.anatomy.names[0], head)
-    torch.testing.assert_close(early(pixels), head(features))
+    early = Classifier(classifier.network, classifier.anatomy, classifier.anatomy.names[0], head)
+    torch.testing.assert_close(early(pixel_values=pixels), head(features))

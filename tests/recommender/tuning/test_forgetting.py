@@ -7,7 +7,7 @@ import torch
 
 from recommender.tuning.boundary import Boundary
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import keep, open_pictures
+from recommender.tuning.data import keep, prepare_rows
 from recommender.tuning.executors import here
 from recommender.tuning.forgetting import (
     RECOGNIZED,
@@ -21,8 +21,7 @@ from recommender.tuning.forgetting import (
 from recommender.tuning.journal import Journal
 from recommender.tuning.tracking import no_tracking
 from registry.encoders.anatomy import anatomy_of
-from registry.encoders.opening import load
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders.opening import open_network
 from registry.progress import silent
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
@@ -31,16 +30,20 @@ def cloud(rows, columns, seed=0):
     return np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
 
 
+def inputs(rows, chosen):
+    return {name: tensor for name, tensor in rows.batch(chosen).items() if name != "labels"}
+
+
 def made(place, net="resnet"):
     """A checkpoint, a classifier that begins as it, and held-out rows."""
     card = checkpoint(place / "net", net)
-    body = load(card.folder)
-    anatomy = anatomy_of(body)
+    network = open_network(card.folder)
+    anatomy = anatomy_of(network.model)
     data = sample(30, 0)
-    rows = open_pictures(data.items, data.targets, read_preprocessing(card.folder), place / "spill", silent, "open")
+    rows = prepare_rows(data.items, data.targets, network, place / "spill", silent, "open")
     with torch.inference_mode():
-        width = Classifier(body, anatomy, anatomy.names[-1], fresh_head(1, 1)).blocks(rows.batch([0])["pixel_values"])
-    return card, Classifier(body, anatomy, anatomy.names[-1], fresh_head(width[-1].shape[1], 3)).eval(), rows
+        width = Classifier(network, anatomy, anatomy.names[-1], fresh_head(1, 1)).blocks(**inputs(rows, [0]))
+    return card, Classifier(network, anatomy, anatomy.names[-1], fresh_head(width[-1].shape[1], 3)).eval(), rows
 
 
 def shaken(classifier, block, by=1.0):
@@ -111,7 +114,7 @@ def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
     watch = Watch(classifier, card.folder, rows)
     classifier.learn(classifier.anatomy.names)
     classifier.train()
-    classifier(rows.batch(range(12))["pixel_values"] * 3)
+    classifier(**{name: 3 * tensor for name, tensor in inputs(rows, range(12)).items()})
     first, *_ = watch.changes(rows)
     assert first.weights == 0
     assert first.cka < 1
@@ -137,7 +140,7 @@ def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_
     watch = Watch(classifier, card.folder, rows)
     shaken(classifier, classifier.anatomy.names[-1], by=0.5)
     whole_net = watch.look(rows)
-    classifier.boundary = Boundary(classifier, classifier.anatomy.names[-2], rows.batch(range(4))["pixel_values"])
+    classifier.boundary = Boundary(classifier, classifier.anatomy.names[-2], inputs(rows, range(4)))
     kept = keep(classifier.boundary, rows, tmp_path / "kept.npy", silent, "keep")
     boundary = classifier.boundary
     assert watch.look(kept) == pytest.approx(whole_net, abs=1e-4)

@@ -4,13 +4,13 @@ from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.freeze import rates
 from recommender.verdicts import Stage
 from registry.encoders.anatomy import anatomy_of
-from tests.registry.encoders.nets import NETS
+from tests.registry.encoders.nets import NETS, network_of
 
 
 @pytest.fixture
 def classifier():
     body = NETS["resnet"]()
-    return Classifier(body, anatomy_of(body), "block 04", fresh_head(24, 3))
+    return Classifier(network_of(body), anatomy_of(body), "block 04", fresh_head(24, 3))
 
 
 def rate_of(groups, parameter):

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import open_pictures
+from recommender.tuning.data import prepare_rows
 from recommender.tuning.loop import Judged, Training, logits_of, train
 from recommender.verdicts import Plan, Stage
 from registry.cards import Metric
 from registry.encoders.anatomy import anatomy_of
-from registry.encoders.opening import load
-from registry.encoders.preprocessing import read_preprocessing
+from registry.encoders.opening import load, open_network
 from registry.errors import Diverged
 from registry.progress import silent
 from tests.recommender.tuning.jobs import sample
@@ -24,16 +23,15 @@ ALL = ("block 01", "block 02", "block 03", "block 04")
 def made(folder, *stages, net="resnet", width=24, **changes):
     """A classifier on a tiny net and what it is to learn from."""
     save_net(folder / "net", net)
-    body = load(folder / "net")
+    network = open_network(folder / "net")
     data = sample(36, 18)
-    preprocessing = read_preprocessing(folder / "net")
     rows, held_out = (
-        open_pictures(part.items, part.targets, preprocessing, folder / "spill", silent, "open")
+        prepare_rows(part.items, part.targets, network, folder / "spill", silent, "open")
         for part in (data, data.test)
     )
-    anatomy = anatomy_of(body)
+    anatomy = anatomy_of(network.model)
     plan = Plan("by hand", anatomy.names[-1], "fresh", stages, (), False, False, 8, 0.01, 0.0, ("a test",))
-    classifier = Classifier(body, anatomy, anatomy.names[-1], fresh_head(width, 3))
+    classifier = Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 3))
     training = Training(replace(plan, **changes), rows, held_out, Metric.ACCURACY, folder, 0, "cpu")
     return classifier, training
 
@@ -357,11 +355,12 @@ def test_where_memory_runs_out_the_batch_is_halved_and_the_step_stays_the_same(t
     classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
     sizes, forward = [], Classifier.forward
 
-    def small(self, pixel_values=None, kept=None):
-        if self.training and len(pixel_values) > 4:
+    def small(self, **inputs):
+        rows = len(inputs["pixel_values"])
+        if self.training and rows > 4:
             raise torch.OutOfMemoryError
-        sizes.append((self.training, len(pixel_values)))
-        return forward(self, pixel_values, kept)
+        sizes.append((self.training, rows))
+        return forward(self, **inputs)
 
     monkeypatch.setattr(Classifier, "forward", small)
     told = train(classifier, training, lambda *_: None, silent)
@@ -374,10 +373,10 @@ def test_where_not_even_one_row_fits_it_is_said(tmp_path, monkeypatch):
     classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
     forward = Classifier.forward
 
-    def never(self, pixel_values=None, kept=None):
+    def never(self, **inputs):
         if self.training:
             raise torch.OutOfMemoryError
-        return forward(self, pixel_values, kept)
+        return forward(self, **inputs)
 
     monkeypatch.setattr(Classifier, "forward", never)
     with pytest.raises(torch.OutOfMemoryError):

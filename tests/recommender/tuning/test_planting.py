@@ -16,7 +16,7 @@ from recommender.tuning.predicting import Predictor
 from recommender.tuning.tracking import no_tracking
 from registry.cards import Origin
 from registry.doctor import Kind, examine, repair
-from registry.encoders.image import open_image
+from registry.encoders.encoder import open_encoder
 from registry.encoders.opening import load
 from registry.errors import (
     AlreadyThere,
@@ -97,7 +97,7 @@ def test_what_is_planted_is_what_was_tuned_with_the_samples_classes(zoo, tune):
     encoded = zoo.encode("colors-net", replace(Sample.from_arrays(*colored(4), name="x"), items=tuple(items)))
     found = Predictor.open(run.path).predict(items)
     np.testing.assert_allclose(encoded.head, found.scores, atol=1e-4)
-    assert dict(open_image(card.folder).opened.id2label) == {0: "blue", 1: "green", 2: "red"}
+    assert dict(open_encoder(card.folder).opened.id2label) == {0: "blue", 1: "green", 2: "red"}
     stored, tuned = load(card.folder).state_dict(), load(run.path).state_dict()
     assert all(torch.equal(stored[name], tuned[name]) for name in tuned if "classifier" not in name)
 
@@ -107,11 +107,11 @@ def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_clas
     run = scored(tune("vit", stages=None, read="block 02", frozen=("block 03",)), best_epoch=1.0)
     done = plant(run, "half", zoo)
     assert "without the run's head" in done.notes[0]
-    opened = open_image(done.checkpoint.folder)
+    opened = open_encoder(done.checkpoint.folder)
     assert opened.opened.id2label == {}
     assert opened.blocks[:2] == blocks
     np.testing.assert_array_equal(opened.encode(pictures(3)).blocks[1].vectors,
-                                  open_image(run.path).encode(pictures(3)).blocks[1].vectors)  # fmt: skip
+                                  open_encoder(run.path).encode(pictures(3)).blocks[1].vectors)  # fmt: skip
 
 
 def test_where_the_data_are_gone_the_domain_has_no_sketch_and_that_is_said(zoo, tune, tmp_path):

@@ -12,7 +12,7 @@ from recommender.tuning.heads import LinearHead, read_head, save_head
 from recommender.tuning.predicting import Judged, Predictions, Predictor, answer, class_of
 from recommender.tuning.tracking import no_tracking
 from registry.cards import Metric, Task
-from registry.encoders.image import open_image
+from registry.encoders.encoder import open_encoder
 from registry.errors import BadTable, NoItems, NotFinished, PathMissing, UnusableArrays
 from tests.conftest import drawn
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
@@ -57,7 +57,7 @@ def test_heads_that_train_nothing_predict_too(head, tmp_path):
 def test_logits_are_the_heads_of_the_block_that_is_read(tmp_path):
     run = finished_run(tmp_path / "run", block=1)
     items = pictures(5)
-    features = open_image(run.path).encode(items).blocks[1].vectors
+    features = open_encoder(run.path).encode(items).blocks[1].vectors
     found = Predictor.open(run.path).predict(items)
     np.testing.assert_allclose(found.logits, read_head(run.path).logits(features), rtol=1e-5, atol=1e-6)
 

@@ -5,7 +5,7 @@ import pytest
 from recommender.tuning.executors import here
 from recommender.tuning.tracking import no_tracking
 from recommender.tuning.trial import _Encoding, _Heard, _stages, _Trial, measure
-from registry.encoders import encoders
+from registry.encoders import open_encoder
 from registry.errors import Diverged
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
@@ -71,7 +71,7 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
     few, whole_sample = sample(160, 0), sample(1600, 0)
     told, took = heard_of(160, 8)
     work = job(tmp_path, card, plan(card, whole(card, 8)), whole_sample)
-    encoding = Steady(encoders["image"](card.folder), took={few.order: 1.6})
+    encoding = Steady(open_encoder(card.folder), took={few.order: 1.6})
     trial = _Trial(work, few, told, encoding, {"seconds": took + 1.6})
     steps = 0.5 * (8 * 60 - 2 * 6)
     judging = 1.0 * (8 * 10 - 2) + 1.0 / 32 * (320 - 32)

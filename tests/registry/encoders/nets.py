@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 import transformers as t
 
 from registry.encoders.opening import quiet
+from registry.modalities.image.network import ImageNetwork
+from registry.modalities.image.preprocessing import Preprocessing, read_preprocessing
 from registry.readers.images import ImageItem
 from tests.conftest import drawn
 
@@ -85,6 +89,19 @@ def save_net(folder: Path, net: str | t.PreTrainedModel, preprocessor: dict | No
         model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(SQUARE if preprocessor is None else preprocessor))
     return folder
+
+
+def network_of(model: t.PreTrainedModel, side: int = 32) -> ImageNetwork:
+    """A model that lies in no folder, with pictures of that side going in."""
+    return ImageNetwork(model, _preprocessing(side))
+
+
+@lru_cache
+def _preprocessing(side: int) -> Preprocessing:
+    with TemporaryDirectory() as place:
+        stated = {**SQUARE, "size": {"height": side, "width": side}}
+        (Path(place) / "preprocessor_config.json").write_text(json.dumps(stated))
+        return read_preprocessing(Path(place))
 
 
 def pictures(count: int, side: int = 40) -> list[ImageItem]:

@@ -3,7 +3,7 @@ import torch
 import transformers
 
 from registry.encoders.anatomy import anatomy_of, read_blocks
-from tests.registry.encoders.nets import NETS
+from tests.registry.encoders.nets import NETS, network_of
 
 
 @pytest.fixture(params=sorted(NETS))
@@ -38,11 +38,11 @@ def test_a_block_is_made_of_what_comes_before_its_end(model):
     anatomy = anatomy_of(model)
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        before = read_blocks(model, anatomy, pixels).blocks
+        before = read_blocks(network_of(model), anatomy, {"pixel_values": pixels}).blocks
         for name, parameter in model.named_parameters():
             if name.startswith(anatomy.blocks[-1].prefixes):
                 parameter.mul_(1.5).add_(0.1)
-        after = read_blocks(model, anatomy, pixels).blocks
+        after = read_blocks(network_of(model), anatomy, {"pixel_values": pixels}).blocks
     assert all(torch.equal(left, right) for left, right in zip(before[:-1], after[:-1], strict=True))
     assert not torch.allclose(before[-1], after[-1])
 
@@ -59,13 +59,13 @@ def test_the_last_block_is_what_the_head_reads(model):
         pytest.skip("has no head")
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        reading = read_blocks(model, anatomy, pixels)
+        reading = read_blocks(network_of(model), anatomy, {"pixel_values": pixels})
         assert torch.allclose(model.get_submodule(anatomy.head)(reading.blocks[-1]), reading.logits)
         assert torch.equal(reading.logits, model(pixel_values=pixels).logits)
 
 
 def test_reading_leaves_no_hooks_behind(model):
-    read_blocks(model, anatomy_of(model), torch.rand(1, 3, 32, 32))
+    read_blocks(network_of(model), anatomy_of(model), {"pixel_values": torch.rand(1, 3, 32, 32)})
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
@@ -73,7 +73,7 @@ def test_a_map_is_read_as_its_mean():
     model = NETS["resnet"]().eval()
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        blocks = read_blocks(model, anatomy_of(model), pixels).blocks
+        blocks = read_blocks(network_of(model), anatomy_of(model), {"pixel_values": pixels}).blocks
         states = model(pixel_values=pixels, output_hidden_states=True).hidden_states
     for block, state in zip(blocks, states[1:], strict=True):
         torch.testing.assert_close(block, state.mean((2, 3)))
@@ -84,7 +84,7 @@ def test_tokens_are_read_as_the_mean_over_patches_alone(net, extra):
     model = NETS[net]().eval()
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        blocks = read_blocks(model, anatomy_of(model), pixels).blocks
+        blocks = read_blocks(network_of(model), anatomy_of(model), {"pixel_values": pixels}).blocks
         states = model.base_model(pixel_values=pixels, output_hidden_states=True).hidden_states
     for block, state in zip(blocks[:-1], states[1:-1], strict=True):
         torch.testing.assert_close(block, state[:, extra:].mean(1))
@@ -94,7 +94,7 @@ def test_a_pooled_map_of_several_cells_is_read_as_one_mean():
     model = NETS["textnet"]().eval()
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        last = read_blocks(model, anatomy_of(model), pixels).blocks[-1]
+        last = read_blocks(network_of(model), anatomy_of(model), {"pixel_values": pixels}).blocks[-1]
         state = model.base_model(pixel_values=pixels).last_hidden_state
     torch.testing.assert_close(last, state.mean((2, 3)))
 
@@ -102,7 +102,8 @@ def test_a_pooled_map_of_several_cells_is_read_as_one_mean():
 def test_other_sizes_than_the_stated_one_are_read_by_interpolated_positions():
     for net in ("vit", "swin"):
         model = NETS[net]().eval()
-        blocks = read_blocks(model, anatomy_of(model), torch.rand(1, 3, 48, 48)).blocks
+        batch = {"pixel_values": torch.rand(1, 3, 48, 48)}
+        blocks = read_blocks(network_of(model, 48), anatomy_of(model), batch).blocks
         assert all(torch.isfinite(block).all() for block in blocks)
 
 

@@ -6,8 +6,8 @@ import pytest
 import transformers
 from PIL import Image
 
-from registry.encoders.preprocessing import read_preprocessing
 from registry.errors import Unsupported
+from registry.modalities.image.preprocessing import read_preprocessing
 from tests.conftest import drawn
 
 CROPPED = {

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
-from recommender.tuning.augment import augmented
 from recommender.tuning.objective import Objective
 from registry.cards import Task
+from registry.modalities.image.augment import augmented
 from tests.recommender.tuning.test_loop import made
 
 
@@ -51,15 +51,16 @@ def test_augmented_rows_change_from_epoch_to_epoch_and_come_again_with_the_epoch
 def test_mixup_mixes_pictures_and_their_truth_alike():
     objective = Objective(Task.CLASSIFICATION, 2, 0.0, 0.4, None, 0.0)
     pixels, targets = torch.tensor([0.0, 1.0, 0.0, 1.0]).reshape(4, 1, 1, 1), torch.tensor([0, 1, 0, 1])
-    mixed, truth = objective.mix(pixels, targets, np.random.default_rng(1))
+    mixed, truth = objective.mix({"x": pixels, "mask": targets}, targets, ("x",), np.random.default_rng(1))
+    assert mixed["mask"] is targets
     torch.testing.assert_close(truth.sum(1), torch.ones(4))
-    torch.testing.assert_close(mixed.reshape(4), truth[:, 1])
+    torch.testing.assert_close(mixed["x"].reshape(4), truth[:, 1])
     assert ((truth[:, 1] > 0) & (truth[:, 1] < 1)).any()
 
 
 def test_without_mixup_nothing_is_mixed():
     objective = Objective(Task.CLASSIFICATION, 2, 0.0, 0.0, None, 0.0)
     pixels, targets = torch.rand(4, 1, 1, 1), torch.tensor([0, 1, 0, 1])
-    mixed, truth = objective.mix(pixels, targets, np.random.default_rng(1))
-    assert mixed is pixels
+    mixed, truth = objective.mix({"x": pixels}, targets, ("x",), np.random.default_rng(1))
+    assert mixed["x"] is pixels
     assert truth is targets

@@ -18,10 +18,10 @@ from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor
 
 from registry.errors import Unsupported
+from registry.modalities import DEFAULT_CAP
 
-__all__ = ["DEFAULT_CAP", "Preprocessing", "processor_settings", "read_preprocessing"]
+__all__ = ["Preprocessing", "processor_settings", "read_preprocessing"]
 
-DEFAULT_CAP = 224
 _TOLERANCE = 1e-4
 _CONVNEXT_WARPS_FROM = 384
 

@@ -1,0 +1,113 @@
+"""A checkpoint as an encoder: one forward pass gives every block's pooled features and the source head's classes."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from registry.cards import Modality
+from registry.encoders.anatomy import Anatomy, Reading, anatomy_of, read_blocks
+from registry.encoders.opening import Opened, inspect, open_network
+from registry.errors import NotFinite, TooFewRows
+from registry.features import Encoded, Features
+from registry.modalities import DEFAULT_CAP, Network, Prepared
+from registry.progress import Progress, silent
+
+__all__ = ["CheckpointEncoder", "open_encoder"]
+
+_READERS = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointEncoder:
+    """An opened checkpoint."""
+
+    name: str
+    digest: str
+    opened: Opened
+    network: Network
+    anatomy: Anatomy
+    batch: int
+    """Items of one forward pass."""
+
+    @property
+    def modality(self) -> Modality:
+        """What the items are."""
+        return Modality(self.opened.modality)
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks, input side first."""
+        return self.anatomy.names
+
+    @property
+    def adaptable(self) -> tuple[str, ...]:
+        """Names of the blocks that hold linear layers."""
+        modules = self.network.model.named_modules()
+        linear = [f"{path}." for path, module in modules if isinstance(module, torch.nn.Linear)]
+        return tuple(block.name for block in self.anatomy.blocks if any(p.startswith(block.prefixes) for p in linear))
+
+    def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
+        """Every block's features of the items, float32, in their order.
+
+        Raises:
+            TooFewRows: no items.
+            NotFinite: an item that the net turns into NaN or infinity, by name.
+        """
+        if not items:
+            raise TooFewRows(f"encoding with {self.name}", 1, 0)
+        stage, parts = f"encode with {self.name}", list[Reading]()
+        progress(stage, 0, len(items))
+        done = 0
+        for rows in self._prepared(items):
+            with torch.inference_mode():
+                parts.append(read_blocks(self.network, self.anatomy, self.network.batch(rows)))
+            self._refuse_overflow(parts[-1], items, done)
+            done += len(rows)
+            progress(stage, done, len(items))
+        return self._joined(parts)
+
+    def _prepared(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:
+        """Items are opened in threads, one batch ahead of the net."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            ahead: list[Future[Prepared]] = []
+            for start in range(0, len(items), self.batch):
+                following = [pool.submit(self.network.prepare, item) for item in items[start : start + self.batch]]
+                if ahead:
+                    yield [one.result() for one in ahead]
+                ahead = following
+            yield [one.result() for one in ahead]
+
+    def _refuse_overflow(self, part: Reading, items: Sequence[Any], first: int) -> None:
+        for block, vectors in zip(self.blocks, part.blocks, strict=True):
+            bad = ~torch.isfinite(vectors).all(1)
+            if bool(bad.any()):
+                row = first + int(bad.int().argmax())
+                raise NotFinite(f"{self.name}, {block}, at {items[row].name}", row)
+
+    def _joined(self, parts: list[Reading]) -> Encoded:
+        blocks = tuple(
+            Features(torch.cat([part.blocks[place] for part in parts]).numpy(), f"{self.name}@{self.digest}#{block}")
+            for place, block in enumerate(self.blocks)
+        )
+        logits = [part.logits for part in parts if part.logits is not None]
+        classes = torch.cat(logits).softmax(1).numpy() if logits and self.opened.id2label else None
+        return Encoded(blocks, self.blocks, classes)
+
+
+def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CAP) -> CheckpointEncoder:
+    """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
+
+    Raises:
+        CheckpointError: as `registry.encoders.opening.inspect`.
+    """
+    opened = inspect(folder)
+    network = open_network(folder, cap=cap)
+    digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
+    anatomy = anatomy_of(network.model)
+    return CheckpointEncoder(name or folder.name, digest, opened, network, anatomy, network.at_once)

@@ -1,0 +1,166 @@
+"""The two ends of an image model: pictures to tensors, and a block's output to one vector a picture."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import nn
+from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel
+
+from registry.modalities import Prepared
+from registry.modalities.image.augment import augmented
+from registry.modalities.image.preprocessing import Preprocessing, read_preprocessing
+
+__all__ = ["ImageNetwork", "Picture", "open_network"]
+
+_INPUT = "pixel_values"
+_SCALED = "interpolate_pos_encoding"
+_BATCH_PIXELS = 1 << 20
+_MOST_IN_BATCH = 128
+_SHAPES = ((96, 64), (64, 96), (128, 128), (300, 257), (48, 48))
+_CHANNELS = 3
+
+
+@runtime_checkable
+class Picture(Protocol):
+    """An item that can be opened as a picture."""
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+
+    def open(self) -> Image.Image:
+        """The picture in RGB."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Example:
+    """A picture that nobody took."""
+
+    name: str
+    picture: Image.Image
+
+    def open(self) -> Image.Image:
+        return self.picture
+
+
+@dataclass(frozen=True, eq=False)
+class ImageNetwork:
+    """An image model with its own preprocessing. Maps lie in memory with their channels last."""
+
+    model: PreTrainedModel
+    preprocessing: Preprocessing
+    blended: tuple[str, ...] = (_INPUT,)
+
+    @property
+    def digest(self) -> str:
+        """As `Network.digest`."""
+        return self.preprocessing.digest
+
+    @property
+    def stated(self) -> int:
+        """Side of the input in pixels, before any cap."""
+        return self.preprocessing.stated
+
+    @property
+    def at_once(self) -> int:
+        """As `Network.at_once`: about a million pixels."""
+        pixels = self.preprocessing.height * self.preprocessing.width
+        return max(1, min(_MOST_IN_BATCH, _BATCH_PIXELS // pixels))
+
+    def around(self, model: PreTrainedModel) -> "ImageNetwork":
+        """As `Network.around`."""
+        return replace(self, model=model)
+
+    def prepare(self, item: Picture) -> Prepared:
+        """Resized and cropped, still 8-bit."""
+        return {"pixels": self.preprocessing.pixels(item.open())}
+
+    def batch(
+        self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """As `Network.batch`."""
+        pixels: list[UInt8[np.ndarray, "3 h w"]] = [row["pixels"] for row in rows]
+        if chance is not None:
+            pixels = [augmented(one, random) for one, random in zip(pixels, chance, strict=True)]
+        normalized = torch.from_numpy(self.preprocessing.normalized(np.stack(pixels)))
+        return {_INPUT: normalized.contiguous(memory_format=torch.channels_last)}
+
+    def context(self, rows: Sequence[Prepared]) -> dict[str, torch.Tensor]:
+        """Nothing: pictures of one size need no mask."""
+        del rows
+        return {}
+
+    def settings(self, part: nn.Module) -> Mapping[str, object]:
+        """Position embeddings are interpolated where inputs are of another size than the configuration states."""
+        stated = getattr(self.model.config, "image_size", None)
+        scaled = isinstance(stated, int) and stated != self.preprocessing.width
+        return {_SCALED: True} if scaled and _SCALED in inspect.signature(part.forward).parameters else {}
+
+    def pool(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Its mean over positions: over the map of a convolutional net, over the patch tokens of a transformer."""
+        if hidden.ndim == 4:
+            return hidden.mean((2, 3))
+        if hidden.ndim == 3:
+            patches = self._patches(batch)
+            extra = hidden.shape[1] - patches if 0 < patches < hidden.shape[1] else 0
+            return hidden[:, extra:].mean(1)
+        return hidden.flatten(1)
+
+    def examples(self) -> tuple[_Example, ...]:
+        """Pictures of several shapes, smooth and rough."""
+        random = np.random.default_rng(0)
+        examples = []
+        for place, (width, height) in enumerate(_SHAPES):
+            grain = 4 + 12 * place
+            noise = Image.fromarray(random.integers(0, 256, (grain, grain, _CHANNELS), dtype=np.uint8))
+            examples.append(_Example(f"example {place}", noise.resize((width, height), Image.Resampling.BICUBIC)))
+        return tuple(examples)
+
+    def save_processor(self, folder: Path) -> None:
+        """As `Network.save_processor`."""
+        self.preprocessing.processor.save_pretrained(folder)
+
+    def reopened(self, folder: Path, items: Sequence[Picture]) -> dict[str, torch.Tensor]:
+        """As `Network.reopened`."""
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        return {_INPUT: torch.cat([processor(images=item.open(), return_tensors="pt")[_INPUT] for item in items])}
+
+    def configured(self, config: PretrainedConfig) -> PretrainedConfig:
+        """As `Network.configured`."""
+        copied = deepcopy(config)
+        takes = inspect.signature(self.model.forward).parameters
+        if _SCALED in takes and isinstance(getattr(copied, "image_size", None), int):
+            copied.image_size = self.preprocessing.side
+        return copied
+
+    def resized(self, owner: Any, wanted: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - whatever holds the positions
+        """As the net makes them whenever it sees that size."""
+        with torch.inference_mode():
+            made = owner.interpolate_pos_encoding(
+                torch.zeros_like(wanted), self.preprocessing.height, self.preprocessing.width
+            )
+        return torch.Tensor(made.clone())
+
+    def _patches(self, batch: Mapping[str, torch.Tensor]) -> int:
+        """How many patch tokens the input is cut into; 0 where the net does not cut it."""
+        patch = getattr(self.model.config, "patch_size", None)
+        height, width = batch[_INPUT].shape[-2:]
+        return (height // patch) * (width // patch) if isinstance(patch, int) else 0
+
+
+def open_network(folder: Path, model: PreTrainedModel, cap: int) -> ImageNetwork:
+    """The two ends of an image model, with the preprocessing in its folder; inputs are no larger than ``cap`` pixels.
+
+    Raises:
+        Unsupported: there is no preprocessing that can be reproduced.
+    """
+    nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    return ImageNetwork(model, read_preprocessing(folder, cap=cap))
