@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
     classifier, training = made(tmp_path, Stage(ALL, 3, 1e-2, 1e-3))
-    training.rows.preprocessing.slope[:] = np.nan
+    training.rows.network.preprocessing.slope[:] = np.nan
     before = copied(classifier)
     with pytest.raises(Diverged) as caught:
         run(classifier, replace(training, held_out=training.held_out))
@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
 def test_pictures_that_are_no_numbers_are_not_trained_on_whatever_the_net(net, width, tmp_path):
     names = anatomy_of(load(save_net(tmp_path / "probe", net))).names
     classifier, training = made(tmp_path, Stage(names, 2, 1e-2, 1e-3), net=net, width=width)
-    training.rows.preprocessing.slope[:] = np.nan
+    training.rows.network.preprocessing.slope[:] = np.nan
     with pytest.raises(Diverged, match="nan at step 0"):
         run(classifier, training)
 

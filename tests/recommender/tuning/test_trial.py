@@ -52,8 +52,8 @@ def heard_of(few, whole_epochs):
     at, told = 0.0, []
     for part, rows in (("training", learn), ("validation", choose), ("test", test)):
         told += [
-            _Heard(at, f"open {part} pictures", 0, rows),
-            _Heard(at + 0.02 * rows, f"open {part} pictures", rows, rows),
+            _Heard(at, f"open {part} items", 0, rows),
+            _Heard(at + 0.02 * rows, f"open {part} items", rows, rows),
         ]
         at += 0.02 * rows
     told.append(_Heard(at, "judged", 0, 0))
