@@ -6,6 +6,7 @@
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── UnusableName               (ValueError)    a name that cannot be given
     ├── FolderUnusable             (OSError)       a place where nothing can be written
+    ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
@@ -67,8 +68,9 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "DiskFull",
-    "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
+    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CacheDamaged", "CheckpointError",
+    "DeviceMissing", "DiskFull", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable",
+    "HomeUnusable", "Interrupted",
     "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
     "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
     "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
@@ -128,6 +130,14 @@ class FolderUnusable(TransferZooError, OSError):
     def __init__(self, folder: Path | str, why: str) -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be written: {why}", "Name a new or empty folder where you may write.")
+
+
+class CacheDamaged(TransferZooError, ValueError):
+    """A file of kept features that is not as it was written, or is another's."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is damaged: {why}", "Remove it: it is made anew when it is needed.")
 
 
 class DiskFull(TransferZooError, OSError):

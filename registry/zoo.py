@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
@@ -18,13 +17,23 @@ import numpy as np
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Outcome
 from registry.encoders import Encoder, encoders
-from registry.errors import AlreadyThere, BadWeights, EncoderMismatch, HomeUnusable, PathMissing, UnknownName
+from registry.errors import (
+    AlreadyThere,
+    BadWeights,
+    DiskFull,
+    EncoderMismatch,
+    HomeUnusable,
+    PathMissing,
+    RegistryBusy,
+    UnknownName,
+)
 from registry.features import Encoded, Features, cached
+from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, Sketch, sketch_of
-from registry.store import Entries, Jobs, Store
+from registry.store import Damage, Entries, Jobs, Store
 
 __all__ = ["Zoo", "weights_digest"]
 
@@ -51,22 +60,44 @@ class Zoo:
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
+        self._notes: dict[str, None] = {}
 
     @classmethod
-    def open(cls, home: Path | str | None = None, *, catalog: Path | None = None, progress: Progress = silent) -> "Zoo":
+    def open(
+        cls, home: Path | str | None = None, *, catalog: Path | None = None, mend: bool = True,
+        progress: Progress = silent,
+    ) -> "Zoo":  # fmt: skip
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
+        Rows that are not as they were written are set aside (see `set_aside`) where ``mend`` allows; `notes` says so.
+        A home that cannot be written is read only.
+
         Raises:
-            HomeUnusable: the home cannot be made, read or written, or the disk is full.
+            HomeUnusable: the home cannot be made or read.
+            DiskFull: there is no room.
             RegistryCorrupt: the database is damaged.
             RegistryNewer: a later transferzoo wrote it.
             RegistryBusy: another process held it too long.
             BadCard: the catalog has a bad file.
         """
         found = Home.find(home)
-        zoo = cls(found, Store.open(found.database), catalog or catalog_folder())
+        lost = _lost(found)
+        store = Store.open(found.database, writable=found.writable, mend=mend)
+        zoo = cls(found, store, catalog or catalog_folder())
+        if lost:
+            zoo._note(lost)
+        if not found.writable:
+            zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
+        if mend and found.writable and store.checked_when_opened:
+            zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
         return self
@@ -79,16 +110,17 @@ class Zoo:
 
     def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
-        return tuple(self._placed(card) for card in self.store.checkpoints(modality))
+        return self._placed(self.store.checkpoints(modality))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of that name.
 
         Raises:
             UnknownName: there is none.
+            RegistryCorrupt: it is damaged.
         """
-        for card in self.store.checkpoints(name=name):
-            return self._placed(card)
+        for card in self._placed(self.store.checkpoints(name=name)):
+            return card
         raise UnknownName("checkpoint", name, [card.name for card in self.checkpoints()])
 
     def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
@@ -152,7 +184,8 @@ class Zoo:
         return cached(
             self._place_of(checkpoint, sample),
             lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
-        )
+            keep=self.home.writable, note=self._note,
+        )  # fmt: skip
 
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
         """Whether a sample's features are kept already.
@@ -229,6 +262,7 @@ class Zoo:
             CheckpointError: the folder cannot be used.
             AlreadyThere: the name, or the domain's, belongs to something else.
             HomeUnusable: the folder cannot be moved there.
+            DiskFull: there is no room for it.
         """
         found = _inspected(card.folder, card.name)
         place = self.home.checkpoints / card.name
@@ -240,7 +274,10 @@ class Zoo:
         if place.exists() or any(known.name == card.name for known in self.checkpoints()):
             raise AlreadyThere("checkpoint", card.name)
         try:
-            card.folder.rename(place)
+            with disk_full_named(place):
+                card.folder.rename(place)
+        except DiskFull:
+            raise
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
@@ -301,15 +338,62 @@ class Zoo:
         digest = _folder_digest(self.catalog)
         if self.store.note("catalog") == digest and not again:
             return
+        if not self.home.writable:
+            self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
+            return
         progress("read the bundled catalog", 0, 1)
         found = _catalog().read_catalog(self.catalog)
         entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes)
         self.store.write_bundled(entries, {"catalog": digest})
         progress("read the bundled catalog", 1, 1)
 
-    def _placed(self, card: Checkpoint) -> Checkpoint:
-        """With its folder where the catalog lies today, if it came with the catalog."""
-        return replace(card, folder=self.catalog / card.folder)
+    def set_aside(self, damage: Damage) -> Path:
+        """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
+
+        Raises:
+            HomeUnusable: nothing can be written.
+            DiskFull: there is no room for that file; nothing was moved.
+        """
+        place = self.home.damaged / f"{damage.table}-{_unlike(damage.key)}.json"
+
+        def keep(rows: Sequence[tuple[str, Mapping[Any, Any]]]) -> None:
+            told = [{"table": table, "row": {name: _plain(row[name]) for name in row}} for table, row in rows]
+            self.home.damaged.mkdir(exist_ok=True)
+            content = json.dumps({"why": damage.why, "kept": told}, indent=1)
+            write_atomic(place, content.encode())
+
+        self.store.take_out(damage, keep)
+        return place
+
+    def quarantined(self) -> tuple[Path, ...]:
+        """Rows and databases that were found damaged and are kept aside."""
+        databases = self.home.root.glob(f"{self.home.database.stem}.damaged-*.db")
+        return (*sorted(databases), *sorted(self.home.damaged.glob("*")))
+
+    def _set_damaged_aside(self) -> None:
+        """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
+        damaged = [one for one in self.store.damage() if one.table != "file"]
+        for damage in damaged:
+            try:
+                place = self.set_aside(damage)
+            except (HomeUnusable, DiskFull, RegistryBusy) as cause:
+                self._note(f"{damage}, and could not be set aside: {cause}")
+            else:
+                self._note(f"{damage}: it is set aside in {place}")
+        if damaged:
+            self.load_catalog(again=True)
+
+    def _note(self, line: str) -> None:
+        self._notes[line] = None
+
+    def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+        """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
+        named = sorted({card.domain for card in cards if card.domain is not None})
+        there = {domain.name for domain in self.store.domains(names=named)}
+        return tuple(
+            replace(card, folder=self.catalog / card.folder, domain=card.domain if card.domain in there else None)
+            for card in cards
+        )
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
@@ -365,8 +449,8 @@ class Zoo:
         if state != known:
             changed = self._follow(index, lens, known, state)
             self._indexes[lens.digest] = index, state
-            if changed * _SAVED_EVERY > len(index):
-                _save(index, path, self.index_stamp(lens))
+            if changed * _SAVED_EVERY > len(index) and self.home.writable:
+                self._save(index, path, self.index_stamp(lens))
         return index
 
     def _follow(self, index: Any, lens: Lens, known: tuple[int, int], state: tuple[int, int]) -> int:  # noqa: ANN401
@@ -377,9 +461,17 @@ class Zoo:
             numbers, have = self.store.sketch_numbers(lens.digest), index.numbers
             gone, numbers = np.setdiff1d(have, numbers), np.setdiff1d(numbers, have)
             index.remove(gone)
-        if len(numbers):
-            index.add(numbers, self.store.embeddings([int(number) for number in numbers]))
-        return len(gone) + len(numbers)
+        read = self.store.embeddings([int(number) for number in numbers])
+        if read:
+            index.add([*read], np.stack([*read.values()]))
+        return len(gone) + len(read)
+
+    def _save(self, index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
+        """Keep the index; where that cannot be done the next process makes it anew."""
+        try:
+            index.save(path, stamp)
+        except OSError as cause:
+            self._note(f"the index of domains is not kept: {cause}")
 
 
 def weights_digest(folder: Path) -> str:
@@ -472,7 +564,20 @@ def _folder_digest(catalog: Path) -> str:
     return total.hexdigest()
 
 
-def _save(index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
-    """Keep the index; where that cannot be done the next process makes it anew."""
-    with suppress(OSError):
-        index.save(path, stamp)
+def _lost(home: Home) -> str:
+    """What there is to say of a home whose registry is gone, though more than that was made there; else nothing."""
+    if home.database.exists() and home.database.stat().st_size:
+        return ""
+    left = [place.name for place in (home.features, home.runs, home.checkpoints) if any(place.glob("*"))]
+    was = "was empty" if home.database.exists() else "is gone"
+    return f"{home.database} {was}, though {', '.join(left)} are not: a new registry was made" if left else ""
+
+
+def _plain(value: object) -> object:
+    """A value as JSON can hold it."""
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+
+
+def _unlike(key: str) -> str:
+    """A name for a file that no other key has."""
+    return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12]

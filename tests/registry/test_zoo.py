@@ -12,7 +12,7 @@ from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
-from registry.store import Entries
+from registry.store import Damage, Entries
 from registry.zoo import Zoo, weights_digest
 from tests.registry.fakes import (
     SHADES,
@@ -175,7 +175,7 @@ def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
     assert names(zoo.near(cloud(10), 1)) == ["night"]
     other.store.write(Entries(sketches=(sketch_of("night", cloud(250), a_lens()),)))
     assert names(zoo.near(cloud(250), 1)) == ["night"]
-    other.store.take_out("domains", "night")
+    other.store.take_out(Damage("domains", "night", "is not wanted"), list)
     assert "night" not in names(zoo.near(cloud(250)))
 
 
