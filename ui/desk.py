@@ -91,15 +91,18 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
     with opened as zoo:
         if job is not None and not zoo.jobs.claim(job):
             raise typer.Exit
-        for run in reap(zoo.home):
+        for run in reap(zoo.home) if zoo.home.writable else ():
             errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
         bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
+        noted = _say_notes(errors, zoo, 0)
         try:
             yield Desk(zoo, errors if json else render.console(), bars, json, job)
         except BaseException as failure:
             if job is not None:
                 zoo.jobs.fail(job, _in_words(failure))
             raise
+        finally:
+            _say_notes(errors, zoo, noted)
 
 
 def read_sample(
@@ -115,6 +118,13 @@ def read_sample(
         )
     desk.say(render.sample_report(sample.to_dict()))
     return sample
+
+
+def _say_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
+    """Say what the registry has met since that is not as it should be; how much that is by now."""
+    for note in zoo.notes[known:]:
+        terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
+    return len(zoo.notes)
 
 
 def _in_words(failure: BaseException) -> str:

@@ -31,6 +31,7 @@ from rich.text import Text
 from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
 from registry.home import Home
 from registry.progress import Progress, silent
+from ui.strangers import StrangersConsole, safe_json, shown
 
 __all__ = [
     "Bars",
@@ -201,7 +202,9 @@ def command(verb: str, *words: object, **options: object) -> str:
 
 def mlflow_command(home: Home) -> str:
     """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
-    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.tracking_database}"
+    from registry.store import sqlite_url  # noqa: PLC0415 - loads SQLAlchemy
+
+    place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
     if place.startswith("http"):
         parts = urlsplit(place)
         page = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
@@ -224,15 +227,15 @@ def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
 
 def print_json(content: object) -> None:
     """Write JSON, and nothing but JSON, to stdout; NaN is an error and never silently printed."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(safe_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 # ---------------------------------------------------------------- a terminal
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on today's stdout or stderr; plain text where it is not a terminal."""
-    return Console(file=sys.stderr if stderr else sys.stdout, highlight=False)
+    """A console on today's stdout or stderr; plain text where it is not a terminal; see `ui.strangers`."""
+    return StrangersConsole(sys.stderr if stderr else sys.stdout)
 
 
 def quiet(*, loud: bool = False) -> None:
@@ -393,7 +396,7 @@ def _predictions(told: Json) -> RenderableType:
     table = _table("file", ">value" if value else "prediction", *([] if value else [">confidence"]))
     for row in told["rows"][:LISTED]:
         sure = [] if row["confidence"] is None else [percent(row["confidence"])]
-        table.add_row(Text(row["file"]), Text(row["prediction"], "bold"), *sure)
+        table.add_row(Text(shown(row["file"])), Text(shown(row["prediction"]), "bold"), *sure)
     more = len(told["rows"]) - LISTED
     return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
 
@@ -411,9 +414,9 @@ def _judgment(judged: Json) -> RenderableType:
     for place, label in enumerate(sorted(shares, key=lambda label: (shares[label], label))[:NEAREST]):
         row = judged["recall"][label]
         first = "" if place else "least recognized" if len(shares) > NEAREST else "recognized"
-        table.add_row(first, Text(f"{label}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
+        table.add_row(first, Text(f"{shown(label)}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
     for place, row in enumerate(judged["confusions"][:NEAREST]):
-        told = f"{row['class']} taken for {row['taken_for']}  {row['rows']:,}"
+        told = f"{shown(row['class'])} taken for {shown(row['taken_for'])}  {row['rows']:,}"
         table.add_row("" if place else "confusions", Text(told))
     return table
 
@@ -446,8 +449,8 @@ def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
         column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
     for row in rows:
         table.add_row(
-            Text(row["name"], "bold"), Text(row["source"] or row["domain"] or "not stated"),
-            amount(row["parameters"]), Text(row["license"]), row["origin"],
+            Text(shown(row["name"]), "bold"), Text(shown(row["source"] or row["domain"] or "not stated")),
+            amount(row["parameters"]), Text(shown(row["license"])), row["origin"],
         )  # fmt: skip
     return table
 
@@ -456,7 +459,8 @@ def domain_table(rows: Sequence[Json]) -> RenderableType:
     """The known source domains."""
     table = _table("domain", "title", "family", ">rows", "license")
     for row in rows:
-        table.add_row(Text(row["name"], "bold"), Text(row["title"]), row["family"], f"{row['rows']:,}", row["license"])
+        name, title, family, license_ = (shown(row[key]) for key in ("name", "title", "family", "license"))
+        table.add_row(Text(name, "bold"), title, family, f"{row['rows']:,}", license_)
     return table
 
 
@@ -467,7 +471,7 @@ def near_table(rows: Sequence[Json]) -> RenderableType:
         reach = "-" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
         percentile = "-" if row["percentile"] is None else f"{row['percentile']:.0f} % of pairs"
         same = "-" if row["p_same"] is None else f"p {row['p_same']:.3f}"
-        table.add_row(Text(row["domain"], "bold"), f"{row['value']:.3f}", reach, percentile, same)
+        table.add_row(Text(shown(row["domain"]), "bold"), f"{row['value']:.3f}", reach, percentile, same)
     return table
 
 
@@ -521,8 +525,8 @@ def card_report(told: Json) -> RenderableType:
 
 def _card_value(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        return ", ".join(f"{shown(name)} {shown(inner)}" for name, inner in value.items())
+    return ", ".join(map(shown, value)) if isinstance(value, (list, tuple)) else shown(value)
 
 
 def outcome_table(rows: Sequence[Json]) -> RenderableType:
@@ -531,7 +535,8 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
     for row in rows:
         expected = row["conditions"].get("expected")
         table.add_row(
-            Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
+            Text(shown(row["id"])), Text(shown(row["sample_name"])), Text(shown(row["checkpoint"]), "bold"),
+            shown(row["strategy"]),
             scored(expected["mean"], row["metric"]) if expected is not None else "-",
             scored(row["score"], row["metric"]), duration(row["seconds"]),
         )  # fmt: skip
@@ -542,7 +547,7 @@ def unfinished_table(rows: Sequence[Json]) -> RenderableType:
     """Runs that go on, failed or were interrupted, and what to do about it."""
     table = _table("run", "sample", "checkpoint", "strategy", "state", "because")
     for row in rows:
-        names = [Text(str(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
+        names = [Text(shown(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
         table.add_row(Text(row["id"]), *names, Text(row["state"], "yellow"), Text(row["reason"] or "-"))
     return table
 
@@ -564,7 +569,7 @@ def job_table(rows: Sequence[Json]) -> RenderableType:
         return Text("Nothing is queued.", "dim")
     table = _table("job", "what", "lane", "state", "stage", "asked for")
     for row in rows:
-        what = f"{row['kind']} {Path(str(row['spec']['path'])).name}"
+        what = shown(f"{row['kind']} {Path(str(row['spec']['path'])).name}")
         style = STATES.get(row["state"], "")
         asked = f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}"
         table.add_row(row["id"], Text(what, "bold"), row["lane"], Text(row["state"], style), _stage(row), asked)
@@ -599,14 +604,16 @@ def _stage(row: Json) -> str:
 
 def doctor_report(report: Json) -> RenderableType:
     """What is wrong, and what was done about it or is left to do."""
+    aside = [Text("Kept aside, found damaged now or before", "dim")] if report["quarantined"] else []
+    kept = [*aside, *(_bullet(place, "dim") for place in report["quarantined"])]
     if not report["findings"]:
-        return Text("Nothing is wrong.", "green")
+        return Group(Text("Nothing is wrong.", "green"), *kept)
     parts: list[RenderableType] = []
     for finding in report["findings"]:
-        subject = (str(finding["subject"]), "bold")
+        subject = (shown(finding["subject"]), "bold")
         parts.append(Text.assemble((f"{finding['kind']}  ", "yellow"), subject, f": {finding['what']}"))
         parts.append(_bullet(finding["done"] or finding["remedy"], "green" if finding["done"] else ""))
-    return Group(*parts)
+    return Group(*parts, *kept)
 
 
 class Bars:
@@ -636,7 +643,7 @@ class Bars:
 
     def _new(self) -> RichProgress:
         return RichProgress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn(),
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(BAR), MofNCompleteColumn(),
             TimeRemainingColumn(compact=True), console=self._terminal, transient=True,
             disable=not self._terminal.is_terminal,
         )  # fmt: skip

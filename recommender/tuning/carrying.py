@@ -26,6 +26,7 @@ from recommender.tuning.logged_model import check_names, log_model, register_mod
 from registry.errors import NotFinished
 from registry.home import Home
 from registry.progress import Progress, silent
+from registry.store import sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -359,7 +360,7 @@ def _synced(carrier: Carrier, reached: dict[str, str | None]) -> Synced:
 
 def _trouble_at(address: str) -> str | None:
     try:
-        if not address.startswith("sqlite:"):
+        if not address.startswith("sqlite"):
             _client(address).search_experiments(max_results=1)
     except Exception as failure:
         return in_words(failure, address)
@@ -376,7 +377,8 @@ def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:
 @contextmanager
 def _only_one(address: str, home: Home) -> Iterator[None]:
     """One process at a time opens a store: two that migrate a fresh SQLite file break it, or make a parent each."""
-    own = address.removeprefix(_SQLITE)
+    ours = address == sqlite_url(home.tracking_database)
+    own = str(home.tracking_database) if ours else address.removeprefix(_SQLITE)
     lock = Path(own).with_name(f".{Path(own).name}.lock") if own != address else home.root / ".mlflow.lock"
     with FileLock(lock, timeout=_LOCKED):
         yield
@@ -391,14 +393,27 @@ def _experiment(client: "MlflowClient", opening: Event, home: Home) -> str:
     known = client.get_experiment_by_name(name)
     if known is not None:
         return str(known.experiment_id)
-    own = _address_of(home, opening) == f"sqlite:///{home.tracking_database}"
-    place = home.artifacts.as_uri() if own else None
+    own = _address_of(home, opening) == sqlite_url(home.tracking_database)
+    place = _artifact_place(home) if own else None
     return str(client.create_experiment(name, artifact_location=place, tags=_EXPERIMENT_TAGS))
+
+
+def _artifact_place(home: Home) -> str:
+    """The home's artifact folder as MLflow reads it.
+
+    Raises:
+        ValueError: MLflow would take it for another folder, which other homes may share.
+    """
+    try:
+        str(home.artifacts).encode()
+    except UnicodeEncodeError as cause:
+        raise ValueError("it keeps no files in a folder whose name is no UTF-8: set MLFLOW_TRACKING_URI") from cause
+    return home.artifacts.as_uri()
 
 
 def _address_of(home: Home, opening: Event) -> str:
     """Where a run is told: where the environment says, else where it was first told, else the home's own store."""
-    return str(_asked_address() or opening.get("address") or f"sqlite:///{home.tracking_database}")
+    return str(_asked_address() or opening.get("address") or sqlite_url(home.tracking_database))
 
 
 def _asked_address() -> str | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.ui.cases import advice, choice
+from ui.strangers import markdown as literal
 from ui.views import reproduce
-from ui.views.advise import literal
 from ui.views.uploads import save_upload
 
 HOME = Path("/homes/mine")

@@ -69,7 +69,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
         with desk.bars as progress:
             advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
-        desk.zoo.keep(advice)
+        if desk.zoo.home.writable:
+            desk.zoo.keep(advice)
         desk.finish({"recommendation": advice.id})
         desk.say(render.advice_report(advice.to_dict()))
         if advice.choices:

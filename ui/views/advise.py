@@ -1,6 +1,5 @@
 """The page: from a path or a dropped zip to advice, and from advice to a tuning that one can watch."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from io import BytesIO
@@ -17,10 +16,12 @@ from registry.store import JobRecord
 from registry.zoo import Zoo
 from ui import queue, render
 from ui.render import Json
+from ui.strangers import markdown as literal
+from ui.strangers import shown
 from ui.views import charts, reproduce
 from ui.views.uploads import save_upload
 
-__all__ = ["literal", "page"]
+__all__ = ["page"]
 
 THUMBNAILS = 20
 THUMBNAIL_SIDE = 84
@@ -50,11 +51,6 @@ def page() -> None:
         _welcome()
         return
     _show(zoo, advice)
-
-
-def literal(text: str) -> str:
-    """Text as it is: no Markdown, no HTML, no directive in a name is ever acted on."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text)
 
 
 @st.cache_resource(show_spinner="Opening the registry")
@@ -221,7 +217,7 @@ def _broken(zoo: Zoo, job: JobRecord) -> None:
     words = queue.last_words(zoo.home, job.id)
     if words and job.state != "cancelled":
         with st.expander("What it wrote"):
-            st.code(words, language=None)
+            st.code("\n".join(map(shown, words.splitlines())), language=None)
 
 
 # ---------------------------------------------------------------- the advice

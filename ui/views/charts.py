@@ -7,6 +7,7 @@ import pandas as pd
 
 from registry.cards import Metric
 from ui.render import Json, block_roles
+from ui.strangers import shown
 
 __all__ = ["distances", "forest", "freeze_diagram", "learning_curve", "row_name"]
 
@@ -21,7 +22,7 @@ NEAREST = 10
 
 def row_name(choice: Json) -> str:
     """How a choice is called on the axes: checkpoint and strategy."""
-    return f"{choice['checkpoint']} · {choice['strategy']}"
+    return shown(f"{choice['checkpoint']} · {choice['strategy']}")
 
 
 def forest(advice: Json) -> Picture:
@@ -83,7 +84,8 @@ def freeze_diagram(choice: Json) -> Picture:
 def distances(rows: Sequence[Json]) -> Picture:
     """Distances to the nearest source domains with their intervals."""
     table = pd.DataFrame([
-        {name: row[name] for name in ("domain", "value", "low", "high", "percentile")} for row in rows[:NEAREST]
+        {"domain": shown(row["domain"]), **{name: row[name] for name in ("value", "low", "high", "percentile")}}
+        for row in rows[:NEAREST]
     ])  # fmt: skip
     x = alt.X("value:Q", title=f"distance ({rows[0]['metric'].upper()}²)", axis=alt.Axis(format=".2f", tickCount=5))
     y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, labelOverlap=False))
