@@ -129,10 +129,6 @@ def _found(zoo: Zoo, progress: Progress) -> Iterator[Found]:
 
 
 def _database(zoo: Zoo) -> Iterator[Found]:
-    for line in zoo.notes:
-        if line.startswith(str(zoo.home.database)):
-            remedy = "Restore the database from a copy, if there is one; else add again what was added to it."
-            yield Finding(Kind.DATABASE, str(zoo.home.database), line, remedy), partial(str, "a new one was made")
     damage = zoo.store.damage()
     complaints = [one.why for one in damage if one.table == "file"]
     if complaints and zoo.store.index_differs():
@@ -301,7 +297,10 @@ def _rescue(home: Home) -> str:
         part = home.database.with_name(home.database.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    taken = Store.open(home.database).salvage(aside)
+    fresh = Store.open(home.database)
+    if not aside.exists():
+        return "a new database was made"
+    taken = fresh.salvage(aside)
     told = ", ".join(f"{count} {table}" for table, (count, _) in taken.items() if count) or "nothing"
     lost = ", ".join(f"{unsound} {table}" for table, (_, unsound) in taken.items() if unsound)
     left = f" ({lost} are damaged and were not)" if lost else ""

@@ -383,7 +383,7 @@ class Store:
     def _sound_sketches(self, numbers: Sequence[int]) -> Iterator[tuple[int, Row]]:
         for start in range(0, len(numbers), 500):
             some = _raw(_sketches).where(_sketches.c.id.in_(numbers[start : start + 500]))
-            for row in self.run(lambda c, some=some: c.execute(some).mappings().all()):
+            for row in self.run(partial(_mappings, wanted=some)):
                 if self._sound(_sketches, row) is not None:
                     yield int(row["id"]), row
 
@@ -773,15 +773,21 @@ def _is_full(folder: Path) -> bool:
         return False
 
 
+def _mappings(connection: sa.Connection, wanted: sa.Select[Any]) -> Sequence[Row]:
+    return connection.execute(wanted).mappings().all()
+
+
 def _raw(table: sa.Table, *names: str) -> sa.Select[Any]:
     """Rows as they lie in the database: no type's own reading chokes on a damaged value."""
     columns = [table.c[name] for name in names] or list(table.c)
-    return sa.select(*(sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in columns))
+    asked: list[Any] = [sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in columns]
+    selected: sa.Select[Any] = sa.select(*asked)
+    return selected
 
 
 def _size(entries: Entries) -> int:
     """About how many bytes they take, without the database's own."""
-    cards = (*entries.checkpoints, *entries.domains, *entries.outcomes)
+    cards: tuple[Card, ...] = (*entries.checkpoints, *entries.domains, *entries.outcomes)
     sketches = sum(2 * sketch.embedding.nbytes + sketch.rows.vectors.nbytes for sketch in entries.sketches)
     return sum(len(_text(_plain(card))) for card in cards) + sketches
 

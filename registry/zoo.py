@@ -25,6 +25,7 @@ from registry.errors import (
     HomeUnusable,
     PathMissing,
     RegistryBusy,
+    RegistryCorrupt,
     UnknownName,
 )
 from registry.features import Encoded, Features, cached
@@ -69,8 +70,8 @@ class Zoo:
     ) -> "Zoo":  # fmt: skip
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
-        Rows that are not as they were written are set aside (see `set_aside`) where ``mend`` allows; `notes` says so.
-        A home that cannot be written is read only.
+        Rows that are not as they were written are set aside (see `set_aside`), and a registry that is lost is made
+        anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
 
         Raises:
             HomeUnusable: the home cannot be made or read.
@@ -82,10 +83,12 @@ class Zoo:
         """
         found = Home.find(home)
         lost = _lost(found)
+        if lost and not mend:
+            raise RegistryCorrupt(found.database, lost)
         store = Store.open(found.database, writable=found.writable, mend=mend)
         zoo = cls(found, store, catalog or catalog_folder())
         if lost:
-            zoo._note(lost)
+            zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
         if mend and found.writable and store.checked_when_opened:
@@ -569,8 +572,8 @@ def _lost(home: Home) -> str:
     if home.database.exists() and home.database.stat().st_size:
         return ""
     left = [place.name for place in (home.features, home.runs, home.checkpoints) if any(place.glob("*"))]
-    was = "was empty" if home.database.exists() else "is gone"
-    return f"{home.database} {was}, though {', '.join(left)} are not: a new registry was made" if left else ""
+    was = "is empty" if home.database.exists() else "is gone"
+    return f"it {was}, though not {', '.join(left)}" if left else ""
 
 
 def _plain(value: object) -> object:
