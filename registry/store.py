@@ -159,6 +159,8 @@ class Store:
                     return work(connection)
             except IntegrityError:
                 raise
+            except UnicodeDecodeError as cause:  # what SQLite complains of quotes the damaged schema
+                raise RegistryCorrupt(self.where, "its schema is no UTF-8") from cause
             except DBAPIError as cause:
                 if "locked" not in str(cause.orig):
                     raise _named(cause, self.where, size) from cause
