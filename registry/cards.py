@@ -115,6 +115,8 @@ class Domain:
     """Where the items lay when they were sketched; empty when they are not at hand."""
     digest: str = ""
     """Content digest of the sample that was sketched."""
+    aliases: tuple[str, ...] = ()
+    """Other names by which the cards of checkpoints call it."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from registry.errors import (
     RegistryNewer,
     UnknownName,
 )
-from registry.sketch import Sketch
+from registry.sketch import RowKeys, Sketch
 
 __all__ = ["Entries", "JobRecord", "Jobs", "State", "Store", "now"]
 
@@ -59,6 +59,7 @@ class Entries:
     domains: tuple[Domain, ...] = ()
     sketches: tuple[Sketch, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    rows: tuple[RowKeys, ...] = ()
 
 
 class Store:
@@ -131,6 +132,12 @@ class Store:
         wanted = sa.select(_sketches).where(_sketches.c.domain == domain, _sketches.c.lens == lens)
         row = self.run(lambda c: c.execute(wanted).mappings().first())
         return None if row is None else Sketch.unpack(self._sound(_sketches, row)["packed"], f"sketch of {domain}")
+
+    def rows(self, owner: str) -> RowKeys | None:
+        """Which rows a domain, or a sample, consists of; None where that was never kept."""
+        wanted = sa.select(_rows).where(_rows.c.name == owner)
+        row = self.run(lambda c: c.execute(wanted).mappings().first())
+        return None if row is None else RowKeys.unpack(self._sound(_rows, row)["packed"], owner)
 
     def sketched(self) -> tuple[tuple[int, str, str], ...]:
         """Number, domain and lens of every sketch; a number is never used again."""
@@ -523,7 +530,13 @@ _points = sa.Table(
     sa.Column("step", sa.Integer, primary_key=True),
     sa.Column("value", sa.Float, nullable=False),
 )  # fmt: skip
-_SEALED = (_checkpoints, _domains, _sketches, _outcomes, _recommendations)
+_rows = sa.Table(
+    "rows", _schema,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
+)  # fmt: skip
+_SEALED = (_checkpoints, _domains, _sketches, _outcomes, _recommendations, _rows)
 _UNSEALED = {"seal", "number"}
 _ours = _jobs.c.host == socket.gethostname()
 _OPEN = [State.QUEUED, State.RUNNING, State.LOST]
@@ -580,6 +593,8 @@ def _write(connection: sa.Connection, entries: Entries, *, bundled: bool) -> Non
         _add(connection, _outcomes, outcome, bundled)
     for sketch in entries.sketches:
         _add_sketch(connection, sketch)
+    for rows in entries.rows:
+        _add_rows(connection, rows)
 
 
 def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) -> None:
@@ -618,6 +633,15 @@ def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:
     if connection.scalar(sa.select(_sketches.c.seal).where(*same_place)) != row["seal"]:
         connection.execute(sa.delete(_sketches).where(*same_place))
         connection.execute(sa.insert(_sketches).values(row))
+
+
+def _add_rows(connection: sa.Connection, rows: RowKeys) -> None:
+    """Insert row keys, in the place of others of the same owner."""
+    row = _sealed(_rows, {"name": rows.owner, "packed": rows.pack()})
+    there = connection.scalar(sa.select(_rows.c.seal).where(_rows.c.name == rows.owner))
+    if there != row["seal"]:
+        connection.execute(sa.delete(_rows).where(_rows.c.name == rows.owner))
+        connection.execute(sa.insert(_rows).values(row))
 
 
 def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
@@ -712,7 +736,8 @@ def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
-    return Domain(**{**card, "modality": Modality(card["modality"]), "origin": Origin(card["origin"])})
+    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    return Domain(**{**card, **fixed, "aliases": tuple(card.get("aliases", ()))})
 
 
 def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]

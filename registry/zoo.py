@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -23,14 +23,15 @@ from registry.features import Encoded, Features, cached
 from registry.home import Home, catalog_folder
 from registry.progress import Progress, silent
 from registry.sample import Sample
-from registry.sketch import FREQUENCIES, Lens, Sketch, sketch_of
+from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
 from registry.store import Entries, Jobs, Store
 
-__all__ = ["Zoo", "weights_digest"]
+__all__ = ["Zoo", "declared_domain", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
+_QUANTITY = {"sample", "subset", "balanced", "small", "train"}
 _FILLERS = {"", "the", "license", "licence", "version", "clause"}
 _SPDX = {
     name.casefold().replace("-clause", ""): name
@@ -223,7 +224,7 @@ class Zoo:
         """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
 
         ``card`` says what is known of it, its folder the rest. ``domain`` is what it was tuned on, sketched from
-        ``source`` where that is given.
+        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on.
 
         Raises:
             CheckpointError: the folder cannot be used.
@@ -244,7 +245,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            self.store.write(Entries((made,), (domain,), sketches))
+            self.store.write(Entries((made,), (domain,), sketches, rows=self._rows_of(domain, source)))
         except BaseException:
             rmtree(place, ignore_errors=True)
             raise
@@ -262,13 +263,33 @@ class Zoo:
         """The newest advice, newest first, each with the time when it was kept."""
         return self.store.kept(most)
 
-    def record(self, outcome: Outcome) -> None:
-        """Remember what became of a fine-tuning; recording it again changes nothing.
+    def record(self, outcome: Outcome, sample: Sample | None = None) -> None:
+        """Remember what became of a fine-tuning, and which rows it learned from; again, it changes nothing.
 
         Raises:
             AlreadyThere: a different outcome has that id.
         """
-        self.store.write(Entries(outcomes=(outcome,)))
+        rows = () if sample is None else (_rows_of_sample(sample),)
+        self.store.write(Entries(outcomes=(outcome,), rows=rows))
+
+    def rows(self, owner: str) -> RowKeys | None:
+        """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of."""
+        return self.store.rows(owner)
+
+    def learned_from(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Names of the domains that shaped a checkpoint: its own, its lineage's, those of teachers known here."""
+        cards = {card.name: card for card in self.checkpoints(checkpoint.modality)}
+        domains = self.domains(checkpoint.modality)
+        known, found, asked = {domain.name for domain in domains}, dict[str, None](), set[str]()
+        waiting = [checkpoint]
+        while waiting:
+            card = waiting.pop()
+            declared = declared_domain(card, domains)
+            named = (*card.lineage, card.domain or "", "" if declared is None else declared.name)
+            found |= dict.fromkeys(name for name in named if name in known)
+            waiting += [cards[name] for name in named if name in cards and name not in asked]
+            asked |= set(named)
+        return tuple(found)
 
     def history(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
         """All outcomes, or those of a checkpoint or a sample."""
@@ -303,7 +324,7 @@ class Zoo:
             return
         progress("read the bundled catalog", 0, 1)
         found = _catalog().read_catalog(self.catalog)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes)
+        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
         self.store.write_bundled(entries, {"catalog": digest})
         progress("read the bundled catalog", 1, 1)
 
@@ -334,12 +355,20 @@ class Zoo:
             domain, source.modality, source.name, family or domain, len(source.items),
             data=source.origin, digest=source.digest,
         )  # fmt: skip
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,))
+        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""
         seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
         return sketch_of(domain, seen, self.lens(source.modality))
+
+    def _rows_of(self, domain: Domain, source: Sample | None) -> tuple[RowKeys, ...]:
+        """The keys of a domain's rows: of the sample it is, else as kept when that was tuned on."""
+        if source is not None:
+            return (RowKeys.of(domain.name, (item.digest for item in source.items)),)
+        known = self.store.rows(f"sample:{domain.digest}")
+        return () if known is None else (RowKeys(domain.name, known.keys),)
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""
@@ -407,6 +436,41 @@ def _shards(listed: Path) -> list[Path]:
     except (ValueError, KeyError, TypeError, AttributeError):
         names = set()
     return [listed.with_name(str(name)) for name in sorted(names)]
+
+
+def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:
+    """The domain that a card without one declares in words: the longest name, title or alias in its source's text.
+
+    Words are compared whole, blind to case, punctuation and to whether a number is written together with its name.
+    """
+    if checkpoint.domain is not None:
+        return None
+    text = _words(checkpoint.source)
+    matches = [
+        (len(phrase), domain.name, domain)
+        for domain in domains if domain.modality is checkpoint.modality
+        for phrase in _phrases(domain) if _holds_phrase(text, phrase)
+    ]  # fmt: skip
+    return max(matches, key=lambda match: match[:2])[2] if matches else None
+
+
+def _phrases(domain: Domain) -> list[list[str]]:
+    """What a text may call a domain: its name, the head of its title, its aliases; without words of mere quantity."""
+    head = re.split(r"[,:(]", domain.title)[0]
+    told = [[word for word in _words(name) if word not in _QUANTITY] for name in (domain.name, head, *domain.aliases)]
+    return [phrase for phrase in told if phrase]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+|\d+", text.casefold())
+
+
+def _holds_phrase(text: Sequence[str], phrase: Sequence[str]) -> bool:
+    return any(list(text[at : at + len(phrase)]) == list(phrase) for at in range(len(text) - len(phrase) + 1))
+
+
+def _rows_of_sample(sample: Sample) -> RowKeys:
+    return RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items))
 
 
 def _catalog() -> ModuleType:
