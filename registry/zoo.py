@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -26,12 +26,11 @@ from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
 from registry.store import Entries, Jobs, Store
 
-__all__ = ["Zoo", "declared_domain", "weights_digest"]
+__all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
-_QUANTITY = {"sample", "subset", "balanced", "small", "train"}
 _FILLERS = {"", "the", "license", "licence", "version", "clause"}
 _SPDX = {
     name.casefold().replace("-clause", ""): name
@@ -269,27 +268,18 @@ class Zoo:
         Raises:
             AlreadyThere: a different outcome has that id.
         """
-        rows = () if sample is None else (_rows_of_sample(sample),)
+        rows = () if sample is None else (
+            RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items)),
+            RowKeys.of(f"targets:{sample.digest}", labelled_digests(sample)),
+        )  # fmt: skip
         self.store.write(Entries(outcomes=(outcome,), rows=rows))
 
     def rows(self, owner: str) -> RowKeys | None:
-        """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of."""
-        return self.store.rows(owner)
+        """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of.
 
-    def learned_from(self, checkpoint: Checkpoint) -> tuple[str, ...]:
-        """Names of the domains that shaped a checkpoint: its own, its lineage's, those of teachers known here."""
-        cards = {card.name: card for card in self.checkpoints(checkpoint.modality)}
-        domains = self.domains(checkpoint.modality)
-        known, found, asked = {domain.name for domain in domains}, dict[str, None](), set[str]()
-        waiting = [checkpoint]
-        while waiting:
-            card = waiting.pop()
-            declared = declared_domain(card, domains)
-            named = (*card.lineage, card.domain or "", "" if declared is None else declared.name)
-            found |= dict.fromkeys(name for name in named if name in known)
-            waiting += [cards[name] for name in named if name in cards and name not in asked]
-            asked |= set(named)
-        return tuple(found)
+        Under ``targets:`` and that digest are its rows with their targets, keyed by `labelled_digests`.
+        """
+        return self.store.rows(owner)
 
     def history(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
         """All outcomes, or those of a checkpoint or a sample."""
@@ -438,39 +428,10 @@ def _shards(listed: Path) -> list[Path]:
     return [listed.with_name(str(name)) for name in sorted(names)]
 
 
-def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:
-    """The domain that a card without one declares in words: the longest name, title or alias in its source's text.
-
-    Words are compared whole, blind to case, punctuation and to whether a number is written together with its name.
-    """
-    if checkpoint.domain is not None:
-        return None
-    text = _words(checkpoint.source)
-    matches = [
-        (len(phrase), domain.name, domain)
-        for domain in domains if domain.modality is checkpoint.modality
-        for phrase in _phrases(domain) if _holds_phrase(text, phrase)
-    ]  # fmt: skip
-    return max(matches, key=lambda match: match[:2])[2] if matches else None
-
-
-def _phrases(domain: Domain) -> list[list[str]]:
-    """What a text may call a domain: its name, the head of its title, its aliases; without words of mere quantity."""
-    head = re.split(r"[,:(]", domain.title)[0]
-    told = [[word for word in _words(name) if word not in _QUANTITY] for name in (domain.name, head, *domain.aliases)]
-    return [phrase for phrase in told if phrase]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+|\d+", text.casefold())
-
-
-def _holds_phrase(text: Sequence[str], phrase: Sequence[str]) -> bool:
-    return any(list(text[at : at + len(phrase)]) == list(phrase) for at in range(len(text) - len(phrase) + 1))
-
-
-def _rows_of_sample(sample: Sample) -> RowKeys:
-    return RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items))
+def labelled_digests(sample: Sample) -> Iterator[str]:
+    """A digest of each row's content with its target."""
+    return (sha256(f"{item.digest} {told}".encode()).hexdigest()
+            for item, told in zip(sample.items, sample.labels, strict=True))  # fmt: skip
 
 
 def _catalog() -> ModuleType:
