@@ -69,7 +69,7 @@ def place(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     ordered = sorted(choices, key=lambda choice: _key(choice.ranked, choice.expected.mean))
     first = next((choice for choice in ordered if choice.measured), None)
     if first is not None and first is not ordered[0]:
-        why = "it stands before what is expected to score more, for that has seen these rows and was judged on no others"
+        why = "it stands before what is expected to score more, for that has seen the rows and was judged on no others"
         ordered.remove(first)
         ordered.insert(0, replace(first, because=(*first.because, why)))
     draws = [choice.draws for choice in ordered]

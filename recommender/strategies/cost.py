@@ -45,7 +45,7 @@ def estimate(
     fitted = rows if test_rows is not None else round(rows * (1 - _HELD_OUT))
     judged = rows - fitted if test_rows is None else test_rows
     of_sample, of_test = (rows, test_rows or 0) if fresh is None else fresh
-    forward = max(found.forward_seconds - found.opening_seconds, found.forward_seconds / 10)
+    forward = max(found.forward_seconds - found.opening_seconds, found.forward_seconds / 20)
     seconds = _RUN + _HEAD + _HEAD_PRODUCT * fitted * found.width * classes
     if plan.from_scratch or plan.head == "fresh":
         seconds = _RUN

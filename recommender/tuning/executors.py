@@ -250,7 +250,7 @@ def _judged_unseen(job: Job, parts: _Parts) -> _Parts:
 
 
 def _unseen_split(job: Job) -> _Parts | None:
-    """A held-out part of rows that the checkpoint has not seen, at most the usual share; None where too few are left."""
+    """A held-out part of rows that the checkpoint has not seen, at most the usual share; None where too few are."""
     sample = job.sample
     fresh = _unseen(job, sample)
     if fresh.all():
