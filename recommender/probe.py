@@ -38,12 +38,17 @@ def probe(
     scored, skipped = [], []
     for candidate in candidates:
         try:
-            opening, forward = _seconds(candidate, sample, zoo)
+            opening, seconds = _seconds(candidate, sample, zoo)
+            kept, began = zoo.encoded(candidate.checkpoint.name, sample), time.perf_counter()
             encoded = zoo.encode(candidate.checkpoint.name, sample, progress=progress)
-            found = transferability(candidate, encoded, sample, folds, seed, opening + forward)
+            if not kept and len(sample) > TIMED_ROWS:
+                seconds = (time.perf_counter() - began) / len(sample)  # of many rows, which tells more than a few do
+            found = transferability(candidate, encoded, sample, folds, seed, seconds)
             encoder = zoo.encoder(candidate.checkpoint.name)
             scored.append(
-                replace(found, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=opening)
+                replace(
+                    found, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=min(opening, seconds / 2)
+                )
             )
         except Exception as failure:
             skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
@@ -82,7 +87,7 @@ def transferability(
 
 
 def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
-    """Seconds to open an item, and for the net to see it: of a few, after as many to warm up, the faster of two tries.
+    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the faster of two tries.
 
     Cached features would tell nothing of the cost.
     """
@@ -97,7 +102,7 @@ def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, flo
         encoder.encode(items, progress=silent)
         opening, both = min(opening, between - began), min(both, time.perf_counter() - between)
     opening = min(opening, both / 2)
-    return opening / len(items), (both - opening) / len(items)
+    return opening / len(items), both / len(items)
 
 
 def _scores(
