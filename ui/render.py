@@ -708,8 +708,10 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
 def _marks(choice: Json) -> list[Text]:
     """What was realized of the checkpoint on this sample, and whether it has seen rows of it before."""
     metric, marks = choice["expected"]["metric"], []
-    for row in choice.get("realized", ())[-1:]:
-        marks.append(Text(f"{row['strategy']} realized {scored(row['score'], metric)}", "green"))
+    marks += [
+        Text(f"{row['strategy']} realized {scored(row['score'], metric)}", "green")
+        for row in choice.get("realized", ())[-1:]
+    ]
     known = choice.get("exposure")
     if known is not None:
         judged = f"judged on {known['rows_judged']:,} others" if known["probe_believed"] else "probe not believed"
