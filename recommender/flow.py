@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -13,8 +14,8 @@ from recommender.distance import distances
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
-from recommender.rank import rank
-from recommender.shortlist import Constraints, Shortlist, measure, measure_domains, shortlist
+from recommender.rank import place, rank
+from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
 from recommender.tuning.folder import find_run
 from recommender.tuning.job import USUAL, Job, Terms
@@ -34,16 +35,21 @@ from recommender.verdicts import (
     TuningRun,
     Verdict,
 )  # fmt: skip
-from registry.cards import Outcome, Task
+from registry.cards import Origin, Outcome, Task
 from registry.errors import EncoderMismatch, NoCandidates
 from registry.progress import Progress, silent
 from registry.sample import Sample
-from registry.zoo import Zoo
+from registry.sketch import RowKeys
+from registry.zoo import Zoo, labelled_digests
 
 __all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
+MOST_UNSEEN = 400
+"""Rows that a checkpoint has not seen, up to which they are added to what is probed."""
+ALIKE = 0.95
+"""Share of the rows of two samples, with their targets, from which results on one are results on the other."""
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
@@ -54,15 +60,18 @@ def recommend(
 ) -> Recommendation:  # fmt: skip
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
-    At most 800 rows are probed. Writes nothing: ``zoo.keep(advice)`` does.
+    At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Writes nothing:
+    ``zoo.keep(advice)`` does.
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
     """
     probed = sample.subsample(MOST_ROWS, seed)
     seen = zoo.see(probed, progress=progress)
+    history = _history(zoo, sample)
     found = shortlist(
-        probed, seen, zoo, keep=keep, constraints=constraints, of=sample.digest, seed=seed, progress=progress
+        probed, seen, zoo, of=sample, history=history, keep=keep, constraints=constraints, seed=seed,
+        progress=progress,
     )  # fmt: skip
     limits = constraints or Constraints()
     settings: dict[str, object] = {
@@ -72,12 +81,14 @@ def recommend(
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, found, settings)
-    ranked, reference, failed = _judge(sample, probed, found.candidates, zoo, seed, progress)
+    probed = _with_unseen(sample, probed, found.candidates, seed)
+    ranked, reference, failed = _judge(sample, probed, found.candidates, history, zoo, seed, progress)
     skipped = (*found.skipped, *failed)
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
-    history = _history(zoo, sample)
-    choices = tuple(plan(row, sample, reference, history) for row in ranked)
+    choices = place([
+        plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)) for row in ranked
+    ])  # fmt: skip
     return Recommendation(
         name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
     )
@@ -95,11 +106,14 @@ def consider(
         NoCandidates: the checkpoint cannot be probed.
     """
     probed = sample.subsample(MOST_ROWS, seed)
-    candidate = Candidate(zoo.checkpoint(checkpoint), None)
-    ranked, reference, failed = _judge(sample, probed, (candidate,), zoo, seed, progress)
+    card, history = zoo.checkpoint(checkpoint), _history(zoo, sample)
+    candidate = candidate_of(card, probed, zoo.see(probed, progress=progress), zoo, sample, seed)
+    probed = _with_unseen(sample, probed, (candidate,), seed)
+    ranked, reference, failed = _judge(sample, probed, (candidate,), history, zoo, seed, progress)
     if not ranked:
         raise NoCandidates("; ".join(row.reason for row in failed))
-    return plan(ranked[0], sample, reference, _history(zoo, sample), strategy=strategy)
+    fresh = _fresh(zoo, card.name, sample)
+    return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
 
 
 def compare(
@@ -167,7 +181,7 @@ def tune(
         TuningError: it did not come to its end; nothing is recorded.
     """
     run, outcome = execute(Job.of(choice, sample, zoo, terms), track, progress)
-    zoo.record(outcome)
+    zoo.record(outcome, sample)
     return run
 
 
@@ -184,8 +198,9 @@ def resume(
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    run, outcome = execute(Job.again(found, zoo, progress), track, progress)
-    zoo.record(outcome)
+    job = Job.again(found, zoo, progress)
+    run, outcome = execute(job, track, progress)
+    zoo.record(outcome, job.sample)
     return run
 
 
@@ -203,35 +218,69 @@ def _to_domain(
 
 
 def _judge(
-    sample: Sample, probed: Sample, candidates: tuple[Candidate, ...], zoo: Zoo, seed: int, progress: Progress
-) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:
+    sample: Sample, probed: Sample, candidates: tuple[Candidate, ...], history: History, zoo: Zoo, seed: int,
+    progress: Progress,
+) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:  # fmt: skip
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
     reference = baseline(probed, folds=folds, seed=seed, progress=progress)
     scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
-    history = _history(zoo, sample)
     ranked = rank(
         probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed
     ) if scored else ()  # fmt: skip
     return ranked, reference, failed
 
 
+def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate], seed: int) -> Sample:
+    """The rows to probe, with those that a checkpoint has not seen which has seen the others: these judge it."""
+    marked = [candidate.exposure for candidate in candidates if candidate.exposure is not None]
+    if len(probed) == len(sample) or not marked:
+        return probed
+    digests, inside = [item.digest for item in sample.items], {item.digest for item in probed.items}
+    unseen = np.any([exposure.unseen(digests) for exposure in marked], axis=0)
+    outside = unseen & np.array([digest not in inside for digest in digests])
+    room = MOST_UNSEEN - int((unseen & ~outside).sum())
+    if room <= 0 or not outside.any():
+        return probed
+    inside |= {item.digest for item in sample.take(outside).subsample(room, seed).items}
+    return sample.take(np.array([digest in inside for digest in digests]))
+
+
+def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
+    """How many rows of the sample, and of its test part, have no features of a checkpoint kept yet."""
+    of_test = 0 if sample.test is None or zoo.encoded(checkpoint, sample.test) else len(sample.test)
+    return 0 if zoo.encoded(checkpoint, sample) else len(sample), of_test
+
+
 def _history(zoo: Zoo, sample: Sample) -> History:
-    """Outcomes of the same task: a score of another one says nothing here."""
-    return History(tuple(outcome for outcome in zoo.history() if outcome.task is sample.task))
+    """Outcomes of the same task: a score of another one says nothing here, nor does one on rows that were seen.
+
+    Where nearly all rows and their targets are those of this sample, an outcome counts as one of it.
+    """
+    outcomes = [o for o in zoo.history() if o.task is sample.task and not o.conditions.get("flattered")]
+    ours = RowKeys.of("", labelled_digests(sample)).keys
+    alike = {sample.digest}
+    for digest in {o.sample_digest for o in outcomes if o.origin is Origin.OURS} - alike:
+        theirs = zoo.rows(f"targets:{digest}")
+        if theirs is not None and len(ours & theirs.keys) >= ALIKE * len(ours | theirs.keys):
+            alike.add(digest)
+    return History(tuple(
+        replace(o, sample_digest=sample.digest) if o.sample_digest in alike else o for o in outcomes
+    ))  # fmt: skip
 
 
 def _verdict(best: Choice, reference: Baseline) -> Verdict:
-    e, b, gain = best.expected, reference.expected, best.ranked.gain
-    raw = f"{reference.model} ({b.mean:.2f})"
+    e, gain, raw = best.expected, best.ranked.gain, reference.expected
+    rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
+    between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
     if gain.low > 0:
         return Verdict(True, (
-            f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.mean:.2f} expected "
-            f"({e.low:.2f} to {e.high:.2f}); its probe beats no transfer, {raw}, by {gain.mean:.2f}."
+            f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.words} expected, "
+            f"{e.metric.difference(gain.mean)} over {rival}."
         ))  # fmt: skip
     return Verdict(False, (
-        f"Do not transfer: no transfer, {raw}, is not beaten; the best probe, {best.checkpoint.name}, differs by "
-        f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})."
+        f"Do not transfer: {rival}, is not beaten beyond chance; the best choice, {best.checkpoint.name} with "
+        f"{best.plan.strategy}, is expected to differ by {e.metric.difference(gain.mean)} ({between})."
     ))  # fmt: skip
 
 

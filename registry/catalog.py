@@ -19,9 +19,9 @@ from safetensors.numpy import load_file, save_file
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
 from registry.errors import BadCard, MalformedWeights, UnknownName
-from registry.sketch import Lens, Sketch
+from registry.sketch import Lens, RowKeys, Sketch
 
-__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens"]
+__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens", "write_rows"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Card = TypeVar("Card")
@@ -36,6 +36,7 @@ class Catalog:
     sketches: tuple[Sketch, ...]
     lenses: Mapping[Modality, Lens]
     outcomes: tuple[Outcome, ...]
+    rows: tuple[RowKeys, ...] = ()
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -50,7 +51,8 @@ def read_catalog(folder: Path) -> Catalog:
     checkpoints = tuple(_read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known)))
     sketches = tuple(_read_sketches(folder, domains, lenses))
     outcomes = tuple(row for table in sorted((folder / "outcomes").glob("*.csv")) for row in _read_outcomes(table))
-    return Catalog(checkpoints, domains, sketches, lenses, outcomes)
+    rows = tuple(_read_rows(folder, domains))
+    return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows)
 
 
 def read_lens(folder: Path, modality: Modality) -> Lens:
@@ -83,9 +85,18 @@ def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
 
 def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Path:
     """Write a domain's card, and its sketch beside it."""
-    path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", _told(_DomainCard, asdict(card)))
+    body = _told(_DomainCard, {**asdict(card), "aliases": list(card.aliases)})
+    path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", body)
     if sketch is not None:
         path.with_suffix(".safetensors").write_bytes(sketch.pack())
+    return path
+
+
+def write_rows(folder: Path, modality: Modality, rows: RowKeys) -> Path:
+    """Write the keys of a domain's rows beside its sketch."""
+    path = folder / "domains" / modality / f"{rows.owner}.rows"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(rows.pack())
     return path
 
 
@@ -125,6 +136,7 @@ class _DomainCard(_Strict):
     rows: int = Field(gt=0)
     license: str = UNKNOWN_LICENSE
     citation: str = ""
+    aliases: list[str] = []
 
 
 class _LensCard(_Strict):
@@ -166,7 +178,9 @@ def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
 
 
 def _read_domain(path: Path) -> Domain:
-    return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **_card(_DomainCard, path).model_dump())
+    card = _card(_DomainCard, path)
+    body = card.model_dump() | {"aliases": tuple(card.aliases)}
+    return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **body)
 
 
 def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[Modality, Lens]) -> list[Sketch]:
@@ -175,6 +189,18 @@ def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[Mo
         path = folder / "domains" / domain.modality / f"{domain.name}.safetensors"
         if path.exists():
             found.append(_read_sketch(path, domain, lenses))
+    return found
+
+
+def _read_rows(folder: Path, domains: tuple[Domain, ...]) -> list[RowKeys]:
+    found = []
+    for domain in domains:
+        path = folder / "domains" / domain.modality / f"{domain.name}.rows"
+        if path.exists():
+            try:
+                found.append(RowKeys.unpack(path.read_bytes(), domain.name))
+            except MalformedWeights as cause:
+                raise BadCard(path, "rows", cause.why) from cause
     return found
 
 

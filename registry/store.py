@@ -46,7 +46,7 @@ from registry.errors import (
     UnknownName,
     UnusableName,
 )
-from registry.sketch import Sketch
+from registry.sketch import RowKeys, Sketch
 
 __all__ = ["Damage", "Entries", "JobRecord", "Jobs", "State", "Store", "now", "sqlite_url"]
 
@@ -78,6 +78,7 @@ class Entries:
     domains: tuple[Domain, ...] = ()
     sketches: tuple[Sketch, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    rows: tuple[RowKeys, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,13 @@ class Store:
         row = self.run(lambda c: c.execute(wanted).mappings().first())
         sound = None if row is None else self._sound(_sketches, row)
         return None if sound is None else Sketch.unpack(sound["packed"], f"sketch of {domain}")
+
+    def rows(self, owner: str) -> RowKeys | None:
+        """Which rows a domain, or a sample, consists of; None where that was never kept, or is damaged."""
+        wanted = _raw(_rows).where(_rows.c.name == owner)
+        row = self.run(lambda c: c.execute(wanted).mappings().first())
+        sound = None if row is None else self._sound(_rows, row)
+        return None if sound is None else RowKeys.unpack(sound["packed"], owner)
 
     def sketched(self) -> tuple[tuple[int, str, str], ...]:
         """Number, domain and lens of every sketch; a number is never used again."""
@@ -675,7 +683,13 @@ _points = sa.Table(
     sa.Column("step", sa.Integer, primary_key=True),
     sa.Column("value", sa.Float, nullable=False),
 )  # fmt: skip
-_ROWS = (_checkpoints, _domains, _sketches, _outcomes, _recommendations, _jobs, _points)
+_rows = sa.Table(
+    "rows", _schema,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+    sa.Column("seal", sa.Text, nullable=False),
+)  # fmt: skip
+_ROWS = (_checkpoints, _domains, _sketches, _outcomes, _recommendations, _rows, _jobs, _points)
 """All that a user would miss; those that others refer to come first."""
 _LASTING = {"id", "key", "kind", "spec", "created", "lane"}
 """Of a job, what stays as it is while it is carried out: that is sealed."""
@@ -803,6 +817,8 @@ def _write(connection: sa.Connection, entries: Entries, *, bundled: bool) -> Non
         _add(connection, _outcomes, outcome, bundled)
     for sketch in entries.sketches:
         _add_sketch(connection, sketch)
+    for rows in entries.rows:
+        _add_rows(connection, rows)
 
 
 def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) -> None:
@@ -846,6 +862,15 @@ def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:
     if connection.scalar(_raw(_sketches, "seal").where(*same_place)) != row["seal"]:
         connection.execute(sa.delete(_sketches).where(*same_place))
         connection.execute(sa.insert(_sketches).values(row))
+
+
+def _add_rows(connection: sa.Connection, rows: RowKeys) -> None:
+    """Insert row keys, in the place of others of the same owner."""
+    row = _sealed(_rows, {"name": rows.owner, "packed": rows.pack()})
+    there = connection.scalar(sa.select(_rows.c.seal).where(_rows.c.name == rows.owner))
+    if there != row["seal"]:
+        connection.execute(sa.delete(_rows).where(_rows.c.name == rows.owner))
+        connection.execute(sa.insert(_rows).values(row))
 
 
 def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
@@ -1038,7 +1063,8 @@ def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
-    return Domain(**{**card, "modality": Modality(card["modality"]), "origin": Origin(card["origin"])})
+    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    return Domain(**{**card, **fixed, "aliases": tuple(card.get("aliases", ()))})
 
 
 def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
@@ -33,10 +33,10 @@ from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
 from registry.progress import Progress, silent
 from registry.sample import Sample
-from registry.sketch import FREQUENCIES, Lens, Sketch, sketch_of
+from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
 from registry.store import Damage, Entries, Jobs, Store
 
-__all__ = ["Zoo", "weights_digest"]
+__all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
@@ -259,7 +259,7 @@ class Zoo:
         """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
 
         ``card`` says what is known of it, its folder the rest. ``domain`` is what it was tuned on, sketched from
-        ``source`` where that is given.
+        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on.
 
         Raises:
             CheckpointError: the folder cannot be used.
@@ -284,7 +284,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            self.store.write(Entries((made,), (domain,), sketches))
+            self.store.write(Entries((made,), (domain,), sketches, rows=self._rows_of(domain, source)))
         except BaseException:
             rmtree(place, ignore_errors=True)
             raise
@@ -302,13 +302,24 @@ class Zoo:
         """The newest advice, newest first, each with the time when it was kept."""
         return self.store.kept(most)
 
-    def record(self, outcome: Outcome) -> None:
-        """Remember what became of a fine-tuning; recording it again changes nothing.
+    def record(self, outcome: Outcome, sample: Sample | None = None) -> None:
+        """Remember what became of a fine-tuning, and which rows it learned from; again, it changes nothing.
 
         Raises:
             AlreadyThere: a different outcome has that id.
         """
-        self.store.write(Entries(outcomes=(outcome,)))
+        rows = () if sample is None else (
+            RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items)),
+            RowKeys.of(f"targets:{sample.digest}", labelled_digests(sample)),
+        )  # fmt: skip
+        self.store.write(Entries(outcomes=(outcome,), rows=rows))
+
+    def rows(self, owner: str) -> RowKeys | None:
+        """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of.
+
+        Under ``targets:`` and that digest are its rows with their targets, keyed by `labelled_digests`.
+        """
+        return self.store.rows(owner)
 
     def history(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
         """All outcomes, or those of a checkpoint or a sample."""
@@ -346,7 +357,7 @@ class Zoo:
             return
         progress("read the bundled catalog", 0, 1)
         found = _catalog().read_catalog(self.catalog)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes)
+        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
         self.store.write_bundled(entries, {"catalog": digest})
         progress("read the bundled catalog", 1, 1)
 
@@ -421,12 +432,20 @@ class Zoo:
             domain, source.modality, source.name, family or domain, len(source.items),
             data=source.origin, digest=source.digest,
         )  # fmt: skip
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,))
+        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""
         seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
         return sketch_of(domain, seen, self.lens(source.modality))
+
+    def _rows_of(self, domain: Domain, source: Sample | None) -> tuple[RowKeys, ...]:
+        """The keys of a domain's rows: of the sample it is, else as kept when that was tuned on."""
+        if source is not None:
+            return (RowKeys.of(domain.name, (item.digest for item in source.items)),)
+        known = self.store.rows(f"sample:{domain.digest}")
+        return () if known is None else (RowKeys(domain.name, known.keys),)
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""
@@ -502,6 +521,12 @@ def _shards(listed: Path) -> list[Path]:
     except (ValueError, KeyError, TypeError, AttributeError):
         names = set()
     return [listed.with_name(str(name)) for name in sorted(names)]
+
+
+def labelled_digests(sample: Sample) -> Iterator[str]:
+    """A digest of each row's content with its target."""
+    return (sha256(f"{item.digest} {told}".encode()).hexdigest()
+            for item, told in zip(sample.items, sample.labels, strict=True))  # fmt: skip
 
 
 def _catalog() -> ModuleType:

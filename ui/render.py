@@ -698,7 +698,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
     return (
         Text(str(choice["tier"]), "dim"),
-        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan")),
+        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan"), *_marks(choice)),
         Group(
             Text(scored(expected["mean"], metric), "bold"),
             Text(scored_interval(expected["low"], expected["high"], metric), "dim"),
@@ -710,6 +710,20 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
         ),
         Group(Text(duration(cost["seconds"])), Text(size(cost["peak_memory_bytes"]), "dim")),
     )
+
+
+def _marks(choice: Json) -> list[Text]:
+    """What was realized of the checkpoint on this sample, and whether it has seen rows of it before."""
+    metric, marks = choice["expected"]["metric"], []
+    marks += [
+        Text(f"{row['strategy']} realized {scored(row['score'], metric)}", "green")
+        for row in choice.get("realized", ())[-1:]
+    ]
+    known = choice.get("exposure")
+    if known is not None:
+        judged = f"judged on {known['rows_judged']:,} others" if known["probe_believed"] else "probe not believed"
+        marks.append(Text(f"saw these rows: {judged}", "yellow"))
+    return marks
 
 
 def _reasons(choices: Iterable[Json]) -> RenderableType:

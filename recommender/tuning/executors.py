@@ -17,8 +17,9 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
+from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
 from recommender.strategies.rules import require_head
 from recommender.tuning import controls
@@ -63,6 +64,9 @@ class _Parts:
     test: Sample
     rows: Int[np.ndarray, " n"]
     """Places of the training rows in the job's sample."""
+    flattered: bool = False
+    """Whether the checkpoint has seen test rows, and too few others are left to judge it by."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +165,7 @@ def _made(job: Job, earlier: float, diary: Diary, progress: Progress) -> _Made:
     metrics |= {} if done.forgetting is None else done.forgetting.metrics
     metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
     diary.result(metrics)
-    notes = (*done.notes, *_drawn(job, parts, done, metrics, diary))
+    notes = (*parts.notes, *done.notes, *_drawn(job, parts, done, metrics, diary))
     return _Made(parts, done, metrics, notes)
 
 
@@ -220,12 +224,56 @@ def _drawn(job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], d
 
 
 def _parts(job: Job) -> _Parts:
-    """The sample's own test part, else a share of whole groups that is held out."""
+    """The sample's own test part, else a share of whole groups that is held out; of rows that were not seen before."""
     sample = job.sample
     if sample.test is not None:
-        return _Parts(sample, sample.test, np.arange(len(sample)))
+        return _judged_unseen(job, _Parts(sample, sample.test, np.arange(len(sample))))
+    if (unseen := _unseen_split(job)) is not None:
+        return unseen
     train_part, test = sample.split(_HELD_OUT, job.seed)
-    return _Parts(train_part, test, _places(sample, train_part))
+    return _judged_unseen(job, _Parts(train_part, test, _places(sample, train_part)))
+
+
+def _judged_unseen(job: Job, parts: _Parts) -> _Parts:
+    """The parts, the checkpoint judged on the test rows that it has not seen; where these are too few, that is told."""
+    fresh = _unseen(job, parts.test)
+    if fresh.all():
+        return parts
+    name, rows = job.checkpoint.name, len(parts.test)
+    if enough_unseen(int(fresh.sum()), len(parts.test.classes)):
+        note = f"the score is of {int(fresh.sum()):,} of {rows:,} test rows: {name} has seen the others before"
+        return replace(parts, test=parts.test.take(fresh), notes=(note,))
+    copies = job.exposure is not None and job.exposure.copies
+    what = "may have seen copies of all" if copies else f"has seen {int((~fresh).sum()):,}"
+    note = f"the score is flattered: {name} {what} of these {rows:,} test rows before; it counts for no later advice"
+    return replace(parts, flattered=True, notes=(note,))
+
+
+def _unseen_split(job: Job) -> _Parts | None:
+    """A held-out part of rows that the checkpoint has not seen, at most the usual share; None where too few are."""
+    sample = job.sample
+    fresh = _unseen(job, sample)
+    if fresh.all():
+        return None
+    ids = sample.group_ids
+    fresh = ~np.isin(ids, ids[~fresh])
+    most = round(_HELD_OUT * len(sample))
+    if not enough_unseen(min(int(fresh.sum()), most), len(sample.classes)):
+        return None
+    test = replace(sample.take(fresh).subsample(most, job.seed), name=f"{sample.name} (held out)", test=None)
+    held_out = {item.digest for item in test.items}
+    kept = np.array([item.digest not in held_out for item in sample.items])
+    train_part = replace(sample.take(kept), test=test)
+    if set(train_part.labels) < set(sample.labels) and sample.task is not Task.REGRESSION:
+        return None
+    note = f"the score is of {len(test):,} rows that {job.checkpoint.name} has not seen before, held out for that"
+    return _Parts(train_part, test, _places(sample, train_part), notes=(note,))
+
+
+def _unseen(job: Job, part: Sample) -> Bool[np.ndarray, " n"]:
+    if job.exposure is None or job.plan.from_scratch:
+        return np.ones(len(part), bool)
+    return job.exposure.unseen([item.digest for item in part.items])
 
 
 def _places(whole: Sample, part: Sample) -> Int[np.ndarray, " n"]:
@@ -235,7 +283,8 @@ def _places(whole: Sample, part: Sample) -> Int[np.ndarray, " n"]:
 
 def _features(job: Job, part: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
     """Features of the block that is read; of rows of the job's sample, from those of the whole sample."""
-    whole = part if part is job.sample.test else job.sample
+    test = job.sample.test
+    whole = job.sample if test is None or part.items[0] not in set(test.items) else test
     encoded = job.encode(whole, progress)
     vectors = encoded.blocks[encoded.names.index(job.plan.read)].vectors
     return vectors if part is whole else vectors[_places(whole, part)]
@@ -439,6 +488,8 @@ def _concluded(
     conditions = {**job.known, "plan": job.plan.to_dict(), "seed": job.seed, "device": job.device,
                   "checkpoint_digest": job.checkpoint.digest, "expected": None if job.expected is None else
                   job.expected.to_dict(), "recommendation": job.recommendation}  # fmt: skip
+    if parts.flattered:
+        conditions["flattered"] = True
     outcome = Outcome(
         id=job.id, checkpoint=job.checkpoint.name, strategy=job.plan.strategy, sample_digest=job.sample.digest,
         sample_name=job.sample.name, task=job.sample.task, metric=job.sample.metric, score=metrics["score"],

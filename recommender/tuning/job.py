@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
-from recommender.verdicts import Choice, Cost, Expected, Plan
+from recommender.verdicts import Choice, Cost, Expected, Exposure, Plan
 from registry.cards import Checkpoint
 from registry.errors import NotResumable
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
 from registry.sample import Sample
+from registry.sketch import row_key
 from registry.zoo import Zoo
 
 __all__ = ["USUAL", "Encode", "Job", "Terms"]
@@ -63,6 +65,8 @@ class Job:
     estimated: Cost | None = None
     source: Sample | None = None
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
+    exposure: Exposure | None = None
+    """Which of the rows the checkpoint has seen before: a score on these flatters it."""
 
     @classmethod
     def of(cls, choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL) -> "Job":
@@ -79,6 +83,7 @@ class Job:
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
             recommendation=terms.recommendation, estimated=terms.estimated, source=terms.source,
+            exposure=choice.ranked.transferability.candidate.exposure,
         )  # fmt: skip
 
     @classmethod
@@ -100,11 +105,13 @@ class Job:
         expected = None if told["expected"] is None else Expected(**told["expected"])
         estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
+        sample = read(told["sample"])
         return cls(
-            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=read(told["sample"]), home=zoo.home,
+            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=sample, home=zoo.home,
             encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=told["seed"],
             device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
             estimated=estimated, source=None if told["source"] is None else read(told["source"]),
+            exposure=_exposure(told.get("exposure"), sample),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:
@@ -116,6 +123,11 @@ class Job:
             "recommendation": self.recommendation,
             "estimated": None if self.estimated is None else self.estimated.to_dict(),
             "source": None if self.source is None else self.source.to_dict(),
+            "exposure": None if self.exposure is None else {
+                "seen": sorted(row_key(digest).hex() for digest in self.exposure.seen),
+                "through": list(self.exposure.through), "copies": self.exposure.copies,
+                "because": self.exposure.because,
+            },
         }  # fmt: skip
 
     @property
@@ -124,12 +136,28 @@ class Job:
         return self.home.runs / self.id
 
 
+def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None:
+    """What `Job.to_dict` told of seen rows, found again in the sample."""
+    if told is None:
+        return None
+    keys = set(told["seen"])
+    items = (*sample.items, *(() if sample.test is None else sample.test.items))
+    seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
+    return Exposure(seen, tuple(told["through"]), told["copies"], told["because"])
+
+
 def _known(choice: Choice) -> dict[str, object]:
     found = choice.ranked.transferability
     at_read = {row.block: row.score for row in found.blocks}
     distance = found.candidate.distance
-    return {
+    known: dict[str, object] = {
         "probe": at_read[choice.plan.read], "scores": dict(found.scores),
         "distance": None if distance is None else distance.to_dict(),
-        "no_transfer": choice.ranked.expected.mean - choice.ranked.gain.mean,
+        "no_transfer": choice.expected.mean - choice.ranked.gain.mean,
     }  # fmt: skip
+    if found.candidate.exposure is None:
+        return known
+    if not found.believed:
+        del known["probe"]
+    exposure = found.candidate.exposure
+    return {**known, "rows_seen": len(exposure.seen), "seen_through": list(exposure.through)}

@@ -15,6 +15,7 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 from registry.cards import Modality
+from registry.encoders import BlockSize
 from registry.encoders.anatomy import Anatomy, Reading, anatomy_of, read_blocks
 from registry.encoders.opening import Opened, inspect, load
 from registry.encoders.preprocessing import DEFAULT_CAP, Preprocessing, read_preprocessing
@@ -64,6 +65,18 @@ class ImageEncoder:
         """Names of the blocks that hold linear layers."""
         linear = [f"{path}." for path, module in self.model.named_modules() if isinstance(module, torch.nn.Linear)]
         return tuple(block.name for block in self.anatomy.blocks if any(p.startswith(block.prefixes) for p in linear))
+
+    @property
+    def sizes(self) -> tuple[BlockSize, ...]:
+        """How much there is to learn in each block."""
+        return tuple(self._size(prefixes) for prefixes in self.block_prefixes)
+
+    def _size(self, prefixes: tuple[str, ...]) -> BlockSize:
+        own = [(name, p.numel()) for name, p in self.model.named_parameters() if name.startswith(prefixes)]
+        kinds = dict(self.model.named_modules())
+        norms = sum(n for name, n in own if "Norm" in type(kinds[name.rpartition(".")[0]]).__name__)
+        linear = [m for path, m in kinds.items() if isinstance(m, torch.nn.Linear) and path.startswith(prefixes)]
+        return BlockSize(sum(n for _, n in own), norms, sum(m.in_features + m.out_features for m in linear))
 
     @property
     def block_prefixes(self) -> tuple[tuple[str, ...], ...]:
