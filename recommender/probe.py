@@ -52,7 +52,8 @@ def transferability(
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     truth = sample.targets
-    guesses = [out_of_fold(block.vectors, truth, folds).predicted for block in encoded.blocks]
+    groups = None if sample.groups is None else sample.group_ids
+    guesses = [out_of_fold(block.vectors, truth, folds, groups=groups).predicted for block in encoded.blocks]
     blocks = []
     for name, guess in zip(encoded.names, guesses, strict=True):
         draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
@@ -62,7 +63,6 @@ def transferability(
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
-    groups = None if sample.groups is None else sample.group_ids
     return Transferability(
         candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds,
         encoded.blocks[place].width,

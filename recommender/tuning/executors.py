@@ -319,7 +319,7 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
         unit.take_off(classifier.head)
         store(job, _linear(classifier.head), classifier)
         raise
-    better = _beyond_chance(job, validated, before, logits_of(classifier, validated))
+    better = _beyond_chance(job, validation, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
     notes, best = trained.notes, trained.best.epoch
     if job.plan.head == "logistic" and not better:
@@ -335,10 +335,10 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
 
 
 def _beyond_chance(
-    job: Job, rows: Pictures, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
+    job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
 ) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
-    weights = draw_weights(np.arange(len(rows)), seed=job.seed)
+    weights = draw_weights(rows.group_ids, seed=job.seed)
     old, new = (
         resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
     )

@@ -18,6 +18,7 @@ from ui.desk import (
     HomeOption,
     JobOption,
     JsonOption,
+    KeepDuplicatesOption,
     LabelsOption,
     MetricOption,
     PathArgument,
@@ -49,6 +50,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled images of the source: what is forgotten of it?")
     ] = None,
@@ -65,7 +67,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with at_desk(home, json, job) as desk:
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            keep_duplicates=keep_duplicates,
         )  # fmt: skip
         source = None if source_data is None else _source(desk, source_data, seed)
         kept = find_advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)

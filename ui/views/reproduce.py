@@ -13,12 +13,13 @@ def as_command(advice: Json, home: Path) -> str:
     """What to type for this advice, and then to tune as it says."""
     sample, asked = advice["sample"], advice["settings"]
     read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
+    kept = ["--keep-duplicates"] if _keeps_duplicates(sample) else []
     repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
     first = command(
-        "recommend", sample["origin"], *(word for pair in repeated for word in pair), keep=asked["keep"],
+        "recommend", sample["origin"], *kept, *(word for pair in repeated for word in pair), keep=asked["keep"],
         max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
-    tuned = command("tune", sample["origin"], recommendation=advice["id"], **read, seed=asked["seed"], home=home)
+    tuned = command("tune", sample["origin"], *kept, recommendation=advice["id"], **read, seed=asked["seed"], home=home)
     return f"{first}\n{tuned}"
 
 
@@ -33,6 +34,7 @@ def as_python(advice: Json, home: Path) -> str:
     read = _arguments({
         **_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"],
         "metric": None if sample["metric"] == usual else sample["metric"],
+        "keep_duplicates": True if _keeps_duplicates(sample) else None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
     return "\n".join([
@@ -54,15 +56,21 @@ def _labels(sample: Json) -> dict[str, str | None]:
     return {"labels": table, "task": sample["task"] if table else None}
 
 
+def _keeps_duplicates(sample: Json) -> bool:
+    """Whether it was read so; before there was a choice, it was."""
+    return bool(sample.get("keep_duplicates", True))
+
+
 def _arguments(given: Mapping[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
 
 
-def tune_options(advice: Json, place: int) -> dict[str, str | None]:
+def tune_options(advice: Json, place: int) -> dict[str, str | bool | None]:
     """Options of `transferzoo tune` for one row of the advice; the best row needs no name."""
     sample, choice = advice["sample"], advice["choices"][place]
     named = {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]} if place else {}
     return {
         "recommendation": advice["id"], **named, **_labels(sample), "groups": sample["groups_from"],
         "test": sample["test_from"], "metric": sample["metric"], "seed": str(advice["settings"]["seed"]),
+        "keep-duplicates": _keeps_duplicates(sample),
     }  # fmt: skip
