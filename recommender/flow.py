@@ -3,17 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Int
 
-from recommender.baseline import baseline
+from recommender.baseline import RawPixels, baseline, raw_pixels
 from recommender.distance import distances
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
 from recommender.rank import rank
+from recommender.shift import drops, lowered, source_test, unlabelled
 from recommender.shortlist import Constraints, Shortlist, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
 from recommender.tuning.folder import find_run
@@ -30,12 +32,13 @@ from recommender.verdicts import (
     Expected,
     Ranked,
     Recommendation,
+    Shift,
     Skipped,
     TuningRun,
     Verdict,
 )  # fmt: skip
 from registry.cards import Outcome, Task
-from registry.errors import EncoderMismatch, NoCandidates
+from registry.errors import EncoderMismatch, EstimatorError, NoCandidates, TransferZooError
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -76,10 +79,12 @@ def recommend(
     skipped = (*found.skipped, *failed)
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
+    ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
     history = _history(zoo, sample)
     choices = tuple(plan(row, sample, reference, history) for row in ranked)
     return Recommendation(
-        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
+        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings,
+        shift,
     )
 
 
@@ -99,6 +104,7 @@ def consider(
     ranked, reference, failed = _judge(sample, probed, (candidate,), zoo, seed, progress)
     if not ranked:
         raise NoCandidates("; ".join(row.reason for row in failed))
+    ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     return plan(ranked[0], sample, reference, _history(zoo, sample), strategy=strategy)
 
 
@@ -214,6 +220,49 @@ def _judge(
         probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed
     ) if scored else ()  # fmt: skip
     return ranked, reference, failed
+
+
+def _beside_test(
+    probed: Sample, ranked: tuple[Ranked, ...], reference: Baseline, zoo: Zoo, seed: int, progress: Progress
+) -> tuple[tuple[Ranked, ...], Baseline, Shift | None]:
+    """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
+    if probed.test is None:
+        return ranked, reference, None
+    test = unlabelled(probed.test, seed)
+    groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
+    try:
+        seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
+        shift = source_test(*seen, groups, seed=seed)
+    except EstimatorError:
+        return ranked, reference, None
+    if not shift.detected:
+        return ranked, reference, shift
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
+    found: dict[str, Mapping[str, float]] = {}
+    moved = []
+    for row in ranked:
+        name, read = row.checkpoint.name, row.transferability.read.block
+        try:
+            pair = [zoo.encode(name, part, progress=progress) for part in (probed, test)]
+            train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in pair)
+            found[name] = drops(train_rows, test_rows, probed, folds)
+        except (TransferZooError, OSError, MemoryError):
+            moved.append(row)
+            continue
+        moved.append(_in_view_of(row, lowered(row.expected, found[name])))
+    pixels = raw_pixels(probed, progress)
+    found["no transfer"] = drops(pixels, RawPixels.of(pixels).encode(test.items).last.vectors, probed, folds)
+    reference = replace(reference, expected=lowered(reference.expected, found["no transfer"]))
+    return tuple(moved), reference, replace(shift, drops=found)
+
+
+def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+    was, now = row.expected, expected
+    why = (
+        f"the test part is of another source: its head's score is expected at {now.mean:.3f} ({now.low:.2f} to "
+        f"{now.high:.2f}) and not at {was.mean:.3f} ({was.low:.2f} to {was.high:.2f})"
+    )
+    return replace(row, expected=expected, because=(*row.because, why))
 
 
 def _history(zoo: Zoo, sample: Sample) -> History:

@@ -265,7 +265,7 @@ def sample_report(sample: Json) -> RenderableType:
 
 def advice_report(advice: Json) -> RenderableType:
     """Podium sentence, ranked table with *no transfer*, reasons, curve over blocks, skipped rows."""
-    parts: list[RenderableType] = [_podium(advice["verdict"]), Text()]
+    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), Text()]
     if advice["choices"]:
         parts += [_ranking(advice), Text(), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
     else:
@@ -664,6 +664,13 @@ class Bars:
 def _podium(verdict: Json) -> RenderableType:
     mark, style = ("✔ ", "bold green") if verdict["transfer"] else ("✘ ", "bold yellow")
     return Text.assemble((mark, style), (verdict["sentence"], "bold"))
+
+
+def _shift(shift: Json | None) -> list[RenderableType]:
+    """Whether the test part is another source, in a line; nothing where there is no test part."""
+    if shift is None:
+        return []
+    return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
 
 
 def _ranking(advice: Json) -> RenderableType:
