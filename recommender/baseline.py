@@ -22,14 +22,16 @@ from registry.readers.images import ImageItem
 from registry.sample import Sample, score
 
 __all__ = [
-    "NEIGHBORS", "RAW", "SIDE", "STRATEGIES", "RawPixels", "baseline", "better", "held_out", "no_transfer",
+    "NEIGHBORS", "NOTHING", "RAW", "SIDE", "STRATEGIES", "RawPixels", "baseline", "better", "held_out", "no_transfer",
     "raw_pixels", "votes",
 ]  # fmt: skip
 
 SIDE = 24
 NEIGHBORS = 5
 RAW = "raw pixels"
-"""What stands for the checkpoint and its block where nothing is transferred."""
+"""What stands for the block that a head reads where nothing is transferred."""
+NOTHING = "no transfer"
+"""What stands for the checkpoint there; no checkpoint can have that name."""
 LINEAR, NEAREST = f"{RAW} + linear", f"{RAW} + {NEIGHBORS} nearest neighbors"
 STRATEGIES: Mapping[str, str] = {LINEAR: "raw-linear", NEAREST: "raw-neighbors"}
 """The strategy of a run that carries a model of no transfer out, by the model's name."""

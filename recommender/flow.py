@@ -38,12 +38,19 @@ from recommender.verdicts import (
     Verdict,
 )  # fmt: skip
 from registry.cards import Outcome, Task
-from registry.errors import EncoderMismatch, EstimatorError, NoCandidates, TransferZooError
+from registry.errors import (
+    EncoderMismatch,
+    EstimatorError,
+    NoCandidates,
+    NoVariation,
+    SingleClass,
+    TransferZooError,
+)
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune"]
+__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune", "without"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
@@ -108,6 +115,20 @@ def consider(
     return plan(ranked[0], sample, reference, _history(zoo, sample), strategy=strategy)
 
 
+def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:
+    """The model of no transfer that advice would name, with what is expected of it; no checkpoint is looked at.
+
+    Raises:
+        TooFewRows: the rows cannot be folded.
+        SingleClass, NoVariation: there is nothing to tell apart.
+    """
+    if len(set(sample.labels)) < 2:
+        raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
+    probed = sample.subsample(MOST_ROWS, seed)
+    reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
+    return _beside_test(probed, (), reference, zoo, seed, progress)[1]
+
+
 def compare(
     one: Sample, other: Sample | str, zoo: Zoo, *, metric: str = "mmd", through: str | None = None, seed: int = 0,
     progress: Progress = silent,
@@ -162,11 +183,13 @@ def price(
 
 
 def tune(
-    choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
+    choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
     execute: Callable[..., tuple[TuningRun, Outcome]] = here, track: Callable[..., object] = mlflow_runs,
     progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry out a choice, and return its outcome to the registry.
+
+    ``advice.baseline`` is a choice too, the one where the advice is not to transfer: its model on raw pixels is fitted.
 
     Raises:
         DeviceMissing: the device asked for is not there.

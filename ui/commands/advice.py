@@ -77,7 +77,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say(render.advice_report(advice.to_dict()))
         if advice.choices:
             again = render.command(
-                "tune", path, *(["--keep-duplicates"] if keep_duplicates else []), labels=labels, task=task,
+                "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),
+                *([] if advice.verdict.transfer else ["--no-transfer"]), labels=labels, task=task,
                 groups=groups, test=test, metric=metric, home=home,
             )  # fmt: skip
             render.say_next(desk.terminal, [again, render.command("picker", home=home)])

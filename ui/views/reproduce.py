@@ -6,7 +6,7 @@ from pathlib import Path
 from registry.cards import METRICS, Task
 from ui.render import Json, command
 
-__all__ = ["as_command", "as_python", "tune_options"]
+__all__ = ["as_command", "as_python", "raw_options", "tune_options"]
 
 
 def as_command(advice: Json, home: Path) -> str:
@@ -37,6 +37,7 @@ def as_python(advice: Json, home: Path) -> str:
         "keep_duplicates": True if _keeps_duplicates(sample) else None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
+    chosen = "best" if advice["verdict"]["transfer"] else "baseline"
     return "\n".join([
         "import recommender", "import registry",
         *(["from recommender.shortlist import Constraints"] if limits else []),
@@ -45,7 +46,7 @@ def as_python(advice: Json, home: Path) -> str:
         f"sample = registry.Sample.from_folder({sample['origin']!r}{read})",
         f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
         "zoo.keep(advice)",
-        f"run = recommender.tune(advice.best, sample, zoo, recommender.Terms(seed={asked['seed']}))",
+        f"run = recommender.tune(advice.{chosen}, sample, zoo, recommender.Terms(seed={asked['seed']}))",
         "print(advice, run.metrics)",
     ])  # fmt: skip
 
@@ -67,10 +68,21 @@ def _arguments(given: Mapping[str, object]) -> str:
 
 def tune_options(advice: Json, place: int) -> dict[str, str | bool | None]:
     """Options of `transferzoo tune` for one row of the advice; the best row needs no name."""
-    sample, choice = advice["sample"], advice["choices"][place]
-    named = {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]} if place else {}
+    choice = advice["choices"][place]
+    best = place == 0 and advice["verdict"]["transfer"]
+    named = {} if best else {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]}
+    return {**_asked(advice), **named}
+
+
+def raw_options(advice: Json) -> dict[str, str | bool | None]:
+    """Options of `transferzoo tune` that fit the model on raw pixels."""
+    return {**_asked(advice), "no-transfer": True}
+
+
+def _asked(advice: Json) -> dict[str, str | bool | None]:
+    sample = advice["sample"]
     return {
-        "recommendation": advice["id"], **named, **_labels(sample), "groups": sample["groups_from"],
+        "recommendation": advice["id"], **_labels(sample), "groups": sample["groups_from"],
         "test": sample["test_from"], "metric": sample["metric"], "seed": str(advice["settings"]["seed"]),
         "keep-duplicates": _keeps_duplicates(sample),
     }  # fmt: skip
