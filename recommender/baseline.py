@@ -27,6 +27,8 @@ __all__ = [
 ]  # fmt: skip
 
 SIDE = 24
+SPREAD = 0.02
+"""Standard deviation of a model's test score around its cross-validated one, beyond what either part's rows explain."""
 NEIGHBORS = 5
 RAW = "raw pixels"
 """What stands for the block that a head reads where nothing is transferred."""
@@ -49,7 +51,8 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
         for model, guess in found.items()
     }
     model = max(scored, key=lambda name: scored[name].value)
-    mean, reach = scored[model].value, Z * scored[model].standard_error
+    mean, test_rows = scored[model].value, round(0.25 * len(sample)) if sample.test is None else len(sample.test)
+    reach = Z * float(np.sqrt(scored[model].standard_error**2 * (1 + len(sample) / max(test_rows, 1)) + SPREAD**2))
     return Baseline(model, Expected.around(sample.metric, mean, reach), found[model])
 
 

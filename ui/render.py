@@ -422,13 +422,15 @@ def export_report(told: Json) -> RenderableType:
     """Where a run was exported to, as what, and how equal it is; how to open it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(told["run"]))
-    form = "model.onnx" if told["form"] == "onnx" else told["architecture"]
+    file, opened = {
+        "onnx": ("model.onnx", "onnxruntime.InferenceSession({!r})"),
+        "scikit-learn": ("model.skops", "skops.io.load({!r}, trusted=[])"),
+    }.get(told["form"], ("", "transformers.AutoModelForImageClassification.from_pretrained({!r})"))
+    form = file if told["form"] == "onnx" else told["architecture"]
+    what = "probability or value" if told["form"] == "scikit-learn" else "logit"
     table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))
-    table.add_row("checked", f"opened again, no logit differs by more than {told['largest_difference']:.1e}")
-    opened = ("onnxruntime.InferenceSession({!r})" if told["form"] == "onnx" else
-              "transformers.AutoModelForImageClassification.from_pretrained({!r})")  # fmt: skip
-    file = str(Path(told["folder"]) / "model.onnx") if told["form"] == "onnx" else told["folder"]
-    table.add_row("open", Text(opened.format(file), overflow="fold"))
+    table.add_row("checked", f"opened again, no {what} differs by more than {told['largest_difference']:.1e}")
+    table.add_row("open", Text(opened.format(str(Path(told["folder"]) / file)), overflow="fold"))
     return Group(table, *(_bullet(note, "yellow") for note in told["notes"]))
 
 

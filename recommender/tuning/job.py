@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES, RawPixels, raw_pixels
 from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Baseline, Choice, Cost, Expected, Plan
-from registry.cards import Checkpoint, Modality, Task
+from registry.cards import Checkpoint, Metric, Modality, Task
 from registry.errors import NotResumable, NoVariation, SingleClass
 from registry.features import Encoded
 from registry.home import Home
@@ -119,7 +120,7 @@ class Job:
         card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
         if card.digest != told["checkpoint_digest"]:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        expected = None if told["expected"] is None else Expected(**told["expected"])
+        expected = None if told["expected"] is None else _expected(told["expected"])
         estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
         sample = read(told["sample"])
@@ -159,6 +160,10 @@ class _Pixels:
         if self.encoder is None:
             self.encoder = RawPixels.of(raw_pixels(self.sample, progress))
         return self.encoder.encode(part.items, progress=progress)
+
+
+def _expected(told: Mapping[str, Any]) -> Expected:
+    return Expected(Metric(told["metric"]), told["mean"], told["low"], told["high"])
 
 
 def _encoded(zoo: Zoo, name: str, part: Sample, progress: Progress) -> Encoded:
