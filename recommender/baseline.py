@@ -136,7 +136,7 @@ def votes(
         near = near[:, :, None] == np.arange(classes)
     elif near.ndim == 2:
         near = near[:, :, None]
-    return np.einsum("mk,mkc->mc", weights, near.astype(np.float64))
+    return np.asarray(np.einsum("mk,mkc->mc", weights, near.astype(np.float64)))
 
 
 def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray, "n d"]:

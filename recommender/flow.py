@@ -254,8 +254,8 @@ def _beside_test(
     test = unlabelled(probed.test, seed)
     groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
     try:
-        seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
-        shift = source_test(*seen, groups, seed=seed)
+        train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
+        shift = source_test(train_seen, test_seen, groups, seed=seed)
     except EstimatorError:
         return ranked, reference, None
     if not shift.detected:

@@ -632,7 +632,8 @@ class _Alike:
 
 def _dispensable(train: _Clean, rows: Sequence[int]) -> frozenset[int]:
     """Those of the rows without which every class or label is there still."""
-    counts, left_out = _counts(train), set()
+    counts = _counts(train)
+    left_out: set[int] = set()
     for row in rows:
         names = names_in(train.labels[row], train.task)
         if len(left_out) + 1 < len(train.items) and all(counts[name] > 1 for name in names):
