@@ -9,12 +9,13 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Int
 
-from recommender.baseline import baseline
+from recommender.baseline import RawPixels, baseline, raw_pixels
 from recommender.distance import distances
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
 from recommender.rank import place, rank
+from recommender.shift import drops, lowered, source_test, unlabelled
 from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
 from recommender.tuning.folder import find_run
@@ -31,18 +32,26 @@ from recommender.verdicts import (
     Expected,
     Ranked,
     Recommendation,
+    Shift,
     Skipped,
     TuningRun,
     Verdict,
 )  # fmt: skip
 from registry.cards import Origin, Outcome, Task
-from registry.errors import EncoderMismatch, NoCandidates
+from registry.errors import (
+    EncoderMismatch,
+    EstimatorError,
+    NoCandidates,
+    NoVariation,
+    SingleClass,
+    TransferZooError,
+)
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.zoo import Zoo, labelled_digests
 
-__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune"]
+__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune", "without"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
@@ -86,11 +95,13 @@ def recommend(
     skipped = (*found.skipped, *failed)
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
+    ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
     choices = place([
         plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)) for row in ranked
     ])  # fmt: skip
     return Recommendation(
-        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
+        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings,
+        shift,
     )
 
 
@@ -112,8 +123,23 @@ def consider(
     ranked, reference, failed = _judge(sample, probed, (candidate,), history, zoo, seed, progress)
     if not ranked:
         raise NoCandidates("; ".join(row.reason for row in failed))
+    ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fresh = _fresh(zoo, card.name, sample)
     return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
+
+
+def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:
+    """The model of no transfer that advice would name, with what is expected of it; no checkpoint is looked at.
+
+    Raises:
+        TooFewRows: the rows cannot be folded.
+        SingleClass, NoVariation: there is nothing to tell apart.
+    """
+    if len(set(sample.labels)) < 2:
+        raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
+    probed = sample.subsample(MOST_ROWS, seed)
+    reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
+    return _beside_test(probed, (), reference, zoo, seed, progress)[1]
 
 
 def compare(
@@ -170,11 +196,13 @@ def price(
 
 
 def tune(
-    choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
+    choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
     execute: Callable[..., tuple[TuningRun, Outcome]] = here, track: Callable[..., object] = mlflow_runs,
     progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry out a choice, and return its outcome to the registry.
+
+    ``advice.baseline`` is a choice too, the one where the advice is not to transfer: its model on raw pixels is fitted.
 
     Raises:
         DeviceMissing: the device asked for is not there.
@@ -250,6 +278,59 @@ def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
     """How many rows of the sample, and of its test part, have no features of a checkpoint kept yet."""
     of_test = 0 if sample.test is None or zoo.encoded(checkpoint, sample.test) else len(sample.test)
     return 0 if zoo.encoded(checkpoint, sample) else len(sample), of_test
+
+
+def _beside_test(
+    probed: Sample, ranked: tuple[Ranked, ...], reference: Baseline, zoo: Zoo, seed: int, progress: Progress
+) -> tuple[tuple[Ranked, ...], Baseline, Shift | None]:
+    """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
+    if probed.test is None:
+        return ranked, reference, None
+    test = unlabelled(probed.test, seed)
+    groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
+    try:
+        train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
+        shift = source_test(train_seen, test_seen, groups, seed=seed)
+    except EstimatorError:
+        return ranked, reference, None
+    if not shift.detected:
+        return ranked, reference, shift
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
+    found: dict[str, Mapping[str, float]] = {}
+    moved = []
+    for row in ranked:
+        name, read = row.checkpoint.name, row.transferability.read.block
+        try:
+            pair = [zoo.encode(name, part, progress=progress) for part in (probed, test)]
+            train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in pair)
+            found[name] = drops(train_rows, test_rows, probed, folds)
+        except (TransferZooError, OSError, MemoryError):
+            moved.append(row)
+            continue
+        moved.append(_in_view_of(row, lowered(row.expected, found[name])))
+    pixels = raw_pixels(probed, progress)
+    found["no transfer"] = drops(pixels, RawPixels.of(pixels).encode(test.items).last.vectors, probed, folds)
+    before, reference = reference, replace(reference, expected=lowered(reference.expected, found["no transfer"]))
+    rows = zip(ranked, moved, strict=True)
+    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in rows)
+    return beside, reference, replace(shift, drops=found)
+
+
+def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+    why = (
+        f"the test part is of another source: its head's score is expected at {expected.words} and not at "
+        f"{row.expected.words}"
+    )
+    return replace(row, expected=expected, because=(*row.because, why))
+
+
+def _gain_in_view_of(was: Ranked, now: Ranked, before: Baseline, after: Baseline) -> Expected:
+    """The gain over no transfer from what is expected now, as much less certain as the two expectations became."""
+    mean = now.expected.mean - after.expected.mean
+    pairs = ((was.expected, now.expected), (before.expected, after.expected))
+    wider = sum(max(0.0, (new.high - new.low) ** 2 - (old.high - old.low) ** 2) for old, new in pairs)
+    reach = float(np.sqrt((was.gain.high - was.gain.low) ** 2 + wider)) / 2
+    return replace(was.gain, mean=mean, low=mean - reach, high=mean + reach)
 
 
 def _history(zoo: Zoo, sample: Sample) -> History:

@@ -65,11 +65,12 @@ def transferability(
     """
     weights = draw_weights(sample.group_ids, seed=seed)
     truth = sample.targets
+    groups = None if sample.groups is None else sample.group_ids
     exposure = candidate.exposure
     judged = None if exposure is None else exposure.unseen([item.digest for item in sample.items])
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
-    guesses = [out_of_fold(block.vectors, truth, folds).predicted for block in encoded.blocks]
+    guesses = [out_of_fold(block.vectors, truth, folds, groups=groups).predicted for block in encoded.blocks]
     blocks = []
     for name, guess in zip(encoded.names, guesses, strict=True):
         draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
@@ -79,7 +80,6 @@ def transferability(
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
-    groups = None if sample.groups is None else sample.group_ids
     return Transferability(
         candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds,
         encoded.blocks[place].width, judged=tested if judged is not None else None, believed=believed,

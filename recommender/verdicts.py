@@ -15,8 +15,13 @@ from registry.errors import NoCandidates
 __all__ = [
     "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance",
     "EpochsToEqual", "Evidence", "Expected", "Exposure", "LabelSaving", "Measured", "Plan", "Ranked", "Realized",
-    "Recommendation", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
+    "Recommendation", "Shift", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
 ]  # fmt: skip
+
+
+_SHIFTED = 0.05
+"""Chance of one source up to which the training and the test part count as two; a false alarm costs little, for the
+estimates of what is lost shrink with the distance."""
 
 
 @dataclass(frozen=True)
@@ -397,6 +402,42 @@ class Verdict:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Shift:
+    """Whether the test part is another source than the training part, as its rows tell without their labels."""
+
+    p_same: float
+    """How often parts of one source would lie as far apart (permutation test of MMD, in the lens)."""
+    auc: float
+    """How well a linear classifier tells the parts apart: .5 not at all, 1 always."""
+    rows_train: int
+    rows_test: int
+    drops: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By how much the score of each checkpoint (or *no transfer*) falls, by each estimate; none where nothing moved."""
+
+    @property
+    def detected(self) -> bool:
+        """Whether the parts differ beyond chance (p up to .05)."""
+        return self.p_same <= _SHIFTED
+
+    @property
+    def sentence(self) -> str:
+        """What follows, in words."""
+        told = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
+        if not self.detected:
+            return f"The test part is like the training part ({told})."
+        return (f"The test part is not like the training part ({told}): folds of the training part cannot see that, so "
+                "expectations are lowered and widened by what the unlabelled test rows tell.")
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "detected": self.detected, "p_same": self.p_same, "auc": self.auc, "rows_train": self.rows_train,
+            "rows_test": self.rows_test, "drops": {name: dict(found) for name, found in self.drops.items()},
+            "sentence": self.sentence,
+        }  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Recommendation:
     """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
@@ -414,6 +455,8 @@ class Recommendation:
     verdict: Verdict
     settings: Mapping[str, object] = field(default_factory=dict)
     """What was asked for beside the sample: keep, max_parameters, licenses, seed."""
+    shift: Shift | None = None
+    """None where the sample has no test part, or one that is too small to be compared."""
 
     @property
     def best(self) -> Choice:
@@ -429,6 +472,8 @@ class Recommendation:
     def __str__(self) -> str:
         """The verdict and one line a choice."""
         lines = [self.verdict.sentence]
+        if self.shift is not None and self.shift.detected:
+            lines.append(self.shift.sentence)
         for place, choice in enumerate(self.choices, start=1):
             e = choice.expected
             lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
@@ -458,7 +503,7 @@ class Recommendation:
             "skipped": [row.to_dict() for row in self.skipped],
             "domains": [row.to_dict() for row in self.domains],
             "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
-            "settings": dict(self.settings),
+            "settings": dict(self.settings), "shift": None if self.shift is None else self.shift.to_dict(),
         }  # fmt: skip
 
 

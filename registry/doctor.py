@@ -309,8 +309,9 @@ def _rescue(home: Home) -> str:
 
 def _seen_anew(zoo: Zoo, card: Domain, number: int) -> str:
     """Sketch a domain whose data are at hand through today's lens, if they are still the same."""
-    source = Sample.from_folder(card.data)
-    if source.digest != card.digest:
+    readings = (Sample.from_folder(card.data, keep_duplicates=keep) for keep in (True, False))
+    source = next((read for read in readings if read.digest == card.digest), None)
+    if source is None:
         return ""
     zoo.sketch_anew(card.name, source)
     zoo.store.drop_sketch(number)

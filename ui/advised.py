@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from registry.cards import Task
+from registry.cards import Metric, Task
 from registry.errors import NoVariation, OtherSample, SingleClass, UnknownName
 from ui.desk import Desk
 
 if TYPE_CHECKING:
-    from recommender.verdicts import Choice
+    from recommender.verdicts import Baseline, Choice
     from registry.sample import Sample
 
-__all__ = ["find_advice", "find_choice"]
+__all__ = ["find_advice", "find_choice", "no_transfer_of"]
 
 
 def find_advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
@@ -31,6 +31,16 @@ def find_advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool,
         desk.zoo.keep(made)
         kept = made.to_dict()
     return kept
+
+
+def no_transfer_of(kept: Mapping[str, Any]) -> "Baseline":
+    """The model of no transfer, as kept advice has it."""
+    import numpy as np  # noqa: PLC0415 - as below
+
+    from recommender.verdicts import Baseline, Expected  # noqa: PLC0415 - loads NumPy
+
+    told, metric = kept["baseline"], Metric(kept["sample"]["metric"])
+    return Baseline(told["model"], Expected(metric, told["mean"], told["low"], told["high"]), np.empty(0))
 
 
 def find_choice(

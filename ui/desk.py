@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "LabelsOption",
-    "MetricOption", "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
+    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "KeepDuplicatesOption",
+    "LabelsOption", "MetricOption", "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
 ]  # fmt: skip
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
@@ -44,6 +44,13 @@ GroupsOption = Annotated[
     Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
 ]
 TestOption = Annotated[Path | None, typer.Option("--test", help="Your own test part, laid out like PATH.")]
+KeepDuplicatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-duplicates",
+        help="Take images that look alike for independent; else one group, left out of training if in the test.",
+    ),
+]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
 ]
@@ -105,17 +112,18 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
             _say_notes(errors, zoo, noted)
 
 
-def read_sample(
+def read_sample(  # noqa: PLR0913 - each says how it is read
     desk: Desk, path: Path, *, groups: Path | None = None, test: Path | None = None, metric: Metric | None = None,
-    labels: Path | None = None, task: Task | None = None, seed: int = 0,
+    labels: Path | None = None, task: Task | None = None, seed: int = 0, keep_duplicates: bool = False,
 ) -> "Sample":  # fmt: skip
     """Read the sample and say how healthy it is, before anything else."""
     from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
 
     with desk.bars as progress:
         sample = Sample.from_folder(
-            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed, progress=progress
-        )
+            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed,
+            keep_duplicates=keep_duplicates, progress=progress,
+        )  # fmt: skip
     desk.say(render.sample_report(sample.to_dict()))
     return sample
 

@@ -268,7 +268,7 @@ def sample_report(sample: Json) -> RenderableType:
 
 def advice_report(advice: Json) -> RenderableType:
     """Podium sentence, ranked table with *no transfer*, reasons, curve over blocks, skipped rows."""
-    parts: list[RenderableType] = [_podium(advice["verdict"]), Text()]
+    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), Text()]
     if advice["choices"]:
         parts += [_ranking(advice), Text(), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
     else:
@@ -425,13 +425,15 @@ def export_report(told: Json) -> RenderableType:
     """Where a run was exported to, as what, and how equal it is; how to open it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(told["run"]))
-    form = "model.onnx" if told["form"] == "onnx" else told["architecture"]
+    file, opened = {
+        "onnx": ("model.onnx", "onnxruntime.InferenceSession({!r})"),
+        "scikit-learn": ("model.skops", "skops.io.load({!r}, trusted=[])"),
+    }.get(told["form"], ("", "transformers.AutoModelForImageClassification.from_pretrained({!r})"))
+    form = file if told["form"] == "onnx" else told["architecture"]
+    what = "probability or value" if told["form"] == "scikit-learn" else "logit"
     table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))
-    table.add_row("checked", f"opened again, no logit differs by more than {told['largest_difference']:.1e}")
-    opened = ("onnxruntime.InferenceSession({!r})" if told["form"] == "onnx" else
-              "transformers.AutoModelForImageClassification.from_pretrained({!r})")  # fmt: skip
-    file = str(Path(told["folder"]) / "model.onnx") if told["form"] == "onnx" else told["folder"]
-    table.add_row("open", Text(opened.format(file), overflow="fold"))
+    table.add_row("checked", f"opened again, no {what} differs by more than {told['largest_difference']:.1e}")
+    table.add_row("open", Text(opened.format(str(Path(told["folder"]) / file)), overflow="fold"))
     return Group(table, *(_bullet(note, "yellow") for note in told["notes"]))
 
 
@@ -671,6 +673,13 @@ class Bars:
 def _podium(verdict: Json) -> RenderableType:
     mark, style = ("✔ ", "bold green") if verdict["transfer"] else ("✘ ", "bold yellow")
     return Text.assemble((mark, style), (verdict["sentence"], "bold"))
+
+
+def _shift(shift: Json | None) -> list[RenderableType]:
+    """Whether the test part is another source, in a line; nothing where there is no test part."""
+    if shift is None:
+        return []
+    return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
 
 
 def _ranking(advice: Json) -> RenderableType:

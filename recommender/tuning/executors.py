@@ -19,16 +19,26 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
+from recommender.baseline import RAW
 from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
 from recommender.strategies.rules import require_head
+from recommender.transfer.linear import fit_ridge
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import Pictures, open_pictures
 from recommender.tuning.devices import metered
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.tuning.forgetting import Forgetting, Watch, probe_source
-from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead, named
+from recommender.tuning.heads import (
+    Head,
+    LinearHead,
+    NeighborsHead,
+    PrototypeHead,
+    RawNeighborsHead,
+    ScaledLinearHead,
+    named,
+)
 from recommender.tuning.job import Job
 from recommender.tuning.storing import store, tidy
 from recommender.tuning.tracking import Diary, Tracker
@@ -308,11 +318,22 @@ def _fitted(job: Job, part: Sample, progress: Progress) -> Head:
         NotOffered: a head that names classes, in another task.
     """
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
+    if job.plan.read == RAW:
+        return _raw_head(job, part, progress)
     if job.plan.head == "prototype":
         return PrototypeHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
     if job.plan.head == "neighbors":
         return NeighborsHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
     return _linear(_logistic(job, part, progress))
+
+
+def _raw_head(job: Job, part: Sample, progress: Progress) -> Head:
+    """The model of no transfer that the plan names, on raw pixels."""
+    pixels, classes = _features(job, part, progress), len(job.sample.classes)
+    if job.plan.head == RawNeighborsHead.kind:
+        return RawNeighborsHead.fit(pixels, part.targets, classes)
+    groups = None if part.groups is None else part.group_ids
+    return ScaledLinearHead.of_ridge(fit_ridge(pixels, part.targets, classes or 1, groups=groups))
 
 
 def _linear(layer: torch.nn.Linear) -> LinearHead:
@@ -335,7 +356,8 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
     head = _fitted(job, parts.train, progress)
     trainable = sum(tensor.size for tensor in head.tensors().values())
     logits = head.logits(_features(job, parts.test, progress))
-    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, (), Forgetting())
+    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, (),
+                 None if job.plan.read == RAW else Forgetting())
 
 
 def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
@@ -368,7 +390,7 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
         unit.take_off(classifier.head)
         store(job, _linear(classifier.head), classifier)
         raise
-    better = _beyond_chance(job, validated, before, logits_of(classifier, validated))
+    better = _beyond_chance(job, validation, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
     notes, best = trained.notes, trained.best.epoch
     if job.plan.head == "logistic" and not better:
@@ -384,10 +406,10 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
 
 
 def _beyond_chance(
-    job: Job, rows: Pictures, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
+    job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
 ) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
-    weights = draw_weights(np.arange(len(rows)), seed=job.seed)
+    weights = draw_weights(rows.group_ids, seed=job.seed)
     old, new = (
         resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
     )

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES, RawPixels, raw_pixels
 from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
-from recommender.verdicts import Choice, Cost, Expected, Exposure, Plan
-from registry.cards import Checkpoint
-from registry.errors import NotResumable
+from recommender.verdicts import Baseline, Choice, Cost, Expected, Exposure, Plan
+from registry.cards import Checkpoint, Metric, Modality, Task
+from registry.errors import NotResumable, NoVariation, SingleClass
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -69,21 +70,41 @@ class Job:
     """Which of the rows the checkpoint has seen before: a score on these flatters it."""
 
     @classmethod
-    def of(cls, choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL) -> "Job":
-        """The job that carries out a choice, under a new id.
+    def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: Terms = USUAL) -> "Job":
+        """The job that carries out a choice, or fits the model of *no transfer*, under a new id.
 
         Raises:
             DeviceMissing: the device asked for is not there.
+            SingleClass, NoVariation: there is nothing that a model could tell apart.
         """
+        if isinstance(choice, Baseline):
+            return cls._raw(choice, sample, zoo, terms)
         name = choice.checkpoint.name
         plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
         return cls(
-            id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}", checkpoint=choice.checkpoint,
+            id=_new_id(), checkpoint=choice.checkpoint,
             plan=plan, sample=sample, home=zoo.home,
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
             recommendation=terms.recommendation, estimated=terms.estimated, source=terms.source,
             exposure=choice.ranked.transferability.candidate.exposure,
+        )  # fmt: skip
+
+    @classmethod
+    def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, terms: Terms) -> "Job":
+        if model.model not in STRATEGIES:
+            raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
+        strategy = STRATEGIES[model.model]
+        plan = Plan(
+            strategy=strategy, read=RAW, head=strategy, stages=(), frozen=(), from_scratch=True, augment=False,
+            batch_size=1, weight_decay=0.0, label_smoothing=0.0,
+            because=(f"nothing is transferred: {model.model} was not beaten, or was asked for",),
+        )  # fmt: skip
+        expected = model.expected
+        return cls(
+            id=_new_id(), checkpoint=_nothing(zoo.home), plan=plan, sample=sample, home=zoo.home,
+            encode=_Pixels(sample), seed=terms.seed, device="cpu", expected=expected,
+            known={"no_transfer": expected.mean}, recommendation=terms.recommendation,
         )  # fmt: skip
 
     @classmethod
@@ -99,16 +120,18 @@ class Job:
         if run.state is RunState.RUNNING:
             raise NotResumable(run.id, "it is still going on", "Wait for it, or stop its process.")
         told = run.job
-        card = zoo.checkpoint(told["checkpoint"])
+        raw = told["plan"]["read"] == RAW
+        card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
         if card.digest != told["checkpoint_digest"]:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        expected = None if told["expected"] is None else Expected(**told["expected"])
+        expected = None if told["expected"] is None else _expected(told["expected"])
         estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
         sample = read(told["sample"])
+        encode: Encode = _Pixels(sample) if raw else partial(_encoded, zoo, card.name)
         return cls(
             id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=sample, home=zoo.home,
-            encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=told["seed"],
+            encode=encode, seed=told["seed"],
             device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
             estimated=estimated, source=None if told["source"] is None else read(told["source"]),
             exposure=_exposure(told.get("exposure"), sample),
@@ -144,6 +167,36 @@ def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None
     items = (*sample.items, *(() if sample.test is None else sample.test.items))
     seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
     return Exposure(seen, tuple(told["through"]), told["copies"], told["because"])
+
+
+@dataclass
+class _Pixels:
+    """Raw pixels of any part of a sample, in as many channels as all its rows need."""
+
+    sample: Sample
+    encoder: RawPixels | None = None
+
+    def __call__(self, part: Sample, progress: Progress) -> Encoded:
+        if self.encoder is None:
+            self.encoder = RawPixels.of(raw_pixels(self.sample, progress))
+        return self.encoder.encode(part.items, progress=progress)
+
+
+def _expected(told: Mapping[str, Any]) -> Expected:
+    return Expected(Metric(told["metric"]), told["mean"], told["low"], told["high"])
+
+
+def _encoded(zoo: Zoo, name: str, part: Sample, progress: Progress) -> Encoded:
+    return zoo.encode(name, part, progress=progress)
+
+
+def _nothing(home: Home) -> Checkpoint:
+    """What a run without any checkpoint names as such."""
+    return Checkpoint(NOTHING, Modality.IMAGE, RAW, home.root, "", 0, SIDE)
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def _known(choice: Choice) -> dict[str, object]:

@@ -4,6 +4,7 @@ import shutil
 
 import torch
 
+from recommender.baseline import RAW
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import Head, save_head
 from recommender.tuning.job import Job
@@ -19,6 +20,9 @@ def store(job: Job, head: Head, classifier: Classifier | None) -> None:
     Raises:
         ShapeMismatch: what was written is not what was trained.
     """
+    if job.plan.read == RAW:
+        save_head(head, job.folder)
+        return
     if classifier is None:
         for file in job.checkpoint.folder.glob("*.safetensors*"):
             shutil.copyfile(file, job.folder / file.name)

@@ -29,6 +29,15 @@ def test_the_command_carries_every_setting() -> None:
     }  # fmt: skip
 
 
+def test_whoever_keeps_duplicates_keeps_them_again() -> None:
+    kept = told()
+    kept["sample"] = {**kept["sample"], "keep_duplicates": True}
+    assert all("--keep-duplicates" in line for line in reproduce.as_command(kept, HOME).splitlines())
+    assert "keep_duplicates=True" in reproduce.as_python(kept, HOME)
+    assert reproduce.tune_options(kept, 0)["keep-duplicates"] is True
+    assert "duplicates" not in reproduce.as_command(told(), HOME) + reproduce.as_python(told(), HOME)
+
+
 def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> None:
     plain, limited = (reproduce.as_python(told(licenses=licenses), HOME) for licenses in ([], ["mit"]))
     ast.parse(plain)

@@ -10,6 +10,7 @@ from ui.desk import (
     HomeOption,
     JobOption,
     JsonOption,
+    KeepDuplicatesOption,
     LabelsOption,
     MetricOption,
     PathArgument,
@@ -53,6 +54,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -61,7 +63,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            keep_duplicates=keep_duplicates,
         )  # fmt: skip
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
@@ -75,7 +78,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say(render.advice_report(advice.to_dict()))
         if advice.choices:
             again = render.command(
-                "tune", path, labels=labels, task=task, groups=groups, test=test, metric=metric, home=home
+                "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),
+                *([] if advice.verdict.transfer else ["--no-transfer"]), labels=labels, task=task,
+                groups=groups, test=test, metric=metric, home=home,
             )  # fmt: skip
             render.say_next(desk.terminal, [again, render.command("picker", home=home)])
         desk.say_json(advice.to_dict())

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from ui import render
-from ui.advised import find_advice, find_choice
+from ui.advised import find_advice, find_choice, no_transfer_of
 from ui.desk import (
     Desk,
     DeviceOption,
@@ -18,6 +19,7 @@ from ui.desk import (
     HomeOption,
     JobOption,
     JsonOption,
+    KeepDuplicatesOption,
     LabelsOption,
     MetricOption,
     PathArgument,
@@ -31,8 +33,10 @@ from ui.desk import (
 if TYPE_CHECKING:
     from recommender.tuning.job import Job
     from recommender.tuning.tracking import Diary, Tracker
+    from recommender.verdicts import Baseline
     from registry.sample import Sample
     from registry.zoo import Zoo
+    from ui.render import Json
 
 __all__ = ["tune"]
 
@@ -41,6 +45,12 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     path: PathArgument,
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="This one instead of the advised.")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="This one instead of the advised.")] = None,
+    no_transfer: Annotated[
+        bool, typer.Option("--no-transfer", help="Fit the model on raw pixels; the default where advice says so.")
+    ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Tune the best choice although the advice is not to transfer.")
+    ] = False,
     recommendation: Annotated[
         str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
     ] = None,
@@ -49,6 +59,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled images of the source: what is forgotten of it?")
     ] = None,
@@ -62,26 +73,39 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     json: JsonOption = False,
     job: JobOption = None,
 ) -> None:
-    """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
+    """Fine-tune as advised, under MLflow, and give the outcome back to the registry.
+
+    Where the advice is not to transfer, the model on raw pixels is fitted instead, a run like any other, unless
+    --checkpoint, --strategy or --anyway asks for a checkpoint.
+    """
+    if no_transfer and (checkpoint or strategy or anyway):
+        raise typer.BadParameter("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
     with at_desk(home, json, job) as desk:
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            keep_duplicates=keep_duplicates,
         )  # fmt: skip
         source = None if source_data is None else _source(desk, source_data, seed)
-        kept = find_advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)
-        choice = find_choice(desk, sample, kept, checkpoint, strategy, seed)
+        kept = find_advice(desk, sample, recommendation, needed=checkpoint is None and not no_transfer, seed=seed)
+        raw = no_transfer or not (checkpoint or strategy or anyway or kept is None or not kept["choices"]
+                                  or kept["verdict"]["transfer"])
+        choice = _raw(desk, sample, kept, seed) if raw else find_choice(desk, sample, kept, checkpoint, strategy, seed)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.tuning.devices import resolve  # noqa: PLC0415 - as above
         from recommender.tuning.job import Terms  # noqa: PLC0415 - as above
         from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
+        from recommender.verdicts import Baseline  # noqa: PLC0415 - as above
 
         with desk.bars as progress:
             terms = Terms(
                 seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls
             )
-            cost = flow.price(choice, sample, desk.zoo, terms, progress=progress)
-        desk.say(render.cost_line(cost.to_dict(), terms.device))
+            cost = None if isinstance(choice, Baseline) else flow.price(
+                choice, sample, desk.zoo, terms, progress=progress
+            )  # fmt: skip
+        if cost is not None:
+            desk.say(render.cost_line(cost.to_dict(), terms.device))
         with desk.bars as progress:
             track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
             terms = replace(terms, estimated=cost)
@@ -90,6 +114,21 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
         render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])
         desk.say_json(run.to_dict())
+
+
+def _raw(desk: Desk, sample: "Sample", kept: "Json | None", seed: int) -> "Baseline":
+    """The model on raw pixels: the one that the advice names, else the better one by cross-validation."""
+    if kept is not None:
+        if not kept["verdict"]["transfer"]:
+            desk.say(Text(str(kept["verdict"]["sentence"]), "yellow"))
+        found = no_transfer_of(kept)
+    else:
+        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+
+        with desk.bars as progress:
+            found = flow.without(sample, desk.zoo, seed=seed, progress=progress)
+    desk.say(Text(f"Fitting {found.model}; --anyway or --checkpoint NAME tunes a checkpoint.", "dim"))
+    return found
 
 
 def _retold(track: "Tracker", zoo: "Zoo", job: str) -> "Tracker":

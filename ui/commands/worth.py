@@ -14,6 +14,7 @@ from ui.desk import (
     GroupsOption,
     HomeOption,
     JsonOption,
+    KeepDuplicatesOption,
     LabelsOption,
     MetricOption,
     PathArgument,
@@ -48,6 +49,7 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -56,7 +58,8 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     with at_desk(home, json) as desk:
         _require_writable(picture)
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            keep_duplicates=keep_duplicates,
         )  # fmt: skip
         found = _measured(desk, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
         drawn = _drawn(desk, found, sample, picture)

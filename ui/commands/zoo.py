@@ -55,7 +55,7 @@ def zoo_add(
 ) -> None:
     """Register a checkpoint folder."""
     with at_desk(home, json) as desk:
-        source = None if source_data is None else read_sample(desk, source_data)
+        source = None if source_data is None else read_sample(desk, source_data, keep_duplicates=True)
         with desk.bars as progress:
             card = desk.zoo.add(
                 folder, name=name, source=source, license=license_, domain=domain, progress=progress

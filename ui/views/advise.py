@@ -400,7 +400,11 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     elif job is not None:
         _broken(zoo, job)
     if not advice["verdict"]["transfer"]:
-        st.caption("The advice is not to transfer; tuning is carried out all the same if you ask for it.")
+        st.caption("The advice is not to transfer: fit the model on raw pixels, or tune a checkpoint all the same.")
+        if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
+            job = queue.ask(zoo, "tune", advice["sample"]["origin"], reproduce.raw_options(advice))
+            st.query_params.from_dict({"advice": advice["id"], "job": job.id})
+            st.rerun()
     cost = choice["cost"]
     told = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
     if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):

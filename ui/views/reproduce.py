@@ -6,19 +6,20 @@ from pathlib import Path
 from registry.cards import METRICS, Task
 from ui.render import Json, command
 
-__all__ = ["as_command", "as_python", "tune_options"]
+__all__ = ["as_command", "as_python", "raw_options", "tune_options"]
 
 
 def as_command(advice: Json, home: Path) -> str:
     """What to type for this advice, and then to tune as it says."""
     sample, asked = advice["sample"], advice["settings"]
     read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
+    kept = ["--keep-duplicates"] if _keeps_duplicates(sample) else []
     repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
     first = command(
-        "recommend", sample["origin"], *(word for pair in repeated for word in pair), keep=asked["keep"],
+        "recommend", sample["origin"], *kept, *(word for pair in repeated for word in pair), keep=asked["keep"],
         max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
-    tuned = command("tune", sample["origin"], recommendation=advice["id"], **read, seed=asked["seed"], home=home)
+    tuned = command("tune", sample["origin"], *kept, recommendation=advice["id"], **read, seed=asked["seed"], home=home)
     return f"{first}\n{tuned}"
 
 
@@ -33,8 +34,10 @@ def as_python(advice: Json, home: Path) -> str:
     read = _arguments({
         **_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"],
         "metric": None if sample["metric"] == usual else sample["metric"],
+        "keep_duplicates": True if _keeps_duplicates(sample) else None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
+    chosen = "best" if advice["verdict"]["transfer"] else "baseline"
     return "\n".join([
         "import recommender", "import registry",
         *(["from recommender.shortlist import Constraints"] if limits else []),
@@ -43,7 +46,7 @@ def as_python(advice: Json, home: Path) -> str:
         f"sample = registry.Sample.from_folder({sample['origin']!r}{read})",
         f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
         "zoo.keep(advice)",
-        f"run = recommender.tune(advice.best, sample, zoo, recommender.Terms(seed={asked['seed']}))",
+        f"run = recommender.tune(advice.{chosen}, sample, zoo, recommender.Terms(seed={asked['seed']}))",
         "print(advice, run.metrics)",
     ])  # fmt: skip
 
@@ -54,15 +57,32 @@ def _labels(sample: Json) -> dict[str, str | None]:
     return {"labels": table, "task": sample["task"] if table else None}
 
 
+def _keeps_duplicates(sample: Json) -> bool:
+    """Whether it was read so; before there was a choice, it was."""
+    return bool(sample.get("keep_duplicates", True))
+
+
 def _arguments(given: Mapping[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
 
 
-def tune_options(advice: Json, place: int) -> dict[str, str | None]:
+def tune_options(advice: Json, place: int) -> dict[str, str | bool | None]:
     """Options of `transferzoo tune` for one row of the advice; the best row needs no name."""
-    sample, choice = advice["sample"], advice["choices"][place]
-    named = {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]} if place else {}
+    choice = advice["choices"][place]
+    best = place == 0 and advice["verdict"]["transfer"]
+    named = {} if best else {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]}
+    return {**_asked(advice), **named}
+
+
+def raw_options(advice: Json) -> dict[str, str | bool | None]:
+    """Options of `transferzoo tune` that fit the model on raw pixels."""
+    return {**_asked(advice), "no-transfer": True}
+
+
+def _asked(advice: Json) -> dict[str, str | bool | None]:
+    sample = advice["sample"]
     return {
-        "recommendation": advice["id"], **named, **_labels(sample), "groups": sample["groups_from"],
+        "recommendation": advice["id"], **_labels(sample), "groups": sample["groups_from"],
         "test": sample["test_from"], "metric": sample["metric"], "seed": str(advice["settings"]["seed"]),
+        "keep-duplicates": _keeps_duplicates(sample),
     }  # fmt: skip
