@@ -15,6 +15,7 @@
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
     │   ├── UnusableArrays                         not uint8 images
     │   ├── OtherRows                              the data changed since they were read
+    │   ├── RowsInMemory                           rows that were arrays cannot be read again
     │   ├── LabelsMissing                          a task that folders cannot tell the targets of
     │   ├── UnfitMetric                            a metric that does not judge this task
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
@@ -71,11 +72,15 @@ __all__ = [
     "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
     "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
     "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
-    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
-    "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
+    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory",
+    "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
     "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
     "UnusableName", "WidthMismatch",
 ]  # fmt: skip
+
+
+_ALIKE = 0.7
+"""Likeness (difflib's ratio) from which a name counts as misspelt: another word of like letters is no typing error."""
 
 
 class TransferZooError(Exception):
@@ -105,9 +110,15 @@ class UnknownName(TransferZooError, KeyError):
 
     def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
         self.what, self.name, self.known = what, name, tuple(known)
-        close = get_close_matches(name, known, n=1, cutoff=0.5)
+        close = get_close_matches(name, known, n=1, cutoff=_ALIKE) or _containing(name, known)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
         super().__init__(f"there is no {what} named {name!r}", hint)
+
+
+def _containing(name: str, known: Sequence[str]) -> list[str]:
+    """The only name that the one typed is a part of: ``balanced`` for ``balanced-accuracy``."""
+    longer = [one for one in known if len(name) > 2 and name.casefold() in one.casefold()]
+    return longer if len(longer) == 1 else []
 
 
 class UnusableName(TransferZooError, ValueError):
@@ -218,6 +229,17 @@ class OtherRows(SampleError):
         self.where, self.expected, self.found = where, expected, found
         super().__init__(
             f"{where} holds sample {found[:12]} now, {expected[:12]} was read there", "Put the data back as they were."
+        )
+
+
+class RowsInMemory(SampleError):
+    """A sample made from arrays: there is no place to read it from again."""
+
+    def __init__(self, sample: str) -> None:
+        self.sample = sample
+        super().__init__(
+            f"the rows of {sample} were arrays in memory, and lie nowhere to be read from",
+            "From Python, with the same arrays: recommender.resume(RUN, zoo, sample=Sample.from_arrays(...)).",
         )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -76,6 +76,32 @@ class Zoo:
     ) -> None:
         self._encoders.clear()
         self._indexes.clear()
+
+    def __repr__(self) -> str:
+        return f"<Zoo {str(self.home.root)!r}: {_count(len(self), 'checkpoint')}, {_count(len(self.domains()), 'domain')}>"
+
+    def __len__(self) -> int:
+        """How many checkpoints there are."""
+        return len(self.checkpoints())
+
+    def __bool__(self) -> bool:
+        """A registry is one, empty or not."""
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """The checkpoints' names, in order."""
+        return iter([card.name for card in self.checkpoints()])
+
+    def __contains__(self, name: object) -> bool:
+        return any(card.name == name for card in self.store.checkpoints(name=str(name)))
+
+    def __getitem__(self, name: str) -> Checkpoint:
+        """The checkpoint of that name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        return self.checkpoint(name)
 
     def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
@@ -457,6 +483,10 @@ def _recipe(card: Checkpoint) -> str:
         path = card.folder / file
         total.update(path.read_bytes() if path.is_file() else b"")
     return total.hexdigest()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _short(digest: str) -> str:

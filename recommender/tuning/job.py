@@ -12,7 +12,7 @@ from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Choice, Cost, Expected, Plan
 from registry.cards import Checkpoint
-from registry.errors import NotResumable
+from registry.errors import NotResumable, OtherRows
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -82,12 +82,13 @@ class Job:
         )  # fmt: skip
 
     @classmethod
-    def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent) -> "Job":
-        """The job of a run that was interrupted or failed.
+    def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent, *, sample: Sample | None = None) -> "Job":
+        """The job of a run that was interrupted or failed, on its sample read again or handed over.
 
         Raises:
             NotResumable: it is over or still going on, or its checkpoint has changed.
-            OtherRows: its data have changed.
+            OtherRows: its data have changed, or another sample is handed over.
+            RowsInMemory: its sample was made from arrays, and is not handed over.
         """
         if run.state is RunState.FINISHED:
             raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
@@ -100,8 +101,11 @@ class Job:
         expected = None if told["expected"] is None else Expected(**told["expected"])
         estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
+        rows = read(told["sample"]) if sample is None else sample
+        if rows.digest != told["sample"]["digest"]:
+            raise OtherRows(rows.origin, told["sample"]["digest"], rows.digest)
         return cls(
-            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=read(told["sample"]), home=zoo.home,
+            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=rows, home=zoo.home,
             encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=told["seed"],
             device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
             estimated=estimated, source=None if told["source"] is None else read(told["source"]),
