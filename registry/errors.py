@@ -6,6 +6,7 @@
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── UnusableName               (ValueError)    a name that cannot be given
     ├── FolderUnusable             (OSError)       a place where nothing can be written
+    ├── PortUnusable               (OSError)       a port on which nothing can be served
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -71,11 +72,11 @@ __all__ = [
     "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
     "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
     "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
-    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
+    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "PortUnusable",
     "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory",
-    "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
-    "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
-    "UnusableName", "WidthMismatch",
+    "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable",
+    "TransferZooError", "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays",
+    "UnusableLabels", "UnusableName", "WidthMismatch",
 ]  # fmt: skip
 
 
@@ -138,6 +139,14 @@ class FolderUnusable(TransferZooError, OSError):
     def __init__(self, folder: Path | str, why: str) -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be written: {why}", "Name a new or empty folder where you may write.")
+
+
+class PortUnusable(TransferZooError, OSError):
+    """A port on which the page cannot be served."""
+
+    def __init__(self, port: int, why: str) -> None:
+        self.port, self.why = port, why
+        super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
 
 
 class ExtraMissing(TransferZooError, ImportError):

@@ -78,7 +78,8 @@ class Zoo:
         self._indexes.clear()
 
     def __repr__(self) -> str:
-        return f"<Zoo {str(self.home.root)!r}: {_count(len(self), 'checkpoint')}, {_count(len(self.domains()), 'domain')}>"
+        known = f"{_count(len(self), 'checkpoint')}, {_count(len(self.domains()), 'domain')}"
+        return f"<Zoo {str(self.home.root)!r}: {known}>"
 
     def __len__(self) -> int:
         """How many checkpoints there are."""

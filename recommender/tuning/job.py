@@ -11,7 +11,7 @@ from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Choice, Cost, Expected, Plan
-from registry.cards import Checkpoint
+from registry.cards import Checkpoint, Metric
 from registry.errors import NotResumable, OtherRows
 from registry.features import Encoded
 from registry.home import Home
@@ -98,7 +98,8 @@ class Job:
         card = zoo.checkpoint(told["checkpoint"])
         if card.digest != told["checkpoint_digest"]:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        expected = None if told["expected"] is None else Expected(**told["expected"])
+        hoped = told["expected"]
+        expected = None if hoped is None else Expected(**{**hoped, "metric": Metric(hoped["metric"])})
         estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
         rows = read(told["sample"]) if sample is None else sample
