@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ui import render
+from ui.checks import require_names, require_places
 from ui.desk import (
     GroupsOption,
     HomeOption,
@@ -60,6 +61,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
+        require_places(path, labels, groups, test)
+        require_names(desk.zoo, licenses=license_ or (), exclude=exclude or ())
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip

@@ -11,6 +11,7 @@ import typer
 
 from ui import render
 from ui.advised import find_advice, find_choice
+from ui.checks import require_names, require_places
 from ui.desk import (
     Desk,
     DeviceOption,
@@ -64,6 +65,10 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with at_desk(home, json, job) as desk:
+        require_places(path, labels, groups, test, source_data)
+        require_names(
+            desk.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device
+        )  # fmt: skip
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip
