@@ -25,6 +25,7 @@ def find_advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool,
     if kept is None and needed:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
+        desk.bars.foresee(1)
         with desk.bars as progress:
             made = flow.recommend(sample, desk.zoo, seed=seed, progress=progress)
         desk.zoo.keep(made)

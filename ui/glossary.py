@@ -7,7 +7,7 @@ __all__ = ["PLANS", "TERMS", "plan_words", "terms_of"]
 TERMS: Mapping[str, str] = {
     "tier": "within one, no difference lies beyond chance",
     "gain": "points above no transfer",
-    "nearer than": "share of the registry's pairs of domains that lie farther apart (100 %: none is nearer)",
+    "nearer than": "share of the known pairs of domains that lie farther apart",
     "no transfer": "the better of a linear model and nearest neighbors on raw inputs",
 }
 """Columns of the ranking."""

@@ -23,6 +23,9 @@ from ui.desk import (
 
 __all__ = ["demo", "recommend"]
 
+STAGES = 5
+"""Reading and comparing images, the lens, distances, no transfer; then there is one for each checkpoint."""
+
 
 def demo(
     target: Annotated[str, typer.Argument(help="surfaces (14 real photographs) or digits.")] = "surfaces",
@@ -54,6 +57,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
+    ] = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -62,6 +68,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
         require_places(path, labels, groups, test)
+        desk.bars.expect(STAGES + keep)
         require_names(desk.zoo, licenses=license_ or (), exclude=exclude or ())
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
@@ -74,7 +81,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
             advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
         desk.zoo.keep(advice)
         desk.finish({"recommendation": advice.id})
-        desk.say(render.advice_report(advice.to_dict()))
+        desk.say(render.advice_report(advice.to_dict(), explain=explain))
         if advice.choices:
             again = render.command(
                 "tune", path, labels=labels, task=task, groups=groups, test=test, metric=metric, home=home

@@ -42,8 +42,10 @@ def page() -> None:
         return
     queue.tend(zoo)
     _tidy(zoo)
+    fresh = "job" not in st.query_params and not zoo.kept(1)
     with st.sidebar:
-        _ask(zoo)
+        if not fresh:
+            _ask(zoo)
         _queued(zoo)
         _earlier(zoo)
     job = _job(zoo, st.query_params.get("job"))
@@ -52,6 +54,8 @@ def page() -> None:
     advice = _advice(zoo)
     if advice is None:
         _welcome()
+        if fresh:  # where there is nothing else, what to begin with is seen on a narrow screen too
+            _ask(zoo)
         return
     _show(zoo, advice)
 
@@ -83,7 +87,7 @@ def _tidy(_zoo: Zoo) -> int:
 
 def _ask(zoo: Zoo) -> None:
     """Where the sample lies and what to mind; starts a job."""
-    st.markdown("### transferzoo")
+    st.markdown("### Images")
     with st.form("ask", border=False):
         path = st.text_input("Folder or zip on this machine", placeholder="/data/my-images", key="path")
         upload = st.file_uploader("or drop a zip of it", type="zip")

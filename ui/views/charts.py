@@ -89,7 +89,7 @@ def freeze_diagram(choice: Json) -> Picture:
     )  # fmt: skip
     errors = alt.Chart(rows).mark_rule(color=INK).encode(x="low:Q", x2="high:Q", y=y)
     reads = alt.Chart(rows[rows["read"]]).mark_text(
-        align="left", dx=10, text="◀ head reads here", color=INK
+        align="left", dx=10, text="◀ head", color=INK
     ).encode(x="high:Q", y=y)  # fmt: skip
     return _plain(alt.layer(bars, errors, reads), BAR * len(rows) + AXES)
 
