@@ -84,7 +84,7 @@ BAR = 28
 NEAREST = 8
 ROWS = 5
 """Choices that a screen has room for."""
-REASONS, WIDE = 6, 74
+REASONS, WIDE = 5, 74
 """Lines that a screen has room for with reasons of the best, and the letters on each."""
 LISTED = 20
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
@@ -760,7 +760,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
 def _terms(strategies: list[str]) -> RenderableType:
     """What the words of a ranking mean, right below it."""
     told = "; ".join(f"{name}: {meaning}" for name, meaning in terms_of(strategies))
-    return Text(f"{told}. Intervals are nominal 90 %.", "dim")
+    return Text(f"{told}; intervals: nominal 90 %", "dim")
 
 
 def _best_reasons(choice: Json) -> RenderableType:
