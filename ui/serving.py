@@ -1,8 +1,8 @@
 """The picker's server: Streamlit in this very process, so that what ends this process ends the page.
 
 What protects the page is said on the command line, which outranks every config file and environment variable; the
-server stands in the page's own folder, so that no `.streamlit/config.toml` of the folder it was started in is read. A
-random token, handed over in the environment, keeps other users of the machine out.
+server stands in the home, so that neither `.streamlit/config.toml` nor a module of the folder it was started in is
+read. A random token, handed over in the environment, keeps other users of the machine out.
 """
 
 import os
@@ -57,7 +57,7 @@ def serve(zoo: "Zoo", port: int, *, browser: bool, say: Callable[[str], None]) -
     address = f"http://{HOST}:{port}/?token={token}"
     page = Path(__file__).with_name("picker.py")
     os.environ |= {"TRANSFERZOO_HOME": str(zoo.home.root), TOKEN: token, STARTED_IN: str(Path.cwd())}
-    os.chdir(page.parent)
+    os.chdir(zoo.home.root)
     clear_uploads(zoo, older=MOST_SECONDS)
     say(f"The picker is at {address}")
     if browser:
