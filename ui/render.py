@@ -767,7 +767,8 @@ def _best_reasons(choice: Json) -> RenderableType:
     """Why this checkpoint, then why this plan; as many as a screen has room for."""
     of_plan = choice["plan"]["because"]
     first = [reason for reason in choice["because"] if reason not in of_plan]
-    shown, room = [], REASONS
+    shown: list[str] = []
+    room = REASONS
     for reason in (*first, *(one for one in choice["because"] if one in of_plan)):
         room -= -(-len(reason) // WIDE)
         if room >= 0 or not shown:
