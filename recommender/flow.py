@@ -214,19 +214,22 @@ def tune(
 
 
 def resume(
-    name: str, zoo: Zoo, *, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
+    name: str, zoo: Zoo, *, sample: Sample | None = None, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
     track: Callable[..., object] = mlflow_runs, progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry on an interrupted run from its last complete save, to the result that it would have come to.
 
+    Its sample is read again from where it lay; one that was made from arrays is to be handed over.
+
     Raises:
         UnknownName: there is no such run.
         NotResumable: it is over or still going on, or its checkpoint has changed.
-        OtherRows: its data have changed.
+        OtherRows: its data have changed, or another sample is handed over.
+        RowsInMemory: its sample was made from arrays, and is not handed over.
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    job = Job.again(found, zoo, progress)
+    job = Job.again(found, zoo, progress, sample=sample)
     run, outcome = execute(job, track, progress)
     zoo.record(outcome, job.sample)
     return run

@@ -8,6 +8,7 @@
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
+    ├── PortUnusable               (OSError)       a port on which nothing can be served
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -17,6 +18,7 @@
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
     │   ├── UnusableArrays                         not uint8 images
     │   ├── OtherRows                              the data changed since they were read
+    │   ├── RowsInMemory                           rows that were arrays cannot be read again
     │   ├── LabelsMissing                          a task that folders cannot tell the targets of
     │   ├── UnfitMetric                            a metric that does not judge this task
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
@@ -73,12 +75,16 @@ __all__ = [
     "HomeUnusable", "Interrupted",
     "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
     "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
-    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
-    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
-    "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
-    "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
-    "UnusableName", "WidthMismatch",
+    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "PortUnusable",
+    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory",
+    "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable",
+    "TransferZooError", "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays",
+    "UnusableLabels", "UnusableName", "WidthMismatch",
 ]  # fmt: skip
+
+
+_ALIKE = 0.7
+"""Likeness (difflib's ratio) from which a name counts as misspelt: another word of like letters is no typing error."""
 
 
 class TransferZooError(Exception):
@@ -108,9 +114,15 @@ class UnknownName(TransferZooError, KeyError):
 
     def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
         self.what, self.name, self.known = what, name, tuple(known)
-        close = get_close_matches(name, known, n=1, cutoff=0.5)
+        close = get_close_matches(name, known, n=1, cutoff=_ALIKE) or _containing(name, known)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
         super().__init__(f"there is no {what} named {name!r}", hint)
+
+
+def _containing(name: str, known: Sequence[str]) -> list[str]:
+    """The only name that the one typed is a part of: ``balanced`` for ``balanced-accuracy``."""
+    longer = [one for one in known if len(name) > 2 and name.casefold() in one.casefold()]
+    return longer if len(longer) == 1 else []
 
 
 class UnusableName(TransferZooError, ValueError):
@@ -130,6 +142,14 @@ class FolderUnusable(TransferZooError, OSError):
     def __init__(self, folder: Path | str, why: str) -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be written: {why}", "Name a new or empty folder where you may write.")
+
+
+class PortUnusable(TransferZooError, OSError):
+    """A port on which the page cannot be served."""
+
+    def __init__(self, port: int, why: str) -> None:
+        self.port, self.why = port, why
+        super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
 
 
 class CacheDamaged(TransferZooError, ValueError):
@@ -246,6 +266,17 @@ class OtherRows(SampleError):
         self.where, self.expected, self.found = where, expected, found
         super().__init__(
             f"{where} holds sample {found[:12]} now, {expected[:12]} was read there", "Put the data back as they were."
+        )
+
+
+class RowsInMemory(SampleError):
+    """A sample made from arrays: there is no place to read it from again."""
+
+    def __init__(self, sample: str) -> None:
+        self.sample = sample
+        super().__init__(
+            f"the rows of {sample} were arrays in memory, and lie nowhere to be read from",
+            "From Python, with the same arrays: recommender.resume(RUN, zoo, sample=Sample.from_arrays(...)).",
         )
 
 

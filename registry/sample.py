@@ -19,6 +19,7 @@ from registry.errors import (
     NoItems,
     OtherRows,
     PathMissing,
+    RowsInMemory,
     TooFewRows,
     UnfitMetric,
     UnknownName,
@@ -39,6 +40,8 @@ __all__ = ["LIMIT", "Health", "Sample", "score"]
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
 
+_MEMORY = "arrays"
+"""Where rows lie that were never read from anywhere; a place on disk is an absolute path."""
 _LISTED = 20
 _UNEVEN = 10
 _TIE = 1e-6
@@ -190,8 +193,11 @@ class Sample:
 
         Raises:
             OtherRows: what lies there now is not what was told of.
+            RowsInMemory: it was made from arrays, which lie nowhere.
             SampleError: it cannot be read.
         """
+        if told["origin"] == _MEMORY:
+            raise RowsInMemory(told["name"])
         labels = told.get("labels_from")
         found = cls.from_folder(
             told["origin"], labels=labels, task=told["task"] if labels else None, groups=told["groups_from"],
@@ -235,10 +241,23 @@ class Sample:
         if together is not None and len(together) != len(rows.items):
             raise LengthMismatch("images and groups", len(rows.items), len(together))
         train = _Part(rows, found, together)
-        return _sample(name, "arrays", train, held_out, judged, progress, keep_duplicates=keep_duplicates)
+        return _sample(name, _MEMORY, train, held_out, judged, progress, keep_duplicates=keep_duplicates)
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __iter__(self) -> Iterator[tuple[ImageItem, str]]:
+        """Each row's item and label."""
+        return iter(zip(self.items, self.labels, strict=True))
+
+    def __repr__(self) -> str:
+        named = {Task.CLASSIFICATION: "classes", Task.MULTI_LABEL: "labels", Task.REGRESSION: ""}[self.task]
+        parts = [f"{len(self):,} rows", f"{len(self.classes)} {named}" if named else "a quantity"]
+        if self.groups is not None:
+            parts.append(f"{len(set(self.groups))} groups")
+        if self.test is not None:
+            parts.append(f"{len(self.test):,} test rows")
+        return f"<Sample {self.name!r}: {', '.join(parts)}>"
 
     @property
     def targets(self) -> Shaped[np.ndarray, "n ..."]:

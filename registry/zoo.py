@@ -111,6 +111,33 @@ class Zoo:
         self._encoders.clear()
         self._indexes.clear()
 
+    def __repr__(self) -> str:
+        known = f"{_count(len(self), 'checkpoint')}, {_count(len(self.domains()), 'domain')}"
+        return f"<Zoo {str(self.home.root)!r}: {known}>"
+
+    def __len__(self) -> int:
+        """How many checkpoints there are."""
+        return len(self.checkpoints())
+
+    def __bool__(self) -> bool:
+        """A registry is one, empty or not."""
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """The checkpoints' names, in order."""
+        return iter([card.name for card in self.checkpoints()])
+
+    def __contains__(self, name: object) -> bool:
+        return any(card.name == name for card in self.store.checkpoints(name=str(name)))
+
+    def __getitem__(self, name: str) -> Checkpoint:
+        """The checkpoint of that name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        return self.checkpoint(name)
+
     def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
@@ -577,6 +604,10 @@ def _recipe(card: Checkpoint) -> str:
         path = card.folder / file
         total.update(path.read_bytes() if path.is_file() else b"")
     return total.hexdigest()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _short(digest: str) -> str:

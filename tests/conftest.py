@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,8 +9,12 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from ui import transferzoo
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: threads cost more than they give
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+sys.modules["transferzoo"] = transferzoo  # the checkout's, whatever is installed
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

@@ -25,12 +25,14 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.progress import Task as BarTask
 from rich.table import Table
 from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
 from registry.home import Home
 from registry.progress import Progress, silent
+from ui.glossary import terms_of
 from ui.strangers import StrangersConsole, safe_json, shown
 
 __all__ = [
@@ -81,6 +83,10 @@ SCALE = 60
 """Characters of a drawn scale."""
 BAR = 28
 NEAREST = 8
+ROWS = 5
+"""Choices that a screen has room for."""
+REASONS, WIDE = 5, 74
+"""Lines that a screen has room for with reasons of the best, and the letters on each."""
 LISTED = 20
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
 """What a plan does with a block, and the color of it."""
@@ -100,8 +106,8 @@ def percent(share: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """The bounds of a score: ``80 to 88 %``."""
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+    """The bounds of a score: ``80.1 to 88.4 %``."""
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
 def points(difference: float) -> str:
@@ -266,15 +272,25 @@ def sample_report(sample: Json) -> RenderableType:
     return Group(head, *told, *([] if converted is None else [_bullet(converted, "dim")]))
 
 
-def advice_report(advice: Json) -> RenderableType:
-    """Podium sentence, ranked table with *no transfer*, reasons, curve over blocks, skipped rows."""
+def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
+    """A screen: verdict, ranked table with *no transfer*, the first reasons of the best, and what the words mean.
+
+    With ``explain`` every row and reason, the curve over blocks, distances and what was skipped.
+    """
+    choices, skipped = advice["choices"], advice["skipped"]
     parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), Text()]
-    if advice["choices"]:
-        parts += [_ranking(advice), Text(), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
-    else:
+    if not choices:
         parts.append(_distances(advice["domains"]))
-    if advice["skipped"]:
-        parts += [Text(), _skipped(advice["skipped"])]
+    else:
+        rows = choices if explain else choices[:ROWS]
+        parts += [_ranking(advice, rows), _terms([choice["strategy"] for choice in rows]), Text()]
+        parts += [_reasons(choices)] if explain else [_best_reasons(choices[0])]
+    if explain and choices:
+        parts += [Text(), _curve(choices[0]), Text(), _distances(advice["domains"])]
+    if explain and skipped:
+        parts += [Text(), _skipped(skipped)]
+    elif not explain:
+        parts.append(_left_out(len(choices) - ROWS, len(skipped)))
     return Group(*parts)
 
 
@@ -289,7 +305,7 @@ def gained(gain: Json, metric: str) -> tuple[str, str]:
     """A gain and its bounds as its metric is read: R squared as numbers, all else in points."""
     if metric == Metric.R2:
         return f"{gain['mean']:+.3f}", f"{gain['low']:+.2f} to {gain['high']:+.2f}"
-    return points(gain["mean"]), f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}"
+    return points(gain["mean"]), f"{points(gain['low'])} to {points(gain['high'])}"
 
 
 def _spread(error: float, metric: str) -> str:
@@ -297,8 +313,8 @@ def _spread(error: float, metric: str) -> str:
     return f" ± {error:.3f}" if metric == Metric.R2 else f" ± {100 * error:.1f}"
 
 
-def run_report(run: Json, *, expected: Json | None) -> RenderableType:
-    """Expected against realized score of one tuning."""
+def run_report(run: Json, *, expected: Json | None, whole: float | None = None) -> RenderableType:
+    """Expected against realized score of one tuning; ``whole`` are the seconds of all that was done for it."""
     found = run["metrics"]
     away = found.get("mean_absolute_error")
     metric = "" if away is None else str(Metric.R2)
@@ -317,6 +333,8 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     if away is not None:
         table.add_row("off by", f"{away:.4g} on average")
     table.add_row("took", _beside(duration, found, "seconds"))
+    if whole is not None:
+        table.add_row("in all", f"{duration(whole)} for the whole command, reading and advice included")
     if "peak_memory_bytes" in found:
         table.add_row("memory", _beside(size, found, "peak_memory_bytes"))
     if "weight_change" in found:
@@ -622,18 +640,30 @@ class Bars:
     """Progress for a person: live bars where stderr is a terminal, one line a stage where it is not.
 
     ``with bars as progress:`` surrounds the work, as often as there is some; what libraries print to stdout meanwhile
-    goes to stderr. ``also`` is told everything too.
+    goes to stderr. ``also`` is told everything too. Where `expect` said how many parts or stages there will be, each
+    is told as *step x of y*. A stage that is done leaves, and a bar without end stands in until the next begins.
     """
 
     def __init__(self, terminal: Console, *, also: Progress = silent) -> None:
         self._terminal = terminal
         self._also = also
         self._tasks: dict[str, TaskID] = {}
+        self._step, self._steps, self._by_part = 0, 0, False
+        self._between: TaskID | None = None
         self._at_work = ExitStack()
         self._bars = self._new()
 
+    def expect(self, steps: int, *, by_part: bool = False) -> None:
+        """How many stages there will be at most, or how often work will be surrounded."""
+        self._step, self._steps, self._by_part = 0, steps, by_part
+
+    def foresee(self, more: int) -> None:
+        """So many more than were expected, where any were."""
+        self._steps += more if self._steps else 0
+
     def __enter__(self) -> "Bars":
-        self._tasks, self._bars = {}, self._new()
+        self._tasks, self._bars, self._between = {}, self._new(), None
+        self._step += self._by_part
         self._at_work.enter_context(redirect_stdout(self._terminal.file))
         self._at_work.enter_context(self._bars)
         return self
@@ -652,14 +682,36 @@ class Bars:
 
     def __call__(self, stage: str, done: int, of: int) -> None:
         """Show that ``done`` of ``of`` are finished; a finished stage leaves the screen."""
-        self._also(stage, done, of)
-        if stage not in self._tasks:
+        new = stage not in self._tasks
+        if new and not self._by_part:
+            self._step += 1
+        named = f"{self._where()}{stage}"
+        self._also(named, done, of)
+        if new:
             self._hide_open_ended()
-            self._tasks[stage] = self._bars.add_task(stage, total=of or None)
+            self._tasks[stage] = self._bars.add_task(named, total=of or None)
             if not self._terminal.is_terminal:
-                self._terminal.print(Text(f"· {stage}", "dim"))
+                self._terminal.print(Text(f"· {named}", "dim"))
         finished = 0 < of <= done
         self._bars.update(self._tasks[stage], completed=done, total=of or None, visible=not finished)
+        if finished:
+            self._stand_in(f"{named}: done, computing on")
+        elif self._between is not None:
+            self._bars.update(self._between, visible=False)
+
+    @property
+    def tasks(self) -> list[BarTask]:
+        """What is on the screen or was."""
+        return self._bars.tasks
+
+    def _where(self) -> str:
+        return f"step {self._step} of {max(self._step, self._steps)}: " if self._steps else ""
+
+    def _stand_in(self, text: str) -> None:
+        """A bar without end for the time until the next stage begins."""
+        if self._between is None:
+            self._between = self._bars.add_task(text, total=None)
+        self._bars.update(self._between, description=text, visible=True)
 
     def _hide_open_ended(self) -> None:
         for task in self._bars.tasks:
@@ -682,11 +734,11 @@ def _shift(shift: Json | None) -> list[RenderableType]:
     return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
 
 
-def _ranking(advice: Json) -> RenderableType:
+def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
     metric = advice["sample"]["metric"]
-    headings = ("", "checkpoint", f"expected\n{metric}", "gain over\nno transfer", "distance,\nnearer than", ">cost")
-    table = _table(*headings)
-    for choice in advice["choices"]:
+    gain, distance = "gain over\nno transfer", "distance,\nnearer than"
+    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, ">cost")
+    for choice in choices:
         table.add_row(*_choice_cells(choice))
     base = advice["baseline"]
     table.add_row(
@@ -715,7 +767,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
         Group(Text(more, style), Text(reach, "dim")),
         Group(
             Text("-" if distance is None else f"{distance['value']:.3f}"),
-            Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} % of pairs", "dim"),
+            Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} %", "dim"),
         ),
         Group(Text(duration(cost["seconds"])), Text(size(cost["peak_memory_bytes"]), "dim")),
     )
@@ -733,6 +785,34 @@ def _marks(choice: Json) -> list[Text]:
         judged = f"judged on {known['rows_judged']:,} others" if known["probe_believed"] else "probe not believed"
         marks.append(Text(f"saw these rows: {judged}", "yellow"))
     return marks
+
+
+def _terms(strategies: list[str]) -> RenderableType:
+    """What the words of a ranking mean, right below it."""
+    told = "; ".join(f"{name}: {meaning}" for name, meaning in terms_of(strategies))
+    return Text(f"{told}; intervals: nominal 90 %", "dim")
+
+
+def _best_reasons(choice: Json) -> RenderableType:
+    """Why this checkpoint, then why this plan; as many as a screen has room for."""
+    of_plan = choice["plan"]["because"]
+    first = [reason for reason in choice["because"] if reason not in of_plan]
+    shown: list[str] = []
+    room = REASONS
+    for reason in (*first, *(one for one in choice["because"] if one in of_plan)):
+        room -= -(-len(reason) // WIDE)
+        if room >= 0 or not shown:
+            shown.append(reason)
+    head = Text.assemble(("Because  ", "dim"), (choice["checkpoint"], "bold"), ", ", choice["strategy"])
+    return Group(head, *(_bullet(reason) for reason in shown))
+
+
+def _left_out(choices: int, skipped: int) -> RenderableType:
+    """What a screen has no room for."""
+    parts = [f"{choices} more choices"] if choices > 0 else []
+    parts += ["all reasons", "the curve over blocks"]
+    parts += [f"why {skipped} were skipped"] if skipped else []
+    return Text(f"--explain shows {', '.join(parts[:-1])} and {parts[-1]}.", "dim")
 
 
 def _reasons(choices: Iterable[Json]) -> RenderableType:

@@ -14,7 +14,7 @@ from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Baseline, Choice, Cost, Expected, Exposure, Plan
 from registry.cards import Checkpoint, Metric, Modality, Task
-from registry.errors import NotResumable, NoVariation, SingleClass
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -108,12 +108,13 @@ class Job:
         )  # fmt: skip
 
     @classmethod
-    def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent) -> "Job":
-        """The job of a run that was interrupted or failed.
+    def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent, *, sample: Sample | None = None) -> "Job":
+        """The job of a run that was interrupted or failed, on its sample read again or handed over.
 
         Raises:
             NotResumable: it is over or still going on, or its checkpoint has changed.
-            OtherRows: its data have changed.
+            OtherRows: its data have changed, or another sample is handed over.
+            RowsInMemory: its sample was made from arrays, and is not handed over.
         """
         if run.state is RunState.FINISHED:
             raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
@@ -127,14 +128,16 @@ class Job:
         expected = None if told["expected"] is None else _expected(told["expected"])
         estimated = None if told["estimated"] is None else Cost(**told["estimated"])
         read = partial(Sample.again, seed=told["seed"], progress=progress)
-        sample = read(told["sample"])
-        encode: Encode = _Pixels(sample) if raw else partial(_encoded, zoo, card.name)
+        rows = read(told["sample"]) if sample is None else sample
+        if rows.digest != told["sample"]["digest"]:
+            raise OtherRows(rows.origin, told["sample"]["digest"], rows.digest)
+        encode: Encode = _Pixels(rows) if raw else partial(_encoded, zoo, card.name)
         return cls(
-            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=sample, home=zoo.home,
+            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=rows, home=zoo.home,
             encode=encode, seed=told["seed"],
             device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
             estimated=estimated, source=None if told["source"] is None else read(told["source"]),
-            exposure=_exposure(told.get("exposure"), sample),
+            exposure=_exposure(told.get("exposure"), rows),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:

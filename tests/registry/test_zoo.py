@@ -53,6 +53,16 @@ def test_a_fresh_home_holds_the_catalog(zoo, catalog):
     assert zoo.lens(Modality.IMAGE).digest == a_lens().digest
 
 
+def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
+    assert repr(zoo) == f"<Zoo {str(zoo.home.root)!r}: 1 checkpoint, {len(SHADES)} domains>"
+    assert (len(zoo), list(zoo), bool(zoo)) == (1, ["mean-color"], True)
+    assert "mean-color" in zoo
+    assert "mean-colour" not in zoo
+    assert zoo["mean-color"] == zoo.checkpoint("mean-color")
+    with pytest.raises(KeyError, match="mean-colour"):
+        zoo["mean-colour"]
+
+
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
     def told():
         stages = []

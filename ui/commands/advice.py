@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ui import render
+from ui.checks import require_names, require_places
 from ui.desk import (
     GroupsOption,
     HomeOption,
@@ -22,6 +23,9 @@ from ui.desk import (
 )
 
 __all__ = ["demo", "recommend"]
+
+STAGES = 5
+"""Reading and comparing images, the lens, distances, no transfer; then there is one for each checkpoint."""
 
 
 def demo(
@@ -55,6 +59,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     groups: GroupsOption = None,
     test: TestOption = None,
     keep_duplicates: KeepDuplicatesOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
+    ] = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -62,6 +69,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
+        require_places(path, labels, groups, test)
+        desk.bars.expect(STAGES + keep)
+        require_names(desk.zoo, licenses=license_ or (), exclude=exclude or ())
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
@@ -75,7 +85,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         if desk.zoo.home.writable:
             desk.zoo.keep(advice)
         desk.finish({"recommendation": advice.id})
-        desk.say(render.advice_report(advice.to_dict()))
+        desk.say(render.advice_report(advice.to_dict(), explain=explain))
         if advice.choices:
             again = render.command(
                 "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),

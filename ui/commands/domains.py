@@ -1,12 +1,12 @@
 """Commands about domains: how far, which ones, what lies near."""
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ui import render
+from ui.checks import require_domain, require_names, require_places
 from ui.desk import (
     HomeOption,
     JsonOption,
@@ -43,9 +43,11 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Measure how far two folders, or a folder and a known domain, lie apart."""
     with at_desk(home, json) as desk:
+        require_places(one, labels)
+        second = require_domain(desk.zoo, other)
+        require_names(desk.zoo, distance=metric, checkpoint=through)
         read = partial(read_sample, desk, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates)
         mine = read(one)
-        second = Path(other) if Path(other).exists() else None
         theirs = other if second is None else read(second)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
@@ -82,6 +84,8 @@ def domains_near(
 ) -> None:
     """List the known domains nearest to a folder, with interval and percentile."""
     with at_desk(home, json) as desk:
+        require_places(path, labels)
+        require_names(desk.zoo, distance=metric)
         sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch

@@ -1,6 +1,7 @@
 """Commands that tune: tune."""
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from ui import render
 from ui.advised import find_advice, find_choice, no_transfer_of
+from ui.checks import require_names, require_places
 from ui.desk import (
     Desk,
     DeviceOption,
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from ui.render import Json
 
 __all__ = ["tune"]
+
+PARTS = 4
+"""Reading, probing the choice, estimating its cost, tuning; advice is one more where it is to be made."""
 
 
 def tune(  # noqa: PLR0913, PLR0917 - each is an option
@@ -81,6 +86,12 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     if no_transfer and (checkpoint or strategy or anyway):
         raise typer.BadParameter("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
     with at_desk(home, json, job) as desk:
+        began = time.monotonic()
+        require_places(path, labels, groups, test, source_data)
+        require_names(
+            desk.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device
+        )  # fmt: skip
+        desk.bars.expect(PARTS + (source_data is not None), by_part=True)
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
@@ -110,8 +121,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
             track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
             terms = replace(terms, estimated=cost)
             run = flow.tune(choice, sample, desk.zoo, terms, track=track, progress=progress)
+        whole = time.monotonic() - began
         desk.finish({"run": run.id})
-        desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
+        desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict(), whole=whole))
         render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])
         desk.say_json(run.to_dict())
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from registry.errors import FolderUnusable
 from ui import render
 from ui.advised import find_advice, find_choice
+from ui.checks import require_names, require_places
 from ui.desk import (
     Desk,
     GroupsOption,
@@ -56,6 +57,8 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Measure what transfer is worth: labels and epochs saved against the same net from scratch."""
     with at_desk(home, json) as desk:
+        require_places(path, labels, groups, test)
+        require_names(desk.zoo, checkpoint=checkpoint, strategy=strategy)
         _require_writable(picture)
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,

@@ -9,8 +9,8 @@ from ui.render import Json, command
 __all__ = ["as_command", "as_python", "raw_options", "tune_options"]
 
 
-def as_command(advice: Json, home: Path) -> str:
-    """What to type for this advice, and then to tune as it says."""
+def as_command(advice: Json, home: Path, place: int = 0) -> str:
+    """What to type for this advice, and then to tune the choice at that place of it."""
     sample, asked = advice["sample"], advice["settings"]
     read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
     kept = ["--keep-duplicates"] if _keeps_duplicates(sample) else []
@@ -19,11 +19,17 @@ def as_command(advice: Json, home: Path) -> str:
         "recommend", sample["origin"], *kept, *(word for pair in repeated for word in pair), keep=asked["keep"],
         max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
-    tuned = command("tune", sample["origin"], *kept, recommendation=advice["id"], **read, seed=asked["seed"], home=home)
+    if not advice["choices"]:
+        return first
+    raw = ["--no-transfer"] if _fits_raw(advice, place) else []
+    tuned = command(
+        "tune", sample["origin"], *kept, *raw, recommendation=advice["id"], **({} if raw else _chosen(advice, place)),
+        **read, seed=asked["seed"], home=home,
+    )  # fmt: skip
     return f"{first}\n{tuned}"
 
 
-def as_python(advice: Json, home: Path) -> str:
+def as_python(advice: Json, home: Path, place: int = 0) -> str:
     """The same in Python."""
     sample, asked = advice["sample"], advice["settings"]
     limits = _arguments({
@@ -37,17 +43,26 @@ def as_python(advice: Json, home: Path) -> str:
         "keep_duplicates": True if _keeps_duplicates(sample) else None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
-    chosen = "best" if advice["verdict"]["transfer"] else "baseline"
+    picked = "advice.best"
+    if _fits_raw(advice, place):
+        picked = "advice.baseline"
+    elif place:
+        named = advice["choices"][place]["checkpoint"]
+        picked = f"next(choice for choice in advice.choices if choice.checkpoint.name == {named!r})"
+    tuned = [
+        f"choice = {picked}",
+        f"run = transferzoo.tune(choice, sample, zoo, transferzoo.Terms(seed={asked['seed']}))",
+        "print(advice, run.metrics)",
+    ]  # fmt: skip
     return "\n".join([
-        "import recommender", "import registry",
+        "import transferzoo",
         *(["from recommender.shortlist import Constraints"] if limits else []),
         "",
-        f"zoo = registry.Zoo.open({str(home)!r})",
-        f"sample = registry.Sample.from_folder({sample['origin']!r}{read})",
-        f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
+        f"zoo = transferzoo.Zoo.open({str(home)!r})",
+        f"sample = transferzoo.Sample.from_folder({sample['origin']!r}{read})",
+        f"advice = transferzoo.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
         "zoo.keep(advice)",
-        f"run = recommender.tune(advice.{chosen}, sample, zoo, recommender.Terms(seed={asked['seed']}))",
-        "print(advice, run.metrics)",
+        *(tuned if advice["choices"] else ["print(advice)"]),
     ])  # fmt: skip
 
 
@@ -62,16 +77,23 @@ def _keeps_duplicates(sample: Json) -> bool:
     return bool(sample.get("keep_duplicates", True))
 
 
+def _fits_raw(advice: Json, place: int) -> bool:
+    """Whether what is advised is the model on raw pixels."""
+    return place == 0 and not advice["verdict"]["transfer"]
+
+
+def _chosen(advice: Json, place: int) -> dict[str, str]:
+    choice = advice["choices"][place]
+    return {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]}
+
+
 def _arguments(given: Mapping[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
 
 
 def tune_options(advice: Json, place: int) -> dict[str, str | bool | None]:
-    """Options of `transferzoo tune` for one row of the advice; the best row needs no name."""
-    choice = advice["choices"][place]
-    best = place == 0 and advice["verdict"]["transfer"]
-    named = {} if best else {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]}
-    return {**_asked(advice), **named}
+    """Options of `transferzoo tune` for one row of the advice, which is named."""
+    return {**_asked(advice), **_chosen(advice, place)}
 
 
 def raw_options(advice: Json) -> dict[str, str | bool | None]:
