@@ -37,9 +37,17 @@ def probe(
             encoded = zoo.encode(candidate.checkpoint.name, sample, progress=progress)
             found = transferability(candidate, encoded, sample, folds, seed, seconds)
             scored.append(replace(found, adaptable=zoo.encoder(candidate.checkpoint.name).adaptable))
-        except (TransferZooError, OSError, MemoryError) as failure:
-            skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+        except Exception as failure:  # a stranger's net may raise anything, and the others go on
+            skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
     return tuple(scored), tuple(skipped)
+
+
+def _reason(failure: Exception) -> str:
+    """An error of ours in its own words, any other with its kind; one line."""
+    words = " ".join(str(failure).split())[:300]
+    if isinstance(failure, TransferZooError):
+        return words
+    return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
 
 
 def transferability(
