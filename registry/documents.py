@@ -8,7 +8,7 @@ import json
 import re
 from math import isfinite
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import yaml
@@ -17,7 +17,8 @@ from registry.errors import NotFetched, UnreadableDocument
 
 __all__ = ["Plain", "pointer", "read_bytes", "read_json", "read_text", "read_yaml", "yaml_of"]
 
-Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
+Plain = str | int | float | bool | list[Any] | dict[str, Any] | None
+"""What JSON can say; lists and mappings hold the same."""
 
 MOST_BYTES = 8 << 20
 """Of a JSON file; the largest known, the names of ImageNet's 21,843 classes, takes 2 MB."""

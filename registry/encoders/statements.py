@@ -15,6 +15,7 @@ MOST_PIXELS = 2048
 MOST_STATED = 1_000_000
 """The largest number that a config may state; vocabularies stay below it."""
 _LEAST_CROP = 0.05
+_LAST_FILTER = 5
 _WIDEST = 1e4
 _REPEATED = re.compile(r"(?:^|[._])(?:layers|depths?|blocks|stages|repeats)$")
 _PER_CHANNEL = ("image_mean", "image_std")
@@ -79,6 +80,9 @@ def require_sound_processor(folder: Path, settings: Mapping[str, Any]) -> None:
     factor = settings.get("rescale_factor")
     if factor is not None and not (_is_number(factor) and 0 < factor < _WIDEST):
         raise Unsupported(folder, f"its preprocessing states rescale_factor {factor!r:.60}, not a number above 0")
+    resampling = settings.get("resample")
+    if resampling is not None and not (isinstance(resampling, int) and 0 <= resampling <= _LAST_FILTER):
+        raise Unsupported(folder, f"its preprocessing states resample {resampling!r:.60}, not a filter of PIL (0 to 5)")
     portion = settings.get("crop_pct")
     if portion is not None and not (_is_number(portion) and _LEAST_CROP <= portion <= 1):
         raise Unsupported(folder, f"its preprocessing states crop_pct {portion!r:.60}, not {_LEAST_CROP} to 1")
