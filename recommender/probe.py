@@ -12,7 +12,7 @@ from recommender.resampling import draw_weights, resample
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
 from recommender.verdicts import BlockScore, Candidate, Skipped, Transferability, block_to_read
-from registry.errors import EstimatorError
+from registry.errors import EstimatorError, TransferZooError
 from registry.features import Encoded
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -50,9 +50,17 @@ def probe(
                     found, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=min(opening, seconds / 2)
                 )
             )
-        except Exception as failure:
-            skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+        except Exception as failure:  # a stranger's net may raise anything, and the others go on
+            skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
     return tuple(scored), tuple(skipped)
+
+
+def _reason(failure: Exception) -> str:
+    """An error of ours in its own words, any other with its kind; one line."""
+    words = " ".join(str(failure).split())[:300]
+    if isinstance(failure, TransferZooError):
+        return words
+    return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
 
 
 def transferability(

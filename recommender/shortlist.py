@@ -22,6 +22,7 @@ from recommender.verdicts import Candidate, Distance, DomainDistance, Skipped
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import NoVariation
 from registry.features import Encoded, Features
+from registry.licenses import permits, require_license
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -46,12 +47,22 @@ _CAP = 224
 
 @dataclass(frozen=True)
 class Constraints:
-    """What the user will not go beyond. Licenses match by substring, whatever the case."""
+    """What the user will not go beyond.
+
+    Licenses are names, as people write them or as SPDX does (`registry.licenses`).
+
+    Raises:
+        UnknownName: a license that is none.
+    """
 
     max_parameters: int | None = None
     licenses: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     """Names of checkpoints that are not to be considered."""
+
+    def __post_init__(self) -> None:
+        for license in self.licenses:
+            require_license(license)
 
     def objection(self, checkpoint: Checkpoint) -> str | None:
         """Why the checkpoint is out, or None. An unknown license is never a permissive one."""
@@ -59,7 +70,7 @@ class Constraints:
             return "excluded by name"
         if self.max_parameters is not None and checkpoint.parameters > self.max_parameters:
             return f"{checkpoint.parameters:,} parameters, more than {self.max_parameters:,}"
-        if self.licenses and not any(wanted.lower() in checkpoint.license.lower() for wanted in self.licenses):
+        if self.licenses and not permits(checkpoint.license, self.licenses):
             what = "unknown" if checkpoint.license == UNKNOWN_LICENSE else f"{checkpoint.license!r}"
             return f"license {what}, asked for {' or '.join(self.licenses)}"
         return None

@@ -5,6 +5,7 @@
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
@@ -26,6 +27,8 @@
     │   ├── NotRows                                not rows by columns
     │   ├── NotProbabilities                       rows that are no class probabilities
     │   ├── NotFinite                              NaN or infinity, with the first row
+    │   ├── NotNumbers                             text, objects, complex or masked values
+    │   ├── OutOfRange                             values whose squares overflow or vanish
     │   ├── TooFewRows                             need N, have n
     │   ├── SingleClass                            scores need at least two
     │   ├── NoVariation                            all rows identical
@@ -36,11 +39,13 @@
     ├── EncoderMismatch            (ValueError)    features of two spaces compared
     ├── CheckpointError            (ValueError)    a checkpoint folder
     │   ├── NoWeights
+    │   ├── NotFetched                             a Git LFS pointer where a file should be
     │   ├── PickleRefused
     │   ├── RemoteCodeRefused
     │   ├── MalformedWeights
-    │   ├── BadWeights                             NaN, infinity, duplicate keys
+    │   ├── BadWeights                             NaN, infinity, duplicate keys, integers
     │   ├── ShapeMismatch                          config and weights disagree
+    │   ├── NotAFunction                           the same item, another vector
     │   └── Unsupported                            an architecture or modality that cannot be read here
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── RegistryError              (RuntimeError)  storage
@@ -72,13 +77,13 @@ from pathlib import Path
 __all__ = [
     "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CacheDamaged", "CheckpointError",
     "DeviceMissing", "DiskFull", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable",
-    "HomeUnusable", "Interrupted",
-    "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
-    "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
-    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused", "PortUnusable",
-    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory",
-    "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable",
-    "TransferZooError", "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays",
+    "HomeUnusable", "Interrupted", "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems",
+    "NoVariation", "NoWeights", "NotAFunction", "NotDefined", "NotExportable", "NotFetched", "NotFinished", "NotFinite",
+    "NotNumbers", "NotOffered", "NotPlantable", "NotProbabilities", "NotResumable", "NotRows", "OtherRows",
+    "OtherSample", "OutOfRange", "OutOfRoom", "PathMissing", "PickleRefused", "PortUnusable", "RegistryBusy",
+    "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory", "SampleError",
+    "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
+    "TuningError", "UnfitMetric", "UnknownName", "UnreadableDocument", "UnsafeArchive", "Unsupported", "UnusableArrays",
     "UnusableLabels", "UnusableName", "WidthMismatch",
 ]  # fmt: skip
 
@@ -134,6 +139,14 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class UnreadableDocument(TransferZooError, ValueError):
+    """A JSON, YAML or text file that is none, or that goes beyond the limits."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} cannot be read: {why}", "Mend the file, or take it from where it came again.")
 
 
 class FolderUnusable(TransferZooError, OSError):
@@ -329,6 +342,24 @@ class NotFinite(EstimatorError):
         super().__init__(f"{what} has a NaN or infinite value, first in row {row}", "Remove or mend that row.")
 
 
+class NotNumbers(EstimatorError):
+    """An array of anything but real numbers, or with masked values."""
+
+    def __init__(self, what: str, kind: str) -> None:
+        self.what, self.kind = what, kind
+        super().__init__(f"{what} must be real numbers, not {kind}", "Give an array of whole numbers or floats.")
+
+
+class OutOfRange(EstimatorError):
+    """Values so large or so close together that their squares overflow or vanish."""
+
+    def __init__(self, what: str, row: int, value: float) -> None:
+        self.what, self.row, self.value = what, row, value
+        super().__init__(
+            f"{what} cannot be squared: {value:.3g} in row {row}", "Rescale the columns; any common unit will do."
+        )
+
+
 class TooFewRows(EstimatorError):
     """Fewer rows than the estimate needs."""
 
@@ -408,6 +439,17 @@ class NoWeights(CheckpointError):
         super().__init__(f"{folder} has no {missing}", "Save the model with save_pretrained().")
 
 
+class NotFetched(CheckpointError):
+    """A Git LFS pointer where a file should be."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        super().__init__(
+            f"{path} is a Git LFS pointer: the file that it stands for was not fetched",
+            "Install git-lfs and run `git lfs pull` in that folder, or download the file itself.",
+        )
+
+
 class PickleRefused(CheckpointError):
     """Only pickled weights."""
 
@@ -439,11 +481,13 @@ class MalformedWeights(CheckpointError):
 
 
 class BadWeights(CheckpointError):
-    """Weights that are NaN, infinite or stored twice."""
+    """Weights that are NaN, infinite, stored twice or no floats."""
 
-    def __init__(self, path: Path | str, tensor: str, why: str) -> None:
+    def __init__(
+        self, path: Path | str, tensor: str, why: str, remedy: str = "Download or save it again."
+    ) -> None:
         self.path, self.tensor, self.why = str(path), tensor, why
-        super().__init__(f"{path}: tensor {tensor!r} {why}", "Download or save it again.")
+        super().__init__(f"{path}: tensor {tensor!r} {why}", remedy)
 
 
 class ShapeMismatch(CheckpointError):
@@ -457,12 +501,23 @@ class ShapeMismatch(CheckpointError):
         )
 
 
+class NotAFunction(CheckpointError):
+    """An encoder whose vectors do not follow from the item alone."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"{name} is not a function of its input: {why}",
+            "Pretraining heads that mask at random are of this kind: save the encoder inside without the head.",
+        )
+
+
 class Unsupported(CheckpointError):
     """Something transferzoo cannot open."""
 
-    def __init__(self, folder: Path | str, why: str) -> None:
+    def __init__(self, folder: Path | str, why: str, remedy: str = "See README for what is supported.") -> None:
         self.folder, self.why = str(folder), why
-        super().__init__(f"{folder} cannot be opened: {why}", "See README for what is supported.")
+        super().__init__(f"{folder} cannot be opened: {why}", remedy)
 
 
 class BadCard(TransferZooError, ValueError):

@@ -7,14 +7,27 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int, Real, Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from registry.errors import CacheDamaged, EncoderMismatch, LengthMismatch, NotFinite, NotRows, TooFewRows
+from registry.errors import (
+    CacheDamaged,
+    EncoderMismatch,
+    LengthMismatch,
+    NotFinite,
+    NotNumbers,
+    NotRows,
+    OutOfRange,
+    TooFewRows,
+    UnusableLabels,
+)
 from registry.files import replacing
 
-__all__ = ["Array", "Encoded", "Features", "cached", "content_order", "finite_rows"]
+__all__ = ["LARGEST", "Array", "Encoded", "Features", "cached", "content_order", "finite_rows", "numbered"]
+
+LARGEST = 1e100
+"""Values beyond it are refused: sums of their squares would overflow."""
 
 
 @runtime_checkable
@@ -166,21 +179,55 @@ def finite_rows(array: Real[Array, "..."], what: str, least: int = 2) -> Float[n
     """The array as rows of finite floats, of single precision at least; ``what`` names it in an error.
 
     Raises:
+        NotNumbers: text, objects, complex or masked values.
         NotRows: it is not two-dimensional, or has no column.
         TooFewRows: fewer than ``least`` rows.
         NotFinite: a NaN or infinite value, with its first row.
+        OutOfRange: a value whose square would overflow.
     """
-    rows = np.asarray(array)
+    if np.ma.is_masked(array):
+        raise NotNumbers(what, "an array with masked values")
+    try:
+        rows = np.asarray(array)
+    except (ValueError, TypeError) as cause:
+        raise NotNumbers(what, "rows of different length") from cause
+    if rows.dtype.kind not in "biuf":
+        raise NotNumbers(what, f"an array of {rows.dtype}")
     if rows.ndim != 2 or not rows.shape[1]:
         raise NotRows(what, rows.shape)
     if len(rows) < least:
         raise TooFewRows(what, least, len(rows))
     rows = rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
-    if not np.isfinite(rows.sum()):
+    largest = max(float(rows.max(initial=0)), -float(rows.min(initial=0)))
+    if not largest <= LARGEST:
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
             raise NotFinite(what, int(np.argmax(bad)))
+        row = int(np.abs(rows).max(axis=1).argmax())
+        raise OutOfRange(what, row, largest)
     return rows
+
+
+def numbered(names: Shaped[Array, " g"], rows: int, pair: str, what: str) -> Int[np.ndarray, " n"]:
+    """A number for each row's group; ``pair`` names rows and groups in an error, ``what`` the groups.
+
+    Raises:
+        LengthMismatch: not as many groups as rows.
+        UnusableLabels: names of several kinds, or of one without an order.
+        TooFewRows: all rows are one group.
+    """
+    try:
+        array = np.asarray(names)
+        if array.shape != (rows,):
+            raise LengthMismatch(pair, rows, len(array) if array.ndim else 0)
+        number = np.unique(array, return_inverse=True)[1]
+    except LengthMismatch:
+        raise
+    except (TypeError, ValueError) as cause:
+        raise UnusableLabels(f"{what} are not of one kind ({cause})") from cause
+    if number.max() < 1:
+        raise TooFewRows(what, 2, 1)
+    return number
 
 
 def content_order(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:

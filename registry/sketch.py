@@ -173,9 +173,12 @@ class Sketch:
             tensors = load(packed)
             told = _head(packed)["__metadata__"]
             rows = Features(tensors["rows"].astype(np.float32), told["encoder"])
-            return cls(told["domain"], told["lens"], rows, tensors["embedding"], int(told["seen"]))
-        except (SafetensorError, KeyError, ValueError, struct.error) as cause:
+            sketch = cls(told["domain"], told["lens"], rows, tensors["embedding"], int(told["seen"]))
+        except (SafetensorError, KeyError, ValueError, TypeError, struct.error, RecursionError) as cause:
             raise MalformedWeights(where, str(cause)) from cause
+        if rows.vectors.ndim != 2 or not rows.vectors.size or sketch.embedding.shape != (2 * FREQUENCIES,):
+            raise MalformedWeights(where, "its rows or its embedding have another shape than a sketch's")
+        return sketch
 
 
 @dataclass(frozen=True)

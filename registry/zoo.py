@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.cards import Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.documents import Plain, read_json
 from registry.encoders import Encoder, encoders
 from registry.errors import (
     AlreadyThere,
@@ -23,14 +24,19 @@ from registry.errors import (
     DiskFull,
     EncoderMismatch,
     HomeUnusable,
+    NotFetched,
     PathMissing,
     RegistryBusy,
     RegistryCorrupt,
+    TransferZooError,
     UnknownName,
+    UnreadableDocument,
+    Unsupported,
 )
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
+from registry.licenses import require_license, spdx
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
@@ -41,12 +47,8 @@ __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
-_FILLERS = {"", "the", "license", "licence", "version", "clause"}
-_SPDX = {
-    name.casefold().replace("-clause", ""): name
-    for name in ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0",
-                 "CC-BY-SA-3.0", "CC-BY-NC-4.0", "GPL-3.0", "AGPL-3.0", "ISC", "MPL-2.0", "Unlicense")
-} | {"apache2": "Apache-2.0", "apache-2": "Apache-2.0", "apache": "Apache-2.0"}  # fmt: skip
+_CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
+_LONGEST_CLAIM = 2000
 
 
 class Zoo:
@@ -201,7 +203,7 @@ class Zoo:
         if checkpoint not in self._encoders:
             card = self.checkpoint(checkpoint)
             _require_same_weights(card)
-            self._encoders[checkpoint] = encoders[card.modality](card.folder, name=card.name)
+            self._encoders[checkpoint] = _opened(card)
         return self._encoders[checkpoint]
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
@@ -261,6 +263,8 @@ class Zoo:
     ) -> Checkpoint:  # fmt: skip
         """Register the checkpoint in a folder. It is not copied: the registry remembers where it lies.
 
+        It is opened and shown a few synthetic items, as advice will open it and show it the user's.
+
         ``source`` is a sample of what it was pretrained on: it is sketched and becomes the domain ``domain`` (else
         named as the sample is) of the family ``family`` (else the domain's own name). Without it, ``domain`` names a
         domain that is known already. Adding the same again changes nothing.
@@ -269,10 +273,13 @@ class Zoo:
             PathMissing: no such folder.
             CheckpointError: the folder cannot be used.
             AlreadyThere: the name, or the domain's, belongs to something else.
-            UnknownName: ``domain`` is not known and no source was given.
+            UnknownName: ``license`` is none; or ``domain`` is not known and no source was given.
         """
         place = Path(folder).expanduser().resolve()
-        card = self._known(_inspected(place, name or place.name), license)
+        named = None if license is None else (require_license(license), license)
+        if domain is not None and source is None:
+            self.domain(domain)
+        card = self._known(_inspected(place, name or place.name), named)
         if source is not None:
             known = self._with_source(card, source, domain or source.name, family, progress)
         else:
@@ -440,15 +447,16 @@ class Zoo:
         """Where the features that a checkpoint gives of a sample are kept."""
         return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(sample.order)}.safetensors"
 
-    def _known(self, card: Checkpoint, license: str | None) -> Checkpoint:
-        """The card with what was known of it before and what is said of it now."""
+    def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:
+        """The card with what was known of it before and what is said of it now: a license, by name and as stated."""
         for before in self.store.checkpoints(name=card.name):
             if before.digest != card.digest:
                 raise AlreadyThere("checkpoint", card.name)
             card = replace(before, folder=card.folder)
         if license is None:
             return card
-        return replace(card, license=_tidy_license(license), claimed={**card.claimed, "license": license})
+        name, words = license
+        return replace(card, license=name, claimed={**card.claimed, "license": words})
 
     def _with_source(
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
@@ -544,10 +552,12 @@ def weights_digest(folder: Path) -> str:
 def _shards(listed: Path) -> list[Path]:
     """The files that an index of shards names; a damaged index names none."""
     try:
-        names = set(json.loads(listed.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        names = set()
-    return [listed.with_name(str(name)) for name in sorted(names)]
+        stated = read_json(listed)
+    except (UnreadableDocument, NotFetched):
+        return []
+    mapping = stated.get("weight_map") if isinstance(stated, dict) else None
+    names = {Path(str(name)).name for name in mapping.values()} if isinstance(mapping, dict) else set()
+    return [listed.with_name(name) for name in sorted(names - {""})]
 
 
 def labelled_digests(sample: Sample) -> Iterator[str]:
@@ -564,32 +574,45 @@ def _catalog() -> ModuleType:
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
     opened = import_module("registry.encoders.opening").inspect(folder)
+    tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
+    import_module("registry.encoders.examination").examine(folder, Modality.IMAGE, tidy)
     told = _stated(folder)
-    claimed = {key: told[key] for key in ("claimed_accuracy", "source_repo", "source_commit") if key in told}
     return Checkpoint(
-        name=re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint", modality=Modality.IMAGE,
-        architecture=opened.architecture, folder=folder, digest=opened.digest, parameters=opened.parameters,
-        input_size=opened.input_size, license=_tidy_license(opened.license), source=str(told.get("source_domain", "")),
-        claimed={**claimed, "license": opened.license},
+        name=tidy, modality=Modality.IMAGE, architecture=opened.architecture, folder=folder, digest=opened.digest,
+        parameters=opened.parameters, input_size=opened.input_size, license=spdx(opened.license),
+        source=_claim(told.get("source_domain", "")),
+        claimed={**{key: _claim(told[key]) for key in _CLAIMS if key in told}, "license": opened.license},
     )  # fmt: skip
 
 
-def _stated(folder: Path) -> Mapping[str, object]:
-    """What SOURCE.json or card.json says."""
+def _stated(folder: Path) -> Mapping[str, Plain]:
+    """What SOURCE.json or card.json says.
+
+    Raises:
+        Unsupported: it is no JSON, or beyond the limits.
+    """
     for file in ("SOURCE.json", "card.json"):
         if (folder / file).is_file():
-            found = json.loads((folder / file).read_text(encoding="utf-8"))
+            try:
+                found = read_json(folder / file)
+            except UnreadableDocument as cause:
+                raise Unsupported(folder, f"{file} cannot be read ({cause.why})", "Mend or remove it.") from cause
             return found if isinstance(found, dict) else {}
     return {}
 
 
-def _tidy_license(stated: str) -> str:
-    """The license's SPDX name where that is plain, else what was stated; a license that is denied is unknown."""
-    bare = stated.strip()
-    if not bare or re.match(r"(none|no licen[cs]e|unknown|not stated|n/a|other)\b", bare, re.IGNORECASE):
-        return UNKNOWN_LICENSE
-    words = [word for word in re.split(r"[\s_,-]+", bare.casefold()) if word not in _FILLERS]
-    return _SPDX.get("-".join(words), bare)
+def _claim(value: Plain) -> str:
+    """A claim in words, no longer than anyone reads."""
+    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_CLAIM]
+
+
+def _opened(card: Checkpoint) -> Encoder:
+    try:
+        return encoders[card.modality](card.folder, name=card.name)
+    except (TransferZooError, OSError, MemoryError):
+        raise
+    except Exception as cause:  # a stranger's net, or a plug-in, may raise anything
+        raise Unsupported(card.folder, f"{type(cause).__name__}: {cause}") from cause
 
 
 def _require_same_weights(card: Checkpoint) -> None:

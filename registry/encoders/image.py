@@ -19,7 +19,7 @@ from registry.encoders import BlockSize
 from registry.encoders.anatomy import Anatomy, Reading, anatomy_of, read_blocks
 from registry.encoders.opening import Opened, inspect, load
 from registry.encoders.preprocessing import DEFAULT_CAP, Preprocessing, read_preprocessing
-from registry.errors import NotFinite, TooFewRows
+from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.progress import Progress, silent
 
@@ -89,6 +89,7 @@ class ImageEncoder:
         Raises:
             TooFewRows: no items.
             NotFinite: a picture that the net turns into NaN or infinity, by name.
+            Unsupported: the net's forward pass fails.
         """
         if not items:
             raise TooFewRows(f"encoding with {self.name}", 1, 0)
@@ -117,9 +118,15 @@ class ImageEncoder:
         return self.preprocessing.pixels(item.open())
 
     def _read(self, pixels: UInt8[np.ndarray, "n 3 h w"]) -> Reading:
-        with torch.inference_mode():
-            batch = torch.from_numpy(self.preprocessing.normalized(pixels)).to(memory_format=torch.channels_last)
-            return read_blocks(self.model, self.anatomy, batch)
+        batch = torch.from_numpy(self.preprocessing.normalized(pixels)).to(memory_format=torch.channels_last)
+        try:
+            with torch.inference_mode():
+                return read_blocks(self.model, self.anatomy, batch)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as cause:  # a stranger's net may raise anything
+            why = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+            raise Unsupported(self.name, f"its forward pass fails ({why})") from cause
 
     def _refuse_overflow(self, part: Reading, items: Sequence[Openable], first: int) -> None:
         for block, vectors in zip(self.blocks, part.blocks, strict=True):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import LengthMismatch, NotFinite, NotRows, SingleClass, TooFewRows, UnusableLabels
+from tests.contracts.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 
 FROM_THE_SOURCE_HEAD = ("leep", "nce")
 """Scores of the shelf that read class probabilities."""
@@ -183,3 +184,18 @@ class ScoreContract:
         mixed = np.array([*labels[:-1].tolist(), odd], dtype=object)
         with pytest.raises(UnusableLabels, match="rows 59"):
             scored(features, mixed)
+
+    @pytest.mark.parametrize("spoil", ODD_ROWS.values(), ids=ODD_ROWS.keys())
+    def test_odd_features_have_a_finite_score_or_a_named_error(self, scored, spoil):
+        features, labels = labelled_rows(30, 4)
+        a_finite_number_or_a_named_error(lambda: scored.score(spoil(scored.readable(features)), labels))
+
+    @pytest.mark.parametrize("spoil", ODD_LABELS.values(), ids=ODD_LABELS.keys())
+    def test_odd_labels_have_a_finite_score_or_a_named_error(self, scored, spoil):
+        features, labels = labelled_rows(30, 4)
+        a_finite_number_or_a_named_error(lambda: scored(features, spoil(labels)))
+
+    @pytest.mark.parametrize("spoil", ODD_LABELS.values(), ids=ODD_LABELS.keys())
+    def test_odd_groups_have_a_finite_score_or_a_named_error(self, scored, spoil):
+        features, labels = labelled_rows(30, 4)
+        a_finite_number_or_a_named_error(lambda: scored(features, labels, groups=spoil(np.arange(30) % 5)))

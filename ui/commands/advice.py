@@ -48,7 +48,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
     ] = None,
     license_: Annotated[
-        list[str] | None, typer.Option("--license", help="Only licenses containing this (repeatable); unknown is out.")
+        list[str] | None, typer.Option("--license", help="Only this license, by name (repeatable); unknown is out.")
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
