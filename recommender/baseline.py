@@ -15,6 +15,7 @@ from recommender.resampling import Z, draw_weights, resample
 from recommender.transfer.linear import out_of_fold
 from recommender.verdicts import Baseline, Expected
 from registry.cards import Modality
+from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
 from registry.progress import Progress, silent, told
@@ -103,6 +104,7 @@ class RawPixels:
     digest: str = ""
     modality: Modality = Modality.IMAGE
     adaptable: tuple[str, ...] = ()
+    sizes: tuple[BlockSize, ...] = ()
     blocks: ClassVar[tuple[str, ...]] = (RAW,)
 
     @classmethod

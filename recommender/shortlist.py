@@ -180,7 +180,9 @@ def _total(looks: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " n"]:
 
 def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
     """As many, in this order, as can be looked at on the least number of rows; and the rest."""
-    spent, within, beyond = 0.0, [], []
+    spent = 0.0
+    within: list[Candidate] = []
+    beyond: list[Candidate] = []
     for candidate in candidates:
         spent += LEAST_LOOKED * _work(candidate)
         (within if spent <= LOOKED_WORK or not within else beyond).append(candidate)

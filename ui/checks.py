@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.cards import UNKNOWN_LICENSE
 from registry.errors import PathMissing, UnknownName
+from registry.licenses import permits, require_license
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
@@ -120,13 +121,11 @@ def _require_listed(what: str, name: str, known: Iterable[str]) -> None:
 
 
 def _require_licenses(zoo: "Zoo", wanted: Iterable[str]) -> None:
-    """Together they admit at least one checkpoint that is known here."""
-    asked = tuple(wanted)
-    if not asked:
-        return
-    from recommender.shortlist import Constraints  # noqa: PLC0415 - loads SciPy
-
-    limits, cards = Constraints(licenses=asked), zoo.checkpoints()
-    if all(limits.objection(card) is not None for card in cards):
+    """Each is a license, and together they admit at least one checkpoint that is known here."""
+    names = tuple(wanted)
+    for name in names:
+        require_license(name)
+    cards = zoo.checkpoints()
+    if names and not any(permits(card.license, names) for card in cards):
         known = sorted({card.license for card in cards} - {UNKNOWN_LICENSE})
-        raise UnknownName("checkpoint's license", " or ".join(asked), known)
+        raise UnknownName("checkpoint's license", " or ".join(names), known)

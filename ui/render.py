@@ -759,7 +759,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
     return (
         Text(str(choice["tier"]), "dim"),
-        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan"), *_marks(choice)),
+        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan"), *_remarks(choice)),
         Group(
             Text(scored(expected["mean"], metric), "bold"),
             Text(scored_interval(expected["low"], expected["high"], metric), "dim"),
@@ -773,7 +773,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     )
 
 
-def _marks(choice: Json) -> list[Text]:
+def _remarks(choice: Json) -> list[Text]:
     """What was realized of the checkpoint on this sample, and whether it has seen rows of it before."""
     metric, marks = choice["expected"]["metric"], []
     marks += [

@@ -86,7 +86,7 @@ def group_numbers(groups: Shaped[Array, " g"] | None, rows: int) -> Int[np.ndarr
 
 
 def _array(labels: Shaped[Array, "n ..."]) -> Shaped[np.ndarray, "n ..."]:
-    if np.ma.is_masked(labels):
+    if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
         raise UnusableLabels("masked values", np.flatnonzero(np.ma.getmaskarray(labels)).tolist())
     try:
         array = np.asarray(labels)

@@ -76,7 +76,7 @@ def _drawn(number: int, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
 
 def _require_alike(name: str, one: Encoded, other: Encoded, why: str) -> None:
     for left, right in zip(one.blocks, other.blocks, strict=True):
-        apart = np.abs(left.vectors - right.vectors).max()
-        scale = max(float(np.abs(left.vectors).max()), np.finfo(np.float32).tiny)
+        apart = float(np.abs(left.vectors - right.vectors).max())
+        scale = max(float(np.abs(left.vectors).max()), float(np.finfo(np.float32).tiny))
         if apart > TOLERANCE * scale:
             raise NotAFunction(name, f"{why} (by {100 * apart / scale:.0f} % of the largest value)")

@@ -340,9 +340,10 @@ def _parts(found: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig
 def _strictly_loaded(
     folder: Path, kind: type[PreTrainedModel], config: PretrainedConfig, bare: bool, parts: Mapping[str, bool]
 ) -> PreTrainedModel:
+    options: dict[str, Any] = dict(parts)
     try:
         loaded: Any = kind.from_pretrained(
-            folder, **parts, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True,
+            folder, **options, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True,
             trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True,
             device_map="meta" if bare else None,
         )  # fmt: skip

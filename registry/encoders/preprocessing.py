@@ -16,7 +16,9 @@ import transformers
 from jaxtyping import Float, UInt8
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it exports no names
+    IMAGE_PROCESSOR_MAPPING_NAMES,
+)
 
 from registry.encoders.statements import require_sound_processor, stated
 from registry.errors import Unsupported
