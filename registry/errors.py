@@ -6,6 +6,7 @@
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── UnusableName               (ValueError)    a name that cannot be given
     ├── FolderUnusable             (OSError)       a place where nothing can be written
+    ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -66,8 +67,8 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "Diverged",
-    "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
+    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "DiskFull",
+    "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
     "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
     "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
     "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
@@ -127,6 +128,23 @@ class FolderUnusable(TransferZooError, OSError):
     def __init__(self, folder: Path | str, why: str) -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be written: {why}", "Name a new or empty folder where you may write.")
+
+
+class DiskFull(TransferZooError, OSError):
+    """A disk without room for what is to be written."""
+
+    def __init__(self, path: Path | str, free: int, size: int | None = None) -> None:
+        self.path, self.free, self.size = str(path), free, size
+        self.missing = None if size is None else max(size - free, 0)
+        lacking = f", {_bytes(self.missing)} are missing" if self.missing else ""
+        super().__init__(
+            f"the disk is full: no room to write {path} ({_bytes(free)} are free{lacking})",
+            "Free some room there, then start the same again: what was whole before is whole still.",
+        )
+
+
+def _bytes(count: int) -> str:
+    return f"{count} bytes" if count < 10_000 else f"{count / 1e6:,.2f} MB"
 
 
 class ExtraMissing(TransferZooError, ImportError):
