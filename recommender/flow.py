@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -166,7 +167,7 @@ def tune(
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, outcome = execute(Job.of(choice, sample, zoo, terms), track, progress)
+    run, outcome = execute(replace(Job.of(choice, sample, zoo, terms), record=zoo.record), track, progress)
     zoo.record(outcome)
     return run
 
@@ -184,7 +185,7 @@ def resume(
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    run, outcome = execute(Job.again(found, zoo, progress), track, progress)
+    run, outcome = execute(replace(Job.again(found, zoo, progress), record=zoo.record), track, progress)
     zoo.record(outcome)
     return run
 

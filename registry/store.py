@@ -126,6 +126,10 @@ class Store:
         wanted = _of(_outcomes, checkpoint=checkpoint, sample_digest=sample_digest)
         return tuple(_outcome(card) for card in self._cards(_outcomes, wanted))
 
+    def outcome_ids(self) -> frozenset[str]:
+        """The ids of all outcomes."""
+        return frozenset(str(name) for name in self.run(lambda c: c.scalars(sa.select(_outcomes.c.id)).all()))
+
     def sketch(self, domain: str, lens: str) -> Sketch | None:
         """What is kept of a domain as seen through that lens."""
         wanted = sa.select(_sketches).where(_sketches.c.domain == domain, _sketches.c.lens == lens)
@@ -600,8 +604,9 @@ def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) 
 
 
 def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
-    """Whether two cards of one name mean the same content."""
-    return left == right or (bool(left.get("digest")) and left["digest"] == right.get("digest"))
+    """Whether two cards of one name mean the same content; where an outcome lies in MLflow is learned afterwards."""
+    one, other = ({**card, "mlflow_run_id": None} for card in (left, right))
+    return one == other or (bool(left.get("digest")) and left["digest"] == right.get("digest"))
 
 
 def _card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:

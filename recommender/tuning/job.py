@@ -11,8 +11,8 @@ from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Choice, Cost, Expected, Plan
-from registry.cards import Checkpoint
-from registry.errors import NotResumable
+from registry.cards import Checkpoint, Outcome
+from registry.errors import NotResumable, TransferZooError
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -39,9 +39,15 @@ class Terms:
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
     controls: bool | None = None
     """Whether the run is held against no transfer and a training from scratch; None: as the plan asks."""
+    queue_job: str | None = None
+    """Id of the queue's job that this carries out: queued again after it was lost, it goes on with the same run."""
 
 
 USUAL = Terms()
+
+
+def _record_nowhere(_outcome: Outcome) -> None:
+    """What is tried out only has no outcome."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,9 @@ class Job:
     estimated: Cost | None = None
     source: Sample | None = None
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
+    queue_job: str | None = None
+    record: Callable[[Outcome], None] = _record_nowhere
+    """Gives the outcome to the registry; called when run.json is written, and again when MLflow's id is known."""
 
     @classmethod
     def of(cls, choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL) -> "Job":
@@ -79,6 +88,7 @@ class Job:
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
             recommendation=terms.recommendation, estimated=terms.estimated, source=terms.source,
+            queue_job=terms.queue_job,
         )  # fmt: skip
 
     @classmethod
@@ -94,17 +104,26 @@ class Job:
         if run.state is RunState.RUNNING:
             raise NotResumable(run.id, "it is still going on", "Wait for it, or stop its process.")
         told = run.job
-        card = zoo.checkpoint(told["checkpoint"])
-        if card.digest != told["checkpoint_digest"]:
+        try:
+            card, plan = zoo.checkpoint(told["checkpoint"]), Plan.from_dict(told["plan"])
+            expected = None if told["expected"] is None else Expected(**told["expected"])
+            estimated = None if told["estimated"] is None else Cost(**told["estimated"])
+            digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
+            known, recommendation = told["known"], told["recommendation"]
+            data, rows = told["sample"], told["source"]
+        except (KeyError, TypeError, ValueError) as cause:
+            if isinstance(cause, TransferZooError):
+                raise
+            remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
+            raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
+        if card.digest != digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        expected = None if told["expected"] is None else Expected(**told["expected"])
-        estimated = None if told["estimated"] is None else Cost(**told["estimated"])
-        read = partial(Sample.again, seed=told["seed"], progress=progress)
+        read = partial(Sample.again, seed=seed, progress=progress)
         return cls(
-            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=read(told["sample"]), home=zoo.home,
-            encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=told["seed"],
-            device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
-            estimated=estimated, source=None if told["source"] is None else read(told["source"]),
+            id=run.id, checkpoint=card, plan=plan, sample=read(data), home=zoo.home,
+            encode=lambda part, progress: zoo.encode(card.name, part, progress=progress), seed=seed, device=device,
+            expected=expected, known=known, recommendation=recommendation, estimated=estimated,
+            source=None if rows is None else read(rows), queue_job=told.get("queue_job"),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:
@@ -115,7 +134,7 @@ class Job:
             "expected": None if self.expected is None else self.expected.to_dict(), "known": dict(self.known),
             "recommendation": self.recommendation,
             "estimated": None if self.estimated is None else self.estimated.to_dict(),
-            "source": None if self.source is None else self.source.to_dict(),
+            "source": None if self.source is None else self.source.to_dict(), "queue_job": self.queue_job,
         }  # fmt: skip
 
     @property
