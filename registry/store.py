@@ -9,6 +9,7 @@ import math
 import os
 import random
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import psutil
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from jaxtyping import Float32, Int64
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
@@ -38,6 +39,7 @@ from registry.errors import (
     RegistryNewer,
     UnknownName,
 )
+from registry.files import is_locked
 from registry.sketch import Sketch
 
 __all__ = ["Entries", "JobRecord", "Jobs", "State", "Store", "now"]
@@ -48,6 +50,8 @@ Row = Mapping[Any, Any]
 
 _BUSY_SECONDS = 0.25
 _SILENT_MINUTES = 5
+_LOOKED = 1.0
+"""Seconds to wait for a job's lock: long enough for one who only looks whether it is taken."""
 _WRITE = "transferzoo_write"
 
 
@@ -84,6 +88,12 @@ class Store:
         if store.run(_revision) != migrations.HEAD:
             store._prepare()
         return store
+
+    @property
+    def folder(self) -> Path:
+        """Where files about it may lie: beside SQLite's file; a server's are this machine's own affair."""
+        beside = self._engine.dialect.name == "sqlite"
+        return Path(self.where).parent if beside else Path(tempfile.gettempdir()) / "transferzoo"
 
     def run(self, work: Callable[[sa.Connection], Result], *, write: bool = False) -> Result:
         """What ``work`` gives, in one transaction: all of it or none; waits its turn, with jitter.
@@ -328,11 +338,15 @@ class JobRecord:
 class Jobs:
     """Work that outlives who asked for it: the worker says `claim`, `tell` and `point`, then `finish` or `fail`.
 
-    Jobs queue in lanes, the oldest first. What is queued is done on the machine where it was asked for.
+    Who has claimed a job holds its lock until it is over; the system drops the lock of a process that dies, so that no
+    clock is asked whether a job lives. Jobs queue in lanes, the oldest first. What is queued is done on the machine where
+    it was asked for.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._locks = store.folder / "jobs"
+        self._held: dict[str, FileLock] = {}
 
     def start(self, kind: str, spec: Mapping[str, object], key: str, *, lane: str = "cpu") -> JobRecord:
         """A job queued under an idempotency key; the same key gives the same job.
@@ -382,10 +396,16 @@ class Jobs:
     def claim(self, job: str) -> bool:
         """Take a queued (or lost) job for this process; False where another has it or it is over."""
         free = _jobs.c.state.in_([State.QUEUED, State.LOST])
-        return self._change(job, free, state=State.RUNNING, heartbeat=now(), **_here()) > 0
+        if not self._hold(job):
+            return False
+        taken = self._change(job, free, state=State.RUNNING, heartbeat=now(), **_here()) > 0
+        if not taken:
+            self._release(job)
+        return taken
 
     def tell(self, job: str, stage: str, done: int, of: int) -> State:
         """How far the work has come, said by the process that does it; the answer tells whether to go on."""
+        self._hold(job)
         values = {"stage": stage, "done": done, "of": of, "heartbeat": now(), **_here()}
         alive = _jobs.c.state.in_([State.QUEUED, State.RUNNING, State.LOST])
         self._change(job, alive, state=State.RUNNING, **values)
@@ -410,11 +430,13 @@ class Jobs:
     def finish(self, job: str, result: Mapping[str, object]) -> JobRecord:
         """The work came to its end; a cancelled job stays cancelled."""
         self._change(job, _jobs.c.state != State.CANCELLED, state=State.FINISHED, result=_text(result), error=None)
+        self._release(job)
         return self.get(job)
 
     def fail(self, job: str, error: str) -> JobRecord:
         """The work broke, and why; a cancelled or finished job stays as it is."""
         self._change(job, _jobs.c.state.in_(_OPEN), state=State.FAILED, error=error)
+        self._release(job)
         return self.get(job)
 
     def cancel(self, job: str) -> JobRecord:
@@ -444,7 +466,7 @@ class Jobs:
 
     def dead(self) -> tuple[JobRecord, ...]:
         """Jobs that count as running although their process is gone."""
-        return tuple(job for job in self._read(_jobs.c.state.in_([State.QUEUED, State.RUNNING])) if _gone(job))
+        return tuple(job for job in self._read(_jobs.c.state.in_([State.QUEUED, State.RUNNING])) if self._gone(job))
 
     def reap(self) -> tuple[JobRecord, ...]:
         """Mark every dead job as lost, and give them."""
@@ -452,6 +474,35 @@ class Jobs:
         for job in dead:
             self._change(job.id, _jobs.c.heartbeat == job.heartbeat, state=State.LOST)
         return tuple(self.get(job.id) for job in dead)
+
+    def _hold(self, job: str) -> bool:
+        """Hold a job's lock, here and until it is over; False where another process holds it."""
+        if job not in self._held:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._lock(job), thread_local=False)
+            try:
+                lock.acquire(timeout=_LOOKED)
+            except Timeout:
+                return False
+            self._held[job] = lock
+        return True
+
+    def _release(self, job: str) -> None:
+        lock = self._held.pop(job, None)
+        if lock is not None:
+            lock.release()
+
+    def _lock(self, job: str) -> Path:
+        return self._locks / f"{job}.lock"
+
+    def _gone(self, job: JobRecord) -> bool:
+        """Whether nobody is at it any more (here), or none was heard of for long (elsewhere).
+
+        What is queued here waits for a worker, whom whoever looks after the queue starts: it is never gone.
+        """
+        if job.host != socket.gethostname():
+            return datetime.now(UTC) - datetime.fromisoformat(job.heartbeat) > timedelta(minutes=_SILENT_MINUTES)
+        return job.state is State.RUNNING and not is_locked(self._lock(job.id))
 
     def _change(self, job: str, when: sa.ColumnElement[bool], **values: object) -> int:
         order = sa.update(_jobs).where(_jobs.c.id == job, when).values(**values)
@@ -736,21 +787,3 @@ def _job(row: Row, points: Iterable[tuple[str, int, float]]) -> JobRecord:
 
 def _here() -> dict[str, object]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def _gone(job: JobRecord) -> bool:
-    """Whether its process is dead (here), or has long been silent (elsewhere, or not yet claimed)."""
-    silent = datetime.now(UTC) - datetime.fromisoformat(job.heartbeat) > timedelta(minutes=_SILENT_MINUTES)
-    if job.host != socket.gethostname() or job.state is State.QUEUED:
-        return silent
-    return not _alive(job.pid, datetime.fromisoformat(job.heartbeat))
-
-
-def _alive(pid: int, seen: datetime) -> bool:
-    """Whether that process runs and is not a later one of the same number."""
-    try:
-        process = psutil.Process(pid)
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-        return not zombie and process.create_time() <= seen.timestamp() + 1
-    except psutil.NoSuchProcess:
-        return False

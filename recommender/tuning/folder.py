@@ -25,7 +25,7 @@ from registry.errors import NotResumable, UnknownName
 from registry.files import is_locked, write_atomic
 from registry.home import Home
 
-__all__ = ["RunFolder", "RunState", "find_run", "reap", "run_folders"]
+__all__ = ["RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders"]
 
 _JOB, _RUN, _STATE = "job.json", "run.json", "state.json"
 _SCAFFOLDING = ("best-*.safetensors", "kept-*.npy", "training.npy", "validation.npy", "test.npy", "*.tmp")
@@ -203,6 +203,13 @@ def find_run(home: Home, name: str) -> RunFolder:
     if len(found) != 1:
         raise UnknownName("run", name, [run.id for run in runs])
     return found[0]
+
+
+def find_queued(home: Home, job: str) -> RunFolder | None:
+    """The run that a job of the queue has begun, if it finished or was interrupted; one that failed begins anew."""
+    left = (RunState.FINISHED, RunState.INTERRUPTED)
+    begun = (run for run in run_folders(home) if run.job.get("queue_job") == job)
+    return next((run for run in begun if run.state in left), None)
 
 
 def _read(path: Path) -> dict[str, Any]:

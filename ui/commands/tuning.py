@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
+from registry.errors import NotResumable, OtherRows
 from ui import render
 from ui.advised import find_advice, find_choice
 from ui.desk import (
@@ -64,6 +66,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with at_desk(home, json, job) as desk:
+        if job is not None and _gone_on_with(desk, job):
+            return
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
         )  # fmt: skip
@@ -78,8 +82,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 
         with desk.bars as progress:
             terms = Terms(
-                seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls
-            )
+                seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls,
+                queue_job=job,
+            )  # fmt: skip
             cost = flow.price(choice, sample, desk.zoo, terms, progress=progress)
         desk.say(render.cost_line(cost.to_dict(), terms.device))
         with desk.bars as progress:
@@ -90,6 +95,35 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict()))
         render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])
         desk.say_json(run.to_dict())
+
+
+def _gone_on_with(desk: Desk, job: str) -> bool:
+    """Go on with the run that a job had begun when it was lost; False where there is none that can go on."""
+    from recommender.tuning.folder import RunState, find_queued  # noqa: PLC0415 - only where there is a queue
+
+    begun = find_queued(desk.zoo.home, job)
+    if begun is None:
+        return False
+    if begun.state is RunState.FINISHED:
+        desk.say(Text(f"run {begun.id} was finished when its job was lost"))
+        desk.finish({"run": begun.id})
+        desk.say_json(begun.told)
+        return True
+
+    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+    from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
+
+    desk.say(Text(f"going on with run {begun.id}"))
+    try:
+        with desk.bars as progress:
+            run = flow.resume(begun.id, desk.zoo, track=_retold(mlflow_runs, desk.zoo, job), progress=progress)
+    except (NotResumable, OtherRows) as cause:
+        desk.say(Text(f"{cause}; tuning anew", "yellow"))
+        return False
+    desk.finish({"run": run.id})
+    desk.say(render.run_report(run.to_dict(), expected=None))
+    desk.say_json(run.to_dict())
+    return True
 
 
 def _retold(track: "Tracker", zoo: "Zoo", job: str) -> "Tracker":
