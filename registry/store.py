@@ -339,8 +339,8 @@ class Jobs:
     """Work that outlives who asked for it: the worker says `claim`, `tell` and `point`, then `finish` or `fail`.
 
     Who has claimed a job holds its lock until it is over; the system drops the lock of a process that dies, so that no
-    clock is asked whether a job lives. Jobs queue in lanes, the oldest first. What is queued is done on the machine where
-    it was asked for.
+    clock is asked whether a job lives. Jobs queue in lanes, the oldest first. What is queued is done on the machine
+    where it was asked for.
     """
 
     def __init__(self, store: Store) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from recommender.tuning.carrying import damage
 from recommender.tuning.folder import RunFolder, RunState, reap
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.doctor import Finding, Found, Kind
@@ -23,7 +24,7 @@ from registry.files import is_locked
 from registry.home import Home
 from registry.zoo import Zoo
 
-__all__ = ["Recovered", "findings", "outcome_of", "record_again", "recover"]
+__all__ = ["Recovered", "findings", "outcome_of", "record_again", "recover", "tracking_findings"]
 
 _WRITTEN_BY_PROCESS = ("*.tmp", "*/*.tmp", "*/trainer/*/*/*.tmp")
 
@@ -87,6 +88,27 @@ def findings(zoo: Zoo) -> Iterator[Found]:
     yield from _litter(zoo.home)
 
 
+def tracking_findings(zoo: Zoo) -> Iterator[Found]:
+    """A tracking store of the home's own that MLflow cannot open."""
+    file = zoo.home.tracking_database
+    why = damage(f"sqlite:///{file}")
+    if why:
+        remedy = "The repair sets it aside; the runs' journals hold everything: transferzoo runs sync"
+        yield Finding(Kind.TRACKING, str(file), f"MLflow cannot open it: {why}", remedy), partial(_store_aside, file)
+
+
+def _store_aside(file: Path) -> str:
+    """Keep a tracking store under another name, with what SQLite keeps beside it."""
+    number = 1
+    while (aside := file.with_name(f"{file.stem}.damaged-{number}{file.suffix}")).exists():
+        number += 1
+    for suffix in ("-journal", "-wal", "-shm", ""):
+        part = file.with_name(file.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return f"set aside as {aside}; `transferzoo runs sync` tells the next one everything"
+
+
 def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
     """A folder that says neither what was to be done nor what came of it; a file of it that is none."""
     state, result = run.path / "state.json", run.path / "run.json"
@@ -119,8 +141,9 @@ def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
 
 def _litter(home: Home) -> Iterator[Found]:
     """Files that processes have begun to write and that died."""
-    for pattern in _WRITTEN_BY_PROCESS:
-        for path in sorted(home.runs.glob(pattern)):
+    beside = sorted(home.root.glob("*.tmp-*"))  # what SQLite keeps beside a file that it was writing
+    for path in (*beside, *(path for pattern in _WRITTEN_BY_PROCESS for path in sorted(home.runs.glob(pattern)))):
+        if path.exists():
             process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
             if not (process.isdigit() and psutil.pid_exists(int(process))):
                 what = "a killed process left it half written"

@@ -26,7 +26,7 @@ def doctor(
 
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
-        report = rooms.check(home, mend=repair, also=(recovery.findings,), progress=progress)
+        report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
     terminal = errors if json else render.console()
     terminal.print(render.doctor_report(report.to_dict()))
     if not (repair or report.healthy):

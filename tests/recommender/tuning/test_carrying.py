@@ -304,7 +304,7 @@ class TestAServer:
             run, _ = here(made, mlflow_runs)
         assert set(asked) == {"Basic bWU6c2VjcmV0"}
         [note] = [note for note in run.notes if "MLflow" in note]
-        assert "refused. Set MLFLOW_TRACKING_USERNAME" in note
+        assert "refused (401). Set MLFLOW_TRACKING_USERNAME" in note
         server.start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         assert sync(made.home)[0].trouble is None
