@@ -78,7 +78,7 @@ def recommend(
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
     history = _history(zoo, sample)
-    choices = tuple(plan(row, sample, reference, history) for row in ranked)
+    choices = tuple(replace(plan(row, sample, reference, history), recommendation=name) for row in ranked)
     return Recommendation(
         name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
     )

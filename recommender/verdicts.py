@@ -296,6 +296,8 @@ class Choice:
     expected: Expected
     cost: Cost
     because: tuple[str, ...]
+    recommendation: str | None = None
+    """Id of the advice that it is part of."""
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -87,8 +87,8 @@ class Job:
             plan=plan, sample=sample, home=zoo.home,
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
-            recommendation=terms.recommendation, estimated=terms.estimated, source=terms.source,
-            queue_job=terms.queue_job,
+            recommendation=terms.recommendation or choice.recommendation, estimated=terms.estimated,
+            source=terms.source, queue_job=terms.queue_job,
         )  # fmt: skip
 
     @classmethod
