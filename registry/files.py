@@ -74,8 +74,8 @@ def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
     except Exception as cause:
         if not is_disk_full(cause):
             raise
-        named = isinstance(cause, OSError) and isinstance(cause.filename, str | Path)
-        raise DiskFull(cause.filename if named else path, _free(path), size) from cause
+        told = cause.filename if isinstance(cause, OSError) else None
+        raise DiskFull(told if isinstance(told, str | Path) else path, _free(path), size) from cause
 
 
 def is_disk_full(failure: BaseException) -> bool:

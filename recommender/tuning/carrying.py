@@ -51,6 +51,8 @@ _EXPERIMENT_TAGS = {
 """What MLflow's pages are told of the experiment: it is about training, and judged by this."""
 _SQLITE = "sqlite:///"
 _LARGEST = 1.7976931348623157e308
+_KNOWN_BEFORE = ("expected_", "estimated_")
+"""Results that are none: they are parameters of the run, and would draw a chart of one point each."""
 _SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 """Tags of a job that its recommendation has too."""
 _ENDED = {RunState.INTERRUPTED: "KILLED", RunState.FAILED: "FAILED"}
@@ -257,6 +259,8 @@ class _Entry:
                 self._describe(event["opening"])
             elif "resumed" in event:
                 self._client.update_run(self.run_id, "RUNNING")
+            elif "result" in event:
+                self._judge(event["result"])
             elif "status" in event:
                 self._log(metrics)
                 metrics = []
@@ -284,6 +288,12 @@ class _Entry:
         self._client.log_batch(self.run_id, params=[Param(*pair) for pair in opening["params"].items()])
         data = Dataset(**opening["dataset"])
         self._client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+    def _judge(self, result: Mapping[str, float]) -> None:
+        """Say whether the score lies where it was expected."""
+        if {"score", "expected_low", "expected_high"} <= set(result):
+            within = float(result["expected_low"]) <= float(result["score"]) <= float(result["expected_high"])
+            self._client.set_tag(self.run_id, "transferzoo.within_interval", str(within).lower())
 
     def _log(self, metrics: "list[Metric]") -> None:
         lacking = [metric for metric in metrics if not self._has(metric)]
@@ -413,7 +423,8 @@ def prepare(address: str) -> None:
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as partial:
-        store = SqlAlchemyStore(f"{_SQLITE}{partial}", str(file.with_name("mlartifacts")))
+        artifacts = str(file.with_name("mlartifacts"))
+        store = SqlAlchemyStore(f"{_SQLITE}{partial}", artifacts)  # type: ignore[no-untyped-call]  # MLflow has no type
         store.engine.dispose()
 
 
@@ -587,7 +598,8 @@ def _metrics(event: Event) -> "list[Metric]":
 
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
-    return [Metric(name, float(value), event["at"], 0) for name, value in event.get("result", {}).items()]
+    told = {name: value for name, value in event.get("result", {}).items() if not name.startswith(_KNOWN_BEFORE)}
+    return [Metric(name, float(value), event["at"], 0) for name, value in told.items()]
 
 
 def _identity(metric: "Metric") -> tuple[int, int, float]:

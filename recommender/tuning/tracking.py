@@ -281,6 +281,10 @@ def _parameters(job: Job) -> dict[str, str]:
         "checkpoint": job.checkpoint.name, "sample": job.sample.name, "metric": str(job.sample.metric),
         "seed": job.seed, "device": job.device,
     }  # fmt: skip
+    if job.expected is not None:
+        told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+    if job.estimated is not None:
+        told |= {f"estimated_{name}": value for name, value in job.estimated.to_dict().items()}
     for key, value in job.plan.to_dict().items():
         told[f"plan.{key}"] = json.dumps(value) if isinstance(value, list | dict) else value
     return {key: str(value)[:_LONGEST] for key, value in told.items()}

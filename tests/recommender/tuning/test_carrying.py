@@ -64,6 +64,8 @@ def points(folder):
         if "point" in event:
             found.setdefault(event["point"], []).append((event["step"], event["at"], as_stored(event["value"])))
         for name, value in event.get("result", {}).items():
+            if name.startswith(("expected_", "estimated_")):
+                continue
             found.setdefault(name, []).append((0, event["at"], as_stored(value)))
     return {name: sorted(row) for name, row in found.items()}
 
