@@ -97,7 +97,10 @@ def recommend(
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
     choices = place([
-        plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)) for row in ranked
+        replace(
+            plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)), recommendation=name
+        )
+        for row in ranked
     ])  # fmt: skip
     return Recommendation(
         name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings,
@@ -208,8 +211,7 @@ def tune(
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, outcome = execute(Job.of(choice, sample, zoo, terms), track, progress)
-    zoo.record(outcome, sample)
+    run, _ = execute(_recorded(Job.of(choice, sample, zoo, terms), zoo), track, progress)
     return run
 
 
@@ -229,10 +231,13 @@ def resume(
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    job = Job.again(found, zoo, progress, sample=sample)
-    run, outcome = execute(job, track, progress)
-    zoo.record(outcome, job.sample)
+    run, _ = execute(_recorded(Job.again(found, zoo, progress, sample=sample), zoo), track, progress)
     return run
+
+
+def _recorded(job: Job, zoo: Zoo) -> Job:
+    """The job, whose outcome the registry remembers in the moment in which the run is finished."""
+    return replace(job, record=lambda outcome: zoo.record(outcome, job.sample))
 
 
 def _to_domain(

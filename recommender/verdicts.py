@@ -355,6 +355,8 @@ class Choice:
     draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
     """As `Ranked.draws`, of the plan's score."""
     realized: tuple[Realized, ...] = ()
+    recommendation: str | None = None
+    """Id of the advice that it is part of."""
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -1,6 +1,6 @@
 """Doctor: is what is stored still true? Checks, and repairs that lose nothing that is sound."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -21,7 +21,7 @@ from registry.sketch import Lens
 from registry.store import Damage, Store
 from registry.zoo import Zoo, weights_digest
 
-__all__ = ["Finding", "Kind", "Report", "check", "examine", "repair"]
+__all__ = ["Check", "Finding", "Found", "Kind", "Report", "check", "examine", "repair"]
 
 
 class Kind(StrEnum):
@@ -34,6 +34,8 @@ class Kind(StrEnum):
     SKETCH = "sketch"
     FEATURES = "features"
     JOB = "job"
+    RUN = "run"
+    TRACKING = "tracking"
     LEFTOVER = "leftover"
 
 
@@ -72,10 +74,20 @@ class Report:
         return {"schema": 1, "healthy": self.healthy, "findings": findings, "quarantined": [*self.quarantined]}
 
 
+Mend = Callable[[], str]
+"""A repair; gives what it did."""
+Found = tuple[Finding, Mend | None]
+"""A finding with its repair, where there is a safe one."""
+Check = Callable[[Zoo], Iterator[Found]]
+
+
 def check(
-    home: Path | str | None = None, *, mend: bool = False, catalog: Path | None = None, progress: Progress = silent
-) -> Report:
+    home: Path | str | None = None, *, mend: bool = False, catalog: Path | None = None, also: Sequence[Check] = (),
+    progress: Progress = silent,
+) -> Report:  # fmt: skip
     """Examine (and with ``mend`` repair) the registry of a home, even one whose database does not open.
+
+    ``also`` are checks of what lies in the home beside the registry: runs, say.
 
     Raises:
         HomeUnusable: the home cannot be read or written.
@@ -90,21 +102,21 @@ def check(
             return Report((finding,))
         done = _rescue(place)
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
-        rest = repair(zoo, progress=progress)
+        rest = repair(zoo, also=also, progress=progress)
         return Report((replace(finding, done=done), *rest.findings), rest.quarantined)
     with zoo:
-        return (repair if mend else examine)(zoo, progress=progress)
+        return (repair if mend else examine)(zoo, also=also, progress=progress)
 
 
-def examine(zoo: Zoo, *, progress: Progress = silent) -> Report:
+def examine(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong; changes nothing."""
-    return Report(tuple(finding for finding, _ in _found(zoo, progress)), _kept_aside(zoo))
+    return Report(tuple(finding for finding, _ in _found(zoo, also, progress)), _kept_aside(zoo))
 
 
-def repair(zoo: Zoo, *, progress: Progress = silent) -> Report:
+def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong, after what can be mended safely was mended."""
     mended = []
-    for finding, mend in _found(zoo, progress):
+    for finding, mend in _found(zoo, also, progress):
         try:
             mended.append(replace(finding, done=mend()) if mend else finding)
         except TransferZooError as cause:
@@ -112,13 +124,9 @@ def repair(zoo: Zoo, *, progress: Progress = silent) -> Report:
     return Report(tuple(mended), _kept_aside(zoo))
 
 
-Mend = Callable[[], str]
-Found = tuple[Finding, Mend | None]
-
-
-def _found(zoo: Zoo, progress: Progress) -> Iterator[Found]:
+def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Found]:
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
-    checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers)
+    checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers, *also)
     for done, look in enumerate(checks):
         progress("examine the registry", done, len(checks))
         try:

@@ -5,6 +5,7 @@ rename, its folder after it. ``<name>.<thread>.<pid>.tmp`` is what a killed proc
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from registry.errors import DiskFull
 
-__all__ = ["disk_full_named", "flush", "flush_folder", "is_disk_full", "replacing", "sha256_of", "write_atomic"]
+__all__ = [
+    "disk_full_named", "flush", "flush_folder", "is_disk_full", "is_locked", "replacing", "sha256_of", "write_atomic",
+]  # fmt: skip
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = ("no space left on device", "os error 28", "disk quota exceeded", "database or disk is full")
@@ -71,7 +74,8 @@ def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
     except Exception as cause:
         if not is_disk_full(cause):
             raise
-        raise DiskFull(path, _free(path), size) from cause
+        told = cause.filename if isinstance(cause, OSError) else None
+        raise DiskFull(told if isinstance(told, str | Path) else path, _free(path), size) from cause
 
 
 def is_disk_full(failure: BaseException) -> bool:
@@ -102,6 +106,24 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether a living process holds a `filelock.FileLock` on that file: the system drops it when the process dies.
+
+    Looks without getting in the way of others that look.
+    """
+    try:
+        handle = os.open(lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def sha256_of(path: Path) -> str:

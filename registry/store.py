@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import sqlite3
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,11 +26,11 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
-import psutil
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from jaxtyping import Float32, Int64
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
@@ -46,9 +47,10 @@ from registry.errors import (
     UnknownName,
     UnusableName,
 )
+from registry.files import is_locked
 from registry.sketch import RowKeys, Sketch
 
-__all__ = ["Damage", "Entries", "JobRecord", "Jobs", "State", "Store", "now", "sqlite_url"]
+__all__ = ["Damage", "Entries", "JobRecord", "Jobs", "State", "Store", "now", "sqlite_path", "sqlite_url"]
 
 Result = TypeVar("Result")
 Card = Checkpoint | Domain | Outcome
@@ -56,6 +58,8 @@ Row = Mapping[Any, Any]
 
 _BUSY_SECONDS = 0.25
 _SILENT_MINUTES = 5
+_LOOKED = 1.0
+"""Seconds to wait for a job's lock: long enough for one who only looks whether it is taken."""
 _WRITE = "transferzoo_write"
 _CHECKED_BYTES = 64 << 20
 """The largest database that is checked from end to end whenever it is opened: a few hundredths of a second."""
@@ -138,6 +142,12 @@ class Store:
             raise _unknown_revision(where, found)
         return store
 
+    @property
+    def folder(self) -> Path:
+        """Where files about it may lie: beside SQLite's file; a server's are this machine's own affair."""
+        beside = self._engine.dialect.name == "sqlite"
+        return Path(self.where).parent if beside else Path(tempfile.gettempdir()) / "transferzoo"
+
     def run(
         self, work: Callable[[sa.Connection], Result], *, write: bool = False, size: int | None = None
     ) -> Result:
@@ -193,6 +203,10 @@ class Store:
         """All outcomes, or those of a checkpoint or a sample, by id; damaged ones are left out."""
         wanted = _of(_outcomes, checkpoint=checkpoint, sample_digest=sample_digest)
         return tuple(_outcome(card) for card in self._cards(_outcomes, wanted))
+
+    def outcome_ids(self) -> frozenset[str]:
+        """The ids of all outcomes."""
+        return frozenset(str(name) for name in self.run(lambda c: c.scalars(sa.select(_outcomes.c.id)).all()))
 
     def sketch(self, domain: str, lens: str) -> Sketch | None:
         """What is kept of a domain as seen through that lens; None where there is nothing, or it is damaged."""
@@ -476,11 +490,15 @@ class JobRecord:
 class Jobs:
     """Work that outlives who asked for it: the worker says `claim`, `tell` and `point`, then `finish` or `fail`.
 
-    Jobs queue in lanes, the oldest first. What is queued is done on the machine where it was asked for.
+    Who has claimed a job holds its lock until it is over; the system drops the lock of a process that dies, so that no
+    clock is asked whether a job lives. Jobs queue in lanes, the oldest first. What is queued is done on the machine
+    where it was asked for.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._locks = store.folder / "jobs"
+        self._held: dict[str, FileLock] = {}
 
     def start(self, kind: str, spec: Mapping[str, object], key: str, *, lane: str = "cpu") -> JobRecord:
         """A job queued under an idempotency key; the same key gives the same job.
@@ -531,10 +549,16 @@ class Jobs:
     def claim(self, job: str) -> bool:
         """Take a queued (or lost) job for this process; False where another has it or it is over."""
         free = _jobs.c.state.in_([State.QUEUED, State.LOST])
-        return self._change(job, free, state=State.RUNNING, heartbeat=now(), **_here()) > 0
+        if not self._hold(job):
+            return False
+        taken = self._change(job, free, state=State.RUNNING, heartbeat=now(), **_here()) > 0
+        if not taken:
+            self._release(job)
+        return taken
 
     def tell(self, job: str, stage: str, done: int, of: int) -> State:
         """How far the work has come, said by the process that does it; the answer tells whether to go on."""
+        self._hold(job)
         values = {"stage": stage, "done": done, "of": of, "heartbeat": now(), **_here()}
         alive = _jobs.c.state.in_([State.QUEUED, State.RUNNING, State.LOST])
         self._change(job, alive, state=State.RUNNING, **values)
@@ -559,11 +583,13 @@ class Jobs:
     def finish(self, job: str, result: Mapping[str, object]) -> JobRecord:
         """The work came to its end; a cancelled job stays cancelled."""
         self._change(job, _jobs.c.state != State.CANCELLED, state=State.FINISHED, result=_text(result), error=None)
+        self._release(job)
         return self.get(job)
 
     def fail(self, job: str, error: str) -> JobRecord:
         """The work broke, and why; a cancelled or finished job stays as it is."""
         self._change(job, _jobs.c.state.in_(_OPEN), state=State.FAILED, error=error)
+        self._release(job)
         return self.get(job)
 
     def cancel(self, job: str) -> JobRecord:
@@ -595,7 +621,7 @@ class Jobs:
 
     def dead(self) -> tuple[JobRecord, ...]:
         """Jobs that count as running although their process is gone."""
-        return tuple(job for job in self._read(_jobs.c.state.in_([State.QUEUED, State.RUNNING])) if _gone(job))
+        return tuple(job for job in self._read(_jobs.c.state.in_([State.QUEUED, State.RUNNING])) if self._gone(job))
 
     def reap(self) -> tuple[JobRecord, ...]:
         """Mark every dead job as lost, and give them."""
@@ -603,6 +629,35 @@ class Jobs:
         for job in dead:
             self._change(job.id, _jobs.c.heartbeat == job.heartbeat, state=State.LOST)
         return tuple(self.get(job.id) for job in dead)
+
+    def _hold(self, job: str) -> bool:
+        """Hold a job's lock, here and until it is over; False where another process holds it."""
+        if job not in self._held:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._lock(job), thread_local=False)
+            try:
+                lock.acquire(timeout=_LOOKED)
+            except Timeout:
+                return False
+            self._held[job] = lock
+        return True
+
+    def _release(self, job: str) -> None:
+        lock = self._held.pop(job, None)
+        if lock is not None:
+            lock.release()
+
+    def _lock(self, job: str) -> Path:
+        return self._locks / f"{job}.lock"
+
+    def _gone(self, job: JobRecord) -> bool:
+        """Whether nobody is at it any more (here), or none was heard of for long (elsewhere).
+
+        What is queued here waits for a worker, whom whoever looks after the queue starts: it is never gone.
+        """
+        if job.host != socket.gethostname():
+            return datetime.now(UTC) - datetime.fromisoformat(job.heartbeat) > timedelta(minutes=_SILENT_MINUTES)
+        return job.state is State.RUNNING and not is_locked(self._lock(job.id))
 
     def _change(self, job: str, when: sa.ColumnElement[bool], **values: object) -> int:
         order = sa.update(_jobs).where(_jobs.c.id == job, when).values(**values)
@@ -709,6 +764,15 @@ def sqlite_url(path: Path) -> str:
         return f"sqlite:///{path}"
     database = f"file:{quote(os.fsencode(path.absolute()))}"
     return sa.URL.create("sqlite+pysqlite", database=database, query={"uri": "true"}).render_as_string()
+
+
+def sqlite_path(address: str) -> Path | None:
+    """The file that a URL as `sqlite_url` makes it, or a plain one, stands for; None of another database."""
+    if not address.startswith(("sqlite:///", "sqlite+pysqlite:///")):
+        return None
+    database = sa.make_url(address).database or ""
+    encoded = database.removeprefix("file:")
+    return Path(database if encoded == database else os.fsdecode(unquote_to_bytes(encoded)))
 
 
 def _sqlite(path: Path, *, writable: bool = True) -> sa.URL:
@@ -844,8 +908,9 @@ def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) 
 
 
 def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
-    """Whether two cards of one name mean the same content."""
-    return left == right or (bool(left.get("digest")) and left["digest"] == right.get("digest"))
+    """Whether two cards of one name mean the same content; where an outcome lies in MLflow is learned afterwards."""
+    one, other = ({**card, "mlflow_run_id": None} for card in (left, right))
+    return one == other or (bool(left.get("digest")) and left["digest"] == right.get("digest"))
 
 
 def _card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:
@@ -1083,21 +1148,3 @@ def _job(row: Row, points: Iterable[Row]) -> JobRecord:
 
 def _here() -> dict[str, object]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def _gone(job: JobRecord) -> bool:
-    """Whether its process is dead (here), or has long been silent (elsewhere, or not yet claimed)."""
-    silent = datetime.now(UTC) - datetime.fromisoformat(job.heartbeat) > timedelta(minutes=_SILENT_MINUTES)
-    if job.host != socket.gethostname() or job.state is State.QUEUED:
-        return silent
-    return not _alive(job.pid, datetime.fromisoformat(job.heartbeat))
-
-
-def _alive(pid: int, seen: datetime) -> bool:
-    """Whether that process runs and is not a later one of the same number."""
-    try:
-        process = psutil.Process(pid)
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-        return not zombie and process.create_time() <= seen.timestamp() + 1
-    except psutil.NoSuchProcess:
-        return False

@@ -89,7 +89,7 @@ class Desk:
 def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[Desk]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     render.quiet(loud=bool(os.environ.get(DEBUG)))
-    from recommender.tuning.folder import reap  # noqa: PLC0415 - loads psutil
+    from recommender.tuning.recovery import recover  # noqa: PLC0415 - loads psutil
     from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
 
     errors = render.console(stderr=True)
@@ -98,8 +98,11 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
     with opened as zoo:
         if job is not None and not zoo.jobs.claim(job):
             raise typer.Exit
-        for run in reap(zoo.home) if zoo.home.writable else ():
+        recovered = recover(zoo)
+        for run in recovered.interrupted:
             errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
+        for outcome in recovered.recorded:
+            errors.print(Text(f"Run {outcome.id} was finished; its outcome is recorded now", "yellow"))
         bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
         noted = _say_notes(errors, zoo, 0)
         try:

@@ -5,13 +5,12 @@ last, run.json: a folder without it is not a finished run. A run that was interr
 it is carried out again.
 """
 
-import errno
 import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -40,7 +39,7 @@ from recommender.tuning.heads import (
     named,
 )
 from recommender.tuning.job import Job
-from recommender.tuning.storing import store, tidy
+from recommender.tuning.storing import store
 from recommender.tuning.tracking import Diary, Tracker
 from recommender.verdicts import TuningRun
 from registry.cards import Metric, Origin, Outcome, Task
@@ -48,6 +47,7 @@ from registry.encoders.anatomy import anatomy_of
 from registry.encoders.opening import load
 from registry.encoders.preprocessing import read_preprocessing
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
+from registry.files import disk_full_named
 from registry.plugins import Shelf
 from registry.progress import Progress, silent
 from registry.sample import Sample, score
@@ -96,27 +96,35 @@ class _Done:
 def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningRun, Outcome]:
     """Carry out a job in this process, from its last save where it was begun before.
 
+    The run's end and its outcome are one file, run.json; the registry gets the outcome next, and only then does anybody
+    wait for MLflow.
+
     Raises:
+        NotResumable: another process carries it out, or it is finished.
         Diverged: the loss became NaN or infinite; the best weights so far are stored.
-        OutOfRoom: memory or disk ran out.
+        OutOfRoom: memory ran out.
+        DiskFull: the disk has no room; the run can be resumed.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
     folder, made = RunFolder(job.folder), None
     troubles: tuple[str, ...] = ()
-    with _told_of_failure(folder), _named_failures():
+    with folder.held(), _told_of_failure(folder), _named_failures(job):
         folder.start(job.to_dict())
         earlier = folder.spent
         try:
             with folder.beating(), track(job) as diary:
                 made = _made(job, earlier, diary, progress)
-                _concluded(job, made, diary.troubles, diary.run_id)
+                _, outcome = _concluded(job, made, diary.troubles, diary.run_id)
+                with suppress(TransferZooError):  # it is tried again below, and by the next start
+                    job.record(outcome)
                 diary.model(job.folder)
         except KeyboardInterrupt:
             if made is None:
                 raise
             troubles = (f"telling MLflow was interrupted: `transferzoo runs sync {job.id}`",)
         run, outcome = _concluded(job, made, (*diary.troubles, *troubles), diary.run_id)
-    tidy(job)
+        job.record(outcome)
+        folder.tidy()
     return run, outcome
 
 
@@ -126,26 +134,29 @@ def _told_of_failure(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except TransferZooError as failure:
-        folder.mark(RunState.FAILED, str(failure), failure.remedy)
+        _mark(folder, RunState.FAILED, str(failure), failure.remedy)
         raise
     except Exception as failure:
-        folder.mark(RunState.FAILED, f"{type(failure).__name__}: {failure}")
+        _mark(folder, RunState.FAILED, f"{type(failure).__name__}: {failure}")
         raise
     except BaseException:
-        folder.mark(RunState.INTERRUPTED, "interrupted")
+        _mark(folder, RunState.INTERRUPTED, "interrupted")
         raise
+
+
+def _mark(folder: RunFolder, state: RunState, reason: str, remedy: str = "") -> None:
+    """Where not even that can be written (the disk is full), the next start finds that nobody is at it."""
+    with suppress(OSError):
+        folder.mark(state, reason, remedy)
 
 
 @contextmanager
-def _named_failures() -> Iterator[None]:
+def _named_failures(job: Job) -> Iterator[None]:
     try:
-        yield
+        with disk_full_named(job.folder):
+            yield
     except (MemoryError, torch.OutOfMemoryError) as cause:
         raise OutOfRoom("memory") from cause
-    except OSError as cause:
-        if cause.errno == errno.ENOSPC:
-            raise OutOfRoom("disk") from cause
-        raise
 
 
 executors: Shelf[Executor] = Shelf("executor", "transferzoo.executors", {"here": lambda: here})
@@ -159,6 +170,8 @@ class _Made:
     done: _Done
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
+    ended: str
+    """ISO 8601, UTC."""
 
 
 def _made(job: Job, earlier: float, diary: Diary, progress: Progress) -> _Made:
@@ -176,7 +189,7 @@ def _made(job: Job, earlier: float, diary: Diary, progress: Progress) -> _Made:
     metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
     diary.result(metrics)
     notes = (*parts.notes, *done.notes, *_drawn(job, parts, done, metrics, diary))
-    return _Made(parts, done, metrics, notes)
+    return _Made(parts, done, metrics, notes, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _probed_source(job: Job, done: _Done, progress: Progress) -> _Done:
@@ -501,7 +514,7 @@ def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 def _concluded(
     job: Job, made: _Made, troubles: tuple[str, ...], mlflow_run_id: str | None
 ) -> tuple[TuningRun, Outcome]:
-    """Write run.json: first when the model is to be logged, again when it is known what became of that."""
+    """Write run.json, outcome and all: when only MLflow is left, and again when it is known what became of that."""
     parts, metrics, done = made.parts, made.metrics, made.done
     run = TuningRun(
         job.id, mlflow_run_id, job.checkpoint.name, job.plan.strategy, metrics, str(job.folder),
@@ -516,13 +529,14 @@ def _concluded(
         id=job.id, checkpoint=job.checkpoint.name, strategy=job.plan.strategy, sample_digest=job.sample.digest,
         sample_name=job.sample.name, task=job.sample.task, metric=job.sample.metric, score=metrics["score"],
         standard_error=metrics["standard_error"], rows_train=len(parts.train), rows_test=len(parts.test),
-        seconds=metrics["seconds"], origin=Origin.OURS, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=metrics["seconds"], origin=Origin.OURS, created=made.ended,
         mlflow_run_id=mlflow_run_id, conditions=conditions,
     )  # fmt: skip
     RunFolder(job.folder).finish({
         **run.to_dict(), "task": str(job.sample.task), "sample": job.sample.to_dict(),
         "classes": list(job.sample.classes), "plan": job.plan.to_dict(), "conditions": conditions,
-        "created": outcome.created, "controls": [control.to_dict() for control in done.against],
+        "created": made.ended, "outcome": asdict(outcome),
+        "controls": [control.to_dict() for control in done.against],
         "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
         "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
         | {"python": platform.python_version()},

@@ -13,8 +13,8 @@ from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Baseline, Choice, Cost, Expected, Exposure, Plan
-from registry.cards import Checkpoint, Metric, Modality, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass
+from registry.cards import Checkpoint, Metric, Modality, Outcome, Task
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -42,9 +42,15 @@ class Terms:
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
     controls: bool | None = None
     """Whether the run is held against no transfer and a training from scratch; None: as the plan asks."""
+    queue_job: str | None = None
+    """Id of the queue's job that this carries out: queued again after it was lost, it goes on with the same run."""
 
 
 USUAL = Terms()
+
+
+def _record_nowhere(_outcome: Outcome) -> None:
+    """What is tried out only has no outcome."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,9 @@ class Job:
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
     exposure: Exposure | None = None
     """Which of the rows the checkpoint has seen before: a score on these flatters it."""
+    queue_job: str | None = None
+    record: Callable[[Outcome], None] = _record_nowhere
+    """Gives the outcome to the registry; called when run.json is written, and again when MLflow's id is known."""
 
     @classmethod
     def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: Terms = USUAL) -> "Job":
@@ -86,7 +95,8 @@ class Job:
             plan=plan, sample=sample, home=zoo.home,
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
-            recommendation=terms.recommendation, estimated=terms.estimated, source=terms.source,
+            recommendation=terms.recommendation or choice.recommendation, estimated=terms.estimated,
+            source=terms.source, queue_job=terms.queue_job,
             exposure=choice.ranked.transferability.candidate.exposure,
         )  # fmt: skip
 
@@ -121,22 +131,32 @@ class Job:
         if run.state is RunState.RUNNING:
             raise NotResumable(run.id, "it is still going on", "Wait for it, or stop its process.")
         told = run.job
-        raw = told["plan"]["read"] == RAW
-        card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
-        if card.digest != told["checkpoint_digest"]:
+        try:
+            raw = told["plan"]["read"] == RAW
+            card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
+            plan = Plan.from_dict(told["plan"])
+            expected = None if told["expected"] is None else _expected(told["expected"])
+            estimated = None if told["estimated"] is None else Cost(**told["estimated"])
+            digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
+            known, recommendation = told["known"], told["recommendation"]
+            data, source = told["sample"], told["source"]
+            data_digest = data["digest"]
+        except (KeyError, TypeError, ValueError) as cause:
+            if isinstance(cause, TransferZooError):
+                raise
+            remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
+            raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
+        if card.digest != digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        expected = None if told["expected"] is None else _expected(told["expected"])
-        estimated = None if told["estimated"] is None else Cost(**told["estimated"])
-        read = partial(Sample.again, seed=told["seed"], progress=progress)
-        rows = read(told["sample"]) if sample is None else sample
-        if rows.digest != told["sample"]["digest"]:
-            raise OtherRows(rows.origin, told["sample"]["digest"], rows.digest)
+        read = partial(Sample.again, seed=seed, progress=progress)
+        rows = read(data) if sample is None else sample
+        if rows.digest != data_digest:
+            raise OtherRows(rows.origin, data_digest, rows.digest)
         encode: Encode = _Pixels(rows) if raw else partial(_encoded, zoo, card.name)
         return cls(
-            id=run.id, checkpoint=card, plan=Plan.from_dict(told["plan"]), sample=rows, home=zoo.home,
-            encode=encode, seed=told["seed"],
-            device=told["device"], expected=expected, known=told["known"], recommendation=told["recommendation"],
-            estimated=estimated, source=None if told["source"] is None else read(told["source"]),
+            id=run.id, checkpoint=card, plan=plan, sample=rows, home=zoo.home, encode=encode, seed=seed, device=device,
+            expected=expected, known=known, recommendation=recommendation, estimated=estimated,
+            source=None if source is None else read(source), queue_job=told.get("queue_job"),
             exposure=_exposure(told.get("exposure"), rows),
         )  # fmt: skip
 
@@ -148,7 +168,7 @@ class Job:
             "expected": None if self.expected is None else self.expected.to_dict(), "known": dict(self.known),
             "recommendation": self.recommendation,
             "estimated": None if self.estimated is None else self.estimated.to_dict(),
-            "source": None if self.source is None else self.source.to_dict(),
+            "source": None if self.source is None else self.source.to_dict(), "queue_job": self.queue_job,
             "exposure": None if self.exposure is None else {
                 "seen": sorted(row_key(digest).hex() for digest in self.exposure.seen),
                 "through": list(self.exposure.through), "copies": self.exposure.copies,

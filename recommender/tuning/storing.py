@@ -11,7 +11,7 @@ from recommender.tuning.job import Job
 from registry.encoders.opening import load, quiet
 from registry.errors import ShapeMismatch
 
-__all__ = ["store", "tidy"]
+__all__ = ["store"]
 
 
 def store(job: Job, head: Head, classifier: Classifier | None) -> None:
@@ -33,14 +33,6 @@ def store(job: Job, head: Head, classifier: Classifier | None) -> None:
         if (job.checkpoint.folder / name).is_file():
             shutil.copyfile(job.checkpoint.folder / name, job.folder / name)
     save_head(head, job.folder)
-
-
-def tidy(job: Job) -> None:
-    """Take away what only the making needed."""
-    for pattern in ("best-*.safetensors", "kept-*.npy", "training.npy", "validation.npy", "test.npy", "*.tmp"):
-        for file in job.folder.glob(pattern):
-            file.unlink()
-    shutil.rmtree(job.folder / "trainer", ignore_errors=True)
 
 
 def _store_body(job: Job, classifier: Classifier) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from registry.errors import NotResumable, OtherRows
 from ui import render
 from ui.advised import find_advice, find_choice, no_transfer_of
 from ui.checks import require_names, require_places
@@ -87,6 +88,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         raise typer.BadParameter("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
     with at_desk(home, json, job) as desk:
         began = time.monotonic()
+        if job is not None and _gone_on_with(desk, job):
+            return
         require_places(path, labels, groups, test, source_data)
         require_names(
             desk.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device
@@ -110,8 +113,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 
         with desk.bars as progress:
             terms = Terms(
-                seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls
-            )
+                seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls,
+                queue_job=job,
+            )  # fmt: skip
             cost = None if isinstance(choice, Baseline) else flow.price(
                 choice, sample, desk.zoo, terms, progress=progress
             )  # fmt: skip
@@ -141,6 +145,35 @@ def _raw(desk: Desk, sample: "Sample", kept: "Json | None", seed: int) -> "Basel
             found = flow.without(sample, desk.zoo, seed=seed, progress=progress)
     desk.say(Text(f"Fitting {found.model}; --anyway or --checkpoint NAME tunes a checkpoint.", "dim"))
     return found
+
+
+def _gone_on_with(desk: Desk, job: str) -> bool:
+    """Go on with the run that a job had begun when it was lost; False where there is none that can go on."""
+    from recommender.tuning.folder import RunState, find_queued  # noqa: PLC0415 - only where there is a queue
+
+    begun = find_queued(desk.zoo.home, job)
+    if begun is None:
+        return False
+    if begun.state is RunState.FINISHED:
+        desk.say(Text(f"run {begun.id} was finished when its job was lost"))
+        desk.finish({"run": begun.id})
+        desk.say_json(begun.told)
+        return True
+
+    from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+    from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
+
+    desk.say(Text(f"going on with run {begun.id}"))
+    try:
+        with desk.bars as progress:
+            run = flow.resume(begun.id, desk.zoo, track=_retold(mlflow_runs, desk.zoo, job), progress=progress)
+    except (NotResumable, OtherRows) as cause:
+        desk.say(Text(f"{cause}; tuning anew", "yellow"))
+        return False
+    desk.finish({"run": run.id})
+    desk.say(render.run_report(run.to_dict(), expected=None))
+    desk.say_json(run.to_dict())
+    return True
 
 
 def _retold(track: "Tracker", zoo: "Zoo", job: str) -> "Tracker":

@@ -20,11 +20,12 @@ def doctor(
 ) -> None:
     """Check that what is stored is still true; exit code 1 where something is wrong."""
     render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from recommender.tuning import recovery  # noqa: PLC0415 - as below
     from registry import doctor as rooms  # noqa: PLC0415 - loads SQLAlchemy
 
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
-        report = rooms.check(home, mend=repair, progress=progress)
+        report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
     terminal = errors if json else render.console()
     terminal.print(render.doctor_report(report.to_dict()))
     if not (repair or report.healthy):
