@@ -117,8 +117,6 @@ def _scores(
     encoded: Encoded, targets: Shaped[np.ndarray, "n ..."], groups: Int[np.ndarray, " n"] | None
 ) -> dict[str, float]:
     found = {}
-    if np.issubdtype(targets.dtype, np.floating) and targets.ndim == 1:
-        targets = (targets - targets.mean()) / (targets.std() or 1.0)  # LogME has no intercept
     for name in DEFAULT_SCORES:
         try:
             found[name] = scores[name](encoded.last.vectors, targets, groups=groups)

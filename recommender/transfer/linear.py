@@ -106,8 +106,8 @@ def left_out(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> Iterator[Float64[np.ndarray, "n c"]]:
     """For each penalty of the path, what a ridge with intercept says of every row when its unit is left out."""
-    centered = columns - columns.mean(axis=0)
-    projected = thin.project(columns)
+    centered = columns - columns.mean(axis=0)  # else a target far from 0 shows through what rounding left in U'1
+    projected = thin.project(centered)
     batches = _by_size(units)
     shrinks = thin.squares / (thin.squares + PENALTIES[:, None] * thin.squares.mean())
     leverages = 1 / len(columns) + np.square(thin.left) @ shrinks.T
@@ -281,8 +281,9 @@ def _ridge(
         least, best = np.where(better, error, least), np.where(better, penalty, best)
         told = np.where(better, found, told)
     shrink = np.sqrt(thin.squares)[:, None] / (thin.squares[:, None] + best)
-    weight = np.asarray((thin.right @ (shrink * thin.project(columns))).T)
-    return weight, np.asarray(columns.mean(axis=0)), told
+    mean = columns.mean(axis=0)
+    weight = np.asarray((thin.right @ (shrink * thin.project(columns - mean))).T)
+    return weight, np.asarray(mean), told
 
 
 def _calibrated(
@@ -364,9 +365,10 @@ def _ridge_softmax(
     """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax."""
     penalty, told = _best_on_path(thin, columns, units)
     likelihood = [np.log(np.maximum(_softmax(told * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
-    weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns))
+    mean = columns.mean(axis=0)
+    weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
     sharpness = _SHARPNESS[int(np.argmax(likelihood))]
-    return np.asarray(weight.T * sharpness), np.asarray(columns.mean(axis=0) * sharpness)
+    return np.asarray(weight.T * sharpness), np.asarray(mean * sharpness)
 
 
 def _logistic_probabilities(
