@@ -2,9 +2,12 @@
 
 from importlib import import_module
 
-__all__ = ["Terms", "distances", "recommend", "scores", "tune"]
+__all__ = ["Terms", "distances", "recommend", "resume", "scores", "tune"]
 
-_ROOMS = {"Terms": "tuning.job", "distances": "distance", "recommend": "flow", "scores": "transfer", "tune": "flow"}
+_ROOMS = {
+    "Terms": "tuning.job", "distances": "distance", "recommend": "flow", "resume": "flow", "scores": "transfer",
+    "tune": "flow",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -203,7 +203,8 @@ def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, flo
     model = _model(part, pixels[rows], seed)
     asked = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
     targets = np.concatenate([part.targets, test.targets])
-    told = held_out(np.concatenate([pixels[rows], pixels[len(ground.train) :]]), targets, asked)
+    groups = np.concatenate([part.group_ids, len(part) + np.arange(len(test))])
+    told = held_out(np.concatenate([pixels[rows], pixels[len(ground.train) :]]), targets, asked, groups)
     predicted = (told[model] if model else next(iter(told.values())))[len(rows) :]
     drawn = resample(part.metric, test.targets, predicted, draw_weights(test.group_ids, seed=seed))
     return score(part.metric, test.targets, predicted), drawn.standard_error

@@ -2,19 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Int
 
-from recommender.baseline import baseline
+from recommender.baseline import RawPixels, baseline, raw_pixels
 from recommender.distance import distances
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
-from recommender.rank import rank
-from recommender.shortlist import Constraints, Shortlist, measure, measure_domains, shortlist
+from recommender.rank import place, rank
+from recommender.shift import drops, lowered, source_test, unlabelled
+from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
 from recommender.tuning.executors import here
 from recommender.tuning.folder import find_run
 from recommender.tuning.job import USUAL, Job, Terms
@@ -30,20 +32,33 @@ from recommender.verdicts import (
     Expected,
     Ranked,
     Recommendation,
+    Shift,
     Skipped,
     TuningRun,
     Verdict,
 )  # fmt: skip
-from registry.cards import Outcome, Task
-from registry.errors import EncoderMismatch, NoCandidates
+from registry.cards import Origin, Outcome, Task
+from registry.errors import (
+    EncoderMismatch,
+    EstimatorError,
+    NoCandidates,
+    NoVariation,
+    SingleClass,
+    TransferZooError,
+)
 from registry.progress import Progress, silent
 from registry.sample import Sample
-from registry.zoo import Zoo
+from registry.sketch import RowKeys
+from registry.zoo import Zoo, labelled_digests
 
-__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune"]
+__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune", "without"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
+MOST_UNSEEN = 400
+"""Rows that a checkpoint has not seen, up to which they are added to what is probed."""
+ALIKE = 0.95
+"""Share of the rows of two samples, with their targets, from which results on one are results on the other."""
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
@@ -54,15 +69,18 @@ def recommend(
 ) -> Recommendation:  # fmt: skip
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
-    At most 800 rows are probed. Writes nothing: ``zoo.keep(advice)`` does.
+    At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Writes nothing:
+    ``zoo.keep(advice)`` does.
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
     """
     probed = sample.subsample(MOST_ROWS, seed)
     seen = zoo.see(probed, progress=progress)
+    history = _history(zoo, sample)
     found = shortlist(
-        probed, seen, zoo, keep=keep, constraints=constraints, of=sample.digest, seed=seed, progress=progress
+        probed, seen, zoo, of=sample, history=history, keep=keep, constraints=constraints, seed=seed,
+        progress=progress,
     )  # fmt: skip
     limits = constraints or Constraints()
     settings: dict[str, object] = {
@@ -72,14 +90,21 @@ def recommend(
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, found, settings)
-    ranked, reference, failed = _judge(sample, probed, found.candidates, zoo, seed, progress)
+    probed = _with_unseen(sample, probed, found.candidates, seed)
+    ranked, reference, failed = _judge(sample, probed, found.candidates, history, zoo, seed, progress)
     skipped = (*found.skipped, *failed)
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
-    history = _history(zoo, sample)
-    choices = tuple(plan(row, sample, reference, history) for row in ranked)
+    ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
+    choices = place([
+        replace(
+            plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)), recommendation=name
+        )
+        for row in ranked
+    ])  # fmt: skip
     return Recommendation(
-        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings
+        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings,
+        shift,
     )
 
 
@@ -95,11 +120,29 @@ def consider(
         NoCandidates: the checkpoint cannot be probed.
     """
     probed = sample.subsample(MOST_ROWS, seed)
-    candidate = Candidate(zoo.checkpoint(checkpoint), None)
-    ranked, reference, failed = _judge(sample, probed, (candidate,), zoo, seed, progress)
+    card, history = zoo.checkpoint(checkpoint), _history(zoo, sample)
+    candidate = candidate_of(card, probed, zoo.see(probed, progress=progress), zoo, sample, seed)
+    probed = _with_unseen(sample, probed, (candidate,), seed)
+    ranked, reference, failed = _judge(sample, probed, (candidate,), history, zoo, seed, progress)
     if not ranked:
         raise NoCandidates("; ".join(row.reason for row in failed))
-    return plan(ranked[0], sample, reference, _history(zoo, sample), strategy=strategy)
+    ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
+    fresh = _fresh(zoo, card.name, sample)
+    return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
+
+
+def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:
+    """The model of no transfer that advice would name, with what is expected of it; no checkpoint is looked at.
+
+    Raises:
+        TooFewRows: the rows cannot be folded.
+        SingleClass, NoVariation: there is nothing to tell apart.
+    """
+    if len(set(sample.labels)) < 2:
+        raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
+    probed = sample.subsample(MOST_ROWS, seed)
+    reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
+    return _beside_test(probed, (), reference, zoo, seed, progress)[1]
 
 
 def compare(
@@ -156,37 +199,45 @@ def price(
 
 
 def tune(
-    choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
+    choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
     execute: Callable[..., tuple[TuningRun, Outcome]] = here, track: Callable[..., object] = mlflow_runs,
     progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry out a choice, and return its outcome to the registry.
 
+    ``advice.baseline`` is a choice too, the one where the advice is not to transfer: its model on raw pixels is fitted.
+
     Raises:
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, outcome = execute(Job.of(choice, sample, zoo, terms), track, progress)
-    zoo.record(outcome)
+    run, _ = execute(_recorded(Job.of(choice, sample, zoo, terms), zoo), track, progress)
     return run
 
 
 def resume(
-    name: str, zoo: Zoo, *, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
+    name: str, zoo: Zoo, *, sample: Sample | None = None, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
     track: Callable[..., object] = mlflow_runs, progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry on an interrupted run from its last complete save, to the result that it would have come to.
 
+    Its sample is read again from where it lay; one that was made from arrays is to be handed over.
+
     Raises:
         UnknownName: there is no such run.
         NotResumable: it is over or still going on, or its checkpoint has changed.
-        OtherRows: its data have changed.
+        OtherRows: its data have changed, or another sample is handed over.
+        RowsInMemory: its sample was made from arrays, and is not handed over.
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    run, outcome = execute(Job.again(found, zoo, progress), track, progress)
-    zoo.record(outcome)
+    run, _ = execute(_recorded(Job.again(found, zoo, progress, sample=sample), zoo), track, progress)
     return run
+
+
+def _recorded(job: Job, zoo: Zoo) -> Job:
+    """The job, whose outcome the registry remembers in the moment in which the run is finished."""
+    return replace(job, record=lambda outcome: zoo.record(outcome, job.sample))
 
 
 def _to_domain(
@@ -203,35 +254,122 @@ def _to_domain(
 
 
 def _judge(
-    sample: Sample, probed: Sample, candidates: tuple[Candidate, ...], zoo: Zoo, seed: int, progress: Progress
-) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:
+    sample: Sample, probed: Sample, candidates: tuple[Candidate, ...], history: History, zoo: Zoo, seed: int,
+    progress: Progress,
+) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:  # fmt: skip
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
     reference = baseline(probed, folds=folds, seed=seed, progress=progress)
     scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
-    history = _history(zoo, sample)
     ranked = rank(
         probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed
     ) if scored else ()  # fmt: skip
     return ranked, reference, failed
 
 
+def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate], seed: int) -> Sample:
+    """The rows to probe, with those that a checkpoint has not seen which has seen the others: these judge it."""
+    marked = [candidate.exposure for candidate in candidates if candidate.exposure is not None]
+    if len(probed) == len(sample) or not marked:
+        return probed
+    digests, inside = [item.digest for item in sample.items], {item.digest for item in probed.items}
+    unseen = np.any([exposure.unseen(digests) for exposure in marked], axis=0)
+    outside = unseen & np.array([digest not in inside for digest in digests])
+    room = MOST_UNSEEN - int((unseen & ~outside).sum())
+    if room <= 0 or not outside.any():
+        return probed
+    inside |= {item.digest for item in sample.take(outside).subsample(room, seed).items}
+    return sample.take(np.array([digest in inside for digest in digests]))
+
+
+def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
+    """How many rows of the sample, and of its test part, have no features of a checkpoint kept yet."""
+    of_test = 0 if sample.test is None or zoo.encoded(checkpoint, sample.test) else len(sample.test)
+    return 0 if zoo.encoded(checkpoint, sample) else len(sample), of_test
+
+
+def _beside_test(
+    probed: Sample, ranked: tuple[Ranked, ...], reference: Baseline, zoo: Zoo, seed: int, progress: Progress
+) -> tuple[tuple[Ranked, ...], Baseline, Shift | None]:
+    """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
+    if probed.test is None:
+        return ranked, reference, None
+    test = unlabelled(probed.test, seed)
+    groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
+    try:
+        train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
+        shift = source_test(train_seen, test_seen, groups, seed=seed)
+    except EstimatorError:
+        return ranked, reference, None
+    if not shift.detected:
+        return ranked, reference, shift
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
+    found: dict[str, Mapping[str, float]] = {}
+    moved = []
+    for row in ranked:
+        name, read = row.checkpoint.name, row.transferability.read.block
+        try:
+            pair = [zoo.encode(name, part, progress=progress) for part in (probed, test)]
+            train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in pair)
+            found[name] = drops(train_rows, test_rows, probed, folds)
+        except (TransferZooError, OSError, MemoryError):
+            moved.append(row)
+            continue
+        moved.append(_in_view_of(row, lowered(row.expected, found[name])))
+    pixels = raw_pixels(probed, progress)
+    found["no transfer"] = drops(pixels, RawPixels.of(pixels).encode(test.items).last.vectors, probed, folds)
+    before, reference = reference, replace(reference, expected=lowered(reference.expected, found["no transfer"]))
+    rows = zip(ranked, moved, strict=True)
+    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in rows)
+    return beside, reference, replace(shift, drops=found)
+
+
+def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+    why = (
+        f"the test part is of another source: its head's score is expected at {expected.words} and not at "
+        f"{row.expected.words}"
+    )
+    return replace(row, expected=expected, because=(*row.because, why))
+
+
+def _gain_in_view_of(was: Ranked, now: Ranked, before: Baseline, after: Baseline) -> Expected:
+    """The gain over no transfer from what is expected now, as much less certain as the two expectations became."""
+    mean = now.expected.mean - after.expected.mean
+    pairs = ((was.expected, now.expected), (before.expected, after.expected))
+    wider = sum(max(0.0, (new.high - new.low) ** 2 - (old.high - old.low) ** 2) for old, new in pairs)
+    reach = float(np.sqrt((was.gain.high - was.gain.low) ** 2 + wider)) / 2
+    return replace(was.gain, mean=mean, low=mean - reach, high=mean + reach)
+
+
 def _history(zoo: Zoo, sample: Sample) -> History:
-    """Outcomes of the same task: a score of another one says nothing here."""
-    return History(tuple(outcome for outcome in zoo.history() if outcome.task is sample.task))
+    """Outcomes of the same task: a score of another one says nothing here, nor does one on rows that were seen.
+
+    Where nearly all rows and their targets are those of this sample, an outcome counts as one of it.
+    """
+    outcomes = [o for o in zoo.history() if o.task is sample.task and not o.conditions.get("flattered")]
+    ours = RowKeys.of("", labelled_digests(sample)).keys
+    alike = {sample.digest}
+    for digest in {o.sample_digest for o in outcomes if o.origin is Origin.OURS} - alike:
+        theirs = zoo.rows(f"targets:{digest}")
+        if theirs is not None and len(ours & theirs.keys) >= ALIKE * len(ours | theirs.keys):
+            alike.add(digest)
+    return History(tuple(
+        replace(o, sample_digest=sample.digest) if o.sample_digest in alike else o for o in outcomes
+    ))  # fmt: skip
 
 
 def _verdict(best: Choice, reference: Baseline) -> Verdict:
-    e, b, gain = best.expected, reference.expected, best.ranked.gain
-    raw = f"{reference.model} ({b.mean:.2f})"
+    e, gain, raw = best.expected, best.ranked.gain, reference.expected
+    rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
+    between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
     if gain.low > 0:
         return Verdict(True, (
-            f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.mean:.2f} expected "
-            f"({e.low:.2f} to {e.high:.2f}); its probe beats no transfer, {raw}, by {gain.mean:.2f}."
+            f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.words} expected, "
+            f"{e.metric.difference(gain.mean)} over {rival}."
         ))  # fmt: skip
     return Verdict(False, (
-        f"Do not transfer: no transfer, {raw}, is not beaten; the best probe, {best.checkpoint.name}, differs by "
-        f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})."
+        f"Do not transfer: {rival}, is not beaten beyond chance; the best choice, {best.checkpoint.name} with "
+        f"{best.plan.strategy}, is expected to differ by {e.metric.difference(gain.mean)} ({between})."
     ))  # fmt: skip
 
 

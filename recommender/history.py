@@ -5,16 +5,19 @@ correct; those of the same sample are measurements of it.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
-from registry.cards import Origin, Outcome
+from registry.cards import Metric, Origin, Outcome
 
 __all__ = ["Correction", "History"]
 
 PRIOR_OUTCOMES = 10
 """Outcomes that it takes to trust what was learned from them half."""
+PRIOR_RESIDUALS = 3
+"""Results that it takes to trust a checkpoint's mean residual half."""
 PROBE_SPREAD = 0.02
 """Standard deviation of a linear head's test score around its cross-validated one, before any history."""
 SHARE = 0.2
@@ -57,12 +60,32 @@ class History:
         share = (score - probe) / (1 - probe) * (rows + half) / rows
         return _shrunk(np.clip(share, -1, 1), SHARE, SHARE_SPREAD)
 
-    def same(self, digest: str, checkpoint: str, strategy: str) -> tuple[Outcome, ...]:
-        """Earlier results of exactly this on the same sample."""
-        return tuple(
+    def on(self, digest: str, checkpoint: str, metric: Metric) -> tuple[Outcome, ...]:
+        """Earlier results of a checkpoint on the same sample by the same metric, of any strategy; oldest first."""
+        found = (
             o for o in self.outcomes
-            if o.sample_digest == digest and o.checkpoint == checkpoint and o.strategy == strategy
+            if o.sample_digest == digest and o.checkpoint == checkpoint and o.metric is metric
         )  # fmt: skip
+        return tuple(sorted(found, key=lambda o: (o.created, o.id)))
+
+    def advantage(self, checkpoint: str) -> float:
+        """How much better than the mean of all checkpoints it scored on the same samples, shrunk by their number."""
+        beyond = [self._means[o.sample_digest, o.metric, o.strategy] for o in self._of(checkpoint)]
+        if not beyond:
+            return 0.0
+        residuals = [o.score - mean for o, mean in zip(self._of(checkpoint), beyond, strict=True)]
+        return float(sum(residuals) / (len(residuals) + PRIOR_RESIDUALS))
+
+    @cached_property
+    def _means(self) -> dict[tuple[str, Metric, str], float]:
+        """Mean score over checkpoints, by sample, metric and strategy."""
+        scores: dict[tuple[str, Metric, str], list[float]] = {}
+        for o in self.outcomes:
+            scores.setdefault((o.sample_digest, o.metric, o.strategy), []).append(o.score)
+        return {key: float(np.mean(found)) for key, found in scores.items()}
+
+    def _of(self, checkpoint: str) -> list[Outcome]:
+        return [o for o in self.outcomes if o.checkpoint == checkpoint]
 
     def _elsewhere(self, strategy: str, digest: str) -> Float[np.ndarray, "n 3"]:
         """Score, the probe's score and rows of each outcome."""

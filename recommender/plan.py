@@ -3,9 +3,11 @@
 What training adds to the probe is expressed as the share of the probe's error that it removes. Before any history
 that share follows the published gap between fine-tuned and frozen accuracy; it shrinks with the number of rows, grows
 where the curve over blocks says that the upper blocks are too specialized, and is moved by results on other samples.
+A result on the same sample moves the expectation of every strategy of its checkpoint.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +16,9 @@ from recommender.resampling import Z
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
 from recommender.strategies.rules import require_head
-from recommender.verdicts import Baseline, Choice, Evidence, Expected, Plan, Ranked
-from registry.errors import NotOffered
+from recommender.verdicts import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized
+from registry.cards import Metric, Outcome
+from registry.errors import NotOffered, UnknownName
 from registry.sample import Sample
 
 __all__ = ["OFFERED", "controlled", "plan"]
@@ -33,14 +36,26 @@ ROWS_HALF = 600
 """Rows at which training removes half of what it removes on ample rows; on 150 it removed next to nothing (LOG.md)."""
 SCRATCH_HALF = 50_000
 """The same of training from random weights."""
+SHARED = 0.8
+"""Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
+_NOISE, _LEAST = 0.01, 0.005
+"""Standard error of a result that tells none, and the least that any has."""
+_TOLD = 3
+"""Results that are told."""
+_COMMON = np.random.default_rng(0).standard_normal(500)
+"""How well training does beside what is expected of it, in draws: as well for all plans, for the rows are the same."""
+
 
 def plan(
-    ranked: Ranked, sample: Sample, reference: Baseline, history: History, *, strategy: str | None = None
-) -> Choice:
+    ranked: Ranked, sample: Sample, reference: Baseline, history: History, *, strategy: str | None = None,
+    fresh: tuple[int, int] | None = None,
+) -> Choice:  # fmt: skip
     """The strategy with the best expected score that is worth its cost, or the one asked for.
+
+    ``fresh`` are the rows of the sample, and of its test part, whose features are not kept yet; None for all of them.
 
     Raises:
         NotOffered: the strategy asked for does not fit.
@@ -48,19 +63,19 @@ def plan(
     """
     evidence = _evidence(ranked, sample, reference)
     if strategy is not None:
-        return _choice(_made(strategy, evidence), evidence, sample, history, ())
+        return _choice(_made(strategy, evidence), evidence, sample, reference, history, fresh, ())
     offers, refused = [], []
     handful = evidence.rows < HANDFUL_ROWS * evidence.classes
     for name in HANDFUL if handful else OFFERED:
         try:
-            offers.append(_choice(_made(name, evidence), evidence, sample, history, ()))
+            offers.append(_choice(_made(name, evidence), evidence, sample, reference, history, fresh, ()))
         except NotOffered as reason:
             refused.append(f"{name} is not offered: {reason.why}")
     best = offers[0]
     for offer in offers[1:]:
         if offer.expected.mean > best.expected.mean + WORTH:
             best = offer
-    return _choice(best.plan, evidence, sample, history, tuple(refused))
+    return _choice(best.plan, evidence, sample, reference, history, fresh, tuple(refused))
 
 
 def controlled(made: Plan, *, wanted: bool) -> Plan:
@@ -84,40 +99,124 @@ def _made(strategy: str, evidence: Evidence) -> Plan:
     return made
 
 
-def _choice(made: Plan, evidence: Evidence, sample: Sample, history: History, also: tuple[str, ...]) -> Choice:
-    expected, why = _expected(made, evidence, sample, history)
-    ranked = evidence.ranked
-    if ranked.gain.low <= 0:
+def _choice(
+    made: Plan, evidence: Evidence, sample: Sample, reference: Baseline, history: History,
+    fresh: tuple[int, int] | None, also: tuple[str, ...],
+) -> Choice:  # fmt: skip
+    ranked, prior = evidence.ranked, _prior(made, evidence, sample, history)
+    earlier = history.on(sample.digest, ranked.checkpoint.name, prior.metric)
+    guess, why = _after(prior, made.strategy, earlier, evidence, sample, history)
+    expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
+    gain = _gain(guess, prior, ranked, reference, floored=bool(made.stages) and made.head == "logistic" and not earlier)
+    ranked = replace(ranked, gain=gain)
+    if gain.low <= 0:
         made = controlled(made, wanted=True)
-        why = (*why, "its probe does not beat no transfer beyond chance: the run is held against it")
+        why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
     found = ranked.transferability
     cost = estimate(
-        made, ranked.checkpoint, evidence.rows, found.forward_seconds, width=found.width, classes=evidence.classes
-    )
-    return Choice(ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also))
+        made, found, evidence.rows, classes=evidence.classes, parameters=ranked.checkpoint.parameters,
+        input_size=ranked.checkpoint.input_size,
+        test_rows=None if sample.test is None else len(sample.test), fresh=fresh,
+    )  # fmt: skip
+    wider = guess.deviation / prior.deviation
+    training = guess.training * _COMMON[: len(ranked.draws)]
+    draws = guess.mean + wider * (ranked.draws - ranked.expected.mean + training)
+    realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in earlier)
+    return Choice(
+        ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also), draws, realized
+    )  # fmt: skip
 
 
-def _expected(made: Plan, evidence: Evidence, sample: Sample, history: History) -> tuple[Expected, tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Guess:
+    """What a plan is thought to score, its standard deviation, and what training alone adds to that."""
+
+    metric: Metric
+    mean: float
+    deviation: float
+    training: float
+    why: tuple[str, ...]
+
+
+def _prior(made: Plan, evidence: Evidence, sample: Sample, history: History) -> _Guess:
+    """Before any result on the same sample."""
     probe = evidence.ranked.expected
     mean = _read_score(made, evidence, probe.mean)
-    deviation = (probe.high - probe.low) / (2 * Z)
+    deviation, spread = (probe.high - probe.low) / (2 * Z), 0.0
     why: tuple[str, ...] = ()
     if made.head in {"prototype", "neighbors"}:
         deviation = float(np.hypot(deviation, UNPROBED))
         why = ("the expectation is that of a linear head, for this one was not probed",)
     if made.stages:
         half = SCRATCH_HALF if made.from_scratch else ROWS_HALF
-        reach = evidence.rows / (evidence.rows + half)
+        rows = evidence.rows if made.from_scratch else _unseen(evidence, sample)
+        reach = rows / (rows + half)
         learned = history.error_removed(made.strategy, sample.digest, half)
         share = learned.mean * reach * _specialized(made, evidence)
         mean, room = mean + share * (1 - mean), 1 - mean
-        deviation = float(np.hypot(deviation, learned.spread * room * reach))
-        why = (f"training is expected to remove {share:.0%} of the probe's error",)
-    earlier = history.same(sample.digest, evidence.ranked.checkpoint.name, made.strategy)
-    if earlier:
-        mean, deviation = _combined(mean, deviation, [o.score for o in earlier], earlier[-1].standard_error)
-        why = (*why, f"the same tuning on this sample reached {earlier[-1].score:.3f} before")
-    return Expected.around(probe.metric, mean, Z * deviation), why
+        spread = learned.spread * room * reach
+        deviation = float(np.hypot(deviation, spread))
+        why = (f"training is expected to remove {100 * share:.0f} % of the probe's error",)
+        if rows < evidence.rows:
+            why = (f"{why[0]}: it has learned from all but {rows:,} of the rows before",)
+    return _Guess(probe.metric, mean, max(deviation, _LEAST), spread, why)
+
+
+def _after(
+    prior: _Guess, strategy: str, earlier: Sequence[Outcome], evidence: Evidence, sample: Sample, history: History
+) -> tuple[_Guess, tuple[str, ...]]:  # fmt: skip
+    """The expectation after results of the same checkpoint on the same sample, by any strategy.
+
+    How far each result lay from what was expected of it is an error of the checkpoint's, which `SHARED` of the variance
+    of every strategy's has in common, and the strategy's own. Where errors are larger than thought, all deviations were
+    too small, and are stretched until they fit: so what was measured outweighs what was thought.
+    """
+    if not earlier:
+        return prior, prior.why
+    before = [_thought(o.strategy, strategy, prior, evidence, sample, history) for o in earlier]
+    noise = np.array([max(o.standard_error or _NOISE, _LEAST) for o in earlier]) ** 2
+    error = np.array([o.score for o in earlier]) - np.array([guess.mean for guess in before])
+    deviation = np.array([guess.deviation for guess in before])
+    stretch = max(1.0, float(np.mean(error**2 / (deviation**2 + noise))))
+    names = np.array([o.strategy for o in earlier])
+    alike = np.where(names[:, None] == names, 1.0, SHARED) * np.outer(deviation, deviation) * stretch
+    ours = np.where(names == strategy, 1.0, SHARED) * deviation * prior.deviation * stretch
+    weight = np.linalg.solve(alike + np.diag(noise), ours)
+    mean = float(np.clip(prior.mean + weight @ error, prior.metric.lowest, 1))
+    left = max(stretch * prior.deviation**2 - float(weight @ ours), 0.0)
+    again = float(np.min(noise))
+    words = prior.metric.words
+    told = [
+        f"{'the same tuning' if o.strategy == strategy else f'its {o.strategy}'} on this sample reached "
+        f"{words(o.score)} before (expected was {words(guess.mean)})"
+        for o, guess in zip(earlier[-_TOLD:], before[-_TOLD:], strict=True)
+    ]  # fmt: skip
+    return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *told)
+
+
+def _thought(
+    strategy: str, ours: str, prior: _Guess, evidence: Evidence, sample: Sample, history: History
+) -> _Guess:  # fmt: skip
+    """What was thought of a strategy of this checkpoint; of one that is not offered here, what the probe says."""
+    if strategy == ours:
+        return prior
+    try:
+        return _prior(_made(strategy, evidence), evidence, sample, history)
+    except (NotOffered, UnknownName):
+        probe = evidence.ranked.expected
+        return _Guess(probe.metric, probe.mean, max((probe.high - probe.low) / (2 * Z), _LEAST), 0.0, ())
+
+
+def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, floored: bool) -> Expected:
+    """Expected minus no transfer, paired: the probe's rows are the baseline's.
+
+    A training that does not help is undone (the fitted head stands), so that the probe's own lower end is one here.
+    """
+    mean = guess.mean - reference.expected.mean
+    paired = (ranked.gain.high - ranked.gain.low) / (2 * Z)
+    reach = Z * float(np.hypot(paired, guess.training)) * guess.deviation / prior.deviation
+    low = max(mean - reach, min(mean, ranked.gain.low)) if floored else mean - reach
+    return Expected(guess.metric, mean, low, mean + reach)
 
 
 def _read_score(made: Plan, evidence: Evidence, probed: float) -> float:
@@ -127,16 +226,16 @@ def _read_score(made: Plan, evidence: Evidence, probed: float) -> float:
     return float(np.clip(probed + curve[made.read] - found.read.score, evidence.ranked.expected.metric.lowest, 1))
 
 
+def _unseen(evidence: Evidence, sample: Sample) -> int:
+    """Rows that training could learn something new from."""
+    exposure = evidence.ranked.transferability.candidate.exposure
+    if exposure is None:
+        return evidence.rows
+    return int(exposure.unseen([item.digest for item in sample.items]).sum())
+
+
 def _specialized(made: Plan, evidence: Evidence) -> float:
     """More is to be gained where the upper blocks are too special to the source."""
     found = evidence.ranked.transferability
     return 1.0 if made.from_scratch or found.read is found.blocks[-1] else SPECIALIZED
 
-
-def _combined(mean: float, deviation: float, scores: list[float], error: float | None) -> tuple[float, float]:
-    """Precision-weighted mean of the prediction and earlier results on the same sample."""
-    ours = max(error or 0.01, 0.005) ** 2 / len(scores)
-    theirs = max(deviation, 0.005) ** 2
-    weight = theirs / (ours + theirs)
-    both = weight * float(np.mean(scores)) + (1 - weight) * mean
-    return both, float(np.sqrt(ours * theirs / (ours + theirs) + ours))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
@@ -22,6 +23,7 @@ __all__ = ["MOST_ROWS", "probe", "transferability"]
 
 MOST_ROWS = 800
 TIMED_ROWS = 16
+TRIES = 2
 DEFAULT_SCORES = ("logme", "knn", "linear")
 
 
@@ -29,17 +31,36 @@ def probe(
     sample: Sample, candidates: Sequence[Candidate], zoo: Zoo, *, folds: Int[np.ndarray, " n"], seed: int = 0,
     progress: Progress = silent,
 ) -> tuple[tuple[Transferability, ...], tuple[Skipped, ...]]:  # fmt: skip
-    """Encode the sample by each candidate in one forward pass and score every block of it."""
+    """Encode the sample by each candidate in one forward pass and score every block of it.
+
+    Whatever a candidate raises, the others go on.
+    """
     scored, skipped = [], []
     for candidate in candidates:
         try:
-            seconds = _forward_seconds(candidate, sample, zoo)
+            opening, seconds = _seconds(candidate, sample, zoo)
+            kept, began = zoo.encoded(candidate.checkpoint.name, sample), time.perf_counter()
             encoded = zoo.encode(candidate.checkpoint.name, sample, progress=progress)
+            if not kept and len(sample) > TIMED_ROWS:
+                seconds = (time.perf_counter() - began) / len(sample)  # of many rows, which tells more than a few do
             found = transferability(candidate, encoded, sample, folds, seed, seconds)
-            scored.append(replace(found, adaptable=zoo.encoder(candidate.checkpoint.name).adaptable))
-        except (TransferZooError, OSError, MemoryError) as failure:
-            skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+            encoder = zoo.encoder(candidate.checkpoint.name)
+            scored.append(
+                replace(
+                    found, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=min(opening, seconds / 2)
+                )
+            )
+        except Exception as failure:  # a stranger's net may raise anything, and the others go on
+            skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
     return tuple(scored), tuple(skipped)
+
+
+def _reason(failure: Exception) -> str:
+    """An error of ours in its own words, any other with its kind; one line."""
+    words = " ".join(str(failure).split())[:300]
+    if isinstance(failure, TransferZooError):
+        return words
+    return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
 
 
 def transferability(
@@ -47,12 +68,17 @@ def transferability(
 ) -> Transferability:
     """All default scores on the last block, and the linear head's cross-validated score after every block.
 
-    The head's own predictions are those on the block to read.
+    The head's own predictions are those on the block to read. Rows that the checkpoint has seen may train a head, but
+    none is judged by them, where enough others are left.
     """
     weights = draw_weights(sample.group_ids, seed=seed)
-    tested = folds >= 0
     truth = sample.targets
-    guesses = [out_of_fold(block.vectors, truth, folds).predicted for block in encoded.blocks]
+    groups = None if sample.groups is None else sample.group_ids
+    exposure = candidate.exposure
+    judged = None if exposure is None else exposure.unseen([item.digest for item in sample.items])
+    believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
+    tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
+    guesses = [out_of_fold(block.vectors, truth, folds, groups=groups).predicted for block in encoded.blocks]
     blocks = []
     for name, guess in zip(encoded.names, guesses, strict=True):
         draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
@@ -62,28 +88,35 @@ def transferability(
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
-    groups = None if sample.groups is None else sample.group_ids
     return Transferability(
         candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds,
-        encoded.blocks[place].width,
+        encoded.blocks[place].width, judged=tested if judged is not None else None, believed=believed,
     )
 
 
-def _forward_seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> float:
-    """Time a few items, after as many to warm up; cached features would tell nothing of the cost."""
+def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
+    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the faster of two tries.
+
+    Cached features would tell nothing of the cost.
+    """
     encoder, items = zoo.encoder(candidate.checkpoint.name), sample.items[:TIMED_ROWS]
     encoder.encode(items, progress=silent)
-    began = time.perf_counter()
-    encoder.encode(items, progress=silent)
-    return (time.perf_counter() - began) / len(items)
+    opening, both = np.inf, np.inf
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        for item in items:
+            item.open()
+        between = time.perf_counter()
+        encoder.encode(items, progress=silent)
+        opening, both = min(opening, between - began), min(both, time.perf_counter() - between)
+    opening = min(opening, both / 2)
+    return opening / len(items), both / len(items)
 
 
 def _scores(
     encoded: Encoded, targets: Shaped[np.ndarray, "n ..."], groups: Int[np.ndarray, " n"] | None
 ) -> dict[str, float]:
     found = {}
-    if np.issubdtype(targets.dtype, np.floating) and targets.ndim == 1:
-        targets = (targets - targets.mean()) / (targets.std() or 1.0)  # LogME has no intercept
     for name in DEFAULT_SCORES:
         try:
             found[name] = scores[name](encoded.last.vectors, targets, groups=groups)

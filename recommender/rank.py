@@ -1,24 +1,32 @@
-"""Step 3: history prior + probes -> predicted score of the probe's head with interval, P(best) and tiers.
+"""Step 3: history prior + probes -> predicted score of the probe's head with interval; then, of whole plans, the order.
 
 The probe's cross-validated score is the mean; its interval adds the group bootstrap's variance, the spread between
 folds and the chance error of the test part on which it will be judged. Outcomes of other samples correct the mean
 and the spread (shrunk towards no correction); outcomes of the same sample are one more measurement.
+
+A checkpoint that has seen rows of the sample is judged on the others. Where these are too few its probe is not
+believed: what it scored on rows of its source that were held out there is expected of it, else what its rivals score.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from recommender.history import Correction, History
 from recommender.resampling import Draws, Z, draw_weights, resample
-from recommender.verdicts import Baseline, Expected, Ranked, Transferability
-from registry.cards import Task
+from recommender.verdicts import Baseline, Choice, Expected, Ranked, Transferability
+from registry.cards import Checkpoint, Metric, Task
 from registry.sample import Sample
 
-__all__ = ["rank"]
+__all__ = ["DRAWS", "place", "rank"]
 
 DRAWS = 500
+UNMEASURED = 0.05
+"""Least standard deviation of what is expected of a checkpoint that was judged on no row of the sample."""
+_ALIKE = 1e-9
 
 
 def rank(
@@ -31,44 +39,131 @@ def rank(
     tuned model will be judged.
     """
     tested = folds >= 0
-    weights = draw_weights(sample.group_ids, draws=DRAWS, seed=seed)[:, tested]
-    truth = sample.targets[tested]
-    drawn = [resample(sample.metric, truth, found.predicted[tested], weights) for found in scored]
-    raw = resample(sample.metric, truth, reference.predicted[tested], weights)
-    places = sorted(range(len(scored)), key=lambda i: _order(scored[i], drawn[i]))
-    tiers = _tiers([drawn[i] for i in places])
-    p_best = _p_best(drawn)
+    weights = draw_weights(sample.group_ids, draws=DRAWS, seed=seed)
+    raw = resample(sample.metric, sample.targets[tested], reference.predicted[tested], weights[:, tested])
     learned = history.probe_error(digest)
+    found = {}
+    for row in scored:
+        if row.believed:
+            rows = tested if row.judged is None else tested & row.judged
+            drawn = resample(sample.metric, sample.targets[rows], row.predicted[rows], weights[:, rows])
+            found[row.candidate.checkpoint.name] = _measured(sample, row, drawn, learned, test_rows)
+    rivals = [ranked.expected.mean for ranked in found.values()]
+    for row in scored:
+        if not row.believed:
+            found[row.candidate.checkpoint.name] = _unmeasured(sample.metric, row, reference, rivals, test_rows, seed)
+    ordered = _ordered([
+        replace(ranked, gain=_gain(ranked, reference, raw)) for ranked in found.values()
+    ])  # fmt: skip
+    tiers, p_best = _tiers([ranked.draws for ranked in ordered]), _p_best([ranked.draws for ranked in ordered])
     return tuple(
-        Ranked(
-            scored[i], _expected(sample, scored[i], drawn[i], learned, test_rows), float(p_best[i]), tier,
-            _gain(sample, drawn[i], raw), _because(scored[i], learned, tier, len(scored)),
-        )
-        for i, tier in zip(places, tiers, strict=True)
-    )  # fmt: skip
+        replace(row, tier=tier, p_best=float(share)) for row, tier, share in zip(ordered, tiers, p_best, strict=True)
+    )
 
 
-def _order(found: Transferability, draws: Draws) -> tuple[float, float, str]:
-    return (-draws.value, -found.scores.get("logme", 0.0), found.candidate.checkpoint.name)
+def place(choices: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Plans by their expected score, best first, with tier and chance of being the best by that score.
+
+    A choice that was measured on no row that its checkpoint has not seen never stands first while another is there.
+    """
+    ordered = sorted(choices, key=lambda choice: _key(choice.ranked, choice.expected.mean))
+    first = next((choice for choice in ordered if choice.measured), None)
+    if first is not None and first is not ordered[0]:
+        why = "it stands before what is expected to score more, for that has seen the rows and was judged on no others"
+        ordered.remove(first)
+        ordered.insert(0, replace(first, because=(*first.because, why)))
+    draws = [choice.draws for choice in ordered]
+    tiers, p_best = _tiers(draws), _p_best(draws)
+    placed = []
+    for at, (choice, tier, share) in enumerate(zip(ordered, tiers, p_best, strict=True)):
+        reasons = [*choice.because]
+        if tier == 1 and len(ordered) > 1:
+            reasons.append("no plan here is better beyond chance")
+        if at and abs(choice.expected.mean - ordered[at - 1].expected.mean) < _ALIKE:
+            reasons.append(f"{ordered[at - 1].checkpoint.name} is expected to score the same; LogME puts that first")
+        ranked = replace(choice.ranked, tier=tier, p_best=float(share))
+        placed.append(replace(choice, ranked=ranked, because=tuple(reasons)))
+    return tuple(placed)
 
 
-def _tiers(drawn: Sequence[Draws]) -> list[int]:
+def _ordered(rows: Sequence[Ranked]) -> list[Ranked]:
+    return sorted(rows, key=lambda row: _key(row, row.expected.mean))
+
+
+def _key(row: Ranked, mean: float) -> tuple[float, float, str]:
+    return (-mean, -row.transferability.scores.get("logme", 0.0), row.checkpoint.name)
+
+
+def _tiers(drawn: Sequence[Float[np.ndarray, " B"]]) -> list[int]:
     """Best first: a new tier begins where the difference to the tier's leader lies beyond chance."""
     tiers: list[int] = []
     leader = 0
-    for place, draws in enumerate(drawn):
-        gap = drawn[leader].draws - draws.draws
-        if place and np.quantile(gap, 0.05) > 0:
-            leader = place
-        tiers.append((tiers[-1] + (leader == place)) if tiers else 1)
+    for at, draws in enumerate(drawn):
+        if at and np.quantile(drawn[leader] - draws, 0.05) > 0:
+            leader = at
+        tiers.append((tiers[-1] + (leader == at)) if tiers else 1)
     return tiers
 
 
-def _p_best(drawn: Sequence[Draws]) -> Float[np.ndarray, " c"]:
+def _p_best(drawn: Sequence[Float[np.ndarray, " B"]]) -> Float[np.ndarray, " c"]:
     """Share of draws in which each candidate leads; ties count in parts."""
-    table = np.stack([d.draws for d in drawn])
+    table = np.stack(drawn)
     leads = table >= table.max(axis=0) - 1e-12
     return np.asarray((leads / leads.sum(axis=0)).mean(axis=1))
+
+
+def _measured(sample: Sample, found: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Ranked:
+    expected = _expected(sample, found, draws, learned, test_rows)
+    reasons = list(_of_source(found))
+    exposure, judged = found.candidate.exposure, found.judged
+    if exposure is not None and judged is not None:
+        reasons.append(
+            f"{exposure.because}: its probe is judged on {int(judged.sum()):,} rows that it has not seen"
+        )
+    if learned.outcomes:
+        moved = sample.metric.difference(learned.mean)
+        reasons.append(f"{learned.outcomes} earlier outcomes move the expectation by {moved}")
+    shifted = draws.draws - draws.draws.mean() + expected.mean
+    return Ranked(found, expected, 0.0, 1, expected, tuple(reasons), shifted)
+
+
+def _unmeasured(
+    metric: Metric, found: Transferability, reference: Baseline, rivals: Sequence[float], test_rows: int, seed: int
+) -> Ranked:
+    """What is expected of a checkpoint whose probe is not believed, from the best of what is known otherwise."""
+    checkpoint, exposure = found.candidate.checkpoint, found.candidate.exposure
+    held_out = _held_out(checkpoint, metric) if exposure and checkpoint.domain in exposure.through else None
+    raw, probe = reference.expected.mean, found.read.score
+    if held_out is not None:
+        (mean, rows), spread = held_out, UNMEASURED
+        spread = float(np.hypot(spread, np.sqrt(mean * (1 - mean) / rows)))
+        why = f"expected is its score on {rows:,} held-out rows of its source, {metric.words(mean)}"
+    elif rivals:
+        mean, spread = float(np.mean(rivals)), max(2 * UNMEASURED, float(np.std(rivals)))
+        why = f"expected is the mean of what {len(rivals)} others that have not seen the rows are expected to score"
+    else:
+        mean, spread = (raw + probe) / 2, max(UNMEASURED, abs(probe - raw) / 2)
+        why = "expected lies half way between no transfer and that probe, for nothing else is known of it"
+    deviation = float(np.hypot(spread, np.sqrt(max(mean * (1 - mean), 0.0) / max(test_rows, 1))))
+    expected = Expected.around(metric, float(np.clip(mean, metric.lowest, 1)), Z * deviation)
+    random = np.random.default_rng([seed, crc32(checkpoint.name.encode())])
+    reasons = (
+        *_of_source(found),
+        f"{'' if exposure is None else exposure.because}: its probe ({metric.words(probe)}) is not believed; {why}",
+    )
+    return Ranked(found, expected, 0.0, 1, expected, reasons, expected.mean + spread * random.standard_normal(DRAWS))
+
+
+def _held_out(checkpoint: Checkpoint, metric: Metric) -> tuple[float, int] | None:
+    """A checkpoint's own score on held-out rows of what it was trained on, by the same metric; with their number."""
+    known = checkpoint.measured
+    if known.get("metric", Metric.ACCURACY) != metric or known.get("objective", "labels") != "labels":
+        return None
+    score = known.get("score", known.get("held_out_accuracy"))
+    rows = known.get("held_out_rows")
+    if not isinstance(score, (int, float)) or not isinstance(rows, int) or rows < 1:
+        return None
+    return float(score), rows
 
 
 def _expected(sample: Sample, found: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Expected:
@@ -87,24 +182,21 @@ def _chance(sample: Sample, mean: float, draws: Draws, test_rows: int) -> float:
     return draws.standard_error**2 * len(sample) / test_rows
 
 
-def _gain(sample: Sample, draws: Draws, raw: Draws) -> Expected:
-    """The paired difference to no transfer; its bootstrap has the probe's rows in common."""
-    mean = draws.value - raw.value
-    deviation = draws.error_beside(raw)
-    return Expected(sample.metric, mean, mean - Z * deviation, mean + Z * deviation)
+def _gain(ranked: Ranked, reference: Baseline, raw: Draws) -> Expected:
+    """Expected minus no transfer; the bootstrap of the difference has the rows in common."""
+    mean = ranked.expected.mean - reference.expected.mean
+    deviation = float((ranked.draws - raw.draws).std(ddof=1))
+    return Expected(ranked.expected.metric, mean, mean - Z * deviation, mean + Z * deviation)
 
 
-def _because(found: Transferability, learned: Correction, tier: int, of: int) -> tuple[str, ...]:
-    reasons = []
+def _of_source(found: Transferability) -> tuple[str, ...]:
     distance = found.candidate.distance
     if distance is None:
-        reasons.append("its source domain has no sketch here, so distance says nothing")
-    elif distance.percentile is not None:
-        reasons.append(
-            f"its source {distance.domain} is nearer than {distance.percentile:.0f} % of the registry's domain pairs"
-        )
-    if tier == 1 and of > 1:
-        reasons.append("no probed checkpoint is better beyond chance")
-    if learned.outcomes:
-        reasons.append(f"{learned.outcomes} earlier outcomes move the expectation by {learned.mean:+.3f}")
-    return tuple(reasons)
+        return ("its source domain has no sketch here, so distance says nothing",)
+    if distance.percentile is None:
+        return ()
+    share = f"nearer than {distance.percentile:.0f} % of the registry's domain pairs"
+    card = found.candidate.checkpoint
+    if card.domain is None:
+        return (f"its source in words, {card.source!r}, is taken for {distance.domain}, which is {share}",)
+    return (f"its source {distance.domain} is {share}",)

@@ -1,40 +1,68 @@
-"""Step 1: which checkpoints are worth probing. Constraints filter, sketches prune, an exact distance orders.
+"""Step 1: which checkpoints are worth probing. Constraints filter, a first look at each orders.
 
 Mean embeddings (one FAISS search) find the nearest domains; the exact MMD of Gretton et al. (2012) with the lens's
-own bandwidth and column scales re-orders that shortlist. A checkpoint whose domain has no sketch is never pruned by
-distance.
+own bandwidth and column scales re-orders them. Distance, history and size say in which order to look, where not all can
+be looked at; none of them leaves a checkpoint out that can.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+from jaxtyping import Float
 
 from recommender.distance import distances
 from recommender.distance.mmd import mmd
+from recommender.exposure import Exposures
+from recommender.history import History
+from recommender.transfer import scores
 from recommender.verdicts import Candidate, Distance, DomainDistance, Skipped
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Origin
-from registry.features import Features
+from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.errors import NoVariation
+from registry.features import Encoded, Features
+from registry.licenses import permits, require_license
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["Constraints", "Shortlist", "measure", "measure_domains", "shortlist"]
+__all__ = ["Constraints", "Shortlist", "candidate_of", "first_look", "measure", "measure_domains", "shortlist"]
 
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
 LEAST = 10
+LEAST_LOOKED, MOST_LOOKED = 32, 200
+"""Rows of a first look. On eight sets the best of thirteen probes came first by a look on 200 rows, and on 96 once
+eighth (LOG.md)."""
+LOOKED_BY = ("linear", "knn", "logme")
+"""Scores that a first look adds up, each as deviations from the mean of all that are looked at."""
+LOOKED_WORK = 2e12
+"""Multiplications that first looks may take in all, about a minute on two cores; a number, and no clock, so that the
+same question gets the same answer."""
+MOST_SEEN = 2
+"""Checkpoints that have seen rows of the sample which are shown beside the others."""
+_CAP = 224
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What the user will not go beyond. Licenses match by substring, whatever the case."""
+    """What the user will not go beyond.
+
+    Licenses are names, as people write them or as SPDX does (`registry.licenses`).
+
+    Raises:
+        UnknownName: a license that is none.
+    """
 
     max_parameters: int | None = None
     licenses: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     """Names of checkpoints that are not to be considered."""
+
+    def __post_init__(self) -> None:
+        for license in self.licenses:
+            require_license(license)
 
     def objection(self, checkpoint: Checkpoint) -> str | None:
         """Why the checkpoint is out, or None. An unknown license is never a permissive one."""
@@ -42,7 +70,7 @@ class Constraints:
             return "excluded by name"
         if self.max_parameters is not None and checkpoint.parameters > self.max_parameters:
             return f"{checkpoint.parameters:,} parameters, more than {self.max_parameters:,}"
-        if self.licenses and not any(wanted.lower() in checkpoint.license.lower() for wanted in self.licenses):
+        if self.licenses and not permits(checkpoint.license, self.licenses):
             what = "unknown" if checkpoint.license == UNKNOWN_LICENSE else f"{checkpoint.license!r}"
             return f"license {what}, asked for {' or '.join(self.licenses)}"
         return None
@@ -50,46 +78,140 @@ class Constraints:
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Candidates nearest first (those without a sketch last), what was left out, and all distances measured."""
+    """Candidates (those that have seen rows last), what was left out, and all distances measured, nearest first."""
 
     candidates: tuple[Candidate, ...]
     skipped: tuple[Skipped, ...]
     domains: tuple[DomainDistance, ...]
 
 
-def shortlist(
-    sample: Sample, seen: Features, zoo: Zoo, *, keep: int = 5, constraints: Constraints | None = None,
-    of: str | None = None, seed: int = 0, progress: Progress = silent,
+def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
+    sample: Sample, seen: Features, zoo: Zoo, *, of: Sample | None = None, history: History | None = None,
+    keep: int = 5, constraints: Constraints | None = None, seed: int = 0, progress: Progress = silent,
 ) -> Shortlist:  # fmt: skip
-    """Choose at most ``keep`` sketched checkpoints by distance, and as many again without a sketch.
+    """Choose the ``keep`` checkpoints whose first look is best, beside at most `MOST_SEEN` that have seen rows.
 
-    ``of`` is the digest of the whole sample, where ``sample`` is a part: what was tuned on it here is left out.
+    ``sample`` is what is probed, as the lens sees it ``seen``; ``of`` is the whole of which it is a part. What has seen
+    rows is not looked at, for it would flatter itself; of these, the most accurate at their source are kept.
 
-    Each near domain sends its best checkpoint (by history, then by accuracy at the source) before any sends a second:
-    distance says little of which body to take, and a wrong nearest domain costs only one place.
+    All others are looked at (a few dozen rows, one forward pass) before any is left out, as far as `LOOKED_WORK` goes:
+    first those of which most is to be hoped (see `_hope`).
     """
     allowed, skipped = _filter(zoo.checkpoints(sample.modality), constraints or Constraints())
-    own = [c for c in allowed if c.origin is Origin.OURS and _tuned_on(c, zoo) in (of or sample.digest, sample.digest)]
-    allowed = [c for c in allowed if c not in own]
-    skipped += [Skipped(c.name, "it was tuned on this very sample, so that its probe would flatter it") for c in own]
     measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
-    sketched = [c for c in allowed if c.domain is not None and zoo.sketch(c.domain) is not None]
-    near = _in_turn(sorted((c for c in sketched if c.domain in distance_of), key=_by_distance(distance_of, zoo)))
-    bare = sorted((c for c in allowed if c not in sketched), key=_by_history(zoo))
+    exposures = Exposures(of or sample, sample, seen, zoo)
+    candidates = []
+    for card in allowed:
+        declared = exposures.declared(card)
+        domain = declared.name if declared is not None else str(card.domain)
+        candidates.append(Candidate(card, distance_of.get(domain), exposures.of(card)))
+    known = history or History(())
+    candidates.sort(key=lambda candidate: _hope(candidate, known))
+    own = sorted((c for c in candidates if c.exposure is not None), key=lambda c: -_own_score(c.checkpoint))
     skipped += [
-        Skipped(c.name, f"its domain {c.domain} lies beyond the nearest {len(measured)} by sketch")
-        for c in sketched
-        if c.domain not in distance_of
-    ]
-    kept = {c.domain for c in near[:keep]}
-    skipped += [Skipped(c.name, _left_out(distance_of[str(c.domain)], keep, c.domain in kept)) for c in near[keep:]]
+        Skipped(c.checkpoint.name, f"{c.exposure.because}, and {MOST_SEEN} such checkpoints are shown")
+        for c in own[MOST_SEEN:] if c.exposure is not None
+    ]  # fmt: skip
+    fresh = [c for c in candidates if c.exposure is None]
+    chosen, left = _looked_at(sample, fresh, zoo, keep, seed, progress)
+    kept = [_with_distance(c, sample, seen, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
+    domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
+    return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)))
+
+
+def _looked_at(
+    sample: Sample, candidates: Sequence[Candidate], zoo: Zoo, keep: int, seed: int, progress: Progress
+) -> tuple[list[Candidate], list[Skipped]]:  # fmt: skip
+    """The ``keep`` best by a first look, and why the others are left out; all, unseen, where they are not more."""
+    if len(candidates) <= keep or len(set(sample.labels)) < 2:
+        return [*candidates[:keep]], [Skipped(c.checkpoint.name, f"only {keep} are kept") for c in candidates[keep:]]
+    within, beyond = _affordable(candidates)
+    skipped = [
+        Skipped(c.checkpoint.name, f"not looked at: {len(within)} others, of which more was to be hoped, took all time")
+        for c in beyond
+    ]  # fmt: skip
+    work = sum(map(_work, within))
+    part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
+    looks: list[tuple[Candidate, Mapping[str, float]]] = []
+    for done, candidate in enumerate(within):
+        progress("first look at every checkpoint", done, len(within))
+        try:
+            looks.append((candidate, first_look(zoo.encode(candidate.checkpoint.name, part), part)))
+        except Exception as failure:
+            skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+    progress("first look at every checkpoint", len(within), len(within))
+    order = np.argsort(-_total([look for _, look in looks]), kind="stable")  # equal looks in the order of hope
+    ordered = [looks[at][0] for at in order]
     skipped += [
-        Skipped(c.name, f"its domain has no sketch, and {keep} such checkpoints are probed already")
-        for c in bare[keep:]
-    ]
-    chosen = [Candidate(c, distance_of[str(c.domain)]) for c in near[:keep]] + [Candidate(c, None) for c in bare[:keep]]
-    return Shortlist(tuple(chosen), tuple(skipped), tuple(measured))
+        Skipped(
+            candidate.checkpoint.name,
+            f"its first look on {len(part)} rows came {place}. of {len(ordered)}; the first {keep} are probed",
+        )
+        for place, candidate in enumerate(ordered[keep:], start=keep + 1)
+    ]  # fmt: skip
+    return ordered[:keep], skipped
+
+
+def first_look(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
+    """How well a few rows are told apart by each of `LOOKED_BY`, after the block that does it best.
+
+    Raises:
+        NoVariation: no block tells any row from another.
+    """
+    groups = None if sample.groups is None else sample.group_ids
+    found: dict[str, float] = {}
+    for block in encoded.blocks:
+        with suppress(NoVariation):
+            for name in LOOKED_BY:
+                score = scores[name](block.vectors, sample.targets, groups=groups)
+                found[name] = max(score, found.get(name, score))
+    if not found:
+        raise NoVariation(encoded.last.encoder)
+    return found
+
+
+def _total(looks: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " n"]:
+    """The sum of each look's scores, in standard deviations of that score over all looks."""
+    table = np.array([[look[name] for name in LOOKED_BY] for look in looks]).reshape(-1, len(LOOKED_BY))
+    spread = table.std(axis=0) if len(table) else np.ones(len(LOOKED_BY))
+    return np.asarray((table / np.where(spread > 0, spread, 1.0)).sum(axis=1))
+
+
+def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """As many, in this order, as can be looked at on the least number of rows; and the rest."""
+    spent = 0.0
+    within: list[Candidate] = []
+    beyond: list[Candidate] = []
+    for candidate in candidates:
+        spent += LEAST_LOOKED * _work(candidate)
+        (within if spent <= LOOKED_WORK or not within else beyond).append(candidate)
+    return within, beyond
+
+
+def _work(candidate: Candidate) -> float:
+    """About how many multiplications a row takes: each weight once for each place of the last map, 32 pixels wide."""
+    card = candidate.checkpoint
+    return card.parameters * max(1.0, (min(card.input_size, _CAP) / 32) ** 2)
+
+
+def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, int, str]:
+    """What is known before any look, best first: adjusted history, distance, accuracy at the source, size, name."""
+    card, distance = candidate.checkpoint, candidate.distance
+    far = np.inf if distance is None else distance.distance.value
+    return (-history.advantage(card.name), far, -_own_score(card), -card.parameters, card.name)
+
+
+def _with_distance(
+    candidate: Candidate, sample: Sample, seen: Features, zoo: Zoo, seed: int, exposures: Exposures
+) -> Candidate:
+    """With the distance of its domain, where that has a sketch, measured now if it was not among the nearest."""
+    declared = exposures.declared(candidate.checkpoint)
+    domain = candidate.checkpoint.domain if declared is None else declared.name
+    if candidate.distance is not None or domain is None or zoo.sketch(domain) is None:
+        return candidate
+    pairs = _pair_distances(zoo, sample)
+    return replace(candidate, distance=_measured(domain, sample, seen, zoo, "mmd", pairs, seed))
 
 
 def measure_domains(
@@ -100,20 +222,22 @@ def measure_domains(
 
     The percentile among the registry's own pairs is told for ``mmd`` alone, whose pairs the sketches hold.
     """
-    lens = zoo.lens(sample.modality)
     names = [domain.name for domain, _ in zoo.near(seen, max(LEAST, ROOM * keep))]
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):
         progress("exact distances", done, len(names))
-        sketch = zoo.sketch(name)
-        if sketch is not None:
-            ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
-            groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
-            found = measure(metric, ours, theirs, lens.sigma, groups, seed)
-            rows.append(DomainDistance(name, lens.name, found, _percentile(found.value, pairs)))
+        found = _measured(name, sample, seen, zoo, metric, pairs, seed)
+        rows += [] if found is None else [found]
     progress("exact distances", len(names), len(names))
-    return sorted(rows, key=lambda row: (row.distance.value, row.distance.statistic, row.domain))
+    return sorted(rows, key=_nearness)
+
+
+def candidate_of(checkpoint: Checkpoint, sample: Sample, seen: Features, zoo: Zoo, of: Sample, seed: int) -> Candidate:
+    """One checkpoint that is not chosen but named, with its distance and what it has seen; as `shortlist` has them."""
+    exposures = Exposures(of, sample, seen, zoo)
+    bare = Candidate(checkpoint, None, exposures.of(checkpoint))
+    return _with_distance(bare, sample, seen, zoo, seed, exposures)
 
 
 def measure(
@@ -136,47 +260,26 @@ def _filter(all_known: Sequence[Checkpoint], constraints: Constraints) -> tuple[
     return allowed, skipped
 
 
-def _tuned_on(checkpoint: Checkpoint, zoo: Zoo) -> str:
-    """Content digest of the sample that is its domain."""
-    return "" if checkpoint.domain is None else zoo.domain(checkpoint.domain).digest
+def _measured(
+    domain: str, sample: Sample, seen: Features, zoo: Zoo, metric: str, pairs: np.ndarray, seed: int
+) -> DomainDistance | None:  # fmt: skip
+    """The exact distance of what the lens saw to a domain; None where that has no sketch."""
+    lens, sketch = zoo.lens(sample.modality), zoo.sketch(domain)
+    if sketch is None:
+        return None
+    ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
+    groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
+    found = measure(metric, ours, theirs, lens.sigma, groups, seed)
+    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs))
 
 
-def _by_distance(distance_of: dict[str, DomainDistance], zoo: Zoo) -> Callable[[Checkpoint], tuple[object, ...]]:
-    def key(c: Checkpoint) -> tuple[object, ...]:
-        found = distance_of[str(c.domain)].distance
-        return (found.value, found.statistic, -_best_score(zoo, c), -_own_score(c), -c.parameters, c.name)
-
-    return key
-
-
-def _in_turn(by_distance: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The best of each domain first, nearest domain first; then the second best of each, and so on."""
-    turns: dict[str | None, int] = {}
-    places = []
-    for checkpoint in by_distance:
-        turns[checkpoint.domain] = turns.get(checkpoint.domain, -1) + 1
-        places.append(turns[checkpoint.domain])
-    return [by_distance[i] for i in sorted(range(len(places)), key=lambda i: (places[i], i))]
+def _nearness(row: DomainDistance) -> tuple[float, float, str]:
+    return (row.distance.value, row.distance.statistic, row.domain)
 
 
 def _own_score(checkpoint: Checkpoint) -> float:
     """Held-out accuracy at its source, comparable between checkpoints of one source."""
     return float(str(checkpoint.measured.get("held_out_accuracy", 0.0)))
-
-
-def _by_history(zoo: Zoo) -> Callable[[Checkpoint], tuple[object, ...]]:
-    return lambda c: (-_best_score(zoo, c), c.name)
-
-
-def _best_score(zoo: Zoo, checkpoint: Checkpoint) -> float:
-    scores = [outcome.score for outcome in zoo.history(checkpoint=checkpoint.name)]
-    return sum(scores) / len(scores) if scores else 0.0
-
-
-def _left_out(row: DomainDistance, keep: int, sibling: bool) -> str:
-    if sibling:
-        return f"another checkpoint of its domain {row.domain} is probed, and room is for {keep}"
-    return f"its domain {row.domain} is farther (MMD² {row.distance.value:.3f}) than the {keep} kept"
 
 
 def _pair_distances(zoo: Zoo, sample: Sample) -> np.ndarray:

@@ -6,16 +6,22 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from registry.cards import Checkpoint, Metric, Task
+from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 
 __all__ = [
     "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance",
-    "EpochsToEqual", "Evidence", "Expected", "LabelSaving", "Measured", "Plan", "Ranked", "Recommendation", "Skipped",
-    "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
+    "EpochsToEqual", "Evidence", "Expected", "Exposure", "LabelSaving", "Measured", "Plan", "Ranked", "Realized",
+    "Recommendation", "Shift", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
 ]  # fmt: skip
+
+
+_SHIFTED = 0.05
+"""Chance of one source up to which the training and the test part count as two; a false alarm costs little, for the
+estimates of what is lost shrink with the distance."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,30 @@ class DomainDistance:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """What a checkpoint has seen of the user's rows before: in its training, or an ancestor's or a teacher's."""
+
+    seen: frozenset[str]
+    """Content digests of the rows, of the test part too, that are among those."""
+    through: tuple[str, ...]
+    """The domains that they, or copies of them, belong to."""
+    copies: bool
+    """Whether any row may be a copy, written anew, of one that was seen, so that none can be told from the others."""
+    because: str
+
+    def unseen(self, digests: Sequence[str]) -> Bool[np.ndarray, " n"]:
+        """Which rows of these content digests it has certainly not seen."""
+        return np.array([not self.copies and digest not in self.seen for digest in digests], bool)
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A checkpoint worth probing; ``distance`` is None where its domain has no sketch."""
 
     checkpoint: Checkpoint
     distance: DomainDistance | None
+    exposure: Exposure | None = None
+    """None where it is not known to have seen any of the user's rows."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +143,14 @@ class Transferability:
     """Columns of the block to read; 0 where it was not told."""
     adaptable: tuple[str, ...] = ()
     """Blocks with linear layers, beside which adapters can learn."""
+    opening_seconds: float = 0.0
+    """How many of `forward_seconds` it takes to open an item."""
+    sizes: tuple[BlockSize, ...] = ()
+    """How much there is to learn in each block."""
+    judged: Bool[np.ndarray, " n"] | None = None
+    """The rows that the scores are of: those that the checkpoint has not seen; None for all."""
+    believed: bool = True
+    """False where it has seen the rows, so that its scores flatter it."""
 
     @property
     def read(self) -> BlockScore:
@@ -137,7 +170,12 @@ class Expected:
     @classmethod
     def around(cls, metric: Metric, mean: float, reach: float) -> "Expected":
         """An interval that ends where the metric does, and always holds its mean."""
-        return cls(metric, mean, min(mean, max(metric.lowest, mean - reach)), min(1.0, mean + reach))
+        return cls(metric, mean, min(mean, max(metric.lowest, mean - reach)), max(mean, min(1.0, mean + reach)))
+
+    @property
+    def words(self) -> str:
+        """The score and its interval as they are read."""
+        return f"{self.metric.words(self.mean)} ({self.metric.interval(self.low, self.high)})"
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -168,6 +206,8 @@ class Ranked:
     gain: Expected
     """Paired difference to no transfer, with interval; may be negative."""
     because: tuple[str, ...]
+    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
+    """What the score might be on other rows, draw by draw the same rows for all candidates; its mean is expected's."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -287,20 +327,46 @@ class Cost:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Realized:
+    """What a tuning of the same checkpoint on the same sample came to."""
+
+    run: str
+    strategy: str
+    score: float
+    standard_error: float | None
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "run": self.run, "strategy": self.strategy, "score": self.score, "standard_error": self.standard_error,
+        }  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """One row of the advice: a ranked checkpoint with its plan."""
+    """One row of the advice: a ranked checkpoint with its plan. Its rank, gain and tier are of the plan's score."""
 
     ranked: Ranked
     plan: Plan
     expected: Expected
     cost: Cost
     because: tuple[str, ...]
+    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
+    """As `Ranked.draws`, of the plan's score."""
+    realized: tuple[Realized, ...] = ()
+    recommendation: str | None = None
+    """Id of the advice that it is part of."""
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The backbone to start from."""
         return self.ranked.checkpoint
+
+    @property
+    def measured(self) -> bool:
+        """Whether its score rests on rows that it has not seen: a probe's, or a result's."""
+        return self.ranked.transferability.believed or bool(self.realized)
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -314,6 +380,19 @@ class Choice:
             "cost": self.cost.to_dict(), "because": list(self.because), "p_best": self.ranked.p_best,
             "tier": self.ranked.tier,
             "gain": {"mean": self.ranked.gain.mean, "low": self.ranked.gain.low, "high": self.ranked.gain.high},
+            "realized": [row.to_dict() for row in self.realized], "exposure": self._exposure(),
+        }  # fmt: skip
+
+
+    def _exposure(self) -> dict[str, object] | None:
+        found = self.ranked.transferability
+        known = found.candidate.exposure
+        if known is None:
+            return None
+        judged = 0 if not found.believed or found.judged is None else int(found.judged.sum())
+        return {
+            "rows_seen": len(known.seen), "through": list(known.through), "copies": known.copies,
+            "rows_judged": judged, "probe_believed": found.believed, "because": known.because,
         }  # fmt: skip
 
 
@@ -323,6 +402,42 @@ class Verdict:
 
     transfer: bool
     sentence: str
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Whether the test part is another source than the training part, as its rows tell without their labels."""
+
+    p_same: float
+    """How often parts of one source would lie as far apart (permutation test of MMD, in the lens)."""
+    auc: float
+    """How well a linear classifier tells the parts apart: .5 not at all, 1 always."""
+    rows_train: int
+    rows_test: int
+    drops: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By how much the score of each checkpoint (or *no transfer*) falls, by each estimate; none where nothing moved."""
+
+    @property
+    def detected(self) -> bool:
+        """Whether the parts differ beyond chance (p up to .05)."""
+        return self.p_same <= _SHIFTED
+
+    @property
+    def sentence(self) -> str:
+        """What follows, in words."""
+        told = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
+        if not self.detected:
+            return f"The test part is like the training part ({told})."
+        return (f"The test part is not like the training part ({told}): folds of the training part cannot see that, so "
+                "expectations are lowered and widened by what the unlabelled test rows tell.")
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "detected": self.detected, "p_same": self.p_same, "auc": self.auc, "rows_train": self.rows_train,
+            "rows_test": self.rows_test, "drops": {name: dict(found) for name, found in self.drops.items()},
+            "sentence": self.sentence,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,6 +457,8 @@ class Recommendation:
     verdict: Verdict
     settings: Mapping[str, object] = field(default_factory=dict)
     """What was asked for beside the sample: keep, max_parameters, licenses, seed."""
+    shift: Shift | None = None
+    """None where the sample has no test part, or one that is too small to be compared."""
 
     @property
     def best(self) -> Choice:
@@ -357,25 +474,25 @@ class Recommendation:
     def __str__(self) -> str:
         """The verdict and one line a choice."""
         lines = [self.verdict.sentence]
+        if self.shift is not None and self.shift.detected:
+            lines.append(self.shift.sentence)
         for place, choice in enumerate(self.choices, start=1):
             e = choice.expected
-            lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.mean:.3f} "
-                         f"({e.low:.3f} to {e.high:.3f})")
-        b = self.baseline
-        lines.append(f"no transfer, {b.model}: {b.expected.mean:.3f} ({b.expected.low:.3f} to {b.expected.high:.3f})")
+            lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
+        lines.append(f"no transfer, {self.baseline.model}: {self.baseline.expected.words}")
         lines += [f"skipped {row.checkpoint}: {row.reason}" for row in self.skipped]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td>{escape(c.checkpoint.name)}</td><td>{escape(c.plan.strategy)}</td>"
-            f"<td>{c.expected.mean:.3f} ({c.expected.low:.3f} to {c.expected.high:.3f})</td>"
+            f"<td>{c.expected.words}</td>"
             f"<td>{escape('; '.join(c.because))}</td></tr>"
             for c in self.choices
         )
         b = self.baseline
         rows += (f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td>"
-                 f"<td>{b.expected.mean:.3f} ({b.expected.low:.3f} to {b.expected.high:.3f})</td><td></td></tr>")
+                 f"<td>{b.expected.words}</td><td></td></tr>")
         names = ("checkpoint", "strategy", f"expected {escape(str(b.expected.metric))}", "because")
         head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
@@ -388,7 +505,7 @@ class Recommendation:
             "skipped": [row.to_dict() for row in self.skipped],
             "domains": [row.to_dict() for row in self.domains],
             "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
-            "settings": dict(self.settings),
+            "settings": dict(self.settings), "shift": None if self.shift is None else self.shift.to_dict(),
         }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The three cards of the registry (checkpoint, domain, outcome) and the words they share."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Protocol, runtime_checkable
 
 __all__ = [
     "METRICS", "UNKNOWN_LICENSE", "Checkpoint", "Domain", "Keepable", "Metric", "Modality", "Origin", "Outcome", "Task",
+    "declared_domain",
 ]  # fmt: skip
 
 UNKNOWN_LICENSE = "unknown"
+_QUANTITY = {"sample", "subset", "balanced", "small", "train"}
+"""Words of a domain's name that say how much of it there is, not what it is."""
 
 
 class Modality(StrEnum):
@@ -41,6 +45,18 @@ class Metric(StrEnum):
     def lowest(self) -> float:
         """Where intervals end; 0, but R squared is below 0 where the mean of the targets were a better guess."""
         return -1.0 if self is Metric.R2 else 0.0
+
+    def words(self, score: float) -> str:
+        """A score as it is read: R squared as a number, all else in percent: ``76.6 %``."""
+        return f"{score:.3f}" if self is Metric.R2 else f"{100 * score:.1f} %"
+
+    def interval(self, low: float, high: float) -> str:
+        """The bounds of a score as it is read: ``70.1 to 83.0 %``."""
+        return f"{low:.2f} to {high:.2f}" if self is Metric.R2 else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+    def difference(self, points: float) -> str:
+        """A difference of two scores, with its sign: ``+29.2 points``."""
+        return f"{points:+.3f}" if self is Metric.R2 else f"{100 * points:+.1f} points"
 
 
 METRICS: Mapping[Task, tuple[Metric, ...]] = {
@@ -115,6 +131,8 @@ class Domain:
     """Where the items lay when they were sketched; empty when they are not at hand."""
     digest: str = ""
     """Content digest of the sample that was sketched."""
+    aliases: tuple[str, ...] = ()
+    """Other names by which the cards of checkpoints call it."""
 
 
 @dataclass(frozen=True)
@@ -140,3 +158,34 @@ class Outcome:
     mlflow_run_id: str | None = None
     conditions: Mapping[str, object] = field(default_factory=dict)
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
+
+
+def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:
+    """The domain that a card without one declares in words: the longest name, title or alias in its source's text.
+
+    Words are compared whole, blind to case, punctuation and to whether a number is written together with its name.
+    """
+    if checkpoint.domain is not None:
+        return None
+    text = _words(checkpoint.source)
+    matches = [
+        (len(phrase), domain.name, domain)
+        for domain in domains if domain.modality is checkpoint.modality
+        for phrase in _phrases(domain) if _holds_phrase(text, phrase)
+    ]  # fmt: skip
+    return max(matches, key=lambda match: match[:2])[2] if matches else None
+
+
+def _phrases(domain: Domain) -> list[list[str]]:
+    """What a text may call a domain: its name, the head of its title, its aliases; without words of mere quantity."""
+    head = re.split(r"[,:(]", domain.title)[0]
+    told = [[word for word in _words(name) if word not in _QUANTITY] for name in (domain.name, head, *domain.aliases)]
+    return [phrase for phrase in told if phrase]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+|\d+", text.casefold())
+
+
+def _holds_phrase(text: Sequence[str], phrase: Sequence[str]) -> bool:
+    return any(list(text[at : at + len(phrase)]) == list(phrase) for at in range(len(text) - len(phrase) + 1))

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from io import StringIO
+from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,13 +17,17 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
-from registry.errors import BadCard, MalformedWeights, UnknownName
-from registry.sketch import Lens, Sketch
+from registry.documents import read_bytes, read_text, read_yaml
+from registry.errors import BadCard, MalformedWeights, NotFetched, UnknownName, UnreadableDocument
+from registry.sketch import Lens, RowKeys, Sketch
 
-__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens"]
+__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens", "write_rows"]
+
+_MOST_OUTCOMES = 64 << 20
+_LONGEST_CELL = 2000
 
 Model = TypeVar("Model", bound=BaseModel)
 Card = TypeVar("Card")
@@ -36,6 +42,7 @@ class Catalog:
     sketches: tuple[Sketch, ...]
     lenses: Mapping[Modality, Lens]
     outcomes: tuple[Outcome, ...]
+    rows: tuple[RowKeys, ...] = ()
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -50,7 +57,8 @@ def read_catalog(folder: Path) -> Catalog:
     checkpoints = tuple(_read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known)))
     sketches = tuple(_read_sketches(folder, domains, lenses))
     outcomes = tuple(row for table in sorted((folder / "outcomes").glob("*.csv")) for row in _read_outcomes(table))
-    return Catalog(checkpoints, domains, sketches, lenses, outcomes)
+    rows = tuple(_read_rows(folder, domains))
+    return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows)
 
 
 def read_lens(folder: Path, modality: Modality) -> Lens:
@@ -65,10 +73,14 @@ def read_lens(folder: Path, modality: Modality) -> Lens:
         raise UnknownName("lens", modality.value, [known.value for known in cards])
     card, path = cards[modality], folder / "lenses" / f"{modality}.safetensors"
     try:
-        columns = load_file(path)
-        lens = Lens(card.name, modality, card.space, columns["mean"], columns["scale"], card.sigma, card.seed)
-    except (OSError, SafetensorError, KeyError) as cause:
-        raise BadCard(path, "mean, scale", str(cause)) from cause
+        columns = load(_bytes(path))
+        mean, scale = columns["mean"], columns["scale"]
+    except (SafetensorError, KeyError, ValueError, TypeError) as cause:
+        why = cause.why if isinstance(cause, BadCard) else str(cause)
+        raise BadCard(path, "mean, scale", why) from cause
+    if mean.ndim != 1 or mean.shape != scale.shape or not np.isfinite([mean, scale]).all() or (scale <= 0).any():
+        raise BadCard(path, "mean, scale", "they are not two rows of numbers, the scales above 0")
+    lens = Lens(card.name, modality, card.space, mean, scale, card.sigma, card.seed)
     if lens.digest != card.digest:
         raise BadCard(folder / "lenses.yaml", f"{modality}.digest", f"the files give {lens.digest}")
     return lens
@@ -83,9 +95,18 @@ def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
 
 def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Path:
     """Write a domain's card, and its sketch beside it."""
-    path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", _told(_DomainCard, asdict(card)))
+    body = _told(_DomainCard, {**asdict(card), "aliases": list(card.aliases)})
+    path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", body)
     if sketch is not None:
         path.with_suffix(".safetensors").write_bytes(sketch.pack())
+    return path
+
+
+def write_rows(folder: Path, modality: Modality, rows: RowKeys) -> Path:
+    """Write the keys of a domain's rows beside its sketch."""
+    path = folder / "domains" / modality / f"{rows.owner}.rows"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(rows.pack())
     return path
 
 
@@ -125,6 +146,7 @@ class _DomainCard(_Strict):
     rows: int = Field(gt=0)
     license: str = UNKNOWN_LICENSE
     citation: str = ""
+    aliases: list[str] = []
 
 
 class _LensCard(_Strict):
@@ -166,21 +188,35 @@ def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
 
 
 def _read_domain(path: Path) -> Domain:
-    return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **_card(_DomainCard, path).model_dump())
+    card = _card(_DomainCard, path)
+    body = card.model_dump() | {"aliases": tuple(card.aliases)}
+    return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **body)
 
 
 def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[Modality, Lens]) -> list[Sketch]:
     found = []
     for domain in domains:
         path = folder / "domains" / domain.modality / f"{domain.name}.safetensors"
-        if path.exists():
+        if path.exists():  # a folder or pipe of that name is told, not left out
             found.append(_read_sketch(path, domain, lenses))
+    return found
+
+
+def _read_rows(folder: Path, domains: tuple[Domain, ...]) -> list[RowKeys]:
+    found = []
+    for domain in domains:
+        path = folder / "domains" / domain.modality / f"{domain.name}.rows"
+        if path.exists():
+            try:
+                found.append(RowKeys.unpack(path.read_bytes(), domain.name))
+            except MalformedWeights as cause:
+                raise BadCard(path, "rows", cause.why) from cause
     return found
 
 
 def _read_sketch(path: Path, domain: Domain, lenses: Mapping[Modality, Lens]) -> Sketch:
     try:
-        sketch = Sketch.unpack(path.read_bytes(), str(path))
+        sketch = Sketch.unpack(_bytes(path), str(path))
     except MalformedWeights as cause:
         raise BadCard(path, "sketch", cause.why) from cause
     if sketch.domain != domain.name:
@@ -191,8 +227,13 @@ def _read_sketch(path: Path, domain: Domain, lenses: Mapping[Modality, Lens]) ->
 
 
 def _read_outcomes(path: Path) -> list[Outcome]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [_read_outcome(path, number, row) for number, row in enumerate(csv.DictReader(file), start=2)]
+    try:
+        rows = list(csv.DictReader(StringIO(read_text(path, _MOST_OUTCOMES), newline="")))
+    except (UnreadableDocument, NotFetched) as cause:
+        raise BadCard(path, "(all)", str(cause)) from cause
+    except csv.Error as cause:
+        raise BadCard(path, "(all)", f"no CSV: {cause}") from cause
+    return [_read_outcome(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
 def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None]) -> Outcome:
@@ -200,6 +241,8 @@ def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None])
     if None in row:
         raise BadCard(path, f"line {number}", "more cells than columns")
     cells = {str(key): value for key, value in row.items() if value}
+    if any(len(key) + len(value) > _LONGEST_CELL for key, value in cells.items()):
+        raise BadCard(path, f"line {number}", f"a cell is longer than {_LONGEST_CELL:,} characters")
     known = _checked(_OutcomeRow, cells, path, number).model_dump()
     conditions = {key: _number(value) for key, value in cells.items() if key not in known}
     named = sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:16]
@@ -237,11 +280,18 @@ def _checked(model: type[Model], body: object, path: Path, place: str | int | No
         raise BadCard(path, key or "(all)", first["msg"]) from cause
 
 
-def _mapping(path: Path) -> dict[str, object]:
+def _bytes(path: Path) -> bytes:
     try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        raise BadCard(path, "(all)", f"no YAML: {' '.join(str(cause).split())}") from cause
+        return read_bytes(path)
+    except (UnreadableDocument, NotFetched) as cause:
+        raise BadCard(path, "(all)", str(cause)) from cause
+
+
+def _mapping(path: Path) -> Mapping[str, object]:
+    try:
+        body = read_yaml(path)
+    except (UnreadableDocument, NotFetched) as cause:
+        raise BadCard(path, "(all)", str(cause)) from cause
     if not isinstance(body, dict):
         raise BadCard(path, "(all)", "it must be a mapping of keys to values")
     return body
@@ -254,11 +304,13 @@ def _modality(path: Path) -> Modality:
         raise BadCard(path, "modality", f"no folder of a modality: {path.parent.name}") from cause
 
 
-def _number(cell: str | None) -> float | str | None:
+def _number(cell: str) -> float | str:
+    """A condition: a finite number where it is one, else text."""
     try:
-        return float(cell or "")
+        number = float(cell)
     except ValueError:
         return cell
+    return number if isfinite(number) else cell
 
 
 def _told(model: type[BaseModel], body: Mapping[str, object]) -> dict[str, object]:

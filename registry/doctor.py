@@ -1,11 +1,9 @@
 """Doctor: is what is stored still true? Checks, and repairs that lose nothing that is sound."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
@@ -14,16 +12,16 @@ import numpy as np
 import psutil
 
 from registry.cards import Checkpoint, Domain
-from registry.errors import RegistryCorrupt, TransferZooError, UnknownName
+from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import Lens
-from registry.store import Store
+from registry.store import Damage, Store
 from registry.zoo import Zoo, weights_digest
 
-__all__ = ["Finding", "Kind", "Report", "check", "examine", "repair"]
+__all__ = ["Check", "Finding", "Found", "Kind", "Report", "check", "examine", "repair"]
 
 
 class Kind(StrEnum):
@@ -36,6 +34,8 @@ class Kind(StrEnum):
     SKETCH = "sketch"
     FEATURES = "features"
     JOB = "job"
+    RUN = "run"
+    TRACKING = "tracking"
     LEFTOVER = "leftover"
 
 
@@ -60,6 +60,8 @@ class Report:
     """All that was found."""
 
     findings: tuple[Finding, ...]
+    quarantined: tuple[str, ...] = ()
+    """Where rows and databases lie that were found damaged, now or before, and kept aside."""
 
     @property
     def healthy(self) -> bool:
@@ -68,54 +70,63 @@ class Report:
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
-        return {"schema": 1, "healthy": self.healthy, "findings": [finding.to_dict() for finding in self.findings]}
+        findings = [finding.to_dict() for finding in self.findings]
+        return {"schema": 1, "healthy": self.healthy, "findings": findings, "quarantined": [*self.quarantined]}
+
+
+Mend = Callable[[], str]
+"""A repair; gives what it did."""
+Found = tuple[Finding, Mend | None]
+"""A finding with its repair, where there is a safe one."""
+Check = Callable[[Zoo], Iterator[Found]]
 
 
 def check(
-    home: Path | str | None = None, *, mend: bool = False, catalog: Path | None = None, progress: Progress = silent
-) -> Report:
+    home: Path | str | None = None, *, mend: bool = False, catalog: Path | None = None, also: Sequence[Check] = (),
+    progress: Progress = silent,
+) -> Report:  # fmt: skip
     """Examine (and with ``mend`` repair) the registry of a home, even one whose database does not open.
+
+    ``also`` are checks of what lies in the home beside the registry: runs, say.
 
     Raises:
         HomeUnusable: the home cannot be read or written.
         RegistryNewer: a later transferzoo wrote it.
     """
     try:
-        zoo = Zoo.open(home, catalog=catalog, progress=progress)
+        zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
     except RegistryCorrupt as cause:
+        place = Home.find(home)
         finding = Finding(Kind.DATABASE, cause.path, cause.why, "Run `transferzoo doctor --repair`.")
-        if not mend:
+        if not (mend and place.writable):
             return Report((finding,))
-        done = _rescue(Home.find(home))
-        zoo = Zoo.open(home, catalog=catalog, progress=progress)
-        return Report((replace(finding, done=done), *repair(zoo, progress=progress).findings))
+        done = _rescue(place)
+        zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
+        rest = repair(zoo, also=also, progress=progress)
+        return Report((replace(finding, done=done), *rest.findings), rest.quarantined)
     with zoo:
-        return (repair if mend else examine)(zoo, progress=progress)
+        return (repair if mend else examine)(zoo, also=also, progress=progress)
 
 
-def examine(zoo: Zoo, *, progress: Progress = silent) -> Report:
+def examine(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong; changes nothing."""
-    return Report(tuple(finding for finding, _ in _found(zoo, progress)))
+    return Report(tuple(finding for finding, _ in _found(zoo, also, progress)), _kept_aside(zoo))
 
 
-def repair(zoo: Zoo, *, progress: Progress = silent) -> Report:
+def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong, after what can be mended safely was mended."""
     mended = []
-    for finding, mend in _found(zoo, progress):
+    for finding, mend in _found(zoo, also, progress):
         try:
             mended.append(replace(finding, done=mend()) if mend else finding)
         except TransferZooError as cause:
             mended.append(replace(finding, what=f"{finding.what}; the repair failed: {cause}"))
-    return Report(tuple(mended))
+    return Report(tuple(mended), _kept_aside(zoo))
 
 
-Mend = Callable[[], str]
-Found = tuple[Finding, Mend | None]
-
-
-def _found(zoo: Zoo, progress: Progress) -> Iterator[Found]:
+def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Found]:
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
-    checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers)
+    checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers, *also)
     for done, look in enumerate(checks):
         progress("examine the registry", done, len(checks))
         try:
@@ -127,16 +138,20 @@ def _found(zoo: Zoo, progress: Progress) -> Iterator[Found]:
 
 def _database(zoo: Zoo) -> Iterator[Found]:
     damage = zoo.store.damage()
-    complaints = [why for table, why in damage if table == "file"]
-    if complaints:
+    complaints = [one.why for one in damage if one.table == "file"]
+    if complaints and zoo.store.index_differs():
+        remedy = "Make its indexes anew from its tables."
+        yield Finding(Kind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy), partial(_reindexed, zoo)
+    elif complaints:
         what = "; ".join(complaints)
         remedy = "The repair takes over what is sound into a new database."
         yield Finding(Kind.DATABASE, str(zoo.home.database), what, remedy), partial(_rescued, zoo)
         return
-    for table, key in damage:
-        what = "its content does not match its seal: it was changed from outside"
-        remedy = "The repair sets it aside; what the catalog has comes back, the rest must be added again."
-        yield Finding(Kind.ROW, f"{table}: {key}", what, remedy), partial(_set_aside, zoo, table, key)
+    for one in damage:
+        if one.table != "file":
+            what = f"it {one.why}: it was changed from outside"
+            remedy = "The repair sets it aside; what the catalog has comes back, the rest must be added again."
+            yield Finding(Kind.ROW, f"{one.table}: {one.key}", what, remedy), partial(_set_aside, zoo, one)
 
 
 def _checkpoints(zoo: Zoo) -> Iterator[Found]:
@@ -169,6 +184,8 @@ def _sketches(zoo: Zoo) -> Iterator[Found]:
         if domain in current:
             old = Finding(Kind.SKETCH, domain, f"an old sketch of it is left (lens {lens[:12]})", "Drop it.")
             yield old, partial(_dropped, zoo, number)
+        elif domain not in cards:  # its card is damaged, which is a finding already
+            continue
         elif Path(cards[domain].data or "/nowhere").exists():
             remedy = f"Look at {cards[domain].data} through today's lens."
             yield Finding(Kind.SKETCH, domain, what, remedy), partial(_seen_anew, zoo, cards[domain], number)
@@ -194,28 +211,28 @@ def _index(zoo: Zoo) -> Iterator[Found]:
 def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> bool:
     """Whether those of the index's vectors that the database has are the database's."""
     common = np.isin(numbers, zoo.store.sketch_numbers(lens.digest))
-    if not common.any():
-        return True
-    return bool(np.array_equal(zoo.store.embeddings(numbers[common].tolist()), vectors[common]))
+    there = zoo.store.embeddings(numbers[common].tolist())
+    held = dict(zip(numbers.tolist(), vectors, strict=True))
+    return all(np.array_equal(embedding, held[number]) for number, embedding in there.items())
 
 
 def _features(zoo: Zoo) -> Iterator[Found]:
-    """Kept features that no registered checkpoint gives any more, or that do not load."""
+    """Kept features that no registered checkpoint gives any more, or that are not what was kept."""
     known = {zoo.recipe(card) for card in zoo.checkpoints()}
     for path in sorted(zoo.home.features.glob("*.safetensors")):
         orphaned = path.name[:32] not in known
-        if orphaned or not _loads(path):
-            what = "no registered checkpoint gives these features" if orphaned else "it does not load"
+        what = "no registered checkpoint gives these features" if orphaned else _wrong_in(path)
+        if what:
             finding = Finding(Kind.FEATURES, path.name, f"{what} ({path.stat().st_size / 1e6:.1f} MB)", "Remove it.")
             yield finding, partial(_removed, path)
 
 
-def _loads(path: Path) -> bool:
+def _wrong_in(path: Path) -> str:
     try:
-        Encoded.load(path)
-    except Exception:  # whatever it is, the file is of no use
-        return False
-    return True
+        Encoded.load(path, path.stem)
+    except CacheDamaged as cause:
+        return cause.why
+    return ""
 
 
 def _jobs(zoo: Zoo) -> Iterator[Found]:
@@ -227,13 +244,13 @@ def _jobs(zoo: Zoo) -> Iterator[Found]:
 
 def _leftovers(zoo: Zoo) -> Iterator[Found]:
     """Half-written files of processes that were killed, and folders of checkpoints that were never registered."""
-    for path in sorted([*zoo.home.root.glob("*.tmp"), *zoo.home.features.glob("*.tmp")]):
+    for path in sorted(path for place in _litter(zoo.home) for path in place.glob("*.tmp") if path.is_file()):
         process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
         if not (process.isdigit() and psutil.pid_exists(int(process))):
             finding = Finding(Kind.LEFTOVER, str(path), "a killed process left it half written", "Remove it.")
             yield finding, partial(_removed, path)
     kept = {card.folder for card in zoo.checkpoints()}
-    for folder in sorted(path for path in zoo.home.checkpoints.iterdir() if path.is_dir() and path not in kept):
+    for folder in sorted(path for path in zoo.home.checkpoints.glob("*") if path.is_dir() and path not in kept):
         process = folder.name.split(".")[-2] if folder.name.endswith(".tmp") else ""
         if not (process.isdigit() and psutil.pid_exists(int(process))):
             finding = Finding(Kind.LEFTOVER, str(folder), "no registered checkpoint lies there", "Remove it.")
@@ -250,15 +267,27 @@ def _lenses(zoo: Zoo) -> list[Lens]:
     return found
 
 
-def _set_aside(zoo: Zoo, table: str, key: str) -> str:
+def _litter(home: Home) -> Iterator[Path]:
+    """Folders of a home in which files are written and then renamed."""
+    yield from (home.root, home.features, home.damaged, home.root / "jobs", home.checkpoints)
+    for above in (home.runs, home.root / "uploads", home.checkpoints):
+        yield from sorted(path for path in above.glob("*") if path.is_dir())
+
+
+def _kept_aside(zoo: Zoo) -> tuple[str, ...]:
+    return tuple(str(path) for path in zoo.quarantined())
+
+
+def _set_aside(zoo: Zoo, damage: Damage) -> str:
     """Move a damaged row out of the database into a file, and let the catalog's come back."""
-    row = zoo.store.take_out(table, key)
-    place = zoo.home.root / "damaged" / f"{table}-{sha256(key.encode()).hexdigest()[:12]}.json"
-    place.parent.mkdir(exist_ok=True)
-    told = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
-    place.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    place = zoo.set_aside(damage)
     zoo.load_catalog(again=True)
     return f"set aside in {place}; the catalog was read again"
+
+
+def _reindexed(zoo: Zoo) -> str:
+    zoo.store.reindex()
+    return "the indexes were made anew"
 
 
 def _rescued(zoo: Zoo) -> str:
@@ -276,15 +305,21 @@ def _rescue(home: Home) -> str:
         part = home.database.with_name(home.database.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    taken = Store.open(home.database).salvage(aside)
-    told = ", ".join(f"{count} {table}" for table, count in taken.items() if count) or "nothing"
-    return f"a new database was made and {told} taken over; the damaged one is kept as {aside}"
+    fresh = Store.open(home.database)
+    if not aside.exists():
+        return "a new database was made"
+    taken = fresh.salvage(aside)
+    told = ", ".join(f"{count} {table}" for table, (count, _) in taken.items() if count) or "nothing"
+    lost = ", ".join(f"{unsound} {table}" for table, (_, unsound) in taken.items() if unsound)
+    left = f" ({lost} are damaged and were not)" if lost else ""
+    return f"a new database was made and {told} taken over{left}; the damaged one is kept as {aside}"
 
 
 def _seen_anew(zoo: Zoo, card: Domain, number: int) -> str:
     """Sketch a domain whose data are at hand through today's lens, if they are still the same."""
-    source = Sample.from_folder(card.data)
-    if source.digest != card.digest:
+    readings = (Sample.from_folder(card.data, keep_duplicates=keep) for keep in (True, False))
+    source = next((read for read in readings if read.digest == card.digest), None)
+    if source is None:
         return ""
     zoo.sketch_anew(card.name, source)
     zoo.store.drop_sketch(number)

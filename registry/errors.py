@@ -5,7 +5,11 @@
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
+    ├── CacheDamaged               (ValueError)    kept features that are not what was kept
+    ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
+    ├── PortUnusable               (OSError)       a port on which nothing can be served
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -15,6 +19,7 @@
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
     │   ├── UnusableArrays                         not uint8 images
     │   ├── OtherRows                              the data changed since they were read
+    │   ├── RowsInMemory                           rows that were arrays cannot be read again
     │   ├── LabelsMissing                          a task that folders cannot tell the targets of
     │   ├── UnfitMetric                            a metric that does not judge this task
     │   └── UnusableLabels                         None, mixed kinds, a value out of place
@@ -22,6 +27,8 @@
     │   ├── NotRows                                not rows by columns
     │   ├── NotProbabilities                       rows that are no class probabilities
     │   ├── NotFinite                              NaN or infinity, with the first row
+    │   ├── NotNumbers                             text, objects, complex or masked values
+    │   ├── OutOfRange                             values whose squares overflow or vanish
     │   ├── TooFewRows                             need N, have n
     │   ├── SingleClass                            scores need at least two
     │   ├── NoVariation                            all rows identical
@@ -32,11 +39,13 @@
     ├── EncoderMismatch            (ValueError)    features of two spaces compared
     ├── CheckpointError            (ValueError)    a checkpoint folder
     │   ├── NoWeights
+    │   ├── NotFetched                             a Git LFS pointer where a file should be
     │   ├── PickleRefused
     │   ├── RemoteCodeRefused
     │   ├── MalformedWeights
-    │   ├── BadWeights                             NaN, infinity, duplicate keys
+    │   ├── BadWeights                             NaN, infinity, duplicate keys, integers
     │   ├── ShapeMismatch                          config and weights disagree
+    │   ├── NotAFunction                           the same item, another vector
     │   └── Unsupported                            an architecture or modality that cannot be read here
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── RegistryError              (RuntimeError)  storage
@@ -66,16 +75,21 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "Diverged",
-    "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
-    "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
-    "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
-    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
-    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
+    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CacheDamaged", "CheckpointError",
+    "DeviceMissing", "DiskFull", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable",
+    "HomeUnusable", "Interrupted", "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems",
+    "NoVariation", "NoWeights", "NotAFunction", "NotDefined", "NotExportable", "NotFetched", "NotFinished", "NotFinite",
+    "NotNumbers", "NotOffered", "NotPlantable", "NotProbabilities", "NotResumable", "NotRows", "OtherRows",
+    "OtherSample", "OutOfRange", "OutOfRoom", "PathMissing", "PickleRefused", "PortUnusable", "RegistryBusy",
+    "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory", "SampleError",
     "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
-    "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
-    "UnusableName", "WidthMismatch",
+    "TuningError", "UnfitMetric", "UnknownName", "UnreadableDocument", "UnsafeArchive", "Unsupported", "UnusableArrays",
+    "UnusableLabels", "UnusableName", "WidthMismatch",
 ]  # fmt: skip
+
+
+_ALIKE = 0.7
+"""Likeness (difflib's ratio) from which a name counts as misspelt: another word of like letters is no typing error."""
 
 
 class TransferZooError(Exception):
@@ -105,9 +119,15 @@ class UnknownName(TransferZooError, KeyError):
 
     def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
         self.what, self.name, self.known = what, name, tuple(known)
-        close = get_close_matches(name, known, n=1, cutoff=0.5)
+        close = get_close_matches(name, known, n=1, cutoff=_ALIKE) or _containing(name, known)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
         super().__init__(f"there is no {what} named {name!r}", hint)
+
+
+def _containing(name: str, known: Sequence[str]) -> list[str]:
+    """The only name that the one typed is a part of: ``balanced`` for ``balanced-accuracy``."""
+    longer = [one for one in known if len(name) > 2 and name.casefold() in one.casefold()]
+    return longer if len(longer) == 1 else []
 
 
 class UnusableName(TransferZooError, ValueError):
@@ -121,12 +141,53 @@ class UnusableName(TransferZooError, ValueError):
         )
 
 
+class UnreadableDocument(TransferZooError, ValueError):
+    """A JSON, YAML or text file that is none, or that goes beyond the limits."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} cannot be read: {why}", "Mend the file, or take it from where it came again.")
+
+
 class FolderUnusable(TransferZooError, OSError):
     """A place where nothing can be written."""
 
     def __init__(self, folder: Path | str, why: str) -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be written: {why}", "Name a new or empty folder where you may write.")
+
+
+class PortUnusable(TransferZooError, OSError):
+    """A port on which the page cannot be served."""
+
+    def __init__(self, port: int, why: str) -> None:
+        self.port, self.why = port, why
+        super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
+
+
+class CacheDamaged(TransferZooError, ValueError):
+    """A file of kept features that is not as it was written, or is another's."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is damaged: {why}", "Remove it: it is made anew when it is needed.")
+
+
+class DiskFull(TransferZooError, OSError):
+    """A disk without room for what is to be written."""
+
+    def __init__(self, path: Path | str, free: int, size: int | None = None) -> None:
+        self.path, self.free, self.size = str(path), free, size
+        self.missing = None if size is None else max(size - free, 0)
+        lacking = f", {_bytes(self.missing)} are missing" if self.missing else ""
+        super().__init__(
+            f"the disk is full: no room to write {path} ({_bytes(free)} are free{lacking})",
+            "Free some room there, then start the same again: what was whole before is whole still.",
+        )
+
+
+def _bytes(count: int) -> str:
+    return f"{count} bytes" if count < 10_000 else f"{count / 1e6:,.2f} MB"
 
 
 class ExtraMissing(TransferZooError, ImportError):
@@ -221,6 +282,17 @@ class OtherRows(SampleError):
         )
 
 
+class RowsInMemory(SampleError):
+    """A sample made from arrays: there is no place to read it from again."""
+
+    def __init__(self, sample: str) -> None:
+        self.sample = sample
+        super().__init__(
+            f"the rows of {sample} were arrays in memory, and lie nowhere to be read from",
+            "From Python, with the same arrays: recommender.resume(RUN, zoo, sample=Sample.from_arrays(...)).",
+        )
+
+
 class LabelsMissing(SampleError):
     """A task whose targets no folder's name can tell."""
 
@@ -268,6 +340,24 @@ class NotFinite(EstimatorError):
     def __init__(self, what: str, row: int) -> None:
         self.what, self.row = what, row
         super().__init__(f"{what} has a NaN or infinite value, first in row {row}", "Remove or mend that row.")
+
+
+class NotNumbers(EstimatorError):
+    """An array of anything but real numbers, or with masked values."""
+
+    def __init__(self, what: str, kind: str) -> None:
+        self.what, self.kind = what, kind
+        super().__init__(f"{what} must be real numbers, not {kind}", "Give an array of whole numbers or floats.")
+
+
+class OutOfRange(EstimatorError):
+    """Values so large or so close together that their squares overflow or vanish."""
+
+    def __init__(self, what: str, row: int, value: float) -> None:
+        self.what, self.row, self.value = what, row, value
+        super().__init__(
+            f"{what} cannot be squared: {value:.3g} in row {row}", "Rescale the columns; any common unit will do."
+        )
 
 
 class TooFewRows(EstimatorError):
@@ -349,6 +439,17 @@ class NoWeights(CheckpointError):
         super().__init__(f"{folder} has no {missing}", "Save the model with save_pretrained().")
 
 
+class NotFetched(CheckpointError):
+    """A Git LFS pointer where a file should be."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        super().__init__(
+            f"{path} is a Git LFS pointer: the file that it stands for was not fetched",
+            "Install git-lfs and run `git lfs pull` in that folder, or download the file itself.",
+        )
+
+
 class PickleRefused(CheckpointError):
     """Only pickled weights."""
 
@@ -380,11 +481,13 @@ class MalformedWeights(CheckpointError):
 
 
 class BadWeights(CheckpointError):
-    """Weights that are NaN, infinite or stored twice."""
+    """Weights that are NaN, infinite, stored twice or no floats."""
 
-    def __init__(self, path: Path | str, tensor: str, why: str) -> None:
+    def __init__(
+        self, path: Path | str, tensor: str, why: str, remedy: str = "Download or save it again."
+    ) -> None:
         self.path, self.tensor, self.why = str(path), tensor, why
-        super().__init__(f"{path}: tensor {tensor!r} {why}", "Download or save it again.")
+        super().__init__(f"{path}: tensor {tensor!r} {why}", remedy)
 
 
 class ShapeMismatch(CheckpointError):
@@ -398,12 +501,23 @@ class ShapeMismatch(CheckpointError):
         )
 
 
+class NotAFunction(CheckpointError):
+    """An encoder whose vectors do not follow from the item alone."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"{name} is not a function of its input: {why}",
+            "Pretraining heads that mask at random are of this kind: save the encoder inside without the head.",
+        )
+
+
 class Unsupported(CheckpointError):
     """Something transferzoo cannot open."""
 
-    def __init__(self, folder: Path | str, why: str) -> None:
+    def __init__(self, folder: Path | str, why: str, remedy: str = "See README for what is supported.") -> None:
         self.folder, self.why = str(folder), why
-        super().__init__(f"{folder} cannot be opened: {why}", "See README for what is supported.")
+        super().__init__(f"{folder} cannot be opened: {why}", remedy)
 
 
 class BadCard(TransferZooError, ValueError):

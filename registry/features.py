@@ -1,20 +1,33 @@
 """Features: vectors that remember their encoder; saved, loaded and cached as safetensors."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int, Real, Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from registry.errors import EncoderMismatch, LengthMismatch, NotFinite, NotRows, TooFewRows
+from registry.errors import (
+    CacheDamaged,
+    EncoderMismatch,
+    LengthMismatch,
+    NotFinite,
+    NotNumbers,
+    NotRows,
+    OutOfRange,
+    TooFewRows,
+    UnusableLabels,
+)
+from registry.files import replacing
 
-__all__ = ["Array", "Encoded", "Features", "cached", "content_order", "finite_rows"]
+__all__ = ["LARGEST", "Array", "Encoded", "Features", "cached", "content_order", "finite_rows", "numbered"]
+
+LARGEST = 1e100
+"""Values beyond it are refused: sums of their squares would overflow."""
 
 
 @runtime_checkable
@@ -87,60 +100,134 @@ class Encoded:
         head = None if self.head is None else self.head[rows]
         return Encoded(tuple(block.take(rows) for block in self.blocks), self.names, head)
 
-    def save(self, path: Path) -> None:
-        """Write all blocks to one safetensors file, atomically."""
+    def save(self, path: Path, key: str = "") -> None:
+        """Write all blocks to one safetensors file, atomically, with ``key`` and a digest of all that is in it.
+
+        Raises:
+            DiskFull: there is no room; nothing is left of it.
+        """
         tensors = {f"block.{place:03d}": np.ascontiguousarray(b.vectors) for place, b in enumerate(self.blocks)}
         if self.head is not None:
             tensors["head"] = np.ascontiguousarray(self.head)
-        told = {f"name.{place:03d}": name for place, name in enumerate(self.names)}
-        told |= {f"encoder.{place:03d}": block.encoder for place, block in enumerate(self.blocks)}
+        notes = {f"name.{place:03d}": name for place, name in enumerate(self.names)}
+        notes |= {f"encoder.{place:03d}": block.encoder for place, block in enumerate(self.blocks)} | {"key": key}
+        notes["digest"] = _content_digest(tensors, notes)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file(tensors, partial, metadata=told)
-        partial.replace(path)
+        with replacing(path, sum(tensor.nbytes for tensor in tensors.values())) as partial:
+            save_file(tensors, partial, metadata=notes)
 
     @classmethod
-    def load(cls, path: Path) -> "Encoded":
-        """Read what `save` wrote."""
-        with safe_open(path, "np") as stored:
-            told = stored.metadata()
-            places = sorted(key[6:] for key in stored.keys() if key.startswith("block."))  # noqa: SIM118 - no dict
-            blocks = tuple(Features(stored.get_tensor(f"block.{p}"), told[f"encoder.{p}"]) for p in places)
-            head = stored.get_tensor("head") if "head" in stored.keys() else None  # noqa: SIM118 - no dict
-        return cls(blocks, tuple(told[f"name.{p}"] for p in places), head)
+    def load(cls, path: Path, key: str = "") -> "Encoded":
+        """Read what `save` wrote under that key; what is not as it was written is not believed.
+
+        Raises:
+            CacheDamaged: it is damaged, or was written under another key.
+        """
+        try:
+            with safe_open(path, "np") as stored:
+                notes = dict(stored.metadata() or {})
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no dict
+            digest = notes.pop("digest", "")
+            if not digest:
+                raise CacheDamaged(path, "it has no digest of its content")
+            if digest != _content_digest(tensors, notes):
+                raise CacheDamaged(path, "its content does not match its digest")
+            if notes["key"] != key:
+                raise CacheDamaged(path, f"it was kept as {notes['key']!r}")
+            places = sorted(name[6:] for name in tensors if name.startswith("block."))
+            blocks = tuple(Features(tensors[f"block.{p}"], notes[f"encoder.{p}"]) for p in places)
+            return cls(blocks, tuple(notes[f"name.{p}"] for p in places), tensors.get("head"))
+        except (SafetensorError, KeyError, OSError, TypeError, ValueError) as cause:
+            if isinstance(cause, CacheDamaged):
+                raise
+            raise CacheDamaged(path, str(cause)) from cause
 
 
-def cached(path: Path, make: Callable[[], Encoded]) -> Encoded:
-    """What lies at ``path``, else what ``make`` gives, kept there; a damaged file is made anew."""
+def cached(
+    path: Path, make: Callable[[], Encoded], *, keep: bool = True, note: Callable[[str], None] = lambda _line: None
+) -> Encoded:
+    """What lies at ``path`` and is sound, else what ``make`` gives, kept there if ``keep``.
+
+    ``note`` hears of a file that was damaged and is made anew, and of features that could not be kept.
+    """
     if path.exists():
         try:
-            return Encoded.load(path)
-        except (SafetensorError, KeyError, OSError):
-            path.unlink(missing_ok=True)
-    made = make()
-    made.save(path)
-    return made
+            return Encoded.load(path, path.stem)
+        except CacheDamaged as cause:
+            note(f"{cause}; these features are made anew")
+    encoded = make()
+    if keep:
+        try:
+            encoded.save(path, path.stem)
+        except OSError as cause:
+            note(f"features are not kept: {cause}")
+    return encoded
+
+
+def _content_digest(tensors: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> str:
+    """SHA-256 over all tensors with their names, types and shapes, and over what is noted of them."""
+    total = sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name}:{tensor.dtype.str}:{tensor.shape}:".encode())
+        total.update(np.ascontiguousarray(tensor).data)
+    for pair in sorted(notes.items()):
+        total.update(repr(pair).encode("utf-8", "surrogateescape"))
+    return total.hexdigest()
 
 
 def finite_rows(array: Real[Array, "..."], what: str, least: int = 2) -> Float[np.ndarray, "n d"]:
     """The array as rows of finite floats, of single precision at least; ``what`` names it in an error.
 
     Raises:
+        NotNumbers: text, objects, complex or masked values.
         NotRows: it is not two-dimensional, or has no column.
         TooFewRows: fewer than ``least`` rows.
         NotFinite: a NaN or infinite value, with its first row.
+        OutOfRange: a value whose square would overflow.
     """
-    rows = np.asarray(array)
+    if np.ma.is_masked(array):
+        raise NotNumbers(what, "an array with masked values")
+    try:
+        rows = np.asarray(array)
+    except (ValueError, TypeError) as cause:
+        raise NotNumbers(what, "rows of different length") from cause
+    if rows.dtype.kind not in "biuf":
+        raise NotNumbers(what, f"an array of {rows.dtype}")
     if rows.ndim != 2 or not rows.shape[1]:
         raise NotRows(what, rows.shape)
     if len(rows) < least:
         raise TooFewRows(what, least, len(rows))
     rows = rows.astype(np.result_type(rows.dtype, np.float32), copy=False)
-    if not np.isfinite(rows.sum()):
+    largest = max(float(rows.max(initial=0)), -float(rows.min(initial=0)))
+    if not largest <= LARGEST:
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
             raise NotFinite(what, int(np.argmax(bad)))
+        row = int(np.abs(rows).max(axis=1).argmax())
+        raise OutOfRange(what, row, largest)
     return rows
+
+
+def numbered(names: Shaped[Array, " g"], rows: int, pair: str, what: str) -> Int[np.ndarray, " n"]:
+    """A number for each row's group; ``pair`` names rows and groups in an error, ``what`` the groups.
+
+    Raises:
+        LengthMismatch: not as many groups as rows.
+        UnusableLabels: names of several kinds, or of one without an order.
+        TooFewRows: all rows are one group.
+    """
+    try:
+        array = np.asarray(names)
+        if array.shape != (rows,):
+            raise LengthMismatch(pair, rows, len(array) if array.ndim else 0)
+        number = np.unique(array, return_inverse=True)[1]
+    except LengthMismatch:
+        raise
+    except (TypeError, ValueError) as cause:
+        raise UnusableLabels(f"{what} are not of one kind ({cause})") from cause
+    if number.max() < 1:
+        raise TooFewRows(what, 2, 1)
+    return number
 
 
 def content_order(rows: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:

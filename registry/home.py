@@ -7,7 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
-from registry.errors import HomeUnusable
+from registry.errors import DiskFull, HomeUnusable
+from registry.files import disk_full_named
 
 __all__ = ["Home", "catalog_folder"]
 
@@ -17,24 +18,32 @@ class Home:
     """One registry's folder. ``Home.find`` takes the argument, else ``TRANSFERZOO_HOME``, else the platform's place."""
 
     root: Path
+    writable: bool = True
+    """Whether anything can be kept there; a home that cannot be written can still be read."""
 
     @classmethod
     def find(cls, asked: Path | str | None = None) -> "Home":
-        """The home asked for, made if need be and proved writable.
+        """The home asked for, made if need be; one with a registry that cannot be written is there to be read.
 
         Raises:
-            HomeUnusable: it cannot be created or written.
+            HomeUnusable: it cannot be created, or holds no registry and cannot be written.
+            DiskFull: there is no room to make it.
         """
         usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
         named = asked or os.environ.get("TRANSFERZOO_HOME") or usual
         home = cls(Path(named).expanduser().absolute())
         try:
-            for folder in (home.root, home.features, home.runs, home.checkpoints, home.artifacts):
-                folder.mkdir(parents=True, exist_ok=True)
-            proof = home.root / f".writable-{os.getpid()}"
-            proof.touch()
-            proof.unlink()
+            with disk_full_named(home.root):
+                for folder in (home.root, home.features, home.runs, home.checkpoints, home.artifacts):
+                    folder.mkdir(parents=True, exist_ok=True)
+                proof = home.root / f".writable-{os.getpid()}"
+                proof.touch()
+                proof.unlink()
+        except DiskFull:
+            raise
         except OSError as cause:
+            if os.access(home.database, os.R_OK):
+                return cls(home.root, writable=False)
             raise HomeUnusable(home.root, cause.strerror or str(cause)) from cause
         return home
 
@@ -67,6 +76,11 @@ class Home:
     def tracking_database(self) -> Path:
         """MLflow's SQLite store."""
         return self.root / "mlflow.db"
+
+    @property
+    def damaged(self) -> Path:
+        """What was found damaged and is kept aside: rows as JSON, files as they lay."""
+        return self.root / "damaged"
 
     @property
     def artifacts(self) -> Path:

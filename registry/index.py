@@ -1,7 +1,6 @@
 """Nearest neighbors, exact: of rows, and of a domain among all that are known. Nothing else speaks FAISS."""
 
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 
 from registry.errors import NotFinite, TooManyNeighbors, WidthMismatch
+from registry.files import replacing
 from registry.sketch import orthonormal
 
 __all__ = ["DomainIndex", "neighbors", "other_neighbors"]
@@ -142,19 +142,16 @@ class DomainIndex:
         return squares[order], numbers[order]
 
     def save(self, path: Path, stamp: str) -> None:
-        """Write it atomically, with a checksum and a stamp that says what it was made of."""
+        """Write it atomically, with a checksum and a stamp that says what it was made of.
+
+        Raises:
+            DiskFull: there is no room; nothing is left of it.
+        """
         content = faiss.serialize_index(self._index).tobytes()
         head = {"stamp": stamp, "size": len(content), "crc32": zlib.crc32(content)}
-        partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            with partial.open("wb") as file:
-                file.write(json.dumps(head).encode() + b"\n")
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path, len(content)) as partial, partial.open("wb") as file:
+            file.write(json.dumps(head).encode() + b"\n")
+            file.write(content)
 
     @classmethod
     def load(cls, path: Path, stamp: str) -> "DomainIndex | None":
@@ -165,9 +162,9 @@ class DomainIndex:
                 content = file.read()
             if head != {"stamp": stamp, "size": len(content), "crc32": zlib.crc32(content)}:
                 return None
-        except (OSError, ValueError):
+            stored = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+        except (OSError, ValueError, RecursionError, RuntimeError):
             return None
-        stored = faiss.deserialize_index(np.frombuffer(content, np.uint8))
         loaded = cls(stored.d)
         loaded._index = stored
         _make_room(loaded._flat)

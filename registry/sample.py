@@ -19,6 +19,7 @@ from registry.errors import (
     NoItems,
     OtherRows,
     PathMissing,
+    RowsInMemory,
     TooFewRows,
     UnfitMetric,
     UnknownName,
@@ -39,9 +40,13 @@ __all__ = ["LIMIT", "Health", "Sample", "score"]
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
 
+_MEMORY = "arrays"
+"""Where rows lie that were never read from anywhere; a place on disk is an absolute path."""
 _LISTED = 20
 _UNEVEN = 10
 _TIE = 1e-6
+_FEWEST_GROUPS = 5
+"""Named groups that must be left after merging, for folds to hold some out."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,11 @@ class Health:
     exact_duplicates: int
     """Rows removed because another row has the same content."""
     near_duplicates: int
-    """Rows kept that look like an earlier row."""
+    """Rows that look like an earlier row."""
     leaked: int
     """Training rows removed because the test part has them too."""
     near_leaked: int
-    """Training rows kept that look like a test row."""
+    """Training rows that look like a test row, or like one that does."""
     sampled_from: int | None
     """Rows there were, where not all were read."""
     balance: float
@@ -68,6 +73,12 @@ class Health:
     warnings: tuple[str, ...]
     unreadable_items: tuple[tuple[str, str], ...] = ()
     """Name and reason of each item skipped."""
+    near_groups: int = 0
+    """Groups that near duplicates make; none where they are kept apart."""
+    largest_near_group: int = 0
+    """Rows of the largest of them."""
+    left_out: int = 0
+    """Of the near-leaked rows those that were left out of the training part."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form; the first unreadable items are listed."""
@@ -76,6 +87,7 @@ class Health:
             "exact_duplicates": self.exact_duplicates, "near_duplicates": self.near_duplicates,
             "leaked": self.leaked, "near_leaked": self.near_leaked, "sampled_from": self.sampled_from,
             "balance": self.balance, "warnings": list(self.warnings),
+            "near_groups": self.near_groups, "largest_near_group": self.largest_near_group, "left_out": self.left_out,
             "unreadable_items": [{"file": name, "reason": why} for name, why in self.unreadable_items[:_LISTED]],
         }  # fmt: skip
 
@@ -108,6 +120,10 @@ class Sample:
     """Where its test part was read from, if not from `origin`."""
     labels_from: str | None = None
     """The table of targets that it was read with."""
+    keep_duplicates: bool = False
+    """Whether near duplicates were taken for rows like any other."""
+    named_groups: bool = False
+    """Whether its user named groups; near duplicates make groups too."""
 
     @classmethod
     def from_folder(  # noqa: PLR0913 - each says how it is read
@@ -121,6 +137,7 @@ class Sample:
         metric: Metric | str | None = None,
         seed: int = 0,
         limit: int = LIMIT,
+        keep_duplicates: bool = False,
         progress: Progress = silent,
     ) -> "Sample":
         """Images in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes.
@@ -136,6 +153,9 @@ class Sample:
             metric: how predictions are judged; else the first that `registry.cards.METRICS` names for the task.
             seed: draws the rows to read where there are more than ``limit`` in a part.
             limit: rows of a part read at most.
+            keep_duplicates: take images that look alike for independent rows. Else they are a group that no fold or
+                draw parts, merged with the groups that are named; and training rows that look like a test row are
+                left out, for on them the test would flatter whatever remembers them.
             progress: told stage, done and of.
 
         Raises:
@@ -159,7 +179,10 @@ class Sample:
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
         tabled, tabled_test = (None, None) if groups is None else _grouped(Path(groups).expanduser(), rows)
         part = None if rows.test is None else _Part(rows.test, told, tabled_test)
-        made = _sample(_title(place), str(place.absolute()), _Part(rows, told, tabled), part, judged, progress)
+        train = _Part(rows, told, tabled)
+        made = _sample(
+            _title(place), str(place.absolute()), train, part, judged, progress, keep_duplicates=keep_duplicates
+        )
         return replace(
             made, groups_from=_absolute(groups), test_from=_absolute(test), labels_from=_absolute(labels)
         )  # fmt: skip
@@ -170,19 +193,23 @@ class Sample:
 
         Raises:
             OtherRows: what lies there now is not what was told of.
+            RowsInMemory: it was made from arrays, which lie nowhere.
             SampleError: it cannot be read.
         """
+        if told["origin"] == _MEMORY:
+            raise RowsInMemory(told["name"])
         labels = told.get("labels_from")
         found = cls.from_folder(
             told["origin"], labels=labels, task=told["task"] if labels else None, groups=told["groups_from"],
-            test=told["test_from"], metric=told["metric"], seed=seed, progress=progress,
+            test=told["test_from"], metric=told["metric"], seed=seed,
+            keep_duplicates=told.get("keep_duplicates", True), progress=progress,
         )  # fmt: skip
         if found.digest != told["digest"]:
             raise OtherRows(told["origin"], told["digest"], found.digest)
         return found
 
     @classmethod
-    def from_arrays(
+    def from_arrays(  # noqa: PLR0913 - as above
         cls,
         images: np.ndarray,
         labels: Sequence[object] | np.ndarray,
@@ -192,12 +219,13 @@ class Sample:
         test: tuple[np.ndarray, Sequence[object] | np.ndarray] | None = None,
         task: Task | str | None = None,
         metric: Metric | str | None = None,
+        keep_duplicates: bool = False,
         progress: Progress = silent,
     ) -> "Sample":
         """Images as uint8 (n, height, width) or (n, height, width, 3), a label each, perhaps a group each.
 
         Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
-        fractions a regression target, and all else classes.
+        fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`.
 
         Raises:
             UnusableArrays: another kind or shape.
@@ -212,10 +240,24 @@ class Sample:
         together = None if groups is None else plain_labels(groups)
         if together is not None and len(together) != len(rows.items):
             raise LengthMismatch("images and groups", len(rows.items), len(together))
-        return _sample(name, "arrays", _Part(rows, found, together), held_out, judged, progress)
+        train = _Part(rows, found, together)
+        return _sample(name, _MEMORY, train, held_out, judged, progress, keep_duplicates=keep_duplicates)
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __iter__(self) -> Iterator[tuple[ImageItem, str]]:
+        """Each row's item and label."""
+        return iter(zip(self.items, self.labels, strict=True))
+
+    def __repr__(self) -> str:
+        named = {Task.CLASSIFICATION: "classes", Task.MULTI_LABEL: "labels", Task.REGRESSION: ""}[self.task]
+        parts = [f"{len(self):,} rows", f"{len(self.classes)} {named}" if named else "a quantity"]
+        if self.groups is not None:
+            parts.append(f"{len(set(self.groups))} groups")
+        if self.test is not None:
+            parts.append(f"{len(self.test):,} test rows")
+        return f"<Sample {self.name!r}: {', '.join(parts)}>"
 
     @property
     def targets(self) -> Shaped[np.ndarray, "n ..."]:
@@ -302,10 +344,10 @@ class Sample:
             "name": self.name, "digest": self.digest, "modality": str(self.modality), "task": str(self.task),
             "rows": len(self), "classes": len(self.classes), "metric": str(self.metric),
             "health": self.health.to_dict(), "counts": self.counts,
-            "groups": None if self.groups is None else len(set(self.groups)),
+            "groups": len(set(self.groups)) if self.groups is not None and self.named_groups else None,
             "test_rows": None if self.test is None else len(self.test), "origin": self.origin,
             "groups_from": self.groups_from, "test_from": self.test_from, "labels_from": self.labels_from,
-            "values": self._values(),
+            "values": self._values(), "keep_duplicates": self.keep_duplicates,
         }  # fmt: skip
 
     @property
@@ -480,22 +522,28 @@ def _grouped(table: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] 
     return tuple(found[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
 
 
-def _sample(name: str, origin: str, train: _Part, test: _Part | None, metric: Metric, progress: Progress) -> Sample:
+def _sample(
+    name: str, origin: str, train: _Part, test: _Part | None, metric: Metric, progress: Progress, *,
+    keep_duplicates: bool,
+) -> Sample:  # fmt: skip
     progress("comparing images", 0, 1)
     clean, clean_test = _cleaned(train), None if test is None else _cleaned(test)
-    kept = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
-    if not kept.items:
+    apart = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
+    if not apart.items:
         raise NoItems(origin, "training images besides conflicting duplicates and those of the test part")
+    alike = _Alike.of(apart, clean_test, keep=keep_duplicates)
+    kept = apart.keep([row for row in range(len(apart.items)) if row not in alike.left_out])
     classes = classes_of(kept.labels, kept.task)
     part = None
     if clean_test is not None and clean_test.items:
         _require_known(clean_test, classes)
-        health = _health(clean_test, clean_test, None)
-        part = _assembled(f"{name} (test)", origin, clean_test, classes, metric, health, None)
-    health = _health(clean, kept, clean_test)
+        of_test = replace(clean_test, groups=alike.test_groups)
+        part = _assembled(f"{name} (test)", origin, of_test, classes, metric, _health(clean_test, clean_test), None)
+    health = _health(clean, kept, alike)
     health = replace(health, warnings=(*health.warnings, *_of_targets(kept), *_of_groups(kept, clean_test)))
     progress("comparing images", 1, 1)
-    return _assembled(name, origin, kept, classes, metric, health, part)
+    made = _assembled(name, origin, replace(kept, groups=alike.groups), classes, metric, health, part)
+    return replace(made, keep_duplicates=keep_duplicates, named_groups=kept.groups is not None)
 
 
 @dataclass(frozen=True)
@@ -565,24 +613,106 @@ def _lot(content: str, seed: int) -> str:
     return _sha(f"{seed}:{content}")
 
 
-def _health(clean: _Clean, kept: _Clean, test: _Clean | None) -> Health:
-    """What became of a part on its way from ``clean.rows`` to ``kept``."""
-    prints = Fingerprints.of([item.look for item in kept.items])
-    of_test = Fingerprints.of([] if test is None else [item.look for item in test.items])
+@dataclass(frozen=True)
+class _Alike:
+    """What near duplicates make of a training part beside its test part."""
+
+    kept_apart: bool
+    """Whether they are taken for rows like any other."""
+    near_duplicates: int
+    near_leaked: int
+    left_out: frozenset[int]
+    """Training rows that look like a test row, and are not needed for a class to be there."""
+    groups: tuple[str, ...] | None
+    """Of the training rows that are left."""
+    test_groups: tuple[str, ...] | None
+    sizes: tuple[int, ...]
+    """Rows of each group of near duplicates, the largest first."""
+    unmerged: int
+    """Groups of near duplicates that would have merged too many of the named groups."""
+
+    @classmethod
+    def of(cls, train: _Clean, test: _Clean | None, *, keep: bool) -> "_Alike":
+        looks = [item.look for item in train.items], [] if test is None else [item.look for item in test.items]
+        rows, named = len(train.items), None if test is None else test.groups
+        if keep:
+            prints = Fingerprints.of(looks[0])
+            repeated, leaked = int(prints.repeated().sum()), int(prints.also_in(Fingerprints.of(looks[1])).sum())
+            return cls(True, repeated, leaked, frozenset(), train.groups, named, (), 0)
+        chains = Fingerprints.of([*looks[0], *looks[1]]).components()
+        leaked_rows = np.flatnonzero(np.isin(chains[:rows], chains[rows:]))
+        left_out = _dispensable(train, leaked_rows.tolist())
+        left = [row for row in range(rows) if row not in left_out]
+        groups, sizes, unmerged = _merged(train.keep(left), chains[left])
+        test_groups = None if test is None else _merged(test, chains[rows:])[0]
+        repeated = sum(sizes) - len(sizes)
+        return cls(False, repeated, len(leaked_rows), left_out, groups, test_groups, sizes, unmerged)
+
+
+def _dispensable(train: _Clean, rows: Sequence[int]) -> frozenset[int]:
+    """Those of the rows without which every class or label is there still."""
+    counts = _counts(train)
+    left_out: set[int] = set()
+    for row in rows:
+        names = names_in(train.labels[row], train.task)
+        if len(left_out) + 1 < len(train.items) and all(counts[name] > 1 for name in names):
+            counts.subtract(names)
+            left_out.add(row)
+    return frozenset(left_out)
+
+
+def _merged(part: _Clean, chains: Int[np.ndarray, " n"]) -> tuple[tuple[str, ...] | None, tuple[int, ...], int]:
+    """Groups of a part: those that are named, merged where near duplicates connect them; else the near duplicates.
+
+    Beside them the sizes of what near duplicates connect, and how many of these were not merged because hardly any
+    named group were left to hold out. None where nothing is named and nothing alike.
+    """
+    chained: dict[int, list[int]] = defaultdict(list)
+    for row, chain in enumerate(chains.tolist()):
+        chained[chain].append(row)
+    several = [rows for rows in chained.values() if len(rows) > 1]
+    sizes = tuple(sorted(map(len, several), reverse=True))
+    if part.groups is None:
+        if not several:
+            return None, (), 0
+        firsts = {row: min(part.items[other].digest for other in rows) for rows in chained.values() for row in rows}
+        return tuple(firsts[row] for row in range(len(part.items))), sizes, 0
+    leader = {name: name for name in part.groups}
+
+    def lead(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    across = [rows for rows in several if len({part.groups[row] for row in rows}) > 1]
+    for rows in across:
+        found = {lead(part.groups[row]) for row in rows}
+        leader |= dict.fromkeys(found, min(found))
+    merged = tuple(lead(name) for name in part.groups)
+    before, after = Counter(part.groups), Counter(merged)
+    if len(after) < min(_FEWEST_GROUPS, len(before)) or max(after.values()) > max(*before.values(), len(merged) // 2):
+        return part.groups, sizes, len(across)
+    return merged, sizes, 0
+
+
+def _health(clean: _Clean, kept: _Clean, alike: _Alike | None = None) -> Health:
+    """What became of a part on its way from ``clean.rows`` to ``kept``; ``alike`` of a training part only."""
+    found = _Alike.of(clean, None, keep=True) if alike is None else alike
     rows, counts = clean.rows, _counts(kept)
     draft = Health(
         rows=len(kept.items), unreadable=len(rows.unreadable), converted=rows.converted,
-        exact_duplicates=len(rows.items) - len(clean.items), near_duplicates=int(prints.repeated().sum()),
-        leaked=len(clean.items) - len(kept.items), near_leaked=int(prints.also_in(of_test).sum()),
+        exact_duplicates=len(rows.items) - len(clean.items), near_duplicates=found.near_duplicates,
+        leaked=len(clean.items) - len(kept.items) - len(found.left_out), near_leaked=found.near_leaked,
         sampled_from=rows.found if rows.found > len(rows.items) + len(rows.unreadable) else None,
         balance=min(counts.values()) / max(counts.values()) if counts else 1.0, warnings=(),
-        unreadable_items=rows.unreadable,
+        unreadable_items=rows.unreadable, near_groups=len(found.sizes), largest_near_group=max(found.sizes, default=0),
+        left_out=len(found.left_out),
     )  # fmt: skip
-    return replace(draft, warnings=(*rows.notes, *_of_files(draft, kept)))
+    return replace(draft, warnings=(*rows.notes, *_of_files(draft, kept), *_of_likeness(draft, found)))
 
 
 def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
-    """Warnings about files skipped, removed or looking alike."""
+    """Warnings about files skipped or removed."""
     if health.sampled_from:
         read = len(kept.rows.items) + health.unreadable
         fairly = ", each class in proportion" if kept.task is Task.CLASSIFICATION else ""
@@ -596,12 +726,32 @@ def _of_files(health: Health, kept: _Clean) -> Iterator[str]:
         yield f"{_count(kept.conflicting, 'row')} removed: the same image {_ELSEWHERE[kept.task]}"
     if health.exact_duplicates > kept.conflicting:
         yield f"{_count(health.exact_duplicates - kept.conflicting, 'exact duplicate')} removed"
-    if health.near_duplicates:
-        yield f"{_count(health.near_duplicates, 'image')} much like an earlier one: ungrouped, they flatter the score"
     if health.leaked:
         yield f"{_count(health.leaked, 'training image')} removed: in the test part too"
-    if health.near_leaked:
-        yield f"{_count(health.near_leaked, 'training image')} much like a test image: the test score may flatter"
+
+
+def _of_likeness(health: Health, alike: _Alike) -> Iterator[str]:
+    """Warnings about images that look alike, and what was done about it."""
+    repeated, leaked = (_count(health.near_duplicates, "image"), _count(health.near_leaked, "training image"))
+    if health.near_groups:
+        largest = f"{_count(health.near_groups, 'group')}, the largest of {health.largest_near_group}"
+        yield (f"{repeated} much like an earlier one: grouped with it ({largest}), so that no fold parts them; "
+               "--keep-duplicates takes them for independent")
+    elif alike.kept_apart and health.near_duplicates:
+        yield f"{repeated} much like an earlier one: kept ungrouped, they flatter the score"
+    if alike.unmerged:
+        yield (f"{_count(alike.unmerged, 'group')} of images that look alike lie in several of the named groups, which "
+               "were left as they are: merged, too few would be left to hold out")
+    if health.left_out:
+        yield f"{leaked} much like a test image: {_left_out(health)}; --keep-duplicates keeps them"
+    elif health.near_leaked:
+        yield f"{leaked} much like a test image, kept: the test score may flatter"
+
+
+def _left_out(health: Health) -> str:
+    if health.left_out == health.near_leaked:
+        return "left out, for on them the test score would flatter"
+    return f"{health.left_out} left out, the others kept, for without them a class would be missing"
 
 
 _ELSEWHERE = {

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
@@ -16,27 +15,40 @@ from typing import Any
 
 import numpy as np
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.cards import Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.documents import Plain, read_json
 from registry.encoders import Encoder, open_encoder
-from registry.errors import AlreadyThere, BadWeights, EncoderMismatch, HomeUnusable, PathMissing, UnknownName
+from registry.errors import (
+    AlreadyThere,
+    BadWeights,
+    DiskFull,
+    EncoderMismatch,
+    HomeUnusable,
+    NotFetched,
+    PathMissing,
+    RegistryBusy,
+    RegistryCorrupt,
+    TransferZooError,
+    UnknownName,
+    UnreadableDocument,
+    Unsupported,
+)
 from registry.features import Encoded, Features, cached
+from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
+from registry.licenses import require_license, spdx
 from registry.progress import Progress, silent
 from registry.sample import Sample
-from registry.sketch import FREQUENCIES, Lens, Sketch, sketch_of
-from registry.store import Entries, Jobs, Store
+from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
+from registry.store import Damage, Entries, Jobs, Store
 
-__all__ = ["Zoo", "weights_digest"]
+__all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
-_FILLERS = {"", "the", "license", "licence", "version", "clause"}
-_SPDX = {
-    name.casefold().replace("-clause", ""): name
-    for name in ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0",
-                 "CC-BY-SA-3.0", "CC-BY-NC-4.0", "GPL-3.0", "AGPL-3.0", "ISC", "MPL-2.0", "Unlicense")
-} | {"apache2": "Apache-2.0", "apache-2": "Apache-2.0", "apache": "Apache-2.0"}  # fmt: skip
+_CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
+_LONGEST_CLAIM = 2000
 
 
 class Zoo:
@@ -51,22 +63,46 @@ class Zoo:
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
+        self._notes: dict[str, None] = {}
 
     @classmethod
-    def open(cls, home: Path | str | None = None, *, catalog: Path | None = None, progress: Progress = silent) -> "Zoo":
+    def open(
+        cls, home: Path | str | None = None, *, catalog: Path | None = None, mend: bool = True,
+        progress: Progress = silent,
+    ) -> "Zoo":  # fmt: skip
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
+        Rows that are not as they were written are set aside (see `set_aside`), and a registry that is lost is made
+        anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
+
         Raises:
-            HomeUnusable: the home cannot be made, read or written, or the disk is full.
+            HomeUnusable: the home cannot be made or read.
+            DiskFull: there is no room.
             RegistryCorrupt: the database is damaged.
             RegistryNewer: a later transferzoo wrote it.
             RegistryBusy: another process held it too long.
             BadCard: the catalog has a bad file.
         """
         found = Home.find(home)
-        zoo = cls(found, Store.open(found.database), catalog or catalog_folder())
+        lost = _lost(found)
+        if lost and not mend:
+            raise RegistryCorrupt(found.database, lost)
+        store = Store.open(found.database, writable=found.writable, mend=mend)
+        zoo = cls(found, store, catalog or catalog_folder())
+        if lost:
+            zoo._note(f"{found.database}: {lost}; a new registry was made")
+        if not found.writable:
+            zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
+        if mend and found.writable and store.checked_when_opened:
+            zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
         return self
@@ -77,18 +113,46 @@ class Zoo:
         self._encoders.clear()
         self._indexes.clear()
 
+    def __repr__(self) -> str:
+        known = f"{_count(len(self), 'checkpoint')}, {_count(len(self.domains()), 'domain')}"
+        return f"<Zoo {str(self.home.root)!r}: {known}>"
+
+    def __len__(self) -> int:
+        """How many checkpoints there are."""
+        return len(self.checkpoints())
+
+    def __bool__(self) -> bool:
+        """A registry is one, empty or not."""
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """The checkpoints' names, in order."""
+        return iter([card.name for card in self.checkpoints()])
+
+    def __contains__(self, name: object) -> bool:
+        return any(card.name == name for card in self.store.checkpoints(name=str(name)))
+
+    def __getitem__(self, name: str) -> Checkpoint:
+        """The checkpoint of that name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        return self.checkpoint(name)
+
     def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
-        return tuple(self._placed(card) for card in self.store.checkpoints(modality))
+        return self._placed(self.store.checkpoints(modality))
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of that name.
 
         Raises:
             UnknownName: there is none.
+            RegistryCorrupt: it is damaged.
         """
-        for card in self.store.checkpoints(name=name):
-            return self._placed(card)
+        for card in self._placed(self.store.checkpoints(name=name)):
+            return card
         raise UnknownName("checkpoint", name, [card.name for card in self.checkpoints()])
 
     def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
@@ -139,7 +203,7 @@ class Zoo:
         if checkpoint not in self._encoders:
             card = self.checkpoint(checkpoint)
             _require_same_weights(card)
-            self._encoders[checkpoint] = open_encoder(card.folder, name=card.name)
+            self._encoders[checkpoint] = _opened(card)
         return self._encoders[checkpoint]
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
@@ -152,7 +216,8 @@ class Zoo:
         return cached(
             self._place_of(checkpoint, sample),
             lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
-        )
+            keep=self.home.writable, note=self._note,
+        )  # fmt: skip
 
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
         """Whether a sample's features are kept already.
@@ -198,6 +263,8 @@ class Zoo:
     ) -> Checkpoint:  # fmt: skip
         """Register the checkpoint in a folder. It is not copied: the registry remembers where it lies.
 
+        It is opened and shown a few synthetic items, as advice will open it and show it the user's.
+
         ``source`` is a sample of what it was pretrained on: it is sketched and becomes the domain ``domain`` (else
         named as the sample is) of the family ``family`` (else the domain's own name). Without it, ``domain`` names a
         domain that is known already. Adding the same again changes nothing.
@@ -206,10 +273,13 @@ class Zoo:
             PathMissing: no such folder.
             CheckpointError: the folder cannot be used.
             AlreadyThere: the name, or the domain's, belongs to something else.
-            UnknownName: ``domain`` is not known and no source was given.
+            UnknownName: ``license`` is none; or ``domain`` is not known and no source was given.
         """
         place = Path(folder).expanduser().resolve()
-        card = self._known(_inspected(place, name or place.name), license)
+        named = None if license is None else (require_license(license), license)
+        if domain is not None and source is None:
+            self.domain(domain)
+        card = self._known(_inspected(place, name or place.name), named)
         if source is not None:
             known = self._with_source(card, source, domain or source.name, family, progress)
         else:
@@ -223,12 +293,13 @@ class Zoo:
         """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
 
         ``card`` says what is known of it, its folder the rest. ``domain`` is what it was tuned on, sketched from
-        ``source`` where that is given.
+        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on.
 
         Raises:
             CheckpointError: the folder cannot be used.
             AlreadyThere: the name, or the domain's, belongs to something else.
             HomeUnusable: the folder cannot be moved there.
+            DiskFull: there is no room for it.
         """
         found = _inspected(card.folder, card.name)
         place = self.home.checkpoints / card.name
@@ -240,11 +311,14 @@ class Zoo:
         if place.exists() or any(known.name == card.name for known in self.checkpoints()):
             raise AlreadyThere("checkpoint", card.name)
         try:
-            card.folder.rename(place)
+            with disk_full_named(place):
+                card.folder.rename(place)
+        except DiskFull:
+            raise
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            self.store.write(Entries((made,), (domain,), sketches))
+            self.store.write(Entries((made,), (domain,), sketches, rows=self._rows_of(domain, source)))
         except BaseException:
             rmtree(place, ignore_errors=True)
             raise
@@ -262,13 +336,24 @@ class Zoo:
         """The newest advice, newest first, each with the time when it was kept."""
         return self.store.kept(most)
 
-    def record(self, outcome: Outcome) -> None:
-        """Remember what became of a fine-tuning; recording it again changes nothing.
+    def record(self, outcome: Outcome, sample: Sample | None = None) -> None:
+        """Remember what became of a fine-tuning, and which rows it learned from; again, it changes nothing.
 
         Raises:
             AlreadyThere: a different outcome has that id.
         """
-        self.store.write(Entries(outcomes=(outcome,)))
+        rows = () if sample is None else (
+            RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items)),
+            RowKeys.of(f"targets:{sample.digest}", labelled_digests(sample)),
+        )  # fmt: skip
+        self.store.write(Entries(outcomes=(outcome,), rows=rows))
+
+    def rows(self, owner: str) -> RowKeys | None:
+        """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of.
+
+        Under ``targets:`` and that digest are its rows with their targets, keyed by `labelled_digests`.
+        """
+        return self.store.rows(owner)
 
     def history(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
         """All outcomes, or those of a checkpoint or a sample."""
@@ -301,29 +386,77 @@ class Zoo:
         digest = _folder_digest(self.catalog)
         if self.store.note("catalog") == digest and not again:
             return
+        if not self.home.writable:
+            self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
+            return
         progress("read the bundled catalog", 0, 1)
         found = _catalog().read_catalog(self.catalog)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes)
+        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
         self.store.write_bundled(entries, {"catalog": digest})
         progress("read the bundled catalog", 1, 1)
 
-    def _placed(self, card: Checkpoint) -> Checkpoint:
-        """With its folder where the catalog lies today, if it came with the catalog."""
-        return replace(card, folder=self.catalog / card.folder)
+    def set_aside(self, damage: Damage) -> Path:
+        """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
+
+        Raises:
+            HomeUnusable: nothing can be written.
+            DiskFull: there is no room for that file; nothing was moved.
+        """
+        place = self.home.damaged / f"{damage.table}-{_unlike(damage.key)}.json"
+
+        def keep(rows: Sequence[tuple[str, Mapping[Any, Any]]]) -> None:
+            told = [{"table": table, "row": {name: _plain(row[name]) for name in row}} for table, row in rows]
+            self.home.damaged.mkdir(exist_ok=True)
+            content = json.dumps({"why": damage.why, "kept": told}, indent=1)
+            write_atomic(place, content.encode())
+
+        self.store.take_out(damage, keep)
+        return place
+
+    def quarantined(self) -> tuple[Path, ...]:
+        """Rows and databases that were found damaged and are kept aside."""
+        databases = self.home.root.glob(f"{self.home.database.stem}.damaged-*.db")
+        return (*sorted(databases), *sorted(self.home.damaged.glob("*")))
+
+    def _set_damaged_aside(self) -> None:
+        """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
+        damaged = [one for one in self.store.damage() if one.table != "file"]
+        for damage in damaged:
+            try:
+                place = self.set_aside(damage)
+            except (HomeUnusable, DiskFull, RegistryBusy) as cause:
+                self._note(f"{damage}, and could not be set aside: {cause}")
+            else:
+                self._note(f"{damage}: it is set aside in {place}")
+        if damaged:
+            self.load_catalog(again=True)
+
+    def _note(self, line: str) -> None:
+        self._notes[line] = None
+
+    def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+        """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
+        named = sorted({card.domain for card in cards if card.domain is not None})
+        there = {domain.name for domain in self.store.domains(names=named)}
+        return tuple(
+            replace(card, folder=self.catalog / card.folder, domain=card.domain if card.domain in there else None)
+            for card in cards
+        )
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
         return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(sample.order)}.safetensors"
 
-    def _known(self, card: Checkpoint, license: str | None) -> Checkpoint:
-        """The card with what was known of it before and what is said of it now."""
+    def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:
+        """The card with what was known of it before and what is said of it now: a license, by name and as stated."""
         for before in self.store.checkpoints(name=card.name):
             if before.digest != card.digest:
                 raise AlreadyThere("checkpoint", card.name)
             card = replace(before, folder=card.folder)
         if license is None:
             return card
-        return replace(card, license=_tidy_license(license), claimed={**card.claimed, "license": license})
+        name, words = license
+        return replace(card, license=name, claimed={**card.claimed, "license": words})
 
     def _with_source(
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
@@ -334,12 +467,20 @@ class Zoo:
             domain, source.modality, source.name, family or domain, len(source.items),
             data=source.origin, digest=source.digest,
         )  # fmt: skip
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,))
+        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""
         seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
         return sketch_of(domain, seen, self.lens(source.modality))
+
+    def _rows_of(self, domain: Domain, source: Sample | None) -> tuple[RowKeys, ...]:
+        """The keys of a domain's rows: of the sample it is, else as kept when that was tuned on."""
+        if source is not None:
+            return (RowKeys.of(domain.name, (item.digest for item in source.items)),)
+        known = self.store.rows(f"sample:{domain.digest}")
+        return () if known is None else (RowKeys(domain.name, known.keys),)
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""
@@ -365,8 +506,8 @@ class Zoo:
         if state != known:
             changed = self._follow(index, lens, known, state)
             self._indexes[lens.digest] = index, state
-            if changed * _SAVED_EVERY > len(index):
-                _save(index, path, self.index_stamp(lens))
+            if changed * _SAVED_EVERY > len(index) and self.home.writable:
+                self._save(index, path, self.index_stamp(lens))
         return index
 
     def _follow(self, index: Any, lens: Lens, known: tuple[int, int], state: tuple[int, int]) -> int:  # noqa: ANN401
@@ -377,9 +518,17 @@ class Zoo:
             numbers, have = self.store.sketch_numbers(lens.digest), index.numbers
             gone, numbers = np.setdiff1d(have, numbers), np.setdiff1d(numbers, have)
             index.remove(gone)
-        if len(numbers):
-            index.add(numbers, self.store.embeddings([int(number) for number in numbers]))
-        return len(gone) + len(numbers)
+        read = self.store.embeddings([int(number) for number in numbers])
+        if read:
+            index.add([*read], np.stack([*read.values()]))
+        return len(gone) + len(read)
+
+    def _save(self, index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
+        """Keep the index; where that cannot be done the next process makes it anew."""
+        try:
+            index.save(path, stamp)
+        except OSError as cause:
+            self._note(f"the index of domains is not kept: {cause}")
 
 
 def weights_digest(folder: Path) -> str:
@@ -403,10 +552,18 @@ def weights_digest(folder: Path) -> str:
 def _shards(listed: Path) -> list[Path]:
     """The files that an index of shards names; a damaged index names none."""
     try:
-        names = set(json.loads(listed.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        names = set()
-    return [listed.with_name(str(name)) for name in sorted(names)]
+        stated = read_json(listed)
+    except (UnreadableDocument, NotFetched):
+        return []
+    mapping = stated.get("weight_map") if isinstance(stated, dict) else None
+    names = {Path(str(name)).name for name in mapping.values()} if isinstance(mapping, dict) else set()
+    return [listed.with_name(name) for name in sorted(names - {""})]
+
+
+def labelled_digests(sample: Sample) -> Iterator[str]:
+    """A digest of each row's content with its target."""
+    return (sha256(f"{item.digest} {told}".encode()).hexdigest()
+            for item, told in zip(sample.items, sample.labels, strict=True))  # fmt: skip
 
 
 def _catalog() -> ModuleType:
@@ -417,32 +574,45 @@ def _catalog() -> ModuleType:
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
     opened = import_module("registry.encoders.opening").inspect(folder)
+    tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
+    import_module("registry.encoders.examination").examine(folder, tidy)
     told = _stated(folder)
-    claimed = {key: told[key] for key in ("claimed_accuracy", "source_repo", "source_commit") if key in told}
     return Checkpoint(
-        name=re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint", modality=Modality(opened.modality),
-        architecture=opened.architecture, folder=folder, digest=opened.digest, parameters=opened.parameters,
-        input_size=opened.input_size, license=_tidy_license(opened.license), source=str(told.get("source_domain", "")),
-        claimed={**claimed, "license": opened.license},
+        name=tidy, modality=Modality(opened.modality), architecture=opened.architecture, folder=folder,
+        digest=opened.digest, parameters=opened.parameters, input_size=opened.input_size, license=spdx(opened.license),
+        source=_claim(told.get("source_domain", "")),
+        claimed={**{key: _claim(told[key]) for key in _CLAIMS if key in told}, "license": opened.license},
     )  # fmt: skip
 
 
-def _stated(folder: Path) -> Mapping[str, object]:
-    """What SOURCE.json or card.json says."""
+def _stated(folder: Path) -> Mapping[str, Plain]:
+    """What SOURCE.json or card.json says.
+
+    Raises:
+        Unsupported: it is no JSON, or beyond the limits.
+    """
     for file in ("SOURCE.json", "card.json"):
         if (folder / file).is_file():
-            found = json.loads((folder / file).read_text(encoding="utf-8"))
+            try:
+                found = read_json(folder / file)
+            except UnreadableDocument as cause:
+                raise Unsupported(folder, f"{file} cannot be read ({cause.why})", "Mend or remove it.") from cause
             return found if isinstance(found, dict) else {}
     return {}
 
 
-def _tidy_license(stated: str) -> str:
-    """The license's SPDX name where that is plain, else what was stated; a license that is denied is unknown."""
-    bare = stated.strip()
-    if not bare or re.match(r"(none|no licen[cs]e|unknown|not stated|n/a|other)\b", bare, re.IGNORECASE):
-        return UNKNOWN_LICENSE
-    words = [word for word in re.split(r"[\s_,-]+", bare.casefold()) if word not in _FILLERS]
-    return _SPDX.get("-".join(words), bare)
+def _claim(value: Plain) -> str:
+    """A claim in words, no longer than anyone reads."""
+    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_CLAIM]
+
+
+def _opened(card: Checkpoint) -> Encoder:
+    try:
+        return open_encoder(card.folder, name=card.name)
+    except (TransferZooError, OSError, MemoryError):
+        raise
+    except Exception as cause:  # a stranger's net, or a plug-in, may raise anything
+        raise Unsupported(card.folder, f"{type(cause).__name__}: {cause}") from cause
 
 
 def _require_same_weights(card: Checkpoint) -> None:
@@ -459,6 +629,10 @@ def _recipe(card: Checkpoint) -> str:
     return total.hexdigest()
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _short(digest: str) -> str:
     return re.sub(r"\W+", "-", digest)[:32]
 
@@ -472,7 +646,20 @@ def _folder_digest(catalog: Path) -> str:
     return total.hexdigest()
 
 
-def _save(index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
-    """Keep the index; where that cannot be done the next process makes it anew."""
-    with suppress(OSError):
-        index.save(path, stamp)
+def _lost(home: Home) -> str:
+    """What there is to say of a home whose registry is gone, though more than that was made there; else nothing."""
+    if home.database.exists() and home.database.stat().st_size:
+        return ""
+    left = [place.name for place in (home.features, home.runs, home.checkpoints) if any(place.glob("*"))]
+    was = "is empty" if home.database.exists() else "is gone"
+    return f"it {was}, though not {', '.join(left)}" if left else ""
+
+
+def _plain(value: object) -> object:
+    """A value as JSON can hold it."""
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+
+
+def _unlike(key: str) -> str:
+    """A name for a file that no other key has."""
+    return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12]

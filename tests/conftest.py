@@ -1,5 +1,7 @@
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,12 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from ui import transferzoo
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: threads cost more than they give
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+sys.modules["transferzoo"] = transferzoo  # the checkout's, whatever is installed
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -39,3 +45,26 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         return draw_folder(tmp_path / name, counts, start=start)
 
     return draw
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a disk of so many kilobytes: `small_disk(64)`; skips where this user may mount nothing."""
+    mounted: list[Path] = []
+
+    def mount(kilobytes: int) -> Path:
+        place = tmp_path / f"disk-{len(mounted)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command to make a small disk with")
+        if done.returncode:
+            pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)

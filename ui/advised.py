@@ -5,32 +5,42 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from registry.cards import Task
-from registry.errors import NoVariation, OtherSample, SingleClass, UnknownName
+from registry.cards import Metric, Task
+from registry.errors import NoVariation, OtherSample, SingleClass
+from ui.checks import require_advice
 from ui.desk import Desk
 
 if TYPE_CHECKING:
-    from recommender.verdicts import Choice
+    from recommender.verdicts import Baseline, Choice
     from registry.sample import Sample
 
-__all__ = ["find_advice", "find_choice"]
+__all__ = ["find_advice", "find_choice", "no_transfer_of"]
 
 
 def find_advice(desk: Desk, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
     """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
-    kept = desk.zoo.advice(name, sample_digest=sample.digest) if name is None else desk.zoo.advice(name)
-    if name is not None and kept is None:
-        raise UnknownName("recommendation", name, ())
+    kept = desk.zoo.advice(sample_digest=sample.digest) if name is None else require_advice(desk.zoo, name)
     if kept is not None and kept["sample"]["digest"] != sample.digest:
         raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
     if kept is None and needed:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
+        desk.bars.foresee(1)
         with desk.bars as progress:
             made = flow.recommend(sample, desk.zoo, seed=seed, progress=progress)
         desk.zoo.keep(made)
         kept = made.to_dict()
     return kept
+
+
+def no_transfer_of(kept: Mapping[str, Any]) -> "Baseline":
+    """The model of no transfer, as kept advice has it."""
+    import numpy as np  # noqa: PLC0415 - as below
+
+    from recommender.verdicts import Baseline, Expected  # noqa: PLC0415 - loads NumPy
+
+    told, metric = kept["baseline"], Metric(kept["sample"]["metric"])
+    return Baseline(told["model"], Expected(metric, told["mean"], told["low"], told["high"]), np.empty(0))
 
 
 def find_choice(

@@ -10,6 +10,7 @@ from registry.errors import TransferZooError
 from ui import render
 from ui.commands import advice, afterwards, domains, queue, runs, tuning, upkeep, worth, zoo
 from ui.desk import DEBUG
+from ui.strangers import pacify, printable_streams
 
 __all__ = ["app", "main"]
 
@@ -29,8 +30,12 @@ for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.ap
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
+    printable_streams()
     try:
         app()
+    except BrokenPipeError:
+        pacify()
+        sys.exit(1)
     except TransferZooError as failure:
         render.say_error(str(failure), failure.remedy)
         sys.exit(2)

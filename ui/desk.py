@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "LabelsOption",
-    "MetricOption", "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
+    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "KeepDuplicatesOption",
+    "LabelsOption", "MetricOption", "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
 ]  # fmt: skip
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
@@ -44,6 +44,13 @@ GroupsOption = Annotated[
     Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
 ]
 TestOption = Annotated[Path | None, typer.Option("--test", help="Your own test part, laid out like PATH.")]
+KeepDuplicatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-duplicates",
+        help="Take images that look alike for independent; else one group, left out of training if in the test.",
+    ),
+]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
 ]
@@ -82,7 +89,7 @@ class Desk:
 def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[Desk]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     render.quiet(loud=bool(os.environ.get(DEBUG)))
-    from recommender.tuning.folder import reap  # noqa: PLC0415 - loads psutil
+    from recommender.tuning.recovery import recover  # noqa: PLC0415 - loads psutil
     from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
 
     errors = render.console(stderr=True)
@@ -91,30 +98,44 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
     with opened as zoo:
         if job is not None and not zoo.jobs.claim(job):
             raise typer.Exit
-        for run in reap(zoo.home):
+        recovered = recover(zoo)
+        for run in recovered.interrupted:
             errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
+        for outcome in recovered.recorded:
+            errors.print(Text(f"Run {outcome.id} was finished; its outcome is recorded now", "yellow"))
         bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
+        noted = _say_notes(errors, zoo, 0)
         try:
             yield Desk(zoo, errors if json else render.console(), bars, json, job)
         except BaseException as failure:
             if job is not None:
                 zoo.jobs.fail(job, _in_words(failure))
             raise
+        finally:
+            _say_notes(errors, zoo, noted)
 
 
-def read_sample(
+def read_sample(  # noqa: PLR0913 - each says how it is read
     desk: Desk, path: Path, *, groups: Path | None = None, test: Path | None = None, metric: Metric | None = None,
-    labels: Path | None = None, task: Task | None = None, seed: int = 0,
+    labels: Path | None = None, task: Task | None = None, seed: int = 0, keep_duplicates: bool = False,
 ) -> "Sample":  # fmt: skip
     """Read the sample and say how healthy it is, before anything else."""
     from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
 
     with desk.bars as progress:
         sample = Sample.from_folder(
-            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed, progress=progress
-        )
+            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed,
+            keep_duplicates=keep_duplicates, progress=progress,
+        )  # fmt: skip
     desk.say(render.sample_report(sample.to_dict()))
     return sample
+
+
+def _say_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
+    """Say what the registry has met since that is not as it should be; how much that is by now."""
+    for note in zoo.notes[known:]:
+        terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
+    return len(zoo.notes)
 
 
 def _in_words(failure: BaseException) -> str:

@@ -25,12 +25,15 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.progress import Task as BarTask
 from rich.table import Table
 from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
 from registry.home import Home
 from registry.progress import Progress, silent
+from ui.glossary import terms_of
+from ui.strangers import StrangersConsole, safe_json, shown
 
 __all__ = [
     "Bars",
@@ -80,6 +83,10 @@ SCALE = 60
 """Characters of a drawn scale."""
 BAR = 28
 NEAREST = 8
+ROWS = 5
+"""Choices that a screen has room for."""
+REASONS, WIDE = 5, 74
+"""Lines that a screen has room for with reasons of the best, and the letters on each."""
 LISTED = 20
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
 """What a plan does with a block, and the color of it."""
@@ -99,8 +106,8 @@ def percent(share: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """The bounds of a score: ``80 to 88 %``."""
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+    """The bounds of a score: ``80.1 to 88.4 %``."""
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
 def points(difference: float) -> str:
@@ -201,7 +208,9 @@ def command(verb: str, *words: object, **options: object) -> str:
 
 def mlflow_command(home: Home) -> str:
     """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
-    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.tracking_database}"
+    from registry.store import sqlite_url  # noqa: PLC0415 - loads SQLAlchemy
+
+    place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
     if place.startswith("http"):
         parts = urlsplit(place)
         page = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
@@ -224,15 +233,15 @@ def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
 
 def print_json(content: object) -> None:
     """Write JSON, and nothing but JSON, to stdout; NaN is an error and never silently printed."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(safe_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 # ---------------------------------------------------------------- a terminal
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on today's stdout or stderr; plain text where it is not a terminal."""
-    return Console(file=sys.stderr if stderr else sys.stdout, highlight=False)
+    """A console on today's stdout or stderr; plain text where it is not a terminal; see `ui.strangers`."""
+    return StrangersConsole(sys.stderr if stderr else sys.stdout)
 
 
 def quiet(*, loud: bool = False) -> None:
@@ -263,15 +272,25 @@ def sample_report(sample: Json) -> RenderableType:
     return Group(head, *told, *([] if converted is None else [_bullet(converted, "dim")]))
 
 
-def advice_report(advice: Json) -> RenderableType:
-    """Podium sentence, ranked table with *no transfer*, reasons, curve over blocks, skipped rows."""
-    parts: list[RenderableType] = [_podium(advice["verdict"]), Text()]
-    if advice["choices"]:
-        parts += [_ranking(advice), Text(), _reasons(advice["choices"]), Text(), _curve(advice["choices"][0])]
-    else:
+def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
+    """A screen: verdict, ranked table with *no transfer*, the first reasons of the best, and what the words mean.
+
+    With ``explain`` every row and reason, the curve over blocks, distances and what was skipped.
+    """
+    choices, skipped = advice["choices"], advice["skipped"]
+    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), Text()]
+    if not choices:
         parts.append(_distances(advice["domains"]))
-    if advice["skipped"]:
-        parts += [Text(), _skipped(advice["skipped"])]
+    else:
+        rows = choices if explain else choices[:ROWS]
+        parts += [_ranking(advice, rows), _terms([choice["strategy"] for choice in rows]), Text()]
+        parts += [_reasons(choices)] if explain else [_best_reasons(choices[0])]
+    if explain and choices:
+        parts += [Text(), _curve(choices[0]), Text(), _distances(advice["domains"])]
+    if explain and skipped:
+        parts += [Text(), _skipped(skipped)]
+    elif not explain:
+        parts.append(_left_out(len(choices) - ROWS, len(skipped)))
     return Group(*parts)
 
 
@@ -286,7 +305,7 @@ def gained(gain: Json, metric: str) -> tuple[str, str]:
     """A gain and its bounds as its metric is read: R squared as numbers, all else in points."""
     if metric == Metric.R2:
         return f"{gain['mean']:+.3f}", f"{gain['low']:+.2f} to {gain['high']:+.2f}"
-    return points(gain["mean"]), f"{100 * gain['low']:+.0f} to {100 * gain['high']:+.0f}"
+    return points(gain["mean"]), f"{points(gain['low'])} to {points(gain['high'])}"
 
 
 def _spread(error: float, metric: str) -> str:
@@ -294,8 +313,8 @@ def _spread(error: float, metric: str) -> str:
     return f" ± {error:.3f}" if metric == Metric.R2 else f" ± {100 * error:.1f}"
 
 
-def run_report(run: Json, *, expected: Json | None) -> RenderableType:
-    """Expected against realized score of one tuning."""
+def run_report(run: Json, *, expected: Json | None, whole: float | None = None) -> RenderableType:
+    """Expected against realized score of one tuning; ``whole`` are the seconds of all that was done for it."""
     found = run["metrics"]
     away = found.get("mean_absolute_error")
     metric = "" if away is None else str(Metric.R2)
@@ -314,6 +333,8 @@ def run_report(run: Json, *, expected: Json | None) -> RenderableType:
     if away is not None:
         table.add_row("off by", f"{away:.4g} on average")
     table.add_row("took", _beside(duration, found, "seconds"))
+    if whole is not None:
+        table.add_row("in all", f"{duration(whole)} for the whole command, reading and advice included")
     if "peak_memory_bytes" in found:
         table.add_row("memory", _beside(size, found, "peak_memory_bytes"))
     if "weight_change" in found:
@@ -393,7 +414,7 @@ def _predictions(told: Json) -> RenderableType:
     table = _table("file", ">value" if value else "prediction", *([] if value else [">confidence"]))
     for row in told["rows"][:LISTED]:
         sure = [] if row["confidence"] is None else [percent(row["confidence"])]
-        table.add_row(Text(row["file"]), Text(row["prediction"], "bold"), *sure)
+        table.add_row(Text(shown(row["file"])), Text(shown(row["prediction"]), "bold"), *sure)
     more = len(told["rows"]) - LISTED
     return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
 
@@ -411,9 +432,9 @@ def _judgment(judged: Json) -> RenderableType:
     for place, label in enumerate(sorted(shares, key=lambda label: (shares[label], label))[:NEAREST]):
         row = judged["recall"][label]
         first = "" if place else "least recognized" if len(shares) > NEAREST else "recognized"
-        table.add_row(first, Text(f"{label}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
+        table.add_row(first, Text(f"{shown(label)}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
     for place, row in enumerate(judged["confusions"][:NEAREST]):
-        told = f"{row['class']} taken for {row['taken_for']}  {row['rows']:,}"
+        told = f"{shown(row['class'])} taken for {shown(row['taken_for'])}  {row['rows']:,}"
         table.add_row("" if place else "confusions", Text(told))
     return table
 
@@ -422,13 +443,15 @@ def export_report(told: Json) -> RenderableType:
     """Where a run was exported to, as what, and how equal it is; how to open it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(told["run"]))
-    form = "model.onnx" if told["form"] == "onnx" else told["architecture"]
+    file, opened = {
+        "onnx": ("model.onnx", "onnxruntime.InferenceSession({!r})"),
+        "scikit-learn": ("model.skops", "skops.io.load({!r}, trusted=[])"),
+    }.get(told["form"], ("", "transformers.AutoModelForImageClassification.from_pretrained({!r})"))
+    form = file if told["form"] == "onnx" else told["architecture"]
+    what = "probability or value" if told["form"] == "scikit-learn" else "logit"
     table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))
-    table.add_row("checked", f"opened again, no logit differs by more than {told['largest_difference']:.1e}")
-    opened = ("onnxruntime.InferenceSession({!r})" if told["form"] == "onnx" else
-              "transformers.AutoModelForImageClassification.from_pretrained({!r})")  # fmt: skip
-    file = str(Path(told["folder"]) / "model.onnx") if told["form"] == "onnx" else told["folder"]
-    table.add_row("open", Text(opened.format(file), overflow="fold"))
+    table.add_row("checked", f"opened again, no {what} differs by more than {told['largest_difference']:.1e}")
+    table.add_row("open", Text(opened.format(str(Path(told["folder"]) / file)), overflow="fold"))
     return Group(table, *(_bullet(note, "yellow") for note in told["notes"]))
 
 
@@ -446,8 +469,8 @@ def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
         column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
     for row in rows:
         table.add_row(
-            Text(row["name"], "bold"), Text(row["source"] or row["domain"] or "not stated"),
-            amount(row["parameters"]), Text(row["license"]), row["origin"],
+            Text(shown(row["name"]), "bold"), Text(shown(row["source"] or row["domain"] or "not stated")),
+            amount(row["parameters"]), Text(shown(row["license"])), row["origin"],
         )  # fmt: skip
     return table
 
@@ -456,7 +479,8 @@ def domain_table(rows: Sequence[Json]) -> RenderableType:
     """The known source domains."""
     table = _table("domain", "title", "family", ">rows", "license")
     for row in rows:
-        table.add_row(Text(row["name"], "bold"), Text(row["title"]), row["family"], f"{row['rows']:,}", row["license"])
+        name, title, family, license_ = (shown(row[key]) for key in ("name", "title", "family", "license"))
+        table.add_row(Text(name, "bold"), title, family, f"{row['rows']:,}", license_)
     return table
 
 
@@ -467,7 +491,7 @@ def near_table(rows: Sequence[Json]) -> RenderableType:
         reach = "-" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
         percentile = "-" if row["percentile"] is None else f"{row['percentile']:.0f} % of pairs"
         same = "-" if row["p_same"] is None else f"p {row['p_same']:.3f}"
-        table.add_row(Text(row["domain"], "bold"), f"{row['value']:.3f}", reach, percentile, same)
+        table.add_row(Text(shown(row["domain"]), "bold"), f"{row['value']:.3f}", reach, percentile, same)
     return table
 
 
@@ -521,8 +545,8 @@ def card_report(told: Json) -> RenderableType:
 
 def _card_value(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        return ", ".join(f"{shown(name)} {shown(inner)}" for name, inner in value.items())
+    return ", ".join(map(shown, value)) if isinstance(value, (list, tuple)) else shown(value)
 
 
 def outcome_table(rows: Sequence[Json]) -> RenderableType:
@@ -531,7 +555,8 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
     for row in rows:
         expected = row["conditions"].get("expected")
         table.add_row(
-            Text(row["id"]), Text(row["sample_name"]), Text(row["checkpoint"], "bold"), row["strategy"],
+            Text(shown(row["id"])), Text(shown(row["sample_name"])), Text(shown(row["checkpoint"]), "bold"),
+            shown(row["strategy"]),
             scored(expected["mean"], row["metric"]) if expected is not None else "-",
             scored(row["score"], row["metric"]), duration(row["seconds"]),
         )  # fmt: skip
@@ -542,7 +567,7 @@ def unfinished_table(rows: Sequence[Json]) -> RenderableType:
     """Runs that go on, failed or were interrupted, and what to do about it."""
     table = _table("run", "sample", "checkpoint", "strategy", "state", "because")
     for row in rows:
-        names = [Text(str(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
+        names = [Text(shown(row[key] or "-")) for key in ("sample_name", "checkpoint", "strategy")]
         table.add_row(Text(row["id"]), *names, Text(row["state"], "yellow"), Text(row["reason"] or "-"))
     return table
 
@@ -564,7 +589,7 @@ def job_table(rows: Sequence[Json]) -> RenderableType:
         return Text("Nothing is queued.", "dim")
     table = _table("job", "what", "lane", "state", "stage", "asked for")
     for row in rows:
-        what = f"{row['kind']} {Path(str(row['spec']['path'])).name}"
+        what = shown(f"{row['kind']} {Path(str(row['spec']['path'])).name}")
         style = STATES.get(row["state"], "")
         asked = f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}"
         table.add_row(row["id"], Text(what, "bold"), row["lane"], Text(row["state"], style), _stage(row), asked)
@@ -599,32 +624,46 @@ def _stage(row: Json) -> str:
 
 def doctor_report(report: Json) -> RenderableType:
     """What is wrong, and what was done about it or is left to do."""
+    aside = [Text("Kept aside, found damaged now or before", "dim")] if report["quarantined"] else []
+    kept = [*aside, *(_bullet(place, "dim") for place in report["quarantined"])]
     if not report["findings"]:
-        return Text("Nothing is wrong.", "green")
+        return Group(Text("Nothing is wrong.", "green"), *kept)
     parts: list[RenderableType] = []
     for finding in report["findings"]:
-        subject = (str(finding["subject"]), "bold")
+        subject = (shown(finding["subject"]), "bold")
         parts.append(Text.assemble((f"{finding['kind']}  ", "yellow"), subject, f": {finding['what']}"))
         parts.append(_bullet(finding["done"] or finding["remedy"], "green" if finding["done"] else ""))
-    return Group(*parts)
+    return Group(*parts, *kept)
 
 
 class Bars:
     """Progress for a person: live bars where stderr is a terminal, one line a stage where it is not.
 
     ``with bars as progress:`` surrounds the work, as often as there is some; what libraries print to stdout meanwhile
-    goes to stderr. ``also`` is told everything too.
+    goes to stderr. ``also`` is told everything too. Where `expect` said how many parts or stages there will be, each
+    is told as *step x of y*. A stage that is done leaves, and a bar without end stands in until the next begins.
     """
 
     def __init__(self, terminal: Console, *, also: Progress = silent) -> None:
         self._terminal = terminal
         self._also = also
         self._tasks: dict[str, TaskID] = {}
+        self._step, self._steps, self._by_part = 0, 0, False
+        self._between: TaskID | None = None
         self._at_work = ExitStack()
         self._bars = self._new()
 
+    def expect(self, steps: int, *, by_part: bool = False) -> None:
+        """How many stages there will be at most, or how often work will be surrounded."""
+        self._step, self._steps, self._by_part = 0, steps, by_part
+
+    def foresee(self, more: int) -> None:
+        """So many more than were expected, where any were."""
+        self._steps += more if self._steps else 0
+
     def __enter__(self) -> "Bars":
-        self._tasks, self._bars = {}, self._new()
+        self._tasks, self._bars, self._between = {}, self._new(), None
+        self._step += self._by_part
         self._at_work.enter_context(redirect_stdout(self._terminal.file))
         self._at_work.enter_context(self._bars)
         return self
@@ -636,21 +675,43 @@ class Bars:
 
     def _new(self) -> RichProgress:
         return RichProgress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn(),
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(BAR), MofNCompleteColumn(),
             TimeRemainingColumn(compact=True), console=self._terminal, transient=True,
             disable=not self._terminal.is_terminal,
         )  # fmt: skip
 
     def __call__(self, stage: str, done: int, of: int) -> None:
         """Show that ``done`` of ``of`` are finished; a finished stage leaves the screen."""
-        self._also(stage, done, of)
-        if stage not in self._tasks:
+        new = stage not in self._tasks
+        if new and not self._by_part:
+            self._step += 1
+        named = f"{self._where()}{stage}"
+        self._also(named, done, of)
+        if new:
             self._hide_open_ended()
-            self._tasks[stage] = self._bars.add_task(stage, total=of or None)
+            self._tasks[stage] = self._bars.add_task(named, total=of or None)
             if not self._terminal.is_terminal:
-                self._terminal.print(Text(f"· {stage}", "dim"))
+                self._terminal.print(Text(f"· {named}", "dim"))
         finished = 0 < of <= done
         self._bars.update(self._tasks[stage], completed=done, total=of or None, visible=not finished)
+        if finished:
+            self._stand_in(f"{named}: done, computing on")
+        elif self._between is not None:
+            self._bars.update(self._between, visible=False)
+
+    @property
+    def tasks(self) -> list[BarTask]:
+        """What is on the screen or was."""
+        return self._bars.tasks
+
+    def _where(self) -> str:
+        return f"step {self._step} of {max(self._step, self._steps)}: " if self._steps else ""
+
+    def _stand_in(self, text: str) -> None:
+        """A bar without end for the time until the next stage begins."""
+        if self._between is None:
+            self._between = self._bars.add_task(text, total=None)
+        self._bars.update(self._between, description=text, visible=True)
 
     def _hide_open_ended(self) -> None:
         for task in self._bars.tasks:
@@ -666,11 +727,18 @@ def _podium(verdict: Json) -> RenderableType:
     return Text.assemble((mark, style), (verdict["sentence"], "bold"))
 
 
-def _ranking(advice: Json) -> RenderableType:
+def _shift(shift: Json | None) -> list[RenderableType]:
+    """Whether the test part is another source, in a line; nothing where there is no test part."""
+    if shift is None:
+        return []
+    return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
+
+
+def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
     metric = advice["sample"]["metric"]
-    headings = ("", "checkpoint", f"expected\n{metric}", "gain over\nno transfer", "distance,\nnearer than", ">cost")
-    table = _table(*headings)
-    for choice in advice["choices"]:
+    gain, distance = "gain over\nno transfer", "distance,\nnearer than"
+    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, ">cost")
+    for choice in choices:
         table.add_row(*_choice_cells(choice))
     base = advice["baseline"]
     table.add_row(
@@ -691,7 +759,7 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
     style = "green" if gain["low"] > 0 else "red" if gain["high"] < 0 else "yellow"
     return (
         Text(str(choice["tier"]), "dim"),
-        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan")),
+        Group(Text(choice["checkpoint"], "bold"), Text(choice["strategy"], "cyan"), *_remarks(choice)),
         Group(
             Text(scored(expected["mean"], metric), "bold"),
             Text(scored_interval(expected["low"], expected["high"], metric), "dim"),
@@ -699,10 +767,52 @@ def _choice_cells(choice: Json) -> tuple[RenderableType, ...]:
         Group(Text(more, style), Text(reach, "dim")),
         Group(
             Text("-" if distance is None else f"{distance['value']:.3f}"),
-            Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} % of pairs", "dim"),
+            Text("no sketch" if distance is None else "" if nearer is None else f"{nearer:.0f} %", "dim"),
         ),
         Group(Text(duration(cost["seconds"])), Text(size(cost["peak_memory_bytes"]), "dim")),
     )
+
+
+def _remarks(choice: Json) -> list[Text]:
+    """What was realized of the checkpoint on this sample, and whether it has seen rows of it before."""
+    metric, marks = choice["expected"]["metric"], []
+    marks += [
+        Text(f"{row['strategy']} realized {scored(row['score'], metric)}", "green")
+        for row in choice.get("realized", ())[-1:]
+    ]
+    known = choice.get("exposure")
+    if known is not None:
+        judged = f"judged on {known['rows_judged']:,} others" if known["probe_believed"] else "probe not believed"
+        marks.append(Text(f"saw these rows: {judged}", "yellow"))
+    return marks
+
+
+def _terms(strategies: list[str]) -> RenderableType:
+    """What the words of a ranking mean, right below it."""
+    told = "; ".join(f"{name}: {meaning}" for name, meaning in terms_of(strategies))
+    return Text(f"{told}; intervals: nominal 90 %", "dim")
+
+
+def _best_reasons(choice: Json) -> RenderableType:
+    """Why this checkpoint, then why this plan; as many as a screen has room for."""
+    of_plan = choice["plan"]["because"]
+    first = [reason for reason in choice["because"] if reason not in of_plan]
+    shown: list[str] = []
+    room = REASONS
+    for reason in (*first, *(one for one in choice["because"] if one in of_plan)):
+        room -= -(-len(reason) // WIDE)
+        if room >= 0 or not shown:
+            shown.append(reason)
+    head = Text.assemble(("Because  ", "dim"), (choice["checkpoint"], "bold"), ", ", choice["strategy"])
+    return Group(head, *(_bullet(reason) for reason in shown))
+
+
+def _left_out(choices: int, skipped: int) -> RenderableType:
+    """What a screen has no room for."""
+    parts = [f"{choices} more choices"] if choices > 0 else []
+    parts += ["all reasons", "the curve over blocks"]
+    parts += [f"why {skipped} were skipped"] if skipped else []
+    return Text(f"--explain shows {', '.join(parts[:-1])} and {parts[-1]}.", "dim")
 
 
 def _reasons(choices: Iterable[Json]) -> RenderableType:

@@ -77,7 +77,7 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
     write_lens(CATALOG, lens)
     for name, told in domains.items():
         card = Domain(name, Modality.IMAGE, told["title"], told["family"], len(seen[name]), told["license"],
-                      told["citation"], Origin.PUBLISHED)
+                      told["citation"], Origin.PUBLISHED, aliases=tuple(told.get("aliases", ())))
         write_domain(CATALOG, card, sketch_of(name, seen[name], lens))
 
 

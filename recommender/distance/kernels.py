@@ -16,8 +16,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 
-from registry.errors import LengthMismatch, NoVariation, TooFewRows, WidthMismatch
-from registry.features import Array, content_order, finite_rows
+from registry.errors import NoVariation, WidthMismatch
+from registry.features import Array, content_order, finite_rows, numbered
 
 __all__ = [
     "Z90", "Groups", "Kernel", "Pair", "Scale", "TwoSample", "dealt", "fixed_scale", "labelings", "median_distance",
@@ -262,13 +262,7 @@ def _variance_of_side(
 
 
 def _numbered(groups: Shaped[Array, " p"], rows: int, what: str) -> Int[np.ndarray, " n"]:
-    names = np.asarray(groups)
-    if names.shape != (rows,):
-        raise LengthMismatch(f"{what} and its groups", rows, len(names))
-    number = np.unique(names, return_inverse=True)[1]
-    if number.max() < 1:
-        raise TooFewRows(f"groups of {what}", 2, 1)
-    return number
+    return numbered(groups, rows, f"{what} and its groups", f"groups of {what}")
 
 
 def _second_comes_first(rows: Float64[np.ndarray, "N d"], first: Bool[np.ndarray, " N"]) -> bool:

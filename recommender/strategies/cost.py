@@ -1,28 +1,30 @@
 """What carrying out a plan will take: seconds, memory and trainable parameters, from one item's forward pass.
 
-Known before anything of the plan was run, and as rough as that: on four real cases the seconds were 0.7 to 1.5 times
-what it took (`tests/benchmarks/cost.py`). `recommender.tuning.trial` measures.
+Known before anything of the plan was run; `tests/benchmarks/cost.py` holds it against what it took.
+`recommender.tuning.trial` measures.
 """
 
-from recommender.verdicts import Cost, Plan, Stage
-from registry.cards import Checkpoint
+from recommender.verdicts import Cost, Plan, Stage, Transferability
 
 __all__ = ["estimate"]
 
-_START = 1.0
-"""Seconds to load the net and set up the training."""
-_OPENING = 0.001
-"""Seconds to open and resize a picture; done once."""
-_HEAD, _HEAD_PRODUCT = 0.2, 6e-7
+_START = 0.6
+"""Seconds to load the net and set up a training."""
+_RUN = 0.1
+"""Seconds that any run takes beside what grows with its rows."""
+_HEAD, _HEAD_PRODUCT = 0.05, 4e-7
 """Seconds to fit a logistic head: in any case, and for each row times column times class."""
-_LEARNING, _JUDGING = 0.7, 0.17
-"""Shares of the rows that a training learns from, and that judge each epoch."""
-_PROBED = 800
-"""Rows up to which the probe's features are those of all rows, and kept."""
+_HELD_OUT, _VALIDATION = 0.25, 0.2
+"""Shares of the rows that are held out where there is no test part, and that of the rest judge each epoch."""
+_STEPS = 2.0
+"""Passes that a training step over a row takes where all learns: forward, and twice as much backward, in larger
+batches than the probe's."""
 _SPARSE = 0.2
 """What the weights' gradients cost where only norms or adapters learn, as a share of those of all weights."""
-_EPOCH, _BYTES_A_SECOND = 0.03, 5e8
+_EPOCH, _BYTES_A_SECOND = 0.05, 5e8
 """Seconds between two epochs, and the speed at which the weights are saved there."""
+_LOOKED = 200
+"""Rows of which it is looked at after each epoch how far their features have moved."""
 _PROCESS = 620 << 20
 """Bytes of the process with its libraries."""
 _ACTIVATIONS = 1000
@@ -31,39 +33,68 @@ _CAP = 224
 
 
 def estimate(
-    plan: Plan, checkpoint: Checkpoint, rows: int, seconds_per_image_forward: float, *, width: int = 0, classes: int = 0
-) -> Cost:
-    """Estimate a plan on ``rows`` rows; ``width`` of the features and ``classes`` give the size of the head.
+    plan: Plan, found: Transferability, rows: int, *, classes: int, parameters: int, input_size: int,
+    test_rows: int | None = None, fresh: tuple[int, int] | None = None,
+) -> Cost:  # fmt: skip
+    """Estimate a plan on ``rows`` rows for a head of ``classes`` outputs.
 
-    Every epoch is counted: a training that stops early costs less.
+    ``test_rows`` are those of a test part; None where a share of the rows is held out. ``fresh`` is how many rows of
+    the sample, and of its test part, have no features kept yet; None for all of them. Every epoch is counted: a
+    training that stops early costs less.
     """
-    head = (width + 1) * classes
-    blocks = sorted({*plan.frozen, *(block for stage in plan.stages for block in stage.train)})
+    fitted = rows if test_rows is not None else round(rows * (1 - _HELD_OUT))
+    judged = rows - fitted if test_rows is None else test_rows
+    of_sample, of_test = (rows, test_rows or 0) if fresh is None else fresh
+    forward = max(found.forward_seconds - found.opening_seconds, found.forward_seconds / 20)
+    seconds = _RUN + _HEAD + _HEAD_PRODUCT * fitted * found.width * classes
+    if plan.from_scratch or plan.head == "fresh":
+        seconds = _RUN
+    else:
+        seconds += (of_sample + of_test * (not plan.stages)) * found.forward_seconds
+    blocks = [block.block for block in found.blocks]
     used = blocks[: blocks.index(plan.read) + 1] if plan.read in blocks else blocks
-    forward = max(seconds_per_image_forward - _OPENING, seconds_per_image_forward / 3)
-    encoding = rows * seconds_per_image_forward * (rows > _PROBED)
-    seconds = encoding + _HEAD + _HEAD_PRODUCT * rows * width * classes
-    learns = max((len(stage.train) / len(blocks) for stage in plan.stages), default=0.0)
-    trainable = round(checkpoint.parameters * learns) + head
+    trainable = _most_trainable(plan, found, parameters) + (found.width + 1) * classes
     if plan.stages:
-        saving = _EPOCH + 16 * (checkpoint.parameters + trainable) / _BYTES_A_SECOND
-        seconds += _START + rows * (_OPENING + forward) + sum(
-            stage.epochs * (saving + rows * forward * _epoch(plan, stage, used)) for stage in plan.stages
+        learned, validated = fitted * (1 - _VALIDATION), fitted * _VALIDATION
+        depth = len(used) / max(1, len(blocks))
+        opened = (fitted + judged) * found.opening_seconds
+        saving = _EPOCH + 16 * (parameters + trainable) / _BYTES_A_SECOND
+        seconds += _START + opened + judged * forward * depth + sum(
+            _stage(plan, stage, used, forward * depth, learned, validated, saving) for stage in plan.stages
         )  # fmt: skip
-    pixels = min(checkpoint.input_size, _CAP) ** 2
-    held = 4 * (checkpoint.parameters + 3 * trainable) + 3 * rows * pixels * bool(plan.stages)
+    learns = max((len(stage.train) / max(1, len(blocks)) for stage in plan.stages), default=0.0)
+    pixels = min(input_size, _CAP) ** 2
+    held = 4 * (parameters + 3 * trainable) + 3 * (fitted + judged) * pixels * bool(plan.stages)
     active = plan.batch_size * pixels * _ACTIVATIONS * max(learns, 0.1) * bool(plan.stages)
     return Cost(seconds, round(_PROCESS + held + active), trainable)
 
 
-def _epoch(plan: Plan, stage: Stage, used: list[str]) -> float:
-    """What an epoch costs a row, in forward passes: learning from most rows, and judging by some.
+def _most_trainable(plan: Plan, found: Transferability, parameters: int) -> int:
+    """Parameters of the backbone that learn in the stage where most do."""
+    if len(found.sizes) != len(found.blocks):
+        shares = [len(stage.train) / max(1, len(found.blocks)) for stage in plan.stages]
+        return round(parameters * max(shares, default=0.0))
+    sizes = {block.block: size for block, size in zip(found.blocks, found.sizes, strict=True)}
+    of = {
+        "all": lambda size: size.parameters, "norms": lambda size: size.norms,
+        "adapters": lambda size: size.edges * plan.adapter_rank,
+    }  # fmt: skip
+    return max((sum(of[stage.only](sizes[name]) for name in stage.train) for stage in plan.stages), default=0)
+
+
+def _stage(
+    plan: Plan, stage: Stage, used: list[str], forward: float, learned: float, validated: float, saving: float
+) -> float:  # fmt: skip
+    """Seconds of a stage: in each epoch a pass over what is learned from and one over what judges.
 
     A backward pass computes the gradients of the activations down to the lowest block that learns, and those of the
-    weights that learn. A frozen prefix is passed over where its activations are kept.
+    weights that learn. A frozen prefix is run once where its activations are kept.
     """
     places = [place for place, block in enumerate(used) if block in stage.train]
     below = min(places, default=len(used)) / len(used)
     kept = below if plan.cache and not (plan.augment or plan.mixup) else 0.0
     weights = len(places) / len(used) * (1.0 if stage.only == "all" else _SPARSE)
-    return _LEARNING * ((1 - kept) + (1 - below) + weights) + _JUDGING * (1 - kept)
+    step = ((1 - kept) + (1 - below) + weights) * _STEPS / 3
+    looked = 2 * min(_LOOKED, validated)
+    epoch = saving + forward * (learned * step * 1.5 + (validated + looked / 2) * (1 - kept))
+    return kept * forward * (learned + validated) + stage.epochs * epoch

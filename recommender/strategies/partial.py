@@ -47,7 +47,8 @@ def surgical(evidence: Evidence) -> Plan:
     parts = [tuple(part) for part in np.array_split(np.array(used), len(PARTS))]
     gains = _gains(evidence, parts)
     place = min(range(len(PARTS)), key=lambda part: (gains[part], -part))
-    why = f"the {PARTS[place]} third of the blocks adds least to what a linear head reads ({gains[place]:+.3f} a block)"
+    gain = evidence.ranked.expected.metric.difference(gains[place])
+    why = f"the {PARTS[place]} third of the blocks adds least to what a linear head reads ({gain} a block)"
     return _learn("surgical", evidence, tuple(str(block) for block in parts[place]), why)
 
 

@@ -36,12 +36,13 @@ _UNEVEN = 3
 def read_from(evidence: Evidence) -> tuple[str, str]:
     """The block to put the head on, and why: the last, unless an earlier one beats it by more than a standard error."""
     read, last = evidence.ranked.transferability.read, evidence.ranked.transferability.blocks[-1]
+    words = evidence.ranked.expected.metric.words
     if read is not last:
         return read.block, (
-            f"the head reads {read.block} ({read.score:.3f}): beyond a standard error "
-            f"better than {last.block} ({last.score:.3f}), whose features are too special to the source"
+            f"the head reads {read.block} ({words(read.score)}): beyond a standard error "
+            f"better than {last.block} ({words(last.score)}), whose features are too special to the source"
         )
-    return last.block, f"the head reads {last.block} ({last.score:.3f}): no earlier block is better beyond chance"
+    return last.block, f"the head reads {last.block} ({words(last.score)}): no earlier block is better beyond chance"
 
 
 def used_blocks(evidence: Evidence) -> tuple[str, ...]:

@@ -39,7 +39,9 @@ def hscore(
 
 
 def _shrinkage(thin: Decomposition) -> float:
-    """The Ledoit-Wolf (2004) weight, from the eigenvalues and the lengths of the rows."""
+    """The Ledoit-Wolf (2004) weight, from the eigenvalues and the lengths of the rows; one column is its own target."""
+    if thin.width == 1:
+        return 0.0
     rows, variances = len(thin.rows), thin.squares / len(thin.rows)
     energy = np.square(variances).sum()
     apart = energy - variances.sum() ** 2 / thin.width

@@ -23,7 +23,7 @@ from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
 from registry.features import Array, finite_rows
 
-__all__ = ["PENALTIES", "Head", "OutOfFold", "fit_head", "left_out", "linear", "out_of_fold"]
+__all__ = ["PENALTIES", "Head", "OutOfFold", "fit_head", "fit_ridge", "left_out", "linear", "out_of_fold"]
 
 PENALTIES = np.logspace(-3, 3, 10)
 """The ridge path, in mean squared singular values of the features."""
@@ -35,6 +35,8 @@ _MANY_PRODUCTS = 10**8
 _NEWTON_STEPS = 25
 _STEADY = 1e-3
 """A little weight decay, for labels that values tell apart without a fault."""
+_NO_ROW = -1e3
+"""Log probability, before softmax, of a class that no row has."""
 _LEAST = 1e-10
 """One minus a leverage is taken to be at least this."""
 
@@ -104,8 +106,8 @@ def left_out(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> Iterator[Float64[np.ndarray, "n c"]]:
     """For each penalty of the path, what a ridge with intercept says of every row when its unit is left out."""
-    centered = columns - columns.mean(axis=0)
-    projected = thin.project(columns)
+    centered = columns - columns.mean(axis=0)  # else a target far from 0 shows through what rounding left in U'1
+    projected = thin.project(centered)
     batches = _by_size(units)
     shrinks = thin.squares / (thin.squares + PENALTIES[:, None] * thin.squares.mean())
     leverages = 1 / len(columns) + np.square(thin.left) @ shrinks.T
@@ -188,6 +190,27 @@ def fit_head(
     return Head(weight, bias, thin.mean, thin.scale)
 
 
+def fit_ridge(
+    features: Real[Array, "n d"], targets: Shaped[Array, "m ..."], classes: int, *,
+    groups: Shaped[Array, " g"] | None = None,
+) -> Head:  # fmt: skip
+    """The ridge whose predictions `out_of_fold` gives, fitted to all rows; arguments and errors as in `fit_head`."""
+    thin, codes = decompose(features), np.asarray(targets)
+    if len(codes) != len(thin.rows):
+        raise LengthMismatch("features and targets", len(thin.rows), len(codes))
+    units = np.arange(len(codes)) if groups is None else group_numbers(groups, len(codes))
+    task = task_of(codes)
+    if task is Task.CLASSIFICATION:
+        present, compact = np.unique(codes, return_inverse=True)
+        if len(present) < 2:
+            raise SingleClass("a linear head")
+        weight, bias = np.zeros((classes, thin.rows.shape[1])), np.full(classes, _NO_ROW)
+        weight[present], bias[present] = _ridge_softmax(thin, np.eye(len(present))[compact], units)
+    else:
+        weight, bias = _ridge_columns(thin, codes.reshape(len(codes), -1).astype(np.float64), units, task)
+    return Head(weight, bias, thin.mean, thin.scale)
+
+
 class _Link(Enum):
     """How the values of a logistic model's columns become probabilities."""
 
@@ -226,10 +249,7 @@ def _columns_out_of_fold(
         if task is Task.MULTI_LABEL and head == "logistic":
             weight, bias = _logistic(thin, columns[train], inner, _Link.APART)
         else:
-            weight, bias, left = _ridge(thin, columns[train], inner)
-            if task is Task.MULTI_LABEL:
-                slope, offset = _calibrated(left, columns[train])
-                weight, bias = weight * slope[:, None], bias * slope + offset
+            weight, bias = _ridge_columns(thin, columns[train], inner, task)
         told[test] = (rows[test] - thin.mean) / thin.scale @ weight.T + bias
     out = folds >= 0
     if task is Task.REGRESSION:
@@ -237,6 +257,17 @@ def _columns_out_of_fold(
     return OutOfFold(
         np.where(out[:, None], (told > 0).astype(np.float64), -1.0), np.where(out[:, None], expit(told), 0.0)
     )  # fmt: skip
+
+
+def _ridge_columns(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"], task: Task
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
+    """Weight and bias of a ridge for each column; those of labels give log odds."""
+    weight, bias, left = _ridge(thin, columns, units)
+    if task is not Task.MULTI_LABEL:
+        return weight, bias
+    slope, offset = _calibrated(left, columns)
+    return weight * slope[:, None], bias * slope + offset
 
 
 def _ridge(
@@ -250,8 +281,9 @@ def _ridge(
         least, best = np.where(better, error, least), np.where(better, penalty, best)
         told = np.where(better, found, told)
     shrink = np.sqrt(thin.squares)[:, None] / (thin.squares[:, None] + best)
-    weight = np.asarray((thin.right @ (shrink * thin.project(columns))).T)
-    return weight, np.asarray(columns.mean(axis=0)), told
+    mean = columns.mean(axis=0)
+    weight = np.asarray((thin.right @ (shrink * thin.project(columns - mean))).T)
+    return weight, np.asarray(mean), told
 
 
 def _calibrated(
@@ -322,13 +354,21 @@ def _ridge_probabilities(
     train: Float[np.ndarray, "n d"], columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
     test: Float[np.ndarray, "m d"],
 ) -> Float64[np.ndarray, "m c"]:  # fmt: skip
-    """Softmax of the ridge's values, as sharp as makes the rows left out in training likeliest."""
     thin = decompose(train)
+    weight, bias = _ridge_softmax(thin, columns, units)
+    return _softmax((test - thin.mean) / thin.scale @ weight.T + bias)
+
+
+def _ridge_softmax(
+    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
+    """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax."""
     penalty, told = _best_on_path(thin, columns, units)
     likelihood = [np.log(np.maximum(_softmax(told * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
-    weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns))
-    values = (test - thin.mean) / thin.scale @ weight + columns.mean(axis=0)
-    return _softmax(values * _SHARPNESS[int(np.argmax(likelihood))])
+    mean = columns.mean(axis=0)
+    weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
+    sharpness = _SHARPNESS[int(np.argmax(likelihood))]
+    return np.asarray(weight.T * sharpness), np.asarray(mean * sharpness)
 
 
 def _logistic_probabilities(

@@ -1,4 +1,10 @@
-"""PARC: whether rows of unlike features have unlike labels (Bolya et al. 2021, eq. 3)."""
+"""PARC: whether rows of unlike features have unlike labels, by the angle between centered rows.
+
+Bolya et al. 2021, "Scalable Diverse Model Selection for Accessible Transfer Learning", eq. 3, takes Pearson's
+correlation of two rows, which centers each *row* over its columns as well. On standardized columns, whose origin is the
+mean row already, that loses the direction in which all columns agree: classes apart along it score below chance, one
+column says nothing at all, and the sign of a column matters. The cosine of the rows loses nothing.
+"""
 
 import numpy as np
 from jaxtyping import Float64, Real, Shaped
@@ -18,8 +24,8 @@ def parc(
 ) -> float:  # fmt: skip
     """100 times Spearman's correlation, over pairs of rows, of their distance in features and in labels.
 
-    Distance is one minus Pearson's correlation of two rows. At most a thousand rows are compared, evenly spaced in the
-    order of their content. ``groups`` change nothing.
+    Distance is one minus the cosine of two rows; of two labels, whether they differ. At most a thousand rows are
+    compared, evenly spaced in the order of their content. ``groups`` change nothing.
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -36,16 +42,15 @@ def parc(
     columns = read_targets(labels, rows, "parc").columns
     some = thin.order[:: -(-rows // _MOST_ROWS)]
     pairs = np.tril_indices(len(some), -1)
-    ranks = [_ranks(-_correlations(table[some])[pairs]) for table in (thin.rows, columns)]
-    return 100.0 * _cosine(*(told - told.mean() for told in ranks))
+    ranks = [_ranks(-_cosines(table[some])[pairs]) for table in (thin.rows, columns)]
+    return 100.0 * _correlation(*ranks)
 
 
-def _correlations(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n n"]:
-    """Pearson's, of each row with each; 0 for a row that does not vary."""
-    centered = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(centered, axis=1, keepdims=True)
-    centered /= np.where(lengths > 0, lengths, 1)
-    return np.asarray((centered @ centered.T).round(12))  # what rounding told apart is a tie
+def _cosines(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n n"]:
+    """Of each row with each; 0 with a row at the origin."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    units = rows / np.where(lengths > 0, lengths, 1)
+    return np.asarray((units @ units.T).round(12))  # what rounding told apart is a tie
 
 
 def _ranks(values: Float64[np.ndarray, " p"]) -> Float64[np.ndarray, " p"]:
@@ -54,6 +59,7 @@ def _ranks(values: Float64[np.ndarray, " p"]) -> Float64[np.ndarray, " p"]:
     return np.asarray((np.cumsum(count) - (count - 1) / 2)[place])
 
 
-def _cosine(a: Float64[np.ndarray, " p"], b: Float64[np.ndarray, " p"]) -> float:
+def _correlation(a: Float64[np.ndarray, " p"], b: Float64[np.ndarray, " p"]) -> float:
+    a, b = a - a.mean(), b - b.mean()
     length = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / length) if length > 0 else 0.0

@@ -7,8 +7,17 @@ import numpy as np
 from jaxtyping import Float64, Int, Shaped
 
 from registry.cards import Task
-from registry.errors import LengthMismatch, NotDefined, NotFinite, NoVariation, SingleClass, TooFewRows, UnusableLabels
-from registry.features import Array
+from registry.errors import (
+    LengthMismatch,
+    NotDefined,
+    NotFinite,
+    NoVariation,
+    OutOfRange,
+    SingleClass,
+    TooFewRows,
+    UnusableLabels,
+)
+from registry.features import LARGEST, Array, numbered
 
 __all__ = ["Targets", "group_numbers", "read_targets", "task_of"]
 
@@ -38,9 +47,10 @@ def read_targets(
         SingleClass: all rows have the same label.
         NoVariation: a regression target is constant.
         NotFinite: a regression target has a NaN or infinite value.
-        UnusableLabels: labels of mixed kinds, or missing ones.
+        OutOfRange: a regression target whose squares would overflow or vanish.
+        UnusableLabels: labels of mixed kinds, missing or masked ones, or such as have no order.
     """
-    array = np.asarray(labels)
+    array = _array(labels)
     if not array.ndim or len(array) != rows:
         raise LengthMismatch("features and labels", rows, len(array) if array.ndim else 0)
     if rows < 2:
@@ -70,20 +80,28 @@ def group_numbers(groups: Shaped[Array, " g"] | None, rows: int) -> Int[np.ndarr
     Raises:
         LengthMismatch: not as many groups as rows.
         TooFewRows: all rows are one group.
+        UnusableLabels: names of mixed kinds.
     """
-    if groups is None:
-        return np.arange(rows)
-    names = np.asarray(groups)
-    if names.shape != (rows,):
-        raise LengthMismatch("features and groups", rows, len(names))
-    number = np.unique(names, return_inverse=True)[1]
-    if number.max() < 1:
-        raise TooFewRows("groups", 2, 1)
-    return number
+    return np.arange(rows) if groups is None else numbered(groups, rows, "features and groups", "groups")
+
+
+def _array(labels: Shaped[Array, "n ..."]) -> Shaped[np.ndarray, "n ..."]:
+    if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
+        raise UnusableLabels("masked values", np.flatnonzero(np.ma.getmaskarray(labels)).tolist())
+    try:
+        array = np.asarray(labels)
+    except (ValueError, TypeError) as cause:
+        raise UnusableLabels("rows of different length") from cause
+    if array.dtype.kind not in "biufOSUT" or array.ndim > 2:
+        raise UnusableLabels(f"an array of {array.dtype} with {array.ndim} dimensions")
+    return array
 
 
 def _many(array: Shaped[np.ndarray, "n c"]) -> Targets:
-    columns = array.astype(np.float64)
+    try:
+        columns = array.astype(np.float64)
+    except (ValueError, TypeError) as cause:
+        raise UnusableLabels(f"several columns that are no numbers ({cause})") from cause
     binary = np.isin(columns, (0, 1)).all()
     if not binary and not np.issubdtype(array.dtype, np.floating):
         raise UnusableLabels("multi-label columns must be 0 or 1", _odd_rows(columns))
@@ -100,7 +118,10 @@ def _indicator(labels: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, "n c"]:
         usual = max(kinds, key=[type(label) for label in labels.tolist()].count)
         odd = [row for row, label in enumerate(labels.tolist()) if not isinstance(label, usual)]
         raise UnusableLabels("missing, or of mixed kinds", odd or range(len(labels)))
-    codes = np.unique(labels, return_inverse=True)[1]
+    try:
+        codes = np.unique(labels, return_inverse=True)[1]
+    except TypeError as cause:
+        raise UnusableLabels(f"they have no order ({cause})") from cause
     return np.eye(codes.max() + 1)[codes]
 
 
@@ -108,5 +129,8 @@ def _require_variation(targets: Targets, method: str) -> None:
     finite = np.isfinite(targets.columns).all(axis=1)
     if not finite.all():
         raise NotFinite("labels", int(np.argmin(finite)))
+    largest = np.abs(targets.columns).max(axis=1, initial=0)
+    if largest.max() > LARGEST or (0 < largest.max() < 1 / LARGEST):
+        raise OutOfRange("labels", int(largest.argmax()), float(largest.max()))
     if (targets.columns == targets.columns[0]).all():
         raise NoVariation("labels") if targets.task is Task.REGRESSION else SingleClass(method)

@@ -10,13 +10,16 @@ import logging
 import math
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from filelock import FileLock, Timeout
 
@@ -24,14 +27,16 @@ from recommender.tuning.folder import RunFolder, RunState, find_run, run_folders
 from recommender.tuning.journal import Event, Journal
 from recommender.tuning.logged_model import check_names, log_model, register_model
 from registry.errors import NotFinished
+from registry.files import is_disk_full, replacing, write_atomic
 from registry.home import Home
 from registry.progress import Progress, silent
+from registry.store import sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-__all__ = ["Carrier", "Synced", "asked", "in_words", "public", "register", "sync"]
+__all__ = ["PATIENCE", "Carrier", "Synced", "asked", "damage", "in_words", "prepare", "public", "register", "sync"]
 
 _MARKS, _LOCK = "carried.json", "carried.lock"
 _BATCH = 500
@@ -45,16 +50,24 @@ _EXPERIMENT_TAGS = {
     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
 }
 """What MLflow's pages are told of the experiment: it is about training, and judged by this."""
-_SQLITE = "sqlite:///"
 _LARGEST = 1.7976931348623157e308
+_KNOWN_BEFORE = ("expected_", "estimated_")
+"""Results that are none: they are parameters of the run, and would draw a chart of one point each."""
 _SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 """Tags of a job that its recommendation has too."""
 _ENDED = {RunState.INTERRUPTED: "KILLED", RunState.FAILED: "FAILED"}
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }  # fmt: skip
-"""Unless the user set them so: no telemetry, nothing on stdout, no long wait for a dead server."""
+"""Unless the user set them so: no telemetry, nothing on stdout, no long wait for a dead or busy server."""
+PATIENCE = 20.0
+"""Seconds that one exchange with a server may take in all, however steadily it drips."""
+_PREPARING = 600.0
+"""As above, while a store is made on this machine: a slow disk needs long for MLflow's many migrations."""
+_PACKING, _SLOWEST = 120.0, 50_000.0
+"""As above, for a file or model: seconds to pack it, and bytes a second below which an upload counts as hung."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,8 @@ class Carrier:
         self.run, self.journal, self._home = run, Journal(run.path), home
         self.address = _address_of(home, self.journal.opening)
         self.carried = 0
-        self.uploading = False
+        self.patience = PATIENCE
+        """Seconds without getting on after which it counts as stuck, at what it does now."""
         self.moved = time.monotonic()
         """When it last got on."""
         self._entry: _Entry | None = None
@@ -136,6 +150,8 @@ class Carrier:
             raise ValueError("its journal does not begin with what the run is")
         if self._entry is None:
             with _only_one(self.address, self._home):
+                with self._taking(_PREPARING):
+                    prepare(self.address)
                 self._entry = _Entry.of(_client(self.address), opening, self._home, mark.run_id)
         if self._entry.run_id != mark.run_id:
             mark.run_id, mark.read, mark.owed = self._entry.run_id, 0, []
@@ -156,13 +172,44 @@ class Carrier:
                 mark.owed.remove(event)
                 self._keep(mark)
 
+    def carry_in_time(self) -> None:
+        """`carry`, given up where it does not get on: a server may answer a byte a second.
+
+        Raises:
+            TimeoutError: it did not get on; what was told is remembered.
+        """
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.carry()
+            except BaseException as failure:
+                failures.append(failure)
+
+        self.moved = time.monotonic()
+        thread = threading.Thread(target=work, name=f"mlflow {self.run.id}", daemon=True)
+        thread.start()
+        while thread.is_alive() and time.monotonic() - self.moved < self.patience:
+            thread.join(0.05)
+        if failures:
+            raise failures[0]
+        if thread.is_alive():
+            raise TimeoutError(f"nothing came of it for {self.patience:.0f} s")
+
     def _upload(self, entry: "_Entry", event: Event) -> None:
-        self.uploading = True
-        try:
+        files = [self.run.path / event["artifact"]] if "artifact" in event else list(self.run.path.glob("*"))
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        with self._taking(_PACKING + size / _SLOWEST):
             entry.upload(event, self.run)
+
+    @contextmanager
+    def _taking(self, patience: float) -> Iterator[None]:
+        """Something that may take longer without a sign of getting on."""
+        self.moved, self.patience = time.monotonic(), patience
+        try:
+            yield
         finally:
-            self.uploading = False
-            self.moved = time.monotonic()
+            self.moved, self.patience = time.monotonic(), PATIENCE
 
     def _last_change(self) -> Event:
         changes = [event for _, event in self.journal.read() if {"status", "resumed", "opening"} & set(event)]
@@ -174,9 +221,7 @@ class Carrier:
 
     def _keep(self, mark: _Mark, carried: int = 0) -> None:
         marks = {**_read_marks(self.run.path), public(self.address): asdict(mark)}
-        partial = self.run.path / f"{_MARKS}.{os.getpid()}.tmp"
-        partial.write_text(json.dumps(marks, indent=1))
-        partial.replace(self.run.path / _MARKS)
+        write_atomic(self.run.path / _MARKS, json.dumps(marks, indent=1).encode(), durable=False)
         self.carried += carried
         self.moved = time.monotonic()
 
@@ -214,6 +259,8 @@ class _Entry:
                 self._describe(event["opening"])
             elif "resumed" in event:
                 self._client.update_run(self.run_id, "RUNNING")
+            elif "result" in event:
+                self._judge(event["result"])
             elif "status" in event:
                 self._log(metrics)
                 metrics = []
@@ -241,6 +288,12 @@ class _Entry:
         self._client.log_batch(self.run_id, params=[Param(*pair) for pair in opening["params"].items()])
         data = Dataset(**opening["dataset"])
         self._client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+    def _judge(self, result: Mapping[str, float]) -> None:
+        """Say whether the score lies where it was expected."""
+        if {"score", "expected_low", "expected_high"} <= set(result):
+            within = float(result["expected_low"]) <= float(result["score"]) <= float(result["expected_high"])
+            self._client.set_tag(self.run_id, "transferzoo.within_interval", str(within).lower())
 
     def _log(self, metrics: "list[Metric]") -> None:
         lacking = [metric for metric in metrics if not self._has(metric)]
@@ -311,23 +364,97 @@ def in_words(failure: Exception, address: str) -> str:
     where = f"MLflow at {public(address)}"
     if isinstance(failure, Timeout):
         return f"{where}: another process is writing there. Try again when it is done"
+    if is_disk_full(failure):
+        return f"{where}: the disk is full. Free some room there"
+    if isinstance(failure, TimeoutError):
+        return f"{where} did not answer in time ({failure}). Try again later, or set MLFLOW_TRACKING_URI"
     first = (str(failure).splitlines() or [""])[0].replace(address, public(address))
-    if re.search(r"\b40[13]\b", first):
-        return f"{where} refused. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    status = re.search(r"(?:too many|error code|Error:?|^)\s(\d{3})\b|\b(40[13])\b", str(failure))
+    if status is not None:
+        return _refusal(where, int(status[1] or status[2]), address)
     if re.search("Max retries exceeded|Connection (refused|aborted|reset)|Failed to connect", str(failure)):
         return f"{where} did not answer. Start it, or set MLFLOW_TRACKING_URI"
-    return f"{where} failed ({type(failure).__name__}: {first[:300]})"
+    remedy = ". If it stays so: transferzoo doctor --repair" if sqlite_path(address) else ""
+    return f"{where} failed ({type(failure).__name__}: {first[:300]}){remedy}"
+
+
+def _refusal(where: str, status: int, address: str) -> str:
+    """What a server's status says, and what to do about it."""
+    if status == 401:
+        credentials = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return f"{where} refused (401). Set {credentials}"
+    if status == 403:
+        return f"{where} forbids it (403). Ask who runs it for the right to write, or use other credentials"
+    if status == 429:
+        wait = _retry_after(address)
+        return f"{where} is asked too often (429). Try again {f'after {wait}' if wait else 'later'}"
+    if status >= 500:
+        return f"{where} has a fault of its own ({status}). Look into its log, then try again"
+    return f"{where} answered with {status}. Look whether MLFLOW_TRACKING_URI is MLflow's address"
+
+
+def _retry_after(address: str) -> str:
+    """For how long a server wants to be left alone, where it says so."""
+    page = public(address).rstrip("/") + "/api/2.0/mlflow/experiments/search?max_results=1"
+    try:
+        with urlopen(page, timeout=5):  # noqa: S310 - the address that the user named
+            return ""
+    except HTTPError as refusal:
+        told = (refusal.headers.get("Retry-After") or "").strip()
+        return f"{told} s" if told.isdigit() else re.sub(r"[^\w :,+-]", "", told)[:40]
+    except (OSError, ValueError):
+        return ""
+
+
+def prepare(address: str) -> None:
+    """Make the store at a SQLite address, where there is none yet: whole, or not at all.
+
+    MLflow makes it by some sixty migrations; a process that is killed among them leaves a file that no MLflow opens.
+    So they run on a file beside it, which takes its place when it is complete. The caller holds the store's lock.
+
+    Raises:
+        DiskFull: there is no room for it.
+    """
+    file = sqlite_path(address)
+    if file is None or (file.is_file() and file.stat().st_size):
+        return
+    _quiet()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - a second to import
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as partial:
+        artifacts = str(file.with_name("mlartifacts"))
+        store = SqlAlchemyStore(sqlite_url(partial), artifacts)  # type: ignore[no-untyped-call]  # MLflow has no type
+        store.engine.dispose()
+
+
+def damage(address: str) -> str:
+    """What MLflow finds wrong with the store at a SQLite address; nothing where it is well, or not there yet."""
+    file = sqlite_path(address)
+    if file is None or not file.is_file():
+        return ""
+    try:
+        _client(address).search_experiments(max_results=1)
+    except Exception as failure:  # whatever it is, MLflow cannot use it
+        return (str(failure).splitlines() or [type(failure).__name__])[0][:200]
+    return ""
 
 
 def _client(address: str) -> "MlflowClient":
     """A client that does not touch MLflow's global state."""
+    _quiet()
+    from mlflow import MlflowClient  # noqa: PLC0415 - a second to import, and only where it is used
+
+    return MlflowClient(tracking_uri=address)
+
+
+def _quiet() -> None:
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
-    from mlflow import MlflowClient  # noqa: PLC0415 - a second to import, and only where it is used
+    import mlflow  # noqa: F401, PLC0415 - it sets its loggers up when it is imported
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=address)
 
 
 def _chosen(home: Home, name: str | None) -> list[RunFolder]:
@@ -348,9 +475,9 @@ def _synced(carrier: Carrier, reached: dict[str, str | None]) -> Synced:
         trouble = reached[carrier.address]
     if trouble is None:
         try:
-            carrier.carry()
-            if state in _ENDED:
-                carrier.end(_ENDED[state])
+            carrier.carry_in_time()
+            if run.state in _ENDED:
+                carrier.end(_ENDED[run.state])
             _remember(run, carrier.run_id)
         except Exception as failure:  # any trouble with one run leaves the others to be carried
             trouble = in_words(failure, carrier.address)
@@ -358,12 +485,22 @@ def _synced(carrier: Carrier, reached: dict[str, str | None]) -> Synced:
 
 
 def _trouble_at(address: str) -> str | None:
-    try:
-        if not address.startswith("sqlite:"):
+    """Why a server cannot be used; one that drips is given up after a while."""
+    if sqlite_path(address) is not None:
+        return None
+    found: list[str | None] = []
+
+    def ask() -> None:
+        try:
             _client(address).search_experiments(max_results=1)
-    except Exception as failure:
-        return in_words(failure, address)
-    return None
+            found.append(None)
+        except Exception as failure:
+            found.append(in_words(failure, address))
+
+    thread = threading.Thread(target=ask, name="is MLflow there", daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return found[0] if found else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
 
 
 def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:
@@ -376,8 +513,8 @@ def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:
 @contextmanager
 def _only_one(address: str, home: Home) -> Iterator[None]:
     """One process at a time opens a store: two that migrate a fresh SQLite file break it, or make a parent each."""
-    own = address.removeprefix(_SQLITE)
-    lock = Path(own).with_name(f".{Path(own).name}.lock") if own != address else home.root / ".mlflow.lock"
+    own = sqlite_path(address)
+    lock = home.root / ".mlflow.lock" if own is None else own.with_name(f".{own.name}.lock")
     with FileLock(lock, timeout=_LOCKED):
         yield
 
@@ -391,21 +528,33 @@ def _experiment(client: "MlflowClient", opening: Event, home: Home) -> str:
     known = client.get_experiment_by_name(name)
     if known is not None:
         return str(known.experiment_id)
-    own = _address_of(home, opening) == f"sqlite:///{home.tracking_database}"
-    place = home.artifacts.as_uri() if own else None
+    own = _address_of(home, opening) == sqlite_url(home.tracking_database)
+    place = _artifact_place(home) if own else None
     return str(client.create_experiment(name, artifact_location=place, tags=_EXPERIMENT_TAGS))
+
+
+def _artifact_place(home: Home) -> str:
+    """The home's artifact folder as MLflow reads it.
+
+    Raises:
+        ValueError: MLflow would take it for another folder, which other homes may share.
+    """
+    try:
+        str(home.artifacts).encode()
+    except UnicodeEncodeError as cause:
+        raise ValueError("it keeps no files in a folder whose name is no UTF-8: set MLFLOW_TRACKING_URI") from cause
+    return home.artifacts.as_uri()
 
 
 def _address_of(home: Home, opening: Event) -> str:
     """Where a run is told: where the environment says, else where it was first told, else the home's own store."""
-    return str(_asked_address() or opening.get("address") or f"sqlite:///{home.tracking_database}")
+    return str(_asked_address() or opening.get("address") or sqlite_url(home.tracking_database))
 
 
 def _asked_address() -> str | None:
     address = os.environ.get("MLFLOW_TRACKING_URI") or None
-    if address is None or not address.startswith(_SQLITE):
-        return address
-    return f"{_SQLITE}{Path(address.removeprefix(_SQLITE)).absolute()}"
+    file = None if address is None else sqlite_path(address)
+    return address if file is None else sqlite_url(file.absolute())
 
 
 def _asked_experiment() -> dict[str, str] | None:
@@ -461,7 +610,8 @@ def _metrics(event: Event) -> "list[Metric]":
 
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
-    return [Metric(name, float(value), event["at"], 0) for name, value in event.get("result", {}).items()]
+    told = {name: value for name, value in event.get("result", {}).items() if not name.startswith(_KNOWN_BEFORE)}
+    return [Metric(name, float(value), event["at"], 0) for name, value in told.items()]
 
 
 def _identity(metric: "Metric") -> tuple[int, int, float]:

@@ -42,8 +42,8 @@ class Control:
     @property
     def sentence(self) -> str:
         """What follows, in words; beyond chance means outside the nominal 90 % interval."""
-        told = f"{self.what} scores {self.score:.3f}, the run {abs(self.gain):.3f} "
-        told += f"{'more' if self.gain >= 0 else 'less'} (± {self.standard_error:.3f}, paired)"
+        told = f"{self.what} scores {100 * self.score:.1f} %, the run {100 * abs(self.gain):.1f} points "
+        told += f"{'more' if self.gain >= 0 else 'less'} (± {100 * self.standard_error:.1f}, paired)"
         if self.gain < -Z * self.standard_error:
             return f"negative transfer: {told}. Take that, or another checkpoint"
         if self.gain > Z * self.standard_error:

@@ -5,37 +5,48 @@ last, run.json: a folder without it is not a finished run. A run that was interr
 it is carried out again.
 """
 
-import errno
 import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
+from recommender.baseline import RAW
+from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
 from recommender.strategies.rules import require_head
+from recommender.transfer.linear import fit_ridge
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import ItemRows, prepare_rows
 from recommender.tuning.devices import metered
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.tuning.forgetting import Forgetting, Watch, probe_source
-from recommender.tuning.heads import Head, LinearHead, NeighborsHead, PrototypeHead, named
+from recommender.tuning.heads import (
+    Head,
+    LinearHead,
+    NeighborsHead,
+    PrototypeHead,
+    RawNeighborsHead,
+    ScaledLinearHead,
+    named,
+)
 from recommender.tuning.job import Job
-from recommender.tuning.storing import store, tidy
+from recommender.tuning.storing import store
 from recommender.tuning.tracking import Diary, Tracker
 from recommender.verdicts import TuningRun
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.encoders.anatomy import anatomy_of
 from registry.encoders.opening import open_network
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
+from registry.files import disk_full_named
 from registry.plugins import Shelf
 from registry.progress import Progress, silent
 from registry.sample import Sample, score
@@ -62,6 +73,9 @@ class _Parts:
     test: Sample
     rows: Int[np.ndarray, " n"]
     """Places of the training rows in the job's sample."""
+    flattered: bool = False
+    """Whether the checkpoint has seen test rows, and too few others are left to judge it by."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,27 +95,35 @@ class _Done:
 def here(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningRun, Outcome]:
     """Carry out a job in this process, from its last save where it was begun before.
 
+    The run's end and its outcome are one file, run.json; the registry gets the outcome next, and only then does anybody
+    wait for MLflow.
+
     Raises:
+        NotResumable: another process carries it out, or it is finished.
         Diverged: the loss became NaN or infinite; the best weights so far are stored.
-        OutOfRoom: memory or disk ran out.
+        OutOfRoom: memory ran out.
+        DiskFull: the disk has no room; the run can be resumed.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
     folder, made = RunFolder(job.folder), None
     troubles: tuple[str, ...] = ()
-    with _told_of_failure(folder), _named_failures():
+    with folder.held(), _told_of_failure(folder), _named_failures(job):
         folder.start(job.to_dict())
         earlier = folder.spent
         try:
             with folder.beating(), track(job) as diary:
                 made = _made(job, earlier, diary, progress)
-                _concluded(job, made, diary.troubles, diary.run_id)
+                _, outcome = _concluded(job, made, diary.troubles, diary.run_id)
+                with suppress(TransferZooError):  # it is tried again below, and by the next start
+                    job.record(outcome)
                 diary.model(job.folder)
         except KeyboardInterrupt:
             if made is None:
                 raise
             troubles = (f"telling MLflow was interrupted: `transferzoo runs sync {job.id}`",)
         run, outcome = _concluded(job, made, (*diary.troubles, *troubles), diary.run_id)
-    tidy(job)
+        job.record(outcome)
+        folder.tidy()
     return run, outcome
 
 
@@ -111,26 +133,29 @@ def _told_of_failure(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except TransferZooError as failure:
-        folder.mark(RunState.FAILED, str(failure), failure.remedy)
+        _mark(folder, RunState.FAILED, str(failure), failure.remedy)
         raise
     except Exception as failure:
-        folder.mark(RunState.FAILED, f"{type(failure).__name__}: {failure}")
+        _mark(folder, RunState.FAILED, f"{type(failure).__name__}: {failure}")
         raise
     except BaseException:
-        folder.mark(RunState.INTERRUPTED, "interrupted")
+        _mark(folder, RunState.INTERRUPTED, "interrupted")
         raise
+
+
+def _mark(folder: RunFolder, state: RunState, reason: str, remedy: str = "") -> None:
+    """Where not even that can be written (the disk is full), the next start finds that nobody is at it."""
+    with suppress(OSError):
+        folder.mark(state, reason, remedy)
 
 
 @contextmanager
-def _named_failures() -> Iterator[None]:
+def _named_failures(job: Job) -> Iterator[None]:
     try:
-        yield
+        with disk_full_named(job.folder):
+            yield
     except (MemoryError, torch.OutOfMemoryError) as cause:
         raise OutOfRoom("memory") from cause
-    except OSError as cause:
-        if cause.errno == errno.ENOSPC:
-            raise OutOfRoom("disk") from cause
-        raise
 
 
 executors: Shelf[Executor] = Shelf("executor", "transferzoo.executors", {"here": lambda: here})
@@ -144,6 +169,8 @@ class _Made:
     done: _Done
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
+    ended: str
+    """ISO 8601, UTC."""
 
 
 def _made(job: Job, earlier: float, diary: Diary, progress: Progress) -> _Made:
@@ -160,8 +187,8 @@ def _made(job: Job, earlier: float, diary: Diary, progress: Progress) -> _Made:
     metrics |= {} if done.forgetting is None else done.forgetting.metrics
     metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
     diary.result(metrics)
-    notes = (*done.notes, *_drawn(job, parts, done, metrics, diary))
-    return _Made(parts, done, metrics, notes)
+    notes = (*parts.notes, *done.notes, *_drawn(job, parts, done, metrics, diary))
+    return _Made(parts, done, metrics, notes, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _probed_source(job: Job, done: _Done, progress: Progress) -> _Done:
@@ -219,12 +246,56 @@ def _drawn(job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], d
 
 
 def _parts(job: Job) -> _Parts:
-    """The sample's own test part, else a share of whole groups that is held out."""
+    """The sample's own test part, else a share of whole groups that is held out; of rows that were not seen before."""
     sample = job.sample
     if sample.test is not None:
-        return _Parts(sample, sample.test, np.arange(len(sample)))
+        return _judged_unseen(job, _Parts(sample, sample.test, np.arange(len(sample))))
+    if (unseen := _unseen_split(job)) is not None:
+        return unseen
     train_part, test = sample.split(_HELD_OUT, job.seed)
-    return _Parts(train_part, test, _places(sample, train_part))
+    return _judged_unseen(job, _Parts(train_part, test, _places(sample, train_part)))
+
+
+def _judged_unseen(job: Job, parts: _Parts) -> _Parts:
+    """The parts, the checkpoint judged on the test rows that it has not seen; where these are too few, that is told."""
+    fresh = _unseen(job, parts.test)
+    if fresh.all():
+        return parts
+    name, rows = job.checkpoint.name, len(parts.test)
+    if enough_unseen(int(fresh.sum()), len(parts.test.classes)):
+        note = f"the score is of {int(fresh.sum()):,} of {rows:,} test rows: {name} has seen the others before"
+        return replace(parts, test=parts.test.take(fresh), notes=(note,))
+    copies = job.exposure is not None and job.exposure.copies
+    what = "may have seen copies of all" if copies else f"has seen {int((~fresh).sum()):,}"
+    note = f"the score is flattered: {name} {what} of these {rows:,} test rows before; it counts for no later advice"
+    return replace(parts, flattered=True, notes=(note,))
+
+
+def _unseen_split(job: Job) -> _Parts | None:
+    """A held-out part of rows that the checkpoint has not seen, at most the usual share; None where too few are."""
+    sample = job.sample
+    fresh = _unseen(job, sample)
+    if fresh.all():
+        return None
+    ids = sample.group_ids
+    fresh = ~np.isin(ids, ids[~fresh])
+    most = round(_HELD_OUT * len(sample))
+    if not enough_unseen(min(int(fresh.sum()), most), len(sample.classes)):
+        return None
+    test = replace(sample.take(fresh).subsample(most, job.seed), name=f"{sample.name} (held out)", test=None)
+    held_out = {item.digest for item in test.items}
+    kept = np.array([item.digest not in held_out for item in sample.items])
+    train_part = replace(sample.take(kept), test=test)
+    if set(train_part.labels) < set(sample.labels) and sample.task is not Task.REGRESSION:
+        return None
+    note = f"the score is of {len(test):,} rows that {job.checkpoint.name} has not seen before, held out for that"
+    return _Parts(train_part, test, _places(sample, train_part), notes=(note,))
+
+
+def _unseen(job: Job, part: Sample) -> Bool[np.ndarray, " n"]:
+    if job.exposure is None or job.plan.from_scratch:
+        return np.ones(len(part), bool)
+    return job.exposure.unseen([item.digest for item in part.items])
 
 
 def _places(whole: Sample, part: Sample) -> Int[np.ndarray, " n"]:
@@ -234,7 +305,8 @@ def _places(whole: Sample, part: Sample) -> Int[np.ndarray, " n"]:
 
 def _features(job: Job, part: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
     """Features of the block that is read; of rows of the job's sample, from those of the whole sample."""
-    whole = part if part is job.sample.test else job.sample
+    test = job.sample.test
+    whole = job.sample if test is None or part.items[0] not in set(test.items) else test
     encoded = job.encode(whole, progress)
     vectors = encoded.blocks[encoded.names.index(job.plan.read)].vectors
     return vectors if part is whole else vectors[_places(whole, part)]
@@ -258,11 +330,22 @@ def _fitted(job: Job, part: Sample, progress: Progress) -> Head:
         NotOffered: a head that names classes, in another task.
     """
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
+    if job.plan.read == RAW:
+        return _raw_head(job, part, progress)
     if job.plan.head == "prototype":
         return PrototypeHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
     if job.plan.head == "neighbors":
         return NeighborsHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
     return _linear(_logistic(job, part, progress))
+
+
+def _raw_head(job: Job, part: Sample, progress: Progress) -> Head:
+    """The model of no transfer that the plan names, on raw pixels."""
+    pixels, classes = _features(job, part, progress), len(job.sample.classes)
+    if job.plan.head == RawNeighborsHead.kind:
+        return RawNeighborsHead.fit(pixels, part.targets, classes)
+    groups = None if part.groups is None else part.group_ids
+    return ScaledLinearHead.of_ridge(fit_ridge(pixels, part.targets, classes or 1, groups=groups))
 
 
 def _linear(layer: torch.nn.Linear) -> LinearHead:
@@ -285,7 +368,8 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
     head = _fitted(job, parts.train, progress)
     trainable = sum(tensor.size for tensor in head.tensors().values())
     logits = head.logits(_features(job, parts.test, progress))
-    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, (), Forgetting())
+    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, (),
+                 None if job.plan.read == RAW else Forgetting())
 
 
 def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
@@ -318,7 +402,7 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
         unit.take_off(classifier.head)
         store(job, _linear(classifier.head), classifier)
         raise
-    better = _beyond_chance(job, validated, before, logits_of(classifier, validated))
+    better = _beyond_chance(job, validation, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
     notes, best = trained.notes, trained.best.epoch
     if job.plan.head == "logistic" and not better:
@@ -334,10 +418,10 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
 
 
 def _beyond_chance(
-    job: Job, rows: ItemRows, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
+    job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
 ) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
-    weights = draw_weights(np.arange(len(rows)), seed=job.seed)
+    weights = draw_weights(rows.group_ids, seed=job.seed)
     old, new = (
         resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
     )
@@ -430,7 +514,7 @@ def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 def _concluded(
     job: Job, made: _Made, troubles: tuple[str, ...], mlflow_run_id: str | None
 ) -> tuple[TuningRun, Outcome]:
-    """Write run.json: first when the model is to be logged, again when it is known what became of that."""
+    """Write run.json, outcome and all: when only MLflow is left, and again when it is known what became of that."""
     parts, metrics, done = made.parts, made.metrics, made.done
     run = TuningRun(
         job.id, mlflow_run_id, job.checkpoint.name, job.plan.strategy, metrics, str(job.folder),
@@ -439,17 +523,20 @@ def _concluded(
     conditions = {**job.known, "plan": job.plan.to_dict(), "seed": job.seed, "device": job.device,
                   "checkpoint_digest": job.checkpoint.digest, "expected": None if job.expected is None else
                   job.expected.to_dict(), "recommendation": job.recommendation}  # fmt: skip
+    if parts.flattered:
+        conditions["flattered"] = True
     outcome = Outcome(
         id=job.id, checkpoint=job.checkpoint.name, strategy=job.plan.strategy, sample_digest=job.sample.digest,
         sample_name=job.sample.name, task=job.sample.task, metric=job.sample.metric, score=metrics["score"],
         standard_error=metrics["standard_error"], rows_train=len(parts.train), rows_test=len(parts.test),
-        seconds=metrics["seconds"], origin=Origin.OURS, created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=metrics["seconds"], origin=Origin.OURS, created=made.ended,
         mlflow_run_id=mlflow_run_id, conditions=conditions,
     )  # fmt: skip
     RunFolder(job.folder).finish({
         **run.to_dict(), "task": str(job.sample.task), "sample": job.sample.to_dict(),
         "classes": list(job.sample.classes), "plan": job.plan.to_dict(), "conditions": conditions,
-        "created": outcome.created, "controls": [control.to_dict() for control in done.against],
+        "created": made.ended, "outcome": asdict(outcome),
+        "controls": [control.to_dict() for control in done.against],
         "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
         "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
         | {"python": platform.python_version()},

@@ -23,9 +23,11 @@ from jaxtyping import Float
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from recommender.baseline import RAW
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.heads import Head, LinearHead, read_head
+from recommender.tuning.pipeline import write_pipeline
 from recommender.tuning.predicting import finished
 from registry.cards import Task
 from registry.encoders.anatomy import anatomy_of, read_blocks
@@ -55,7 +57,7 @@ class Exported:
     run: str
     folder: Path
     form: str
-    """``transformers`` or ``onnx``."""
+    """``transformers``, ``onnx`` or ``scikit-learn``."""
     architecture: str
     classes: tuple[str, ...]
     difference: float
@@ -130,6 +132,10 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
         FolderUnusable: ``to`` is not empty, or cannot be written.
         CheckpointError: the run's folder is damaged.
     """
+    if finished(run)["plan"]["read"] == RAW:
+        with staged(to) as folder:
+            written = write_pipeline(run, folder, progress)
+        return Exported(run.id, to, "scikit-learn", written.architecture, written.classes, written.difference)
     tuned = _Tuned.of(run)
     with staged(to) as folder:
         architecture, difference, notes = _save(tuned, folder, progress)
@@ -146,6 +152,8 @@ def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exp
     for library in _ONNX_LIBRARIES:
         if find_spec(library) is None:
             raise ExtraMissing(library, "onnx")
+    if finished(run)["plan"]["read"] == RAW:
+        raise NotExportable(run.id, "it is a scikit-learn pipeline on raw pixels", "Export without --onnx.")
     tuned = _Tuned.of(run)
     with staged(to) as folder:
         progress("export to ONNX", 0, 2)

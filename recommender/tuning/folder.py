@@ -1,12 +1,14 @@
 """A run's folder: what was to be done, how far it came, whether someone is still at it.
 
-`job.json` is written when a run starts and `run.json` last: a folder without it is not a finished run. While a run
-goes on its process beats; a run that is neither over nor beating was interrupted and can be resumed.
+`job.json` is written when a run starts and `run.json` last: a folder without it is not a finished run. The process that
+carries a run out holds its lock, which the system drops when the process dies; a run that is neither over nor held was
+interrupted and can be resumed.
 """
 
 import json
 import math
 import os
+import shutil
 import socket
 import threading
 import time
@@ -17,17 +19,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import psutil
+from filelock import FileLock, Timeout
 
-from registry.errors import UnknownName
+from registry.errors import NotResumable, UnknownName
+from registry.files import is_locked, write_atomic
 from registry.home import Home
 
-__all__ = ["RunFolder", "RunState", "find_run", "reap", "run_folders"]
+__all__ = ["RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders"]
 
 _JOB, _RUN, _STATE = "job.json", "run.json", "state.json"
+_SCAFFOLDING = ("best-*.safetensors", "kept-*.npy", "rows-*.npy", "*.tmp")
 _BEAT_SECONDS = 5.0
-_SILENT_SECONDS = 60.0
-"""Without a beat for so long a run on another machine counts as dead."""
+_PATIENCE = 1.0
+"""Seconds to wait for a lock: long enough for one who only looks whether it is taken."""
 
 
 class RunState(StrEnum):
@@ -63,35 +67,43 @@ class RunFolder:
     @property
     def state(self) -> RunState:
         """How it stands now."""
-        if (self.path / _RUN).is_file():
+        if self.told:
             return RunState.FINISHED
-        known = _read(self.path / _STATE)
-        state = RunState(known.get("state", RunState.INTERRUPTED))
-        return RunState.INTERRUPTED if state is RunState.RUNNING and not _alive(known) else state
+        if is_locked(self.lock):
+            return RunState.RUNNING
+        failed = _read(self.path / _STATE).get("state") == RunState.FAILED
+        return RunState.FAILED if failed else RunState.INTERRUPTED
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process at work on it holds a lock on."""
+        return self.path.with_name(f".{self.path.name}.lock")
 
     @property
     def reason(self) -> str:
         """Why it stopped, and what to do about it; empty where nothing was said."""
         known = _read(self.path / _STATE)
-        return ". ".join(part for part in (known.get("reason", ""), known.get("remedy", "")) if part)
+        return ". ".join(str(known[name]) for name in ("reason", "remedy") if known.get(name))
 
     @property
     def spent(self) -> float:
         """Seconds that were worked on it, up to the last beat; none once it is finished, for `told` has them."""
-        return float(_read(self.path / _STATE).get("spent", 0.0))
+        spent = _read(self.path / _STATE).get("spent")
+        return float(spent) if isinstance(spent, int | float) else 0.0
 
     def to_dict(self) -> dict[str, object]:
         """How a run stands that has not finished: the JSON form."""
         job = self.job
+        plan, sample = (job[name] if isinstance(job.get(name), dict) else {} for name in ("plan", "sample"))
         return {
-            "id": self.id, "state": str(self.state), "reason": self.reason, "checkpoint": job.get("checkpoint"),
-            "strategy": job.get("plan", {}).get("strategy"), "sample_name": job.get("sample", {}).get("name"),
+            "id": self.id, "state": str(self.state), "reason": self.reason if job else "its job.json is damaged",
+            "checkpoint": job.get("checkpoint"), "strategy": plan.get("strategy"), "sample_name": sample.get("name"),
         }  # fmt: skip
 
     def start(self, told: Mapping[str, object]) -> None:
         """Write down what is to be done, once; a resumed run keeps what it was started with."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / _JOB).is_file():
+        if not self.job:
             _write(self.path / _JOB, told)
 
     def finish(self, told: Mapping[str, object]) -> None:
@@ -101,15 +113,46 @@ class RunFolder:
 
     def mark(self, state: RunState, reason: str = "", remedy: str = "", *, spent: float | None = None) -> None:
         """Say how it stands, and why; what was spent stays unless it is told anew."""
-        process = psutil.Process()
         _write(self.path / _STATE, {
-            "state": state, "reason": reason, "remedy": remedy, "host": socket.gethostname(), "pid": process.pid,
-            "started": process.create_time(), "beat": time.time(), "spent": self.spent if spent is None else spent,
-        })  # fmt: skip
+            "state": state, "reason": reason, "remedy": remedy, "host": socket.gethostname(), "pid": os.getpid(),
+            "spent": self.spent if spent is None else spent,
+        }, durable=False)  # fmt: skip
+
+    def tidy(self) -> None:
+        """Take away what only the making needed."""
+        for pattern in _SCAFFOLDING:
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "trainer", ignore_errors=True)
+        (self.path / _STATE).unlink(missing_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Carried out by this process, and by no other for as long as this lasts.
+
+        Raises:
+            NotResumable: another process is at it, or it is finished.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            known = _read(self.path / _STATE)
+            process = f" (process {known['pid']} on {known['host']})" if {"pid", "host"} <= set(known) else ""
+            raise NotResumable(self.id, f"it is still going on{process}", "Wait for it, or stop its process.") from None
+        try:
+            if self.told:
+                raise NotResumable(self.id, "it is finished", "See `transferzoo runs list`.")
+            yield
+        finally:
+            if self.told:
+                self.lock.unlink(missing_ok=True)  # nobody will carry it out again
+            lock.release()
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Running, for as long as this lasts and this process lives."""
+        """Writes down every few seconds how long it was worked on, for as long as this lasts."""
         over, before, began = threading.Event(), self.spent, time.monotonic()
         self.mark(RunState.RUNNING)
 
@@ -138,7 +181,8 @@ def reap(home: Home) -> tuple[RunFolder, ...]:
     found = []
     for file in sorted(home.runs.glob(f"*/{_STATE}")):
         run = RunFolder(file.parent)
-        if _read(file).get("state") == RunState.RUNNING and run.state is RunState.INTERRUPTED:
+        marked = _read(file).get("state") in {RunState.FAILED, RunState.INTERRUPTED}
+        if not marked and run.state is RunState.INTERRUPTED:
             remedy = f"Go on: transferzoo runs resume {run.id}"
             run.mark(RunState.INTERRUPTED, "its process ended without a word", remedy)
             found.append(run)
@@ -161,16 +205,11 @@ def find_run(home: Home, name: str) -> RunFolder:
     return found[0]
 
 
-def _alive(known: Mapping[str, Any]) -> bool:
-    if known.get("host") != socket.gethostname():
-        return time.time() - float(known.get("beat", 0)) < _SILENT_SECONDS
-    if known["pid"] == os.getpid():
-        return True
-    try:
-        process = psutil.Process(known["pid"])
-        return process.status() != psutil.STATUS_ZOMBIE and bool(abs(process.create_time() - known["started"]) < 1)
-    except psutil.NoSuchProcess:
-        return False
+def find_queued(home: Home, job: str) -> RunFolder | None:
+    """The run that a job of the queue has begun, if it finished or was interrupted; one that failed begins anew."""
+    left = (RunState.FINISHED, RunState.INTERRUPTED)
+    begun = (run for run in run_folders(home) if run.job.get("queue_job") == job)
+    return next((run for run in begun if run.state in left), None)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -181,10 +220,8 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(path: Path, told: Mapping[str, object]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-    partial.write_text(json.dumps(told, indent=1, default=_plain))
-    partial.replace(path)
+def _write(path: Path, told: Mapping[str, object], *, durable: bool = True) -> None:
+    write_atomic(path, json.dumps(told, indent=1, default=_plain).encode(), durable=durable)
 
 
 def _plain(value: object) -> object:

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from recommender.baseline import NEIGHBORS, votes
+from recommender.transfer.linear import Head as Ridge
 from registry.cards import Task
 from registry.errors import PathMissing
 from registry.index import neighbors
 
-__all__ = ["Head", "LinearHead", "NeighborsHead", "PrototypeHead", "named", "read_head", "save_head"]
+__all__ = [
+    "Head", "LinearHead", "NeighborsHead", "PrototypeHead", "RawNeighborsHead", "ScaledLinearHead", "named",
+    "read_head", "save_head",
+]  # fmt: skip
 
 _FILE = "head.safetensors"
 _VOTERS = 5
@@ -135,7 +140,82 @@ class NeighborsHead:
         return cls(tensors["center"], tensors["rows"], tensors["targets"], tensors["classes"])
 
 
-_KINDS: Mapping[str, type[Head]] = {kind.kind: kind for kind in (LinearHead, PrototypeHead, NeighborsHead)}
+@dataclass(frozen=True, eq=False)
+class ScaledLinearHead:
+    """Logits = W (x - mean) / scale + b: what a scaler and a linear model say of raw features."""
+
+    kind: ClassVar[str] = "raw-linear"
+    mean: Float[np.ndarray, " d"]
+    scale: Float[np.ndarray, " d"]
+    weight: Float[np.ndarray, "c d"]
+    bias: Float[np.ndarray, " c"]
+
+    @classmethod
+    def of_ridge(cls, fitted: Ridge) -> "ScaledLinearHead":
+        """A ridge on standardized features; a column that never varied weighs nothing."""
+        varied = np.isfinite(fitted.scale)
+        return cls(
+            fitted.mean, np.where(varied, fitted.scale, 1.0), np.where(varied, fitted.weight, 0.0), fitted.bias
+        )  # fmt: skip
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """As `Head.logits`."""
+        return np.asarray((features - self.mean) / self.scale @ self.weight.T + self.bias)
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """As `Head.tensors`."""
+        return {"mean": self.mean, "scale": self.scale, "weight": self.weight, "bias": self.bias}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "ScaledLinearHead":
+        """As `Head.of`."""
+        return cls(tensors["mean"], tensors["scale"], tensors["weight"], tensors["bias"])
+
+
+@dataclass(frozen=True, eq=False)
+class RawNeighborsHead:
+    """What the nearest training rows say of raw features, as 1 / distance; shares and means as log odds, or values."""
+
+    kind: ClassVar[str] = "raw-neighbors"
+    rows: Float[np.ndarray, "m d"]
+    targets: Shaped[np.ndarray, "m ..."]
+    """Class numbers, 0 or 1 for each label, or quantities."""
+    classes: Int[np.ndarray, " 1"]
+    """How many classes or labels; 0 for a quantity."""
+
+    @classmethod
+    def fit(
+        cls, features: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], classes: int
+    ) -> "RawNeighborsHead":
+        """Remember every training row."""
+        return cls(features, targets, np.array([classes]))
+
+    def shares(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """Shares of the votes of each class, of those for each label, or the mean quantity."""
+        distances, near = neighbors(features, self.rows, min(NEIGHBORS, len(self.rows)))
+        return votes(distances, self.targets[near], int(self.classes[0]))
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """As `Head.logits`."""
+        found = self.shares(features)
+        if not self.classes[0]:
+            return found
+        sure = np.clip(found, _NEVER, 1 - _NEVER if self.targets.ndim > 1 else None)
+        return np.asarray(np.log(sure) - np.log(1 - sure) if self.targets.ndim > 1 else np.log(sure))
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """As `Head.tensors`."""
+        return {"rows": self.rows, "targets": self.targets, "classes": self.classes}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "RawNeighborsHead":
+        """As `Head.of`."""
+        return cls(tensors["rows"], tensors["targets"], tensors["classes"])
+
+
+_KINDS: Mapping[str, type[Head]] = {
+    kind.kind: kind for kind in (LinearHead, PrototypeHead, NeighborsHead, ScaledLinearHead, RawNeighborsHead)
+}
 
 
 def named(task: Task, logits: Float[np.ndarray, "n c"]) -> np.ndarray:

@@ -5,13 +5,17 @@ results, files worth keeping and how it ended, each with its time in millisecond
 ``"inf"``, ``"nan"``. A line torn by a crash is passed over.
 """
 
+import errno
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from registry.files import disk_full_named
 
 __all__ = ["Event", "Journal"]
 
@@ -47,10 +51,22 @@ class Journal:
         self.write({"result": {name: _plain(value) for name, value in metrics.items()}})
 
     def write(self, event: Event) -> None:
-        """Add an event, with its time."""
-        line = json.dumps({**event, "at": round(time.time() * 1000)}) + "\n"
-        with self._writing, self._file.open("a") as file:
-            file.write(line)
+        """Add an event, with its time; whatever is no mere point is on the disk when this returns.
+
+        Raises:
+            DiskFull: there is no room; the journal is as it was.
+        """
+        line = (json.dumps({**event, "at": round(time.time() * 1000)}) + "\n").encode()
+        with self._writing, disk_full_named(self._file, len(line)), self._file.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                if "point" not in event:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
 
     def read(self, after: int = 0) -> list[tuple[int, Event]]:
         """The events behind a byte of the file, each with the byte where its line ends."""

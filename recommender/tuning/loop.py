@@ -8,6 +8,7 @@ all that is needed to go on is saved; a training that finds a complete save goes
 import gc
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from recommender.verdicts import Plan
 from registry.cards import Metric, Task
 from registry.encoders.opening import quiet
 from registry.errors import Diverged
+from registry.files import replacing
 from registry.progress import Progress
 from registry.sample import score
 
@@ -135,7 +137,13 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         Diverged: the loss became NaN or infinite; the best weights so far are in the classifier.
     """
     saved = newest(training.folder)
-    keeper = _Keeper(classifier, training, point, None if saved is None else _Course.of(saved[1]))
+    course = None if saved is None else _Course.of(saved[1])
+    lost = course is not None and not (training.folder / _best_file(course)).is_file()
+    if lost:  # its best weights are gone: nothing that was saved can be gone on from
+        shutil.rmtree(training.folder / "trainer")
+        course = None
+    keeper = _Keeper(classifier, training, point, course)
+    keeper.course.notes += ["the best weights of an earlier attempt were missing: trained anew"] if lost else []
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):
             keeper.enter(place)
@@ -217,8 +225,6 @@ class _Keeper:
             self._keep()
         else:
             self.course = course
-            if not self._file.exists():
-                raise FileNotFoundError(self._file)
 
     def enter(self, place: int) -> None:
         """A new stage is given its patience anew; one that is resumed goes on with what it had."""
@@ -270,7 +276,7 @@ class _Keeper:
 
     @property
     def _file(self) -> Path:
-        return self.training.folder / f"best-{self.course.best.epoch:04d}.safetensors"
+        return self.training.folder / _best_file(self.course)
 
     def _too_fast(self, found: Judged, losses: list[float]) -> str:
         """Whether the rate is too high, in words: weights that are no numbers, or a training loss that grows."""
@@ -507,8 +513,11 @@ def _steps(training: Training) -> int:
     return whole + (rest > 1 or whole == 0)
 
 
+def _best_file(course: _Course) -> str:
+    return f"best-{course.best.epoch:04d}.safetensors"
+
+
 def _write_weights(model: torch.nn.Module, file: Path) -> None:
-    partial = file.with_suffix(".tmp")
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    save_file(tensors, partial)
-    partial.replace(file)
+    with replacing(file, sum(tensor.nbytes for tensor in tensors.values())) as partial:
+        save_file(tensors, partial)

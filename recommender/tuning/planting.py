@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from recommender.baseline import NOTHING
 from recommender.tuning.exporting import save_classifier
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.predicting import finished
@@ -84,6 +85,9 @@ def plant(run: RunFolder, name: str, zoo: Zoo, *, progress: Progress = silent) -
 def _require_learned(run: RunFolder, told: Mapping[str, Any]) -> None:
     """A copy of the starting backbone under another name, with another domain, would mislead every later advice."""
     start = told["checkpoint"]
+    if start == NOTHING:
+        why = "nothing was transferred and no net was trained: it is a model on raw pixels"
+        raise NotPlantable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
     if not any(stage["train"] for stage in told["plan"]["stages"]):
         raise NotPlantable(run.id, f"only a head was fitted, its backbone is that of {start} still", remedy)

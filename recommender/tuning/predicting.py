@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.special import expit, softmax
 
+from recommender.baseline import RawPixels
 from recommender.resampling import draw_weights, resample
 from recommender.tuning.folder import RunFolder
-from recommender.tuning.heads import Head, named, read_head
+from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head
 from registry.cards import Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
@@ -157,10 +158,14 @@ class Predictor:
         run = RunFolder(Path(folder).expanduser().absolute())
         if not run.path.is_dir():
             raise PathMissing(run.path)
-        told = finished(run)
+        told, head = finished(run), read_head(run.path)
+        if isinstance(head, ScaledLinearHead | RawNeighborsHead):
+            encoder: Encoder = RawPixels.of(head.mean[None] if isinstance(head, ScaledLinearHead) else head.rows)
+        else:
+            encoder = open_encoder(run.path, name=f"run {run.id}")
         return cls(
             run, Task(told["task"]), Metric(told["sample"]["metric"]), tuple(told["classes"]), told["plan"]["read"],
-            open_encoder(run.path, name=f"run {run.id}"), read_head(run.path),
+            encoder, head,
         )  # fmt: skip
 
     def predict(self, items: Sequence[ImageItem] | np.ndarray, *, progress: Progress = silent) -> Predictions:

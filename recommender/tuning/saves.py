@@ -4,11 +4,12 @@ A save is a folder; the marker that makes it count is written last and holds a d
 folder whose digests are right is the one to resume from; half a save is passed over.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from registry.files import flush, sha256_of, write_atomic
 
 __all__ = ["newest", "seal", "stage_folder"]
 
@@ -22,9 +23,9 @@ def stage_folder(folder: Path, place: int) -> Path:
 
 def seal(save: Path, told: Mapping[str, object]) -> None:
     """Mark a save as complete; ``told`` is what must be known to go on from it."""
-    partial = save / f"{_MARKER}.tmp"
-    partial.write_text(json.dumps({"files": _digests(save), "told": told}))
-    partial.replace(save / _MARKER)
+    for file in save.iterdir():
+        flush(file)
+    write_atomic(save / _MARKER, json.dumps({"files": _digests(save), "told": told}).encode())
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -43,14 +44,15 @@ def _told(save: Path) -> dict[str, Any] | None:
         marker = json.loads((save / _MARKER).read_text())
     except (OSError, ValueError):
         return None
+    if not isinstance(marker, dict) or not isinstance(marker.get("told"), dict):
+        return None
     found: dict[str, Any] = marker["told"]
-    return found if marker["files"] == _digests(save) else None
+    return found if found and marker.get("files") == _digests(save) else None
 
 
 def _digests(save: Path) -> dict[str, str]:
     found = {}
     for file in sorted(save.iterdir()):
         if not file.name.startswith(_MARKER):
-            with file.open("rb") as content:
-                found[file.name] = hashlib.file_digest(content, "sha256").hexdigest()
+            found[file.name] = sha256_of(file)
     return found

@@ -4,6 +4,7 @@ import shutil
 
 import torch
 
+from recommender.baseline import RAW
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import Head, save_head
 from recommender.tuning.job import Job
@@ -11,7 +12,7 @@ from registry.encoders.opening import load, quiet
 from registry.errors import ShapeMismatch
 from registry.modalities import modalities
 
-__all__ = ["store", "tidy"]
+__all__ = ["store"]
 
 
 def store(job: Job, head: Head, classifier: Classifier | None) -> None:
@@ -20,6 +21,9 @@ def store(job: Job, head: Head, classifier: Classifier | None) -> None:
     Raises:
         ShapeMismatch: what was written is not what was trained.
     """
+    if job.plan.read == RAW:
+        save_head(head, job.folder)
+        return
     if classifier is None:
         for file in job.checkpoint.folder.glob("*.safetensors*"):
             shutil.copyfile(file, job.folder / file.name)
@@ -30,14 +34,6 @@ def store(job: Job, head: Head, classifier: Classifier | None) -> None:
         if (job.checkpoint.folder / name).is_file():
             shutil.copyfile(job.checkpoint.folder / name, job.folder / name)
     save_head(head, job.folder)
-
-
-def tidy(job: Job) -> None:
-    """Take away what only the making needed."""
-    for pattern in ("best-*.safetensors", "kept-*.npy", "rows-*.npy", "*.tmp"):
-        for file in job.folder.glob(pattern):
-            file.unlink()
-    shutil.rmtree(job.folder / "trainer", ignore_errors=True)
 
 
 def _store_body(job: Job, classifier: Classifier) -> None:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
-from recommender.tuning.carrying import Carrier, asked, in_words, public
+from recommender.tuning.carrying import PATIENCE, Carrier, asked, in_words, public
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.job import Job
 from recommender.tuning.journal import Journal
@@ -26,10 +26,8 @@ from registry.plugins import Shelf
 
 __all__ = ["Diary", "Tracker", "Unkept", "mlflow_runs", "no_tracking", "trackers"]
 
-_PATIENCE = 20.0
+_PATIENCE = PATIENCE
 """Seconds without any getting on that a finished run waits for what is still on its way."""
-_UPLOAD_PATIENCE = 600.0
-"""As above, while a file is uploaded."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 """Seconds between attempts at a server that fails."""
 _LONGEST = 5000
@@ -219,7 +217,7 @@ class _Carried(_Kept):
         self._news.set()
 
     def _stuck(self) -> bool:
-        patience = _UPLOAD_PATIENCE if self._carrier.uploading else _PATIENCE
+        patience = self._carrier.patience if self._carrier.patience > PATIENCE else _PATIENCE
         return time.monotonic() - max(self._carrier.moved, self._closed) > patience
 
     def _carry(self) -> None:
@@ -283,6 +281,10 @@ def _parameters(job: Job) -> dict[str, str]:
         "checkpoint": job.checkpoint.name, "sample": job.sample.name, "metric": str(job.sample.metric),
         "seed": job.seed, "device": job.device,
     }  # fmt: skip
+    if job.expected is not None:
+        told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+    if job.estimated is not None:
+        told |= {f"estimated_{name}": value for name, value in job.estimated.to_dict().items()}
     for key, value in job.plan.to_dict().items():
         told[f"plan.{key}"] = json.dumps(value) if isinstance(value, list | dict) else value
     return {key: str(value)[:_LONGEST] for key, value in told.items()}

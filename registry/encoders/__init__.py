@@ -1,6 +1,7 @@
 """The promise Encoder. torch and transformers live behind it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +11,18 @@ from registry.features import Encoded
 from registry.modalities import DEFAULT_CAP
 from registry.progress import Progress, silent
 
-__all__ = ["Encoder", "open_encoder"]
+__all__ = ["BlockSize", "Encoder", "open_encoder"]
+
+
+@dataclass(frozen=True)
+class BlockSize:
+    """How much there is to learn in a block."""
+
+    parameters: int
+    norms: int
+    """Parameters of its normalization layers."""
+    edges: int
+    """Inputs and outputs of its linear layers, in sum: an adapter of rank r has r for each of them."""
 
 
 @runtime_checkable
@@ -36,6 +48,10 @@ class Encoder(Protocol):
     @property
     def adaptable(self) -> tuple[str, ...]:
         """Those of them that hold linear layers, beside which adapters can learn."""
+
+    @property
+    def sizes(self) -> tuple[BlockSize, ...]:
+        """The size of each block."""
 
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, in their order."""

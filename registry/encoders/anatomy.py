@@ -77,7 +77,7 @@ def anatomy_of(model: PreTrainedModel) -> Anatomy:
         first = 0 if place == 0 else units.index(ends[place - 1]) + 1
         held = units[first : units.index(end) + 1]
         prefixes = tuple(prefix for prefix, unit in owners.items() if unit in held)
-        blocks.append(Block(f"block {place + 1:02d}", end, prefixes))
+        blocks.append(Block(f"block {place + 1:02d}", _called(model, end), prefixes))
     return Anatomy(tuple(blocks), head)
 
 
@@ -124,6 +124,14 @@ def _units(model: PreTrainedModel) -> list[str]:
         return [next(path for path, module in model.named_modules() if module is model.base_model)]
     _, path, length = max(lists, key=lambda entry: entry[0])
     return [f"{path}.{place}" for place in range(length)]
+
+
+def _called(model: PreTrainedModel, path: str) -> str:
+    """The path, or of a list of modules, which is never called itself, its last member's."""
+    module = model.get_submodule(path)
+    while isinstance(module, nn.ModuleList) and len(module):
+        path, module = f"{path}.{len(module) - 1}", module[len(module) - 1]
+    return path
 
 
 def _owners(model: PreTrainedModel, head: str | None, units: list[str]) -> dict[str, str]:

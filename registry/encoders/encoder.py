@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from registry.cards import Modality
+from registry.encoders import BlockSize
 from registry.encoders.anatomy import Anatomy, Reading, anatomy_of, read_blocks
 from registry.encoders.opening import Opened, inspect, open_network
-from registry.errors import NotFinite, TooFewRows
+from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import DEFAULT_CAP, Network, Prepared
 from registry.progress import Progress, silent
@@ -52,12 +53,18 @@ class CheckpointEncoder:
         linear = [f"{path}." for path, module in modules if isinstance(module, torch.nn.Linear)]
         return tuple(block.name for block in self.anatomy.blocks if any(p.startswith(block.prefixes) for p in linear))
 
+    @property
+    def sizes(self) -> tuple[BlockSize, ...]:
+        """How much there is to learn in each block."""
+        return tuple(self._size(block.prefixes) for block in self.anatomy.blocks)
+
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, float32, in their order.
 
         Raises:
             TooFewRows: no items.
             NotFinite: an item that the net turns into NaN or infinity, by name.
+            Unsupported: the net's forward pass fails.
         """
         if not items:
             raise TooFewRows(f"encoding with {self.name}", 1, 0)
@@ -65,8 +72,7 @@ class CheckpointEncoder:
         progress(stage, 0, len(items))
         done = 0
         for rows in self._prepared(items):
-            with torch.inference_mode():
-                parts.append(read_blocks(self.network, self.anatomy, self.network.batch(rows)))
+            parts.append(self._read(rows))
             self._refuse_overflow(parts[-1], items, done)
             done += len(rows)
             progress(stage, done, len(items))
@@ -82,6 +88,25 @@ class CheckpointEncoder:
                     yield [one.result() for one in ahead]
                 ahead = following
             yield [one.result() for one in ahead]
+
+    def _read(self, rows: Sequence[Prepared]) -> Reading:
+        batch = self.network.batch(rows)
+        try:
+            with torch.inference_mode():
+                return read_blocks(self.network, self.anatomy, batch)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as cause:  # a stranger's net may raise anything
+            why = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+            raise Unsupported(self.name, f"its forward pass fails ({why})") from cause
+
+    def _size(self, prefixes: tuple[str, ...]) -> BlockSize:
+        model = self.network.model
+        own = [(name, p.numel()) for name, p in model.named_parameters() if name.startswith(prefixes)]
+        kinds = dict(model.named_modules())
+        norms = sum(n for name, n in own if "Norm" in type(kinds[name.rpartition(".")[0]]).__name__)
+        linear = [m for path, m in kinds.items() if isinstance(m, torch.nn.Linear) and path.startswith(prefixes)]
+        return BlockSize(sum(n for _, n in own), norms, sum(m.in_features + m.out_features for m in linear))
 
     def _refuse_overflow(self, part: Reading, items: Sequence[Any], first: int) -> None:
         for block, vectors in zip(self.blocks, part.blocks, strict=True):

@@ -7,7 +7,8 @@ WOOT 2019, for what the caps on ratio, bytes and entries are against).
 import stat
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,7 @@ from registry.progress import Progress, silent
 from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
 from registry.readers.layout import Lay, Part, is_hidden, is_image, lay_out, not_images, sampled, unlabelled
 
-__all__ = ["Caps", "read_image_zip"]
+__all__ = ["Caps", "read_image_zip", "require_sound"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,27 @@ def read_image_zip(
         NoItems: no zip, no image in it, or none in a class folder.
         TooManyUnreadable: more than one in five cannot be read.
     """
+    with _opened(path) as archive:
+        return _rows(path, archive, limit, seed, lay if labelled else None, caps, progress)
+
+
+def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
+    """Judge an archive by its table of contents alone: nothing is unpacked.
+
+    Raises:
+        UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
+        NoItems: no zip, or no image in it.
+    """
+    with _opened(path) as archive:
+        if not any(is_image(name) for name in _judged(path, archive.infolist(), caps)):
+            raise NoItems(path, "images")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return _rows(path, archive, limit, seed, lay if labelled else None, caps, progress)
+            yield archive
     except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 

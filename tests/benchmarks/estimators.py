@@ -167,14 +167,18 @@ def _logme(watch: Watch) -> list[Row]:
 
 
 def plain_logme(features: np.ndarray, labels: np.ndarray) -> float:
-    """Thin SVD, then the fixed point of alpha and beta for each class, to the published tolerance or better."""
+    """Thin SVD, then the fixed point of alpha and beta for each class, to the published tolerance or better.
+
+    Targets are centered, which leaves one degree of freedom less than there are rows.
+    """
     rows = (features - features.mean(axis=0)) / features.std(axis=0)
     n, d = rows.shape
+    freedom = n - 1
     u, s, _ = np.linalg.svd(rows, full_matrices=False)
     squares = s**2
     found = []
     for label in np.unique(labels):
-        target = (labels == label).astype(float)
+        target = (labels == label) - np.mean(labels == label)
         shares = (u.T @ target) ** 2
         rest = max(float(target @ target - shares.sum()), 0.0)
         alpha, beta = 1.0, 1.0
@@ -182,14 +186,14 @@ def plain_logme(features: np.ndarray, labels: np.ndarray) -> float:
             known = beta * squares / (alpha + beta * squares)
             weight = (shares * squares * (beta / (alpha + beta * squares)) ** 2).sum()
             error = (shares * (alpha / (alpha + beta * squares)) ** 2).sum() + rest
-            before, alpha, beta = alpha / beta, known.sum() / weight, (n - known.sum()) / error
+            before, alpha, beta = alpha / beta, known.sum() / weight, (freedom - known.sum()) / error
             if abs(alpha / beta - before) <= 1e-5 * before:
                 break
         weight = (shares * squares * (beta / (alpha + beta * squares)) ** 2).sum()
         error = (shares * (alpha / (alpha + beta * squares)) ** 2).sum() + rest
         log_determinant = np.log(alpha + beta * squares).sum() + (d - len(s)) * np.log(alpha)
         found.append(
-            0.5 * (n * np.log(beta) + d * np.log(alpha) - n * np.log(2 * np.pi) - beta * error - alpha * weight
+            0.5 * (freedom * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - beta * error - alpha * weight
                    - log_determinant) / n
         )  # fmt: skip
     return float(np.mean(found))

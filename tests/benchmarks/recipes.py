@@ -89,7 +89,7 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
     part, choice = bench.part(cell), choice_of(cell, bench, "lp-ft", NOTHING_YET)
     (stage,) = choice.plan.stages
     plan = replace(choice.plan, stages=(replace(stage, epochs=recipe.epochs),), augment=recipe.augment)
-    train, test = bench.encoded(cell)
+    train, test = bench.train_features(cell), bench.test_features(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
             "recipe", choice.checkpoint, plan, part.train, Home.find(folder),

@@ -31,7 +31,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from recommender.tuning import executors, loop
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import Pictures, open_pictures, slices
+from recommender.tuning.data import ItemRows, prepare_rows, slices
 from recommender.tuning.executors import here
 from recommender.tuning.freeze import rates
 from recommender.tuning.job import Job
@@ -39,7 +39,7 @@ from recommender.tuning.tracking import Unkept, no_tracking
 from recommender.verdicts import Plan, Stage
 from registry.cards import Checkpoint
 from registry.encoders.anatomy import anatomy_of, read_blocks
-from registry.encoders.opening import load, quiet
+from registry.encoders.opening import open_network, quiet
 from registry.features import Encoded
 from registry.modalities.image.preprocessing import read_preprocessing
 from registry.progress import Progress, silent
@@ -207,10 +207,11 @@ class FrozenNet(nn.Module):
 
     def __init__(self, folder: Path, classes: int) -> None:
         super().__init__()
-        self.body = load(folder).requires_grad_(False).eval()
+        self.network = open_network(folder)
+        self.body = self.network.model.requires_grad_(False).eval()
         self.anatomy = anatomy_of(self.body)
         self.head = nn.LazyLinear(classes)
-        seen = read_preprocessing(folder)
+        seen = self.network.preprocessing
         self.head(self._features(torch.zeros(1, 3, seen.height, seen.width)))
 
     def forward(self, pixel_values: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -227,7 +228,7 @@ class FrozenNet(nn.Module):
         return self
 
     def _features(self, pixels: torch.Tensor) -> torch.Tensor:
-        return read_blocks(self.body, self.anatomy, pixels).blocks[-1]
+        return read_blocks(self.network, self.anatomy, {"pixel_values": pixels}).blocks[-1]
 
 
 class Files(Dataset[dict[str, torch.Tensor]]):
@@ -288,10 +289,12 @@ def _ours(bench: Bench) -> tuple[Spent, float]:
 def _bare(bench: Bench) -> tuple[Spent, float]:
     """Forward, backward and step on batches that are there already; as many rows as our training learns from."""
     learning, _ = bench.sample.split(executors._VALIDATION, 0)
-    seen = read_preprocessing(bench.card.folder)
+    net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
-        rows = open_pictures(learning.items, learning.targets, seen, Path(place) / "rows.npy", silent, "open")
-    net, stage = _net(bench), Stage(bench.blocks, MEASURED, 1e-3, 1e-4)
+        rows = prepare_rows(
+            learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open"
+        )
+    stage = Stage(bench.blocks, MEASURED, 1e-3, 1e-4)
     net.learn(stage.train)
     net.train()
     optimizer = torch.optim.AdamW(rates(net, stage, 0.01))
@@ -301,7 +304,7 @@ def _bare(bench: Bench) -> tuple[Spent, float]:
         with _clock() as spent:
             for batch in batches:
                 optimizer.zero_grad()
-                functional.cross_entropy(net(batch["pixel_values"]), batch["labels"]).backward()
+                functional.cross_entropy(net(pixel_values=batch["pixel_values"]), batch["labels"]).backward()
                 nn.utils.clip_grad_norm_(net.parameters(), 1.0)
                 optimizer.step()
         passes.append(spent[0])
@@ -309,13 +312,14 @@ def _bare(bench: Bench) -> tuple[Spent, float]:
 
 
 def _net(bench: Bench) -> Classifier:
-    body = load(bench.card.folder)
+    network = open_network(bench.card.folder)
     width = bench.zoo.encode(bench.card.name, bench.sample).last.width
-    made = Classifier(body, anatomy_of(body), bench.blocks[-1], fresh_head(width, len(bench.sample.classes)))
+    head = fresh_head(width, len(bench.sample.classes))
+    made = Classifier(network, anatomy_of(network.model), bench.blocks[-1], head)
     return made.to(memory_format=torch.channels_last)
 
 
-def _batches(rows: Pictures) -> list[dict[str, torch.Tensor]]:
+def _batches(rows: ItemRows) -> list[dict[str, torch.Tensor]]:
     return [rows.batch(chosen) for chosen in slices(rows, BATCH) if len(chosen) > 1]
 
 

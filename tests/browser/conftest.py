@@ -1,65 +1,90 @@
 """A picker on a free port with a home of its own, and a headless Chromium that looks at it."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ROOT = Path(__file__).parents[2]
 SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
+expect.set_options(timeout=60_000)  # a busy machine is slow, and not wrong
+
 
 @dataclass(frozen=True)
 class Served:
     address: str
+    """With the token."""
     home: Path
+    pid: int
+
+    def at(self, **place: str) -> str:
+        """The page at another place, under the same token."""
+        return "&".join([self.address, *(f"{name}={value}" for name, value in place.items())])
 
 
 @pytest.fixture
 def picker(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "home") as one:
+        yield one
+
+
+@contextmanager
+def served(home: Path, *, cwd: Path = ROOT) -> Iterator[Served]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home = tmp_path / "home"
     command = [sys.executable, "-m", "ui.cli", "picker", "--no-browser", "--port", str(port), "--home", str(home)]
-    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "2"}, start_new_session=True)
+    env = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
+    log = home.with_suffix(".log")
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=out, start_new_session=True)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield Served(f"http://127.0.0.1:{port}/", home)
+        yield Served(_address(log, port, server), home, server.pid)
     finally:
-        os.killpg(server.pid, 15)
+        server.terminate()
         server.wait(20)
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        page = browser.new_page(viewport={"width": 1360, "height": 900})
-        page.set_default_timeout(120_000)
-        yield page
-        browser.close()
+        opened = player.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield opened
+        opened.close()
 
 
-def _wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
-    for _ in range(240):
-        assert server.poll() is None, "the picker ended before it was up"
-        try:
-            with urllib.request.urlopen(address, timeout=2):  # noqa: S310 - our own server
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    raise TimeoutError(address)
+@pytest.fixture
+def page(browser: Browser) -> Page:
+    page = browser.new_page(viewport={"width": 1360, "height": 900})
+    page.set_default_timeout(120_000)
+    return page
+
+
+def _address(log: Path, port: int, server: "subprocess.Popen[bytes]") -> str:
+    """What the picker prints, once it answers."""
+    for _ in range(400):
+        assert server.poll() is None, log.read_text()
+        printed = re.search(r"http://\S+token=\S+", log.read_text())
+        if printed is not None and is_open(port):
+            return printed[0]
+        time.sleep(0.25)
+    raise TimeoutError(log.read_text())
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0

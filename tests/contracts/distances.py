@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from registry.errors import LengthMismatch, NotFinite, NotRows, NoVariation, TooFewRows, WidthMismatch
+from tests.contracts.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 
 FLOAT_TOLERANCE = 1e-3
 """How far a value from single precision may lie from that of double, relative to the value."""
@@ -146,6 +147,18 @@ class DistanceContract:
     def test_identical_rows_everywhere_are_refused(self, distance):
         with pytest.raises(NoVariation):
             distance(np.ones((5, 3)), np.ones((4, 3)), seed=0)
+
+    @pytest.mark.parametrize("both", [False, True], ids=["one cloud", "both clouds"])
+    @pytest.mark.parametrize("spoil", ODD_ROWS.values(), ids=ODD_ROWS.keys())
+    def test_odd_arrays_have_a_finite_distance_or_a_named_error(self, distance, spoil, both):
+        x, y = two_clouds(30, 25, 4)
+        a_finite_number_or_a_named_error(lambda: distance(spoil(x), spoil(y) if both else y, seed=0).value)
+
+    @pytest.mark.parametrize("spoil", ODD_LABELS.values(), ids=ODD_LABELS.keys())
+    def test_odd_groups_have_a_finite_distance_or_a_named_error(self, distance, spoil):
+        x, y = two_clouds(30, 25, 4)
+        groups = spoil(np.arange(30) % 5), np.arange(25) % 5
+        a_finite_number_or_a_named_error(lambda: distance(x, y, seed=0, groups=groups).value)
 
     def test_too_few_group_names_are_refused(self, distance):
         x, y = two_clouds()

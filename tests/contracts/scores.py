@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import LengthMismatch, NotFinite, NotRows, SingleClass, TooFewRows, UnusableLabels
+from tests.contracts.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 
 FROM_THE_SOURCE_HEAD = ("leep", "nce")
 """Scores of the shelf that read class probabilities."""
@@ -43,6 +44,12 @@ def labelled_rows(rows=60, columns=12, classes=3, separation=1.0, seed=0):
     return separation * random.normal(size=(classes, columns))[labels] + random.normal(size=(rows, columns)), labels
 
 
+def two_classes(columns, separation, seed, rows=90):
+    """All columns tell the two classes apart, and alike."""
+    labels = np.arange(rows) % 2
+    return separation * (2.0 * labels[:, None] - 1) + np.random.default_rng(seed).normal(size=(rows, columns)), labels
+
+
 def lost_to_noise(scored, draws=40):
     """How often pure noise in 768 columns scores at least as high as a signal in 64, both with 60 rows.
 
@@ -74,6 +81,24 @@ class ScoreContract:
         draws = [[scored(*labelled_rows(90, 12, 3, apart, seed)) for seed in range(5)] for apart in (0, 0.5, 2)]
         found = [np.mean(draw) for draw in draws]
         assert found == sorted(found)
+
+    @pytest.mark.parametrize("columns", [1, 2, 12])
+    def test_it_grows_as_two_classes_part_along_one_direction(self, scored, columns):
+        """Where a class has no constant of its own, that direction is lost."""
+        if scored.reads_probabilities:
+            pytest.skip("it reads probabilities, not columns")
+        draws = [[scored(*two_classes(columns, apart, seed)) for seed in range(5)] for apart in (0, 0.5, 2)]
+        found = [np.mean(draw) for draw in draws]
+        assert found == sorted(found)
+        assert found[0] < found[2]
+
+    @few_examples
+    @given(constants=st.lists(st.floats(-1000, 1000), min_size=12, max_size=12))
+    def test_constants_added_to_the_columns_change_nothing(self, scored, constants):
+        if scored.reads_probabilities:
+            pytest.skip("it reads probabilities, not columns")
+        features, labels = labelled_rows()
+        assert scored(features + np.array(constants), labels) == pytest.approx(scored(features, labels), rel=1e-4)
 
     @few_examples
     @given(order=st.randoms(use_true_random=False))
@@ -183,3 +208,18 @@ class ScoreContract:
         mixed = np.array([*labels[:-1].tolist(), odd], dtype=object)
         with pytest.raises(UnusableLabels, match="rows 59"):
             scored(features, mixed)
+
+    @pytest.mark.parametrize("spoil", ODD_ROWS.values(), ids=ODD_ROWS.keys())
+    def test_odd_features_have_a_finite_score_or_a_named_error(self, scored, spoil):
+        features, labels = labelled_rows(30, 4)
+        a_finite_number_or_a_named_error(lambda: scored.score(spoil(scored.readable(features)), labels))
+
+    @pytest.mark.parametrize("spoil", ODD_LABELS.values(), ids=ODD_LABELS.keys())
+    def test_odd_labels_have_a_finite_score_or_a_named_error(self, scored, spoil):
+        features, labels = labelled_rows(30, 4)
+        a_finite_number_or_a_named_error(lambda: scored(features, spoil(labels)))
+
+    @pytest.mark.parametrize("spoil", ODD_LABELS.values(), ids=ODD_LABELS.keys())
+    def test_odd_groups_have_a_finite_score_or_a_named_error(self, scored, spoil):
+        features, labels = labelled_rows(30, 4)
+        a_finite_number_or_a_named_error(lambda: scored(features, labels, groups=spoil(np.arange(30) % 5)))

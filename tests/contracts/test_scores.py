@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recommender.transfer import ScoreFunction, scores
 from recommender.transfer.decomposition import decompose
 from registry.errors import NotDefined, NotProbabilities, NoVariation, UnknownName
-from tests.contracts.scores import FROM_THE_SOURCE_HEAD, ScoreContract, Scored, labelled_rows
+from tests.contracts.scores import FROM_THE_SOURCE_HEAD, ScoreContract, Scored, few_examples, labelled_rows
 
 WITHSTAND_NOISE = ("hscore", "knn", "linear", "logme")
 ANY_TARGET = ("knn", "linear", "logme")
@@ -54,6 +56,28 @@ def test_several_labels_are_predicted_better_where_the_features_tell_them(name):
     features = random.normal(size=(120, 6))
     told, untold = features[:, :2] > 0, random.normal(size=(120, 2)) > 0
     assert scores[name](features, told) > scores[name](features, untold)
+
+
+@few_examples
+@given(constants=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2))
+@pytest.mark.parametrize("name", ANY_TARGET)
+@pytest.mark.parametrize("quantities", [1, 2], ids=["a number", "several numbers"])
+def test_constants_added_to_the_targets_change_nothing(name, quantities, constants):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(60, 6))
+    targets = features[:, :quantities] + 0.3 * random.normal(size=(60, quantities))
+    moved = targets + constants[:quantities]
+    told, untouched = (scores[name](features, one[:, 0] if quantities == 1 else one) for one in (moved, targets))
+    assert told == pytest.approx(untouched, abs=1e-6)
+
+
+def test_a_target_in_another_unit_moves_the_evidence_of_every_checkpoint_alike():
+    random = np.random.default_rng(0)
+    signal, noise = random.normal(size=(2, 60, 6))
+    target = 3 + signal[:, 0] + 0.3 * random.normal(size=60)
+    for features in (signal, noise):
+        moved = scores["logme"](features, 1e12 * target) - scores["logme"](features, target)
+        assert moved == pytest.approx(-59 / 60 * np.log(1e12), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ANY_TARGET)

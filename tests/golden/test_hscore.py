@@ -9,13 +9,15 @@ from recommender.transfer.hscore import hscore
 
 def direct(features, labels):
     standard = (features - features.mean(axis=0)) / features.std(axis=0)
-    fitted = LedoitWolf(assume_centered=True).fit(standard)
+    fitted = LedoitWolf().fit(standard)
     means = np.array([standard[labels == label].mean(axis=0) for label in labels])
     between = means.T @ means / len(labels)
     return (1 - fitted.shrinkage_) * np.trace(np.linalg.inv(fitted.covariance_) @ between)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(200, 10), (50, 50), (30, 90)], ids=["n > d", "n = d", "n < d"])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(200, 10), (50, 50), (30, 90), (40, 1)], ids=["n > d", "n = d", "n < d", "one column"]
+)
 @pytest.mark.parametrize("separation", [0.0, 0.5, 2.0])
 def test_it_is_the_trace_it_claims_to_be(rows, columns, separation):
     random = np.random.default_rng(rows)

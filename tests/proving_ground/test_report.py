@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmarks.proving_ground.cells import read_design, read_outcomes, read_scores
+from tests.benchmarks.proving_ground.cells import GONE, Figure, read_design, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.pictures import draw
 from tests.benchmarks.proving_ground.words import told
-from tests.proving_ground.planted import tables, world
+from tests.proving_ground.planted import lines_of, tables, world
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,18 @@ def test_both_pictures_are_drawn(found, tmp_path):
 
 def test_the_report_takes_seconds(found):
     assert found[1] < 30
+
+
+def test_a_checkpoint_whose_scores_cannot_be_computed_anew_is_ranked_by_none_and_named():
+    true = world()
+    design, results, scores = lines_of(true, {"score.logme": true, "score.knn": true})
+    first = design[0]
+    scores.append(Figure(first.cell, "", "score.logme", GONE, "abc"))
+    known = {(one.cell, one.block, one.figure): one for one in scores}
+    found = report(design, {one.cell: one for one in results}, known)
+    assert found.gone == (first.checkpoint,)
+    assert "not ranked, for their scores cannot be computed anew without weights: net0" in told(found)
+    assert found.truths[0].truth.checkpoints == tuple(dict.fromkeys(c.weights for c in design[: true.size]))[1:]
 
 
 def test_empty_tables_say_so():

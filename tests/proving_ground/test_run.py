@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
-from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell, append, read_scores
+from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, append, read_scores
 from tests.benchmarks.proving_ground.run import Tables, fill_scores, missing_cells, run_cell
 from tests.benchmarks.proving_ground.strategies import right_rows
 
@@ -85,6 +85,30 @@ def test_a_lost_score_is_filled_in_from_cached_features(tables, bench, cells):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if ",,score.logme," not in line))
     assert fill_scores(cells[1], bench, tables) == 1
+
+
+def figure(tables, name):
+    return read_scores(tables.folder / "scores.csv")[2, "", name]
+
+
+def test_a_score_asked_anew_is_told_where_it_differs(tables, bench, cells):
+    run_cell(cells[1], bench, tables, "cpu")
+    right = figure(tables, "score.logme").value
+    assert fill_scores(cells[1], bench, tables, ["logme"]) == 0
+    append(tables.folder / "scores.csv", [replace(figure(tables, "score.logme"), value="-0.5")])
+    assert fill_scores(cells[1], bench, tables, ["knn"]) == 0
+    assert fill_scores(cells[1], bench, tables, ["logme"]) == 1
+    assert figure(tables, "score.logme").value == right
+
+
+def test_a_score_that_cannot_be_computed_anew_is_not_left_to_look_new(tables, bench, cells):
+    run_cell(cells[1], bench, tables, "cpu")
+    lost = replace(cells[1], digest="0" * 64)
+    assert fill_scores(lost, bench, tables) == 0
+    assert fill_scores(lost, bench, tables, ["logme"]) == 2
+    assert figure(tables, "score.logme").value == GONE
+    assert figure(tables, "score.knn").value != GONE
+    assert fill_scores(lost, bench, tables, ["logme"]) == 0
 
 
 def test_other_rows_than_before_are_refused(tables, bench, cells):

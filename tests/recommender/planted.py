@@ -8,6 +8,7 @@ import numpy as np
 
 from registry.cards import Modality
 from registry.catalog import write_checkpoint
+from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -25,6 +26,8 @@ class Reader:
     digest: str = "4567"
     adaptable: tuple[str, ...] = ()
     names: tuple[str, ...] = field(default=("block 01", "block 02"))
+
+    sizes: tuple[BlockSize, ...] = (BlockSize(1, 0, 0), BlockSize(2, 0, 0))
 
     @property
     def blocks(self) -> tuple[str, ...]:

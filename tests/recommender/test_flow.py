@@ -1,6 +1,7 @@
 """The story from sample to advice, on planted zoos whose right answer is known."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -58,25 +59,46 @@ def test_where_raw_pixels_do_as_well_the_advice_says_do_not_transfer(tmp_path):
     assert len(advice.choices) > 0
 
 
-def test_what_lies_too_far_is_skipped_and_says_why(tmp_path):
+def test_all_are_looked_at_before_any_is_left_out_and_what_is_left_out_says_its_place(tmp_path):
     advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=1)
-    assert len(advice.choices) == 1
-    assert "far-sighted" not in names(advice)
-    assert next(row.reason for row in advice.skipped if row.checkpoint == "far-sighted").startswith("its domain dark")
+    assert names(advice) == ["far-sighted"]
+    reasons = {row.checkpoint: row.reason for row in advice.skipped}
+    assert reasons.keys() == {"near-blind", "mean-color"}
+    assert sorted(reason.partition("came ")[2][:7] for reason in reasons.values()) == ["2. of 3", "3. of 3"]
 
 
-def test_each_near_domain_sends_one_checkpoint_before_any_sends_a_second(tmp_path):
-    advice = recommend(told_sample(60, (1.0,)), two_readers(tmp_path), keep=2)
-    assert "far-sighted" in names(advice)
-    assert "another checkpoint of its domain gray" in advice.skipped[0].reason
-
-
-def test_a_checkpoint_without_a_sketch_is_never_pruned_by_distance(tmp_path):
-    zoo = planted_zoo(tmp_path, {name: (Reader(name, (0, 0)), None) for name in ("a", "b", "c")})
+def test_neither_the_alphabet_nor_a_missing_sketch_decides_what_is_probed(tmp_path):
+    blind = {name: (Reader(name, (7, 7)), "gray") for name in ("a", "b", "c")}
+    zoo = planted_zoo(tmp_path, {**blind, "z": (Reader("z", (0, 0)), None)})
     advice = recommend(told_sample(60, (1.0,)), zoo, keep=2)
-    assert {"a", "b"} <= set(names(advice))
-    assert next(c for c in advice.choices if c.checkpoint.name == "a").to_dict()["distance"] is None
-    assert [row.checkpoint for row in advice.skipped] == ["c"]
+    assert advice.best.checkpoint.name == "z"
+    assert advice.best.to_dict()["distance"] is None
+
+
+def test_a_checkpoint_that_raises_anything_at_its_first_look_leaves_the_others_be(tmp_path):
+    zoo = two_readers(tmp_path)
+    zoo._encoders["near-blind"].encode = None
+    advice = recommend(told_sample(60, (1.0,)), zoo, keep=1)
+    assert names(advice) == ["far-sighted"]
+    assert next(row.reason for row in advice.skipped if row.checkpoint == "near-blind")
+
+
+def test_the_order_is_that_of_the_expected_score_and_gain_is_expected_minus_no_transfer(tmp_path):
+    advice = recommend(told_sample(200, (0.9, 0.7)), two_readers(tmp_path), keep=3)
+    expected = [choice.expected.mean for choice in advice.choices]
+    assert expected == sorted(expected, reverse=True)
+    assert [c.ranked.tier for c in advice.choices] == sorted(c.ranked.tier for c in advice.choices)
+    for choice in advice.choices:
+        gain = choice.ranked.gain
+        assert gain.mean == pytest.approx(choice.expected.mean - advice.baseline.expected.mean)
+        assert gain.low <= gain.mean <= gain.high
+    assert sum(choice.ranked.p_best for choice in advice.choices) == pytest.approx(1)
+
+
+def test_every_score_in_words_is_in_percent(tmp_path):
+    advice = recommend(told_sample(200, (0.9, 0.7)), two_readers(tmp_path), keep=3)
+    told = [advice.verdict.sentence, str(advice), *(reason for c in advice.choices for reason in c.because)]
+    assert not [sentence for sentence in told if re.search(r"(?<![\d.+-])0?\.\d\d", sentence)]
 
 
 def test_a_checkpoint_that_fails_becomes_a_skipped_row(tmp_path):
@@ -115,7 +137,7 @@ def test_an_outcome_changes_the_id_and_is_told(tmp_path):
     again = next(c for c in after.choices if c.checkpoint.name == best.checkpoint.name)
     if again.plan.strategy == best.plan.strategy:
         assert again.expected.mean < best.expected.mean
-        assert any("0.500 before" in reason for reason in again.because)
+        assert any("50.0 % before" in reason for reason in again.because)
 
 
 def test_one_class_gets_distances_only(tmp_path):

@@ -35,8 +35,9 @@ def test_what_few_rows_removed_is_what_ample_rows_would_have_removed_within_thei
 def test_outcomes_of_the_same_sample_do_not_correct_but_are_found() -> None:
     history = History((outcome(0.9, 0.1, digest="mine"),))
     assert history.error_removed("lp-ft", "mine", HALF).outcomes == 0
-    assert [o.score for o in history.same("mine", "a", "lp-ft")] == [0.9]
-    assert history.same("mine", "b", "lp-ft") == ()
+    assert [o.score for o in history.on("mine", "a", Metric.ACCURACY)] == [0.9]
+    assert history.on("mine", "b", Metric.ACCURACY) == ()
+    assert history.on("mine", "a", Metric.MACRO_F1) == ()
 
 
 def test_a_probe_that_promised_too_much_lowers_the_next() -> None:
@@ -46,3 +47,11 @@ def test_a_probe_that_promised_too_much_lowers_the_next() -> None:
 
 def test_a_perfect_probe_leaves_no_error_to_remove() -> None:
     assert History((outcome(1.0, 1.0),)).error_removed("lp-ft", "mine", HALF).outcomes == 0
+
+
+def test_a_checkpoint_is_not_the_better_for_having_been_tried_on_easier_samples() -> None:
+    easy = [outcome(0.95, 0.9, digest="easy", name="a"), outcome(0.97, 0.9, digest="easy", name="b")]
+    hard = [outcome(0.60, 0.5, digest="hard", name="b"), outcome(0.50, 0.5, digest="hard", name="c")]
+    history = History((*easy, *hard))
+    assert history.advantage("a") < 0 < history.advantage("b")
+    assert history.advantage("never tried") == 0

@@ -16,14 +16,16 @@ def planned(low, strategy):
     pictures, labels = colored(90)
     sample = Sample.from_arrays(pictures, labels, name="colors")
     told = evidence()
-    ranked = replace(told.ranked, gain=Expected(Metric.ACCURACY, 0.1, low, 0.3))
-    return plan(ranked, sample, told.baseline, History(()), strategy=strategy)
+    reach = 0.2
+    raw = replace(told.baseline, expected=Expected.around(Metric.ACCURACY, 0.8 - reach - low, 0.05))
+    ranked = replace(told.ranked, gain=Expected(Metric.ACCURACY, low + reach, low, low + 2 * reach))
+    return plan(ranked, sample, raw, History(()), strategy=strategy)
 
 
 @pytest.mark.parametrize(
     ("low", "strategy", "controls"),
     [(0.05, "lp-ft", ()), (0.05, "linear-probe", ()), (-0.01, "linear-probe", ("no-transfer",)),
-     (-0.01, "lp-ft", ("no-transfer", "scratch")), (0.0, "scratch", ("no-transfer",))],
+     (-0.01, "lp-ft", ("no-transfer", "scratch")), (-0.3, "scratch", ("no-transfer",))],
 )  # fmt: skip
 def test_controls_are_asked_for_where_transfer_is_doubtful(low, strategy, controls):
     choice = planned(low, strategy)

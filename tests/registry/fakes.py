@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
 from registry.catalog import write_checkpoint, write_domain, write_lens
+from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -29,6 +30,7 @@ class MeanColor:
     modality: Modality = Modality.IMAGE
     blocks: tuple[str, ...] = ("first", "last")
     adaptable: tuple[str, ...] = ()
+    sizes: tuple[BlockSize, ...] = ()
     asked: int = 0
 
     def encode(self, items: Sequence, *, progress: Progress = silent) -> Encoded:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry import index as room
-from registry.errors import NotFinite, TooManyNeighbors, WidthMismatch
+from registry.errors import DiskFull, NotFinite, TooManyNeighbors, WidthMismatch
 from registry.index import DomainIndex, neighbors
 
 
@@ -178,7 +178,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFull, match="no room to write"):
         filled(np.zeros((9, 4), dtype=np.float32)).save(path, "new")
     old = DomainIndex.load(path, "old")
     assert old is not None

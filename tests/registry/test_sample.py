@@ -16,6 +16,7 @@ from registry.errors import (
     LengthMismatch,
     NoItems,
     PathMissing,
+    RowsInMemory,
     TooFewRows,
     UnknownName,
     UnusableLabels,
@@ -50,6 +51,23 @@ def test_a_folder_becomes_a_sample(image_folder):
     assert sample.targets.tolist() == [0, 0, 0, 1, 1]
     assert sample.group_ids.tolist() == [0, 1, 2, 3, 4]
     assert (sample.groups, sample.test, sample.health.warnings) == (None, None, ())
+
+
+def test_a_sample_is_shown_in_a_line_and_gives_its_rows_one_by_one():
+    sample = made("aabb", groups=[1, 1, 2, 2], test=(arrays(2, 90), ["a", "b"]))
+    assert repr(sample) == "<Sample 'letters': 4 rows, 2 classes, 2 groups, 2 test rows>"
+    assert [(item.name, label) for item, label in sample] == [
+        (item.name, label) for item, label in zip(sample.items, sample.labels, strict=True)
+    ]
+    assert len(list(sample)) == len(sample)
+    amounts = Sample.from_arrays(arrays(3), [0.5, 1.5, 2.5], name="amounts")
+    assert repr(amounts) == "<Sample 'amounts': 3 rows, a quantity>"
+
+
+def test_a_sample_that_lay_in_memory_cannot_be_read_again_and_that_is_told_with_what_to_do():
+    with pytest.raises(RowsInMemory, match="letters were arrays in memory") as caught:
+        Sample.again(made("aabb").to_dict())
+    assert "sample=Sample.from_arrays" in caught.value.remedy
 
 
 def test_what_is_shown_of_a_sample_is_plain_json(image_folder):

@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from registry import migrations
 from registry import store as room
 from registry.cards import Modality
-from registry.errors import AlreadyThere, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
+from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
 from registry.sketch import sketch_of
 from registry.store import Entries, Store
 from tests.registry.fakes import Advice, a_checkpoint, a_domain, a_lens, an_outcome, cloud
@@ -104,7 +104,7 @@ def test_a_new_sketch_takes_the_place_of_the_old_under_a_number_never_used_befor
     assert second > first[0]
     assert store.sketch_count(lens.digest) == (1, second)
     assert store.sketch_domains([second]) == {second: "dark"}
-    np.testing.assert_array_equal(store.embeddings([second])[0], lens.embed(cloud(60).vectors))
+    np.testing.assert_array_equal(store.embeddings([second])[second], lens.embed(cloud(60).vectors))
 
 
 def test_a_sketch_of_an_unknown_domain_is_refused(store):
@@ -171,12 +171,19 @@ def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
     store.keep(Advice())
     assert store.damage() == ()
     edit(store.where, statement)
-    ((found, key),) = store.damage()
-    assert found == table
-    with pytest.raises(RegistryCorrupt, match=f"of {table} does not match its seal"):
-        (store.checkpoints(), store.outcomes(), store.advice(), store.sketch("dark", lens.digest))
-    store.take_out(table, key)
-    assert store.damage() == ()
+    (damage,) = store.damage()
+    assert (damage.table, damage.why) == (table, "does not match its seal")
+    read = {
+        "checkpoints": store.checkpoints(), "outcomes": store.outcomes(), "recommendations": store.kept(1),
+        "sketches": store.sketch("dark", lens.digest),
+    }  # fmt: skip
+    assert not read[table]
+    assert all(read[other] for other in read if other != table)
+    assert [(one.table, one.key) for one in store.left_out] == [(table, damage.key)]
+    kept = []
+    store.take_out(damage, kept.extend)
+    assert [name for name, _ in kept] == [table]
+    assert store.damage() == store.left_out == ()
 
 
 @pytest.mark.parametrize("content", [b"whatever its name says " * 40, b"SQLite format 3\x00" + b"\x07" * 5000])
@@ -264,6 +271,36 @@ def test_a_locked_database_is_waited_for_and_then_named(tmp_path):
     assert len(impatient.domains()) == 1
 
 
+@pytest.mark.parametrize("table", room._ROWS, ids=lambda table: table.name)
+def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(store, card, table):
+    lens = a_lens()
+    two = tuple(sketch_of(name, cloud(40), lens) for name in ("dark", "gray"))
+    other = replace(card, name="other")
+    store.write(Entries((card, other), (a_domain("dark"), a_domain("gray")), two, (an_outcome("o1"), an_outcome("o2"))))
+    store.keep(Advice("a", sample="1"))
+    store.keep(Advice("b", sample="2"))
+    jobs = room.Jobs(store)
+    for key in ("k1", "k2"):
+        jobs.point(jobs.start("tune", {"path": "x"}, key).id, "loss", 1, 0.5)
+    sound = Path(store.where).read_bytes()
+    vouched = room._LASTING if table is room._jobs else set() if table is room._points else {c.name for c in table.c}
+    for column in {c.name for c in table.c} - room._numbers(table):
+        for value in (b"caf\xe9 \xff", None, 7, b"\x00\x01", "{", "[]"):
+            Path(store.where).write_bytes(sound)
+            content = "CAST(? AS TEXT)" if value == b"caf\xe9 \xff" else "?"
+            try:
+                edit(store.where, f"UPDATE {table.name} SET {column} = {content} WHERE rowid = 1", value)  # noqa: S608
+            except sqlite3.IntegrityError:  # the database itself refuses it
+                continue
+            damaged = Store(store._engine, store.where, 1.0)
+            cards = damaged.checkpoints() + damaged.domains() + damaged.outcomes() + room.Jobs(damaged).list()
+            assert len(cards) >= 7
+            assert damaged.kept(5)
+            assert len([name for name in ("dark", "gray") if damaged.sketch(name, lens.digest)]) >= 1
+            if column in vouched and not (column == "bundled" and value in (7, b"\x00\x01", "{", "[]")):
+                assert [(one.table, one.row) for one in damaged.damage()] == [(table.name, 1)], (column, value)
+
+
 def test_a_full_disk_is_named_and_nothing_is_half_written(store):
     @sa.event.listens_for(store._engine, "connect")
     def limited(raw, record):
@@ -272,7 +309,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(store):
 
     store.write(Entries(domains=(a_domain("dark"),)))
     big = tuple(an_outcome(f"o{n}", conditions={"text": "x" * 3000}) for n in range(60))
-    with pytest.raises(HomeUnusable, match="the disk is full; nothing was written"):
+    with pytest.raises(DiskFull, match="the disk is full: no room to write"):
         store.write(Entries(domains=(a_domain("gray"),), outcomes=big))
     assert [d.name for d in store.domains()] == ["dark"]
     assert store.outcomes() == ()

@@ -12,7 +12,7 @@ from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
-from registry.store import Entries
+from registry.store import Damage, Entries
 from registry.zoo import Zoo, weights_digest
 from tests.registry.fakes import (
     SHADES,
@@ -51,6 +51,16 @@ def test_a_fresh_home_holds_the_catalog(zoo, catalog):
     assert zoo.checkpoint("mean-color").folder == catalog / "seedlings/mean-color"
     assert zoo.checkpoint("mean-color").origin is Origin.SEEDLING
     assert zoo.lens(Modality.IMAGE).digest == a_lens().digest
+
+
+def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
+    assert repr(zoo) == f"<Zoo {str(zoo.home.root)!r}: 1 checkpoint, {len(SHADES)} domains>"
+    assert (len(zoo), list(zoo), bool(zoo)) == (1, ["mean-color"], True)
+    assert "mean-color" in zoo
+    assert "mean-colour" not in zoo
+    assert zoo["mean-color"] == zoo.checkpoint("mean-color")
+    with pytest.raises(KeyError, match="mean-colour"):
+        zoo["mean-colour"]
 
 
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
@@ -175,7 +185,7 @@ def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
     assert names(zoo.near(cloud(10), 1)) == ["night"]
     other.store.write(Entries(sketches=(sketch_of("night", cloud(250), a_lens()),)))
     assert names(zoo.near(cloud(250), 1)) == ["night"]
-    other.store.take_out("domains", "night")
+    other.store.take_out(Damage("domains", "night", "is not wanted"), list)
     assert "night" not in names(zoo.near(cloud(250)))
 
 

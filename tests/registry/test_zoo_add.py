@@ -149,7 +149,8 @@ def test_a_known_domain_can_be_named_and_stays_named(zoo, mine):
         ({"licence": "apache-2.0"}, "Apache-2.0", "apache-2.0"),
         ({"license": "MIT License"}, "MIT", "MIT License"),
         ({"licence": "BSD 3-Clause"}, "BSD-3-Clause", "BSD 3-Clause"),
-        ({"licence": "research use only"}, "research use only", "research use only"),
+        ({"licence": "research use only"}, "unknown", "research use only"),
+        ({"license": ["mit", "apache-2.0"]}, "MIT AND Apache-2.0", "mit AND apache-2.0"),
         ({"licence": "none stated"}, "unknown", "none stated"),
         ({}, "unknown", "unknown"),
     ],
@@ -233,3 +234,18 @@ def test_several_processes_may_add_the_same_at_once(zoo, catalog, mine):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert zoo.checkpoint("mine").license == "MIT"
+
+
+def test_a_license_or_domain_that_does_not_exist_is_told_before_anything_is_read(zoo, tmp_path):
+    with pytest.raises(UnknownName, match="no license named 'mitt'"):
+        zoo.add(tmp_path / "nowhere", license="mitt")
+    with pytest.raises(UnknownName, match="no domain named 'grey'"):
+        zoo.add(tmp_path / "nowhere", domain="grey")
+
+
+def test_what_a_stranger_claims_is_kept_as_text_of_a_readable_length(zoo, mine):
+    odd = {"claimed_accuracy": {"top 1": [0.5, None]}, "source_repo": "x" * 10_000, "source_domain": 7}
+    (mine / "SOURCE.json").write_text(json.dumps(odd))
+    card = zoo.add(mine)
+    assert (card.claimed["claimed_accuracy"], card.source) == ('{"top 1": [0.5, null]}', "7")
+    assert len(card.claimed["source_repo"]) == 2000

@@ -31,7 +31,7 @@ SAMPLE = {
     "name": "surfaces", "digest": "ab" * 32, "modality": "image", "task": "classification", "rows": 560, "classes": 14,
     "metric": "accuracy", "health": HEALTH, "counts": {"brick": 40, "moon": 38}, "groups": 42, "test_rows": 540,
     "origin": "/data/surfaces", "groups_from": "/data/groups.csv", "test_from": None, "labels_from": None,
-    "values": None,
+    "values": None, "keep_duplicates": False,
 }  # fmt: skip
 
 

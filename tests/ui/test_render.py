@@ -26,7 +26,7 @@ def two() -> dict[str, object]:
 
 def test_scores_are_percent_and_differences_have_a_sign() -> None:
     assert render.percent(0.8424) == "84.2 %"
-    assert render.interval(0.804, 0.881) == "80 to 88 %"
+    assert render.interval(0.804, 0.881) == "80.4 to 88.1 %"
     assert (render.points(0.16), render.points(-0.021)) == ("+16.0", "-2.1")
 
 
@@ -39,14 +39,42 @@ def test_counts_memory_and_time_come_in_their_shortest_form() -> None:
 def test_the_report_fits_80_columns() -> None:
     told = printed(render.advice_report(two()))
     assert max(map(len, told.splitlines())) <= 80
-    for word in ("84.2 %", "80 to 88 %", "+62.0", "93 % of pairs", "no sketch", "12 s", "no transfer", "22.0 %"):
+    for word in ("84.2 %", "80.2 to 88.2 %", "+62.0", "93 %", "no sketch", "12 s", "no transfer", "22.0 %"):
         assert word in told
 
 
-def test_the_report_tells_reasons_and_what_was_skipped() -> None:
-    told = printed(render.advice_report(two()))
-    assert "few rows a class" in told
+def test_the_report_explained_tells_all_reasons_and_what_was_skipped() -> None:
+    told = printed(render.advice_report(two(), explain=True))
+    assert told.count("Because") == 2
+    assert told.count("few rows a class") == 2
     assert "fashion: it is farther" in told
+    assert "Distance to the nearest source domains" in told
+
+
+def test_the_report_is_a_screen_whatever_there_is_to_say() -> None:
+    many = [choice(f"resnet-fashion_mnist-{place}", 0.8, gain=0.3, tuned=True) for place in range(9)]
+    made = advice(*many, skipped=tuple(Skipped(f"net {place}", "it is farther " * 9) for place in range(40))).to_dict()
+    for row in made["choices"]:
+        row["because"] = [f"{reason}: {'a reason of several lines ' * 3}" for reason in (*row["because"], "and", "so")]
+    told = printed(render.advice_report(made))
+    assert len(told.splitlines()) <= 33  # the rest is for the sample and what to type next
+    assert told.count("Because") == 1
+    assert "4 more choices" in told
+    assert "why 40 were skipped" in " ".join(told.split())
+
+
+def test_the_words_of_the_table_are_explained_below_it_and_no_others() -> None:
+    told = " ".join(printed(render.advice_report(two())).split())
+    assert "tier: within one, no difference lies beyond chance" in told
+    assert "lp-ft: the linear probe first" in told
+    assert "gradual unfreezing" not in told
+
+
+def test_every_strategy_that_ships_is_explained() -> None:
+    from recommender.strategies import strategies
+    from ui import glossary
+
+    assert set(glossary.PLANS) == set(strategies)
 
 
 def test_the_verdict_comes_first() -> None:
@@ -56,7 +84,7 @@ def test_the_verdict_comes_first() -> None:
 
 
 def test_the_curve_over_blocks_says_what_learns() -> None:
-    curve = printed(render.advice_report(two())).split("Blocks")[1]
+    curve = printed(render.advice_report(two(), explain=True)).split("Blocks")[1].split("Distance")[0]
     lines = [line for line in curve.splitlines() if "stage" in line or "stem" in line]
     assert [line.split("%")[1].strip() for line in lines] == [
         "frozen", "frozen", "learns", "learns, head reads here",
@@ -149,6 +177,41 @@ def test_a_program_that_the_shell_does_not_find_is_given_with_its_place(
     assert render.program("another") == "another"
 
 
+def test_the_whole_command_is_timed_beside_the_tuning() -> None:
+    metrics = {"score": 0.7, "rows_test": 560.0, "seconds": 25.0}
+    run = {"id": "r", "checkpoint": "a", "strategy": "lp-ft", "metrics": metrics, "notes": []}
+    told = printed(render.run_report(run, expected=None, whole=164.0))
+    assert "25 s" in told
+    assert "3 min for the whole command" in told
+
+
+def test_bars_count_stages_or_parts_where_they_know_how_many_there_will_be() -> None:
+    heard: list[tuple[str, int, int]] = []
+    bars = render.Bars(Console(file=StringIO()), also=lambda *told: heard.append(told))
+    bars.expect(3)
+    with bars as progress:
+        progress("read", 0, 2)
+        progress("read", 2, 2)
+        progress("compare", 1, 1)
+    assert [stage for stage, _, _ in heard] == ["step 1 of 3: read", "step 1 of 3: read", "step 2 of 3: compare"]
+    heard.clear()
+    bars.expect(2, by_part=True)
+    for stages in (("read", "compare"), ("fit", "judge")):
+        with bars as progress:
+            for stage in stages:
+                progress(stage, 0, 1)
+    assert [stage.split(":")[0] for stage, _, _ in heard] == ["step 1 of 2"] * 2 + ["step 2 of 2"] * 2
+
+
+def test_a_stage_that_is_done_gives_way_to_a_bar_without_end() -> None:
+    bars = render.Bars(Console(file=StringIO(), force_terminal=True))
+    with bars as progress:
+        progress("encode", 2, 2)
+        assert [(task.visible, task.total) for task in bars.tasks] == [(False, 2), (True, None)]
+        progress("score", 0, 2)
+        assert [task.visible for task in bars.tasks] == [False, False, True]
+
+
 def test_bars_tell_the_second_listener_and_keep_stray_prints_off_stdout() -> None:
     heard, errors = [], StringIO()
     bars = render.Bars(Console(file=errors), also=lambda *told: heard.append(told))
@@ -173,7 +236,8 @@ def test_several_labels_and_a_quantity_are_told_in_their_own_words() -> None:
 
 def test_r_squared_is_a_number_and_no_percentage() -> None:
     assert (render.scored(-0.25, "r2"), render.scored_interval(-0.5, 0.125, "r2")) == ("-0.250", "-0.50 to 0.12")
-    assert (render.scored(0.25, "macro-f1"), render.scored_interval(0.2, 0.3, "accuracy")) == ("25.0 %", "20 to 30 %")
+    assert render.scored(0.25, "macro-f1") == "25.0 %"
+    assert render.scored_interval(0.2, 0.3, "accuracy") == "20.0 to 30.0 %"
     told = two()
     for row in told["choices"]:
         row["expected"]["metric"] = "r2"

@@ -1,14 +1,15 @@
 """The page's command and code give the advice that they stand beside."""
 
 import ast
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 from tests.ui.cases import advice, choice
+from ui.strangers import markdown as literal
+from ui.uploads import clear_own_uploads, clear_uploads, save_upload
 from ui.views import reproduce
-from ui.views.advise import literal
-from ui.views.uploads import save_upload
 
 HOME = Path("/homes/mine")
 
@@ -29,6 +30,15 @@ def test_the_command_carries_every_setting() -> None:
     }  # fmt: skip
 
 
+def test_whoever_keeps_duplicates_keeps_them_again() -> None:
+    kept = told()
+    kept["sample"] = {**kept["sample"], "keep_duplicates": True}
+    assert all("--keep-duplicates" in line for line in reproduce.as_command(kept, HOME).splitlines())
+    assert "keep_duplicates=True" in reproduce.as_python(kept, HOME)
+    assert reproduce.tune_options(kept, 0)["keep-duplicates"] is True
+    assert "duplicates" not in reproduce.as_command(told(), HOME) + reproduce.as_python(told(), HOME)
+
+
 def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> None:
     plain, limited = (reproduce.as_python(told(licenses=licenses), HOME) for licenses in ([], ["mit"]))
     ast.parse(plain)
@@ -37,9 +47,33 @@ def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> No
     assert "constraints=Constraints(licenses=('mit',))" in limited
 
 
-def test_the_best_row_is_tuned_without_naming_it_and_another_by_name() -> None:
-    assert "checkpoint" not in reproduce.tune_options(told(), 0)
-    assert reproduce.tune_options(told(), 1)["checkpoint"] == "b"
+def test_the_row_that_is_looked_at_is_the_one_that_is_tuned() -> None:
+    for place, name in enumerate("ab"):
+        assert reproduce.tune_options(told(), place)["checkpoint"] == name
+        typed = reproduce.as_command(told(), HOME, place).splitlines()[1]
+        assert f"--checkpoint {name} --strategy linear-probe" in typed
+    assert "choice = advice.best" in reproduce.as_python(told(), HOME)
+    assert "choice.checkpoint.name == 'b'" in reproduce.as_python(told(), HOME, 1)
+
+
+def test_advice_without_choices_has_nothing_to_tune() -> None:
+    distances_only = {**told(), "choices": []}
+    assert "tune" not in reproduce.as_command(distances_only, HOME)
+    assert "tune" not in reproduce.as_python(distances_only, HOME)
+
+
+def test_an_upload_goes_when_nothing_needs_it_any_more(tmp_path: Path) -> None:
+    from registry.zoo import Zoo
+
+    zoo = Zoo.open(tmp_path / "home")
+    waited_for, old, young = (save_upload(zoo.home, f"{name}.zip", name.encode()) for name in ("a", "b", "c"))
+    zoo.jobs.start("recommend", {"path": str(waited_for)}, "key")
+    for place in (waited_for, old):
+        os.utime(place.parent, (0, 0))
+    assert clear_uploads(zoo, older=60) == 1
+    assert [place.exists() for place in (waited_for, old, young)] == [True, False, True]
+    clear_own_uploads(zoo)
+    assert [place.exists() for place in (waited_for, young)] == [True, False]
 
 
 def test_names_are_shown_as_they_are() -> None:

@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from ui import render
+from ui.checks import require_names, require_places
 from ui.desk import (
     GroupsOption,
     HomeOption,
     JobOption,
     JsonOption,
+    KeepDuplicatesOption,
     LabelsOption,
     MetricOption,
     PathArgument,
@@ -21,6 +23,9 @@ from ui.desk import (
 )
 
 __all__ = ["demo", "recommend"]
+
+STAGES = 5
+"""Reading and comparing images, the lens, distances, no transfer; then there is one for each checkpoint."""
 
 
 def demo(
@@ -43,7 +48,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
     ] = None,
     license_: Annotated[
-        list[str] | None, typer.Option("--license", help="Only licenses containing this (repeatable); unknown is out.")
+        list[str] | None, typer.Option("--license", help="Only this license, by name (repeatable); unknown is out.")
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
@@ -53,6 +58,10 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
+    ] = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -60,8 +69,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
+        require_places(path, labels, groups, test)
+        desk.bars.expect(STAGES + keep)
+        require_names(desk.zoo, licenses=license_ or (), exclude=exclude or ())
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            keep_duplicates=keep_duplicates,
         )  # fmt: skip
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
@@ -69,12 +82,15 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
         with desk.bars as progress:
             advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
-        desk.zoo.keep(advice)
+        if desk.zoo.home.writable:
+            desk.zoo.keep(advice)
         desk.finish({"recommendation": advice.id})
-        desk.say(render.advice_report(advice.to_dict()))
+        desk.say(render.advice_report(advice.to_dict(), explain=explain))
         if advice.choices:
             again = render.command(
-                "tune", path, labels=labels, task=task, groups=groups, test=test, metric=metric, home=home
+                "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),
+                *([] if advice.verdict.transfer else ["--no-transfer"]), labels=labels, task=task,
+                groups=groups, test=test, metric=metric, home=home,
             )  # fmt: skip
             render.say_next(desk.terminal, [again, render.command("picker", home=home)])
         desk.say_json(advice.to_dict())

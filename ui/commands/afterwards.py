@@ -9,6 +9,7 @@ import typer
 
 from ui import render
 from ui.desk import HomeOption, JsonOption, at_desk
+from ui.strangers import cell
 
 if TYPE_CHECKING:
     from recommender.tuning.predicting import Answer
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["RunArgument", "export", "predict"]
 
 RunArgument = Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
 
 
 def predict(
@@ -72,14 +70,10 @@ def export(
 def _write_csv(found: "Answer") -> None:
     """One row an image: file, prediction, confidence, then the score of every class."""
     said, sheet = found.predictions, csv.writer(sys.stdout, lineterminator="\n")
-    sheet.writerow(["file", "prediction", "confidence", *map(_cell, said.classes)])
+    sheet.writerow(["file", "prediction", "confidence", *map(cell, said.classes)])
     if said.confidence is None:  # a number and no text: a minus begins no formula
-        sheet.writerows((_cell(name), label, "") for name, label in zip(said.names, said.labels, strict=True))
+        sheet.writerows((cell(name), label, "") for name, label in zip(said.names, said.labels, strict=True))
         return
     for name, label, sure, scores in zip(said.names, said.labels, said.confidence, said.scores, strict=True):
-        sheet.writerow([_cell(name), _cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])
+        sheet.writerow([cell(name), cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])
 
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

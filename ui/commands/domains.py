@@ -1,12 +1,23 @@
 """Commands about domains: how far, which ones, what lies near."""
 
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from ui import render
-from ui.desk import HomeOption, JsonOption, LabelsOption, PathArgument, SeedOption, TaskOption, at_desk, read_sample
+from ui.checks import require_domain, require_names, require_places
+from ui.desk import (
+    HomeOption,
+    JsonOption,
+    KeepDuplicatesOption,
+    LabelsOption,
+    PathArgument,
+    SeedOption,
+    TaskOption,
+    at_desk,
+    read_sample,
+)
 
 __all__ = ["app", "distance"]
 
@@ -25,15 +36,19 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     labels: LabelsOption = None,
     task: TaskOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure how far two folders, or a folder and a known domain, lie apart."""
     with at_desk(home, json) as desk:
-        mine = read_sample(desk, one, labels=labels, task=task, seed=seed)
-        second = Path(other) if Path(other).exists() else None
-        theirs = other if second is None else read_sample(desk, second, labels=labels, task=task, seed=seed)
+        require_places(one, labels)
+        second = require_domain(desk.zoo, other)
+        require_names(desk.zoo, distance=metric, checkpoint=through)
+        read = partial(read_sample, desk, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates)
+        mine = read(one)
+        theirs = other if second is None else read(second)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
@@ -69,6 +84,8 @@ def domains_near(
 ) -> None:
     """List the known domains nearest to a folder, with interval and percentile."""
     with at_desk(home, json) as desk:
+        require_places(path, labels)
+        require_names(desk.zoo, distance=metric)
         sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch

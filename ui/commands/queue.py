@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from registry.errors import PathMissing, UnknownName
+from registry.errors import UnknownName
 from ui import render
+from ui.checks import require_request
 from ui.desk import Desk, HomeOption, JsonOption, at_desk
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ def queue_add(
 ) -> None:
     """Queue a command, and return at once; a worker for its device is started where there is none."""
     verb, path, options = _parsed(context, words)
-    if not Path(path).exists():
-        raise PathMissing(path)
     with at_desk(home, json) as desk:
+        require_request(desk.zoo, path, options)
         from ui import queue  # noqa: PLC0415 - loads psutil
 
         job = queue.ask(desk.zoo, verb, path, options)

@@ -54,9 +54,11 @@ def runs_sync(
     """Carry to MLflow what it missed: while a server was down, refused, or a run was killed."""
     with at_desk(home, json) as desk:
         from recommender.tuning.carrying import sync  # noqa: PLC0415 - loads NumPy
+        from recommender.tuning.recovery import record_again  # noqa: PLC0415 - as above
 
         with desk.bars as progress:
             found = sync(desk.zoo.home, run, progress=progress)
+        record_again(desk.zoo, [row.run for row in found if row.carried])
         desk.say(render.synced_table([row.to_dict() for row in found]))
         desk.say_json([row.to_dict() for row in found])
     if any(row.left for row in found):

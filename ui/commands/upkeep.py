@@ -1,12 +1,11 @@
 """Commands that keep the house: doctor, and the picker that is served."""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from ui import render
 from ui.desk import DEBUG, HomeOption, JsonOption, at_desk
@@ -21,11 +20,12 @@ def doctor(
 ) -> None:
     """Check that what is stored is still true; exit code 1 where something is wrong."""
     render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from recommender.tuning import recovery  # noqa: PLC0415 - as below
     from registry import doctor as rooms  # noqa: PLC0415 - loads SQLAlchemy
 
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
-        report = rooms.check(home, mend=repair, progress=progress)
+        report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
     terminal = errors if json else render.console()
     terminal.print(render.doctor_report(report.to_dict()))
     if not (repair or report.healthy):
@@ -36,14 +36,15 @@ def doctor(
 
 
 def picker(
-    port: Annotated[int, typer.Option("--port", help="Where on 127.0.0.1 the page is served.")] = 8501,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Where on 127.0.0.1 the page is served.")
+    ] = 8501,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser on it.")] = True,
     home: HomeOption = None,
 ) -> None:
     """Serve the picker: a page on this machine, and for this machine alone."""
     with at_desk(home, json=False) as desk:
-        root = desk.zoo.home.root
-    page = Path(__file__).parents[1] / "picker.py"
-    server = [sys.executable, "-m", "streamlit", "run", str(page), f"--server.port={port}"]
-    server += [] if browser else ["--server.headless=true"]
-    sys.exit(subprocess.run(server, env=os.environ | {"TRANSFERZOO_HOME": str(root)}, check=False).returncode)  # noqa: S603 - our own page
+        from ui import serving  # noqa: PLC0415 - loads Streamlit
+
+        serving.require_free(port)
+    serving.serve(desk.zoo, port, browser=browser, say=lambda line: desk.terminal.print(Text(line), soft_wrap=True))

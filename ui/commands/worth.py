@@ -9,11 +9,13 @@ from rich.text import Text
 from registry.errors import FolderUnusable
 from ui import render
 from ui.advised import find_advice, find_choice
+from ui.checks import require_names, require_places
 from ui.desk import (
     Desk,
     GroupsOption,
     HomeOption,
     JsonOption,
+    KeepDuplicatesOption,
     LabelsOption,
     MetricOption,
     PathArgument,
@@ -48,15 +50,19 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    keep_duplicates: KeepDuplicatesOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure what transfer is worth: labels and epochs saved against the same net from scratch."""
     with at_desk(home, json) as desk:
+        require_places(path, labels, groups, test)
+        require_names(desk.zoo, checkpoint=checkpoint, strategy=strategy)
         _require_writable(picture)
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            keep_duplicates=keep_duplicates,
         )  # fmt: skip
         found = _measured(desk, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
         drawn = _drawn(desk, found, sample, picture)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ui import render
+from ui.checks import require_places
 from ui.desk import HomeOption, JsonOption, at_desk, read_sample
 
 __all__ = ["app"]
@@ -55,7 +56,10 @@ def zoo_add(
 ) -> None:
     """Register a checkpoint folder."""
     with at_desk(home, json) as desk:
-        source = None if source_data is None else read_sample(desk, source_data)
+        require_places(folder, source_data)
+        if domain is not None and source_data is None:
+            desk.zoo.domain(domain)
+        source = None if source_data is None else read_sample(desk, source_data, keep_duplicates=True)
         with desk.bars as progress:
             card = desk.zoo.add(
                 folder, name=name, source=source, license=license_, domain=domain, progress=progress

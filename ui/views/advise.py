@@ -1,6 +1,5 @@
 """The page: from a path or a dropped zip to advice, and from advice to a tuning that one can watch."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from io import BytesIO
@@ -15,18 +14,23 @@ from registry.errors import TransferZooError, UnknownName
 from registry.sample import Sample
 from registry.store import JobRecord
 from registry.zoo import Zoo
-from ui import queue, render
+from ui import access, queue, render
+from ui.checks import require_request
+from ui.glossary import TERMS, terms_of
 from ui.render import Json
+from ui.strangers import markdown as literal
+from ui.strangers import shown
+from ui.uploads import MOST_SECONDS, clear_uploads, discard_upload, save_upload
 from ui.views import charts, reproduce
-from ui.views.uploads import save_upload
 
-__all__ = ["literal", "page"]
+__all__ = ["page"]
 
 THUMBNAILS = 20
 THUMBNAIL_SIDE = 84
 MARGIN = 3
 EARLIER = 12
 EVERY = 1.0
+TIDY_EVERY = 3600.0
 WORK = {"recommend": "advice", "tune": "tuning"}
 
 
@@ -38,8 +42,11 @@ def page() -> None:
         st.error(literal(f"{failure}. {failure.remedy}"))
         return
     queue.tend(zoo)
+    _tidy(zoo)
+    fresh = "job" not in st.query_params and not zoo.kept(1)
     with st.sidebar:
-        _ask(zoo)
+        if not fresh:
+            _ask(zoo)
         _queued(zoo)
         _earlier(zoo)
     job = _job(zoo, st.query_params.get("job"))
@@ -48,13 +55,16 @@ def page() -> None:
     advice = _advice(zoo)
     if advice is None:
         _welcome()
+        if fresh:  # where there is nothing else, what to begin with is seen on a narrow screen too
+            _ask(zoo)
         return
     _show(zoo, advice)
 
 
-def literal(text: str) -> str:
-    """Text as it is: no Markdown, no HTML, no directive in a name is ever acted on."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text)
+def _go(**place: str) -> None:
+    """Another address, under the same token, and the page drawn anew."""
+    st.query_params.from_dict({"token": st.query_params.get("token", ""), **place})
+    st.rerun()
 
 
 @st.cache_resource(show_spinner="Opening the registry")
@@ -62,12 +72,18 @@ def _zoo() -> Zoo:
     return Zoo.open()
 
 
+@st.cache_data(ttl=TIDY_EVERY, show_spinner=False)
+def _tidy(_zoo: Zoo) -> int:
+    """Remove old uploads, once in a while."""
+    return clear_uploads(_zoo, older=MOST_SECONDS)
+
+
 # ---------------------------------------------------------------- the sidebar
 
 
 def _ask(zoo: Zoo) -> None:
     """Where the sample lies and what to mind; starts a job."""
-    st.markdown("### transferzoo")
+    st.markdown("### Images")
     with st.form("ask", border=False):
         path = st.text_input("Folder or zip on this machine", placeholder="/data/my-images", key="path")
         upload = st.file_uploader("or drop a zip of it", type="zip")
@@ -76,33 +92,48 @@ def _ask(zoo: Zoo) -> None:
         asked = st.form_submit_button("Recommend", type="primary", width="stretch")
     if not asked:
         return
-    if upload is not None:
-        path = str(save_upload(zoo.home, upload.name, upload.getvalue()))
-    if not path.strip():
+    if upload is None and not path.strip():
         st.warning("Give a folder, or drop a zip.")
         return
-    job = queue.ask(zoo, "recommend", str(Path(path.strip()).expanduser()), options)
-    st.query_params.from_dict({"job": job.id})
-    st.rerun()
+    place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
+    try:
+        require_request(zoo, str(place), options)
+    except TransferZooError as failure:
+        if upload is not None:
+            discard_upload(place)
+        _refused(failure)
+        st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
+        return
+    _go(job=queue.ask(zoo, "recommend", str(place), options).id)
+
+
+def _refused(failure: TransferZooError) -> None:
+    st.error(literal(f"{failure}. {failure.remedy}"))
 
 
 def _options() -> dict[str, str | list[str] | None]:
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
-    labels = st.text_input("Labels (CSV: file, target)", placeholder="none: folders are the classes")
+    labels = _typed_place("Labels (CSV: file, target)", placeholder="none: folders are the classes")
     task = st.selectbox("Task", [None, *map(str, Task)], format_func=lambda name: name or "as the labels tell")
     judged = dict.fromkeys(str(metric) for task in Task for metric in METRICS[task])
     metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
     licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
-    groups = st.text_input("Groups (CSV: file, group)", placeholder="none")
-    test = st.text_input("Your own test part", placeholder="none")
+    groups = _typed_place("Groups (CSV: file, group)", placeholder="none")
+    test = _typed_place("Your own test part", placeholder="none")
     seed = st.number_input("Seed", 0, None, 0)
     return {
-        "keep": str(keep), "labels": labels.strip() or None, "task": task, "metric": metric,
+        "keep": str(keep), "labels": labels, "task": task, "metric": metric,
         "max-parameters": str(int(most * 1e6)) if most else None,
-        "license": [one.strip() for one in licenses.split(",") if one.strip()], "groups": groups.strip() or None,
-        "test": test.strip() or None, "seed": str(seed),
+        "license": [one.strip() for one in licenses.split(",") if one.strip()], "groups": groups,
+        "test": test, "seed": str(seed),
     }  # fmt: skip
+
+
+def _typed_place(label: str, placeholder: str = "none") -> str | None:
+    """The path of a file or folder, where one is typed."""
+    typed = st.text_input(label, placeholder=placeholder)
+    return str(access.placed(typed)) if typed.strip() else None
 
 
 def _queued(zoo: Zoo) -> None:
@@ -122,8 +153,7 @@ def _queue(zoo: Zoo) -> None:
         told, stop = st.columns([5, 1], vertical_alignment="center")
         with told.container(gap=None):
             if st.button(name, key=f"job-{job.id}", type="tertiary"):
-                st.query_params.from_dict(_place(job))
-                st.rerun()
+                _go(**_place(job))
             st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
         if stop.button("", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"):
             queue.stop(zoo, job.id)
@@ -149,8 +179,7 @@ def _earlier(zoo: Zoo) -> None:
     for when, advice in kept:
         with st.container(gap=None):
             if st.button(literal(advice["sample"]["name"]), key=f"advice-{advice['id']}", type="tertiary"):
-                st.query_params.from_dict({"advice": advice["id"]})
-                st.rerun()
+                _go(advice=str(advice["id"]))
             st.caption(f"{_when(when)}, {_best_words(advice)}")
 
 
@@ -178,8 +207,7 @@ def _job(zoo: Zoo, name: str | None) -> JobRecord | None:
 def _followed(zoo: Zoo, job: JobRecord) -> bool:
     """Show a job by itself; True when there is advice to show instead."""
     if job.kind == "recommend" and job.state == "finished" and job.result is not None:
-        st.query_params.from_dict({"advice": str(job.result["recommendation"])})
-        return True
+        _go(advice=str(job.result["recommendation"]))
     if job.spec.get("recommendation") is not None:
         return True
     doing = "Looking at" if job.kind == "recommend" else "Tuning on"
@@ -202,14 +230,22 @@ def _watch(zoo: Zoo, name: str) -> None:
     job = zoo.jobs.get(name)
     if job.state in queue.OVER:
         st.rerun()
-    share = job.done / job.of if job.of else 0.0
-    counted = f" {job.done} of {job.of}" if job.of else ""
-    stage = job.stage or ("starting" if job.state == "running" or not zoo.jobs.ahead(name) else _waiting(zoo, job))
-    st.progress(min(1.0, share), text=literal(f"{stage}{counted}"))
+    _progress(zoo, job)
     _curves(job)
     if st.button("Stop", key=f"stop-{name}", icon=":material/stop:"):
         queue.stop(zoo, name)
         st.rerun()
+
+
+def _progress(zoo: Zoo, job: JobRecord) -> None:
+    """How far it is; what is done stands with what goes on behind it, and no full bar."""
+    if job.stage and 0 < job.of <= job.done:
+        st.status(literal(f"{job.stage}: done, computing on"), state="running")
+        return
+    counted = f" {job.done} of {job.of}" if job.of else ""
+    waits = job.state != "running" and zoo.jobs.ahead(job.id)
+    stage = job.stage or (_waiting(zoo, job) if waits else "starting")
+    st.progress(job.done / job.of if job.of else 0.0, text=literal(f"{stage}{counted}"))
 
 
 def _broken(zoo: Zoo, job: JobRecord) -> None:
@@ -221,7 +257,7 @@ def _broken(zoo: Zoo, job: JobRecord) -> None:
     words = queue.last_words(zoo.home, job.id)
     if words and job.state != "cancelled":
         with st.expander("What it wrote"):
-            st.code(words, language=None)
+            st.code("\n".join(map(shown, words.splitlines())), language=None)
 
 
 # ---------------------------------------------------------------- the advice
@@ -251,9 +287,11 @@ def _show(zoo: Zoo, advice: Json) -> None:
     sample = advice["sample"]
     st.title(literal(sample["name"]), anchor=False)
     st.caption(literal(render.sample_words(sample)))
+    st.code(sample["origin"], language=None, wrap_lines=True)
     _thumbnails(sample)
     _health(sample["health"])
     (st.success if advice["verdict"]["transfer"] else st.warning)(literal(advice["verdict"]["sentence"]))
+    place = 0
     if advice["choices"]:
         _ranking(advice)
         place = _chosen(advice)
@@ -263,7 +301,7 @@ def _show(zoo: Zoo, advice: Json) -> None:
         st.subheader("Distance to source domains", anchor=False)
         _distances(advice)
     _outcomes(zoo.history(sample_digest=sample["digest"]))
-    _reproduce(zoo, advice)
+    _reproduce(zoo, advice, place)
 
 
 def _thumbnails(sample: Json) -> None:
@@ -325,12 +363,14 @@ def _ranking(advice: Json) -> None:
     })  # fmt: skip
     st.dataframe(
         pd.DataFrame(rows).fillna("").rename(columns={"expected": f"expected {metric}"}), hide_index=True,
-        width="stretch",
+        width="stretch", column_config={"tier": st.column_config.TextColumn(width=40)},
     )  # fmt: skip
-    st.caption(
-        "Intervals are nominal 90 %. Gain: points above no transfer. Within a tier no difference lies beyond chance. "
-        "Nearer than: share of the registry's domain pairs that lie farther apart."
-    )
+    words = terms_of([choice["strategy"] for choice in advice["choices"]])
+    st.caption("  \n".join([
+        "Intervals are nominal 90 %; gain is in points above no transfer, "
+        f"which is {literal(TERMS['no transfer'])}.",
+        *(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in words),
+    ]))  # fmt: skip
 
 
 def _row(choice: Json) -> dict[str, str]:
@@ -339,8 +379,8 @@ def _row(choice: Json) -> dict[str, str]:
     return {
         "tier": str(choice["tier"]), "checkpoint": choice["checkpoint"], "strategy": choice["strategy"],
         "expected": _expected(choice["expected"], metric), "gain": f"{more} ({reach})",
-        **_distance_cells(choice["distance"]),
         "cost": f"{render.duration(cost['seconds'])}, {render.size(cost['peak_memory_bytes'])}",
+        "nearer than": _nearness(choice["distance"]),
     }  # fmt: skip
 
 
@@ -348,20 +388,28 @@ def _expected(found: Json, metric: str) -> str:
     return f"{render.scored(found['mean'], metric)} ({render.scored_interval(found['low'], found['high'], metric)})"
 
 
-def _distance_cells(distance: Json | None) -> dict[str, str]:
+def _nearness(distance: Json | None) -> str:
     if distance is None:
-        return {"distance": "no sketch", "nearer than": ""}
+        return "no sketch"
     percentile = distance["percentile"]
-    return {"distance": f"{distance['value']:.3f}", "nearer than": "" if percentile is None else f"{percentile:.0f} %"}
+    return f"{'' if percentile is None else f'{percentile:.0f} %, '}at {distance['value']:.3f}"
 
 
 def _chosen(advice: Json) -> int:
-    """The row to look at more closely; the best where nobody says otherwise."""
+    """The row to look at more closely: the address keeps it, so that a reload does; the best where it names none."""
     names = [charts.row_name(choice) for choice in advice["choices"]]
     if len(names) == 1:
         return 0
-    rows = range(len(names))
-    return st.selectbox("Look closer at", rows, format_func=names.__getitem__, key=f"row-{advice['id']}") or 0
+    key, rows = f"row-{advice['id']}", range(len(names))
+    if key not in st.session_state:
+        named = st.query_params.get("row", "1")
+        st.session_state[key] = int(named) - 1 if named.isdecimal() and 0 < int(named) <= len(names) else 0
+    place: int = st.selectbox("Look closer at", rows, format_func=names.__getitem__, key=key)
+    if place:
+        st.query_params["row"] = str(place + 1)
+    else:
+        st.query_params.pop("row", None)
+    return place
 
 
 def _evidence(advice: Json, place: int) -> None:
@@ -393,9 +441,9 @@ def _distances(advice: Json) -> None:
 
 
 def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
-    st.subheader("Tune", anchor=False)
     choice = advice["choices"][place]
-    job = _tuning_of(zoo, advice)
+    st.subheader(literal(f"Tune {charts.row_name(choice)}"), anchor=False)
+    job = _tuning_of(zoo, advice, choice)
     if job is not None and job.state not in queue.OVER:
         _watch(zoo, job.id)
         return
@@ -404,20 +452,33 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     elif job is not None:
         _broken(zoo, job)
     if not advice["verdict"]["transfer"]:
-        st.caption("The advice is not to transfer; tuning is carried out all the same if you ask for it.")
+        st.caption("The advice is not to transfer: fit the model on raw pixels, or tune a checkpoint all the same.")
+        if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
+            job = queue.ask(zoo, "tune", advice["sample"]["origin"], reproduce.raw_options(advice))
+            st.query_params.from_dict({"advice": advice["id"], "job": job.id})
+            st.rerun()
     cost = choice["cost"]
     told = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
     if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
-        options = reproduce.tune_options(advice, place)
-        job = queue.ask(zoo, "tune", advice["sample"]["origin"], options)
-        st.query_params.from_dict({"advice": advice["id"], "job": job.id})
-        st.rerun()
+        options, origin = reproduce.tune_options(advice, place), advice["sample"]["origin"]
+        try:
+            require_request(zoo, origin, options)
+        except TransferZooError as failure:
+            _refused(failure)
+            return
+        job = queue.ask(zoo, "tune", origin, options)
+        _go(advice=str(advice["id"]), job=job.id, **({"row": str(place + 1)} if place else {}))
 
 
-def _tuning_of(zoo: Zoo, advice: Json) -> JobRecord | None:
-    """The newest tuning asked for by this advice."""
-    ours = (job for job in zoo.jobs.list() if job.kind == "tune" and job.spec.get("recommendation") == advice["id"])
-    return next(ours, None)
+def _tuning_of(zoo: Zoo, advice: Json, choice: Json) -> JobRecord | None:
+    """The newest tuning of a choice that was asked for by this advice; one that names none is of the first."""
+    first = advice["choices"][0]
+    for job in zoo.jobs.list():
+        if job.kind == "tune" and job.spec.get("recommendation") == advice["id"]:
+            named = (job.spec.get("checkpoint") or first["checkpoint"], job.spec.get("strategy") or first["strategy"])
+            if named == (choice["checkpoint"], choice["strategy"]):
+                return job
+    return None
 
 
 def _result(zoo: Zoo, job: JobRecord, advice: Json) -> None:
@@ -472,9 +533,9 @@ def _outcome(one: Outcome) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _reproduce(zoo: Zoo, advice: Json) -> None:
+def _reproduce(zoo: Zoo, advice: Json, place: int) -> None:
     st.subheader("The same from a terminal or from Python", anchor=False)
     typed, coded = st.tabs(["Command", "Python"])
-    lines = f"{reproduce.as_command(advice, zoo.home.root)}\n{render.mlflow_command(zoo.home)}"
+    lines = f"{reproduce.as_command(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
     typed.code(lines, language="bash", wrap_lines=True)
-    coded.code(reproduce.as_python(advice, zoo.home.root), language="python", wrap_lines=True)
+    coded.code(reproduce.as_python(advice, zoo.home.root, place), language="python", wrap_lines=True)

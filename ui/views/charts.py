@@ -4,24 +4,38 @@ from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
+from PIL import Image, ImageDraw
 
 from registry.cards import Metric
 from ui.render import Json, block_roles
+from ui.strangers import shown
 
-__all__ = ["distances", "forest", "freeze_diagram", "learning_curve", "row_name"]
+__all__ = ["distances", "forest", "freeze_diagram", "icon", "learning_curve", "row_name"]
 
 Picture = alt.Chart | alt.LayerChart | alt.FacetChart
 
-BLUE, ORANGE, GRAY, INK = "#1f5fbf", "#d9660b", "#8a94a3", "#1c2430"
+BLUE, ORANGE, GRAY, INK = "#3b7dd8", "#d9660b", "#8a94a3", "#7d8796"
+"""Each can be told from white and from black: the page follows the browser from light to dark."""
 ROW, BAR = 40, 28
 AXES = 96
 """Height of legend, axis and its title; Streamlit fits them into the height that is asked for."""
 NEAREST = 10
 
 
+def icon() -> Image.Image:
+    """The page's icon: a root and what grows from it."""
+    drawn = Image.new("RGBA", (64, 64))
+    pen = ImageDraw.Draw(drawn)
+    for branch in ((50, 12), (54, 32), (50, 52)):
+        pen.line((14, 32, *branch), fill=BLUE, width=5)
+        pen.circle(branch, 8, fill=ORANGE)
+    pen.circle((14, 32), 11, fill=BLUE)
+    return drawn
+
+
 def row_name(choice: Json) -> str:
     """How a choice is called on the axes: checkpoint and strategy."""
-    return f"{choice['checkpoint']} · {choice['strategy']}"
+    return shown(f"{choice['checkpoint']} · {choice['strategy']}")
 
 
 def forest(advice: Json) -> Picture:
@@ -40,7 +54,8 @@ def forest(advice: Json) -> Picture:
     scale = alt.Scale(domain=reach, nice=False)
     x = alt.X("low:Q", scale=scale, title=f"expected {metric}", axis=alt.Axis(format=form))
     y = alt.Y("choice:N", sort=None, title=None, axis=alt.Axis(labelLimit=340, labelOverlap=False))
-    tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=form) for name in ("mean", "low", "high"))]
+    exact = _form(metric, fine=True)
+    tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=exact) for name in ("mean", "low", "high"))]
     color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[BLUE, "#6f9bd8", "#a9c1e3", GRAY]), title=None)
     whiskers = alt.Chart(rows).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tips)
     points = alt.Chart(rows).mark_point(filled=True, size=110, opacity=1).encode(
@@ -67,15 +82,15 @@ def freeze_diagram(choice: Json) -> Picture:
     x = alt.X("score:Q", scale=scale, axis=alt.Axis(format=form),
               title="score of a linear head after the block")  # fmt: skip
     y = alt.Y("block:N", sort=None, title="blocks, input first", axis=alt.Axis(labelLimit=200, labelOverlap=False))
-    roles = alt.Scale(domain=["frozen", "learns", "not used"], range=[BLUE, ORANGE, "#cdd3db"])
+    roles = alt.Scale(domain=["frozen", "learns", "not used"], range=[BLUE, ORANGE, "#9aa5b4"])
     color = alt.Color("plan:N", title=None, scale=roles)
-    tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=form), alt.Tooltip("plan:N")]
+    tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=_form(metric, fine=True)), alt.Tooltip("plan:N")]
     bars = alt.Chart(rows).mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(
         x=x, y=y, color=color, tooltip=tips
     )  # fmt: skip
-    errors = alt.Chart(rows).mark_rule(color=INK, opacity=0.6).encode(x="low:Q", x2="high:Q", y=y)
+    errors = alt.Chart(rows).mark_rule(color=INK).encode(x="low:Q", x2="high:Q", y=y)
     reads = alt.Chart(rows[rows["read"]]).mark_text(
-        align="left", dx=10, text="◀ head reads here", color=INK
+        align="left", dx=10, text="◀ head", color=INK
     ).encode(x="high:Q", y=y)  # fmt: skip
     return _plain(alt.layer(bars, errors, reads), BAR * len(rows) + AXES)
 
@@ -83,7 +98,8 @@ def freeze_diagram(choice: Json) -> Picture:
 def distances(rows: Sequence[Json]) -> Picture:
     """Distances to the nearest source domains with their intervals."""
     table = pd.DataFrame([
-        {name: row[name] for name in ("domain", "value", "low", "high", "percentile")} for row in rows[:NEAREST]
+        {"domain": shown(row["domain"]), **{name: row[name] for name in ("value", "low", "high", "percentile")}}
+        for row in rows[:NEAREST]
     ])  # fmt: skip
     x = alt.X("value:Q", title=f"distance ({rows[0]['metric'].upper()}²)", axis=alt.Axis(format=".2f", tickCount=5))
     y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, labelOverlap=False))
@@ -110,17 +126,16 @@ def learning_curve(points: Sequence[Sequence[float]], title: str) -> Picture:
     return _plain(chart, 200)
 
 
-def _form(metric: str) -> str:
-    """How a score is written: R squared as a number, all else in percent."""
-    return ".2f" if metric == Metric.R2 else ".0%"
+def _form(metric: str, *, fine: bool = False) -> str:
+    """How a score is written: R squared as a number, all else in percent; on an axis without decimals."""
+    if metric == Metric.R2:
+        return ".3f" if fine else ".2f"
+    return ".1%" if fine else ".0%"
 
 
 def _plain(chart: Picture, height: int) -> Picture:
-    """Light lines, legend on top, axes that can be read."""
+    """Legend on top, axes that can be read; their colors are the page's theme's, in light and in dark."""
     sized = chart.properties(height=height, width="container") if not isinstance(chart, alt.FacetChart) else chart
     bare = sized.configure_view(stroke=None).configure_legend(orient="top", labelFontSize=12, symbolType="circle")
-    drawn: Picture = bare.configure_axis(
-        labelColor=INK, titleColor="#5b6675", titleFontWeight="normal", gridColor="#eef1f5", domainColor="#c9d1db",
-        tickColor="#c9d1db", labelFontSize=12, titleFontSize=12,
-    )  # fmt: skip
+    drawn: Picture = bare.configure_axis(titleFontWeight="normal", labelFontSize=12, titleFontSize=12)
     return drawn

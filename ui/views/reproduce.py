@@ -6,23 +6,30 @@ from pathlib import Path
 from registry.cards import METRICS, Task
 from ui.render import Json, command
 
-__all__ = ["as_command", "as_python", "tune_options"]
+__all__ = ["as_command", "as_python", "raw_options", "tune_options"]
 
 
-def as_command(advice: Json, home: Path) -> str:
-    """What to type for this advice, and then to tune as it says."""
+def as_command(advice: Json, home: Path, place: int = 0) -> str:
+    """What to type for this advice, and then to tune the choice at that place of it."""
     sample, asked = advice["sample"], advice["settings"]
     read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
+    kept = ["--keep-duplicates"] if _keeps_duplicates(sample) else []
     repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
     first = command(
-        "recommend", sample["origin"], *(word for pair in repeated for word in pair), keep=asked["keep"],
+        "recommend", sample["origin"], *kept, *(word for pair in repeated for word in pair), keep=asked["keep"],
         max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
-    tuned = command("tune", sample["origin"], recommendation=advice["id"], **read, seed=asked["seed"], home=home)
+    if not advice["choices"]:
+        return first
+    raw = ["--no-transfer"] if _fits_raw(advice, place) else []
+    tuned = command(
+        "tune", sample["origin"], *kept, *raw, recommendation=advice["id"], **({} if raw else _chosen(advice, place)),
+        **read, seed=asked["seed"], home=home,
+    )  # fmt: skip
     return f"{first}\n{tuned}"
 
 
-def as_python(advice: Json, home: Path) -> str:
+def as_python(advice: Json, home: Path, place: int = 0) -> str:
     """The same in Python."""
     sample, asked = advice["sample"], advice["settings"]
     limits = _arguments({
@@ -33,18 +40,29 @@ def as_python(advice: Json, home: Path) -> str:
     read = _arguments({
         **_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"],
         "metric": None if sample["metric"] == usual else sample["metric"],
+        "keep_duplicates": True if _keeps_duplicates(sample) else None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
+    picked = "advice.best"
+    if _fits_raw(advice, place):
+        picked = "advice.baseline"
+    elif place:
+        named = advice["choices"][place]["checkpoint"]
+        picked = f"next(choice for choice in advice.choices if choice.checkpoint.name == {named!r})"
+    tuned = [
+        f"choice = {picked}",
+        f"run = transferzoo.tune(choice, sample, zoo, transferzoo.Terms(seed={asked['seed']}))",
+        "print(advice, run.metrics)",
+    ]  # fmt: skip
     return "\n".join([
-        "import recommender", "import registry",
+        "import transferzoo",
         *(["from recommender.shortlist import Constraints"] if limits else []),
         "",
-        f"zoo = registry.Zoo.open({str(home)!r})",
-        f"sample = registry.Sample.from_folder({sample['origin']!r}{read})",
-        f"advice = recommender.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
+        f"zoo = transferzoo.Zoo.open({str(home)!r})",
+        f"sample = transferzoo.Sample.from_folder({sample['origin']!r}{read})",
+        f"advice = transferzoo.recommend(sample, zoo, keep={asked['keep']}, seed={asked['seed']}{constraints})",
         "zoo.keep(advice)",
-        f"run = recommender.tune(advice.best, sample, zoo, recommender.Terms(seed={asked['seed']}))",
-        "print(advice, run.metrics)",
+        *(tuned if advice["choices"] else ["print(advice)"]),
     ])  # fmt: skip
 
 
@@ -54,15 +72,39 @@ def _labels(sample: Json) -> dict[str, str | None]:
     return {"labels": table, "task": sample["task"] if table else None}
 
 
+def _keeps_duplicates(sample: Json) -> bool:
+    """Whether it was read so; before there was a choice, it was."""
+    return bool(sample.get("keep_duplicates", True))
+
+
+def _fits_raw(advice: Json, place: int) -> bool:
+    """Whether what is advised is the model on raw pixels."""
+    return place == 0 and not advice["verdict"]["transfer"]
+
+
+def _chosen(advice: Json, place: int) -> dict[str, str]:
+    choice = advice["choices"][place]
+    return {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]}
+
+
 def _arguments(given: Mapping[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
 
 
-def tune_options(advice: Json, place: int) -> dict[str, str | None]:
-    """Options of `transferzoo tune` for one row of the advice; the best row needs no name."""
-    sample, choice = advice["sample"], advice["choices"][place]
-    named = {"checkpoint": choice["checkpoint"], "strategy": choice["strategy"]} if place else {}
+def tune_options(advice: Json, place: int) -> dict[str, str | bool | None]:
+    """Options of `transferzoo tune` for one row of the advice, which is named."""
+    return {**_asked(advice), **_chosen(advice, place)}
+
+
+def raw_options(advice: Json) -> dict[str, str | bool | None]:
+    """Options of `transferzoo tune` that fit the model on raw pixels."""
+    return {**_asked(advice), "no-transfer": True}
+
+
+def _asked(advice: Json) -> dict[str, str | bool | None]:
+    sample = advice["sample"]
     return {
-        "recommendation": advice["id"], **named, **_labels(sample), "groups": sample["groups_from"],
+        "recommendation": advice["id"], **_labels(sample), "groups": sample["groups_from"],
         "test": sample["test_from"], "metric": sample["metric"], "seed": str(advice["settings"]["seed"]),
+        "keep-duplicates": _keeps_duplicates(sample),
     }  # fmt: skip

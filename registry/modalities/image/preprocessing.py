@@ -16,14 +16,27 @@ import transformers
 from jaxtyping import Float, UInt8
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it exports no names
+    IMAGE_PROCESSOR_MAPPING_NAMES,
+)
 
 from registry.errors import Unsupported
 from registry.modalities import DEFAULT_CAP
+from registry.modalities.image.settings import require_sound_processor
+from registry.statements import stated
 
 __all__ = ["Preprocessing", "processor_settings", "read_preprocessing"]
 
 _TOLERANCE = 1e-4
 _CONVNEXT_WARPS_FROM = 384
+_LEAST_RANGE, _WIDEST = 0.05, 1e5
+_OF_A_TRAINER = ("trainer_state.json", "training_args.bin", "optimizer.pt")
+_NO_FIXED_SIZE = "its preprocessing gives pictures of no fixed size"
+_STATE_SIZE = "State do_resize and size in preprocessor_config.json, as the net was trained."
+_BRING = (
+    "Copy preprocessor_config.json from the model that it was tuned from, or save its processor into the folder: "
+    "AutoImageProcessor.from_pretrained(that model).save_pretrained(folder)."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,28 +100,36 @@ def processor_settings(folder: Path) -> dict[str, Any]:
         Unsupported: neither file is there and sound.
     """
     for file, part in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
-        path = folder / file
-        if path.is_file():
-            try:
-                found = json.loads(path.read_text())
-                settings = found if part is None else found[part]
-                return dict(settings)
-            except (ValueError, KeyError, TypeError) as cause:
-                raise Unsupported(folder, f"{file} cannot be read ({cause})") from cause
-    raise Unsupported(folder, "without preprocessor_config.json nobody knows what its input should look like")
+        if (folder / file).is_file():
+            found = stated(folder, file)
+            settings = found if part is None else found.get(part)
+            if not isinstance(settings, dict):
+                raise Unsupported(folder, f"{file} cannot be read (it holds no {part})")
+            require_sound_processor(folder, settings)
+            return settings
+    kept = next((file for file in _OF_A_TRAINER if (folder / file).exists()), None)
+    whose = f"it is a Trainer's checkpoint ({kept}) saved without its image processor; " if kept else ""
+    missing = "without preprocessor_config.json nobody knows what its input should look like"
+    raise Unsupported(folder, whose + missing, _BRING)
 
 
 def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
-    stated = settings.get("image_processor_type") or settings.get("feature_extractor_type") or ""
-    kind = str(stated).replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil") + "Pil"
+    named = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or _usual(folder))
+    kind = named.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil") + "Pil"
     maker = getattr(transformers, kind, None) if kind.endswith("ImageProcessorPil") else None
     if maker is None:
-        raise Unsupported(folder, f"its image processor {stated!r} is not one of transformers'")
+        raise Unsupported(folder, f"its image processor {named!r:.200} is not one of transformers'", _BRING)
     try:
         made: BaseImageProcessor = maker.from_dict(settings)
         return made
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor refuses its settings ({cause})") from cause
+
+
+def _usual(folder: Path) -> str:
+    """The processor that transformers takes for the model's type where none is named, as old files do not."""
+    of_type = stated(folder, "config.json").get("model_type") if (folder / "config.json").is_file() else None
+    return str(IMAGE_PROCESSOR_MAPPING_NAMES.get(str(of_type), {}).get("pil", ""))
 
 
 def _with_fixed_size(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
@@ -119,14 +140,14 @@ def _with_fixed_size(folder: Path, settings: dict[str, Any]) -> BaseImageProcess
         return processor
     side = min(*wide, *tall)
     if min(large) != side:
-        raise Unsupported(folder, "its preprocessing gives pictures of no fixed size")
+        raise Unsupported(folder, _NO_FIXED_SIZE, _STATE_SIZE)
     return _build(folder, {**settings, "do_center_crop": True, "crop_size": {"height": side, "width": side}})
 
 
 def _output_size(folder: Path, processor: BaseImageProcessor) -> tuple[int, int]:
     sizes = {_size_of(folder, processor, shape) for shape in ((96, 48), (48, 96), (60, 60))}
     if len(sizes) != 1:
-        raise Unsupported(folder, "its preprocessing gives pictures of no fixed size")
+        raise Unsupported(folder, _NO_FIXED_SIZE, _STATE_SIZE)
     return sizes.pop()
 
 
@@ -160,17 +181,27 @@ def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.nda
 
 def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Slope and offset of each channel, proved on a picture of noise."""
-    flat = (_whole(processor, Image.new("RGB", (64, 64), (v, v, v))) for v in (0, 255))
+    flat = (_whole(folder, processor, Image.new("RGB", (64, 64), (v, v, v))) for v in (0, 255))
     black, white = (made[:, made.shape[1] // 2, made.shape[2] // 2] for made in flat)
     slope, offset = (white - black) / 255, black
+    reach = float(np.abs(white - black).min())
+    if not (reach >= _LEAST_RANGE and np.abs([black, white]).max() <= _WIDEST):
+        raise Unsupported(
+            folder, f"its preprocessing turns black into {black[0]:.4g} and white into {white[0]:.4g}",
+            "Mend preprocessor_config.json: image_mean and image_std are of the scale that rescale_factor leaves.",
+        )  # fmt: skip
     noise = np.random.default_rng(0).integers(0, 256, (72, 56, 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
     ours = _geometry(processor, picture) * slope[:, None, None] + offset[:, None, None]
-    theirs = _whole(processor, picture)
+    theirs = _whole(folder, processor, picture)
     if ours.shape != theirs.shape or np.abs(ours - theirs).max() > _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
         raise Unsupported(folder, f"{type(processor).__name__} does more than resize, crop, rescale and normalize")
     return slope.astype(np.float32), offset.astype(np.float32)
 
 
-def _whole(processor: BaseImageProcessor, image: Image.Image) -> Float[np.ndarray, "3 h w"]:
-    return np.asarray(processor.preprocess(image.convert("RGB"))["pixel_values"][0], dtype=np.float64)
+def _whole(folder: Path, processor: BaseImageProcessor, image: Image.Image) -> Float[np.ndarray, "3 h w"]:
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(processor.preprocess(image.convert("RGB"))["pixel_values"][0], dtype=np.float64)
+    except Exception as cause:  # any processor class may raise anything
+        raise Unsupported(folder, f"its image processor fails ({cause})") from cause

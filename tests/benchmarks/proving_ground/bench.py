@@ -77,12 +77,16 @@ class Bench:
         """The cell's encoder; inputs are capped at 224 px."""
         return _opened(self.folder(cell), cell.checkpoint)
 
-    def encoded(self, cell: Cell) -> tuple[Encoded, Encoded]:
-        """Every block's features of the cell's training and test rows, from the cache where they are."""
+    def train_features(self, cell: Cell) -> Encoded:
+        """Every block's features of the cell's training rows, from the cache where they are."""
         most, part = part_of(self.data, cell.target, PROBE_ROWS, cell.seed), self.part(cell)
         places = {item.digest: place for place, item in enumerate(most.train.items)}
         rows = np.array([places[item.digest] for item in part.train.items])
-        return self._encoded(cell, most.train).take(rows), self._encoded(cell, part.test)
+        return self._encoded(cell, most.train).take(rows)
+
+    def test_features(self, cell: Cell) -> Encoded:
+        """The same of its test rows."""
+        return self._encoded(cell, self.part(cell).test)
 
     def forward_seconds(self, cell: Cell) -> float:
         """Processor seconds an image that encoding the training rows took when it was done."""

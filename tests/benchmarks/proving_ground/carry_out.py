@@ -76,7 +76,7 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
     """The product's plan with the cell's epochs, carried out by the product; its stored net is what is judged."""
     part, choice = bench.part(cell), choice_of(cell, bench, cell.strategy, NOTHING_YET)
     plan = replace(choice.plan, stages=_within(cell.epochs, choice.plan.stages))
-    train, test = bench.encoded(cell)
+    train, test = bench.train_features(cell), bench.test_features(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
             f"cell-{cell.cell}", choice.checkpoint, plan, part.train, Home.find(folder),
@@ -96,7 +96,7 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
 
 def _head_on(place: int, cell: Cell, bench: Bench, known: dict[str, object]) -> Done:
     part = bench.part(cell)
-    train, test = bench.encoded(cell)
+    train, test = bench.train_features(cell), bench.test_features(cell)
     began = time.process_time()
     head = fit_head(train.blocks[place].vectors, part.train.targets, len(part.train.classes))
     seconds = time.process_time() - began + len(part.train) * bench.forward_seconds(cell)

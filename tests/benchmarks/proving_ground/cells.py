@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 __all__ = [
-    "HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "claimed", "read_design", "read_outcomes",
+    "GONE", "HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "claimed", "read_design", "read_outcomes",
     "read_rows", "read_scores",
 ]  # fmt: skip
 
 HERE = Path(__file__).parent
 NO_TRANSFER = "no-transfer"
+GONE = "WeightsMissing"
+"""Stands in place of a figure that would have to be computed anew, where no weights are left to do so."""
 Row = TypeVar("Row")
 
 

@@ -36,7 +36,7 @@ def probed(cell: Cell, bench: Bench) -> Transferability:
     path = bench.cache / "probes" / place
     if not path.exists():
         folds = part.train.folds(seed=cell.seed)
-        encoded, seconds = bench.encoded(cell)[0], bench.forward_seconds(cell)
+        encoded, seconds = bench.train_features(cell), bench.forward_seconds(cell)
         found = transferability(candidate, encoded, part.train, folds, cell.seed, seconds)
         _keep(found, path)
     return replace(_kept(candidate, path), adaptable=bench.encoder(cell).adaptable)

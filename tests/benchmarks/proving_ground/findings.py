@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell, Figure, Result
+from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import (
     Judged,
@@ -107,6 +107,8 @@ class Report:
     missing: Mapping[str, int]
     left_out: tuple[str, ...]
     """Targets whose family the lens grew on."""
+    gone: tuple[str, ...]
+    """Checkpoints that no ranking holds, for their scores cannot be computed anew without weights."""
     truths: tuple[TruthReport, ...]
     strategies: StrategyFigures | None
 
@@ -117,15 +119,17 @@ def report(
     """Judge what is there; what is not is counted."""
     left_out = _lens_families(design, scores)
     kept = [cell for cell in design if cell.family not in left_out]
+    gone = _weights_gone(design, scores)
+    held = [cell for cell in kept if cell.weights not in gone]
     figures = figures_of(design, scores)
-    pairs = dict.fromkeys((c.strategy, c.rows) for c in kept if c.strategy in JUDGED)
+    pairs = dict.fromkeys((c.strategy, c.rows) for c in held if c.strategy in JUDGED)
     most = {strategy: max(rows for other, rows in pairs if other == strategy) for strategy, _ in pairs}
-    probes = {rows: truth_of(kept, results, figures, strategy="linear-probe", rows=rows) for _, rows in pairs}
+    probes = {rows: truth_of(held, results, figures, strategy="linear-probe", rows=rows) for _, rows in pairs}
     truths = []
     for strategy, rows in pairs:
-        truth = truth_of(kept, results, figures, strategy=strategy, rows=rows)
+        truth = truth_of(held, results, figures, strategy=strategy, rows=rows)
         if np.isfinite(truth.whole).any() and rows == most[strategy]:
-            raw = _no_transfer(truth, kept, results)
+            raw = _no_transfer(truth, held, results)
             fixed: Fixed = {
                 "best generalist + linear head": partial(_generalist, probe=probes[rows]),
                 "no transfer": lambda _, raw=raw: raw,
@@ -134,8 +138,8 @@ def report(
     missing = Counter(c.strategy for c in design if c.cell not in results)
     out = tuple(dict.fromkeys(c.target for c in design if c.family in left_out))
     return Report(
-        len(design), len(design) - sum(missing.values()), missing, out, tuple(truths),
-        judge_strategies(kept, results, scores),
+        len(design), len(design) - sum(missing.values()), missing, out,
+        tuple(weights.split("@")[0] for weights in gone), tuple(truths), judge_strategies(kept, results, scores),
     )  # fmt: skip
 
 
@@ -144,6 +148,11 @@ def _lens_families(design: Sequence[Cell], scores: Mapping[tuple[int, str, str],
     lenses = {figure.value for (_, _, name), figure in scores.items() if name == "lens"}
     lineage = {source for cell in design if cell.checkpoint in lenses for source in cell.lineage.split(";")}
     return {cell.family for cell in design if cell.target in lineage}
+
+
+def _weights_gone(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> tuple[str, ...]:
+    cells = {number for (number, _, _), figure in scores.items() if figure.value == GONE}
+    return tuple(dict.fromkeys(cell.weights for cell in design if cell.cell in cells))
 
 
 def _truth_report(title: str, truth: Truth, fixed: Fixed, product: str) -> TruthReport:

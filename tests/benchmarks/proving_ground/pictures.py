@@ -37,7 +37,7 @@ def _skills(shown: list[tuple[TruthReport, Scope]], path: Path) -> Path:
     for place, (one, scope) in enumerate(shown):
         axes = figure.add_subplot(lines, 2, place + 1)
         _skill_panel(axes, scope)
-        axes.set_title(f"{one.title}: {scope.name}", fontsize=9)
+        axes.set_title(f"{one.title}\n{scope.name}", fontsize=9)
     figure.savefig(path, dpi=110)
     return path
 
@@ -61,7 +61,7 @@ def _skill_panel(axes: Axes, scope: Scope) -> None:
     axes.set_xlim(-WIDEST, WIDEST)
     room = f"room {scope.room.value:+.2f} ± {scope.room.standard_error:.2f}"
     unclear = "" if scope.room.decidable else "; NOT DECIDABLE"
-    axes.set_xlabel(f"skill: 0 static list, 1 noise ceiling ({room}{unclear})")
+    axes.set_xlabel(f"skill: 0 static list, 1 noise ceiling\n{room}{unclear}")
 
 
 def _predictions(promised: list[TruthReport], path: Path) -> Path:

@@ -9,6 +9,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recommender.transfer import scores
 from registry.errors import NotOffered
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.advice import advice_figures
@@ -73,9 +75,9 @@ def run_cell(cell: Cell, bench: Bench, tables: Tables, device: str) -> Result:
     return result
 
 
-def fill_scores(cell: Cell, bench: Bench, tables: Tables) -> int:
-    """Append what the score shelf can say of a pair and has not said."""
-    figures = score_figures(cell, bench, read_scores(tables.folder / "scores.csv"))
+def fill_scores(cell: Cell, bench: Bench, tables: Tables, anew: Collection[str] = ()) -> int:
+    """Append what the score shelf can say of a pair and has not said, or says otherwise where it is asked anew."""
+    figures = score_figures(cell, bench, read_scores(tables.folder / "scores.csv"), anew)
     append(tables.folder / "scores.csv", figures)
     return len(figures)
 
@@ -124,6 +126,17 @@ def _cells(asked: argparse.Namespace, bench: Bench, tables: Tables, deadline: fl
               f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s", flush=True)  # fmt: skip
 
 
+def _anew(bench: Bench, tables: Tables, deadline: float, stale: Collection[str]) -> None:
+    """Compute scores whose code has changed once more, on every pair that was probed."""
+    done = tables.results
+    for cell in tables.design:
+        if cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS and cell.cell in done:
+            if time.monotonic() > deadline:
+                return
+            if changed := fill_scores(cell, bench, tables, stale):
+                print(f"{changed} figures of {cell.checkpoint} on {cell.target} changed", flush=True)
+
+
 def _figures(bench: Bench, tables: Tables, deadline: float) -> None:
     """Fill in scores and distances that the shelves have gained, or that a new lens sees otherwise."""
     done, path = tables.results, tables.folder / "scores.csv"
@@ -157,6 +170,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="where nets are tuned")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--figures", action="store_true", help="no cells: scores, distances and advice alone")
+    parser.add_argument("--anew", nargs="+", choices=sorted(scores), help="scores whose code has changed, these alone")
     parser.add_argument("--only", default=None, help="one strategy")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
@@ -166,6 +180,9 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
     deadline = time.monotonic() + 60 * asked.minutes
+    if asked.anew:
+        _anew(bench, Tables(), deadline, asked.anew)
+        return
     if not asked.figures:
         _cells(asked, bench, Tables(), deadline)
     _figures(bench, Tables(), deadline)

@@ -14,7 +14,7 @@ from registry.cards import Modality
 from registry.errors import EstimatorError
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.bench import Bench
-from tests.benchmarks.proving_ground.cells import Cell, Figure
+from tests.benchmarks.proving_ground.cells import GONE, Cell, Figure
 from tests.benchmarks.proving_ground.targets import PROBE_ROWS, part_of
 
 __all__ = ["commit", "distance_figures", "score_figures"]
@@ -27,23 +27,49 @@ SCALED = ("mmd", "mean_embedding")
 BLOCKWISE = ("logme", "hscore", "knn", "linear")
 
 
-def score_figures(cell: Cell, bench: Bench, known: Collection[Key]) -> list[Figure]:
-    """What is not known yet of a pair: every score of the shelf on the last block, some on each block before it."""
+def score_figures(
+    cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: Collection[str] = ()
+) -> list[Figure]:
+    """What is not known yet of a pair: every score of the shelf on the last block, some on each block before it.
+
+    Scores ``anew`` are computed once more, and told where they differ; of a pair whose weights are gone, that they are.
+    """
+    if not bench.has(cell):
+        return _gone(cell, known, anew)
     part = bench.part(cell)
-    encoded, targets = bench.encoded(cell)[0], part.train.targets
+    encoded, targets = bench.train_features(cell), part.train.targets
     found = []
     for place, (name, block) in enumerate(zip(encoded.names, encoded.blocks, strict=True)):
         last = place == len(encoded.names) - 1
         where = "" if last else name
-        wanted = [s for s in (scores if last else BLOCKWISE) if (cell.cell, where, f"score.{s}") not in known]
+        offered = scores if last else BLOCKWISE
+        wanted = [s for s in offered if s in anew or (cell.cell, where, f"score.{s}") not in known]
         thin = decompose(block.vectors) if wanted else None
         for score in wanted:
-            given = encoded.head if score in HEADED else thin
-            found.append(Figure(cell.cell, where, f"score.{score}", _score(score, given, targets), commit()))
+            value = _score(score, encoded.head if score in HEADED else thin, targets)
+            before = known.get((cell.cell, where, f"score.{score}"))
+            if before is None or _in_short(before.value) != value:
+                found.append(Figure(cell.cell, where, f"score.{score}", value, commit()))
     if (cell.cell, "", "effort.seconds") not in known:
         seconds = bench.forward_seconds(cell) * len(part.train)
         found.append(Figure(cell.cell, "", "effort.seconds", f"{seconds:.2f}", commit()))
     return found
+
+
+def _gone(cell: Cell, known: Mapping[Key, Figure], anew: Collection[str]) -> list[Figure]:
+    stale = [
+        figure for figure in known.values()
+        if figure.cell == cell.cell and figure.figure.removeprefix("score.") in anew and figure.value != GONE
+    ]  # fmt: skip
+    return [Figure(cell.cell, figure.block, figure.figure, GONE, commit()) for figure in stale]
+
+
+def _in_short(value: str) -> str:
+    """As it is written now; the first cells hold all digits."""
+    try:
+        return f"{float(value):.6g}"
+    except ValueError:
+        return value
 
 
 def _score(name: str, given: Decomposition | np.ndarray | None, targets: np.ndarray) -> str:

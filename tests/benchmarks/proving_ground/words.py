@@ -17,6 +17,8 @@ def told(found: Report) -> str:
         lines.append("  missing: " + ", ".join(f"{name} {count}" for name, count in sorted(found.missing.items())))
     if found.left_out:
         lines.append(f"  left out, for the lens grew on their family: {', '.join(found.left_out)}")
+    if found.gone:
+        lines.append(f"  not ranked, for their scores cannot be computed anew without weights: {', '.join(found.gone)}")
     if not found.truths:
         lines.append("Nothing to rank yet.")
     for one in found.truths:

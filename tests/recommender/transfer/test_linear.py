@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recommender.transfer.linear import fit_head, linear, out_of_fold
 from registry.errors import LengthMismatch, NotFinite, SingleClass, WidthMismatch
@@ -185,6 +187,20 @@ def test_a_quantity_is_told_in_its_own_unit():
     weight, bias = fit_head(features, values, 1).folded()
     assert features @ weight[0] + bias[0] == pytest.approx(values, abs=4 * 50)
     assert (weight.shape, bias.shape) == ((1, 12), (1,))
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(moved=st.floats(-1e6, 1e6), shift=st.floats(-1e3, 1e3))
+@pytest.mark.parametrize("columns", [12, 300], ids=["n > d", "n < d"])
+def test_a_constant_added_to_a_quantity_is_added_to_what_is_told_and_one_added_to_features_is_not(
+    columns, moved, shift
+):  # fmt: skip
+    features, _, values = marks(200, columns)
+    folds, values = np.arange(200) % 5, values / 50
+    told = out_of_fold(features, values, folds).predicted
+    assert out_of_fold(features + shift, values + moved, folds).predicted - moved == pytest.approx(told, abs=1e-6)
+    head, other = fit_head(features, values, 1), fit_head(features + shift, values + moved, 1)
+    assert other.logits(features + shift) - moved == pytest.approx(head.logits(features), abs=1e-6)
 
 
 def test_a_quantity_that_features_do_not_tell_is_guessed_at_its_mean():

@@ -1,5 +1,7 @@
 import errno
+import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ from recommender.tuning.executors import here
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.tuning.heads import read_head
 from recommender.tuning.journal import Journal
-from recommender.tuning.tracking import no_tracking
+from recommender.tuning.tracking import Unkept, no_tracking
 from registry.encoders.opening import load
-from registry.errors import Diverged, OutOfRoom
+from registry.errors import DiskFull, Diverged, OutOfRoom
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -107,17 +109,47 @@ def test_the_folder_is_left_without_what_only_the_making_needed(card, tmp_path):
     assert not {name for name in names if name.startswith(("trainer", "best", "kept", "training"))}
 
 
-@pytest.mark.parametrize(
-    ("cause", "what"),
-    [(MemoryError(), "memory"), (torch.OutOfMemoryError(), "memory"), (OSError(errno.ENOSPC, "no space"), "disk")],
-)
-def test_running_out_of_room_is_named(card, tmp_path, monkeypatch, cause, what):
+@pytest.mark.parametrize("cause", [MemoryError(), torch.OutOfMemoryError()])
+def test_running_out_of_memory_is_named(card, tmp_path, monkeypatch, cause):
     def fail(*_):
         raise cause
 
     monkeypatch.setattr(executors, "store", fail)
-    with pytest.raises(OutOfRoom, match=f"out of {what}"):
+    with pytest.raises(OutOfRoom, match="out of memory"):
         here(job(tmp_path, card, plan(card)), no_tracking)
+    assert RunFolder(tmp_path / "home" / "runs" / "run").state is RunState.FAILED
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_where_there_is_room_again(card, tmp_path, small_disk):
+    disk = small_disk(1500)
+    (tmp_path / "home").symlink_to(disk)
+    made = job(tmp_path, card, plan(card, whole(card)))
+    (disk / "filler").write_bytes(bytes(1_350_000))
+    with pytest.raises(DiskFull, match="no room to write"):
+        here(made, no_tracking)
+    assert not (made.folder / "run.json").exists()
+    (disk / "filler").unlink()
+    run, outcome = here(made, no_tracking)
+    plain, _ = here(job(tmp_path / "elsewhere", card, made.plan, name="plain"), no_tracking)
+    assert (run.metrics["score"], outcome.score) == (plain.metrics["score"],) * 2
+    assert not list(disk.rglob("*.tmp"))
+
+
+def test_the_outcome_is_recorded_before_anybody_waits_for_the_diary(card, tmp_path):
+    recorded = []
+
+    class Slow(Unkept):
+        def close(self, status):
+            told = json.loads((tmp_path / "home" / "runs" / "run" / "run.json").read_text())
+            assert [outcome.id for outcome in recorded] == [told["outcome"]["id"]] == ["run"]
+
+        @contextmanager
+        def track(self, made):
+            yield self
+            self.close("FINISHED")
+
+    here(replace(job(tmp_path, card, plan(card)), record=recorded.append), Slow().track)
+    assert len(recorded) == 2
 
 
 def test_another_failure_of_the_disk_is_told_as_it_is(card, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from recommender.tuning import loop
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import prepare_rows
 from recommender.tuning.loop import Judged, Training, logits_of, train
@@ -108,53 +109,79 @@ def test_weights_that_become_no_numbers_name_the_rate_that_did_it(tmp_path):
     assert caught.value.remedy == "Lower the learning rate from 1e+30 to 1e+29."
 
 
-def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(tmp_path):
-    classifier, training = made(tmp_path, Stage(ALL, 12, 1e-2, 3.0))
+def dictate(monkeypatch, training, validation=None):
+    """Losses of each epoch are what the test says, the last for all that follow; what a diverging training does is not
+    the same to the last digit on every processor. ``validation`` is told from the start on, and its score is 0.5."""
+
+    def losses(keeper, _losses, seconds):
+        epoch = keeper.course.epoch
+        return judge(keeper, [float(training[min(epoch, len(training) - 1)])] * len(_losses), seconds)
+
+    def judged(_, epoch):
+        return Judged(epoch, 0.5, validation[min(epoch, len(validation) - 1)])
+
+    judge = loop._Keeper.judge
+    monkeypatch.setattr(loop._Keeper, "judge", losses)
+    if validation:
+        monkeypatch.setattr(loop._Keeper, "_judged", judged)
+
+
+@pytest.mark.parametrize(("losses", "ends", "why"), [
+    ([0.9, 0.8, 3, 2.5], 4, "grew to 2.5; a head that says nothing has 1.1"),
+    ([0.9, 20], 2, "grew to 20; a head that says nothing has 1.1"),
+    ([0.5, 0.4, 0.6, 0.8, 1.0, 1.2], 5, "rose 3 epochs in a row, to 1 from 0.4"),
+], ids=["far above twice", "very far above once", "rising"])  # fmt: skip
+def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(losses, ends, why, tmp_path, monkeypatch):
+    dictate(monkeypatch, losses)
+    classifier, training = made(tmp_path, Stage(ALL, 12, 1e-2, 1e-3))
     told = train(classifier, training, lambda *_: None, silent)
-    assert max(told.curves["training loss"]) < 12
+    assert max(told.curves["training loss"]) == ends
     [note] = told.notes
-    assert note.startswith("the learning rate is too high: the training loss grew to")
-    assert "0.001 for the head, 0.3 for the backbone" in note
+    assert note.startswith(f"the learning rate is too high: the training loss {why}")
+    assert "0.001 for the head, 0.0001 for the backbone" in note
     assert (f"the weights of epoch {told.best.epoch} are kept" if told.best.epoch else "of the start are kept") in note
     truth = training.held_out.targets
     assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() == pytest.approx(told.best.score)
 
 
-def test_a_training_loss_that_keeps_rising_tells_of_too_high_a_rate(tmp_path, monkeypatch):
-    """The loss is what the test says; nothing learns."""
-    from recommender.tuning import loop
-
-    classifier, training = made(tmp_path, Stage(LAST, 12, 0.0, 0.0))
-    monkeypatch.setattr(loop, "_PATIENCE", 99)
-    told, epochs = iter([0.5, 0.4, 0.6, 0.8, 1.0, 1.2]), loop._Epochs.on_epoch_end
-
-    def rising(self, *given, **rest):
-        self.loop.losses = [next(told)] * len(self.loop.losses)
-        return epochs(self, *given, **rest)
-
-    monkeypatch.setattr(loop._Epochs, "on_epoch_end", rising)
-    found = train(classifier, training, lambda *_: None, silent)
-    assert max(found.curves["training loss"]) == 5
-    assert "rose 3 epochs in a row, to 1 from 0.4" in found.notes[0]
+@pytest.mark.parametrize(
+    "losses", [[0.9, 3, 0.8], [0.5, 0.52, 0.54, 0.56], [30, 20, 12, 5]], ids=["one epoch", "hardly rising", "falling"]
+)
+def test_a_loss_that_recovers_is_not_called_too_fast(losses, tmp_path, monkeypatch):
+    dictate(monkeypatch, losses)
+    classifier, training = made(tmp_path, Stage(ALL, len(losses), 1e-2, 1e-3))
+    assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
-def test_a_stage_after_one_that_was_too_fast_is_carried_out_from_the_best_weights(tmp_path):
-    classifier, training = made(tmp_path, Stage(ALL, 6, 1e-2, 3.0), Stage((), 2, 1e-2, 0.0))
+def test_a_stage_after_one_that_was_too_fast_is_carried_out_from_the_best_weights(tmp_path, monkeypatch):
+    dictate(monkeypatch, [0.9, 0.8, 20, 0.9])
+    classifier, training = made(tmp_path, Stage(ALL, 6, 1e-2, 1e-3), Stage((), 2, 0.0, 0.0))
     told = train(classifier, training, lambda *_: None, silent)
     assert "too high" in told.notes[0]
     assert len(told.notes) == 1
-    assert told.best.epoch > 2
+    losses = told.curves["validation loss"]
+    assert max(losses) == 5
+    assert losses[4] == pytest.approx(told.best.loss) == losses[5]
 
 
-def test_labels_that_say_nothing_are_overfitted_and_that_is_told(tmp_path):
-    classifier, training = made(tmp_path, Stage(ALL, 40, 1e-2, 3e-3))
-    random = np.random.default_rng(5)
-    training.rows.targets = random.permutation(training.rows.targets)
-    training.held_out.targets = random.permutation(training.held_out.targets)
+def test_what_is_learned_of_these_rows_alone_is_called_overfitting(tmp_path, monkeypatch):
+    dictate(monkeypatch, [1.0, 0.8, 0.5, 0.3, 0.2, 0.1], validation=[1.1, 1.0, 0.9, 1.0, 1.2, 1.4])
+    classifier, training = made(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
     told = train(classifier, training, lambda *_: None, silent)
     [note] = told.notes
-    assert note.startswith(f"overfitting: from epoch {told.best.epoch} to")
+    assert note.startswith(
+        "overfitting: from epoch 2 to 6 the validation loss rose from 0.9 to 1.4 while the training loss fell to 0.1."
+    )
     assert "More rows, augmentation, or fewer blocks that learn help" in note
+
+
+@pytest.mark.parametrize(("training_loss", "validation"), [
+    ([1.0, 0.8, 0.5, 0.3, 0.2, 0.1], [1.1, 1.0, 0.9, 0.91, 0.92, 0.93]), ([1.0, 0.8, 0.5], [1.1, 1.0, 0.9, 1.4]),
+], ids=["the validation loss hardly rises", "the training loss falls no more"])  # fmt: skip
+def test_a_training_that_comes_to_a_stand_is_not_called_overfitting(training_loss, validation, tmp_path, monkeypatch):
+    dictate(monkeypatch, training_loss, validation=validation)
+    classifier, training = made(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
+    assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
 def test_what_goes_well_is_not_called_overfitting_or_too_fast(tmp_path):

@@ -196,17 +196,16 @@ def test_a_failure_while_registering_takes_the_folder_away(zoo, tune, monkeypatc
     assert list(zoo.home.checkpoints.iterdir()) == []
 
 
-def test_what_was_tuned_on_a_sample_is_advised_for_others_only(zoo, tune, tmp_path):
+def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune, tmp_path):
     plant(scored(tune(), best_epoch=1.0), "colors-net", zoo)
 
-    def offered(sample):
-        found = shortlist(sample, zoo.see(sample), zoo, of=sample.digest, keep=9)
-        return {c.checkpoint.name for c in found.candidates}, {row.checkpoint: row.reason for row in found.skipped}
+    def exposure(sample):
+        found = shortlist(sample, zoo.see(sample), zoo, keep=9)
+        return next(c.exposure for c in found.candidates if c.checkpoint.name == "colors-net")
 
-    same, skipped = offered(Sample.from_folder(tmp_path / "colors"))
-    assert "colors-net" not in same
-    assert "tuned on this very sample" in skipped["colors-net"]
-    assert "colors-net" in offered(Sample.from_arrays(*colored(24, seed=7), name="others"))[0]
+    same = Sample.from_folder(tmp_path / "colors")
+    assert exposure(same).seen == {item.digest for item in same.items}
+    assert exposure(Sample.from_arrays(*colored(24, seed=7), name="others")) is None
 
 
 def test_the_doctor_finds_folders_that_were_never_registered(zoo, tune):

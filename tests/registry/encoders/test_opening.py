@@ -1,5 +1,7 @@
 import json
+import os
 import struct
+import time
 import warnings
 
 import numpy as np
@@ -11,6 +13,7 @@ from registry.encoders.opening import inspect, load
 from registry.errors import (
     BadWeights,
     MalformedWeights,
+    NotFetched,
     NoWeights,
     PathMissing,
     PickleRefused,
@@ -192,11 +195,16 @@ def test_a_config_of_another_depth_is_refused(folder):
     [
         ({"architectures": ["NobodysNet"]}, "not one of transformers'"),
         ({"architectures": ["os"]}, "not one of transformers'"),
-        ({"architectures": []}, "not one of transformers'"),
+        ({"architectures": [], "model_type": "nobodys"}, "not one of transformers'"),
         ({"architectures": ["BertModel"]}, "takes input_ids"),
         ({"num_channels": 1}, "1 channels"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"hidden_sizes": "wide"}, "config is refused"),
+        ({"hidden_sizes": [10**9] * 4}, "more than 1,000,000"),
+        ({"depths": [10**5] * 4}, "tensors are stored"),
+        ({"num_labels": 10**9}, "num_labels 1000000000"),
+        ({"id2label": "cat"}, "does not map class numbers to names"),
+        ({"id2label": {"first": "cat"}}, "does not map class numbers to names"),
     ],
 )
 def test_what_cannot_be_opened_here_is_said(folder, values, why):
@@ -244,3 +252,135 @@ def test_opening_says_nothing(folder, capfd):
         load(folder)
     told = capfd.readouterr()
     assert told.out == told.err == ""
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_that_are_no_floats_are_named(folder, dtype):
+    import safetensors.torch
+
+    path = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["classifier.1.weight"] = (100 * tensors["classifier.1.weight"]).to(dtype)
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(BadWeights, match=r"classifier\.1\.weight' is stored as .*not as floats") as caught:
+        inspect(folder)
+    assert "float32" in caught.value.remedy
+
+
+def test_whole_numbers_that_are_no_weights_are_no_harm(folder):
+    rewrite(folder, **{"resnet.embedder.embedder.normalization.num_batches_tracked": np.array(7)})
+    assert inspect(folder).num_labels == 3
+
+
+def test_a_pointer_of_git_lfs_is_told_as_such(folder):
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 346293852\n"
+    (folder / "model.safetensors").write_text(text)
+    with pytest.raises(NotFetched) as caught:
+        inspect(folder)
+    assert "git lfs pull" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kept", ["training_args.bin", "optimizer.pt"])
+def test_a_trainers_checkpoint_says_which_file_to_bring(folder, kept):
+    (folder / "preprocessor_config.json").unlink()
+    (folder / kept).write_bytes(b"x")
+    with pytest.raises(Unsupported, match=rf"Trainer's checkpoint \({kept}") as caught:
+        inspect(folder)
+    assert "Copy preprocessor_config.json" in caught.value.remedy
+    with pytest.raises(Unsupported, match="holds no model itself") as caught:
+        inspect(folder.parent)
+    assert str(folder) in caught.value.remedy
+
+
+def test_a_backbone_saved_without_its_pooler_is_opened_without_one(tmp_path):
+    whole = NETS["vit"]().eval()
+    folder = save_net(tmp_path, whole.vit)
+    assert not any("pooler" in name for name in weights(folder))
+    assert inspect(folder).architecture == "ViTModel"
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected, found = (model(pixel_values=pixels) for model in (whole.vit, load(folder)))
+    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)
+    assert found.pooler_output is None
+    assert not any("pooler" in name for name, _ in load(folder, from_scratch=True).named_parameters())
+
+
+@pytest.mark.parametrize("stated", ["ResNetForImageClassification", None, []])
+def test_an_architecture_is_known_by_its_name_or_by_the_type_and_what_is_stored(folder, tmp_path, stated):
+    change(folder, architectures=stated)
+    assert inspect(folder).architecture == "ResNetForImageClassification"
+    bare = save_net(tmp_path / "bare", NETS["resnet"]().resnet)
+    change(bare, architectures=stated or None)
+    if not stated:
+        assert inspect(bare).architecture == "ResNetModel"
+
+
+def test_a_byte_order_mark_does_no_harm(folder):
+    path = folder / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert inspect(folder).num_labels == 3
+
+
+def test_class_names_may_be_a_list(folder):
+    change(folder, id2label=["cat", "dog", "hen"], label2id=None)
+    assert inspect(folder).id2label == {0: "cat", 1: "dog", 2: "hen"}
+
+
+def test_class_names_that_skip_a_class_are_not_believed(folder):
+    change(folder, id2label={"1": "cat", "2": "dog", "3": "hen"}, label2id=None)
+    assert inspect(folder).id2label == {}
+
+
+@pytest.mark.parametrize(
+    ("front", "license"),
+    [
+        ('license: "apache-2.0"', "apache-2.0"),
+        ("license: mit # as upstream", "mit"),
+        ("license:\n- mit\n- apache-2.0", "mit AND apache-2.0"),
+        ("license:\n  name: mit\n  link: x", "mit"),
+        ("tags:\r\n- x\r\nlicense: mit\r", "mit"),
+        ("license: other\nlicense_name: mit", "other"),
+        ("license: 2026-01-01", "2026-01-01"),
+        ("license: [mit", "unknown"),
+        ("license: no", "unknown"),
+        ("a: &x [1]\nlicense: *x", "unknown"),
+        ("license:", "unknown"),
+    ],
+)
+def test_a_license_is_read_as_yaml(folder, front, license):
+    (folder / "README.md").write_bytes(f"---\n{front}\n---\n# Net\n".encode())
+    assert inspect(folder).license == license
+
+
+def test_a_header_with_many_names_twice_is_refused_at_once(folder):
+    _, data = header_of(folder)
+    entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    names = [f'"tensor {place % 20_000}":{entry}' for place in range(40_000)]
+    with_header(folder, "{" + ",".join(names) + "}", data)
+    began = time.perf_counter()
+    with pytest.raises(BadWeights, match="stored twice"):
+        inspect(folder)
+    assert time.perf_counter() - began < 20  # 6 s a 20,000 names when each was counted anew: a minute for these
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, "[[[1],2]]", "[1]", '{"a":' * 9000, "{}" + " " * (9 << 20)])
+def test_an_odd_header_is_named(folder, header):
+    with_header(folder, header, b"")
+    with pytest.raises((MalformedWeights, ShapeMismatch)):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "SOURCE.json"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"[]", b'{"a": NaN}', b" " * (9 << 20)])
+def test_a_settings_file_beyond_the_limits_is_named(folder, file, content):
+    (folder / file).write_bytes(content)
+    with pytest.raises(Unsupported, match=file):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_a_pipe_is_not_waited_for(folder, file):
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises((NoWeights, Unsupported)):
+        inspect(folder)

@@ -131,3 +131,48 @@ def test_without_settings_nothing_is_guessed(tmp_path):
 def test_what_cannot_be_reproduced_is_said(settings, why, tmp_path):
     with pytest.raises(Unsupported, match=why):
         read_preprocessing(settle(tmp_path, settings))
+
+
+def test_old_settings_without_a_type_are_read_as_transformers_does(tmp_path):
+    settle(tmp_path, {"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": 24})
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    preprocessing = read_preprocessing(tmp_path)
+    assert (preprocessing.side, type(preprocessing.processor).__name__) == (24, "ViTImageProcessorPil")
+
+
+ABSURD = {
+    "one mean": {"image_mean": [0.5]},
+    "no mean": {"image_mean": []},
+    "mean in words": {"image_mean": "gray"},
+    "nested mean": {"image_mean": [[0.5], 0.5, 0.5]},
+    "spread of zero": {"image_std": [0.5, 0, 0.5]},
+    "no spread": {"image_std": 0},
+    "negative spread": {"image_std": [-1, 1, 1]},
+    "mean of 255 on pictures of 1": {"image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4]},
+    "spread far too small": {"image_std": [1e-9] * 3},
+    "factor of zero": {"rescale_factor": 0},
+    "factor in words": {"rescale_factor": "1/255"},
+    "far too large": {"size": {"height": 12000, "width": 12000}},
+    "a bomb": {"size": 10**7},
+    "below zero": {"size": {"height": -3, "width": 24}},
+    "of no size": {"size": {"height": 0, "width": 0}},
+    "a bomb by its crop": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32},
+                           "crop_pct": 1e-5},
+    "a bomb by its padding": {"do_pad": True, "pad_size": {"height": 10**6, "width": 10**6}},
+    "a size of words": {"size": {"height": "24", "width": None}},
+    "resampled by nothing": {"resample": 99},
+    "resampled by words": {"resample": "best"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(ABSURD))
+def test_absurd_settings_are_refused_before_a_picture_is_made(name, tmp_path):
+    with pytest.raises(Unsupported) as caught:
+        read_preprocessing(settle(tmp_path, {**SETTINGS["vit"], **ABSURD[name]}))
+    assert caught.value.remedy
+
+
+def test_means_of_255_without_rescaling_are_sound(tmp_path):
+    means = {"image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4], "do_rescale": False}
+    black = read_preprocessing(settle(tmp_path, {**SETTINGS["vit"], **means})).tensor(Image.new("RGB", (9, 9)))
+    np.testing.assert_allclose(black[:, 0, 0], -np.divide(means["image_mean"], means["image_std"]), rtol=1e-5)

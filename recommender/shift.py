@@ -1,0 +1,190 @@
+"""Whether the test part is another source than the training part, and what that does to the score to expect.
+
+Cross-validation is blind to it: its folds are all of the training part's source. The unlabelled test rows are not; the
+labels of the test part are never looked at. That the parts differ is tested by MMD, with whole groups permuted. Where
+they do, three estimates say by how much the score falls:
+
+- *threshold*: average thresholded confidence (Garg et al. 2022): the share of test rows whose confidence exceeds the
+  threshold above which exactly the held-out accuracy lies;
+- *confidence*: the difference of mean confidences (Guillory et al. 2021);
+- *far rows*: how much less is scored where folds hold out whole clusters of every class, in proportion to how far (by
+  the root of MMD squared) the test part lies from the training part compared with those clusters from the others.
+
+The first two trust the head's confidence and fall short where what moved is not what it doubts; the third asks nothing
+of it and rather says too much. The expectation moves by their mean and widens by their spread.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import numpy as np
+from jaxtyping import Float, Float64, Int, Shaped
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from recommender.distance.classifier import classifier
+from recommender.distance.mmd import mmd
+from recommender.resampling import Z
+from recommender.transfer.linear import out_of_fold
+from recommender.verdicts import Expected, Shift
+from registry.cards import Task
+from registry.errors import EstimatorError
+from registry.sample import Sample, score
+from registry.targets import stratum_of
+
+__all__ = ["MOST_ROWS", "drops", "lowered", "source_test", "unlabelled"]
+
+MOST_ROWS = 800
+"""Rows of the test part that are looked at."""
+PERMUTATIONS = 999
+CLUSTERS = 5
+"""Clusters that every class is parted into, to hold them out one after the other."""
+
+
+def unlabelled(test: Sample, seed: int = 0) -> Sample:
+    """At most `MOST_ROWS` rows of a test part, drawn by their content alone: whatever their labels are."""
+    tickets = [sha256(f"{seed}:{item.digest}".encode()).digest() for item in test.items]
+    rows = sorted(range(len(test)), key=tickets.__getitem__)[:MOST_ROWS]
+    return test.take(np.array(sorted(rows), np.int64))
+
+
+def source_test(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"],
+    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None = None, *, seed: int = 0,
+) -> Shift:  # fmt: skip
+    """Whether both are one source: MMD's permutation test, beside the AUC of a classifier that tells them apart.
+
+    Raises:
+        EstimatorError: fewer than two rows, or two groups, in a part; or all rows are identical.
+    """
+    far = mmd(train, test, groups=groups, permutations=PERMUTATIONS, seed=seed)
+    told = classifier(train, test, groups=groups, seed=seed)
+    return Shift(float(far.p_same or 0.0), told.details["auc"], len(train), len(test))
+
+
+def drops(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"]
+) -> dict[str, float]:
+    """By how much the score of a linear head falls on unlabelled test rows, by each estimate; below 0 it rises.
+
+    ``train`` are features of the sample's rows, whose ``folds`` they are. Of a quantity only *far rows* tells.
+
+    Raises:
+        EstimatorError: the rows cannot be learned from.
+    """
+    groups = None if sample.groups is None else sample.group_ids
+    told = _of_confidence(train, test, sample, folds, groups)
+    far = _of_far_rows(train, test, sample, folds, groups)
+    return told if far is None else {**told, "far rows": far}
+
+
+def lowered(expected: Expected, found: Mapping[str, float]) -> Expected:
+    """What is to be expected of the test part: moved by the mean of the estimates (never up), widened by their spread.
+
+    That nothing changes, as the folds have it, counts as an estimate too.
+    """
+    estimates = np.array([0.0, *found.values()])
+    mean = max(expected.mean - max(0.0, float(estimates.mean())), expected.metric.lowest)
+    deviation = (expected.high - expected.low) / (2 * Z)
+    reach = Z * float(np.hypot(deviation, estimates.std(ddof=1) if len(found) else 0.0))
+    return Expected.around(expected.metric, mean, reach)
+
+
+def _of_confidence(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"],
+    groups: Int[np.ndarray, " n"] | None,
+) -> dict[str, float]:  # fmt: skip
+    """What the confidence of the folds' own heads says; nothing in regression, where there is none."""
+    if sample.task is Task.REGRESSION:
+        return {}
+    held_out, tested = out_of_fold(train, sample.targets, folds, groups=groups), folds >= 0
+    right = (held_out.predicted == sample.targets)[tested]
+    sure = _confidence(held_out.probabilities[tested], sample.task)
+    of_test = np.concatenate([
+        _confidence(_predicted(train, test, sample, folds != fold, groups), sample.task)
+        for fold in np.unique(folds[tested])
+    ])  # fmt: skip
+    accuracy = float(right.mean())
+    threshold = np.quantile(sure, 1 - accuracy)
+    over = float((sure > threshold).mean()) - float((of_test > threshold).mean())
+    return {"threshold": over, "confidence": float(sure.mean() - of_test.mean())}
+
+
+def _predicted(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, rows: np.ndarray,
+    groups: Int[np.ndarray, " n"] | None,
+) -> Float64[np.ndarray, "m c"]:  # fmt: skip
+    """Probabilities of the test rows by a head that is fitted to some training rows."""
+    targets = np.concatenate([sample.targets[rows], np.zeros((len(test), *sample.targets.shape[1:]), np.int64)])
+    targets = targets.astype(sample.targets.dtype)
+    alone = None if groups is None else np.concatenate([groups[rows], groups.max() + 1 + np.arange(len(test))])
+    folds = np.repeat([-1, 0], [int(rows.sum()), len(test)])
+    found = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
+    return found.probabilities[int(rows.sum()) :]
+
+
+def _confidence(probabilities: Float64[np.ndarray, "n c"], task: Task) -> Float64[np.ndarray, " r"]:
+    """Of the class that is named; or of each decision on a label."""
+    if task is Task.CLASSIFICATION:
+        return np.asarray(probabilities.max(axis=1))
+    return np.asarray(np.maximum(probabilities, 1 - probabilities).ravel())
+
+
+def _of_far_rows(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"],
+    groups: Int[np.ndarray, " n"] | None,
+) -> float | None:  # fmt: skip
+    """None where no cluster can be held out."""
+    mean, spread = train.mean(axis=0), train.std(axis=0)
+    scale = np.where(spread > 0, spread, np.inf)
+    far = _far_folds((train - mean) / scale, sample)
+    try:
+        whole = mmd(train, test, permutations=1, groups=_beside(groups, len(test)))
+        fixed = {"sigma": whole.details["sigma"], "mean": mean, "scale": scale}
+        between = _mmd(train, test, _beside(groups, len(test)), fixed)
+        apart = [
+            _mmd(train[far != fold], train[far == fold],
+                 None if groups is None else (groups[far != fold], groups[far == fold]), fixed)
+            for fold in np.unique(far[far >= 0])
+        ]  # fmt: skip
+        lost = _scored(train, sample, folds, groups) - _scored(train, sample, far, groups)
+    except EstimatorError:
+        return None
+    if not apart or np.mean(apart) <= 0:
+        return None
+    return lost * float(np.sqrt(min(1.0, max(0.0, between) / float(np.mean(apart)))))
+
+
+def _mmd(
+    one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"],
+    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None, fixed: Mapping[str, object],
+) -> float:  # fmt: skip
+    return mmd(one, other, groups=groups, permutations=1, **fixed).statistic  # type: ignore[arg-type]  # mmd's own
+
+
+def _beside(
+    groups: Int[np.ndarray, " n"] | None, more: int
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None:
+    """Groups of the training part beside ungrouped rows."""
+    return None if groups is None else (groups, np.arange(more))
+
+
+def _scored(
+    train: Float[np.ndarray, "n d"], sample: Sample, folds: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"] | None
+) -> float:
+    predicted, tested = out_of_fold(train, sample.targets, folds, groups=groups).predicted, folds >= 0
+    return score(sample.metric, sample.targets[tested], predicted[tested])
+
+
+def _far_folds(rows: Float[np.ndarray, "n d"], sample: Sample) -> Int[np.ndarray, " n"]:
+    """Folds that each hold out a cluster (Ward's) of every class, or of the rows of a quantile bin; groups whole."""
+    strata = np.unique(np.array(stratum_of(sample.labels, sample.task)), return_inverse=True)[1]
+    units: Shaped[np.ndarray, " n"] = sample.group_ids
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    folds = np.full(len(first), -1)
+    for stratum in np.unique(strata[first]):
+        members = np.flatnonzero(strata[first] == stratum)
+        clusters = min(CLUSTERS, len(members) // 2)
+        if clusters > 1:
+            means = np.stack([rows[unit == member].mean(axis=0) for member in members])
+            folds[members] = fcluster(linkage(means, "ward"), clusters, "maxclust") - 1
+    return np.asarray(folds[unit])

@@ -1,0 +1,138 @@
+"""Files that are there whole, as they were before, or not at all: write-then-replace, full disks by name, digests.
+
+A rename that means "done" must not outrun the content that it vouches for: the file is flushed to the disk before the
+rename, its folder after it. ``<name>.<thread>.<pid>.tmp`` is what a killed process leaves; `doctor` finds it.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from registry.errors import DiskFull
+
+__all__ = [
+    "disk_full_named", "flush", "flush_folder", "is_disk_full", "is_locked", "replacing", "sha256_of", "write_atomic",
+]  # fmt: skip
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_WORDS = ("no space left on device", "os error 28", "disk quota exceeded", "database or disk is full")
+"""What libraries leave of the system's error number: safetensors, HDF5, SQLite."""
+
+
+def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        DiskFull: there is no room; what was there before is there still.
+    """
+    with replacing(path, len(content), durable=durable) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path, size: int | None = None, *, durable: bool = True) -> Iterator[Path]:
+    """A path beside ``path`` to write one file to, which takes its place when the block ends without an error.
+
+    Args:
+        path: what is to be there at the end; its folder exists.
+        size: the bytes that are to be written, where that is known.
+        durable: whether it must outlive a power cut: file and folder are flushed to the disk.
+
+    Raises:
+        DiskFull: there is no room; what was there before is there still.
+    """
+    partial = path.with_name(f"{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
+    with disk_full_named(path, size):
+        try:
+            yield partial
+            if durable:
+                flush(partial)
+            partial.replace(path)
+            if durable:
+                flush_folder(path.parent)
+        finally:
+            with suppress(OSError):
+                partial.unlink()
+
+
+@contextmanager
+def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turn whatever a library raises when the disk is full into `DiskFull`, with what is free and what is missing.
+
+    ``size`` is the number of bytes that were to be written, where that is known.
+    """
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as cause:
+        if not is_disk_full(cause):
+            raise
+        told = cause.filename if isinstance(cause, OSError) else None
+        raise DiskFull(told if isinstance(told, str | Path) else path, _free(path), size) from cause
+
+
+def is_disk_full(failure: BaseException) -> bool:
+    """Whether a full disk (or quota) is behind a failure, however deep."""
+    seen: set[int] = set()
+    link: BaseException | None = failure
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if isinstance(link, DiskFull) or (isinstance(link, OSError) and link.errno in _FULL):
+            return True
+        if any(words in str(link).casefold() for words in _FULL_WORDS):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def flush(file: Path) -> None:
+    """Have the system write a file's content to the disk."""
+    with file.open("rb+") as content:
+        os.fsync(content.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the system write a folder's entries to the disk, where folders can be opened for that."""
+    with suppress(PermissionError):  # Windows opens no folder, and needs none of this
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether a living process holds a `filelock.FileLock` on that file: the system drops it when the process dies.
+
+    Looks without getting in the way of others that look.
+    """
+    try:
+        handle = os.open(lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, read piece by piece."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _free(path: Path) -> int:
+    """Bytes that are free where a path lies, or is to lie."""
+    place = next((folder for folder in (path, *path.parents) if folder.is_dir()), Path.cwd())
+    return shutil.disk_usage(place).free

@@ -1,0 +1,79 @@
+"""What the JSON files of a checkpoint's folder state: read within limits, and nothing in them believed unseen."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from registry.documents import read_json
+from registry.errors import RemoteCodeRefused, UnreadableDocument, Unsupported
+
+__all__ = ["is_number", "numbers_in", "refuse_code", "require_modest", "stated"]
+
+MOST_STATED = 1_000_000
+"""The largest number that a config may state; vocabularies stay below it."""
+_REPEATED = re.compile(r"(?:^|[._])(?:layers|depths?|blocks|stages|repeats)$")
+
+
+def stated(folder: Path, file: str) -> dict[str, Any]:
+    """The settings in a JSON file of a checkpoint's folder.
+
+    Raises:
+        Unsupported: it is no JSON, is beyond the limits, or holds no settings.
+        NotFetched: it is a Git LFS pointer.
+    """
+    try:
+        found = read_json(folder / file)
+    except UnreadableDocument as cause:
+        raise Unsupported(folder, f"{file} cannot be read ({cause.why})", cause.remedy) from cause
+    if not isinstance(found, dict):
+        raise Unsupported(folder, f"{file} holds no settings")
+    return found
+
+
+def refuse_code(folder: Path, found: object, place: str = "") -> None:
+    """Refuse auto_map anywhere, and attention kernels that would be fetched from a hub.
+
+    Raises:
+        RemoteCodeRefused: with the field.
+    """
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            here = f"{place}.{key}" if place else str(key)
+            fetched = "implementation" in str(key) and isinstance(value, str) and "/" in value
+            if key == "auto_map" or fetched:
+                raise RemoteCodeRefused(folder, here)
+            refuse_code(folder, value, here)
+    elif isinstance(found, list):
+        for row, value in enumerate(found):
+            refuse_code(folder, value, f"{place}[{row}]")
+
+
+def require_modest(folder: Path, settings: Mapping[str, Any], tensors: int) -> None:
+    """Refuse a config that would build a net out of all proportion to its ``tensors`` stored weights.
+
+    Raises:
+        Unsupported: a number that no net needs, or more layers than stored tensors.
+    """
+    for key, number in numbers_in(settings):
+        if isinstance(number, int) and abs(number) > MOST_STATED:
+            raise Unsupported(folder, f"its config states {key} {number:.6g}, more than {MOST_STATED:,}")
+        if number > max(tensors, 1) and _REPEATED.search(key):
+            raise Unsupported(folder, f"its config states {key} {number:.6g}, but {tensors} tensors are stored")
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def numbers_in(found: object, key: str = "") -> Iterator[tuple[str, float]]:
+    """All numbers, each with the keys that lead to it."""
+    if isinstance(found, Mapping):
+        for name, value in found.items():
+            yield from numbers_in(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(found, list):
+        for value in found:
+            yield from numbers_in(value, key)
+    elif is_number(found):
+        yield key, found  # type: ignore[misc] # it is a number

@@ -1,0 +1,188 @@
+"""What a checkpoint has seen of the user's rows, and that it never wins by remembering them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.exposure import LEAST_UNSEEN, enough_unseen
+from recommender.flow import consider, recommend
+from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task, declared_domain
+from registry.sketch import RowKeys
+from registry.store import Entries
+from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.registry.fakes import a_checkpoint, a_domain
+
+ROWS = 240
+
+
+@pytest.fixture
+def sample():
+    return told_sample(ROWS, (1.0, 0.7), shade=128)
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    """The one that sees all and the one that sees less; each of a domain of its own."""
+    return planted_zoo(tmp_path, {
+        "remembers": (Reader("remembers", (0, 0)), "dark"), "learns": (Reader("learns", (1, 1)), "bright"),
+    })  # fmt: skip
+
+
+def seen(zoo, sample, rows, domain="dark"):
+    """Let a domain consist of the first rows of the sample, and of as many others."""
+    others = [f"{row:064x}" for row in range(rows)]
+    keys = RowKeys.of(domain, [*(item.digest for item in sample.items[:rows]), *others])
+    zoo.store.write(Entries(rows=(keys,)))
+
+
+def of(advice, name):
+    return next(choice for choice in advice.choices if choice.checkpoint.name == name)
+
+
+def test_who_has_seen_nothing_bears_no_mark(zoo, sample):
+    advice = recommend(sample, zoo)
+    assert advice.best.checkpoint.name == "remembers"
+    assert {choice.to_dict()["exposure"] is None for choice in advice.choices} == {True}
+
+
+def test_who_has_seen_all_rows_is_marked_not_believed_and_never_first(zoo, sample):
+    honest = of(recommend(sample, zoo), "remembers").expected.mean
+    seen(zoo, sample, ROWS)
+    advice = recommend(sample, zoo)
+    assert advice.best.checkpoint.name == "learns"
+    marked = of(advice, "remembers")
+    told = marked.to_dict()["exposure"]
+    assert (told["rows_seen"], told["through"], told["probe_believed"]) == (ROWS, ["dark"], False)
+    assert marked.expected.mean < honest - 0.1
+    assert marked.ranked.p_best < 0.9
+    assert any("not believed" in reason for reason in marked.because)
+
+
+def test_who_has_seen_some_rows_is_judged_on_the_others(zoo, sample):
+    seen(zoo, sample, ROWS - 80)
+    marked = of(recommend(sample, zoo), "remembers")
+    assert marked.to_dict()["exposure"]["rows_judged"] == 80
+    assert marked.ranked.transferability.believed
+    assert any("80 rows that it has not seen" in reason for reason in marked.because)
+
+
+def test_unseen_rows_outside_the_probed_ones_are_taken_in_to_judge_it(zoo):
+    sample = told_sample(1200, (1.0, 0.7), shade=128)
+    seen(zoo, sample, 1100)
+    choice = consider(sample, zoo, "remembers", "linear-probe")
+    assert choice.to_dict()["exposure"]["rows_judged"] == 100
+
+
+def test_too_few_unseen_rows_judge_nobody(zoo, sample):
+    seen(zoo, sample, ROWS - LEAST_UNSEEN + 1)
+    assert not consider(sample, zoo, "remembers", "linear-probe").ranked.transferability.believed
+    assert not enough_unseen(LEAST_UNSEEN, classes=100)
+
+
+def test_a_descendant_has_seen_what_its_ancestors_and_teachers_saw(zoo, sample, tmp_path):
+    seen(zoo, sample, ROWS)
+    child = a_checkpoint(tmp_path / "child", "child", domain="bright", lineage=("remembers",))
+    zoo.store.write(Entries(checkpoints=(child,)))
+    zoo._encoders["child"] = Reader("child", (0, 0))
+    advice = recommend(sample, zoo)
+    assert advice.best.checkpoint.name == "learns"
+    assert of(advice, "child").to_dict()["exposure"]["through"] == ["dark"]
+
+
+def test_its_score_on_held_out_rows_of_that_source_is_expected_where_its_card_tells_it(zoo, sample, tmp_path):
+    seen(zoo, sample, ROWS)
+    known = {"held_out_accuracy": 0.64, "held_out_rows": 200}
+    card = a_checkpoint(tmp_path / "told", "told", domain="dark", lineage=("dark",), measured=known)
+    zoo.store.write(Entries(checkpoints=(card,)))
+    zoo._encoders["told"] = Reader("told", (0, 0))
+    marked = consider(sample, zoo, "told", "linear-probe")
+    assert marked.expected.mean == pytest.approx(0.64)
+    assert any("200 held-out rows of its source, 64.0 %" in reason for reason in marked.because)
+
+
+def test_what_was_realized_on_unseen_rows_may_stand_first_again(zoo, sample):
+    seen(zoo, sample, ROWS)
+    zoo.record(an_outcome(sample, "remembers", 0.99, strategy="linear-probe"))
+    assert recommend(sample, zoo).best.checkpoint.name == "remembers"
+
+
+def test_a_flattered_result_teaches_nothing(zoo, sample):
+    seen(zoo, sample, ROWS)
+    before = of(recommend(sample, zoo), "remembers")
+    zoo.record(an_outcome(sample, "remembers", 0.99, strategy="linear-probe", conditions={"flattered": True}))
+    after = of(recommend(sample, zoo), "remembers")
+    assert after.expected == before.expected
+    assert after.realized == ()
+
+
+def an_outcome(sample, checkpoint, score, *, strategy, **other):
+    return Outcome(
+        f"{checkpoint}-{strategy}-{score}", checkpoint, strategy, sample.digest, "told", Task.CLASSIFICATION,
+        Metric.ACCURACY, score, 0.02, 180, 60, 1.0, Origin.OURS, "2026-01-01T00:00:00+00:00", **other,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", ["linear-probe", "lp-ft"])
+def test_a_recorded_miss_lowers_every_strategy_of_its_checkpoint_and_stands_in_the_json(zoo, sample, strategy):
+    before = {name: consider(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
+    zoo.record(an_outcome(sample, "remembers", 0.6, strategy=strategy))
+    after = {name: consider(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
+    assert after[strategy].expected.mean == pytest.approx(0.6, abs=0.05)
+    for name, choice in after.items():
+        assert choice.expected.mean < before[name].expected.mean - 0.1
+        assert choice.to_dict()["realized"][0]["score"] == 0.6
+        assert any("60.0 % before" in reason for reason in choice.because)
+    other = next(name for name in after if name != strategy)
+    assert after[other].expected.high - after[other].expected.low > (
+        before[other].expected.high - before[other].expected.low
+    )
+
+
+def test_a_result_on_the_same_rows_under_another_digest_counts_and_on_others_with_those_pictures_not(zoo, sample):
+    fewer = sample.take(np.arange(2, ROWS))
+    swapped = replace(sample, labels=tuple(reversed(sample.labels)), digest="e" * 64)
+    for other, score in ((fewer, 0.6), (swapped, 0.1)):
+        zoo.record(replace(an_outcome(sample, "remembers", score, strategy="lp-ft"), sample_digest=other.digest), other)
+    choice = consider(sample, zoo, "remembers", "lp-ft")
+    assert [row.score for row in choice.realized] == [0.6]
+
+
+def test_a_hit_leaves_the_expectation_where_it_is(zoo, sample):
+    before = consider(sample, zoo, "learns", "linear-probe").expected
+    zoo.record(an_outcome(sample, "learns", round(before.mean, 3), strategy="linear-probe"))
+    after = consider(sample, zoo, "learns", "linear-probe").expected
+    assert after.mean == pytest.approx(before.mean, abs=0.002)
+    assert after.high - after.low < before.high - before.low
+
+
+DOMAINS = (
+    a_domain("imagenet_sample", title="ImageNet-1k, one photo a class", aliases=("ILSVRC",)),
+    a_domain("mnist", title="MNIST digits"), a_domain("fashion_mnist", title="Fashion-MNIST (balanced subset)"),
+    a_domain("cifar10", title="CIFAR-10 (balanced subset)"), a_domain("coco_sample", title="COCO 2017 train, a sample"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "domain"),
+    [("ImageNet-1k (natural photos)", "imagenet_sample"), ("ilsvrc 2012", "imagenet_sample"),
+     ("imagenet1k", "imagenet_sample"), ("Fashion MNIST", "fashion_mnist"), ("MNIST", "mnist"), ("EMNIST", None),
+     ("CIFAR 10, 32x32", "cifar10"), ("CIFAR-100", None), ("", None), ("a sample of my photos", None),
+     ("Pascal VOC, from COCO", "coco_sample")],
+)  # fmt: skip
+def test_a_source_in_words_is_matched_to_the_domain_that_it_names(source, domain, tmp_path):
+    card = Checkpoint("net", Modality.IMAGE, "Net", tmp_path, "0" * 64, 1, 8, source=source)
+    found = declared_domain(card, DOMAINS)
+    assert (found.name if found is not None else None) == domain
+    assert declared_domain(replace(card, domain="mnist"), DOMAINS) is None
+
+
+def test_a_source_in_words_counts_for_what_was_seen(zoo, sample, tmp_path):
+    seen(zoo, sample, ROWS)
+    card = a_checkpoint(tmp_path / "bare", "bare", source="Dark pictures")
+    zoo.store.write(Entries(checkpoints=(card,)))
+    zoo._encoders["bare"] = Reader("bare", (0, 0))
+    assert isinstance(zoo.domain("dark"), Domain)
+    choice = consider(sample, zoo, "bare", "linear-probe")
+    assert not choice.ranked.transferability.believed
+    assert choice.ranked.transferability.candidate.distance.domain == "dark"

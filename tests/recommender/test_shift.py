@@ -1,0 +1,124 @@
+"""A test part of another source is seen without its labels, and what is expected of it is lowered and widened."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.flow import consider, recommend
+from recommender.shift import drops, lowered, source_test, unlabelled
+from recommender.verdicts import Expected
+from registry.cards import Metric
+from registry.sample import Sample
+from tests.recommender.planted import Reader, planted_zoo, told_sample
+
+EXPECTED = Expected(Metric.ACCURACY, 0.8, 0.7, 0.9)
+
+
+def cloud(rows: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1, (rows, 5))
+
+
+def zoo_of(tmp_path):
+    return planted_zoo(tmp_path, {"reader": (Reader("reader", (0, 0)), None)})
+
+
+def with_test(train: Sample, test: Sample) -> Sample:
+    return replace(train, test=replace(test, classes=train.classes))
+
+
+def test_parts_of_one_source_are_rarely_called_two():
+    called = [source_test(cloud(60, seed), cloud(40, 1000 + seed)).detected for seed in range(40)]
+    assert sum(called) <= 6
+
+
+def test_a_part_of_another_source_is_called_another():
+    shift = source_test(cloud(60, 0), cloud(40, 1, shift=1.0))
+    assert shift.detected
+    assert shift.auc > 0.8
+    assert "not like the training part" in shift.sentence
+
+
+def test_whole_groups_move_so_that_a_few_scenes_are_no_evidence():
+    """Twelve scenes of ten shots each, six in either part: rows seem to tell the parts apart, scenes do not."""
+    scenes = cloud(12, 3)
+    shots = np.repeat(scenes, 10, axis=0) + 0.05 * cloud(120, 4)
+    of = np.repeat(np.arange(12), 10)
+    by_row = source_test(shots[:60], shots[60:])
+    by_scene = source_test(shots[:60], shots[60:], (of[:60], of[60:]))
+    assert by_row.p_same < by_scene.p_same
+
+
+def test_estimates_lower_and_widen_and_never_raise():
+    moved = lowered(EXPECTED, {"threshold": 0.1, "confidence": 0.05, "far rows": 0.3})
+    assert moved.mean < EXPECTED.mean
+    assert moved.high - moved.low > EXPECTED.high - EXPECTED.low
+    risen = lowered(EXPECTED, {"threshold": -0.1, "confidence": -0.1, "far rows": -0.1})
+    assert risen.mean == pytest.approx(EXPECTED.mean)
+    same = lowered(EXPECTED, dict.fromkeys(("threshold", "confidence", "far rows"), 0.0))
+    assert (same.mean, same.low, same.high) == pytest.approx((0.8, 0.7, 0.9))
+
+
+def separated(sample: Sample, seed: int) -> np.ndarray:
+    """Features in which the classes lie apart."""
+    return cloud(len(sample), seed) + 2.5 * sample.targets[:, None]
+
+
+def test_confidence_falls_where_test_rows_lie_between_the_classes():
+    sample = told_sample(120, (1.0,))
+    folds, train = sample.folds(), separated(sample, 5)
+    between = 0.2 * cloud(80, 6) + 1.25
+    alike = separated(sample, 7)[:80]
+    far, near = (drops(train, test, sample, folds) for test in (between, alike))
+    assert far["confidence"] > 2 * abs(near["confidence"])
+    assert far["threshold"] > near["threshold"]
+
+
+def test_a_quantity_is_judged_by_far_rows_alone():
+    random = np.random.default_rng(0)
+    values = random.normal(size=80)
+    images = random.integers(0, 256, (80, 6, 6, 3), dtype=np.uint8)
+    sample = Sample.from_arrays(images, values.tolist(), name="sizes")
+    train = np.column_stack([values, random.normal(size=80)])
+    assert set(drops(train, train + 3, sample, sample.folds())) == {"far rows"}
+
+
+def test_labels_of_the_test_part_are_never_looked_at():
+    test = told_sample(900, (1.0,), seed=3)
+    lied = replace(test, labels=tuple("class 0" for _ in test.labels))
+    assert unlabelled(test).order == unlabelled(lied).order
+    assert len(unlabelled(test)) == 800
+
+
+def test_advice_on_one_source_tells_so_and_moves_nothing(tmp_path):
+    train, test = told_sample(120, (0.9,), seed=1), told_sample(60, (0.9,), seed=2)
+    zoo = zoo_of(tmp_path)
+    alone, advice = recommend(train, zoo, keep=2), recommend(with_test(train, test), zoo, keep=2)
+    assert alone.shift is None
+    assert alone.to_dict()["shift"] is None
+    assert not advice.shift.detected
+    assert advice.to_dict()["shift"]["drops"] == {}
+
+
+def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
+    train = told_sample(120, (0.9,), seed=1)
+    alike, other = (told_sample(60, (0.9,), shade=shade, seed=2) for shade in (128, 60))
+    zoo = zoo_of(tmp_path)
+    same, moved = (recommend(with_test(train, test), zoo, keep=2) for test in (alike, other))
+    assert moved.shift.detected
+    assert "not like the training part" in str(moved)
+    assert set(moved.shift.drops) == {c.checkpoint.name for c in moved.choices} | {"no transfer"}
+    before, after = (
+        next(c for c in one.choices if c.checkpoint.name == "reader").ranked.expected for one in (same, moved)
+    )
+    assert after.mean <= before.mean
+    assert after.high - after.low > before.high - before.low or after.high == 1
+    assert any("of another source" in reason for c in moved.choices for reason in c.because)
+
+
+def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
+    sample = with_test(told_sample(120, (0.9,), seed=1), told_sample(60, (0.9,), shade=60, seed=2))
+    zoo = zoo_of(tmp_path)
+    advised = next(c for c in recommend(sample, zoo, keep=2).choices if c.checkpoint.name == "reader")
+    named = consider(sample, zoo, "reader", advised.plan.strategy)
+    assert named.expected == advised.expected

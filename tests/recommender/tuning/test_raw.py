@@ -1,0 +1,177 @@
+"""The advice not to transfer leads to a run of its own: fitted, kept, resumed, used and exported like any other."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from skops.io import get_untrusted_types, load
+
+from recommender.baseline import NEAREST, NOTHING, SIDE, STRATEGIES, RawPixels, baseline
+from recommender.flow import resume, tune, without
+from recommender.history import History
+from recommender.tuning.exporting import export, export_onnx
+from recommender.tuning.folder import RunFolder, RunState, find_run
+from recommender.tuning.heads import RawNeighborsHead, ScaledLinearHead, read_head
+from recommender.tuning.planting import plant
+from recommender.tuning.predicting import Predictor
+from recommender.tuning.tracking import no_tracking
+from registry.cards import Task
+from registry.errors import ExtraMissing, NotExportable, NotPlantable, SingleClass
+from registry.sample import Sample
+from tests.recommender.planted import planted_zoo
+
+CLASSES = ("dark", "dim", "light")
+
+
+def shaded(rows: int = 90, seed: int = 0, *, gray: bool = False) -> np.ndarray:
+    """Pictures whose three shades raw pixels tell apart."""
+    random = np.random.default_rng(seed)
+    shape = (rows, 8, 8) if gray else (rows, 8, 8, 3)
+    shades = (60 + 60 * (np.arange(rows) % 3)).reshape(-1, *[1] * (len(shape) - 1))
+    return np.clip(random.normal(shades, 14, shape), 0, 255).astype(np.uint8)
+
+
+def labels_of(task: Task, rows: int = 90) -> list[object]:
+    kinds = np.arange(rows) % 3
+    if task is Task.REGRESSION:
+        return [float(kind) + 0.01 * (row % 5) for row, kind in enumerate(kinds)]
+    if task is Task.MULTI_LABEL:
+        return [("dark", "dim") if kind == 0 else ("dim",) if kind == 1 else () for kind in kinds]
+    return [CLASSES[kind] for kind in kinds]
+
+
+def sample_of(task: Task = Task.CLASSIFICATION, *, gray: bool = False) -> Sample:
+    return Sample.from_arrays(shaded(gray=gray), labels_of(task), name="shades", task=task)
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    return planted_zoo(tmp_path, {})
+
+
+def model_of(sample: Sample, name: str | None = None):
+    found = baseline(sample, folds=sample.folds())
+    return found if name is None else replace(found, model=name)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("task", list(Task))
+def test_every_model_of_every_task_becomes_a_run_that_predicts_and_is_exported(zoo, tmp_path, task, name):
+    sample = sample_of(task)
+    run = tune(model_of(sample, name), sample, zoo, track=no_tracking)
+    assert (run.checkpoint, run.strategy) == (NOTHING, STRATEGIES[name])
+    assert run.metrics["score"] > 0.6
+    predictor = Predictor.open(run.folder)
+    said = predictor.predict(shaded(30, 1))
+    done = export(find_run(zoo.home, run.id), tmp_path / "out")
+    assert done.form == "scikit-learn"
+    assert get_untrusted_types(file=tmp_path / "out" / "model.skops") == []
+    features = predictor.encoder.encode([*_items(shaded(30, 1))]).last.vectors
+    theirs = load(tmp_path / "out" / "model.skops", trusted=[]).predict(features)
+    if task is Task.CLASSIFICATION:
+        assert theirs.tolist() == list(said.labels)
+    elif task is Task.REGRESSION:
+        assert np.ravel(theirs) == pytest.approx(said.scores[:, 0], abs=1e-4)
+    else:
+        assert ((said.scores >= 0.5) == (theirs > 0)).all()
+
+
+def _items(images: np.ndarray) -> tuple:
+    return Sample.from_arrays(images, ["a"] * len(images), name="new", keep_duplicates=True).items
+
+
+def test_two_classes_are_exported_with_their_names(zoo, tmp_path):
+    sample = Sample.from_arrays(shaded(), ["light" if row % 3 else "dark" for row in range(90)], name="shades")
+    run = tune(model_of(sample), sample, zoo, track=no_tracking)
+    export(find_run(zoo.home, run.id), tmp_path / "out")
+    assert set(load(tmp_path / "out" / "model.skops", trusted=[]).classes_) == {"light", "dark"}
+
+
+def test_what_the_folds_expect_is_what_the_run_is_held_against(zoo):
+    sample = sample_of()
+    model = model_of(sample)
+    run = tune(model, sample, zoo, track=no_tracking)
+    assert run.metrics["expected_mean"] == model.expected.mean
+    outcome = zoo.history()[0]
+    assert (outcome.checkpoint, outcome.conditions["expected"]["mean"]) == (NOTHING, model.expected.mean)
+
+
+def test_history_never_takes_it_for_a_result_of_a_checkpoint(zoo):
+    sample = sample_of()
+    tune(model_of(sample), sample, zoo, track=no_tracking)
+    history = History(zoo.history())
+    assert history.probe_error("another").outcomes == 0
+    assert history.error_removed("lp-ft", "another", 600).outcomes == 0
+
+
+def test_the_run_holds_no_pickle_and_no_net(zoo):
+    sample = sample_of()
+    run = tune(model_of(sample), sample, zoo, track=no_tracking)
+    files = {file.suffix for file in RunFolder(zoo.home.runs / run.id).path.rglob("*") if file.is_file()}
+    assert not files & {".pkl", ".joblib", ".bin", ".pt"}
+    assert isinstance(read_head(zoo.home.runs / run.id), ScaledLinearHead | RawNeighborsHead)
+
+
+def test_an_interrupted_fit_is_resumed_to_the_same_result(zoo, tmp_path, monkeypatch):
+    for row, image in enumerate(shaded()):
+        place = tmp_path / "shades" / CLASSES[row % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{row}.png")
+    sample = Sample.from_folder(tmp_path / "shades")
+    whole = tune(model_of(sample), sample, zoo, track=no_tracking)
+    with monkeypatch.context() as patched:
+        patched.setattr("recommender.tuning.executors.store", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tune(model_of(sample), sample, zoo, track=no_tracking)
+    broken = next(RunFolder(path) for path in zoo.home.runs.iterdir() if path.name != whole.id)
+    assert broken.state is RunState.INTERRUPTED
+    again = resume(broken.id, zoo, track=no_tracking)
+    assert again.metrics["score"] == whole.metrics["score"]
+    assert again.checkpoint == NOTHING
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_gray_training_reads_colored_pictures_as_their_luma(zoo):
+    sample = sample_of(gray=True)
+    run = tune(model_of(sample), sample, zoo, track=no_tracking)
+    predictor = Predictor.open(run.folder)
+    assert predictor.encoder == RawPixels(1)
+    gray = shaded(30, 1, gray=True)
+    colored = np.repeat(gray[..., None], 3, axis=3)
+    assert predictor.predict(gray).labels == predictor.predict(colored).labels
+
+
+def test_it_is_no_checkpoint_to_start_from_and_no_onnx(zoo, tmp_path):
+    sample = sample_of()
+    run = find_run(zoo.home, tune(model_of(sample), sample, zoo, track=no_tracking).id)
+    with pytest.raises(NotPlantable, match="nothing was transferred"):
+        plant(run, "raw", zoo)
+    with pytest.raises((NotExportable, ExtraMissing)):
+        export_onnx(run, tmp_path / "onnx")
+
+
+def test_no_transfer_can_be_asked_for_without_looking_at_any_checkpoint(zoo):
+    sample = sample_of()
+    found = without(sample, zoo)
+    assert found.model in STRATEGIES
+    assert found.expected.mean == pytest.approx(model_of(sample).expected.mean)
+
+
+def test_a_single_class_is_refused(zoo):
+    sample = Sample.from_arrays(shaded(), ["one"] * 90, name="shades")
+    with pytest.raises(SingleClass):
+        without(sample, zoo)
+
+
+def test_the_exported_folder_says_how_features_are_made(zoo, tmp_path):
+    sample = sample_of()
+    run = tune(model_of(sample, NEAREST), sample, zoo, track=no_tracking)
+    export(find_run(zoo.home, run.id), tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "features.json").read_text())
+    assert (told["side"], told["channels"]) == (SIDE, 3)
+    assert "trusted=[]" in (tmp_path / "out" / "README.md").read_text()

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+import transformers as t
+
+from registry.cards import Modality
+from registry.encoders import open_encoder
+from registry.encoders.examination import examine, require_function
+from registry.errors import NotAFunction, Unsupported
+from registry.features import Encoded, Features
+from tests.registry.encoders.nets import NETS, SQUARE, network_of, save_net
+
+
+@pytest.mark.parametrize("net", sorted(set(NETS) - {"mobilenet_v1"}))
+def test_a_sound_net_is_a_function_of_its_picture(net, tmp_path):
+    examine(save_net(tmp_path, net), net)
+
+
+def test_a_net_that_masks_at_random_is_refused(tmp_path):
+    config = t.ViTMAEConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=4,
+        decoder_hidden_size=8, decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=16,
+    )  # fmt: skip
+    with pytest.raises(NotAFunction, match="the second time"):
+        examine(save_net(tmp_path, t.ViTMAEForPreTraining(config)), "mae")
+
+
+def test_a_net_whose_first_pass_fails_is_refused(tmp_path, monkeypatch):
+    folder = save_net(tmp_path, "resnet")
+    monkeypatch.setattr("registry.encoders.encoder.read_blocks", lambda *given: {}["block"])
+    with pytest.raises(Unsupported, match="KeyError: 'block'"):
+        examine(folder, "resnet")
+
+
+def test_a_net_that_tells_no_pictures_apart_is_refused(tmp_path):
+    model = NETS["resnet"]()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    with pytest.raises(Unsupported, match="same vector"):
+        examine(save_net(tmp_path, model), "zero")
+
+
+def test_a_net_that_overflows_on_an_example_is_refused(tmp_path):
+    model = NETS["vit"]()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1e30)
+    with pytest.raises(Unsupported, match="NaN or infinite"):
+        examine(save_net(tmp_path, model), "huge")
+
+
+class Company:
+    """An encoder whose vectors are centered on those of the batch."""
+
+    name, digest, modality, blocks, adaptable = "company", "", Modality.IMAGE, ("only",), ()
+
+    def encode(self, items, *, progress=None):
+        means = np.array([np.asarray(item.open()).mean((0, 1)) for item in items], np.float32)
+        return Encoded((Features(means - means.mean(0), "company"),), self.blocks)
+
+
+def test_a_vector_that_depends_on_its_company_is_refused():
+    with pytest.raises(NotAFunction, match="encoded with it"):
+        require_function(Company(), network_of(NETS["resnet"]()).examples())
+
+
+def test_blocks_that_are_lists_of_modules_are_read_at_their_last_member(tmp_path):
+    config = t.PoolFormerConfig(hidden_sizes=[8, 8, 16, 16], depths=[2, 1, 1, 1], num_labels=3)
+    folder = save_net(tmp_path, t.PoolFormerForImageClassification(config), SQUARE)
+    examine(folder, "poolformer")
+    assert len(open_encoder(folder).blocks) == 4

@@ -1,0 +1,71 @@
+"""Forks processes of `transferzoo` from one that has imported everything: each is a real one, begun at once.
+
+A line of JSON in: ``{"start": [words], "env": {}, "out": path, "err": path}`` gives ``{"pid": n}``, and
+``{"wait": pid, "seconds": s}`` gives ``{"code": n}``, None while it still runs.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from importlib import import_module
+
+_HEAVY = (
+    "torch", "transformers", "faiss", "sklearn.linear_model", "matplotlib.pyplot", "mlflow", "peft",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.db.utils",
+    "mlflow.pyfunc", "recommender.flow", "recommender.tuning.loop", "recommender.tuning.planting", "registry.doctor",
+    "recommender.tuning.figures", "ui.cli", "ui.queue", "ui.desk",
+)  # fmt: skip
+
+
+def serve() -> list[str] | None:
+    """Answer until stdin ends; in a forked process, the words of its command."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "start" in asked:
+            sys.stdout.flush()
+            pid = os.fork()
+            if pid == 0:
+                _become(asked)
+                return list(asked["start"])
+            answer: dict[str, int | None] = {"pid": pid}
+        else:
+            answer = {"code": _waited(asked["wait"], asked["seconds"])}
+        print(json.dumps(answer), flush=True)
+    return None
+
+
+def _become(asked: dict) -> None:
+    os.setsid()
+    for stream, path in ((1, asked["out"]), (2, asked["err"])):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name, value in asked["env"].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _waited(pid: int, seconds: float) -> int | None:
+    deadline = time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    for name in _HEAVY:
+        import_module(name)
+    sys.modules["torch"].set_num_threads(1)
+    gc.freeze()
+    print(json.dumps({"ready": True}), flush=True)
+    words = serve()
+    if words is not None:
+        sys.argv = ["transferzoo", *words]
+        sys.modules["ui.cli"].main()

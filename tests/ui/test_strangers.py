@@ -1,0 +1,117 @@
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from registry.errors import UnknownName
+from registry.zoo import Zoo
+from tests.registry.fakes import a_domain
+from ui import render
+from ui.strangers import StrangersConsole, cell, markdown, safe_json, shown
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/nope] [red]x[/red] \u202egnp.exe \x9b31m"
+UNSAFE = ("\x1b", "\x07", "\x9b", "\u202e", "\udcff")
+
+
+def printed(renderable):
+    out = io.StringIO()
+    StrangersConsole(out).print(renderable)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", [str, Text, lambda text: Text.assemble(("a ", "bold"), (text, "red"))])
+def test_nothing_that_a_terminal_acts_on_passes_a_console(form):
+    table = Table("[bold]head")
+    table.add_row(form(HOSTILE + "\udcff"))
+    for one in (form(HOSTILE + "\udcff"), table):
+        out = printed(one)
+        assert not any(sign in out for sign in UNSAFE)
+        assert "[/nope]" in out.replace("\n", "")
+        assert "\\x1b" in out.replace("\n", "").replace(" ", "")
+
+
+def test_styles_stay_with_their_words_when_something_between_is_escaped():
+    text = Text.assemble(("ab\x1b", "red"), ("cd", "bold"))
+    out = io.StringIO()
+    terminal = StrangersConsole(out)
+    (line,) = terminal.render_lines(text, pad=False)
+    assert [(part.text, str(part.style)) for part in line if part.text.strip()] == [
+        ("ab", "red"), ("\\x1b", "red"), ("cd", "bold"),
+    ]  # fmt: skip
+
+
+def test_a_stage_of_progress_is_no_markup():
+    out = io.StringIO()
+    with render.Bars(StrangersConsole(out)) as progress:
+        progress("encode with [/nope] \x1b", 0, 2)
+    assert "[/nope] \\x1b" in out.getvalue()
+
+
+def test_a_name_with_a_line_end_forges_no_row():
+    assert shown("a\nb\tc\r") == "a\\nb\\tc\\r"
+    assert printed(render.domain_table([render.plain(a_domain("x\ny"))])).count("\n") == 3
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "  =1", "\r=1"])
+def test_no_cell_is_a_formula(text):
+    assert cell(text).startswith("'")
+
+
+def test_a_page_shows_names_and_carries_out_none():
+    assert markdown("[x](y) <b>") == r"\[x\]\(y\) \<b\>"
+    assert "\x1b" not in markdown("\x1b[0m")
+
+
+def test_json_says_the_same_in_escapes():
+    told = {"name": HOSTILE + "\udcff"}
+    written = safe_json(json.dumps(told, ensure_ascii=False))
+    assert json.loads(written) == told
+    assert not any(sign in written for sign in UNSAFE)
+
+
+def test_an_error_with_a_name_in_it_is_shown(capsys):
+    failure = UnknownName("domain", "[/nope] \x1b[2J", ())
+    render.say_error(str(failure), failure.remedy)
+    told = capsys.readouterr().err
+    assert "[/nope]" in told
+    assert "\x1b[2J" not in told
+
+
+def hostile_home(tmp_path):
+    home = tmp_path / "home"
+    zoo = Zoo.open(home)
+    from registry.store import Entries
+
+    zoo.store.write(Entries(domains=(a_domain("[/nope]", title="caf\u00e9 \u96ea \x1b[2J", family="\u202egnp"),)))
+    return home
+
+
+def run(*words, home, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "ui.cli", *words, "--home", str(home)], capture_output=True, check=False,
+        env=os.environ | {"COLUMNS": "120"} | environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii", "latin-1"])
+def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encoding):
+    done = run("domains", "list", home=hostile_home(tmp_path), PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode(encoding)
+    assert "[/nope]" in told
+    assert not any(sign in told for sign in UNSAFE)
+    assert done.stderr == b"" or b"Traceback" not in done.stderr
+
+
+def test_a_closed_pipe_is_no_fault(tmp_path):
+    home = hostile_home(tmp_path)
+    for words in ("domains list", "zoo list --json", "zoo show resnet-cifar10"):
+        command = f"{sys.executable} -m ui.cli {words} --home {home} 2>{tmp_path}/errors | true"
+        subprocess.run(["bash", "-c", command], check=True)
+        told = (tmp_path / "errors").read_text()
+        assert not any(word in told for word in ("Traceback", "BrokenPipe", "fault")), told

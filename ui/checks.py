@@ -1,0 +1,131 @@
+"""What can be known to be wrong before a single image is read: names that do not exist, places where nothing lies."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.cards import UNKNOWN_LICENSE
+from registry.errors import PathMissing, UnknownName
+from registry.licenses import permits, require_license
+
+if TYPE_CHECKING:
+    from registry.zoo import Zoo
+
+__all__ = ["require_advice", "require_domain", "require_names", "require_places", "require_request"]
+
+_KEPT = 200
+"""Recommendations, the newest first, among which a misspelt id is looked for."""
+
+
+def require_places(*places: Path | str | None) -> None:
+    """Something lies at each of them, and what is a zip may be opened; None is left out.
+
+    Raises:
+        PathMissing: nothing lies there.
+        NoItems: a zip that is none, or that holds no image.
+        UnsafeArchive: a zip that must not be opened.
+    """
+    for place in places:
+        if place is None:
+            continue
+        path = Path(place).expanduser()
+        try:
+            there = path.exists()
+        except OSError as cause:
+            raise PathMissing(path) from cause
+        if not there:
+            raise PathMissing(path)
+        if path.suffix.lower() == ".zip" and path.is_file():
+            from registry.readers.image_zip import require_sound  # noqa: PLC0415 - loads NumPy and Pillow
+
+            require_sound(path)
+
+
+def require_names(
+    zoo: "Zoo", *, checkpoint: str | None = None, strategy: str | None = None, recommendation: str | None = None,
+    distance: str | None = None, licenses: Iterable[str] = (), exclude: Iterable[str] = (), device: str = "auto",
+) -> None:  # fmt: skip
+    """Each of them names something.
+
+    Raises:
+        UnknownName: there is no such checkpoint, strategy, recommendation, distance or license.
+        DeviceMissing: there is no such device.
+    """
+    for name in (*exclude, *([] if checkpoint is None else [checkpoint])):
+        zoo.checkpoint(name)
+    if strategy is not None:
+        from recommender.strategies import strategies  # noqa: PLC0415 - loads NumPy
+
+        _require_listed("strategy", strategy, strategies)
+    if distance is not None:
+        from recommender.distance import distances  # noqa: PLC0415 - as above
+
+        _require_listed("distance", distance, distances)
+    if recommendation is not None:
+        require_advice(zoo, recommendation)
+    _require_licenses(zoo, licenses)
+    if device not in {"auto", "cpu"}:
+        from recommender.tuning.devices import resolve  # noqa: PLC0415 - loads torch
+
+        resolve(device)
+
+
+def require_request(zoo: "Zoo", path: str, options: Mapping[str, Any]) -> None:
+    """All that `recommend` or `tune` would refuse before it reads; ``options`` by their long names, without dashes.
+
+    Raises:
+        SampleError: a path of it cannot be used.
+        UnknownName: a name of it names nothing.
+        DeviceMissing: there is no such device.
+    """
+    require_places(path, *(options.get(name) for name in ("labels", "groups", "test", "source-data")))
+    require_names(
+        zoo, **{name: options.get(name) for name in ("checkpoint", "strategy", "recommendation")},
+        licenses=options.get("license") or (), exclude=options.get("exclude") or (),
+        device=options.get("device") or "auto",
+    )  # fmt: skip
+
+
+def require_advice(zoo: "Zoo", name: str) -> Mapping[str, Any]:
+    """The kept advice of that id.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    kept = zoo.advice(name)
+    if kept is None:
+        raise UnknownName("recommendation", name, [str(advice["id"]) for _, advice in zoo.kept(_KEPT)])
+    return kept
+
+
+def require_domain(zoo: "Zoo", place: str) -> Path | None:
+    """The folder or zip that is meant, or None where it is the name of a known domain.
+
+    Raises:
+        UnknownName: neither lies anything there nor is there a domain of that name.
+        PathMissing: it is a path, and nothing lies there.
+    """
+    path = Path(place).expanduser()
+    if path.exists() or len(path.parts) > 1 or path.suffix.lower() == ".zip":
+        require_places(path)
+        return path
+    zoo.domain(place)
+    return None
+
+
+def _require_listed(what: str, name: str, known: Iterable[str]) -> None:
+    """Of that name there is one; what lies behind it is not loaded."""
+    names = [*known]
+    if name not in names:
+        raise UnknownName(what, name, names)
+
+
+def _require_licenses(zoo: "Zoo", wanted: Iterable[str]) -> None:
+    """Each is a license, and together they admit at least one checkpoint that is known here."""
+    names = tuple(wanted)
+    for name in names:
+        require_license(name)
+    cards = zoo.checkpoints()
+    if names and not any(permits(card.license, names) for card in cards):
+        known = sorted({card.license for card in cards} - {UNKNOWN_LICENSE})
+        raise UnknownName("checkpoint's license", " or ".join(names), known)

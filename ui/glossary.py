@@ -1,0 +1,42 @@
+"""What the words of the advice mean, in a few words each: under the terminal's tables and beside the page's."""
+
+from collections.abc import Mapping
+
+__all__ = ["PLANS", "TERMS", "plan_words", "terms_of"]
+
+TERMS: Mapping[str, str] = {
+    "tier": "within one, no difference lies beyond chance",
+    "gain": "points above no transfer",
+    "nearer than": "share of the known pairs of domains that lie farther apart",
+    "no transfer": "the better of a linear model and nearest neighbors on raw inputs",
+}
+"""Columns of the ranking."""
+PLANS: Mapping[str, str] = {
+    "prototype": "nearest class mean on frozen features",
+    "knn": "a vote of the nearest training rows, on frozen features",
+    "linear-probe": "a linear head on frozen features",
+    "norm-only": "head and normalization layers learn, all else is frozen",
+    "lora": "head and small adapters beside the frozen layers learn (LoRA)",
+    "partial-1": "head and the last block learn",
+    "partial-2": "head and the last two blocks learn",
+    "partial-3": "head and the last three blocks learn",
+    "surgical": "head and the one stretch of blocks learn that profits most",
+    "lp-ft": "the linear probe first, then head and upper blocks learn on from it (LP-FT)",
+    "discriminative": "all learns, lower blocks slower",
+    "gradual-unfreezing": "one block more learns in every stage, from the top",
+    "ulmfit": "gradual unfreezing, lower blocks slower",
+    "full": "all learns at one rate",
+    "scratch": "the same net from random weights",
+}
+"""The strategies that ship."""
+
+
+def plan_words(strategy: str) -> str | None:
+    """What a strategy does; None of one that a plug-in brought."""
+    return PLANS.get(strategy)
+
+
+def terms_of(strategies: list[str]) -> list[tuple[str, str]]:
+    """The words that stand in a ranking of such strategies, with what each means, in reading order."""
+    used = [(name, PLANS[name]) for name in dict.fromkeys(strategies) if name in PLANS]
+    return [("tier", TERMS["tier"]), *used, ("nearer than", TERMS["nearer than"])]

@@ -1,0 +1,120 @@
+"""The one door for strangers' text: names, cards and messages of others on their way to a terminal, page, CSV or JSON.
+
+Whatever a card, a file name or a class is called, it is shown and never acted on: no control sequence moves the cursor
+or colors the screen, no override turns what is read around, no markup, Markdown, HTML or formula is carried out. What
+cannot be shown is escaped as Python escapes it; what a terminal's encoding lacks is, too.
+"""
+
+import codecs
+import os
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import IO, Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+__all__ = ["StrangersConsole", "cell", "markdown", "pacify", "printable_streams", "safe_json", "shown"]
+
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # what is not seen, or turns the line around
+    "\ud800-\udfff]"  # halves of characters: bytes of a name that are no UTF-8
+)
+_LINES = re.compile("[\t\n]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+_PLAIN = {
+    "█": "#", "▒": "%", "·": ".", "◆": "*", "●": "*", "○": "o", "◇": "<", "✔": "+", "✘": "x", "→": "->", "•": "-",
+    "…": "...", "±": "+-", "²": "2", "─": "-", "━": "-", "╸": "-", "╺": "-", "—": "-", "\u2019": "'",
+}  # fmt: skip
+"""Our own signs where the encoding lacks them."""
+_ERRORS = "transferzoo"
+
+
+def shown(text: object) -> str:
+    """One line that shows the text and does nothing else: controls, line ends and overrides are escaped."""
+    return _LINES.sub(_escaped, _UNSAFE.sub(_escaped, str(text)))
+
+
+def markdown(text: object) -> str:
+    """Text as it is on a page: no Markdown, no HTML, no directive in a name is ever acted on."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", _UNSAFE.sub(_escaped, str(text)))
+
+
+def cell(text: object) -> str:
+    """Text as a cell of a CSV that no spreadsheet takes for a formula."""
+    plain = str(text)
+    return f"'{shown(plain)}" if plain.lstrip(" ").startswith(_FORMULA) else shown(plain)
+
+
+def safe_json(text: str) -> str:
+    """JSON that a terminal shows as it is: what it would act on stands in JSON's own escapes, and means the same."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class StrangersConsole(Console):
+    """A console that shows whatever it is handed: no markup in a text, no control in it, nothing turned around."""
+
+    def __init__(self, file: IO[str]) -> None:
+        super().__init__(file=file, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:  # noqa: ANN401 - Rich's own settings, handed on
+        """A bare text, as every cell and heading is."""
+        return super().render_str(_UNSAFE.sub(_escaped, text), **{**how, "markup": False, "emoji": False})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Whatever is printed passes here, and so does every part of it."""
+        return super().render(_safe(renderable) if isinstance(renderable, Text) else renderable, options)
+
+
+def printable_streams() -> None:
+    """Have stdout and stderr write what their encoding lacks in other signs or escapes, and never fail for it."""
+    codecs.register_error(_ERRORS, _instead)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # somebody's own stream, which has no encoding to lack anything
+            stream.reconfigure(errors=_ERRORS)  # type: ignore[union-attr]  # a TextIOWrapper; else the line above
+
+
+def pacify() -> None:
+    """Nobody reads stdout any more: what is still to be written there is written to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+def _instead(failure: UnicodeError) -> tuple[str | bytes, int]:
+    """What is written instead of characters that the encoding lacks."""
+    if not isinstance(failure, UnicodeEncodeError):
+        raise failure
+    lacking = failure.object[failure.start : failure.end]
+    return "".join(_PLAIN.get(one) or one.encode("unicode_escape").decode("ascii") for one in lacking), failure.end
+
+
+def _safe(text: Text) -> Text:
+    """The same text and styles, its unsafe characters escaped."""
+    if not _UNSAFE.search(text.plain):
+        return text
+    cuts = sorted({at for found in _UNSAFE.finditer(text.plain) for at in found.span()} - {0, len(text.plain)})
+    escaped = text.blank_copy()
+    for part in text.divide(cuts):
+        whole = _UNSAFE.sub(_escaped, part.plain)
+        if whole != part.plain:
+            styles = [span.style for span in part.spans]
+            part.plain = whole
+            part.spans = []
+            for style in styles:
+                part.stylize(style)
+        escaped.append_text(part)
+    return escaped

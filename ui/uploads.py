@@ -1,0 +1,63 @@
+"""What is dropped on the picker: kept under the digest of its content, and for as long as somebody needs it."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+from registry.home import Home
+
+if TYPE_CHECKING:
+    from registry.zoo import Zoo
+
+__all__ = ["MOST_SECONDS", "clear_own_uploads", "clear_uploads", "discard_upload", "save_upload"]
+
+MOST_SECONDS = 24 * 3600.0
+"""How long an upload is kept that nobody has used since."""
+_OWN: set[Path] = set()
+"""Folders of what was dropped on this process."""
+_DONE = frozenset({"finished", "failed", "cancelled"})
+"""States of a job that needs its images no more; one that was lost may be gone on with."""
+
+
+def save_upload(home: Home, name: str, content: bytes) -> Path:
+    """Keep an uploaded zip under the digest of its content; the same upload twice is one file."""
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)[:60]
+    place = home.root / "uploads" / digest / f"{stem or 'upload'}.zip"
+    _OWN.add(place.parent)
+    if place.exists():
+        place.parent.touch()
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_suffix(f".{os.getpid()}.tmp")
+    partial.write_bytes(content)
+    partial.replace(place)
+    return place
+
+
+def discard_upload(place: Path) -> None:
+    """Remove what was dropped and cannot be used."""
+    rmtree(place.parent, ignore_errors=True)
+
+
+def clear_uploads(zoo: "Zoo", *, older: float) -> int:
+    """Remove what was dropped ``older`` seconds ago or more, but for what a job still needs; how many these were."""
+    now = time.time()
+    return _clear(zoo, [one for one in (zoo.home.root / "uploads").glob("*") if now - one.stat().st_mtime >= older])
+
+
+def clear_own_uploads(zoo: "Zoo") -> int:
+    """Remove what was dropped on this process, but for what a job still needs; how many these were."""
+    return _clear(zoo, [folder for folder in _OWN if folder.exists()])
+
+
+def _clear(zoo: "Zoo", folders: Iterable[Path]) -> int:
+    needed = [Path(str(job.spec["path"])) for job in zoo.jobs.list() if job.state not in _DONE]
+    gone = [folder for folder in folders if not any(path.is_relative_to(folder) for path in needed)]
+    for folder in gone:
+        rmtree(folder, ignore_errors=True)
+    return len(gone)
