@@ -69,16 +69,15 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "AmbiguousLayout", "BadCard", "BadTable", "BadWeights", "CheckpointError", "DeviceMissing", "Diverged",
-    "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable", "HomeUnusable", "Interrupted",
-    "ItemUnreadable",
-    "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights",
-    "NotDefined", "NotExportable", "NotFinished", "NotFinite", "NotOffered", "NotPlantable", "NotProbabilities",
-    "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRoom", "PathMissing", "PickleRefused",
-    "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "SampleError",
-    "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
-    "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels",
-    "UnusableName", "WidthMismatch", "printable",
+    "AdviceError", "AlreadyThere", "AmbiguousLayout", "BadCard", "BadTable", "BadWeights", "CheckpointError",
+    "DeviceMissing", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable",
+    "HomeUnusable", "Interrupted", "ItemUnreadable", "LabelsMissing", "LengthMismatch", "MalformedWeights",
+    "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotDefined", "NotExportable", "NotFinished", "NotFinite",
+    "NotOffered", "NotPlantable", "NotProbabilities", "NotResumable", "NotRows", "OtherRows", "OtherSample",
+    "OutOfRoom", "PathMissing", "PickleRefused", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
+    "RemoteCodeRefused", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors",
+    "TooManyUnreadable", "TransferZooError", "TuningError", "UnfitMetric", "UnknownName", "UnsafeArchive",
+    "Unsupported", "UnusableArrays", "UnusableLabels", "UnusableName", "WidthMismatch", "printable",
 ]  # fmt: skip
 
 _NO_TEXT = re.compile("[\udc80-\udcff]")

@@ -23,13 +23,14 @@ from registry.errors import NotFinished, PathMissing
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_images
 from registry.readers.arrays import array_items
+from registry.readers.decoding import Scale
 from registry.readers.images import ImageItem
 from registry.readers.layout import plain, role_of
 from registry.readers.tables import read_labels
 from registry.sample import score
 from registry.targets import names_in, values_of
 
-__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "class_of", "finished"]
+__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]
 
 _DECIDED = 0.5
 _LISTED = 10
@@ -239,12 +240,6 @@ def finished(run: RunFolder) -> dict[str, Any]:
     if not {"task", "classes", "plan", "sample"} <= set(told):
         raise NotFinished(run.id, str(run.state), run.reason)
     return told
-
-
-def class_of(name: str, classes: Sequence[str]) -> str | None:
-    """The innermost folder above a file that is named as a class; None where none is."""
-    folders = [plain(folder) for folder in reversed(PurePosixPath(name).parts[:-1])]
-    return next((folder for folder in folders if folder in classes), None)
 
 
 def _known(told: str, said: Predictions) -> bool:

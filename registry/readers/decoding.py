@@ -70,7 +70,7 @@ class Scale:
         if whole is not None:
             low, high = min(0.0, whole[0]), whole[1]
             whole = low, low + 2.0 ** max(8, int(high - low).bit_length()) - 1
-        if real is not None and 0 <= real[0] and real[1] <= 1:
+        if real is not None and real[0] >= 0 and real[1] <= 1:
             real = 0.0, 1.0
         return cls(whole, real)
 
@@ -147,7 +147,7 @@ class Decoded:
         """What a scale is found from; None for 8-bit pictures."""
         if self.values is None:
             return None
-        flat = self.values if self.values.ndim == 2 else self.values.mean(axis=2)  # noqa: PLR2004 - rows by columns
+        flat = self.values if self.values.ndim == 2 else self.values.mean(axis=2)
         opacity = None if self.alpha is None else _cells(self.alpha) / 255
         return Depth(self._floats, _span(self.values), _cells(flat), opacity)
 
@@ -269,7 +269,7 @@ def _swapped(args: str | tuple[object, ...]) -> str | tuple[object, ...]:
 
 def _sixteen_bit(high: Image.Image, low: Image.Image, kinds: tuple[str, ...]) -> Decoded:
     values = np.asarray(high).astype(np.uint16) * 256 + np.asarray(low)
-    alpha = np.asarray(high)[..., 3] if values.shape[-1] == 4 else None  # noqa: PLR2004 - red, green, blue, alpha
+    alpha = np.asarray(high)[..., 3] if values.shape[-1] == 4 else None
     return Decoded(kinds, values=values[..., :3], alpha=alpha)
 
 
@@ -288,7 +288,7 @@ def _banded(content: bytes) -> Decoded:
         values = np.moveaxis(values, 0, -1)
     elif axes not in {"YX", "YXS"}:
         raise OSError(f"a TIFF of axes {axes}, not rows by columns by bands")
-    bands = values.shape[2] if values.ndim == 3 else 1  # noqa: PLR2004 - rows by columns by bands
+    bands = values.shape[2] if values.ndim == 3 else 1
     values = values[..., :_BANDS] if bands >= _BANDS else values.reshape(*values.shape[:2], -1)[..., 0]
     kinds = (f"{bands} bands",) if bands != 1 else ()
     if values.dtype == np.uint8:
