@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from registry.cards import METRICS, Metric, Modality, Task
+from registry.cards import METRICS, ClassFolder, Metric, Modality, Task
 from registry.errors import (
     BadTable,
     LabelsMissing,
@@ -34,7 +34,7 @@ from registry.readers.decoding import Scale
 from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
 from registry.readers.images import ImageItem, Rows
-from registry.readers.layout import ClassFolder, Lay, allot, as_known, lay_out, plain
+from registry.readers.layout import Lay, allot, as_known, lay_out, plain
 from registry.readers.likeness import Fingerprints
 from registry.readers.tables import LabelTable, read_groups, read_labels
 from registry.targets import classes_of, names_in, quantities, read_targets, strata_of, stratum_of, told_task, values_of

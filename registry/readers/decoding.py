@@ -8,7 +8,7 @@ sample (`Scale`), so that brightness stays comparable from picture to picture, f
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Scale:
         return cls(whole, real)
 
     def __or__(self, other: "Scale") -> "Scale":
-        """This, and the other's where this has none."""
+        """A scale with the other's ranges where it has none."""
         return Scale(self.whole or other.whole, self.real or other.real)
 
     def __bool__(self) -> bool:
@@ -126,13 +126,12 @@ class Decoded:
     kinds: tuple[str, ...]
     """What was unusual about it."""
     shallow: Image.Image | None = None
-    values: Shaped[np.ndarray, "h w *c"] | None = None
+    values: Shaped[np.ndarray, "h w *c"] = field(default_factory=lambda: np.zeros((1, 1)))
     alpha: UInt8[np.ndarray, "h w"] | None = None
 
     def image(self, scale: Scale) -> Image.Image:
         """8-bit RGB; what the scale lacks is measured on this picture alone."""
-        if self.values is None:
-            assert self.shallow is not None  # one of the two is there
+        if self.shallow is not None:
             return self.shallow
         if _range(scale, self._floats) is None:
             scale |= Scale.of([(self._floats, _span(self.values))])
@@ -145,7 +144,7 @@ class Decoded:
     @property
     def depth(self) -> Depth | None:
         """What a scale is found from; None for 8-bit pictures."""
-        if self.values is None:
+        if self.shallow is not None:
             return None
         flat = self.values if self.values.ndim == 2 else self.values.mean(axis=2)
         opacity = None if self.alpha is None else _cells(self.alpha) / 255
@@ -153,7 +152,7 @@ class Decoded:
 
     @property
     def _floats(self) -> bool:
-        return self.values is not None and self.values.dtype.kind == "f"
+        return self.values.dtype.kind == "f"
 
 
 def decode(source: bytes | Path, *, least_side: int | None = None) -> Decoded:
@@ -193,9 +192,9 @@ def looks_like(content: bytes) -> str:
         kind = {b"avif": "AVIF", b"avis": "AVIF"}.get(head[8:12], "HEIC")
         return f"{kind}, which is not read; convert it to JPEG or PNG"
     known = {
-        b"%PDF": "a PDF", b"PK\3\4": "a zip", b"\x1f\x8b": "a gzip archive", b"%!PS": "PostScript", b"8BPS": "a PSD file",
-        b"\0\5\x16\7": "an AppleDouble file", b"\x93NUMPY": "a NumPy array", b"\xff\x4f\xff\x51": "JPEG 2000",
-        b"\0\0\0\x0cjP  ": "JPEG 2000",
+        b"%PDF": "a PDF", b"PK\3\4": "a zip", b"\x1f\x8b": "a gzip archive", b"%!PS": "PostScript",
+        b"8BPS": "a PSD file", b"\0\5\x16\7": "an AppleDouble file", b"\x93NUMPY": "a NumPy array",
+        b"\xff\x4f\xff\x51": "JPEG 2000", b"\0\0\0\x0cjP  ": "JPEG 2000",
     }  # fmt: skip
     for start, name in known.items():
         if head.startswith(start):
@@ -278,8 +277,7 @@ def _banded(content: bytes) -> Decoded:
     import tifffile  # noqa: PLC0415 - few samples need it
 
     with tifffile.TiffFile(BytesIO(content)) as file:
-        page = file.pages[0]
-        assert isinstance(page, tifffile.TiffPage)  # the first page is never a mere frame
+        page = file.pages.first
         _require_size(page.imagewidth, page.imagelength)
         if page.nbytes > _MAX_BANDED_BYTES:
             raise OSError(f"{page.nbytes >> 20} MiB of pixels, more than {_MAX_BANDED_BYTES >> 20}")

@@ -82,7 +82,7 @@ def content(path: Path) -> tuple[bytes, Path]:
     try:
         status = path.stat()
     except FileNotFoundError as cause:
-        raise OSError("a link that leads nowhere" if path.is_symlink() else cause.strerror) from cause
+        raise OSError(_astray(path) if path.is_symlink() else cause.strerror) from cause
     if not stat.S_ISREG(status.st_mode):
         raise OSError("a pipe, a device or a socket, no file")
     if status.st_size > MAX_BYTES:
@@ -146,7 +146,8 @@ class _Listing:
             notes.append(f"{self.links - _MOST_LINKS} links to folders not followed: more than {_MOST_LINKS:,}")
         if self.passed:
             notes.append(f"{counted(len(self.passed), 'hidden folder')} passed over ({self._some(self.passed)})")
-        notes += [f"{counted(count, 'folder')} {name}/ passed over: a system's own" for name, count in self.litter.items()]
+        for name, count in self.litter.items():
+            notes.append(f"{counted(count, 'folder')} {name}/ passed over: a system's own")
         if self.others:
             notes.append(not_images(self.others))
         return tuple(notes)
@@ -161,7 +162,7 @@ class _Listing:
     def remedy(self) -> str:
         """What to do where no image lies there."""
         if self.outward:
-            return "Pass --follow-links where what they lead to is to be read, or give that folder itself."
+            return "Pass --follow-links (follow_links=True) to read what they lead to, or give that folder itself."
         if self.others and set(self.others) <= {".zip"}:
             return "Give one of the zips, or unpack them: a zip is read by itself, never within another place."
         return f"Images that are read end in {' '.join(sorted(IMAGE_SUFFIXES))}; convert others." if self.others else ""
@@ -230,3 +231,8 @@ class _Listing:
 def _within(place: str, folder: str) -> bool:
     """Whether a real path is a folder or lies below it."""
     return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _astray(link: Path) -> str:
+    annexed = "annex" in link.readlink().parts
+    return f"a link that leads nowhere{'; fetch what it stands for: git annex get' if annexed else ''}"

@@ -46,6 +46,8 @@ class Caps:
 
 _CAPS = Caps()
 _UTF_8 = 0x800
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, ArithmeticError, struct.error)
+"""What a damaged directory of members ends in."""
 
 
 def read_image_zip(
@@ -98,7 +100,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise NoItems(path, "images: it is a pipe, a device or a socket", remedy="Give a folder or a zip.")
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, OverflowError, struct.error) as cause:
+    except _BROKEN as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 
 
@@ -126,7 +128,7 @@ def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[st
         unpacked += info.file_size
         if unpacked > caps.unpacked_bytes:
             raise UnsafeArchive(path, info.filename, f"takes it past {caps.unpacked_bytes >> 20} MiB unpacked")
-        if info.is_dir():
+        if info.is_dir() or (info.filename.endswith("\\") and not info.file_size):
             continue
         name = str(PurePosixPath(_name(info).replace("\\", "/")))
         if name in members:

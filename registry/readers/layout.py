@@ -9,17 +9,17 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from registry.cards import ClassFolder
 from registry.errors import AmbiguousLayout, NoItems, SampleError, printable
 from registry.readers.decoding import Scale
 from registry.readers.images import IMAGE_SUFFIXES, Rows
 
 __all__ = [
-    "ClassFolder", "Lay", "Layout", "Part", "allot", "as_known", "counted", "is_hidden", "is_image", "is_litter",
+    "Lay", "Layout", "Part", "allot", "as_known", "counted", "is_hidden", "is_image", "is_litter",
     "lay_out", "not_images", "other_files", "plain", "read_parts", "role_of", "sampled", "tabled", "truths",
     "unlabelled",
 ]  # fmt: skip
@@ -38,13 +38,6 @@ _LITTER = frozenset({
 })  # fmt: skip
 """Folders that archivers, network drives and systems leave behind."""
 _LISTED = 4
-
-
-class ClassFolder(StrEnum):
-    """Which of two folders above an image is its class."""
-
-    OUTER = "outer"
-    INNER = "inner"
 
 
 @dataclass(frozen=True)
@@ -90,8 +83,8 @@ def is_litter(folder: str) -> bool:
 def not_images(others: Counter[str]) -> str:
     """The note about other files, from how many there are of each ending."""
     total = others.total()
-    kinds = f" ({other_files(others)})" if others else ""
-    return f"1 file that is no image ignored{kinds}" if total == 1 else f"{total} files that are no images ignored{kinds}"
+    what = "1 file that is no image" if total == 1 else f"{total} files that are no images"
+    return f"{what} ignored ({other_files(others)})"
 
 
 def other_files(others: Counter[str]) -> str:
@@ -270,8 +263,9 @@ def _gone(part: Part, rows: Rows, where: str) -> list[str]:
     there, read = Counter(part.labels), set(rows.labels)
     bad = {name for name, _ in rows.unreadable}
     failed = Counter(label for name, label in zip(part.names, part.labels, strict=True) if printable(name) in bad)
+    fate = {label: "can be read" if failed[label] else "was drawn" for label in there}
     return [
-        f"class {label!r}{where} left out: none of its {counted(count)} {'can be read' if failed[label] else 'was drawn'}"
+        f"class {label!r}{where} left out: none of its {counted(count)} {fate[label]}"
         for label, count in sorted(there.items())
         if label not in read
     ]
@@ -309,7 +303,7 @@ def _without_folders(names: Sequence[str]) -> str:
     starts = Counter(found[0] for name in names if (found := re.match(r"[^\W\d_]+", PurePosixPath(name).name)))
     usual = "Put each image into a folder named as its class, or pass a table of the columns file, target: --labels."
     if len(starts) > 1 and min(starts.values()) > 1:
-        return f"{usual} If file names tell the class ({_listed(sorted(map(plain, starts)))}), write it into that table."
+        return f"{usual} If names tell the class ({_listed(sorted(map(plain, starts)))}), write it into that table."
     return usual
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
-from typing import TextIO
 
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
@@ -267,7 +266,8 @@ def _by(
         fitting = exact or below
         if len(fitting) > 1 and key is _base:
             remedy = f"Write it as a path: {_FILE}"
-            raise BadTable(path, f"line {row[0]}: {_cut(row[1])!r} fits {len(fitting)} items, {fitting[0]!r} for one", remedy)
+            why = f"line {row[0]}: {_cut(row[1])!r} fits {len(fitting)} items, {fitting[0]!r} for one"
+            raise BadTable(path, why, remedy)
         if len(fitting) == 1:
             chosen.enter(fitting[0], row)
         elif fitting or not alike:
@@ -327,7 +327,7 @@ def _read(path: Path, column: str) -> _Table:
         raise BadTable(path, cause.strerror or str(cause), _COLUMNS[column]) from cause
 
 
-def _parsed(path: Path, column: str, text: TextIO) -> _Table:
+def _parsed(path: Path, column: str, text: TextIOWrapper) -> _Table:
     lines = _lines(path, text)
     first = next(lines, "")
     delimiter = max(",;\t", key=first.count)
@@ -355,7 +355,7 @@ def _parsed(path: Path, column: str, text: TextIO) -> _Table:
     return _Table(tuple(rows), (note,) if note else ())
 
 
-def _lines(path: Path, text: TextIO) -> Iterator[str]:
+def _lines(path: Path, text: TextIOWrapper) -> Iterator[str]:
     number = 0
     while line := text.readline(_LONGEST_LINE + 1):
         number += 1

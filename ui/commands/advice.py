@@ -6,6 +6,8 @@ import typer
 
 from ui import render
 from ui.desk import (
+    ClassFolderOption,
+    FollowLinksOption,
     GroupsOption,
     HomeOption,
     JobOption,
@@ -53,6 +55,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    class_folder: ClassFolderOption = None,
+    follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -61,7 +65,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     with at_desk(home, json, job) as desk:
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
@@ -74,7 +79,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         desk.say(render.advice_report(advice.to_dict()))
         if advice.choices:
             again = render.command(
-                "tune", path, labels=labels, task=task, groups=groups, test=test, metric=metric, home=home
+                "tune", path, *(["--follow-links"] if follow_links else []), labels=labels, task=task, groups=groups,
+                test=test, metric=metric, class_folder=class_folder, home=home,
             )  # fmt: skip
             render.say_next(desk.terminal, [again, render.command("picker", home=home)])
         desk.say_json(advice.to_dict())

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from ui import render
-from ui.desk import HomeOption, JsonOption, LabelsOption, PathArgument, SeedOption, TaskOption, at_desk, read_sample
+from ui.desk import (
+    FollowLinksOption,
+    HomeOption,
+    JsonOption,
+    LabelsOption,
+    PathArgument,
+    SeedOption,
+    TaskOption,
+    at_desk,
+    read_sample,
+)
 
 __all__ = ["app", "distance"]
 
@@ -24,6 +34,7 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--through", help="Look through this checkpoint instead of the lens.")
     ] = None,
     labels: LabelsOption = None,
+    follow_links: FollowLinksOption = False,
     task: TaskOption = None,
     seed: SeedOption = 0,
     home: HomeOption = None,
@@ -31,9 +42,11 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Measure how far two folders, or a folder and a known domain, lie apart."""
     with at_desk(home, json) as desk:
-        mine = read_sample(desk, one, labels=labels, task=task, seed=seed)
+        mine = read_sample(desk, one, labels=labels, task=task, seed=seed, follow_links=follow_links)
         second = Path(other) if Path(other).exists() else None
-        theirs = other if second is None else read_sample(desk, second, labels=labels, task=task, seed=seed)
+        theirs = other if second is None else read_sample(
+            desk, second, labels=labels, task=task, seed=seed, follow_links=follow_links
+        )  # fmt: skip
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
@@ -55,13 +68,14 @@ def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
 
 
 @app.command("near")
-def domains_near(
+def domains_near(  # noqa: PLR0913, PLR0917 - each is an option
     path: PathArgument,
     most: Annotated[int, typer.Option("--most", min=1, help="How many.")] = 10,
     metric: Annotated[
         str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
     ] = "mmd",
     labels: LabelsOption = None,
+    follow_links: FollowLinksOption = False,
     task: TaskOption = None,
     seed: SeedOption = 0,
     home: HomeOption = None,
@@ -69,7 +83,7 @@ def domains_near(
 ) -> None:
     """List the known domains nearest to a folder, with interval and percentile."""
     with at_desk(home, json) as desk:
-        sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
+        sample = read_sample(desk, path, labels=labels, task=task, seed=seed, follow_links=follow_links)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 

@@ -12,8 +12,10 @@ import typer
 from ui import render
 from ui.advised import find_advice, find_choice
 from ui.desk import (
+    ClassFolderOption,
     Desk,
     DeviceOption,
+    FollowLinksOption,
     GroupsOption,
     HomeOption,
     JobOption,
@@ -49,6 +51,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    class_folder: ClassFolderOption = None,
+    follow_links: FollowLinksOption = False,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled images of the source: what is forgotten of it?")
     ] = None,
@@ -65,7 +69,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry."""
     with at_desk(home, json, job) as desk:
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
         source = None if source_data is None else _source(desk, source_data, seed)
         kept = find_advice(desk, sample, recommendation, needed=checkpoint is None, seed=seed)

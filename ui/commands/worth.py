@@ -10,7 +10,9 @@ from registry.errors import FolderUnusable
 from ui import render
 from ui.advised import find_advice, find_choice
 from ui.desk import (
+    ClassFolderOption,
     Desk,
+    FollowLinksOption,
     GroupsOption,
     HomeOption,
     JsonOption,
@@ -48,6 +50,8 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     task: TaskOption = None,
     groups: GroupsOption = None,
     test: TestOption = None,
+    class_folder: ClassFolderOption = None,
+    follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -56,7 +60,8 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     with at_desk(home, json) as desk:
         _require_writable(picture)
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed
+            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
         found = _measured(desk, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
         drawn = _drawn(desk, found, sample, picture)

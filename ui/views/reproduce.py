@@ -12,13 +12,17 @@ __all__ = ["as_command", "as_python", "tune_options"]
 def as_command(advice: Json, home: Path) -> str:
     """What to type for this advice, and then to tune as it says."""
     sample, asked = advice["sample"], advice["settings"]
-    read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
+    read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"],
+            "class_folder": sample.get("class_folder")}
     repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
+    links = ["--follow-links"] if sample.get("follow_links") else []
     first = command(
-        "recommend", sample["origin"], *(word for pair in repeated for word in pair), keep=asked["keep"],
+        "recommend", sample["origin"], *links, *(word for pair in repeated for word in pair), keep=asked["keep"],
         max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
-    tuned = command("tune", sample["origin"], recommendation=advice["id"], **read, seed=asked["seed"], home=home)
+    tuned = command(
+        "tune", sample["origin"], *links, recommendation=advice["id"], **read, seed=asked["seed"], home=home
+    )  # fmt: skip
     return f"{first}\n{tuned}"
 
 
@@ -32,7 +36,8 @@ def as_python(advice: Json, home: Path) -> str:
     usual = METRICS[Task(sample["task"])][0]
     read = _arguments({
         **_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"],
-        "metric": None if sample["metric"] == usual else sample["metric"],
+        "metric": None if sample["metric"] == usual else sample["metric"], "class_folder": sample.get("class_folder"),
+        "follow_links": sample.get("follow_links") or None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
     return "\n".join([
