@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 __all__ = [
-    "METRICS", "UNKNOWN_LICENSE", "Checkpoint", "Domain", "Keepable", "Metric", "Modality", "Origin", "Outcome", "Task",
-    "declared_domain",
+    "METRICS", "UNKNOWN_LICENSE", "Checkpoint", "ClassFolder", "Domain", "Keepable", "Metric", "Modality", "Origin",
+    "Outcome", "Task", "declared_domain",
 ]  # fmt: skip
 
 UNKNOWN_LICENSE = "unknown"
@@ -31,6 +31,13 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
     MULTI_LABEL = "multi-label"
     REGRESSION = "regression"
+
+
+class ClassFolder(StrEnum):
+    """Which of two folders above an image is its class."""
+
+    OUTER = "outer"
+    INNER = "inner"
 
 
 class Metric(StrEnum):

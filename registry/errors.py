@@ -14,6 +14,8 @@
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
     │   ├── NoItems                                nothing readable there
+    │   ├── AmbiguousLayout                        folders that may mean this or that
+    │   ├── ItemUnreadable         (OSError)       an item that was there, and cannot be read any more
     │   ├── TooManyUnreadable                      more bad items than the limit
     │   ├── UnsafeArchive                          a zip that climbs out, explodes or collides
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
@@ -69,23 +71,37 @@
         └── Interrupted
 """
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "BadCard", "BadTable", "BadWeights", "CacheDamaged", "CheckpointError",
-    "DeviceMissing", "DiskFull", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing", "FolderUnusable",
-    "HomeUnusable", "Interrupted", "LabelsMissing", "LengthMismatch", "MalformedWeights", "NoCandidates", "NoItems",
-    "NoVariation", "NoWeights", "NotAFunction", "NotDefined", "NotExportable", "NotFetched", "NotFinished", "NotFinite",
-    "NotNumbers", "NotOffered", "NotPlantable", "NotProbabilities", "NotResumable", "NotRows", "OtherRows",
-    "OtherSample", "OutOfRange", "OutOfRoom", "PathMissing", "PickleRefused", "PortUnusable", "RegistryBusy",
-    "RegistryCorrupt", "RegistryError", "RegistryNewer", "RemoteCodeRefused", "RowsInMemory", "SampleError",
-    "ShapeMismatch", "SingleClass", "TooFewRows", "TooManyNeighbors", "TooManyUnreadable", "TransferZooError",
-    "TuningError", "UnfitMetric", "UnknownName", "UnreadableDocument", "UnsafeArchive", "Unsupported", "UnusableArrays",
-    "UnusableLabels", "UnusableName", "WidthMismatch",
+    "AdviceError", "AlreadyThere", "AmbiguousLayout", "BadCard", "BadTable", "BadWeights", "CacheDamaged",
+    "CheckpointError", "DeviceMissing", "DiskFull", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing",
+    "FolderUnusable", "HomeUnusable", "Interrupted", "ItemUnreadable", "LabelsMissing", "LengthMismatch",
+    "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotAFunction", "NotDefined",
+    "NotExportable", "NotFetched", "NotFinished", "NotFinite", "NotNumbers", "NotOffered", "NotPlantable",
+    "NotProbabilities", "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRange", "OutOfRoom", "PathMissing",
+    "PickleRefused", "PortUnusable", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
+    "RemoteCodeRefused", "RowsInMemory", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows",
+    "TooManyNeighbors", "TooManyUnreadable", "TransferZooError", "TuningError", "UnfitMetric", "UnknownName",
+    "UnreadableDocument", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels", "UnusableName",
+    "WidthMismatch", "printable",
 ]  # fmt: skip
+
+_NO_TEXT = re.compile("[\udc80-\udcff]")
+"""How Python keeps the bytes of a file's name that are no UTF-8."""
+
+
+def printable(text: str) -> str:
+    r"""Text that can be written as UTF-8: a byte of a file's name that is no text becomes ``\xe9``, say."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _NO_TEXT.sub(lambda odd: f"\\x{ord(odd[0]) - 0xDC00:02x}", text).encode(errors="replace").decode()
+    return text
 
 
 _ALIKE = 0.7
@@ -96,6 +112,7 @@ class TransferZooError(Exception):
     """The root: ``str(error)`` is one sentence about what is wrong; ``error.remedy`` says what to do."""
 
     def __init__(self, message: str, remedy: str) -> None:
+        message, remedy = printable(message), printable(remedy)
         super().__init__(message)
         self.message = message
         self.remedy = remedy
@@ -213,13 +230,33 @@ class PathMissing(SampleError, FileNotFoundError):
 class NoItems(SampleError):
     """A place without a single readable item."""
 
-    def __init__(self, path: Path | str, expected: str, unreadable: int = 0) -> None:
-        self.path, self.unreadable = str(path), unreadable
+    def __init__(
+        self, path: Path | str, expected: str, unreadable: int = 0, *, there: str = "", remedy: str = ""
+    ) -> None:
+        self.path, self.unreadable, self.there = str(path), unreadable, there
         also = f" ({unreadable} files could not be read)" if unreadable else ""
+        lies = f", but {there}" if there else ""
         super().__init__(
-            f"{path} holds no {expected}{also}",
-            "Expected <class>/*.png|jpg, or train/ and test/ above it; any layout with --labels, and in `predict`.",
+            f"{path} holds no {expected}{also}{lies}",
+            remedy
+            or "Expected <class>/*.png|jpg, or train/ and test/ above it; any layout with --labels, and in `predict`.",
         )
+
+
+class AmbiguousLayout(SampleError):
+    """Folders that may be read one way or another, with other classes."""
+
+    def __init__(self, path: Path | str, why: str, remedy: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path}: {why}", remedy)
+
+
+class ItemUnreadable(SampleError, OSError):
+    """An item that was there, and cannot be read any more."""
+
+    def __init__(self, item: str, why: str) -> None:
+        self.item, self.why = item, why
+        super().__init__(f"{item} cannot be read: {why}", "Put the file back as it was, or read the sample anew.")
 
 
 class TooManyUnreadable(SampleError):
@@ -255,11 +292,11 @@ class BadTable(SampleError):
 class UnusableArrays(SampleError):
     """Arrays that are no images."""
 
-    def __init__(self, dtype: str, shape: Sequence[int]) -> None:
-        self.dtype, self.shape = dtype, tuple(shape)
+    def __init__(self, dtype: str, shape: Sequence[int], why: str = "") -> None:
+        self.dtype, self.shape, self.why = dtype, tuple(shape), why
         super().__init__(
-            f"images cannot be an array of {dtype} and shape {self.shape}",
-            "Give uint8 of shape (n, height, width) or (n, height, width, 3), at least one row.",
+            why or f"images cannot be an array of {dtype} and shape {self.shape}",
+            "Give uint8 of shape (n, height, width) or (n, height, width, 3), or a list of such images; at least one.",
         )
 
 

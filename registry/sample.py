@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from registry.cards import METRICS, Metric, Modality, Task
+from registry.cards import METRICS, ClassFolder, Metric, Modality, Task
 from registry.errors import (
     BadTable,
     LabelsMissing,
@@ -24,13 +27,15 @@ from registry.errors import (
     UnfitMetric,
     UnknownName,
     UnusableLabels,
+    printable,
 )
 from registry.progress import Progress, silent
-from registry.readers.arrays import array_items, plain_labels, read_arrays
+from registry.readers.arrays import Images, plain_labels, read_arrays
+from registry.readers.decoding import Scale
 from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
 from registry.readers.images import ImageItem, Rows
-from registry.readers.layout import Lay, allot, lay_out
+from registry.readers.layout import Lay, allot, as_known, lay_out, plain
 from registry.readers.likeness import Fingerprints
 from registry.readers.tables import LabelTable, read_groups, read_labels
 from registry.targets import classes_of, names_in, quantities, read_targets, strata_of, stratum_of, told_task, values_of
@@ -42,6 +47,7 @@ LIMIT = 20_000
 
 _MEMORY = "arrays"
 """Where rows lie that were never read from anywhere; a place on disk is an absolute path."""
+_ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
 _LISTED = 20
 _UNEVEN = 10
 _TIE = 1e-6
@@ -124,6 +130,10 @@ class Sample:
     """Whether near duplicates were taken for rows like any other."""
     named_groups: bool = False
     """Whether its user named groups; near duplicates make groups too."""
+    class_folder: ClassFolder | None = None
+    """Which of two folders above an image was said to be its class."""
+    follow_links: bool = False
+    """Whether links out of the folder were followed."""
 
     @classmethod
     def from_folder(  # noqa: PLR0913 - each says how it is read
@@ -138,14 +148,19 @@ class Sample:
         seed: int = 0,
         limit: int = LIMIT,
         keep_duplicates: bool = False,
+        class_folder: ClassFolder | str | None = None,
+        follow_links: bool = False,
         progress: Progress = silent,
     ) -> "Sample":
         """Images in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes.
 
+        Transparent images are laid on white. Images of more than 8 bits a channel, and of floats, are mapped to 8 bits
+        by one scale for the whole sample, its test part and all that a run on it predicts: see `scale`.
+
         Args:
             path: the folder or zip; with ``labels`` of any layout.
             labels: CSV with the columns ``file`` and ``target``, several targets joined by ``|``; images without a row
-                are left out. Numbers that are not plain integers, or more than 20 of them, are a regression target;
+                are left out. Numbers with fractions, or more than 20 of them, are a regression target;
                 a ``|`` or a file without target makes it multi-label; all else are classes.
             task: what the table's targets are, where that is not to be read off them.
             groups: CSV with the columns ``file`` and ``group``; rows of a group are never parted.
@@ -156,11 +171,14 @@ class Sample:
             keep_duplicates: take images that look alike for independent rows. Else they are a group that no fold or
                 draw parts, merged with the groups that are named; and training rows that look like a test row are
                 left out, for on them the test would flatter whatever remembers them.
+            class_folder: ``outer`` or ``inner``, where two folders above an image could both be its class.
+            follow_links: whether links that lead out of the folder are followed; those within it always are.
             progress: told stage, done and of.
 
         Raises:
             PathMissing: nothing lies there.
             NoItems: no image lies in a class folder.
+            AmbiguousLayout: the classes may be these folders or those, or several data sets lie there.
             TooManyUnreadable: more than one image in five cannot be read.
             UnsafeArchive: the zip must not be opened.
             BadTable: the table of groups or of targets does not fit.
@@ -169,22 +187,25 @@ class Sample:
             UnknownName: no metric or task of that name.
             UnfitMetric: the metric does not judge the task.
         """
-        table, place = _table(labels, task), Path(path).expanduser()
-        told, lay = (Task.CLASSIFICATION, lay_out) if table is None else (table.task, table.lay_out)
+        chosen = None if class_folder is None else _class_folder(class_folder)
+        table, place = _table(labels, task), _located(path)
+        told, lay = (Task.CLASSIFICATION, partial(lay_out, class_folder=chosen))
+        if table is not None:
+            told, lay = table.task, table.lay_out
         judged = _judge(metric, told)
-        rows = _read(place, lay, limit, seed, progress)
+        read = partial(_read, lay=lay, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
+        rows = read(place)
         if test is not None:
-            held_out = _read(Path(test).expanduser(), lay, limit, seed, progress)
-            rows = replace(rows, test=held_out.test or held_out)
+            held_out = read(_located(test), scale=rows.scale)
+            rows = replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
-        tabled, tabled_test = (None, None) if groups is None else _grouped(Path(groups).expanduser(), rows)
+        tabled, tabled_test = (None, None) if groups is None else _grouped(_located(groups), place, rows)
         part = None if rows.test is None else _Part(rows.test, told, tabled_test)
-        train = _Part(rows, told, tabled)
-        made = _sample(
-            _title(place), str(place.absolute()), train, part, judged, progress, keep_duplicates=keep_duplicates
-        )
+        train, origin = _Part(rows, told, tabled), printable(str(place.absolute()))
+        made = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
         return replace(
-            made, groups_from=_absolute(groups), test_from=_absolute(test), labels_from=_absolute(labels)
+            made, groups_from=_absolute(groups), test_from=_absolute(test), labels_from=_absolute(labels),
+            class_folder=chosen, follow_links=follow_links,
         )  # fmt: skip
 
     @classmethod
@@ -201,8 +222,9 @@ class Sample:
         labels = told.get("labels_from")
         found = cls.from_folder(
             told["origin"], labels=labels, task=told["task"] if labels else None, groups=told["groups_from"],
-            test=told["test_from"], metric=told["metric"], seed=seed,
-            keep_duplicates=told.get("keep_duplicates", True), progress=progress,
+            test=told["test_from"], metric=told["metric"], seed=seed, class_folder=told.get("class_folder"),
+            follow_links=told.get("follow_links", False), keep_duplicates=told.get("keep_duplicates", True),
+            progress=progress,
         )  # fmt: skip
         if found.digest != told["digest"]:
             raise OtherRows(told["origin"], told["digest"], found.digest)
@@ -211,18 +233,20 @@ class Sample:
     @classmethod
     def from_arrays(  # noqa: PLR0913 - as above
         cls,
-        images: np.ndarray,
+        images: Images,
         labels: Sequence[object] | np.ndarray,
         *,
         name: str,
         groups: Sequence[object] | np.ndarray | None = None,
-        test: tuple[np.ndarray, Sequence[object] | np.ndarray] | None = None,
+        test: tuple[Images, Sequence[object] | np.ndarray] | None = None,
         task: Task | str | None = None,
         metric: Metric | str | None = None,
         keep_duplicates: bool = False,
         progress: Progress = silent,
     ) -> "Sample":
         """Images as uint8 (n, height, width) or (n, height, width, 3), a label each, perhaps a group each.
+
+        A list of such images, (height, width) or (height, width, 3), will do too.
 
         Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
         fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`.
@@ -279,8 +303,16 @@ class Sample:
 
     @property
     def order(self) -> str:
-        """SHA-256 of the rows' contents in row order: what is kept row by row is kept under this."""
-        return _sha("\n".join(item.digest for item in self.items))
+        """SHA-256 of the rows as they are shown, in row order: what is kept row by row is kept under this."""
+        return _sha("\n".join(item.shown for item in self.items))
+
+    @property
+    def scale(self) -> Scale:
+        """Black and white of the images of more than 8 bits a channel, found on the training part; empty without."""
+        found = Scale()
+        for item in (*self.items, *(() if self.test is None else self.test.items)):
+            found |= item.scale
+        return found
 
     def take(self, rows: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"]) -> "Sample":
         """The rows named by an index or a mask, with the same classes, test part and health."""
@@ -347,6 +379,8 @@ class Sample:
             "groups": len(set(self.groups)) if self.groups is not None and self.named_groups else None,
             "test_rows": None if self.test is None else len(self.test), "origin": self.origin,
             "groups_from": self.groups_from, "test_from": self.test_from, "labels_from": self.labels_from,
+            "class_folder": None if self.class_folder is None else str(self.class_folder),
+            "follow_links": self.follow_links, "scale": self.scale.to_dict() if self.scale else None,
             "values": self._values(), "keep_duplicates": self.keep_duplicates,
         }  # fmt: skip
 
@@ -465,19 +499,19 @@ def _named_task(name: Task | str) -> Task:
 def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | None:
     asked = None if task is None else _named_task(task)
     if labels is not None:
-        return read_labels(Path(labels).expanduser(), asked)
+        return read_labels(_located(labels), asked)
     if asked not in {None, Task.CLASSIFICATION}:
         raise LabelsMissing(str(asked))
     return None
 
 
-def _from_arrays(images: np.ndarray, labels: Sequence[object] | np.ndarray, task: Task) -> Rows:
+def _from_arrays(images: Images, labels: Sequence[object] | np.ndarray, task: Task) -> Rows:
     if task is Task.CLASSIFICATION:
         return read_arrays(images, labels)
-    blank = read_arrays(images, [0] * len(array_items(images)))
-    if len(blank.items) != len(labels):
-        raise LengthMismatch("images and labels", len(blank.items), len(labels))
-    return replace(blank, labels=read_targets(labels, task))
+    blank, targets = read_arrays(images, [0] * len(images)), read_targets(labels, task)
+    if len(blank.items) != len(targets):
+        raise LengthMismatch("images and labels", len(blank.items), len(targets))
+    return replace(blank, labels=targets)
 
 
 @dataclass(frozen=True)
@@ -489,31 +523,65 @@ class _Part:
     groups: tuple[str, ...] | None
 
 
-def _read(place: Path, lay: Lay, limit: int, seed: int, progress: Progress) -> Rows:
+def _read(
+    place: Path, *, lay: Lay, limit: int, seed: int, follow_links: bool, progress: Progress, scale: Scale | None = None
+) -> Rows:
     try:
-        folder, file = place.is_dir(), place.is_file()
-    except OSError as cause:
+        folder, there = place.is_dir(), place.exists()
+    except (OSError, ValueError) as cause:  # a name that is too long, or holds a NUL
         raise PathMissing(place) from cause
-    if not (folder or file):
+    if not there:
         raise PathMissing(place)
-    return (read_image_folder if folder else read_image_zip)(
-        place, lay=lay, limit=limit, seed=seed, progress=progress
-    )  # fmt: skip
+    if folder:
+        return read_image_folder(
+            place, lay=lay, limit=limit, seed=seed, follow_links=follow_links, scale=scale, progress=progress
+        )
+    return read_image_zip(place, lay=lay, limit=limit, seed=seed, scale=scale, progress=progress)
+
+
+def _test_part(rows: Rows, held_out: Rows) -> Rows:
+    """The test part of another place, its classes under the names that they have in training."""
+    part, known = held_out.test or held_out, set(rows.labels)
+    return replace(part, labels=tuple(label if label in known else as_known(label, known) for label in part.labels))
+
+
+def _of_other_test(rows: Rows, held_out: Rows) -> Iterator[str]:
+    """What was passed over in the place of the test part, and in which it differs."""
+    yield from (f"test part: {note}" for note in held_out.notes)
+    if held_out.test is not None:
+        yield f"test part: of its own training and test part the test part is used ({len(held_out.test.items)} images)"
+    if rows.test is not None:
+        yield f"the test part inside ({len(rows.test.items)} images) is not used: another was named"
+
+
+def _class_folder(name: ClassFolder | str) -> ClassFolder:
+    try:
+        return ClassFolder(name)
+    except ValueError as cause:
+        raise UnknownName("class folder", str(name), [str(known) for known in ClassFolder]) from cause
+
+
+def _located(path: Path | str) -> Path:
+    r"""The place of that name; where nothing lies there, ``\xe9`` in it is the byte that `printable` wrote so."""
+    place = Path(path).expanduser()
+    if _ESCAPED.search(str(place)) and not os.path.lexists(place):
+        return Path(_ESCAPED.sub(lambda byte: chr(0xDC00 + int(byte[1], 16)), str(place)))
+    return place
 
 
 def _absolute(place: Path | str | None) -> str | None:
-    return None if place is None else str(Path(place).expanduser().absolute())
+    return None if place is None else printable(str(_located(place).absolute()))
 
 
 def _title(place: Path) -> str:
     resolved = place.resolve()
-    return resolved.stem if resolved.is_file() else resolved.name or str(resolved)
+    return plain(resolved.stem if resolved.is_file() else resolved.name or str(resolved))
 
 
-def _grouped(table: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def _grouped(table: Path, place: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Groups of the training rows, and of the test rows where the table speaks of all of them."""
     held_out = () if rows.test is None else rows.test.items
-    found = read_groups(table, [item.name for item in (*rows.items, *held_out)])
+    found = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
     missing = [item.name for item in rows.items if item.name not in found]
     if missing:
         raise BadTable(table, f"no row for {missing[0]!r} ({len(missing)} of {len(rows.items)} files have none)",
@@ -601,7 +669,7 @@ def _digest(
     items: Sequence[ImageItem], labels: Sequence[str], groups: Sequence[str] | None, task: Task, metric: Metric
 ) -> str:
     rows = zip(items, labels, groups or [""] * len(items), strict=True)
-    lines = sorted(json.dumps([item.digest, label, group]) for item, label, group in rows)
+    lines = sorted(json.dumps([item.shown, label, group]) for item, label, group in rows)
     return _sha("\n".join([json.dumps([task, metric, groups is not None]), *lines]))
 
 
@@ -708,7 +776,17 @@ def _health(clean: _Clean, kept: _Clean, alike: _Alike | None = None) -> Health:
         unreadable_items=rows.unreadable, near_groups=len(found.sizes), largest_near_group=max(found.sizes, default=0),
         left_out=len(found.left_out),
     )  # fmt: skip
-    return replace(draft, warnings=(*rows.notes, *_of_files(draft, kept), *_of_likeness(draft, found)))
+    told = (*rows.notes, *_of_files(draft, kept), *_of_lost_classes(rows, kept), *_of_likeness(draft, found))
+    return replace(draft, warnings=told)
+
+
+def _of_lost_classes(rows: Rows, kept: _Clean) -> Iterator[str]:
+    """Warnings about classes of which no row is left."""
+    lost = Counter(rows.labels) if kept.task is Task.CLASSIFICATION else Counter()
+    for label in set(kept.labels):
+        lost.pop(label, None)
+    for label, count in sorted(lost.items()):
+        yield f"class {label!r} is gone: {_count(count, 'image')}, each removed as a duplicate of another class or part"
 
 
 def _of_files(health: Health, kept: _Clean) -> Iterator[str]:

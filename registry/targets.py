@@ -1,5 +1,6 @@
 """Targets as text, one a row, and as numbers: a class, label names joined by ``|`` (none is empty), or a quantity."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,7 +9,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from registry.cards import Task
 from registry.errors import UnusableLabels
-from registry.readers.arrays import plain_labels
+from registry.readers.arrays import label_values, plain_labels
+from registry.readers.tables import LARGEST
 
 __all__ = ["classes_of", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "told_task", "values_of"]
 
@@ -21,11 +23,11 @@ _MANY = (tuple, set, frozenset, list)
 
 def told_task(labels: Sequence[object] | np.ndarray) -> Task:
     """The task of labels in Python: collections of names are multi-label, numbers with fractions a quantity."""
-    values = labels.tolist() if isinstance(labels, np.ndarray) and labels.ndim == 1 else list(labels)
+    values = list(labels) if isinstance(labels, np.ndarray) and labels.ndim > 1 else label_values(labels)
     if values and all(isinstance(value, _MANY) for value in values):
         return Task.MULTI_LABEL
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    fractions = any(not float(value).is_integer() and np.isfinite(value) for value in numbers)
+    fractions = any(isinstance(value, float) and math.isfinite(value) and not value.is_integer() for value in numbers)
     return Task.REGRESSION if fractions and len(numbers) == len(values) else Task.CLASSIFICATION
 
 
@@ -37,7 +39,7 @@ def read_targets(labels: Sequence[object] | np.ndarray, task: Task) -> tuple[str
     """
     if task is Task.CLASSIFICATION:
         return plain_labels(labels)
-    values = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    values = label_values(labels)
     if task is Task.REGRESSION:
         return tuple(_quantity(row, value) for row, value in enumerate(values))
     return tuple(_joined(row, value) for row, value in enumerate(values))
@@ -107,8 +109,8 @@ def _bins(values: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 
 def _quantity(row: int, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise UnusableLabels(f"{value!r} is no finite number", [row])
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
+        raise UnusableLabels(f"{repr(value)[:60]} is no finite number of at most {LARGEST:g}", [row])
     return repr(float(value))
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from registry.cards import Metric, Task
+from registry.cards import ClassFolder, Metric, Task
 from registry.errors import TransferZooError
 from registry.progress import Progress, silent
 from ui import render
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "Desk", "DeviceOption", "GroupsOption", "HomeOption", "JobOption", "JsonOption", "KeepDuplicatesOption",
-    "LabelsOption", "MetricOption", "PathArgument", "SeedOption", "TaskOption", "TestOption", "at_desk", "read_sample",
+    "DEBUG", "ClassFolderOption", "Desk", "DeviceOption", "FollowLinksOption", "GroupsOption", "HomeOption",
+    "JobOption", "JsonOption", "KeepDuplicatesOption", "LabelsOption", "MetricOption", "PathArgument", "SeedOption",
+    "TaskOption", "TestOption", "at_desk", "read_sample",
 ]  # fmt: skip
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
@@ -53,6 +54,12 @@ KeepDuplicatesOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
+]
+ClassFolderOption = Annotated[
+    ClassFolder | None, typer.Option("--class-folder", help="Which of two folders above an image is its class.")
+]
+FollowLinksOption = Annotated[
+    bool, typer.Option("--follow-links", help="Follow links that lead out of the folder that is read.")
 ]
 JobOption = Annotated[str | None, typer.Option("--job", hidden=True, help="Report to this job of the registry.")]
 
@@ -118,6 +125,7 @@ def at_desk(home: Path | None, json: bool, job: str | None = None) -> Iterator[D
 def read_sample(  # noqa: PLR0913 - each says how it is read
     desk: Desk, path: Path, *, groups: Path | None = None, test: Path | None = None, metric: Metric | None = None,
     labels: Path | None = None, task: Task | None = None, seed: int = 0, keep_duplicates: bool = False,
+    class_folder: ClassFolder | None = None, follow_links: bool = False,
 ) -> "Sample":  # fmt: skip
     """Read the sample and say how healthy it is, before anything else."""
     from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
@@ -125,7 +133,7 @@ def read_sample(  # noqa: PLR0913 - each says how it is read
     with desk.bars as progress:
         sample = Sample.from_folder(
             path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed,
-            keep_duplicates=keep_duplicates, progress=progress,
+            keep_duplicates=keep_duplicates, class_folder=class_folder, follow_links=follow_links, progress=progress,
         )  # fmt: skip
     desk.say(render.sample_report(sample.to_dict()))
     return sample

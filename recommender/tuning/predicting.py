@@ -5,9 +5,9 @@ No registry and no MLflow is asked. What a number of the head means follows from
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,19 +18,20 @@ from recommender.baseline import RawPixels
 from recommender.resampling import draw_weights, resample
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head
-from registry.cards import Metric, Task
+from registry.cards import ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_images
-from registry.readers.arrays import array_items
+from registry.readers.arrays import Images, array_items
+from registry.readers.decoding import Scale
 from registry.readers.images import ImageItem
-from registry.readers.layout import plain, role_of
-from registry.readers.tables import read_labels
+from registry.readers.layout import as_known, plain, role_of, truths
+from registry.readers.tables import LabelTable, read_labels
 from registry.sample import score
 from registry.targets import names_in, values_of
 
-__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "class_of", "finished"]
+__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]
 
 _DECIDED = 0.5
 _LISTED = 10
@@ -168,7 +169,7 @@ class Predictor:
             encoder, head,
         )  # fmt: skip
 
-    def predict(self, items: Sequence[ImageItem] | np.ndarray, *, progress: Progress = silent) -> Predictions:
+    def predict(self, items: Sequence[ImageItem] | Images, *, progress: Progress = silent) -> Predictions:
         """What the run says of items, or of uint8 images (n, h, w) or (n, h, w, 3); batch by batch.
 
         Raises:
@@ -203,13 +204,18 @@ class Answer:
         }  # fmt: skip
 
 
-def answer(run: RunFolder, place: Path, labels: Path | None = None, *, progress: Progress = silent) -> Answer:
+def answer(
+    run: RunFolder, place: Path, labels: Path | None = None, *, follow_links: bool = False, progress: Progress = silent
+) -> Answer:
     """Predict every image of a folder of any layout, of a zip, or a single one.
+
+    Folders are read as those of a sample are, and deep images are mapped by the scale that the run was trained with.
 
     Args:
         run: what predicts.
         place: where the images lie; folders named as classes of the run say what is true.
         labels: CSV with the columns ``file`` and ``target`` that says it instead, for any task.
+        follow_links: whether links that lead out of the folder are followed.
         progress: told stage, done and of.
 
     Raises:
@@ -219,15 +225,12 @@ def answer(run: RunFolder, place: Path, labels: Path | None = None, *, progress:
     """
     predictor = Predictor.open(run.path)
     table = None if labels is None else read_labels(labels.expanduser(), predictor.task)
-    rows = read_images(place.expanduser(), progress=progress)
-    told = None if table is None else table.match(place, [item.name for item in rows.items])
+    trained = run.told["sample"]
+    rows = read_images(
+        place.expanduser(), scale=Scale.from_dict(trained.get("scale")), follow_links=follow_links, progress=progress
+    )
+    truth = _truth(predictor, trained, table, place.expanduser(), [item.name for item in rows.items])
     said = predictor.predict(rows.items, progress=progress)
-    if told is not None:
-        truth = [told.get(item.name) for item in rows.items]
-    elif predictor.task is Task.CLASSIFICATION:
-        truth = [class_of(name, predictor.classes) for name in said.names]
-    else:
-        truth = []
     judged = Judged.of(said, truth, predictor.metric)
     skipped = tuple((plain(name), why) for name, why in rows.unreadable)
     notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place))
@@ -246,10 +249,20 @@ def finished(run: RunFolder) -> dict[str, Any]:
     return told
 
 
-def class_of(name: str, classes: Sequence[str]) -> str | None:
-    """The innermost folder above a file that is named as a class; None where none is."""
-    folders = [plain(folder) for folder in reversed(PurePosixPath(name).parts[:-1])]
-    return next((folder for folder in folders if folder in classes), None)
+def _truth(
+    predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, names: Sequence[str]
+) -> list[str | None]:
+    """What is known of each named image: from the table, else from its folder, read as for the run's own sample."""
+    if table is not None:
+        stated = table.match(place, names)
+        if predictor.task is Task.CLASSIFICATION:
+            stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
+    elif predictor.task is Task.CLASSIFICATION:
+        chosen = trained.get("class_folder")
+        stated = truths(place, names, predictor.classes, None if chosen is None else ClassFolder(chosen))
+    else:
+        return []
+    return [stated.get(name) for name in names]
 
 
 def _known(told: str, said: Predictions) -> bool:

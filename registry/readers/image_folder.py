@@ -1,101 +1,238 @@
-"""Images in class folders on disk."""
+"""Images in class folders on disk.
+
+Links are followed as long as they stay inside the folder; those that lead out of it only where that was said. What is
+neither file nor folder (pipes, devices, sockets) is never opened.
+"""
 
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from registry.errors import NoItems
 from registry.progress import Progress, silent
-from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
-from registry.readers.layout import Lay, Part, is_image, lay_out, not_images, plain, sampled, unlabelled
+from registry.readers.decoding import Scale
+from registry.readers.images import IMAGE_SUFFIXES, MAX_BYTES, TOLERATED, Rows, read_items
+from registry.readers.layout import (
+    Lay,
+    Part,
+    counted,
+    is_image,
+    is_litter,
+    lay_out,
+    not_images,
+    other_files,
+    plain,
+    read_parts,
+    sampled,
+    unlabelled,
+)
 
 __all__ = ["content", "read_image_folder"]
 
 _TELL_EVERY = 5_000
+_MOST_ENTRIES = 5_000_000
+_MOST_LINKS = 10_000
+_LISTED = 3
+_OURS = frozenset({".git", ".hg", ".svn", ".ipynb_checkpoints"})
+"""Hidden folders of tools, in which nobody keeps data."""
 
 
 def read_image_folder(
-    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, progress: Progress = silent
-) -> Rows:
+    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, follow_links: bool = False,
+    scale: Scale | None = None, progress: Progress = silent,
+) -> Rows:  # fmt: skip
     """Scan, label (``lay``), sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
 
-    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable.
+    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable. ``scale`` maps
+    deep pictures, where it is not to be measured on these. Links that lead out of ``path`` need ``follow_links``.
 
     Raises:
         NoItems: no image lies there, or none in a class folder.
+        AmbiguousLayout: folders that may be read one way or another.
         TooManyUnreadable: more than one in five cannot be read.
     """
-    names, others, closed = _scan(path, progress)
+    listing = _Listing(path, follow_links)
+    names = listing.scan(progress)
     if not names:
-        raise NoItems(path, "images in class folders" if labelled else "images", len(closed))
+        raise NoItems(
+            path, "images in class folders" if labelled else "images", len(listing.closed), there=listing.instead,
+            remedy=listing.remedy,
+        )  # fmt: skip
     layout, tolerated = (lay(path, names), TOLERATED) if labelled else (unlabelled(names), 1.0)
-    test = None if layout.test is None else _read(path, layout.test, limit, seed, tolerated, progress)
-    notes = [*layout.notes, *(f"folder {name} cannot be opened: {why}" for name, why in closed)]
-    if others:
-        notes.append(not_images(others))
-    return replace(_read(path, layout.train, limit, seed, tolerated, progress), notes=tuple(notes), test=test)
+
+    def read(part: Part, scale: Scale | None) -> Rows:
+        drawn = sampled(part, limit, seed)
+        rows = read_items(
+            path, drawn.names, drawn.labels, listing.fetch, progress=progress, tolerated=tolerated, scale=scale
+        )
+        return replace(rows, found=len(part.names))
+
+    return read_parts(layout, read, scale, listing.notes)
 
 
 def content(path: Path) -> tuple[bytes, Path]:
     """A file's bytes, and its path.
 
     Raises:
-        OSError: it cannot be read, or holds too much.
+        OSError: it cannot be read, holds too much, or is no regular file.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise OSError(f"{size >> 20} MiB, more than {MAX_BYTES >> 20}")
-    return path.read_bytes(), path
+    try:
+        status = path.stat()
+    except FileNotFoundError as cause:
+        raise OSError(_astray(path) if path.is_symlink() else cause.strerror) from cause
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("a pipe, a device or a socket, no file")
+    if status.st_size > MAX_BYTES:
+        raise OSError(f"{status.st_size >> 20} MiB, more than {MAX_BYTES >> 20}")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1), path
 
 
-def _read(root: Path, part: Part, limit: int, seed: int, tolerated: float, progress: Progress) -> Rows:
-    drawn = sampled(part, limit, seed)
-    rows = read_items(
-        root, drawn.names, drawn.labels, lambda name: content(root / name), progress=progress, tolerated=tolerated
-    )
-    return replace(rows, found=len(part.names))
+@dataclass
+class _Listing:
+    """What lies below a folder, and what was passed over there."""
 
+    root: Path
+    follow_links: bool
+    others: Counter[str] = field(default_factory=Counter)
+    """Other files by their endings."""
+    closed: list[tuple[str, str]] = field(default_factory=list)
+    """Folders that cannot be opened, and why."""
+    outward: list[str] = field(default_factory=list)
+    """Links to folders outside, not followed."""
+    outside: set[str] = field(default_factory=set)
+    """Links to images outside, not followed."""
+    passed: list[str] = field(default_factory=list)
+    """Hidden folders."""
+    litter: Counter[str] = field(default_factory=Counter)
+    links: int = 0
+    entries: int = 0
 
-def _scan(root: Path, progress: Progress) -> tuple[list[str], int, list[tuple[str, str]]]:
-    """Names of all images below ``root``, how many other files there are, and folders that cannot be opened."""
-    names: list[str] = []
-    closed: list[tuple[str, str]] = []
-    others = told = 0
-    for name in _files(root, closed):
-        if is_image(name):
-            names.append(name)
-        else:
-            others += 1
-        if len(names) - told >= _TELL_EVERY:
-            told = len(names)
-            progress("finding files", told, 0)
-    return names, others, closed
+    def scan(self, progress: Progress) -> list[str]:
+        """Names of all images below the root."""
+        names: list[str] = []
+        for name in self._files():
+            if is_image(name):
+                names.append(name)
+                if len(names) % _TELL_EVERY == 0:
+                    progress("finding files", len(names), 0)
+            else:
+                self.others[PurePosixPath(name).suffix.lower()] += 1
+        return names
 
+    def fetch(self, name: str) -> tuple[bytes, Path]:
+        """A named image's bytes, and its path.
 
-def _files(root: Path, closed: list[tuple[str, str]]) -> Iterator[str]:
-    waiting, linked = [""], set[str]()
-    while waiting:
-        below = waiting.pop()
-        here = os.path.join(root, below)  # noqa: PTH118 - a Path for each of 100,000 files is slow
+        Raises:
+            OSError: it cannot be read, or lies outside.
+        """
+        if name in self.outside:
+            raise OSError("a link out of the folder; --follow-links follows it")
+        return content(self.root / name)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over, in words."""
+        notes = [f"folder {name} cannot be opened: {why}" for name, why in self.closed]
+        if self.outward:
+            notes.append(
+                f"{counted(len(self.outward), 'link')} out of the folder not followed ({self._some(self.outward)}): "
+                "--follow-links follows them"
+            )
+        if self.links > _MOST_LINKS:
+            notes.append(f"{self.links - _MOST_LINKS} links to folders not followed: more than {_MOST_LINKS:,}")
+        if self.passed:
+            notes.append(f"{counted(len(self.passed), 'hidden folder')} passed over ({self._some(self.passed)})")
+        for name, count in self.litter.items():
+            notes.append(f"{counted(count, 'folder')} {name}/ passed over: a system's own")
+        if self.others:
+            notes.append(not_images(self.others))
+        return tuple(notes)
+
+    @property
+    def instead(self) -> str:
+        """What lies there where no image does."""
+        links = counted(len(self.outward), "link") + f" out of it ({self._some(self.outward)})" if self.outward else ""
+        return " and ".join(part for part in (other_files(self.others), links) if part)
+
+    @property
+    def remedy(self) -> str:
+        """What to do where no image lies there."""
+        if self.outward:
+            return "Pass --follow-links (follow_links=True) to read what they lead to, or give that folder itself."
+        if self.others and set(self.others) <= {".zip"}:
+            return "Give one of the zips, or unpack them: a zip is read by itself, never within another place."
+        return f"Images that are read end in {' '.join(sorted(IMAGE_SUFFIXES))}; convert others." if self.others else ""
+
+    def _some(self, names: list[str]) -> str:
+        shown = [plain(name) for name in sorted(names)[:_LISTED]]
+        return ", ".join(shown) + (", ..." if len(names) > _LISTED else "")
+
+    def _files(self) -> Iterator[str]:
+        home = os.path.realpath(self.root)
+        waiting = [("", (home,))]
+        while waiting:
+            below, chain = waiting.pop()
+            try:
+                with os.scandir(os.path.join(self.root, below)) as entries:  # noqa: PTH118 - Path is slow for 100,000
+                    for entry in entries:
+                        self.entries += 1
+                        if self.entries > _MOST_ENTRIES:
+                            raise NoItems(
+                                self.root, f"sample: more than {_MOST_ENTRIES:,} files lie there",
+                                remedy="Give the folder of the images themselves.",
+                            )  # fmt: skip
+                        name = f"{below}{entry.name}"
+                        if not self._goes_deeper(entry, name, home, chain, waiting):
+                            yield name
+            except OSError as cause:
+                self.closed.append((plain(below) or ".", cause.strerror or str(cause)))
+
+    def _goes_deeper(
+        self, entry: os.DirEntry[str], name: str, home: str, chain: tuple[str, ...],
+        waiting: list[tuple[str, tuple[str, ...]]],
+    ) -> bool:  # fmt: skip
+        """Whether there is nothing to see in an entry itself: it is hidden, or a folder (which waits, then)."""
+        linked = entry.is_symlink()
         try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if not entry.is_dir():
-                        if entry.is_file():
-                            yield f"{below}{entry.name}"
-                    elif not entry.is_symlink() or _leads_on(entry.path, here, linked):
-                        waiting.append(f"{below}{entry.name}/")
-        except OSError as cause:
-            closed.append((plain(below) or ".", cause.strerror or str(cause)))
+            folder = entry.is_dir()
+        except OSError:  # a link to itself
+            folder = False
+        if entry.name.startswith("."):
+            if folder and entry.name not in _OURS:
+                self.passed.append(f"{name}/")
+            return True
+        if folder and is_litter(entry.name):
+            self.litter[entry.name] += 1
+            return True
+        if not linked:
+            if folder:
+                waiting.append((f"{name}/", chain))
+            return folder
+        target = os.path.realpath(entry.path)
+        inside = _within(target, home) or self.follow_links
+        if not folder:
+            if not inside and os.path.exists(target):  # noqa: PTH110 - as above
+                self.outside.add(name)
+            return False
+        here = os.path.realpath(os.path.dirname(entry.path))  # noqa: PTH120 - as above
+        if not inside:
+            self.outward.append(f"{name}/")
+        elif not any(_within(place, target) for place in (here, *chain)):  # else we stand in it
+            self.links += 1
+            if self.links <= _MOST_LINKS:
+                waiting.append((f"{name}/", (*chain, target)))
+        return True
 
 
-def _leads_on(link: str, here: str, linked: set[str]) -> bool:
-    """Whether a linked folder is neither one that we stand in nor one that another link led to."""
-    target = os.path.realpath(link)
-    if target in linked or f"{os.path.realpath(here)}/".startswith(f"{target}/"):
-        return False
-    linked.add(target)
-    return True
+def _within(place: str, folder: str) -> bool:
+    """Whether a real path is a folder or lies below it."""
+    return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _astray(link: Path) -> str:
+    annexed = "annex" in link.readlink().parts
+    return f"a link that leads nowhere{'; fetch what it stands for: git annex get' if annexed else ''}"

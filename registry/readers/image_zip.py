@@ -7,15 +7,29 @@ WOOT 2019, for what the caps on ratio, bytes and entries are against).
 import stat
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from registry.errors import NoItems, UnsafeArchive
+from registry.errors import NoItems, UnsafeArchive, printable
 from registry.progress import Progress, silent
-from registry.readers.images import MAX_BYTES, TOLERATED, Rows, read_items
-from registry.readers.layout import Lay, Part, is_hidden, is_image, lay_out, not_images, sampled, unlabelled
+from registry.readers.decoding import Scale
+from registry.readers.images import IMAGE_SUFFIXES, MAX_BYTES, TOLERATED, Rows, read_items
+from registry.readers.layout import (
+    Lay,
+    Part,
+    counted,
+    is_hidden,
+    is_image,
+    lay_out,
+    not_images,
+    other_files,
+    read_parts,
+    sampled,
+    unlabelled,
+)
 
 __all__ = ["Caps", "read_image_zip", "require_sound"]
 
@@ -32,23 +46,54 @@ class Caps:
 
 
 _CAPS = Caps()
+_UTF_8 = 0x800
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, ArithmeticError, struct.error)
+"""What a damaged directory of members ends in."""
 
 
 def read_image_zip(
-    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, caps: Caps = _CAPS,
-    progress: Progress = silent,
+    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, scale: Scale | None = None,
+    caps: Caps = _CAPS, progress: Progress = silent,
 ) -> Rows:  # fmt: skip
     """Judge every member, label (``lay``), sample to ``limit`` rows a part, then decode from memory.
 
-    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable.
+    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable. ``scale`` maps
+    deep pictures, where it is not to be measured on these.
 
     Raises:
         UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
         NoItems: no zip, no image in it, or none in a class folder.
+        AmbiguousLayout: folders that may be read one way or another.
         TooManyUnreadable: more than one in five cannot be read.
     """
     with _opened(path) as archive:
-        return _rows(path, archive, limit, seed, lay if labelled else None, caps, progress)
+        members = _judged(path, archive.infolist(), caps)
+        images = {name: info for name, info in members.items() if is_image(name)}
+        others = Counter(
+            PurePosixPath(name).suffix.lower() for name in members if not is_image(name) and not is_hidden(name)
+        )
+        if not images:
+            raise NoItems(
+                path, "images in class folders" if labelled else "images", there=other_files(others),
+                remedy=_remedy(others),
+            )  # fmt: skip
+        layout, tolerated = (lay(path, tuple(images)), TOLERATED) if labelled else (unlabelled(tuple(images)), 1.0)
+
+        def fetch(name: str) -> tuple[bytes, Path | None]:
+            if images[name].file_size > MAX_BYTES:
+                raise OSError(f"{images[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
+            return archive.read(images[name]), None
+
+        def read(part: Part, scale: Scale | None) -> Rows:
+            drawn = sampled(part, limit, seed)
+            rows = read_items(
+                path, drawn.names, drawn.labels, fetch, progress=progress, tolerated=tolerated, scale=scale
+            )
+            return replace(rows, found=len(part.names))
+
+        hidden = sorted({printable(name) for name in members if _is_passed_over(name)})
+        notes = [f"{counted(len(hidden))} in hidden folders passed over ({hidden[0]} for one)"] if hidden else []
+        return read_parts(layout, read, scale, [*notes, *([not_images(others)] if others else [])])
 
 
 def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
@@ -65,36 +110,25 @@ def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NoItems(path, "images: it is a pipe, a device or a socket", remedy="Give a folder or a zip.")
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as cause:
+    except _BROKEN as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 
 
-def _rows(
-    path: Path, archive: zipfile.ZipFile, limit: int, seed: int, lay: Lay | None, caps: Caps, progress: Progress
-) -> Rows:
-    members = _judged(path, archive.infolist(), caps)
-    images = {name: info for name, info in members.items() if is_image(name)}
-    others = sum(not is_image(name) and not is_hidden(name) for name in members)
-    if not images:
-        raise NoItems(path, "images in class folders" if lay else "images")
-    layout, tolerated = (lay(path, tuple(images)), TOLERATED) if lay else (unlabelled(tuple(images)), 1.0)
+def _remedy(others: Counter[str]) -> str:
+    if others[".zip"]:
+        return "A zip in a zip is not opened: unpack the outer one, and give the folder or one of the zips in it."
+    return f"Images that are read end in {' '.join(sorted(IMAGE_SUFFIXES))}; convert others." if others else ""
 
-    def fetch(name: str) -> tuple[bytes, Path | None]:
-        if images[name].file_size > MAX_BYTES:
-            raise OSError(f"{images[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
-        return archive.read(images[name]), None
 
-    def read(part: Part) -> Rows:
-        drawn = sampled(part, limit, seed)
-        rows = read_items(path, drawn.names, drawn.labels, fetch, progress=progress, tolerated=tolerated)
-        return replace(rows, found=len(part.names))
-
-    test = None if layout.test is None else read(layout.test)
-    notes = (*layout.notes, not_images(others)) if others else layout.notes
-    return replace(read(layout.train), notes=notes, test=test)
+def _is_passed_over(name: str) -> bool:
+    """Whether a member is an image in a hidden folder: not what an archiver writes beside each file."""
+    parts = name.split("/")
+    return any(part.startswith(".") for part in parts[:-1]) and is_image(parts[-1])
 
 
 def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[str, zipfile.ZipInfo]:
@@ -109,13 +143,23 @@ def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[st
         unpacked += info.file_size
         if unpacked > caps.unpacked_bytes:
             raise UnsafeArchive(path, info.filename, f"takes it past {caps.unpacked_bytes >> 20} MiB unpacked")
-        if info.is_dir():
+        if info.is_dir() or (info.filename.endswith("\\") and not info.file_size):
             continue
-        name = str(PurePosixPath(info.filename.replace("\\", "/")))
+        name = str(PurePosixPath(_name(info).replace("\\", "/")))
         if name in members:
             raise UnsafeArchive(path, info.filename, "is there twice")
         members[name] = info
     return members
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """A member's name; without the flag that states an encoding it is UTF-8 where that fits, else code page 437."""
+    if info.flag_bits & _UTF_8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _require_plain(path: Path, info: zipfile.ZipInfo) -> None:

@@ -1,24 +1,43 @@
-"""From relative file names to labelled rows: class folders, train/ and test/ above them, one folder around it all."""
+"""From relative file names to labelled rows: class folders, train/ and test/ above or below them, one folder around.
 
+A name means what its neighbors make of it: folders are parts where they are named so and hold the same classes. What
+could be read in two ways is refused, or noted, and `ClassFolder` decides it.
+"""
+
+import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from registry.errors import NoItems
-from registry.readers.images import IMAGE_SUFFIXES
+from registry.cards import ClassFolder
+from registry.errors import AmbiguousLayout, NoItems, SampleError, printable
+from registry.readers.decoding import Scale
+from registry.readers.images import IMAGE_SUFFIXES, Rows
 
 __all__ = [
-    "Lay", "Layout", "Part", "allot", "is_hidden", "is_image", "lay_out", "not_images", "plain", "role_of", "sampled",
-    "tabled", "unlabelled",
+    "Lay", "Layout", "Part", "allot", "as_known", "counted", "is_hidden", "is_image", "is_litter",
+    "lay_out", "not_images", "other_files", "plain", "read_parts", "role_of", "sampled", "tabled", "truths",
+    "unlabelled",
 ]  # fmt: skip
 
-_TRAIN = frozenset({"train", "training"})
-_TEST = frozenset({"test", "testing"})
-_VALIDATION = frozenset({"dev", "val", "valid", "validation"})
+_ROLES = {
+    **dict.fromkeys(("train", "training", "trn"), "train"), **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("dev", "eval", "val", "valid", "validation"), "validation"),
+}  # fmt: skip
+_GENERIC = frozenset({
+    "data", "dataset", "folder", "image", "images", "img", "imgs", "of", "part", "photos", "pictures", "samples", "set",
+    "split", "the",
+})  # fmt: skip
+_WORD = re.compile(rf"({'|'.join(_ROLES)})(?:sets?|data|images?|imgs?)?")
+_LITTER = frozenset({
+    "__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found",
+})  # fmt: skip
+"""Folders that archivers, network drives and systems leave behind."""
+_LISTED = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,8 @@ class Layout:
 
 Lay = Callable[[Path, Sequence[str]], Layout]
 """How names of files below a place become labelled parts."""
+_Trails = dict[str, tuple[str, ...]]
+"""The folders below which each named file lies, and its own name at the end."""
 
 
 def is_image(name: str) -> bool:
@@ -50,45 +71,110 @@ def is_image(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is hidden, or an archiver's litter."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    """Whether a file is hidden, or lies in a folder of a system's litter."""
+    return any(part.startswith(".") or is_litter(part) for part in name.split("/"))
 
 
-def not_images(count: int) -> str:
-    """The note about other files."""
-    return "1 file that is no image ignored" if count == 1 else f"{count} files that are no images ignored"
+def is_litter(folder: str) -> bool:
+    """Whether a folder of that name is left behind by a system, with nobody's data in it."""
+    return folder in _LITTER
+
+
+def not_images(others: Counter[str]) -> str:
+    """The note about other files, from how many there are of each ending."""
+    total = others.total()
+    what = "1 file that is no image" if total == 1 else f"{total} files that are no images"
+    return f"{what} ignored ({other_files(others)})"
+
+
+def other_files(others: Counter[str]) -> str:
+    """How many files there are of each ending, the commonest first."""
+    kinds = sorted(others.items(), key=lambda kind: (-kind[1], kind[0]))
+    return _listed([f"{count} {printable(ending) or 'without an ending'}" for ending, count in kinds])
 
 
 def plain(name: str) -> str:
-    """A name as it can be shown: composed, and without bytes that are no text."""
-    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    """A name as it can be shown: composed, and bytes that are no text escaped; its own result stays as it is."""
+    return unicodedata.normalize("NFC", printable(name))
 
 
-def lay_out(place: Path, names: Sequence[str]) -> Layout:
+def counted(number: int, noun: str = "image") -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def lay_out(place: Path, names: Sequence[str], class_folder: ClassFolder | None = None) -> Layout:
     """Label each image by its class folder; what lies deeper in a class folder belongs to that class.
 
-    ``train/`` and ``test/`` above the classes are parts, not classes. ``val/`` joins the training part where there
+    ``train/`` and ``test/`` above the classes (or below each of them) are parts, not classes, and so are folders named
+    like them (``seg_train/``, ``test_set/``) that hold the same classes. ``val/`` joins the training part where there
     is a test part, and is the test part where there is none. One folder around everything is looked through.
+    ``class_folder`` says whether the outer or the inner of two folders is the class.
 
     Raises:
         NoItems: no image lies in a class folder.
+        AmbiguousLayout: the classes may be the outer folders or the inner ones; or several data sets lie there.
     """
     trails, notes = _unwrapped({name: tuple(name.split("/")) for name in sorted(names)})
     if not trails:
-        raise NoItems(place, "images in class folders")
-    below = Counter(trail[0] for trail in trails.values())
-    deeper = Counter(trail[0] for trail in trails.values() if len(trail) > 2)
-    heads, deep = set(below), {head for head in below if 2 * deeper[head] > below[head]}
-    if _is_split(heads, deep):
-        return _split_layout(trails, heads, deep, notes)
-    if all(role_of(head) for head in heads):
-        raise NoItems(place, f"class folders in {'/, '.join(sorted(heads))}/")
-    return Layout(_part(trails), None, tuple(notes))
+        raise NoItems(
+            place, "images in class folders", there=f"{counted(len(names))} outside any",
+            remedy=_without_folders(names),
+        )  # fmt: skip
+    _refuse_several(place, trails)
+    trails = _lifted(trails, notes)
+    roles = _roles(trails)
+    if "train" not in roles.values():
+        heads = {trail[0] for trail in trails.values()}
+        if all(role_of(head) for head in heads):
+            raise NoItems(
+                place, f"class folders in {'/, '.join(sorted(heads))}/", there=f"{counted(len(trails))} without one",
+                remedy=_without_folders(names),
+            )  # fmt: skip
+        trails = _at_class(place, trails, class_folder, notes)
+        return Layout(_part(place, trails, notes), None, tuple(notes))
+    return _split_layout(place, _peeled(trails, set(roles)), roles, class_folder, notes)
+
+
+def truths(
+    place: Path, names: Sequence[str], classes: Sequence[str], class_folder: ClassFolder | None = None
+) -> dict[str, str]:
+    """The class of each named file that lies in a folder of one of the classes, read as for training.
+
+    Where the layout may be read in two ways and nothing says how, the one reading counts whose labels are all known.
+    """
+    readings = [class_folder] if class_folder else [None, ClassFolder.OUTER, ClassFolder.INNER]
+    fitting: list[dict[str, str]] = []
+    for reading in readings:
+        try:
+            layout = lay_out(place, names, reading)
+        except SampleError:
+            continue
+        parts = [layout.train] if layout.test is None else [layout.train, layout.test]
+        labels = {name: label for part in parts for name, label in zip(part.names, part.labels, strict=True)}
+        known = {name: as_known(label, classes) for name, label in labels.items()}
+        if reading == readings[0]:
+            return {name: label for name, label in known.items() if label in classes}
+        if all(label in classes for label in known.values()):
+            fitting.append(known)
+    return fitting[0] if len(fitting) == 1 else {}
+
+
+def as_known(label: str, classes: Iterable[str]) -> str:
+    """The one of the classes that a label means: the same, but for case, or the same whole number; else the label."""
+    known = tuple(classes)
+    if label in known:
+        return label
+    for form in (str.casefold, _as_number):
+        alike = [name for name in known if form(name) == form(label)]
+        if len(alike) == 1:
+            return alike[0]
+    return label
 
 
 def unlabelled(names: Sequence[str]) -> Layout:
     """Every image, wherever it lies, in no class."""
-    return Layout(Part(tuple(sorted(names)), ("",) * len(names)), None, ())
+    return Layout(Part(tuple(sorted(names)), ("",) * len(names), stratified=False), None, ())
 
 
 def tabled(names: Sequence[str], labels: Mapping[str, str], *, stratified: bool) -> Layout:
@@ -99,10 +185,13 @@ def tabled(names: Sequence[str], labels: Mapping[str, str], *, stratified: bool)
     trails = {name: tuple(name.split("/")) for name in sorted(names) if name in labels}
     while len({trail[0] for trail in trails.values()}) == 1 and all(len(trail) > 1 for trail in trails.values()):
         trails = {name: trail[1:] for name, trail in trails.items()}
-    roles = {name: role_of(trail[0]) if len(trail) > 1 else "" for name, trail in trails.items()}
+    heads = {trail[0] for trail in trails.values() if len(trail) > 1}
+    sure = any(role_of(head) == "train" for head in heads)
+    role = role_of if sure or not all(map(_leaning, heads)) else _leaning
+    roles = {name: role(trail[0]) if len(trail) > 1 else "" for name, trail in trails.items()}
     if "train" not in roles.values():
         roles = dict.fromkeys(roles, "")
-    inside = {role: [name for name, its in roles.items() if its == role] for role in ("test", "validation")}
+    inside = {part: [name for name, its in roles.items() if its == part] for part in ("test", "validation")}
     train = [name for name, its in roles.items() if its not in inside]
     notes = _validation_placed(train, inside)
     left = len(names) - len(trails)
@@ -116,9 +205,21 @@ def tabled(names: Sequence[str], labels: Mapping[str, str], *, stratified: bool)
 
 
 def role_of(head: str) -> str:
-    """The part that a folder of that name is: train, test, validation, or none."""
-    name = head.lower()
-    return "train" if name in _TRAIN else "test" if name in _TEST else "validation" if name in _VALIDATION else ""
+    """The part that a folder of that name is for sure (train, training_set, Test images): train, test, validation."""
+    words = _words(head)
+    return _leaning(head) if sum(word not in _GENERIC for word in words) == 1 else ""
+
+
+def read_parts(
+    layout: Layout, read: Callable[[Part, Scale | None], Rows], scale: Scale | None, notes: Sequence[str]
+) -> Rows:
+    """Rows of the training part and of the test part, which share the scale of deep pictures."""
+    train = read(layout.train, scale)
+    test = None if layout.test is None else read(layout.test, train.scale)
+    gone = _gone(layout.train, train, "")
+    if test is not None and layout.test is not None:
+        gone += _gone(layout.test, test, " of the test part")
+    return replace(train, notes=(*layout.notes, *notes, *gone), test=test)
 
 
 def sampled(part: Part, limit: int, seed: int) -> Part:
@@ -155,7 +256,58 @@ def allot(counts: Mapping[str, int], most: int) -> dict[str, int]:
     return seats
 
 
-def _unwrapped(trails: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def _gone(part: Part, rows: Rows, where: str) -> list[str]:
+    """A note for each class of which no image was read."""
+    if not part.stratified:
+        return []
+    there, read = Counter(part.labels), set(rows.labels)
+    bad = {name for name, _ in rows.unreadable}
+    failed = Counter(label for name, label in zip(part.names, part.labels, strict=True) if printable(name) in bad)
+    fate = {label: "can be read" if failed[label] else "was drawn" for label in there}
+    return [
+        f"class {label!r}{where} left out: none of its {counted(count)} {fate[label]}"
+        for label, count in sorted(there.items())
+        if label not in read
+    ]
+
+
+def _words(name: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W\d_]+", spaced.lower())
+
+
+def _leaning(name: str) -> str:
+    """The part that a folder's name speaks of, whatever else it says: one word of it, and of no other part."""
+    roles = {_ROLES[found[1]] for word in _words(name) if (found := _WORD.fullmatch(word))}
+    return roles.pop() if len(roles) == 1 else ""
+
+
+def _as_number(label: str) -> float | str:
+    try:
+        return float(label)
+    except ValueError:
+        return label
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _folders(names: Iterable[str]) -> str:
+    return _listed([f"{plain(name)}/" for name in sorted(names)])
+
+
+def _without_folders(names: Sequence[str]) -> str:
+    """What to do about images that lie in no class folder; where their names begin with words, those may be classes."""
+    starts = Counter(found[0] for name in names if (found := re.match(r"[^\W\d_]+", PurePosixPath(name).name)))
+    usual = "Put each image into a folder named as its class, or pass a table of the columns file, target: --labels."
+    if len(starts) > 1 and min(starts.values()) > 1:
+        return f"{usual} If names tell the class ({_listed(sorted(map(plain, starts)))}), write it into that table."
+    return usual
+
+
+def _unwrapped(trails: _Trails) -> tuple[_Trails, list[str]]:
     """Look through folders around everything, leaving out what lies in no folder; a class has most files directly."""
     around, loose = [], 0
     while True:
@@ -169,40 +321,193 @@ def _unwrapped(trails: dict[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str,
         trails = {name: trail[1:] for name, trail in trails.items()}
     notes = [f"read from inside {plain('/'.join(around))}/"] if around else []
     if loose:
-        notes.append(f"{loose} {'image' if loose == 1 else 'images'} outside any class folder ignored")
+        notes.append(f"{counted(loose)} outside any class folder ignored")
     return trails, notes
 
 
-def _is_split(heads: set[str], deep: set[str]) -> bool:
-    """A folder named train is a part only where class folders lie in it and the company it keeps agrees."""
-    roles = {role_of(head) for head in deep}
-    return "train" in roles and (all(role_of(head) for head in heads) or "test" in roles)
+def _below(trails: _Trails) -> dict[str, Counter[str]]:
+    """For each outermost folder how many images lie in which folder below it; those that lie in none under ``""``."""
+    below: dict[str, Counter[str]] = defaultdict(Counter)
+    for trail in trails.values():
+        below[trail[0]][trail[1] if len(trail) > 2 else ""] += 1
+    return dict(below)
 
 
-def _split_layout(trails: Mapping[str, tuple[str, ...]], heads: set[str], deep: set[str], notes: list[str]) -> Layout:
-    inside: dict[str, dict[str, tuple[str, ...]]] = {"train": {}, "test": {}, "validation": {}}
+def _deep(below: Mapping[str, Counter[str]]) -> set[str]:
+    """Folders most of whose images lie in folders below them."""
+    return {head for head, inside in below.items() if 2 * inside[""] < inside.total()}
+
+
+def _refuse_several(place: Path, trails: _Trails) -> None:
+    """A folder whose folders have train/ and test/ with class folders is one of data sets."""
+    below = _below(trails)
+    split: dict[str, Counter[str]] = defaultdict(Counter)
+    for trail in trails.values():
+        if len(trail) > 3 and role_of(trail[1]):
+            split[trail[0]][role_of(trail[1])] += 1
+    whole = sorted(h for h, parts in split.items() if parts["train"] and 2 * parts.total() > below[h].total())
+    if whole and len(below) > 1 and not any(role_of(head) for head in whole):
+        among = f"several data sets ({_folders(whole)})" if len(whole) > 1 else f"a data set in {_folders(whole)}"
+        rest = set(below) - set(whole)
+        beside = f" beside {_folders(rest)}" if rest else ""
+        raise AmbiguousLayout(place, f"it holds {among}{beside}, not classes", f"Give one of them: {place / whole[0]}")
+
+
+def _lifted(trails: _Trails, notes: list[str]) -> _Trails:
+    """Where each class has its own train/ and test/ below it, bring those above the classes."""
+    below = _below(trails)
+    if len(below) < 2 or any(role_of(head) for head in below):
+        return trails
+    for inside in below.values():
+        parts = {sub: count for sub, count in inside.items() if sub and role_of(sub)}
+        if "train" not in map(role_of, parts) or 2 * sum(parts.values()) <= inside.total():
+            return trails
+    bare = sum(not (len(trail) > 2 and role_of(trail[1])) for trail in trails.values())
+    notes.append("parts lie below the classes: train/ and test/ of all classes joined")
+    if bare:
+        notes.append(f"{counted(bare)} beside them taken for training")
+    return {
+        name: (trail[1], trail[0], *trail[2:]) if len(trail) > 2 and role_of(trail[1]) else ("train", *trail)
+        for name, trail in trails.items()
+    }
+
+
+def _roles(trails: _Trails) -> dict[str, str]:
+    """The folders that are parts, and which; none where no training part has company that agrees.
+
+    A folder is a part by its name alone only where class folders lie in it and all others are named as parts too, or
+    a test part is there; else where another part holds the same classes.
+    """
+    below = _below(trails)
+    deep = _deep(below)
+    sure = {head: role_of(head) for head in below if role_of(head)}
+    deep_roles = {sure[head] for head in deep if head in sure}
+    agreeing = _agreeing(_peeled(trails, {head for head in deep if _leaning(head)}), deep)
+    if "train" in deep_roles and (len(sure) == len(below) or "test" in deep_roles):
+        return {**{head: role for head, role in sure.items() if head in deep}, **agreeing}
+    return agreeing
+
+
+def _agreeing(trails: _Trails, deep: set[str]) -> dict[str, str]:
+    """Folders named as training parts and as others that hold the same classes, most of the fewer."""
+    classes = {
+        head: {plain(sub).casefold() for sub in inside if sub}
+        for head, inside in _below(trails).items()
+        if head in deep and _leaning(head)
+    }
+    found: dict[str, str] = {}
+    for one, its in classes.items():
+        for other, theirs in classes.items():
+            alike = 2 * len(its & theirs) >= min(len(its), len(theirs)) > 0
+            if alike and _leaning(one) == "train" != _leaning(other):
+                found |= {one: "train", other: _leaning(other)}
+    return found
+
+
+def _peeled(trails: _Trails, heads: set[str]) -> _Trails:
+    """Look through the one folder around all classes of a part (seg_train/seg_train/<class>)."""
+    while True:
+        only = {}
+        below = {head: inside for head, inside in _below(trails).items() if head in heads}
+        for head, inside in below.items():
+            subs = [sub for sub in inside if sub]
+            nested = sum(trail[0] == head and len(trail) > 3 for trail in trails.values())
+            if len(subs) == 1 and 2 * nested > inside.total():
+                only[head] = subs[0]
+        plural = {sub for head, inside in below.items() if head not in only for sub in inside}
+        only = {head: sub for head, sub in only.items() if sub not in plural}
+        if not only:
+            return trails
+        trails = {
+            name: (trail[0], *trail[2:]) if len(trail) > 2 and only.get(trail[0]) == trail[1] else trail
+            for name, trail in trails.items()
+        }
+
+
+def _split_layout(
+    place: Path, trails: _Trails, roles: Mapping[str, str], class_folder: ClassFolder | None, notes: list[str]
+) -> Layout:
+    inside: dict[str, _Trails] = {"train": {}, "test": {}, "validation": {}}
     for name, trail in trails.items():
-        if trail[0] in deep and role_of(trail[0]) and len(trail) > 2:
-            inside[role_of(trail[0])][name] = trail[1:]
-    for head in sorted(heads):
-        if not role_of(head):
-            notes.append(f"{plain(head)}/ beside train/ and test/ ignored")
-        elif head not in deep:
-            notes.append(f"{plain(head)}/ ignored: images lie in it without class folders")
-    classes = set(_part(inside["train"]).labels)
+        if trail[0] in roles and len(trail) > 2:
+            inside[roles[trail[0]]][name] = trail[1:]
+    by_role = defaultdict(list)
+    for head, role in roles.items():
+        by_role[role].append(head)
+    notes += [f"{_folders(heads)} joined to one {role} part" for role, heads in by_role.items() if len(heads) > 1]
+    for head, subs in sorted(_below(trails).items()):
+        if head not in roles:
+            why = "images lie in it without class folders" if role_of(head) else f"no part, beside {_folders(roles)}"
+            notes.append(f"{plain(head)}/ ignored ({counted(subs.total())}): {why}")
+        elif subs[""]:
+            notes.append(f"{counted(subs[''])} of {plain(head)}/ outside any class folder ignored")
+    inside["train"] = _at_class(place, inside["train"], class_folder, notes)
+    nested = class_folder is ClassFolder.INNER
     for role in ("test", "validation"):
-        if inside[role] and classes.isdisjoint(_part(inside[role]).labels):
+        inside[role] = _shifted(inside[role], notes) if nested else inside[role]
+        known = {plain(trail[0]) for trail in inside["train"].values()}
+        inside[role] = _named_alike(role, inside[role], known, notes)
+        if inside[role] and known.isdisjoint(plain(trail[0]) for trail in inside[role].values()):
+            strange = _folders({trail[0] for trail in inside[role].values()})
+            count = counted(len(inside[role]))
+            notes.append(f"{role} part ignored ({count}): none of its folders ({strange}) is a class of train/")
             inside[role] = {}
-            notes.append(f"{role} part ignored: none of its folders is a class of train/")
-    return _with_validation(inside, notes)
+    return _with_validation(place, inside, notes)
 
 
-def _with_validation(inside: dict[str, dict[str, tuple[str, ...]]], notes: list[str]) -> Layout:
+def _named_alike(role: str, trails: _Trails, known: set[str], notes: list[str]) -> _Trails:
+    """A part's classes under the names that the training part has for them."""
+    names = {trail[0]: as_known(plain(trail[0]), known) for trail in trails.values()}
+    other = {old: new for old, new in names.items() if plain(old) != new}
+    if other:
+        listed = _listed([f"{plain(old)} as {plain(new)}" for old, new in sorted(other.items())])
+        notes.append(f"{role} part: {listed}, as the training part writes it")
+    return {name: (names[trail[0]], *trail[1:]) for name, trail in trails.items()}
+
+
+def _at_class(place: Path, trails: _Trails, class_folder: ClassFolder | None, notes: list[str]) -> _Trails:
+    """Trails that begin with the class: the outer folder, or the inner one where that was said.
+
+    Raises:
+        AmbiguousLayout: the same folders lie below several others, and nothing says which are the classes.
+    """
+    if class_folder is ClassFolder.INNER:
+        return _shifted(trails, notes)
+    below = _below(trails)
+    heads = Counter(sub for inside in below.values() for sub in inside if sub)
+    shared = {sub for sub, count in heads.items() if count > 1}
+    held = sum(inside[sub] for inside in below.values() for sub in shared)
+    if class_folder is None and len(shared) > 1 and 2 * held >= len(trails):
+        raise AmbiguousLayout(
+            place,
+            f"the same folders ({_folders(shared)}) lie below several others ({_folders(below)}): "
+            "either may be the classes, or the outer ones may be parts",
+            f"Say --class-folder outer ({_folders(below)}) or --class-folder inner ({_folders(heads)}); "
+            "name parts train/ and test/; or pass a table with --labels.",
+        )
+    nested = [head for head in _deep(below) if sum(bool(sub) for sub in below[head]) > 1]
+    if class_folder is None and len(below) > 1 and 2 * sum(below[head].total() for head in nested) > len(trails):
+        notes.append(
+            f"classes are the outer folders ({_folders(below)}), not those below them ({_folders(heads)}): "
+            "--class-folder inner makes them the inner ones"
+        )
+    return trails
+
+
+def _shifted(trails: _Trails, notes: list[str]) -> _Trails:
+    inner = {name: trail[1:] for name, trail in trails.items() if len(trail) > 2}
+    if left := len(trails) - len(inner):
+        notes.append(f"{counted(left)} outside any inner folder ignored")
+    return inner
+
+
+def _with_validation(place: Path, inside: Mapping[str, _Trails], notes: list[str]) -> Layout:
     every = {name: trail for trails in inside.values() for name, trail in trails.items()}
     parts = {role: list(trails) for role, trails in inside.items()}
     notes += _validation_placed(parts["train"], parts)
     train, test = ({name: every[name] for name in parts[role]} for role in ("train", "test"))
-    return Layout(_part(train), _part(test) if test else None, tuple(notes))
+    layout = Layout(_part(place, train, notes), _part(place, test, notes) if test else None, ())
+    return replace(layout, notes=tuple(dict.fromkeys(notes)))
 
 
 def _validation_placed(train: list[str], inside: dict[str, list[str]]) -> list[str]:
@@ -217,5 +522,21 @@ def _validation_placed(train: list[str], inside: dict[str, list[str]]) -> list[s
     return ["no test part: the validation part is used as one"]
 
 
-def _part(trails: Mapping[str, tuple[str, ...]]) -> Part:
+def _part(place: Path, trails: _Trails, notes: list[str]) -> Part:
+    """The files with their classes; folders whose names only differ in how letters are composed are one class.
+
+    Raises:
+        NoItems: none is left.
+        AmbiguousLayout: two different names read alike.
+    """
+    if not trails:
+        raise NoItems(place, "images in class folders")
+    shown: dict[str, set[str]] = defaultdict(set)
+    for trail in trails.values():
+        shown[plain(trail[0])].add(trail[0])
+    for label, names in shown.items():
+        if len({printable(name) for name in names}) < len(names):
+            raise AmbiguousLayout(place, f"two folders both read {label!r}", "Rename one of them.")
+        if len(names) > 1:
+            notes.append(f"{len(names)} folders named {label!r}, their letters composed differently, are one class")
     return Part(tuple(trails), tuple(plain(trail[0]) for trail in trails.values()))

@@ -7,6 +7,8 @@ import typer
 from ui import render
 from ui.checks import require_names, require_places
 from ui.desk import (
+    ClassFolderOption,
+    FollowLinksOption,
     GroupsOption,
     HomeOption,
     JobOption,
@@ -62,6 +64,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,
+    class_folder: ClassFolderOption = None,
+    follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -75,6 +79,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
+            class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
@@ -89,8 +94,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         if advice.choices:
             again = render.command(
                 "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),
+                *(["--follow-links"] if follow_links else []),
                 *([] if advice.verdict.transfer else ["--no-transfer"]), labels=labels, task=task,
-                groups=groups, test=test, metric=metric, home=home,
+                groups=groups, test=test, metric=metric, class_folder=class_folder, home=home,
             )  # fmt: skip
             render.say_next(desk.terminal, [again, render.command("picker", home=home)])
         desk.say_json(advice.to_dict())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui import render
-from ui.desk import HomeOption, JsonOption, at_desk
+from ui.desk import FollowLinksOption, HomeOption, JsonOption, at_desk
 from ui.strangers import cell
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def predict(
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="FILE.csv", help="What is true: columns file and target.")
     ] = None,
+    follow_links: FollowLinksOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -37,7 +38,7 @@ def predict(
         from recommender.tuning.predicting import answer  # noqa: PLC0415 - loads SciPy and torch
 
         with desk.bars as progress:
-            found = answer(find_run(desk.zoo.home, run), path, labels, progress=progress)
+            found = answer(find_run(desk.zoo.home, run), path, labels, follow_links=follow_links, progress=progress)
         desk.say(render.answer_report(found.to_dict(), listed=not as_csv))
         if as_csv:
             _write_csv(found)

@@ -8,6 +8,7 @@ import typer
 from ui import render
 from ui.checks import require_domain, require_names, require_places
 from ui.desk import (
+    FollowLinksOption,
     HomeOption,
     JsonOption,
     KeepDuplicatesOption,
@@ -35,6 +36,7 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--through", help="Look through this checkpoint instead of the lens.")
     ] = None,
     labels: LabelsOption = None,
+    follow_links: FollowLinksOption = False,
     task: TaskOption = None,
     keep_duplicates: KeepDuplicatesOption = False,
     seed: SeedOption = 0,
@@ -46,7 +48,10 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
         require_places(one, labels)
         second = require_domain(desk.zoo, other)
         require_names(desk.zoo, distance=metric, checkpoint=through)
-        read = partial(read_sample, desk, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates)
+        read = partial(
+            read_sample, desk, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates,
+            follow_links=follow_links,
+        )  # fmt: skip
         mine = read(one)
         theirs = other if second is None else read(second)
 
@@ -70,13 +75,14 @@ def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
 
 
 @app.command("near")
-def domains_near(
+def domains_near(  # noqa: PLR0913, PLR0917 - each is an option
     path: PathArgument,
     most: Annotated[int, typer.Option("--most", min=1, help="How many.")] = 10,
     metric: Annotated[
         str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")
     ] = "mmd",
     labels: LabelsOption = None,
+    follow_links: FollowLinksOption = False,
     task: TaskOption = None,
     seed: SeedOption = 0,
     home: HomeOption = None,
@@ -86,7 +92,7 @@ def domains_near(
     with at_desk(home, json) as desk:
         require_places(path, labels)
         require_names(desk.zoo, distance=metric)
-        sample = read_sample(desk, path, labels=labels, task=task, seed=seed)
+        sample = read_sample(desk, path, labels=labels, task=task, seed=seed, follow_links=follow_links)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 

@@ -16,8 +16,10 @@ from ui import render
 from ui.advised import find_advice, find_choice, no_transfer_of
 from ui.checks import require_names, require_places
 from ui.desk import (
+    ClassFolderOption,
     Desk,
     DeviceOption,
+    FollowLinksOption,
     GroupsOption,
     HomeOption,
     JobOption,
@@ -66,6 +68,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     groups: GroupsOption = None,
     test: TestOption = None,
     keep_duplicates: KeepDuplicatesOption = False,
+    class_folder: ClassFolderOption = None,
+    follow_links: FollowLinksOption = False,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled images of the source: what is forgotten of it?")
     ] = None,
@@ -98,6 +102,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
+            class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
         source = None if source_data is None else _source(desk, source_data, seed)
         kept = find_advice(desk, sample, recommendation, needed=checkpoint is None and not no_transfer, seed=seed)

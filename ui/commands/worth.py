@@ -11,7 +11,9 @@ from ui import render
 from ui.advised import find_advice, find_choice
 from ui.checks import require_names, require_places
 from ui.desk import (
+    ClassFolderOption,
     Desk,
+    FollowLinksOption,
     GroupsOption,
     HomeOption,
     JsonOption,
@@ -51,6 +53,8 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     groups: GroupsOption = None,
     test: TestOption = None,
     keep_duplicates: KeepDuplicatesOption = False,
+    class_folder: ClassFolderOption = None,
+    follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -63,6 +67,7 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
         sample = read_sample(
             desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
+            class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
         found = _measured(desk, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
         drawn = _drawn(desk, found, sample, picture)

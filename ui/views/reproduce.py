@@ -12,19 +12,22 @@ __all__ = ["as_command", "as_python", "raw_options", "tune_options"]
 def as_command(advice: Json, home: Path, place: int = 0) -> str:
     """What to type for this advice, and then to tune the choice at that place of it."""
     sample, asked = advice["sample"], advice["settings"]
-    read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"]}
+    read = {**_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"], "metric": sample["metric"],
+            "class_folder": sample.get("class_folder")}
     kept = ["--keep-duplicates"] if _keeps_duplicates(sample) else []
     repeated = [("--license", one) for one in asked["licenses"]] + [("--exclude", one) for one in asked["exclude"]]
+    links = ["--follow-links"] if sample.get("follow_links") else []
     first = command(
-        "recommend", sample["origin"], *kept, *(word for pair in repeated for word in pair), keep=asked["keep"],
+        "recommend", sample["origin"], *kept, *links, *(word for pair in repeated for word in pair), keep=asked["keep"],
         max_parameters=asked["max_parameters"], **read, seed=asked["seed"], home=home,
     )  # fmt: skip
     if not advice["choices"]:
         return first
     raw = ["--no-transfer"] if _fits_raw(advice, place) else []
+    named = {} if raw else _chosen(advice, place)
     tuned = command(
-        "tune", sample["origin"], *kept, *raw, recommendation=advice["id"], **({} if raw else _chosen(advice, place)),
-        **read, seed=asked["seed"], home=home,
+        "tune", sample["origin"], *kept, *links, *raw, recommendation=advice["id"], **named, **read,
+        seed=asked["seed"], home=home,
     )  # fmt: skip
     return f"{first}\n{tuned}"
 
@@ -39,7 +42,8 @@ def as_python(advice: Json, home: Path, place: int = 0) -> str:
     usual = METRICS[Task(sample["task"])][0]
     read = _arguments({
         **_labels(sample), "groups": sample["groups_from"], "test": sample["test_from"],
-        "metric": None if sample["metric"] == usual else sample["metric"],
+        "metric": None if sample["metric"] == usual else sample["metric"], "class_folder": sample.get("class_folder"),
+        "follow_links": sample.get("follow_links") or None,
         "keep_duplicates": True if _keeps_duplicates(sample) else None,
     })  # fmt: skip
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""

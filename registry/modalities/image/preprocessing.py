@@ -6,6 +6,7 @@ The geometry is left to transformers' PIL processor. What follows it (rescaling,
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,10 @@ from registry.statements import stated
 __all__ = ["Preprocessing", "processor_settings", "read_preprocessing"]
 
 _TOLERANCE = 1e-4
+_LONG = 8
+"""Of a picture that is longer than this many times its width, only the middle is resized where no more is seen."""
+_REACH = 4
+"""Pixels of the picture, or of the result where that is coarser, beyond which no filter reaches (Lanczos: 3)."""
 _CONVNEXT_WARPS_FROM = 384
 _LEAST_RANGE, _WIDEST = 0.05, 1e5
 _OF_A_TRAINER = ("trainer_state.json", "training_args.bin", "optimizer.pt")
@@ -175,8 +180,28 @@ def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.nda
     changes = {"do_rescale": False, "do_normalize": False}
     if "include_top" in processor.to_dict():  # EfficientNet's second normalization
         changes["include_top"] = False
-    made = processor.preprocess(image.convert("RGB"), **changes)["pixel_values"][0]
+    made = processor.preprocess(_seen(processor, image).convert("RGB"), **changes)["pixel_values"][0]
     return np.ascontiguousarray(made, dtype=np.uint8)
+
+
+def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
+    """The middle of a long and narrow picture, as far as it is looked at.
+
+    A processor that fits the short side first would blow up the long one (30000 x 1 to 6,720,000 x 224), and crop it
+    afterwards. What is cut away lies beyond the reach of any resampling filter from what stays.
+    """
+    settings = processor.to_dict()
+    size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
+    edge, (short, long) = size.get("shortest_edge"), sorted(image.size)
+    cropped = settings.get("do_center_crop") or settings.get("crop_pct")
+    if not edge or not cropped or "longest_edge" in size or long <= _LONG * short:
+        return image
+    visible = max([edge, *(length for length in crop.values() if isinstance(length, int))]) / edge
+    kept = math.ceil(short * visible) + 2 * math.ceil(_REACH * max(1.0, short / edge))
+    kept = min(long, kept + (long - kept) % 2)  # the middle stays the middle
+    start = (long - kept) // 2
+    across = image.width >= image.height
+    return image.crop((start, 0, start + kept, short) if across else (0, start, short, start + kept))
 
 
 def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:

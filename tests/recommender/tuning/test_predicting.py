@@ -9,7 +9,7 @@ from PIL import Image
 from recommender.tuning.executors import here
 from recommender.tuning.folder import RunFolder
 from recommender.tuning.heads import LinearHead, read_head, save_head
-from recommender.tuning.predicting import Judged, Predictions, Predictor, answer, class_of
+from recommender.tuning.predicting import Judged, Predictions, Predictor, answer
 from recommender.tuning.tracking import no_tracking
 from registry.cards import Metric, Task
 from registry.encoders.encoder import open_encoder
@@ -127,20 +127,6 @@ def test_a_quantity_is_judged_by_r_squared():
     judged = Judged.of(found, ["1.0", "2.0", "3.0"], Metric.R2)
     assert judged.score == pytest.approx(0.5)
     assert (judged.accuracy, judged.recall) == (None, {})
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("cat/1.png", "cat"),
-        ("test/cat/deep/1.png", "cat"),
-        ("cat.png", None),
-        ("dog/cat/1.png", "cat"),
-        ("x/1.png", None),
-    ],
-)
-def test_the_innermost_folder_that_is_a_class_is_the_truth(name, label):
-    assert class_of(name, ("cat", "dog")) == label
 
 
 def put(folder, *names):

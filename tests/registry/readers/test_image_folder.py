@@ -34,7 +34,9 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path):
     (tmp_path / "cat" / "notes.txt").write_text("words")
     rows = read_image_folder(tmp_path, limit=99)
     assert len(rows.items) == 4
-    assert rows.notes == ("1 file that is no image ignored",)
+    assert rows.notes == (
+        "1 hidden folder passed over (.hidden/)", "1 file that is no image ignored (1 .txt)",
+    )  # fmt: skip
 
 
 def test_a_folder_without_images_is_named(tmp_path):
@@ -67,8 +69,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (root / "dog").symlink_to(elsewhere / "kept")
     (root / "cat" / "round").symlink_to(root)
     (root / "cat" / "gone.png").symlink_to(root / "nowhere.png")
-    rows = read_image_folder(root, limit=99)
+    rows = read_image_folder(root, limit=99, follow_links=True)
     assert sorted(rows.labels) == ["cat", "cat", "dog", "dog"]
+    assert rows.unreadable == (("cat/gone.png", "a link that leads nowhere"),)
 
 
 def test_sampling_is_stratified_seeded_and_told(tmp_path):
@@ -111,8 +114,8 @@ def test_a_test_part_without_classes_is_ignored_and_told():
     flat = lay_out(Path("x"), names(train__cat=2, train__dog=2, test=5))
     strange = lay_out(Path("x"), names(train__cat=2, train__dog=2, test__images=5))
     assert flat.test is strange.test is None
-    assert flat.notes == ("test/ ignored: images lie in it without class folders",)
-    assert strange.notes == ("test part ignored: none of its folders is a class of train/",)
+    assert flat.notes == ("test/ ignored (5 images): images lie in it without class folders",)
+    assert strange.notes == ("test part ignored (5 images): none of its folders (images/) is a class of train/",)
 
 
 def test_train_and_test_without_class_folders_are_no_two_classes():

@@ -55,7 +55,7 @@ def only_odd(rows: Rows) -> ImageItem:
         (png_header(60_000, 1_000), "60 megapixels, more than 50"),
         (png_header(10_000, 10_000), "100 megapixels, more than 50"),
         (png_header(60_000, 60_000), "more than 50 megapixels"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not an image that can be decoded"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PostScript, no picture that is read"),
     ],
 )
 def test_a_bad_image_is_skipped_with_its_reason(tmp_path, content, reason):
