@@ -189,9 +189,7 @@ class Sample:
         """
         chosen = None if class_folder is None else _class_folder(class_folder)
         table, place = _table(labels, task), _located(path)
-        told, lay = (Task.CLASSIFICATION, partial(lay_out, class_folder=chosen))
-        if table is not None:
-            told, lay = table.task, table.lay_out
+        told, lay = Task.CLASSIFICATION if table is None else table.task, _rule(table, chosen)
         judged = _judge(metric, told)
         read = partial(_read, lay=lay, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
         rows = read(place)
@@ -494,6 +492,11 @@ def _named_task(name: Task | str) -> Task:
         return Task(name)
     except ValueError as cause:
         raise UnknownName("task", str(name), [str(known) for known in Task]) from cause
+
+
+def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> Lay:
+    """How items are laid out: as a table says, else by their folders."""
+    return partial(lay_out, class_folder=class_folder) if table is None else table.lay_out
 
 
 def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | None:

@@ -257,12 +257,12 @@ def _low_bytes(image: Image.Image, source: bytes | Path) -> Image.Image | None:
     if not tiles or image.mode not in {"RGB", "RGBA"} or any(_rawmode(t.args) not in _LOW_BYTES for t in tiles):
         return None
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS) as again:
-        again.tile = [tile._replace(args=_swapped(tile.args)) for tile in again.tile]  # type: ignore[attr-defined]
+        again.tile = [tile._replace(args=_swapped(tile.args)) for tile in again.tile]
         again.load()
         return _upright(again).copy()
 
 
-def _swapped(args: str | tuple[object, ...]) -> str | tuple[object, ...]:
+def _swapped(args: Any) -> str | tuple[object, ...]:  # noqa: ANN401 - whatever a decoder of Pillow takes
     return _LOW_BYTES[args] if isinstance(args, str) else (_LOW_BYTES[str(args[0])], *args[1:])
 
 

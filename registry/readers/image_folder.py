@@ -173,7 +173,7 @@ class _Listing:
 
     def _files(self) -> Iterator[str]:
         home = os.path.realpath(self.root)
-        waiting = [("", (home,))]
+        waiting: list[tuple[str, tuple[str, ...]]] = [("", (home,))]
         while waiting:
             below, chain = waiting.pop()
             try:
