@@ -5,12 +5,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from recommender.baseline import RawPixels, baseline, raw_pixels
 from recommender.distance import distances
+from recommender.exposure import Exposures
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
@@ -43,6 +45,7 @@ from registry.errors import (
     EstimatorError,
     NoCandidates,
     NoVariation,
+    OtherSample,
     SingleClass,
     TransferZooError,
 )
@@ -51,7 +54,7 @@ from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.zoo import Zoo, labelled_digests
 
-__all__ = ["MOST_COMPARED", "compare", "consider", "near", "price", "recommend", "resume", "tune", "without"]
+__all__ = ["MOST_COMPARED", "carried", "compare", "consider", "near", "price", "recommend", "resume", "tune", "without"]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
@@ -129,6 +132,27 @@ def consider(
     ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fresh = _fresh(zoo, card.name, sample)
     return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
+
+
+def carried(
+    kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent
+) -> Choice:  # fmt: skip
+    """The choice at a place of kept advice (`Recommendation.to_dict`), as it was advised: nothing is probed again.
+
+    Raises:
+        UnknownName: its checkpoint is no longer registered.
+        OtherSample: the advice is about other rows.
+    """
+    if kept["sample"]["digest"] != sample.digest:
+        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
+    choice = kept["choices"][place]
+    card, known = zoo.checkpoint(choice["checkpoint"]), choice["distance"]
+    distance = None if known is None else DomainDistance.from_dict(known, zoo.lens(sample.modality).name)
+    exposure = None
+    if choice.get("exposure") is not None:
+        probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
+        exposure = Exposures(sample, probed, zoo.see(probed, progress=progress), zoo).of(card)
+    return Choice.from_dict(choice, Candidate(card, distance, exposure), kept["id"])
 
 
 def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:

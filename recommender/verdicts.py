@@ -67,6 +67,13 @@ class DomainDistance:
             "percentile": self.percentile, "p_same": d.p_same,
         }  # fmt: skip
 
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any], lens: str) -> "DomainDistance":
+        """The distance of that JSON form, measured through a lens; the raw statistic is not kept, but for its value."""
+        value = kept["value"]
+        distance = Distance(kept["metric"], value, value, kept["low"], kept["high"], kept["p_same"])
+        return cls(kept["domain"], lens, distance, kept["percentile"])
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -171,6 +178,11 @@ class Expected:
     def around(cls, metric: Metric, mean: float, reach: float) -> "Expected":
         """An interval that ends where the metric does, and always holds its mean."""
         return cls(metric, mean, min(mean, max(metric.lowest, mean - reach)), max(mean, min(1.0, mean + reach)))
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Expected":
+        """The expectation of that JSON form."""
+        return cls(Metric(kept["metric"]), kept["mean"], kept["low"], kept["high"])
 
     @property
     def words(self) -> str:
@@ -383,6 +395,23 @@ class Choice:
             "realized": [row.to_dict() for row in self.realized], "exposure": self._exposure(),
         }  # fmt: skip
 
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any], candidate: Candidate, recommendation: str) -> "Choice":
+        """The choice of that JSON form, as advice with that id has it; the arrays of evidence are not kept."""
+        known, expected = kept.get("exposure"), Expected.from_dict(kept["expected"])
+        gain = Expected(expected.metric, kept["gain"]["mean"], kept["gain"]["low"], kept["gain"]["high"])
+        scored = Transferability(
+            candidate, kept["scores"], tuple(BlockScore(**row) for row in kept["blocks"]), (), np.zeros(0), 0.0,
+            judged=None if known is None else np.ones(known["rows_judged"], bool),
+            believed=known is None or known["probe_believed"],
+        )  # fmt: skip
+        ranked = Ranked(scored, expected, kept["p_best"], kept["tier"], gain, ())
+        realized = tuple(Realized(**row) for row in kept.get("realized", ()))
+        return cls(
+            ranked, Plan.from_dict(kept["plan"]), expected, Cost(**kept["cost"]), tuple(kept["because"]),
+            realized=realized, recommendation=recommendation,
+        )  # fmt: skip
 
     def _exposure(self) -> dict[str, object] | None:
         found = self.ranked.transferability

@@ -47,7 +47,7 @@ def find_choice(
     desk: Desk, sample: "Sample", kept: Mapping[str, Any] | None, checkpoint: str | None, strategy: str | None,
     seed: int,
 ) -> "Choice":  # fmt: skip
-    """What the user named, filled up from the advice; a warning where the advice was not to transfer."""
+    """What the user named, as the advice has it where it has that; a warning where the advice was not to transfer."""
     from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
     if checkpoint is None and kept is not None:
@@ -55,7 +55,9 @@ def find_choice(
             raise SingleClass("tuning") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
         if not kept["verdict"]["transfer"]:
             desk.say(Text(f"Warning: {kept['verdict']['sentence']}", "yellow"))
-        best = kept["choices"][0]
-        checkpoint, strategy = best["checkpoint"], strategy or best["strategy"]
+        checkpoint = str(kept["choices"][0]["checkpoint"])
+    for place, row in enumerate([] if kept is None else kept["choices"]):
+        if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]}:
+            return flow.carried(kept or {}, place, sample, desk.zoo)
     with desk.bars as progress:
         return flow.consider(sample, desk.zoo, str(checkpoint), strategy, seed=seed, progress=progress)

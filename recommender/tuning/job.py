@@ -13,7 +13,7 @@ from recommender.plan import controlled
 from recommender.tuning.devices import resolve
 from recommender.tuning.folder import RunFolder, RunState
 from recommender.verdicts import Baseline, Choice, Cost, Expected, Exposure, Plan
-from registry.cards import Checkpoint, Metric, Modality, Outcome, Task
+from registry.cards import Checkpoint, Modality, Outcome, Task
 from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
 from registry.features import Encoded
 from registry.home import Home
@@ -135,7 +135,7 @@ class Job:
             raw = told["plan"]["read"] == RAW
             card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
             plan = Plan.from_dict(told["plan"])
-            expected = None if told["expected"] is None else _expected(told["expected"])
+            expected = None if told["expected"] is None else Expected.from_dict(told["expected"])
             estimated = None if told["estimated"] is None else Cost(**told["estimated"])
             digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
             known, recommendation = told["known"], told["recommendation"]
@@ -203,10 +203,6 @@ class _Pixels:
         if self.encoder is None:
             self.encoder = RawPixels.of(raw_pixels(self.sample, progress))
         return self.encoder.encode(part.items, progress=progress)
-
-
-def _expected(told: Mapping[str, Any]) -> Expected:
-    return Expected(Metric(told["metric"]), told["mean"], told["low"], told["high"])
 
 
 def _encoded(zoo: Zoo, name: str, part: Sample, progress: Progress) -> Encoded:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from registry.errors import NoItems, UnsafeArchive, printable
+from registry.errors import NoItems, TransferZooError, UnsafeArchive, printable
 from registry.progress import Progress, silent
 from registry.readers.decoding import Scale
 from registry.readers.images import IMAGE_SUFFIXES, MAX_BYTES, TOLERATED, Rows, read_items
@@ -115,6 +115,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
+    except TransferZooError:
+        raise
     except _BROKEN as cause:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 

@@ -17,7 +17,7 @@ from registry.zoo import Zoo
 from tests.recommender.tuning import jobs
 from tests.recommender.tuning.test_figures import picture
 from tests.registry.encoders.nets import save_net
-from tests.registry.fakes import a_catalog
+from tests.registry.fakes import MeanColor, a_catalog
 
 LABELS = (16, 64, 256, 1024)
 
@@ -138,6 +138,7 @@ def zoo(tmp_path):
     save_net(tmp_path / "net", "resnet")
     with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as opened:
         opened.add(tmp_path / "net", name="net")
+        opened._encoders["mean-color"] = MeanColor()
         yield opened
 
 

@@ -21,7 +21,7 @@ from registry import migrations
 from registry import store as room
 from registry.cards import Modality
 from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
-from registry.sketch import sketch_of
+from registry.sketch import RowKeys, sketch_of
 from registry.store import Entries, Store
 from tests.registry.fakes import Advice, a_checkpoint, a_domain, a_lens, an_outcome, cloud
 
@@ -276,7 +276,9 @@ def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(stor
     lens = a_lens()
     two = tuple(sketch_of(name, cloud(40), lens) for name in ("dark", "gray"))
     other = replace(card, name="other")
-    store.write(Entries((card, other), (a_domain("dark"), a_domain("gray")), two, (an_outcome("o1"), an_outcome("o2"))))
+    keys = tuple(RowKeys.of(name, [f"{place:064x}" for place in range(9)]) for name in ("dark", "gray"))
+    outcomes = (an_outcome("o1"), an_outcome("o2"))
+    store.write(Entries((card, other), (a_domain("dark"), a_domain("gray")), two, outcomes, keys))
     store.keep(Advice("a", sample="1"))
     store.keep(Advice("b", sample="2"))
     jobs = room.Jobs(store)

@@ -28,7 +28,7 @@ def test_the_page_asks_for_the_raw_model_or_for_a_checkpoint_by_name() -> None:
     kept = advice(choice("a", 0.2, gain=-0.1), transfer=False).to_dict()
     assert reproduce.raw_options(kept)["no-transfer"] is True
     assert reproduce.tune_options(kept, 0)["checkpoint"] == "a"
-    assert "recommender.tune(advice.baseline" in reproduce.as_python(kept, Path("/home"))
+    assert "choice = advice.baseline" in reproduce.as_python(kept, Path("/home"))
 
 
 @pytest.mark.slow

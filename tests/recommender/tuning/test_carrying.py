@@ -120,7 +120,7 @@ def test_a_run_without_a_journal_is_told_as_a_trouble(made):
 
 
 def test_a_run_that_goes_on_is_not_carried_by_another(made):
-    with RunFolder(made.folder).beating(), no_tracking(made):
+    with RunFolder(made.folder).held(), no_tracking(made):
         [found] = sync(made.home, made.id)
     assert "still going on" in found.trouble
     assert found.left

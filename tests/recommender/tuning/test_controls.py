@@ -19,8 +19,8 @@ def card(tmp_path):
 
 @pytest.mark.parametrize(
     ("gain", "beginning"),
-    [(-0.1, "negative transfer: no transfer scores 0.700, the run 0.100 less"),
-     (0.1, "transfer was worth it: no transfer scores 0.700, the run 0.100 more (± 0.020, paired)"),
+    [(-0.1, "negative transfer: no transfer scores 70.0 %, the run 10.0 points less"),
+     (0.1, "transfer was worth it: no transfer scores 70.0 %, the run 10.0 points more (± 2.0, paired)"),
      (0.03, "transfer cannot be told from none"), (-0.03, "transfer cannot be told from none")],
 )  # fmt: skip
 def test_what_follows_is_said_in_words(gain, beginning):

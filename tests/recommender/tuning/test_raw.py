@@ -125,7 +125,7 @@ def test_an_interrupted_fit_is_resumed_to_the_same_result(zoo, tmp_path, monkeyp
         patched.setattr("recommender.tuning.executors.store", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             tune(model_of(sample), sample, zoo, track=no_tracking)
-    broken = next(RunFolder(path) for path in zoo.home.runs.iterdir() if path.name != whole.id)
+    broken = next(RunFolder(path) for path in zoo.home.runs.iterdir() if path.is_dir() and path.name != whole.id)
     assert broken.state is RunState.INTERRUPTED
     again = resume(broken.id, zoo, track=no_tracking)
     assert again.metrics["score"] == whole.metrics["score"]

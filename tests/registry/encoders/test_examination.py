@@ -53,7 +53,7 @@ def test_a_net_that_overflows_on_an_example_is_refused(tmp_path):
 class Company:
     """An encoder whose vectors are centered on those of the batch."""
 
-    name, digest, modality, blocks, adaptable = "company", "", Modality.IMAGE, ("only",), ()
+    name, digest, modality, blocks, adaptable, sizes = "company", "", Modality.IMAGE, ("only",), (), ()
 
     def encode(self, items, *, progress=None):
         means = np.array([np.asarray(item.open()).mean((0, 1)) for item in items], np.float32)

@@ -122,7 +122,10 @@ def laid_out(tmp_path, names: list[str], text: str):
 def test_files_of_any_layout_are_labelled_and_those_without_a_row_left_out(tmp_path):
     layout = laid_out(tmp_path, ["b.png", "deep/er/a.png", "c.png"], "file,target\na.png,x\nb.png,y\nelsewhere.png,z\n")
     assert (layout.train.names, layout.train.labels, layout.test) == (("b.png", "deep/er/a.png"), ("y", "x"), None)
-    assert layout.notes == ("1 image has no row in the table of labels: left out",)
+    assert layout.notes == (
+        "1 image has no row in the table of labels: left out",
+        "1 row of the table without an image (line 4: elsewhere.png)",
+    )
 
 
 def test_train_and_test_on_top_are_parts_and_the_validation_part_fills_in(tmp_path):
