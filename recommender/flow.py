@@ -366,11 +366,12 @@ def _gain_in_view_of(was: Ranked, now: Ranked, before: Baseline, after: Baseline
 
 
 def _history(zoo: Zoo, sample: Sample) -> History:
-    """Outcomes of the same task: a score of another one says nothing here, nor does one on rows that were seen.
+    """Outcomes of the same modality and task: another's score says nothing here, nor does one on rows that were seen.
 
     Where nearly all rows and their targets are those of this sample, an outcome counts as one of it.
     """
-    outcomes = [o for o in zoo.history() if o.task is sample.task and not o.conditions.get("flattered")]
+    of = (sample.modality, sample.task)
+    outcomes = [o for o in zoo.history() if (o.modality, o.task) == of and not o.conditions.get("flattered")]
     ours = RowKeys.of("", labelled_digests(sample)).keys
     alike = {sample.digest}
     for digest in {o.sample_digest for o in outcomes if o.origin is Origin.OURS} - alike:

@@ -165,6 +165,8 @@ class Outcome:
     mlflow_run_id: str | None = None
     conditions: Mapping[str, object] = field(default_factory=dict)
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
+    modality: Modality = Modality.IMAGE
+    """What was learned from: a score of another modality says nothing here. Where it is not stated, images."""
 
 
 def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:

@@ -171,6 +171,7 @@ class _OutcomeRow(BaseModel):  # not strict: a CSV's cells are text
     rows_test: int = 0
     seconds: float = 0.0
     created: str = ""
+    modality: Modality = Modality.IMAGE
 
 
 def _read_all(folder: Path, read: Callable[[Path], Card]) -> list[Card]:

@@ -1134,7 +1134,7 @@ def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
 
 def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]
     fixed = {"task": Task(card["task"]), "metric": Metric(card["metric"]), "origin": Origin(card["origin"])}
-    return Outcome(**{**card, **fixed})
+    return Outcome(**{**card, **fixed, "modality": Modality(card.get("modality", Modality.IMAGE))})
 
 
 def _job(row: Row, points: Iterable[Row]) -> JobRecord:

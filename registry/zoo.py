@@ -37,6 +37,7 @@ from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
 from registry.licenses import require_license, spdx
+from registry.modalities import modalities
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
@@ -623,9 +624,10 @@ def _require_same_weights(card: Checkpoint) -> None:
 def _recipe(card: Checkpoint) -> str:
     """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
     total = sha256(f"{card.name} {card.digest} {version('transferzoo')}".encode())
-    for file in ("config.json", "preprocessor_config.json"):
+    for file in ("config.json", *modalities[card.modality].processor_files):
         path = card.folder / file
-        total.update(path.read_bytes() if path.is_file() else b"")
+        content = path.read_bytes() if path.is_file() else b""
+        total.update(f"{file} {len(content)} ".encode() + content)
     return total.hexdigest()
 
 

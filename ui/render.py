@@ -446,7 +446,7 @@ def export_report(told: Json) -> RenderableType:
     file, opened = {
         "onnx": ("model.onnx", "onnxruntime.InferenceSession({!r})"),
         "scikit-learn": ("model.skops", "skops.io.load({!r}, trusted=[])"),
-    }.get(told["form"], ("", "transformers.AutoModelForImageClassification.from_pretrained({!r})"))
+    }.get(told["form"], ("", f"transformers.{told.get('opener')}.from_pretrained({{!r}})"))
     form = file if told["form"] == "onnx" else told["architecture"]
     what = "probability or value" if told["form"] == "scikit-learn" else "logit"
     table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))

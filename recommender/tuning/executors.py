@@ -530,7 +530,7 @@ def _concluded(
         sample_name=job.sample.name, task=job.sample.task, metric=job.sample.metric, score=metrics["score"],
         standard_error=metrics["standard_error"], rows_train=len(parts.train), rows_test=len(parts.test),
         seconds=metrics["seconds"], origin=Origin.OURS, created=made.ended,
-        mlflow_run_id=mlflow_run_id, conditions=conditions,
+        mlflow_run_id=mlflow_run_id, conditions=conditions, modality=job.sample.modality,
     )  # fmt: skip
     RunFolder(job.folder).finish({
         **run.to_dict(), "task": str(job.sample.task), "sample": job.sample.to_dict(),

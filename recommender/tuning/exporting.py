@@ -62,12 +62,15 @@ class Exported:
     classes: tuple[str, ...]
     difference: float
     notes: tuple[str, ...] = ()
+    opener: str | None = None
+    """The class of transformers that opens it, where one does."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
             "run": self.run, "folder": str(self.folder), "form": self.form, "architecture": self.architecture,
             "classes": list(self.classes), "largest_difference": self.difference, "notes": list(self.notes),
+            "opener": self.opener,
         }  # fmt: skip
 
 
@@ -139,7 +142,10 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
     tuned = _Tuned.of(run)
     with staged(to) as folder:
         architecture, difference, notes = _save(tuned, folder, progress)
-    return Exported(run.id, to, "transformers", architecture, tuple(tuned.labels.values()), difference, notes)
+    return Exported(
+        run.id, to, "transformers", architecture, tuple(tuned.labels.values()), difference, notes,
+        tuned.modality.classifier,
+    )  # fmt: skip
 
 
 def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:

@@ -17,7 +17,7 @@ import psutil
 
 from recommender.tuning.carrying import damage
 from recommender.tuning.folder import RunFolder, RunState, reap
-from registry.cards import Metric, Origin, Outcome, Task
+from registry.cards import Metric, Modality, Origin, Outcome, Task
 from registry.doctor import Finding, Found, Kind
 from registry.errors import TransferZooError
 from registry.files import is_locked
@@ -73,7 +73,8 @@ def outcome_of(told: Mapping[str, Any]) -> Outcome:
     try:
         known = dict(told["outcome"] if "outcome" in told else _from_parts(told))
         fixed = {"task": Task(known["task"]), "metric": Metric(known["metric"]), "origin": Origin(known["origin"])}
-        return Outcome(**{**known, **fixed, "mlflow_run_id": told.get("mlflow_run_id")})
+        modality = Modality(known.get("modality", Modality.IMAGE))
+        return Outcome(**{**known, **fixed, "modality": modality, "mlflow_run_id": told.get("mlflow_run_id")})
     except (KeyError, TypeError, AttributeError) as cause:
         raise ValueError(f"run.json lacks what an outcome needs: {cause!r}") from cause
 

@@ -15,7 +15,7 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES, MODEL_MAPPING_NAMES
+from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from registry.cards import UNKNOWN_LICENSE
@@ -297,7 +297,8 @@ def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
     named = found.settings["architectures"]
     if not named:
         of_type = str(found.settings.get("model_type"))
-        tables = (MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES, MODEL_MAPPING_NAMES)
+        classifiers = [getattr(modeling_auto, modality.classifiers) for modality in modalities.values()]
+        tables = (*classifiers, modeling_auto.MODEL_MAPPING_NAMES)
         known = [table.get(of_type, ()) for table in tables]
         named = [name for names in known for name in ([names] if isinstance(names, str) else names)]
     else:

@@ -98,6 +98,10 @@ class Modality(Protocol):
         """The Auto class of transformers that opens an exported classifier."""
 
     @property
+    def classifiers(self) -> str:
+        """The table of transformers' that names the classifier of each type of model."""
+
+    @property
     def processor_files(self) -> tuple[str, ...]:
         """Files of a checkpoint's folder that turn an item into the model's input."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from recommender.flow import consider, recommend
 from recommender.shortlist import Constraints
-from registry.cards import Metric, Origin, Outcome, Task
+from registry.cards import Metric, Modality, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_zoo, told_sample
@@ -240,12 +240,19 @@ def test_one_and_the_same_quantity_leaves_nothing_to_choose_by(tmp_path):
     assert advice.verdict.sentence.startswith("All rows have the same target")
 
 
-def test_outcomes_of_another_task_teach_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "other",
+    [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": Modality.TEXT, "score": 0.05}],
+    ids=["task", "modality"],
+)
+def test_outcomes_of_another_task_or_modality_teach_nothing(other, tmp_path):
     zoo, sample = two_readers(tmp_path), told_sample(60, (1.0,), shade=128)
     before = recommend(sample, zoo, keep=2).best.expected
     for place in range(5):
-        zoo.record(Outcome(
-            f"other {place}", "far-sighted", "linear-probe", "f" * 64, "sizes", Task.REGRESSION, Metric.R2, -3.0, 0.1,
+        outcome = Outcome(
+            f"other {place}", "far-sighted", "linear-probe", "f" * 64, "sizes", sample.task, sample.metric, 0.9, 0.1,
             50, 20, 1.0, Origin.OURS, "2026-01-01T00:00:00+00:00", conditions={"probe": 0.5},
-        ))  # fmt: skip
+        )  # fmt: skip
+        zoo.record(replace(outcome, **other))
+    assert {row.modality for row in zoo.history()} == {other.get("modality", Modality.IMAGE)}
     assert recommend(sample, zoo, keep=2).best.expected == before

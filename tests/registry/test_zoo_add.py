@@ -249,3 +249,12 @@ def test_what_a_stranger_claims_is_kept_as_text_of_a_readable_length(zoo, mine):
     card = zoo.add(mine)
     assert (card.claimed["claimed_accuracy"], card.source) == ('{"top 1": [0.5, null]}', "7")
     assert len(card.claimed["source_repo"]) == 2000
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "processor_config.json"])
+def test_features_are_kept_under_every_file_that_makes_them(zoo, mine, file):
+    card = zoo.add(mine)
+    before = zoo.recipe(card)
+    stated = mine / file
+    stated.write_text((stated.read_text() if stated.exists() else "{}") + " ")
+    assert zoo.recipe(card) != before

@@ -53,7 +53,7 @@ def export(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a fine-tuned model as AutoModelForImageClassification opens it, or as ONNX; checked before it is done."""
+    """Write a fine-tuned model as transformers' Auto classes open it, or as ONNX; checked before it is done."""
     with at_desk(home, json) as desk:
         from recommender.tuning.folder import find_run  # noqa: PLC0415 - loads psutil
 
