@@ -2,10 +2,10 @@
 
 from importlib import import_module
 
-__all__ = ["Terms", "distances", "recommend", "resume", "scores", "tune"]
+__all__ = ["TuneOptions", "distances", "recommend", "resume", "scores", "tune"]
 
 _ROOMS = {
-    "Terms": "tuning.job", "distances": "distance", "recommend": "flow", "resume": "flow", "scores": "transfer",
+    "TuneOptions": "tuning.job", "distances": "distance", "recommend": "flow", "resume": "flow", "scores": "transfer",
     "tune": "flow",
 }  # fmt: skip
 

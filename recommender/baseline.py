@@ -12,8 +12,8 @@ from jaxtyping import Float, Int, Shaped
 from PIL import Image
 
 from recommender.resampling import Z, draw_weights, resample
+from recommender.results import Baseline, Expected
 from recommender.transfer.linear import out_of_fold
-from recommender.verdicts import Baseline, Expected
 from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features

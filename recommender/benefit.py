@@ -15,11 +15,11 @@ from jaxtyping import Float
 
 from recommender.baseline import better, held_out, raw_pixels
 from recommender.resampling import Z, draw_weights, resample
-from recommender.tuning.executors import here
-from recommender.tuning.job import Job
-from recommender.tuning.journal import Journal
-from recommender.tuning.tracking import no_tracking
-from recommender.verdicts import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
+from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
+from recommender.runs.event_log import EventLog
+from recommender.runs.job import Job
+from recommender.runs.tracking import no_tracking
+from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint, Metric
 from registry.errors import TooFewRows
 from registry.features import Encoded
@@ -187,9 +187,9 @@ def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -
     scores, curves = {"no transfer": _untransferred(ground, part, seed)}, {}
     for arm, plan in ground.plans.items():
         job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, ground.encode, seed)
-        run, _ = here(job, no_tracking, count.progress)
+        run, _ = run_local(job, no_tracking, count.progress)
         scores[arm] = run.metrics["score"], run.metrics["standard_error"]
-        curves[arm] = Journal(job.folder).curves.get(f"validation {part.metric}", {})
+        curves[arm] = EventLog(job.folder).curves.get(f"validation {part.metric}", {})
         shutil.rmtree(job.folder)
         count.one_more()
     return _Rung(len(part), scores, curves)

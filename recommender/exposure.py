@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.distance.mmd import mmd
-from recommender.verdicts import Exposure
+from recommender.results import Exposure
 from registry.cards import Checkpoint, Domain, declared_domain
 from registry.features import Features
 from registry.index import neighbors

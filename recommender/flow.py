@@ -17,14 +17,7 @@ from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
 from recommender.rank import place, rank
-from recommender.shift import drops, lowered, source_test, unlabelled
-from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
-from recommender.tuning.executors import here
-from recommender.tuning.folder import find_run
-from recommender.tuning.job import USUAL, Job, Terms
-from recommender.tuning.tracking import mlflow_runs
-from recommender.tuning.trial import measure as measure_cost
-from recommender.verdicts import (
+from recommender.results import (
     Baseline,
     Candidate,
     Choice,
@@ -39,6 +32,13 @@ from recommender.verdicts import (
     TuningRun,
     Verdict,
 )  # fmt: skip
+from recommender.runs.folder import find_run
+from recommender.runs.job import DEFAULTS, Job, TuneOptions
+from recommender.runs.tracking import mlflow_runs
+from recommender.shift import drops, lowered, source_test, unlabelled
+from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
+from recommender.tuning.dry_run import measure as measure_cost
+from recommender.tuning.recipe import run_local
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
     EncoderMismatch,
@@ -208,7 +208,7 @@ def near(
 
 
 def price(
-    choice: Choice, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *, progress: Progress = silent
+    choice: Choice, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS, *, progress: Progress = silent
 ) -> Cost:  # fmt: skip
     """What carrying out a choice will cost, measured on a few rows of it; where that is soon done, as advised.
 
@@ -223,8 +223,8 @@ def price(
 
 
 def tune(
-    choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: Terms = USUAL, *,
-    execute: Callable[..., tuple[TuningRun, Outcome]] = here, track: Callable[..., object] = mlflow_runs,
+    choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS, *,
+    execute: Callable[..., tuple[TuningRun, Outcome]] = run_local, track: Callable[..., object] = mlflow_runs,
     progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry out a choice, and return its outcome to the registry.
@@ -240,7 +240,7 @@ def tune(
 
 
 def resume(
-    name: str, zoo: Zoo, *, sample: Sample | None = None, execute: Callable[..., tuple[TuningRun, Outcome]] = here,
+    name: str, zoo: Zoo, *, sample: Sample | None = None, execute: Callable[..., tuple[TuningRun, Outcome]] = run_local,
     track: Callable[..., object] = mlflow_runs, progress: Progress = silent,
 ) -> TuningRun:  # fmt: skip
     """Carry on an interrupted run from its last complete save, to the result that it would have come to.

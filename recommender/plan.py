@@ -13,10 +13,10 @@ import numpy as np
 
 from recommender.history import History
 from recommender.resampling import Z
+from recommender.results import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
 from recommender.strategies.rules import require_head
-from recommender.verdicts import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized
 from registry.cards import Metric, Outcome
 from registry.errors import NotOffered, UnknownName
 from registry.sample import Sample

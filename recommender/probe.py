@@ -9,9 +9,9 @@ from jaxtyping import Int, Shaped
 
 from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
+from recommender.results import BlockScore, Candidate, Skipped, Transferability, block_to_read
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
-from recommender.verdicts import BlockScore, Candidate, Skipped, Transferability, block_to_read
 from registry.errors import EstimatorError, TransferZooError
 from registry.features import Encoded
 from registry.progress import Progress, silent

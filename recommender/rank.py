@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from recommender.history import Correction, History
 from recommender.resampling import Draws, Z, draw_weights, resample
-from recommender.verdicts import Baseline, Choice, Expected, Ranked, Transferability
+from recommender.results import Baseline, Choice, Expected, Ranked, Transferability
 from registry.cards import Checkpoint, Metric, Task
 from registry.sample import Sample
 

@@ -24,8 +24,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from recommender.distance.classifier import classifier
 from recommender.distance.mmd import mmd
 from recommender.resampling import Z
+from recommender.results import Expected, Shift
 from recommender.transfer.linear import out_of_fold
-from recommender.verdicts import Expected, Shift
 from registry.cards import Task
 from registry.errors import EstimatorError
 from registry.sample import Sample, score

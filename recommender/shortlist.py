@@ -17,8 +17,8 @@ from recommender.distance import distances
 from recommender.distance.mmd import mmd
 from recommender.exposure import Exposures
 from recommender.history import History
+from recommender.results import Candidate, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
-from recommender.verdicts import Candidate, Distance, DomainDistance, Skipped
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import NoVariation
 from registry.features import Encoded, Features

@@ -2,11 +2,11 @@
 
 from importlib import import_module
 
-__all__ = ["Checkpoint", "Domain", "Features", "Metric", "Modality", "Outcome", "Sample", "Shelf", "Task", "Zoo"]
+__all__ = ["Checkpoint", "Domain", "Features", "Metric", "Modality", "Outcome", "Plugins", "Sample", "Task", "Zoo"]
 
 _ROOMS = {
     "Checkpoint": "cards", "Domain": "cards", "Features": "features", "Metric": "cards", "Modality": "cards",
-    "Outcome": "cards", "Sample": "sample", "Shelf": "plugins", "Task": "cards", "Zoo": "zoo",
+    "Outcome": "cards", "Sample": "sample", "Plugins": "plugins", "Task": "cards", "Zoo": "zoo",
 }  # fmt: skip
 
 

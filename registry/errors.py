@@ -67,7 +67,7 @@
         ├── NotResumable                           a run that is over, still going on, or whose ground has changed
         ├── NotFinished                            a run that cannot be used yet
         ├── NotExportable                          a run that no other format can express
-        ├── NotPlantable                           a run that gives no new checkpoint
+        ├── NotPromotable                           a run that gives no new checkpoint
         └── Interrupted
 """
 
@@ -78,17 +78,74 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
-    "AdviceError", "AlreadyThere", "AmbiguousLayout", "BadCard", "BadTable", "BadWeights", "CacheDamaged",
-    "CheckpointError", "DeviceMissing", "DiskFull", "Diverged", "EncoderMismatch", "EstimatorError", "ExtraMissing",
-    "FolderUnusable", "HomeUnusable", "Interrupted", "ItemUnreadable", "LabelsMissing", "LengthMismatch",
-    "MalformedWeights", "NoCandidates", "NoItems", "NoVariation", "NoWeights", "NotAFunction", "NotDefined",
-    "NotExportable", "NotFetched", "NotFinished", "NotFinite", "NotNumbers", "NotOffered", "NotPlantable",
-    "NotProbabilities", "NotResumable", "NotRows", "OtherRows", "OtherSample", "OutOfRange", "OutOfRoom", "PathMissing",
-    "PickleRefused", "PortUnusable", "RegistryBusy", "RegistryCorrupt", "RegistryError", "RegistryNewer",
-    "RemoteCodeRefused", "RowsInMemory", "SampleError", "ShapeMismatch", "SingleClass", "TooFewRows",
-    "TooManyNeighbors", "TooManyUnreadable", "TransferZooError", "TuningError", "UnfitMetric", "UnknownName",
-    "UnreadableDocument", "UnsafeArchive", "Unsupported", "UnusableArrays", "UnusableLabels", "UnusableName",
-    "WidthMismatch", "printable",
+    "AdviceError",
+    "AlreadyThere",
+    "AmbiguousLayout",
+    "BadCard",
+    "BadTable",
+    "BadWeights",
+    "CacheDamaged",
+    "CheckpointError",
+    "DeviceMissing",
+    "DiskFull",
+    "Diverged",
+    "EncoderMismatch",
+    "EstimatorError",
+    "ExtraMissing",
+    "FolderUnusable",
+    "HomeUnusable",
+    "Interrupted",
+    "ItemUnreadable",
+    "LabelsMissing",
+    "LengthMismatch",
+    "MalformedWeights",
+    "NoCandidates",
+    "NoItems",
+    "NoVariation",
+    "NoWeights",
+    "NotAFunction",
+    "NotDefined",
+    "NotExportable",
+    "NotFetched",
+    "NotFinished",
+    "NotFinite",
+    "NotNumbers",
+    "NotOffered",
+    "NotProbabilities",
+    "NotPromotable",
+    "NotResumable",
+    "NotRows",
+    "OtherRows",
+    "OtherSample",
+    "OutOfRange",
+    "OutOfRoom",
+    "PathMissing",
+    "PickleRefused",
+    "PortUnusable",
+    "RegistryBusy",
+    "RegistryCorrupt",
+    "RegistryError",
+    "RegistryNewer",
+    "RemoteCodeRefused",
+    "RowsInMemory",
+    "SampleError",
+    "ShapeMismatch",
+    "SingleClass",
+    "TooFewRows",
+    "TooManyNeighbors",
+    "TooManyUnreadable",
+    "TransferZooError",
+    "TuningError",
+    "UnfitMetric",
+    "UnknownName",
+    "UnreadableDocument",
+    "UnsafeArchive",
+    "Unsupported",
+    "UnusableArrays",
+    "UnusableLabels",
+    "UnusableName",
+    "WidthMismatch",
+    "printable",
 ]  # fmt: skip
 
 _NO_TEXT = re.compile("[\udc80-\udcff]")
@@ -700,12 +757,12 @@ class NotExportable(TuningError):
         super().__init__(f"run {run} cannot be exported: {why}", remedy)
 
 
-class NotPlantable(TuningError):
+class NotPromotable(TuningError):
     """A run that gives the registry no new checkpoint."""
 
     def __init__(self, run: str, why: str, remedy: str) -> None:
         self.run, self.why = run, why
-        super().__init__(f"run {run} cannot be planted: {why}", remedy)
+        super().__init__(f"run {run} cannot be promoted: {why}", remedy)
 
 
 class OutOfRoom(TuningError):

@@ -1,4 +1,4 @@
-"""Shelf: name -> strategy. Ours first, then the entry points of a group; an unknown name gets "did you mean"."""
+"""Plugins: name -> strategy. Ours first, then the entry points of a group; an unknown name gets "did you mean"."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
@@ -6,12 +6,12 @@ from typing import Generic, TypeVar
 
 from registry.errors import UnknownName
 
-__all__ = ["Shelf"]
+__all__ = ["Plugins"]
 
 Kind = TypeVar("Kind")
 
 
-class Shelf(Mapping[str, Kind], Generic[Kind]):
+class Plugins(Mapping[str, Kind], Generic[Kind]):
     """A read-only mapping of names to strategies; nothing behind a name is imported before it is asked for.
 
     ``ours`` maps each name to a loader without arguments. A plug-in cannot replace one of ours.

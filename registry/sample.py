@@ -32,13 +32,22 @@ from registry.errors import (
 from registry.progress import Progress, silent
 from registry.readers.arrays import Images, plain_labels, read_arrays
 from registry.readers.decoding import Scale
+from registry.readers.fingerprints import Fingerprints
 from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
 from registry.readers.images import ImageItem, Rows
 from registry.readers.layout import Lay, allot, as_known, lay_out, plain
-from registry.readers.likeness import Fingerprints
 from registry.readers.tables import LabelTable, read_groups, read_labels
-from registry.targets import classes_of, names_in, quantities, read_targets, strata_of, stratum_of, told_task, values_of
+from registry.targets import (
+    classes_of,
+    infer_task,
+    names_in,
+    quantities,
+    read_targets,
+    strata_of,
+    stratum_of,
+    values_of,
+)
 
 __all__ = ["LIMIT", "Health", "Sample", "score"]
 
@@ -256,7 +265,7 @@ class Sample:
             UnknownName: no metric or task of that name.
             UnfitMetric: the metric does not judge the task.
         """
-        found = told_task(labels) if task is None else _named_task(task)
+        found = infer_task(labels) if task is None else _named_task(task)
         judged, rows = _judge(metric, found), _from_arrays(images, labels, found)
         held_out = None if test is None else _Part(_from_arrays(*test, found), found, None)
         together = None if groups is None else plain_labels(groups)

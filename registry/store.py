@@ -322,7 +322,7 @@ class Store:
         except IntegrityError as cause:
             raise RegistryCorrupt(self.where, str(cause.orig)) from cause
 
-    def take_out(self, damage: Damage, keep: Callable[[Sequence[tuple[str, Row]]], object]) -> None:
+    def quarantine(self, damage: Damage, keep: Callable[[Sequence[tuple[str, Row]]], object]) -> None:
         """Remove one row, and what cannot be without it; ``keep`` is handed them, by table, before they are gone."""
         table = _schema.tables[damage.table]
         same = _this_row(table, damage)

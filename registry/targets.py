@@ -12,7 +12,7 @@ from registry.errors import UnusableLabels
 from registry.readers.arrays import label_values, plain_labels
 from registry.readers.tables import LARGEST
 
-__all__ = ["classes_of", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "told_task", "values_of"]
+__all__ = ["classes_of", "infer_task", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "values_of"]
 
 SEPARATOR = "|"
 _BINS = 5
@@ -21,7 +21,7 @@ _A_BIN = 4
 _MANY = (tuple, set, frozenset, list)
 
 
-def told_task(labels: Sequence[object] | np.ndarray) -> Task:
+def infer_task(labels: Sequence[object] | np.ndarray) -> Task:
     """The task of labels in Python: collections of names are multi-label, numbers with fractions a quantity."""
     values = list(labels) if isinstance(labels, np.ndarray) and labels.ndim > 1 else label_values(labels)
     if values and all(isinstance(value, _MANY) for value in values):

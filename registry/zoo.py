@@ -288,7 +288,7 @@ class Zoo:
         self.store.write(known)
         return self.checkpoint(card.name)
 
-    def plant(
+    def promote(
         self, card: Checkpoint, domain: Domain, source: Sample | None = None, *, progress: Progress = silent
     ) -> Checkpoint:
         """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
@@ -411,7 +411,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.take_out(damage, keep)
+        self.store.quarantine(damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -574,7 +574,7 @@ def _catalog() -> ModuleType:
 
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
-    opened = import_module("registry.encoders.opening").inspect(folder)
+    opened = import_module("registry.encoders.loading").inspect(folder)
     tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
     import_module("registry.encoders.examination").examine(folder, tidy)
     told = _stated(folder)

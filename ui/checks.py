@@ -65,7 +65,7 @@ def require_names(
         require_advice(zoo, recommendation)
     _require_licenses(zoo, licenses)
     if device not in {"auto", "cpu"}:
-        from recommender.tuning.devices import resolve  # noqa: PLC0415 - loads torch
+        from recommender.runs.devices import resolve  # noqa: PLC0415 - loads torch
 
         resolve(device)
 

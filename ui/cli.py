@@ -8,8 +8,8 @@ import typer
 
 from registry.errors import TransferZooError
 from ui import render
-from ui.commands import advice, afterwards, domains, queue, runs, tuning, upkeep, worth, zoo
-from ui.desk import DEBUG
+from ui.commands import advice, benefit, domains, maintenance, predict, queue, runs, tuning, zoo
+from ui.context import DEBUG
 from ui.strangers import pacify, printable_streams
 
 __all__ = ["app", "main"]
@@ -19,8 +19,8 @@ app = typer.Typer(
     help="Which pretrained model should I start from, how much of it should I freeze, and was the advice right?",
 )  # fmt: skip
 for command in (
-    advice.demo, advice.recommend, tuning.tune, worth.benefit, afterwards.predict, afterwards.export, domains.distance,
-    upkeep.doctor, upkeep.picker,
+    advice.demo, advice.recommend, tuning.tune, benefit.benefit, predict.predict, predict.export, domains.distance,
+    maintenance.doctor, maintenance.picker,
 ):  # fmt: skip
     app.command()(command)
 for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from recommender import flow
-from recommender.tuning.job import Terms
-from recommender.verdicts import Recommendation
+from recommender.results import Recommendation
+from recommender.runs.job import TuneOptions
 from registry.cards import Outcome
 from registry.errors import ExtraMissing, UnknownName
 from registry.home import Home
@@ -109,7 +109,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     terminal.print(render.advice_report(advice.to_dict()), "")
     if advice.verdict.transfer:
         with bars as progress:
-            tuned = flow.tune(advice.best, found, zoo, Terms(seed, recommendation=advice.id), progress=progress)
+            tuned = flow.tune(advice.best, found, zoo, TuneOptions(seed, recommendation=advice.id), progress=progress)
         terminal.print(render.run_report(tuned.to_dict(), expected=advice.best.expected.to_dict()), "")
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")

@@ -10,17 +10,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from recommender.distance import distances
     from recommender.flow import recommend, resume, tune
+    from recommender.runs.job import TuneOptions
     from recommender.transfer import scores
-    from recommender.tuning.job import Terms
     from registry.cards import Checkpoint, Domain, Metric, Modality, Outcome, Task
     from registry.features import Features
-    from registry.plugins import Shelf
+    from registry.plugins import Plugins
     from registry.sample import Sample
     from registry.zoo import Zoo
 
 __all__ = [
-    "Checkpoint", "Domain", "Features", "Metric", "Modality", "Outcome", "Sample", "Shelf", "Task", "Terms", "Zoo",
-    "distances", "recommend", "resume", "scores", "tune",
+    "Checkpoint",
+    "Domain",
+    "Features",
+    "Metric",
+    "Modality",
+    "Outcome",
+    "Plugins",
+    "Sample",
+    "Task",
+    "TuneOptions",
+    "Zoo",
+    "distances",
+    "recommend",
+    "resume",
+    "scores",
+    "tune",
 ]  # fmt: skip
 
 

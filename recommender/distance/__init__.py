@@ -6,9 +6,9 @@ from typing import Protocol, cast, runtime_checkable
 
 from jaxtyping import Real, Shaped
 
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.features import Array
-from registry.plugins import Shelf
+from registry.plugins import Plugins
 
 __all__ = ["DistanceFunction", "distances"]
 
@@ -32,7 +32,7 @@ def _ours(name: str) -> Callable[[], DistanceFunction]:
     return lambda: cast("DistanceFunction", getattr(import_module(f"recommender.distance.{name}"), name))
 
 
-distances: Shelf[DistanceFunction] = Shelf(
+distances: Plugins[DistanceFunction] = Plugins(
     "distance",
     "transferzoo.distances",
     {name: _ours(name) for name in ("mmd", "knn", "classifier", "energy", "frechet", "mean_embedding")},

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from recommender.distance.covariance import shrunk_covariance
 from recommender.distance.kernels import Z90, Groups, dealt, pool
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.features import Array
 
 __all__ = ["classifier"]

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float64, Real
 
 from recommender.distance.kernels import Groups, pool, two_sample
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.features import Array
 
 __all__ = ["energy"]

@@ -5,7 +5,7 @@ from jaxtyping import Float64, Real
 
 from recommender.distance.covariance import shrunk_covariance
 from recommender.distance.kernels import Groups, Pair, dealt, pool
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.features import Array
 
 __all__ = ["frechet"]

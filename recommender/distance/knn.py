@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Real
 
 from recommender.distance.kernels import Groups, Pair, labelings, p_value, pool, squared_distances
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.errors import TooManyNeighbors
 from registry.features import Array, finite_rows
 from registry.index import neighbors, other_neighbors

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from recommender.distance.kernels import Groups, fixed_scale, median_distance, pool
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.cards import Modality
 from registry.features import Array
 from registry.sketch import Lens

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Real
 
 from recommender.distance.kernels import Groups, Kernel, fixed_scale, median_distance, pool, two_sample
-from recommender.verdicts import Distance
+from recommender.results import Distance
 from registry.features import Array
 
 __all__ = ["gaussian_kernel", "mmd"]

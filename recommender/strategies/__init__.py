@@ -4,8 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
-from recommender.verdicts import Evidence, Plan
-from registry.plugins import Shelf
+from recommender.results import Evidence, Plan
+from registry.plugins import Plugins
 
 __all__ = ["Strategy", "strategies"]
 
@@ -48,7 +48,7 @@ def _gradual(name: str, *, discriminative: bool) -> Callable[[], Strategy]:
     return load
 
 
-strategies: Shelf[Strategy] = Shelf(
+strategies: Plugins[Strategy] = Plugins(
     "strategy",
     "transferzoo.strategies",
     {

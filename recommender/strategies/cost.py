@@ -1,10 +1,10 @@
 """What carrying out a plan will take: seconds, memory and trainable parameters, from one item's forward pass.
 
 Known before anything of the plan was run; `tests/benchmarks/cost.py` holds it against what it took.
-`recommender.tuning.trial` measures.
+`recommender.tuning.dry_run` measures.
 """
 
-from recommender.verdicts import Cost, Plan, Stage, Transferability
+from recommender.results import Cost, Plan, Stage, Transferability
 
 __all__ = ["estimate"]
 

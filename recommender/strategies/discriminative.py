@@ -1,7 +1,7 @@
 """Discriminative rates: each lower block learns at a fraction of the rate above it (ULMFiT; Howard & Ruder 2018)."""
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, lowered, training, used_blocks
-from recommender.verdicts import Evidence, Plan, Stage
 
 __all__ = ["discriminative"]
 

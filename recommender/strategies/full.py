@@ -1,7 +1,7 @@
 """Full fine-tuning: a fresh head and everything below it learn at one rate, as is most often done."""
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
-from recommender.verdicts import Evidence, Plan, Stage
 
 __all__ = ["full"]
 

@@ -1,7 +1,7 @@
 """k-NN: a vote of the nearest training rows, the best single judge of features for medical targets."""
 
+from recommender.results import Evidence, Plan
 from recommender.strategies.rules import head_on
-from recommender.verdicts import Evidence, Plan
 
 __all__ = ["knn"]
 

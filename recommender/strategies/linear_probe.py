@@ -1,7 +1,7 @@
 """Linear probe: the whole backbone frozen, a logistic head on cached features (Kornblith et al. 2019)."""
 
+from recommender.results import Evidence, Plan
 from recommender.strategies.rules import head_on
-from recommender.verdicts import Evidence, Plan
 
 __all__ = ["linear_probe"]
 

@@ -1,7 +1,7 @@
 """LoRA: low-rank adapters beside the linear layers learn, the weights stay (Hu et al. 2021)."""
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
-from recommender.verdicts import Evidence, Plan, Stage
 from registry.errors import NotOffered
 
 __all__ = ["lora"]

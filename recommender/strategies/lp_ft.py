@@ -4,8 +4,8 @@ A fresh head would pull the backbone through large, uninformed gradients; one th
 keeps more of what was learned at the source and pays most out of distribution.
 """
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
-from recommender.verdicts import Evidence, Plan, Stage
 
 __all__ = ["lp_ft"]
 

@@ -1,7 +1,7 @@
 """Norm-only: nothing learns but the normalization layers' scales and shifts, and the head (Frankle et al. 2021)."""
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
-from recommender.verdicts import Evidence, Plan, Stage
 
 __all__ = ["norm_only"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
-from recommender.verdicts import Evidence, Plan, Stage
 from registry.errors import NotOffered
 
 __all__ = ["Partial", "surgical"]

@@ -1,7 +1,7 @@
 """Prototype: the nearest class mean, for a handful of rows a class (Snell et al. 2017; Wang et al. 2019)."""
 
+from recommender.results import Evidence, Plan
 from recommender.strategies.rules import head_on
-from recommender.verdicts import Evidence, Plan
 
 __all__ = ["prototype"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil, sqrt
 
-from recommender.verdicts import Evidence, Plan, Stage
+from recommender.results import Evidence, Plan, Stage
 from registry.cards import Metric, Task
 from registry.errors import NotOffered
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from recommender.results import Evidence, Plan, Stage
 from recommender.strategies.rules import epochs_for, training
-from recommender.verdicts import Evidence, Plan, Stage
 
 __all__ = ["scratch"]
 

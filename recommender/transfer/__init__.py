@@ -8,7 +8,7 @@ from jaxtyping import Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition
 from registry.features import Array
-from registry.plugins import Shelf
+from registry.plugins import Plugins
 
 __all__ = ["ScoreFunction", "scores"]
 
@@ -35,4 +35,4 @@ def _ours(name: str) -> Callable[[], ScoreFunction]:
 
 _NAMES = ("logme", "hscore", "knn", "linear", "leep", "nce", "nleep", "gbc", "transrate", "parc")
 
-scores: Shelf[ScoreFunction] = Shelf("score", "transferzoo.scores", {name: _ours(name) for name in _NAMES})
+scores: Plugins[ScoreFunction] = Plugins("score", "transferzoo.scores", {name: _ours(name) for name in _NAMES})

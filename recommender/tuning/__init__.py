@@ -1,1 +1,1 @@
-"""Carries out any plan and knows no strategy by name: the job, the freezing, the loop, the diary, the executors."""
+"""Carries out any plan and knows no strategy by name: the job, the freezing, the loop, the tracker_run, the executors."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from recommender.transfer.linear import fit_head
-from registry.encoders.anatomy import Anatomy, read_blocks
+from registry.encoders.layers import Layers, read_blocks
 from registry.errors import NotOffered
 from registry.modalities import Network
 
@@ -38,7 +38,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, network: Network, anatomy: Anatomy, read: str, head: nn.Linear, *, dropout: float = 0.0
+        self, network: Network, anatomy: Layers, read: str, head: nn.Linear, *, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.network = network

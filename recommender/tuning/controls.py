@@ -11,11 +11,11 @@ from jaxtyping import Shaped
 
 from recommender.baseline import no_transfer
 from recommender.resampling import Z, draw_weights, resample
+from recommender.results import Stage
+from recommender.runs.job import Job
 from recommender.strategies.scratch import RATE
-from recommender.tuning.job import Job
-from recommender.verdicts import Stage
-from registry.encoders.anatomy import anatomy_of
-from registry.encoders.opening import load
+from registry.encoders.layers import layers_of
+from registry.encoders.loading import load
 from registry.progress import Progress
 from registry.sample import Sample
 
@@ -80,7 +80,7 @@ def against(
 
 def from_scratch(job: Job) -> Job:
     """The same net from random weights, everything learning for as many epochs, in a folder inside the run's."""
-    plan, names = job.plan, anatomy_of(load(job.checkpoint.folder, bare=True)).names
+    plan, names = job.plan, layers_of(load(job.checkpoint.folder, bare=True)).names
     stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), RATE, RATE)
     fresh = replace(
         plan, strategy=SCRATCH, head="fresh", stages=(stage,), frozen=(), from_scratch=True, anchor=0.0,

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch.utils.data import Dataset
 
-from recommender.tuning.boundary import Boundary
+from recommender.tuning.activation_cache import Boundary
 from registry.modalities import Network, Prepared
 from registry.progress import Progress, told
 

@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from recommender.tuning.forgetting import RECOGNIZED, BlockChange, Forgetting, SourceProbe
-from recommender.tuning.job import Job
-from recommender.tuning.journal import Journal
-from recommender.verdicts import Benefit, Expected
+from recommender.results import Benefit, Expected
+from recommender.runs.event_log import EventLog
+from recommender.runs.job import Job
+from recommender.tuning.feature_drift import RECOGNIZED, BlockChange, Forgetting, SourceProbe
 from registry.cards import Task
 
 __all__ = [
@@ -40,7 +40,7 @@ def draw(
     folder = job.folder / _FOLDER
     folder.mkdir(exist_ok=True)
     drawn: list[Path] = []
-    curves = {name: curve for name, curve in Journal(job.folder).curves.items() if not name.startswith("system/")}
+    curves = {name: curve for name, curve in EventLog(job.folder).curves.items() if not name.startswith("system/")}
     if any(len(curve) > 1 for curve in curves.values()):
         drawn.append(learning_curve(curves, folder / "learning-curve.png"))
     if job.sample.task is Task.CLASSIFICATION:

@@ -21,17 +21,17 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from recommender.tuning.boundary import Boundary, fits, frozen_prefix
+from recommender.results import Plan
+from recommender.runs.devices import precision
+from recommender.runs.training_checkpoints import newest, seal, stage_folder
+from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep, slices
-from recommender.tuning.devices import precision
-from recommender.tuning.freeze import rates
 from recommender.tuning.heads import named
 from recommender.tuning.objective import Anchor, Objective
-from recommender.tuning.saves import newest, seal, stage_folder
-from recommender.verdicts import Plan
+from recommender.tuning.parameter_groups import rates
 from registry.cards import Metric, Task
-from registry.encoders.opening import quiet
+from registry.encoders.loading import quiet
 from registry.errors import Diverged
 from registry.files import replacing
 from registry.progress import Progress

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from recommender.results import Plan
 from recommender.tuning.classifier import Classifier
-from recommender.verdicts import Plan
 from registry.cards import Task
 
 __all__ = ["Anchor", "Objective"]

@@ -5,10 +5,10 @@ import shutil
 import torch
 
 from recommender.baseline import RAW
+from recommender.runs.job import Job
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import Head, save_head
-from recommender.tuning.job import Job
-from registry.encoders.opening import load, quiet
+from registry.encoders.loading import load, quiet
 from registry.errors import ShapeMismatch
 from registry.modalities import modalities
 

@@ -61,7 +61,7 @@ def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CA
     """Open the checkpoint in ``folder``; torch is loaded now, and not before.
 
     Raises:
-        CheckpointError: as `registry.encoders.opening.inspect`.
+        CheckpointError: as `registry.encoders.loading.inspect`.
     """
     opened: Encoder = import_module("registry.encoders.encoder").open_encoder(folder, name=name, cap=cap)
     return opened

@@ -12,8 +12,8 @@ import torch
 
 from registry.cards import Modality
 from registry.encoders import BlockSize
-from registry.encoders.anatomy import Anatomy, Reading, anatomy_of, read_blocks
-from registry.encoders.opening import Opened, inspect, open_network
+from registry.encoders.layers import Layers, Reading, layers_of, read_blocks
+from registry.encoders.loading import Opened, inspect, open_network
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import DEFAULT_CAP, Network, Prepared
@@ -32,7 +32,7 @@ class CheckpointEncoder:
     digest: str
     opened: Opened
     network: Network
-    anatomy: Anatomy
+    anatomy: Layers
     batch: int
     """Items of one forward pass."""
 
@@ -129,10 +129,10 @@ def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CA
     """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
 
     Raises:
-        CheckpointError: as `registry.encoders.opening.inspect`.
+        CheckpointError: as `registry.encoders.loading.inspect`.
     """
     opened = inspect(folder)
     network = open_network(folder, cap=cap)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    anatomy = anatomy_of(network.model)
+    anatomy = layers_of(network.model)
     return CheckpointEncoder(name or folder.name, digest, opened, network, anatomy, network.at_once)

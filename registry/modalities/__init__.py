@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from registry.plugins import Shelf
+from registry.plugins import Plugins
 
 __all__ = ["DEFAULT_CAP", "Modality", "Network", "Prepared", "modalities", "modality_of"]
 
@@ -116,7 +116,7 @@ class Modality(Protocol):
         """
 
 
-modalities: Shelf[Modality] = Shelf(
+modalities: Plugins[Modality] = Plugins(
     "modality",
     "transferzoo.modalities",
     {"image": lambda: import_module("registry.modalities.image").IMAGE},

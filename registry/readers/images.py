@@ -123,7 +123,7 @@ def read_items(
         TooManyUnreadable: more than the share ``tolerated`` cannot be read.
     """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")  # Pillow's complaints become verdicts
+        warnings.simplefilter("ignore")  # Pillow's complaints become results
         passing = pool.map(lambda name: _see(name, fetch), names)
         seen = list(told(passing, "reading images", len(names), progress))
     bad = [(printable(name), each.reason) for name, each in zip(names, seen, strict=True) if each.item is None]

@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender import flow
+from recommender.results import Choice, Cost
+from recommender.runs.job import Job, TuneOptions
+from recommender.runs.tracking import no_tracking
 from recommender.strategies.cost import estimate
 from recommender.tuning import loop
-from recommender.tuning.executors import here
-from recommender.tuning.job import Job, Terms
-from recommender.tuning.tracking import no_tracking
-from recommender.tuning.trial import measure
-from recommender.verdicts import Choice, Cost
+from recommender.tuning.dry_run import measure
+from recommender.tuning.recipe import run_local
 from registry.progress import silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -68,11 +68,11 @@ def run(zoo: Zoo, sets: Path, case: tuple[str, str, str], seed: int) -> Row:
     name, strategy, checkpoint = case
     sample = Sample.from_folder(sets / name)
     choice = _chosen(sample, zoo, checkpoint, strategy)
-    job = Job.of(choice, sample, zoo, Terms(seed))
+    job = Job.of(choice, sample, zoo, TuneOptions(seed))
     began = time.perf_counter()
     trial = measure(job, lambda part: zoo.encoded(checkpoint, part))
     took = time.perf_counter() - began
-    done, _ = here(job, no_tracking, silent)
+    done, _ = run_local(job, no_tracking, silent)
     return Row(
         case, len(sample), choice.cost, trial, took, done.metrics["seconds"], done.metrics["peak_memory_bytes"]
     )  # fmt: skip

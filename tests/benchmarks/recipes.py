@@ -18,10 +18,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from recommender.runs.job import Job
+from recommender.runs.tracking import no_tracking
 from recommender.tuning import loop
-from recommender.tuning.executors import here
-from recommender.tuning.job import Job
-from recommender.tuning.tracking import no_tracking
+from recommender.tuning.recipe import run_local
 from registry.home import Home
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
 from tests.benchmarks.proving_ground.carry_out import NOTHING_YET
@@ -95,9 +95,9 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
             "recipe", choice.checkpoint, plan, part.train, Home.find(folder),
             lambda sample, _: train if sample is part.train else test, seed=cell.seed,
         )  # fmt: skip
-        run, _ = here(job, no_tracking)
+        run, _ = run_local(job, no_tracking)
         plain = replace(job, id="probe", plan=replace(plan, strategy="linear-probe", stages=(), augment=False))
-        probe, _ = here(plain, no_tracking)
+        probe, _ = run_local(plain, no_tracking)
     found = run.metrics
     return Line(
         cell.target, cell.checkpoint, cell.rows, str(recipe), round(probe.metrics["accuracy"], 4),

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender import flow
+from recommender.runs.job import Job, TuneOptions
+from recommender.runs.tracking import no_tracking
 from recommender.strategies import strategies
-from recommender.tuning.executors import here
-from recommender.tuning.job import Job, Terms
-from recommender.tuning.tracking import no_tracking
+from recommender.tuning.recipe import run_local
 from registry.errors import NotOffered
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -66,7 +66,7 @@ def run(zoo: Zoo, sample: Sample, checkpoint: str, strategy: str) -> Row:
         choice = flow.consider(sample, zoo, checkpoint, strategy)
     except NotOffered as reason:
         return Row(sample.name, strategy, {}, reason.why)
-    done, _ = here(Job.of(choice, sample, zoo, Terms()), no_tracking)
+    done, _ = run_local(Job.of(choice, sample, zoo, TuneOptions()), no_tracking)
     return Row(sample.name, strategy, dict(done.metrics))
 
 

@@ -29,17 +29,17 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from recommender.tuning import executors, loop
+from recommender.results import Plan, Stage
+from recommender.runs.job import Job
+from recommender.runs.tracking import Unkept, no_tracking
+from recommender.tuning import loop, recipe
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
-from recommender.tuning.executors import here
-from recommender.tuning.freeze import rates
-from recommender.tuning.job import Job
-from recommender.tuning.tracking import Unkept, no_tracking
-from recommender.verdicts import Plan, Stage
+from recommender.tuning.parameter_groups import rates
+from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint
-from registry.encoders.anatomy import anatomy_of, read_blocks
-from registry.encoders.opening import open_network, quiet
+from registry.encoders.layers import layers_of, read_blocks
+from registry.encoders.loading import open_network, quiet
 from registry.features import Encoded
 from registry.modalities.image.preprocessing import read_preprocessing
 from registry.progress import Progress, silent
@@ -177,7 +177,7 @@ def _cold(bench: Bench) -> tuple[Spent, float]:
 
         job = replace(bench.job(bench.plan()), home=zoo.home, encode=encode)
         with _clock() as spent:
-            run, _ = here(job, no_tracking, silent)
+            run, _ = run_local(job, no_tracking, silent)
         return spent[0], run.metrics["accuracy"]
 
 
@@ -209,7 +209,7 @@ class FrozenNet(nn.Module):
         super().__init__()
         self.network = open_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
-        self.anatomy = anatomy_of(self.body)
+        self.anatomy = layers_of(self.body)
         self.head = nn.LazyLinear(classes)
         seen = self.network.preprocessing
         self.head(self._features(torch.zeros(1, 3, seen.height, seen.width)))
@@ -267,7 +267,7 @@ def _epoch(bench: Bench, learning: tuple[str, ...], *, cache: bool = True) -> tu
     """The median of the epochs from the second on."""
     ear = _Ear()
     plan = bench.plan(Stage(learning, MEASURED, 1e-3, 1e-4), cache=cache)
-    run, _ = here(bench.job(plan), ear.track, silent)
+    run, _ = run_local(bench.job(plan), ear.track, silent)
     return ear.epoch(), run.metrics["accuracy"]
 
 
@@ -282,13 +282,13 @@ def loading(bench: Bench) -> dict[str, Callable[[], tuple[Spent, float]]]:
 def _ours(bench: Bench) -> tuple[Spent, float]:
     """From the steps that the training tells of; judging and saving lie between epochs."""
     ear = _Ear()
-    run, _ = here(bench.job(bench.plan(Stage(bench.blocks, MEASURED, 1e-3, 1e-4))), ear.track, ear)
+    run, _ = run_local(bench.job(bench.plan(Stage(bench.blocks, MEASURED, 1e-3, 1e-4))), ear.track, ear)
     return ear.passed(), run.metrics["accuracy"]
 
 
 def _bare(bench: Bench) -> tuple[Spent, float]:
     """Forward, backward and step on batches that are there already; as many rows as our training learns from."""
-    learning, _ = bench.sample.split(executors._VALIDATION, 0)
+    learning, _ = bench.sample.split(recipe._VALIDATION, 0)
     net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
         rows = prepare_rows(
@@ -315,7 +315,7 @@ def _net(bench: Bench) -> Classifier:
     network = open_network(bench.card.folder)
     width = bench.zoo.encode(bench.card.name, bench.sample).last.width
     head = fresh_head(width, len(bench.sample.classes))
-    made = Classifier(network, anatomy_of(network.model), bench.blocks[-1], head)
+    made = Classifier(network, layers_of(network.model), bench.blocks[-1], head)
     return made.to(memory_format=torch.channels_last)
 
 
@@ -342,7 +342,7 @@ def _typical(passes: list[Spent], rows: int) -> Spent:
 
 @dataclass
 class _Ear(Unkept):
-    """A diary, and a progress, that remembers when each step was done and each epoch judged."""
+    """A tracker_run, and a progress, that remembers when each step was done and each epoch judged."""
 
     judged: list[tuple[float, float]] = field(default_factory=list)
     steps: list[tuple[float, float]] = field(default_factory=list)

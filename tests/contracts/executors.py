@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from recommender.tuning.tracking import no_tracking
-from recommender.verdicts import TuningRun
+from recommender.results import TuningRun
+from recommender.runs.tracking import no_tracking
 from registry.cards import Origin, Outcome
 from registry.encoders.encoder import open_encoder
 from registry.errors import Diverged

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recommender.verdicts import Plan
+from recommender.results import Plan
 from registry.errors import NotOffered
 from tests.recommender.evidence import evidence
 

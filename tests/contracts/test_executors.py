@@ -1,6 +1,6 @@
 import pytest
 
-from recommender.tuning.executors import executors
+from recommender.runs.executors import executors
 from tests.contracts.executors import ExecutorContract
 
 

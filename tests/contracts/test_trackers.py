@@ -1,6 +1,6 @@
 import pytest
 
-from recommender.tuning.tracking import no_tracking, trackers
+from recommender.runs.tracking import no_tracking, trackers
 from tests.contracts.trackers import TrackerContract
 
 

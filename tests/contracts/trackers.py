@@ -27,12 +27,12 @@ class TrackerContract:
         figure = made.folder / "figures" / "curve.png"
         figure.parent.mkdir()
         figure.write_bytes(b"drawn")
-        with track(made) as diary:
-            diary.point("validation loss", 0, 1.5)
-            diary.point("validation loss", 1, 0.5)
-            diary.result({"score": 0.9})
-            diary.artifact(figure)
-            diary.model(made.folder)
+        with track(made) as tracker_run:
+            tracker_run.point("validation loss", 0, 1.5)
+            tracker_run.point("validation loss", 1, 0.5)
+            tracker_run.result({"score": 0.9})
+            tracker_run.artifact(figure)
+            tracker_run.model(made.folder)
         opening, *rest = self.told(made)
         assert opening["opening"]["job"] == made.id
         assert opening["opening"]["params"]["plan.strategy"] == "by hand"
@@ -50,9 +50,9 @@ class TrackerContract:
         assert self.told(made)[1:] == [{"status": status}]
 
     def test_numbers_that_are_none_do_not_break_it(self, track, made):
-        with track(made) as diary:
-            diary.point("validation loss", 0, float("inf"))
-            diary.result({"score": float("nan")})
+        with track(made) as tracker_run:
+            tracker_run.point("validation loss", 0, float("inf"))
+            tracker_run.result({"score": float("nan")})
         assert self.told(made)[1:] == [
             {"point": "validation loss", "step": 0, "value": "inf"}, {"result": {"score": "nan"}},
             {"status": "FINISHED"},
@@ -60,15 +60,15 @@ class TrackerContract:
 
     def test_a_run_that_goes_on_keeps_one_journal(self, track, made):
         def be_interrupted():
-            with track(made) as diary:
-                diary.point("validation loss", 1, 0.5)
+            with track(made) as tracker_run:
+                tracker_run.point("validation loss", 1, 0.5)
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             be_interrupted()
-        with track(made) as diary:
-            diary.point("validation loss", 1, 0.5)
-            diary.point("validation loss", 2, 0.25)
+        with track(made) as tracker_run:
+            tracker_run.point("validation loss", 1, 0.5)
+            tracker_run.point("validation loss", 2, 0.25)
         assert self.told(made)[1:] == [
             {"point": "validation loss", "step": 1, "value": 0.5}, {"status": "KILLED"}, {"resumed": True},
             {"point": "validation loss", "step": 2, "value": 0.25}, {"status": "FINISHED"},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.verdicts import Baseline, BlockScore, Candidate, Evidence, Expected, Ranked, Transferability
+from recommender.results import Baseline, BlockScore, Candidate, Evidence, Expected, Ranked, Transferability
 from registry.cards import Checkpoint, Metric, Modality
 
 CHECKPOINT = Checkpoint(

@@ -10,8 +10,8 @@ import pytest
 from recommender import benefit as room
 from recommender.benefit import benefit, equal_epochs, for_epochs, label_saving, nested
 from recommender.flow import consider
+from recommender.results import Benefit, BenefitPoint, EpochsToEqual, LabelSaving, Measured
 from recommender.tuning.figures import benefit_curves
-from recommender.verdicts import Benefit, BenefitPoint, EpochsToEqual, LabelSaving, Measured
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.recommender.tuning import jobs

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from recommender import flow
-from recommender.tuning.tracking import no_tracking
+from recommender.runs.tracking import no_tracking
 from registry.errors import OtherSample
 from registry.sample import Sample
 from registry.zoo import Zoo

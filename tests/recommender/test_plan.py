@@ -4,8 +4,8 @@ import pytest
 
 from recommender.history import History
 from recommender.plan import controlled, plan
+from recommender.results import Expected, Plan
 from recommender.strategies import strategies
-from recommender.verdicts import Expected, Plan
 from registry.cards import Metric
 from registry.sample import Sample
 from tests.recommender.evidence import evidence

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recommender.flow import consider, recommend
+from recommender.results import Expected
 from recommender.shift import drops, lowered, source_test, unlabelled
-from recommender.verdicts import Expected
 from registry.cards import Metric
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_zoo, told_sample

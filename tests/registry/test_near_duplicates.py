@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from registry.readers.fingerprints import Fingerprints
 from registry.readers.images import thumbnail
-from registry.readers.likeness import Fingerprints
 from registry.sample import Sample
 
 
@@ -159,7 +159,7 @@ def test_one_image_many_times_over_stays_one_group():
 def test_components_in_blocks_are_those_of_one_comparison(monkeypatch):
     images = [Image.fromarray(image) for image in bursts(range(20), 3)]
     whole = Fingerprints.of([thumbnail(image) for image in images]).components()
-    monkeypatch.setattr("registry.readers.likeness._BLOCK", 7)
+    monkeypatch.setattr("registry.readers.fingerprints._BLOCK", 7)
     again = Fingerprints.of([thumbnail(image) for image in images]).components()
     assert (whole == again).all()
     assert len(set(whole)) == 20

@@ -181,7 +181,7 @@ def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
     assert all(read[other] for other in read if other != table)
     assert [(one.table, one.key) for one in store.left_out] == [(table, damage.key)]
     kept = []
-    store.take_out(damage, kept.extend)
+    store.quarantine(damage, kept.extend)
     assert [name for name, _ in kept] == [table]
     assert store.damage() == store.left_out == ()
 

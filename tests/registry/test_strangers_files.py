@@ -12,7 +12,7 @@ import pytest
 
 from registry.cards import Modality
 from registry.catalog import read_catalog, read_lens
-from registry.encoders.opening import inspect
+from registry.encoders.loading import inspect
 from registry.errors import TransferZooError
 from registry.zoo import weights_digest
 from tests.registry.encoders.nets import change, save_net

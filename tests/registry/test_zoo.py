@@ -185,7 +185,7 @@ def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
     assert names(zoo.near(cloud(10), 1)) == ["night"]
     other.store.write(Entries(sketches=(sketch_of("night", cloud(250), a_lens()),)))
     assert names(zoo.near(cloud(250), 1)) == ["night"]
-    other.store.take_out(Damage("domains", "night", "is not wanted"), list)
+    other.store.quarantine(Damage("domains", "night", "is not wanted"), list)
     assert "night" not in names(zoo.near(cloud(250)))
 
 

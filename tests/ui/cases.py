@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.verdicts import (
+from recommender.results import (
     Baseline,
     BlockScore,
     Candidate,

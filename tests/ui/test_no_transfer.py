@@ -8,7 +8,7 @@ import pytest
 from tests.ui.cases import advice, choice
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
-from ui.advised import no_transfer_of
+from ui.choices import no_transfer_of
 from ui.views import reproduce
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from recommender.verdicts import Skipped
+from recommender.results import Skipped
 from tests.ui.cases import HEALTH, SAMPLE, advice, choice
 from ui import render
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recommender.tuning.folder import RunFolder
-from recommender.tuning.tracking import mlflow_runs
+from recommender.runs.folder import RunFolder
+from recommender.runs.tracking import mlflow_runs
 from registry.home import Home
 from tests.recommender.tuning.jobs import checkpoint, job, plan
 from tests.ui.test_cli import transferzoo
@@ -23,9 +23,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     card = checkpoint(tmp_path / "net")
     made = job(tmp_path, card, plan(card))
     RunFolder(made.folder).start(made.to_dict())
-    with mlflow_runs(made) as diary:
-        diary.point("validation loss", 0, 1.0)
-    assert "did not answer" in diary.troubles[0]
+    with mlflow_runs(made) as tracker_run:
+        tracker_run.point("validation loss", 0, 1.0)
+    assert "did not answer" in tracker_run.troubles[0]
     return made.home.root
 
 

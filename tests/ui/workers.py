@@ -9,7 +9,7 @@ from pathlib import Path
 from registry.home import Home
 from registry.store import JobRecord, Jobs, Store
 from registry.zoo import Zoo
-from ui import queue
+from ui import job_queue
 
 __all__ = ["as_their_paths_say"]
 
@@ -28,15 +28,15 @@ def _behave(home: Path, job: str, manner: str) -> None:
             signal.signal(told, signal.SIG_IGN)
     if not jobs.claim(job):
         return
-    with (home / "diary").open("a") as diary:
-        diary.write(f"begin {job}\n")
-        diary.flush()
+    with (home / "diary").open("a") as tracker_run:
+        tracker_run.write(f"begin {job}\n")
+        tracker_run.flush()
         if manner != "quick":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
             (home / f"child-{job}").write_text(str(child.pid))
             time.sleep(60)
         time.sleep(0.2)
-        diary.write(f"end {job}\n")
+        tracker_run.write(f"end {job}\n")
     jobs.finish(job, {"came": "well"})
 
 
@@ -44,6 +44,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         _behave(Path(sys.argv[1]), *sys.argv[2:])
     else:
-        queue._command = as_their_paths_say
+        job_queue._command = as_their_paths_say
         with Zoo.open(sys.argv[1]) as opened:
-            queue.work(opened, "cpu", until_empty=True, say=print)
+            job_queue.work(opened, "cpu", until_empty=True, say=print)

@@ -6,7 +6,7 @@ import typer
 
 from ui import render
 from ui.checks import require_names, require_places
-from ui.desk import (
+from ui.context import (
     ClassFolderOption,
     FollowLinksOption,
     GroupsOption,
@@ -20,7 +20,7 @@ from ui.desk import (
     SeedOption,
     TaskOption,
     TestOption,
-    at_desk,
+    command_context,
     read_sample,
 )
 
@@ -37,10 +37,10 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Take a real target that ships inside a library all the way: advice, tuning, outcome."""
-    with at_desk(home, json) as desk:
+    with command_context(home, json) as context:
         from ui import demo as case  # noqa: PLC0415 - loads the recommender
 
-        desk.say_json(case.run(target, desk.zoo, desk.terminal, desk.bars, seed=seed).to_dict())
+        context.say_json(case.run(target, context.zoo, context.terminal, context.bars, seed=seed).to_dict())
 
 
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
@@ -72,12 +72,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     job: JobOption = None,
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
-    with at_desk(home, json, job) as desk:
+    with command_context(home, json, job) as context:
         require_places(path, labels, groups, test)
-        desk.bars.expect(STAGES + keep)
-        require_names(desk.zoo, licenses=license_ or (), exclude=exclude or ())
+        context.bars.expect(STAGES + keep)
+        require_names(context.zoo, licenses=license_ or (), exclude=exclude or ())
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            context, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
             class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
@@ -85,12 +85,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
 
         limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
-        with desk.bars as progress:
-            advice = flow.recommend(sample, desk.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
-        if desk.zoo.home.writable:
-            desk.zoo.keep(advice)
-        desk.finish({"recommendation": advice.id})
-        desk.say(render.advice_report(advice.to_dict(), explain=explain))
+        with context.bars as progress:
+            advice = flow.recommend(sample, context.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
+        if context.zoo.home.writable:
+            context.zoo.keep(advice)
+        context.finish({"recommendation": advice.id})
+        context.say(render.advice_report(advice.to_dict(), explain=explain))
         if advice.choices:
             again = render.command(
                 "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),
@@ -98,5 +98,5 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
                 *([] if advice.verdict.transfer else ["--no-transfer"]), labels=labels, task=task,
                 groups=groups, test=test, metric=metric, class_folder=class_folder, home=home,
             )  # fmt: skip
-            render.say_next(desk.terminal, [again, render.command("picker", home=home)])
-        desk.say_json(advice.to_dict())
+            render.say_next(context.terminal, [again, render.command("picker", home=home)])
+        context.say_json(advice.to_dict())

@@ -7,7 +7,7 @@ import typer
 
 from ui import render
 from ui.checks import require_domain, require_names, require_places
-from ui.desk import (
+from ui.context import (
     FollowLinksOption,
     HomeOption,
     JsonOption,
@@ -16,7 +16,7 @@ from ui.desk import (
     PathArgument,
     SeedOption,
     TaskOption,
-    at_desk,
+    command_context,
     read_sample,
 )
 
@@ -44,12 +44,12 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
     json: JsonOption = False,
 ) -> None:
     """Measure how far two folders, or a folder and a known domain, lie apart."""
-    with at_desk(home, json) as desk:
+    with command_context(home, json) as context:
         require_places(one, labels)
-        second = require_domain(desk.zoo, other)
-        require_names(desk.zoo, distance=metric, checkpoint=through)
+        second = require_domain(context.zoo, other)
+        require_names(context.zoo, distance=metric, checkpoint=through)
         read = partial(
-            read_sample, desk, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates,
+            read_sample, context, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates,
             follow_links=follow_links,
         )  # fmt: skip
         mine = read(one)
@@ -57,21 +57,21 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        with desk.bars as progress:
+        with context.bars as progress:
             found = flow.compare(
-                mine, theirs, desk.zoo, metric=metric, through=through, seed=seed, progress=progress
+                mine, theirs, context.zoo, metric=metric, through=through, seed=seed, progress=progress
             )  # fmt: skip
-        desk.say(render.distance_report(found.to_dict(), str(one), other))
-        desk.say_json(found.to_dict())
+        context.say(render.distance_report(found.to_dict(), str(one), other))
+        context.say_json(found.to_dict())
 
 
 @app.command("list")
 def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List the known domains."""
-    with at_desk(home, json) as desk:
-        told = [render.plain(domain) for domain in desk.zoo.domains()]
-        desk.say(render.domain_table(told))
-        desk.say_json(told)
+    with command_context(home, json) as context:
+        told = [render.plain(domain) for domain in context.zoo.domains()]
+        context.say(render.domain_table(told))
+        context.say_json(told)
 
 
 @app.command("near")
@@ -89,15 +89,15 @@ def domains_near(  # noqa: PLR0913, PLR0917 - each is an option
     json: JsonOption = False,
 ) -> None:
     """List the known domains nearest to a folder, with interval and percentile."""
-    with at_desk(home, json) as desk:
+    with command_context(home, json) as context:
         require_places(path, labels)
-        require_names(desk.zoo, distance=metric)
-        sample = read_sample(desk, path, labels=labels, task=task, seed=seed, follow_links=follow_links)
+        require_names(context.zoo, distance=metric)
+        sample = read_sample(context, path, labels=labels, task=task, seed=seed, follow_links=follow_links)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        with desk.bars as progress:
-            found = flow.near(sample, desk.zoo, most=most, metric=metric, seed=seed, progress=progress)
+        with context.bars as progress:
+            found = flow.near(sample, context.zoo, most=most, metric=metric, seed=seed, progress=progress)
         told = [row.to_dict() for row in found]
-        desk.say(render.near_table(told))
-        desk.say_json(told)
+        context.say(render.near_table(told))
+        context.say_json(told)

@@ -11,11 +11,11 @@ from rich.text import Text
 from registry.errors import UnknownName
 from ui import render
 from ui.checks import require_request
-from ui.desk import Desk, HomeOption, JsonOption, at_desk
+from ui.context import CommandContext, HomeOption, JsonOption, command_context
 
 if TYPE_CHECKING:
     from registry.store import JobRecord
-    from ui.queue import Options
+    from ui.job_queue import Options
 
 __all__ = ["app"]
 
@@ -28,7 +28,7 @@ app = typer.Typer(no_args_is_help=True, help="Advice and tunings that wait their
 
 @app.command("add", context_settings={"ignore_unknown_options": True})
 def queue_add(
-    context: typer.Context,
+    invocation: typer.Context,
     words: Annotated[
         list[str], typer.Argument(metavar="recommend|tune PATH [OPTIONS]", help="What to do, as you would type it.")
     ],
@@ -36,16 +36,16 @@ def queue_add(
     json: JsonOption = False,
 ) -> None:
     """Queue a command, and return at once; a worker for its device is started where there is none."""
-    verb, path, options = _parsed(context, words)
-    with at_desk(home, json) as desk:
-        require_request(desk.zoo, path, options)
-        from ui import queue  # noqa: PLC0415 - loads psutil
+    verb, path, options = _parsed(invocation, words)
+    with command_context(home, json) as context:
+        require_request(context.zoo, path, options)
+        from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        job = queue.ask(desk.zoo, verb, path, options)
-        _tell_of(desk, [job])
+        job = job_queue.ask(context.zoo, verb, path, options)
+        _tell_of(context, [job])
         shown = [render.command("queue", word, job.id, home=home) for word in ("show", "cancel")]
-        render.say_next(desk.terminal, [render.command("queue", "list", home=home), *shown])
-        desk.say_json(job.to_dict())
+        render.say_next(context.terminal, [render.command("queue", "list", home=home), *shown])
+        context.say_json(job.to_dict())
 
 
 @app.command("list")
@@ -55,44 +55,44 @@ def queue_list(
     json: JsonOption = False,
 ) -> None:
     """List the jobs, the next first; what waits without a worker gets one."""
-    with at_desk(home, json) as desk:
-        from ui import queue  # noqa: PLC0415 - loads psutil
+    with command_context(home, json) as context:
+        from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        queue.tend(desk.zoo)
-        jobs = [job for job in desk.zoo.jobs.list() if every or job.state not in queue.OVER]
-        _tell_of(desk, sorted(jobs, key=lambda job: (job.state in queue.OVER, job.lane, job.created)))
-        desk.say_json([job.to_dict() for job in jobs])
+        job_queue.ensure_worker(context.zoo)
+        jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
+        _tell_of(context, sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created)))
+        context.say_json([job.to_dict() for job in jobs])
 
 
 @app.command("show")
 def queue_show(name: JobArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Show one job: its command, how far it is, what came of it, the last that it wrote."""
-    with at_desk(home, json) as desk:
-        from ui import queue  # noqa: PLC0415 - loads psutil
+    with command_context(home, json) as context:
+        from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        queue.tend(desk.zoo)
-        job = _named(desk, name)
+        job_queue.ensure_worker(context.zoo)
+        job = _named(context, name)
         told = {
-            **job.to_dict(), "command": render.command(*queue.words_of(job.kind, job.spec)),
-            "ahead": desk.zoo.jobs.ahead(job.id), "said": queue.last_words(desk.zoo.home, job.id),
+            **job.to_dict(), "command": render.command(*job_queue.words_of(job.kind, job.spec)),
+            "ahead": context.zoo.jobs.ahead(job.id), "said": job_queue.last_words(context.zoo.home, job.id),
         }  # fmt: skip
-        desk.say(render.job_report(told))
-        desk.say_json(told)
+        context.say(render.job_report(told))
+        context.say_json(told)
 
 
 @app.command("cancel")
 def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Cancel a job; one that is under way is gone within five seconds."""
-    with at_desk(home, json) as desk:
-        from ui import queue  # noqa: PLC0415 - loads psutil
+    with command_context(home, json) as context:
+        from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        before = _named(desk, name)
-        after, seconds = queue.stop(desk.zoo, before.id), None
+        before = _named(context, name)
+        after, seconds = job_queue.stop(context.zoo, before.id), None
         if before.state == "running":
-            seconds = queue.wait_until_gone(before)
+            seconds = job_queue.wait_until_gone(before)
         gone = "" if seconds is None else f"; its process was gone after {seconds:.1f} s"
-        desk.say(Text(f"{after.id} {'was' if before.state in queue.OVER else 'is'} {after.state}{gone}"))
-        desk.say_json(after.to_dict())
+        context.say(Text(f"{after.id} {'was' if before.state in job_queue.OVER else 'is'} {after.state}{gone}"))
+        context.say_json(after.to_dict())
 
 
 @app.command("work")
@@ -104,22 +104,22 @@ def queue_work(
     home: HomeOption = None,
 ) -> None:
     """Carry out what is queued for a device, one job after the other; a second worker of a device ends at once."""
-    with at_desk(home, json=False) as desk:
-        from ui import queue  # noqa: PLC0415 - loads psutil
+    with command_context(home, json=False) as context:
+        from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        lane = queue.lane_of(device)
-        if not queue.work(desk.zoo, lane, until_empty=until_empty, say=lambda line: desk.say(Text(line))):
-            desk.say(Text(f"{lane} has a worker already"))
+        lane = job_queue.lane_of(device)
+        if not job_queue.work(context.zoo, lane, until_empty=until_empty, say=lambda line: context.say(Text(line))):
+            context.say(Text(f"{lane} has a worker already"))
 
 
-def _parsed(context: typer.Context, words: list[str]) -> "tuple[str, str, Options]":
+def _parsed(invocation: typer.Context, words: list[str]) -> "tuple[str, str, Options]":
     """What a command line asks for, checked as that command itself would: its verb, its path, the options given."""
     verb, *rest = words
     if verb not in KINDS:
         raise UnknownName("command to queue", verb, KINDS)
-    command: Any = context.find_root().command
-    asked = command.get_command(context, verb)
-    with asked.make_context(verb, rest, parent=context.find_root()) as parsed:
+    command: Any = invocation.find_root().command
+    asked = command.get_command(invocation, verb)
+    with asked.make_context(verb, rest, parent=invocation.find_root()) as parsed:
         return verb, _written(parsed.params["path"]), dict(_given(asked, parsed))
 
 
@@ -142,11 +142,11 @@ def _written(value: object) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-def _named(desk: Desk, name: str) -> "JobRecord":
+def _named(context: CommandContext, name: str) -> "JobRecord":
     """The job of that id, or the only one whose id begins so."""
-    found = [job for job in desk.zoo.jobs.list() if name and job.id.startswith(name)]
-    return found[0] if len(found) == 1 else desk.zoo.jobs.get(name)
+    found = [job for job in context.zoo.jobs.list() if name and job.id.startswith(name)]
+    return found[0] if len(found) == 1 else context.zoo.jobs.get(name)
 
 
-def _tell_of(desk: Desk, jobs: list["JobRecord"]) -> None:
-    desk.say(render.job_table([job.to_dict() for job in jobs]))
+def _tell_of(context: CommandContext, jobs: list["JobRecord"]) -> None:
+    context.say(render.job_table([job.to_dict() for job in jobs]))

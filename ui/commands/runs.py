@@ -6,7 +6,7 @@ import typer
 
 from registry.cards import Origin
 from ui import render
-from ui.desk import HomeOption, JsonOption, at_desk
+from ui.context import HomeOption, JsonOption, command_context
 
 __all__ = ["app"]
 
@@ -17,16 +17,16 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 @app.command("list")
 def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
-    with at_desk(home, json) as desk:
-        from recommender.tuning.folder import RunState, run_folders  # noqa: PLC0415 - loads psutil
+    with command_context(home, json) as context:
+        from recommender.runs.folder import RunState, run_folders  # noqa: PLC0415 - loads psutil
 
-        rest = [run.to_dict() for run in run_folders(desk.zoo.home) if run.state is not RunState.FINISHED]
-        ours = [outcome for outcome in desk.zoo.history() if outcome.origin is Origin.OURS]
+        rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
+        ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
         told = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
-        desk.say(render.outcome_table(told))
+        context.say(render.outcome_table(told))
         if rest:
-            desk.say(render.unfinished_table(rest))
-        desk.say_json([*({**row, "state": "finished"} for row in told), *rest])
+            context.say(render.unfinished_table(rest))
+        context.say_json([*({**row, "state": "finished"} for row in told), *rest])
 
 
 @app.command("resume")
@@ -36,13 +36,13 @@ def runs_resume(
     json: JsonOption = False,
 ) -> None:
     """Go on with an interrupted fine-tuning from its last complete save."""
-    with at_desk(home, json) as desk:
+    with command_context(home, json) as context:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        with desk.bars as progress:
-            done = flow.resume(run, desk.zoo, progress=progress)
-        desk.say(render.run_report(done.to_dict(), expected=None))
-        desk.say_json(done.to_dict())
+        with context.bars as progress:
+            done = flow.resume(run, context.zoo, progress=progress)
+        context.say(render.run_report(done.to_dict(), expected=None))
+        context.say_json(done.to_dict())
 
 
 @app.command("sync")
@@ -52,15 +52,15 @@ def runs_sync(
     json: JsonOption = False,
 ) -> None:
     """Carry to MLflow what it missed: while a server was down, refused, or a run was killed."""
-    with at_desk(home, json) as desk:
-        from recommender.tuning.carrying import sync  # noqa: PLC0415 - loads NumPy
-        from recommender.tuning.recovery import record_again  # noqa: PLC0415 - as above
+    with command_context(home, json) as context:
+        from recommender.runs.mlflow_sync import sync  # noqa: PLC0415 - loads NumPy
+        from recommender.runs.recovery import record_again  # noqa: PLC0415 - as above
 
-        with desk.bars as progress:
-            found = sync(desk.zoo.home, run, progress=progress)
-        record_again(desk.zoo, [row.run for row in found if row.carried])
-        desk.say(render.synced_table([row.to_dict() for row in found]))
-        desk.say_json([row.to_dict() for row in found])
+        with context.bars as progress:
+            found = sync(context.zoo.home, run, progress=progress)
+        record_again(context.zoo, [row.run for row in found if row.carried])
+        context.say(render.synced_table([row.to_dict() for row in found]))
+        context.say_json([row.to_dict() for row in found])
     if any(row.left for row in found):
         raise typer.Exit(1)
 
@@ -74,11 +74,11 @@ def runs_register(
     json: JsonOption = False,
 ) -> None:
     """Make the model of a finished run a version of a registered model of MLflow, with its lineage."""
-    with at_desk(home, json) as desk:
-        from recommender.tuning.carrying import register  # noqa: PLC0415 - loads NumPy
+    with command_context(home, json) as context:
+        from recommender.runs.mlflow_sync import register  # noqa: PLC0415 - loads NumPy
 
-        done = register(desk.zoo.home, run, name, alias)
-        desk.say(render.synced_table([done.to_dict()]))
-        desk.say_json(done.to_dict())
+        done = register(context.zoo.home, run, name, alias)
+        context.say(render.synced_table([done.to_dict()]))
+        context.say_json(done.to_dict())
     if done.left:
         raise typer.Exit(1)

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from registry.errors import NotResumable, OtherRows
 from ui import render
-from ui.advised import find_advice, find_choice, no_transfer_of
 from ui.checks import require_names, require_places
-from ui.desk import (
+from ui.choices import no_transfer_of, resolve_advice, resolve_choice
+from ui.context import (
     ClassFolderOption,
-    Desk,
+    CommandContext,
     DeviceOption,
     FollowLinksOption,
     GroupsOption,
@@ -31,14 +31,14 @@ from ui.desk import (
     SeedOption,
     TaskOption,
     TestOption,
-    at_desk,
+    command_context,
     read_sample,
 )
 
 if TYPE_CHECKING:
-    from recommender.tuning.job import Job
-    from recommender.tuning.tracking import Diary, Tracker
-    from recommender.verdicts import Baseline
+    from recommender.results import Baseline
+    from recommender.runs.job import Job
+    from recommender.runs.tracking import Tracker, TrackerRun
     from registry.sample import Sample
     from registry.zoo import Zoo
     from ui.render import Json
@@ -90,145 +90,145 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """
     if no_transfer and (checkpoint or strategy or anyway):
         raise typer.BadParameter("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
-    with at_desk(home, json, job) as desk:
+    with command_context(home, json, job) as context:
         began = time.monotonic()
-        if job is not None and _gone_on_with(desk, job):
+        if job is not None and _gone_on_with(context, job):
             return
         require_places(path, labels, groups, test, source_data)
         require_names(
-            desk.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device
+            context.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device
         )  # fmt: skip
-        desk.bars.expect(PARTS + (source_data is not None), by_part=True)
+        context.bars.expect(PARTS + (source_data is not None), by_part=True)
         sample = read_sample(
-            desk, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            context, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
             keep_duplicates=keep_duplicates,
             class_folder=class_folder, follow_links=follow_links,
         )  # fmt: skip
-        source = None if source_data is None else _source(desk, source_data, seed)
-        kept = find_advice(desk, sample, recommendation, needed=checkpoint is None and not no_transfer, seed=seed)
+        source = None if source_data is None else _source(context, source_data, seed)
+        kept = resolve_advice(context, sample, recommendation, needed=checkpoint is None and not no_transfer, seed=seed)
         raw = no_transfer or not (checkpoint or strategy or anyway or kept is None or not kept["choices"]
                                   or kept["verdict"]["transfer"])
-        choice = _raw(desk, sample, kept, seed) if raw else find_choice(desk, sample, kept, checkpoint, strategy, seed)
+        choice = _raw(context, sample, kept, seed) if raw else resolve_choice(context, sample, kept, checkpoint, strategy, seed)
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-        from recommender.tuning.devices import resolve  # noqa: PLC0415 - as above
-        from recommender.tuning.job import Terms  # noqa: PLC0415 - as above
-        from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
-        from recommender.verdicts import Baseline  # noqa: PLC0415 - as above
+        from recommender.results import Baseline  # noqa: PLC0415 - as above
+        from recommender.runs.devices import resolve  # noqa: PLC0415 - as above
+        from recommender.runs.job import TuneOptions  # noqa: PLC0415 - as above
+        from recommender.runs.tracking import mlflow_runs  # noqa: PLC0415 - as above
 
-        with desk.bars as progress:
-            terms = Terms(
+        with context.bars as progress:
+            terms = TuneOptions(
                 seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls,
                 queue_job=job,
             )  # fmt: skip
             cost = None if isinstance(choice, Baseline) else flow.price(
-                choice, sample, desk.zoo, terms, progress=progress
+                choice, sample, context.zoo, terms, progress=progress
             )  # fmt: skip
         if cost is not None:
-            desk.say(render.cost_line(cost.to_dict(), terms.device))
-        with desk.bars as progress:
-            track = mlflow_runs if job is None else _retold(mlflow_runs, desk.zoo, job)
+            context.say(render.cost_line(cost.to_dict(), terms.device))
+        with context.bars as progress:
+            track = mlflow_runs if job is None else _retold(mlflow_runs, context.zoo, job)
             terms = replace(terms, estimated=cost)
-            run = flow.tune(choice, sample, desk.zoo, terms, track=track, progress=progress)
+            run = flow.tune(choice, sample, context.zoo, terms, track=track, progress=progress)
         whole = time.monotonic() - began
-        desk.finish({"run": run.id})
-        desk.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict(), whole=whole))
-        render.say_next(desk.terminal, [render.mlflow_command(desk.zoo.home), render.command("picker", home=home)])
-        desk.say_json(run.to_dict())
+        context.finish({"run": run.id})
+        context.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict(), whole=whole))
+        render.say_next(context.terminal, [render.mlflow_command(context.zoo.home), render.command("picker", home=home)])
+        context.say_json(run.to_dict())
 
 
-def _raw(desk: Desk, sample: "Sample", kept: "Json | None", seed: int) -> "Baseline":
+def _raw(context: CommandContext, sample: "Sample", kept: "Json | None", seed: int) -> "Baseline":
     """The model on raw pixels: the one that the advice names, else the better one by cross-validation."""
     if kept is not None:
         if not kept["verdict"]["transfer"]:
-            desk.say(Text(str(kept["verdict"]["sentence"]), "yellow"))
+            context.say(Text(str(kept["verdict"]["sentence"]), "yellow"))
         found = no_transfer_of(kept)
     else:
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 
-        with desk.bars as progress:
-            found = flow.without(sample, desk.zoo, seed=seed, progress=progress)
-    desk.say(Text(f"Fitting {found.model}; --anyway or --checkpoint NAME tunes a checkpoint.", "dim"))
+        with context.bars as progress:
+            found = flow.without(sample, context.zoo, seed=seed, progress=progress)
+    context.say(Text(f"Fitting {found.model}; --anyway or --checkpoint NAME tunes a checkpoint.", "dim"))
     return found
 
 
-def _gone_on_with(desk: Desk, job: str) -> bool:
+def _gone_on_with(context: CommandContext, job: str) -> bool:
     """Go on with the run that a job had begun when it was lost; False where there is none that can go on."""
-    from recommender.tuning.folder import RunState, find_queued  # noqa: PLC0415 - only where there is a queue
+    from recommender.runs.folder import RunState, find_queued  # noqa: PLC0415 - only where there is a queue
 
-    begun = find_queued(desk.zoo.home, job)
+    begun = find_queued(context.zoo.home, job)
     if begun is None:
         return False
     if begun.state is RunState.FINISHED:
-        desk.say(Text(f"run {begun.id} was finished when its job was lost"))
-        desk.finish({"run": begun.id})
-        desk.say_json(begun.told)
+        context.say(Text(f"run {begun.id} was finished when its job was lost"))
+        context.finish({"run": begun.id})
+        context.say_json(begun.told)
         return True
 
     from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-    from recommender.tuning.tracking import mlflow_runs  # noqa: PLC0415 - as above
+    from recommender.runs.tracking import mlflow_runs  # noqa: PLC0415 - as above
 
-    desk.say(Text(f"going on with run {begun.id}"))
+    context.say(Text(f"going on with run {begun.id}"))
     try:
-        with desk.bars as progress:
-            run = flow.resume(begun.id, desk.zoo, track=_retold(mlflow_runs, desk.zoo, job), progress=progress)
+        with context.bars as progress:
+            run = flow.resume(begun.id, context.zoo, track=_retold(mlflow_runs, context.zoo, job), progress=progress)
     except (NotResumable, OtherRows) as cause:
-        desk.say(Text(f"{cause}; tuning anew", "yellow"))
+        context.say(Text(f"{cause}; tuning anew", "yellow"))
         return False
-    desk.finish({"run": run.id})
-    desk.say(render.run_report(run.to_dict(), expected=None))
-    desk.say_json(run.to_dict())
+    context.finish({"run": run.id})
+    context.say(render.run_report(run.to_dict(), expected=None))
+    context.say_json(run.to_dict())
     return True
 
 
 def _retold(track: "Tracker", zoo: "Zoo", job: str) -> "Tracker":
-    """The same diary, whose points the job's learning curve gets too."""
+    """The same tracker_run, whose points the job's learning curve gets too."""
 
     @contextmanager
-    def watched(work: "Job") -> "Iterator[Diary]":
-        with track(work) as diary:
-            yield _Overheard(diary, zoo, job)
+    def watched(work: "Job") -> "Iterator[TrackerRun]":
+        with track(work) as tracker_run:
+            yield _Overheard(tracker_run, zoo, job)
 
     return watched
 
 
 @dataclass(frozen=True)
 class _Overheard:
-    """A diary, overheard by a job of the registry."""
+    """A tracker_run, overheard by a job of the registry."""
 
-    diary: "Diary"
+    tracker_run: "TrackerRun"
     zoo: "Zoo"
     job: str
 
     @property
     def run_id(self) -> str | None:
-        return self.diary.run_id
+        return self.tracker_run.run_id
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        return self.diary.troubles
+        return self.tracker_run.troubles
 
     def point(self, series: str, step: int, value: float) -> None:
-        self.diary.point(series, step, value)
+        self.tracker_run.point(series, step, value)
         if math.isfinite(value):
             self.zoo.jobs.point(self.job, series, step, value)
 
     def result(self, metrics: Mapping[str, float]) -> None:
-        self.diary.result(metrics)
+        self.tracker_run.result(metrics)
 
     def artifact(self, file: Path) -> None:
-        self.diary.artifact(file)
+        self.tracker_run.artifact(file)
 
     def model(self, folder: Path) -> None:
-        self.diary.model(folder)
+        self.tracker_run.model(folder)
 
     def close(self, status: str) -> None:
-        self.diary.close(status)
+        self.tracker_run.close(status)
 
 
-def _source(desk: Desk, path: Path, seed: int) -> "Sample":
+def _source(context: CommandContext, path: Path, seed: int) -> "Sample":
     """Labelled rows of what the checkpoint was pretrained on."""
     from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
 
-    with desk.bars as progress:
+    with context.bars as progress:
         return Sample.from_folder(path, seed=seed, progress=progress)

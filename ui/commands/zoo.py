@@ -7,7 +7,7 @@ import typer
 
 from ui import render
 from ui.checks import require_places
-from ui.desk import HomeOption, JsonOption, at_desk, read_sample
+from ui.context import HomeOption, JsonOption, command_context, read_sample
 
 __all__ = ["app"]
 
@@ -18,10 +18,10 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 @app.command("list")
 def zoo_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List the checkpoints."""
-    with at_desk(home, json) as desk:
-        told = [render.plain(checkpoint) for checkpoint in desk.zoo.checkpoints()]
-        desk.say(render.checkpoint_table(told))
-        desk.say_json(told)
+    with command_context(home, json) as context:
+        told = [render.plain(checkpoint) for checkpoint in context.zoo.checkpoints()]
+        context.say(render.checkpoint_table(told))
+        context.say_json(told)
 
 
 @app.command("show")
@@ -31,13 +31,13 @@ def zoo_show(
     json: JsonOption = False,
 ) -> None:
     """Show one checkpoint: its card, its source domain, and what became of it so far."""
-    with at_desk(home, json) as desk:
-        card = desk.zoo.checkpoint(name)
-        domain = None if card.domain is None else render.plain(desk.zoo.domain(card.domain))
-        outcomes = [render.plain(outcome) for outcome in desk.zoo.history(checkpoint=name)]
+    with command_context(home, json) as context:
+        card = context.zoo.checkpoint(name)
+        domain = None if card.domain is None else render.plain(context.zoo.domain(card.domain))
+        outcomes = [render.plain(outcome) for outcome in context.zoo.history(checkpoint=name)]
         told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
-        desk.say(render.card_report(told))
-        desk.say_json(told)
+        context.say(render.card_report(told))
+        context.say_json(told)
 
 
 @app.command("add")
@@ -55,38 +55,38 @@ def zoo_add(
     json: JsonOption = False,
 ) -> None:
     """Register a checkpoint folder."""
-    with at_desk(home, json) as desk:
+    with command_context(home, json) as context:
         require_places(folder, source_data)
         if domain is not None and source_data is None:
-            desk.zoo.domain(domain)
-        source = None if source_data is None else read_sample(desk, source_data, keep_duplicates=True)
-        with desk.bars as progress:
-            card = desk.zoo.add(
+            context.zoo.domain(domain)
+        source = None if source_data is None else read_sample(context, source_data, keep_duplicates=True)
+        with context.bars as progress:
+            card = context.zoo.add(
                 folder, name=name, source=source, license=license_, domain=domain, progress=progress
             )  # fmt: skip
-        desk.say(render.checkpoint_table([render.plain(card)]))
-        desk.say_json(render.plain(card))
+        context.say(render.checkpoint_table([render.plain(card)]))
+        context.say_json(render.plain(card))
 
 
-@app.command("plant")
-def zoo_plant(
+@app.command("promote")
+def zoo_promote(
     run: Annotated[str, typer.Argument(help="Id of a finished run, the beginning of it, or latest.")],
     name: Annotated[str, typer.Argument(help="What to call the new checkpoint.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
-    with at_desk(home, json) as desk:
-        from recommender.tuning.folder import find_run  # noqa: PLC0415 - loads psutil
-        from recommender.tuning.planting import plant  # noqa: PLC0415 - loads torch
+    with command_context(home, json) as context:
+        from recommender.runs.folder import find_run  # noqa: PLC0415 - loads psutil
+        from recommender.serving.promote import promote  # noqa: PLC0415 - loads torch
 
-        with desk.bars as progress:
-            done = plant(find_run(desk.zoo.home, run), name, desk.zoo, progress=progress)
+        with context.bars as progress:
+            done = promote(find_run(context.zoo.home, run), name, context.zoo, progress=progress)
         told = {
             "checkpoint": render.plain(done.checkpoint),
             "domain": render.plain(done.domain),
             "notes": [*done.notes],
         }
-        desk.say(render.planted_report(told))
-        render.say_next(desk.terminal, [render.command("zoo show", name, home=home)])
-        desk.say_json(told)
+        context.say(render.planted_report(told))
+        render.say_next(context.terminal, [render.command("zoo show", name, home=home)])
+        context.say_json(told)

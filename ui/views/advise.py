@@ -14,7 +14,7 @@ from registry.errors import TransferZooError, UnknownName
 from registry.sample import Sample
 from registry.store import JobRecord
 from registry.zoo import Zoo
-from ui import access, queue, render
+from ui import access, job_queue, render
 from ui.checks import require_request
 from ui.glossary import TERMS, terms_of
 from ui.render import Json
@@ -41,7 +41,7 @@ def page() -> None:
     except TransferZooError as failure:
         st.error(literal(f"{failure}. {failure.remedy}"))
         return
-    queue.tend(zoo)
+    job_queue.ensure_worker(zoo)
     _tidy(zoo)
     fresh = "job" not in st.query_params and not zoo.kept(1)
     with st.sidebar:
@@ -104,7 +104,7 @@ def _ask(zoo: Zoo) -> None:
         _refused(failure)
         st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
         return
-    _go(job=queue.ask(zoo, "recommend", str(place), options).id)
+    _go(job=job_queue.ask(zoo, "recommend", str(place), options).id)
 
 
 def _refused(failure: TransferZooError) -> None:
@@ -144,7 +144,7 @@ def _queued(zoo: Zoo) -> None:
 
 @st.fragment(run_every=EVERY)
 def _queue(zoo: Zoo) -> None:
-    waiting = [job for job in reversed(zoo.jobs.list()) if job.state not in queue.OVER]
+    waiting = [job for job in reversed(zoo.jobs.list()) if job.state not in job_queue.OVER]
     if not waiting:
         st.rerun()
     st.markdown("##### Queue")
@@ -156,7 +156,7 @@ def _queue(zoo: Zoo) -> None:
                 _go(**_place(job))
             st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
         if stop.button("", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"):
-            queue.stop(zoo, job.id)
+            job_queue.stop(zoo, job.id)
             st.rerun()
 
 
@@ -215,7 +215,7 @@ def _followed(zoo: Zoo, job: JobRecord) -> bool:
     if job.state == "finished":
         _curves(job)
         _outcomes([one for one in zoo.history() if one.id == (job.result or {}).get("run")])
-    elif job.state in queue.OVER:
+    elif job.state in job_queue.OVER:
         _broken(zoo, job)
     else:
         st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
@@ -228,12 +228,12 @@ def _watch(zoo: Zoo, name: str) -> None:
     """Progress and learning curve of a job under way; when it is over the whole page is drawn anew."""
     zoo.jobs.reap()
     job = zoo.jobs.get(name)
-    if job.state in queue.OVER:
+    if job.state in job_queue.OVER:
         st.rerun()
     _progress(zoo, job)
     _curves(job)
     if st.button("Stop", key=f"stop-{name}", icon=":material/stop:"):
-        queue.stop(zoo, name)
+        job_queue.stop(zoo, name)
         st.rerun()
 
 
@@ -254,7 +254,7 @@ def _broken(zoo: Zoo, job: JobRecord) -> None:
         st.error(literal(job.error or "It failed without a word."))
     else:
         st.warning(told[job.state])
-    words = queue.last_words(zoo.home, job.id)
+    words = job_queue.last_words(zoo.home, job.id)
     if words and job.state != "cancelled":
         with st.expander("What it wrote"):
             st.code("\n".join(map(shown, words.splitlines())), language=None)
@@ -444,7 +444,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     choice = advice["choices"][place]
     st.subheader(literal(f"Tune {charts.row_name(choice)}"), anchor=False)
     job = _tuning_of(zoo, advice, choice)
-    if job is not None and job.state not in queue.OVER:
+    if job is not None and job.state not in job_queue.OVER:
         _watch(zoo, job.id)
         return
     if job is not None and job.state == "finished":
@@ -454,7 +454,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     if not advice["verdict"]["transfer"]:
         st.caption("The advice is not to transfer: fit the model on raw pixels, or tune a checkpoint all the same.")
         if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
-            job = queue.ask(zoo, "tune", advice["sample"]["origin"], reproduce.raw_options(advice))
+            job = job_queue.ask(zoo, "tune", advice["sample"]["origin"], reproduce.raw_options(advice))
             st.query_params.from_dict({"advice": advice["id"], "job": job.id})
             st.rerun()
     cost = choice["cost"]
@@ -466,7 +466,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
         except TransferZooError as failure:
             _refused(failure)
             return
-        job = queue.ask(zoo, "tune", origin, options)
+        job = job_queue.ask(zoo, "tune", origin, options)
         _go(advice=str(advice["id"]), job=job.id, **({"row": str(place + 1)} if place else {}))
 
 

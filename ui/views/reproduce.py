@@ -55,7 +55,7 @@ def as_python(advice: Json, home: Path, place: int = 0) -> str:
         picked = f"next(choice for choice in advice.choices if choice.checkpoint.name == {named!r})"
     tuned = [
         f"choice = {picked}",
-        f"run = transferzoo.tune(choice, sample, zoo, transferzoo.Terms(seed={asked['seed']}))",
+        f"run = transferzoo.tune(choice, sample, zoo, transferzoo.TuneOptions(seed={asked['seed']}))",
         "print(advice, run.metrics)",
     ]  # fmt: skip
     return "\n".join([

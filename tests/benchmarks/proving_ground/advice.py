@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from recommender.history import History
-from recommender.verdicts import Expected, Ranked
+from recommender.results import Expected, Ranked
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NotOffered
 from tests.benchmarks.proving_ground.bench import Bench

@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 
 from recommender.baseline import raw_pixels
 from recommender.history import History
+from recommender.results import Choice, Stage
+from recommender.runs.job import Job
+from recommender.runs.tracking import no_tracking
 from recommender.transfer.linear import fit_head, out_of_fold
-from recommender.tuning.executors import here
 from recommender.tuning.heads import read_head
-from recommender.tuning.job import Job
-from recommender.tuning.tracking import no_tracking
-from recommender.verdicts import Choice, Stage
+from recommender.tuning.recipe import run_local
 from registry.encoders.encoder import open_encoder
 from registry.home import Home
 from registry.index import neighbors
@@ -83,7 +83,7 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
             lambda sample, _: train if sample is part.train else test, seed=cell.seed, device=device,
         )  # fmt: skip
         began = time.process_time()
-        run, _ = here(job, no_tracking)
+        run, _ = run_local(job, no_tracking)
         seconds = time.process_time() - began
         predicted = _stored_says(job, part.test)
     agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]

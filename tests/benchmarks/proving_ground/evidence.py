@@ -15,7 +15,7 @@ from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import transferability
 from recommender.rank import rank
-from recommender.verdicts import Baseline, BlockScore, Candidate, Choice, Ranked, Transferability
+from recommender.results import Baseline, BlockScore, Candidate, Choice, Ranked, Transferability
 from tests.benchmarks.proving_ground.bench import Bench
 from tests.benchmarks.proving_ground.cells import Cell
 from tests.benchmarks.proving_ground.targets import part_of
@@ -23,7 +23,7 @@ from tests.benchmarks.proving_ground.targets import part_of
 __all__ = ["choice_of", "probed", "ranked", "reference_of"]
 
 BEHIND = (
-    "recommender.probe", "recommender.resampling", "recommender.verdicts", "recommender.transfer.linear",
+    "recommender.probe", "recommender.resampling", "recommender.results", "recommender.transfer.linear",
     "recommender.transfer.logme", "recommender.transfer.knn", "recommender.transfer.decomposition",
 )  # fmt: skip
 """Modules whose change makes kept probes stale."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.tuning.job import Job
-from recommender.verdicts import Expected, Plan, Stage
+from recommender.results import Expected, Plan, Stage
+from recommender.runs.job import Job
 from registry.cards import Checkpoint, Metric, Modality
 from registry.encoders.encoder import open_encoder
-from registry.encoders.opening import inspect
+from registry.encoders.loading import inspect
 from registry.home import Home
 from registry.sample import Sample
 from tests.registry.encoders.nets import save_net

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedModel
 
-from recommender.tuning.folder import RunFolder
+from recommender.runs.folder import RunFolder
 from recommender.tuning.heads import Head, LinearHead, save_head
 from registry.cards import METRICS, Task
 from registry.encoders.encoder import open_encoder

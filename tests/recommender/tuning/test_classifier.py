@@ -4,7 +4,7 @@ import torch
 
 from recommender.transfer.linear import fit_head
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
-from registry.encoders.anatomy import anatomy_of, read_blocks
+from registry.encoders.layers import layers_of, read_blocks
 from tests.registry.encoders.nets import NETS, network_of
 
 
@@ -12,7 +12,7 @@ from tests.registry.encoders.nets import NETS, network_of
 def classifier(request):
     torch.manual_seed(0)
     body = NETS[request.param]().eval()
-    anatomy = anatomy_of(body)
+    anatomy = layers_of(body)
     network = network_of(body)
     width = read_blocks(network, anatomy, {"pixel_values": torch.rand(1, 3, 32, 32)}).blocks[-1].shape[1]
     return Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 4))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from recommender.baseline import no_transfer
+from recommender.runs.tracking import no_tracking
 from recommender.tuning import controls
 from recommender.tuning.controls import Control, against, from_scratch
-from recommender.tuning.executors import here
-from recommender.tuning.tracking import no_tracking
+from recommender.tuning.recipe import run_local
 from registry.errors import Diverged
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
@@ -65,7 +65,7 @@ def test_the_same_net_from_scratch_learns_all_of_it_for_as_many_epochs(card, tmp
 
 def test_a_run_is_held_against_what_the_plan_asks_for(card, tmp_path):
     work = job(tmp_path, card, plan(card, whole(card, epochs=1), controls=("no-transfer", "scratch")))
-    run, _ = here(work, no_tracking)
+    run, _ = run_local(work, no_tracking)
     assert 0 <= run.metrics["scratch_score"] <= 1
     assert run.metrics["no_transfer_score"] > 0.5
     told = [note for note in run.notes if "transfer" in note]
@@ -76,7 +76,7 @@ def test_a_run_is_held_against_what_the_plan_asks_for(card, tmp_path):
 
 
 def test_what_is_not_asked_for_is_not_done(card, tmp_path):
-    run, _ = here(job(tmp_path, card, plan(card)), no_tracking)
+    run, _ = run_local(job(tmp_path, card, plan(card)), no_tracking)
     assert not {"no_transfer_score", "scratch_score"} & set(run.metrics)
 
 
@@ -85,7 +85,7 @@ def test_a_control_that_fails_costs_the_run_nothing_but_a_note(card, tmp_path, m
         raise Diverged(3, float("nan"), 0.1)
 
     monkeypatch.setattr(controls, "from_scratch", fail)
-    run, _ = here(job(tmp_path, card, plan(card, controls=("scratch", "scrath"))), no_tracking)
+    run, _ = run_local(job(tmp_path, card, plan(card, controls=("scratch", "scrath"))), no_tracking)
     assert "the control scratch could not be measured: the loss became nan at step 3" in run.notes[0]
     assert "there is no control named 'scrath'" in run.notes[1]
     assert "scratch_score" not in run.metrics
@@ -102,6 +102,6 @@ def test_negative_transfer_is_found_where_the_net_sees_nothing(card, tmp_path):
                        for block in found.blocks)  # fmt: skip
         return replace(found, blocks=blocks)
 
-    run, _ = here(replace(work, encode=blind), no_tracking)
+    run, _ = run_local(replace(work, encode=blind), no_tracking)
     assert run.notes[0].startswith("negative transfer: no transfer (raw pixels")
     assert "another checkpoint" in run.notes[0]

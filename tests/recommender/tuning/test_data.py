@@ -3,7 +3,7 @@ import pytest
 
 from recommender.tuning import data
 from recommender.tuning.data import prepare_rows
-from registry.encoders.opening import open_network
+from registry.encoders.loading import open_network
 from registry.progress import silent
 from tests.registry.encoders.nets import pictures, save_net
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recommender.results import Expected
+from recommender.runs.event_log import EventLog
+from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
 from recommender.tuning.figures import confusion_matrix, draw, intervals, learning_curve, transferred_and_learned
-from recommender.tuning.forgetting import BlockChange, Forgetting, SourceProbe
-from recommender.tuning.journal import Journal
-from recommender.verdicts import Expected
 from registry.cards import Metric
 from tests.recommender.tuning.jobs import checkpoint, job, plan
 
@@ -27,7 +27,7 @@ def made(tmp_path):
 
 
 def test_a_run_is_drawn_from_its_journal_and_its_predictions(made):
-    journal = Journal(made.folder)
+    journal = EventLog(made.folder)
     for epoch in range(3):
         journal.point("validation loss", epoch, 1.0 / (1 + epoch))
         journal.point("validation accuracy", epoch, 0.5 + 0.1 * epoch)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from recommender.tuning.folder import RunFolder
-from recommender.tuning.job import Job
+from recommender.runs.folder import RunFolder
+from recommender.runs.job import Job
 from registry.errors import OtherRows, RowsInMemory
 from registry.zoo import Zoo
 from tests.recommender.tuning import jobs

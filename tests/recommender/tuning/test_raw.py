@@ -11,14 +11,14 @@ from skops.io import get_untrusted_types, load
 from recommender.baseline import NEAREST, NOTHING, SIDE, STRATEGIES, RawPixels, baseline
 from recommender.flow import resume, tune, without
 from recommender.history import History
-from recommender.tuning.exporting import export, export_onnx
-from recommender.tuning.folder import RunFolder, RunState, find_run
+from recommender.runs.folder import RunFolder, RunState, find_run
+from recommender.runs.tracking import no_tracking
+from recommender.serving.export import export, export_onnx
+from recommender.serving.predict import Predictor
+from recommender.serving.promote import promote
 from recommender.tuning.heads import RawNeighborsHead, ScaledLinearHead, read_head
-from recommender.tuning.planting import plant
-from recommender.tuning.predicting import Predictor
-from recommender.tuning.tracking import no_tracking
 from registry.cards import Task
-from registry.errors import ExtraMissing, NotExportable, NotPlantable, SingleClass
+from registry.errors import ExtraMissing, NotExportable, NotPromotable, SingleClass
 from registry.sample import Sample
 from tests.recommender.planted import planted_zoo
 
@@ -122,7 +122,7 @@ def test_an_interrupted_fit_is_resumed_to_the_same_result(zoo, tmp_path, monkeyp
     sample = Sample.from_folder(tmp_path / "shades")
     whole = tune(model_of(sample), sample, zoo, track=no_tracking)
     with monkeypatch.context() as patched:
-        patched.setattr("recommender.tuning.executors.store", _interrupt)
+        patched.setattr("recommender.tuning.recipe.store", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             tune(model_of(sample), sample, zoo, track=no_tracking)
     broken = next(RunFolder(path) for path in zoo.home.runs.iterdir() if path.is_dir() and path.name != whole.id)
@@ -149,8 +149,8 @@ def test_gray_training_reads_colored_pictures_as_their_luma(zoo):
 def test_it_is_no_checkpoint_to_start_from_and_no_onnx(zoo, tmp_path):
     sample = sample_of()
     run = find_run(zoo.home, tune(model_of(sample), sample, zoo, track=no_tracking).id)
-    with pytest.raises(NotPlantable, match="nothing was transferred"):
-        plant(run, "raw", zoo)
+    with pytest.raises(NotPromotable, match="nothing was transferred"):
+        promote(run, "raw", zoo)
     with pytest.raises((NotExportable, ExtraMissing)):
         export_onnx(run, tmp_path / "onnx")
 

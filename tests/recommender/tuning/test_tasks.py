@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recommender.tuning.executors import here
+from recommender.runs.tracking import no_tracking
+from recommender.serving.predict import Predictor
+from recommender.tuning.dry_run import measure
 from recommender.tuning.heads import read_head
-from recommender.tuning.predicting import Predictor
-from recommender.tuning.tracking import no_tracking
-from recommender.tuning.trial import measure
+from recommender.tuning.recipe import run_local
 from registry.errors import NotOffered
 from registry.sample import Sample, score
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
@@ -53,7 +53,7 @@ def card(tmp_path):
 def test_a_run_is_good_and_predicts_from_its_folder_what_it_was_judged_on(sample, good, epochs, card, tmp_path):
     data = sample()
     made = job(tmp_path, card, plan(card, *([whole(card, epochs)] if epochs else [])), data)
-    run, outcome = here(made, no_tracking)
+    run, outcome = run_local(made, no_tracking)
     assert run.metrics["score"] > good
     assert (outcome.task, outcome.metric) == (data.task, data.metric)
     assert json.dumps(run.to_dict(), allow_nan=False)
@@ -64,10 +64,10 @@ def test_a_run_is_good_and_predicts_from_its_folder_what_it_was_judged_on(sample
 
 
 def test_a_quantity_is_told_with_how_far_off_it_is_and_labels_with_accuracy(card, tmp_path):
-    sizes, _ = here(job(tmp_path, card, plan(card), measured(), name="sizes"), no_tracking)
+    sizes, _ = run_local(job(tmp_path, card, plan(card), measured(), name="sizes"), no_tracking)
     assert 0 < sizes.metrics["mean_absolute_error"] < 100
     assert "accuracy" not in sizes.metrics
-    marks, _ = here(job(tmp_path, card, plan(card), marked(), name="marks"), no_tracking)
+    marks, _ = run_local(job(tmp_path, card, plan(card), marked(), name="marks"), no_tracking)
     assert marks.metrics["accuracy"] > 0.7
 
 
@@ -75,7 +75,7 @@ def test_a_quantity_is_told_with_how_far_off_it_is_and_labels_with_accuracy(card
 def test_a_training_from_nothing_starts_at_the_mean_and_learns(sample, card, tmp_path):
     stage = whole(card, 6, rate=3e-3, head_rate=3e-2)
     made = job(tmp_path, card, plan(card, stage, from_scratch=True, head="fresh"), sample())
-    run, _ = here(made, no_tracking)
+    run, _ = run_local(made, no_tracking)
     assert run.metrics["validation_best"] > run.metrics["validation_start"]
     if sample is measured:
         assert -0.5 < run.metrics["validation_start"] < 0.01
@@ -90,46 +90,46 @@ def test_an_interrupted_run_goes_on_to_the_same_head(sample, card, tmp_path):
 
     @contextmanager
     def stopping(work):
-        with no_tracking(work) as diary:
-            yield _Stopping(diary, Stop)
+        with no_tracking(work) as tracker_run:
+            yield _Stopping(tracker_run, Stop)
 
     def made(place):
         return job(tmp_path / place, card, plan(card, whole(card, 3)), sample())
 
-    here(made("whole"), no_tracking)
+    run_local(made("whole"), no_tracking)
     with pytest.raises(Stop):
-        here(made("cut"), stopping)
-    here(made("cut"), no_tracking)
+        run_local(made("cut"), stopping)
+    run_local(made("cut"), no_tracking)
     one, other = (read_head(made(place).folder).tensors() for place in ("whole", "cut"))
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 class _Stopping:
-    """A diary that is told of the second epoch once."""
+    """A tracker_run that is told of the second epoch once."""
 
-    def __init__(self, diary, stop):
-        self.diary, self.stop = diary, stop
+    def __init__(self, tracker_run, stop):
+        self.tracker_run, self.stop = tracker_run, stop
 
     def __getattr__(self, name):
-        return getattr(self.diary, name)
+        return getattr(self.tracker_run, name)
 
     def point(self, series, step, value):
         if step == 2:
             raise self.stop
-        self.diary.point(series, step, value)
+        self.tracker_run.point(series, step, value)
 
 
 @pytest.mark.parametrize("sample", [marked, measured])
 @pytest.mark.parametrize("head", ["prototype", "neighbors"])
 def test_a_head_that_names_a_class_is_not_offered(sample, head, card, tmp_path):
     with pytest.raises(NotOffered, match="names one class"):
-        here(job(tmp_path, card, plan(card, head=head), sample()), no_tracking)
+        run_local(job(tmp_path, card, plan(card, head=head), sample()), no_tracking)
 
 
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_a_mixed_and_smoothed_training_is_carried_out_too(sample, card, tmp_path):
     made = plan(card, whole(card, 1), mixup=0.2, label_smoothing=0.1, class_weights=True, augment=True)
-    run, _ = here(job(tmp_path, card, made, sample()), no_tracking)
+    run, _ = run_local(job(tmp_path, card, made, sample()), no_tracking)
     assert np.isfinite(run.metrics["score"])
 
 

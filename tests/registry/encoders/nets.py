@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import transformers as t
 
-from registry.encoders.opening import quiet
+from registry.encoders.loading import quiet
 from registry.modalities.image.network import ImageNetwork
 from registry.modalities.image.preprocessing import Preprocessing, read_preprocessing
 from registry.readers.images import ImageItem

@@ -1,0 +1,665 @@
+"""What each step concludes. A verdict wraps the one it rests on; no field waits to be filled later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from registry.cards import Checkpoint, Metric, Task
+from registry.encoders import BlockSize
+from registry.errors import NoCandidates
+
+__all__ = [
+    "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance",
+    "EpochsToEqual", "Evidence", "Expected", "Exposure", "LabelSaving", "Measured", "Plan", "Ranked", "Realized",
+    "Recommendation", "Shift", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
+]  # fmt: skip
+
+
+_SHIFTED = 0.05
+"""Chance of one source up to which the training and the test part count as two; a false alarm costs little, for the
+estimates of what is lost shrink with the distance."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far two clouds lie apart; smaller is nearer.
+
+    ``value`` is at least 0 and 0 at the null; ``statistic`` is the raw estimate and may be negative.
+    ``low``, ``high`` (nominal 90 %) and ``p_same`` are None only where the method has none.
+    """
+
+    metric: str
+    value: float
+    statistic: float
+    low: float | None = None
+    high: float | None = None
+    p_same: float | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
+    """Whatever else the method measured, by name (AUC, precision, recall, effect ...)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "metric": self.metric, "value": self.value, "statistic": self.statistic, "low": self.low,
+            "high": self.high, "p_same": self.p_same, "details": dict(self.details),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DomainDistance:
+    """The distance of the user's sample to one registered domain, through one lens."""
+
+    domain: str
+    lens: str
+    distance: Distance
+    percentile: float | None
+    """Share of the registry's own domain pairs that lie farther apart, 0-100; None under two domains."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        d = self.distance
+        return {
+            "domain": self.domain, "metric": d.metric, "value": d.value, "low": d.low, "high": d.high,
+            "percentile": self.percentile, "p_same": d.p_same,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any], lens: str) -> "DomainDistance":
+        """The distance of that JSON form, measured through a lens; the raw statistic is not kept, but for its value."""
+        value = kept["value"]
+        distance = Distance(kept["metric"], value, value, kept["low"], kept["high"], kept["p_same"])
+        return cls(kept["domain"], lens, distance, kept["percentile"])
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What a checkpoint has seen of the user's rows before: in its training, or an ancestor's or a teacher's."""
+
+    seen: frozenset[str]
+    """Content digests of the rows, of the test part too, that are among those."""
+    through: tuple[str, ...]
+    """The domains that they, or copies of them, belong to."""
+    copies: bool
+    """Whether any row may be a copy, written anew, of one that was seen, so that none can be told from the others."""
+    because: str
+
+    def unseen(self, digests: Sequence[str]) -> Bool[np.ndarray, " n"]:
+        """Which rows of these content digests it has certainly not seen."""
+        return np.array([not self.copies and digest not in self.seen for digest in digests], bool)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint worth probing; ``distance`` is None where its domain has no sketch."""
+
+    checkpoint: Checkpoint
+    distance: DomainDistance | None
+    exposure: Exposure | None = None
+    """None where it is not known to have seen any of the user's rows."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A checkpoint that was not probed or failed, and why."""
+
+    checkpoint: str
+    reason: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"checkpoint": self.checkpoint, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class BlockScore:
+    """How well a linear head reads the targets after one block: cross-validated score and its standard error."""
+
+    block: str
+    score: float
+    standard_error: float
+
+
+def block_to_read(blocks: Sequence[BlockScore]) -> BlockScore:
+    """The last block, unless an earlier one beats it by more than a standard error."""
+    *below, last = blocks
+    best = max(below, key=lambda row: row.score, default=last)
+    return best if best.score > last.score + max(best.standard_error, last.standard_error) else last
+
+
+@dataclass(frozen=True, eq=False)
+class Transferability:
+    """A candidate with its scores on the user's labels.
+
+    ``scores`` are of the last block. ``fold_scores`` are those of the linear head on the block to `read`, in the stated
+    metric, by fold; ``predicted`` is what it says out of fold of every probed row (class number, 0 or 1 for each label,
+    or quantity, as in the sample's targets), in the sample's row order (paired with the baseline's).
+    """
+
+    candidate: Candidate
+    scores: Mapping[str, float]
+    blocks: tuple[BlockScore, ...]
+    fold_scores: tuple[float, ...]
+    predicted: Shaped[np.ndarray, "n ..."]
+    forward_seconds: float
+    """Seconds that one item's forward pass takes on this machine, preprocessing included."""
+    width: int = 0
+    """Columns of the block to read; 0 where it was not told."""
+    adaptable: tuple[str, ...] = ()
+    """Blocks with linear layers, beside which adapters can learn."""
+    opening_seconds: float = 0.0
+    """How many of `forward_seconds` it takes to open an item."""
+    sizes: tuple[BlockSize, ...] = ()
+    """How much there is to learn in each block."""
+    judged: Bool[np.ndarray, " n"] | None = None
+    """The rows that the scores are of: those that the checkpoint has not seen; None for all."""
+    believed: bool = True
+    """False where it has seen the rows, so that its scores flatter it."""
+
+    @property
+    def read(self) -> BlockScore:
+        """The block to put a head on."""
+        return block_to_read(self.blocks)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A predicted test score with its interval (nominal 90 %)."""
+
+    metric: Metric
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, metric: Metric, mean: float, reach: float) -> "Expected":
+        """An interval that ends where the metric does, and always holds its mean."""
+        return cls(metric, mean, min(mean, max(metric.lowest, mean - reach)), max(mean, min(1.0, mean + reach)))
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Expected":
+        """The expectation of that JSON form."""
+        return cls(Metric(kept["metric"]), kept["mean"], kept["low"], kept["high"])
+
+    @property
+    def words(self) -> str:
+        """The score and its interval as they are read."""
+        return f"{self.metric.words(self.mean)} ({self.metric.interval(self.low, self.high)})"
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"metric": str(self.metric), "mean": self.mean, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What no transfer at all scores: the better of a linear model and nearest neighbors on raw inputs."""
+
+    model: str
+    expected: Expected
+    predicted: Shaped[np.ndarray, "n ..."]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"model": self.model, "mean": self.expected.mean, "low": self.expected.low, "high": self.expected.high}
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A scored candidate in its place: expected score of its linear head, chance of being the best, tier."""
+
+    transferability: Transferability
+    expected: Expected
+    p_best: float
+    tier: int
+    gain: Expected
+    """Paired difference to no transfer, with interval; may be negative."""
+    because: tuple[str, ...]
+    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
+    """What the score might be on other rows, draw by draw the same rows for all candidates; its mean is expected's."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that is ranked."""
+        return self.transferability.candidate.checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that a strategy may look at. No strategy sees data or torch."""
+
+    ranked: Ranked
+    rows: int
+    classes: int
+    """Outputs of the head: classes, labels, or 1 for a quantity."""
+    fewest: int
+    """Rows of the smallest class or rarest label; all rows in regression."""
+    baseline: Baseline
+    architecture: str
+    blocks: tuple[str, ...]
+    """Names of the backbone's blocks, input side first."""
+    task: Task = Task.CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training: which blocks learn (``head`` is always one), for how long, how fast."""
+
+    train: tuple[str, ...]
+    epochs: int
+    head_rate: float
+    backbone_rate: float
+    layer_decay: float = 1.0
+    """Each lower block's rate is the one above's times this."""
+    only: str = "all"
+    """Which parameters of those blocks learn: ``all``, ``norms`` (of normalization layers) or ``adapters`` (LoRA)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "train": list(self.train), "epochs": self.epochs, "head_rate": self.head_rate,
+            "backbone_rate": self.backbone_rate, "layer_decay": self.layer_decay, "only": self.only,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays frozen, learning rates, schedule, and because.
+
+    ``read`` names the block whose pooled features the head is put on. ``head`` says how the head starts:
+    ``logistic`` (a linear model fitted on cached features), ``fresh`` (one that says nothing yet), ``prototype`` (the
+    nearest class mean) or ``neighbors`` (a vote of the nearest training rows).
+    A plan without stages trains nothing but that head; the last two heads have no stages.
+    """
+
+    strategy: str
+    read: str
+    head: str
+    stages: tuple[Stage, ...]
+    frozen: tuple[str, ...]
+    """Blocks that never learn in any stage."""
+    from_scratch: bool
+    augment: bool
+    batch_size: int
+    weight_decay: float
+    label_smoothing: float
+    because: tuple[str, ...]
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that pairs of pictures are mixed by; 0 for none (Zhang et al. 2018)."""
+    dropout: float = 0.0
+    """Share of the head's inputs that are dropped in training."""
+    class_weights: bool = False
+    """Whether rows of rarer classes weigh more, each class alike in sum."""
+    anchor: float = 0.0
+    """Strength of the pull of learning backbone weights towards where they started (L2-SP, Li et al. 2018)."""
+    adapter_rank: int = 0
+    """Rank of the LoRA adapters (Hu et al. 2021); 0 for none."""
+    cache: bool = True
+    """Whether activations at the end of a frozen prefix are kept on disk instead of computed in every epoch;
+    with ``augment`` or ``mixup`` there is nothing to keep."""
+    controls: tuple[str, ...] = ()
+    """What the run is held against: ``no-transfer`` (raw pixels), ``scratch`` (the same net from random weights)."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "strategy": self.strategy, "read": self.read, "head": self.head, "frozen": list(self.frozen),
+            "stages": [stage.to_dict() for stage in self.stages],
+            "from_scratch": self.from_scratch, "augment": self.augment, "batch_size": self.batch_size,
+            "weight_decay": self.weight_decay, "label_smoothing": self.label_smoothing, "because": list(self.because),
+            "mixup": self.mixup, "dropout": self.dropout, "class_weights": self.class_weights, "anchor": self.anchor,
+            "adapter_rank": self.adapter_rank, "cache": self.cache,
+            "controls": list(self.controls),
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "Plan":
+        """The plan of that JSON form."""
+        stages = tuple(Stage(**{**stage, "train": tuple(stage["train"])}) for stage in told["stages"])
+        lists = {name: tuple(told.get(name, ())) for name in ("frozen", "because", "controls")}
+        return cls(**{**told, **lists, "stages": stages})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What carrying out the plan is estimated to take on this machine."""
+
+    seconds: float
+    peak_memory_bytes: int
+    trainable_parameters: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "seconds": self.seconds, "peak_memory_bytes": self.peak_memory_bytes,
+            "trainable_parameters": self.trainable_parameters,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Realized:
+    """What a tuning of the same checkpoint on the same sample came to."""
+
+    run: str
+    strategy: str
+    score: float
+    standard_error: float | None
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "run": self.run, "strategy": self.strategy, "score": self.score, "standard_error": self.standard_error,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One row of the advice: a ranked checkpoint with its plan. Its rank, gain and tier are of the plan's score."""
+
+    ranked: Ranked
+    plan: Plan
+    expected: Expected
+    cost: Cost
+    because: tuple[str, ...]
+    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
+    """As `Ranked.draws`, of the plan's score."""
+    realized: tuple[Realized, ...] = ()
+    recommendation: str | None = None
+    """Id of the advice that it is part of."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The backbone to start from."""
+        return self.ranked.checkpoint
+
+    @property
+    def measured(self) -> bool:
+        """Whether its score rests on rows that it has not seen: a probe's, or a result's."""
+        return self.ranked.transferability.believed or bool(self.realized)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        found = self.ranked.transferability
+        distance = found.candidate.distance
+        return {
+            "checkpoint": self.checkpoint.name, "strategy": self.plan.strategy, "plan": self.plan.to_dict(),
+            "expected": self.expected.to_dict(), "distance": None if distance is None else distance.to_dict(),
+            "scores": dict(found.scores),
+            "blocks": [{"block": b.block, "score": b.score, "standard_error": b.standard_error} for b in found.blocks],
+            "cost": self.cost.to_dict(), "because": list(self.because), "p_best": self.ranked.p_best,
+            "tier": self.ranked.tier,
+            "gain": {"mean": self.ranked.gain.mean, "low": self.ranked.gain.low, "high": self.ranked.gain.high},
+            "realized": [row.to_dict() for row in self.realized], "exposure": self._exposure(),
+        }  # fmt: skip
+
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any], candidate: Candidate, recommendation: str) -> "Choice":
+        """The choice of that JSON form, as advice with that id has it; the arrays of evidence are not kept."""
+        known, expected = kept.get("exposure"), Expected.from_dict(kept["expected"])
+        gain = Expected(expected.metric, kept["gain"]["mean"], kept["gain"]["low"], kept["gain"]["high"])
+        scored = Transferability(
+            candidate, kept["scores"], tuple(BlockScore(**row) for row in kept["blocks"]), (), np.zeros(0), 0.0,
+            judged=None if known is None else np.ones(known["rows_judged"], bool),
+            believed=known is None or known["probe_believed"],
+        )  # fmt: skip
+        ranked = Ranked(scored, expected, kept["p_best"], kept["tier"], gain, ())
+        realized = tuple(Realized(**row) for row in kept.get("realized", ()))
+        return cls(
+            ranked, Plan.from_dict(kept["plan"]), expected, Cost(**kept["cost"]), tuple(kept["because"]),
+            realized=realized, recommendation=recommendation,
+        )  # fmt: skip
+
+    def _exposure(self) -> dict[str, object] | None:
+        found = self.ranked.transferability
+        known = found.candidate.exposure
+        if known is None:
+            return None
+        judged = 0 if not found.believed or found.judged is None else int(found.judged.sum())
+        return {
+            "rows_seen": len(known.seen), "through": list(known.through), "copies": known.copies,
+            "rows_judged": judged, "probe_believed": found.believed, "because": known.because,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether transfer is worth it, in words."""
+
+    transfer: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Whether the test part is another source than the training part, as its rows tell without their labels."""
+
+    p_same: float
+    """How often parts of one source would lie as far apart (permutation test of MMD, in the lens)."""
+    auc: float
+    """How well a linear classifier tells the parts apart: .5 not at all, 1 always."""
+    rows_train: int
+    rows_test: int
+    drops: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By how much the score of each checkpoint (or *no transfer*) falls, by each estimate; none where nothing moved."""
+
+    @property
+    def detected(self) -> bool:
+        """Whether the parts differ beyond chance (p up to .05)."""
+        return self.p_same <= _SHIFTED
+
+    @property
+    def sentence(self) -> str:
+        """What follows, in words."""
+        told = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
+        if not self.detected:
+            return f"The test part is like the training part ({told})."
+        return (f"The test part is not like the training part ({told}): folds of the training part cannot see that, so "
+                "expectations are lowered and widened by what the unlabelled test rows tell.")
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "detected": self.detected, "p_same": self.p_same, "auc": self.auc, "rows_train": self.rows_train,
+            "rows_test": self.rows_test, "drops": {name: dict(found) for name, found in self.drops.items()},
+            "sentence": self.sentence,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Recommendation:
+    """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
+
+    ``choices`` is empty only where there is nothing to choose by (a single class); ``domains`` are all distances
+    that were measured, nearest first.
+    """
+
+    id: str
+    sample: Mapping[str, object]
+    baseline: Baseline
+    choices: tuple[Choice, ...]
+    skipped: tuple[Skipped, ...]
+    domains: tuple[DomainDistance, ...]
+    verdict: Verdict
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What was asked for beside the sample: keep, max_parameters, licenses, seed."""
+    shift: Shift | None = None
+    """None where the sample has no test part, or one that is too small to be compared."""
+
+    @property
+    def best(self) -> Choice:
+        """The first choice; whether it is worth taking is `verdict`'s to say.
+
+        Raises:
+            NoCandidates: there is no choice.
+        """
+        if not self.choices:
+            raise NoCandidates(self.verdict.sentence)
+        return self.choices[0]
+
+    def __str__(self) -> str:
+        """The verdict and one line a choice."""
+        lines = [self.verdict.sentence]
+        if self.shift is not None and self.shift.detected:
+            lines.append(self.shift.sentence)
+        for place, choice in enumerate(self.choices, start=1):
+            e = choice.expected
+            lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
+        lines.append(f"no transfer, {self.baseline.model}: {self.baseline.expected.words}")
+        lines += [f"skipped {row.checkpoint}: {row.reason}" for row in self.skipped]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(c.checkpoint.name)}</td><td>{escape(c.plan.strategy)}</td>"
+            f"<td>{c.expected.words}</td>"
+            f"<td>{escape('; '.join(c.because))}</td></tr>"
+            for c in self.choices
+        )
+        b = self.baseline
+        rows += (f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td>"
+                 f"<td>{b.expected.words}</td><td></td></tr>")
+        names = ("checkpoint", "strategy", f"expected {escape(str(b.expected.metric))}", "because")
+        head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
+        return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "id": self.id, "sample": dict(self.sample), "baseline": self.baseline.to_dict(),
+            "choices": [choice.to_dict() for choice in self.choices],
+            "skipped": [row.to_dict() for row in self.skipped],
+            "domains": [row.to_dict() for row in self.domains],
+            "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
+            "settings": dict(self.settings), "shift": None if self.shift is None else self.shift.to_dict(),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TuningRun:
+    """A fine-tuning that came to its end. ``id`` is ours, there also without MLflow."""
+
+    id: str
+    mlflow_run_id: str | None
+    checkpoint: str
+    strategy: str
+    metrics: Mapping[str, float]
+    """At least score, standard_error, seconds, rows_train, rows_test; expected_* where advice was given."""
+    folder: str
+    notes: tuple[str, ...] = ()
+    """What should be told in words: training that never helped, a tracker_run that failed ..."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "id": self.id, "mlflow_run_id": self.mlflow_run_id, "checkpoint": self.checkpoint,
+            "strategy": self.strategy, "metrics": dict(self.metrics), "folder": self.folder,
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A test score: its mean over the repeats, the standard error that the test rows leave, the repeats' deviation."""
+
+    mean: float
+    standard_error: float
+    spread: float | None
+    """None for a single repeat."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"mean": self.mean, "standard_error": self.standard_error, "spread": self.spread}
+
+
+@dataclass(frozen=True)
+class BenefitPoint:
+    """What so many labels give: to the plan, to the same net from random weights, to raw pixels."""
+
+    labels: int
+    plan: Measured
+    scratch: Measured
+    no_transfer: Measured
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "labels": self.labels, "plan": self.plan.to_dict(), "scratch": self.scratch.to_dict(),
+            "no_transfer": self.no_transfer.to_dict(),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelSaving:
+    """With how many labels the plan's curve first reaches what scratch scores with all of them.
+
+    ``reached`` says how well that is known: ``between`` two measured numbers, already ``before`` the smallest of them
+    (then ``labels`` is that one, and ``share`` a bound from below), or ``never`` (then both are None).
+    """
+
+    reached: str
+    labels: float | None
+    share: float | None
+    """Share of all labels that the plan does without."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"reached": self.reached, "labels": self.labels, "share": self.share}
+
+
+@dataclass(frozen=True)
+class EpochsToEqual:
+    """At all labels: after how many epochs scratch has its best validation score, and the plan one as good.
+
+    ``plan`` is 0 where the fitted head is as good before any epoch, and None where the plan never is. A plan that
+    trains no backbone has no epochs to count: it is judged by the test score.
+    """
+
+    target: float
+    scratch: int
+    plan: int | None
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"target": self.target, "scratch": self.scratch, "plan": self.plan}
+
+
+@dataclass(frozen=True, eq=False)
+class Benefit:
+    """What transfer is worth on a sample, as measured on one fixed test part."""
+
+    sample: Mapping[str, object]
+    checkpoint: str
+    strategy: str
+    epochs: Mapping[str, int]
+    """How many epochs ``plan`` and ``scratch`` were given, whatever the number of labels."""
+    test_rows: int
+    seeds: tuple[int, ...]
+    """One for each repeat."""
+    points: tuple[BenefitPoint, ...]
+    """Fewest labels first; the last has all."""
+    saving: LabelSaving
+    """Of the mean curves."""
+    savings: tuple[LabelSaving, ...]
+    """Of each repeat."""
+    to_equal: tuple[EpochsToEqual, ...]
+    """Of each repeat."""
+    curves: Mapping[str, Mapping[int, float]]
+    """Validation score by epoch at all labels, of ``plan`` and ``scratch``, in the first repeat."""
+    sentences: tuple[str, ...]
+    """What is true here, in words."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "sample": dict(self.sample), "checkpoint": self.checkpoint, "strategy": self.strategy,
+            "epochs": dict(self.epochs), "test_rows": self.test_rows, "seeds": list(self.seeds),
+            "points": [point.to_dict() for point in self.points], "saving": self.saving.to_dict(),
+            "savings": [saving.to_dict() for saving in self.savings],
+            "to_equal": [told.to_dict() for told in self.to_equal],
+            "curves": {name: [[epoch, curve[epoch]] for epoch in sorted(curve)] for name, curve in self.curves.items()},
+            "sentences": list(self.sentences),
+        }  # fmt: skip

@@ -1,0 +1,1 @@
+"""How a run is kept: job, folder, event log, tracking, MLflow, devices."""

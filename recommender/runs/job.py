@@ -1,0 +1,235 @@
+"""Job: all that an executor needs to carry out a plan on a sample, and where the result will lie."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES, RawPixels, raw_pixels
+from recommender.plan import controlled
+from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
+from recommender.runs.devices import resolve
+from recommender.runs.folder import RunFolder, RunState
+from registry.cards import Checkpoint, Modality, Outcome, Task
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
+from registry.features import Encoded
+from registry.home import Home
+from registry.progress import Progress, silent
+from registry.sample import Sample
+from registry.sketch import row_key
+from registry.zoo import Zoo
+
+__all__ = ["DEFAULTS", "Encode", "Job", "TuneOptions"]
+
+Encode = Callable[[Sample, Progress], Encoded]
+
+
+@dataclass(frozen=True, eq=False)
+class TuneOptions:
+    """On what terms a choice is carried out: all that advice does not say."""
+
+    seed: int = 0
+    device: str = "cpu"
+    """A device of this machine, or ``auto``, the fastest."""
+    recommendation: str | None = None
+    """Id of the advice that is followed."""
+    estimated: Cost | None = None
+    """What it was estimated to cost, to be held against what it does."""
+    source: Sample | None = None
+    """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
+    controls: bool | None = None
+    """Whether the run is held against no transfer and a training from scratch; None: as the plan asks."""
+    queue_job: str | None = None
+    """Id of the queue's job that this carries out: queued again after it was lost, it goes on with the same run."""
+
+
+DEFAULTS = TuneOptions()
+
+
+def _record_nowhere(_outcome: Outcome) -> None:
+    """What is tried out only has no outcome."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One tuning. ``encode`` gives the checkpoint's features of a sample, from a cache where there is one."""
+
+    id: str
+    checkpoint: Checkpoint
+    plan: Plan
+    sample: Sample
+    home: Home
+    encode: Encode
+    seed: int = 0
+    device: str = "cpu"
+    expected: Expected | None = None
+    known: Mapping[str, object] = field(default_factory=dict)
+    """What the advice rested on (probe, scores, distance), kept with the outcome."""
+    recommendation: str | None = None
+    estimated: Cost | None = None
+    source: Sample | None = None
+    """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
+    exposure: Exposure | None = None
+    """Which of the rows the checkpoint has seen before: a score on these flatters it."""
+    queue_job: str | None = None
+    record: Callable[[Outcome], None] = _record_nowhere
+    """Gives the outcome to the registry; called when run.json is written, and again when MLflow's id is known."""
+
+    @classmethod
+    def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS) -> "Job":
+        """The job that carries out a choice, or fits the model of *no transfer*, under a new id.
+
+        Raises:
+            DeviceMissing: the device asked for is not there.
+            SingleClass, NoVariation: there is nothing that a model could tell apart.
+        """
+        if isinstance(choice, Baseline):
+            return cls._raw(choice, sample, zoo, terms)
+        name = choice.checkpoint.name
+        plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
+        return cls(
+            id=_new_id(), checkpoint=choice.checkpoint,
+            plan=plan, sample=sample, home=zoo.home,
+            encode=lambda part, progress: zoo.encode(name, part, progress=progress),
+            seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
+            recommendation=terms.recommendation or choice.recommendation, estimated=terms.estimated,
+            source=terms.source, queue_job=terms.queue_job,
+            exposure=choice.ranked.transferability.candidate.exposure,
+        )  # fmt: skip
+
+    @classmethod
+    def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions) -> "Job":
+        if model.model not in STRATEGIES:
+            raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
+        strategy = STRATEGIES[model.model]
+        plan = Plan(
+            strategy=strategy, read=RAW, head=strategy, stages=(), frozen=(), from_scratch=True, augment=False,
+            batch_size=1, weight_decay=0.0, label_smoothing=0.0,
+            because=(f"nothing is transferred: {model.model} was not beaten, or was asked for",),
+        )  # fmt: skip
+        expected = model.expected
+        return cls(
+            id=_new_id(), checkpoint=_nothing(zoo.home), plan=plan, sample=sample, home=zoo.home,
+            encode=_Pixels(sample), seed=terms.seed, device="cpu", expected=expected,
+            known={"no_transfer": expected.mean}, recommendation=terms.recommendation,
+        )  # fmt: skip
+
+    @classmethod
+    def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent, *, sample: Sample | None = None) -> "Job":
+        """The job of a run that was interrupted or failed, on its sample read again or handed over.
+
+        Raises:
+            NotResumable: it is over or still going on, or its checkpoint has changed.
+            OtherRows: its data have changed, or another sample is handed over.
+            RowsInMemory: its sample was made from arrays, and is not handed over.
+        """
+        if run.state is RunState.FINISHED:
+            raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
+        if run.state is RunState.RUNNING:
+            raise NotResumable(run.id, "it is still going on", "Wait for it, or stop its process.")
+        told = run.job
+        try:
+            raw = told["plan"]["read"] == RAW
+            card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
+            plan = Plan.from_dict(told["plan"])
+            expected = None if told["expected"] is None else Expected.from_dict(told["expected"])
+            estimated = None if told["estimated"] is None else Cost(**told["estimated"])
+            digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
+            known, recommendation = told["known"], told["recommendation"]
+            data, source = told["sample"], told["source"]
+            data_digest = data["digest"]
+        except (KeyError, TypeError, ValueError) as cause:
+            if isinstance(cause, TransferZooError):
+                raise
+            remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
+            raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
+        if card.digest != digest:
+            raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
+        read = partial(Sample.again, seed=seed, progress=progress)
+        rows = read(data) if sample is None else sample
+        if rows.digest != data_digest:
+            raise OtherRows(rows.origin, data_digest, rows.digest)
+        encode: Encode = _Pixels(rows) if raw else partial(_encoded, zoo, card.name)
+        return cls(
+            id=run.id, checkpoint=card, plan=plan, sample=rows, home=zoo.home, encode=encode, seed=seed, device=device,
+            expected=expected, known=known, recommendation=recommendation, estimated=estimated,
+            source=None if source is None else read(source), queue_job=told.get("queue_job"),
+            exposure=_exposure(told.get("exposure"), rows),
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, object]:
+        """All that is needed to carry it out again."""
+        return {
+            "id": self.id, "checkpoint": self.checkpoint.name, "checkpoint_digest": self.checkpoint.digest,
+            "plan": self.plan.to_dict(), "sample": self.sample.to_dict(), "seed": self.seed, "device": self.device,
+            "expected": None if self.expected is None else self.expected.to_dict(), "known": dict(self.known),
+            "recommendation": self.recommendation,
+            "estimated": None if self.estimated is None else self.estimated.to_dict(),
+            "source": None if self.source is None else self.source.to_dict(), "queue_job": self.queue_job,
+            "exposure": None if self.exposure is None else {
+                "seen": sorted(row_key(digest).hex() for digest in self.exposure.seen),
+                "through": list(self.exposure.through), "copies": self.exposure.copies,
+                "because": self.exposure.because,
+            },
+        }  # fmt: skip
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files lie."""
+        return self.home.runs / self.id
+
+
+def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None:
+    """What `Job.to_dict` told of seen rows, found again in the sample."""
+    if told is None:
+        return None
+    keys = set(told["seen"])
+    items = (*sample.items, *(() if sample.test is None else sample.test.items))
+    seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
+    return Exposure(seen, tuple(told["through"]), told["copies"], told["because"])
+
+
+@dataclass
+class _Pixels:
+    """Raw pixels of any part of a sample, in as many channels as all its rows need."""
+
+    sample: Sample
+    encoder: RawPixels | None = None
+
+    def __call__(self, part: Sample, progress: Progress) -> Encoded:
+        if self.encoder is None:
+            self.encoder = RawPixels.of(raw_pixels(self.sample, progress))
+        return self.encoder.encode(part.items, progress=progress)
+
+
+def _encoded(zoo: Zoo, name: str, part: Sample, progress: Progress) -> Encoded:
+    return zoo.encode(name, part, progress=progress)
+
+
+def _nothing(home: Home) -> Checkpoint:
+    """What a run without any checkpoint names as such."""
+    return Checkpoint(NOTHING, Modality.IMAGE, RAW, home.root, "", 0, SIDE)
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _known(choice: Choice) -> dict[str, object]:
+    found = choice.ranked.transferability
+    at_read = {row.block: row.score for row in found.blocks}
+    distance = found.candidate.distance
+    known: dict[str, object] = {
+        "probe": at_read[choice.plan.read], "scores": dict(found.scores),
+        "distance": None if distance is None else distance.to_dict(),
+        "no_transfer": choice.expected.mean - choice.ranked.gain.mean,
+    }  # fmt: skip
+    if found.candidate.exposure is None:
+        return known
+    if not found.believed:
+        del known["probe"]
+    exposure = found.candidate.exposure
+    return {**known, "rows_seen": len(exposure.seen), "seen_through": list(exposure.through)}

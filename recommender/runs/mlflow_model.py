@@ -1,0 +1,161 @@
+"""A run's model as MLflow keeps it: no pickle, but the run's files and the name of the module that opens them.
+
+That is `recommender.serving.pyfunc`, which needs transferzoo where the model is loaded.
+"""
+
+import json
+import re
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recommender.runs.folder import RunFolder
+from registry.cards import Task
+from registry.errors import UnusableName
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+__all__ = ["check_names", "log_model", "probability_columns", "register_model"]
+
+_LOADER = "recommender.serving.pyfunc"
+
+_FILES = (
+    "run.json", "config.json", "preprocessor_config.json", "processor_config.json", "model*.safetensors",
+    "model.safetensors.index.json", "head.safetensors",
+)  # fmt: skip
+_REQUIRED = ("transferzoo", "torch", "transformers", "numpy", "pandas", "pillow", "safetensors", "scipy")
+_EXAMPLES, _SIDE = 2, 32
+_VERSIONS = "mlflow.modelVersions"
+"""The tag by which MLflow's pages lead from a model to its versions."""
+_FORBIDDEN_IN_NAMES = r"[/:.%\"']"
+
+
+def log_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, tags: dict[str, str]) -> str:
+    """Give the model of a finished run to MLflow, once, and connect it with its MLflow run; gives the model's id."""
+    from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - a second to import
+
+    told, logged = run.told, client.get_run(mlflow_run_id)
+    model = find_model(client, logged.info.experiment_id, run.id)
+    if model is None:
+        model = client.create_logged_model(
+            logged.info.experiment_id, re.sub(_FORBIDDEN_IN_NAMES, "-", f"{told['checkpoint']} {told['strategy']}"),
+            source_run_id=mlflow_run_id, tags=tags, params=logged.data.params, model_type=told["task"],
+        )  # fmt: skip
+    known = [] if logged.outputs is None else [output.model_id for output in logged.outputs.model_outputs]
+    if model.model_id not in known:
+        client.log_outputs(mlflow_run_id, [LoggedModelOutput(model.model_id, 0)])
+    if str(model.status) != "READY":
+        with TemporaryDirectory() as place:
+            client.log_model_artifacts(model.model_id, str(_packed(run, Path(place), mlflow_run_id, model.model_id)))
+        _connect_metrics(client, run, mlflow_run_id, model.model_id)
+        client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def register_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, name: str, alias: str | None) -> str:
+    """Make the logged model of a run a version of a registered one, once; gives the version's number."""
+    from mlflow import MlflowException  # noqa: PLC0415 - as above
+
+    model = find_model(client, client.get_run(mlflow_run_id).info.experiment_id, run.id)
+    if model is None or str(model.status) != "READY":
+        raise FileNotFoundError(f"no model of run {run.id} was logged")
+    try:
+        client.create_registered_model(name)
+    except MlflowException as failure:
+        if failure.error_code not in {"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"}:
+            raise
+    known = [version for version in client.search_model_versions(f"name = '{name}'") if version.run_id == mlflow_run_id]
+    if known:
+        number = str(known[0].version)
+    else:
+        tags = {**model.tags, "transferzoo.model": model.model_id}
+        made = client.create_model_version(name, model.artifact_location, mlflow_run_id, tags, model_id=model.model_id)
+        number = str(made.version)
+    others = [link for link in json.loads(model.tags.get(_VERSIONS, "[]")) if link["name"] != name]
+    links = json.dumps([*others, {"name": name, "version": number}])
+    client.set_logged_model_tags(model.model_id, {_VERSIONS: links})
+    if alias is not None:
+        client.set_registered_model_alias(name, alias, number)
+    return number
+
+
+def find_model(client: "MlflowClient", experiment: str, run: str) -> Any:  # noqa: ANN401 - MLflow's LoggedModel
+    """The model that was logged for a run of ours, finished or not; None where there is none."""
+    found = client.search_logged_models([experiment], filter_string=f"tags.`transferzoo.job` = '{run}'")
+    return max(found, key=lambda model: str(model.status) == "READY", default=None)
+
+
+def check_names(name: str | None, alias: str | None) -> None:
+    """Refuse, before anything is trained, names that MLflow's registry would refuse after.
+
+    Raises:
+        UnusableName: a name with ``/``, ``:`` or a quote; an alias that is a version or has other characters.
+    """
+    if name is not None and (not name.strip() or re.search("[/:'\"]", name) or name in {".", ".."}):
+        raise UnusableName("registered model", name)
+    refused = alias is not None and (re.fullmatch(r"[\w-]{1,255}", alias) is None or _is_version(alias))
+    if alias is not None and (refused or name is None):
+        raise UnusableName("model alias", alias)
+
+
+def _is_version(alias: str) -> bool:
+    return alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias) is not None
+
+
+def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> Path:
+    """The run as an MLflow model, in a folder of its own."""
+    from mlflow.models import Model  # noqa: PLC0415 - as above
+    from mlflow.pyfunc import save_model  # noqa: PLC0415 - as above
+
+    data, packed, nothing = place / "run", place / "model", place / "nothing"
+    data.mkdir()
+    nothing.mkdir()
+    for pattern in _FILES:
+        for file in run.path.glob(pattern):
+            shutil.copyfile(file, data / file.name)
+    save_model(
+        str(packed), loader_module=_LOADER, data_path=str(data), signature=_signature(run), input_example=_example(),
+        mlflow_model=Model(run_id=mlflow_run_id, model_uuid=model_id, model_id=model_id),
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIRED],
+        uv_project_path=str(nothing),  # else MLflow packs the uv project of whoever stands in one
+    )  # fmt: skip
+    return packed
+
+
+def _example() -> np.ndarray:
+    """Noise: a picture of the sample's might not be for everyone's eyes."""
+    shape = (_EXAMPLES, _SIDE, _SIDE, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _signature(run: RunFolder) -> "ModelSignature":
+    from mlflow.models import ModelSignature  # noqa: PLC0415 - as above
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec  # noqa: PLC0415 - as above
+
+    told = run.told
+    named = DataType.double if told["task"] == Task.REGRESSION else DataType.string
+    columns: list[ColSpec | TensorSpec] = [ColSpec(named, "prediction")]
+    columns += [ColSpec(DataType.double, label) for label in probability_columns(told["classes"])]
+    return ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]), Schema(columns))
+
+
+def probability_columns(classes: list[str]) -> list[str]:
+    """What the columns of a prediction are called that hold each class's probability."""
+    return [f"probability of {label}" for label in classes]
+
+
+def _connect_metrics(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, model_id: str) -> None:
+    """The run's results are the model's too; MLflow knows them by their time and keeps them once."""
+    from mlflow.entities import Metric  # noqa: PLC0415 - as above
+
+    metrics = []
+    for name in run.told["metrics"]:
+        for point in client.get_metric_history(mlflow_run_id, name):
+            metrics.append(Metric(name, point.value, point.timestamp, point.step, model_id=model_id))  # noqa: PERF401
+    client.log_batch(mlflow_run_id, metrics)

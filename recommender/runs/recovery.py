@@ -1,0 +1,211 @@
+"""What killed processes, full disks and other hands leave in a home's runs: taken up, marked, or set aside.
+
+`recover` is cheap and runs at every start: a finished run whose outcome the registry lacks is given to it, and a run
+whose process is gone is marked as interrupted. `findings` is doctor's, and reads everything.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from recommender.runs.folder import RunFolder, RunState, reap
+from recommender.runs.mlflow_sync import damage
+from registry.cards import Metric, Modality, Origin, Outcome, Task
+from registry.doctor import Finding, Found, Kind
+from registry.errors import TransferZooError
+from registry.files import is_locked
+from registry.home import Home
+from registry.store import sqlite_url
+from registry.zoo import Zoo
+
+__all__ = ["Recovered", "findings", "outcome_of", "record_again", "recover", "tracking_findings"]
+
+_WRITTEN_BY_PROCESS = ("*.tmp", "*/*.tmp", "*/trainer/*/*/*.tmp")
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What a start has found."""
+
+    interrupted: tuple[RunFolder, ...]
+    """Runs whose process was gone, now marked so."""
+    recorded: tuple[Outcome, ...]
+    """Outcomes of finished runs that the registry lacked and now has."""
+
+
+def recover(zoo: Zoo) -> Recovered:
+    """Take up what was left behind; what cannot be taken up is left to doctor, and never ends a command."""
+    if not zoo.home.writable:
+        return Recovered((), ())
+    interrupted = reap(zoo.home)
+    known, recorded = zoo.store.outcome_ids(), []
+    for file in sorted(zoo.home.runs.glob("*/run.json")):
+        run = RunFolder(file.parent)
+        if run.id not in known:
+            with suppress(TransferZooError, OSError, ValueError):
+                recorded.append(_taken_up(zoo, run))
+        _clear(run)
+    return Recovered(interrupted, tuple(recorded))
+
+
+def record_again(zoo: Zoo, runs: Iterable[str]) -> None:
+    """Give the registry the outcomes of finished runs once more: MLflow's ids of them have been learned."""
+    for name in runs:
+        run = RunFolder(zoo.home.runs / name)
+        if run.told:
+            with suppress(TransferZooError, ValueError):
+                zoo.record(outcome_of(run.told))
+
+
+def outcome_of(told: Mapping[str, Any]) -> Outcome:
+    """The outcome in a run.json; of one that was written before outcomes were part of it, from its parts.
+
+    Raises:
+        ValueError: it does not say what is needed.
+    """
+    try:
+        known = dict(told["outcome"] if "outcome" in told else _from_parts(told))
+        fixed = {"task": Task(known["task"]), "metric": Metric(known["metric"]), "origin": Origin(known["origin"])}
+        modality = Modality(known.get("modality", Modality.IMAGE))
+        return Outcome(**{**known, **fixed, "modality": modality, "mlflow_run_id": told.get("mlflow_run_id")})
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise ValueError(f"run.json lacks what an outcome needs: {cause!r}") from cause
+
+
+def findings(zoo: Zoo) -> Iterator[Found]:
+    """Runs that are not what they should be, each with its repair."""
+    known = zoo.store.outcome_ids()
+    for folder in sorted(path for path in zoo.home.runs.iterdir() if path.is_dir()):
+        run = RunFolder(folder)
+        if run.state is RunState.RUNNING:
+            continue
+        yield from _damaged(zoo.home, run)
+        if run.told and run.id not in known:
+            yield from _unrecorded(zoo, run)
+    yield from _litter(zoo.home)
+
+
+def tracking_findings(zoo: Zoo) -> Iterator[Found]:
+    """A tracking store of the home's own that MLflow cannot open."""
+    file = zoo.home.tracking_database
+    why = damage(sqlite_url(file))
+    if why:
+        remedy = "The repair sets it aside; the runs' journals hold everything: transferzoo runs sync"
+        yield Finding(Kind.TRACKING, str(file), f"MLflow cannot open it: {why}", remedy), partial(_store_aside, file)
+
+
+def _store_aside(file: Path) -> str:
+    """Keep a tracking store under another name, with what SQLite keeps beside it."""
+    number = 1
+    while (aside := file.with_name(f"{file.stem}.damaged-{number}{file.suffix}")).exists():
+        number += 1
+    for suffix in ("-journal", "-wal", "-shm", ""):
+        part = file.with_name(file.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return f"set aside as {aside}; `transferzoo runs sync` tells the next one everything"
+
+
+def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
+    """A folder that says neither what was to be done nor what came of it; a file of it that is none."""
+    state, result = run.path / "state.json", run.path / "run.json"
+    if not run.job and not run.told:
+        begun = any(file.is_file() and file.suffix != ".tmp" for file in run.path.rglob("*"))
+        what = "its job.json is damaged, so nobody can say what was to be done" if begun else "it never began"
+        remedy = "The repair sets the folder aside; tune anew." if begun else "Remove it."
+        mend = partial(_set_aside, home, run.path) if begun else partial(_removed, run.path)
+        yield Finding(Kind.RUN, run.id, what, remedy), mend
+        return
+    if result.is_file() and not run.told:
+        what = "its run.json is damaged, so it counts as interrupted"
+        remedy = f"The repair sets the file aside; then: transferzoo runs resume {run.id}"
+        yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, home, result)
+    if state.is_file() and not run.told and not _sound_state(state):
+        what = "its state.json is damaged, so it counts as interrupted"
+        yield Finding(Kind.RUN, run.id, what, "The repair sets it aside."), partial(_set_aside, home, state)
+
+
+def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
+    what = "it is finished, but the registry does not have its outcome"
+    try:
+        outcome_of(run.told)
+    except ValueError as cause:
+        remedy = "The repair sets the folder aside; tune anew."
+        yield Finding(Kind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
+    else:
+        yield Finding(Kind.RUN, run.id, what, "Record it."), partial(_recorded, zoo, run)
+
+
+def _litter(home: Home) -> Iterator[Found]:
+    """Files that processes have begun to write and that died."""
+    beside = sorted(home.root.glob("*.tmp-*"))  # what SQLite keeps beside a file that it was writing
+    for path in (*beside, *(path for pattern in _WRITTEN_BY_PROCESS for path in sorted(home.runs.glob(pattern)))):
+        if path.exists():
+            process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
+            if not (process.isdigit() and psutil.pid_exists(int(process))):
+                what = "a killed process left it half written"
+                yield Finding(Kind.LEFTOVER, str(path), what, "Remove it."), partial(_removed, path)
+
+
+def _sound_state(file: Path) -> bool:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found["state"] in set(RunState) and isinstance(found["pid"], int)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _taken_up(zoo: Zoo, run: RunFolder) -> Outcome:
+    outcome = outcome_of(run.told)
+    zoo.record(outcome)
+    return outcome
+
+
+def _clear(run: RunFolder) -> None:
+    """Take away what a finished run's process had no time to take away."""
+    if (run.path / "state.json").is_file() and run.told and not is_locked(run.lock):
+        with suppress(OSError):
+            run.tidy()
+
+
+def _recorded(zoo: Zoo, run: RunFolder) -> str:
+    _taken_up(zoo, run)
+    return "recorded"
+
+
+def _set_aside(home: Home, path: Path) -> str:
+    """Move a file or folder out of the runs, under a name that is free."""
+    place = home.root / "damaged" / "-".join(path.relative_to(home.runs).parts)
+    place.parent.mkdir(exist_ok=True)
+    number = 1
+    while (free := place if number == 1 else place.with_name(f"{place.name}-{number}")).exists():
+        number += 1
+    path.rename(free)
+    return f"set aside as {free}"
+
+
+def _removed(path: Path) -> str:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    return "removed"
+
+
+def _from_parts(told: Mapping[str, Any]) -> dict[str, object]:
+    sample, metrics = told["sample"], told["metrics"]
+    return {
+        "id": told["id"], "checkpoint": told["checkpoint"], "strategy": told["strategy"],
+        "sample_digest": sample["digest"], "sample_name": sample["name"], "task": sample["task"],
+        "metric": sample["metric"], "score": metrics["score"], "standard_error": metrics["standard_error"],
+        "rows_train": int(metrics["rows_train"]), "rows_test": int(metrics["rows_test"]),
+        "seconds": metrics["seconds"], "origin": Origin.OURS, "created": told["created"],
+        "conditions": told["conditions"],
+    }  # fmt: skip

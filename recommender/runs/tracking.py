@@ -1,0 +1,295 @@
+"""Trackers: what a run tells the world. MLflow is a tracker_run that may fail; no trouble of its can lose a run.
+
+Everything is written to a journal in the run's folder first. A thread carries it to MLflow, so that a slow or dead
+server delays nothing, and tries again while the run goes on; what MLflow still lacks at the end ``transferzoo runs
+sync`` carries later, and the run says so.
+"""
+
+import getpass
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+from recommender.runs.event_log import EventLog
+from recommender.runs.folder import RunFolder
+from recommender.runs.job import Job
+from recommender.runs.mlflow_model import check_names
+from recommender.runs.mlflow_sync import PATIENCE, MlflowSync, asked, in_words, public
+from recommender.runs.system_metrics import FIRST, watched
+from registry.plugins import Plugins
+
+__all__ = ["Tracker", "TrackerRun", "Unkept", "mlflow_runs", "no_tracking", "trackers"]
+
+_PATIENCE = PATIENCE
+"""Seconds without any getting on that a finished run waits for what is still on its way."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+"""Seconds between attempts at a server that fails."""
+_LONGEST = 5000
+_LONGEST_DIGEST = 36
+
+Kept = TypeVar("Kept", bound="_Kept")
+
+
+@runtime_checkable
+class TrackerRun(Protocol):
+    """An open entry: points of the learning curve as they come, files, and what the run came to."""
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run, where there is one; certain only after `close`."""
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What went wrong with the tracking, in words."""
+
+    def point(self, series: str, step: int, value: float) -> None:
+        """One point of a learning curve."""
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        """What the run came to."""
+
+    def artifact(self, file: Path) -> None:
+        """A file in the run's folder that is worth keeping: a figure, a report."""
+
+    def model(self, folder: Path) -> None:
+        """The run's folder holds its model. It can be logged once run.json is written."""
+
+    def close(self, status: str) -> None:
+        """The run is over: FINISHED, FAILED or KILLED. Waits a while for what is still on its way."""
+
+
+Tracker = Callable[[Job], AbstractContextManager[TrackerRun]]
+
+
+@dataclass
+class Unkept:
+    """A tracker_run that keeps nothing, for who only wants to hear how a job goes."""
+
+    run_id: str | None = None
+    troubles: tuple[str, ...] = ()
+
+    @contextmanager
+    def track(self, job: Job) -> Iterator[Self]:
+        """The same tracker_run, for whatever job."""
+        del job
+        yield self
+
+    def point(self, series: str, step: int, value: float) -> None:
+        """Not kept."""
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        """Not kept."""
+
+    def artifact(self, file: Path) -> None:
+        """Not kept."""
+
+    def model(self, folder: Path) -> None:
+        """Not kept."""
+
+    def close(self, status: str) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def no_tracking(job: Job) -> Iterator[TrackerRun]:
+    """The journal in the run's folder, and nothing else."""
+    with _closing(_Kept(job, "none")) as tracker_run:
+        yield tracker_run
+
+
+@contextmanager
+def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = None) -> Iterator[TrackerRun]:
+    """The journal, carried to MLflow: ``MLFLOW_TRACKING_URI`` where that is set, else a SQLite store in the home.
+
+    Args:
+        job: what is done.
+        register: the name of a registered model that the run's model is to be a version of.
+        alias: what that version is to be called, ``champion`` say.
+
+    Raises:
+        UnusableName: a name or alias that MLflow's registry would refuse.
+    """
+    check_names(register, alias)
+    with _closing(_Carried(job, register, alias)) as tracker_run, watched(tracker_run.point, tracker_run.journal.next_step(FIRST)):
+        yield tracker_run
+
+
+@contextmanager
+def _closing(tracker_run: Kept) -> Iterator[Kept]:
+    try:
+        yield tracker_run
+    except KeyboardInterrupt:
+        tracker_run.close("KILLED")
+        raise
+    except BaseException:
+        tracker_run.close("FAILED")
+        raise
+    tracker_run.close("FINISHED")
+
+
+class _Kept:
+    """A journal that nobody carries."""
+
+    def __init__(self, job: Job, tracker: str) -> None:
+        self.journal = EventLog(job.folder)
+        self.journal.open(_opening(job, tracker))
+
+    @property
+    def run_id(self) -> str | None:
+        return None
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        return ()
+
+    def point(self, series: str, step: int, value: float) -> None:
+        self.journal.point(series, step, value)
+        self.told()
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        self.journal.result(metrics)
+        self.told()
+
+    def artifact(self, file: Path) -> None:
+        self.journal.write({"artifact": file.relative_to(self.journal.folder).as_posix()})
+        self.told()
+
+    def model(self, folder: Path) -> None:
+        self.journal.write({"model": folder.relative_to(self.journal.folder).as_posix()})
+        self.told()
+
+    def close(self, status: str) -> None:
+        self.journal.write({"status": status})
+        self.told()
+
+    def told(self) -> None:
+        """The journal has something new."""
+
+
+class _Carried(_Kept):
+    """A journal that a thread carries to MLflow."""
+
+    def __init__(self, job: Job, register: str | None, alias: str | None) -> None:
+        self._news, self._over = threading.Event(), threading.Event()
+        super().__init__(job, "mlflow")
+        self._register, self._alias = register, alias
+        self._carrier = MlflowSync(RunFolder(job.folder), job.home)
+        self._trouble: str | None = None
+        self._closed = 0.0
+        self._thread = threading.Thread(target=self._carry, name=f"mlflow {job.id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def run_id(self) -> str | None:
+        return self._carrier.run_id
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        if self._trouble is None:
+            return ()
+        return (f"{self._trouble}. The journal has everything: `transferzoo runs sync {self._carrier.run.id}`",)
+
+    def model(self, folder: Path) -> None:
+        super().model(folder)
+        if self._register is not None:
+            self.journal.write({"register": self._register, "alias": self._alias})
+            self.told()
+
+    def close(self, status: str) -> None:
+        super().close(status)
+        self._closed = time.monotonic()
+        self._over.set()
+        self.told()
+        while self._thread.is_alive() and not self._stuck():
+            self._thread.join(0.1)
+        if self._thread.is_alive():
+            self._trouble = f"MLflow at {public(self._carrier.address)} did not answer in time"
+        elif self._trouble is None and (left := self._carrier.left):
+            self._trouble = f"MLflow lacks {left} entries"
+
+    def told(self) -> None:
+        self._news.set()
+
+    def _stuck(self) -> bool:
+        patience = self._carrier.patience if self._carrier.patience > PATIENCE else _PATIENCE
+        return time.monotonic() - max(self._carrier.moved, self._closed) > patience
+
+    def _carry(self) -> None:
+        """Carry whatever is new; after a failure with pauses that grow, and once more when the run is over."""
+        pause = 0.0
+        while True:
+            self._news.clear()
+            last = self._over.is_set()
+            try:
+                self._carrier.carry()
+                self._trouble, pause = None, 0.0
+            except Exception as failure:  # no trouble of the diary's may lose the run
+                self._trouble = in_words(failure, self._carrier.address)
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+            if last:
+                return
+            if pause:
+                self._over.wait(pause)
+            else:
+                self._news.wait()
+
+
+def _opening(job: Job, tracker: str) -> dict[str, object]:
+    """What the run is: all that MLflow is told of it before it has done anything."""
+    sample = job.sample
+    return {
+        "job": job.id, "tracker": tracker, "name": f"{job.checkpoint.name} {job.plan.strategy}",
+        "note": "\n".join(f"- {reason}" for reason in job.plan.because), "began": round(time.time() * 1000),
+        "tags": _tags(job), "params": _parameters(job), "recommendation": job.recommendation,
+        "dataset": {
+            "name": sample.name, "digest": sample.digest[:_LONGEST_DIGEST], "source_type": "local",
+            "source": json.dumps({"uri": sample.origin}),
+            "profile": json.dumps({"rows": len(sample), "classes": len(sample.classes)}),
+        },
+        **asked(),
+    }  # fmt: skip
+
+
+def _tags(job: Job) -> dict[str, str]:
+    tags = {
+        "transferzoo.kind": "job", "transferzoo.job": job.id, "transferzoo.version": version("transferzoo"),
+        "transferzoo.sample": job.sample.digest, "transferzoo.checkpoint": job.checkpoint.name,
+        "transferzoo.checkpoint_digest": job.checkpoint.digest,
+        "mlflow.user": _user(), "mlflow.source.name": "transferzoo", "mlflow.source.type": "LOCAL",
+    }  # fmt: skip
+    if job.recommendation is not None:
+        tags["transferzoo.recommendation"] = job.recommendation
+    return tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return "unknown"  # a container without names
+
+
+def _parameters(job: Job) -> dict[str, str]:
+    """The plan and its conditions, flat."""
+    told: dict[str, object] = {
+        "checkpoint": job.checkpoint.name, "sample": job.sample.name, "metric": str(job.sample.metric),
+        "seed": job.seed, "device": job.device,
+    }  # fmt: skip
+    if job.expected is not None:
+        told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+    if job.estimated is not None:
+        told |= {f"estimated_{name}": value for name, value in job.estimated.to_dict().items()}
+    for key, value in job.plan.to_dict().items():
+        told[f"plan.{key}"] = json.dumps(value) if isinstance(value, list | dict) else value
+    return {key: str(value)[:_LONGEST] for key, value in told.items()}
+
+
+trackers: Plugins[Tracker] = Plugins(
+    "tracker", "transferzoo.trackers", {"mlflow": lambda: mlflow_runs, "none": lambda: no_tracking}
+)

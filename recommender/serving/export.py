@@ -1,0 +1,429 @@
+"""A finished run as others open it: a folder for the Auto classes of transformers, or an ONNX file.
+
+transformers decides what its own classifier reads. Where that is what the run's head reads (or contains it, as DINOv2's
+CLS token beside the mean of the patches), the head is put in. A head on an earlier block is put on a net that is cut
+there, where the architecture has such a net. Either way what was written is opened anew and held against the run.
+"""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from os import getpid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from jaxtyping import Float
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from recommender.baseline import RAW
+from recommender.runs.folder import RunFolder
+from recommender.serving.pipeline import write_pipeline
+from recommender.serving.predict import finished
+from recommender.tuning.classifier import Classifier
+from recommender.tuning.heads import Head, LinearHead, read_head
+from registry.cards import Task
+from registry.encoders.layers import layers_of, read_blocks
+from registry.encoders.loading import modality_at, open_network, quiet
+from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
+from registry.modalities import Modality, Network, Prepared
+from registry.progress import Progress, silent
+
+__all__ = ["Exported", "export", "export_onnx", "save_classifier", "staged"]
+
+TOLERANCE = 1e-4
+"""Largest difference of two logits, for logits beyond 1 in proportion to the largest."""
+
+_PROBLEMS = {
+    Task.CLASSIFICATION: "single_label_classification", Task.MULTI_LABEL: "multi_label_classification",
+    Task.REGRESSION: "regression",
+}  # fmt: skip
+_ONNX_LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+_PROTOBUF_LIMIT = 1_800_000_000
+_INSTEAD = "`transferzoo predict` uses the run as it is; `--onnx` exports just what it computes."
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how far its logits lie from the run's."""
+
+    run: str
+    folder: Path
+    form: str
+    """``transformers``, ``onnx`` or ``scikit-learn``."""
+    architecture: str
+    classes: tuple[str, ...]
+    difference: float
+    notes: tuple[str, ...] = ()
+    opener: str | None = None
+    """The class of transformers that opens it, where one does."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "run": self.run, "folder": str(self.folder), "form": self.form, "architecture": self.architecture,
+            "classes": list(self.classes), "largest_difference": self.difference, "notes": list(self.notes),
+            "opener": self.opener,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Tuned:
+    """A run's net and head."""
+
+    run: str
+    task: Task
+    classes: tuple[str, ...]
+    modality: Modality
+    network: Network
+    read: str
+    head: LinearHead
+
+    @classmethod
+    def of(cls, run: RunFolder) -> "_Tuned":
+        told = finished(run)
+        head = _linear(run.id, read_head(run.path))
+        return cls(
+            run.id, Task(told["task"]), tuple(told["classes"]), modality_at(run.path), open_network(run.path),
+            told["plan"]["read"], head,
+        )  # fmt: skip
+
+    @property
+    def body(self) -> PreTrainedModel:
+        """The net."""
+        model: PreTrainedModel = self.network.model
+        return model
+
+    @property
+    def prepared(self) -> list[Prepared]:
+        """The network's own examples, prepared."""
+        return [self.network.prepare(item) for item in self.network.examples()]
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """A name for each output; a regression has one, and its name says nothing."""
+        return dict(enumerate(self.classes if self.task is not Task.REGRESSION else ("value",)))
+
+    def features(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the head reads."""
+        anatomy = layers_of(self.body)
+        with torch.inference_mode():
+            return read_blocks(self.network, anatomy, batch).blocks[anatomy.names.index(self.read)]
+
+    def logits(self) -> Float[np.ndarray, "n c"]:
+        """What the run says of the examples."""
+        return self.head.logits(self.features(self.network.batch(self.prepared)).numpy())
+
+    def cannot(self, why: str, remedy: str = _INSTEAD) -> NotExportable:
+        """The error that says why not."""
+        return NotExportable(self.run, why, remedy)
+
+
+def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
+    """Write a folder that transformers' Auto classes of the run's modality open.
+
+    Raises:
+        NotFinished: the run has not come to its end.
+        NotExportable: transformers has no classifier that computes the same.
+        FolderUnusable: ``to`` is not empty, or cannot be written.
+        CheckpointError: the run's folder is damaged.
+    """
+    if finished(run)["plan"]["read"] == RAW:
+        with staged(to) as folder:
+            written = write_pipeline(run, folder, progress)
+        return Exported(run.id, to, "scikit-learn", written.architecture, written.classes, written.difference)
+    tuned = _Tuned.of(run)
+    with staged(to) as folder:
+        architecture, difference, notes = _save(tuned, folder, progress)
+    return Exported(
+        run.id, to, "transformers", architecture, tuple(tuned.labels.values()), difference, notes,
+        tuned.modality.classifier,
+    )  # fmt: skip
+
+
+def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
+    """Write ``model.onnx`` (the model's inputs -> logits, any number of rows), with config and processor beside it.
+
+    Raises:
+        ExtraMissing: the libraries of the extra ``onnx`` are not installed.
+        NotFinished, NotExportable, FolderUnusable, CheckpointError: as `export`.
+    """
+    for library in _ONNX_LIBRARIES:
+        if find_spec(library) is None:
+            raise ExtraMissing(library, "onnx")
+    if finished(run)["plan"]["read"] == RAW:
+        raise NotExportable(run.id, "it is a scikit-learn pipeline on raw pixels", "Export without --onnx.")
+    tuned = _Tuned.of(run)
+    with staged(to) as folder:
+        progress("export to ONNX", 0, 2)
+        _write_onnx(tuned, folder / "model.onnx")
+        progress("export to ONNX", 1, 2)
+        difference = _onnx_difference(tuned, folder / "model.onnx")
+        config = _config(tuned, tuned.body.config)
+        config.save_pretrained(folder)
+        tuned.network.save_processor(folder)
+        progress("export to ONNX", 2, 2)
+    return Exported(run.id, to, "onnx", type(tuned.body).__name__, tuple(tuned.labels.values()), difference)
+
+
+def save_classifier(run: RunFolder, folder: Path, *, progress: Progress = silent) -> tuple[str, ...]:
+    """Write the run's classifier as `export` does into a folder that is there; notes on how it was made.
+
+    Raises:
+        NotFinished, NotExportable, CheckpointError: as `export`.
+    """
+    return _save(_Tuned.of(run), folder, progress)[2]
+
+
+@contextmanager
+def staged(to: Path) -> Iterator[Path]:
+    """A folder beside ``to`` that takes its place when all is well, and is gone when it is not.
+
+    Raises:
+        FolderUnusable: ``to`` is not empty, no folder, or cannot be written.
+    """
+    place = to.expanduser().absolute()
+    beside = place.with_name(f"{place.name}.{getpid()}.tmp")
+    try:
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise FolderUnusable(place, "it is not empty" if place.is_dir() else "it is a file")
+        beside.mkdir(parents=True)
+        yield beside
+        if place.is_dir():
+            place.rmdir()
+        beside.rename(place)
+    except TransferZooError:
+        raise
+    except OSError as cause:
+        raise FolderUnusable(place, cause.strerror or str(cause)) from cause
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _linear(run: str, head: Head) -> LinearHead:
+    if isinstance(head, LinearHead):
+        return head
+    why = {
+        "prototype": "its head names the class whose mean is nearest in direction, and a net's classifier is linear",
+        "neighbors": "its head lets the training rows themselves vote, and a net's classifier is linear",
+    }[head.kind]
+    raise NotExportable(run, why, "Use `transferzoo predict`, or tune with --strategy linear-probe and export that.")
+
+
+def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, tuple[str, ...]]:
+    progress("export", 0, 3)
+    model, notes = _classifier(tuned)
+    progress("export", 1, 3)
+    with quiet():
+        model.save_pretrained(folder)
+        tuned.network.save_processor(folder)
+    progress("export", 2, 3)
+    difference = _difference(tuned, folder)
+    progress("export", 3, 3)
+    return type(model).__name__, difference, notes
+
+
+def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The classifier of transformers that computes what the run does."""
+    names = layers_of(tuned.body).names
+    notes: tuple[str, ...] = ()
+    if tuned.read == names[-1]:
+        config = _config(tuned, tuned.body.config)
+    else:
+        config = _config(tuned, _cut(tuned))
+        notes = (f"cut after {tuned.read} of {len(names)}, where the run's head reads",)
+    model = _built(tuned, config)
+    _fill(tuned, model)
+    _put_head(tuned, model)
+    return model, notes
+
+
+def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
+    """A configuration with the run's labels and the size of its inputs."""
+    config: PretrainedConfig = tuned.network.configured(start)
+    config.architectures = []
+    config.id2label = tuned.labels
+    config.label2id = {name: place for place, name in tuned.labels.items()}
+    config.problem_type = _PROBLEMS[tuned.task]  # type: ignore[assignment]  # one of three literals
+    return config
+
+
+def _cut(tuned: _Tuned) -> PretrainedConfig:
+    """The configuration of a net that ends with the block that is read: lists with an entry a stage made shorter."""
+    block = layers_of(tuned.body).block(tuned.read)
+    path, _, place = block.end.rpartition(".")
+    kept, units = int(place) + 1, len(list(tuned.body.get_submodule(path).children()))
+    told = tuned.body.config.to_dict()
+    cut = {key: value[:kept + len(value) - units] for key, value in told.items()
+           if isinstance(value, list) and len(value) in (units, units + 1)}  # fmt: skip
+    left = {key: value for key, value in told.items() if key not in ("stage_names", "out_features", "out_indices")}
+    return type(tuned.body.config).from_dict({**left, **cut})
+
+
+def _built(tuned: _Tuned, config: PretrainedConfig) -> PreTrainedModel:
+    try:
+        with quiet():
+            model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32)
+    except Exception as cause:  # any config class may raise anything
+        kind, (*_, last) = type(tuned.body).__name__, layers_of(tuned.body).names
+        why = (
+            f"transformers builds no {tuned.modality.name} classifier of {kind}"
+            if tuned.read == last
+            else f"its head reads {tuned.read}, and {kind} cannot be cut there"
+        )
+        raise tuned.cannot(why) from cause
+    if layers_of(model).head is None:
+        raise tuned.cannot(f"{type(model).__name__} has no linear classifier to put the head in")
+    model.eval()
+    return model
+
+
+def _fill(tuned: _Tuned, model: PreTrainedModel) -> None:
+    """Give the net the run's weights, all but the head's."""
+    known = {_inner(tuned.body, name): tensor for name, tensor in tuned.body.state_dict().items()}
+    head = f"{layers_of(model).head}."
+    filled = {}
+    for name, wanted in model.state_dict().items():
+        stored = known.get(_inner(model, name))
+        if name.startswith(head):
+            filled[name] = wanted
+        elif stored is not None and stored.shape == wanted.shape:
+            filled[name] = stored
+        elif stored is not None and name.endswith("position_embeddings"):
+            filled[name] = _positions(tuned, model, name, stored, wanted)
+        else:
+            raise _elsewhere(tuned, model)
+    model.load_state_dict(filled)
+
+
+def _inner(model: PreTrainedModel, name: str) -> str:
+    return name.removeprefix(f"{model.base_model_prefix}.")
+
+
+def _positions(
+    tuned: _Tuned, model: PreTrainedModel, name: str, stored: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
+    """Position embeddings for the size of the run's inputs, as the net makes them whenever it sees that size."""
+    owner = next(module for path, module in tuned.body.named_modules()
+                 if _inner(tuned.body, f"{path}.position_embeddings") == _inner(model, name))  # fmt: skip
+    made: torch.Tensor = tuned.network.resized(owner, wanted)
+    if made.shape != wanted.shape or stored.shape[-1] != made.shape[-1]:
+        raise _elsewhere(tuned, model)
+    return made
+
+
+def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
+    """Put the head in, where in its classifier's input the net hands over what the head reads."""
+    anatomy = layers_of(model)
+    layer = model.get_submodule(str(anatomy.head))
+    batch = tuned.network.batch(tuned.prepared)
+    read, width = tuned.features(batch), tuned.head.weight.shape[1]
+    with torch.inference_mode():
+        given = read_blocks(tuned.network.around(model), anatomy, batch).blocks[-1]
+    places = [at for at in range(0, given.shape[1] - width + 1, width)
+              if _distance(given[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE]  # fmt: skip
+    if not places or not isinstance(layer, nn.Linear) or layer.bias is None:
+        raise _elsewhere(tuned, model)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[:, places[0] : places[0] + width] = torch.from_numpy(tuned.head.weight)
+        layer.bias.copy_(torch.from_numpy(tuned.head.bias))
+
+
+def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
+    names = layers_of(tuned.body).names
+    where = f"{tuned.read} of {len(names)}" if tuned.read != names[-1] else f"what {type(tuned.body).__name__} pools"
+    return tuned.cannot(f"its head reads {where}, and {type(model).__name__} never hands that to its classifier")
+
+
+def _auto(tuned: _Tuned) -> Any:  # noqa: ANN401 - an Auto class of transformers
+    return getattr(transformers, tuned.modality.classifier)
+
+
+def _difference(tuned: _Tuned, folder: Path) -> float:
+    """How far the logits of what was written lie from the run's, both from the items on."""
+    with quiet(), torch.inference_mode():
+        batch = tuned.network.reopened(folder, tuned.network.examples())
+        model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        found = model.eval()(**batch).logits.numpy()
+    return _close_enough(tuned, found)
+
+
+class _Positional(nn.Module):
+    """A classifier that takes its inputs by place, as ONNX graphs do."""
+
+    def __init__(self, classifier: Classifier, names: Sequence[str]) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.names = tuple(names)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.classifier(**dict(zip(self.names, inputs, strict=True)))
+        return logits
+
+
+def _write_onnx(tuned: _Tuned, file: Path) -> None:
+    classes, width = tuned.head.weight.shape
+    layer = nn.Linear(width, classes)
+    layer.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tuned.head.tensors().items()})
+    batch = tuned.network.batch(tuned.prepared[:2])
+    net = _Positional(Classifier(tuned.network, layers_of(tuned.body), tuned.read, layer), tuple(batch)).eval()
+    size = sum(p.numel() * p.element_size() for p in net.parameters())
+    try:
+        with _hushed(), torch.no_grad():
+            torch.onnx.export(
+                net, tuple(batch.values()), file, input_names=list(batch), output_names=["logits"],
+                dynamic_shapes=(tuple({0: torch.export.Dim("rows")} for _ in batch),),
+                dynamo=True, external_data=size > _PROTOBUF_LIMIT, verbose=False,
+            )  # fmt: skip
+    except OSError:
+        raise
+    except Exception as cause:  # an architecture may hold whatever the exporter does not know
+        first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        why = f"torch.onnx cannot express {type(tuned.body).__name__} ({first})"
+        raise tuned.cannot(why, "Export without --onnx.") from cause
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without what the exporter warns of: what it wrote is checked."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _onnx_difference(tuned: _Tuned, file: Path) -> float:
+    from onnxruntime import InferenceSession  # noqa: PLC0415 - of the extra `onnx`
+
+    session, prepared = InferenceSession(file, providers=["CPUExecutionProvider"]), tuned.prepared
+    parts = [tuned.network.batch(rows) for rows in (prepared[:1], prepared[1:])]
+    found = np.concatenate([
+        session.run(["logits"], {name: tensor.numpy() for name, tensor in part.items()})[0] for part in parts
+    ])  # fmt: skip
+    return _close_enough(tuned, found)
+
+
+def _close_enough(tuned: _Tuned, found: Float[np.ndarray, "n c"]) -> float:
+    difference = _distance(found, tuned.logits())
+    if not difference <= TOLERANCE:
+        raise tuned.cannot(f"what was written differs from the run by {difference:.1e} in a logit")
+    return difference
+
+
+def _distance(one: Float[np.ndarray, "n c"], other: Float[np.ndarray, "m k"]) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    return float(np.abs(one - other).max() / max(1.0, float(np.abs(other).max())))

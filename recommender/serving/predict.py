@@ -1,0 +1,291 @@
+"""What a finished run says of new items, from its folder alone: preprocessing, backbone and head as they were trained.
+
+No registry and no MLflow is asked. What a number of the head means follows from the task: a class's logit
+(classification), the logit of a label on its own (multi-label), the value itself (regression).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from scipy.special import expit, softmax
+
+from recommender.baseline import RawPixels
+from recommender.resampling import draw_weights, resample
+from recommender.runs.folder import RunFolder
+from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head
+from registry.cards import ClassFolder, Metric, Task
+from registry.encoders import Encoder, open_encoder
+from registry.errors import NotFinished, PathMissing
+from registry.progress import Progress, silent
+from registry.readers.anywhere import read_images
+from registry.readers.arrays import Images, array_items
+from registry.readers.decoding import Scale
+from registry.readers.images import ImageItem
+from registry.readers.layout import as_known, plain, role_of, truths
+from registry.readers.tables import LabelTable, read_labels
+from registry.sample import score
+from registry.targets import names_in, values_of
+
+__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]
+
+_DECIDED = 0.5
+_LISTED = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a run says of some items, in their order."""
+
+    task: Task
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    logits: Float[np.ndarray, "n c"]
+
+    @property
+    def scores(self) -> Float[np.ndarray, "n c"]:
+        """Probabilities of the classes (their sum is 1), of each label on its own, or the values themselves."""
+        if self.task is Task.REGRESSION:
+            return self.logits
+        return np.asarray(softmax(self.logits, 1) if self.task is Task.CLASSIFICATION else expit(self.logits))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The likeliest class; the labels more likely than not, joined by ``|``; or the value in words."""
+        if self.task is Task.REGRESSION:
+            return tuple(f"{value:.6g}" for value in self.logits[:, 0])
+        if self.task is Task.CLASSIFICATION:
+            return tuple(self.classes[place] for place in self.logits.argmax(1))
+        chosen = self.scores >= _DECIDED
+        return tuple("|".join(np.array(self.classes)[row]) for row in chosen)
+
+    @property
+    def confidence(self) -> Float[np.ndarray, " n"] | None:
+        """Probability of the class named, or of the least certain decision on a label; none in regression."""
+        if self.task is Task.REGRESSION:
+            return None
+        if self.task is Task.CLASSIFICATION:
+            return np.asarray(self.scores.max(1))
+        return np.asarray(np.maximum(self.scores, 1 - self.scores).min(1))
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        sure = self.confidence
+        return {
+            "task": str(self.task), "classes": list(self.classes),
+            "rows": [
+                {"file": name, "prediction": label, "confidence": None if sure is None else float(sure[row]),
+                 "scores": [float(value) for value in self.scores[row]]}
+                for row, (name, label) in enumerate(zip(self.names, self.labels, strict=True))
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions held against what is known of the items."""
+
+    metric: Metric
+    score: float
+    standard_error: float
+    """Of the score, by bootstrap of the items."""
+    accuracy: float | None
+    """Over rows, or over rows and labels; none in regression."""
+    rows: int
+    unknown: int
+    """Items of which nothing is known, or a class that the run does not know; not judged."""
+    recall: dict[str, tuple[int, int]]
+    """For each class or label that occurs in how many rows it was named, and how many have it."""
+    confusions: tuple[tuple[str, str, int], ...]
+    """Class, what it was taken for, and how often; the most frequent first."""
+
+    @classmethod
+    def of(cls, said: Predictions, truth: Sequence[str | None], metric: Metric) -> "Judged | None":
+        """The judgment, where what is true is told as in a table of labels; None where nothing is known."""
+        rows = [row for row, told in enumerate(truth) if told is not None and _known(told, said)]
+        if not rows:
+            return None
+        told = [str(truth[row]) for row in rows]
+        true, guessed = values_of(told, said.classes, said.task), named(said.task, said.logits[rows])
+        drawn = resample(metric, true, guessed, draw_weights(np.arange(len(rows))))
+        pairs = Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if said.task is Task.CLASSIFICATION else {}
+        wrong = [(said.classes[t], said.classes[g], count) for (t, g), count in pairs.items() if t != g]
+        return cls(
+            metric, drawn.value, drawn.standard_error,
+            None if said.task is Task.REGRESSION else score(Metric.ACCURACY, true, guessed), len(rows),
+            len(truth) - len(rows), _recall(said.classes, said.task, true, guessed),
+            tuple(sorted(wrong, key=lambda row: (-row[2], row[0], row[1]))),
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form; the most frequent confusions are listed."""
+        return {
+            "metric": str(self.metric), "score": self.score, "standard_error": self.standard_error,
+            "accuracy": self.accuracy, "rows": self.rows, "unknown": self.unknown,
+            "recall": {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()},
+            "confusions": [
+                {"class": true, "taken_for": named, "rows": rows} for true, named, rows in self.confusions[:_LISTED]
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A finished run, opened."""
+
+    run: RunFolder
+    task: Task
+    metric: Metric
+    classes: tuple[str, ...]
+    """Class names; the names of the labels; in regression none."""
+    read: str
+    """The block whose pooled features the head reads."""
+    encoder: Encoder
+    head: Head
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Predictor":
+        """The run in that folder.
+
+        Raises:
+            PathMissing: there is no such folder, or a part of it is missing.
+            NotFinished: the run has not come to its end.
+            CheckpointError: its backbone or preprocessing cannot be used.
+        """
+        run = RunFolder(Path(folder).expanduser().absolute())
+        if not run.path.is_dir():
+            raise PathMissing(run.path)
+        told, head = finished(run), read_head(run.path)
+        if isinstance(head, ScaledLinearHead | RawNeighborsHead):
+            encoder: Encoder = RawPixels.of(head.mean[None] if isinstance(head, ScaledLinearHead) else head.rows)
+        else:
+            encoder = open_encoder(run.path, name=f"run {run.id}")
+        return cls(
+            run, Task(told["task"]), Metric(told["sample"]["metric"]), tuple(told["classes"]), told["plan"]["read"],
+            encoder, head,
+        )  # fmt: skip
+
+    def predict(self, items: Sequence[ImageItem] | Images, *, progress: Progress = silent) -> Predictions:
+        """What the run says of items, or of uint8 images (n, h, w) or (n, h, w, 3); batch by batch.
+
+        Raises:
+            TooFewRows: no items.
+            NotFinite: an item that the net turns into NaN or infinity, by name.
+            UnusableArrays: arrays that are no images.
+        """
+        opened = array_items(items) if isinstance(items, np.ndarray) else items
+        encoded = self.encoder.encode(opened, progress=progress)
+        vectors = encoded.blocks[encoded.names.index(self.read)].vectors
+        names = tuple(plain(item.name) for item in opened)
+        return Predictions(self.task, self.classes, names, self.head.logits(vectors))
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a run says of all images at a place, judged where they lie in folders of its classes or a table tells."""
+
+    run: str
+    predictions: Predictions
+    judged: Judged | None
+    skipped: tuple[tuple[str, str], ...]
+    """Name and reason of each image that cannot be read."""
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form, schema 1."""
+        return {
+            "schema": 1, "run": self.run, **self.predictions.to_dict(),
+            "judged": None if self.judged is None else self.judged.to_dict(),
+            "skipped": [{"file": name, "reason": why} for name, why in self.skipped], "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def answer(
+    run: RunFolder, place: Path, labels: Path | None = None, *, follow_links: bool = False, progress: Progress = silent
+) -> Answer:
+    """Predict every image of a folder of any layout, of a zip, or a single one.
+
+    Folders are read as those of a sample are, and deep images are mapped by the scale that the run was trained with.
+
+    Args:
+        run: what predicts.
+        place: where the images lie; folders named as classes of the run say what is true.
+        labels: CSV with the columns ``file`` and ``target`` that says it instead, for any task.
+        follow_links: whether links that lead out of the folder are followed.
+        progress: told stage, done and of.
+
+    Raises:
+        PathMissing, NoItems, UnsafeArchive: there is nothing to predict.
+        BadTable: the table does not fit the images or the run's task.
+        NotFinished, CheckpointError: the run cannot be used.
+    """
+    predictor = Predictor.open(run.path)
+    table = None if labels is None else read_labels(labels.expanduser(), predictor.task)
+    trained = run.told["sample"]
+    rows = read_images(
+        place.expanduser(), scale=Scale.from_dict(trained.get("scale")), follow_links=follow_links, progress=progress
+    )
+    truth = _truth(predictor, trained, table, place.expanduser(), [item.name for item in rows.items])
+    said = predictor.predict(rows.items, progress=progress)
+    judged = Judged.of(said, truth, predictor.metric)
+    skipped = tuple((plain(name), why) for name, why in rows.unreadable)
+    notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place))
+    return Answer(run.id, said, judged, skipped, notes)
+
+
+def finished(run: RunFolder) -> dict[str, Any]:
+    """What a run told at its end.
+
+    Raises:
+        NotFinished: it has not come to it.
+    """
+    told = run.told
+    if not {"task", "classes", "plan", "sample"} <= set(told):
+        raise NotFinished(run.id, str(run.state), run.reason)
+    return told
+
+
+def _truth(
+    predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, names: Sequence[str]
+) -> list[str | None]:
+    """What is known of each named image: from the table, else from its folder, read as for the run's own sample."""
+    if table is not None:
+        stated = table.match(place, names)
+        if predictor.task is Task.CLASSIFICATION:
+            stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
+    elif predictor.task is Task.CLASSIFICATION:
+        chosen = trained.get("class_folder")
+        stated = truths(place, names, predictor.classes, None if chosen is None else ClassFolder(chosen))
+    else:
+        return []
+    return [stated.get(name) for name in names]
+
+
+def _known(told: str, said: Predictions) -> bool:
+    """Whether every class or label of a row is one that the run can name."""
+    return set(names_in(told, said.task)) <= set(said.classes)
+
+
+def _recall(
+    classes: Sequence[str], task: Task, true: Shaped[np.ndarray, "n ..."], guessed: Shaped[np.ndarray, "n ..."]
+) -> dict[str, tuple[int, int]]:
+    if task is Task.REGRESSION:
+        return {}
+    places = np.arange(len(classes))
+    has, called = ((rows > 0 if rows.ndim > 1 else rows[:, None] == places) for rows in (true, guessed))
+    counts = zip(classes, (has & called).sum(0).tolist(), has.sum(0).tolist(), strict=True)
+    return {label: (hits, there) for label, hits, there in counts if there}
+
+
+def _of_origin(run: RunFolder, place: Path) -> tuple[str, ...]:
+    """A note where the images are, or hold, those that the run has learned from."""
+    origin, here = Path(run.told["sample"]["origin"]), place.expanduser().absolute()
+    if here.is_relative_to(origin):
+        learned = role_of(next(iter(here.relative_to(origin).parts), "")) != "test"
+    else:
+        learned = origin.is_relative_to(here)
+    return ("the run has learned from images that lie here: of them the accuracy flatters",) if learned else ()

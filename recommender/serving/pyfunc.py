@@ -1,0 +1,34 @@
+"""A run's model as ``mlflow.pyfunc.load_model`` calls it: the same `Predictor` that ``transferzoo predict`` uses."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recommender.runs.mlflow_model import probability_columns
+from recommender.serving.predict import Predictor
+from registry.cards import Task
+
+__all__: list[str] = []
+
+
+class _Model:
+    """What ``mlflow.pyfunc`` calls: pictures in, a table out."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def predict(self, model_input: np.ndarray, params: object = None) -> pd.DataFrame:
+        """The class or value named for each uint8 picture (n, height, width, 3), and each class's probability."""
+        del params
+        said = self._predictor.predict(np.asarray(model_input))
+        if said.task is Task.REGRESSION:
+            return pd.DataFrame({"prediction": said.scores[:, 0].astype(np.float64)})
+        scores = pd.DataFrame(said.scores.astype(np.float64), columns=probability_columns(list(said.classes)))
+        scores.insert(0, "prediction", list(said.labels))
+        return scores
+
+
+def _load_pyfunc(data_path: str) -> _Model:
+    """MLflow's hook: the model in that folder."""
+    return _Model(Predictor.open(Path(data_path)))

@@ -1,0 +1,259 @@
+"""What a job will cost, measured: the job itself on a few rows, two epochs a stage, in a folder that is thrown away.
+
+What grows with rows and epochs is timed apart and multiplied; the rest is taken as it was. Every stage is taken to run
+all its epochs: one that stops early costs less. What a run is held against afterwards is not counted.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from recommender.results import Cost, Stage
+from recommender.runs.devices import metered
+from recommender.runs.job import Job
+from recommender.runs.tracking import Unkept
+from recommender.transfer.linear import fit_head
+from recommender.tuning.recipe import run_local
+from registry.encoders import Encoder, open_encoder
+from registry.encoders.loading import open_network
+from registry.features import Encoded
+from registry.home import Home
+from registry.progress import Progress, silent
+from registry.sample import Sample
+
+__all__ = ["measure"]
+
+_EPOCHS = 2
+_STEPS = 4
+"""Batches of an epoch of the trial."""
+_LEARNING, _LEARNING_BESIDE_TEST = 0.6, 0.8
+"""Shares of a sample that are learned from; where it has a test part, the others but choose."""
+_A_CLASS = 8
+"""Rows of a class that a trial needs, so that every part has some."""
+_HEAVY = 0.02
+"""Seconds to encode a row beyond which one batch fewer does."""
+_TEST_ROWS = 32
+_MORE, _BLUR = 2.5, 0.3
+"""How many times the trial's rows a head is fitted to, and by what share of a deviation they are blurred for that."""
+_JUDGED, _STEP, _KEPT = "judged", "tune ", "run the frozen blocks"
+"""What is heard: a judgment; the beginnings of stages of the progress."""
+_SPILL = 1 << 30
+"""Bytes of prepared items that are held in memory at most."""
+
+
+def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = silent) -> Cost:
+    """Try a job on a few rows; ``encoded`` tells whether a sample's features are in the cache already.
+
+    Raises:
+        TuningError: even the trial failed.
+        SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
+    """
+    from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
+
+    progress("try a few batches", 0, 1)
+    encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name))
+    few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
+    ear = _Ear()
+    with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
+        home = Home.find(place)
+        stages = tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages)
+        plan = replace(job.plan, stages=stages, controls=())
+        tried = replace(job, id="trial", home=home, sample=few, plan=plan, encode=encoding, source=None)
+        run, _ = run_local(tried, ear.track, ear)
+    trial = _Trial(job, few, ear.heard, encoding, {name: float(value) for name, value in run.metrics.items()})
+    progress("try a few batches", 1, 1)
+    memory = meter.peak_bytes + (trial.more_bytes() if job.device == "cpu" else 0)
+    return Cost(trial.seconds(encoded), memory, round(run.metrics["trainable_parameters"]))
+
+
+def _few(job: Job, seconds_a_row: float) -> Sample:
+    """Rows enough for a few batches and for some of each class in every part."""
+    steps = _STEPS if seconds_a_row < _HEAVY else _STEPS - 1
+    test = job.sample.test
+    share = _LEARNING if test is None else _LEARNING_BESIDE_TEST
+    rows = max(round(steps * job.plan.batch_size / share), _A_CLASS * len(job.sample.classes))
+    few = job.sample.subsample(rows, job.seed)
+    return few if test is None else replace(few, test=test.subsample(_TEST_ROWS, job.seed))
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Something that was told, and when."""
+
+    at: float
+    what: str
+    done: int
+    of: int
+
+
+@dataclass
+class _Ear(Unkept):
+    """The progress and the tracker_run of a trial; remembers when it was told what."""
+
+    heard: list[_Heard] = field(default_factory=list)
+
+    def __call__(self, stage: str, done: int, of: int) -> None:
+        """Hear of progress."""
+        self.heard.append(_Heard(time.perf_counter(), stage, done, of))
+
+    def point(self, series: str, step: int, value: float) -> None:
+        """Hear that an epoch was judged."""
+        del series, value
+        self.heard.append(_Heard(time.perf_counter(), _JUDGED, step, 0))
+
+
+@dataclass
+class _Encoding:
+    """Encodes each sample once, and knows how long that took."""
+
+    encoder: Encoder
+    done: dict[str, Encoded] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, sample: Sample, progress: Progress) -> Encoded:
+        if sample.order not in self.done:
+            began = time.perf_counter()
+            self.done[sample.order] = self.encoder.encode(sample.items, progress=progress)
+            self.took[sample.order] = time.perf_counter() - began
+        return self.done[sample.order]
+
+    def rate(self, sample: Sample) -> float:
+        """Seconds a row, after the net was warmed up."""
+        self.encoder.encode(sample.items[:4])
+        return self._seconds(sample.items) / len(sample)
+
+    def steady(self, sample: Sample) -> float:
+        """Seconds a row of many: all but the first batch are opened while the net is at work on the one before."""
+        first = self.took[sample.order]
+        more = self._seconds((*sample.items, *sample.items)) - first
+        return min(max(more, 0.5 * first), first) / len(sample)
+
+    def _seconds(self, items: Sequence[Any]) -> float:
+        began = time.perf_counter()
+        self.encoder.encode(items)
+        return time.perf_counter() - began
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """What was heard of a trial, and what follows from it for the whole."""
+
+    job: Job
+    few: Sample
+    heard: Sequence[_Heard]
+    encoding: _Encoding
+    metrics: Mapping[str, float]
+
+    def seconds(self, encoded: Callable[[Sample], bool]) -> float:
+        """What the whole job takes: the trial's own time, and what more rows and epochs add."""
+        parts = [self.job.sample, *([] if self.job.sample.test is None else [self.job.sample.test])]
+        fresh = sum(len(part) for part in parts if not encoded(part))
+        encoding = (fresh * self.encoding.steady(self.few) if fresh else 0.0) - sum(self.encoding.took.values())
+        return self.metrics["seconds"] + encoding + self._fitting() + (self._training() if self.job.plan.stages else 0)
+
+    def more_bytes(self) -> int:
+        """Prepared items that the whole holds beyond those of the trial."""
+        if not self.job.plan.stages:
+            return 0
+        prepared = open_network(self.job.checkpoint.folder, bare=True).prepare(self.few.items[0])
+        row = sum(part.nbytes for part in prepared.values())
+        return sum(min(_SPILL, rows * row) - few * row for few, rows in self._rows().values())
+
+    def _rows(self) -> dict[str, tuple[int, int]]:
+        """Rows of the trial and of the whole that are learned from, that choose, that test."""
+        test = self.job.sample.test
+        found = {}
+        for part in ("training", "validation", "test"):
+            few = next(heard.of for heard in self.heard if heard.what == f"open {part} items")
+            whole = round(few * len(self.job.sample) / len(self.few))
+            found[part] = few, len(test) if part == "test" and test is not None else whole
+        return found
+
+    def _fitting(self) -> float:
+        """What more rows add to the fit of the head: fitted again, to several times the trial's rows, blurred."""
+        took = self._span("fit the head")
+        rows, most = len(self.few), len(self.job.sample)
+        if not took or rows == most:
+            return 0.0
+        encoded, random = self.encoding.done[self.few.order], np.random.default_rng(self.job.seed)
+        vectors = encoded.blocks[encoded.names.index(self.job.plan.read)].vectors
+        drawn = np.concatenate([np.arange(rows), random.integers(rows, size=min(most, round(_MORE * rows)) - rows)])
+        blurred = vectors[drawn] + _BLUR * vectors.std(0) * random.standard_normal((len(drawn), vectors.shape[1]))
+        began = time.perf_counter()
+        fit_head(blurred, self.few.targets[drawn], len(self.few.classes))
+        share = self._fitted_share()
+        slope = max(0.0, time.perf_counter() - began - took) / (len(drawn) - share * rows)
+        return slope * share * (most - rows)
+
+    def _fitted_share(self) -> float:
+        """The share of a sample that the head is fitted to."""
+        fitted = self._rows()["training"][0] if self.job.plan.stages else self.metrics["rows_train"]
+        return fitted / len(self.few)
+
+    def _training(self) -> float:
+        """What more rows and epochs add to the training, with the opening of its items and the last judgment."""
+        rows = self._rows()
+        opening = sum(self._span(f"open {part} items") * (whole / few - 1) for part, (few, whole) in rows.items())
+        stages = _stages(self.heard)
+        judged = stages[-1].judging / rows["validation"][0] * (rows["test"][1] - rows["test"][0])
+        pairs = zip(stages, self.job.plan.stages, strict=True)
+        return opening + judged + sum(self._stage(timed, stage) for timed, stage in pairs)
+
+    def _stage(self, timed: "_Timed", stage: Stage) -> float:
+        """What more rows and epochs add to one stage."""
+        (learn, learn_all), (choose, choose_all) = (self._rows()[part] for part in ("training", "validation"))
+        few, many = (max(1, round(rows / self.job.plan.batch_size)) for rows in (learn, learn_all))
+        return (
+            timed.step * (stage.epochs * many - _EPOCHS * few)
+            + timed.judging * (stage.epochs * choose_all / choose - _EPOCHS)
+            + timed.between * (stage.epochs - _EPOCHS)
+            + timed.keeping * ((learn_all + choose_all) / (learn + choose) - 1)
+        )
+
+    def _span(self, stage: str) -> float:
+        """Seconds from the first to the last that was heard of a stage of the progress."""
+        at = [heard.at for heard in self.heard if heard.what == stage]
+        return at[-1] - at[0] if at else 0.0
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Seconds that parts of a stage took."""
+
+    step: float
+    judging: float
+    """Of the held-out rows, after an epoch."""
+    between: float
+    """From the judgment to the next epoch: saving, and starting anew."""
+    keeping: float
+    """Running the frozen prefix over all rows."""
+
+
+def _stages(heard: Sequence[_Heard]) -> list[_Timed]:
+    """The stages of a trial, from what was heard of its steps and judgments; judgment 0 is of the start."""
+    judged = {told.done: told.at for told in reversed(heard) if told.what == _JUDGED}
+    epochs = [
+        [told for told in heard if judged[epoch - 1] < told.at < judged[epoch]] for epoch in sorted(judged) if epoch
+    ]
+    return [
+        _timed(epochs[place], epochs[place + 1], judged[place + 1], judged[place + 2])
+        for place in range(0, len(epochs), _EPOCHS)
+    ]
+
+
+def _timed(first: Sequence[_Heard], second: Sequence[_Heard], first_end: float, second_end: float) -> _Timed:
+    """A stage, from what was heard in its two epochs, and when those were judged."""
+    one, two = ([told.at for told in epoch if told.what.startswith(_STEP)] for epoch in (first, second))
+    begun = two[0] - first_end
+    step = median([later - earlier for times in (one, two) for earlier, later in pairwise(times)] or [begun])
+    keeping = 0.0
+    for what in {told.what for told in first if told.what.startswith(_KEPT)}:
+        at = [told.at for told in first if told.what == what]
+        keeping += at[-1] - at[0]
+    return _Timed(step, min(first_end - one[-1], second_end - two[-1]), max(0.0, begun - step), keeping)

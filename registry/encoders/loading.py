@@ -1,0 +1,456 @@
+"""Opens a checkpoint's folder: what it holds, whether it may be trusted, and the model itself. Never a network."""
+
+import hashlib
+import inspect as signatures
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
+from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers.models.auto import modeling_auto
+from transformers.utils import logging
+
+from registry.cards import UNKNOWN_LICENSE
+from registry.documents import MOST_YAML_BYTES, Plain, pointer, read_text, yaml_of
+from registry.encoders.layers import is_classifier
+from registry.errors import (
+    BadWeights,
+    CheckpointError,
+    MalformedWeights,
+    NotFetched,
+    NoWeights,
+    PathMissing,
+    PickleRefused,
+    ShapeMismatch,
+    UnreadableDocument,
+    Unsupported,
+)
+from registry.modalities import DEFAULT_CAP, Modality, Network, modalities, modality_of
+from registry.statements import refuse_code, require_modest, stated
+
+__all__ = ["Opened", "inspect", "load", "modality_at", "open_network", "quiet"]
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+_MOST_HEADER = 8 << 20
+_MOST_TENSORS = 50_000
+_MOST_SHARDS = 1000
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
+_PLACEHOLDER = "LABEL_"
+_MOST_LABELS = 100_000
+_LONGEST_LICENSE = 500
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a checkpoint's folder says about itself, found sound."""
+
+    modality: str
+    architecture: str
+    model_type: str
+    parameters: int
+    digest: str
+    """SHA-256 of model.safetensors; of the index and its shards where it is sharded."""
+    input_size: int
+    """Of the input that it states (pixels of a side, tokens, frames), before any cap."""
+    num_labels: int
+    id2label: Mapping[int, str]
+    """Names of the source head's classes; empty where it has none worth the name."""
+    license: str
+    """As it is stated; of several all hold."""
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """What was found in a folder before anything was built from it."""
+
+    path: Path
+    settings: Mapping[str, Any]
+    files: Sequence[Path]
+    dtypes: Mapping[str, str]
+    """The kind of number of every stored tensor."""
+
+
+def inspect(folder: Path) -> Opened:
+    """Check everything that can be checked without running the model.
+
+    Raises:
+        PathMissing: no such folder.
+        NoWeights: no config.json or no safetensors file.
+        PickleRefused: pickled weights only.
+        RemoteCodeRefused: a config that asks for code from elsewhere.
+        MalformedWeights: a safetensors file that does not parse.
+        BadWeights: a tensor that is stored twice, is NaN or infinite, or a weight that is no float.
+        NotFetched: a Git LFS pointer where a file should be.
+        ShapeMismatch: config and weights disagree.
+        Unsupported: not a model of transformers that takes items of a known modality.
+    """
+    found = _trusted(folder)
+    model = load(folder, bare=True)
+    _refuse_integers(found, model)
+    for file in found.files:
+        _check_tensors(file)
+    network = _modality(folder, type(model)).open(folder, model, DEFAULT_CAP)
+    labels = _real_labels(type(model).__name__, found.settings)
+    return Opened(
+        modality=_modality(folder, type(model)).name,
+        architecture=type(model).__name__,
+        model_type=str(model.config.model_type),
+        parameters=sum(p.numel() for p in model.parameters()),
+        digest=_digest(folder, found.files),
+        input_size=network.stated,
+        num_labels=len(labels),
+        id2label=labels,
+        license=_license(folder),
+    )
+
+
+def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> PreTrainedModel:
+    """The model: float32, in evaluation mode, strictly the stored weights.
+
+    ``from_scratch`` leaves the weights at torch's seeded random initialization; ``bare`` makes all but the values.
+
+    Raises:
+        NoWeights, PickleRefused, RemoteCodeRefused, MalformedWeights, BadWeights, NotFetched, ShapeMismatch,
+        Unsupported: as `inspect`, but for the values.
+    """
+    found = _trusted(folder)
+    with quiet():
+        kind = _kind(found)
+        config = _config(found, kind)
+        parts = _parts(found, kind, config)
+        if from_scratch:
+            model: PreTrainedModel = kind(config, **parts).float()
+        else:
+            model = _strictly_loaded(folder, kind, config, bare, parts)
+    model.eval()
+    return model
+
+
+def open_network(
+    folder: Path, *, cap: int = DEFAULT_CAP, from_scratch: bool = False, bare: bool = False
+) -> Network:
+    """The model, loaded as `load` does, with what its modality knows of its two ends.
+
+    Raises:
+        CheckpointError: as `inspect`, but for the values.
+    """
+    model = load(folder, from_scratch=from_scratch, bare=bare)
+    return _modality(folder, type(model)).open(folder, model, cap)
+
+
+def modality_at(folder: Path) -> Modality:
+    """What the items are that the model in a folder takes.
+
+    Raises:
+        CheckpointError: as `inspect`, but for the values.
+    """
+    return _modality(folder, _kind(_trusted(folder)))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars and load reports; its settings are put back."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(50)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _trusted(folder: Path) -> _Folder:
+    if not folder.is_dir():
+        raise PathMissing(folder)
+    for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
+        if (folder / name).is_file():
+            refuse_code(folder, stated(folder, name))
+    if (folder / "adapter_config.json").is_file():
+        raise Unsupported(folder, "it is an adapter, not a whole model", "Save it merged: model.merge_and_unload().")
+    files = _weight_files(folder)
+    if not (folder / "config.json").is_file():
+        raise NoWeights(folder, "config.json")
+    dtypes = {name: dtype for file in files for name, dtype in _checked_header(file).items()}
+    return _Folder(folder, _tidy(folder, stated(folder, "config.json")), files, dtypes)
+
+
+def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The config with class names as a mapping and architectures as a list, in whichever form they are stated."""
+    labels = settings.get("id2label")
+    if isinstance(labels, list):
+        labels = dict(enumerate(labels))
+    if labels is not None and not (isinstance(labels, dict) and all(str(place).isdecimal() for place in labels)):
+        raise Unsupported(
+            folder, "id2label in its config does not map class numbers to names",
+            'Mend config.json: "id2label": {"0": "cat", "1": "dog"}, or leave it out.',
+        )  # fmt: skip
+    named = settings.get("architectures") or []
+    count = settings.get("num_labels")
+    if isinstance(count, int) and count > _MOST_LABELS:
+        raise Unsupported(folder, f"its config states num_labels {count}, more than {_MOST_LABELS:,}")
+    tidy = {**settings, "architectures": [named] if isinstance(named, str) else named}
+    if labels is not None:
+        tidy["id2label"] = {int(place): str(name) for place, name in labels.items()}
+        tidy["label2id"] = {name: place for place, name in tidy["id2label"].items()}
+    return tidy
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    if (folder / _INDEX).is_file():
+        return _shards(folder)
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    if pickled:
+        raise PickleRefused(folder, pickled[0])
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{_WEIGHTS}"))
+    if inside:
+        raise Unsupported(
+            folder, f"it holds no model itself, but {len(inside)} below it", f"Give one of them: {folder / inside[-1]}"
+        )
+    raise NoWeights(folder)
+
+
+def _shards(folder: Path) -> list[Path]:
+    mapping = stated(folder, _INDEX).get("weight_map")
+    names = sorted({str(name) for name in mapping.values()}) if isinstance(mapping, dict) else []
+    if not 0 < len(names) <= _MOST_SHARDS:
+        raise MalformedWeights(folder / _INDEX, f"it names {len(names) or 'no'} shards")
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise MalformedWeights(folder / _INDEX, f"shard {name!r} is not a safetensors file of this folder")
+        if not (folder / name).is_file():
+            raise NoWeights(folder, name)
+    return [folder / name for name in names]
+
+
+def _checked_header(path: Path) -> dict[str, str]:
+    """The kind of number of each tensor of a safetensors file whose header is sound."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
+            file.seek(8)
+            header = file.read(length) if length <= _MOST_HEADER else b""
+    except OSError as cause:
+        raise MalformedWeights(path, cause.strerror or str(cause)) from cause
+    if pointer(start):
+        raise NotFetched(path)
+    if not 0 < length <= _MOST_HEADER:
+        raise MalformedWeights(path, f"its header has no plausible length ({length} bytes)")
+    try:
+        pairs = json.loads(header, object_pairs_hook=tuple)
+        counts = Counter(name for name, _ in pairs)
+    except (ValueError, TypeError, RecursionError) as cause:
+        raise MalformedWeights(path, f"its header is not JSON ({cause})") from cause
+    if len(counts) > _MOST_TENSORS:
+        raise MalformedWeights(path, f"it holds {len(counts)} tensors, more than {_MOST_TENSORS:,}")
+    name, times = counts.most_common(1)[0] if counts else ("", 0)
+    if times > 1:
+        raise BadWeights(path, str(name), "is stored twice")
+    try:
+        with safe_open(path, "pt") as stored:
+            return {name: str(stored.get_slice(name).get_dtype()) for name in stored.keys()}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError) as cause:
+        raise MalformedWeights(path, str(cause)) from cause
+
+
+def _refuse_integers(found: _Folder, model: PreTrainedModel) -> None:
+    """Refuse weights that are no floats: read as they are, without the scales that belong to them, they are garbage."""
+    floats = {
+        name.rpartition(".")[2]
+        for tensors in (model.named_parameters(), model.named_buffers())
+        for name, tensor in tensors
+        if tensor.is_floating_point()
+    }
+    for name, dtype in sorted(found.dtypes.items()):
+        if dtype.startswith(_BYTE_OR_LESS) or (dtype not in _FLOATS and name.rpartition(".")[2] in floats):
+            raise BadWeights(
+                found.path, name, f"is stored as {dtype}, not as floats of 16 bits or more",
+                "Bring the checkpoint as float32, float16 or bfloat16, before it was quantized.",
+            )  # fmt: skip
+
+
+def _check_tensors(path: Path) -> None:
+    with safe_open(path, "pt") as stored:
+        for name in stored.keys():  # noqa: SIM118 - not a dict
+            tensor = stored.get_tensor(name)
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise BadWeights(path, name, "holds NaN or infinity")
+
+
+def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
+    """The classes that it may be, likeliest first: what its config names, else what transformers has for its type."""
+    named = found.settings["architectures"]
+    if not named:
+        of_type = str(found.settings.get("model_type"))
+        classifiers = [getattr(modeling_auto, modality.classifiers) for modality in modalities.values()]
+        tables = (*classifiers, modeling_auto.MODEL_MAPPING_NAMES)
+        known = [table.get(of_type, ()) for table in tables]
+        named = [name for names in known for name in ([names] if isinstance(names, str) else names)]
+    else:
+        named = named[:1] if isinstance(named, list) else []
+    kinds = [getattr(transformers, str(name), None) for name in named]
+    sound = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
+    if not sound:
+        raise Unsupported(found.path, f"architecture {named!r:.200} is not one of transformers'")
+    for kind in sound:
+        _modality(found.path, kind)
+    for key in ("quantization_config", "use_pretrained_backbone", "use_timm_backbone"):
+        if found.settings.get(key):
+            raise Unsupported(found.path, f"{key} is set in its config")
+    return sound
+
+
+def _kind(found: _Folder) -> type[PreTrainedModel]:
+    """The first of the classes that it may be whose weights are those stored."""
+    *others, last = _architectures(found)
+    for kind in others:
+        try:
+            config = _config(found, kind)
+            _strictly_loaded(found.path, kind, config, True, _parts(found, kind, config))
+        except CheckpointError:
+            continue
+        return kind
+    return last
+
+
+def _config(found: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
+    of_type = found.settings.get("model_type")
+    maker: Any = CONFIG_MAPPING[of_type] if of_type in set(CONFIG_MAPPING) else kind.config_class
+    if maker is None:
+        raise Unsupported(found.path, "its config states no model_type that transformers knows")
+    try:
+        known = {*maker().to_dict(), "num_labels"} - {"id2label", "label2id"}
+        require_modest(found.path, {k: v for k, v in found.settings.items() if k in known}, len(found.dtypes))
+        config: PretrainedConfig = maker.from_dict(dict(found.settings))
+    except CheckpointError:
+        raise
+    except Exception as cause:  # any config class may raise anything
+        raise Unsupported(found.path, f"its config is refused ({_first_line(cause)})") from cause
+    objection = _modality(found.path, kind).objection(config)
+    if objection is not None:
+        raise Unsupported(found.path, objection)
+    return config
+
+
+def _parts(found: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, bool]:
+    """Without the pooler of a backbone that was saved without: made up, its random weights would be read."""
+    optional = "add_pooling_layer" in signatures.signature(kind.__init__).parameters
+    if not optional or any("pooler." in name for name in found.dtypes):
+        return {}
+    try:
+        with torch.device("meta"):
+            wanted = any(name.startswith("pooler.") for name, _ in kind(config).named_parameters())
+    except Exception as cause:  # any architecture may raise anything
+        raise Unsupported(found.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+    return {"add_pooling_layer": False} if wanted else {}
+
+
+def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
+    modality = modality_of(kind.main_input_name)
+    if modality is None:
+        known = ", ".join(modalities)
+        raise Unsupported(
+            folder, f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}s",
+            "Of a model of pictures and text, save the vision tower alone: model.vision_model.save_pretrained().",
+        )  # fmt: skip
+    return modality
+
+
+def _strictly_loaded(
+    folder: Path, kind: type[PreTrainedModel], config: PretrainedConfig, bare: bool, parts: Mapping[str, bool]
+) -> PreTrainedModel:
+    options: dict[str, Any] = dict(parts)
+    try:
+        loaded: Any = kind.from_pretrained(
+            folder, **options, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True,
+            trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True,
+            device_map="meta" if bare else None,
+        )  # fmt: skip
+    except Exception as cause:  # any architecture may raise anything
+        raise Unsupported(folder, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+    model: PreTrainedModel = loaded[0]
+    told: dict[str, Any] = loaded[1]
+    for key in sorted(told["mismatched_keys"], key=str):
+        name, stored, wanted = key
+        raise ShapeMismatch(folder, f"{name} is stored as {tuple(stored)}, the config wants {tuple(wanted)}")
+    for name in sorted(told["missing_keys"]):
+        raise ShapeMismatch(folder, f"{name} is not stored")
+    for name in sorted(told["unexpected_keys"]):
+        if _of_backbone(model, name):
+            raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")
+    return model
+
+
+def _of_backbone(model: PreTrainedModel, name: str) -> bool:
+    inner = name.removeprefix(f"{model.base_model_prefix}.")
+    return inner.split(".", 1)[0] in {child for child, _ in model.base_model.named_children()}
+
+
+def _real_labels(architecture: str, settings: Mapping[str, Any]) -> dict[int, str]:
+    """Class names of a source head; regression heads, placeholder names and names of other classes do not count."""
+    named = settings.get("id2label") or {}
+    if not is_classifier(architecture) or settings.get("problem_type") == "regression":
+        return {}
+    if sorted(named) != list(range(len(named))) or all(name.startswith(_PLACEHOLDER) for name in named.values()):
+        return {}
+    return dict(named)
+
+
+def _digest(folder: Path, files: Sequence[Path]) -> str:
+    known = hashlib.sha256()
+    for path in [folder / _INDEX, *files] if files[0].name != _WEIGHTS else files:
+        with path.open("rb") as file:
+            while part := file.read(1 << 20):
+                known.update(part)
+    return known.hexdigest()
+
+
+def _license(folder: Path) -> str:
+    """A license stated in SOURCE.json, card.json or README.md's front matter, as it is stated; else ``unknown``."""
+    for file in ("SOURCE.json", "card.json"):
+        if (folder / file).is_file():
+            found = stated(folder, file)
+            words = _license_words(found.get("license") or found.get("licence"))
+            if words:
+                return words
+    return _license_words(_front_matter(folder / "README.md").get("license")) or UNKNOWN_LICENSE
+
+
+def _front_matter(readme: Path) -> Mapping[str, Plain]:
+    """The YAML between the two lines of dashes that a model card begins with; nothing where that is not sound."""
+    try:
+        text = read_text(readme)
+        front = text[:MOST_YAML_BYTES].replace("\r\n", "\n").split("\n---", 1)[0] if text.startswith("---") else ""
+        found = yaml_of(front.removeprefix("---"))
+    except (UnreadableDocument, NotFetched, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _license_words(found: Plain) -> str:
+    """A license as one text: of a list all hold, for nothing says that one may choose; a mapping has its name."""
+    if isinstance(found, dict):
+        named = (found.get(key) for key in ("spdx", "spdx_id", "id", "name", "type"))
+        found = next((name for name in named if isinstance(name, str)), None)
+    if isinstance(found, list):
+        return " AND ".join(_license_words(one) or UNKNOWN_LICENSE for one in found)
+    return found.strip()[:_LONGEST_LICENSE] if isinstance(found, str) else ""
+
+
+def _first_line(cause: Exception) -> str:
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

@@ -1,0 +1,355 @@
+"""What MLflow missed is carried to it: by a store on this machine, and by real servers that are down, die or refuse."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from recommender.runs import tracking
+from recommender.runs.event_log import EventLog
+from recommender.runs.folder import RunFolder
+from recommender.runs.mlflow_sync import in_words, public, register, sync
+from recommender.runs.tracking import mlflow_runs, no_tracking
+from recommender.tuning.recipe import run_local
+from registry.errors import NotFinished, UnknownName
+from registry.home import Home
+from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
+from tests.recommender.tuning.servers import TrackingServer, answering
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
+
+ROOT = Path(__file__).parents[3]
+LARGEST = 1.7976931348623157e308
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    card = checkpoint(tmp_path / "net")
+    made = job(tmp_path, card, plan(card, whole(card, epochs=4)))
+    RunFolder(made.folder).start(made.to_dict())
+    return made
+
+
+@pytest.fixture
+def server(tmp_path):
+    serving = TrackingServer(tmp_path / "server")
+    yield serving
+    serving.kill()
+
+
+def client(place):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{place.tracking_database}" if isinstance(place, Home) else place)
+
+
+def as_stored(value):
+    value = float(value)
+    return "nan" if math.isnan(value) else min(max(value, -LARGEST), LARGEST)
+
+
+def points(folder):
+    """Every point and result that the journal holds, by name, as MLflow stores them."""
+    found = {}
+    for _, event in EventLog(folder).read():
+        if "point" in event:
+            found.setdefault(event["point"], []).append((event["step"], event["at"], as_stored(event["value"])))
+        for name, value in event.get("result", {}).items():
+            if name.startswith(("expected_", "estimated_")):
+                continue
+            found.setdefault(name, []).append((0, event["at"], as_stored(value)))
+    return {name: sorted(row) for name, row in found.items()}
+
+
+def assert_all_there(made, asked, status="FINISHED"):
+    """MLflow has one run of the job, with every point of the journal once, and nothing else."""
+    experiment = asked.get_experiment_by_name("transferzoo").experiment_id
+    [run] = asked.search_runs([experiment], f"tags.`transferzoo.job` = '{made.id}'")
+    assert run.info.status == status
+    assert run.data.params == EventLog(made.folder).opening["params"]
+    assert len(run.inputs.dataset_inputs) == 1
+    there = {
+        name: sorted((p.step, p.timestamp, as_stored(p.value)) for p in asked.get_metric_history(run.info.run_id, name))
+        for name in run.data.metrics
+    }
+    assert there == points(made.folder)
+    return run
+
+
+class Broken(Exception):
+    """A server that broke off."""
+
+
+def test_secrets_stay_out_of_what_is_told():
+    assert public("https://me:secret@host:5000/x") == "https://host:5000/x"
+    assert public("sqlite:////tmp/a.db") == "sqlite:////tmp/a.db"
+    told = in_words(ValueError("cannot reach https://me:secret@host/x"), "https://me:secret@host/x")
+    assert "secret" not in told
+    assert "https://host/x" in told
+
+
+def test_a_run_that_nobody_knows_gets_a_name_that_is_near(made):
+    with pytest.raises(UnknownName):
+        sync(made.home, "runn")
+
+
+def test_only_a_finished_run_can_be_registered(made):
+    with pytest.raises(NotFinished):
+        register(made.home, made.id, "flowers")
+
+
+def test_runs_that_were_made_without_mlflow_are_left_alone_unless_named(made):
+    with no_tracking(made):
+        pass
+    assert sync(made.home) == ()
+
+
+def test_a_run_without_a_journal_is_told_as_a_trouble(made):
+    [found] = sync(made.home, made.id)
+    assert "does not begin with what the run is" in found.trouble
+    assert found.mlflow_run_id is None
+
+
+def test_a_run_that_goes_on_is_not_carried_by_another(made):
+    with RunFolder(made.folder).held(), no_tracking(made):
+        [found] = sync(made.home, made.id)
+    assert "still going on" in found.trouble
+    assert found.left
+
+
+@pytest.mark.slow
+class TestAStoreOnThisMachine:
+    def test_what_broke_off_anywhere_is_completed_and_nothing_is_told_twice(self, made, monkeypatch):
+        """Every request fails once: before it was heard, and then (the answer is lost) after."""
+        from mlflow import MlflowClient
+
+        self.write(made)
+        requests = ("create_run", "log_batch", "log_inputs", "set_terminated", "log_artifact")
+        for name in requests:
+            for heard in (False, True):
+                real = getattr(MlflowClient, name)
+
+                def breaks(client, *given, real=real, heard=heard, **named):
+                    if heard:
+                        real(client, *given, **named)
+                    raise Broken
+
+                monkeypatch.setattr(MlflowClient, name, breaks)
+                [found] = sync(made.home, made.id)
+                assert "Broken" in found.trouble
+                assert found.left
+                monkeypatch.setattr(MlflowClient, name, real)
+        [found] = sync(made.home, made.id)
+        assert (found.trouble, found.left) == (None, 0)
+        run = assert_all_there(made, client(made.home), "KILLED")
+        assert [file.path for file in client(made.home).list_artifacts(run.info.run_id, "figures")] == ["figures/a.png"]
+
+    def test_points_are_told_once_also_where_all_memory_of_it_is_lost(self, made):
+        self.write(made)
+        sync(made.home, made.id)
+        (made.folder / "carried.json").unlink()
+        [found] = sync(made.home, made.id)
+        assert found.carried
+        assert_all_there(made, client(made.home), "KILLED")
+        assert sync(made.home, made.id)[0].carried == 0
+
+    def test_a_run_carried_to_another_home_is_told_there(self, made, tmp_path):
+        self.write(made)
+        sync(made.home, made.id)
+        other = Home.find(tmp_path / "other")
+        shutil.copytree(made.folder, other.runs / made.id)
+        [found] = sync(other, made.id)
+        assert found.trouble is None
+        assert str(other.root) in found.place
+        assert_all_there(made, client(other), "KILLED")
+
+    def test_a_home_that_was_moved_knows_its_runs(self, made, tmp_path):
+        self.write(made)
+        [first] = sync(made.home, made.id)
+        moved = Home(tmp_path / "moved")
+        shutil.move(made.home.root, moved.root)
+        [found] = sync(Home.find(moved.root), made.id)
+        assert found.trouble is None
+        assert found.mlflow_run_id == first.mlflow_run_id
+        assert_all_there(replace(made, home=moved), client(moved), "KILLED")
+
+    def test_a_store_that_was_wiped_gets_everything_again(self, made):
+        self.write(made)
+        sync(made.home, made.id)
+        store = client(made.home)
+        experiment = store.get_experiment_by_name("transferzoo").experiment_id
+        for run in store.search_runs([experiment]):
+            store.delete_run(run.info.run_id)
+        [found] = sync(made.home, made.id)
+        assert "was deleted there" in found.trouble, "what somebody deleted is not brought back"
+        subprocess.run(
+            [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", f"sqlite:///{made.home.tracking_database}"],
+            check=True, capture_output=True, env=os.environ | {"MLFLOW_TRACKING_URI": found.place},
+        )  # fmt: skip
+        [found] = sync(made.home, made.id)
+        assert (found.trouble, found.left) == (None, 0)
+        assert_all_there(made, client(made.home), "KILLED")
+
+    def test_a_run_killed_with_9_is_told_as_killed_with_all_it_had_told(self, made):
+        self.in_a_process(
+            made, "for epoch in range(3): tracker_run.point('validation loss', epoch, 1.0)\n    os.kill(os.getpid(), 9)"
+        )
+        assert "status" not in EventLog(made.folder).read()[-1][1]
+        [found] = sync(made.home)
+        assert found.trouble is None
+        assert_all_there(made, client(made.home), "KILLED")
+
+    def test_processes_that_open_a_fresh_store_at_once_share_it(self, made):
+        names = [f"run-{place}" for place in range(4)]
+        started = [self.process(replace(made, id=name), "diary.point('validation loss', 0, 1.0)") for name in names]
+        for one in started:
+            told, _ = one.communicate(timeout=240)
+            assert one.returncode == 0
+            assert told.decode().strip() == "()"
+        store = client(made.home)
+        assert len(store.search_experiments(filter_string="name = 'transferzoo'")) == 1
+        experiment = store.get_experiment_by_name("transferzoo").experiment_id
+        assert len(store.search_runs([experiment], "tags.`transferzoo.kind` = 'job'")) == len(names)
+        assert len(store.search_runs([experiment], "tags.`transferzoo.kind` = 'recommendation'")) == 1
+
+    def write(self, made):
+        """A journal that nobody has carried yet, of a run that was interrupted."""
+        journal = EventLog(made.folder)
+        with pytest.raises(KeyboardInterrupt), no_tracking(made):
+            raise KeyboardInterrupt
+        journal.open({})
+        for step in range(1200):
+            journal.point("validation loss", step, 1 / (1 + step))
+        for step, value in enumerate((float("inf"), float("-inf"), float("nan"))):
+            journal.point("training loss", step, value)
+        journal.result({"score": 0.5, "seconds": 2.0})
+        (made.folder / "figures").mkdir()
+        (made.folder / "figures" / "a.png").write_bytes(b"drawn")
+        journal.write({"artifact": "figures/a.png"})
+
+    def in_a_process(self, made, body):
+        return self.process(made, body).communicate(timeout=240)
+
+    def process(self, made, body):
+        place = made.home.root.parent
+        code = (
+            "import os\nfrom dataclasses import replace\nfrom pathlib import Path\n"
+            "from recommender.runs.folder import RunFolder\nfrom recommender.runs.tracking import mlflow_runs\n"
+            "from tests.recommender.tuning.jobs import checkpoint, job, plan\n"
+            f"place = Path({str(place)!r})\n"
+            f"card = checkpoint(place / {made.id!r} / 'net')\n"
+            f"made = replace(job(place, card, plan(card), name={made.id!r}), recommendation='advice')\n"
+            "RunFolder(made.folder).start(made.to_dict())\n"
+            "with RunFolder(made.folder).beating(), mlflow_runs(made) as tracker_run:\n"
+            f"    {body}\n"
+            "print(tracker_run.troubles)\n"
+        )
+        return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+
+
+@pytest.mark.slow
+class TestAServer:
+    def test_that_was_down_from_the_start(self, made, server, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        run, _ = run_local(made, mlflow_runs)
+        assert run.mlflow_run_id is None
+        assert any("did not answer" in note for note in run.notes)
+        assert sync(made.home)[0].left
+        server.start()
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        [found] = sync(made.home)
+        assert (found.trouble, found.left, found.place) == (None, 0, server.address)
+        told = assert_all_there(made, client(server.address))
+        assert json.loads((made.folder / "run.json").read_text())["mlflow_run_id"] == told.info.run_id
+        assert [row.carried for row in sync(made.home)] == [0]
+
+    def test_that_dies_in_the_middle_of_a_run(self, made, server, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        server.start()
+        died = []
+
+        def kill_midway(stage, done, of):
+            if stage.startswith("tune") and done * 2 >= of and not died:
+                for _ in range(600):
+                    if (made.folder / "carried.json").exists():
+                        break
+                    time.sleep(0.05)
+                server.kill()
+                died.append(done)
+
+        run, _ = run_local(made, mlflow_runs, kill_midway)
+        assert died
+        assert any("did not answer" in note for note in run.notes)
+        assert run.mlflow_run_id is not None, "the server knew the run before it died"
+        plain, _ = run_local(job(made.home.root.parent, made.checkpoint, made.plan, name="plain"), no_tracking)
+        assert run.metrics["score"] == plain.metrics["score"]
+        server.start()
+        assert client(server.address).get_run(run.mlflow_run_id).info.status == "RUNNING"
+        [found] = sync(made.home)
+        assert (found.trouble, found.left, found.mlflow_run_id) == (None, 0, run.mlflow_run_id)
+        assert_all_there(made, client(server.address))
+
+    def test_that_refuses(self, made, server, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+        with answering(401) as (address, asked):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+            run, _ = run_local(made, mlflow_runs)
+        assert set(asked) == {"Basic bWU6c2VjcmV0"}
+        [note] = [note for note in run.notes if "MLflow" in note]
+        assert "refused (401). Set MLFLOW_TRACKING_USERNAME" in note
+        server.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        assert sync(made.home)[0].trouble is None
+        assert_all_there(made, client(server.address))
+
+    def test_that_is_slow(self, made, server, monkeypatch):
+        monkeypatch.setattr(tracking, "_PATIENCE", 1.0)
+        with answering(200, after=30) as (address, asked):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+            began = time.monotonic()
+            run, _ = run_local(made, mlflow_runs)
+            assert time.monotonic() - began < 25
+        assert asked
+        assert any("did not answer in time" in note for note in run.notes)
+        server.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        assert sync(made.home)[0].trouble is None
+        assert_all_there(made, client(server.address))
+
+    def test_keeps_model_figures_and_version(self, made, server, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        server.start()
+        run_local(made, no_tracking)
+        figure = made.folder / "figures" / "a.png"
+        figure.parent.mkdir(exist_ok=True)
+        figure.write_bytes(b"drawn")
+        with partial(mlflow_runs, register="flowers", alias="champion")(made) as tracker_run:
+            tracker_run.artifact(figure)
+            tracker_run.model(made.folder)
+        assert tracker_run.troubles == ()
+        asked = client(server.address)
+        drawn = {file.path for file in asked.list_artifacts(tracker_run.run_id, "figures")}
+        assert drawn >= {"figures/a.png", "figures/transferred-and-learned.png"}
+        version = asked.get_model_version_by_alias("flowers", "champion")
+        assert version.run_id == tracker_run.run_id
+        assert version.tags["transferzoo.checkpoint_digest"] == made.checkpoint.digest
+        assert version.tags["transferzoo.sample"] == made.sample.digest
+        [output] = asked.get_run(tracker_run.run_id).outputs.model_outputs
+        model = asked.get_logged_model(output.model_id)
+        assert str(model.status) == "READY"
+        assert {metric.key for metric in model.metrics} >= {"score", "accuracy"}
+        assert_all_there(made, asked)
+        (made.folder / "carried.json").unlink()
+        register(made.home, made.id, "flowers", "champion")
+        assert [v.version for v in asked.search_model_versions("name = 'flowers'")] == [version.version]
+        assert len(asked.get_run(tracker_run.run_id).outputs.model_outputs) == 1

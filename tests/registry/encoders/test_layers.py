@@ -1,0 +1,115 @@
+import pytest
+import torch
+import transformers
+
+from registry.encoders.layers import layers_of, read_blocks
+from tests.registry.encoders.nets import NETS, network_of
+
+
+@pytest.fixture(params=sorted(NETS))
+def model(request):
+    torch.manual_seed(0)
+    return NETS[request.param]().eval()
+
+
+def named(model, anatomy):
+    """Each parameter with the blocks that claim it."""
+    return {
+        name: [block.name for block in anatomy.blocks if name.startswith(block.prefixes)]
+        for name, _ in model.named_parameters()
+    }
+
+
+def test_every_backbone_parameter_belongs_to_one_block(model):
+    anatomy = layers_of(model)
+    heads = ("classifier", "cls_classifier", "fc.", "segmentation_head")
+    for name, blocks in named(model, anatomy).items():
+        assert len(blocks) == (0 if name.startswith(heads) else 1), name
+
+
+def test_there_are_two_to_eight_blocks_in_order(model):
+    names = layers_of(model).names
+    assert 2 <= len(names) <= 8
+    assert names == tuple(f"block {place:02d}" for place in range(1, len(names) + 1))
+
+
+def test_a_block_is_made_of_what_comes_before_its_end(model):
+    """Changing the parameters of one block leaves the earlier blocks' features as they are and moves its own."""
+    anatomy = layers_of(model)
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        before = read_blocks(network_of(model), anatomy, {"pixel_values": pixels}).blocks
+        for name, parameter in model.named_parameters():
+            if name.startswith(anatomy.blocks[-1].prefixes):
+                parameter.mul_(1.5).add_(0.1)
+        after = read_blocks(network_of(model), anatomy, {"pixel_values": pixels}).blocks
+    assert all(torch.equal(left, right) for left, right in zip(before[:-1], after[:-1], strict=True))
+    assert not torch.allclose(before[-1], after[-1])
+
+
+def test_the_stem_counts_to_the_first_block(model):
+    anatomy = layers_of(model)
+    first = next(iter(model.named_parameters()))[0]
+    assert first.startswith(anatomy.blocks[0].prefixes)
+
+
+def test_the_last_block_is_what_the_head_reads(model):
+    anatomy = layers_of(model)
+    if anatomy.head is None:
+        pytest.skip("has no head")
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        reading = read_blocks(network_of(model), anatomy, {"pixel_values": pixels})
+        assert torch.allclose(model.get_submodule(anatomy.head)(reading.blocks[-1]), reading.logits)
+        assert torch.equal(reading.logits, model(pixel_values=pixels).logits)
+
+
+def test_reading_leaves_no_hooks_behind(model):
+    read_blocks(network_of(model), layers_of(model), {"pixel_values": torch.rand(1, 3, 32, 32)})
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_map_is_read_as_its_mean():
+    model = NETS["resnet"]().eval()
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        blocks = read_blocks(network_of(model), layers_of(model), {"pixel_values": pixels}).blocks
+        states = model(pixel_values=pixels, output_hidden_states=True).hidden_states
+    for block, state in zip(blocks, states[1:], strict=True):
+        torch.testing.assert_close(block, state.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("net", "extra"), [("vit", 1), ("deit", 2), ("dinov2", 1)])
+def test_tokens_are_read_as_the_mean_over_patches_alone(net, extra):
+    model = NETS[net]().eval()
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        blocks = read_blocks(network_of(model), layers_of(model), {"pixel_values": pixels}).blocks
+        states = model.base_model(pixel_values=pixels, output_hidden_states=True).hidden_states
+    for block, state in zip(blocks[:-1], states[1:-1], strict=True):
+        torch.testing.assert_close(block, state[:, extra:].mean(1))
+
+
+def test_a_pooled_map_of_several_cells_is_read_as_one_mean():
+    model = NETS["textnet"]().eval()
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        last = read_blocks(network_of(model), layers_of(model), {"pixel_values": pixels}).blocks[-1]
+        state = model.base_model(pixel_values=pixels).last_hidden_state
+    torch.testing.assert_close(last, state.mean((2, 3)))
+
+
+def test_other_sizes_than_the_stated_one_are_read_by_interpolated_positions():
+    for net in ("vit", "swin"):
+        model = NETS[net]().eval()
+        batch = {"pixel_values": torch.rand(1, 3, 48, 48)}
+        blocks = read_blocks(network_of(model, 48), layers_of(model), batch).blocks
+        assert all(torch.isfinite(block).all() for block in blocks)
+
+
+def test_a_net_of_many_layers_is_joined_to_eight_blocks():
+    config = transformers.ViTConfig(
+        hidden_size=8, num_hidden_layers=13, num_attention_heads=2, intermediate_size=8, image_size=16, patch_size=8
+    )
+    blocks = layers_of(transformers.ViTForImageClassification(config)).blocks
+    assert [block.end for block in blocks] == [f"vit.layers.{place}" for place in (1, 3, 5, 7, 9, 11, 12)]

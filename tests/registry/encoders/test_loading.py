@@ -1,0 +1,386 @@
+import json
+import os
+import struct
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from registry.encoders.loading import inspect, load
+from registry.errors import (
+    BadWeights,
+    MalformedWeights,
+    NotFetched,
+    NoWeights,
+    PathMissing,
+    PickleRefused,
+    RemoteCodeRefused,
+    ShapeMismatch,
+    Unsupported,
+)
+from tests.registry.encoders.nets import NETS, change, save_net, weights
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_net(tmp_path / "net", "resnet")
+
+
+def rewrite(folder, **tensors):
+    save_file({**weights(folder), **tensors}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def header_of(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    return content[8 : 8 + length].decode(), content[8 + length :]
+
+
+def with_header(folder, header, data):
+    raw = header.encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw + data)
+
+
+def test_a_sound_folder_says_what_it_is(folder):
+    found = inspect(folder)
+    assert found.architecture == "ResNetForImageClassification"
+    assert found.model_type == "resnet"
+    assert found.parameters == sum(p.numel() for p in NETS["resnet"]().parameters())
+    assert found.input_size == 32
+    assert found.id2label == {0: "cat", 1: "dog", 2: "hen"}
+    assert found.num_labels == 3
+    assert found.license == "unknown"
+
+
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_loading_gives_back_exactly_what_was_saved(net, tmp_path):
+    torch.manual_seed(0)
+    model = NETS[net]().eval()
+    loaded = load(save_net(tmp_path / net, model))
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(pixel_values=pixels)[0], loaded(pixel_values=pixels)[0], rtol=1e-3, atol=1e-3)
+    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
+    assert not loaded.training
+
+
+def test_half_precision_weights_are_opened_in_single_precision(tmp_path):
+    model = NETS["vit"]().half()
+    assert {p.dtype for p in load(save_net(tmp_path, model)).parameters()} == {torch.float32}
+
+
+def test_from_scratch_depends_on_the_seed_alone(folder):
+    def first(seed):
+        torch.manual_seed(seed)
+        return next(load(folder, from_scratch=True).parameters())
+
+    assert torch.equal(first(1), first(1))
+    assert not torch.equal(first(1), first(2))
+    assert not torch.equal(first(2), next(load(folder).parameters()))
+
+
+def test_the_digest_follows_the_weights(folder):
+    before = inspect(folder).digest
+    rewrite(folder, **{"classifier.1.bias": weights(folder)["classifier.1.bias"] + 1})
+    assert inspect(folder).digest != before
+
+
+def test_sharded_weights_are_opened_like_whole_ones(folder, tmp_path):
+    whole = load(folder)
+    whole.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    (tmp_path / "shards" / "preprocessor_config.json").write_text((folder / "preprocessor_config.json").read_text())
+    assert not (tmp_path / "shards" / "model.safetensors").exists()
+    assert inspect(tmp_path / "shards").parameters == inspect(folder).parameters
+    for left, right in zip(load(tmp_path / "shards").parameters(), whole.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_a_shard_may_not_lie_elsewhere(folder):
+    (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    index = {"weight_map": {"a": "../model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(MalformedWeights, match="not a safetensors file of this folder"):
+        inspect(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(PathMissing, match="nowhere"):
+        inspect(tmp_path / "nowhere")
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(NoWeights) as caught:
+        inspect(folder)
+    assert "save_pretrained" in caught.value.remedy
+
+
+def test_a_folder_without_a_config_is_refused(folder):
+    (folder / "config.json").unlink()
+    with pytest.raises(NoWeights, match=r"config\.json"):
+        inspect(folder)
+
+
+def test_pickled_weights_are_never_opened(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(PickleRefused, match=r"pytorch_model\.bin"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_remote_code_is_refused_wherever_it_hides(folder, file):
+    change(folder, file, deep={"list": [{"auto_map": {"AutoModel": "evil.Model"}}]})
+    with pytest.raises(RemoteCodeRefused, match=r"deep\.list\[0\]\.auto_map"):
+        inspect(folder)
+
+
+def test_kernels_from_a_hub_are_refused(folder):
+    change(folder, _attn_implementation="somebody/kernel")
+    with pytest.raises(RemoteCodeRefused, match="_attn_implementation"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"12345678", b"\xff" * 64, struct.pack("<Q", 5) + b"{oops" + b"x" * 9])
+def test_a_malformed_file_is_refused(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(MalformedWeights):
+        inspect(folder)
+
+
+def test_a_truncated_file_is_refused(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MalformedWeights):
+        inspect(folder)
+
+
+def test_a_tensor_stored_twice_is_named(folder):
+    header, data = header_of(folder)
+    name = next(key for key in json.loads(header) if key != "__metadata__")
+    entry = json.dumps(json.loads(header)[name])
+    with_header(folder, f"{header.rstrip()[:-1]},{json.dumps(name)}:{entry}}}", data)
+    with pytest.raises(BadWeights, match=f"{name}.*stored twice"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(folder, bad):
+    bias = np.array([0.0, bad, 0.0], np.float32)
+    rewrite(folder, **{"classifier.1.bias": bias})
+    with pytest.raises(BadWeights, match=r"classifier\.1\.bias.*NaN or infinity"):
+        inspect(folder)
+
+
+def test_a_config_of_another_width_is_refused(folder):
+    change(folder, hidden_sizes=[8, 12, 16, 32])
+    with pytest.raises(ShapeMismatch, match="the config wants"):
+        inspect(folder)
+
+
+def test_a_config_of_another_depth_is_refused(folder):
+    change(folder, depths=[1, 1, 1, 1])
+    with pytest.raises(ShapeMismatch, match="no such weight"):
+        inspect(folder)
+    change(folder, depths=[1, 1, 3, 1])
+    with pytest.raises(ShapeMismatch, match="not stored"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"architectures": ["NobodysNet"]}, "not one of transformers'"),
+        ({"architectures": ["os"]}, "not one of transformers'"),
+        ({"architectures": [], "model_type": "nobodys"}, "not one of transformers'"),
+        ({"architectures": ["BertModel"]}, "takes input_ids"),
+        ({"num_channels": 1}, "1 channels"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"hidden_sizes": "wide"}, "config is refused"),
+        ({"hidden_sizes": [10**9] * 4}, "more than 1,000,000"),
+        ({"depths": [10**5] * 4}, "tensors are stored"),
+        ({"num_labels": 10**9}, "num_labels 1000000000"),
+        ({"id2label": "cat"}, "does not map class numbers to names"),
+        ({"id2label": {"first": "cat"}}, "does not map class numbers to names"),
+    ],
+)
+def test_what_cannot_be_opened_here_is_said(folder, values, why):
+    change(folder, **values)
+    with pytest.raises(Unsupported, match=why):
+        inspect(folder)
+
+
+def test_a_config_that_is_no_json_is_said(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(Unsupported, match=r"config\.json cannot be read"):
+        inspect(folder)
+
+
+def test_an_adapter_is_no_model(folder):
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
+    with pytest.raises(Unsupported, match="adapter"):
+        inspect(folder)
+
+
+def test_placeholder_names_and_regression_heads_are_no_classes(folder):
+    change(folder, id2label={str(n): f"LABEL_{n}" for n in range(3)}, label2id=None)
+    assert inspect(folder).id2label == {}
+    change(folder, id2label={"0": "x", "1": "y", "2": "z"}, problem_type="regression")
+    assert inspect(folder).num_labels == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("SOURCE.json", '{"licence": "MIT"}'),
+        ("card.json", '{"license": "MIT"}'),
+        ("README.md", "---\nlicense: MIT\n---\n# Net\n"),
+    ],
+)
+def test_a_stated_license_is_found(folder, file, content):
+    (folder / file).write_text(content)
+    assert inspect(folder).license == "MIT"
+
+
+def test_opening_says_nothing(folder, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inspect(folder)
+        load(folder)
+    told = capfd.readouterr()
+    assert told.out == told.err == ""
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_that_are_no_floats_are_named(folder, dtype):
+    import safetensors.torch
+
+    path = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["classifier.1.weight"] = (100 * tensors["classifier.1.weight"]).to(dtype)
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(BadWeights, match=r"classifier\.1\.weight' is stored as .*not as floats") as caught:
+        inspect(folder)
+    assert "float32" in caught.value.remedy
+
+
+def test_whole_numbers_that_are_no_weights_are_no_harm(folder):
+    rewrite(folder, **{"resnet.embedder.embedder.normalization.num_batches_tracked": np.array(7)})
+    assert inspect(folder).num_labels == 3
+
+
+def test_a_pointer_of_git_lfs_is_told_as_such(folder):
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 346293852\n"
+    (folder / "model.safetensors").write_text(text)
+    with pytest.raises(NotFetched) as caught:
+        inspect(folder)
+    assert "git lfs pull" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kept", ["training_args.bin", "optimizer.pt"])
+def test_a_trainers_checkpoint_says_which_file_to_bring(folder, kept):
+    (folder / "preprocessor_config.json").unlink()
+    (folder / kept).write_bytes(b"x")
+    with pytest.raises(Unsupported, match=rf"Trainer's checkpoint \({kept}") as caught:
+        inspect(folder)
+    assert "Copy preprocessor_config.json" in caught.value.remedy
+    with pytest.raises(Unsupported, match="holds no model itself") as caught:
+        inspect(folder.parent)
+    assert str(folder) in caught.value.remedy
+
+
+def test_a_backbone_saved_without_its_pooler_is_opened_without_one(tmp_path):
+    whole = NETS["vit"]().eval()
+    folder = save_net(tmp_path, whole.vit)
+    assert not any("pooler" in name for name in weights(folder))
+    assert inspect(folder).architecture == "ViTModel"
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected, found = (model(pixel_values=pixels) for model in (whole.vit, load(folder)))
+    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)
+    assert found.pooler_output is None
+    assert not any("pooler" in name for name, _ in load(folder, from_scratch=True).named_parameters())
+
+
+@pytest.mark.parametrize("stated", ["ResNetForImageClassification", None, []])
+def test_an_architecture_is_known_by_its_name_or_by_the_type_and_what_is_stored(folder, tmp_path, stated):
+    change(folder, architectures=stated)
+    assert inspect(folder).architecture == "ResNetForImageClassification"
+    bare = save_net(tmp_path / "bare", NETS["resnet"]().resnet)
+    change(bare, architectures=stated or None)
+    if not stated:
+        assert inspect(bare).architecture == "ResNetModel"
+
+
+def test_a_byte_order_mark_does_no_harm(folder):
+    path = folder / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert inspect(folder).num_labels == 3
+
+
+def test_class_names_may_be_a_list(folder):
+    change(folder, id2label=["cat", "dog", "hen"], label2id=None)
+    assert inspect(folder).id2label == {0: "cat", 1: "dog", 2: "hen"}
+
+
+def test_class_names_that_skip_a_class_are_not_believed(folder):
+    change(folder, id2label={"1": "cat", "2": "dog", "3": "hen"}, label2id=None)
+    assert inspect(folder).id2label == {}
+
+
+@pytest.mark.parametrize(
+    ("front", "license"),
+    [
+        ('license: "apache-2.0"', "apache-2.0"),
+        ("license: mit # as upstream", "mit"),
+        ("license:\n- mit\n- apache-2.0", "mit AND apache-2.0"),
+        ("license:\n  name: mit\n  link: x", "mit"),
+        ("tags:\r\n- x\r\nlicense: mit\r", "mit"),
+        ("license: other\nlicense_name: mit", "other"),
+        ("license: 2026-01-01", "2026-01-01"),
+        ("license: [mit", "unknown"),
+        ("license: no", "unknown"),
+        ("a: &x [1]\nlicense: *x", "unknown"),
+        ("license:", "unknown"),
+    ],
+)
+def test_a_license_is_read_as_yaml(folder, front, license):
+    (folder / "README.md").write_bytes(f"---\n{front}\n---\n# Net\n".encode())
+    assert inspect(folder).license == license
+
+
+def test_a_header_with_many_names_twice_is_refused_at_once(folder):
+    _, data = header_of(folder)
+    entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    names = [f'"tensor {place % 20_000}":{entry}' for place in range(40_000)]
+    with_header(folder, "{" + ",".join(names) + "}", data)
+    began = time.perf_counter()
+    with pytest.raises(BadWeights, match="stored twice"):
+        inspect(folder)
+    assert time.perf_counter() - began < 20  # 6 s a 20,000 names when each was counted anew: a minute for these
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, "[[[1],2]]", "[1]", '{"a":' * 9000, "{}" + " " * (9 << 20)])
+def test_an_odd_header_is_named(folder, header):
+    with_header(folder, header, b"")
+    with pytest.raises((MalformedWeights, ShapeMismatch)):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "SOURCE.json"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b"[]", b'{"a": NaN}', b" " * (9 << 20)])
+def test_a_settings_file_beyond_the_limits_is_named(folder, file, content):
+    (folder / file).write_bytes(content)
+    with pytest.raises(Unsupported, match=file):
+        inspect(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_a_pipe_is_not_waited_for(folder, file):
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises((NoWeights, Unsupported)):
+        inspect(folder)

@@ -1,0 +1,63 @@
+"""`transferzoo benefit`, as it is typed and as it is drawn."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.recommender.test_benefit import planted
+from tests.ui.cases import choice
+from tests.ui.pictures import write_stripes
+from tests.ui.test_cli import transferzoo
+from tests.ui.test_render import printed
+from ui.commands.benefit import _warn_of_its_own_source
+from ui.context import CommandContext
+from ui.render import Bars, benefit_report
+
+
+def test_a_report_has_a_row_and_a_scale_for_each_number_of_labels() -> None:
+    told = printed(benefit_report(planted((0.5, 0.7, 0.8, 0.9)).to_dict()))
+    lines = told.splitlines()
+    assert "10.0 % to 90.0 %" in lines[0]
+    rows = [line for line in lines if line.strip().startswith(("16 ", "64 ", "256 ", "1,024 "))]
+    assert len(rows) == 4
+    assert "50.0 % ± 2.0" in rows[0]
+    assert rows[0].index("○") < rows[0].index("◇") < rows[0].index("●")
+    assert rows[-1].rstrip().endswith("●")
+
+
+def test_a_picture_that_cannot_be_written_is_named_before_any_work(tmp_path: Path) -> None:
+    done = transferzoo("benefit", str(tmp_path), "--picture", str(tmp_path / "no" / "p.png"), home=tmp_path / "home")
+    assert done.returncode == 2
+    assert "p.png cannot be written" in done.stderr
+
+
+def test_a_checkpoint_whose_source_the_sample_may_be_is_warned_of() -> None:
+    terminal = Console(file=StringIO(), width=200)
+    context = CommandContext(None, terminal, Bars(terminal), json=False, job=None)
+    own, other = choice("own", 0.9, gain=0.2).to_dict(), choice("other", 0.8, gain=0.2).to_dict()
+    own["distance"] |= {"p_same": 0.87}
+    for name in ("own", "other"):
+        _warn_of_its_own_source(context, {"choices": [own, other]}, name)
+    _warn_of_its_own_source(context, None, "own")
+    told = terminal.file.getvalue()
+    assert told.count("Warning") == 1
+    assert "own was trained on own-source, from which this sample cannot be told (p = 0.87)" in told
+
+
+@pytest.mark.slow
+def test_the_benefit_is_measured_drawn_and_told(tmp_path: Path) -> None:
+    place = write_stripes(tmp_path, rows=16)
+    words = ("benefit", str(place), "--checkpoint", "resnet-cifar10", "--strategy", "linear-probe", "--budgets", "2",
+             "--epochs", "2", "--json")  # fmt: skip
+    done = transferzoo(*words, home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["strategy"] == "linear-probe"
+    assert len(told["points"]) == 2
+    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert Path(told["picture"]).parent == tmp_path / "home"
+    assert "measure the benefit" in done.stderr
+    assert json.loads(transferzoo("runs", "list", "--json", home=tmp_path / "home").stdout) == []

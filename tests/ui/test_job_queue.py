@@ -1,0 +1,289 @@
+"""One worker a lane: jobs one after the other, ended within five seconds, found when their process or worker died."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from registry.errors import DeviceMissing
+from registry.zoo import Zoo
+from tests.ui.pictures import write_stripes
+from tests.ui.workers import as_their_paths_say
+from ui import job_queue
+
+Detached = list[str]
+
+
+@pytest.fixture(scope="module")
+def catalog_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def zoo(catalog_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Zoo]:
+    monkeypatch.setattr(job_queue, "_command", as_their_paths_say)
+    with Zoo.open(catalog_home) as opened:
+        yield opened
+        for job in opened.jobs.list():
+            opened.jobs.cancel(job.id)
+    for leftover in [*(catalog_home / "jobs").glob("*"), catalog_home / "diary"]:
+        leftover.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def detached(monkeypatch: pytest.MonkeyPatch) -> Detached:
+    """Lanes for which a worker would have been started."""
+    lanes: Detached = []
+    monkeypatch.setattr(job_queue, "_detach", lambda _home, lane: lanes.append(lane))
+    return lanes
+
+
+def ask(zoo: Zoo, manner: str, **options: str) -> str:
+    return job_queue.ask(zoo, "tune", f"/{manner}", {"device": "cpu", "run": str(time.time_ns()), **options}).id
+
+
+def worker(zoo: Zoo, linger: float = 0.3) -> threading.Thread:
+    done = threading.Thread(
+        target=job_queue.work, args=(zoo, "cpu"), kwargs={"until_empty": True, "say": lambda _line: None, "linger": linger}
+    )
+    done.start()
+    return done
+
+
+def wait_for(true: Callable[[], Any], seconds: float = 20) -> float:
+    """The seconds that it took to become true."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def at_work(zoo: Zoo, job: str) -> tuple[int, int]:
+    """The processes of a job that sleeps: its own and its child's."""
+    told = zoo.home.root / f"child-{job}"
+    wait_for(lambda: told.exists() and told.read_text())
+    return zoo.jobs.get(job).pid, int(told.read_text())
+
+
+def gone(*processes: int) -> bool:
+    return not any(psutil.pid_exists(one) and psutil.Process(one).status() != "zombie" for one in processes)
+
+
+def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(zoo: Zoo, detached: Detached) -> None:
+    first = job_queue.ask(zoo, "recommend", "/twice", {"keep": "5", "groups": None})
+    assert zoo.jobs.claim(first.id)
+    assert job_queue.ask(zoo, "recommend", "/twice", {"keep": "5", "groups": None}).id == first.id
+    zoo.jobs.finish(first.id, {})
+    assert job_queue.ask(zoo, "recommend", "/twice", {"keep": "5"}).id != first.id
+    assert set(detached) == {"advice"}
+
+
+def test_advice_does_not_wait_for_tunings(zoo: Zoo, detached: Detached) -> None:
+    ask(zoo, "tuning")
+    assert job_queue.ask(zoo, "recommend", "/sample", {}).lane == "advice"
+    assert set(detached) == {"cpu", "advice"}
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_queued(zoo: Zoo, detached: Detached) -> None:
+    before = zoo.jobs.list()
+    with pytest.raises(DeviceMissing, match="cuda:99"):
+        job_queue.ask(zoo, "tune", "/sample", {"device": "cuda:99"})
+    assert zoo.jobs.list() == before
+    assert detached == []
+
+
+def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: Detached) -> None:
+    names = [ask(zoo, "quick") for _ in range(3)]
+    worker(zoo).join(60)
+    assert (zoo.home.root / "diary").read_text().split() == [
+        word for name in names for word in ("begin", name, "end", name)
+    ]
+    assert [zoo.jobs.get(name).result for name in names] == [{"came": "well"}] * 3
+
+
+@pytest.mark.parametrize("manner", ["patient", "stubborn"])
+def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
+    zoo: Zoo, detached: Detached, manner: str
+) -> None:
+    cancelled, after = ask(zoo, manner), ask(zoo, "quick")
+    working = worker(zoo)
+    processes = at_work(zoo, cancelled)
+    job_queue.stop(zoo, cancelled)
+    took = wait_for(lambda: gone(*processes))
+    assert took < 5, f"took {took:.1f} s"
+    working.join(60)
+    assert [zoo.jobs.get(one).state for one in (cancelled, after)] == ["cancelled", "finished"]
+
+
+def test_a_job_that_is_cancelled_while_it_waits_never_begins(zoo: Zoo, detached: Detached) -> None:
+    job = ask(zoo, "quick")
+    job_queue.stop(zoo, job)
+    worker(zoo).join(60)
+    assert not (zoo.home.root / "diary").exists()
+
+
+def test_a_killed_job_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detached) -> None:
+    job = ask(zoo, "patient", run="killed")
+    working = worker(zoo)
+    own, child = at_work(zoo, job)
+    os.kill(own, signal.SIGKILL)
+    working.join(60)
+    os.kill(child, signal.SIGKILL)
+    assert zoo.jobs.get(job).state == "lost"
+    again = job_queue.ask(zoo, "tune", "/patient", {"device": "cpu", "run": "killed"})
+    assert (again.id, again.state) == (job, "queued")
+
+
+def test_a_job_whose_process_cannot_begin_has_failed_with_its_last_words(zoo: Zoo, detached: Detached) -> None:
+    job, after = ask(zoo, "mute"), ask(zoo, "quick")
+    worker(zoo).join(60)
+    assert zoo.jobs.get(job).state == "failed"
+    assert zoo.jobs.get(job).error == job_queue.last_words(zoo.home, job) == "the disk is made of cheese"
+    assert zoo.jobs.get(after).state == "finished"
+
+
+def test_a_second_worker_of_a_lane_ends_at_once(zoo: Zoo, detached: Detached) -> None:
+    first = worker(zoo, linger=8)
+    wait_for(lambda: job_queue.has_worker(zoo.home, "cpu"))
+    began = time.monotonic()
+    assert not job_queue.work(zoo, "cpu", until_empty=True, say=print)
+    assert time.monotonic() - began < 6
+    assert job_queue.work(zoo, "cuda:0", until_empty=True, say=print, linger=0.1)
+    first.join(60)
+    assert not job_queue.has_worker(zoo.home, "cpu")
+
+
+def test_only_a_lane_without_a_worker_gets_one(zoo: Zoo, detached: Detached) -> None:
+    ask(zoo, "quick")
+    assert detached == ["cpu"]
+    with job_queue._lock(zoo.home, "cpu"):
+        job_queue.ensure_worker(zoo)
+        assert detached == ["cpu"]
+    job_queue.ensure_worker(zoo)
+    assert detached == ["cpu", "cpu"]
+
+
+def test_what_is_asked_for_while_the_worker_leaves_is_not_forgotten(
+    zoo: Zoo, detached: Detached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_off, asked = job_queue._Worker.work_off, []
+
+    def leave(self: job_queue._Worker, linger: float) -> None:
+        work_off(self, linger)
+        if not asked:
+            asked.append(ask(zoo, "quick"))
+            assert detached == []
+
+    monkeypatch.setattr(job_queue._Worker, "work_off", leave)
+    worker(zoo, linger=0.1).join(60)
+    assert zoo.jobs.get(asked[0]).state == "finished"
+
+
+def test_a_job_outlives_its_killed_worker_and_the_next_worker_waits_for_it(zoo: Zoo, detached: Detached) -> None:
+    cancelled, after = ask(zoo, "patient"), ask(zoo, "quick")
+    command = [sys.executable, "-m", "tests.ui.workers", str(zoo.home.root)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    processes = at_work(zoo, cancelled)
+    first.kill()
+    first.wait()
+    assert not gone(*processes)
+    job_queue.ensure_worker(zoo)
+    assert zoo.jobs.get(cancelled).state == "running"
+    assert detached[-1] == "cpu"
+    working = worker(zoo)
+    time.sleep(1)
+    assert zoo.jobs.get(after).state == "queued"
+    job_queue.stop(zoo, cancelled)
+    assert wait_for(lambda: gone(*processes)) < 5
+    working.join(60)
+    assert zoo.jobs.get(after).state == "finished"
+
+
+def test_without_a_worker_a_cancelled_process_is_ended_all_the_same(zoo: Zoo, detached: Detached) -> None:
+    job = ask(zoo, "patient")
+    command = [sys.executable, "-m", "tests.ui.workers", str(zoo.home.root)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    processes = at_work(zoo, job)
+    first.kill()
+    first.wait()
+    began = time.monotonic()
+    assert job_queue.stop(zoo, job).state == "cancelled"
+    wait_for(lambda: gone(*processes))
+    assert time.monotonic() - began < 5
+
+
+def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
+    zoo: Zoo, detached: Detached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("URI", "http://asked"), ("PASSWORD", "secret"), ("USERNAME", "me")):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    job = ask(zoo, "quick")
+    written = zoo.home.root / "jobs" / f"{job}.json"
+    assert "secret" not in written.read_text()
+    assert written.stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the worker")
+    seen = job_queue._surroundings(zoo.home, job)
+    told = {name: value for name, value in seen.items() if name.startswith("MLFLOW_TRACKING_")}
+    assert sorted(told.values()) == ["http://asked", "me", "secret"]
+    assert "MLFLOW_EXPERIMENT_NAME" not in seen
+
+
+def test_options_become_the_words_that_were_typed() -> None:
+    spec = {"path": "/a b", "license": ["mit", "apache"], "keep": "3", "augment": True}
+    assert job_queue.words_of("recommend", spec) == [
+        "recommend", "/a b", "--license", "mit", "--license", "apache", "--keep", "3", "--augment"
+    ]  # fmt: skip
+
+
+def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    env = os.environ | {"COLUMNS": "100", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "ui.cli", *words, "--home", str(home)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("tunes", "."), "Did you mean 'tune'?"),
+        (("tune", ".", "--sed", "1"), "No such option"),
+        (("recommend", ".", "--metric", "acuracy"), "balanced-accuracy"),
+        (("recommend", "/nowhere"), "/nowhere does not exist"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_not_queued(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    done = transferzoo(tmp_path, "queue", "add", *words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(transferzoo(tmp_path, "queue", "list", "--json").stdout) == []
+
+
+@pytest.mark.slow
+def test_a_queued_recommendation_and_a_cancelled_tuning(tmp_path: Path) -> None:
+    home, place = tmp_path / "home", write_stripes(tmp_path, rows=40)
+    words = ("recommend", place.name, "--keep", "1", "--exclude", "x", "--exclude", "y")
+    asked = json.loads(transferzoo(home, "queue", "add", *words, "--json", cwd=tmp_path).stdout)
+    assert asked["spec"] == {"path": str(place), "keep": "1", "exclude": ["x", "y"]}
+    tune = ("tune", str(place), "--checkpoint", "resnet-photos", "--strategy", "lp-ft", "--json")
+    tuning = json.loads(transferzoo(home, "queue", "add", *tune).stdout)["id"]
+    with Zoo.open(home) as zoo:
+        wait_for(lambda: zoo.jobs.get(tuning).state == "running", 60)
+        told = json.loads(transferzoo(home, "queue", "cancel", tuning[:6], "--json").stdout)
+        assert told["state"] == "cancelled"
+        assert gone(told["pid"])
+        wait_for(lambda: zoo.jobs.get(asked["id"]).state == "finished", 120)
+        shown = json.loads(transferzoo(home, "queue", "show", asked["id"], "--json").stdout)
+        assert zoo.advice(shown["result"]["recommendation"]) is not None
+        assert "Next" in shown["said"]
+        assert not transferzoo(home, "queue", "work", "--device", "advice", "--until-empty").returncode

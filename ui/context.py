@@ -1,0 +1,167 @@
+"""What every command works with: its options, the registry opened, a place to speak, the sample read."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from registry.cards import ClassFolder, Metric, Task
+from registry.errors import TransferZooError
+from registry.progress import Progress, silent
+from ui import render
+
+if TYPE_CHECKING:
+    from registry.sample import Sample
+    from registry.zoo import Zoo
+
+__all__ = [
+    "DEBUG", "ClassFolderOption", "CommandContext", "DeviceOption", "FollowLinksOption", "GroupsOption", "HomeOption",
+    "JobOption", "JsonOption", "KeepDuplicatesOption", "LabelsOption", "MetricOption", "PathArgument", "SeedOption",
+    "TaskOption", "TestOption", "command_context", "read_sample",
+]  # fmt: skip
+
+PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
+HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
+MetricOption = Annotated[
+    Metric | None, typer.Option("--metric", help="What a prediction is judged by; else what is usual for the task.")
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", help="CSV with columns file, target (several joined by |); PATH then has any layout."),
+]
+TaskOption = Annotated[
+    Task | None, typer.Option("--task", help="What the targets of --labels are; else it is read off them.")
+]
+GroupsOption = Annotated[
+    Path | None, typer.Option("--groups", help="CSV with columns file, group: rows of a group stay together.")
+]
+TestOption = Annotated[Path | None, typer.Option("--test", help="Your own test part, laid out like PATH.")]
+KeepDuplicatesOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-duplicates",
+        help="Take images that look alike for independent; else one group, left out of training if in the test.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
+]
+ClassFolderOption = Annotated[
+    ClassFolder | None, typer.Option("--class-folder", help="Which of two folders above an image is its class.")
+]
+FollowLinksOption = Annotated[
+    bool, typer.Option("--follow-links", help="Follow links that lead out of the folder that is read.")
+]
+JobOption = Annotated[str | None, typer.Option("--job", hidden=True, help="Report to this job of the registry.")]
+
+DEBUG = "TRANSFERZOO_DEBUG"
+TELL_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class CommandContext:
+    """What every command works with: the registry, and where to speak."""
+
+    zoo: "Zoo"
+    terminal: Console
+    bars: render.Bars
+    json: bool
+    job: str | None
+
+    def say(self, report: RenderableType) -> None:
+        """Print for a person: to stdout, or to stderr where stdout is for JSON."""
+        self.terminal.print(report, "")
+
+    def say_json(self, told: object) -> None:
+        """Print for a program, where that was asked for."""
+        if self.json:
+            render.print_json(told)
+
+    def finish(self, result: Mapping[str, object]) -> None:
+        """Tell the job, where there is one, what came of it."""
+        if self.job is not None:
+            self.zoo.jobs.finish(self.job, result)
+
+
+@contextmanager
+def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
+    """Open the registry; a job, where there is one, hears of progress and of failure."""
+    render.quiet(loud=bool(os.environ.get(DEBUG)))
+    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads psutil
+    from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
+
+    errors = render.console(stderr=True)
+    with render.Bars(errors) as progress:
+        opened = Zoo.open(home, progress=progress)
+    with opened as zoo:
+        if job is not None and not zoo.jobs.claim(job):
+            raise typer.Exit
+        recovered = recover(zoo)
+        for run in recovered.interrupted:
+            errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
+        for outcome in recovered.recorded:
+            errors.print(Text(f"Run {outcome.id} was finished; its outcome is recorded now", "yellow"))
+        bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
+        noted = _say_notes(errors, zoo, 0)
+        try:
+            yield CommandContext(zoo, errors if json else render.console(), bars, json, job)
+        except BaseException as failure:
+            if job is not None:
+                zoo.jobs.fail(job, _in_words(failure))
+            raise
+        finally:
+            _say_notes(errors, zoo, noted)
+
+
+def read_sample(  # noqa: PLR0913 - each says how it is read
+    context: CommandContext, path: Path, *, groups: Path | None = None, test: Path | None = None, metric: Metric | None = None,
+    labels: Path | None = None, task: Task | None = None, seed: int = 0, keep_duplicates: bool = False,
+    class_folder: ClassFolder | None = None, follow_links: bool = False,
+) -> "Sample":  # fmt: skip
+    """Read the sample and say how healthy it is, before anything else."""
+    from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
+
+    with context.bars as progress:
+        sample = Sample.from_folder(
+            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed,
+            keep_duplicates=keep_duplicates, class_folder=class_folder, follow_links=follow_links, progress=progress,
+        )  # fmt: skip
+    context.say(render.sample_report(sample.to_dict()))
+    return sample
+
+
+def _say_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
+    """Say what the registry has met since that is not as it should be; how much that is by now."""
+    for note in zoo.notes[known:]:
+        terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
+    return len(zoo.notes)
+
+
+def _in_words(failure: BaseException) -> str:
+    if isinstance(failure, TransferZooError):
+        return f"{failure}. {failure.remedy}"
+    return f"{type(failure).__name__}: {failure}"
+
+
+def _teller(zoo: "Zoo", job: str) -> Progress:
+    """Progress told to a job, a few times a second; a cancelled job is interrupted at its next word."""
+    last = 0.0
+
+    def tell(stage: str, done: int, of: int) -> None:
+        nonlocal last
+        if done < of and time.monotonic() - last < TELL_EVERY:
+            return
+        last = time.monotonic()
+        if zoo.jobs.tell(job, stage, done, of) == "cancelled":
+            raise KeyboardInterrupt
+
+    return tell
