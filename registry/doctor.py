@@ -286,7 +286,11 @@ def _set_aside(zoo: Zoo, damage: Damage) -> str:
 
 
 def _reindexed(zoo: Zoo) -> str:
-    zoo.store.reindex()
+    """Make the indexes anew; where rows themselves are damaged, so that it cannot be done, take over what is sound."""
+    try:
+        zoo.store.reindex()
+    except RegistryCorrupt:
+        return _rescued(zoo)
     return "the indexes were made anew"
 
 

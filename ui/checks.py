@@ -41,14 +41,15 @@ def require_places(*places: Path | str | None) -> None:
             require_sound(path)
 
 
-def require_names(
+def require_names(  # noqa: PLR0913 - each names something else
     zoo: "Zoo", *, checkpoint: str | None = None, strategy: str | None = None, recommendation: str | None = None,
     distance: str | None = None, licenses: Iterable[str] = (), exclude: Iterable[str] = (), device: str = "auto",
+    executor: str = "local", tracker: str = "mlflow",
 ) -> None:  # fmt: skip
     """Each of them names something.
 
     Raises:
-        UnknownName: there is no such checkpoint, strategy, recommendation, distance or license.
+        UnknownName: there is no such checkpoint, strategy, recommendation, distance, license, executor or tracker.
         DeviceMissing: there is no such device.
     """
     for name in (*exclude, *([] if checkpoint is None else [checkpoint])):
@@ -61,6 +62,14 @@ def require_names(
         from recommender.distance import distances  # noqa: PLC0415 - as above
 
         _require_listed("distance", distance, distances)
+    if executor != "local":
+        from recommender.runs.executors import executors  # noqa: PLC0415 - as above
+
+        _require_listed("executor", executor, executors)
+    if tracker != "mlflow":
+        from recommender.runs.tracking import trackers  # noqa: PLC0415 - as above
+
+        _require_listed("tracker", tracker, trackers)
     if recommendation is not None:
         require_advice(zoo, recommendation)
     _require_licenses(zoo, licenses)

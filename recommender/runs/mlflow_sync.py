@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,9 @@ class MlflowSync:
         if not opening:
             raise ValueError("its journal does not begin with what the run is")
         if self._entry is None:
-            with _only_one(self.address, self._home):
+            with ExitStack() as held:
+                with self._taking(_LOCKED):
+                    held.enter_context(_only_one(self.address, self._home))
                 with self._taking(_PREPARING):
                     prepare(self.address)
                 self._entry = _Entry.of(_client(self.address), opening, self._home, mark.run_id)

@@ -29,6 +29,8 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
         ({"recommendation": "0123456789abcdee"}, "Did you mean '0123456789abcdef'?"),
         ({"recommendation": "newest"}, "Known: 0123456789abcdef."),
         ({"licenses": ["WTFPL"]}, "MIT"),
+        ({"executor": "locl"}, "Did you mean 'local'?"),
+        ({"tracker": "mlfow"}, "Did you mean 'mlflow'?"),
     ],
 )
 def test_a_name_that_does_not_exist_gets_a_hint(zoo: Zoo, names: dict[str, object], hint: str) -> None:

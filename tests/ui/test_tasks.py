@@ -49,7 +49,7 @@ def test_several_labels_go_all_the_way(home: Path, tmp_path: Path) -> None:
     assert advice.returncode == 0, advice.stderr
     assert f"{ROWS} rows, 2 labels on" in advice.stdout
     assert "judged by macro-f1" in advice.stdout
-    assert f"tune {folder} --labels {table} --home" in advice.stdout
+    assert f"--labels {table} --home" in advice.stdout
     tuned = transferzoo("tune", str(folder), "--labels", str(table), "--json", home=home)
     assert tuned.returncode == 0, tuned.stderr
     run = json.loads(tuned.stdout)

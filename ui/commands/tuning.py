@@ -77,6 +77,10 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         bool | None,
         typer.Option("--controls/--no-controls", help="Hold it against no transfer and scratch; else where doubtful."),
     ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="Who carries it out: local, or a plug-in by its name.")
+    ] = "local",
+    tracker: Annotated[str, typer.Option("--tracker", help="Who hears of it: mlflow, none, or a plug-in.")] = "mlflow",
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     home: HomeOption = None,
@@ -96,7 +100,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
             return
         require_places(path, labels, groups, test, source_data)
         require_names(
-            context.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device
+            context.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device,
+            executor=executor, tracker=tracker,
         )  # fmt: skip
         context.bars.expect(PARTS + (source_data is not None), by_part=True)
         sample = read_sample(
@@ -113,8 +118,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.results import Baseline  # noqa: PLC0415 - as above
         from recommender.runs.devices import resolve  # noqa: PLC0415 - as above
+        from recommender.runs.executors import executors  # noqa: PLC0415 - as above
         from recommender.runs.job import TuneOptions  # noqa: PLC0415 - as above
-        from recommender.runs.tracking import mlflow_runs  # noqa: PLC0415 - as above
+        from recommender.runs.tracking import trackers  # noqa: PLC0415 - as above
 
         with context.bars as progress:
             terms = TuneOptions(
@@ -127,9 +133,11 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         if cost is not None:
             context.say(render.cost_line(cost.to_dict(), terms.device))
         with context.bars as progress:
-            track = mlflow_runs if job is None else _retold(mlflow_runs, context.zoo, job)
+            track = trackers[tracker] if job is None else _retold(trackers[tracker], context.zoo, job)
             terms = replace(terms, estimated=cost)
-            run = flow.tune(choice, sample, context.zoo, terms, track=track, progress=progress)
+            run = flow.tune(
+                choice, sample, context.zoo, terms, execute=executors[executor], track=track, progress=progress
+            )
         whole = time.monotonic() - began
         context.finish({"run": run.id})
         context.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict(), whole=whole))
