@@ -89,9 +89,10 @@ def require_request(zoo: "Zoo", path: str, options: Mapping[str, Any]) -> None:
     """
     require_places(path, *(options.get(name) for name in ("labels", "groups", "test", "source-data")))
     require_names(
-        zoo, **{name: options.get(name) for name in ("checkpoint", "strategy", "recommendation")},
-        licenses=options.get("license") or (), exclude=options.get("exclude") or (),
-        device=options.get("device") or "auto",
+        zoo, checkpoint=options.get("checkpoint"), strategy=options.get("strategy"),
+        recommendation=options.get("recommendation"), licenses=options.get("license") or (),
+        exclude=options.get("exclude") or (), device=options.get("device") or "auto",
+        executor=options.get("executor") or "local", tracker=options.get("tracker") or "mlflow",
     )  # fmt: skip
 
 
