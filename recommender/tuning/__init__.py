@@ -1,1 +1,1 @@
-"""Carries out any plan and knows no strategy by name: the job, the freezing, the loop, the tracker_run, the executors."""
+"""How a net learns: the recipe that carries out a plan, its loop, its rows, and what it is held against."""
