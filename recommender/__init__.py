@@ -5,7 +5,7 @@ from importlib import import_module
 __all__ = ["TuneOptions", "distances", "recommend", "resume", "scores", "tune"]
 
 _ROOMS = {
-    "TuneOptions": "tuning.job", "distances": "distance", "recommend": "flow", "resume": "flow", "scores": "transfer",
+    "TuneOptions": "runs.job", "distances": "distance", "recommend": "flow", "resume": "flow", "scores": "transfer",
     "tune": "flow",
 }  # fmt: skip
 

@@ -179,7 +179,7 @@ def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     choice = consider(sample, zoo, "net", "linear-probe")
     found = measured(zoo, sample, "linear-probe")
     job = jobs.job(tmp_path, choice.checkpoint, choice.plan, sample)
-    run, _ = room.here(job, room.no_tracking)
+    run, _ = room.run_local(job, room.no_tracking)
     assert found.points[-1].plan.mean == run.metrics["score"]
     assert found.epochs == {"plan": 0, "scratch": 2}
     assert found.curves["plan"] == {}
@@ -204,7 +204,7 @@ def test_a_run_that_is_interrupted_leaves_nothing_behind(zoo, tmp_path, monkeypa
         places.append(job.home.root)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "here", stopped)
+    monkeypatch.setattr(room, "run_local", stopped)
     with pytest.raises(KeyboardInterrupt):
         measured(zoo, jobs.sample(), "linear-probe")
     assert places
