@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from recommender.exposure import enough_unseen
-from recommender.resampling import draw_weights, resample
+from recommender.resampling import Draws, draw_weights, resample
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
-from recommender.verdicts import BlockScore, Candidate, Skipped, Transferability, block_to_read
+from recommender.verdicts import UNSEEN_ERRORS, BlockScore, Candidate, Skipped, Transferability, block_to_read
 from registry.errors import EstimatorError, TransferZooError
 from registry.features import Encoded
 from registry.progress import Progress, silent
@@ -79,19 +79,35 @@ def transferability(
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
     guesses = [out_of_fold(block.vectors, truth, folds, groups=groups).predicted for block in encoded.blocks]
-    blocks = []
-    for name, guess in zip(encoded.names, guesses, strict=True):
-        draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
-        blocks.append(BlockScore(name, draws.value, draws.standard_error))
-    place = encoded.names.index(block_to_read(blocks).block)
+    drawn = [resample(sample.metric, truth[tested], guess[tested], weights[:, tested]) for guess in guesses]
+    blocks = tuple(
+        BlockScore(name, draws.value, draws.standard_error) for name, draws in zip(encoded.names, drawn, strict=True)
+    )
+    errors = 1.0 if judged is None else UNSEEN_ERRORS
+    place = encoded.names.index(block_to_read(blocks, errors).block)
     guess = guesses[place]
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
     return Transferability(
-        candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds,
+        candidate, _scores(encoded, truth, groups), blocks, by_fold, guess, seconds,
         encoded.blocks[place].width, judged=tested if judged is not None else None, believed=believed,
+        optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
     )
+
+
+def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: float) -> float:
+    """By how much the choice of a block flatters its score: the bootstrap's estimate (Efron 1983), never below 0.
+
+    In every draw of the rows a block is chosen anew, and its score on that draw held against its score on all rows.
+    """
+    table, names = np.stack([draws.draws for draws in drawn], axis=1), [block.block for block in blocks]
+    flattered = []
+    for row in table:
+        on_draw = [replace(block, score=float(score)) for block, score in zip(blocks, row, strict=True)]
+        at = names.index(block_to_read(on_draw, errors).block)
+        flattered.append(on_draw[at].score - blocks[at].score)
+    return max(0.0, float(np.mean(flattered)))
 
 
 def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
