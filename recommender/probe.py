@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -23,7 +25,9 @@ __all__ = ["MOST_ROWS", "probe", "transferability"]
 
 MOST_ROWS = 800
 TIMED_ROWS = 16
-TRIES = 2
+TRIES = 5
+TIMED_BATCHES = 4
+"""Batches from which the seconds of a row are those of the batches, instead of tries on a few rows."""
 DEFAULT_SCORES = ("logme", "knn", "linear")
 
 
@@ -39,10 +43,9 @@ def probe(
     for candidate in candidates:
         try:
             opening, seconds = _seconds(candidate, sample, zoo)
-            kept, began = zoo.encoded(candidate.checkpoint.name, sample), time.perf_counter()
-            encoded = zoo.encode(candidate.checkpoint.name, sample, progress=progress)
-            if not kept and len(sample) > TIMED_ROWS:
-                seconds = (time.perf_counter() - began) / len(sample)  # of many rows, which tells more than a few do
+            clock = _Clock(progress)
+            encoded = zoo.encode(candidate.checkpoint.name, sample, progress=clock)
+            seconds = clock.seconds_a_row or seconds
             found = transferability(candidate, encoded, sample, folds, seed, seconds)
             encoder = zoo.encoder(candidate.checkpoint.name)
             scored.append(
@@ -53,6 +56,29 @@ def probe(
         except Exception as failure:  # a stranger's net may raise anything, and the others go on
             skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
     return tuple(scored), tuple(skipped)
+
+
+@dataclass(eq=False)
+class _Clock:
+    """Passes on the progress of an encoding, and takes the time from one batch to the next."""
+
+    progress: Progress
+    _at: list[tuple[float, int]] = field(default_factory=list)
+
+    def __call__(self, stage: str, done: int, of: int) -> None:
+        self._at.append((time.perf_counter(), done))
+        self.progress(stage, done, of)
+
+    @property
+    def seconds_a_row(self) -> float | None:
+        """The median batch's, whatever else the machine did meanwhile; None of fewer than `TIMED_BATCHES`.
+
+        The first has to wait for its items, which are later opened while the net is at work.
+        """
+        pairs = [*pairwise(self._at)][1:]
+        if len(pairs) < TIMED_BATCHES:
+            return None
+        return median((later - earlier) / (upto - since) for (earlier, since), (later, upto) in pairs)
 
 
 def _reason(failure: Exception) -> str:
@@ -111,22 +137,23 @@ def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: floa
 
 
 def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
-    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the faster of two tries.
+    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the median of some tries.
 
     Cached features would tell nothing of the cost.
     """
     encoder, items = zoo.encoder(candidate.checkpoint.name), sample.items[:TIMED_ROWS]
     encoder.encode(items, progress=silent)
-    opening, both = np.inf, np.inf
+    opened, encoded = [], []
     for _ in range(TRIES):
         began = time.perf_counter()
         for item in items:
             item.open()
         between = time.perf_counter()
         encoder.encode(items, progress=silent)
-        opening, both = min(opening, between - began), min(both, time.perf_counter() - between)
-    opening = min(opening, both / 2)
-    return opening / len(items), both / len(items)
+        opened.append(between - began)
+        encoded.append(time.perf_counter() - between)
+    both = median(encoded)
+    return min(median(opened), both / 2) / len(items), both / len(items)
 
 
 def _scores(

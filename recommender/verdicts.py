@@ -20,6 +20,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+_PATIENCE = 4
+"""Epochs without improvement after which a short stage ends."""
 _SHIFTED = 0.05
 """Chance of one source up to which the training and the test part count as two; a false alarm costs little, for the
 estimates of what is lost shrink with the distance."""
@@ -256,6 +258,19 @@ class Stage:
     """Each lower block's rate is the one above's times this."""
     only: str = "all"
     """Which parameters of those blocks learn: ``all``, ``norms`` (of normalization layers) or ``adapters`` (LoRA)."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which it ends.
+
+        Half of its epochs where that is more, for the rate falls to its end and most is gained there (LOG.md).
+        """
+        return max(_PATIENCE, self.epochs // 2)
+
+    @property
+    def expected_epochs(self) -> float:
+        """Half way between the least that it runs, where no epoch improves on the start, and all."""
+        return (min(self.patience, self.epochs) + self.epochs) / 2
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from recommender.tuning import loop
+from recommender import verdicts
 from recommender.tuning.executors import here
 from recommender.tuning.job import Job
 from recommender.tuning.tracking import no_tracking
@@ -67,7 +67,7 @@ def main() -> None:
     """Train until time is up, then print what there is."""
     asked = _arguments()
     torch.set_num_threads(1)
-    loop._PATIENCE = 10**6
+    verdicts._PATIENCE = 10**6
     bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
     done = read_rows(asked.results, Line)
     known = {(line.target, line.checkpoint, line.rows, line.recipe) for line in done}

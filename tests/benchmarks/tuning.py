@@ -29,7 +29,8 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from recommender.tuning import executors, loop
+from recommender import verdicts
+from recommender.tuning import executors
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
 from recommender.tuning.executors import here
@@ -84,7 +85,7 @@ def main() -> None:
     """Run what is asked for and print a table each."""
     asked = _arguments()
     torch.set_num_threads(asked.threads)
-    loop._PATIENCE = 10**6
+    verdicts._PATIENCE = 10**6
     for part, cases, run in (
         ("probe", PROBED, probe), ("partial", TRAINED, partial), ("loading", TRAINED, loading),
     ):  # fmt: skip

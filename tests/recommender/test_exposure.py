@@ -225,23 +225,21 @@ def test_without_a_mark_the_order_is_that_of_what_is_expected(zoo, sample):
     assert [choice.checkpoint.name for choice in ordered] == ["remembers", "learns"]
 
 
-def curve_on_unseen_rows(random, sample, blocks=12):
+def curve_on_unseen_rows(random, sample, blocks=6):
     """A checkpoint whose blocks are all as good, judged on the rows that it has not seen."""
     signal = sample.targets + random.normal(0, 1.2, (blocks, len(sample)))
     features = tuple(Features(row[:, None].astype(np.float32), "net") for row in signal)
     encoded = Encoded(features, tuple(f"block {n}" for n in range(blocks)))
     exposure = Exposure(frozenset(item.digest for item in sample.items[:-80]), ("dark",), False, "it learned")
     card = Checkpoint("net", Modality.IMAGE, "Net", Path("net"), "0" * 64, 1, 8)
-    folds = sample.folds(seed=0)
-    return transferability(Candidate(card, None, exposure), encoded, sample, folds, 0, 0.001)
+    return transferability(Candidate(card, None, exposure), encoded, sample, sample.folds(seed=0), 0, 0.001)
 
 
 def test_the_best_of_many_equal_blocks_on_few_unseen_rows_does_not_flatter_it(sample):
     random = np.random.default_rng(0)
-    found = [curve_on_unseen_rows(random, sample) for _ in range(30)]
-    last = [row.read is row.blocks[-1] for row in found]
-    assert np.mean(last) > 0.6
-    flattered = np.mean([row.read.score - row.blocks[-1].score for row in found])
-    believed = np.mean([row.read.score - row.optimism - row.blocks[-1].score for row in found])
-    assert believed < flattered
+    found = [curve_on_unseen_rows(random, sample) for _ in range(8)]
+    truth = np.mean([block.score for row in found for block in row.blocks])
+    best = np.mean([max(block.score for block in row.blocks) for row in found])
+    believed = np.mean([row.read.score - row.optimism for row in found])
+    assert abs(believed - truth) < (best - truth) / 2
     assert all(row.optimism >= 0 for row in found)
