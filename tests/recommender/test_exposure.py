@@ -1,18 +1,21 @@
 """What a checkpoint has seen of the user's rows, and that it never wins by remembering them."""
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from recommender.exposure import LEAST_UNSEEN, enough_unseen
+from recommender.exposure import LEAST_UNSEEN, Exposures, enough_unseen
 from recommender.flow import consider, recommend
 from recommender.probe import transferability
 from recommender.rank import place
 from recommender.verdicts import Candidate, Expected, Exposure
 from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task, declared_domain
 from registry.features import Encoded, Features
+from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.store import Entries
 from tests.recommender.planted import Reader, planted_zoo, told_sample
@@ -243,3 +246,48 @@ def test_the_best_of_many_equal_blocks_on_few_unseen_rows_does_not_flatter_it(sa
     believed = np.mean([row.read.score - row.optimism for row in found])
     assert abs(believed - truth) < (best - truth) / 2
     assert all(row.optimism >= 0 for row in found)
+
+
+def flat_pictures(rows, seed):
+    """Pictures of one color each, any color."""
+    random = np.random.default_rng(seed)
+    colors = random.integers(0, 256, (rows, 1, 1, 3))
+    return np.clip(colors + random.normal(0, 4, (rows, 16, 16, 3)), 0, 255).astype(np.uint8)
+
+
+def written_anew(pictures, **how):
+    found = []
+    for picture in pictures:
+        content = BytesIO()
+        Image.fromarray(picture).save(content, **how)
+        found.append(np.asarray(Image.open(content)))
+    return np.stack(found)
+
+
+def copies_exposure(zoo, pictures, source):
+    """What a checkpoint of a domain that consists of the source has seen of these pictures."""
+    zoo.store.write(Entries(domains=(a_domain("photos", rows=len(source)),)))
+    zoo.sketch_anew("photos", source)
+    sample = Sample.from_arrays(pictures, [f"c{row % 2}" for row in range(len(pictures))], name="mine")
+    card = Checkpoint("net", Modality.IMAGE, "Net", Path("net"), "0" * 64, 1, 8, domain="photos")
+    return Exposures(sample, sample, zoo.see(sample), zoo).of(card), sample
+
+
+@pytest.mark.parametrize("how", [{"format": "JPEG", "quality": 60}, {"format": "WEBP", "quality": 70}])
+def test_pictures_that_were_written_anew_are_known_as_copies_and_none_counts_as_unseen(zoo, how):
+    source = flat_pictures(120, 0)
+    known = Sample.from_arrays(source, [f"c{row % 2}" for row in range(120)], name="photos")
+    copies = written_anew(source, **how)
+    anew = Sample.from_arrays(copies, ["c"] * 120, name="copies")
+    assert not {item.digest for item in known.items} & {item.digest for item in anew.items}
+    exposure, sample = copies_exposure(zoo, copies, known)
+    assert exposure is not None
+    assert exposure.copies
+    assert not exposure.unseen([item.digest for item in sample.items]).any()
+    assert "have copies here" in exposure.because
+
+
+def test_other_pictures_of_the_same_source_are_no_copies(zoo):
+    known = Sample.from_arrays(flat_pictures(120, 0), [f"c{row % 2}" for row in range(120)], name="photos")
+    exposure, _ = copies_exposure(zoo, flat_pictures(120, 1), known)
+    assert exposure is None
