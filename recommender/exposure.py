@@ -109,7 +109,7 @@ class Exposures:
             share = self._copied(sketch)
             if share < max(_LEAST_COPIES, expected / 2):
                 return ""
-            return f"{share:.0%} of the rows kept of its source {name} have copies here"
+            return f"{100 * share:.0f} % of the rows kept of its source {name} have copies here"
         lens = self.zoo.lens(self.sample.modality)
         ours, theirs = lens.standardize(self.features.vectors), lens.standardize(sketch.rows.vectors)
         groups = None if self.looked.groups is None else (self.looked.group_ids, np.arange(len(theirs)))

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from recommender.exposure import enough_unseen
-from recommender.resampling import draw_weights, resample
-from recommender.results import BlockScore, Candidate, Skipped, Transferability, block_to_read
+from recommender.resampling import Draws, draw_weights, resample
+from recommender.results import UNSEEN_ERRORS, BlockScore, Candidate, Skipped, Transferability, block_to_read
 from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
 from registry.errors import EstimatorError, TransferZooError
@@ -23,7 +25,9 @@ __all__ = ["MOST_ROWS", "probe", "transferability"]
 
 MOST_ROWS = 800
 TIMED_ROWS = 16
-TRIES = 2
+TRIES = 5
+TIMED_BATCHES = 4
+"""Batches from which the seconds of a row are those of the batches, instead of tries on a few rows."""
 DEFAULT_SCORES = ("logme", "knn", "linear")
 
 
@@ -39,10 +43,9 @@ def probe(
     for candidate in candidates:
         try:
             opening, seconds = _seconds(candidate, sample, zoo)
-            kept, began = zoo.encoded(candidate.checkpoint.name, sample), time.perf_counter()
-            encoded = zoo.encode(candidate.checkpoint.name, sample, progress=progress)
-            if not kept and len(sample) > TIMED_ROWS:
-                seconds = (time.perf_counter() - began) / len(sample)  # of many rows, which tells more than a few do
+            clock = _Clock(progress)
+            encoded = zoo.encode(candidate.checkpoint.name, sample, progress=clock)
+            seconds = clock.seconds_a_row or seconds
             found = transferability(candidate, encoded, sample, folds, seed, seconds)
             encoder = zoo.encoder(candidate.checkpoint.name)
             scored.append(
@@ -53,6 +56,29 @@ def probe(
         except Exception as failure:  # a stranger's net may raise anything, and the others go on
             skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
     return tuple(scored), tuple(skipped)
+
+
+@dataclass(eq=False)
+class _Clock:
+    """Passes on the progress of an encoding, and takes the time from one batch to the next."""
+
+    progress: Progress
+    _at: list[tuple[float, int]] = field(default_factory=list)
+
+    def __call__(self, stage: str, done: int, of: int) -> None:
+        self._at.append((time.perf_counter(), done))
+        self.progress(stage, done, of)
+
+    @property
+    def seconds_a_row(self) -> float | None:
+        """The median batch's, whatever else the machine did meanwhile; None of fewer than `TIMED_BATCHES`.
+
+        The first has to wait for its items, which are later opened while the net is at work.
+        """
+        pairs = [*pairwise(self._at)][1:]
+        if len(pairs) < TIMED_BATCHES:
+            return None
+        return median((later - earlier) / (upto - since) for (earlier, since), (later, upto) in pairs)
 
 
 def _reason(failure: Exception) -> str:
@@ -79,38 +105,55 @@ def transferability(
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
     guesses = [out_of_fold(block.vectors, truth, folds, groups=groups).predicted for block in encoded.blocks]
-    blocks = []
-    for name, guess in zip(encoded.names, guesses, strict=True):
-        draws = resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
-        blocks.append(BlockScore(name, draws.value, draws.standard_error))
-    place = encoded.names.index(block_to_read(blocks).block)
+    drawn = [resample(sample.metric, truth[tested], guess[tested], weights[:, tested]) for guess in guesses]
+    blocks = tuple(
+        BlockScore(name, draws.value, draws.standard_error) for name, draws in zip(encoded.names, drawn, strict=True)
+    )
+    errors = 1.0 if judged is None else UNSEEN_ERRORS
+    place = encoded.names.index(block_to_read(blocks, errors).block)
     guess = guesses[place]
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
     return Transferability(
-        candidate, _scores(encoded, truth, groups), tuple(blocks), by_fold, guess, seconds,
+        candidate, _scores(encoded, truth, groups), blocks, by_fold, guess, seconds,
         encoded.blocks[place].width, judged=tested if judged is not None else None, believed=believed,
+        optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
     )
 
 
+def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: float) -> float:
+    """By how much the choice of a block flatters its score: the bootstrap's estimate (Efron 1983), never below 0.
+
+    In every draw of the rows a block is chosen anew, and its score on that draw held against its score on all rows.
+    """
+    table, names = np.stack([draws.draws for draws in drawn], axis=1), [block.block for block in blocks]
+    flattered = []
+    for row in table:
+        on_draw = [replace(block, score=float(score)) for block, score in zip(blocks, row, strict=True)]
+        at = names.index(block_to_read(on_draw, errors).block)
+        flattered.append(on_draw[at].score - blocks[at].score)
+    return max(0.0, float(np.mean(flattered)))
+
+
 def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, float]:
-    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the faster of two tries.
+    """Seconds to open an item, and to open and see it: of a few, after as many to warm up, the median of some tries.
 
     Cached features would tell nothing of the cost.
     """
     encoder, items = zoo.encoder(candidate.checkpoint.name), sample.items[:TIMED_ROWS]
     encoder.encode(items, progress=silent)
-    opening, both = np.inf, np.inf
+    opened, encoded = [], []
     for _ in range(TRIES):
         began = time.perf_counter()
         for item in items:
             item.open()
         between = time.perf_counter()
         encoder.encode(items, progress=silent)
-        opening, both = min(opening, between - began), min(both, time.perf_counter() - between)
-    opening = min(opening, both / 2)
-    return opening / len(items), both / len(items)
+        opened.append(between - began)
+        encoded.append(time.perf_counter() - between)
+    both = median(encoded)
+    return min(median(opened), both / 2) / len(items), both / len(items)
 
 
 def _scores(

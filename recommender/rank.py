@@ -10,6 +10,7 @@ believed: what it scored on rows of its source that were held out there is expec
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from zlib import crc32
 
 import numpy as np
@@ -27,6 +28,8 @@ DRAWS = 500
 UNMEASURED = 0.05
 """Least standard deviation of what is expected of a checkpoint that was judged on no row of the sample."""
 _ALIKE = 1e-9
+_TOLD = 0.001
+"""By how much the choice of a block must flatter a score for that to be told."""
 
 
 def rank(
@@ -64,26 +67,70 @@ def rank(
 def place(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     """Plans by their expected score, best first, with tier and chance of being the best by that score.
 
-    A choice that was measured on no row that its checkpoint has not seen never stands first while another is there.
+    Within a tier those stand first whose checkpoints have not seen the rows; and one that was measured on no row that
+    its checkpoint has not seen never stands first while another is there.
     """
-    ordered = sorted(choices, key=lambda choice: _key(choice.ranked, choice.expected.mean))
-    first = next((choice for choice in ordered if choice.measured), None)
-    if first is not None and first is not ordered[0]:
-        why = "it stands before what is expected to score more, for that has seen the rows and was judged on no others"
-        ordered.remove(first)
-        ordered.insert(0, replace(first, because=(*first.because, why)))
-    draws = [choice.draws for choice in ordered]
-    tiers, p_best = _tiers(draws), _p_best(draws)
-    placed = []
-    for at, (choice, tier, share) in enumerate(zip(ordered, tiers, p_best, strict=True)):
-        reasons = [*choice.because]
-        if tier == 1 and len(ordered) > 1:
-            reasons.append("no plan here is better beyond chance")
-        if at and abs(choice.expected.mean - ordered[at - 1].expected.mean) < _ALIKE:
-            reasons.append(f"{ordered[at - 1].checkpoint.name} is expected to score the same; LogME puts that first")
-        ranked = replace(choice.ranked, tier=tier, p_best=float(share))
-        placed.append(replace(choice, ranked=ranked, because=tuple(reasons)))
+    tiers = _in_tiers(sorted(choices, key=lambda choice: _key(choice.ranked, choice.expected.mean)))
+    p_best = _p_best([choice.draws for choice in chain(*tiers)])
+    placed: list[Choice] = []
+    for number, tier in enumerate(tiers, start=1):
+        for at, choice in enumerate(tier):
+            reasons = [*choice.because, *_passed(choice, tier[:at], tier[at + 1 :])]
+            if number == 1 and len(choices) > 1:
+                reasons.append("no plan here is better beyond chance")
+            before = placed[-1] if placed else None
+            if before is not None and abs(choice.expected.mean - before.expected.mean) < _ALIKE:
+                reasons.append(f"{before.checkpoint.name} is expected to score the same; LogME puts that first")
+            ranked = replace(choice.ranked, tier=number, p_best=float(p_best[len(placed)]))
+            placed.append(replace(choice, ranked=ranked, because=tuple(reasons)))
     return tuple(placed)
+
+
+def _in_tiers(ordered: Sequence[Choice]) -> list[list[Choice]]:
+    """Best first: a new tier begins where the difference to the tier's leader lies beyond chance.
+
+    The best one that has not seen the rows leads a tier in which there is one, and those that have stand last there.
+    """
+    left = [*ordered]
+    tiers: list[list[Choice]] = []
+    while left:
+        leader = left[0] if tiers else next((choice for choice in left if choice.measured), left[0])
+        tier = _tied(leader, left)
+        leader = next((choice for choice in tier if not _marked(choice)), leader)
+        tier = _tied(leader, left)
+        left = left[len(tier) :]
+        tiers.append([leader, *sorted((choice for choice in tier if choice is not leader), key=_marked)])
+    return tiers
+
+
+def _tied(leader: Choice, ordered: Sequence[Choice]) -> list[Choice]:
+    """The first of these, as far as the first behind the leader that is worse than it beyond chance."""
+    behind = ordered.index(leader) + 1
+    for at, choice in enumerate(ordered[behind:], start=behind):
+        if np.quantile(leader.draws - choice.draws, 0.05) > 0:
+            return [*ordered[:at]]
+    return [*ordered]
+
+
+def _marked(choice: Choice) -> bool:
+    return choice.ranked.transferability.candidate.exposure is not None
+
+
+def _passed(choice: Choice, before: Sequence[Choice], behind: Sequence[Choice]) -> tuple[str, ...]:
+    """Why it stands before what is expected to score more, or behind what is expected to score less."""
+    mean, name = choice.expected.mean, choice.checkpoint.name
+    above = next((other for other in before if other.expected.mean < mean - _ALIKE), None)
+    if above is not None and choice.measured:
+        ahead = above.checkpoint.name
+        return (f"{ahead} and it could not be told apart; {name} has seen rows of this sample, so it stands behind",)
+    if above is not None:
+        return ("it stands behind what is expected to score less: it has seen the rows, and was judged on no others",)
+    below = next((other for other in behind if other.expected.mean > mean + _ALIKE), None)
+    if below is None:
+        return ()
+    if below.measured:
+        return (f"{below.checkpoint.name} and it could not be told apart; {name} has not seen these rows",)
+    return ("it stands before what is expected to score more, for that has seen the rows and was judged on no others",)
 
 
 def _ordered(rows: Sequence[Ranked]) -> list[Ranked]:
@@ -120,6 +167,9 @@ def _measured(sample: Sample, found: Transferability, draws: Draws, learned: Cor
         reasons.append(
             f"{exposure.because}: its probe is judged on {int(judged.sum()):,} rows that it has not seen"
         )
+        if found.optimism >= _TOLD:
+            moved = sample.metric.difference(-found.optimism)
+            reasons.append(f"that the block to read was chosen on these few rows moves the expectation by {moved}")
     if learned.outcomes:
         moved = sample.metric.difference(learned.mean)
         reasons.append(f"{learned.outcomes} earlier outcomes move the expectation by {moved}")
@@ -167,11 +217,12 @@ def _held_out(checkpoint: Checkpoint, metric: Metric) -> tuple[float, int] | Non
 
 
 def _expected(sample: Sample, found: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Expected:
-    mean = float(np.clip(draws.value + learned.mean, sample.metric.lowest, 1))
+    mean = float(np.clip(draws.value - found.optimism + learned.mean, sample.metric.lowest, 1))
     folds = np.array(found.fold_scores)
     between = float(folds.var(ddof=1) / len(folds)) if len(folds) > 1 else 0.0
     chance = _chance(sample, mean, draws, max(test_rows, 1))
-    deviation = float(np.sqrt(max(draws.standard_error**2, between) + chance + learned.spread**2))
+    own = max(draws.standard_error**2, between) + found.optimism**2
+    deviation = float(np.sqrt(own + chance + learned.spread**2))
     return Expected.around(sample.metric, mean, Z * deviation)
 
 

@@ -13,15 +13,22 @@ from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 
 __all__ = [
-    "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance", "DomainDistance",
-    "EpochsToEqual", "Evidence", "Expected", "Exposure", "LabelSaving", "Measured", "Plan", "Ranked", "Realized",
-    "Recommendation", "Shift", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict", "block_to_read",
+    "UNSEEN_ERRORS", "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance",
+    "DomainDistance", "EpochsToEqual", "Evidence", "Expected", "Exposure", "LabelSaving", "Measured", "Plan", "Ranked",
+    "Realized", "Recommendation", "Shift", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict",
+    "block_to_read",
 ]  # fmt: skip
 
 
+_PATIENCE = 4
+"""Epochs without improvement after which a short stage ends."""
 _SHIFTED = 0.05
 """Chance of one source up to which the training and the test part count as two; a false alarm costs little, for the
 estimates of what is lost shrink with the distance."""
+
+
+UNSEEN_ERRORS = 2.0
+"""Standard errors by which an earlier block must beat the last where a checkpoint is judged on unseen rows alone."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +130,11 @@ class BlockScore:
     standard_error: float
 
 
-def block_to_read(blocks: Sequence[BlockScore]) -> BlockScore:
-    """The last block, unless an earlier one beats it by more than a standard error."""
+def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockScore:
+    """The last block, unless an earlier one beats it by more than that many standard errors."""
     *below, last = blocks
     best = max(below, key=lambda row: row.score, default=last)
-    return best if best.score > last.score + max(best.standard_error, last.standard_error) else last
+    return best if best.score > last.score + errors * max(best.standard_error, last.standard_error) else last
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,11 +165,18 @@ class Transferability:
     """The rows that the scores are of: those that the checkpoint has not seen; None for all."""
     believed: bool = True
     """False where it has seen the rows, so that its scores flatter it."""
+    optimism: float = 0.0
+    """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
 
     @property
     def read(self) -> BlockScore:
         """The block to put a head on."""
-        return block_to_read(self.blocks)
+        return block_to_read(self.blocks, self.errors)
+
+    @property
+    def errors(self) -> float:
+        """Standard errors by which an earlier block must beat the last: more where few unseen rows judge them."""
+        return 1.0 if self.judged is None else UNSEEN_ERRORS
 
 
 @dataclass(frozen=True)
@@ -256,6 +270,19 @@ class Stage:
     """Each lower block's rate is the one above's times this."""
     only: str = "all"
     """Which parameters of those blocks learn: ``all``, ``norms`` (of normalization layers) or ``adapters`` (LoRA)."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which it ends.
+
+        Half of its epochs where that is more, for the rate falls to its end and most is gained there (LOG.md).
+        """
+        return max(_PATIENCE, self.epochs // 2)
+
+    @property
+    def expected_epochs(self) -> float:
+        """Half way between the least that it runs, where no epoch improves on the start, and all."""
+        return (min(self.patience, self.epochs) + self.epochs) / 2
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""

@@ -39,8 +39,8 @@ def estimate(
     """Estimate a plan on ``rows`` rows for a head of ``classes`` outputs.
 
     ``test_rows`` are those of a test part; None where a share of the rows is held out. ``fresh`` is how many rows of
-    the sample, and of its test part, have no features kept yet; None for all of them. Every epoch is counted: a
-    training that stops early costs less.
+    the sample, and of its test part, have no features kept yet; None for all of them. A stage is thought to run
+    `Stage.expected_epochs`, for most stop early.
     """
     fitted = rows if test_rows is not None else round(rows * (1 - _HELD_OUT))
     judged = rows - fitted if test_rows is None else test_rows
@@ -97,4 +97,4 @@ def _stage(
     step = ((1 - kept) + (1 - below) + weights) * _STEPS / 3
     looked = 2 * min(_LOOKED, validated)
     epoch = saving + forward * (learned * step * 1.5 + (validated + looked / 2) * (1 - kept))
-    return kept * forward * (learned + validated) + stage.epochs * epoch
+    return kept * forward * (learned + validated) + stage.expected_epochs * epoch

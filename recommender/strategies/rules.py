@@ -34,15 +34,20 @@ _UNEVEN = 3
 
 
 def read_from(evidence: Evidence) -> tuple[str, str]:
-    """The block to put the head on, and why: the last, unless an earlier one beats it by more than a standard error."""
+    """The block to put the head on, and why: the last, unless an earlier one beats it beyond chance."""
     read, last = evidence.ranked.transferability.read, evidence.ranked.transferability.blocks[-1]
     words = evidence.ranked.expected.metric.words
     if read is not last:
         return read.block, (
-            f"the head reads {read.block} ({words(read.score)}): beyond a standard error "
+            f"the head reads {read.block} ({words(read.score)}): beyond {_errors(evidence)} "
             f"better than {last.block} ({words(last.score)}), whose features are too special to the source"
         )
     return last.block, f"the head reads {last.block} ({words(last.score)}): no earlier block is better beyond chance"
+
+
+def _errors(evidence: Evidence) -> str:
+    errors = evidence.ranked.transferability.errors
+    return "a standard error" if errors == 1 else f"{errors:.0f} standard errors"
 
 
 def used_blocks(evidence: Evidence) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from recommender.resampling import Z, draw_weights, resample
 from recommender.results import Stage
 from recommender.runs.job import Job
 from recommender.strategies.scratch import RATE
+from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load
 from registry.progress import Progress
@@ -33,6 +34,7 @@ class Control:
     score: float
     gain: float
     standard_error: float
+    metric: Metric
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -42,8 +44,9 @@ class Control:
     @property
     def sentence(self) -> str:
         """What follows, in words; beyond chance means outside the nominal 90 % interval."""
-        told = f"{self.what} scores {100 * self.score:.1f} %, the run {100 * abs(self.gain):.1f} points "
-        told += f"{'more' if self.gain >= 0 else 'less'} (± {100 * self.standard_error:.1f}, paired)"
+        by, error = (self.metric.difference(size).lstrip("+") for size in (abs(self.gain), self.standard_error))
+        told = f"{self.what} scores {self.metric.words(self.score)}, the run {by} "
+        told += f"{'more' if self.gain >= 0 else 'less'} (± {error}, paired)"
         if self.gain < -Z * self.standard_error:
             return f"negative transfer: {told}. Take that, or another checkpoint"
         if self.gain > Z * self.standard_error:
@@ -75,7 +78,7 @@ def against(
     metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
     ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (said, predicted))
     error = ours.error_beside(theirs)
-    return Control(name, what, theirs.value, ours.value - theirs.value, error)
+    return Control(name, what, theirs.value, ours.value - theirs.value, error, metric)
 
 
 def from_scratch(job: Job) -> Job:

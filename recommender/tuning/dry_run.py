@@ -1,7 +1,7 @@
 """What a job will cost, measured: the job itself on a few rows, two epochs a stage, in a folder that is thrown away.
 
-What grows with rows and epochs is timed apart and multiplied; the rest is taken as it was. Every stage is taken to run
-all its epochs: one that stops early costs less. What a run is held against afterwards is not counted.
+What grows with rows and epochs is timed apart and multiplied; the rest is taken as it was. A stage is thought to run
+`Stage.expected_epochs`, for most stop early. What a run is held against afterwards is not counted.
 """
 
 import time
@@ -210,9 +210,9 @@ class _Trial:
         (learn, learn_all), (choose, choose_all) = (self._rows()[part] for part in ("training", "validation"))
         few, many = (max(1, round(rows / self.job.plan.batch_size)) for rows in (learn, learn_all))
         return (
-            timed.step * (stage.epochs * many - _EPOCHS * few)
-            + timed.judging * (stage.epochs * choose_all / choose - _EPOCHS)
-            + timed.between * (stage.epochs - _EPOCHS)
+            timed.step * (stage.expected_epochs * many - _EPOCHS * few)
+            + timed.judging * (stage.expected_epochs * choose_all / choose - _EPOCHS)
+            + timed.between * (stage.expected_epochs - _EPOCHS)
             + timed.keeping * ((learn_all + choose_all) / (learn + choose) - 1)
         )
 

@@ -19,6 +19,7 @@ from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
+from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
 from registry.progress import Progress
@@ -55,6 +56,7 @@ class SourceProbe:
     after: float
     standard_error: float
     rows: int
+    metric: Metric
 
     @property
     def fell(self) -> bool:
@@ -93,9 +95,10 @@ class Forgetting:
             told.append(f"changed beyond recognition: {listed}; what the source taught it is mostly gone there. "
                         "A lower backbone rate, fewer epochs, or lora or norm-only keep more")  # fmt: skip
         if self.source is not None and self.source.fell:
-            told.append(f"the source was partly forgotten: a linear head reads {self.source.before:.3f} of it before, "
-                        f"{self.source.after:.3f} after (± {self.source.standard_error:.3f}, paired). A lower "
-                        "backbone rate, or lora, forgets less")  # fmt: skip
+            metric, error = self.source.metric, self.source.metric.difference(self.source.standard_error).lstrip("+")
+            told.append(f"the source was partly forgotten: a linear head's {metric} on it was "
+                        f"{metric.words(self.source.before)} before and is {metric.words(self.source.after)} after "
+                        f"(± {error}, paired). A lower backbone rate, or lora, forgets less")  # fmt: skip
         return tuple(told)
 
     def to_dict(self) -> dict[str, object]:
@@ -205,7 +208,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
         file.unlink()
     before, after = drawn[0], drawn[-1]
     error = after.error_beside(before)
-    return SourceProbe(before.value, after.value, error, int(tested.sum()))
+    return SourceProbe(before.value, after.value, error, int(tested.sum()), part.metric)
 
 
 def _begun(folder: Path, read: str, device: torch.device) -> Classifier:

@@ -45,9 +45,6 @@ Look = Callable[[TrainingRows], Mapping[str, float]]
 """Looks at the weights after an epoch, with the held-out rows: series and values for the learning curve."""
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
-_PATIENCE = 4
-"""Epochs without improvement after which a stage ends; half of its epochs where that is more, for the rate falls to its
-end and most is gained there (LOG.md)."""
 _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
 """Times the loss of a head that says nothing, beyond which a training loss tells of too high a rate: in two epochs one
 after the other, or at once; and by how much it must have grown, for one that falls may yet recover."""
@@ -267,7 +264,7 @@ class _Keeper:
     @property
     def patience(self) -> int:
         """Epochs without improvement after which the stage ends."""
-        return max(_PATIENCE, self.training.plan.stages[self.course.stage].epochs // 2)
+        return self.training.plan.stages[self.course.stage].patience
 
     @property
     def waits(self) -> bool:

@@ -18,9 +18,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from recommender import results
 from recommender.runs.job import Job
 from recommender.runs.tracking import no_tracking
-from recommender.tuning import loop
 from recommender.tuning.recipe import run_local
 from registry.home import Home
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
@@ -67,7 +67,7 @@ def main() -> None:
     """Train until time is up, then print what there is."""
     asked = _arguments()
     torch.set_num_threads(1)
-    loop._PATIENCE = 10**6
+    results._PATIENCE = 10**6
     bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
     done = read_rows(asked.results, Line)
     known = {(line.target, line.checkpoint, line.rows, line.recipe) for line in done}

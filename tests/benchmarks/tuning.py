@@ -29,10 +29,11 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from recommender import results
 from recommender.results import Plan, Stage
 from recommender.runs.job import Job
 from recommender.runs.tracking import Unkept, no_tracking
-from recommender.tuning import loop, recipe
+from recommender.tuning import recipe
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
 from recommender.tuning.parameter_groups import rates
@@ -84,7 +85,7 @@ def main() -> None:
     """Run what is asked for and print a table each."""
     asked = _arguments()
     torch.set_num_threads(asked.threads)
-    loop._PATIENCE = 10**6
+    results._PATIENCE = 10**6
     for part, cases, run in (
         ("probe", PROBED, probe), ("partial", TRAINED, partial), ("loading", TRAINED, loading),
     ):  # fmt: skip

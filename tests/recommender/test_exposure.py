@@ -1,13 +1,21 @@
 """What a checkpoint has seen of the user's rows, and that it never wins by remembering them."""
 
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from recommender.exposure import LEAST_UNSEEN, enough_unseen
+from recommender.exposure import LEAST_UNSEEN, Exposures, enough_unseen
 from recommender.flow import consider, recommend
+from recommender.probe import transferability
+from recommender.rank import place
+from recommender.results import Candidate, Expected, Exposure
 from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task, declared_domain
+from registry.features import Encoded, Features
+from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.store import Entries
 from tests.recommender.planted import Reader, planted_zoo, told_sample
@@ -186,3 +194,100 @@ def test_a_source_in_words_counts_for_what_was_seen(zoo, sample, tmp_path):
     choice = consider(sample, zoo, "bare", "linear-probe")
     assert not choice.ranked.transferability.believed
     assert choice.ranked.transferability.candidate.distance.domain == "dark"
+
+
+def tied_choices(sample, zoo, *means):
+    """Choices of both checkpoints that are expected to score this much, and could not be told apart."""
+    by_name = {choice.checkpoint.name: choice for choice in recommend(sample, zoo).choices}
+    draws = np.random.default_rng(0).normal(0, 0.05, (2, 500))
+    return [
+        replace(
+            choice, expected=Expected(Metric.ACCURACY, mean, mean - 0.08, mean + 0.08), draws=mean + drawn, because=()
+        )
+        for choice, mean, drawn in zip((by_name["remembers"], by_name["learns"]), means, draws, strict=True)
+    ]  # fmt: skip
+
+
+def test_where_it_cannot_be_told_from_one_that_has_seen_nothing_that_one_stands_first_and_it_is_said(zoo, sample):
+    seen(zoo, sample, ROWS - 80)
+    first, second = place(tied_choices(sample, zoo, 0.84, 0.80))
+    assert (first.checkpoint.name, second.checkpoint.name) == ("learns", "remembers")
+    assert first.ranked.tier == second.ranked.tier == 1
+    assert "remembers and it could not be told apart; learns has not seen these rows" in first.because
+    assert any("remembers has seen rows of this sample, so it stands behind" in reason for reason in second.because)
+
+
+def test_where_it_is_better_beyond_chance_on_rows_that_it_has_not_seen_it_stands_first(zoo, sample):
+    seen(zoo, sample, ROWS - 80)
+    first, second = place(tied_choices(sample, zoo, 0.95, 0.5))
+    assert (first.checkpoint.name, first.ranked.tier, second.ranked.tier) == ("remembers", 1, 2)
+
+
+def test_without_a_mark_the_order_is_that_of_what_is_expected(zoo, sample):
+    ordered = place(tied_choices(sample, zoo, 0.84, 0.80))
+    assert [choice.checkpoint.name for choice in ordered] == ["remembers", "learns"]
+
+
+def curve_on_unseen_rows(random, sample, blocks=6):
+    """A checkpoint whose blocks are all as good, judged on the rows that it has not seen."""
+    signal = sample.targets + random.normal(0, 1.2, (blocks, len(sample)))
+    features = tuple(Features(row[:, None].astype(np.float32), "net") for row in signal)
+    encoded = Encoded(features, tuple(f"block {n}" for n in range(blocks)))
+    exposure = Exposure(frozenset(item.digest for item in sample.items[:-80]), ("dark",), False, "it learned")
+    card = Checkpoint("net", Modality.IMAGE, "Net", Path("net"), "0" * 64, 1, 8)
+    return transferability(Candidate(card, None, exposure), encoded, sample, sample.folds(seed=0), 0, 0.001)
+
+
+def test_the_best_of_many_equal_blocks_on_few_unseen_rows_does_not_flatter_it(sample):
+    random = np.random.default_rng(0)
+    found = [curve_on_unseen_rows(random, sample) for _ in range(8)]
+    truth = np.mean([block.score for row in found for block in row.blocks])
+    best = np.mean([max(block.score for block in row.blocks) for row in found])
+    believed = np.mean([row.read.score - row.optimism for row in found])
+    assert abs(believed - truth) < (best - truth) / 2
+    assert all(row.optimism >= 0 for row in found)
+
+
+def flat_pictures(rows, seed):
+    """Pictures of one color each, any color."""
+    random = np.random.default_rng(seed)
+    colors = random.integers(0, 256, (rows, 1, 1, 3))
+    return np.clip(colors + random.normal(0, 4, (rows, 16, 16, 3)), 0, 255).astype(np.uint8)
+
+
+def written_anew(pictures, **how):
+    found = []
+    for picture in pictures:
+        content = BytesIO()
+        Image.fromarray(picture).save(content, **how)
+        found.append(np.asarray(Image.open(content)))
+    return np.stack(found)
+
+
+def copies_exposure(zoo, pictures, source):
+    """What a checkpoint of a domain that consists of the source has seen of these pictures."""
+    zoo.store.write(Entries(domains=(a_domain("photos", rows=len(source)),)))
+    zoo.sketch_anew("photos", source)
+    sample = Sample.from_arrays(pictures, [f"c{row % 2}" for row in range(len(pictures))], name="mine")
+    card = Checkpoint("net", Modality.IMAGE, "Net", Path("net"), "0" * 64, 1, 8, domain="photos")
+    return Exposures(sample, sample, zoo.see(sample), zoo).of(card), sample
+
+
+@pytest.mark.parametrize("how", [{"format": "JPEG", "quality": 60}, {"format": "WEBP", "quality": 70}])
+def test_pictures_that_were_written_anew_are_known_as_copies_and_none_counts_as_unseen(zoo, how):
+    source = flat_pictures(120, 0)
+    known = Sample.from_arrays(source, [f"c{row % 2}" for row in range(120)], name="photos")
+    copies = written_anew(source, **how)
+    anew = Sample.from_arrays(copies, ["c"] * 120, name="copies")
+    assert not {item.digest for item in known.items} & {item.digest for item in anew.items}
+    exposure, sample = copies_exposure(zoo, copies, known)
+    assert exposure is not None
+    assert exposure.copies
+    assert not exposure.unseen([item.digest for item in sample.items]).any()
+    assert "have copies here" in exposure.because
+
+
+def test_other_pictures_of_the_same_source_are_no_copies(zoo):
+    known = Sample.from_arrays(flat_pictures(120, 0), [f"c{row % 2}" for row in range(120)], name="photos")
+    exposure, _ = copies_exposure(zoo, flat_pictures(120, 1), known)
+    assert exposure is None

@@ -1,5 +1,7 @@
 import csv
+import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from registry.cards import Metric, Modality, Origin, Task
 from registry.catalog import read_catalog, read_lens, write_checkpoint, write_domain, write_lens
 from registry.errors import BadCard, UnknownName
+from registry.sample import Sample
 from registry.sketch import fit_lens, sketch_of
 from tests.registry.fakes import SHADES, a_catalog, a_checkpoint, a_domain, a_lens, cloud
 
@@ -180,3 +183,29 @@ def test_a_row_with_too_many_cells_is_named(folder):
     path.write_text(path.read_text() + "a,b,c,0.9,extra\n")
     with pytest.raises(BadCard, match="line 3"):
         read_catalog(folder)
+
+
+BUNDLED = Path("catalog")
+SHARED = Path("../shared/data/image")
+
+
+def test_every_bundled_domain_has_the_keys_of_at_least_the_rows_that_its_card_counts():
+    found = read_catalog(BUNDLED)
+    keys = {rows.owner: rows for rows in found.rows}
+    assert sorted(keys) == sorted(domain.name for domain in found.domains)
+    assert [domain.name for domain in found.domains if len(keys[domain.name].keys) < domain.rows] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the image sets are not here")
+def test_the_keys_of_a_bundled_domain_are_those_of_its_pictures_and_of_no_others(tmp_path):
+    for name in ("magnetic_tile", "mnist"):
+        with tarfile.open(SHARED / f"{name}.tar.gz") as archive:
+            archive.extractall(tmp_path / name, filter="data")
+    keys = {rows.owner: rows for rows in read_catalog(BUNDLED).rows}["magnetic_tile"]
+    of_domain, others = (
+        [item.digest for item in Sample.from_folder(next((tmp_path / name).rglob("train"))).items]
+        for name in ("magnetic_tile", "mnist")
+    )
+    assert sum(digest in keys for digest in of_domain) == len(of_domain) > 400
+    assert not any(digest in keys for digest in others)

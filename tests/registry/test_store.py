@@ -237,6 +237,25 @@ def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path)
     assert (kept.id, kept.state, kept.lane) == ("a", "failed", "cpu")
 
 
+@pytest.mark.parametrize("revision", migrations.REVISIONS[:-1])
+def test_a_database_of_every_earlier_version_is_brought_to_the_newest(tmp_path, revision):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
+    config = Config()
+    config.set_main_option("script_location", "registry:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    store = Store.open(tmp_path / "registry.db")
+    with engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == migrations.HEAD
+        assert compare_metadata(MigrationContext.configure(connection), room._schema) == []
+    engine.dispose()
+    keys = RowKeys.of("dark", [f"{number:064x}" for number in range(3)])
+    store.write(Entries(domains=(a_domain("dark"),), rows=(keys,)))
+    assert store.rows("dark") == keys
+    assert Store.open(tmp_path / "registry.db").rows("dark") == keys
+
+
 def test_the_newest_migration_is_the_one_that_opening_looks_for():
     config = Config()
     config.set_main_option("script_location", "registry:migrations")

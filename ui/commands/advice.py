@@ -45,7 +45,9 @@ def demo(
 
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     path: PathArgument,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="How many of the nearest checkpoints to probe.")] = 5,
+    keep: Annotated[
+        int, typer.Option("--keep", min=1, help="How many checkpoints to probe: the best of a first look at all.")
+    ] = 5,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
     ] = None,

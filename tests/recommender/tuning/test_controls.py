@@ -8,6 +8,7 @@ from recommender.runs.tracking import no_tracking
 from recommender.tuning import controls
 from recommender.tuning.controls import Control, against, from_scratch
 from recommender.tuning.recipe import run_local
+from registry.cards import Metric
 from registry.errors import Diverged
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
@@ -20,11 +21,18 @@ def card(tmp_path):
 @pytest.mark.parametrize(
     ("gain", "beginning"),
     [(-0.1, "negative transfer: no transfer scores 70.0 %, the run 10.0 points less"),
-     (0.1, "transfer was worth it: no transfer scores 70.0 %, the run 10.0 points more (± 2.0, paired)"),
+     (0.1, "transfer was worth it: no transfer scores 70.0 %, the run 10.0 points more (± 2.0 points, paired)"),
      (0.03, "transfer cannot be told from none"), (-0.03, "transfer cannot be told from none")],
 )  # fmt: skip
 def test_what_follows_is_said_in_words(gain, beginning):
-    assert Control("no-transfer", "no transfer", 0.7, gain, 0.02).sentence.startswith(beginning)
+    assert Control("no-transfer", "no transfer", 0.7, gain, 0.02, Metric.ACCURACY).sentence.startswith(beginning)
+
+
+def test_a_quantity_is_told_as_r_squared_which_is_no_percentage():
+    told = Control("no-transfer", "no transfer", -0.2, 0.9, 0.05, Metric.R2).sentence
+    assert "no transfer scores -0.200, the run 0.900 more (± 0.050, paired)" in told
+    assert "%" not in told
+    assert "points" not in told
 
 
 def test_the_difference_is_paired(card, tmp_path):

@@ -73,9 +73,9 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
     work = job(tmp_path, card, plan(card, whole(card, 8)), whole_sample)
     encoding = Steady(open_encoder(card.folder), took={few.order: 1.6})
     trial = _Trial(work, few, told, encoding, {"seconds": took + 1.6})
-    steps = 0.5 * (8 * 60 - 2 * 6)
-    judging = 1.0 * (8 * 10 - 2) + 1.0 / 32 * (320 - 32)
-    opening, between = 0.02 * (1600 - 160), 0.25 * (8 - 2)
+    steps = 0.5 * (6 * 60 - 2 * 6)  # of 8 epochs 4 to 8 are run, for that is how long an improvement is waited for
+    judging = 1.0 * (6 * 10 - 2) + 1.0 / 32 * (320 - 32)
+    opening, between = 0.02 * (1600 - 160), 0.25 * (6 - 2)
     more = steps + judging + opening + between
     assert trial.seconds(lambda _sample: False) == pytest.approx(took + 1.6 + more + 16 - 1.6)
     assert trial.seconds(lambda _sample: True) == pytest.approx(took + 1.6 + more - 1.6)

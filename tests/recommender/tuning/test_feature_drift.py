@@ -20,6 +20,7 @@ from recommender.tuning.feature_drift import (
     probe_source,
 )
 from recommender.tuning.recipe import run_local
+from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
 from registry.progress import silent
@@ -242,8 +243,14 @@ def test_a_source_that_can_no_longer_be_read_is_told_and_one_that_can_is_not(tmp
     assert found.before > 0.6 > found.after
     assert found.fell
     [note] = Forgetting((BlockChange("block 01", 0.9, 0.1),), 0.1, found).notes
-    assert note.startswith("the source was partly forgotten")
-    assert not SourceProbe(0.80, 0.79, 0.02, 90).fell
+    assert note.startswith("the source was partly forgotten: a linear head's accuracy on it was ")
+    assert note.count("%") == 2
+    assert not SourceProbe(0.80, 0.79, 0.02, 90, Metric.ACCURACY).fell
+
+
+def test_what_a_source_of_quantities_lost_is_told_as_r_squared():
+    [note] = Forgetting(source=SourceProbe(0.8, 0.2, 0.02, 90, Metric.R2)).notes
+    assert "a linear head's r2 on it was 0.800 before and is 0.200 after (± 0.020, paired)" in note
 
 
 def test_a_block_changed_beyond_recognition_is_named_with_a_remedy():

@@ -67,6 +67,6 @@ def test_an_interval_without_width_can_be_drawn(tmp_path):
 def test_what_was_transferred_and_learned_is_one_picture_and_the_source_widens_it(tmp_path, blocks):
     told = [BlockChange(f"block {n:02d}", 0.9 - 0.1 * n if n else None, 0.01 * n) for n in range(blocks)]
     alone = picture(transferred_and_learned(Forgetting(tuple(told), 0.1), tmp_path / "alone.png"))
-    probed = Forgetting(tuple(told), 0.1, SourceProbe(0.8, 0.6, 0.02, 100))
+    probed = Forgetting(tuple(told), 0.1, SourceProbe(0.8, 0.6, 0.02, 100, Metric.ACCURACY))
     assert alone.std() > 0
     assert picture(transferred_and_learned(probed, tmp_path / "probed.png")).shape[1] > alone.shape[1]

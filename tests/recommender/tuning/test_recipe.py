@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recommender.results import Exposure
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.tracking import Unkept, no_tracking
@@ -213,3 +214,44 @@ def test_a_run_that_is_over_is_not_lost_by_giving_up_on_its_diary(card, tmp_path
     assert run.notes == ("telling MLflow was interrupted: `transferzoo runs sync run`",)
     assert RunFolder(made.folder).state is RunState.FINISHED
     assert RunFolder(made.folder).told["notes"] == list(run.notes)
+
+
+def exposed(work, rows, *, copies=False):
+    """The job of a checkpoint that has seen these rows."""
+    return replace(work, exposure=Exposure(frozenset(item.digest for item in rows), ("colors",), copies, "it learned"))
+
+
+def test_what_is_held_out_are_rows_that_the_checkpoint_has_not_seen(card, tmp_path):
+    data = sample(240, 0)
+    work = exposed(job(tmp_path, card, plan(card), data), data.items[:160])
+    run, outcome = run_local(work, no_tracking)
+    assert run.metrics["rows_test"] == 60
+    assert run.metrics["rows_train"] == 180
+    assert any("60 rows that resnet has not seen before" in note for note in run.notes)
+    assert "flattered" not in outcome.conditions
+
+
+def test_of_a_test_part_the_rows_that_it_has_not_seen_judge_it(card, tmp_path):
+    data = sample(60, 120)
+    work = exposed(job(tmp_path, card, plan(card), data), data.test.items[:50])
+    run, outcome = run_local(work, no_tracking)
+    assert run.metrics["rows_test"] == 70
+    assert any("70 of 120 test rows" in note for note in run.notes)
+    assert "flattered" not in outcome.conditions
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_score_on_rows_that_it_has_seen_is_said_and_kept_to_be_flattered(card, tmp_path, copies):
+    data = sample(60, 60)
+    seen = () if copies else data.test.items
+    run, outcome = run_local(exposed(job(tmp_path, card, plan(card), data), seen, copies=copies), no_tracking)
+    assert run.metrics["rows_test"] == 60
+    assert outcome.conditions["flattered"] is True
+    assert any(note.startswith("the score is flattered: resnet ") for note in run.notes)
+
+
+def test_random_weights_have_seen_nothing(card, tmp_path):
+    data = sample(48, 60)
+    made = plan(card, whole(card, epochs=1), from_scratch=True, head="fresh")
+    _, outcome = run_local(exposed(job(tmp_path, card, made, data), data.test.items), no_tracking)
+    assert "flattered" not in outcome.conditions
