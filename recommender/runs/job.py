@@ -75,6 +75,8 @@ class Job:
     exposure: Exposure | None = None
     """Which of the rows the checkpoint has seen before: a score on these flatters it."""
     queue_job: str | None = None
+    advice: Mapping[str, Any] | None = None
+    """What the advice that is followed comes to, for those who are told of the run."""
     record: Callable[[Outcome], None] = _record_nowhere
     """Gives the outcome to the registry; called when run.json is written, and again when MLflow's id is known."""
 
@@ -97,6 +99,7 @@ class Job:
             seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
             recommendation=terms.recommendation or choice.recommendation, estimated=terms.estimated,
             source=terms.source, queue_job=terms.queue_job,
+            advice=_summary(zoo, terms.recommendation or choice.recommendation),
             exposure=choice.ranked.transferability.candidate.exposure,
         )  # fmt: skip
 
@@ -115,6 +118,7 @@ class Job:
             id=_new_id(), checkpoint=_nothing(zoo.home), plan=plan, sample=sample, home=zoo.home,
             encode=_Pixels(sample), seed=terms.seed, device="cpu", expected=expected,
             known={"no_transfer": expected.mean}, recommendation=terms.recommendation,
+            advice=_summary(zoo, terms.recommendation),
         )  # fmt: skip
 
     @classmethod
@@ -216,6 +220,34 @@ def _nothing(home: Home) -> Checkpoint:
 
 def _new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def _summary(zoo: Zoo, recommendation: str | None) -> dict[str, Any] | None:
+    """Kept advice in a few figures and one table; None where it was not kept."""
+    kept = None if recommendation is None else zoo.advice(recommendation)
+    if kept is None:
+        return None
+    best, health = next(iter(kept["choices"]), None), kept["sample"]["health"]
+    counts = ("rows", "unreadable", "exact_duplicates", "near_duplicates", "leaked", "near_leaked")
+    asked = {key: kept["settings"].get(key) for key in ("keep", "seed", "max_parameters", "licenses")}
+    facts = {
+        "sample": kept["sample"]["name"], "metric": kept["sample"]["metric"], "transfer": kept["verdict"]["transfer"],
+        "no_transfer": kept["baseline"]["model"], **{f"health.{key}": health[key] for key in counts},
+        **{f"asked.{key}": value for key, value in asked.items()},
+    }  # fmt: skip
+    figures = {"no_transfer": kept["baseline"]["mean"]}
+    if best is not None:
+        facts |= {"chosen": best["checkpoint"], "strategy": best["strategy"]}
+        figures |= {"expected": best["expected"]["mean"], "gain": best["gain"]["mean"]}
+    rows = [
+        [row["checkpoint"], row["strategy"], row["tier"], *(row["expected"][end] for end in ("mean", "low", "high")),
+         row["gain"]["mean"], row["cost"]["seconds"]]
+        for row in kept["choices"]
+    ]  # fmt: skip
+    return {
+        "sentence": kept["verdict"]["sentence"], "facts": {key: str(value) for key, value in facts.items()},
+        "figures": figures, "choices": rows,
+    }  # fmt: skip
 
 
 def _known(choice: Choice) -> dict[str, object]:

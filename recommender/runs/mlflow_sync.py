@@ -5,6 +5,7 @@ tag, and points that it has are not told again, so that any of this may break of
 are used, so that a caller's own MLflow runs are left alone.
 """
 
+import csv
 import json
 import logging
 import math
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -34,7 +36,7 @@ from registry.store import sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import DatasetInput, Metric, Run
 
 __all__ = ["PATIENCE", "MlflowSync", "Synced", "asked", "damage", "in_words", "prepare", "public", "register", "sync"]
 
@@ -52,6 +54,9 @@ _EXPERIMENT_TAGS = {
 """What MLflow's pages are told of the experiment: it is about training, and judged by this."""
 _LARGEST = 1.7976931348623157e308
 _KNOWN_BEFORE = ("expected_", "estimated_")
+_CONSTANTS = ("rows_train", "rows_test", "trainable_parameters")
+_CHOICES = ("checkpoint", "strategy", "tier", "expected", "low", "high", "gain", "seconds")
+"""Columns of the table of choices that lies with a recommendation."""
 """Results that are none: they are parameters of the run, and would draw a chart of one point each."""
 _SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 """Tags of a job that its recommendation has too."""
@@ -285,14 +290,17 @@ class _Entry:
             register_model(self._client, run, self.run_id, event["register"], event["alias"])
 
     def _describe(self, opening: Event) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param  # noqa: PLC0415 - a second to import
+        from mlflow.entities import Param  # noqa: PLC0415 - a second to import
 
         self._client.log_batch(self.run_id, params=[Param(*pair) for pair in opening["params"].items()])
-        data = Dataset(**opening["dataset"])
-        self._client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+        self._client.log_inputs(self.run_id, [_data(opening)])
 
     def _judge(self, result: Mapping[str, float]) -> None:
-        """Say whether the score lies where it was expected."""
+        """Say whether the score lies where it was expected, and what is one number and no curve."""
+        from mlflow.entities import Param  # noqa: PLC0415 - as above
+
+        fixed = [Param(name, f"{float(result[name]):.0f}") for name in _CONSTANTS if name in result]
+        self._client.log_batch(self.run_id, params=fixed)
         if {"score", "expected_low", "expected_high"} <= set(result):
             within = float(result["expected_low"]) <= float(result["score"]) <= float(result["expected_high"])
             self._client.set_tag(self.run_id, "transferzoo.within_interval", str(within).lower())
@@ -598,13 +606,33 @@ def _parent(client: "MlflowClient", experiment: str, opening: Event) -> str:
     """The run of the recommendation, made at its first job."""
     mine = {"transferzoo.recommendation": opening["recommendation"], "transferzoo.kind": "recommendation"}
     found = _search(client, experiment, mine)
-    if found is not None:
-        return str(found.info.run_id)
-    tags = {"mlflow.runName": f"recommendation {opening['recommendation']}", **mine}
-    tags |= {key: value for key, value in opening["tags"].items() if key in _SHARED}
-    made = str(client.create_run(experiment, start_time=opening["began"], tags=tags).info.run_id)
-    client.set_terminated(made, end_time=opening["began"])
-    return made
+    if found is None:
+        tags = {"mlflow.runName": f"recommendation {opening['recommendation']}", **mine}
+        tags |= {key: value for key, value in opening["tags"].items() if key in _SHARED}
+        found = client.create_run(experiment, start_time=opening["began"], tags=tags)
+        client.set_terminated(str(found.info.run_id), end_time=opening["began"])
+    if opening.get("advice") and not found.data.params:
+        _describe_advice(client, str(found.info.run_id), opening)
+    return str(found.info.run_id)
+
+
+def _describe_advice(client: "MlflowClient", run_id: str, opening: Event) -> None:
+    """What was advised on which data: a sentence, figures, and the table of choices."""
+    from mlflow.entities import Metric, Param  # noqa: PLC0415 - as above
+
+    advice, table = opening["advice"], StringIO(newline="")
+    csv.writer(table).writerows([_CHOICES, *advice["choices"]])
+    client.log_text(run_id, table.getvalue(), "choices.csv")
+    client.set_tag(run_id, "mlflow.note.content", advice["sentence"])
+    client.log_inputs(run_id, [_data(opening)])
+    figures = [Metric(name, float(value), opening["began"], 0) for name, value in advice["figures"].items()]
+    client.log_batch(run_id, metrics=figures, params=[Param(*pair) for pair in advice["facts"].items()])
+
+
+def _data(opening: Event) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415 - as above
+
+    return DatasetInput(Dataset(**opening["dataset"]), [InputTag("mlflow.data.context", "training")])
 
 
 def _metrics(event: Event) -> "list[Metric]":
@@ -612,7 +640,10 @@ def _metrics(event: Event) -> "list[Metric]":
 
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
-    told = {name: value for name, value in event.get("result", {}).items() if not name.startswith(_KNOWN_BEFORE)}
+    told = {
+        name: value for name, value in event.get("result", {}).items()
+        if not name.startswith(_KNOWN_BEFORE) and name not in _CONSTANTS
+    }  # fmt: skip
     return [Metric(name, float(value), event["at"], 0) for name, value in told.items()]
 
 

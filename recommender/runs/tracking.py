@@ -247,7 +247,7 @@ def _opening(job: Job, tracker: str) -> dict[str, object]:
         "job": job.id, "tracker": tracker, "name": f"{job.checkpoint.name} {job.plan.strategy}",
         "note": "\n".join(f"- {reason}" for reason in job.plan.because), "began": round(time.time() * 1000),
         "tags": _tags(job), "params": _parameters(job), "recommendation": job.recommendation,
-        "dataset": {
+        "advice": job.advice, "dataset": {
             "name": sample.name, "digest": sample.digest[:_LONGEST_DIGEST], "source_type": "local",
             "source": json.dumps({"uri": sample.origin}),
             "profile": json.dumps({"rows": len(sample), "classes": len(sample.classes)}),

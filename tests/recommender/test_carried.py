@@ -107,10 +107,20 @@ def test_another_process_tells_mlflow_what_was_advised(home, monkeypatch):
     )
     from mlflow import MlflowClient
 
-    run = MlflowClient(f"sqlite:///{home / 'home' / 'mlflow.db'}").get_run(done.stdout.split()[-1])
+    client = MlflowClient(f"sqlite:///{home / 'home' / 'mlflow.db'}")
+    run = client.get_run(done.stdout.split()[-1])
     told = advice["choices"][place]
     assert float(run.data.params["expected_mean"]) == pytest.approx(told["expected"]["mean"])
     assert run.data.params["plan.strategy"] == told["strategy"]
     assert run.data.tags["transferzoo.recommendation"] == advice["id"]
     for reason in told["plan"]["because"]:
         assert reason in run.data.tags["mlflow.note.content"]
+    assert float(run.data.params["rows_train"]) + float(run.data.params["rows_test"]) == len(sample)
+    assert not {"rows_train", "rows_test", "trainable_parameters"} & set(run.data.metrics)
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert parent.data.params["chosen"] == advice["choices"][0]["checkpoint"]
+    assert parent.data.metrics["no_transfer"] == pytest.approx(advice["baseline"]["mean"])
+    assert parent.data.tags["mlflow.note.content"] == advice["verdict"]["sentence"]
+    assert parent.inputs.dataset_inputs[0].dataset.digest == sample.digest[:36]
+    rows = Path(client.download_artifacts(parent.info.run_id, "choices.csv", str(home))).read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == [row["checkpoint"] for row in advice["choices"]]

@@ -141,6 +141,8 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         whole = time.monotonic() - began
         context.finish({"run": run.id})
         context.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict(), whole=whole))
+        if run.mlflow_run_id is not None:
+            context.say(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
         render.say_next(context.terminal, [render.mlflow_command(context.zoo.home), render.command("picker", home=home)])
         context.say_json(run.to_dict())
 
