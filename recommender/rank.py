@@ -91,7 +91,8 @@ def _in_tiers(ordered: Sequence[Choice]) -> list[list[Choice]]:
 
     The best one that has not seen the rows leads a tier in which there is one, and those that have stand last there.
     """
-    left, tiers = [*ordered], []
+    left = [*ordered]
+    tiers: list[list[Choice]] = []
     while left:
         leader = left[0] if tiers else next((choice for choice in left if choice.measured), left[0])
         tier = _tied(leader, left)
