@@ -4,6 +4,7 @@ import pytest
 
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
+from recommender.verdicts import Stage
 from registry.encoders import BlockSize
 from tests.recommender.evidence import CHECKPOINT, evidence
 
@@ -84,3 +85,8 @@ def test_opening_pictures_is_paid_once_and_not_in_every_epoch():
     case = {"classes": 5, "parameters": 1000, "input_size": 64, "test_rows": 100, "fresh": (0, 0)}
     more = estimate(plan, slow, 600, **case).seconds - estimate(plan, quick, 600, **case).seconds
     assert more == pytest.approx(700 * 0.010)
+
+
+@pytest.mark.parametrize(("epochs", "run"), [(20, 15), (8, 6), (5, 4.5), (3, 3)])
+def test_a_stage_is_thought_to_run_half_way_between_its_patience_and_all_its_epochs(epochs, run):
+    assert Stage(("block 01",), epochs, 1e-3, 1e-3).expected_epochs == run
