@@ -144,6 +144,8 @@ class RunFolder:
         try:
             if self.told:
                 raise NotResumable(self.id, "it is finished", "See `transferzoo runs list`.")
+            if self.job:
+                self.mark(RunState.RUNNING)  # so that others are told of this process, not of one that is gone
             yield
         finally:
             if self.told:
