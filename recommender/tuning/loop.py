@@ -28,7 +28,7 @@ from recommender.tuning.devices import precision
 from recommender.tuning.freeze import rates
 from recommender.tuning.heads import named
 from recommender.tuning.objective import Anchor, Objective
-from recommender.tuning.saves import newest, seal, stage_folder
+from recommender.tuning.saves import newest, seal, set_damaged_aside, stage_folder
 from recommender.verdicts import Plan
 from registry.cards import Metric, Task
 from registry.encoders.opening import quiet
@@ -136,6 +136,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     Raises:
         Diverged: the loss became NaN or infinite; the best weights so far are in the classifier.
     """
+    bad = set_damaged_aside(training.folder)
     saved = newest(training.folder)
     course = None if saved is None else _Course.of(saved[1])
     lost = course is not None and not (training.folder / _best_file(course)).is_file()
@@ -143,6 +144,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         shutil.rmtree(training.folder / "trainer")
         course = None
     keeper = _Keeper(classifier, training, point, course)
+    keeper.course.notes += bad
     keeper.course.notes += ["the best weights of an earlier attempt were missing: trained anew"] if lost else []
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):
