@@ -78,5 +78,5 @@ def test_of_two_that_resume_a_run_one_goes_on_and_the_other_is_told_who_holds_it
     [winner] = [pid for pid, done in ends.items() if done.code == 0]
     [loser] = [done for pid, done in ends.items() if pid != winner]
     assert f"still going on (process {winner} on" in " ".join(loser.err.split())
-    assert loser.code == 1
+    assert loser.code == 2
     assert (home / "runs" / run / "run.json").is_file()
