@@ -675,6 +675,17 @@ class AlreadyThere(RegistryError):
         super().__init__(f"a different {what} named {name!r} is already registered", "Choose another name.")
 
 
+class NameHeld(RegistryError):
+    """Another process registers something under that name at this moment."""
+
+    def __init__(self, what: str, name: str) -> None:
+        self.what, self.name = what, name
+        super().__init__(
+            f"another process is registering the {what} {name!r} at this moment",
+            "Wait until it has ended, then retry, or choose another name.",
+        )
+
+
 class AdviceError(TransferZooError, RuntimeError):
     """No advice can be given, or it does not fit."""
 

@@ -78,6 +78,11 @@ class Home:
         return self.root / "mlflow.db"
 
     @property
+    def locks(self) -> Path:
+        """Empty files, one a name, that a process locks while it registers something under that name."""
+        return self.root / "locks"
+
+    @property
     def damaged(self) -> Path:
         """What was found damaged and is kept aside: rows as JSON, files as they lay."""
         return self.root / "damaged"

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
@@ -14,6 +15,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from registry.cards import Checkpoint, Domain, Keepable, Modality, Outcome
 from registry.documents import Plain, read_json
@@ -24,6 +26,7 @@ from registry.errors import (
     DiskFull,
     EncoderMismatch,
     HomeUnusable,
+    NameHeld,
     NotFetched,
     PathMissing,
     RegistryBusy,
@@ -50,6 +53,8 @@ _SAVED_EVERY = 100
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
+_NAME_PATIENCE = 1.0
+"""Seconds to wait for a name that another process holds."""
 
 
 class Zoo:
@@ -274,19 +279,47 @@ class Zoo:
             PathMissing: no such folder.
             CheckpointError: the folder cannot be used.
             AlreadyThere: the name, or the domain's, belongs to something else.
+            NameHeld: another process registers a checkpoint of that name at this moment.
             UnknownName: ``license`` is none; or ``domain`` is not known and no source was given.
         """
         place = Path(folder).expanduser().resolve()
         named = None if license is None else (require_license(license), license)
         if domain is not None and source is None:
             self.domain(domain)
-        card = self._known(_inspected(place, name or place.name), named)
-        if source is not None:
-            known = self._with_source(card, source, domain or source.name, family, progress)
-        else:
-            known = Entries(checkpoints=(replace(card, domain=self.domain(domain).name) if domain else card,))
-        self.store.write(known)
+        with self.naming(name or place.name):
+            card = self._known(_inspected(place, name or place.name), named)
+            if source is not None:
+                known = self._with_source(card, source, domain or source.name, family, progress)
+            else:
+                known = Entries(checkpoints=(replace(card, domain=self.domain(domain).name) if domain else card,))
+            self.store.write(known)
         return self.checkpoint(card.name)
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """The name of a checkpoint is this process's to give, and no other's, for as long as this lasts.
+
+        The system drops the lock when the process dies. In a home that cannot be written there is nothing to hold.
+
+        Raises:
+            NameHeld: another process holds it.
+            DiskFull: there is no room for the lock's file.
+        """
+        if not self.home.writable:
+            yield
+            return
+        key = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]  # whatever is in it, it names a file
+        lock = FileLock(self.home.locks / f"{key}.lock")
+        try:
+            with disk_full_named(self.home.locks):
+                self.home.locks.mkdir(exist_ok=True)
+                lock.acquire(timeout=_NAME_PATIENCE)
+        except Timeout:
+            raise NameHeld("checkpoint", name) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def promote(
         self, card: Checkpoint, domain: Domain, source: Sample | None = None, *, progress: Progress = silent

@@ -126,6 +126,12 @@ class RunFolder:
         shutil.rmtree(self.path / "trainer", ignore_errors=True)
         (self.path / _STATE).unlink(missing_ok=True)
 
+    def occupied(self) -> NotResumable:
+        """What is told while another process is at it: which one, where that is known."""
+        known = _read(self.path / _STATE)
+        process = f" (process {known['pid']} on {known['host']})" if {"pid", "host"} <= set(known) else ""
+        return NotResumable(self.id, f"it is still going on{process}", "Wait for it, or stop its process.")
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Carried out by this process, and by no other for as long as this lasts.
@@ -138,12 +144,12 @@ class RunFolder:
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            known = _read(self.path / _STATE)
-            process = f" (process {known['pid']} on {known['host']})" if {"pid", "host"} <= set(known) else ""
-            raise NotResumable(self.id, f"it is still going on{process}", "Wait for it, or stop its process.") from None
+            raise self.occupied() from None
         try:
             if self.told:
                 raise NotResumable(self.id, "it is finished", "See `transferzoo runs list`.")
+            if self.job:
+                self.mark(RunState.RUNNING)  # so that others hear of this process, not of one that is gone
             yield
         finally:
             if self.told:

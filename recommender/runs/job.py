@@ -133,7 +133,7 @@ class Job:
         if run.state is RunState.FINISHED:
             raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
         if run.state is RunState.RUNNING:
-            raise NotResumable(run.id, "it is still going on", "Wait for it, or stop its process.")
+            raise run.occupied()
         told = run.job
         try:
             raw = told["plan"]["read"] == RAW

@@ -17,6 +17,7 @@ import psutil
 
 from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import damage
+from recommender.runs.training_checkpoints import damaged, set_damaged_aside
 from registry.cards import Metric, Modality, Origin, Outcome, Task
 from registry.doctor import Finding, Found, Kind
 from registry.errors import TransferZooError
@@ -130,6 +131,12 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
     if state.is_file() and not run.told and not _sound_state(state):
         what = "its state.json is damaged, so it counts as interrupted"
         yield Finding(Kind.RUN, run.id, what, "The repair sets it aside."), partial(_set_aside, home, state)
+    if not run.told and (bad := damaged(run.path)):
+        saves = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
+        remedy = f"The repair sets them aside; it goes on from a sound one: transferzoo runs resume {run.id}"
+        yield Finding(Kind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy), partial(
+            _saves_aside, run.path
+        )
 
 
 def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
@@ -189,6 +196,10 @@ def _set_aside(home: Home, path: Path) -> str:
         number += 1
     path.rename(free)
     return f"set aside as {free}"
+
+
+def _saves_aside(folder: Path) -> str:
+    return "; ".join(set_damaged_aside(folder))
 
 
 def _removed(path: Path) -> str:

@@ -1,7 +1,8 @@
 """What a training saves after each epoch, so that a killed one goes on: complete or not there at all.
 
 A save is a folder; the marker that makes it count is written last and holds a digest of every file in it. The newest
-folder whose digests are right is the one to resume from; half a save is passed over.
+folder whose digests are right is the one to resume from. A folder without a marker is half a save and passed over; one
+whose marker does not agree with it was damaged, which is told, and is set aside before the training goes on.
 """
 
 import json
@@ -11,9 +12,10 @@ from typing import Any
 
 from registry.files import flush, sha256_of, write_atomic
 
-__all__ = ["newest", "seal", "stage_folder"]
+__all__ = ["damaged", "newest", "seal", "set_damaged_aside", "stage_folder"]
 
 _MARKER = "COMPLETE.json"
+_ASIDE = "damaged-saves"
 
 
 def stage_folder(folder: Path, place: int) -> Path:
@@ -30,13 +32,39 @@ def seal(save: Path, told: Mapping[str, object]) -> None:
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest complete save of the newest stage, and what is to be known; None where there is none."""
-    stages = sorted((folder / "trainer").glob("stage-*"), reverse=True)
-    for stage in stages:
-        for save in sorted(stage.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
-            told = _told(save)
-            if told is not None:
-                return save, told
+    for save in _saves(folder):
+        told = _told(save)
+        if told is not None:
+            return save, told
     return None
+
+
+def damaged(folder: Path) -> tuple[Path, ...]:
+    """The saves in a run's folder that were complete and are not any more, newest first."""
+    return tuple(save for save in _saves(folder) if (save / _MARKER).exists() and _told(save) is None)
+
+
+def set_damaged_aside(folder: Path) -> tuple[str, ...]:
+    """Move what `damaged` gives out of the way, to a folder beside the saves; a sentence for each."""
+    notes = []
+    for save in damaged(folder):
+        name, number = f"{save.parent.name}-{save.name}", 1
+        (folder / _ASIDE).mkdir(exist_ok=True)
+        while (place := folder / _ASIDE / (name if number == 1 else f"{name}.{number}")).exists():
+            number += 1
+        save.rename(place)
+        told = place.relative_to(folder)
+        notes.append(f"the save {save.parent.name}/{save.name} of an earlier attempt was damaged: set aside as {told}")
+    return tuple(notes)
+
+
+def _saves(folder: Path) -> list[Path]:
+    """All saves, complete or not, newest first."""
+    found = []
+    for stage in sorted((folder / "trainer").glob("stage-*"), reverse=True):
+        numbered = [save for save in stage.glob("checkpoint-*") if save.name.rpartition("-")[2].isdecimal()]
+        found += sorted(numbered, key=lambda save: -int(save.name.rpartition("-")[2]))
+    return found
 
 
 def _told(save: Path) -> dict[str, Any] | None:

@@ -57,12 +57,19 @@ def promote(run: RunFolder, name: str, zoo: Zoo, *, progress: Progress = silent)
         NotPromotable: its backbone is still the one that it started from, or that has other weights now.
         UnusableName: no folder can have that name.
         AlreadyThere: the name belongs to another checkpoint.
+        NameHeld: another process gives that name at this moment.
         UnknownName: the registry does not know the checkpoint that the run started from.
         HomeUnusable: the home cannot be written.
     """
     told = finished(run)
     if _NAME.fullmatch(name) is None:
         raise UnusableName("checkpoint", name)
+    with zoo.naming(name):
+        return _promoted(run, told, name, zoo, progress)
+
+
+def _promoted(run: RunFolder, told: Mapping[str, Any], name: str, zoo: Zoo, progress: Progress) -> Promoted:
+    """The name is held."""
     if any(card.name == name for card in zoo.checkpoints()):
         raise AlreadyThere("checkpoint", name)
     _require_learned(run, told)

@@ -23,7 +23,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from recommender.results import Plan
 from recommender.runs.devices import precision
-from recommender.runs.training_checkpoints import newest, seal, stage_folder
+from recommender.runs.training_checkpoints import newest, seal, set_damaged_aside, stage_folder
 from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep, slices
@@ -133,6 +133,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     Raises:
         Diverged: the loss became NaN or infinite; the best weights so far are in the classifier.
     """
+    bad = set_damaged_aside(training.folder)
     saved = newest(training.folder)
     course = None if saved is None else _Course.of(saved[1])
     lost = course is not None and not (training.folder / _best_file(course)).is_file()
@@ -140,6 +141,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         shutil.rmtree(training.folder / "trainer")
         course = None
     keeper = _Keeper(classifier, training, point, course)
+    keeper.course.notes += bad
     keeper.course.notes += ["the best weights of an earlier attempt were missing: trained anew"] if lost else []
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from recommender.results import Stage
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
-from recommender.verdicts import Stage
 from registry.encoders import BlockSize
 from tests.recommender.evidence import CHECKPOINT, evidence
 
