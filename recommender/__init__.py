@@ -5,9 +5,13 @@ from importlib import import_module
 __all__ = ["TuneOptions", "distances", "recommend", "resume", "scores", "tune"]
 
 _ROOMS = {
-    "TuneOptions": "runs.job", "distances": "distance", "recommend": "flow", "resume": "flow", "scores": "transfer",
+    "TuneOptions": "runs.job",
+    "distances": "distance",
+    "recommend": "flow",
+    "resume": "flow",
+    "scores": "transfer",
     "tune": "flow",
-}  # fmt: skip
+}
 
 
 def __getattr__(name: str) -> object:

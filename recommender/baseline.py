@@ -23,9 +23,19 @@ from registry.readers.images import ImageItem
 from registry.sample import Sample, score
 
 __all__ = [
-    "NEIGHBORS", "NOTHING", "RAW", "SIDE", "STRATEGIES", "RawPixels", "baseline", "better", "held_out", "no_transfer",
-    "raw_pixels", "votes",
-]  # fmt: skip
+    "NEIGHBORS",
+    "NOTHING",
+    "RAW",
+    "SIDE",
+    "STRATEGIES",
+    "RawPixels",
+    "baseline",
+    "better",
+    "held_out",
+    "no_transfer",
+    "raw_pixels",
+    "votes",
+]
 
 SIDE = 24
 SPREAD = 0.02
@@ -53,7 +63,7 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     }
     model = max(scored, key=lambda name: scored[name].value)
     mean, test_rows = scored[model].value, round(0.25 * len(sample)) if sample.test is None else len(sample.test)
-    reach = Z * float(np.sqrt(scored[model].standard_error**2 * (1 + len(sample) / max(test_rows, 1)) + SPREAD**2))
+    reach = Z * float(np.sqrt(scored[model].standard_error ** 2 * (1 + len(sample) / max(test_rows, 1)) + SPREAD**2))
     return Baseline(model, Expected.around(sample.metric, mean, reach), found[model])
 
 
@@ -85,9 +95,11 @@ def better(sample: Sample, pixels: Float[np.ndarray, "n d"], seed: int = 0) -> s
 
 
 def held_out(
-    pixels: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"],
+    pixels: Float[np.ndarray, "n d"],
+    targets: Shaped[np.ndarray, "n ..."],
+    folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
-) -> dict[str, Shaped[np.ndarray, "n ..."]]:  # fmt: skip
+) -> dict[str, Shaped[np.ndarray, "n ..."]]:
     """What either model says of the rows of each fold after the others, by the model's name; -1 where fold is -1."""
     return {name: model(pixels, targets, folds, groups) for name, model in _MODELS.items()}
 
@@ -147,26 +159,32 @@ def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray,
 
 
 def _shrunk(items: Sequence[ImageItem], progress: Progress) -> Float[np.ndarray, "n d"]:
-    small = np.stack([
-        np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
-        for item in told(items, RAW, len(items), progress)
-    ])  # fmt: skip
+    small = np.stack(
+        [
+            np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
+            for item in told(items, RAW, len(items), progress)
+        ]
+    )
     if np.array_equal(small[..., 0], small[..., 1]) and np.array_equal(small[..., 1], small[..., 2]):
         small = small[..., :1]
     return small.reshape(len(small), -1)
 
 
 def _linear(
-    pixels: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"],
+    pixels: Float[np.ndarray, "n d"],
+    targets: Shaped[np.ndarray, "n ..."],
+    folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
-) -> Shaped[np.ndarray, "n ..."]:  # fmt: skip
+) -> Shaped[np.ndarray, "n ..."]:
     return out_of_fold(pixels, targets, folds, groups=groups).predicted
 
 
 def _of_neighbors(
-    pixels: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"],
+    pixels: Float[np.ndarray, "n d"],
+    targets: Shaped[np.ndarray, "n ..."],
+    folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
-) -> Shaped[np.ndarray, "n ..."]:  # fmt: skip
+) -> Shaped[np.ndarray, "n ..."]:
     """Vote of the nearest rows of other folds; the labels that most of them have; or the mean of their quantities."""
     del groups  # whole groups are in one fold
     predicted = np.full(targets.shape, -1, targets.dtype)

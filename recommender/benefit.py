@@ -38,9 +38,16 @@ _FEWEST, _FEWEST_A_CLASS = 16, 2
 
 
 def benefit(
-    choice: Choice, scratch: Plan, sample: Sample, zoo: Zoo, *, budgets: int = 5, repeats: int = 1, seed: int = 0,
+    choice: Choice,
+    scratch: Plan,
+    sample: Sample,
+    zoo: Zoo,
+    *,
+    budgets: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
     progress: Progress = silent,
-) -> Benefit:  # fmt: skip
+) -> Benefit:
     """Carry out a choice's plan, a plan from scratch (`for_epochs` of it), and no transfer with few to all labels.
 
     ``repeats`` draws other subsets and trains from other seeds. Writes nothing but features to the cache.
@@ -118,11 +125,15 @@ class _Rows:
     @classmethod
     def of(cls, choice: Choice, sample: Sample, zoo: Zoo, progress: Progress) -> "_Rows":
         parts = [sample] if sample.test is None else [sample, sample.test]
-        return cls(tuple(
-            ({item: row for row, item in enumerate(part.items)},
-             zoo.encode(choice.checkpoint.name, part, progress=progress))
-            for part in parts
-        ))  # fmt: skip
+        return cls(
+            tuple(
+                (
+                    {item: row for row, item in enumerate(part.items)},
+                    zoo.encode(choice.checkpoint.name, part, progress=progress),
+                )
+                for part in parts
+            )
+        )
 
     def __call__(self, part: Sample, progress: Progress) -> Encoded:
         del progress
@@ -218,9 +229,7 @@ def _model(part: Sample, pixels: Float[np.ndarray, "n d"], seed: int) -> str | N
         return None
 
 
-def _concluded(
-    ground: _Ground, strategy: str, seeds: tuple[int, ...], rungs: Sequence[Sequence[_Rung]]
-) -> Benefit:
+def _concluded(ground: _Ground, strategy: str, seeds: tuple[int, ...], rungs: Sequence[Sequence[_Rung]]) -> Benefit:
     points = tuple(_point(same) for same in zip(*rungs, strict=True))
     savings = tuple(
         label_saving([r.labels for r in row], [r.scores["plan"][0] for r in row], row[-1].scores["scratch"][0])
@@ -228,11 +237,19 @@ def _concluded(
     )
     saving = label_saving([p.labels for p in points], [p.plan.mean for p in points], points[-1].scratch.mean)
     made = Benefit(
-        sample=ground.train.to_dict(), checkpoint=ground.checkpoint.name, strategy=strategy,
+        sample=ground.train.to_dict(),
+        checkpoint=ground.checkpoint.name,
+        strategy=strategy,
         epochs={arm: sum(stage.epochs for stage in plan.stages) for arm, plan in ground.plans.items()},
-        test_rows=len(ground.test), seeds=seeds, points=points, saving=saving, savings=savings,
-        to_equal=tuple(_to_equal(row[-1]) for row in rungs), curves=rungs[0][-1].curves, sentences=(),
-    )  # fmt: skip
+        test_rows=len(ground.test),
+        seeds=seeds,
+        points=points,
+        saving=saving,
+        savings=savings,
+        to_equal=tuple(_to_equal(row[-1]) for row in rungs),
+        curves=rungs[0][-1].curves,
+        sentences=(),
+    )
     return replace(made, sentences=tuple(say(made) for say in (_scores, _where, _saved, _epochs)))
 
 

@@ -121,9 +121,6 @@ class Exposures:
     def _copied(self, sketch: Sketch) -> float:
         """Share of a sketch's rows that a row of the sample lies much nearer to than their own neighbors do."""
         lens = self.zoo.lens(self.sample.modality)
-        ours, theirs = (
-            lens.standardize(part.vectors).astype(np.float32) for part in (self.features, sketch.rows)
-        )
+        ours, theirs = (lens.standardize(part.vectors).astype(np.float32) for part in (self.features, sketch.rows))
         own = float(np.median(neighbors(theirs, theirs, 2)[0][:, 1]))
         return float((neighbors(theirs, ours, 1)[0][:, 0] < _NEAR * own).mean())
-

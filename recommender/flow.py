@@ -31,7 +31,7 @@ from recommender.results import (
     Skipped,
     TuningRun,
     Verdict,
-)  # fmt: skip
+)
 from recommender.runs.folder import find_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.tracking import mlflow_runs
@@ -67,9 +67,14 @@ WORTH_A_TRIAL = 10.0
 
 
 def recommend(
-    sample: Sample, zoo: Zoo, *, keep: int = 5, constraints: Constraints | None = None, seed: int = 0,
+    sample: Sample,
+    zoo: Zoo,
+    *,
+    keep: int = 5,
+    constraints: Constraints | None = None,
+    seed: int = 0,
     progress: Progress = silent,
-) -> Recommendation:  # fmt: skip
+) -> Recommendation:
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
     At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Writes nothing:
@@ -82,14 +87,24 @@ def recommend(
     seen = zoo.see(probed, progress=progress)
     history = _history(zoo, sample)
     found = shortlist(
-        probed, seen, zoo, of=sample, history=history, keep=keep, constraints=constraints, seed=seed,
+        probed,
+        seen,
+        zoo,
+        of=sample,
+        history=history,
+        keep=keep,
+        constraints=constraints,
+        seed=seed,
         progress=progress,
-    )  # fmt: skip
+    )
     limits = constraints or Constraints()
     settings: dict[str, object] = {
-        "keep": keep, "max_parameters": limits.max_parameters, "licenses": list(limits.licenses),
-        "exclude": list(limits.exclude), "seed": seed,
-    }  # fmt: skip
+        "keep": keep,
+        "max_parameters": limits.max_parameters,
+        "licenses": list(limits.licenses),
+        "exclude": list(limits.exclude),
+        "seed": seed,
+    }
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, found, settings)
@@ -99,22 +114,37 @@ def recommend(
     if not ranked:
         raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
-    choices = place([
-        replace(
-            plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)), recommendation=name
-        )
-        for row in ranked
-    ])  # fmt: skip
+    choices = place(
+        [
+            replace(
+                plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)),
+                recommendation=name,
+            )
+            for row in ranked
+        ]
+    )
     return Recommendation(
-        name, sample.to_dict(), reference, choices, skipped, found.domains, _verdict(choices[0], reference), settings,
+        name,
+        sample.to_dict(),
+        reference,
+        choices,
+        skipped,
+        found.domains,
+        _verdict(choices[0], reference),
+        settings,
         shift,
     )
 
 
 def consider(
-    sample: Sample, zoo: Zoo, checkpoint: str, strategy: str | None = None, *, seed: int = 0,
+    sample: Sample,
+    zoo: Zoo,
+    checkpoint: str,
+    strategy: str | None = None,
+    *,
+    seed: int = 0,
     progress: Progress = silent,
-) -> Choice:  # fmt: skip
+) -> Choice:
     """The choice for one checkpoint (and strategy) that the user names.
 
     Raises:
@@ -134,9 +164,7 @@ def consider(
     return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
 
 
-def carried(
-    kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent
-) -> Choice:  # fmt: skip
+def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent) -> Choice:
     """The choice at a place of kept advice (`Recommendation.to_dict`), as it was advised: nothing is probed again.
 
     Raises:
@@ -170,9 +198,15 @@ def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = sil
 
 
 def compare(
-    one: Sample, other: Sample | str, zoo: Zoo, *, metric: str = "mmd", through: str | None = None, seed: int = 0,
+    one: Sample,
+    other: Sample | str,
+    zoo: Zoo,
+    *,
+    metric: str = "mmd",
+    through: str | None = None,
+    seed: int = 0,
     progress: Progress = silent,
-) -> Distance:  # fmt: skip
+) -> Distance:
     """How far a sample lies from another one, or from a known domain (by name), through the lens or a checkpoint.
 
     Through the lens, ``mmd`` uses the lens's own bandwidth and scales, so that values of different pairs compare.
@@ -209,7 +243,7 @@ def near(
 
 def price(
     choice: Choice, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS, *, progress: Progress = silent
-) -> Cost:  # fmt: skip
+) -> Cost:
     """What carrying out a choice will cost, measured on a few rows of it; where that is soon done, as advised.
 
     Raises:
@@ -223,10 +257,15 @@ def price(
 
 
 def tune(
-    choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS, *,
-    execute: Callable[..., tuple[TuningRun, Outcome]] = run_local, track: Callable[..., object] = mlflow_runs,
+    choice: Choice | Baseline,
+    sample: Sample,
+    zoo: Zoo,
+    terms: TuneOptions = DEFAULTS,
+    *,
+    execute: Callable[..., tuple[TuningRun, Outcome]] = run_local,
+    track: Callable[..., object] = mlflow_runs,
     progress: Progress = silent,
-) -> TuningRun:  # fmt: skip
+) -> TuningRun:
     """Carry out a choice, and return its outcome to the registry.
 
     ``advice.baseline`` is a choice too, the one where the advice is not to transfer: its model on raw pixels is fitted.
@@ -240,9 +279,14 @@ def tune(
 
 
 def resume(
-    name: str, zoo: Zoo, *, sample: Sample | None = None, execute: Callable[..., tuple[TuningRun, Outcome]] = run_local,
-    track: Callable[..., object] = mlflow_runs, progress: Progress = silent,
-) -> TuningRun:  # fmt: skip
+    name: str,
+    zoo: Zoo,
+    *,
+    sample: Sample | None = None,
+    execute: Callable[..., tuple[TuningRun, Outcome]] = run_local,
+    track: Callable[..., object] = mlflow_runs,
+    progress: Progress = silent,
+) -> TuningRun:
     """Carry on an interrupted run from its last complete save, to the result that it would have come to.
 
     Its sample is read again from where it lay; one that was made from arrays is to be handed over.
@@ -278,16 +322,23 @@ def _to_domain(
 
 
 def _judge(
-    sample: Sample, probed: Sample, candidates: tuple[Candidate, ...], history: History, zoo: Zoo, seed: int,
+    sample: Sample,
+    probed: Sample,
+    candidates: tuple[Candidate, ...],
+    history: History,
+    zoo: Zoo,
+    seed: int,
     progress: Progress,
-) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:  # fmt: skip
+) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
     reference = baseline(probed, folds=folds, seed=seed, progress=progress)
     scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
-    ranked = rank(
-        probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed
-    ) if scored else ()  # fmt: skip
+    ranked = (
+        rank(probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed)
+        if scored
+        else ()
+    )
     return ranked, reference, failed
 
 
@@ -378,9 +429,7 @@ def _history(zoo: Zoo, sample: Sample) -> History:
         theirs = zoo.rows(f"targets:{digest}")
         if theirs is not None and len(ours & theirs.keys) >= ALIKE * len(ours | theirs.keys):
             alike.add(digest)
-    return History(tuple(
-        replace(o, sample_digest=sample.digest) if o.sample_digest in alike else o for o in outcomes
-    ))  # fmt: skip
+    return History(tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in alike else o for o in outcomes))
 
 
 def _verdict(best: Choice, reference: Baseline) -> Verdict:
@@ -388,22 +437,27 @@ def _verdict(best: Choice, reference: Baseline) -> Verdict:
     rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
     between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
     if gain.low > 0:
-        return Verdict(True, (
-            f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.words} expected, "
-            f"{e.metric.difference(gain.mean)} over {rival}."
-        ))  # fmt: skip
-    return Verdict(False, (
-        f"Do not transfer: {rival}, is not beaten beyond chance; the best choice, {best.checkpoint.name} with "
-        f"{best.plan.strategy}, is expected to differ by {e.metric.difference(gain.mean)} ({between})."
-    ))  # fmt: skip
+        return Verdict(
+            True,
+            (
+                f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.words} expected, "
+                f"{e.metric.difference(gain.mean)} over {rival}."
+            ),
+        )
+    return Verdict(
+        False,
+        (
+            f"Do not transfer: {rival}, is not beaten beyond chance; the best choice, {best.checkpoint.name} with "
+            f"{best.plan.strategy}, is expected to differ by {e.metric.difference(gain.mean)} ({between})."
+        ),
+    )
 
 
-def _distances_only(
-    name: str, sample: Sample, found: Shortlist, settings: Mapping[str, object]
-) -> Recommendation:
+def _distances_only(name: str, sample: Sample, found: Shortlist, settings: Mapping[str, object]) -> Recommendation:
     metric = sample.metric
-    target, same = ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else (
-        "target", "have the same target")  # fmt: skip
+    target, same = (
+        ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
+    )
     constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
     near: tuple[DomainDistance, ...] = found.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
@@ -413,11 +467,13 @@ def _distances_only(
 def _id(sample: Sample, zoo: Zoo, settings: Mapping[str, object]) -> str:
     """The digest of sample, settings, registry state and version."""
     state = {
-        "sample": sample.digest, "test": None if sample.test is None else sample.test.digest,
+        "sample": sample.digest,
+        "test": None if sample.test is None else sample.test.digest,
         "settings": dict(settings),
         "checkpoints": sorted((c.name, c.digest) for c in zoo.checkpoints(sample.modality)),
         "domains": sorted(d.name for d in zoo.domains(sample.modality) if zoo.sketch(d.name) is not None),
-        "lens": zoo.lens(sample.modality).digest, "outcomes": sorted(o.id for o in zoo.history()),
+        "lens": zoo.lens(sample.modality).digest,
+        "outcomes": sorted(o.id for o in zoo.history()),
         "version": version("transferzoo"),
-    }  # fmt: skip
+    }
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]

@@ -63,9 +63,8 @@ class History:
     def on(self, digest: str, checkpoint: str, metric: Metric) -> tuple[Outcome, ...]:
         """Earlier results of a checkpoint on the same sample by the same metric, of any strategy; oldest first."""
         found = (
-            o for o in self.outcomes
-            if o.sample_digest == digest and o.checkpoint == checkpoint and o.metric is metric
-        )  # fmt: skip
+            o for o in self.outcomes if o.sample_digest == digest and o.checkpoint == checkpoint and o.metric is metric
+        )
         return tuple(sorted(found, key=lambda o: (o.created, o.id)))
 
     def advantage(self, checkpoint: str) -> float:
@@ -90,10 +89,13 @@ class History:
     def _elsewhere(self, strategy: str, digest: str) -> Float[np.ndarray, "n 3"]:
         """Score, the probe's score and rows of each outcome."""
         rows = [
-            (o.score, float(str(o.conditions["probe"])), o.rows_train) for o in self.outcomes
-            if o.origin is Origin.OURS and o.strategy == strategy and o.sample_digest != digest
+            (o.score, float(str(o.conditions["probe"])), o.rows_train)
+            for o in self.outcomes
+            if o.origin is Origin.OURS
+            and o.strategy == strategy
+            and o.sample_digest != digest
             and "probe" in o.conditions
-        ]  # fmt: skip
+        ]
         return np.array(rows, np.float64).reshape(-1, 3)
 
 

@@ -50,9 +50,14 @@ _COMMON = np.random.default_rng(0).standard_normal(500)
 
 
 def plan(
-    ranked: Ranked, sample: Sample, reference: Baseline, history: History, *, strategy: str | None = None,
+    ranked: Ranked,
+    sample: Sample,
+    reference: Baseline,
+    history: History,
+    *,
+    strategy: str | None = None,
     fresh: tuple[int, int] | None = None,
-) -> Choice:  # fmt: skip
+) -> Choice:
     """The strategy with the best expected score that is worth its cost, or the one asked for.
 
     ``fresh`` are the rows of the sample, and of its test part, whose features are not kept yet; None for all of them.
@@ -88,9 +93,15 @@ def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
     blocks = tuple(score.block for score in ranked.transferability.blocks)
     counts = sample.counts
     return Evidence(
-        ranked, len(sample.items), len(counts) or 1, min(counts.values(), default=len(sample.items)), reference,
-        ranked.checkpoint.architecture, blocks, sample.task,
-    )  # fmt: skip
+        ranked,
+        len(sample.items),
+        len(counts) or 1,
+        min(counts.values(), default=len(sample.items)),
+        reference,
+        ranked.checkpoint.architecture,
+        blocks,
+        sample.task,
+    )
 
 
 def _made(strategy: str, evidence: Evidence) -> Plan:
@@ -100,9 +111,14 @@ def _made(strategy: str, evidence: Evidence) -> Plan:
 
 
 def _choice(
-    made: Plan, evidence: Evidence, sample: Sample, reference: Baseline, history: History,
-    fresh: tuple[int, int] | None, also: tuple[str, ...],
-) -> Choice:  # fmt: skip
+    made: Plan,
+    evidence: Evidence,
+    sample: Sample,
+    reference: Baseline,
+    history: History,
+    fresh: tuple[int, int] | None,
+    also: tuple[str, ...],
+) -> Choice:
     ranked, prior = evidence.ranked, _prior(made, evidence, sample, history)
     earlier = history.on(sample.digest, ranked.checkpoint.name, prior.metric)
     guess, why = _after(prior, made.strategy, earlier, evidence, sample, history)
@@ -114,17 +130,20 @@ def _choice(
         why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
     found = ranked.transferability
     cost = estimate(
-        made, found, evidence.rows, classes=evidence.classes, parameters=ranked.checkpoint.parameters,
+        made,
+        found,
+        evidence.rows,
+        classes=evidence.classes,
+        parameters=ranked.checkpoint.parameters,
         input_size=ranked.checkpoint.input_size,
-        test_rows=None if sample.test is None else len(sample.test), fresh=fresh,
-    )  # fmt: skip
+        test_rows=None if sample.test is None else len(sample.test),
+        fresh=fresh,
+    )
     wider = guess.deviation / prior.deviation
     training = guess.training * _COMMON[: len(ranked.draws)]
     draws = guess.mean + wider * (ranked.draws - ranked.expected.mean + training)
     realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in earlier)
-    return Choice(
-        ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also), draws, realized
-    )  # fmt: skip
+    return Choice(ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also), draws, realized)
 
 
 @dataclass(frozen=True)
@@ -164,7 +183,7 @@ def _prior(made: Plan, evidence: Evidence, sample: Sample, history: History) -> 
 
 def _after(
     prior: _Guess, strategy: str, earlier: Sequence[Outcome], evidence: Evidence, sample: Sample, history: History
-) -> tuple[_Guess, tuple[str, ...]]:  # fmt: skip
+) -> tuple[_Guess, tuple[str, ...]]:
     """The expectation after results of the same checkpoint on the same sample, by any strategy.
 
     How far each result lay from what was expected of it is an error of the checkpoint's, which `SHARED` of the variance
@@ -190,13 +209,11 @@ def _after(
         f"{'the same tuning' if o.strategy == strategy else f'its {o.strategy}'} on this sample reached "
         f"{words(o.score)} before (expected was {words(guess.mean)})"
         for o, guess in zip(earlier[-_TOLD:], before[-_TOLD:], strict=True)
-    ]  # fmt: skip
+    ]
     return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *told)
 
 
-def _thought(
-    strategy: str, ours: str, prior: _Guess, evidence: Evidence, sample: Sample, history: History
-) -> _Guess:  # fmt: skip
+def _thought(strategy: str, ours: str, prior: _Guess, evidence: Evidence, sample: Sample, history: History) -> _Guess:
     """What was thought of a strategy of this checkpoint; of one that is not offered here, what the probe says."""
     if strategy == ours:
         return prior
@@ -238,4 +255,3 @@ def _specialized(made: Plan, evidence: Evidence) -> float:
     """More is to be gained where the upper blocks are too special to the source."""
     found = evidence.ranked.transferability
     return 1.0 if made.from_scratch or found.read is found.blocks[-1] else SPECIALIZED
-

@@ -32,9 +32,14 @@ DEFAULT_SCORES = ("logme", "knn", "linear")
 
 
 def probe(
-    sample: Sample, candidates: Sequence[Candidate], zoo: Zoo, *, folds: Int[np.ndarray, " n"], seed: int = 0,
+    sample: Sample,
+    candidates: Sequence[Candidate],
+    zoo: Zoo,
+    *,
+    folds: Int[np.ndarray, " n"],
+    seed: int = 0,
     progress: Progress = silent,
-) -> tuple[tuple[Transferability, ...], tuple[Skipped, ...]]:  # fmt: skip
+) -> tuple[tuple[Transferability, ...], tuple[Skipped, ...]]:
     """Encode the sample by each candidate in one forward pass and score every block of it.
 
     Whatever a candidate raises, the others go on.
@@ -116,8 +121,15 @@ def transferability(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
     return Transferability(
-        candidate, _scores(encoded, truth, groups), blocks, by_fold, guess, seconds,
-        encoded.blocks[place].width, judged=tested if judged is not None else None, believed=believed,
+        candidate,
+        _scores(encoded, truth, groups),
+        blocks,
+        by_fold,
+        guess,
+        seconds,
+        encoded.blocks[place].width,
+        judged=tested if judged is not None else None,
+        believed=believed,
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
     )
 
@@ -166,4 +178,3 @@ def _scores(
         except EstimatorError:
             continue
     return found
-

@@ -33,9 +33,16 @@ _TOLD = 0.001
 
 
 def rank(
-    sample: Sample, digest: str, scored: Sequence[Transferability], reference: Baseline, history: History, *,
-    folds: Int[np.ndarray, " n"], test_rows: int, seed: int = 0,
-) -> tuple[Ranked, ...]:  # fmt: skip
+    sample: Sample,
+    digest: str,
+    scored: Sequence[Transferability],
+    reference: Baseline,
+    history: History,
+    *,
+    folds: Int[np.ndarray, " n"],
+    test_rows: int,
+    seed: int = 0,
+) -> tuple[Ranked, ...]:
     """Order the scored candidates, best first; ties (no difference beyond chance) share a tier.
 
     ``sample`` is what was probed, ``digest`` names the whole sample, ``test_rows`` is the size of the part on which a
@@ -55,9 +62,7 @@ def rank(
     for row in scored:
         if not row.believed:
             found[row.candidate.checkpoint.name] = _unmeasured(sample.metric, row, reference, rivals, test_rows, seed)
-    ordered = _ordered([
-        replace(ranked, gain=_gain(ranked, reference, raw)) for ranked in found.values()
-    ])  # fmt: skip
+    ordered = _ordered([replace(ranked, gain=_gain(ranked, reference, raw)) for ranked in found.values()])
     tiers, p_best = _tiers([ranked.draws for ranked in ordered]), _p_best([ranked.draws for ranked in ordered])
     return tuple(
         replace(row, tier=tier, p_best=float(share)) for row, tier, share in zip(ordered, tiers, p_best, strict=True)
@@ -164,9 +169,7 @@ def _measured(sample: Sample, found: Transferability, draws: Draws, learned: Cor
     reasons = list(_of_source(found))
     exposure, judged = found.candidate.exposure, found.judged
     if exposure is not None and judged is not None:
-        reasons.append(
-            f"{exposure.because}: its probe is judged on {int(judged.sum()):,} rows that it has not seen"
-        )
+        reasons.append(f"{exposure.because}: its probe is judged on {int(judged.sum()):,} rows that it has not seen")
         if found.optimism >= _TOLD:
             moved = sample.metric.difference(-found.optimism)
             reasons.append(f"that the block to read was chosen on these few rows moves the expectation by {moved}")

@@ -44,9 +44,11 @@ def draw_weights(groups: Int[np.ndarray, " n"], *, draws: int = 500, seed: int =
 
 
 def resample(
-    metric: Metric, truth: Shaped[np.ndarray, "n ..."], predicted: Shaped[np.ndarray, "n ..."],
+    metric: Metric,
+    truth: Shaped[np.ndarray, "n ..."],
+    predicted: Shaped[np.ndarray, "n ..."],
     weights: Float[np.ndarray, "B n"],
-) -> Draws:  # fmt: skip
+) -> Draws:
     """The metric of predictions (class numbers, 0 or 1 for each label, or quantities) and its bootstrap draws."""
     rows = np.vstack([np.ones((1, len(truth))), weights])
     values = _of_weights(metric, truth, predicted, rows)
@@ -54,9 +56,11 @@ def resample(
 
 
 def _of_weights(
-    metric: Metric, truth: Shaped[np.ndarray, "n ..."], predicted: Shaped[np.ndarray, "n ..."],
+    metric: Metric,
+    truth: Shaped[np.ndarray, "n ..."],
+    predicted: Shaped[np.ndarray, "n ..."],
     weights: Float[np.ndarray, "D n"],
-) -> Float[np.ndarray, " D"]:  # fmt: skip
+) -> Float[np.ndarray, " D"]:
     if metric is Metric.R2:
         return _r2(truth.astype(np.float64), predicted.astype(np.float64), weights)
     if truth.ndim > 1:
@@ -75,9 +79,11 @@ def _of_weights(
 
 
 def _over_labels(
-    metric: Metric, truth: Bool[np.ndarray, "n c"], predicted: Bool[np.ndarray, "n c"],
+    metric: Metric,
+    truth: Bool[np.ndarray, "n c"],
+    predicted: Bool[np.ndarray, "n c"],
     weights: Float[np.ndarray, "D n"],
-) -> Float[np.ndarray, " D"]:  # fmt: skip
+) -> Float[np.ndarray, " D"]:
     """As `registry.sample.score` has it: a label that a draw neither holds nor predicts has no F1 in it."""
     if metric is Metric.ACCURACY:
         return np.asarray(weights @ (truth == predicted).mean(axis=1) / np.maximum(weights.sum(1), 1e-12))

@@ -13,11 +13,34 @@ from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 
 __all__ = [
-    "UNSEEN_ERRORS", "Baseline", "Benefit", "BenefitPoint", "BlockScore", "Candidate", "Choice", "Cost", "Distance",
-    "DomainDistance", "EpochsToEqual", "Evidence", "Expected", "Exposure", "LabelSaving", "Measured", "Plan", "Ranked",
-    "Realized", "Recommendation", "Shift", "Skipped", "Stage", "Transferability", "TuningRun", "Verdict",
+    "UNSEEN_ERRORS",
+    "Baseline",
+    "Benefit",
+    "BenefitPoint",
+    "BlockScore",
+    "Candidate",
+    "Choice",
+    "Cost",
+    "Distance",
+    "DomainDistance",
+    "EpochsToEqual",
+    "Evidence",
+    "Expected",
+    "Exposure",
+    "LabelSaving",
+    "Measured",
+    "Plan",
+    "Ranked",
+    "Realized",
+    "Recommendation",
+    "Shift",
+    "Skipped",
+    "Stage",
+    "Transferability",
+    "TuningRun",
+    "Verdict",
     "block_to_read",
-]  # fmt: skip
+]
 
 
 _PATIENCE = 4
@@ -51,9 +74,14 @@ class Distance:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "metric": self.metric, "value": self.value, "statistic": self.statistic, "low": self.low,
-            "high": self.high, "p_same": self.p_same, "details": dict(self.details),
-        }  # fmt: skip
+            "metric": self.metric,
+            "value": self.value,
+            "statistic": self.statistic,
+            "low": self.low,
+            "high": self.high,
+            "p_same": self.p_same,
+            "details": dict(self.details),
+        }
 
 
 @dataclass(frozen=True)
@@ -70,9 +98,14 @@ class DomainDistance:
         """The JSON form."""
         d = self.distance
         return {
-            "domain": self.domain, "metric": d.metric, "value": d.value, "low": d.low, "high": d.high,
-            "percentile": self.percentile, "p_same": d.p_same,
-        }  # fmt: skip
+            "domain": self.domain,
+            "metric": d.metric,
+            "value": d.value,
+            "low": d.low,
+            "high": d.high,
+            "percentile": self.percentile,
+            "p_same": d.p_same,
+        }
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any], lens: str) -> "DomainDistance":
@@ -287,9 +320,13 @@ class Stage:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "train": list(self.train), "epochs": self.epochs, "head_rate": self.head_rate,
-            "backbone_rate": self.backbone_rate, "layer_decay": self.layer_decay, "only": self.only,
-        }  # fmt: skip
+            "train": list(self.train),
+            "epochs": self.epochs,
+            "head_rate": self.head_rate,
+            "backbone_rate": self.backbone_rate,
+            "layer_decay": self.layer_decay,
+            "only": self.only,
+        }
 
 
 @dataclass(frozen=True)
@@ -333,14 +370,25 @@ class Plan:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "strategy": self.strategy, "read": self.read, "head": self.head, "frozen": list(self.frozen),
+            "strategy": self.strategy,
+            "read": self.read,
+            "head": self.head,
+            "frozen": list(self.frozen),
             "stages": [stage.to_dict() for stage in self.stages],
-            "from_scratch": self.from_scratch, "augment": self.augment, "batch_size": self.batch_size,
-            "weight_decay": self.weight_decay, "label_smoothing": self.label_smoothing, "because": list(self.because),
-            "mixup": self.mixup, "dropout": self.dropout, "class_weights": self.class_weights, "anchor": self.anchor,
-            "adapter_rank": self.adapter_rank, "cache": self.cache,
+            "from_scratch": self.from_scratch,
+            "augment": self.augment,
+            "batch_size": self.batch_size,
+            "weight_decay": self.weight_decay,
+            "label_smoothing": self.label_smoothing,
+            "because": list(self.because),
+            "mixup": self.mixup,
+            "dropout": self.dropout,
+            "class_weights": self.class_weights,
+            "anchor": self.anchor,
+            "adapter_rank": self.adapter_rank,
+            "cache": self.cache,
             "controls": list(self.controls),
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> "Plan":
@@ -361,9 +409,10 @@ class Cost:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "seconds": self.seconds, "peak_memory_bytes": self.peak_memory_bytes,
+            "seconds": self.seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
             "trainable_parameters": self.trainable_parameters,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -378,8 +427,11 @@ class Realized:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "run": self.run, "strategy": self.strategy, "score": self.score, "standard_error": self.standard_error,
-        }  # fmt: skip
+            "run": self.run,
+            "strategy": self.strategy,
+            "score": self.score,
+            "standard_error": self.standard_error,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -412,16 +464,21 @@ class Choice:
         found = self.ranked.transferability
         distance = found.candidate.distance
         return {
-            "checkpoint": self.checkpoint.name, "strategy": self.plan.strategy, "plan": self.plan.to_dict(),
-            "expected": self.expected.to_dict(), "distance": None if distance is None else distance.to_dict(),
+            "checkpoint": self.checkpoint.name,
+            "strategy": self.plan.strategy,
+            "plan": self.plan.to_dict(),
+            "expected": self.expected.to_dict(),
+            "distance": None if distance is None else distance.to_dict(),
             "scores": dict(found.scores),
             "blocks": [{"block": b.block, "score": b.score, "standard_error": b.standard_error} for b in found.blocks],
-            "cost": self.cost.to_dict(), "because": list(self.because), "p_best": self.ranked.p_best,
+            "cost": self.cost.to_dict(),
+            "because": list(self.because),
+            "p_best": self.ranked.p_best,
             "tier": self.ranked.tier,
             "gain": {"mean": self.ranked.gain.mean, "low": self.ranked.gain.low, "high": self.ranked.gain.high},
-            "realized": [row.to_dict() for row in self.realized], "exposure": self._exposure(),
-        }  # fmt: skip
-
+            "realized": [row.to_dict() for row in self.realized],
+            "exposure": self._exposure(),
+        }
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any], candidate: Candidate, recommendation: str) -> "Choice":
@@ -429,16 +486,26 @@ class Choice:
         known, expected = kept.get("exposure"), Expected.from_dict(kept["expected"])
         gain = Expected(expected.metric, kept["gain"]["mean"], kept["gain"]["low"], kept["gain"]["high"])
         scored = Transferability(
-            candidate, kept["scores"], tuple(BlockScore(**row) for row in kept["blocks"]), (), np.zeros(0), 0.0,
+            candidate,
+            kept["scores"],
+            tuple(BlockScore(**row) for row in kept["blocks"]),
+            (),
+            np.zeros(0),
+            0.0,
             judged=None if known is None else np.ones(known["rows_judged"], bool),
             believed=known is None or known["probe_believed"],
-        )  # fmt: skip
+        )
         ranked = Ranked(scored, expected, kept["p_best"], kept["tier"], gain, ())
         realized = tuple(Realized(**row) for row in kept.get("realized", ()))
         return cls(
-            ranked, Plan.from_dict(kept["plan"]), expected, Cost(**kept["cost"]), tuple(kept["because"]),
-            realized=realized, recommendation=recommendation,
-        )  # fmt: skip
+            ranked,
+            Plan.from_dict(kept["plan"]),
+            expected,
+            Cost(**kept["cost"]),
+            tuple(kept["because"]),
+            realized=realized,
+            recommendation=recommendation,
+        )
 
     def _exposure(self) -> dict[str, object] | None:
         found = self.ranked.transferability
@@ -447,9 +514,13 @@ class Choice:
             return None
         judged = 0 if not found.believed or found.judged is None else int(found.judged.sum())
         return {
-            "rows_seen": len(known.seen), "through": list(known.through), "copies": known.copies,
-            "rows_judged": judged, "probe_believed": found.believed, "because": known.because,
-        }  # fmt: skip
+            "rows_seen": len(known.seen),
+            "through": list(known.through),
+            "copies": known.copies,
+            "rows_judged": judged,
+            "probe_believed": found.believed,
+            "because": known.because,
+        }
 
 
 @dataclass(frozen=True)
@@ -484,16 +555,22 @@ class Shift:
         told = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
         if not self.detected:
             return f"The test part is like the training part ({told})."
-        return (f"The test part is not like the training part ({told}): folds of the training part cannot see that, so "
-                "expectations are lowered and widened by what the unlabelled test rows tell.")
+        return (
+            f"The test part is not like the training part ({told}): folds of the training part cannot see that, so "
+            "expectations are lowered and widened by what the unlabelled test rows tell."
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "detected": self.detected, "p_same": self.p_same, "auc": self.auc, "rows_train": self.rows_train,
-            "rows_test": self.rows_test, "drops": {name: dict(found) for name, found in self.drops.items()},
+            "detected": self.detected,
+            "p_same": self.p_same,
+            "auc": self.auc,
+            "rows_train": self.rows_train,
+            "rows_test": self.rows_test,
+            "drops": {name: dict(found) for name, found in self.drops.items()},
             "sentence": self.sentence,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -547,8 +624,7 @@ class Recommendation:
             for c in self.choices
         )
         b = self.baseline
-        rows += (f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td>"
-                 f"<td>{b.expected.words}</td><td></td></tr>")
+        rows += f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td><td>{b.expected.words}</td><td></td></tr>"
         names = ("checkpoint", "strategy", f"expected {escape(str(b.expected.metric))}", "because")
         head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
@@ -556,13 +632,17 @@ class Recommendation:
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
         return {
-            "schema": 1, "id": self.id, "sample": dict(self.sample), "baseline": self.baseline.to_dict(),
+            "schema": 1,
+            "id": self.id,
+            "sample": dict(self.sample),
+            "baseline": self.baseline.to_dict(),
             "choices": [choice.to_dict() for choice in self.choices],
             "skipped": [row.to_dict() for row in self.skipped],
             "domains": [row.to_dict() for row in self.domains],
             "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
-            "settings": dict(self.settings), "shift": None if self.shift is None else self.shift.to_dict(),
-        }  # fmt: skip
+            "settings": dict(self.settings),
+            "shift": None if self.shift is None else self.shift.to_dict(),
+        }
 
 
 @dataclass(frozen=True)
@@ -582,10 +662,15 @@ class TuningRun:
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
         return {
-            "schema": 1, "id": self.id, "mlflow_run_id": self.mlflow_run_id, "checkpoint": self.checkpoint,
-            "strategy": self.strategy, "metrics": dict(self.metrics), "folder": self.folder,
+            "schema": 1,
+            "id": self.id,
+            "mlflow_run_id": self.mlflow_run_id,
+            "checkpoint": self.checkpoint,
+            "strategy": self.strategy,
+            "metrics": dict(self.metrics),
+            "folder": self.folder,
             "notes": list(self.notes),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -614,9 +699,11 @@ class BenefitPoint:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "labels": self.labels, "plan": self.plan.to_dict(), "scratch": self.scratch.to_dict(),
+            "labels": self.labels,
+            "plan": self.plan.to_dict(),
+            "scratch": self.scratch.to_dict(),
             "no_transfer": self.no_transfer.to_dict(),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -682,11 +769,17 @@ class Benefit:
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
         return {
-            "schema": 1, "sample": dict(self.sample), "checkpoint": self.checkpoint, "strategy": self.strategy,
-            "epochs": dict(self.epochs), "test_rows": self.test_rows, "seeds": list(self.seeds),
-            "points": [point.to_dict() for point in self.points], "saving": self.saving.to_dict(),
+            "schema": 1,
+            "sample": dict(self.sample),
+            "checkpoint": self.checkpoint,
+            "strategy": self.strategy,
+            "epochs": dict(self.epochs),
+            "test_rows": self.test_rows,
+            "seeds": list(self.seeds),
+            "points": [point.to_dict() for point in self.points],
+            "saving": self.saving.to_dict(),
             "savings": [saving.to_dict() for saving in self.savings],
             "to_equal": [told.to_dict() for told in self.to_equal],
             "curves": {name: [[epoch, curve[epoch]] for epoch in sorted(curve)] for name, curve in self.curves.items()},
             "sentences": list(self.sentences),
-        }  # fmt: skip
+        }

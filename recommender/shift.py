@@ -48,9 +48,12 @@ def unlabelled(test: Sample, seed: int = 0) -> Sample:
 
 
 def source_test(
-    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"],
-    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None = None, *, seed: int = 0,
-) -> Shift:  # fmt: skip
+    train: Float[np.ndarray, "n d"],
+    test: Float[np.ndarray, "m d"],
+    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None = None,
+    *,
+    seed: int = 0,
+) -> Shift:
     """Whether both are one source: MMD's permutation test, beside the AUC of a classifier that tells them apart.
 
     Raises:
@@ -90,19 +93,24 @@ def lowered(expected: Expected, found: Mapping[str, float]) -> Expected:
 
 
 def _of_confidence(
-    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"],
+    train: Float[np.ndarray, "n d"],
+    test: Float[np.ndarray, "m d"],
+    sample: Sample,
+    folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """What the confidence of the folds' own heads says; nothing in regression, where there is none."""
     if sample.task is Task.REGRESSION:
         return {}
     held_out, tested = out_of_fold(train, sample.targets, folds, groups=groups), folds >= 0
     right = (held_out.predicted == sample.targets)[tested]
     sure = _confidence(held_out.probabilities[tested], sample.task)
-    of_test = np.concatenate([
-        _confidence(_predicted(train, test, sample, folds != fold, groups), sample.task)
-        for fold in np.unique(folds[tested])
-    ])  # fmt: skip
+    of_test = np.concatenate(
+        [
+            _confidence(_predicted(train, test, sample, folds != fold, groups), sample.task)
+            for fold in np.unique(folds[tested])
+        ]
+    )
     accuracy = float(right.mean())
     threshold = np.quantile(sure, 1 - accuracy)
     over = float((sure > threshold).mean()) - float((of_test > threshold).mean())
@@ -110,9 +118,12 @@ def _of_confidence(
 
 
 def _predicted(
-    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, rows: np.ndarray,
+    train: Float[np.ndarray, "n d"],
+    test: Float[np.ndarray, "m d"],
+    sample: Sample,
+    rows: np.ndarray,
     groups: Int[np.ndarray, " n"] | None,
-) -> Float64[np.ndarray, "m c"]:  # fmt: skip
+) -> Float64[np.ndarray, "m c"]:
     """Probabilities of the test rows by a head that is fitted to some training rows."""
     targets = np.concatenate([sample.targets[rows], np.zeros((len(test), *sample.targets.shape[1:]), np.int64)])
     targets = targets.astype(sample.targets.dtype)
@@ -130,9 +141,12 @@ def _confidence(probabilities: Float64[np.ndarray, "n c"], task: Task) -> Float6
 
 
 def _of_far_rows(
-    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"],
+    train: Float[np.ndarray, "n d"],
+    test: Float[np.ndarray, "m d"],
+    sample: Sample,
+    folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None,
-) -> float | None:  # fmt: skip
+) -> float | None:
     """None where no cluster can be held out."""
     mean, spread = train.mean(axis=0), train.std(axis=0)
     scale = np.where(spread > 0, spread, np.inf)
@@ -142,10 +156,14 @@ def _of_far_rows(
         fixed = {"sigma": whole.details["sigma"], "mean": mean, "scale": scale}
         between = _mmd(train, test, _beside(groups, len(test)), fixed)
         apart = [
-            _mmd(train[far != fold], train[far == fold],
-                 None if groups is None else (groups[far != fold], groups[far == fold]), fixed)
+            _mmd(
+                train[far != fold],
+                train[far == fold],
+                None if groups is None else (groups[far != fold], groups[far == fold]),
+                fixed,
+            )
             for fold in np.unique(far[far >= 0])
-        ]  # fmt: skip
+        ]
         lost = _scored(train, sample, folds, groups) - _scored(train, sample, far, groups)
     except EstimatorError:
         return None
@@ -155,9 +173,11 @@ def _of_far_rows(
 
 
 def _mmd(
-    one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"],
-    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None, fixed: Mapping[str, object],
-) -> float:  # fmt: skip
+    one: Float[np.ndarray, "n d"],
+    other: Float[np.ndarray, "m d"],
+    groups: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]] | None,
+    fixed: Mapping[str, object],
+) -> float:
     return mmd(one, other, groups=groups, permutations=1, **fixed).statistic  # type: ignore[arg-type]  # mmd's own
 
 

@@ -86,9 +86,17 @@ class Shortlist:
 
 
 def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
-    sample: Sample, seen: Features, zoo: Zoo, *, of: Sample | None = None, history: History | None = None,
-    keep: int = 5, constraints: Constraints | None = None, seed: int = 0, progress: Progress = silent,
-) -> Shortlist:  # fmt: skip
+    sample: Sample,
+    seen: Features,
+    zoo: Zoo,
+    *,
+    of: Sample | None = None,
+    history: History | None = None,
+    keep: int = 5,
+    constraints: Constraints | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Shortlist:
     """Choose the ``keep`` checkpoints whose first look is best, beside at most `MOST_SEEN` that have seen rows.
 
     ``sample`` is what is probed, as the lens sees it ``seen``; ``of`` is the whole of which it is a part. What has seen
@@ -111,8 +119,9 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     own = sorted((c for c in candidates if c.exposure is not None), key=lambda c: -_own_score(c.checkpoint))
     skipped += [
         Skipped(c.checkpoint.name, f"{c.exposure.because}, and {MOST_SEEN} such checkpoints are shown")
-        for c in own[MOST_SEEN:] if c.exposure is not None
-    ]  # fmt: skip
+        for c in own[MOST_SEEN:]
+        if c.exposure is not None
+    ]
     fresh = [c for c in candidates if c.exposure is None]
     chosen, left = _looked_at(sample, fresh, zoo, keep, seed, progress)
     kept = [_with_distance(c, sample, seen, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
@@ -122,7 +131,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
 
 def _looked_at(
     sample: Sample, candidates: Sequence[Candidate], zoo: Zoo, keep: int, seed: int, progress: Progress
-) -> tuple[list[Candidate], list[Skipped]]:  # fmt: skip
+) -> tuple[list[Candidate], list[Skipped]]:
     """The ``keep`` best by a first look, and why the others are left out; all, unseen, where they are not more."""
     if len(candidates) <= keep or len(set(sample.labels)) < 2:
         return [*candidates[:keep]], [Skipped(c.checkpoint.name, f"only {keep} are kept") for c in candidates[keep:]]
@@ -130,7 +139,7 @@ def _looked_at(
     skipped = [
         Skipped(c.checkpoint.name, f"not looked at: {len(within)} others, of which more was to be hoped, took all time")
         for c in beyond
-    ]  # fmt: skip
+    ]
     work = sum(map(_work, within))
     part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
     looks: list[tuple[Candidate, Mapping[str, float]]] = []
@@ -149,7 +158,7 @@ def _looked_at(
             f"its first look on {len(part)} rows came {place}. of {len(ordered)}; the first {keep} are probed",
         )
         for place, candidate in enumerate(ordered[keep:], start=keep + 1)
-    ]  # fmt: skip
+    ]
     return ordered[:keep], skipped
 
 
@@ -215,9 +224,15 @@ def _with_distance(
 
 
 def measure_domains(
-    sample: Sample, seen: Features, zoo: Zoo, *, keep: int = 5, seed: int = 0, metric: str = "mmd",
+    sample: Sample,
+    seen: Features,
+    zoo: Zoo,
+    *,
+    keep: int = 5,
+    seed: int = 0,
+    metric: str = "mmd",
     progress: Progress = silent,
-) -> list[DomainDistance]:  # fmt: skip
+) -> list[DomainDistance]:
     """The exact distance of what the lens saw to the domains that the sketches call nearest, nearest first.
 
     The percentile among the registry's own pairs is told for ``mmd`` alone, whose pairs the sketches hold.
@@ -262,7 +277,7 @@ def _filter(all_known: Sequence[Checkpoint], constraints: Constraints) -> tuple[
 
 def _measured(
     domain: str, sample: Sample, seen: Features, zoo: Zoo, metric: str, pairs: np.ndarray, seed: int
-) -> DomainDistance | None:  # fmt: skip
+) -> DomainDistance | None:
     """The exact distance of what the lens saw to a domain; None where that has no sketch."""
     lens, sketch = zoo.lens(sample.modality), zoo.sketch(domain)
     if sketch is None:

@@ -5,9 +5,17 @@ from importlib import import_module
 __all__ = ["Checkpoint", "Domain", "Features", "Metric", "Modality", "Outcome", "Plugins", "Sample", "Task", "Zoo"]
 
 _ROOMS = {
-    "Checkpoint": "cards", "Domain": "cards", "Features": "features", "Metric": "cards", "Modality": "cards",
-    "Outcome": "cards", "Sample": "sample", "Plugins": "plugins", "Task": "cards", "Zoo": "zoo",
-}  # fmt: skip
+    "Checkpoint": "cards",
+    "Domain": "cards",
+    "Features": "features",
+    "Metric": "cards",
+    "Modality": "cards",
+    "Outcome": "cards",
+    "Sample": "sample",
+    "Plugins": "plugins",
+    "Task": "cards",
+    "Zoo": "zoo",
+}
 
 
 def __getattr__(name: str) -> object:

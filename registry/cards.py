@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 __all__ = [
-    "METRICS", "UNKNOWN_LICENSE", "Checkpoint", "ClassFolder", "Domain", "Keepable", "Metric", "Modality", "Origin",
-    "Outcome", "Task", "declared_domain",
-]  # fmt: skip
+    "METRICS",
+    "UNKNOWN_LICENSE",
+    "Checkpoint",
+    "ClassFolder",
+    "Domain",
+    "Keepable",
+    "Metric",
+    "Modality",
+    "Origin",
+    "Outcome",
+    "Task",
+    "declared_domain",
+]
 
 UNKNOWN_LICENSE = "unknown"
 _QUANTITY = {"sample", "subset", "balanced", "small", "train"}
@@ -179,9 +189,11 @@ def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain
     text = _words(checkpoint.source)
     matches = [
         (len(phrase), domain.name, domain)
-        for domain in domains if domain.modality is checkpoint.modality
-        for phrase in _phrases(domain) if _holds_phrase(text, phrase)
-    ]  # fmt: skip
+        for domain in domains
+        if domain.modality is checkpoint.modality
+        for phrase in _phrases(domain)
+        if _holds_phrase(text, phrase)
+    ]
     return max(matches, key=lambda match: match[:2])[2] if matches else None
 
 

@@ -82,9 +82,13 @@ Check = Callable[[Zoo], Iterator[Found]]
 
 
 def check(
-    home: Path | str | None = None, *, mend: bool = False, catalog: Path | None = None, also: Sequence[Check] = (),
+    home: Path | str | None = None,
+    *,
+    mend: bool = False,
+    catalog: Path | None = None,
+    also: Sequence[Check] = (),
     progress: Progress = silent,
-) -> Report:  # fmt: skip
+) -> Report:
     """Examine (and with ``mend`` repair) the registry of a home, even one whose database does not open.
 
     ``also`` are checks of what lies in the home beside the registry: runs, say.

@@ -146,7 +146,7 @@ __all__ = [
     "UnusableName",
     "WidthMismatch",
     "printable",
-]  # fmt: skip
+]
 
 _NO_TEXT = re.compile("[\udc80-\udcff]")
 """How Python keeps the bytes of a file's name that are no UTF-8."""
@@ -577,9 +577,7 @@ class MalformedWeights(CheckpointError):
 class BadWeights(CheckpointError):
     """Weights that are NaN, infinite, stored twice or no floats."""
 
-    def __init__(
-        self, path: Path | str, tensor: str, why: str, remedy: str = "Download or save it again."
-    ) -> None:
+    def __init__(self, path: Path | str, tensor: str, why: str, remedy: str = "Download or save it again.") -> None:
         self.path, self.tensor, self.why = str(path), tensor, why
         super().__init__(f"{path}: tensor {tensor!r} {why}", remedy)
 

@@ -17,8 +17,15 @@ from pathlib import Path
 from registry.errors import DiskFull
 
 __all__ = [
-    "disk_full_named", "flush", "flush_folder", "is_disk_full", "is_locked", "replacing", "sha256_of", "write_atomic",
-]  # fmt: skip
+    "disk_full_named",
+    "flush",
+    "flush_folder",
+    "is_disk_full",
+    "is_locked",
+    "replacing",
+    "sha256_of",
+    "write_atomic",
+]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = ("no space left on device", "os error 28", "disk quota exceeded", "database or disk is full")

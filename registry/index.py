@@ -54,9 +54,12 @@ def neighbors(
 
 
 def other_neighbors(
-    x: Float[np.ndarray, "n d"], k: int, *, groups: Shaped[np.ndarray, " n"] | None = None,
+    x: Float[np.ndarray, "n d"],
+    k: int,
+    *,
+    groups: Shaped[np.ndarray, " n"] | None = None,
     metric: Literal["l2", "cosine"] = "l2",
-) -> tuple[Float32[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:  # fmt: skip
+) -> tuple[Float32[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
     """Leave-one-out: for each row the ``k`` nearest other rows; with ``groups``, rows of other groups only. Exact.
 
     Raises:
@@ -196,9 +199,12 @@ class DomainIndex:
         return places[: len(squares)][squares <= worst]
 
     def _measured(
-        self, point: Float32[np.ndarray, " e"], k: int,
-        places: Int64[np.ndarray, " m"], bounds: Float64[np.ndarray, " m"],
-    ) -> tuple[Float32[np.ndarray, " l"], float]:  # fmt: skip
+        self,
+        point: Float32[np.ndarray, " e"],
+        k: int,
+        places: Int64[np.ndarray, " m"],
+        bounds: Float64[np.ndarray, " m"],
+    ) -> tuple[Float32[np.ndarray, " l"], float]:
         """Squared distances in the order of the bounds until no later one can be among ``k``; and the ``k``-th."""
         squares, worst = np.empty(0, dtype=np.float32), np.inf
         while len(squares) < len(places) and bounds[len(squares)] <= worst:
@@ -321,9 +327,12 @@ def _take_first(
 
 
 def _insert(
-    squares: Float32[np.ndarray, "a k"], near: Int64[np.ndarray, "a k"], row: Int64[np.ndarray, " p"],
-    gap: Float32[np.ndarray, " p"], number: Int64[np.ndarray, " p"],
-) -> None:  # fmt: skip
+    squares: Float32[np.ndarray, "a k"],
+    near: Int64[np.ndarray, "a k"],
+    row: Int64[np.ndarray, " p"],
+    gap: Float32[np.ndarray, " p"],
+    number: Int64[np.ndarray, " p"],
+) -> None:
     """Write into each named row the smallest of what it holds and of its new candidates, smallest first."""
     k = squares.shape[1]
     touched = np.unique(row)

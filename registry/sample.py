@@ -98,13 +98,21 @@ class Health:
     def to_dict(self) -> dict[str, object]:
         """The JSON form; the first unreadable items are listed."""
         return {
-            "rows": self.rows, "unreadable": self.unreadable, "converted": dict(self.converted),
-            "exact_duplicates": self.exact_duplicates, "near_duplicates": self.near_duplicates,
-            "leaked": self.leaked, "near_leaked": self.near_leaked, "sampled_from": self.sampled_from,
-            "balance": self.balance, "warnings": list(self.warnings),
-            "near_groups": self.near_groups, "largest_near_group": self.largest_near_group, "left_out": self.left_out,
+            "rows": self.rows,
+            "unreadable": self.unreadable,
+            "converted": dict(self.converted),
+            "exact_duplicates": self.exact_duplicates,
+            "near_duplicates": self.near_duplicates,
+            "leaked": self.leaked,
+            "near_leaked": self.near_leaked,
+            "sampled_from": self.sampled_from,
+            "balance": self.balance,
+            "warnings": list(self.warnings),
+            "near_groups": self.near_groups,
+            "largest_near_group": self.largest_near_group,
+            "left_out": self.left_out,
             "unreadable_items": [{"file": name, "reason": why} for name, why in self.unreadable_items[:_LISTED]],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,9 +219,13 @@ class Sample:
         train, origin = _Part(rows, told, tabled), printable(str(place.absolute()))
         made = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
         return replace(
-            made, groups_from=_absolute(groups), test_from=_absolute(test), labels_from=_absolute(labels),
-            class_folder=chosen, follow_links=follow_links,
-        )  # fmt: skip
+            made,
+            groups_from=_absolute(groups),
+            test_from=_absolute(test),
+            labels_from=_absolute(labels),
+            class_folder=chosen,
+            follow_links=follow_links,
+        )
 
     @classmethod
     def again(cls, told: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
@@ -228,11 +240,18 @@ class Sample:
             raise RowsInMemory(told["name"])
         labels = told.get("labels_from")
         found = cls.from_folder(
-            told["origin"], labels=labels, task=told["task"] if labels else None, groups=told["groups_from"],
-            test=told["test_from"], metric=told["metric"], seed=seed, class_folder=told.get("class_folder"),
-            follow_links=told.get("follow_links", False), keep_duplicates=told.get("keep_duplicates", True),
+            told["origin"],
+            labels=labels,
+            task=told["task"] if labels else None,
+            groups=told["groups_from"],
+            test=told["test_from"],
+            metric=told["metric"],
+            seed=seed,
+            class_folder=told.get("class_folder"),
+            follow_links=told.get("follow_links", False),
+            keep_duplicates=told.get("keep_duplicates", True),
             progress=progress,
-        )  # fmt: skip
+        )
         if found.digest != told["digest"]:
             raise OtherRows(told["origin"], told["digest"], found.digest)
         return found
@@ -380,16 +399,27 @@ class Sample:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "name": self.name, "digest": self.digest, "modality": str(self.modality), "task": str(self.task),
-            "rows": len(self), "classes": len(self.classes), "metric": str(self.metric),
-            "health": self.health.to_dict(), "counts": self.counts,
+            "name": self.name,
+            "digest": self.digest,
+            "modality": str(self.modality),
+            "task": str(self.task),
+            "rows": len(self),
+            "classes": len(self.classes),
+            "metric": str(self.metric),
+            "health": self.health.to_dict(),
+            "counts": self.counts,
             "groups": len(set(self.groups)) if self.groups is not None and self.named_groups else None,
-            "test_rows": None if self.test is None else len(self.test), "origin": self.origin,
-            "groups_from": self.groups_from, "test_from": self.test_from, "labels_from": self.labels_from,
+            "test_rows": None if self.test is None else len(self.test),
+            "origin": self.origin,
+            "groups_from": self.groups_from,
+            "test_from": self.test_from,
+            "labels_from": self.labels_from,
             "class_folder": None if self.class_folder is None else str(self.class_folder),
-            "follow_links": self.follow_links, "scale": self.scale.to_dict() if self.scale else None,
-            "values": self._values(), "keep_duplicates": self.keep_duplicates,
-        }  # fmt: skip
+            "follow_links": self.follow_links,
+            "scale": self.scale.to_dict() if self.scale else None,
+            "values": self._values(),
+            "keep_duplicates": self.keep_duplicates,
+        }
 
     @property
     def _needed(self) -> int:
@@ -596,16 +626,25 @@ def _grouped(table: Path, place: Path, rows: Rows) -> tuple[tuple[str, ...], tup
     found = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
     missing = [item.name for item in rows.items if item.name not in found]
     if missing:
-        raise BadTable(table, f"no row for {missing[0]!r} ({len(missing)} of {len(rows.items)} files have none)",
-                       "Give every training file a row: file,group.")
+        raise BadTable(
+            table,
+            f"no row for {missing[0]!r} ({len(missing)} of {len(rows.items)} files have none)",
+            "Give every training file a row: file,group.",
+        )
     of_test = tuple(found.get(item.name, "") for item in held_out)
     return tuple(found[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
 
 
 def _sample(
-    name: str, origin: str, train: _Part, test: _Part | None, metric: Metric, progress: Progress, *,
+    name: str,
+    origin: str,
+    train: _Part,
+    test: _Part | None,
+    metric: Metric,
+    progress: Progress,
+    *,
     keep_duplicates: bool,
-) -> Sample:  # fmt: skip
+) -> Sample:
     progress("comparing images", 0, 1)
     clean, clean_test = _cleaned(train), None if test is None else _cleaned(test)
     apart = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
@@ -667,14 +706,29 @@ def _require_known(test: _Clean, classes: Sequence[str]) -> None:
 
 
 def _assembled(
-    name: str, origin: str, part: _Clean, classes: tuple[str, ...], metric: Metric, health: Health,
+    name: str,
+    origin: str,
+    part: _Clean,
+    classes: tuple[str, ...],
+    metric: Metric,
+    health: Health,
     test: Sample | None,
-) -> Sample:  # fmt: skip
+) -> Sample:
     digest = _digest(part.items, part.labels, part.groups, part.task, metric)
     return Sample(
-        name, Modality.IMAGE, part.task, metric, part.items, part.labels, part.groups, health, digest,
-        test, origin, classes,
-    )  # fmt: skip
+        name,
+        Modality.IMAGE,
+        part.task,
+        metric,
+        part.items,
+        part.labels,
+        part.groups,
+        health,
+        digest,
+        test,
+        origin,
+        classes,
+    )
 
 
 def _digest(
@@ -780,14 +834,21 @@ def _health(clean: _Clean, kept: _Clean, alike: _Alike | None = None) -> Health:
     found = _Alike.of(clean, None, keep=True) if alike is None else alike
     rows, counts = clean.rows, _counts(kept)
     draft = Health(
-        rows=len(kept.items), unreadable=len(rows.unreadable), converted=rows.converted,
-        exact_duplicates=len(rows.items) - len(clean.items), near_duplicates=found.near_duplicates,
-        leaked=len(clean.items) - len(kept.items) - len(found.left_out), near_leaked=found.near_leaked,
+        rows=len(kept.items),
+        unreadable=len(rows.unreadable),
+        converted=rows.converted,
+        exact_duplicates=len(rows.items) - len(clean.items),
+        near_duplicates=found.near_duplicates,
+        leaked=len(clean.items) - len(kept.items) - len(found.left_out),
+        near_leaked=found.near_leaked,
         sampled_from=rows.found if rows.found > len(rows.items) + len(rows.unreadable) else None,
-        balance=min(counts.values()) / max(counts.values()) if counts else 1.0, warnings=(),
-        unreadable_items=rows.unreadable, near_groups=len(found.sizes), largest_near_group=max(found.sizes, default=0),
+        balance=min(counts.values()) / max(counts.values()) if counts else 1.0,
+        warnings=(),
+        unreadable_items=rows.unreadable,
+        near_groups=len(found.sizes),
+        largest_near_group=max(found.sizes, default=0),
         left_out=len(found.left_out),
-    )  # fmt: skip
+    )
     told = (*rows.notes, *_of_files(draft, kept), *_of_lost_classes(rows, kept), *_of_likeness(draft, found))
     return replace(draft, warnings=told)
 
@@ -825,13 +886,17 @@ def _of_likeness(health: Health, alike: _Alike) -> Iterator[str]:
     repeated, leaked = (_count(health.near_duplicates, "image"), _count(health.near_leaked, "training image"))
     if health.near_groups:
         largest = f"{_count(health.near_groups, 'group')}, the largest of {health.largest_near_group}"
-        yield (f"{repeated} much like an earlier one: grouped with it ({largest}), so that no fold parts them; "
-               "--keep-duplicates takes them for independent")
+        yield (
+            f"{repeated} much like an earlier one: grouped with it ({largest}), so that no fold parts them; "
+            "--keep-duplicates takes them for independent"
+        )
     elif alike.kept_apart and health.near_duplicates:
         yield f"{repeated} much like an earlier one: kept ungrouped, they flatter the score"
     if alike.unmerged:
-        yield (f"{_count(alike.unmerged, 'group')} of images that look alike lie in several of the named groups, which "
-               "were left as they are: merged, too few would be left to hold out")
+        yield (
+            f"{_count(alike.unmerged, 'group')} of images that look alike lie in several of the named groups, which "
+            "were left as they are: merged, too few would be left to hold out"
+        )
     if health.left_out:
         yield f"{leaked} much like a test image: {_left_out(health)}; --keep-duplicates keeps them"
     elif health.near_leaked:
@@ -845,9 +910,10 @@ def _left_out(health: Health) -> str:
 
 
 _ELSEWHERE = {
-    Task.CLASSIFICATION: "lies in another class too", Task.MULTI_LABEL: "has other labels elsewhere",
+    Task.CLASSIFICATION: "lies in another class too",
+    Task.MULTI_LABEL: "has other labels elsewhere",
     Task.REGRESSION: "has another target elsewhere",
-}  # fmt: skip
+}
 
 
 def _counts(kept: _Clean) -> Counter[str]:
@@ -894,8 +960,10 @@ def _of_classes(kept: _Clean) -> Iterator[str]:
         yield f"classes with one group are in every training part and never held out: {_listed(alone)}"
     if min(counts.values()) * _UNEVEN < max(counts.values()):
         most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
-        yield (f"classes are uneven: {counts[most]} of {most}, {counts[least]} of {least}; "
-               "balanced-accuracy or macro-f1 may judge more fairly")
+        yield (
+            f"classes are uneven: {counts[most]} of {most}, {counts[least]} of {least}; "
+            "balanced-accuracy or macro-f1 may judge more fairly"
+        )
 
 
 def _of_groups(kept: _Clean, test: _Clean | None) -> Iterator[str]:

@@ -24,9 +24,17 @@ from registry.errors import EncoderMismatch, MalformedWeights, NotFinite, NoVari
 from registry.features import Features
 
 __all__ = [
-    "BANDWIDTHS", "FREQUENCIES", "KEPT_ROWS", "Lens", "RowKeys", "Sketch", "fit_lens", "orthonormal", "row_key",
+    "BANDWIDTHS",
+    "FREQUENCIES",
+    "KEPT_ROWS",
+    "Lens",
+    "RowKeys",
+    "Sketch",
+    "fit_lens",
+    "orthonormal",
+    "row_key",
     "sketch_of",
-]  # fmt: skip
+]
 
 BANDWIDTHS = (0.5, 1.0, 2.0)
 FREQUENCIES = 512

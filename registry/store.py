@@ -70,8 +70,12 @@ _INDEX_ONLY = re.compile(r"missing from index|wrong # of entries in index|non-un
 _ROW_ONLY = re.compile(r"^(NULL value in|CHECK constraint failed)")
 """What SQLite says of a single row; its seal tells that too."""
 _KINDS: Mapping[type[sa.types.TypeEngine[Any]], type | tuple[type, ...]] = {
-    sa.Text: str, sa.LargeBinary: (bytes, memoryview), sa.Boolean: (bool, int), sa.Integer: int, sa.Float: (int, float),
-}  # fmt: skip
+    sa.Text: str,
+    sa.LargeBinary: (bytes, memoryview),
+    sa.Boolean: (bool, int),
+    sa.Integer: int,
+    sa.Float: (int, float),
+}
 
 
 @dataclass(frozen=True)
@@ -148,9 +152,7 @@ class Store:
         beside = self._engine.dialect.name == "sqlite"
         return Path(self.where).parent if beside else Path(tempfile.gettempdir()) / "transferzoo"
 
-    def run(
-        self, work: Callable[[sa.Connection], Result], *, write: bool = False, size: int | None = None
-    ) -> Result:
+    def run(self, work: Callable[[sa.Connection], Result], *, write: bool = False, size: int | None = None) -> Result:
         """What ``work`` gives, in one transaction: all of it or none; waits its turn, with jitter.
 
         ``size`` is the number of bytes that it writes, where that is known.
@@ -508,9 +510,18 @@ class Jobs:
 
         def work(connection: sa.Connection) -> str:
             fresh = {
-                "kind": kind, "spec": _text(spec), "state": State.QUEUED, "created": now(), "heartbeat": now(),
-                "error": None, "stage": "", "done": 0, "of": 0, "lane": lane, **_here(),
-            }  # fmt: skip
+                "kind": kind,
+                "spec": _text(spec),
+                "state": State.QUEUED,
+                "created": now(),
+                "heartbeat": now(),
+                "error": None,
+                "stage": "",
+                "done": 0,
+                "of": 0,
+                "lane": lane,
+                **_here(),
+            }
             there = connection.execute(_raw(_jobs, "id", "state").where(_jobs.c.key == key)).first()
             if there is None:
                 name = uuid.uuid4().hex[:12]
@@ -686,7 +697,7 @@ def now() -> str:
 _schema = sa.MetaData()
 _notes = sa.Table(
     "notes", _schema, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
-)  # fmt: skip
+)
 
 
 def _card_table(name: str, key: str, *columns: str) -> sa.Table:
@@ -701,7 +712,8 @@ _outcomes = _card_table("outcomes", "id", "checkpoint", "sample_digest", "create
 sa.Index("outcomes_by_checkpoint", _outcomes.c.checkpoint)
 sa.Index("outcomes_by_sample", _outcomes.c.sample_digest)
 _sketches = sa.Table(
-    "sketches", _schema,
+    "sketches",
+    _schema,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("domain", sa.Text, sa.ForeignKey("domains.name", ondelete="CASCADE"), nullable=False),
     sa.Column("lens", sa.Text, nullable=False),
@@ -710,40 +722,46 @@ _sketches = sa.Table(
     sa.Column("packed", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("domain", "lens"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 sa.Index("sketches_by_lens", _sketches.c.lens)
 _recommendations = sa.Table(
-    "recommendations", _schema,
+    "recommendations",
+    _schema,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     *(sa.Column(name, sa.Text, nullable=False) for name in ("created", "sample_digest", "body", "seal")),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 _jobs = sa.Table(
-    "jobs", _schema,
+    "jobs",
+    _schema,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, nullable=False, unique=True),
-    *(sa.Column(name, sa.Text, nullable=False)
-      for name in ("kind", "spec", "state", "created", "heartbeat", "stage", "host")),
+    *(
+        sa.Column(name, sa.Text, nullable=False)
+        for name in ("kind", "spec", "state", "created", "heartbeat", "stage", "host")
+    ),
     *(sa.Column(name, sa.Integer, nullable=False) for name in ("done", "of", "pid")),
     sa.Column("result", sa.Text),
     sa.Column("error", sa.Text),
     sa.Column("lane", sa.Text, nullable=False, server_default="cpu"),
     sa.Column("seal", sa.Text, nullable=False, server_default=""),
-)  # fmt: skip
+)
 _points = sa.Table(
-    "points", _schema,
+    "points",
+    _schema,
     sa.Column("job", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("series", sa.Text, primary_key=True),
     sa.Column("step", sa.Integer, primary_key=True),
     sa.Column("value", sa.Float, nullable=False),
-)  # fmt: skip
+)
 _rows = sa.Table(
-    "rows", _schema,
+    "rows",
+    _schema,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("packed", sa.LargeBinary, nullable=False),
     sa.Column("seal", sa.Text, nullable=False),
-)  # fmt: skip
+)
 _ROWS = (_checkpoints, _domains, _sketches, _outcomes, _recommendations, _rows, _jobs, _points)
 """All that a user would miss; those that others refer to come first."""
 _LASTING = {"id", "key", "kind", "spec", "created", "lane"}
@@ -1026,6 +1044,7 @@ def _readable(source: Store, table: sa.Table) -> tuple[list[dict[str, object]], 
     And how many more can be read, but are not sound.
     """
     rows: dict[int, dict[str, object] | None] = {}
+
     def take(row: Row) -> None:
         sound = _damage(table, row) is None
         rows[int(row["_row"])] = {name: row[name] for name in row if name != "_row"} if sound else None

@@ -73,9 +73,13 @@ class Zoo:
 
     @classmethod
     def open(
-        cls, home: Path | str | None = None, *, catalog: Path | None = None, mend: bool = True,
+        cls,
+        home: Path | str | None = None,
+        *,
+        catalog: Path | None = None,
+        mend: bool = True,
         progress: Progress = silent,
-    ) -> "Zoo":  # fmt: skip
+    ) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
         Rows that are not as they were written are set aside (see `set_aside`), and a registry that is lost is made
@@ -222,8 +226,9 @@ class Zoo:
         return cached(
             self._place_of(checkpoint, sample),
             lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
-            keep=self.home.writable, note=self._note,
-        )  # fmt: skip
+            keep=self.home.writable,
+            note=self._note,
+        )
 
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
         """Whether a sample's features are kept already.
@@ -264,9 +269,16 @@ class Zoo:
         return [(cards[name], square) for name, square in ordered if name in cards]
 
     def add(
-        self, folder: Path | str, *, name: str | None = None, source: Sample | None = None, license: str | None = None,
-        domain: str | None = None, family: str | None = None, progress: Progress = silent,
-    ) -> Checkpoint:  # fmt: skip
+        self,
+        folder: Path | str,
+        *,
+        name: str | None = None,
+        source: Sample | None = None,
+        license: str | None = None,
+        domain: str | None = None,
+        family: str | None = None,
+        progress: Progress = silent,
+    ) -> Checkpoint:
         """Register the checkpoint in a folder. It is not copied: the registry remembers where it lies.
 
         It is opened and shown a few synthetic items, as advice will open it and show it the user's.
@@ -338,9 +350,14 @@ class Zoo:
         found = _inspected(card.folder, card.name)
         place = self.home.checkpoints / card.name
         made = replace(
-            card, folder=place, architecture=found.architecture, digest=found.digest, parameters=found.parameters,
-            input_size=found.input_size, domain=domain.name,
-        )  # fmt: skip
+            card,
+            folder=place,
+            architecture=found.architecture,
+            digest=found.digest,
+            parameters=found.parameters,
+            input_size=found.input_size,
+            domain=domain.name,
+        )
         sketches = () if source is None else (self._sketched(domain.name, source, progress),)
         if place.exists() or any(known.name == card.name for known in self.checkpoints()):
             raise AlreadyThere("checkpoint", card.name)
@@ -376,10 +393,14 @@ class Zoo:
         Raises:
             AlreadyThere: a different outcome has that id.
         """
-        rows = () if sample is None else (
-            RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items)),
-            RowKeys.of(f"targets:{sample.digest}", labelled_digests(sample)),
-        )  # fmt: skip
+        rows = (
+            ()
+            if sample is None
+            else (
+                RowKeys.of(f"sample:{sample.digest}", (item.digest for item in sample.items)),
+                RowKeys.of(f"targets:{sample.digest}", labelled_digests(sample)),
+            )
+        )
         self.store.write(Entries(outcomes=(outcome,), rows=rows))
 
     def rows(self, owner: str) -> RowKeys | None:
@@ -498,9 +519,14 @@ class Zoo:
         """The checkpoint with the domain that its source becomes, and the sketch of that."""
         sketch = self._sketched(domain, source, progress)
         described = Domain(
-            domain, source.modality, source.name, family or domain, len(source.items),
-            data=source.origin, digest=source.digest,
-        )  # fmt: skip
+            domain,
+            source.modality,
+            source.name,
+            family or domain,
+            len(source.items),
+            data=source.origin,
+            digest=source.digest,
+        )
         rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
         return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
 
@@ -596,8 +622,10 @@ def _shards(listed: Path) -> list[Path]:
 
 def labelled_digests(sample: Sample) -> Iterator[str]:
     """A digest of each row's content with its target."""
-    return (sha256(f"{item.digest} {told}".encode()).hexdigest()
-            for item, told in zip(sample.items, sample.labels, strict=True))  # fmt: skip
+    return (
+        sha256(f"{item.digest} {told}".encode()).hexdigest()
+        for item, told in zip(sample.items, sample.labels, strict=True)
+    )
 
 
 def _catalog() -> ModuleType:
@@ -612,11 +640,17 @@ def _inspected(folder: Path, name: str) -> Checkpoint:
     import_module("registry.encoders.examination").examine(folder, tidy)
     told = _stated(folder)
     return Checkpoint(
-        name=tidy, modality=Modality(opened.modality), architecture=opened.architecture, folder=folder,
-        digest=opened.digest, parameters=opened.parameters, input_size=opened.input_size, license=spdx(opened.license),
+        name=tidy,
+        modality=Modality(opened.modality),
+        architecture=opened.architecture,
+        folder=folder,
+        digest=opened.digest,
+        parameters=opened.parameters,
+        input_size=opened.input_size,
+        license=spdx(opened.license),
         source=_claim(told.get("source_domain", "")),
         claimed={**{key: _claim(told[key]) for key in _CLAIMS if key in told}, "license": opened.license},
-    )  # fmt: skip
+    )
 
 
 def _stated(folder: Path) -> Mapping[str, Plain]:

@@ -42,10 +42,18 @@ def require_places(*places: Path | str | None) -> None:
 
 
 def require_names(  # noqa: PLR0913 - each names something else
-    zoo: "Zoo", *, checkpoint: str | None = None, strategy: str | None = None, recommendation: str | None = None,
-    distance: str | None = None, licenses: Iterable[str] = (), exclude: Iterable[str] = (), device: str = "auto",
-    executor: str = "local", tracker: str = "mlflow",
-) -> None:  # fmt: skip
+    zoo: "Zoo",
+    *,
+    checkpoint: str | None = None,
+    strategy: str | None = None,
+    recommendation: str | None = None,
+    distance: str | None = None,
+    licenses: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    device: str = "auto",
+    executor: str = "local",
+    tracker: str = "mlflow",
+) -> None:
     """Each of them names something.
 
     Raises:
@@ -89,11 +97,16 @@ def require_request(zoo: "Zoo", path: str, options: Mapping[str, Any]) -> None:
     """
     require_places(path, *(options.get(name) for name in ("labels", "groups", "test", "source-data")))
     require_names(
-        zoo, checkpoint=options.get("checkpoint"), strategy=options.get("strategy"),
-        recommendation=options.get("recommendation"), licenses=options.get("license") or (),
-        exclude=options.get("exclude") or (), device=options.get("device") or "auto",
-        executor=options.get("executor") or "local", tracker=options.get("tracker") or "mlflow",
-    )  # fmt: skip
+        zoo,
+        checkpoint=options.get("checkpoint"),
+        strategy=options.get("strategy"),
+        recommendation=options.get("recommendation"),
+        licenses=options.get("license") or (),
+        exclude=options.get("exclude") or (),
+        device=options.get("device") or "auto",
+        executor=options.get("executor") or "local",
+        tracker=options.get("tracker") or "mlflow",
+    )
 
 
 def require_advice(zoo: "Zoo", name: str) -> Mapping[str, Any]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["no_transfer_of", "resolve_advice", "resolve_choice"]
 
 
-def resolve_advice(context: CommandContext, sample: "Sample", name: str | None, *, needed: bool, seed: int) -> Mapping[str, Any] | None:
+def resolve_advice(
+    context: CommandContext, sample: "Sample", name: str | None, *, needed: bool, seed: int
+) -> Mapping[str, Any] | None:
     """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
     kept = context.zoo.advice(sample_digest=sample.digest) if name is None else require_advice(context.zoo, name)
     if kept is not None and kept["sample"]["digest"] != sample.digest:
@@ -44,9 +46,13 @@ def no_transfer_of(kept: Mapping[str, Any]) -> "Baseline":
 
 
 def resolve_choice(
-    context: CommandContext, sample: "Sample", kept: Mapping[str, Any] | None, checkpoint: str | None, strategy: str | None,
+    context: CommandContext,
+    sample: "Sample",
+    kept: Mapping[str, Any] | None,
+    checkpoint: str | None,
+    strategy: str | None,
     seed: int,
-) -> "Choice":  # fmt: skip
+) -> "Choice":
     """What the user named, as the advice has it where it has that; a warning where the advice was not to transfer."""
     from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
 

@@ -15,13 +15,23 @@ from ui.strangers import pacify, printable_streams
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    name="transferzoo", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    name="transferzoo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
     help="Which pretrained model should I start from, how much of it should I freeze, and was the advice right?",
-)  # fmt: skip
+)
 for command in (
-    advice.demo, advice.recommend, tuning.tune, benefit.benefit, predict.predict, predict.export, domains.distance,
-    maintenance.doctor, maintenance.picker,
-):  # fmt: skip
+    advice.demo,
+    advice.recommend,
+    tuning.tune,
+    benefit.benefit,
+    predict.predict,
+    predict.export,
+    domains.distance,
+    maintenance.doctor,
+    maintenance.picker,
+):
     app.command()(command)
 for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):
     app.add_typer(group, name=name)

@@ -22,10 +22,25 @@ if TYPE_CHECKING:
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG", "ClassFolderOption", "CommandContext", "DeviceOption", "FollowLinksOption", "GroupsOption", "HomeOption",
-    "JobOption", "JsonOption", "KeepDuplicatesOption", "LabelsOption", "MetricOption", "PathArgument", "SeedOption",
-    "TaskOption", "TestOption", "command_context", "read_sample",
-]  # fmt: skip
+    "DEBUG",
+    "ClassFolderOption",
+    "CommandContext",
+    "DeviceOption",
+    "FollowLinksOption",
+    "GroupsOption",
+    "HomeOption",
+    "JobOption",
+    "JsonOption",
+    "KeepDuplicatesOption",
+    "LabelsOption",
+    "MetricOption",
+    "PathArgument",
+    "SeedOption",
+    "TaskOption",
+    "TestOption",
+    "command_context",
+    "read_sample",
+]
 
 PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
@@ -123,18 +138,36 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
 
 
 def read_sample(  # noqa: PLR0913 - each says how it is read
-    context: CommandContext, path: Path, *, groups: Path | None = None, test: Path | None = None, metric: Metric | None = None,
-    labels: Path | None = None, task: Task | None = None, seed: int = 0, keep_duplicates: bool = False,
-    class_folder: ClassFolder | None = None, follow_links: bool = False,
-) -> "Sample":  # fmt: skip
+    context: CommandContext,
+    path: Path,
+    *,
+    groups: Path | None = None,
+    test: Path | None = None,
+    metric: Metric | None = None,
+    labels: Path | None = None,
+    task: Task | None = None,
+    seed: int = 0,
+    keep_duplicates: bool = False,
+    class_folder: ClassFolder | None = None,
+    follow_links: bool = False,
+) -> "Sample":
     """Read the sample and say how healthy it is, before anything else."""
     from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
 
     with context.bars as progress:
         sample = Sample.from_folder(
-            path, labels=labels, task=task, groups=groups, test=test, metric=metric, seed=seed,
-            keep_duplicates=keep_duplicates, class_folder=class_folder, follow_links=follow_links, progress=progress,
-        )  # fmt: skip
+            path,
+            labels=labels,
+            task=task,
+            groups=groups,
+            test=test,
+            metric=metric,
+            seed=seed,
+            keep_duplicates=keep_duplicates,
+            class_folder=class_folder,
+            follow_links=follow_links,
+            progress=progress,
+        )
     context.say(render.sample_report(sample.to_dict()))
     return sample
 

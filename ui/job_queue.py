@@ -39,7 +39,7 @@ __all__ = [
     "wait_until_gone",
     "words_of",
     "work",
-]  # fmt: skip
+]
 
 Options = Mapping[str, str | bool | list[str] | None]
 """Of a command: long name without dashes -> value; True for a switch, a list where it is given several times."""
@@ -216,9 +216,13 @@ def _begin(home: Home, job: "JobRecord") -> Any:  # noqa: ANN401 - psutil has no
     """Start a job's process, in a session of its own."""
     with _file(home, f"{job.id}.log").open("ab") as out:
         return psutil.Popen(
-            _command(home, job), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            _command(home, job),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
             env=_surroundings(home, job.id),
-        )  # fmt: skip
+        )
 
 
 def _command(home: Home, job: "JobRecord") -> list[str]:
@@ -230,9 +234,12 @@ def _detach(home: Home, lane: str) -> None:
     command = [sys.executable, "-m", "ui.cli", "queue", "work", "--device", lane, "--until-empty"]
     with _worker_file(home, lane, "txt").open("ab") as out:
         subprocess.Popen(  # noqa: S603 - ourselves
-            [*command, "--home", str(home.root)], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            [*command, "--home", str(home.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
             start_new_session=True,
-        )  # fmt: skip
+        )
 
 
 def _process(job: "JobRecord") -> Any:  # noqa: ANN401 - as above

@@ -74,7 +74,7 @@ __all__ = [
     "size",
     "synced_table",
     "unfinished_table",
-]  # fmt: skip
+]
 
 Json = Mapping[str, Any]
 """The JSON form of a verdict, as `to_dict()` gives it or the registry kept it."""
@@ -162,10 +162,13 @@ def block_roles(choice: Json) -> list[tuple[str, float, str]]:
     names = [row["block"] for row in choice["blocks"]]
     used = names[: names.index(plan["read"]) + 1]
     return [
-        (row["block"], row["score"],
-         "not used" if row["block"] not in used else "learns" if row["block"] in learning else "frozen")
+        (
+            row["block"],
+            row["score"],
+            "not used" if row["block"] not in used else "learns" if row["block"] in learning else "frozen",
+        )
         for row in choice["blocks"]
-    ]  # fmt: skip
+    ]
 
 
 def converted_words(health: Json) -> str | None:
@@ -200,9 +203,11 @@ def _target_words(sample: Json) -> str:
 def command(verb: str, *words: object, **options: object) -> str:
     """A command of ours to type, quoted for a shell; options that are None are left out."""
     given = [
-        part for name, value in options.items() if value is not None
+        part
+        for name, value in options.items()
+        if value is not None
         for part in (f"--{name.replace('_', '-')}", str(value))
-    ]  # fmt: skip
+    ]
     return shlex.join([program("transferzoo"), *verb.split(), *map(str, words), *given])
 
 
@@ -469,9 +474,12 @@ def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
         column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
     for row in rows:
         table.add_row(
-            Text(shown(row["name"]), "bold"), Text(shown(row["source"] or row["domain"] or "not stated")),
-            amount(row["parameters"]), Text(shown(row["license"])), row["origin"],
-        )  # fmt: skip
+            Text(shown(row["name"]), "bold"),
+            Text(shown(row["source"] or row["domain"] or "not stated")),
+            amount(row["parameters"]),
+            Text(shown(row["license"])),
+            row["origin"],
+        )
     return table
 
 
@@ -555,11 +563,14 @@ def outcome_table(rows: Sequence[Json]) -> RenderableType:
     for row in rows:
         expected = row["conditions"].get("expected")
         table.add_row(
-            Text(shown(row["id"])), Text(shown(row["sample_name"])), Text(shown(row["checkpoint"]), "bold"),
+            Text(shown(row["id"])),
+            Text(shown(row["sample_name"])),
+            Text(shown(row["checkpoint"]), "bold"),
             shown(row["strategy"]),
             scored(expected["mean"], row["metric"]) if expected is not None else "-",
-            scored(row["score"], row["metric"]), duration(row["seconds"]),
-        )  # fmt: skip
+            scored(row["score"], row["metric"]),
+            duration(row["seconds"]),
+        )
     return table
 
 
@@ -675,10 +686,15 @@ class Bars:
 
     def _new(self) -> RichProgress:
         return RichProgress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(BAR), MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True), console=self._terminal, transient=True,
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(BAR),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._terminal,
+            transient=True,
             disable=not self._terminal.is_terminal,
-        )  # fmt: skip
+        )
 
     def __call__(self, stage: str, done: int, of: int) -> None:
         """Show that ``done`` of ``of`` are finished; a finished stage leaves the screen."""
@@ -742,12 +758,16 @@ def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
         table.add_row(*_choice_cells(choice))
     base = advice["baseline"]
     table.add_row(
-        "", Group(Text("no transfer", "italic"), Text(base["model"], "dim")),
+        "",
+        Group(Text("no transfer", "italic"), Text(base["model"], "dim")),
         Group(
             Text(scored(base["mean"], metric), "italic"),
             Text(scored_interval(base["low"], base["high"], metric), "dim"),
-        ), "", "", "",
-    )  # fmt: skip
+        ),
+        "",
+        "",
+        "",
+    )
     return table
 
 

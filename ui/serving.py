@@ -26,14 +26,28 @@ __all__ = ["PINNED", "require_free", "serve"]
 
 HOST = "127.0.0.1"
 PINNED = (
-    f"--server.address={HOST}", "--server.enableCORS=true", "--server.enableXsrfProtection=true",
-    f"--server.corsAllowedOrigins=http://{HOST}", f"--server.allowedHosts={HOST}", "--server.allowedHosts=localhost",
-    "--server.xsrfCookieSameSite=strict", "--server.enableAgentApi=false", "--server.enableStaticServing=false",
-    "--server.baseUrlPath=", "--server.maxUploadSize=1024", "--server.fileWatcherType=none",
-    "--server.runOnSave=false", "--server.headless=true", "--browser.gatherUsageStats=false",
-    f"--browser.serverAddress={HOST}", "--client.showErrorDetails=none", "--client.toolbarMode=minimal",
-    f"--client.allowedOrigins=http://{HOST}", "--global.developmentMode=false", "--logger.hideWelcomeMessage=true",
-)  # fmt: skip
+    f"--server.address={HOST}",
+    "--server.enableCORS=true",
+    "--server.enableXsrfProtection=true",
+    f"--server.corsAllowedOrigins=http://{HOST}",
+    f"--server.allowedHosts={HOST}",
+    "--server.allowedHosts=localhost",
+    "--server.xsrfCookieSameSite=strict",
+    "--server.enableAgentApi=false",
+    "--server.enableStaticServing=false",
+    "--server.baseUrlPath=",
+    "--server.maxUploadSize=1024",
+    "--server.fileWatcherType=none",
+    "--server.runOnSave=false",
+    "--server.headless=true",
+    "--browser.gatherUsageStats=false",
+    f"--browser.serverAddress={HOST}",
+    "--client.showErrorDetails=none",
+    "--client.toolbarMode=minimal",
+    f"--client.allowedOrigins=http://{HOST}",
+    "--global.developmentMode=false",
+    "--logger.hideWelcomeMessage=true",
+)
 """What no config file may change."""
 
 

@@ -35,7 +35,7 @@ __all__ = [
     "resume",
     "scores",
     "tune",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> object:

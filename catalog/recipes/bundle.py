@@ -57,13 +57,24 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
     if (work / "margin.json").exists():
         measured |= json.loads((work / "margin.json").read_text())
     config = json.loads((folder / "config.json").read_text())
-    write_checkpoint(CATALOG, Checkpoint(
-        name=name, modality=Modality.IMAGE, architecture=config["architectures"][0], folder=folder,
-        digest=sha256((folder / "model.safetensors").read_bytes()).hexdigest(), parameters=card["parameters"],
-        input_size=card["recipe"]["size"], license=" + ".join(dict.fromkeys(domains[k]["license"] for k in known)),
-        domain=card["recipe"].get("domain", known[0]), source=" + ".join(domains[k]["title"] for k in known),
-        lineage=(*known, *teacher), origin=Origin.SEEDLING, measured=measured,
-    ))  # fmt: skip
+    write_checkpoint(
+        CATALOG,
+        Checkpoint(
+            name=name,
+            modality=Modality.IMAGE,
+            architecture=config["architectures"][0],
+            folder=folder,
+            digest=sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+            parameters=card["parameters"],
+            input_size=card["recipe"]["size"],
+            license=" + ".join(dict.fromkeys(domains[k]["license"] for k in known)),
+            domain=card["recipe"].get("domain", known[0]),
+            source=" + ".join(domains[k]["title"] for k in known),
+            lineage=(*known, *teacher),
+            origin=Origin.SEEDLING,
+            measured=measured,
+        ),
+    )
     print(f"{name}: {card['parameters']:,} parameters, own held-out {card['held_out_accuracy']:.3f}")
 
 
@@ -76,8 +87,17 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
     lens = fit_lens("image", Modality.IMAGE, list(seen.values()))
     write_lens(CATALOG, lens)
     for name, told in domains.items():
-        card = Domain(name, Modality.IMAGE, told["title"], told["family"], len(seen[name]), told["license"],
-                      told["citation"], Origin.PUBLISHED, aliases=tuple(told.get("aliases", ())))
+        card = Domain(
+            name,
+            Modality.IMAGE,
+            told["title"],
+            told["family"],
+            len(seen[name]),
+            told["license"],
+            told["citation"],
+            Origin.PUBLISHED,
+            aliases=tuple(told.get("aliases", ())),
+        )
         write_domain(CATALOG, card, sketch_of(name, seen[name], lens))
 
 

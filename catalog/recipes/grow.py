@@ -80,8 +80,11 @@ def grow(name: str, recipe: dict, asked: argparse.Namespace, deadline: float) ->
         if now - told > TELL_EVERY:
             told = now
             rate = (step + 1 - start) / (now - began)
-            print(f"{name}: {step + 1}/{steps} loss {loss.item():.3f}, {rate * recipe['batch']:.0f} images/s, "
-                  f"{(steps - step) / rate / 60:.1f} min left", flush=True)
+            print(
+                f"{name}: {step + 1}/{steps} loss {loss.item():.3f}, {rate * recipe['batch']:.0f} images/s, "
+                f"{(steps - step) / rate / 60:.1f} min left",
+                flush=True,
+            )
         if now - saved > SAVE_EVERY or now > deadline:
             saved = now
             _save(work, model, optimizer, step + 1, spent + now - began)
@@ -98,7 +101,7 @@ def draw(
     batch = recipe["batch"]
     per_pass = max(1, len(rows) // batch)
     order = np.random.default_rng([recipe["seed"], step // per_pass]).permutation(rows)
-    chosen = torch.from_numpy(order[(step % per_pass) * batch:][:batch])
+    chosen = torch.from_numpy(order[(step % per_pass) * batch :][:batch])
     random = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step)
     batch = images[chosen].float() / 127.5 - 1
     views = 2 if recipe["objective"] == "views" else 1
@@ -196,26 +199,53 @@ def _resume(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 
 
 def _finish(
-    work: Path, name: str, model: Learner, classes: list[str], images: torch.Tensor, targets: torch.Tensor,
-    rows: int, steps: int, seconds: float,
+    work: Path,
+    name: str,
+    model: Learner,
+    classes: list[str],
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    rows: int,
+    steps: int,
+    seconds: float,
 ) -> None:
     recipe = model.recipe
     done = work / "done"
     model.cpu().body.half().to(memory_format=torch.contiguous_format).save_pretrained(done)
     side = recipe["size"]
-    (done / "preprocessor_config.json").write_text(json.dumps({
-        "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": side, "width": side},
-        "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-        "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
-    }, indent=1))
+    (done / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "image_processor_type": "ViTImageProcessor",
+                "do_resize": True,
+                "size": {"height": side, "width": side},
+                "resample": 2,
+                "do_rescale": True,
+                "rescale_factor": 1 / 255,
+                "do_normalize": True,
+                "image_mean": [0.5, 0.5, 0.5],
+                "image_std": [0.5, 0.5, 0.5],
+            },
+            indent=1,
+        )
+    )
     stored = type(model.body).from_pretrained(done, dtype=torch.float32)
     model.body = stored.to(memory_format=torch.channels_last)
     card = {
-        "name": name, "source": recipe["source"], "architecture": recipe["architecture"], "classes": len(classes),
-        "parameters": sum(p.numel() for p in stored.parameters()), "rows": rows, "steps": steps,
-        "images_seen": steps * recipe["batch"], "held_out_rows": len(targets),
-        "held_out_accuracy": round(held_out(model, images, targets), 4), "seed": recipe["seed"],
-        "seconds": round(seconds), "date": date.today().isoformat(), "recipe": recipe,
+        "name": name,
+        "source": recipe["source"],
+        "architecture": recipe["architecture"],
+        "classes": len(classes),
+        "parameters": sum(p.numel() for p in stored.parameters()),
+        "rows": rows,
+        "steps": steps,
+        "images_seen": steps * recipe["batch"],
+        "held_out_rows": len(targets),
+        "held_out_accuracy": round(held_out(model, images, targets), 4),
+        "seed": recipe["seed"],
+        "seconds": round(seconds),
+        "date": date.today().isoformat(),
+        "recipe": recipe,
     }
     (done / "card.tmp").write_text(json.dumps(card, indent=1))
     (done / "card.tmp").replace(done / "card.json")

@@ -50,10 +50,11 @@ def judge(name: str, work: Path, shared: Path, domains: dict) -> None:
     random = [[_chance(work, seed, shared, target) for target in targets] for seed in SEEDS]
     told = {
         "margin_over_random": round(float(np.mean(ours) - np.mean(random)), 4),
-        "margin_targets": {t: [round(o, 4), round(float(r), 4)]
-                           for t, o, r in zip(targets, ours, np.mean(random, axis=0), strict=True)},
+        "margin_targets": {
+            t: [round(o, 4), round(float(r), 4)] for t, o, r in zip(targets, ours, np.mean(random, axis=0), strict=True)
+        },
         "random_seeds": list(SEEDS),
-    }  # fmt: skip
+    }
     (work / "margin.json").write_text(json.dumps(told, indent=1))
     print(f"{name}: {told['margin_over_random']:+.3f} over random; {told['margin_targets']}", flush=True)
 

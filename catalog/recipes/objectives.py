@@ -76,7 +76,7 @@ def teacher_features(folder: Path, pictures: np.ndarray, kept: Path) -> torch.Te
     rows = []
     with torch.no_grad():
         for start in range(0, len(pictures), TEACHER_BATCH):
-            batch = torch.from_numpy(pictures[start:start + TEACHER_BATCH]).permute(0, 3, 1, 2).float()
+            batch = torch.from_numpy(pictures[start : start + TEACHER_BATCH]).permute(0, 3, 1, 2).float()
             batch = functional.interpolate(batch, (side, side), mode="bilinear", antialias=True) / 127.5 - 1
             rows.append(teacher(pixel_values=batch.to(memory_format=torch.channels_last)).pooler_output.flatten(1))
             if start % (TEACHER_BATCH * 40) == 0:

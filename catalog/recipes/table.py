@@ -20,9 +20,14 @@ def main() -> None:
         told = card.measured
         own = told.get("held_out_accuracy", told.get("held_out_cosine_to_teacher"))
         drawn.add_row(
-            card.name, card.architecture.removesuffix("ForImageClassification"), ", ".join(card.lineage),
-            f"{card.parameters:,}", f"{own}", f"{float(str(told['margin_over_random'])):+.3f}", card.license,
-        )  # fmt: skip
+            card.name,
+            card.architecture.removesuffix("ForImageClassification"),
+            ", ".join(card.lineage),
+            f"{card.parameters:,}",
+            f"{own}",
+            f"{float(str(told['margin_over_random'])):+.3f}",
+            card.license,
+        )
     Console(width=170).print(drawn)
 
 

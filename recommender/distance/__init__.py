@@ -22,9 +22,13 @@ class DistanceFunction(Protocol):
     """
 
     def __call__(
-        self, x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0,
+        self,
+        x: Real[Array, "n d"],
+        y: Real[Array, "m e"],
+        *,
+        seed: int = 0,
         groups: tuple[Shaped[Array, " p"], Shaped[Array, " q"]] | None = None,
-    ) -> Distance:  # fmt: skip
+    ) -> Distance:
         """How far ``x`` lies from ``y``."""
 
 

@@ -11,9 +11,13 @@ __all__ = ["energy"]
 
 
 def energy(
-    x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, groups: Groups | None = None,
+    x: Real[Array, "n d"],
+    y: Real[Array, "m e"],
+    *,
+    seed: int = 0,
+    groups: Groups | None = None,
     permutations: int = 200,
-) -> Distance:  # fmt: skip
+) -> Distance:
     """2 E|a - b| - E|a - a'| - E|b - b'| on columns standardized over both clouds: unbiased, with jackknife interval.
 
     It needs no bandwidth, and its heavy tails let far rows weigh more than `mmd` does.

@@ -11,9 +11,7 @@ from registry.features import Array
 __all__ = ["frechet"]
 
 
-def frechet(
-    x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, groups: Groups | None = None
-) -> Distance:
+def frechet(x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, groups: Groups | None = None) -> Distance:
     """|mu_x - mu_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^1/2), with shrunk covariances, on columns standardized over both.
 
     It sees means and covariances alone, and is biased upwards on few rows: hold it against ``null_high`` in

@@ -20,9 +20,21 @@ from registry.errors import NoVariation, WidthMismatch
 from registry.features import Array, content_order, finite_rows, numbered
 
 __all__ = [
-    "Z90", "Groups", "Kernel", "Pair", "Scale", "TwoSample", "dealt", "fixed_scale", "labelings", "median_distance",
-    "p_value", "pool", "squared_distances", "two_sample",
-]  # fmt: skip
+    "Z90",
+    "Groups",
+    "Kernel",
+    "Pair",
+    "Scale",
+    "TwoSample",
+    "dealt",
+    "fixed_scale",
+    "labelings",
+    "median_distance",
+    "p_value",
+    "pool",
+    "squared_distances",
+    "two_sample",
+]
 
 Groups = tuple[Shaped[Array, " p"], Shaped[Array, " q"]]
 Scale = tuple[Float[np.ndarray, " f"], Float[np.ndarray, " g"]]
@@ -113,9 +125,11 @@ def pool(
     clouds = finite_rows(x, "x"), finite_rows(y, "y")
     if clouds[0].shape[1] != clouds[1].shape[1]:
         raise WidthMismatch(clouds[0].shape[1], clouds[1].shape[1])
-    units = [np.arange(len(c)) for c in clouds] if groups is None else [
-        _numbered(g, len(c), what) for g, c, what in zip(groups, clouds, "xy", strict=True)
-    ]  # fmt: skip
+    units = (
+        [np.arange(len(c)) for c in clouds]
+        if groups is None
+        else [_numbered(g, len(c), what) for g, c, what in zip(groups, clouds, "xy", strict=True)]
+    )
     rows = np.concatenate([c.astype(np.float64, copy=False) for c in clouds])
     varies = (rows != rows[0]).any(axis=0)
     if not varies.any():
@@ -129,9 +143,7 @@ def pool(
     return Pair(_standardized(rows[order], scale), first[order] != swapped, _by_appearance(unit[order]), swapped)
 
 
-def fixed_scale(
-    width: int, mean: Float[Array, " f"] | None, scale: Float[Array, " g"] | None
-) -> Scale:
+def fixed_scale(width: int, mean: Float[Array, " f"] | None, scale: Float[Array, " g"] | None) -> Scale:
     """Column means and scales that are given, 0 and 1 where they are not."""
     return (
         np.zeros(width) if mean is None else np.asarray(mean, np.float64),
@@ -209,9 +221,7 @@ def _pair_counts(pair: Pair, labels: Float64[np.ndarray, "N b"]) -> Float64[np.n
     return np.concatenate([sizes**2 - own, [sizes[0] * sizes[1]]])
 
 
-def _kernel_products(
-    pair: Pair, kernel: Kernel, columns: Float64[np.ndarray, "N c"]
-) -> Float64[np.ndarray, "N c"]:
+def _kernel_products(pair: Pair, kernel: Kernel, columns: Float64[np.ndarray, "N c"]) -> Float64[np.ndarray, "N c"]:
     """K @ columns, with 0 for two rows of one unit; of two mirrored blocks of K only one is computed."""
     total = np.zeros_like(columns)
     spans = [slice(start, start + _BLOCK) for start in range(0, len(columns), _BLOCK)]
@@ -225,31 +235,33 @@ def _kernel_products(
     return total
 
 
-def _blank_units(
-    block: Float64[np.ndarray, "a b"], left: Int[np.ndarray, " a"], right: Int[np.ndarray, " b"]
-) -> None:
+def _blank_units(block: Float64[np.ndarray, "a b"], left: Int[np.ndarray, " a"], right: Int[np.ndarray, " b"]) -> None:
     """Write 0 where both rows are of one unit."""
     shared = np.intersect1d(left, right)
     if len(shared):
         block[left[:, None] == right[None, :]] = 0
 
 
-def _jackknife_error(
-    pair: Pair, to_first: Float64[np.ndarray, " N"], to_second: Float64[np.ndarray, " N"]
-) -> float:
+def _jackknife_error(pair: Pair, to_first: Float64[np.ndarray, " N"], to_second: Float64[np.ndarray, " N"]) -> float:
     """Standard error of the statistic when one unit at a time is left out (Arvesen 1969, two samples)."""
     units = len(pair.unit_sizes)
     sums = np.stack([np.bincount(pair.unit, weights, units) for weights in (to_first, to_second)])
-    return float(np.sqrt(sum(
-        _variance_of_side(pair.unit_sizes, side, sums[own], sums[1 - own])
-        for own, side in enumerate((pair.unit_first, ~pair.unit_first))
-    )))  # fmt: skip
+    return float(
+        np.sqrt(
+            sum(
+                _variance_of_side(pair.unit_sizes, side, sums[own], sums[1 - own])
+                for own, side in enumerate((pair.unit_first, ~pair.unit_first))
+            )
+        )
+    )
 
 
 def _variance_of_side(
-    sizes: Float64[np.ndarray, " G"], side: Bool[np.ndarray, " G"],
-    to_own: Float64[np.ndarray, " G"], to_other: Float64[np.ndarray, " G"],
-) -> float:  # fmt: skip
+    sizes: Float64[np.ndarray, " G"],
+    side: Bool[np.ndarray, " G"],
+    to_own: Float64[np.ndarray, " G"],
+    to_other: Float64[np.ndarray, " G"],
+) -> float:
     """Jackknife variance over the units of one side; what does not depend on them is left out."""
     mine, rows, others = sizes[side], sizes[side].sum(), sizes[~side].sum()
     pairs = rows**2 - (mine**2).sum()
@@ -285,9 +297,7 @@ def _by_appearance(unit: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     return np.argsort(np.argsort(place))[number]
 
 
-def _standardized(
-    rows: Float64[np.ndarray, "N d"], scale: Scale | None
-) -> Float64[np.ndarray, "N d"]:
+def _standardized(rows: Float64[np.ndarray, "N d"], scale: Scale | None) -> Float64[np.ndarray, "N d"]:
     """The rows standardized in place; a column that varies by rounding alone becomes 0."""
     if scale is None:
         mean, spread = rows.mean(axis=0), rows.std(axis=0)

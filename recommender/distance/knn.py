@@ -21,9 +21,14 @@ _SLACK = 1 + 1e-6
 
 
 def knn(
-    x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, groups: Groups | None = None, k: int = 5,
+    x: Real[Array, "n d"],
+    y: Real[Array, "m e"],
+    *,
+    seed: int = 0,
+    groups: Groups | None = None,
+    k: int = 5,
     permutations: int = 200,
-) -> Distance:  # fmt: skip
+) -> Distance:
     """Share of the k nearest neighbors that are of a row's own cloud, above what one source would give.
 
     ``p_same`` permutes labels on the fixed graph of neighbors; rows of one group are never neighbors. ``k`` is lowered

@@ -17,9 +17,15 @@ __all__ = ["mean_embedding"]
 
 
 def mean_embedding(
-    x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, groups: Groups | None = None,
-    sigma: float | None = None, mean: Float[Array, " f"] | None = None, scale: Float[Array, " g"] | None = None,
-) -> Distance:  # fmt: skip
+    x: Real[Array, "n d"],
+    y: Real[Array, "m e"],
+    *,
+    seed: int = 0,
+    groups: Groups | None = None,
+    sigma: float | None = None,
+    mean: Float[Array, " f"] | None = None,
+    scale: Float[Array, " g"] | None = None,
+) -> Distance:
     """Squared distance of the clouds' kernel means at random features, drawn by ``seed``; no interval, no p-value.
 
     ``sigma``, ``mean`` and ``scale`` as in `mmd`. It is biased upwards by about 1/n + 1/m. Nothing is left out or

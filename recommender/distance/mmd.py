@@ -15,10 +15,16 @@ __all__ = ["gaussian_kernel", "mmd"]
 
 
 def mmd(
-    x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, groups: Groups | None = None,
-    sigma: float | None = None, mean: Float[Array, " f"] | None = None, scale: Float[Array, " g"] | None = None,
+    x: Real[Array, "n d"],
+    y: Real[Array, "m e"],
+    *,
+    seed: int = 0,
+    groups: Groups | None = None,
+    sigma: float | None = None,
+    mean: Float[Array, " f"] | None = None,
+    scale: Float[Array, " g"] | None = None,
     permutations: int = 200,
-) -> Distance:  # fmt: skip
+) -> Distance:
     """Squared MMD: unbiased ``statistic``, jackknife interval, and the permutation test of one source.
 
     Give the lens's ``sigma`` (with ``mean`` and ``scale``, unless the rows are in its scale already) wherever domains

@@ -96,9 +96,13 @@ class RunFolder:
         job = self.job
         plan, sample = (job[name] if isinstance(job.get(name), dict) else {} for name in ("plan", "sample"))
         return {
-            "id": self.id, "state": str(self.state), "reason": self.reason if job else "its job.json is damaged",
-            "checkpoint": job.get("checkpoint"), "strategy": plan.get("strategy"), "sample_name": sample.get("name"),
-        }  # fmt: skip
+            "id": self.id,
+            "state": str(self.state),
+            "reason": self.reason if job else "its job.json is damaged",
+            "checkpoint": job.get("checkpoint"),
+            "strategy": plan.get("strategy"),
+            "sample_name": sample.get("name"),
+        }
 
     def start(self, told: Mapping[str, object]) -> None:
         """Write down what is to be done, once; a resumed run keeps what it was started with."""
@@ -113,10 +117,18 @@ class RunFolder:
 
     def mark(self, state: RunState, reason: str = "", remedy: str = "", *, spent: float | None = None) -> None:
         """Say how it stands, and why; what was spent stays unless it is told anew."""
-        _write(self.path / _STATE, {
-            "state": state, "reason": reason, "remedy": remedy, "host": socket.gethostname(), "pid": os.getpid(),
-            "spent": self.spent if spent is None else spent,
-        }, durable=False)  # fmt: skip
+        _write(
+            self.path / _STATE,
+            {
+                "state": state,
+                "reason": reason,
+                "remedy": remedy,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "spent": self.spent if spent is None else spent,
+            },
+            durable=False,
+        )
 
     def tidy(self) -> None:
         """Take away what only the making needed."""

@@ -93,15 +93,23 @@ class Job:
         name = choice.checkpoint.name
         plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
         return cls(
-            id=_new_id(), checkpoint=choice.checkpoint,
-            plan=plan, sample=sample, home=zoo.home,
+            id=_new_id(),
+            checkpoint=choice.checkpoint,
+            plan=plan,
+            sample=sample,
+            home=zoo.home,
             encode=lambda part, progress: zoo.encode(name, part, progress=progress),
-            seed=terms.seed, device=resolve(terms.device), expected=choice.expected, known=_known(choice),
-            recommendation=terms.recommendation or choice.recommendation, estimated=terms.estimated,
-            source=terms.source, queue_job=terms.queue_job,
+            seed=terms.seed,
+            device=resolve(terms.device),
+            expected=choice.expected,
+            known=_known(choice),
+            recommendation=terms.recommendation or choice.recommendation,
+            estimated=terms.estimated,
+            source=terms.source,
+            queue_job=terms.queue_job,
             advice=_summary(zoo, terms.recommendation or choice.recommendation),
             exposure=choice.ranked.transferability.candidate.exposure,
-        )  # fmt: skip
+        )
 
     @classmethod
     def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions) -> "Job":
@@ -109,17 +117,33 @@ class Job:
             raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
         strategy = STRATEGIES[model.model]
         plan = Plan(
-            strategy=strategy, read=RAW, head=strategy, stages=(), frozen=(), from_scratch=True, augment=False,
-            batch_size=1, weight_decay=0.0, label_smoothing=0.0,
+            strategy=strategy,
+            read=RAW,
+            head=strategy,
+            stages=(),
+            frozen=(),
+            from_scratch=True,
+            augment=False,
+            batch_size=1,
+            weight_decay=0.0,
+            label_smoothing=0.0,
             because=(f"nothing is transferred: {model.model} was not beaten, or was asked for",),
-        )  # fmt: skip
+        )
         expected = model.expected
         return cls(
-            id=_new_id(), checkpoint=_nothing(zoo.home), plan=plan, sample=sample, home=zoo.home,
-            encode=_Pixels(sample), seed=terms.seed, device="cpu", expected=expected,
-            known={"no_transfer": expected.mean}, recommendation=terms.recommendation,
+            id=_new_id(),
+            checkpoint=_nothing(zoo.home),
+            plan=plan,
+            sample=sample,
+            home=zoo.home,
+            encode=_Pixels(sample),
+            seed=terms.seed,
+            device="cpu",
+            expected=expected,
+            known={"no_transfer": expected.mean},
+            recommendation=terms.recommendation,
             advice=_summary(zoo, terms.recommendation),
-        )  # fmt: skip
+        )
 
     @classmethod
     def again(cls, run: RunFolder, zoo: Zoo, progress: Progress = silent, *, sample: Sample | None = None) -> "Job":
@@ -158,27 +182,48 @@ class Job:
             raise OtherRows(rows.origin, data_digest, rows.digest)
         encode: Encode = _Pixels(rows) if raw else partial(_encoded, zoo, card.name)
         return cls(
-            id=run.id, checkpoint=card, plan=plan, sample=rows, home=zoo.home, encode=encode, seed=seed, device=device,
-            expected=expected, known=known, recommendation=recommendation, estimated=estimated,
-            source=None if source is None else read(source), queue_job=told.get("queue_job"),
+            id=run.id,
+            checkpoint=card,
+            plan=plan,
+            sample=rows,
+            home=zoo.home,
+            encode=encode,
+            seed=seed,
+            device=device,
+            expected=expected,
+            known=known,
+            recommendation=recommendation,
+            estimated=estimated,
+            source=None if source is None else read(source),
+            queue_job=told.get("queue_job"),
             exposure=_exposure(told.get("exposure"), rows),
-        )  # fmt: skip
+        )
 
     def to_dict(self) -> dict[str, object]:
         """All that is needed to carry it out again."""
         return {
-            "id": self.id, "checkpoint": self.checkpoint.name, "checkpoint_digest": self.checkpoint.digest,
-            "plan": self.plan.to_dict(), "sample": self.sample.to_dict(), "seed": self.seed, "device": self.device,
-            "expected": None if self.expected is None else self.expected.to_dict(), "known": dict(self.known),
+            "id": self.id,
+            "checkpoint": self.checkpoint.name,
+            "checkpoint_digest": self.checkpoint.digest,
+            "plan": self.plan.to_dict(),
+            "sample": self.sample.to_dict(),
+            "seed": self.seed,
+            "device": self.device,
+            "expected": None if self.expected is None else self.expected.to_dict(),
+            "known": dict(self.known),
             "recommendation": self.recommendation,
             "estimated": None if self.estimated is None else self.estimated.to_dict(),
-            "source": None if self.source is None else self.source.to_dict(), "queue_job": self.queue_job,
-            "exposure": None if self.exposure is None else {
+            "source": None if self.source is None else self.source.to_dict(),
+            "queue_job": self.queue_job,
+            "exposure": None
+            if self.exposure is None
+            else {
                 "seen": sorted(row_key(digest).hex() for digest in self.exposure.seen),
-                "through": list(self.exposure.through), "copies": self.exposure.copies,
+                "through": list(self.exposure.through),
+                "copies": self.exposure.copies,
                 "because": self.exposure.because,
             },
-        }  # fmt: skip
+        }
 
     @property
     def folder(self) -> Path:
@@ -231,23 +276,34 @@ def _summary(zoo: Zoo, recommendation: str | None) -> dict[str, Any] | None:
     counts = ("rows", "unreadable", "exact_duplicates", "near_duplicates", "leaked", "near_leaked")
     asked = {key: kept["settings"].get(key) for key in ("keep", "seed", "max_parameters", "licenses")}
     facts = {
-        "sample": kept["sample"]["name"], "metric": kept["sample"]["metric"], "transfer": kept["verdict"]["transfer"],
-        "no_transfer": kept["baseline"]["model"], **{f"health.{key}": health[key] for key in counts},
+        "sample": kept["sample"]["name"],
+        "metric": kept["sample"]["metric"],
+        "transfer": kept["verdict"]["transfer"],
+        "no_transfer": kept["baseline"]["model"],
+        **{f"health.{key}": health[key] for key in counts},
         **{f"asked.{key}": value for key, value in asked.items()},
-    }  # fmt: skip
+    }
     figures = {"no_transfer": kept["baseline"]["mean"]}
     if best is not None:
         facts |= {"chosen": best["checkpoint"], "strategy": best["strategy"]}
         figures |= {"expected": best["expected"]["mean"], "gain": best["gain"]["mean"]}
     rows = [
-        [row["checkpoint"], row["strategy"], row["tier"], *(row["expected"][end] for end in ("mean", "low", "high")),
-         row["gain"]["mean"], row["cost"]["seconds"]]
+        [
+            row["checkpoint"],
+            row["strategy"],
+            row["tier"],
+            *(row["expected"][end] for end in ("mean", "low", "high")),
+            row["gain"]["mean"],
+            row["cost"]["seconds"],
+        ]
         for row in kept["choices"]
-    ]  # fmt: skip
+    ]
     return {
-        "sentence": kept["verdict"]["sentence"], "facts": {key: str(value) for key, value in facts.items()},
-        "figures": figures, "choices": rows,
-    }  # fmt: skip
+        "sentence": kept["verdict"]["sentence"],
+        "facts": {key: str(value) for key, value in facts.items()},
+        "figures": figures,
+        "choices": rows,
+    }
 
 
 def _known(choice: Choice) -> dict[str, object]:
@@ -255,10 +311,11 @@ def _known(choice: Choice) -> dict[str, object]:
     at_read = {row.block: row.score for row in found.blocks}
     distance = found.candidate.distance
     known: dict[str, object] = {
-        "probe": at_read[choice.plan.read], "scores": dict(found.scores),
+        "probe": at_read[choice.plan.read],
+        "scores": dict(found.scores),
         "distance": None if distance is None else distance.to_dict(),
         "no_transfer": choice.expected.mean - choice.ranked.gain.mean,
-    }  # fmt: skip
+    }
     if found.candidate.exposure is None:
         return known
     if not found.believed:

@@ -26,9 +26,14 @@ __all__ = ["check_names", "log_model", "probability_columns", "register_model"]
 _LOADER = "recommender.serving.pyfunc"
 
 _FILES = (
-    "run.json", "config.json", "preprocessor_config.json", "processor_config.json", "model*.safetensors",
-    "model.safetensors.index.json", "head.safetensors",
-)  # fmt: skip
+    "run.json",
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "head.safetensors",
+)
 _REQUIRED = ("transferzoo", "torch", "transformers", "numpy", "pandas", "pillow", "safetensors", "scipy")
 _EXAMPLES, _SIDE = 2, 32
 _VERSIONS = "mlflow.modelVersions"
@@ -44,9 +49,13 @@ def log_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, tags: 
     model = find_model(client, logged.info.experiment_id, run.id)
     if model is None:
         model = client.create_logged_model(
-            logged.info.experiment_id, re.sub(_FORBIDDEN_IN_NAMES, "-", f"{told['checkpoint']} {told['strategy']}"),
-            source_run_id=mlflow_run_id, tags=tags, params=logged.data.params, model_type=told["task"],
-        )  # fmt: skip
+            logged.info.experiment_id,
+            re.sub(_FORBIDDEN_IN_NAMES, "-", f"{told['checkpoint']} {told['strategy']}"),
+            source_run_id=mlflow_run_id,
+            tags=tags,
+            params=logged.data.params,
+            model_type=told["task"],
+        )
     known = [] if logged.outputs is None else [output.model_id for output in logged.outputs.model_outputs]
     if model.model_id not in known:
         client.log_outputs(mlflow_run_id, [LoggedModelOutput(model.model_id, 0)])
@@ -120,11 +129,15 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
         for file in run.path.glob(pattern):
             shutil.copyfile(file, data / file.name)
     save_model(
-        str(packed), loader_module=_LOADER, data_path=str(data), signature=_signature(run), input_example=_example(),
+        str(packed),
+        loader_module=_LOADER,
+        data_path=str(data),
+        signature=_signature(run),
+        input_example=_example(),
         mlflow_model=Model(run_id=mlflow_run_id, model_uuid=model_id, model_id=model_id),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIRED],
         uv_project_path=str(nothing),  # else MLflow packs the uv project of whoever stands in one
-    )  # fmt: skip
+    )
     return packed
 
 

@@ -62,10 +62,12 @@ _SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.so
 """Tags of a job that its recommendation has too."""
 _ENDED = {RunState.INTERRUPTED: "KILLED", RunState.FAILED: "FAILED"}
 _SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
-}  # fmt: skip
+}
 """Unless the user set them so: no telemetry, nothing on stdout, no long wait for a dead or busy server."""
 PATIENCE = 20.0
 """Seconds that one exchange with a server may take in all, however steadily it drips."""
@@ -641,9 +643,10 @@ def _metrics(event: Event) -> "list[Metric]":
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
     told = {
-        name: value for name, value in event.get("result", {}).items()
+        name: value
+        for name, value in event.get("result", {}).items()
         if not name.startswith(_KNOWN_BEFORE) and name not in _CONSTANTS
-    }  # fmt: skip
+    }
     return [Metric(name, float(value), event["at"], 0) for name, value in told.items()]
 
 

@@ -134,8 +134,9 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
     if not run.told and (bad := damaged(run.path)):
         saves = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
         remedy = f"The repair sets them aside; it goes on from a sound one: transferzoo runs resume {run.id}"
-        yield Finding(Kind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy), partial(
-            _saves_aside, run.path
+        yield (
+            Finding(Kind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy),
+            partial(_saves_aside, run.path),
         )
 
 
@@ -213,10 +214,19 @@ def _removed(path: Path) -> str:
 def _from_parts(told: Mapping[str, Any]) -> dict[str, object]:
     sample, metrics = told["sample"], told["metrics"]
     return {
-        "id": told["id"], "checkpoint": told["checkpoint"], "strategy": told["strategy"],
-        "sample_digest": sample["digest"], "sample_name": sample["name"], "task": sample["task"],
-        "metric": sample["metric"], "score": metrics["score"], "standard_error": metrics["standard_error"],
-        "rows_train": int(metrics["rows_train"]), "rows_test": int(metrics["rows_test"]),
-        "seconds": metrics["seconds"], "origin": Origin.OURS, "created": told["created"],
+        "id": told["id"],
+        "checkpoint": told["checkpoint"],
+        "strategy": told["strategy"],
+        "sample_digest": sample["digest"],
+        "sample_name": sample["name"],
+        "task": sample["task"],
+        "metric": sample["metric"],
+        "score": metrics["score"],
+        "standard_error": metrics["standard_error"],
+        "rows_train": int(metrics["rows_train"]),
+        "rows_test": int(metrics["rows_test"]),
+        "seconds": metrics["seconds"],
+        "origin": Origin.OURS,
+        "created": told["created"],
         "conditions": told["conditions"],
-    }  # fmt: skip
+    }

@@ -116,7 +116,10 @@ def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = No
         UnusableName: a name or alias that MLflow's registry would refuse.
     """
     check_names(register, alias)
-    with _closing(_Carried(job, register, alias)) as tracker_run, watched(tracker_run.point, tracker_run.journal.next_step(FIRST)):
+    with (
+        _closing(_Carried(job, register, alias)) as tracker_run,
+        watched(tracker_run.point, tracker_run.journal.next_step(FIRST)),
+    ):
         yield tracker_run
 
 
@@ -244,25 +247,38 @@ def _opening(job: Job, tracker: str) -> dict[str, object]:
     """What the run is: all that MLflow is told of it before it has done anything."""
     sample = job.sample
     return {
-        "job": job.id, "tracker": tracker, "name": f"{job.checkpoint.name} {job.plan.strategy}",
-        "note": "\n".join(f"- {reason}" for reason in job.plan.because), "began": round(time.time() * 1000),
-        "tags": _tags(job), "params": _parameters(job), "recommendation": job.recommendation,
-        "advice": job.advice, "dataset": {
-            "name": sample.name, "digest": sample.digest[:_LONGEST_DIGEST], "source_type": "local",
+        "job": job.id,
+        "tracker": tracker,
+        "name": f"{job.checkpoint.name} {job.plan.strategy}",
+        "note": "\n".join(f"- {reason}" for reason in job.plan.because),
+        "began": round(time.time() * 1000),
+        "tags": _tags(job),
+        "params": _parameters(job),
+        "recommendation": job.recommendation,
+        "advice": job.advice,
+        "dataset": {
+            "name": sample.name,
+            "digest": sample.digest[:_LONGEST_DIGEST],
+            "source_type": "local",
             "source": json.dumps({"uri": sample.origin}),
             "profile": json.dumps({"rows": len(sample), "classes": len(sample.classes)}),
         },
         **asked(),
-    }  # fmt: skip
+    }
 
 
 def _tags(job: Job) -> dict[str, str]:
     tags = {
-        "transferzoo.kind": "job", "transferzoo.job": job.id, "transferzoo.version": version("transferzoo"),
-        "transferzoo.sample": job.sample.digest, "transferzoo.checkpoint": job.checkpoint.name,
+        "transferzoo.kind": "job",
+        "transferzoo.job": job.id,
+        "transferzoo.version": version("transferzoo"),
+        "transferzoo.sample": job.sample.digest,
+        "transferzoo.checkpoint": job.checkpoint.name,
         "transferzoo.checkpoint_digest": job.checkpoint.digest,
-        "mlflow.user": _user(), "mlflow.source.name": "transferzoo", "mlflow.source.type": "LOCAL",
-    }  # fmt: skip
+        "mlflow.user": _user(),
+        "mlflow.source.name": "transferzoo",
+        "mlflow.source.type": "LOCAL",
+    }
     if job.recommendation is not None:
         tags["transferzoo.recommendation"] = job.recommendation
     return tags
@@ -278,9 +294,12 @@ def _user() -> str:
 def _parameters(job: Job) -> dict[str, str]:
     """The plan and its conditions, flat."""
     told: dict[str, object] = {
-        "checkpoint": job.checkpoint.name, "sample": job.sample.name, "metric": str(job.sample.metric),
-        "seed": job.seed, "device": job.device,
-    }  # fmt: skip
+        "checkpoint": job.checkpoint.name,
+        "sample": job.sample.name,
+        "metric": str(job.sample.metric),
+        "seed": job.seed,
+        "device": job.device,
+    }
     if job.expected is not None:
         told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
     if job.estimated is not None:

@@ -42,9 +42,10 @@ TOLERANCE = 1e-4
 """Largest difference of two logits, for logits beyond 1 in proportion to the largest."""
 
 _PROBLEMS = {
-    Task.CLASSIFICATION: "single_label_classification", Task.MULTI_LABEL: "multi_label_classification",
+    Task.CLASSIFICATION: "single_label_classification",
+    Task.MULTI_LABEL: "multi_label_classification",
     Task.REGRESSION: "regression",
-}  # fmt: skip
+}
 _ONNX_LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 _PROTOBUF_LIMIT = 1_800_000_000
 _INSTEAD = "`transferzoo predict` uses the run as it is; `--onnx` exports just what it computes."
@@ -68,10 +69,15 @@ class Exported:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "run": self.run, "folder": str(self.folder), "form": self.form, "architecture": self.architecture,
-            "classes": list(self.classes), "largest_difference": self.difference, "notes": list(self.notes),
+            "run": self.run,
+            "folder": str(self.folder),
+            "form": self.form,
+            "architecture": self.architecture,
+            "classes": list(self.classes),
+            "largest_difference": self.difference,
+            "notes": list(self.notes),
             "opener": self.opener,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +97,14 @@ class _Tuned:
         told = finished(run)
         head = _linear(run.id, read_head(run.path))
         return cls(
-            run.id, Task(told["task"]), tuple(told["classes"]), modality_at(run.path), open_network(run.path),
-            told["plan"]["read"], head,
-        )  # fmt: skip
+            run.id,
+            Task(told["task"]),
+            tuple(told["classes"]),
+            modality_at(run.path),
+            open_network(run.path),
+            told["plan"]["read"],
+            head,
+        )
 
     @property
     def body(self) -> PreTrainedModel:
@@ -143,9 +154,15 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
     with staged(to) as folder:
         architecture, difference, notes = _save(tuned, folder, progress)
     return Exported(
-        run.id, to, "transformers", architecture, tuple(tuned.labels.values()), difference, notes,
+        run.id,
+        to,
+        "transformers",
+        architecture,
+        tuple(tuned.labels.values()),
+        difference,
+        notes,
         tuned.modality.classifier,
-    )  # fmt: skip
+    )
 
 
 def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
@@ -261,8 +278,11 @@ def _cut(tuned: _Tuned) -> PretrainedConfig:
     path, _, place = block.end.rpartition(".")
     kept, units = int(place) + 1, len(list(tuned.body.get_submodule(path).children()))
     told = tuned.body.config.to_dict()
-    cut = {key: value[:kept + len(value) - units] for key, value in told.items()
-           if isinstance(value, list) and len(value) in (units, units + 1)}  # fmt: skip
+    cut = {
+        key: value[: kept + len(value) - units]
+        for key, value in told.items()
+        if isinstance(value, list) and len(value) in (units, units + 1)
+    }
     left = {key: value for key, value in told.items() if key not in ("stage_names", "out_features", "out_indices")}
     return type(tuned.body.config).from_dict({**left, **cut})
 
@@ -311,8 +331,11 @@ def _positions(
     tuned: _Tuned, model: PreTrainedModel, name: str, stored: torch.Tensor, wanted: torch.Tensor
 ) -> torch.Tensor:
     """Position embeddings for the size of the run's inputs, as the net makes them whenever it sees that size."""
-    owner = next(module for path, module in tuned.body.named_modules()
-                 if _inner(tuned.body, f"{path}.position_embeddings") == _inner(model, name))  # fmt: skip
+    owner = next(
+        module
+        for path, module in tuned.body.named_modules()
+        if _inner(tuned.body, f"{path}.position_embeddings") == _inner(model, name)
+    )
     made: torch.Tensor = tuned.network.resized(owner, wanted)
     if made.shape != wanted.shape or stored.shape[-1] != made.shape[-1]:
         raise _elsewhere(tuned, model)
@@ -327,8 +350,11 @@ def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
     read, width = tuned.features(batch), tuned.head.weight.shape[1]
     with torch.inference_mode():
         given = read_blocks(tuned.network.around(model), anatomy, batch).blocks[-1]
-    places = [at for at in range(0, given.shape[1] - width + 1, width)
-              if _distance(given[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE]  # fmt: skip
+    places = [
+        at
+        for at in range(0, given.shape[1] - width + 1, width)
+        if _distance(given[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE
+    ]
     if not places or not isinstance(layer, nn.Linear) or layer.bias is None:
         raise _elsewhere(tuned, model)
     with torch.no_grad():
@@ -379,10 +405,16 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
     try:
         with _hushed(), torch.no_grad():
             torch.onnx.export(
-                net, tuple(batch.values()), file, input_names=list(batch), output_names=["logits"],
+                net,
+                tuple(batch.values()),
+                file,
+                input_names=list(batch),
+                output_names=["logits"],
                 dynamic_shapes=(tuple({0: torch.export.Dim("rows")} for _ in batch),),
-                dynamo=True, external_data=size > _PROTOBUF_LIMIT, verbose=False,
-            )  # fmt: skip
+                dynamo=True,
+                external_data=size > _PROTOBUF_LIMIT,
+                verbose=False,
+            )
     except OSError:
         raise
     except Exception as cause:  # an architecture may hold whatever the exporter does not know
@@ -410,9 +442,9 @@ def _onnx_difference(tuned: _Tuned, file: Path) -> float:
 
     session, prepared = InferenceSession(file, providers=["CPUExecutionProvider"]), tuned.prepared
     parts = [tuned.network.batch(rows) for rows in (prepared[:1], prepared[1:])]
-    found = np.concatenate([
-        session.run(["logits"], {name: tensor.numpy() for name, tensor in part.items()})[0] for part in parts
-    ])  # fmt: skip
+    found = np.concatenate(
+        [session.run(["logits"], {name: tensor.numpy() for name, tensor in part.items()})[0] for part in parts]
+    )
     return _close_enough(tuned, found)
 
 

@@ -76,13 +76,18 @@ class Predictions:
         """The JSON form."""
         sure = self.confidence
         return {
-            "task": str(self.task), "classes": list(self.classes),
+            "task": str(self.task),
+            "classes": list(self.classes),
             "rows": [
-                {"file": name, "prediction": label, "confidence": None if sure is None else float(sure[row]),
-                 "scores": [float(value) for value in self.scores[row]]}
+                {
+                    "file": name,
+                    "prediction": label,
+                    "confidence": None if sure is None else float(sure[row]),
+                    "scores": [float(value) for value in self.scores[row]],
+                }
                 for row, (name, label) in enumerate(zip(self.names, self.labels, strict=True))
             ],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -115,22 +120,30 @@ class Judged:
         pairs = Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if said.task is Task.CLASSIFICATION else {}
         wrong = [(said.classes[t], said.classes[g], count) for (t, g), count in pairs.items() if t != g]
         return cls(
-            metric, drawn.value, drawn.standard_error,
-            None if said.task is Task.REGRESSION else score(Metric.ACCURACY, true, guessed), len(rows),
-            len(truth) - len(rows), _recall(said.classes, said.task, true, guessed),
+            metric,
+            drawn.value,
+            drawn.standard_error,
+            None if said.task is Task.REGRESSION else score(Metric.ACCURACY, true, guessed),
+            len(rows),
+            len(truth) - len(rows),
+            _recall(said.classes, said.task, true, guessed),
             tuple(sorted(wrong, key=lambda row: (-row[2], row[0], row[1]))),
-        )  # fmt: skip
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form; the most frequent confusions are listed."""
         return {
-            "metric": str(self.metric), "score": self.score, "standard_error": self.standard_error,
-            "accuracy": self.accuracy, "rows": self.rows, "unknown": self.unknown,
+            "metric": str(self.metric),
+            "score": self.score,
+            "standard_error": self.standard_error,
+            "accuracy": self.accuracy,
+            "rows": self.rows,
+            "unknown": self.unknown,
             "recall": {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()},
             "confusions": [
                 {"class": true, "taken_for": named, "rows": rows} for true, named, rows in self.confusions[:_LISTED]
             ],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +178,14 @@ class Predictor:
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}")
         return cls(
-            run, Task(told["task"]), Metric(told["sample"]["metric"]), tuple(told["classes"]), told["plan"]["read"],
-            encoder, head,
-        )  # fmt: skip
+            run,
+            Task(told["task"]),
+            Metric(told["sample"]["metric"]),
+            tuple(told["classes"]),
+            told["plan"]["read"],
+            encoder,
+            head,
+        )
 
     def predict(self, items: Sequence[ImageItem] | Images, *, progress: Progress = silent) -> Predictions:
         """What the run says of items, or of uint8 images (n, h, w) or (n, h, w, 3); batch by batch.
@@ -198,10 +216,13 @@ class Answer:
     def to_dict(self) -> dict[str, object]:
         """The JSON form, schema 1."""
         return {
-            "schema": 1, "run": self.run, **self.predictions.to_dict(),
+            "schema": 1,
+            "run": self.run,
+            **self.predictions.to_dict(),
             "judged": None if self.judged is None else self.judged.to_dict(),
-            "skipped": [{"file": name, "reason": why} for name, why in self.skipped], "notes": list(self.notes),
-        }  # fmt: skip
+            "skipped": [{"file": name, "reason": why} for name, why in self.skipped],
+            "notes": list(self.notes),
+        }
 
 
 def answer(

@@ -112,15 +112,26 @@ def _card(run: RunFolder, told: Mapping[str, Any], name: str, domain: Domain, zo
     lineage = () if scratch else start.lineage or ((start.domain,) if start.domain else ())
     words = f"{told['sample']['name']} (run {run.id}: {start.name}, {told['plan']['strategy']})"
     return replace(
-        start, name=name, license=UNKNOWN_LICENSE if scratch else start.license, source=words, claimed={},
-        lineage=tuple(dict.fromkeys((*lineage, domain.name))), origin=Origin.OURS, measured=_measured(run, told),
-    )  # fmt: skip
+        start,
+        name=name,
+        license=UNKNOWN_LICENSE if scratch else start.license,
+        source=words,
+        claimed={},
+        lineage=tuple(dict.fromkeys((*lineage, domain.name))),
+        origin=Origin.OURS,
+        measured=_measured(run, told),
+    )
 
 
 def _measured(run: RunFolder, told: Mapping[str, Any]) -> dict[str, object]:
     metrics = told["metrics"]
-    known = {"score": "score", "standard_error": "standard_error", "held_out_accuracy": "accuracy",
-             "held_out_rows": "rows_test", "rows": "rows_train"}  # fmt: skip
+    known = {
+        "score": "score",
+        "standard_error": "standard_error",
+        "held_out_accuracy": "accuracy",
+        "held_out_rows": "rows_test",
+        "rows": "rows_train",
+    }
     scores = {ours: metrics[name] for ours, name in known.items() if name in metrics}
     rows: dict[str, object] = {name: int(scores[name]) for name in ("held_out_rows", "rows") if name in scores}
     return {"metric": told["sample"]["metric"], **scores, **rows, "run": run.id, "date": told["created"][:10]}
@@ -135,9 +146,15 @@ def _domain(told: Mapping[str, Any], zoo: Zoo) -> Domain:
     taken = {domain.name for domain in known}
     name = sample["name"] if sample["name"] not in taken else f"{sample['name']}-{sample['digest'][:8]}"
     return Domain(
-        name, Modality(sample["modality"]), sample["name"], sample["name"], sample["rows"], data=sample["origin"],
-        digest=sample["digest"], origin=Origin.OURS,
-    )  # fmt: skip
+        name,
+        Modality(sample["modality"]),
+        sample["name"],
+        sample["name"],
+        sample["rows"],
+        data=sample["origin"],
+        digest=sample["digest"],
+        origin=Origin.OURS,
+    )
 
 
 def _source(

@@ -33,9 +33,16 @@ _CAP = 224
 
 
 def estimate(
-    plan: Plan, found: Transferability, rows: int, *, classes: int, parameters: int, input_size: int,
-    test_rows: int | None = None, fresh: tuple[int, int] | None = None,
-) -> Cost:  # fmt: skip
+    plan: Plan,
+    found: Transferability,
+    rows: int,
+    *,
+    classes: int,
+    parameters: int,
+    input_size: int,
+    test_rows: int | None = None,
+    fresh: tuple[int, int] | None = None,
+) -> Cost:
     """Estimate a plan on ``rows`` rows for a head of ``classes`` outputs.
 
     ``test_rows`` are those of a test part; None where a share of the rows is held out. ``fresh`` is how many rows of
@@ -59,9 +66,12 @@ def estimate(
         depth = len(used) / max(1, len(blocks))
         opened = (fitted + judged) * found.opening_seconds
         saving = _EPOCH + 16 * (parameters + trainable) / _BYTES_A_SECOND
-        seconds += _START + opened + judged * forward * depth + sum(
-            _stage(plan, stage, used, forward * depth, learned, validated, saving) for stage in plan.stages
-        )  # fmt: skip
+        seconds += (
+            _START
+            + opened
+            + judged * forward * depth
+            + sum(_stage(plan, stage, used, forward * depth, learned, validated, saving) for stage in plan.stages)
+        )
     learns = max((len(stage.train) / max(1, len(blocks)) for stage in plan.stages), default=0.0)
     pixels = min(input_size, _CAP) ** 2
     held = 4 * (parameters + 3 * trainable) + 3 * (fitted + judged) * pixels * bool(plan.stages)
@@ -76,15 +86,16 @@ def _most_trainable(plan: Plan, found: Transferability, parameters: int) -> int:
         return round(parameters * max(shares, default=0.0))
     sizes = {block.block: size for block, size in zip(found.blocks, found.sizes, strict=True)}
     of = {
-        "all": lambda size: size.parameters, "norms": lambda size: size.norms,
+        "all": lambda size: size.parameters,
+        "norms": lambda size: size.norms,
         "adapters": lambda size: size.edges * plan.adapter_rank,
-    }  # fmt: skip
+    }
     return max((sum(of[stage.only](sizes[name]) for name in stage.train) for stage in plan.stages), default=0)
 
 
 def _stage(
     plan: Plan, stage: Stage, used: list[str], forward: float, learned: float, validated: float, saving: float
-) -> float:  # fmt: skip
+) -> float:
     """Seconds of a stage: in each epoch a pass over what is learned from and one over what judges.
 
     A backward pass computes the gradients of the activations down to the lowest block that learns, and those of the

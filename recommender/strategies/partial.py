@@ -56,9 +56,7 @@ def _gains(evidence: Evidence, parts: list[tuple[str, ...]]) -> list[float]:
     """What each part adds to the score, a block: from raw inputs to its end, less what the parts before it added."""
     curve = {row.block: row.score for row in evidence.ranked.transferability.blocks}
     ends = [evidence.baseline.expected.mean, *(curve[part[-1]] for part in parts)]
-    return [
-        (after - before) / len(part) for before, after, part in zip(ends[:-1], ends[1:], parts, strict=True)
-    ]
+    return [(after - before) / len(part) for before, after, part in zip(ends[:-1], ends[1:], parts, strict=True)]
 
 
 def _learn(name: str, evidence: Evidence, blocks: tuple[str, ...], why: str) -> Plan:

@@ -8,9 +8,18 @@ from registry.cards import Metric, Task
 from registry.errors import NotOffered
 
 __all__ = [
-    "FEWEST_ROWS", "HEAD_RATE", "backbone_rate", "epochs_for", "head_on", "lowered", "read_from", "require_head",
-    "require_rows", "training", "used_blocks",
-]  # fmt: skip
+    "FEWEST_ROWS",
+    "HEAD_RATE",
+    "backbone_rate",
+    "epochs_for",
+    "head_on",
+    "lowered",
+    "read_from",
+    "require_head",
+    "require_rows",
+    "training",
+    "used_blocks",
+]
 
 FEWEST_ROWS = 5
 """Rows a class below which training a backbone memorizes more than it learns."""
@@ -94,15 +103,31 @@ def head_on(strategy: str, evidence: Evidence, head: str, because: Sequence[str]
     """A plan that trains nothing but a head on features computed once."""
     read, why = read_from(evidence)
     return Plan(
-        strategy=strategy, read=read, head=head, stages=(), frozen=evidence.blocks, from_scratch=False, augment=False,
-        batch_size=_BATCH, weight_decay=0.0, label_smoothing=0.0, because=(why, *because),
-    )  # fmt: skip
+        strategy=strategy,
+        read=read,
+        head=head,
+        stages=(),
+        frozen=evidence.blocks,
+        from_scratch=False,
+        augment=False,
+        batch_size=_BATCH,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        because=(why, *because),
+    )
 
 
 def training(
-    strategy: str, evidence: Evidence, stages: tuple[Stage, ...], because: Sequence[str], *, head: str = "logistic",
-    augment: bool = False, adapter_rank: int = 0, anchor: float = 0.0,
-) -> Plan:  # fmt: skip
+    strategy: str,
+    evidence: Evidence,
+    stages: tuple[Stage, ...],
+    because: Sequence[str],
+    *,
+    head: str = "logistic",
+    augment: bool = False,
+    adapter_rank: int = 0,
+    anchor: float = 0.0,
+) -> Plan:
     """A plan of these stages, with what holds against overfitting for so many rows; says what it chose and why.
 
     Raises:
@@ -115,13 +140,23 @@ def training(
     dropped = evidence.rows < _DROPPED and head != "fresh"
     mixed, weighed = smoothed and augment, _weighs_classes(evidence)
     return Plan(
-        strategy=strategy, read=read, head=head, stages=stages,
-        frozen=tuple(block for block in evidence.blocks if block not in learning), from_scratch=False,
-        augment=augment, batch_size=_BATCH, weight_decay=_DECAY, label_smoothing=_SMOOTHING if smoothed else 0.0,
+        strategy=strategy,
+        read=read,
+        head=head,
+        stages=stages,
+        frozen=tuple(block for block in evidence.blocks if block not in learning),
+        from_scratch=False,
+        augment=augment,
+        batch_size=_BATCH,
+        weight_decay=_DECAY,
+        label_smoothing=_SMOOTHING if smoothed else 0.0,
         because=(why, *because, _pictures(evidence, learning, augment), *_against(smoothed, mixed, dropped, weighed)),
-        mixup=_MIXUP if mixed else 0.0, dropout=_DROPOUT if dropped else 0.0, class_weights=weighed,
-        adapter_rank=adapter_rank, anchor=anchor,
-    )  # fmt: skip
+        mixup=_MIXUP if mixed else 0.0,
+        dropout=_DROPOUT if dropped else 0.0,
+        class_weights=weighed,
+        adapter_rank=adapter_rank,
+        anchor=anchor,
+    )
 
 
 def _weighs_classes(evidence: Evidence) -> bool:

@@ -23,9 +23,12 @@ class ScoreFunction(Protocol):
     """
 
     def __call__(
-        self, features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+        self,
+        features: Real[Array, "n d"] | Decomposition,
+        labels: Shaped[Array, "m ..."],
+        *,
         groups: Shaped[Array, " g"] | None = None,
-    ) -> float:  # fmt: skip
+    ) -> float:
         """The score."""
 
 

@@ -13,9 +13,11 @@ _COMPONENTS = 64
 
 
 def gbc(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Minus the summed Bhattacharyya coefficients of all ordered pairs of classes, on 64 principal components.
 
     Each class is a Gaussian with diagonal covariance, to which the pooled one is added as if it were one row more: a

@@ -11,9 +11,11 @@ __all__ = ["hscore"]
 
 
 def hscore(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """(1 - a) tr(S_a^-1 S_between), a the Ledoit-Wolf weight in S_a = (1 - a) S + a tr(S)/d I; at most classes - 1.
 
     Without shrinkage it saturates at classes - 1 where rows are no more than columns; without the factor (1 - a) noise

@@ -16,9 +16,13 @@ __all__ = ["knn"]
 
 
 def knn(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
-    groups: Shaped[Array, " g"] | None = None, k: int = 5, metric: Literal["l2", "cosine"] = "cosine",
-) -> float:  # fmt: skip
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
+    groups: Shaped[Array, " g"] | None = None,
+    k: int = 5,
+    metric: Literal["l2", "cosine"] = "cosine",
+) -> float:
     """Accuracy of the vote of each row's ``k`` nearest other rows, of other groups where there are groups.
 
     A tied vote goes to the class of the nearer neighbors. ``k`` is lowered where there are too few rows. Multi-label:

@@ -81,9 +81,11 @@ class Head:
 
 
 def linear(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Accuracy of a ridge classifier on rows (or whole groups) left out, at the penalty with the least squared error.
 
     Multi-label: accuracy averaged over the labels; regression: R squared.
@@ -122,9 +124,13 @@ def left_out(
 
 
 def out_of_fold(
-    features: Real[Array, "n d"], targets: Shaped[Array, "m ..."], folds: Int[Array, " f"], *,
-    head: Literal["ridge", "logistic"] = "ridge", groups: Shaped[Array, " g"] | None = None,
-) -> OutOfFold:  # fmt: skip
+    features: Real[Array, "n d"],
+    targets: Shaped[Array, "m ..."],
+    folds: Int[Array, " f"],
+    *,
+    head: Literal["ridge", "logistic"] = "ridge",
+    groups: Shaped[Array, " g"] | None = None,
+) -> OutOfFold:
     """Predict each fold by a head fitted on the others; a fold of -1 is in training always.
 
     Whole numbers are classes, floats a regression target, two dimensions of 0 and 1 labels. The strength of
@@ -159,9 +165,12 @@ def out_of_fold(
 
 
 def fit_head(
-    features: Real[Array, "n d"], targets: Shaped[Array, "m ..."], classes: int, *,
+    features: Real[Array, "n d"],
+    targets: Shaped[Array, "m ..."],
+    classes: int,
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> Head:  # fmt: skip
+) -> Head:
     """Multinomial logistic regression, its weight decay chosen by folds that follow the rows' content.
 
     Two dimensions of 0 and 1 are labels, each with a logistic regression and a decay of its own; floats a regression
@@ -191,9 +200,12 @@ def fit_head(
 
 
 def fit_ridge(
-    features: Real[Array, "n d"], targets: Shaped[Array, "m ..."], classes: int, *,
+    features: Real[Array, "n d"],
+    targets: Shaped[Array, "m ..."],
+    classes: int,
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> Head:  # fmt: skip
+) -> Head:
     """The ridge whose predictions `out_of_fold` gives, fitted to all rows; arguments and errors as in `fit_head`."""
     thin, codes = decompose(features), np.asarray(targets)
     if len(codes) != len(thin.rows):
@@ -237,9 +249,13 @@ class _Link(Enum):
 
 
 def _columns_out_of_fold(
-    rows: Float[np.ndarray, "n d"], targets: Float64[np.ndarray, "n ..."], folds: Int[np.ndarray, " n"],
-    units: Int[np.ndarray, " n"] | None, task: Task, head: str,
-) -> OutOfFold:  # fmt: skip
+    rows: Float[np.ndarray, "n d"],
+    targets: Float64[np.ndarray, "n ..."],
+    folds: Int[np.ndarray, " n"],
+    units: Int[np.ndarray, " n"] | None,
+    task: Task,
+    head: str,
+) -> OutOfFold:
     columns = targets.reshape(len(targets), -1)
     told = np.zeros_like(columns)
     for number in np.unique(folds[folds >= 0]):
@@ -256,7 +272,7 @@ def _columns_out_of_fold(
         return OutOfFold(np.where(out, told[:, 0], -1.0), np.where(out[:, None], told, 0.0))
     return OutOfFold(
         np.where(out[:, None], (told > 0).astype(np.float64), -1.0), np.where(out[:, None], expit(told), 0.0)
-    )  # fmt: skip
+    )
 
 
 def _ridge_columns(
@@ -342,18 +358,22 @@ def _by_size(units: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, "g s"]]:
 
 
 def _without(
-    left: Float64[np.ndarray, "g s k"], shrink: Float64[np.ndarray, " k"], residual: Float64[np.ndarray, "g s c"],
+    left: Float64[np.ndarray, "g s k"],
+    shrink: Float64[np.ndarray, " k"],
+    residual: Float64[np.ndarray, "g s c"],
     constant: float,
-) -> Float64[np.ndarray, "g s c"]:  # fmt: skip
+) -> Float64[np.ndarray, "g s c"]:
     """Residuals of left-out groups of one size, from those of the fit with all rows."""
     hat = constant + (left * shrink) @ left.transpose(0, 2, 1)
     return np.asarray(np.linalg.solve(np.eye(left.shape[1]) * (1 + _LEAST) - hat, residual))
 
 
 def _ridge_probabilities(
-    train: Float[np.ndarray, "n d"], columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
+    train: Float[np.ndarray, "n d"],
+    columns: Float64[np.ndarray, "n c"],
+    units: Int[np.ndarray, " n"],
     test: Float[np.ndarray, "m d"],
-) -> Float64[np.ndarray, "m c"]:  # fmt: skip
+) -> Float64[np.ndarray, "m c"]:
     thin = decompose(train)
     weight, bias = _ridge_softmax(thin, columns, units)
     return _softmax((test - thin.mean) / thin.scale @ weight.T + bias)
@@ -372,18 +392,22 @@ def _ridge_softmax(
 
 
 def _logistic_probabilities(
-    train: Float[np.ndarray, "n d"], columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
+    train: Float[np.ndarray, "n d"],
+    columns: Float64[np.ndarray, "n c"],
+    units: Int[np.ndarray, " n"],
     test: Float[np.ndarray, "m d"],
-) -> Float64[np.ndarray, "m c"]:  # fmt: skip
+) -> Float64[np.ndarray, "m c"]:
     thin = decompose(train)
     weight, bias = _logistic(thin, columns, units)
     return _softmax((test - thin.mean) / thin.scale @ weight.T + bias)
 
 
 def _logistic(
-    thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"],
+    thin: Decomposition,
+    columns: Float64[np.ndarray, "n c"],
+    units: Int[np.ndarray, " n"],
     link: _Link = _Link.TOGETHER,
-) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:  # fmt: skip
+) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
     """Weight and bias at the decay (of each label, where these are apart) with the least loss on folds of whole units.
 
     The optimum lies in the span of the rows, so it is sought in the rotated coordinates U diag(s), exactly as good.
@@ -397,9 +421,12 @@ def _logistic(
 
 
 def _best_decay(
-    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], folds: list[np.ndarray],
-    decays: Float64[np.ndarray, " p"], link: _Link,
-) -> tuple[Int[np.ndarray, " l"], Float64[np.ndarray, "q c"]]:  # fmt: skip
+    rows: Float64[np.ndarray, "n k"],
+    columns: Float64[np.ndarray, "n c"],
+    folds: list[np.ndarray],
+    decays: Float64[np.ndarray, " p"],
+    link: _Link,
+) -> tuple[Int[np.ndarray, " l"], Float64[np.ndarray, "q c"]]:
     """The decay (of each label, where these are apart) with the least loss on the folds, and what they found there.
 
     From the strongest on, each fit started from the one before, until the loss rises.
@@ -444,9 +471,12 @@ def _from_start(
 
 
 def _logistic_fit(
-    rows: Float64[np.ndarray, "n k"], columns: Float64[np.ndarray, "n c"], decay: Float64[np.ndarray, " l"],
-    start: Float64[np.ndarray, "q c"], link: _Link,
-) -> Float64[np.ndarray, "q c"]:  # fmt: skip
+    rows: Float64[np.ndarray, "n k"],
+    columns: Float64[np.ndarray, "n c"],
+    decay: Float64[np.ndarray, " l"],
+    start: Float64[np.ndarray, "q c"],
+    link: _Link,
+) -> Float64[np.ndarray, "q c"]:
     """Bias (first row) and weights at a decay, one for all columns or one for each.
 
     Sought in coordinates where the loss curves alike in all directions (the columns of ``rows`` are nearly orthogonal).

@@ -30,9 +30,11 @@ _PRECISION = np.finfo(np.float64).eps
 
 
 def logme(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Mean over classes (one against the rest), labels or targets of the maximized log evidence per row.
 
     Columns of ``features`` are standardized, targets centered: a constant added to either changes nothing. A target
@@ -62,9 +64,11 @@ def logme(
 
 
 def _maximized(
-    squares: Float64[np.ndarray, " k"], explained: Float64[np.ndarray, "k c"], rest: Float64[np.ndarray, " c"],
+    squares: Float64[np.ndarray, " k"],
+    explained: Float64[np.ndarray, "k c"],
+    rest: Float64[np.ndarray, " c"],
     freedom: int,
-) -> Float64[np.ndarray, " c"]:  # fmt: skip
+) -> Float64[np.ndarray, " c"]:
     """The highest evidence of each target: the best of a grid over log t, narrowed by golden section."""
     center = np.log(squares.mean())
     grid = _on_grid(center + _GRID, squares, explained, rest, freedom)
@@ -80,18 +84,24 @@ def _maximized(
 
 
 def _on_grid(
-    log_t: Float64[np.ndarray, " t"], squares: Float64[np.ndarray, " k"], explained: Float64[np.ndarray, "k c"],
-    rest: Float64[np.ndarray, " c"], freedom: int,
-) -> Float64[np.ndarray, "t c"]:  # fmt: skip
+    log_t: Float64[np.ndarray, " t"],
+    squares: Float64[np.ndarray, " k"],
+    explained: Float64[np.ndarray, "k c"],
+    rest: Float64[np.ndarray, " c"],
+    freedom: int,
+) -> Float64[np.ndarray, "t c"]:
     ratio = squares / np.exp(log_t)[:, None]
     quadratic = rest + (1 / (1 + ratio)) @ explained
     return _gaussian(quadratic, np.log1p(ratio).sum(axis=1)[:, None], freedom)
 
 
 def _evidence(
-    log_t: Float64[np.ndarray, " c"], squares: Float64[np.ndarray, " k"], explained: Float64[np.ndarray, "k c"],
-    rest: Float64[np.ndarray, " c"], freedom: int,
-) -> Float64[np.ndarray, " c"]:  # fmt: skip
+    log_t: Float64[np.ndarray, " c"],
+    squares: Float64[np.ndarray, " k"],
+    explained: Float64[np.ndarray, "k c"],
+    rest: Float64[np.ndarray, " c"],
+    freedom: int,
+) -> Float64[np.ndarray, " c"]:
     """Each target at its own t."""
     ratio = squares[:, None] / np.exp(log_t)
     return _gaussian(rest + (explained / (1 + ratio)).sum(axis=0), np.log1p(ratio).sum(axis=0), freedom)

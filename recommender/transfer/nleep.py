@@ -18,9 +18,12 @@ _MOST_CLUSTERS = 200
 
 
 def nleep(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
-    groups: Shaped[Array, " g"] | None = None, seed: int = 0,
-) -> float:  # fmt: skip
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
+    groups: Shaped[Array, " g"] | None = None,
+    seed: int = 0,
+) -> float:
     """Mean log likelihood of the labels given the clusters of the features' principal components. At most 0.
 
     The mixture starts from ``seed`` and sees the rows in the order of their first component. ``groups`` change nothing.

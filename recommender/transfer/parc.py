@@ -19,9 +19,11 @@ _MOST_ROWS = 1000
 
 
 def parc(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """100 times Spearman's correlation, over pairs of rows, of their distance in features and in labels.
 
     Distance is one minus the cosine of two rows; of two labels, whether they differ. At most a thousand rows are

@@ -19,9 +19,11 @@ _DISTORTION = 1e-4
 
 
 def transrate(
-    features: Real[Array, "n d"] | Decomposition, labels: Shaped[Array, "m ..."], *,
+    features: Real[Array, "n d"] | Decomposition,
+    labels: Shaped[Array, "m ..."],
+    *,
     groups: Shaped[Array, " g"] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Half the log determinant of I + F'F / (n eps), less the mean of the same over the rows of each class, centered.
 
     It means little where a class has fewer rows than there are columns. ``groups`` change nothing.

@@ -37,9 +37,7 @@ class Classifier(nn.Module):
     Only what `learn` names is ever in training mode: frozen statistics stay as they are.
     """
 
-    def __init__(
-        self, network: Network, anatomy: Layers, read: str, head: nn.Linear, *, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, network: Network, anatomy: Layers, read: str, head: nn.Linear, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.network = network
         self.body: PreTrainedModel = network.model
@@ -73,9 +71,10 @@ class Classifier(nn.Module):
             NotOffered: there are no linear layers in them.
         """
         names = [
-            path for path, module in self.body.named_modules()
+            path
+            for path, module in self.body.named_modules()
             if isinstance(module, nn.Linear) and path.startswith(self._prefixes_of(blocks))
-        ]  # fmt: skip
+        ]
         if not names:
             raise NotOffered("lora", f"{type(self.body).__name__} has no linear layers in {', '.join(blocks)}")
         inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
@@ -93,8 +92,9 @@ class Classifier(nn.Module):
         """The backbone's parameters under the names they have without adapters, what these have learned added."""
         found = {
             name.replace(".base_layer.", "."): p.detach()
-            for name, p in self.body.named_parameters() if ".lora_" not in name
-        }  # fmt: skip
+            for name, p in self.body.named_parameters()
+            if ".lora_" not in name
+        }
         for path, module in self.body.named_modules():
             if isinstance(module, LoraLinear):
                 for adapter in module.active_adapters:
@@ -125,9 +125,11 @@ class Classifier(nn.Module):
 
 
 def logistic_head(
-    features: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], classes: int,
+    features: Float[np.ndarray, "n d"],
+    targets: Shaped[np.ndarray, "n ..."],
+    classes: int,
     groups: Int[np.ndarray, " n"] | None,
-) -> nn.Linear:  # fmt: skip
+) -> nn.Linear:
     """Logistic regression (of a quantity, ridge) as a layer, the features' scaling folded into its weights."""
     fitted = fit_head(features, targets, classes, groups=groups)
     weight = fitted.weight / fitted.scale

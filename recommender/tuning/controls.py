@@ -60,7 +60,7 @@ class Control:
 
 def without_transfer(
     job: Job, train: Sample, test: Sample, said: Shaped[np.ndarray, "m ..."], progress: Progress
-) -> Control:  # fmt: skip
+) -> Control:
     """The run against the better of a linear model and nearest neighbors on raw pixels, chosen on training rows.
 
     Raises:
@@ -71,9 +71,13 @@ def without_transfer(
 
 
 def against(
-    job: Job, test: Sample, said: Shaped[np.ndarray, "m ..."], name: str, what: str,
+    job: Job,
+    test: Sample,
+    said: Shaped[np.ndarray, "m ..."],
+    name: str,
+    what: str,
     predicted: Shaped[np.ndarray, "m ..."],
-) -> Control:  # fmt: skip
+) -> Control:
     """What the run said of its test rows against what a control predicts of them."""
     metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
     ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (said, predicted))
@@ -86,7 +90,14 @@ def from_scratch(job: Job) -> Job:
     plan, names = job.plan, layers_of(load(job.checkpoint.folder, bare=True)).names
     stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), RATE, RATE)
     fresh = replace(
-        plan, strategy=SCRATCH, head="fresh", stages=(stage,), frozen=(), from_scratch=True, anchor=0.0,
-        adapter_rank=0, controls=(),
-    )  # fmt: skip
+        plan,
+        strategy=SCRATCH,
+        head="fresh",
+        stages=(stage,),
+        frozen=(),
+        from_scratch=True,
+        anchor=0.0,
+        adapter_rank=0,
+        controls=(),
+    )
     return replace(job, id=f"{job.id}/{SCRATCH}", plan=fresh, source=None)

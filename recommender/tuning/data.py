@@ -100,9 +100,13 @@ def slices(rows: TrainingRows, most: int = _AT_ONCE) -> Iterator[Sequence[int]]:
 
 
 def prepare_rows(
-    items: Sequence[Any], targets: Shaped[np.ndarray, "n ..."], network: Network, spill: Path,
-    progress: Progress, stage: str,
-) -> ItemRows:  # fmt: skip
+    items: Sequence[Any],
+    targets: Shaped[np.ndarray, "n ..."],
+    network: Network,
+    spill: Path,
+    progress: Progress,
+    stage: str,
+) -> ItemRows:
     """Prepare every item in threads; beyond 1 GiB what is prepared lies in the file ``spill``."""
     with ThreadPoolExecutor(_READERS) as pool:
         passing = told(pool.map(network.prepare, items), stage, len(items), progress)

@@ -81,8 +81,11 @@ class Forgetting:
         if measured or not self.blocks:
             found["cka_lowest"] = min(measured, default=1.0)
         if self.source is not None:
-            found |= {"source_before": self.source.before, "source_after": self.source.after,
-                      "source_standard_error": self.source.standard_error}  # fmt: skip
+            found |= {
+                "source_before": self.source.before,
+                "source_after": self.source.after,
+                "source_standard_error": self.source.standard_error,
+            }
         return found
 
     @property
@@ -92,21 +95,26 @@ class Forgetting:
         changed = [block for block in self.blocks if block.cka is not None and block.cka < RECOGNIZED]
         if changed:
             listed = ", ".join(f"{block.block} (CKA {block.cka:.2f} to its start)" for block in changed)
-            told.append(f"changed beyond recognition: {listed}; what the source taught it is mostly gone there. "
-                        "A lower backbone rate, fewer epochs, or lora or norm-only keep more")  # fmt: skip
+            told.append(
+                f"changed beyond recognition: {listed}; what the source taught it is mostly gone there. "
+                "A lower backbone rate, fewer epochs, or lora or norm-only keep more"
+            )
         if self.source is not None and self.source.fell:
             metric, error = self.source.metric, self.source.metric.difference(self.source.standard_error).lstrip("+")
-            told.append(f"the source was partly forgotten: a linear head's {metric} on it was "
-                        f"{metric.words(self.source.before)} before and is {metric.words(self.source.after)} after "
-                        f"(± {error}, paired). A lower backbone rate, or lora, forgets less")  # fmt: skip
+            told.append(
+                f"the source was partly forgotten: a linear head's {metric} on it was "
+                f"{metric.words(self.source.before)} before and is {metric.words(self.source.after)} after "
+                f"(± {error}, paired). A lower backbone rate, or lora, forgets less"
+            )
         return tuple(told)
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {
-            "blocks": [vars(block) for block in self.blocks], "weights": self.weights,
+            "blocks": [vars(block) for block in self.blocks],
+            "weights": self.weights,
             "source": None if self.source is None else vars(self.source),
-        }  # fmt: skip
+        }
 
 
 class Watch:

@@ -20,8 +20,13 @@ from recommender.tuning.feature_drift import RECOGNIZED, BlockChange, Forgetting
 from registry.cards import Task
 
 __all__ = [
-    "benefit_curves", "confusion_matrix", "draw", "intervals", "learning_curve", "transferred_and_learned",
-]  # fmt: skip
+    "benefit_curves",
+    "confusion_matrix",
+    "draw",
+    "intervals",
+    "learning_curve",
+    "transferred_and_learned",
+]
 
 _FOLDER = "figures"
 _NUMBERED = 20
@@ -33,9 +38,12 @@ _ARMS = {"plan": "tab:blue", "scratch": "tab:orange", "no transfer": "tab:gray"}
 
 
 def draw(
-    job: Job, truth: np.ndarray, predicted: np.ndarray, metrics: Mapping[str, float],
+    job: Job,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    metrics: Mapping[str, float],
     forgetting: Forgetting | None = None,
-) -> tuple[Path, ...]:  # fmt: skip
+) -> tuple[Path, ...]:
     """The figures of a run, into its folder; the learning curve is read from its journal."""
     folder = job.folder / _FOLDER
     folder.mkdir(exist_ok=True)
@@ -116,8 +124,16 @@ def transferred_and_learned(forgetting: Forgetting, file: Path) -> Path:
     kept, learned = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
     _bars(kept, blocks, [block.cka for block in blocks], "{:.2f}", "tab:blue")
     kept.axhline(RECOGNIZED, color="tab:red", linewidth=1, linestyle="--")
-    kept.annotate("below: beyond\nrecognition", (1, RECOGNIZED), (3, 0), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", color="tab:red", fontsize=8, va="center")  # fmt: skip
+    kept.annotate(
+        "below: beyond\nrecognition",
+        (1, RECOGNIZED),
+        (3, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        color="tab:red",
+        fontsize=8,
+        va="center",
+    )
     kept.set(ylim=(0, 1.15), ylabel="CKA to the start", title="What was transferred: features as they began")
     _bars(learned, blocks, [100 * block.weights for block in blocks], "{:.1f} %", "tab:orange")
     learned.set(ylabel="% of the weights' length", title="What was learned: how far the weights moved")
@@ -167,8 +183,11 @@ def benefit_curves(benefit: Benefit, file: Path) -> Path:
 
 def _against_labels(axes: Axes, benefit: Benefit) -> None:
     labels = [point.labels for point in benefit.points]
-    names = {"plan": f"{benefit.strategy} on {benefit.checkpoint}", "scratch": "the same net from scratch",
-             "no transfer": "no transfer: raw pixels"}  # fmt: skip
+    names = {
+        "plan": f"{benefit.strategy} on {benefit.checkpoint}",
+        "scratch": "the same net from scratch",
+        "no transfer": "no transfer: raw pixels",
+    }
     for arm, color in _ARMS.items():
         found = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]
         mean, error = (np.array([getattr(row, what) for row in found]) for what in ("mean", "standard_error"))

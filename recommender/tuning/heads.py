@@ -21,9 +21,16 @@ from registry.errors import PathMissing
 from registry.index import neighbors
 
 __all__ = [
-    "Head", "LinearHead", "NeighborsHead", "PrototypeHead", "RawNeighborsHead", "ScaledLinearHead", "named",
-    "read_head", "save_head",
-]  # fmt: skip
+    "Head",
+    "LinearHead",
+    "NeighborsHead",
+    "PrototypeHead",
+    "RawNeighborsHead",
+    "ScaledLinearHead",
+    "named",
+    "read_head",
+    "save_head",
+]
 
 _FILE = "head.safetensors"
 _VOTERS = 5
@@ -154,9 +161,7 @@ class ScaledLinearHead:
     def of_ridge(cls, fitted: Ridge) -> "ScaledLinearHead":
         """A ridge on standardized features; a column that never varied weighs nothing."""
         varied = np.isfinite(fitted.scale)
-        return cls(
-            fitted.mean, np.where(varied, fitted.scale, 1.0), np.where(varied, fitted.weight, 0.0), fitted.bias
-        )  # fmt: skip
+        return cls(fitted.mean, np.where(varied, fitted.scale, 1.0), np.where(varied, fitted.weight, 0.0), fitted.bias)
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """As `Head.logits`."""

@@ -181,9 +181,12 @@ class _Loop(Trainer):
     highest_rate: float
 
     def compute_loss(
-        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False,
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the Trainer's signature
-    ) -> Any:  # fmt: skip  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
         given, targets = dict(inputs), inputs["labels"]
         del given["labels"]
         chance = np.random.default_rng([self.args.seed, self.state.global_step])
@@ -212,9 +215,7 @@ class _Keeper:
 
     def __init__(self, classifier: Classifier, training: Training, point: Point, course: _Course | None) -> None:
         self.classifier, self.training, self.point = classifier, training, point
-        self.objective = Objective.of(
-            training.plan, training.task, training.rows.targets, classifier.head.out_features
-        )  # fmt: skip
+        self.objective = Objective.of(training.plan, training.task, training.rows.targets, classifier.head.out_features)
         self.anchor = self.objective.anchor(classifier)
         self.held_out: TrainingRows = training.held_out
         if course is None:
@@ -294,9 +295,11 @@ class _Keeper:
         else:
             return ""
         stage = self.training.plan.stages[self.course.stage]
-        return (f"the learning rate is too high: {why}. Training was stopped after epoch {found.epoch}, "
-                f"{self._kept}. Lower the rates, to a tenth say: {stage.head_rate / 10:.1g} for the head, "
-                f"{stage.backbone_rate / 10:.1g} for the backbone")  # fmt: skip
+        return (
+            f"the learning rate is too high: {why}. Training was stopped after epoch {found.epoch}, "
+            f"{self._kept}. Lower the rates, to a tenth say: {stage.head_rate / 10:.1g} for the head, "
+            f"{stage.backbone_rate / 10:.1g} for the backbone"
+        )
 
     def _overfitted(self, found: Judged) -> str:
         """Whether what was learned since the best weights was these rows alone, in words."""
@@ -304,9 +307,11 @@ class _Keeper:
         first = max(best.epoch, self.course.entered) + 1
         if found.loss <= _WORSE * best.loss or losses[found.epoch] >= losses[first]:
             return ""
-        return (f"overfitting: from epoch {best.epoch} to {found.epoch} the validation loss rose from "
-                f"{best.loss:.3g} to {found.loss:.3g} while the training loss fell to {losses[found.epoch]:.3g}. "
-                f"Training was stopped, {self._kept}. More rows, augmentation, or fewer blocks that learn help")
+        return (
+            f"overfitting: from epoch {best.epoch} to {found.epoch} the validation loss rose from "
+            f"{best.loss:.3g} to {found.loss:.3g} while the training loss fell to {losses[found.epoch]:.3g}. "
+            f"Training was stopped, {self._kept}. More rows, augmentation, or fewer blocks that learn help"
+        )
 
     @property
     def _kept(self) -> str:
@@ -375,18 +380,20 @@ class _Epochs(TrainerCallback):
         control.should_training_stop |= not going
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-        logs: Mapping[str, float] | None = None, **rest: object,
-    ) -> None:  # fmt: skip
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **rest: object,
+    ) -> None:
         """Pass on what the Trainer alone knows."""
         del args, state, control, rest
         for theirs, ours in (("grad_norm", "gradient norm"), ("learning_rate", "learning rate")):
             if logs and theirs in logs:
                 self.keeper.tell(ours, float(logs[theirs]))
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object) -> None:
         """Make the save count."""
         del control, rest
         self.keeper.saved(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
@@ -465,8 +472,11 @@ def _loop(place: int, keeper: _Keeper, rows: TrainingRows, training: Training, p
     settings = _settings(place, keeper.course.halved, len(rows), training)
     with quiet():
         loop = _Loop(
-            model=classifier, args=settings, train_dataset=rows, data_collator=_as_they_are,  # type: ignore[arg-type]  # rows come as batches
-            optimizers=(optimizer, None)
+            model=classifier,
+            args=settings,
+            train_dataset=rows,
+            data_collator=_as_they_are,  # type: ignore[arg-type]  # rows come as batches
+            optimizers=(optimizer, None),
         )
     loop.remove_callback(PrinterCallback)
     loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
@@ -483,14 +493,27 @@ def _settings(place: int, halved: int, rows: int, training: Training) -> Trainin
     if not on_cpu:
         os.environ[_DEVICE] = training.device
     made = TrainingArguments(
-        output_dir=str(stage_folder(training.folder, place)), report_to="none", disable_tqdm=True,
-        save_strategy="epoch", save_total_limit=2, logging_strategy="epoch", logging_nan_inf_filter=False,
-        remove_unused_columns=False, use_cpu=on_cpu, bf16=precision(training.device) is torch.bfloat16,
-        per_device_train_batch_size=max(1, plan.batch_size >> halved), gradient_accumulation_steps=1 << halved,
-        num_train_epochs=stage.epochs, lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs), max_grad_norm=_LARGEST_GRADIENT, seed=seed,
-        data_seed=seed, dataloader_pin_memory=False, dataloader_drop_last=steps * plan.batch_size <= rows,
-    )  # fmt: skip
+        output_dir=str(stage_folder(training.folder, place)),
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="epoch",
+        save_total_limit=2,
+        logging_strategy="epoch",
+        logging_nan_inf_filter=False,
+        remove_unused_columns=False,
+        use_cpu=on_cpu,
+        bf16=precision(training.device) is torch.bfloat16,
+        per_device_train_batch_size=max(1, plan.batch_size >> halved),
+        gradient_accumulation_steps=1 << halved,
+        num_train_epochs=stage.epochs,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs),
+        max_grad_norm=_LARGEST_GRADIENT,
+        seed=seed,
+        data_seed=seed,
+        dataloader_pin_memory=False,
+        dataloader_drop_last=steps * plan.batch_size <= rows,
+    )
     if not on_cpu:
         vars(made).update(_setup_devices=torch.device(training.device), _n_gpu=1)
     return made

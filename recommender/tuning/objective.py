@@ -20,9 +20,7 @@ class Anchor:
     def __init__(self, classifier: Classifier, strength: float) -> None:
         self.strength = strength
         self._classifier = classifier
-        self._start = (
-            {name: p.detach().clone() for name, p in classifier.body.named_parameters()} if strength else {}
-        )
+        self._start = {name: p.detach().clone() for name, p in classifier.body.named_parameters()} if strength else {}
 
     def penalty(self) -> torch.Tensor | float:
         """Of the weights as they are now; only those that learn count."""
@@ -55,9 +53,12 @@ class Objective:
         return cls(task, classes, plan.label_smoothing, plan.mixup, weights, plan.anchor)
 
     def mix(
-        self, inputs: Mapping[str, torch.Tensor], targets: torch.Tensor, blended: Sequence[str],
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        targets: torch.Tensor,
+        blended: Sequence[str],
         chance: np.random.Generator,
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:  # fmt: skip
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Mixup (Zhang et al. 2018, eq. 1): each row with a share of another one, in what is ``blended`` and its truth.
 
         Classes become their shares, one column a class.

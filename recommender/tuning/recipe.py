@@ -155,8 +155,6 @@ def _named_failures(job: Job) -> Iterator[None]:
         raise OutOfRoom("memory") from cause
 
 
-
-
 @dataclass(frozen=True, eq=False)
 class _Made:
     """A run that has come to its end, but for what becomes of telling others."""
@@ -217,7 +215,7 @@ def _held_against(job: Job, parts: _Parts, done: _Done, progress: Progress) -> _
 
 def _control(
     name: str, job: Job, parts: _Parts, said: Shaped[np.ndarray, "m ..."], progress: Progress
-) -> controls.Control:  # fmt: skip
+) -> controls.Control:
     if name == controls.NO_TRANSFER:
         return controls.without_transfer(job, parts.train, parts.test, said, progress)
     if name != controls.SCRATCH:
@@ -229,7 +227,9 @@ def _control(
     return controls.against(job, parts.test, said, name, "the same net from random weights", predicted)
 
 
-def _drawn(job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], tracker_run: TrackerRun) -> tuple[str, ...]:
+def _drawn(
+    job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], tracker_run: TrackerRun
+) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
     from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
 
@@ -364,8 +364,14 @@ def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
     head = _fitted(job, parts.train, progress)
     trainable = sum(tensor.size for tensor in head.tensors().values())
     logits = head.logits(_features(job, parts.test, progress))
-    return _Done(head, None, logits, {"trainable_parameters": float(trainable)}, (),
-                 None if job.plan.read == RAW else Forgetting())
+    return _Done(
+        head,
+        None,
+        logits,
+        {"trainable_parameters": float(trainable)},
+        (),
+        None if job.plan.read == RAW else Forgetting(),
+    )
 
 
 def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
@@ -385,9 +391,15 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
     }
     trainable, validated = _most_trainable(classifier, job), rows["validation"]
     training = Training(
-        job.plan, rows["training"], validated, job.sample.metric, job.folder, job.seed, job.device,
+        job.plan,
+        rows["training"],
+        validated,
+        job.sample.metric,
+        job.folder,
+        job.seed,
+        job.device,
         job.sample.task,
-    )  # fmt: skip
+    )
     watch = None if job.plan.from_scratch else Watch(classifier, job.checkpoint.folder, validated)
     if watch is not None:
         training = replace(training, look=watch.look)
@@ -406,16 +418,16 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
         classifier.load_state_dict(_classifier(job, _logistic(job, parts.train, progress)).state_dict())
         notes = (*notes, _NO_BETTER)
     told = {
-        "trainable_parameters": float(trainable), "validation_start": trained.start.score,
-        "validation_best": trained.best.score, "best_epoch": float(best),
-    }  # fmt: skip
+        "trainable_parameters": float(trainable),
+        "validation_start": trained.start.score,
+        "validation_best": trained.best.score,
+        "best_epoch": float(best),
+    }
     kept = None if watch is None else watch.forgetting(validated)
     return _Done(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), told, notes, kept)
 
 
-def _beyond_chance(
-    job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]
-) -> bool:
+def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
     old, new = (
@@ -467,9 +479,7 @@ def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
         return sample, sample
 
 
-def _rows(
-    job: Job, classifier: Classifier, part: Sample, unit: _Unit, name: str, progress: Progress
-) -> ItemRows:
+def _rows(job: Job, classifier: Classifier, part: Sample, unit: _Unit, name: str, progress: Progress) -> ItemRows:
     spill, stage = job.folder / f"rows-{name}", f"open {name} items"
     return prepare_rows(part.items, unit.measured(part), classifier.network, spill, progress, stage)
 
@@ -488,15 +498,22 @@ def _metrics(job: Job, parts: _Parts, done: _Done, seconds: float, peak_bytes: i
     metric = job.sample.metric
     drawn = resample(metric, truth, predicted, draw_weights(parts.test.group_ids, seed=job.seed))
     told = {
-        "score": score(metric, truth, predicted), **_also(job.sample.task, truth, predicted),
-        "standard_error": drawn.standard_error, "seconds": seconds, "rows_train": len(parts.train),
-        "rows_test": len(parts.test), "peak_memory_bytes": peak_bytes, **done.metrics,
-    }  # fmt: skip
+        "score": score(metric, truth, predicted),
+        **_also(job.sample.task, truth, predicted),
+        "standard_error": drawn.standard_error,
+        "seconds": seconds,
+        "rows_train": len(parts.train),
+        "rows_test": len(parts.test),
+        "peak_memory_bytes": peak_bytes,
+        **done.metrics,
+    }
     if job.expected is not None:
         told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
     if job.estimated is not None:
-        told |= {"estimated_seconds": job.estimated.seconds,
-                 "estimated_peak_memory_bytes": job.estimated.peak_memory_bytes}  # fmt: skip
+        told |= {
+            "estimated_seconds": job.estimated.seconds,
+            "estimated_peak_memory_bytes": job.estimated.peak_memory_bytes,
+        }
     return {name: float(value) for name, value in told.items()}
 
 
@@ -513,28 +530,58 @@ def _concluded(
     """Write run.json, outcome and all: when only MLflow is left, and again when it is known what became of that."""
     parts, metrics, done = made.parts, made.metrics, made.done
     run = TuningRun(
-        job.id, mlflow_run_id, job.checkpoint.name, job.plan.strategy, metrics, str(job.folder),
+        job.id,
+        mlflow_run_id,
+        job.checkpoint.name,
+        job.plan.strategy,
+        metrics,
+        str(job.folder),
         (*made.notes, *troubles),
-    )  # fmt: skip
-    conditions = {**job.known, "plan": job.plan.to_dict(), "seed": job.seed, "device": job.device,
-                  "checkpoint_digest": job.checkpoint.digest, "expected": None if job.expected is None else
-                  job.expected.to_dict(), "recommendation": job.recommendation}  # fmt: skip
+    )
+    conditions = {
+        **job.known,
+        "plan": job.plan.to_dict(),
+        "seed": job.seed,
+        "device": job.device,
+        "checkpoint_digest": job.checkpoint.digest,
+        "expected": None if job.expected is None else job.expected.to_dict(),
+        "recommendation": job.recommendation,
+    }
     if parts.flattered:
         conditions["flattered"] = True
     outcome = Outcome(
-        id=job.id, checkpoint=job.checkpoint.name, strategy=job.plan.strategy, sample_digest=job.sample.digest,
-        sample_name=job.sample.name, task=job.sample.task, metric=job.sample.metric, score=metrics["score"],
-        standard_error=metrics["standard_error"], rows_train=len(parts.train), rows_test=len(parts.test),
-        seconds=metrics["seconds"], origin=Origin.OURS, created=made.ended,
-        mlflow_run_id=mlflow_run_id, conditions=conditions, modality=job.sample.modality,
-    )  # fmt: skip
-    RunFolder(job.folder).finish({
-        **run.to_dict(), "task": str(job.sample.task), "sample": job.sample.to_dict(),
-        "classes": list(job.sample.classes), "plan": job.plan.to_dict(), "conditions": conditions,
-        "created": made.ended, "outcome": asdict(outcome),
-        "controls": [control.to_dict() for control in done.against],
-        "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
-        "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
-        | {"python": platform.python_version()},
-    })  # fmt: skip
+        id=job.id,
+        checkpoint=job.checkpoint.name,
+        strategy=job.plan.strategy,
+        sample_digest=job.sample.digest,
+        sample_name=job.sample.name,
+        task=job.sample.task,
+        metric=job.sample.metric,
+        score=metrics["score"],
+        standard_error=metrics["standard_error"],
+        rows_train=len(parts.train),
+        rows_test=len(parts.test),
+        seconds=metrics["seconds"],
+        origin=Origin.OURS,
+        created=made.ended,
+        mlflow_run_id=mlflow_run_id,
+        conditions=conditions,
+        modality=job.sample.modality,
+    )
+    RunFolder(job.folder).finish(
+        {
+            **run.to_dict(),
+            "task": str(job.sample.task),
+            "sample": job.sample.to_dict(),
+            "classes": list(job.sample.classes),
+            "plan": job.plan.to_dict(),
+            "conditions": conditions,
+            "created": made.ended,
+            "outcome": asdict(outcome),
+            "controls": [control.to_dict() for control in done.against],
+            "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
+            "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
+            | {"python": platform.python_version()},
+        }
+    )
     return run, outcome

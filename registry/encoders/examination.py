@@ -35,9 +35,10 @@ def examine(folder: Path, name: str) -> None:
         raise Unsupported(folder, f"it cannot encode an example ({why})") from cause
     if np.array_equal(vectors, np.broadcast_to(vectors[:1], vectors.shape)):
         raise Unsupported(
-            folder, "every example gives the same vector",
+            folder,
+            "every example gives the same vector",
             "Its weights are untrained or damaged, or its preprocessing makes all items alike.",
-        )  # fmt: skip
+        )
 
 
 def require_function(encoder: Encoder, items: Sequence[Any]) -> Encoded:

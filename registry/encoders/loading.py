@@ -137,9 +137,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
     return model
 
 
-def open_network(
-    folder: Path, *, cap: int = DEFAULT_CAP, from_scratch: bool = False, bare: bool = False
-) -> Network:
+def open_network(folder: Path, *, cap: int = DEFAULT_CAP, from_scratch: bool = False, bare: bool = False) -> Network:
     """The model, loaded as `load` does, with what its modality knows of its two ends.
 
     Raises:
@@ -194,9 +192,10 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         labels = dict(enumerate(labels))
     if labels is not None and not (isinstance(labels, dict) and all(str(place).isdecimal() for place in labels)):
         raise Unsupported(
-            folder, "id2label in its config does not map class numbers to names",
+            folder,
+            "id2label in its config does not map class numbers to names",
             'Mend config.json: "id2label": {"0": "cat", "1": "dog"}, or leave it out.',
-        )  # fmt: skip
+        )
     named = settings.get("architectures") or []
     count = settings.get("num_labels")
     if isinstance(count, int) and count > _MOST_LABELS:
@@ -279,9 +278,11 @@ def _refuse_integers(found: _Folder, model: PreTrainedModel) -> None:
     for name, dtype in sorted(found.dtypes.items()):
         if dtype.startswith(_BYTE_OR_LESS) or (dtype not in _FLOATS and name.rpartition(".")[2] in floats):
             raise BadWeights(
-                found.path, name, f"is stored as {dtype}, not as floats of 16 bits or more",
+                found.path,
+                name,
+                f"is stored as {dtype}, not as floats of 16 bits or more",
                 "Bring the checkpoint as float32, float16 or bfloat16, before it was quantized.",
-            )  # fmt: skip
+            )
 
 
 def _check_tensors(path: Path) -> None:
@@ -365,9 +366,10 @@ def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
     if modality is None:
         known = ", ".join(modalities)
         raise Unsupported(
-            folder, f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}s",
+            folder,
+            f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}s",
             "Of a model of pictures and text, save the vision tower alone: model.vision_model.save_pretrained().",
-        )  # fmt: skip
+        )
     return modality
 
 
@@ -377,10 +379,17 @@ def _strictly_loaded(
     options: dict[str, Any] = dict(parts)
     try:
         loaded: Any = kind.from_pretrained(
-            folder, **options, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True,
-            trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True,
+            folder,
+            **options,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
             device_map="meta" if bare else None,
-        )  # fmt: skip
+        )
     except Exception as cause:  # any architecture may raise anything
         raise Unsupported(folder, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
     model: PreTrainedModel = loaded[0]

@@ -51,9 +51,7 @@ class Network(Protocol):
     def prepare(self, item: Any) -> Prepared:  # noqa: ANN401 - an item of the modality
         """An item, decoded and of the network's size; safe to call from several threads."""
 
-    def batch(
-        self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None = None
-    ) -> dict[str, Any]:
+    def batch(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None = None) -> dict[str, Any]:
         """Exactly the model's arguments; with ``chance``, one generator a row, each varied as augmentation does."""
 
     def context(self, rows: Sequence[Prepared]) -> dict[str, Any]:

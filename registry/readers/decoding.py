@@ -35,9 +35,20 @@ _LOW_BYTES = {
 }
 """Pillow keeps the high byte of each 16-bit channel; read with the other byte order it keeps the low one."""
 _KINDS = {
-    "1": "gray", "L": "gray", "LA": "gray", "La": "gray", "P": "palette", "PA": "palette", "CMYK": "CMYK", "LAB": "LAB",
-    "YCbCr": "YCbCr", "HSV": "HSV", "F": "float", "I": "16-bit", **dict.fromkeys(_SIXTEEN_BIT, "16-bit"),
-}  # fmt: skip
+    "1": "gray",
+    "L": "gray",
+    "LA": "gray",
+    "La": "gray",
+    "P": "palette",
+    "PA": "palette",
+    "CMYK": "CMYK",
+    "LAB": "LAB",
+    "YCbCr": "YCbCr",
+    "HSV": "HSV",
+    "F": "float",
+    "I": "16-bit",
+    **dict.fromkeys(_SIXTEEN_BIT, "16-bit"),
+}
 _OUTLIERS = 1_000
 """One value in so many, and one at least, may lie beyond what counts as black and white."""
 _SEEN_VALUES = 1 << 20
@@ -192,10 +203,16 @@ def looks_like(content: bytes) -> str:
         kind = {b"avif": "AVIF", b"avis": "AVIF"}.get(head[8:12], "HEIC")
         return f"{kind}, which is not read; convert it to JPEG or PNG"
     known = {
-        b"%PDF": "a PDF", b"PK\3\4": "a zip", b"\x1f\x8b": "a gzip archive", b"%!PS": "PostScript",
-        b"8BPS": "a PSD file", b"\0\5\x16\7": "an AppleDouble file", b"\x93NUMPY": "a NumPy array",
-        b"\xff\x4f\xff\x51": "JPEG 2000", b"\0\0\0\x0cjP  ": "JPEG 2000",
-    }  # fmt: skip
+        b"%PDF": "a PDF",
+        b"PK\3\4": "a zip",
+        b"\x1f\x8b": "a gzip archive",
+        b"%!PS": "PostScript",
+        b"8BPS": "a PSD file",
+        b"\0\5\x16\7": "an AppleDouble file",
+        b"\x93NUMPY": "a NumPy array",
+        b"\xff\x4f\xff\x51": "JPEG 2000",
+        b"\0\0\0\x0cjP  ": "JPEG 2000",
+    }
     for start, name in known.items():
         if head.startswith(start):
             return f"{name}, no picture that is read"

@@ -41,9 +41,16 @@ _OURS = frozenset({".git", ".hg", ".svn", ".ipynb_checkpoints"})
 
 
 def read_image_folder(
-    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, follow_links: bool = False,
-    scale: Scale | None = None, progress: Progress = silent,
-) -> Rows:  # fmt: skip
+    path: Path,
+    *,
+    limit: int,
+    seed: int = 0,
+    labelled: bool = True,
+    lay: Lay = lay_out,
+    follow_links: bool = False,
+    scale: Scale | None = None,
+    progress: Progress = silent,
+) -> Rows:
     """Scan, label (``lay``), sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
 
     Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable. ``scale`` maps
@@ -58,9 +65,12 @@ def read_image_folder(
     names = listing.scan(progress)
     if not names:
         raise NoItems(
-            path, "images in class folders" if labelled else "images", len(listing.closed), there=listing.instead,
+            path,
+            "images in class folders" if labelled else "images",
+            len(listing.closed),
+            there=listing.instead,
             remedy=listing.remedy,
-        )  # fmt: skip
+        )
     layout, tolerated = (lay(path, names), TOLERATED) if labelled else (unlabelled(names), 1.0)
 
     def read(part: Part, scale: Scale | None) -> Rows:
@@ -182,9 +192,10 @@ class _Listing:
                         self.entries += 1
                         if self.entries > _MOST_ENTRIES:
                             raise NoItems(
-                                self.root, f"sample: more than {_MOST_ENTRIES:,} files lie there",
+                                self.root,
+                                f"sample: more than {_MOST_ENTRIES:,} files lie there",
                                 remedy="Give the folder of the images themselves.",
-                            )  # fmt: skip
+                            )
                         name = f"{below}{entry.name}"
                         if not self._goes_deeper(entry, name, home, chain, waiting):
                             yield name
@@ -192,9 +203,13 @@ class _Listing:
                 self.closed.append((plain(below) or ".", cause.strerror or str(cause)))
 
     def _goes_deeper(
-        self, entry: os.DirEntry[str], name: str, home: str, chain: tuple[str, ...],
+        self,
+        entry: os.DirEntry[str],
+        name: str,
+        home: str,
+        chain: tuple[str, ...],
         waiting: list[tuple[str, tuple[str, ...]]],
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Whether there is nothing to see in an entry itself: it is hidden, or a folder (which waits, then)."""
         linked = entry.is_symlink()
         try:

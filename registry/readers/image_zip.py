@@ -52,9 +52,16 @@ _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueErro
 
 
 def read_image_zip(
-    path: Path, *, limit: int, seed: int = 0, labelled: bool = True, lay: Lay = lay_out, scale: Scale | None = None,
-    caps: Caps = _CAPS, progress: Progress = silent,
-) -> Rows:  # fmt: skip
+    path: Path,
+    *,
+    limit: int,
+    seed: int = 0,
+    labelled: bool = True,
+    lay: Lay = lay_out,
+    scale: Scale | None = None,
+    caps: Caps = _CAPS,
+    progress: Progress = silent,
+) -> Rows:
     """Judge every member, label (``lay``), sample to ``limit`` rows a part, then decode from memory.
 
     Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable. ``scale`` maps
@@ -74,9 +81,11 @@ def read_image_zip(
         )
         if not images:
             raise NoItems(
-                path, "images in class folders" if labelled else "images", there=other_files(others),
+                path,
+                "images in class folders" if labelled else "images",
+                there=other_files(others),
                 remedy=_remedy(others),
-            )  # fmt: skip
+            )
         layout, tolerated = (lay(path, tuple(images)), TOLERATED) if labelled else (unlabelled(tuple(images)), 1.0)
 
         def fetch(name: str) -> tuple[bytes, Path | None]:

@@ -23,12 +23,34 @@ from registry.progress import Progress, told
 from registry.readers.decoding import MAX_PIXELS, THUMBNAIL, Depth, Scale, decode, looks_like
 
 __all__ = [
-    "IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "TOLERATED", "ImageItem", "Rows", "read_items", "thumbnail",
-]  # fmt: skip
+    "IMAGE_SUFFIXES",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "TOLERATED",
+    "ImageItem",
+    "Rows",
+    "read_items",
+    "thumbnail",
+]
 
-IMAGE_SUFFIXES = frozenset({
-    ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-})  # fmt: skip
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
 MAX_BYTES = 256 * 2**20
 TOLERATED = 0.2
 """Share of a sample's items that may be unreadable."""

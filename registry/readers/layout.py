@@ -19,23 +19,63 @@ from registry.readers.decoding import Scale
 from registry.readers.images import IMAGE_SUFFIXES, Rows
 
 __all__ = [
-    "Lay", "Layout", "Part", "allot", "as_known", "counted", "is_hidden", "is_image", "is_litter",
-    "lay_out", "not_images", "other_files", "plain", "read_parts", "role_of", "sampled", "tabled", "truths",
+    "Lay",
+    "Layout",
+    "Part",
+    "allot",
+    "as_known",
+    "counted",
+    "is_hidden",
+    "is_image",
+    "is_litter",
+    "lay_out",
+    "not_images",
+    "other_files",
+    "plain",
+    "read_parts",
+    "role_of",
+    "sampled",
+    "tabled",
+    "truths",
     "unlabelled",
-]  # fmt: skip
+]
 
 _ROLES = {
-    **dict.fromkeys(("train", "training", "trn"), "train"), **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
     **dict.fromkeys(("dev", "eval", "val", "valid", "validation"), "validation"),
-}  # fmt: skip
-_GENERIC = frozenset({
-    "data", "dataset", "folder", "image", "images", "img", "imgs", "of", "part", "photos", "pictures", "samples", "set",
-    "split", "the",
-})  # fmt: skip
+}
+_GENERIC = frozenset(
+    {
+        "data",
+        "dataset",
+        "folder",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "of",
+        "part",
+        "photos",
+        "pictures",
+        "samples",
+        "set",
+        "split",
+        "the",
+    }
+)
 _WORD = re.compile(rf"({'|'.join(_ROLES)})(?:sets?|data|images?|imgs?)?")
-_LITTER = frozenset({
-    "__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found",
-})  # fmt: skip
+_LITTER = frozenset(
+    {
+        "__MACOSX",
+        "@eaDir",
+        "#recycle",
+        "@Recycle",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "lost+found",
+    }
+)
 """Folders that archivers, network drives and systems leave behind."""
 _LISTED = 4
 
@@ -118,9 +158,11 @@ def lay_out(place: Path, names: Sequence[str], class_folder: ClassFolder | None 
     trails, notes = _unwrapped({name: tuple(name.split("/")) for name in sorted(names)})
     if not trails:
         raise NoItems(
-            place, "images in class folders", there=f"{counted(len(names))} outside any",
+            place,
+            "images in class folders",
+            there=f"{counted(len(names))} outside any",
             remedy=_without_folders(names),
-        )  # fmt: skip
+        )
     _refuse_several(place, trails)
     trails = _lifted(trails, notes)
     roles = _roles(trails)
@@ -128,9 +170,11 @@ def lay_out(place: Path, names: Sequence[str], class_folder: ClassFolder | None 
         heads = {trail[0] for trail in trails.values()}
         if all(role_of(head) for head in heads):
             raise NoItems(
-                place, f"class folders in {'/, '.join(sorted(heads))}/", there=f"{counted(len(trails))} without one",
+                place,
+                f"class folders in {'/, '.join(sorted(heads))}/",
+                there=f"{counted(len(trails))} without one",
                 remedy=_without_folders(names),
-            )  # fmt: skip
+            )
         trails = _at_class(place, trails, class_folder, notes)
         return Layout(_part(place, trails, notes), None, tuple(notes))
     return _split_layout(place, _peeled(trails, set(roles)), roles, class_folder, notes)

@@ -38,11 +38,24 @@ _COLUMNS = {
     "target": f"Give it the columns file and target (several joined by |): {_FILE}",
 }
 _HEADINGS = {
-    "file": ("file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_name", "image_path",
-             "image_id", "img", "img_path", "id"),
+    "file": (
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "path",
+        "image",
+        "image_name",
+        "image_path",
+        "image_id",
+        "img",
+        "img_path",
+        "id",
+    ),
     "group": ("group", "groups", "group_id", "patient", "patient_id", "subject", "subject_id"),
     "target": ("target", "targets", "label", "labels", "class", "classes", "class_name", "classname", "category"),
-}  # fmt: skip
+}
 """What a column may be called, the first that is there counts."""
 _MOST_ROWS = 1_000_000
 _MOST_COLUMNS = 10_000
@@ -89,9 +102,11 @@ class LabelTable:
         if not found.cells:
             one, other = _cut(self.rows[0][1]), _cut(plain(min(names)))
             raise BadTable(
-                self.path, f"no row names an image below {place}: line {self.rows[0][0]} says {one!r}, an image "
-                f"there is {other!r}", _COLUMNS["target"],
-            )  # fmt: skip
+                self.path,
+                f"no row names an image below {place}: line {self.rows[0][0]} says {one!r}, an image "
+                f"there is {other!r}",
+                _COLUMNS["target"],
+            )
 
 
 def read_groups(path: Path, names: Sequence[str], place: Path | None = None) -> dict[str, str]:
@@ -239,9 +254,14 @@ class _Chosen:
 
 
 def _by(
-    key: Callable[[str], str], path: Path, rows: Sequence[_Row], place: Path, names: Sequence[str], chosen: _Chosen,
+    key: Callable[[str], str],
+    path: Path,
+    rows: Sequence[_Row],
+    place: Path,
+    names: Sequence[str],
+    chosen: _Chosen,
     height: int,
-) -> tuple[list[_Row], list[_Row], int]:  # fmt: skip
+) -> tuple[list[_Row], list[_Row], int]:
     """Choose rows by a key of their file's name; what is left over, what lies elsewhere, and how far above all begin.
 
     A row's path is a tail of an item's path below the folder. Or it begins above the folder: then it ends with the
@@ -347,9 +367,10 @@ def _parsed(path: Path, column: str, text: TextIOWrapper) -> _Table:
             kept += len(row[1]) + len(row[2])
             if len(rows) > _MOST_ROWS or kept > _MOST_TEXT:
                 raise BadTable(
-                    path, f"line {row[0]}: it goes on beyond {_MOST_ROWS:,} rows or {_MOST_TEXT >> 20} MiB of names",
+                    path,
+                    f"line {row[0]}: it goes on beyond {_MOST_ROWS:,} rows or {_MOST_TEXT >> 20} MiB of names",
                     "Keep the rows of the images at hand, and the columns that are needed.",
-                )  # fmt: skip
+                )
     except csv.Error as cause:
         raise BadTable(path, f"line {table.line_num}: {cause}", _COLUMNS[column]) from cause
     return _Table(tuple(rows), (note,) if note else ())

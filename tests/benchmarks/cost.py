@@ -85,16 +85,25 @@ def run(zoo: Zoo, sample: Sample, case: tuple[str, str, str], seed: int) -> Row:
     trial = measure(job, lambda part: zoo.encoded(checkpoint, part))
     took, processor = time.perf_counter() - began, time.process_time()
     curves: list[int] = []
-    done, _ = run_local(job, no_tracking, lambda stage, at, _of: curves.append(at) if stage.startswith("tune ") else None)
+    done, _ = run_local(
+        job, no_tracking, lambda stage, at, _of: curves.append(at) if stage.startswith("tune ") else None
+    )
     processor = time.process_time() - processor
     steps = max(curves, default=0)
     planned = sum(stage.epochs for stage in choice.plan.stages)
     an_epoch = -(-round(done.metrics["rows_train"] * 0.8) // choice.plan.batch_size)
     epochs = f"{round(steps / an_epoch)} of {planned}" if planned else "none"
     return Row(
-        case, len(sample), epochs, choice.cost, trial, took, done.metrics["seconds"], processor,
+        case,
+        len(sample),
+        epochs,
+        choice.cost,
+        trial,
+        took,
+        done.metrics["seconds"],
+        processor,
         done.metrics["peak_memory_bytes"],
-    )  # fmt: skip
+    )
 
 
 def middle(runs: Sequence[Row]) -> Row:
@@ -107,16 +116,36 @@ def table(rows: Sequence[Row]) -> Table:
     ratios = [row.advised.seconds / row.wall for row in rows]
     within = sum(abs(ratio - 1) <= 0.3 for ratio in ratios)
     drawn = Table(title=f"Told over taken: median {median(ratios):.2f}, {within} of {len(rows)} within 30 %")
-    for column in ("case", "rows", "epochs", "advice s", "trial s", "wall s", "processor s", "advice / wall",
-                   "advice / processor", "trial / wall", "memory ratio", "trial took s"):  # fmt: skip
+    for column in (
+        "case",
+        "rows",
+        "epochs",
+        "advice s",
+        "trial s",
+        "wall s",
+        "processor s",
+        "advice / wall",
+        "advice / processor",
+        "trial / wall",
+        "memory ratio",
+        "trial took s",
+    ):
         drawn.add_column(column, justify="left" if column == "case" else "right", no_wrap=column == "case")
     for row in rows:
         drawn.add_row(
-            " ".join(row.case), str(row.rows), row.epochs, f"{row.advised.seconds:.1f}", f"{row.trial.seconds:.1f}",
-            f"{row.wall:.1f}", f"{row.processor:.1f}", f"{row.advised.seconds / row.wall:.2f}",
-            f"{row.advised.seconds / row.processor:.2f}", f"{row.trial.seconds / row.wall:.2f}",
-            f"{row.trial.peak_memory_bytes / row.peak_memory_bytes:.2f}", f"{row.trial_seconds:.1f}",
-        )  # fmt: skip
+            " ".join(row.case),
+            str(row.rows),
+            row.epochs,
+            f"{row.advised.seconds:.1f}",
+            f"{row.trial.seconds:.1f}",
+            f"{row.wall:.1f}",
+            f"{row.processor:.1f}",
+            f"{row.advised.seconds / row.wall:.2f}",
+            f"{row.advised.seconds / row.processor:.2f}",
+            f"{row.trial.seconds / row.wall:.2f}",
+            f"{row.trial.peak_memory_bytes / row.peak_memory_bytes:.2f}",
+            f"{row.trial_seconds:.1f}",
+        )
     return drawn
 
 

@@ -55,38 +55,62 @@ def run(zoo: Zoo, folder: Path) -> dict[str, object]:
     tuned = tune(best, sample, zoo)
     e, b = best.expected, advice.baseline
     return {
-        "set": folder.name, "rows": len(sample.items), "checkpoint": best.checkpoint.name,
-        "strategy": best.plan.strategy, "no_transfer": b.expected.mean, "transfer": advice.verdict.transfer,
-        "expected": e.mean, "low": e.low, "high": e.high, "realized": tuned.metrics["score"],
-        "standard_error": tuned.metrics["standard_error"], "advice_seconds": advised,
-        "tuning_seconds": tuned.metrics["seconds"], "candidates": len(advice.choices),
-    }  # fmt: skip
+        "set": folder.name,
+        "rows": len(sample.items),
+        "checkpoint": best.checkpoint.name,
+        "strategy": best.plan.strategy,
+        "no_transfer": b.expected.mean,
+        "transfer": advice.verdict.transfer,
+        "expected": e.mean,
+        "low": e.low,
+        "high": e.high,
+        "realized": tuned.metrics["score"],
+        "standard_error": tuned.metrics["standard_error"],
+        "advice_seconds": advised,
+        "tuning_seconds": tuned.metrics["seconds"],
+        "candidates": len(advice.choices),
+    }
 
 
 def related(zoo: Zoo, target: str) -> tuple[str, ...]:
     """Checkpoints that were shaped by the target's family of domains, which a stranger's data would not be."""
     family = {domain.name: domain.family for domain in zoo.domains()}
     return tuple(
-        card.name for card in zoo.checkpoints()
+        card.name
+        for card in zoo.checkpoints()
         if any(family.get(source) == family.get(target) for source in (*card.lineage, card.domain) if source in family)
-    )  # fmt: skip
+    )
 
 
 def table(rows: list[dict[str, object]]) -> Table:
     """The rows as a table, with how many realized scores lie within their interval."""
     within = sum(float(r["low"]) <= float(r["realized"]) <= float(r["high"]) for r in rows)
     drawn = Table(title=f"{within} of {len(rows)} realized scores lie within the nominal 90 % interval")
-    for column in ("set", "rows", "chosen checkpoint", "strategy", "no transfer", "expected", "realized", "advice s",
-                   "tuning s"):
+    for column in (
+        "set",
+        "rows",
+        "chosen checkpoint",
+        "strategy",
+        "no transfer",
+        "expected",
+        "realized",
+        "advice s",
+        "tuning s",
+    ):
         drawn.add_column(column, justify="left" if column in {"set", "chosen checkpoint", "strategy"} else "right")
     for r in rows:
         chosen = str(r["checkpoint"]) if r["transfer"] else f"({r['checkpoint']}: do not transfer)"
         drawn.add_row(
-            str(r["set"]), str(r["rows"]), chosen, str(r["strategy"]), f"{r['no_transfer']:.3f}",
+            str(r["set"]),
+            str(r["rows"]),
+            chosen,
+            str(r["strategy"]),
+            f"{r['no_transfer']:.3f}",
             f"{r['expected']:.3f} ({r['low']:.2f} to {r['high']:.2f})",
-            f"{r['realized']:.3f} ± {r['standard_error']:.3f}", f"{r['advice_seconds']:.0f}",
+            f"{r['realized']:.3f} ± {r['standard_error']:.3f}",
+            f"{r['advice_seconds']:.0f}",
             f"{r['tuning_seconds']:.0f}",
-        )  # fmt: skip
+        )
     return drawn
 
 

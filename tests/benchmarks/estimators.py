@@ -83,9 +83,15 @@ def main() -> None:
     for row in rows:
         limit = row.products / rate
         table.add_row(
-            row.what, f"{row.plain:.3f}", f"{row.ours:.3f}", f"{row.plain / row.ours:.1f}x", f"{row.wanted:g}x",
-            row.agreement, f"{limit:.3f}", f"{row.ours / limit:.1f}x",
-        )  # fmt: skip
+            row.what,
+            f"{row.plain:.3f}",
+            f"{row.ours:.3f}",
+            f"{row.plain / row.ours:.1f}x",
+            f"{row.wanted:g}x",
+            row.agreement,
+            f"{limit:.3f}",
+            f"{row.ours / limit:.1f}x",
+        )
     told_by = "processor" if told.processor_time else "wall"
     console.print(f"{threads} threads, float64 GEMM {rate:.0f} GFLOP/s, least of {told.rounds} rounds, {told_by} time")
     console.print(table)
@@ -193,9 +199,16 @@ def plain_logme(features: np.ndarray, labels: np.ndarray) -> float:
         error = (shares * (alpha / (alpha + beta * squares)) ** 2).sum() + rest
         log_determinant = np.log(alpha + beta * squares).sum() + (d - len(s)) * np.log(alpha)
         found.append(
-            0.5 * (freedom * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - beta * error - alpha * weight
-                   - log_determinant) / n
-        )  # fmt: skip
+            0.5
+            * (
+                freedom * np.log(beta / (2 * np.pi))
+                + d * np.log(alpha)
+                - beta * error
+                - alpha * weight
+                - log_determinant
+            )
+            / n
+        )
     return float(np.mean(found))
 
 

@@ -35,8 +35,10 @@ def main() -> None:
     nearest = np.where(allowed, exact, np.inf).argmin(axis=1)
     short = np.argsort(np.where(allowed, sketched, np.inf), axis=1)[:, :SHORT]
     held = np.mean([nearest[row] in short[row] for row in range(len(names))])
-    print(f"{len(names)} sub-domains of {len(samples)} sets: a shortlist of {SHORT} holds the exact nearest "
-          f"non-sibling {held:.1%} of the time")
+    print(
+        f"{len(names)} sub-domains of {len(samples)} sets: a shortlist of {SHORT} holds the exact nearest "
+        f"non-sibling {held:.1%} of the time"
+    )
     theirs = {name: zoo.encode(asked.other, s.subsample(1200, 0)).last for name, s in samples.items()}
     second = fit_lens("second", Modality.IMAGE, list(theirs.values()))
     others = exact_distances(second, sub_domains(samples, theirs))

@@ -92,17 +92,28 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
     train, test = bench.train_features(cell), bench.test_features(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
-            "recipe", choice.checkpoint, plan, part.train, Home.find(folder),
-            lambda sample, _: train if sample is part.train else test, seed=cell.seed,
-        )  # fmt: skip
+            "recipe",
+            choice.checkpoint,
+            plan,
+            part.train,
+            Home.find(folder),
+            lambda sample, _: train if sample is part.train else test,
+            seed=cell.seed,
+        )
         run, _ = run_local(job, no_tracking)
         plain = replace(job, id="probe", plan=replace(plan, strategy="linear-probe", stages=(), augment=False))
         probe, _ = run_local(plain, no_tracking)
     found = run.metrics
     return Line(
-        cell.target, cell.checkpoint, cell.rows, str(recipe), round(probe.metrics["accuracy"], 4),
-        round(found["accuracy"], 4), found.get("best_epoch", 0), round(found["seconds"], 1),
-    )  # fmt: skip
+        cell.target,
+        cell.checkpoint,
+        cell.rows,
+        str(recipe),
+        round(probe.metrics["accuracy"], 4),
+        round(found["accuracy"], 4),
+        found.get("best_epoch", 0),
+        round(found["seconds"], 1),
+    )
 
 
 def table(done: list[Line]) -> Table:
@@ -122,10 +133,14 @@ def table(done: list[Line]) -> Table:
             share = added / np.maximum(1e-3, [1 - line.probe for line in lines])
             error = _error([FAMILIES[line.target] for line in lines], added)
             drawn.add_row(
-                f"{rows}", recipe, f"{len(lines)}", f"{added.mean():+.3f} ± {error:.3f}",
+                f"{rows}",
+                recipe,
+                f"{len(lines)}",
+                f"{added.mean():+.3f} ± {error:.3f}",
                 f"{share.mean():.2f} (median {np.median(share):.2f}, deviation {share.std():.2f})",
-                f"{np.mean(added > 0.02):.0%}", f"{np.mean([line.seconds for line in lines]):.0f}",
-            )  # fmt: skip
+                f"{np.mean(added > 0.02):.0%}",
+                f"{np.mean([line.seconds for line in lines]):.0f}",
+            )
     return drawn
 
 

@@ -87,8 +87,10 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     results._PATIENCE = 10**6
     for part, cases, run in (
-        ("probe", PROBED, probe), ("partial", TRAINED, partial), ("loading", TRAINED, loading),
-    ):  # fmt: skip
+        ("probe", PROBED, probe),
+        ("partial", TRAINED, partial),
+        ("loading", TRAINED, loading),
+    ):
         for name, checkpoint in cases if not asked.parts or part in asked.parts else ():
             whole = Sample.from_folder(asked.sets / name)
             sample = replace(whole.subsample(asked.rows, 0), test=whole.test)
@@ -119,25 +121,37 @@ class Bench:
     def job(self, plan: Plan) -> Job:
         """A job whose features come from the zoo's cache."""
         return Job(
-            f"run-{time.time_ns()}", self.card, plan, self.sample, self.zoo.home,
+            f"run-{time.time_ns()}",
+            self.card,
+            plan,
+            self.sample,
+            self.zoo.home,
             lambda part, progress: self.zoo.encode(self.card.name, part, progress=progress),
-        )  # fmt: skip
+        )
 
     def plan(self, *stages: Stage, cache: bool = True) -> Plan:
         """A plan that reads the last block."""
         learned = {block for stage in stages for block in stage.train}
         return Plan(
-            "bench", self.blocks[-1], "logistic", stages, tuple(b for b in self.blocks if b not in learned), False,
-            False, BATCH, 0.01, 0.0, ("a benchmark",), cache=cache,
-        )  # fmt: skip
+            "bench",
+            self.blocks[-1],
+            "logistic",
+            stages,
+            tuple(b for b in self.blocks if b not in learned),
+            False,
+            False,
+            BATCH,
+            0.01,
+            0.0,
+            ("a benchmark",),
+            cache=cache,
+        )
 
 
 def take_turns(variants: Mapping[str, Callable[[], tuple[Spent, float]]], repetitions: int) -> dict[str, Timed]:
     """Every variant in every round, so that what disturbs one disturbs all."""
     rounds = [{name: run() for name, run in variants.items()} for _ in range(repetitions)]
-    return {
-        name: Timed(tuple(found[name][0] for found in rounds), rounds[0][name][1]) for name in variants
-    }  # fmt: skip
+    return {name: Timed(tuple(found[name][0] for found in rounds), rounds[0][name][1]) for name in variants}
 
 
 def table(title: str, found: Mapping[str, Timed]) -> Table:
@@ -148,9 +162,13 @@ def table(title: str, found: Mapping[str, Timed]) -> Table:
         drawn.add_column(column, justify="left" if column == "variant" else "right")
     for name, timed in found.items():
         drawn.add_row(
-            name, f"{timed.wall:.3f}", f"{timed.processor:.3f}", f"{timed.wall / ours.wall:.2f}",
-            f"{timed.processor / ours.processor:.2f}", "-" if np.isnan(timed.accuracy) else f"{timed.accuracy:.3f}",
-        )  # fmt: skip
+            name,
+            f"{timed.wall:.3f}",
+            f"{timed.processor:.3f}",
+            f"{timed.wall / ours.wall:.2f}",
+            f"{timed.processor / ours.processor:.2f}",
+            "-" if np.isnan(timed.accuracy) else f"{timed.accuracy:.3f}",
+        )
     return drawn
 
 
@@ -189,11 +207,21 @@ def _plain(bench: Bench, workers: int, *, held: bool) -> tuple[Spent, float]:
         torch.manual_seed(0)
         rows = Files(bench.sample, bench.card.folder, held=held)
         settings = TrainingArguments(
-            output_dir=place, report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no",
-            remove_unused_columns=False, use_cpu=True, per_device_train_batch_size=BATCH, num_train_epochs=EPOCHS,
-            per_device_eval_batch_size=128, learning_rate=RATE, dataloader_num_workers=workers,
-            dataloader_pin_memory=False, seed=0,
-        )  # fmt: skip
+            output_dir=place,
+            report_to="none",
+            disable_tqdm=True,
+            save_strategy="no",
+            logging_strategy="no",
+            remove_unused_columns=False,
+            use_cpu=True,
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=EPOCHS,
+            per_device_eval_batch_size=128,
+            learning_rate=RATE,
+            dataloader_num_workers=workers,
+            dataloader_pin_memory=False,
+            seed=0,
+        )
         net = FrozenNet(bench.card.folder, len(bench.sample.classes))
         trainer = Trainer(model=net, args=settings, train_dataset=rows)
         trainer.remove_callback(PrinterCallback)
@@ -292,9 +320,7 @@ def _bare(bench: Bench) -> tuple[Spent, float]:
     learning, _ = bench.sample.split(recipe._VALIDATION, 0)
     net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
-        rows = prepare_rows(
-            learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open"
-        )
+        rows = prepare_rows(learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open")
     stage = Stage(bench.blocks, MEASURED, 1e-3, 1e-4)
     net.learn(stage.train)
     net.train()

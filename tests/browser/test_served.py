@@ -76,8 +76,11 @@ def test_nothing_is_asked_of_another_host(page: Page, picker: Served, tmp_path: 
     expect(page.get_by_text("The same from a terminal")).to_be_visible()
     page.wait_for_load_state("networkidle")
     assert asked
-    strangers = [url for url in asked if urlsplit(url).scheme in {"http", "https", "ws"}
-                 and urlsplit(url).hostname != "127.0.0.1"]  # fmt: skip
+    strangers = [
+        url
+        for url in asked
+        if urlsplit(url).scheme in {"http", "https", "ws"} and urlsplit(url).hostname != "127.0.0.1"
+    ]
     assert strangers == []
 
 

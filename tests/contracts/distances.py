@@ -89,14 +89,18 @@ class DistanceContract:
         assert distance(x.astype(np.float32), y.astype(np.float32), seed=0).value == expected
         assert distance(torch.from_numpy(x), torch.from_numpy(y), seed=0).value == expected
 
-    @pytest.mark.parametrize("spoil", [
-        lambda cloud: np.hstack([cloud, np.full((len(cloud), 2), 1e8)]),
-        lambda cloud: cloud * np.array([1e8, *[1.0] * (cloud.shape[1] - 1)]),
-        lambda cloud: np.repeat(cloud[:10], 6, axis=0),
-        lambda cloud: np.hstack([cloud] * 20),
-        lambda cloud: cloud[:2],
-        lambda cloud: cloud[:3],
-    ], ids=["constant columns", "a column at 1e8", "duplicated rows", "rows fewer than columns", "2 rows", "3 rows"])
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda cloud: np.hstack([cloud, np.full((len(cloud), 2), 1e8)]),
+            lambda cloud: cloud * np.array([1e8, *[1.0] * (cloud.shape[1] - 1)]),
+            lambda cloud: np.repeat(cloud[:10], 6, axis=0),
+            lambda cloud: np.hstack([cloud] * 20),
+            lambda cloud: cloud[:2],
+            lambda cloud: cloud[:3],
+        ],
+        ids=["constant columns", "a column at 1e8", "duplicated rows", "rows fewer than columns", "2 rows", "3 rows"],
+    )
     def test_hard_rows_stay_finite(self, distance, spoil):
         x, y = (spoil(cloud) for cloud in two_clouds(shift=0.3))
         found = distance(x, y, seed=0)

@@ -34,16 +34,32 @@ class ExecutorContract:
         assert outcome.score == run.metrics["score"]
         assert (outcome.rows_train, outcome.rows_test) == (48, 24)
         assert outcome.conditions["probe"] == 0.75
-        assert {"score", "accuracy", "standard_error", "seconds", "rows_train", "rows_test", "peak_memory_bytes",
-                "expected_mean", "expected_low", "expected_high"} <= set(run.metrics)  # fmt: skip
+        assert {
+            "score",
+            "accuracy",
+            "standard_error",
+            "seconds",
+            "rows_train",
+            "rows_test",
+            "peak_memory_bytes",
+            "expected_mean",
+            "expected_low",
+            "expected_high",
+        } <= set(run.metrics)
 
     def test_a_finished_run_lies_in_its_folder(self, execute, made):
         run, _ = execute(made, no_tracking, silent)
         names = {path.name for path in Path(run.folder).iterdir()}
         assert names == {
-            "config.json", "model.safetensors", "head.safetensors", "preprocessor_config.json", "journal.jsonl",
-            "run.json", "job.json", "figures",
-        }  # fmt: skip
+            "config.json",
+            "model.safetensors",
+            "head.safetensors",
+            "preprocessor_config.json",
+            "journal.jsonl",
+            "run.json",
+            "job.json",
+            "figures",
+        }
         told = json.loads((Path(run.folder) / "run.json").read_text())
         assert told["id"] == made.id
         assert told["classes"] == list(made.sample.classes)

@@ -66,9 +66,11 @@ def lost_to_noise(scored, draws=40):
 
 
 few_examples = settings(
-    max_examples=8, deadline=None, derandomize=True,
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
-)  # fmt: skip
+)
 
 
 class ScoreContract:
@@ -127,13 +129,17 @@ class ScoreContract:
         assert scored.score(readable.astype(np.float32), labels) == expected
         assert scored.score(torch.from_numpy(readable), torch.from_numpy(labels)) == expected
 
-    @pytest.mark.parametrize("spoil", [
-        lambda rows: np.hstack([rows, np.full((len(rows), 2), 1e8)]),
-        lambda rows: rows * np.array([1e8, *[1.0] * (rows.shape[1] - 1)]),
-        lambda rows: np.repeat(rows[:10], 6, axis=0),
-        lambda rows: np.hstack([rows] * 20),
-        lambda rows: np.hstack([np.round(rows), np.round(rows)]),
-    ], ids=["constant columns", "a column at 1e8", "duplicated rows", "rows fewer than columns", "dependent columns"])
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda rows: np.hstack([rows, np.full((len(rows), 2), 1e8)]),
+            lambda rows: rows * np.array([1e8, *[1.0] * (rows.shape[1] - 1)]),
+            lambda rows: np.repeat(rows[:10], 6, axis=0),
+            lambda rows: np.hstack([rows] * 20),
+            lambda rows: np.hstack([np.round(rows), np.round(rows)]),
+        ],
+        ids=["constant columns", "a column at 1e8", "duplicated rows", "rows fewer than columns", "dependent columns"],
+    )
     @pytest.mark.parametrize("odd", [False, True], ids=["balanced", "a class with one row"])
     def test_hard_rows_stay_finite(self, scored, spoil, odd):
         features, labels = labelled_rows()

@@ -40,8 +40,11 @@ class TrackerContract:
         assert rest == [
             {"point": "validation loss", "step": 0, "value": 1.5},
             {"point": "validation loss", "step": 1, "value": 0.5},
-            {"result": {"score": 0.9}}, {"artifact": "figures/curve.png"}, {"model": "."}, {"status": "FINISHED"},
-        ]  # fmt: skip
+            {"result": {"score": 0.9}},
+            {"artifact": "figures/curve.png"},
+            {"model": "."},
+            {"status": "FINISHED"},
+        ]
 
     @pytest.mark.parametrize(("failure", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
     def test_a_run_that_breaks_is_told_as_such_and_breaks_on(self, track, made, failure, status):
@@ -54,9 +57,10 @@ class TrackerContract:
             tracker_run.point("validation loss", 0, float("inf"))
             tracker_run.result({"score": float("nan")})
         assert self.told(made)[1:] == [
-            {"point": "validation loss", "step": 0, "value": "inf"}, {"result": {"score": "nan"}},
+            {"point": "validation loss", "step": 0, "value": "inf"},
+            {"result": {"score": "nan"}},
             {"status": "FINISHED"},
-        ]  # fmt: skip
+        ]
 
     def test_a_run_that_goes_on_keeps_one_journal(self, track, made):
         def be_interrupted():
@@ -70,6 +74,9 @@ class TrackerContract:
             tracker_run.point("validation loss", 1, 0.5)
             tracker_run.point("validation loss", 2, 0.25)
         assert self.told(made)[1:] == [
-            {"point": "validation loss", "step": 1, "value": 0.5}, {"status": "KILLED"}, {"resumed": True},
-            {"point": "validation loss", "step": 2, "value": 0.25}, {"status": "FINISHED"},
-        ]  # fmt: skip
+            {"point": "validation loss", "step": 1, "value": 0.5},
+            {"status": "KILLED"},
+            {"resumed": True},
+            {"point": "validation loss", "step": 2, "value": 0.25},
+            {"status": "FINISHED"},
+        ]

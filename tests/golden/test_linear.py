@@ -23,9 +23,15 @@ def refits(standard, columns, penalty, units):
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(40, 8), (24, 70)], ids=["n > d", "n < d"])
-@pytest.mark.parametrize("units", [
-    np.arange, lambda rows: np.arange(rows) // 4, lambda rows: np.arange(rows) ** 2 % 7,
-], ids=["rows", "equal groups", "unequal groups"])  # fmt: skip
+@pytest.mark.parametrize(
+    "units",
+    [
+        np.arange,
+        lambda rows: np.arange(rows) // 4,
+        lambda rows: np.arange(rows) ** 2 % 7,
+    ],
+    ids=["rows", "equal groups", "unequal groups"],
+)
 def test_what_is_left_out_is_what_refits_say(rows, columns, units):
     features, labels = data(rows, columns)
     thin, indicator, units = decompose(features), np.eye(3)[labels], units(rows)

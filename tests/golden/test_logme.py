@@ -37,10 +37,15 @@ def most_evidence(features, target):
     level = np.log(np.mean(target**2))
     starts = [(level + ratio, level + noise) for ratio in (-12, -8, -5, -2) for noise in (-3, -1, 0)]
     found = [
-        minimize(lambda at: -evidence(at, features, target), start, method="Nelder-Mead",
-                 options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000}, bounds=[(-40, 20)] * 2)
+        minimize(
+            lambda at: -evidence(at, features, target),
+            start,
+            method="Nelder-Mead",
+            options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 4000},
+            bounds=[(-40, 20)] * 2,
+        )
         for start in starts
-    ]  # fmt: skip
+    ]
     return -min(one.fun for one in found)
 
 

@@ -54,7 +54,20 @@ def lines_of(true, figures, *, skip=()):
 
 def result(cell, right):
     return Result(
-        cell.cell, cell.checkpoint, cell.target, cell.strategy, "rows", cell.rows, len(right), right.mean(),
-        right[::2].mean(), right[1::2].mean(), np.packbits(right).tobytes().hex(), 1.0, "{}", "abc", "none",
+        cell.cell,
+        cell.checkpoint,
+        cell.target,
+        cell.strategy,
+        "rows",
+        cell.rows,
+        len(right),
+        right.mean(),
+        right[::2].mean(),
+        right[1::2].mean(),
+        np.packbits(right).tobytes().hex(),
+        1.0,
+        "{}",
+        "abc",
+        "none",
         "2026-01-01T00:00:00Z",
-    )  # fmt: skip
+    )

@@ -31,9 +31,10 @@ def found(tmp_path_factory):
         "score.leak": right.mean(axis=-1),
         "score.chance": noise.random(true.shape),
         "score.logme": true + 0.04 * noise.standard_normal(true.shape),
-        "product.linear-probe.mean": true, "product.linear-probe.low": true - 0.03,
+        "product.linear-probe.mean": true,
+        "product.linear-probe.low": true - 0.03,
         "product.linear-probe.high": true + 0.03,
-    }  # fmt: skip
+    }
     tables(folder, true, figures)
     return judged(folder).truths[0]
 

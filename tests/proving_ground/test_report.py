@@ -30,8 +30,17 @@ def found(tmp_path_factory):
 
 def test_every_row_that_must_be_there_is_there(found):
     words = told(found[0])
-    rows = ["product", "static", "largest", "nearest domain (mmd)", "logme ", "logme + static", "random",
-            "best generalist + linear head", "no transfer"]  # fmt: skip
+    rows = [
+        "product",
+        "static",
+        "largest",
+        "nearest domain (mmd)",
+        "logme ",
+        "logme + static",
+        "random",
+        "best generalist + linear head",
+        "no transfer",
+    ]
     for scope in words.split("\n-- ")[1:]:
         assert all(f"\n{row}" in scope for row in rows), scope
 

@@ -31,9 +31,16 @@ def bench(tmp_path_factory):
     net = ResNetForImageClassification(ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1]))
     folder = root / "shared" / "checkpoints" / "image" / "tiny"
     net.save_pretrained(folder)
-    told = {"do_resize": True, "size": {"height": 32, "width": 32}, "do_rescale": True, "do_normalize": True,
-            "rescale_factor": 1 / 255, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
-            "image_processor_type": "ViTImageProcessor"}  # fmt: skip
+    told = {
+        "do_resize": True,
+        "size": {"height": 32, "width": 32},
+        "do_rescale": True,
+        "do_normalize": True,
+        "rescale_factor": 1 / 255,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "image_processor_type": "ViTImageProcessor",
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(told))
     return Bench(root / "data", root / "shared", root / "grown", root / "cache")
 

@@ -34,10 +34,19 @@ def planted(plan, scratch=(0.1, 0.3, 0.5, 0.6), *, to_equal=None, epochs=5, curv
     )
     saving = label_saving(LABELS, plan, scratch[-1])
     return Benefit(
-        {"name": "planted", "metric": "accuracy"}, "resnet", "lp-ft", {"plan": epochs, "scratch": 20}, 100, (0,),
-        points, saving, (saving,) if savings is None else savings, (to_equal or EpochsToEqual(0.6, 18, 2),),
-        {"plan": {0: 0.5, 1: 0.7}, "scratch": {0: 0.1, 1: 0.6}} if curves is None else curves, (),
-    )  # fmt: skip
+        {"name": "planted", "metric": "accuracy"},
+        "resnet",
+        "lp-ft",
+        {"plan": epochs, "scratch": 20},
+        100,
+        (0,),
+        points,
+        saving,
+        (saving,) if savings is None else savings,
+        (to_equal or EpochsToEqual(0.6, 18, 2),),
+        {"plan": {0: 0.5, 1: 0.7}, "scratch": {0: 0.1, 1: 0.6}} if curves is None else curves,
+        (),
+    )
 
 
 def told(found):
@@ -95,7 +104,7 @@ def test_epochs_are_counted_to_the_best_of_scratch_and_to_one_as_good():
         (planted((0.5, 0.7, 0.8, 0.9), to_equal=EpochsToEqual(0.1, 0, 0)), "Scratch never rose above where it began"),
         (planted((0.5, 0.7, 0.8, 0.9), to_equal=EpochsToEqual(0.6, 18, 0), epochs=0), "trains no backbone: 0 epochs"),
     ],
-)  # fmt: skip
+)
 def test_the_sentences_say_what_was_measured(found, said):
     assert said in told(found)
 
@@ -152,9 +161,7 @@ def measured(zoo, sample, strategy, **settings):
 def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
     heard = []
     sample = jobs.sample()
-    found = measured(
-        zoo, sample, "lp-ft", repeats=2, progress=lambda stage, done, of: heard.append((stage, done, of))
-    )  # fmt: skip
+    found = measured(zoo, sample, "lp-ft", repeats=2, progress=lambda stage, done, of: heard.append((stage, done, of)))
     fewest, every = (point.labels for point in found.points)
     assert (14 <= fewest <= 18, every) == (True, 48)
     assert found.test_rows == 24

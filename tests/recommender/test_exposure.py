@@ -32,9 +32,13 @@ def sample():
 @pytest.fixture
 def zoo(tmp_path):
     """The one that sees all and the one that sees less; each of a domain of its own."""
-    return planted_zoo(tmp_path, {
-        "remembers": (Reader("remembers", (0, 0)), "dark"), "learns": (Reader("learns", (1, 1)), "bright"),
-    })  # fmt: skip
+    return planted_zoo(
+        tmp_path,
+        {
+            "remembers": (Reader("remembers", (0, 0)), "dark"),
+            "learns": (Reader("learns", (1, 1)), "bright"),
+        },
+    )
 
 
 def seen(zoo, sample, rows, domain="dark"):
@@ -126,9 +130,22 @@ def test_a_flattered_result_teaches_nothing(zoo, sample):
 
 def an_outcome(sample, checkpoint, score, *, strategy, **other):
     return Outcome(
-        f"{checkpoint}-{strategy}-{score}", checkpoint, strategy, sample.digest, "told", Task.CLASSIFICATION,
-        Metric.ACCURACY, score, 0.02, 180, 60, 1.0, Origin.OURS, "2026-01-01T00:00:00+00:00", **other,
-    )  # fmt: skip
+        f"{checkpoint}-{strategy}-{score}",
+        checkpoint,
+        strategy,
+        sample.digest,
+        "told",
+        Task.CLASSIFICATION,
+        Metric.ACCURACY,
+        score,
+        0.02,
+        180,
+        60,
+        1.0,
+        Origin.OURS,
+        "2026-01-01T00:00:00+00:00",
+        **other,
+    )
 
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "lp-ft"])
@@ -166,18 +183,29 @@ def test_a_hit_leaves_the_expectation_where_it_is(zoo, sample):
 
 DOMAINS = (
     a_domain("imagenet_sample", title="ImageNet-1k, one photo a class", aliases=("ILSVRC",)),
-    a_domain("mnist", title="MNIST digits"), a_domain("fashion_mnist", title="Fashion-MNIST (balanced subset)"),
-    a_domain("cifar10", title="CIFAR-10 (balanced subset)"), a_domain("coco_sample", title="COCO 2017 train, a sample"),
-)  # fmt: skip
+    a_domain("mnist", title="MNIST digits"),
+    a_domain("fashion_mnist", title="Fashion-MNIST (balanced subset)"),
+    a_domain("cifar10", title="CIFAR-10 (balanced subset)"),
+    a_domain("coco_sample", title="COCO 2017 train, a sample"),
+)
 
 
 @pytest.mark.parametrize(
     ("source", "domain"),
-    [("ImageNet-1k (natural photos)", "imagenet_sample"), ("ilsvrc 2012", "imagenet_sample"),
-     ("imagenet1k", "imagenet_sample"), ("Fashion MNIST", "fashion_mnist"), ("MNIST", "mnist"), ("EMNIST", None),
-     ("CIFAR 10, 32x32", "cifar10"), ("CIFAR-100", None), ("", None), ("a sample of my photos", None),
-     ("Pascal VOC, from COCO", "coco_sample")],
-)  # fmt: skip
+    [
+        ("ImageNet-1k (natural photos)", "imagenet_sample"),
+        ("ilsvrc 2012", "imagenet_sample"),
+        ("imagenet1k", "imagenet_sample"),
+        ("Fashion MNIST", "fashion_mnist"),
+        ("MNIST", "mnist"),
+        ("EMNIST", None),
+        ("CIFAR 10, 32x32", "cifar10"),
+        ("CIFAR-100", None),
+        ("", None),
+        ("a sample of my photos", None),
+        ("Pascal VOC, from COCO", "coco_sample"),
+    ],
+)
 def test_a_source_in_words_is_matched_to_the_domain_that_it_names(source, domain, tmp_path):
     card = Checkpoint("net", Modality.IMAGE, "Net", tmp_path, "0" * 64, 1, 8, source=source)
     found = declared_domain(card, DOMAINS)
@@ -205,7 +233,7 @@ def tied_choices(sample, zoo, *means):
             choice, expected=Expected(Metric.ACCURACY, mean, mean - 0.08, mean + 0.08), draws=mean + drawn, because=()
         )
         for choice, mean, drawn in zip((by_name["remembers"], by_name["learns"]), means, draws, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def test_where_it_cannot_be_told_from_one_that_has_seen_nothing_that_one_stands_first_and_it_is_said(zoo, sample):

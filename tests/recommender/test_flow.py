@@ -16,10 +16,13 @@ from tests.recommender.planted import Reader, planted_zoo, told_sample
 
 
 def two_readers(tmp_path):
-    return planted_zoo(tmp_path, {
-        "near-blind": (Reader("near-blind", (7, 7)), "gray"),
-        "far-sighted": (Reader("far-sighted", (0, 0)), "dark"),
-    })  # fmt: skip
+    return planted_zoo(
+        tmp_path,
+        {
+            "near-blind": (Reader("near-blind", (7, 7)), "gray"),
+            "far-sighted": (Reader("far-sighted", (0, 0)), "dark"),
+        },
+    )
 
 
 def names(advice):
@@ -38,10 +41,13 @@ def test_the_best_checkpoint_need_not_be_the_nearest(tmp_path):
 
 def test_the_curve_over_blocks_changes_the_strategy(tmp_path):
     sample = told_sample(2000, (0.9, 0.55))
-    zoo = planted_zoo(tmp_path, {
-        "steady": (Reader("steady", (0, 0)), None),
-        "overgrown": (Reader("overgrown", (0, 1)), None),
-    })  # fmt: skip
+    zoo = planted_zoo(
+        tmp_path,
+        {
+            "steady": (Reader("steady", (0, 0)), None),
+            "overgrown": (Reader("overgrown", (0, 1)), None),
+        },
+    )
     plans = {c.checkpoint.name: c.plan for c in recommend(sample, zoo, keep=2).choices}
     assert (plans["steady"].strategy, plans["steady"].read) == ("linear-probe", "block 02")
     assert (plans["overgrown"].strategy, plans["overgrown"].read) == ("lp-ft", "block 01")
@@ -128,10 +134,24 @@ def test_an_outcome_changes_the_id_and_is_told(tmp_path):
     zoo, sample = two_readers(tmp_path), told_sample(80, (0.9,))
     before = recommend(sample, zoo, keep=3)
     best = before.best
-    zoo.record(Outcome(
-        "o", best.checkpoint.name, best.plan.strategy, sample.digest, "told", Task.CLASSIFICATION, Metric.ACCURACY,
-        0.5, 0.02, 60, 20, 1.0, Origin.OURS, "2026-01-01",
-    ))  # fmt: skip
+    zoo.record(
+        Outcome(
+            "o",
+            best.checkpoint.name,
+            best.plan.strategy,
+            sample.digest,
+            "told",
+            Task.CLASSIFICATION,
+            Metric.ACCURACY,
+            0.5,
+            0.02,
+            60,
+            20,
+            1.0,
+            Origin.OURS,
+            "2026-01-01",
+        )
+    )
     after = recommend(sample, zoo, keep=3)
     assert after.id != before.id
     again = next(c for c in after.choices if c.checkpoint.name == best.checkpoint.name)
@@ -250,9 +270,22 @@ def test_outcomes_of_another_task_or_modality_teach_nothing(other, tmp_path):
     before = recommend(sample, zoo, keep=2).best.expected
     for place in range(5):
         outcome = Outcome(
-            f"other {place}", "far-sighted", "linear-probe", "f" * 64, "sizes", sample.task, sample.metric, 0.9, 0.1,
-            50, 20, 1.0, Origin.OURS, "2026-01-01T00:00:00+00:00", conditions={"probe": 0.5},
-        )  # fmt: skip
+            f"other {place}",
+            "far-sighted",
+            "linear-probe",
+            "f" * 64,
+            "sizes",
+            sample.task,
+            sample.metric,
+            0.9,
+            0.1,
+            50,
+            20,
+            1.0,
+            Origin.OURS,
+            "2026-01-01T00:00:00+00:00",
+            conditions={"probe": 0.5},
+        )
         zoo.record(replace(outcome, **other))
     assert {row.modality for row in zoo.history()} == {other.get("modality", Modality.IMAGE)}
     assert recommend(sample, zoo, keep=2).best.expected == before

@@ -10,9 +10,22 @@ HALF = 50
 
 def outcome(score: float, probe: float, *, digest: str = "other", strategy: str = "lp-ft", name: str = "a") -> Outcome:
     return Outcome(
-        f"{score}-{probe}-{digest}", name, strategy, digest, "set", Task.CLASSIFICATION, Metric.ACCURACY, score, 0.01,
-        100, 100, 1.0, Origin.OURS, "2026-01-01T00:00:00Z", conditions={"probe": probe},
-    )  # fmt: skip
+        f"{score}-{probe}-{digest}",
+        name,
+        strategy,
+        digest,
+        "set",
+        Task.CLASSIFICATION,
+        Metric.ACCURACY,
+        score,
+        0.01,
+        100,
+        100,
+        1.0,
+        Origin.OURS,
+        "2026-01-01T00:00:00Z",
+        conditions={"probe": probe},
+    )
 
 
 def test_without_outcomes_the_prior_speaks() -> None:

@@ -24,9 +24,14 @@ def planned(low, strategy):
 
 @pytest.mark.parametrize(
     ("low", "strategy", "controls"),
-    [(0.05, "lp-ft", ()), (0.05, "linear-probe", ()), (-0.01, "linear-probe", ("no-transfer",)),
-     (-0.01, "lp-ft", ("no-transfer", "scratch")), (-0.3, "scratch", ("no-transfer",))],
-)  # fmt: skip
+    [
+        (0.05, "lp-ft", ()),
+        (0.05, "linear-probe", ()),
+        (-0.01, "linear-probe", ("no-transfer",)),
+        (-0.01, "lp-ft", ("no-transfer", "scratch")),
+        (-0.3, "scratch", ("no-transfer",)),
+    ],
+)
 def test_controls_are_asked_for_where_transfer_is_doubtful(low, strategy, controls):
     choice = planned(low, strategy)
     assert choice.plan.controls == controls

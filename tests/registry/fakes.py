@@ -63,9 +63,14 @@ def a_checkpoint(folder: Path, name: str = "mean-color", **other: object) -> Che
     save_file({"w": np.arange(3, dtype=np.float32)}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"architectures": ["MeanColor"]}))
     card = {
-        "name": name, "modality": Modality.IMAGE, "architecture": "MeanColor", "folder": folder,
-        "digest": sha256((folder / "model.safetensors").read_bytes()).hexdigest(), "parameters": 3, "input_size": 8,
-    }  # fmt: skip
+        "name": name,
+        "modality": Modality.IMAGE,
+        "architecture": "MeanColor",
+        "folder": folder,
+        "digest": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        "parameters": 3,
+        "input_size": 8,
+    }
     return Checkpoint(**{**card, **other})
 
 
@@ -76,11 +81,22 @@ def a_domain(name: str, **other: object) -> Domain:
 
 def an_outcome(name: str = "o1", **other: object) -> Outcome:
     card = {
-        "id": name, "checkpoint": "mean-color", "strategy": "lp-ft", "sample_digest": "abc", "sample_name": "mine",
-        "task": Task.CLASSIFICATION, "metric": Metric.ACCURACY, "score": 0.75, "standard_error": 0.02,
-        "rows_train": 30, "rows_test": 10, "seconds": 1.5, "origin": Origin.OURS, "created": "2026-01-01",
+        "id": name,
+        "checkpoint": "mean-color",
+        "strategy": "lp-ft",
+        "sample_digest": "abc",
+        "sample_name": "mine",
+        "task": Task.CLASSIFICATION,
+        "metric": Metric.ACCURACY,
+        "score": 0.75,
+        "standard_error": 0.02,
+        "rows_train": 30,
+        "rows_test": 10,
+        "seconds": 1.5,
+        "origin": Origin.OURS,
+        "created": "2026-01-01",
         "conditions": {"seed": 0},
-    }  # fmt: skip
+    }
     return Outcome(**{**card, **other})
 
 

@@ -40,8 +40,11 @@ def test_a_catalog_comes_back_as_it_was_written(folder):
     found = read_catalog(folder)
     (card,) = found.checkpoints
     assert (card.name, card.domain, card.origin, card.folder.as_posix()) == (
-        "mean-color", "gray", Origin.SEEDLING, "seedlings/mean-color",
-    )  # fmt: skip
+        "mean-color",
+        "gray",
+        Origin.SEEDLING,
+        "seedlings/mean-color",
+    )
     assert [domain.name for domain in found.domains] == sorted(SHADES)
     assert [sketch.domain for sketch in found.sketches] == sorted(SHADES)
     assert found.lenses[Modality.IMAGE].digest == a_lens().digest
@@ -50,9 +53,16 @@ def test_a_catalog_comes_back_as_it_was_written(folder):
 
 def test_every_field_of_a_card_survives(folder):
     rich = a_checkpoint(
-        folder / "seedlings/rich", "rich", domain="dark", source="dark things", lineage=("dark", "teacher"),
-        license="MIT", claimed={"accuracy": 0.5}, measured={"seed": 0, "date": "2026-01-01"}, origin=Origin.SEEDLING,
-    )  # fmt: skip
+        folder / "seedlings/rich",
+        "rich",
+        domain="dark",
+        source="dark things",
+        lineage=("dark", "teacher"),
+        license="MIT",
+        claimed={"accuracy": 0.5},
+        measured={"seed": 0, "date": "2026-01-01"},
+        origin=Origin.SEEDLING,
+    )
     write_checkpoint(folder, rich)
     write_domain(folder, a_domain("new", license="CC0-1.0", citation="Someone 2020", origin=Origin.PUBLISHED))
     found = read_catalog(folder)
@@ -151,13 +161,23 @@ def test_a_modality_without_a_lens_is_named(folder):
 
 
 def test_outcomes_are_read_with_what_was_known_before_them(folder):
-    row = {"checkpoint": "resnet50", "sample_name": "pets", "strategy": "full", "score": "0.9", "logme": "1.5",
-           "note": "best", "leep": ""}  # fmt: skip
+    row = {
+        "checkpoint": "resnet50",
+        "sample_name": "pets",
+        "strategy": "full",
+        "score": "0.9",
+        "logme": "1.5",
+        "note": "best",
+        "leep": "",
+    }
     outcomes(folder, row, {**row, "score": "0.8"})
     first, second = read_catalog(folder).outcomes
     assert (first.checkpoint, first.score, first.metric, first.task) == (
-        "resnet50", 0.9, Metric.ACCURACY, Task.CLASSIFICATION,
-    )  # fmt: skip
+        "resnet50",
+        0.9,
+        Metric.ACCURACY,
+        Task.CLASSIFICATION,
+    )
     assert (first.origin, first.sample_digest) == (Origin.PUBLISHED, "published:pets")
     assert first.conditions == {"logme": 1.5, "note": "best"}
     assert "some" in first.citation
@@ -167,9 +187,14 @@ def test_outcomes_are_read_with_what_was_known_before_them(folder):
 
 @pytest.mark.parametrize(
     ("changes", "key"),
-    [({"score": "90"}, "line 2.score"), ({"score": "high"}, "line 2.score"), ({"checkpoint": ""}, "line 2.checkpoint"),
-     ({"metric": "vibes"}, "line 2.metric"), ({"score": "nan"}, "line 2.score")],
-)  # fmt: skip
+    [
+        ({"score": "90"}, "line 2.score"),
+        ({"score": "high"}, "line 2.score"),
+        ({"checkpoint": ""}, "line 2.checkpoint"),
+        ({"metric": "vibes"}, "line 2.metric"),
+        ({"score": "nan"}, "line 2.score"),
+    ],
+)
 def test_a_bad_outcome_is_named_with_its_line(folder, changes, key):
     row = {"checkpoint": "resnet50", "sample_name": "pets", "strategy": "full", "score": "0.9", "metric": "accuracy"}
     outcomes(folder, {**row, **changes})

@@ -66,11 +66,32 @@ def test_dates_in_yaml_stay_text(path):
     assert read_yaml(path) == {"made": "2026-01-01", "odd": "2026-99-99"}
 
 
-@pytest.mark.parametrize("text", [
-    "a: &x 1\nb: *x", "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1), "- 1\n" * 20_000, "x" * 200_000, "{1: 2}",
-    "{null: 2}", "{0: 2}", "a: .nan", "a: .inf", "a: !!set {b}", "a: !!timestamp x", "a: !!timestamp 2026-99-99",
-    "a: !!int x", "a: !!binary x", "a: !!python/name:os.system", "? [1]\n: 2", '"\\ud800"', "\x00", "a: [", "=: =",
-], ids=range(20))  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x 1\nb: *x",
+        "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1),
+        "- 1\n" * 20_000,
+        "x" * 200_000,
+        "{1: 2}",
+        "{null: 2}",
+        "{0: 2}",
+        "a: .nan",
+        "a: .inf",
+        "a: !!set {b}",
+        "a: !!timestamp x",
+        "a: !!timestamp 2026-99-99",
+        "a: !!int x",
+        "a: !!binary x",
+        "a: !!python/name:os.system",
+        "? [1]\n: 2",
+        '"\\ud800"',
+        "\x00",
+        "a: [",
+        "=: =",
+    ],
+    ids=range(20),
+)
 def test_what_is_no_plain_yaml_is_named(path, text):
     path.write_text(text)
     with pytest.raises(UnreadableDocument):

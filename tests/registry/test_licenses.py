@@ -33,11 +33,34 @@ def test_everything_in_the_table_is_a_name_of_spdx(name):
     assert spdx(name) == name
 
 
-@pytest.mark.parametrize("stated", [
-    "", "none", "no license", "unknown", "other", "bsd", "gpl", "cc", "research use only", "(", ")", "()", "MIT AND",
-    "OR", "non-commercial, limited use; redistribution not permitted", "not MIT", "MIT (non-commercial use only)",
-    "permitted", "MIT" * 1000, "(" * 300 + "MIT" + ")" * 300, "\ud800", "MIT WITH love",
-], ids=range(22))  # fmt: skip
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "",
+        "none",
+        "no license",
+        "unknown",
+        "other",
+        "bsd",
+        "gpl",
+        "cc",
+        "research use only",
+        "(",
+        ")",
+        "()",
+        "MIT AND",
+        "OR",
+        "non-commercial, limited use; redistribution not permitted",
+        "not MIT",
+        "MIT (non-commercial use only)",
+        "permitted",
+        "MIT" * 1000,
+        "(" * 300 + "MIT" + ")" * 300,
+        "\ud800",
+        "MIT WITH love",
+    ],
+    ids=range(22),
+)
 def test_what_is_not_understood_is_unknown_and_never_permitted(stated):
     assert spdx(stated) == "unknown"
     assert not permits(stated, ["mit", "unknown", "bsd-3-clause", stated])

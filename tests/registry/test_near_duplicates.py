@@ -143,8 +143,9 @@ def test_a_drift_from_image_to_image_does_not_swallow_the_sample():
     scenes = [photograph(scene).astype(float) for scene in range(14)]
     film = [
         ((1 - share) * one + share * next_).astype(np.uint8)
-        for one, next_ in pairwise(scenes) for share in np.linspace(0, 1, 12, endpoint=False)
-    ]  # fmt: skip
+        for one, next_ in pairwise(scenes)
+        for share in np.linspace(0, 1, 12, endpoint=False)
+    ]
     sizes = np.bincount(Fingerprints.of([thumbnail(Image.fromarray(frame)) for frame in film]).components())
     assert sizes.max() <= max(5, 0.1 * len(film))
 

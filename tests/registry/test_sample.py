@@ -158,8 +158,9 @@ def test_exact_duplicates_are_removed_and_counted():
     assert [item.name for item in sample.items] == ["1", "3", "4"]
     assert sample.health.exact_duplicates == 4
     assert sample.health.warnings[:2] == (
-        "3 rows removed: the same image lies in another class too", "1 exact duplicate removed",
-    )  # fmt: skip
+        "3 rows removed: the same image lies in another class too",
+        "1 exact duplicate removed",
+    )
 
 
 def test_rows_of_the_test_part_are_removed_from_training():

@@ -105,8 +105,10 @@ def test_the_digest_is_blind_to_row_order_and_the_order_is_not(drawn, random):
 
 
 @FEW
-@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.integers(0, 3)), min_size=2, max_size=30),
-       st.randoms(use_true_random=False))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.integers(0, 3)), min_size=2, max_size=30),
+    st.randoms(use_true_random=False),
+)
 def test_removing_duplicates_does_not_depend_on_their_order(given_rows, random):
     labels_of: dict[int, set[str]] = {}
     for image, label, _ in given_rows:

@@ -87,8 +87,11 @@ def test_a_zip_is_the_same_sample_as_its_folder(flat, tmp_path):
 def test_parts_on_top_are_read_as_such_and_so_is_a_test_part_elsewhere(tmp_path):
     root = draw_folder(tmp_path / "set", {"train": 6, "test": 3})
     other = draw_folder(tmp_path / "other", {"more": 2}, start=50)
-    rows = [(f"{part}/{row}.png", row + 0.5) for part, count in (("train", 6), ("test", 3), ("more", 2))
-            for row in range(count)]  # fmt: skip
+    rows = [
+        (f"{part}/{row}.png", row + 0.5)
+        for part, count in (("train", 6), ("test", 3), ("more", 2))
+        for row in range(count)
+    ]
     table = labels_csv(tmp_path / "sizes.csv", rows)
     inside = Sample.from_folder(root, labels=table)
     assert (len(inside), sorted(inside.test.targets)) == (6, [0.5, 1.5, 2.5])
@@ -166,11 +169,13 @@ def test_arrays_tell_their_task():
 @pytest.mark.parametrize(
     ("labels", "task", "why"),
     [
-        ([("a",), "b"], "multi-label", "no collection"), ([("a|b",), ("a",)], None, "holds a |"),
-        ([("a",), (None,)], None, "neither text"), ([0.5, np.inf], "regression", "no finite number"),
+        ([("a",), "b"], "multi-label", "no collection"),
+        ([("a|b",), ("a",)], None, "holds a |"),
+        ([("a",), (None,)], None, "neither text"),
+        ([0.5, np.inf], "regression", "no finite number"),
         ([0.5, "a"], "regression", "no finite number"),
     ],
-)  # fmt: skip
+)
 def test_unusable_labels_are_refused(labels, task, why):
     with pytest.raises(UnusableLabels) as caught:
         Sample.from_arrays(arrays(2), labels, name="x", task=task)
@@ -187,8 +192,9 @@ def test_equal_images_with_other_labels_are_removed():
 def test_labels_that_tell_nothing_are_told():
     sample = Sample.from_arrays(arrays(4), [("a", "b"), ("a",), ("a", "c", "b"), ("a",)], name="x")
     assert sample.health.warnings == (
-        "labels that every row has: a", "labels of one image are in every training part and never held out: c",
-    )  # fmt: skip
+        "labels that every row has: a",
+        "labels of one image are in every training part and never held out: c",
+    )
     same = Sample.from_arrays(arrays(3), [1.5, 1.5, 1.5], name="x")
     assert "all rows have the same target" in same.health.warnings[0]
 

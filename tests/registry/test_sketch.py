@@ -119,8 +119,15 @@ def test_the_bandwidth_is_the_median_distance_of_the_standardized_rows():
 
 @pytest.mark.parametrize("changed", ["space", "mean", "scale", "sigma", "seed"])
 def test_the_digest_of_a_lens_covers_all_that_fixes_its_space(changed):
-    facts = {"name": "l", "modality": Modality.IMAGE, "space": WIDE, "mean": np.zeros(2), "scale": np.ones(2),
-             "sigma": 1.0, "seed": 0}  # fmt: skip
+    facts = {
+        "name": "l",
+        "modality": Modality.IMAGE,
+        "space": WIDE,
+        "mean": np.zeros(2),
+        "scale": np.ones(2),
+        "sigma": 1.0,
+        "seed": 0,
+    }
     other = {"space": "net@cafe#last", "mean": np.ones(2), "scale": np.full(2, 2.0), "sigma": 1.5, "seed": 1}
     assert Lens(**facts).digest != Lens(**{**facts, changed: other[changed]}).digest
     assert Lens(**facts).digest == Lens(**{**facts, "name": "another name"}).digest

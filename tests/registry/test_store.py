@@ -174,9 +174,11 @@ def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
     (damage,) = store.damage()
     assert (damage.table, damage.why) == (table, "does not match its seal")
     read = {
-        "checkpoints": store.checkpoints(), "outcomes": store.outcomes(), "recommendations": store.kept(1),
+        "checkpoints": store.checkpoints(),
+        "outcomes": store.outcomes(),
+        "recommendations": store.kept(1),
         "sketches": store.sketch("dark", lens.digest),
-    }  # fmt: skip
+    }
     assert not read[table]
     assert all(read[other] for other in read if other != table)
     assert [(one.table, one.key) for one in store.left_out] == [(table, damage.key)]
@@ -228,8 +230,20 @@ def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        row = {"id": "a", "key": "k", "kind": "tune", "spec": "{}", "state": "failed", "created": room.now(),
-               "heartbeat": room.now(), "stage": "", "host": "h", "done": 0, "of": 0, "pid": 1}  # fmt: skip
+        row = {
+            "id": "a",
+            "key": "k",
+            "kind": "tune",
+            "spec": "{}",
+            "state": "failed",
+            "created": room.now(),
+            "heartbeat": room.now(),
+            "stage": "",
+            "host": "h",
+            "done": 0,
+            "of": 0,
+            "pid": 1,
+        }
         old = sa.Table("jobs", sa.MetaData(), autoload_with=connection)
         connection.execute(sa.insert(old).values(row))
     engine.dispose()

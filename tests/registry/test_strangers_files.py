@@ -19,10 +19,38 @@ from tests.registry.encoders.nets import change, save_net
 from tests.registry.fakes import a_catalog
 
 ODD = (
-    None, True, 0, -1, 1e308, 10**30, 10**7, "", "x", "\ud800", "2026-01-01", "\0", [], {}, [[]], [None] * 3, {"a": {}},
-    [0.5], "x" * 200_000, [1, [2, [3]]], ["ä"], 0.5,
-)  # fmt: skip
-BYTES = (b"", b"\xff\xfe", b"\0" * 64, b"{", b"[" * 5000, b"\xef\xbb\xbf", b"version https://git-lfs.github.com/spec/v1\n")
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    10**30,
+    10**7,
+    "",
+    "x",
+    "\ud800",
+    "2026-01-01",
+    "\0",
+    [],
+    {},
+    [[]],
+    [None] * 3,
+    {"a": {}},
+    [0.5],
+    "x" * 200_000,
+    [1, [2, [3]]],
+    ["ä"],
+    0.5,
+)
+BYTES = (
+    b"",
+    b"\xff\xfe",
+    b"\0" * 64,
+    b"{",
+    b"[" * 5000,
+    b"\xef\xbb\xbf",
+    b"version https://git-lfs.github.com/spec/v1\n",
+)
 
 
 def _places(found, place=()):
@@ -134,9 +162,13 @@ def catalog(tmp_path) -> Path:
 
 NET = ("config.json", "preprocessor_config.json", "model.safetensors", "SOURCE.json", "README.md")
 CATALOG = (
-    "checkpoints/image/mean-color.yaml", "domains/image/dark.yaml", "domains/image/dark.safetensors", "lenses.yaml",
-    "lenses/image.safetensors", "outcomes/some.csv",
-)  # fmt: skip
+    "checkpoints/image/mean-color.yaml",
+    "domains/image/dark.yaml",
+    "domains/image/dark.safetensors",
+    "lenses.yaml",
+    "lenses/image.safetensors",
+    "outcomes/some.csv",
+)
 
 
 def _read_catalog(folder):

@@ -26,10 +26,16 @@ from registry.zoo import Zoo, weights_digest
 from tests.registry.fakes import a_checkpoint, a_domain, shaded
 
 PREPROCESSING = {
-    "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 16, "width": 16}, "resample": 2,
-    "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3,
+    "image_processor_type": "ViTImageProcessor",
+    "do_resize": True,
+    "size": {"height": 16, "width": 16},
+    "resample": 2,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5] * 3,
     "image_std": [0.5] * 3,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")
@@ -205,9 +211,15 @@ def _other_shape(folder):
 
 @pytest.mark.parametrize(
     ("spoil", "error"),
-    [(_no_weights, NoWeights), (_pickled, PickleRefused), (_remote_code, RemoteCodeRefused),
-     (_not_a_number, BadWeights), (_other_shape, ShapeMismatch), (shutil.rmtree, PathMissing)],
-)  # fmt: skip
+    [
+        (_no_weights, NoWeights),
+        (_pickled, PickleRefused),
+        (_remote_code, RemoteCodeRefused),
+        (_not_a_number, BadWeights),
+        (_other_shape, ShapeMismatch),
+        (shutil.rmtree, PathMissing),
+    ],
+)
 def test_a_folder_that_cannot_be_used_is_refused_by_name_and_leaves_no_trace(zoo, mine, spoil, error):
     spoil(mine)
     with pytest.raises(error) as caught:

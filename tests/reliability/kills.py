@@ -55,13 +55,15 @@ SCENARIOS = (
     Scenario("tune, fresh home", ("tune", "{data}", *_TUNE, "--strategy", "scratch"), fresh=True),
     Scenario("tune, hanging MLflow", ("tune", "{data}", *_TUNE, "--strategy", "scratch"), hanging=True),
     Scenario("record", ("tune", "{data}", *_TUNE, "--strategy", "linear-probe"), at_end=True),
-    Scenario("record, hanging MLflow", ("tune", "{data}", *_TUNE, "--strategy", "linear-probe"), hanging=True,
-             at_end=True),
+    Scenario(
+        "record, hanging MLflow", ("tune", "{data}", *_TUNE, "--strategy", "linear-probe"), hanging=True, at_end=True
+    ),
     Scenario("add", ("zoo", "add", "{net}", "--name", "mine", "--source-data", "{data}", "--domain", "mine")),
     Scenario("promote", ("zoo", "{promote}", "{run}", "grown")),
-    Scenario("queue", ("queue", "add", "tune", "{data}", *_TUNE, "--strategy", "scratch", "--device", "cpu"),
-             queued=True),
-)  # fmt: skip
+    Scenario(
+        "queue", ("queue", "add", "tune", "{data}", *_TUNE, "--strategy", "scratch", "--device", "cpu"), queued=True
+    ),
+)
 
 
 @dataclass
@@ -306,8 +308,18 @@ def main() -> None:
         for turn, (scenario, chance) in enumerate(schedule(asked.kills, asked.seed, asked.only)):
             after, troubles = survive(bench, scenario, chance, f"kill-{turn:03d}")
             tally[f"{scenario.name}: {'lost' if troubles else 'survived'}"] += 1
-            print(json.dumps({"kill": turn, "scenario": scenario.name, "after": round(after, 2), "of":
-                              round(bench.length(scenario), 2), "troubles": troubles}), flush=True)  # fmt: skip
+            print(
+                json.dumps(
+                    {
+                        "kill": turn,
+                        "scenario": scenario.name,
+                        "after": round(after, 2),
+                        "of": round(bench.length(scenario), 2),
+                        "troubles": troubles,
+                    }
+                ),
+                flush=True,
+            )
     print(json.dumps(tally, indent=1, sort_keys=True))
     sys.exit(any(name.endswith("lost") for name in tally))
 

@@ -76,9 +76,14 @@ class Product:
         surroundings |= {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
         with (folder / "zygote.txt").open("ab") as log:
             self._zygote = subprocess.Popen(
-                [sys.executable, str(_ZYGOTE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                env=surroundings, cwd=folder,
-            )  # fmt: skip
+                [sys.executable, str(_ZYGOTE)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=surroundings,
+                cwd=folder,
+            )
         assert self._answer() == {"ready": True}
 
     def __enter__(self) -> Self:

@@ -19,14 +19,26 @@ pytestmark = pytest.mark.slow
 
 SEED = 20_261
 COUNTS = {
-    "flipped byte": 40, "flipped bit of a text": 14, "zeroed page": 10, "truncated": 10, "no UTF-8": 14,
-    "swapped rows": 8, "missing table": 8, "newer": 2, "foreign": 3, "empty": 2,
-}  # fmt: skip
+    "flipped byte": 40,
+    "flipped bit of a text": 14,
+    "zeroed page": 10,
+    "truncated": 10,
+    "no UTF-8": 14,
+    "swapped rows": 8,
+    "missing table": 8,
+    "newer": 2,
+    "foreign": 3,
+    "empty": 2,
+}
 TABLES = ("alembic_version", "notes", "checkpoints", "domains", "sketches", "outcomes", "recommendations", "jobs")
 SWAPPED = (
-    ("outcomes", "card"), ("domains", "card"), ("sketches", "packed"), ("sketches", "embedding"),
-    ("recommendations", "body"), ("jobs", "spec"),
-)  # fmt: skip
+    ("outcomes", "card"),
+    ("domains", "card"),
+    ("sketches", "packed"),
+    ("sketches", "embedding"),
+    ("recommendations", "body"),
+    ("jobs", "spec"),
+)
 QUERY = shaded(40)
 
 

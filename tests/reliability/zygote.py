@@ -12,11 +12,26 @@ import time
 from importlib import import_module
 
 _HEAVY = (
-    "torch", "transformers", "faiss", "sklearn.linear_model", "matplotlib.pyplot", "mlflow", "peft",
-    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.db.utils",
-    "mlflow.pyfunc", "recommender.flow", "recommender.tuning.loop", "recommender.serving.promote", "registry.doctor",
-    "recommender.tuning.figures", "ui.cli", "ui.job_queue", "ui.context",
-)  # fmt: skip
+    "torch",
+    "transformers",
+    "faiss",
+    "sklearn.linear_model",
+    "matplotlib.pyplot",
+    "mlflow",
+    "peft",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.db.utils",
+    "mlflow.pyfunc",
+    "recommender.flow",
+    "recommender.tuning.loop",
+    "recommender.serving.promote",
+    "registry.doctor",
+    "recommender.tuning.figures",
+    "ui.cli",
+    "ui.job_queue",
+    "ui.context",
+)
 
 
 def serve() -> list[str] | None:

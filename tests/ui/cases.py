@@ -20,19 +20,41 @@ from recommender.results import (
     Stage,
     Transferability,
     Verdict,
-)  # fmt: skip
+)
 from registry.cards import Checkpoint, Metric, Modality
 
 HEALTH = {
-    "rows": 560, "unreadable": 0, "unreadable_items": [], "converted": {}, "exact_duplicates": 0, "near_duplicates": 0,
-    "leaked": 0, "near_leaked": 0, "sampled_from": None, "balance": 1.0, "warnings": [],
-}  # fmt: skip
+    "rows": 560,
+    "unreadable": 0,
+    "unreadable_items": [],
+    "converted": {},
+    "exact_duplicates": 0,
+    "near_duplicates": 0,
+    "leaked": 0,
+    "near_leaked": 0,
+    "sampled_from": None,
+    "balance": 1.0,
+    "warnings": [],
+}
 SAMPLE = {
-    "name": "surfaces", "digest": "ab" * 32, "modality": "image", "task": "classification", "rows": 560, "classes": 14,
-    "metric": "accuracy", "health": HEALTH, "counts": {"brick": 40, "moon": 38}, "groups": 42, "test_rows": 540,
-    "origin": "/data/surfaces", "groups_from": "/data/groups.csv", "test_from": None, "labels_from": None,
-    "values": None, "keep_duplicates": False,
-}  # fmt: skip
+    "name": "surfaces",
+    "digest": "ab" * 32,
+    "modality": "image",
+    "task": "classification",
+    "rows": 560,
+    "classes": 14,
+    "metric": "accuracy",
+    "health": HEALTH,
+    "counts": {"brick": 40, "moon": 38},
+    "groups": 42,
+    "test_rows": 540,
+    "origin": "/data/surfaces",
+    "groups_from": "/data/groups.csv",
+    "test_from": None,
+    "labels_from": None,
+    "values": None,
+    "keep_duplicates": False,
+}
 
 
 def score(mean: float, reach: float) -> Expected:
@@ -40,14 +62,24 @@ def score(mean: float, reach: float) -> Expected:
 
 
 def choice(
-    name: str, mean: float, *, gain: float, tier: int = 1, distance: float | None = 0.12,
-    percentile: float | None = 93.0, tuned: bool = False,
-) -> Choice:  # fmt: skip
+    name: str,
+    mean: float,
+    *,
+    gain: float,
+    tier: int = 1,
+    distance: float | None = 0.12,
+    percentile: float | None = 93.0,
+    tuned: bool = False,
+) -> Choice:
     blocks = ("stem", "stage1", "stage2", "stage3")
     card = Checkpoint(name, Modality.IMAGE, "ResNet", Path("/none"), "cd" * 32, 1_300_000, 64, license="MIT")
-    measured = None if distance is None else DomainDistance(
-        f"{name}-source", "lens", Distance("mmd", distance, distance, distance / 2, distance * 2, 0.01), percentile
-    )  # fmt: skip
+    measured = (
+        None
+        if distance is None
+        else DomainDistance(
+            f"{name}-source", "lens", Distance("mmd", distance, distance, distance / 2, distance * 2, 0.01), percentile
+        )
+    )
     curve = tuple(BlockScore(block, 0.2 + 0.15 * place, 0.02) for place, block in enumerate(blocks))
     scores = {"logme": -0.4, "knn": mean - 0.1, "linear": mean}
     found = Transferability(Candidate(card, measured), scores, curve, (mean, mean), np.zeros(4, np.int64), 0.001)

@@ -50,8 +50,19 @@ def test_a_checkpoint_whose_source_the_sample_may_be_is_warned_of() -> None:
 @pytest.mark.slow
 def test_the_benefit_is_measured_drawn_and_told(tmp_path: Path) -> None:
     place = write_stripes(tmp_path, rows=16)
-    words = ("benefit", str(place), "--checkpoint", "resnet-cifar10", "--strategy", "linear-probe", "--budgets", "2",
-             "--epochs", "2", "--json")  # fmt: skip
+    words = (
+        "benefit",
+        str(place),
+        "--checkpoint",
+        "resnet-cifar10",
+        "--strategy",
+        "linear-probe",
+        "--budgets",
+        "2",
+        "--epochs",
+        "2",
+        "--json",
+    )
     done = transferzoo(*words, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -47,9 +47,14 @@ def test_another_distance_of_like_letters_is_no_misspelling(zoo: Zoo) -> None:
 
 def test_what_exists_passes(zoo: Zoo) -> None:
     require_names(
-        zoo, checkpoint="resnet-photos", strategy="lp-ft", distance="knn", licenses=["Apache-2.0", "mit"],
-        recommendation="0123456789abcdef", device="cpu",
-    )  # fmt: skip
+        zoo,
+        checkpoint="resnet-photos",
+        strategy="lp-ft",
+        distance="knn",
+        licenses=["Apache-2.0", "mit"],
+        recommendation="0123456789abcdef",
+        device="cpu",
+    )
     assert require_advice(zoo, "0123456789abcdef")["id"] == "0123456789abcdef"
 
 

@@ -35,8 +35,10 @@ def test_the_version_is_told() -> None:
 
 
 def test_help_loads_no_heavy_library() -> None:
-    look = "import sys; sys.argv = ['transferzoo', '--help']\nfrom ui.cli import main\ntry: main()\n" \
-           "except SystemExit: print('LOADED', *sys.modules)"  # fmt: skip
+    look = (
+        "import sys; sys.argv = ['transferzoo', '--help']\nfrom ui.cli import main\ntry: main()\n"
+        "except SystemExit: print('LOADED', *sys.modules)"
+    )
     told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
     loaded = set(told.rpartition("LOADED")[2].split())
     assert not loaded & set(HEAVY)
@@ -137,9 +139,11 @@ def test_the_doctor_mends_a_broken_database(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_fault_is_one_line_and_exit_code_1(home: Path) -> None:
-    look = "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n" \
-           "def broken(*a, **k): raise RuntimeError('wires crossed')\n" \
-           "ui.cli.render.checkpoint_table = broken\nui.cli.main()"  # fmt: skip
+    look = (
+        "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n"
+        "def broken(*a, **k): raise RuntimeError('wires crossed')\n"
+        "ui.cli.render.checkpoint_table = broken\nui.cli.main()"
+    )
     env = os.environ | {"TRANSFERZOO_HOME": str(home)}
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 1
@@ -152,9 +156,11 @@ def test_an_unexpected_fault_is_one_line_and_exit_code_1(home: Path) -> None:
 
 
 def test_ctrl_c_is_exit_code_130(home: Path) -> None:
-    look = "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n" \
-           "def stopped(*a, **k): raise KeyboardInterrupt\n" \
-           "ui.cli.render.checkpoint_table = stopped\nui.cli.main()"  # fmt: skip
+    look = (
+        "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n"
+        "def stopped(*a, **k): raise KeyboardInterrupt\n"
+        "ui.cli.render.checkpoint_table = stopped\nui.cli.main()"
+    )
     env = os.environ | {"TRANSFERZOO_HOME": str(home)}
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 130

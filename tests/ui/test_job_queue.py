@@ -53,7 +53,9 @@ def ask(zoo: Zoo, manner: str, **options: str) -> str:
 
 def worker(zoo: Zoo, linger: float = 0.3) -> threading.Thread:
     done = threading.Thread(
-        target=job_queue.work, args=(zoo, "cpu"), kwargs={"until_empty": True, "say": lambda _line: None, "linger": linger}
+        target=job_queue.work,
+        args=(zoo, "cpu"),
+        kwargs={"until_empty": True, "say": lambda _line: None, "linger": linger},
     )
     done.start()
     return done
@@ -242,8 +244,16 @@ def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
 def test_options_become_the_words_that_were_typed() -> None:
     spec = {"path": "/a b", "license": ["mit", "apache"], "keep": "3", "augment": True}
     assert job_queue.words_of("recommend", spec) == [
-        "recommend", "/a b", "--license", "mit", "--license", "apache", "--keep", "3", "--augment"
-    ]  # fmt: skip
+        "recommend",
+        "/a b",
+        "--license",
+        "mit",
+        "--license",
+        "apache",
+        "--keep",
+        "3",
+        "--augment",
+    ]
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

@@ -87,8 +87,11 @@ def test_the_curve_over_blocks_says_what_learns() -> None:
     curve = printed(render.advice_report(two(), explain=True)).split("Blocks")[1].split("Distance")[0]
     lines = [line for line in curve.splitlines() if "stage" in line or "stem" in line]
     assert [line.split("%")[1].strip() for line in lines] == [
-        "frozen", "frozen", "learns", "learns, head reads here",
-    ]  # fmt: skip
+        "frozen",
+        "frozen",
+        "learns",
+        "learns, head reads here",
+    ]
     assert [line.count("█") for line in lines] == [6, 10, 14, 18]
 
 
@@ -140,8 +143,13 @@ def test_a_run_tells_what_was_forgotten_and_what_no_transfer_gives() -> None:
     assert "0.90 alike to its start (CKA)" in unmeasured
     assert "source not measured (--source-data)" in unmeasured
     assert "controls" not in unmeasured
-    metrics |= {"source_before": 0.42, "source_after": 0.38, "source_standard_error": 0.012,
-                "no_transfer_score": 0.47, "scratch_score": 0.61}  # fmt: skip
+    metrics |= {
+        "source_before": 0.42,
+        "source_after": 0.38,
+        "source_standard_error": 0.012,
+        "no_transfer_score": 0.47,
+        "scratch_score": 0.61,
+    }
     measured = " ".join(printed(render.run_report(run, expected=None)).split())
     assert "source 42.0 % before, 38.0 % after ± 1.2" in measured
     assert "no transfer 47.0 %, from scratch 61.0 %" in measured

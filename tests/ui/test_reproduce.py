@@ -25,9 +25,15 @@ def test_the_command_carries_every_setting() -> None:
     assert words[:2] == ["recommend", "/data/surfaces"]
     pairs = set(zip(words[2::2], words[3::2], strict=True))
     assert pairs == {
-        ("--license", "mit"), ("--exclude", "x y"), ("--keep", "2"), ("--max-parameters", "5"), ("--seed", "0"),
-        ("--groups", "/data/groups.csv"), ("--metric", "accuracy"), ("--home", "/homes/mine"),
-    }  # fmt: skip
+        ("--license", "mit"),
+        ("--exclude", "x y"),
+        ("--keep", "2"),
+        ("--max-parameters", "5"),
+        ("--seed", "0"),
+        ("--groups", "/data/groups.csv"),
+        ("--metric", "accuracy"),
+        ("--home", "/homes/mine"),
+    }
 
 
 def test_whoever_keeps_duplicates_keeps_them_again() -> None:

@@ -41,8 +41,10 @@ def test_styles_stay_with_their_words_when_something_between_is_escaped():
     terminal = StrangersConsole(out)
     (line,) = terminal.render_lines(text, pad=False)
     assert [(part.text, str(part.style)) for part in line if part.text.strip()] == [
-        ("ab", "red"), ("\\x1b", "red"), ("cd", "bold"),
-    ]  # fmt: skip
+        ("ab", "red"),
+        ("\\x1b", "red"),
+        ("cd", "bold"),
+    ]
 
 
 def test_a_stage_of_progress_is_no_markup():
@@ -93,9 +95,11 @@ def hostile_home(tmp_path):
 
 def run(*words, home, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "ui.cli", *words, "--home", str(home)], capture_output=True, check=False,
+        [sys.executable, "-m", "ui.cli", *words, "--home", str(home)],
+        capture_output=True,
+        check=False,
         env=os.environ | {"COLUMNS": "120"} | environment,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii", "latin-1"])

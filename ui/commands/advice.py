@@ -79,10 +79,18 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         context.bars.expect(STAGES + keep)
         require_names(context.zoo, licenses=license_ or (), exclude=exclude or ())
         sample = read_sample(
-            context, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            context,
+            path,
+            groups=groups,
+            test=test,
+            metric=metric,
+            labels=labels,
+            task=task,
+            seed=seed,
             keep_duplicates=keep_duplicates,
-            class_folder=class_folder, follow_links=follow_links,
-        )  # fmt: skip
+            class_folder=class_folder,
+            follow_links=follow_links,
+        )
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
 
@@ -95,10 +103,18 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         context.say(render.advice_report(advice.to_dict(), explain=explain))
         if advice.choices:
             again = render.command(
-                "tune", path, *(["--keep-duplicates"] if keep_duplicates else []),
+                "tune",
+                path,
+                *(["--keep-duplicates"] if keep_duplicates else []),
                 *(["--follow-links"] if follow_links else []),
-                *([] if advice.verdict.transfer else ["--no-transfer"]), labels=labels, task=task,
-                groups=groups, test=test, metric=metric, class_folder=class_folder, home=home,
-            )  # fmt: skip
+                *([] if advice.verdict.transfer else ["--no-transfer"]),
+                labels=labels,
+                task=task,
+                groups=groups,
+                test=test,
+                metric=metric,
+                class_folder=class_folder,
+                home=home,
+            )
             render.say_next(context.terminal, [again, render.command("picker", home=home)])
         context.say_json(advice.to_dict())

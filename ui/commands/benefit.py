@@ -65,10 +65,18 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
         require_names(context.zoo, checkpoint=checkpoint, strategy=strategy)
         _require_writable(picture)
         sample = read_sample(
-            context, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            context,
+            path,
+            groups=groups,
+            test=test,
+            metric=metric,
+            labels=labels,
+            task=task,
+            seed=seed,
             keep_duplicates=keep_duplicates,
-            class_folder=class_folder, follow_links=follow_links,
-        )  # fmt: skip
+            class_folder=class_folder,
+            follow_links=follow_links,
+        )
         found = _measured(context, sample, (checkpoint, strategy), (budgets, repeats, epochs), seed)
         drawn = _drawn(context, found, sample, picture)
         context.say(render.benefit_report(found.to_dict()))
@@ -77,7 +85,11 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
 
 
 def _measured(
-    context: CommandContext, sample: "Sample", named: tuple[str | None, str | None], counts: tuple[int, int, int], seed: int
+    context: CommandContext,
+    sample: "Sample",
+    named: tuple[str | None, str | None],
+    counts: tuple[int, int, int],
+    seed: int,
 ) -> "Benefit":
     from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
     from recommender.benefit import benefit, for_epochs  # noqa: PLC0415 - as above
@@ -89,9 +101,15 @@ def _measured(
         scratch = flow.consider(sample, context.zoo, choice.checkpoint.name, "scratch", seed=seed, progress=progress)
         budgets, repeats, epochs = counts
         return benefit(
-            choice, for_epochs(scratch.plan, epochs), sample, context.zoo, budgets=budgets, repeats=repeats, seed=seed,
+            choice,
+            for_epochs(scratch.plan, epochs),
+            sample,
+            context.zoo,
+            budgets=budgets,
+            repeats=repeats,
+            seed=seed,
             progress=progress,
-        )  # fmt: skip
+        )
 
 
 def _warn_of_its_own_source(context: CommandContext, kept: "Json | None", checkpoint: str) -> None:
@@ -100,7 +118,9 @@ def _warn_of_its_own_source(context: CommandContext, kept: "Json | None", checkp
         distance = choice["distance"]
         if choice["checkpoint"] == checkpoint and distance is not None and (distance["p_same"] or 0) > SAME:
             told = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
-            context.say(Text(f"Warning: {told} (p = {distance['p_same']:.2f}): it may have seen these images.", "yellow"))
+            context.say(
+                Text(f"Warning: {told} (p = {distance['p_same']:.2f}): it may have seen these images.", "yellow")
+            )
 
 
 def _drawn(context: CommandContext, found: "Benefit", sample: "Sample", picture: Path | None) -> Path:

@@ -49,9 +49,14 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
         second = require_domain(context.zoo, other)
         require_names(context.zoo, distance=metric, checkpoint=through)
         read = partial(
-            read_sample, context, labels=labels, task=task, seed=seed, keep_duplicates=keep_duplicates,
+            read_sample,
+            context,
+            labels=labels,
+            task=task,
+            seed=seed,
+            keep_duplicates=keep_duplicates,
             follow_links=follow_links,
-        )  # fmt: skip
+        )
         mine = read(one)
         theirs = other if second is None else read(second)
 
@@ -60,7 +65,7 @@ def distance(  # noqa: PLR0913, PLR0917 - each is an option
         with context.bars as progress:
             found = flow.compare(
                 mine, theirs, context.zoo, metric=metric, through=through, seed=seed, progress=progress
-            )  # fmt: skip
+            )
         context.say(render.distance_report(found.to_dict(), str(one), other))
         context.say_json(found.to_dict())
 

@@ -47,4 +47,6 @@ def picker(
         from ui import serving  # noqa: PLC0415 - loads Streamlit
 
         serving.require_free(port)
-    serving.serve(context.zoo, port, browser=browser, say=lambda line: context.terminal.print(Text(line), soft_wrap=True))
+    serving.serve(
+        context.zoo, port, browser=browser, say=lambda line: context.terminal.print(Text(line), soft_wrap=True)
+    )

@@ -77,4 +77,3 @@ def _write_csv(found: "Answer") -> None:
         return
     for name, label, sure, scores in zip(said.names, said.labels, said.confidence, said.scores, strict=True):
         sheet.writerow([cell(name), cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])
-

@@ -73,9 +73,11 @@ def queue_show(name: JobArgument, home: HomeOption = None, json: JsonOption = Fa
         job_queue.ensure_worker(context.zoo)
         job = _named(context, name)
         told = {
-            **job.to_dict(), "command": render.command(*job_queue.words_of(job.kind, job.spec)),
-            "ahead": context.zoo.jobs.ahead(job.id), "said": job_queue.last_words(context.zoo.home, job.id),
-        }  # fmt: skip
+            **job.to_dict(),
+            "command": render.command(*job_queue.words_of(job.kind, job.spec)),
+            "ahead": context.zoo.jobs.ahead(job.id),
+            "said": job_queue.last_words(context.zoo.home, job.id),
+        }
         context.say(render.job_report(told))
         context.say_json(told)
 

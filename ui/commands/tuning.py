@@ -100,20 +100,38 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
             return
         require_places(path, labels, groups, test, source_data)
         require_names(
-            context.zoo, checkpoint=checkpoint, strategy=strategy, recommendation=recommendation, device=device,
-            executor=executor, tracker=tracker,
-        )  # fmt: skip
+            context.zoo,
+            checkpoint=checkpoint,
+            strategy=strategy,
+            recommendation=recommendation,
+            device=device,
+            executor=executor,
+            tracker=tracker,
+        )
         context.bars.expect(PARTS + (source_data is not None), by_part=True)
         sample = read_sample(
-            context, path, groups=groups, test=test, metric=metric, labels=labels, task=task, seed=seed,
+            context,
+            path,
+            groups=groups,
+            test=test,
+            metric=metric,
+            labels=labels,
+            task=task,
+            seed=seed,
             keep_duplicates=keep_duplicates,
-            class_folder=class_folder, follow_links=follow_links,
-        )  # fmt: skip
+            class_folder=class_folder,
+            follow_links=follow_links,
+        )
         source = None if source_data is None else _source(context, source_data, seed)
         kept = resolve_advice(context, sample, recommendation, needed=checkpoint is None and not no_transfer, seed=seed)
-        raw = no_transfer or not (checkpoint or strategy or anyway or kept is None or not kept["choices"]
-                                  or kept["verdict"]["transfer"])
-        choice = _raw(context, sample, kept, seed) if raw else resolve_choice(context, sample, kept, checkpoint, strategy, seed)
+        raw = no_transfer or not (
+            checkpoint or strategy or anyway or kept is None or not kept["choices"] or kept["verdict"]["transfer"]
+        )
+        choice = (
+            _raw(context, sample, kept, seed)
+            if raw
+            else resolve_choice(context, sample, kept, checkpoint, strategy, seed)
+        )
 
         from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
         from recommender.results import Baseline  # noqa: PLC0415 - as above
@@ -124,12 +142,18 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 
         with context.bars as progress:
             terms = TuneOptions(
-                seed, resolve(device), None if kept is None else str(kept["id"]), source=source, controls=controls,
+                seed,
+                resolve(device),
+                None if kept is None else str(kept["id"]),
+                source=source,
+                controls=controls,
                 queue_job=job,
-            )  # fmt: skip
-            cost = None if isinstance(choice, Baseline) else flow.price(
-                choice, sample, context.zoo, terms, progress=progress
-            )  # fmt: skip
+            )
+            cost = (
+                None
+                if isinstance(choice, Baseline)
+                else flow.price(choice, sample, context.zoo, terms, progress=progress)
+            )
         if cost is not None:
             context.say(render.cost_line(cost.to_dict(), terms.device))
         with context.bars as progress:
@@ -143,7 +167,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         context.say(render.run_report(run.to_dict(), expected=choice.expected.to_dict(), whole=whole))
         if run.mlflow_run_id is not None:
             context.say(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
-        render.say_next(context.terminal, [render.mlflow_command(context.zoo.home), render.command("picker", home=home)])
+        render.say_next(
+            context.terminal, [render.mlflow_command(context.zoo.home), render.command("picker", home=home)]
+        )
         context.say_json(run.to_dict())
 
 

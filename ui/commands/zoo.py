@@ -61,9 +61,7 @@ def zoo_add(
             context.zoo.domain(domain)
         source = None if source_data is None else read_sample(context, source_data, keep_duplicates=True)
         with context.bars as progress:
-            card = context.zoo.add(
-                folder, name=name, source=source, license=license_, domain=domain, progress=progress
-            )  # fmt: skip
+            card = context.zoo.add(folder, name=name, source=source, license=license_, domain=domain, progress=progress)
         context.say(render.checkpoint_table([render.plain(card)]))
         context.say_json(render.plain(card))
 

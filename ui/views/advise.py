@@ -123,11 +123,16 @@ def _options() -> dict[str, str | list[str] | None]:
     test = _typed_place("Your own test part", placeholder="none")
     seed = st.number_input("Seed", 0, None, 0)
     return {
-        "keep": str(keep), "labels": labels, "task": task, "metric": metric,
+        "keep": str(keep),
+        "labels": labels,
+        "task": task,
+        "metric": metric,
         "max-parameters": str(int(most * 1e6)) if most else None,
-        "license": [one.strip() for one in licenses.split(",") if one.strip()], "groups": groups,
-        "test": test, "seed": str(seed),
-    }  # fmt: skip
+        "license": [one.strip() for one in licenses.split(",") if one.strip()],
+        "groups": groups,
+        "test": test,
+        "seed": str(seed),
+    }
 
 
 def _typed_place(label: str, placeholder: str = "none") -> str | None:
@@ -315,8 +320,12 @@ def _thumbnails(sample: Json) -> None:
 
 @st.cache_data(show_spinner="Reading a few images")
 def _pictures(
-    origin: str, table: str | None, task: str, digest: str, classes: int  # noqa: ARG001 - the digest keys the cache
-) -> list[tuple[str, bytes]]:  # fmt: skip
+    origin: str,
+    table: str | None,
+    task: str,
+    digest: str,  # noqa: ARG001 - the digest keys the cache
+    classes: int,
+) -> list[tuple[str, bytes]]:
     """A few images of each class as small PNGs; nothing where they cannot be read any more."""
     few = max(THUMBNAILS, 2 * classes)
     try:
@@ -358,30 +367,39 @@ def _ranking(advice: Json) -> None:
     metric = advice["sample"]["metric"]
     rows = [_row(choice) for choice in advice["choices"]]
     base = advice["baseline"]
-    rows.append({
-        "tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)
-    })  # fmt: skip
+    rows.append(
+        {"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)}
+    )
     st.dataframe(
-        pd.DataFrame(rows).fillna("").rename(columns={"expected": f"expected {metric}"}), hide_index=True,
-        width="stretch", column_config={"tier": st.column_config.TextColumn(width=40)},
-    )  # fmt: skip
+        pd.DataFrame(rows).fillna("").rename(columns={"expected": f"expected {metric}"}),
+        hide_index=True,
+        width="stretch",
+        column_config={"tier": st.column_config.TextColumn(width=40)},
+    )
     words = terms_of([choice["strategy"] for choice in advice["choices"]])
-    st.caption("  \n".join([
-        "Intervals are nominal 90 %; gain is in points above no transfer, "
-        f"which is {literal(TERMS['no transfer'])}.",
-        *(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in words),
-    ]))  # fmt: skip
+    st.caption(
+        "  \n".join(
+            [
+                "Intervals are nominal 90 %; gain is in points above no transfer, "
+                f"which is {literal(TERMS['no transfer'])}.",
+                *(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in words),
+            ]
+        )
+    )
 
 
 def _row(choice: Json) -> dict[str, str]:
     metric, cost = choice["expected"]["metric"], choice["cost"]
     more, reach = render.gained(choice["gain"], metric)
     return {
-        "tier": str(choice["tier"]), "checkpoint": choice["checkpoint"], "strategy": choice["strategy"],
-        "expected": _expected(choice["expected"], metric), "gain": f"{more} ({reach})",
+        "tier": str(choice["tier"]),
+        "checkpoint": choice["checkpoint"],
+        "strategy": choice["strategy"],
+        "expected": _expected(choice["expected"], metric),
+        "gain": f"{more} ({reach})",
         "cost": f"{render.duration(cost['seconds'])}, {render.size(cost['peak_memory_bytes'])}",
         "nearer than": _nearness(choice["distance"]),
-    }  # fmt: skip
+    }
 
 
 def _expected(found: Json, metric: str) -> str:
@@ -526,11 +544,16 @@ def _outcome(one: Outcome) -> dict[str, str]:
     metric = str(one.metric)
     expected = render.scored(hoped["mean"], metric) if isinstance(hoped, dict) else ""
     return {
-        "when": one.created[:16].replace("T", " "), "checkpoint": one.checkpoint, "strategy": one.strategy,
-        "expected": expected, "realized": render.scored(one.score, metric), "metric": metric,
-        "train / test rows": f"{one.rows_train:,} / {one.rows_test:,}", "time": render.duration(one.seconds),
+        "when": one.created[:16].replace("T", " "),
+        "checkpoint": one.checkpoint,
+        "strategy": one.strategy,
+        "expected": expected,
+        "realized": render.scored(one.score, metric),
+        "metric": metric,
+        "train / test rows": f"{one.rows_train:,} / {one.rows_test:,}",
+        "time": render.duration(one.seconds),
         "run": one.id,
-    }  # fmt: skip
+    }
 
 
 def _reproduce(zoo: Zoo, advice: Json, place: int) -> None:

@@ -40,10 +40,16 @@ def row_name(choice: Json) -> str:
 
 def forest(advice: Json) -> Picture:
     """Expected scores with their intervals; the line and band are *no transfer*."""
-    rows = pd.DataFrame([
-        {"choice": row_name(c), **{k: c["expected"][k] for k in ("mean", "low", "high")}, "tier": f"tier {c['tier']}"}
-        for c in advice["choices"]
-    ])  # fmt: skip
+    rows = pd.DataFrame(
+        [
+            {
+                "choice": row_name(c),
+                **{k: c["expected"][k] for k in ("mean", "low", "high")},
+                "tier": f"tier {c['tier']}",
+            }
+            for c in advice["choices"]
+        ]
+    )
     base = advice["baseline"]
     raw = pd.DataFrame([{"mean": base["mean"], "low": base["low"], "high": base["high"], "label": "no transfer"}])
     lowest = min([base["low"], *rows["low"]])
@@ -58,14 +64,16 @@ def forest(advice: Json) -> Picture:
     tips = [alt.Tooltip("choice:N"), *(alt.Tooltip(f"{name}:Q", format=exact) for name in ("mean", "low", "high"))]
     color = alt.Color("tier:N", sort=None, scale=alt.Scale(range=[BLUE, "#6f9bd8", "#a9c1e3", GRAY]), title=None)
     whiskers = alt.Chart(rows).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tips)
-    points = alt.Chart(rows).mark_point(filled=True, size=110, opacity=1).encode(
-        x="mean:Q", y=y, color=color, tooltip=tips
-    )  # fmt: skip
+    points = (
+        alt.Chart(rows).mark_point(filled=True, size=110, opacity=1).encode(x="mean:Q", y=y, color=color, tooltip=tips)
+    )
     band = alt.Chart(raw).mark_rect(color=ORANGE, opacity=0.13).encode(x=x, x2="high:Q")
     line = alt.Chart(raw).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(x="mean:Q")
-    label = alt.Chart(raw).mark_text(color=ORANGE, align="left", dx=5, dy=-5, baseline="bottom").encode(
-        x="mean:Q", y=alt.value(0), text="label:N"
-    )  # fmt: skip
+    label = (
+        alt.Chart(raw)
+        .mark_text(color=ORANGE, align="left", dx=5, dy=-5, baseline="bottom")
+        .encode(x="mean:Q", y=alt.value(0), text="label:N")
+    )
     return _plain(alt.layer(band, line, whiskers, points, label), ROW * len(rows) + AXES)
 
 
@@ -73,44 +81,60 @@ def freeze_diagram(choice: Json) -> Picture:
     """A linear head's score after each block, colored by what the plan does with the block."""
     metric = choice["expected"]["metric"]
     form = _form(metric)
-    rows = pd.DataFrame([
-        {"block": name, "score": score, "plan": role, "low": max(Metric(metric).lowest, score - row["standard_error"]),
-         "high": min(1.0, score + row["standard_error"]), "read": name == choice["plan"]["read"]}
-        for (name, score, role), row in zip(block_roles(choice), choice["blocks"], strict=True)
-    ])  # fmt: skip
+    rows = pd.DataFrame(
+        [
+            {
+                "block": name,
+                "score": score,
+                "plan": role,
+                "low": max(Metric(metric).lowest, score - row["standard_error"]),
+                "high": min(1.0, score + row["standard_error"]),
+                "read": name == choice["plan"]["read"],
+            }
+            for (name, score, role), row in zip(block_roles(choice), choice["blocks"], strict=True)
+        ]
+    )
     scale = alt.Scale(domain=[min(0.0, rows["low"].min()), 1])
-    x = alt.X("score:Q", scale=scale, axis=alt.Axis(format=form),
-              title="score of a linear head after the block")  # fmt: skip
+    x = alt.X("score:Q", scale=scale, axis=alt.Axis(format=form), title="score of a linear head after the block")
     y = alt.Y("block:N", sort=None, title="blocks, input first", axis=alt.Axis(labelLimit=200, labelOverlap=False))
     roles = alt.Scale(domain=["frozen", "learns", "not used"], range=[BLUE, ORANGE, "#9aa5b4"])
     color = alt.Color("plan:N", title=None, scale=roles)
     tips = [alt.Tooltip("block:N"), alt.Tooltip("score:Q", format=_form(metric, fine=True)), alt.Tooltip("plan:N")]
-    bars = alt.Chart(rows).mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(
-        x=x, y=y, color=color, tooltip=tips
-    )  # fmt: skip
+    bars = (
+        alt.Chart(rows).mark_bar(cornerRadiusEnd=3, height={"band": 0.72}).encode(x=x, y=y, color=color, tooltip=tips)
+    )
     errors = alt.Chart(rows).mark_rule(color=INK).encode(x="low:Q", x2="high:Q", y=y)
-    reads = alt.Chart(rows[rows["read"]]).mark_text(
-        align="left", dx=10, text="◀ head", color=INK
-    ).encode(x="high:Q", y=y)  # fmt: skip
+    reads = (
+        alt.Chart(rows[rows["read"]]).mark_text(align="left", dx=10, text="◀ head", color=INK).encode(x="high:Q", y=y)
+    )
     return _plain(alt.layer(bars, errors, reads), BAR * len(rows) + AXES)
 
 
 def distances(rows: Sequence[Json]) -> Picture:
     """Distances to the nearest source domains with their intervals."""
-    table = pd.DataFrame([
-        {"domain": shown(row["domain"]), **{name: row[name] for name in ("value", "low", "high", "percentile")}}
-        for row in rows[:NEAREST]
-    ])  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {"domain": shown(row["domain"]), **{name: row[name] for name in ("value", "low", "high", "percentile")}}
+            for row in rows[:NEAREST]
+        ]
+    )
     x = alt.X("value:Q", title=f"distance ({rows[0]['metric'].upper()}²)", axis=alt.Axis(format=".2f", tickCount=5))
     y = alt.Y("domain:N", sort=None, title=None, axis=alt.Axis(labelLimit=240, labelOverlap=False))
-    tips = [alt.Tooltip("domain:N"), alt.Tooltip("value:Q", format=".3f"),
-            alt.Tooltip("percentile:Q", format=".0f", title="nearer than % of pairs")]  # fmt: skip
-    bars = alt.Chart(table).mark_bar(color="#6f9bd8", cornerRadiusEnd=3, height={"band": 0.72}).encode(
-        x=x, y=y, tooltip=tips
-    )  # fmt: skip
-    errors = alt.Chart(table.dropna(subset=["low", "high"])).mark_rule(color=INK, opacity=0.6).encode(
-        x="low:Q", x2="high:Q", y=y
-    )  # fmt: skip
+    tips = [
+        alt.Tooltip("domain:N"),
+        alt.Tooltip("value:Q", format=".3f"),
+        alt.Tooltip("percentile:Q", format=".0f", title="nearer than % of pairs"),
+    ]
+    bars = (
+        alt.Chart(table)
+        .mark_bar(color="#6f9bd8", cornerRadiusEnd=3, height={"band": 0.72})
+        .encode(x=x, y=y, tooltip=tips)
+    )
+    errors = (
+        alt.Chart(table.dropna(subset=["low", "high"]))
+        .mark_rule(color=INK, opacity=0.6)
+        .encode(x="low:Q", x2="high:Q", y=y)
+    )
     return _plain(alt.layer(bars, errors), BAR * len(table) + AXES - 30)
 
 
@@ -118,11 +142,15 @@ def learning_curve(points: Sequence[Sequence[float]], title: str) -> Picture:
     """One series of a tuning over its epochs; epoch 0 is the fitted head before any training."""
     rows = pd.DataFrame(points, columns=["epoch", "value"])
     axis = alt.Axis(format=".2f" if "loss" in title else _form(title.removeprefix("validation ")))
-    chart = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE).encode(
-        x=alt.X("epoch:Q", title="epoch (0: the fitted head)", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis),
-        tooltip=["epoch:Q", alt.Tooltip("value:Q", format=".3f")],
-    )  # fmt: skip
+    chart = (
+        alt.Chart(rows)
+        .mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE)
+        .encode(
+            x=alt.X("epoch:Q", title="epoch (0: the fitted head)", axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=axis),
+            tooltip=["epoch:Q", alt.Tooltip("value:Q", format=".3f")],
+        )
+    )
     return _plain(chart, 200)
 
 

@@ -24,9 +24,12 @@ def augmented(pixels: UInt8[np.ndarray, "3 h w"], chance: np.random.Generator) -
     picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     beyond = tuple(int(value) for value in pixels.mean((1, 2)))
     moved = picture.transform(
-        picture.size, Image.Transform.AFFINE, _window(picture.size, chance), Image.Resampling.BILINEAR,
+        picture.size,
+        Image.Transform.AFFINE,
+        _window(picture.size, chance),
+        Image.Resampling.BILINEAR,
         fillcolor=beyond,
-    )  # fmt: skip
+    )
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast):
         moved = enhance(moved).enhance(chance.uniform(1 - _LIGHT, 1 + _LIGHT))
     return np.asarray(moved, np.uint8).transpose(2, 0, 1)
@@ -39,6 +42,10 @@ def _window(size: tuple[int, int], chance: np.random.Generator) -> tuple[float, 
     middle = [length / 2 for length in size]
     center = [half + chance.uniform(-1, 1) * (1 - side) * half for half in middle]
     return (
-        a, b, center[0] - a * middle[0] - b * middle[1],
-        -b, a, center[1] + b * middle[0] - a * middle[1],
-    )  # fmt: skip
+        a,
+        b,
+        center[0] - a * middle[0] - b * middle[1],
+        -b,
+        a,
+        center[1] + b * middle[0] - a * middle[1],
+    )

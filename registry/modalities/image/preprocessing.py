@@ -212,9 +212,10 @@ def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray
     reach = float(np.abs(white - black).min())
     if not (reach >= _LEAST_RANGE and np.abs([black, white]).max() <= _WIDEST):
         raise Unsupported(
-            folder, f"its preprocessing turns black into {black[0]:.4g} and white into {white[0]:.4g}",
+            folder,
+            f"its preprocessing turns black into {black[0]:.4g} and white into {white[0]:.4g}",
             "Mend preprocessor_config.json: image_mean and image_std are of the scale that rescale_factor leaves.",
-        )  # fmt: skip
+        )
     noise = np.random.default_rng(0).integers(0, 256, (72, 56, 3), dtype=np.uint8)
     picture = Image.fromarray(noise)
     ours = _geometry(processor, picture) * slope[:, None, None] + offset[:, None, None]

@@ -41,9 +41,10 @@ def require_sound_processor(folder: Path, settings: Mapping[str, Any]) -> None:
     for key, number in numbers_in(rest):
         if _LENGTHS.search(key) and not 0 <= number <= MOST_PIXELS:
             raise Unsupported(
-                folder, f"its preprocessing states {key} {number:.6g}, not 0 to {MOST_PIXELS}",
+                folder,
+                f"its preprocessing states {key} {number:.6g}, not 0 to {MOST_PIXELS}",
                 "Mend preprocessor_config.json: sizes are in pixels.",
-            )  # fmt: skip
+            )
 
 
 def _require_channels(folder: Path, key: str, value: object) -> None:

@@ -26,17 +26,29 @@ def history_without(family: str, design: Sequence[Cell], results: Mapping[int, R
     for cell in design:
         if cell.cell in results and cell.strategy in PRODUCTS_NAME and cell.family != family:
             result, told = results[cell.cell], json.loads(results[cell.cell].conditions)
-            found.append(Outcome(
-                str(cell.cell), cell.checkpoint, PRODUCTS_NAME[cell.strategy], cell.target, cell.target,
-                Task.CLASSIFICATION, Metric.ACCURACY, result.accuracy, None, result.rows_train, result.rows_test,
-                result.seconds, Origin.OURS, result.created, conditions={"probe": told["probe"]},
-            ))  # fmt: skip
+            found.append(
+                Outcome(
+                    str(cell.cell),
+                    cell.checkpoint,
+                    PRODUCTS_NAME[cell.strategy],
+                    cell.target,
+                    cell.target,
+                    Task.CLASSIFICATION,
+                    Metric.ACCURACY,
+                    result.accuracy,
+                    None,
+                    result.rows_train,
+                    result.rows_test,
+                    result.seconds,
+                    Origin.OURS,
+                    result.created,
+                    conditions={"probe": told["probe"]},
+                )
+            )
     return History(tuple(found))
 
 
-def advice_figures(
-    target: str, design: Sequence[Cell], results: Mapping[int, Result], bench: Bench
-) -> list[Figure]:
+def advice_figures(target: str, design: Sequence[Cell], results: Mapping[int, Result], bench: Bench) -> list[Figure]:
     """What the product expects of every probed pair of a target, told on the pair's linear-probe cell.
 
     Probes are expected at the rows of the probes; ``lp-ft`` and the strategy advised, at those of the tunings.

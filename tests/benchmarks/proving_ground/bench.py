@@ -49,9 +49,10 @@ class Bench:
             WeightsMissing: none has.
         """
         places = (
-            catalog_folder() / "seedlings" / cell.checkpoint, self.grown / cell.checkpoint / "done",
+            catalog_folder() / "seedlings" / cell.checkpoint,
+            self.grown / cell.checkpoint / "done",
             self.shared / "checkpoints" / "image" / cell.checkpoint,
-        )  # fmt: skip
+        )
         for place in places:
             if (place / "model.safetensors").is_file() and _digest(place / "model.safetensors") == cell.digest:
                 return place
@@ -69,9 +70,15 @@ class Bench:
         """The cell's checkpoint as a card."""
         opened = self.encoder(cell).opened
         return Checkpoint(
-            cell.checkpoint, Modality.IMAGE, opened.architecture, self.folder(cell), cell.digest, opened.parameters,
-            opened.input_size, lineage=tuple(cell.lineage.split(";")),
-        )  # fmt: skip
+            cell.checkpoint,
+            Modality.IMAGE,
+            opened.architecture,
+            self.folder(cell),
+            cell.digest,
+            opened.parameters,
+            opened.input_size,
+            lineage=tuple(cell.lineage.split(";")),
+        )
 
     def encoder(self, cell: Cell) -> CheckpointEncoder:
         """The cell's encoder; inputs are capped at 224 px."""

@@ -79,9 +79,15 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
     train, test = bench.train_features(cell), bench.test_features(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
-            f"cell-{cell.cell}", choice.checkpoint, plan, part.train, Home.find(folder),
-            lambda sample, _: train if sample is part.train else test, seed=cell.seed, device=device,
-        )  # fmt: skip
+            f"cell-{cell.cell}",
+            choice.checkpoint,
+            plan,
+            part.train,
+            Home.find(folder),
+            lambda sample, _: train if sample is part.train else test,
+            seed=cell.seed,
+            device=device,
+        )
         began = time.process_time()
         run, _ = run_local(job, no_tracking)
         seconds = time.process_time() - began
@@ -89,8 +95,12 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
     agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
     if abs(agreed - said) > 0.005:
         raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {said:.3f}")
-    told = {**_known(choice), "batch_size": plan.batch_size, "best_epoch": run.metrics.get("best_epoch", 0),
-            **{key: plan.to_dict()[key] for key in ("stages", "augment", "dropout")}}  # fmt: skip
+    told = {
+        **_known(choice),
+        "batch_size": plan.batch_size,
+        "best_epoch": run.metrics.get("best_epoch", 0),
+        **{key: plan.to_dict()[key] for key in ("stages", "augment", "dropout")},
+    }
     return Done(predicted, seconds, told)
 
 
@@ -144,5 +154,7 @@ def _vote(
 
 
 _WAYS: dict[str, Callable[[Cell, Bench, str], Done]] = {
-    NO_TRANSFER: _no_transfer, "linear-probe": _linear_probe, "block-probe": _block_probe,
-}  # fmt: skip
+    NO_TRANSFER: _no_transfer,
+    "linear-probe": _linear_probe,
+    "block-probe": _block_probe,
+}

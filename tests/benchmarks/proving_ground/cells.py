@@ -15,9 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 __all__ = [
-    "GONE", "HERE", "NO_TRANSFER", "Cell", "Figure", "Result", "append", "claimed", "read_design", "read_outcomes",
-    "read_rows", "read_scores",
-]  # fmt: skip
+    "GONE",
+    "HERE",
+    "NO_TRANSFER",
+    "Cell",
+    "Figure",
+    "Result",
+    "append",
+    "claimed",
+    "read_design",
+    "read_outcomes",
+    "read_rows",
+    "read_scores",
+]
 
 HERE = Path(__file__).parent
 NO_TRANSFER = "no-transfer"

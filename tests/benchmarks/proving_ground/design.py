@@ -36,9 +36,17 @@ FEW_TARGETS = ("clothing", "magnetic_tile", "plankton30", "rsscn7")
 """Of four families that no real checkpoint comes from; here the two 224 px MobileNetV2 are tuned."""
 UNTRAINED = ("prototype", "knn")
 STRATEGIES = (
-    *UNTRAINED, "norm-only", "lora", "partial-1", "partial-2", "surgical", "discriminative",
-    "gradual-unfreezing", "ulmfit", "full",
-)  # fmt: skip
+    *UNTRAINED,
+    "norm-only",
+    "lora",
+    "partial-1",
+    "partial-2",
+    "surgical",
+    "discriminative",
+    "gradual-unfreezing",
+    "ulmfit",
+    "full",
+)
 BODIES = ("resnet-photos", "resnet-cifar10", "vit-cifar10", "imagenet_mobilenet_v1_0.25_128")
 """Checkpoints on which all strategies are carried out."""
 WITH_LINEAR_LAYERS = ("vit", "convnext", "swin", "dinov2")
@@ -56,9 +64,14 @@ REAL_LINEAGE = {
 }
 """What shaped the real checkpoints, the data set of the last training first; samples stand for their whole."""
 SOURCE_FAMILIES = {
-    **FAMILIES, "omniglot": "handwriting", "300w_lp": "faces", "imagenet_sample": "natural photos",
-    "coco_sample": "natural photos", "pascal_voc": "natural photos", "inaturalist_birds": "natural photos",
-}  # fmt: skip
+    **FAMILIES,
+    "omniglot": "handwriting",
+    "300w_lp": "faces",
+    "imagenet_sample": "natural photos",
+    "coco_sample": "natural photos",
+    "pascal_voc": "natural photos",
+    "inaturalist_birds": "natural photos",
+}
 
 
 @dataclass(frozen=True)
@@ -87,10 +100,14 @@ def weights_in(folder: Path, lineage: Sequence[str]) -> Weights:
     digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     side = _input_size(folder)
     return Weights(
-        folder.name if folder.name != "done" else folder.parent.name, digest,
-        f"{config['model_type']}-{backbone / 1e6:.2f}M@{side}", sum(sizes.values()), side, tuple(lineage),
+        folder.name if folder.name != "done" else folder.parent.name,
+        digest,
+        f"{config['model_type']}-{backbone / 1e6:.2f}M@{side}",
+        sum(sizes.values()),
+        side,
+        tuple(lineage),
         "Segmentation" in config["architectures"][0],
-    )  # fmt: skip
+    )
 
 
 def new_cells(known: Sequence[Cell], checkpoints: Sequence[Weights]) -> list[Cell]:
@@ -157,9 +174,20 @@ def _strategies(one: Weights, targets: Sequence[str]) -> Iterator[Cell]:
 
 def _cell(one: Weights, target: str, wave: int, strategy: str, rows: int, epochs: int = 0) -> Cell:
     return Cell(
-        0, wave, one.name, one.digest, one.group, one.parameters, ";".join(one.lineage), target, FAMILIES[target],
-        strategy, rows, epochs, SEED,
-    )  # fmt: skip
+        0,
+        wave,
+        one.name,
+        one.digest,
+        one.group,
+        one.parameters,
+        ";".join(one.lineage),
+        target,
+        FAMILIES[target],
+        strategy,
+        rows,
+        epochs,
+        SEED,
+    )
 
 
 def _tensor_sizes(path: Path) -> Mapping[str, int]:
@@ -181,8 +209,9 @@ def _checkpoints(shared: Path, grown: Path, catalog: Path) -> list[Weights]:
     folders = {path.parent.name: path.parent for path in catalog.glob("seedlings/*/model.safetensors")}
     folders |= {
         path.parent.parent.name: path.parent
-        for path in grown.glob("*/done/card.json") if path.parent.parent.name not in folders
-    }  # fmt: skip
+        for path in grown.glob("*/done/card.json")
+        if path.parent.parent.name not in folders
+    }
     return real + [weights_in(folder, _seedling_lineage(name)) for name, folder in sorted(folders.items())]
 
 

@@ -23,9 +23,14 @@ from tests.benchmarks.proving_ground.targets import part_of
 __all__ = ["choice_of", "probed", "ranked", "reference_of"]
 
 BEHIND = (
-    "recommender.probe", "recommender.resampling", "recommender.results", "recommender.transfer.linear",
-    "recommender.transfer.logme", "recommender.transfer.knn", "recommender.transfer.decomposition",
-)  # fmt: skip
+    "recommender.probe",
+    "recommender.resampling",
+    "recommender.results",
+    "recommender.transfer.linear",
+    "recommender.transfer.logme",
+    "recommender.transfer.knn",
+    "recommender.transfer.decomposition",
+)
 """Modules whose change makes kept probes stale."""
 
 
@@ -47,9 +52,15 @@ def ranked(cells: Sequence[Cell], bench: Bench, history: History) -> dict[int, R
     part, seed = bench.part(cells[0]), cells[0].seed
     found = [probed(cell, bench) for cell in cells]
     rows = rank(
-        part.train, part.train.digest, found, reference_of(cells[0], bench), history,
-        folds=part.train.folds(seed=seed), test_rows=len(part.test), seed=seed,
-    )  # fmt: skip
+        part.train,
+        part.train.digest,
+        found,
+        reference_of(cells[0], bench),
+        history,
+        folds=part.train.folds(seed=seed),
+        test_rows=len(part.test),
+        seed=seed,
+    )
     by_digest = {cell.digest: cell.cell for cell in cells}
     return {by_digest[row.checkpoint.digest]: row for row in rows}
 
@@ -79,9 +90,12 @@ def _code() -> str:
 
 def _keep(found: Transferability, path: Path) -> None:
     told = {
-        "scores": dict(found.scores), "blocks": [asdict(block) for block in found.blocks],
-        "fold_scores": found.fold_scores, "predicted": found.predicted.tolist(), "seconds": found.forward_seconds,
-    }  # fmt: skip
+        "scores": dict(found.scores),
+        "blocks": [asdict(block) for block in found.blocks],
+        "fold_scores": found.fold_scores,
+        "predicted": found.predicted.tolist(),
+        "seconds": found.forward_seconds,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps(told))
@@ -91,6 +105,10 @@ def _keep(found: Transferability, path: Path) -> None:
 def _kept(candidate: Candidate, path: Path) -> Transferability:
     told = json.loads(path.read_text())
     return Transferability(
-        candidate, told["scores"], tuple(BlockScore(**block) for block in told["blocks"]), tuple(told["fold_scores"]),
-        np.array(told["predicted"]), told["seconds"],
-    )  # fmt: skip
+        candidate,
+        told["scores"],
+        tuple(BlockScore(**block) for block in told["blocks"]),
+        tuple(told["fold_scores"]),
+        np.array(told["predicted"]),
+        told["seconds"],
+    )

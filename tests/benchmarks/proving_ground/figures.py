@@ -30,9 +30,9 @@ def regret(halves: Float[np.ndarray, "2 k"], predicted: Float[np.ndarray, " k"],
     May be negative: the best on one half need not be the best on the other.
     """
     tried = _first(predicted, tries)
-    return float(np.mean([
-        half[np.argmax(other)] - half[tried[np.argmax(other[tried])]] for half, other in _both_ways(halves)
-    ]))  # fmt: skip
+    return float(
+        np.mean([half[np.argmax(other)] - half[tried[np.argmax(other[tried])]] for half, other in _both_ways(halves)])
+    )
 
 
 def relative(halves: Float[np.ndarray, "2 k"], predicted: Float[np.ndarray, " k"]) -> float:

@@ -138,9 +138,14 @@ def report(
     missing = Counter(c.strategy for c in design if c.cell not in results)
     out = tuple(dict.fromkeys(c.target for c in design if c.family in left_out))
     return Report(
-        len(design), len(design) - sum(missing.values()), missing, out,
-        tuple(weights.split("@")[0] for weights in gone), tuple(truths), judge_strategies(kept, results, scores),
-    )  # fmt: skip
+        len(design),
+        len(design) - sum(missing.values()),
+        missing,
+        out,
+        tuple(weights.split("@")[0] for weights in gone),
+        tuple(truths),
+        judge_strategies(kept, results, scores),
+    )
 
 
 def _lens_families(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> set[str]:
@@ -166,9 +171,12 @@ def _truth_report(title: str, truth: Truth, fixed: Fixed, product: str) -> Truth
 
 
 def _scope(
-    name: str, truth: Truth, fixed: Fixed,
-    masks: Sequence[Bool[np.ndarray, " k"]], product: str,
-) -> Scope:  # fmt: skip
+    name: str,
+    truth: Truth,
+    fixed: Fixed,
+    masks: Sequence[Bool[np.ndarray, " k"]],
+    product: str,
+) -> Scope:
     base = judge(truth, Method("static", static), masks)
     top = ceilings(truth, masks)
     judged = [judge(truth, method, masks) for method in _methods(truth, product)]
@@ -177,9 +185,15 @@ def _scope(
     rows = tuple(_row(one, base, top, truth.families) for one in judged if np.isfinite(one.regret_1).any())
     inside = np.any(masks, axis=0) if masks else np.zeros(len(truth.checkpoints), dtype=bool)
     return Scope(
-        name, int(inside.sum()), int(np.isfinite(top).sum()), tuple(wins(truth.of(mask)) for mask in masks),
-        _mean(top, truth.families), _mean(base.tau, truth.families), room(base.tau, top, truth.families), rows,
-    )  # fmt: skip
+        name,
+        int(inside.sum()),
+        int(np.isfinite(top).sum()),
+        tuple(wins(truth.of(mask)) for mask in masks),
+        _mean(top, truth.families),
+        _mean(base.tau, truth.families),
+        room(base.tau, top, truth.families),
+        rows,
+    )
 
 
 def _methods(truth: Truth, product: str) -> list[Method]:
@@ -234,10 +248,13 @@ def _intervals(truth: Truth, product: str) -> Intervals | None:
     real = truth.whole[known]
     ours, theirs = winkler(low[known], high[known], real), winkler(base_low[known], base_high[known], real)
     return Intervals(
-        len(real), coverage((low[known] <= real) & (real <= high[known]), families), float(ours.mean()),
-        coverage((base_low[known] <= real) & (real <= base_high[known]), families), float(theirs.mean()),
+        len(real),
+        coverage((low[known] <= real) & (real <= high[known]), families),
+        float(ours.mean()),
+        coverage((base_low[known] <= real) & (real <= base_high[known]), families),
+        float(theirs.mean()),
         _gain(theirs - ours, families),
-    )  # fmt: skip
+    )
 
 
 def _gain(difference: Float[np.ndarray, " n"], families: tuple[str, ...]) -> tuple[float, float, float]:

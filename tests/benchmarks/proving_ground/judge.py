@@ -11,8 +11,17 @@ from tests.benchmarks.proving_ground.rankers import Ranker, by_random, leaks
 from tests.benchmarks.proving_ground.truth import Truth
 
 __all__ = [
-    "FEWEST", "Judged", "Method", "Wins", "ceilings", "groups_of", "judge", "judge_fixed", "judge_random", "wins",
-]  # fmt: skip
+    "FEWEST",
+    "Judged",
+    "Method",
+    "Wins",
+    "ceilings",
+    "groups_of",
+    "judge",
+    "judge_fixed",
+    "judge_random",
+    "wins",
+]
 
 FEWEST = 3
 """A ranking of fewer checkpoints says nothing."""
@@ -67,9 +76,11 @@ def judge(truth: Truth, method: Method, masks: Masks) -> Judged:
     """The method on every target, its own figures averaged over the groups."""
     rows = [_judge_group(truth.of(mask), method) for mask in masks]
     return Judged(
-        method.name, *_mean([row[0] for row in rows], len(truth.targets)),
-        blind=sum(row[1] for row in rows), leaks=any(row[2] for row in rows),
-    )  # fmt: skip
+        method.name,
+        *_mean([row[0] for row in rows], len(truth.targets)),
+        blind=sum(row[1] for row in rows),
+        leaks=any(row[2] for row in rows),
+    )
 
 
 def judge_random(truth: Truth, masks: Masks) -> Judged:
@@ -134,9 +145,11 @@ def _judge_group(truth: Truth, method: Method) -> tuple[Float[np.ndarray, "5 t"]
 
 
 def _figures(
-    halves: Float[np.ndarray, "2 k"], said: Float[np.ndarray, " k"], seconds: Float[np.ndarray, " k"],
+    halves: Float[np.ndarray, "2 k"],
+    said: Float[np.ndarray, " k"],
+    seconds: Float[np.ndarray, " k"],
     probing: Float[np.ndarray, " k"],
-) -> Float[np.ndarray, " 5"]:  # fmt: skip
+) -> Float[np.ndarray, " 5"]:
     tau = np.mean([weighted_tau(half, said) for half in halves])
     pick = np.argmax(said)
     cost = (probing.sum() + max(seconds[pick] - probing[pick], 0.0)) / max(seconds.sum(), 1e-12)

@@ -82,9 +82,16 @@ def _prediction_panel(axes: Axes, one: TruthReport) -> None:
     axes.plot([0, 1], [0, 1], color=GRAY, lw=1)
     for mask, color, label in ((inside, INK, "inside its interval"), (~inside, ACCENT, "outside")):
         axes.errorbar(
-            said[mask], real[mask], xerr=np.stack([said - low[known], high[known] - said])[:, mask], fmt="o", ms=3,
-            lw=0.5, color=color, alpha=0.6, label=f"{label}: {int(mask.sum())}",
-        )  # fmt: skip
+            said[mask],
+            real[mask],
+            xerr=np.stack([said - low[known], high[known] - said])[:, mask],
+            fmt="o",
+            ms=3,
+            lw=0.5,
+            color=color,
+            alpha=0.6,
+            label=f"{label}: {int(mask.sum())}",
+        )
     axes.set_xlabel("expected accuracy, with its interval")
     axes.set_ylabel("realized accuracy")
     axes.set_title(one.title, fontsize=9)

@@ -90,11 +90,23 @@ def result_of(cell: Cell, done: Done, part: Part, device: str) -> Result:
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     versions = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy", "scikit-learn"))
     return Result(
-        cell.cell, cell.checkpoint, cell.target, cell.strategy, part.digest, len(part.train), len(right),
-        round(float(right.mean()), 6), round(float(right[part.half_a].mean()), 6),
-        round(float(right[~part.half_a].mean()), 6), np.packbits(right).tobytes().hex(), round(done.seconds, 2),
-        json.dumps(machine | done.conditions, sort_keys=True), commit(), versions, now,
-    )  # fmt: skip
+        cell.cell,
+        cell.checkpoint,
+        cell.target,
+        cell.strategy,
+        part.digest,
+        len(part.train),
+        len(right),
+        round(float(right.mean()), 6),
+        round(float(right[part.half_a].mean()), 6),
+        round(float(right[~part.half_a].mean()), 6),
+        np.packbits(right).tobytes().hex(),
+        round(done.seconds, 2),
+        json.dumps(machine | done.conditions, sort_keys=True),
+        commit(),
+        versions,
+        now,
+    )
 
 
 def _same_rows(cell: Cell, digest: str, tables: Tables) -> None:
@@ -122,8 +134,11 @@ def _cells(asked: argparse.Namespace, bench: Bench, tables: Tables, deadline: fl
                 skipped.add(cell.cell)
                 print(f"cell {cell.cell} left: {left_out}", flush=True)
                 continue
-        print(f"{len(left) - 1:4d} left; cell {cell.cell} {cell.checkpoint} on {cell.target}, {cell.strategy} "
-              f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"{len(left) - 1:4d} left; cell {cell.cell} {cell.checkpoint} on {cell.target}, {cell.strategy} "
+            f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s",
+            flush=True,
+        )
 
 
 def _anew(bench: Bench, tables: Tables, deadline: float, stale: Collection[str]) -> None:

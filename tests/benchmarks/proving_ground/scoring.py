@@ -27,9 +27,7 @@ SCALED = ("mmd", "mean_embedding")
 BLOCKWISE = ("logme", "hscore", "knn", "linear")
 
 
-def score_figures(
-    cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: Collection[str] = ()
-) -> list[Figure]:
+def score_figures(cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: Collection[str] = ()) -> list[Figure]:
     """What is not known yet of a pair: every score of the shelf on the last block, some on each block before it.
 
     Scores ``anew`` are computed once more, and told where they differ; of a pair whose weights are gone, that they are.
@@ -58,9 +56,10 @@ def score_figures(
 
 def _gone(cell: Cell, known: Mapping[Key, Figure], anew: Collection[str]) -> list[Figure]:
     stale = [
-        figure for figure in known.values()
+        figure
+        for figure in known.values()
         if figure.cell == cell.cell and figure.figure.removeprefix("score.") in anew and figure.value != GONE
-    ]  # fmt: skip
+    ]
     return [Figure(cell.cell, figure.block, figure.figure, GONE, commit()) for figure in stale]
 
 

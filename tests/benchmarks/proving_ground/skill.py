@@ -59,9 +59,11 @@ def room(static: Float[np.ndarray, " t"], ceiling: Float[np.ndarray, " t"], fami
 
 
 def skill(
-    method: Float[np.ndarray, " t"], static: Float[np.ndarray, " t"], ceiling: Float[np.ndarray, " t"],
+    method: Float[np.ndarray, " t"],
+    static: Float[np.ndarray, " t"],
+    ceiling: Float[np.ndarray, " t"],
     families: tuple[str, ...],
-) -> Skill:  # fmt: skip
+) -> Skill:
     """Skill on the targets where all three have a figure; every draw takes whole families, the same for all three.
 
     A draw without room puts the method at plus or minus infinity, so that no narrow interval comes of a small room.
@@ -79,9 +81,7 @@ def skill(
     return Skill(float(value), float(low), float(high), space)
 
 
-def above_ceiling(
-    method: Float[np.ndarray, " t"], ceiling: Float[np.ndarray, " t"], families: tuple[str, ...]
-) -> bool:
+def above_ceiling(method: Float[np.ndarray, " t"], ceiling: Float[np.ndarray, " t"], families: tuple[str, ...]) -> bool:
     """Whether a method beats the noise ceiling beyond chance: no honest one can do so by much, a leaking one does.
 
     The ceiling carries the noise of both halves, a method only that of the half it is scored on; the allowance for

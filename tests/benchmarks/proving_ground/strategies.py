@@ -77,8 +77,9 @@ def _advised(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figur
     cells, named = {cell.cell: cell for cell in design}, {"linear-probe": "block-probe"}
     return {
         (cells[number].weights, cells[number].target): named.get(figure.value, figure.value)
-        for (number, _, name), figure in scores.items() if name == "product.strategy" and number in cells
-    }  # fmt: skip
+        for (number, _, name), figure in scores.items()
+        if name == "product.strategy" and number in cells
+    }
 
 
 def _good(name: str, right: Mapping[str, Bool[np.ndarray, " n"]]) -> bool:

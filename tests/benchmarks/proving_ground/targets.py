@@ -22,12 +22,23 @@ __all__ = ["FAMILIES", "PROBE_ROWS", "TEST_ROWS", "Part", "part_of", "unpacked"]
 TEST_ROWS = 1000
 """Test parts are enlarged with unused training rows to this many, where they exist."""
 FAMILIES = {
-    "bccd_cells": "microscopy", "chest_xray_covid": "medical imaging", "cifar10": "small photos",
-    "clothing": "fashion", "fashion_mnist": "fashion", "fer2013": "faces", "flowers5": "small photos",
-    "fundus_cataract": "medical imaging", "gtsrb": "traffic signs", "magnetic_tile": "industrial surfaces",
-    "mnist": "handwriting", "omniglot_alphabets": "handwriting", "plankton30": "microscopy",
-    "quickdraw3": "handwriting", "rsscn7": "aerial", "sign_digits": "hand gestures",
-}  # fmt: skip
+    "bccd_cells": "microscopy",
+    "chest_xray_covid": "medical imaging",
+    "cifar10": "small photos",
+    "clothing": "fashion",
+    "fashion_mnist": "fashion",
+    "fer2013": "faces",
+    "flowers5": "small photos",
+    "fundus_cataract": "medical imaging",
+    "gtsrb": "traffic signs",
+    "magnetic_tile": "industrial surfaces",
+    "mnist": "handwriting",
+    "omniglot_alphabets": "handwriting",
+    "plankton30": "microscopy",
+    "quickdraw3": "handwriting",
+    "rsscn7": "aerial",
+    "sign_digits": "hand gestures",
+}
 """Sets of one origin or kind; they are left out together."""
 PROBE_ROWS = 800
 """Rows set aside for training, of which a cell of fewer rows takes a part: all cells of a target share a test part."""

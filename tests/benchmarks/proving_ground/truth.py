@@ -52,19 +52,26 @@ class Truth:
         """The same for some of the checkpoints."""
         return replace(
             self,
-            checkpoints=tuple(np.array(self.checkpoints)[rows]), groups=tuple(np.array(self.groups)[rows]),
-            parameters=self.parameters[rows], halves=self.halves[:, rows], seconds=self.seconds[rows],
-            designed=self.designed[rows], figures={name: table[rows] for name, table in self.figures.items()},
-        )  # fmt: skip
+            checkpoints=tuple(np.array(self.checkpoints)[rows]),
+            groups=tuple(np.array(self.groups)[rows]),
+            parameters=self.parameters[rows],
+            halves=self.halves[:, rows],
+            seconds=self.seconds[rows],
+            designed=self.designed[rows],
+            figures={name: table[rows] for name, table in self.figures.items()},
+        )
 
     def on(self, columns: Bool[np.ndarray, " t"]) -> "Truth":
         """The same for some of the targets."""
         return replace(
             self,
-            targets=tuple(np.array(self.targets)[columns]), families=tuple(np.array(self.families)[columns]),
-            halves=self.halves[:, :, columns], seconds=self.seconds[:, columns], designed=self.designed[:, columns],
+            targets=tuple(np.array(self.targets)[columns]),
+            families=tuple(np.array(self.families)[columns]),
+            halves=self.halves[:, :, columns],
+            seconds=self.seconds[:, columns],
+            designed=self.designed[:, columns],
             figures={name: table[:, columns] for name, table in self.figures.items()},
-        )  # fmt: skip
+        )
 
     def rows(self, target: int) -> Bool[np.ndarray, " k"]:
         """Checkpoints with a result on that target."""
@@ -75,9 +82,12 @@ class Truth:
         rows = self.rows(target)
         others = np.array(self.families) != self.families[target]
         return Case(
-            self.targets[target], tuple(np.array(self.checkpoints)[rows]), self.parameters[rows],
-            self.whole[rows][:, others], {name: table[rows, target] for name, table in self.figures.items()},
-        )  # fmt: skip
+            self.targets[target],
+            tuple(np.array(self.checkpoints)[rows]),
+            self.parameters[rows],
+            self.whole[rows][:, others],
+            {name: table[rows, target] for name, table in self.figures.items()},
+        )
 
     def planted(self, target: int, seed: int = 0) -> "Truth":
         """The same with chance in place of the truth of that target's whole family."""
@@ -87,9 +97,13 @@ class Truth:
 
 
 def truth_of(
-    design: Sequence[Cell], results: Mapping[int, Result], figures: Mapping[str, Mapping[tuple[str, str], float]],
-    *, strategy: str, rows: int,
-) -> Truth:  # fmt: skip
+    design: Sequence[Cell],
+    results: Mapping[int, Result],
+    figures: Mapping[str, Mapping[tuple[str, str], float]],
+    *,
+    strategy: str,
+    rows: int,
+) -> Truth:
     """The truth of one strategy at one number of rows; cells of several seeds are averaged."""
     cells = [c for c in design if c.strategy == strategy and c.rows == rows and c.checkpoint != NO_TRANSFER]
     by_weights = {cell.weights: cell for cell in cells}
@@ -107,11 +121,16 @@ def truth_of(
             counts[at] += 1
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     return Truth(
-        tuple(places), tuple(c.group for c in by_weights.values()),
-        np.array([c.parameters for c in by_weights.values()], dtype=float), tuple(columns),
-        tuple(c.family for c in by_target.values()), means[:2], means[2], designed,
+        tuple(places),
+        tuple(c.group for c in by_weights.values()),
+        np.array([c.parameters for c in by_weights.values()], dtype=float),
+        tuple(columns),
+        tuple(c.family for c in by_target.values()),
+        means[:2],
+        means[2],
+        designed,
         {name: _table(found, places, columns) for name, found in figures.items()},
-    )  # fmt: skip
+    )
 
 
 def figures_of(

@@ -30,8 +30,10 @@ def told(found: Report) -> str:
 
 def _truth(one: TruthReport) -> list[str]:
     truth = one.truth
-    lines = [f"== {one.title}: {len(truth.checkpoints)} checkpoints, {len(truth.targets)} targets in "
-             f"{len(set(truth.families))} families; {truth.missing} designed cells missing, none imputed"]  # fmt: skip
+    lines = [
+        f"== {one.title}: {len(truth.checkpoints)} checkpoints, {len(truth.targets)} targets in "
+        f"{len(set(truth.families))} families; {truth.missing} designed cells missing, none imputed"
+    ]
     for scope in one.scopes:
         lines += ["", *_scope(scope, truth.families)]
     if one.intervals is not None:
@@ -47,12 +49,18 @@ def _scope(scope: Scope, families: tuple[str, ...]) -> list[str]:
         if won.votes.sum():
             top = int(np.argmax(won.votes))
             often = f"{won.checkpoints[top].split('@')[0]}, {won.votes[top]:.1f} of {won.votes.sum():.0f} families"
-            lines.append(f"rank entropy {won.bits:.2f} of {won.most_bits:.2f} bits among {len(won.checkpoints)}; "
-                         f"most often best: {often}")  # fmt: skip
-    lines.append(f"noise ceiling {scope.ceiling:.3f}, static {scope.static:.3f}, room {scope.room.value:+.3f} "
-                 f"(standard error {scope.room.standard_error:.3f})")  # fmt: skip
-    lines.append(f"{'method':<32}{'tau':>7}{'skill':>9}  {'90 % interval':<16}{'Rel@1':>7}{'reg@1':>8}{'reg@3':>8}"
-                 f"{'cost':>6}{'blind':>7}{'targets':>9}")  # fmt: skip
+            lines.append(
+                f"rank entropy {won.bits:.2f} of {won.most_bits:.2f} bits among {len(won.checkpoints)}; "
+                f"most often best: {often}"
+            )
+    lines.append(
+        f"noise ceiling {scope.ceiling:.3f}, static {scope.static:.3f}, room {scope.room.value:+.3f} "
+        f"(standard error {scope.room.standard_error:.3f})"
+    )
+    lines.append(
+        f"{'method':<32}{'tau':>7}{'skill':>9}  {'90 % interval':<16}{'Rel@1':>7}{'reg@1':>8}{'reg@3':>8}"
+        f"{'cost':>6}{'blind':>7}{'targets':>9}"
+    )
     return lines + [_row(row, scope, families) for row in scope.rows]
 
 
@@ -107,6 +115,8 @@ def _strategies(one: StrategyFigures) -> list[str]:
     lines = [f"== strategies: {one.pairs} pairs of checkpoint and target with at least two measured at the same rows"]
     lines.append("  best: " + ", ".join(f"{name} {one.best[name]} of {count}" for name, count in one.measured.items()))
     if one.good is not None:
-        lines.append(f"  recommended: {', '.join(f'{name} {count}' for name, count in one.recommended.items())}; "
-                     f"within one paired standard error of the best: {_share(one.good)}")  # fmt: skip
+        lines.append(
+            f"  recommended: {', '.join(f'{name} {count}' for name, count in one.recommended.items())}; "
+            f"within one paired standard error of the best: {_share(one.good)}"
+        )
     return lines + [f"  {name}: {_share(found)}" for name, found in one.always.items()]

@@ -58,10 +58,13 @@ def test_a_fresh_process_predicts_the_same(tmp_path, monkeypatch, net, tuned):
     np.save(tmp_path / "pictures.npy", pictures)
     expected = Predictor.open(Path(run.folder)).predict(pictures)
     told = subprocess.run(
-        [sys.executable, "-c", LOAD, str(tmp_path / "pictures.npy")], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", LOAD, str(tmp_path / "pictures.npy")],
+        capture_output=True,
+        text=True,
+        check=True,
         env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{made.home.tracking_database}"},
         cwd=Path(__file__).parents[3],
-    )  # fmt: skip
+    )
     said = json.loads(told.stdout.splitlines()[-1])
     assert tuple(said["labels"]) == expected.labels
     assert np.array_equal(np.array(said["scores"]), expected.scores.astype(np.float64))

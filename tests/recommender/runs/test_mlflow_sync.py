@@ -197,8 +197,10 @@ class TestAStoreOnThisMachine:
         assert "was deleted there" in found.trouble, "what somebody deleted is not brought back"
         subprocess.run(
             [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", f"sqlite:///{made.home.tracking_database}"],
-            check=True, capture_output=True, env=os.environ | {"MLFLOW_TRACKING_URI": found.place},
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+            env=os.environ | {"MLFLOW_TRACKING_URI": found.place},
+        )
         [found] = sync(made.home, made.id)
         assert (found.trouble, found.left) == (None, 0)
         assert_all_there(made, client(made.home), "KILLED")
@@ -214,7 +216,9 @@ class TestAStoreOnThisMachine:
 
     def test_processes_that_open_a_fresh_store_at_once_share_it(self, made):
         names = [f"run-{place}" for place in range(4)]
-        started = [self.process(replace(made, id=name), "tracker_run.point('validation loss', 0, 1.0)") for name in names]
+        started = [
+            self.process(replace(made, id=name), "tracker_run.point('validation loss', 0, 1.0)") for name in names
+        ]
         for one in started:
             told, _ = one.communicate(timeout=240)
             assert one.returncode == 0

@@ -64,6 +64,8 @@ class Library:
 
 def test_devices_tell_what_they_can():
     assert system_metrics._gpus(Library()) == {
-        "gpu_0_memory_usage_megabytes": 20, "gpu_0_memory_usage_percentage": 25, "gpu_0_utilization_percentage": 55,
-    }  # fmt: skip
+        "gpu_0_memory_usage_megabytes": 20,
+        "gpu_0_memory_usage_percentage": 25,
+        "gpu_0_utilization_percentage": 55,
+    }
     assert system_metrics._gpus(None) == {}

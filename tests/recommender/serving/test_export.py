@@ -44,9 +44,21 @@ def differs(folder, run, count=6):
 
 
 @pytest.mark.parametrize(
-    "net", ["convnext", "deit", "dinov2", "mobilenet_v1", "mobilenet_v2", "regnet", "resnet", "segmentation", "swin",
-            "textnet", "vit"],
-)  # fmt: skip
+    "net",
+    [
+        "convnext",
+        "deit",
+        "dinov2",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "regnet",
+        "resnet",
+        "segmentation",
+        "swin",
+        "textnet",
+        "vit",
+    ],
+)
 def test_transformers_alone_opens_what_was_exported_to_the_same_logits(net, tmp_path):
     run = finished_run(tmp_path / "run", net)
     done = export(run, tmp_path / "out")
@@ -74,17 +86,32 @@ def test_a_head_on_an_earlier_block_is_refused_where_no_net_ends_there(net, tmp_
 
 
 def test_a_pooler_that_no_classifier_has_is_refused(tmp_path):
-    net = t.ViTModel(t.ViTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-                                 image_size=32, patch_size=8))  # fmt: skip
+    net = t.ViTModel(
+        t.ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=32,
+            patch_size=8,
+        )
+    )
     with pytest.raises(NotExportable, match="what ViTModel pools"):
         export(finished_run(tmp_path / "run", net), tmp_path / "out")
 
 
 def test_positions_are_made_for_the_size_that_was_tuned_at(tmp_path):
     """Inputs beyond 224 px are made smaller in tuning; who opens the export is not told so."""
-    net = t.ViTForImageClassification(t.ViTConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=256, patch_size=32,
-    ))  # fmt: skip
+    net = t.ViTForImageClassification(
+        t.ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=256,
+            patch_size=32,
+        )
+    )
     torch.nn.init.normal_(net.vit.embeddings.position_embeddings)
     run = finished_run(tmp_path / "run", net, preprocessor=LARGE)
     export(run, tmp_path / "out")

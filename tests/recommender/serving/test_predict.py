@@ -95,8 +95,11 @@ def test_a_value_is_told_as_it_is():
     assert found.labels == ("2", "-3")
     assert found.confidence is None
     assert found.to_dict()["rows"][1] == {
-        "file": "two.png", "prediction": "-3", "confidence": None, "scores": [-3.0],
-    }  # fmt: skip
+        "file": "two.png",
+        "prediction": "-3",
+        "confidence": None,
+        "scores": [-3.0],
+    }
 
 
 def named(classes, chosen, task="classification"):

@@ -110,8 +110,9 @@ def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_clas
     opened = open_encoder(done.checkpoint.folder)
     assert opened.opened.id2label == {}
     assert opened.blocks[:2] == blocks
-    np.testing.assert_array_equal(opened.encode(pictures(3)).blocks[1].vectors,
-                                  open_encoder(run.path).encode(pictures(3)).blocks[1].vectors)  # fmt: skip
+    np.testing.assert_array_equal(
+        opened.encode(pictures(3)).blocks[1].vectors, open_encoder(run.path).encode(pictures(3)).blocks[1].vectors
+    )
 
 
 def test_where_the_data_are_gone_the_domain_has_no_sketch_and_that_is_said(zoo, tune, tmp_path):

@@ -67,9 +67,7 @@ def test_a_probe_is_charged_for_every_row_that_has_no_features_yet_and_for_no_ot
 def test_what_learns_is_counted_block_by_block():
     sizes = tuple(BlockSize(parameters, 10, 100) for parameters in (1_000, 2_000, 40_000, 300_000))
     told = evidence(curve=(0.5, 0.9, 0.6, 0.6))
-    told = replace(told, ranked=replace(
-        told.ranked, transferability=replace(told.ranked.transferability, sizes=sizes)
-    ))  # fmt: skip
+    told = replace(told, ranked=replace(told.ranked, transferability=replace(told.ranked.transferability, sizes=sizes)))
     head = 129 * 5
     assert estimated(strategies["lp-ft"](told), told).trainable_parameters == 3_000 + head
     assert estimated(strategies["norm-only"](told), told).trainable_parameters == 20 + head

@@ -194,7 +194,7 @@ def test_a_quantity_is_told_in_its_own_unit():
 @pytest.mark.parametrize("columns", [12, 300], ids=["n > d", "n < d"])
 def test_a_constant_added_to_a_quantity_is_added_to_what_is_told_and_one_added_to_features_is_not(
     columns, moved, shift
-):  # fmt: skip
+):
     features, _, values = marks(200, columns)
     folds, values = np.arange(200) % 5, values / 50
     told = out_of_fold(features, values, folds).predicted

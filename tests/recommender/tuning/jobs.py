@@ -45,10 +45,18 @@ def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:
     blocks = open_encoder(card.folder).blocks
     trained = {block for stage in stages for block in stage.train}
     made = Plan(
-        strategy="by hand", read=blocks[-1], head="logistic", stages=stages,
-        frozen=tuple(block for block in blocks if block not in trained), from_scratch=False, augment=False,
-        batch_size=16, weight_decay=0.01, label_smoothing=0.0, because=("the test wants it",),
-    )  # fmt: skip
+        strategy="by hand",
+        read=blocks[-1],
+        head="logistic",
+        stages=stages,
+        frozen=tuple(block for block in blocks if block not in trained),
+        from_scratch=False,
+        augment=False,
+        batch_size=16,
+        weight_decay=0.01,
+        label_smoothing=0.0,
+        because=("the test wants it",),
+    )
     return replace(made, **changes)
 
 
@@ -62,7 +70,13 @@ def job(
 ) -> Job:
     encoder = open_encoder(card.folder, name=card.name)
     return Job(
-        name, card, made, sample() if data is None else data, Home.find(place / "home"),
-        lambda part, progress: encoder.encode(part.items, progress=progress), seed=seed,
-        expected=Expected(Metric.ACCURACY, 0.8, 0.7, 0.9), known={"probe": 0.75},
-    )  # fmt: skip
+        name,
+        card,
+        made,
+        sample() if data is None else data,
+        Home.find(place / "home"),
+        lambda part, progress: encoder.encode(part.items, progress=progress),
+        seed=seed,
+        expected=Expected(Metric.ACCURACY, 0.8, 0.7, 0.9),
+        known={"probe": 0.75},
+    )

@@ -16,9 +16,15 @@ CLASSES = ("blue", "green", "red", "=sum")
 
 
 def finished_run(
-    folder: Path, net: str | PreTrainedModel = "resnet", *, block: int = -1, task: str = "classification",
-    classes: tuple[str, ...] = CLASSES, head: Head | None = None, preprocessor: dict | None = None,
-) -> RunFolder:  # fmt: skip
+    folder: Path,
+    net: str | PreTrainedModel = "resnet",
+    *,
+    block: int = -1,
+    task: str = "classification",
+    classes: tuple[str, ...] = CLASSES,
+    head: Head | None = None,
+    preprocessor: dict | None = None,
+) -> RunFolder:
     save_net(folder, net, preprocessor)
     encoder = open_encoder(folder)
     width = encoder.encode(pictures(1)).blocks[block].vectors.shape[1]
@@ -28,7 +34,11 @@ def finished_run(
     )
     save_head(head or drawn, folder)
     metric = str(METRICS[Task(task)][0])
-    told = {"task": task, "classes": classes, "plan": {"read": encoder.blocks[block]},
-            "sample": {"metric": metric, "modality": "image", "origin": str(folder / "data")}}  # fmt: skip
+    told = {
+        "task": task,
+        "classes": classes,
+        "plan": {"read": encoder.blocks[block]},
+        "sample": {"metric": metric, "modality": "image", "origin": str(folder / "data")},
+    }
     (folder / "run.json").write_text(json.dumps(told))
     return RunFolder(folder)

@@ -67,8 +67,7 @@ def test_gradients_reach_what_lies_behind_the_boundary_and_nothing_before():
     boundary.logits(kept.clone()).sum().backward()
     behind = [p for n, p in made.body.named_parameters() if n.startswith(made.anatomy.blocks[2].prefixes)]
     assert all(p.grad is not None for p in behind)
-    assert all(p.grad is None for n, p in made.body.named_parameters()
-               if n.startswith(made.anatomy.blocks[1].prefixes))  # fmt: skip
+    assert all(p.grad is None for n, p in made.body.named_parameters() if n.startswith(made.anatomy.blocks[1].prefixes))
 
 
 def test_a_net_that_says_something_else_when_resumed_is_refused(monkeypatch):

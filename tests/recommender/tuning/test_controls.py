@@ -20,10 +20,13 @@ def card(tmp_path):
 
 @pytest.mark.parametrize(
     ("gain", "beginning"),
-    [(-0.1, "negative transfer: no transfer scores 70.0 %, the run 10.0 points less"),
-     (0.1, "transfer was worth it: no transfer scores 70.0 %, the run 10.0 points more (± 2.0 points, paired)"),
-     (0.03, "transfer cannot be told from none"), (-0.03, "transfer cannot be told from none")],
-)  # fmt: skip
+    [
+        (-0.1, "negative transfer: no transfer scores 70.0 %, the run 10.0 points less"),
+        (0.1, "transfer was worth it: no transfer scores 70.0 %, the run 10.0 points more (± 2.0 points, paired)"),
+        (0.03, "transfer cannot be told from none"),
+        (-0.03, "transfer cannot be told from none"),
+    ],
+)
 def test_what_follows_is_said_in_words(gain, beginning):
     assert Control("no-transfer", "no transfer", 0.7, gain, 0.02, Metric.ACCURACY).sentence.startswith(beginning)
 
@@ -106,8 +109,10 @@ def test_negative_transfer_is_found_where_the_net_sees_nothing(card, tmp_path):
 
     def blind(part, progress):
         found = encode(part, progress)
-        blocks = tuple(replace(block, vectors=np.random.default_rng(0).normal(size=block.vectors.shape).astype("f4"))
-                       for block in found.blocks)  # fmt: skip
+        blocks = tuple(
+            replace(block, vectors=np.random.default_rng(0).normal(size=block.vectors.shape).astype("f4"))
+            for block in found.blocks
+        )
         return replace(found, blocks=blocks)
 
     run, _ = run_local(replace(work, encode=blind), no_tracking)

@@ -106,8 +106,9 @@ def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net
     assert last.block == changed
     assert 0.3 < last.weights < 3
     assert last.cka < 0.999
-    assert set(watch.look(rows)) == {f"{what} {name}" for what in ("CKA", "weight change")
-                                     for name in classifier.anatomy.names}  # fmt: skip
+    assert set(watch.look(rows)) == {
+        f"{what} {name}" for what in ("CKA", "weight change") for name in classifier.anatomy.names
+    }
 
 
 def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):

@@ -27,8 +27,7 @@ def made(folder, *stages, net="resnet", width=24, **changes):
     network = open_network(folder / "net")
     data = sample(36, 18)
     rows, held_out = (
-        prepare_rows(part.items, part.targets, network, folder / "spill", silent, "open")
-        for part in (data, data.test)
+        prepare_rows(part.items, part.targets, network, folder / "spill", silent, "open") for part in (data, data.test)
     )
     anatomy = layers_of(network.model)
     plan = Plan("by hand", anatomy.names[-1], "fresh", stages, (), False, False, 8, 0.01, 0.0, ("a test",))
@@ -126,11 +125,15 @@ def dictate(monkeypatch, training, validation=None):
         monkeypatch.setattr(loop._Keeper, "_judged", judged)
 
 
-@pytest.mark.parametrize(("losses", "ends", "why"), [
-    ([0.9, 0.8, 3, 2.5], 4, "grew to 2.5; a head that says nothing has 1.1"),
-    ([0.9, 20], 2, "grew to 20; a head that says nothing has 1.1"),
-    ([0.5, 0.4, 0.6, 0.8, 1.0, 1.2], 5, "rose 3 epochs in a row, to 1 from 0.4"),
-], ids=["far above twice", "very far above once", "rising"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("losses", "ends", "why"),
+    [
+        ([0.9, 0.8, 3, 2.5], 4, "grew to 2.5; a head that says nothing has 1.1"),
+        ([0.9, 20], 2, "grew to 20; a head that says nothing has 1.1"),
+        ([0.5, 0.4, 0.6, 0.8, 1.0, 1.2], 5, "rose 3 epochs in a row, to 1 from 0.4"),
+    ],
+    ids=["far above twice", "very far above once", "rising"],
+)
 def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(losses, ends, why, tmp_path, monkeypatch):
     dictate(monkeypatch, losses)
     classifier, training = made(tmp_path, Stage(ALL, 12, 1e-2, 1e-3))
@@ -175,9 +178,14 @@ def test_what_is_learned_of_these_rows_alone_is_called_overfitting(tmp_path, mon
     assert "More rows, augmentation, or fewer blocks that learn help" in note
 
 
-@pytest.mark.parametrize(("training_loss", "validation"), [
-    ([1.0, 0.8, 0.5, 0.3, 0.2, 0.1], [1.1, 1.0, 0.9, 0.91, 0.92, 0.93]), ([1.0, 0.8, 0.5], [1.1, 1.0, 0.9, 1.4]),
-], ids=["the validation loss hardly rises", "the training loss falls no more"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("training_loss", "validation"),
+    [
+        ([1.0, 0.8, 0.5, 0.3, 0.2, 0.1], [1.1, 1.0, 0.9, 0.91, 0.92, 0.93]),
+        ([1.0, 0.8, 0.5], [1.1, 1.0, 0.9, 1.4]),
+    ],
+    ids=["the validation loss hardly rises", "the training loss falls no more"],
+)
 def test_a_training_that_comes_to_a_stand_is_not_called_overfitting(training_loss, validation, tmp_path, monkeypatch):
     dictate(monkeypatch, training_loss, validation=validation)
     classifier, training = made(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
@@ -267,9 +275,11 @@ def interrupted(folder, *stages, at, **changes):
 
 
 RESUMED = [
-    ("resnet", 24), ("vit", 16), pytest.param("swin", 16, marks=pytest.mark.slow),
+    ("resnet", 24),
+    ("vit", 16),
+    pytest.param("swin", 16, marks=pytest.mark.slow),
     pytest.param("dinov2", 16, marks=pytest.mark.slow),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("net", "width"), RESUMED)

@@ -99,7 +99,9 @@ def test_features_of_the_whole_sample_are_asked_for_once_so_that_the_probes_are_
     encode = made.encode
     from dataclasses import replace
 
-    run_local(replace(made, encode=lambda part, progress: asked.append(part.digest) or encode(part, progress)), no_tracking)
+    run_local(
+        replace(made, encode=lambda part, progress: asked.append(part.digest) or encode(part, progress)), no_tracking
+    )
     assert set(asked) == {data.digest}
 
 

@@ -25,8 +25,14 @@ def _labels() -> dict:
 
 
 def _transformer() -> dict:
-    return {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32,
-            "image_size": 32, "patch_size": 8}  # fmt: skip
+    return {
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": 32,
+        "patch_size": 8,
+    }
 
 
 def _mobile() -> dict:
@@ -45,12 +51,8 @@ NETS: dict[str, Callable[[], t.PreTrainedModel]] = {
     "efficientnet": lambda: t.EfficientNetForImageClassification(
         t.EfficientNetConfig(width_coefficient=0.2, depth_coefficient=0.2, hidden_dim=256, **_mobile())
     ),
-    "mobilenet_v1": lambda: t.MobileNetV1ForImageClassification(
-        t.MobileNetV1Config(depth_multiplier=0.1, **_mobile())
-    ),
-    "mobilenet_v2": lambda: t.MobileNetV2ForImageClassification(
-        t.MobileNetV2Config(depth_multiplier=0.1, **_mobile())
-    ),
+    "mobilenet_v1": lambda: t.MobileNetV1ForImageClassification(t.MobileNetV1Config(depth_multiplier=0.1, **_mobile())),
+    "mobilenet_v2": lambda: t.MobileNetV2ForImageClassification(t.MobileNetV2Config(depth_multiplier=0.1, **_mobile())),
     "regnet": lambda: t.RegNetForImageClassification(
         t.RegNetConfig(embedding_size=8, groups_width=4, **_stages(), **_labels())
     ),
@@ -67,15 +69,22 @@ NETS: dict[str, Callable[[], t.PreTrainedModel]] = {
     ),
     "textnet": lambda: t.TextNetForImageClassification(_textnet()),
     "vit": lambda: t.ViTForImageClassification(t.ViTConfig(**_transformer(), **_labels())),
-}  # fmt: skip
+}
 
 
 def _textnet() -> t.TextNetConfig:
     return t.TextNetConfig(
-        stem_kernel_size=3, stem_stride=1, stem_num_channels=3, stem_out_channels=8, image_size=[32, 32],
-        conv_layer_kernel_sizes=[[[3, 3]], [[3, 3]], [[3, 3]]], conv_layer_strides=[[1], [2], [2]],
-        hidden_sizes=[8, 8, 12, 16], depths=[1, 1, 1], **_labels(),
-    )  # fmt: skip
+        stem_kernel_size=3,
+        stem_stride=1,
+        stem_num_channels=3,
+        stem_out_channels=8,
+        image_size=[32, 32],
+        conv_layer_kernel_sizes=[[[3, 3]], [[3, 3]], [[3, 3]]],
+        conv_layer_strides=[[1], [2], [2]],
+        hidden_sizes=[8, 8, 12, 16],
+        depths=[1, 1, 1],
+        **_labels(),
+    )
 
 
 def save_net(folder: Path, net: str | t.PreTrainedModel, preprocessor: dict | None = None, seed: int = 0) -> Path:

@@ -18,9 +18,17 @@ def test_a_sound_net_is_a_function_of_its_picture(net, tmp_path):
 
 def test_a_net_that_masks_at_random_is_refused(tmp_path):
     config = t.ViTMAEConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=4,
-        decoder_hidden_size=8, decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=16,
-    )  # fmt: skip
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=4,
+        decoder_hidden_size=8,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=16,
+    )
     with pytest.raises(NotAFunction, match="the second time"):
         examine(save_net(tmp_path, t.ViTMAEForPreTraining(config)), "mae")
 

@@ -38,10 +38,14 @@ def test_every_image_needs_its_label():
 @pytest.mark.parametrize(
     ("labels", "rows"),
     [
-        (["a", None, "b", None], (1, 3)), ([0, 1, 1.5], (2,)), (np.array([0.0, np.nan]), (1,)),
-        (["a", 1, "b"], (1,)), (["a", " "], (1,)), ([["a"], ["b"]], (0, 1)),
+        (["a", None, "b", None], (1, 3)),
+        ([0, 1, 1.5], (2,)),
+        (np.array([0.0, np.nan]), (1,)),
+        (["a", 1, "b"], (1,)),
+        (["a", " "], (1,)),
+        ([["a"], ["b"]], (0, 1)),
     ],
-)  # fmt: skip
+)
 def test_unusable_labels_are_named_by_row(labels, rows):
     with pytest.raises(UnusableLabels) as caught:
         plain_labels(labels)

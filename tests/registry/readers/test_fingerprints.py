@@ -53,8 +53,10 @@ def test_flat_images_look_like_nothing():
 
 def test_a_shared_outline_does_not_make_images_alike():
     mask = np.hypot(*np.mgrid[-48:48, -48:48]) < 46
-    discs = [Image.fromarray((np.asarray(photograph(seed)) // 8 + 120) * mask[..., None].astype(np.uint8))
-             for seed in range(200)]  # fmt: skip
+    discs = [
+        Image.fromarray((np.asarray(photograph(seed)) // 8 + 120) * mask[..., None].astype(np.uint8))
+        for seed in range(200)
+    ]
     assert prints(discs).repeated().mean() <= 0.05
     assert prints([*discs, recompressed(discs[7])]).repeated()[-1]
 

@@ -13,9 +13,13 @@ def test_a_class_is_the_first_folder_and_deeper_ones_belong_to_it(tmp_path):
     draw_folder(tmp_path, {"cat": 2, "cat/siamese": 1, "dog/a/b": 1, "dog": 2})
     rows = read_image_folder(tmp_path, limit=99)
     assert dict(zip([item.name for item in rows.items], rows.labels, strict=True)) == {
-        "cat/0.png": "cat", "cat/1.png": "cat", "cat/siamese/0.png": "cat",
-        "dog/0.png": "dog", "dog/1.png": "dog", "dog/a/b/0.png": "dog",
-    }  # fmt: skip
+        "cat/0.png": "cat",
+        "cat/1.png": "cat",
+        "cat/siamese/0.png": "cat",
+        "dog/0.png": "dog",
+        "dog/1.png": "dog",
+        "dog/a/b/0.png": "dog",
+    }
 
 
 def test_train_and_test_folders_are_parts(tmp_path):
@@ -35,8 +39,9 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path):
     rows = read_image_folder(tmp_path, limit=99)
     assert len(rows.items) == 4
     assert rows.notes == (
-        "1 hidden folder passed over (.hidden/)", "1 file that is no image ignored (1 .txt)",
-    )  # fmt: skip
+        "1 hidden folder passed over (.hidden/)",
+        "1 file that is no image ignored (1 .txt)",
+    )
 
 
 def test_a_folder_without_images_is_named(tmp_path):

@@ -84,8 +84,11 @@ def test_the_task_is_read_off_the_column(tmp_path, cells, task):
 def test_a_task_that_is_named_is_not_read_off(tmp_path):
     path = targets(tmp_path, "1", "2", "2")
     told = {task: [cell for _, _, cell in read_labels(path, Task(task)).rows] for task in Task}
-    assert told == {"classification": ["1", "2", "2"], "multi-label": ["1", "2", "2"],
-                    "regression": ["1.0", "2.0", "2.0"]}  # fmt: skip
+    assert told == {
+        "classification": ["1", "2", "2"],
+        "multi-label": ["1", "2", "2"],
+        "regression": ["1.0", "2.0", "2.0"],
+    }
 
 
 def test_whole_numbers_taken_for_a_quantity_are_told(tmp_path):

@@ -11,30 +11,56 @@ from registry.modalities.image.preprocessing import read_preprocessing
 from tests.conftest import drawn
 
 CROPPED = {
-    "size": {"shortest_edge": 40}, "crop_size": {"height": 36, "width": 36}, "do_center_crop": True, "resample": 2,
-    "image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.6, 0.7], "rescale_factor": 1 / 255,
-}  # fmt: skip
+    "size": {"shortest_edge": 40},
+    "crop_size": {"height": 36, "width": 36},
+    "do_center_crop": True,
+    "resample": 2,
+    "image_mean": [0.5, 0.4, 0.3],
+    "image_std": [0.5, 0.6, 0.7],
+    "rescale_factor": 1 / 255,
+}
 SETTINGS = {
     "mobilenet v1": {"image_processor_type": "MobileNetV1ImageProcessor", **CROPPED},
     "mobilenet v2": {"image_processor_type": "MobileNetV2ImageProcessor", **CROPPED},
     "vit": {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}, "resample": 3},
     "vit, slow": {"image_processor_type": "ViTImageProcessorFast", "size": {"height": 24, "width": 24}},
     "vit, old": {"feature_extractor_type": "ViTFeatureExtractor", "size": 24},
-    "raw": {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24},
-            "image_mean": [0, 0, 0], "image_std": [1 / 255] * 3},
-    "not normalized": {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24},
-                       "do_normalize": False},
+    "raw": {
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 24, "width": 24},
+        "image_mean": [0, 0, 0],
+        "image_std": [1 / 255] * 3,
+    },
+    "not normalized": {
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 24, "width": 24},
+        "do_normalize": False,
+    },
     "convnext": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 30}, "crop_pct": 0.8},
     "bit": {"image_processor_type": "BitImageProcessor", **CROPPED, "resample": 3},
-    "deit": {"image_processor_type": "DeiTImageProcessor", "size": {"height": 30, "width": 30},
-             "crop_size": {"height": 26, "width": 26}},
-    "efficientnet": {"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 30, "width": 30},
-                     "rescale_offset": True, "rescale_factor": 1 / 127.5, "do_normalize": False},
-    "mobilevit": {"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 30},
-                  "crop_size": {"height": 28, "width": 28}},
-    "larger crop": {"image_processor_type": "MobileNetV1ImageProcessor", **CROPPED,
-                    "crop_size": {"height": 48, "width": 48}},
-}  # fmt: skip
+    "deit": {
+        "image_processor_type": "DeiTImageProcessor",
+        "size": {"height": 30, "width": 30},
+        "crop_size": {"height": 26, "width": 26},
+    },
+    "efficientnet": {
+        "image_processor_type": "EfficientNetImageProcessor",
+        "size": {"height": 30, "width": 30},
+        "rescale_offset": True,
+        "rescale_factor": 1 / 127.5,
+        "do_normalize": False,
+    },
+    "mobilevit": {
+        "image_processor_type": "MobileViTImageProcessor",
+        "size": {"shortest_edge": 30},
+        "crop_size": {"height": 28, "width": 28},
+    },
+    "larger crop": {
+        "image_processor_type": "MobileNetV1ImageProcessor",
+        **CROPPED,
+        "crop_size": {"height": 48, "width": 48},
+    },
+}
 SHAPES = [(60, 44), (20, 33), (48, 48)]
 
 
@@ -102,8 +128,9 @@ def test_a_large_convnext_input_is_warped_and_stays_so_when_capped(tmp_path):
 
 
 def test_a_shape_that_follows_the_picture_is_cropped_to_a_square(tmp_path):
-    settle(tmp_path, {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 32},
-                      "do_center_crop": False})  # fmt: skip
+    settle(
+        tmp_path, {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 32}, "do_center_crop": False}
+    )
     preprocessing = read_preprocessing(tmp_path)
     assert {preprocessing.tensor(Image.new("RGB", shape)).shape for shape in SHAPES} == {(3, 32, 32)}
 
@@ -156,13 +183,16 @@ ABSURD = {
     "a bomb": {"size": 10**7},
     "below zero": {"size": {"height": -3, "width": 24}},
     "of no size": {"size": {"height": 0, "width": 0}},
-    "a bomb by its crop": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32},
-                           "crop_pct": 1e-5},
+    "a bomb by its crop": {
+        "image_processor_type": "ConvNextImageProcessor",
+        "size": {"shortest_edge": 32},
+        "crop_pct": 1e-5,
+    },
     "a bomb by its padding": {"do_pad": True, "pad_size": {"height": 10**6, "width": 10**6}},
     "a size of words": {"size": {"height": "24", "width": None}},
     "resampled by nothing": {"resample": 99},
     "resampled by words": {"resample": "best"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(ABSURD))
