@@ -26,6 +26,7 @@ _TIFF = TiffImagePlugin.TiffImageFile.format
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", _TIFF, WebPImagePlugin.WebPImageFile.format)
 """None whose decoder runs another program."""
 _ORIENTATION = 0x0112
+_PLANAR = 284
 _SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 _LITTLE = sys.byteorder == "little"
 _LOW_BYTES = {
@@ -175,16 +176,19 @@ def decode(source: bytes | Path, *, least_side: int | None = None) -> Decoded:
     try:
         opened = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
     except UnidentifiedImageError:
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = _content(source)
         if content[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
             return _banded(content)
         raise
     with opened as image:
         _require_size(image.width, image.height)
-        kinds = _kinds(image)
+        deep = any(";16" in _rawmode(tile.args) for tile in image.tile)  # reading EXIF ends a PNG's tiles
+        if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_and_planar(image):
+            return _banded(_content(source))
+        low = _low_bytes(image, source) if deep else None
+        kinds = _kinds(image, deep)
         if least_side is not None:
             image.draft(image.mode, (least_side, least_side))
-        low = _low_bytes(image, source)
         image.load()
         upright = _upright(image)
         if low is not None:
@@ -227,9 +231,19 @@ def _require_size(width: int, height: int) -> None:
         raise OSError(f"{width * height / 1e6:.0f} megapixels, more than {MAX_PIXELS // 10**6}")
 
 
-def _kinds(image: Image.Image) -> tuple[str, ...]:
+def _is_deep_and_planar(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether a TIFF holds one band after the other, of more than 8 bits each: Pillow mixes up their bytes."""
+    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
+    return image.tag_v2.get(_PLANAR, 1) != 1 and len(bits) > 1 and max(bits) > 8
+
+
+def _content(source: bytes | Path) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _kinds(image: Image.Image, deep: bool) -> tuple[str, ...]:
     kinds = [_KINDS[image.mode]] if image.mode in _KINDS else []
-    if any(";16" in _rawmode(tile.args) for tile in image.tile) and "16-bit" not in kinds:  # type: ignore[attr-defined]
+    if deep and "16-bit" not in kinds:
         kinds.append("16-bit")
     if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
         kinds.append("alpha")
@@ -279,8 +293,8 @@ def _low_bytes(image: Image.Image, source: bytes | Path) -> Image.Image | None:
         return _upright(again).copy()
 
 
-def _swapped(args: Any) -> str | tuple[object, ...]:  # noqa: ANN401 - whatever a decoder of Pillow takes
-    return _LOW_BYTES[args] if isinstance(args, str) else (_LOW_BYTES[str(args[0])], *args[1:])
+def _swapped(args: str | tuple[Any, ...] | None) -> str | tuple[Any, ...]:
+    return (_LOW_BYTES[_rawmode(args)], *args[1:]) if isinstance(args, tuple) else _LOW_BYTES[_rawmode(args)]
 
 
 def _sixteen_bit(high: Image.Image, low: Image.Image, kinds: tuple[str, ...]) -> Decoded:
@@ -305,7 +319,7 @@ def _banded(content: bytes) -> Decoded:
         raise OSError(f"a TIFF of axes {axes}, not rows by columns by bands")
     bands = values.shape[2] if values.ndim == 3 else 1
     values = values[..., :_BANDS] if bands >= _BANDS else values.reshape(*values.shape[:2], -1)[..., 0]
-    kinds = (f"{bands} bands",) if bands != 1 else ()
+    kinds = (f"{bands} bands",) if bands not in {1, _BANDS} else ()
     if values.dtype == np.uint8:
         return Decoded(kinds or ("gray",), Image.fromarray(np.ascontiguousarray(values)).convert("RGB"))
     if values.dtype.kind == "f":

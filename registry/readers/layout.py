@@ -185,23 +185,25 @@ def truths(
 ) -> dict[str, str]:
     """The class of each named file that lies in a folder of one of the classes, read as for training.
 
-    Where the layout may be read in two ways and nothing says how, the one reading counts whose labels are all known.
+    Where nothing says whether the outer or the inner folder is the class, and the usual reading finds none of them,
+    that one counts which alone finds any. Of several data sets each is read by itself.
     """
-    readings = [class_folder] if class_folder else [None, ClassFolder.OUTER, ClassFolder.INNER]
-    fitting: list[dict[str, str]] = []
-    for reading in readings:
-        try:
-            layout = lay_out(place, names, reading)
-        except SampleError:
-            continue
-        parts = [layout.train] if layout.test is None else [layout.train, layout.test]
-        labels = {name: label for part in parts for name, label in zip(part.names, part.labels, strict=True)}
-        known = {name: as_known(label, classes) for name, label in labels.items()}
-        if reading == readings[0]:
-            return {name: label for name, label in known.items() if label in classes}
-        if all(label in classes for label in known.values()):
-            fitting.append(known)
-    return fitting[0] if len(fitting) == 1 else {}
+    trails, _ = _unwrapped({name: tuple(name.split("/")) for name in names})
+    if _data_sets(trails):
+        sets: dict[str, dict[str, str]] = defaultdict(dict)
+        for name, trail in trails.items():
+            sets[trail[0]]["/".join(trail)] = name
+        return {
+            files[inside]: label
+            for head, files in sets.items()
+            for inside, label in truths(place / head, tuple(files), classes, class_folder).items()
+        }
+    usual = _known(place, names, classes, class_folder)
+    if usual or class_folder is not None:
+        return usual
+    readings = [_known(place, names, classes, reading) for reading in ClassFolder]
+    found = [reading for reading in readings if reading]
+    return found[0] if len(found) == 1 else {}
 
 
 def as_known(label: str, classes: Iterable[str]) -> str:
@@ -300,6 +302,19 @@ def allot(counts: Mapping[str, int], most: int) -> dict[str, int]:
     return seats
 
 
+def _known(
+    place: Path, names: Sequence[str], classes: Sequence[str], class_folder: ClassFolder | None
+) -> dict[str, str]:
+    """The files that one reading of the folders puts into a class that is known."""
+    try:
+        layout = lay_out(place, names, class_folder)
+    except SampleError:
+        return {}
+    parts = [layout.train] if layout.test is None else [layout.train, layout.test]
+    labels = ((n, as_known(label, classes)) for part in parts for n, label in zip(part.names, part.labels, strict=True))
+    return {name: label for name, label in labels if label in classes}
+
+
 def _gone(part: Part, rows: Rows, where: str) -> list[str]:
     """A note for each class of which no image was read."""
     if not part.stratified:
@@ -382,17 +397,21 @@ def _deep(below: Mapping[str, Counter[str]]) -> set[str]:
     return {head for head, inside in below.items() if 2 * inside[""] < inside.total()}
 
 
-def _refuse_several(place: Path, trails: _Trails) -> None:
-    """A folder whose folders have train/ and test/ with class folders is one of data sets."""
+def _data_sets(trails: _Trails) -> list[str]:
+    """The folders beside others that have train/ and test/ with class folders: each is a data set of its own."""
     below = _below(trails)
     split: dict[str, Counter[str]] = defaultdict(Counter)
     for trail in trails.values():
         if len(trail) > 3 and role_of(trail[1]):
             split[trail[0]][role_of(trail[1])] += 1
     whole = sorted(h for h, parts in split.items() if parts["train"] and 2 * parts.total() > below[h].total())
-    if whole and len(below) > 1 and not any(role_of(head) for head in whole):
+    return whole if len(below) > 1 and not any(map(role_of, whole)) else []
+
+
+def _refuse_several(place: Path, trails: _Trails) -> None:
+    if whole := _data_sets(trails):
         among = f"several data sets ({_folders(whole)})" if len(whole) > 1 else f"a data set in {_folders(whole)}"
-        rest = set(below) - set(whole)
+        rest = {trail[0] for trail in trails.values()} - set(whole)
         beside = f" beside {_folders(rest)}" if rest else ""
         raise AmbiguousLayout(place, f"it holds {among}{beside}, not classes", f"Give one of them: {place / whole[0]}")
 

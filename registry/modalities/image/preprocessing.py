@@ -31,6 +31,8 @@ __all__ = ["Preprocessing", "processor_settings", "read_preprocessing"]
 _TOLERANCE = 1e-4
 _LONG = 8
 """Of a picture that is longer than this many times its width, only the middle is resized where no more is seen."""
+_SAME_SCALE = 2e-3
+"""How far the scale of the cut picture may lie from that of the whole one."""
 _REACH = 4
 """Pixels of the picture, or of the result where that is coarser, beyond which no filter reaches (Lanczos: 3)."""
 _CONVNEXT_WARPS_FROM = 384
@@ -199,6 +201,13 @@ def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
     visible = max([edge, *(length for length in crop.values() if isinstance(length, int))]) / edge
     kept = math.ceil(short * visible) + 2 * math.ceil(_REACH * max(1.0, short / edge))
     kept = min(long, kept + (long - kept) % 2)  # the middle stays the middle
+    fitted = edge / (settings.get("crop_pct") or 1.0) / short
+    whole = int(long * fitted)
+    while kept < long:  # whole pixels: the same scale, and the crop's half pixel falls as it would have fallen
+        narrow = int(kept * fitted)
+        if narrow % 2 == whole % 2 and abs(narrow * long - whole * kept) <= _SAME_SCALE * whole * kept:
+            break
+        kept += 2
     start = (long - kept) // 2
     across = image.width >= image.height
     return image.crop((start, 0, start + kept, short) if across else (0, start, short, start + kept))

@@ -7,6 +7,7 @@ import transformers
 from PIL import Image
 
 from registry.errors import Unsupported
+from registry.modalities.image import preprocessing
 from registry.modalities.image.preprocessing import read_preprocessing
 from tests.conftest import drawn
 
@@ -206,3 +207,38 @@ def test_means_of_255_without_rescaling_are_sound(tmp_path):
     means = {"image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4], "do_rescale": False}
     black = read_preprocessing(settle(tmp_path, {**SETTINGS["vit"], **means})).tensor(Image.new("RGB", (9, 9)))
     np.testing.assert_allclose(black[:, 0, 0], -np.divide(means["image_mean"], means["image_std"]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(600, 9), (9, 600), (2_001, 40), (4_000, 200)])
+def test_of_a_long_picture_the_same_middle_is_seen_though_the_rest_is_cut_away_first(size, tmp_path, monkeypatch):
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 32},
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    read = read_preprocessing(tmp_path)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+    cut = read.pixels(picture).astype(int)
+    monkeypatch.setattr(preprocessing, "_LONG", 10**9)
+    assert np.abs(cut - read.pixels(picture)).mean() < 3
+
+
+def test_a_scan_line_is_not_blown_up(tmp_path, monkeypatch):
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 224},
+        "do_center_crop": True,
+        "crop_size": {"height": 224, "width": 224},
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    read, widest = read_preprocessing(tmp_path), list[int]()
+    process = type(read.processor).preprocess
+    monkeypatch.setattr(
+        type(read.processor),
+        "preprocess",
+        lambda self, image, **how: widest.append(max(image.size)) or process(self, image, **how),
+    )
+    assert read.pixels(Image.new("RGB", (30_000, 1), (9, 9, 9))).shape == (3, 224, 224)
+    assert max(widest) < 32
