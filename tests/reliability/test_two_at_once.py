@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.serving.promote import plant
+from recommender.serving.promote import promote
 from registry.errors import NameHeld
 from registry.zoo import Zoo
 from tests.recommender.tuning.runs import finished_run
@@ -56,7 +56,7 @@ def test_a_run_is_not_planted_under_a_name_that_another_process_gives(zoo, other
     folder = zoo.home.runs / "run"
     folder.mkdir()
     with pytest.raises(NameHeld, match="'mine'"):
-        plant(finished_run(folder), "mine", zoo)
+        promote(finished_run(folder), "mine", zoo)
     assert not list(zoo.home.checkpoints.iterdir())
 
 
