@@ -53,8 +53,8 @@ _SAVED_EVERY = 100
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
-_NAME_PATIENCE = 1.0
-"""Seconds to wait for a name that another process holds."""
+_NAME_PATIENCE = 60.0
+"""Seconds to wait for a name that another process holds: longer than a look at a large net takes."""
 
 
 class Zoo:

@@ -41,7 +41,8 @@ def other(zoo):
         process.kill()
 
 
-def test_a_name_is_added_by_one_process_at_a_time_and_free_when_that_was_killed(zoo, other, tmp_path):
+def test_a_name_is_added_by_one_process_at_a_time_and_free_when_that_was_killed(zoo, other, tmp_path, monkeypatch):
+    monkeypatch.setattr("registry.zoo._NAME_PATIENCE", 0.5)
     net = save_net(tmp_path / "net", "resnet")
     with pytest.raises(NameHeld, match="'mine'"):
         zoo.add(net, name="mine")
@@ -52,7 +53,8 @@ def test_a_name_is_added_by_one_process_at_a_time_and_free_when_that_was_killed(
     assert zoo.add(net, name="mine").name == "mine"
 
 
-def test_a_run_is_not_planted_under_a_name_that_another_process_gives(zoo, other, tmp_path):
+def test_a_run_is_not_promoted_under_a_name_that_another_process_gives(zoo, other, tmp_path, monkeypatch):
+    monkeypatch.setattr("registry.zoo._NAME_PATIENCE", 0.5)
     folder = zoo.home.runs / "run"
     folder.mkdir()
     with pytest.raises(NameHeld, match="'mine'"):
