@@ -55,9 +55,9 @@ _EXPERIMENT_TAGS = {
 _LARGEST = 1.7976931348623157e308
 _KNOWN_BEFORE = ("expected_", "estimated_")
 _CONSTANTS = ("rows_train", "rows_test", "trainable_parameters")
+"""Results that are none: they are parameters of the run, and would draw a chart of one point each."""
 _CHOICES = ("checkpoint", "strategy", "tier", "expected", "low", "high", "gain", "seconds")
 """Columns of the table of choices that lies with a recommendation."""
-"""Results that are none: they are parameters of the run, and would draw a chart of one point each."""
 _SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.source.type")
 """Tags of a job that its recommendation has too."""
 _ENDED = {RunState.INTERRUPTED: "KILLED", RunState.FAILED: "FAILED"}
