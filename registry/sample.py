@@ -36,7 +36,7 @@ from registry.readers.fingerprints import Fingerprints
 from registry.readers.image_folder import read_image_folder
 from registry.readers.image_zip import read_image_zip
 from registry.readers.images import ImageItem, Rows
-from registry.readers.layout import Lay, allot, as_known, lay_out, plain
+from registry.readers.layout import Lay, allot, as_known, counted, lay_out, plain
 from registry.readers.tables import LabelTable, read_groups, read_labels
 from registry.targets import (
     classes_of,
@@ -649,7 +649,12 @@ def _sample(
     clean, clean_test = _cleaned(train), None if test is None else _cleaned(test)
     apart = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
     if not apart.items:
-        raise NoItems(origin, "training images besides conflicting duplicates and those of the test part")
+        raise NoItems(
+            origin,
+            "training images besides conflicting duplicates and those of the test part",
+            there=_nothing_but_copies(clean),
+            remedy="Keep each image in one class, and in one part: compare the folders that hold or link to the same.",
+        )
     alike = _Alike.of(apart, clean_test, keep=keep_duplicates)
     kept = apart.keep([row for row in range(len(apart.items)) if row not in alike.left_out])
     classes = classes_of(kept.labels, kept.task)
@@ -663,6 +668,13 @@ def _sample(
     progress("comparing images", 1, 1)
     made = _assembled(name, origin, replace(kept, groups=alike.groups), classes, metric, health, part)
     return replace(made, keep_duplicates=keep_duplicates, named_groups=kept.groups is not None)
+
+
+def _nothing_but_copies(train: "_Clean") -> str:
+    """Where the copies of every training image lie, in words."""
+    conflicting = f"{counted(train.conflicting)} under more than one label" if train.conflicting else ""
+    leaked = f"{counted(len(train.items))} that the test part holds too" if train.items else ""
+    return " and ".join(part for part in (conflicting, leaked) if part)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from registry.readers.layout import (
     Lay,
     Part,
     counted,
+    is_hidden_image,
     is_image,
     is_litter,
     lay_out,
@@ -36,7 +37,7 @@ _TELL_EVERY = 5_000
 _MOST_ENTRIES = 5_000_000
 _MOST_LINKS = 10_000
 _LISTED = 3
-_OURS = frozenset({".git", ".hg", ".svn", ".ipynb_checkpoints"})
+_OURS = frozenset({".git", ".hg", ".svn"})
 """Hidden folders of tools, in which nobody keeps data."""
 
 
@@ -117,6 +118,10 @@ class _Listing:
     """Links to images outside, not followed."""
     passed: list[str] = field(default_factory=list)
     """Hidden folders."""
+    hidden: list[str] = field(default_factory=list)
+    """Hidden images."""
+    circles: list[str] = field(default_factory=list)
+    """Links to a folder that they lie in, not followed."""
     litter: Counter[str] = field(default_factory=Counter)
     links: int = 0
     entries: int = 0
@@ -152,10 +157,15 @@ class _Listing:
                 f"{counted(len(self.outward), 'link')} out of the folder not followed ({self._some(self.outward)}): "
                 "--follow-links follows them"
             )
+        if self.circles:
+            links = counted(len(self.circles), "link")
+            notes.append(f"{links} back to a folder around it not followed ({self._some(self.circles)})")
         if self.links > _MOST_LINKS:
             notes.append(f"{self.links - _MOST_LINKS} links to folders not followed: more than {_MOST_LINKS:,}")
         if self.passed:
             notes.append(f"{counted(len(self.passed), 'hidden folder')} passed over ({self._some(self.passed)})")
+        if self.hidden:
+            notes.append(f"{counted(len(self.hidden), 'hidden image')} passed over ({self._some(self.hidden)})")
         for name, count in self.litter.items():
             notes.append(f"{counted(count, 'folder')} {name}/ passed over: a system's own")
         if self.others:
@@ -216,12 +226,7 @@ class _Listing:
             folder = entry.is_dir()
         except OSError:  # a link to itself
             folder = False
-        if entry.name.startswith("."):
-            if folder and entry.name not in _OURS:
-                self.passed.append(f"{name}/")
-            return True
-        if folder and is_litter(entry.name):
-            self.litter[entry.name] += 1
+        if self._passes_over(entry.name, name, folder=folder):
             return True
         if not linked:
             if folder:
@@ -236,11 +241,26 @@ class _Listing:
         here = os.path.realpath(os.path.dirname(entry.path))  # noqa: PTH120 - as above
         if not inside:
             self.outward.append(f"{name}/")
-        elif not any(_within(place, target) for place in (here, *chain)):  # else we stand in it
+        elif any(_within(place, target) for place in (here, *chain)):
+            self.circles.append(f"{name}/")
+        else:
             self.links += 1
             if self.links <= _MOST_LINKS:
                 waiting.append((f"{name}/", (*chain, target)))
         return True
+
+    def _passes_over(self, own: str, name: str, *, folder: bool) -> bool:
+        """Whether an entry is hidden or a system's litter; which is counted, then."""
+        if own.startswith("."):
+            if folder and own not in _OURS:
+                self.passed.append(f"{name}/")
+            elif not folder and is_hidden_image(own):
+                self.hidden.append(name)
+            return True
+        if folder and is_litter(own):
+            self.litter[own] += 1
+            return True
+        return False
 
 
 def _within(place: str, folder: str) -> bool:

@@ -22,6 +22,7 @@ from registry.readers.layout import (
     Part,
     counted,
     is_hidden,
+    is_hidden_image,
     is_image,
     lay_out,
     not_images,
@@ -100,8 +101,8 @@ def read_image_zip(
             )
             return replace(rows, found=len(part.names))
 
-        hidden = sorted({printable(name) for name in members if _is_passed_over(name)})
-        notes = [f"{counted(len(hidden))} in hidden folders passed over ({hidden[0]} for one)"] if hidden else []
+        hidden = sorted({printable(name) for name in members if is_hidden_image(name)})
+        notes = [f"{counted(len(hidden), 'hidden image')} passed over ({hidden[0]} for one)"] if hidden else []
         return read_parts(layout, read, scale, [*notes, *([not_images(others)] if others else [])])
 
 
@@ -134,12 +135,6 @@ def _remedy(others: Counter[str]) -> str:
     if others[".zip"]:
         return "A zip in a zip is not opened: unpack the outer one, and give the folder or one of the zips in it."
     return f"Images that are read end in {' '.join(sorted(IMAGE_SUFFIXES))}; convert others." if others else ""
-
-
-def _is_passed_over(name: str) -> bool:
-    """Whether a member is an image in a hidden folder: not what an archiver writes beside each file."""
-    parts = name.split("/")
-    return any(part.startswith(".") for part in parts[:-1]) and is_image(parts[-1])
 
 
 def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[str, zipfile.ZipInfo]:

@@ -115,6 +115,12 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or is_litter(part) for part in name.split("/"))
 
 
+def is_hidden_image(name: str) -> bool:
+    """Whether a file is an image but for being hidden, and no archiver's companion of another (``._``)."""
+    file = PurePosixPath(name)
+    return file.suffix.lower() in IMAGE_SUFFIXES and is_hidden(name) and not file.name.startswith("._")
+
+
 def is_litter(folder: str) -> bool:
     """Whether a folder of that name is left behind by a system, with nobody's data in it."""
     return folder in _LITTER

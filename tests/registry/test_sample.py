@@ -189,8 +189,15 @@ def test_near_duplicates_are_counted_within_and_across(tmp_path):
 
 def test_training_on_the_very_test_part_leaves_nothing(image_folder):
     root = image_folder({"cat": 3, "dog": 2})
-    with pytest.raises(NoItems, match="besides conflicting duplicates and those of the test part"):
+    with pytest.raises(NoItems, match="test part, but 5 images that the test part holds too") as caught:
         Sample.from_folder(root, test=root)
+    assert "in one part" in caught.value.remedy
+
+
+def test_classes_that_hold_the_same_images_leave_nothing():
+    with pytest.raises(NoItems, match="but 8 images under more than one label") as caught:
+        Sample.from_arrays([*arrays(4), *arrays(4)], list("aaaabbbb"), name="x")
+    assert "in one class" in caught.value.remedy
 
 
 def test_test_classes_unknown_to_training_are_named():

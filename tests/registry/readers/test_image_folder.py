@@ -32,14 +32,16 @@ def test_train_and_test_folders_are_parts(tmp_path):
 
 
 def test_hidden_files_are_passed_over_and_others_counted(tmp_path):
-    draw_folder(tmp_path, {"cat": 2, "dog": 2, ".hidden": 3})
+    draw_folder(tmp_path, {"cat": 2, "dog": 2, ".hidden": 3, "cat/.ipynb_checkpoints": 6})
+    (tmp_path / "cat" / "1.png").rename(tmp_path / "cat" / ".1.png")
     (tmp_path / "cat" / "._0.png").write_bytes(b"litter")
     (tmp_path / "cat" / ".DS_Store").write_bytes(b"litter")
     (tmp_path / "cat" / "notes.txt").write_text("words")
     rows = read_image_folder(tmp_path, limit=99)
-    assert len(rows.items) == 4
+    assert len(rows.items) == 3
     assert rows.notes == (
-        "1 hidden folder passed over (.hidden/)",
+        "2 hidden folders passed over (.hidden/, cat/.ipynb_checkpoints/)",
+        "1 hidden image passed over (cat/.1.png)",
         "1 file that is no image ignored (1 .txt)",
     )
 
@@ -77,6 +79,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     rows = read_image_folder(root, limit=99, follow_links=True)
     assert sorted(rows.labels) == ["cat", "cat", "dog", "dog"]
     assert rows.unreadable == (("cat/gone.png", "a link that leads nowhere"),)
+    assert rows.notes == ("1 link back to a folder around it not followed (cat/round/)",)
+
+
+def test_a_link_to_what_lies_around_the_folder_is_not_followed_and_told(tmp_path):
+    root = draw_folder(tmp_path / "data", {"cat": 2, "dog": 2})
+    (root / "cat" / "up").symlink_to(tmp_path)
+    rows = read_image_folder(root, limit=99, follow_links=True)
+    assert len(rows.items) == 4
+    assert rows.notes == ("1 link back to a folder around it not followed (cat/up/)",)
 
 
 def test_sampling_is_stratified_seeded_and_told(tmp_path):

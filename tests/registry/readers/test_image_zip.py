@@ -37,6 +37,13 @@ def test_the_litter_of_archivers_is_passed_over(tmp_path):
     assert (len(rows.items), rows.unreadable, rows.notes) == (6, (), ())
 
 
+def test_hidden_images_in_a_zip_are_passed_over_and_counted(tmp_path):
+    hidden = {"cat/.3.png": b"?", "cat/.ipynb_checkpoints/3.png": b"?", "cat/@eaDir/0.png/THUMB.jpg": b"?"}
+    rows = read_image_zip(zipped(tmp_path, hidden), limit=99)
+    assert (len(rows.items), rows.unreadable) == (6, ())
+    assert rows.notes == ("3 hidden images passed over (cat/.3.png for one)",)
+
+
 @pytest.mark.parametrize(
     "name", ["../up.png", "cat/../../up.png", "/etc/up.png", "C:/up.png", "cat\\..\\..\\up.png", "\\up.png"]
 )
