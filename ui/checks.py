@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.cards import UNKNOWN_LICENSE
 from registry.errors import PathMissing, UnknownName
-from registry.licenses import permits, require_license
+from registry.licenses import require_license
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
@@ -148,7 +148,7 @@ def _require_licenses(zoo: "Zoo", wanted: Iterable[str]) -> None:
     names = tuple(wanted)
     for name in names:
         require_license(name)
-    cards = zoo.checkpoints()
-    if names and not any(permits(card.license, names) for card in cards):
-        known = sorted({card.license for card in cards} - {UNKNOWN_LICENSE})
+    cards = (*zoo.checkpoints(), *zoo.listings())
+    if names and all(zoo.licenses(card).objection(names) for card in cards):
+        known = sorted({license for card in cards for license in zoo.licenses(card).weights} - {UNKNOWN_LICENSE})
         raise UnknownName("checkpoint's license", " or ".join(names), known)
