@@ -5,6 +5,7 @@
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── UnusableRequest            (ValueError)    a request with a field that does not fit
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
@@ -144,6 +145,7 @@ __all__ = [
     "UnusableArrays",
     "UnusableLabels",
     "UnusableName",
+    "UnusableRequest",
     "WidthMismatch",
     "printable",
 ]
@@ -213,6 +215,14 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class UnusableRequest(TransferZooError, ValueError):
+    """A request with a field that is missing, unknown, or holds what it cannot hold."""
+
+    def __init__(self, kind: str, field: str, why: str, remedy: str = "Correct it, and ask again.") -> None:
+        self.kind, self.field, self.why = kind, field, why
+        super().__init__(f"{kind}: {field}: {why}" if field else f"{kind}: {why}", remedy)
 
 
 class UnreadableDocument(TransferZooError, ValueError):
