@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
@@ -40,6 +41,7 @@ from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
 from registry.licenses import require_license, spdx
+from registry.listings import Listing
 from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
@@ -70,6 +72,7 @@ class Zoo:
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
         self._notes: dict[str, None] = {}
+        self._listings: tuple[str | None, tuple[Listing, ...]] = (None, ())
 
     @classmethod
     def open(
@@ -178,6 +181,13 @@ class Zoo:
         for card in self.store.domains(names=[name]):
             return card
         raise UnknownName("domain", name, [card.name for card in self.domains()])
+
+    def listings(self, modality: Modality | None = None) -> tuple[Listing, ...]:
+        """All checkpoints of hubs that the catalog describes, or one modality's, by name, whether here or not."""
+        digest = self.store.note("catalog")
+        if digest != self._listings[0]:
+            self._listings = digest, self._read_listings()
+        return tuple(one for one in self._listings[1] if modality in {None, one.modality})
 
     def lens(self, modality: Modality) -> Lens:
         """What all samples and domains of a modality are seen through.
@@ -445,9 +455,10 @@ class Zoo:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
         advance(progress, Phase.CATALOG, 0, 1)
-        found = _catalog().read_catalog(self.catalog)
+        found = _catalog_as(self.catalog, digest)
         entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        self.store.write_bundled(entries, {"catalog": digest})
+        listings = json.dumps([asdict(listing) for listing in found.listings], sort_keys=True)
+        self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 
     def set_aside(self, damage: Damage) -> Path:
@@ -488,6 +499,14 @@ class Zoo:
 
     def _note(self, line: str) -> None:
         self._notes[line] = None
+
+    def _read_listings(self) -> tuple[Listing, ...]:
+        """As they were taken in with the catalog; where that is damaged, as the catalog has them."""
+        try:
+            listings = [Listing.from_dict(kept) for kept in json.loads(self.store.note("listings") or "[]")]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            listings = [*_catalog().read_catalog(self.catalog).listings]
+        return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
         """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
@@ -626,6 +645,12 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
         sha256(f"{item.digest} {told}".encode()).hexdigest()
         for item, told in zip(sample.items, sample.labels, strict=True)
     )
+
+
+@lru_cache(maxsize=2)
+def _catalog_as(folder: Path, digest: str) -> Any:  # noqa: ANN401, ARG001 - a Catalog; the digest tells whether it is still the same
+    """What a catalog folder of that digest holds; the second home that a process opens need not read it again."""
+    return _catalog().read_catalog(folder)
 
 
 def _catalog() -> ModuleType:

@@ -488,7 +488,7 @@ def domain_table(rows: Sequence[Json]) -> RenderableType:
     table = _table("domain", "title", "family", ">rows", "license")
     for row in rows:
         name, title, family, license_ = (shown(row[key]) for key in ("name", "title", "family", "license"))
-        table.add_row(Text(name, "bold"), title, family, f"{row['rows']:,}", license_)
+        table.add_row(Text(name, "bold"), title, family, f"{row['rows']:,}" if row["rows"] else "no sketch", license_)
     return table
 
 

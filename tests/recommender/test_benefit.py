@@ -160,6 +160,7 @@ def measured(zoo, sample, strategy, **settings):
     return benefit(short, for_epochs(scratch, 2), sample, zoo, budgets=2, **settings)
 
 
+@pytest.mark.slow
 def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
     heard, sample = Recorder(), jobs.sample()
     found = measured(zoo, sample, "lp-ft", repeats=2, progress=heard)
@@ -176,6 +177,7 @@ def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
     assert json.loads(json.dumps(found.to_dict()))["sentences"] == list(found.sentences)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_benefit(zoo):
     sample = jobs.sample()
     one, two = (measured(zoo, sample, "linear-probe").to_dict() for _ in range(2))

@@ -113,7 +113,7 @@ def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: 
     assert [zoo.jobs.get(name).result for name in names] == [{"came": "well"}] * 3
 
 
-@pytest.mark.parametrize("manner", ["patient", "stubborn"])
+@pytest.mark.parametrize("manner", ["patient", pytest.param("stubborn", marks=pytest.mark.slow)])
 def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
     zoo: Zoo, detached: Detached, manner: str
 ) -> None:
@@ -154,6 +154,7 @@ def test_a_job_whose_process_cannot_begin_has_failed_with_its_last_words(zoo: Zo
     assert zoo.jobs.get(after).state == "finished"
 
 
+@pytest.mark.slow
 def test_a_second_worker_of_a_lane_ends_at_once(zoo: Zoo, detached: Detached) -> None:
     first = worker(zoo, linger=8)
     wait_for(lambda: job_queue.has_worker(zoo.home, "cpu"))
