@@ -23,7 +23,7 @@ from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import NoVariation
 from registry.features import Encoded, Features
 from registry.licenses import permits, require_license
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
@@ -143,13 +143,16 @@ def _looked_at(
     work = sum(map(_work, within))
     part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
     looks: list[tuple[Candidate, Mapping[str, float]]] = []
+    unreported = Unreported(progress)
     for done, candidate in enumerate(within):
-        progress("first look at every checkpoint", done, len(within))
+        advance(progress, Phase.LOOK, done, len(within))
         try:
-            looks.append((candidate, first_look(zoo.encode(candidate.checkpoint.name, part), part)))
+            looks.append(
+                (candidate, first_look(zoo.encode(candidate.checkpoint.name, part, progress=unreported), part))
+            )
         except Exception as failure:
             skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
-    progress("first look at every checkpoint", len(within), len(within))
+    advance(progress, Phase.LOOK, len(within), len(within))
     order = np.argsort(-_total([look for _, look in looks]), kind="stable")  # equal looks in the order of hope
     ordered = [looks[at][0] for at in order]
     skipped += [
@@ -241,10 +244,10 @@ def measure_domains(
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):
-        progress("exact distances", done, len(names))
+        advance(progress, Phase.DISTANCES, done, len(names))
         found = _measured(name, sample, seen, zoo, metric, pairs, seed)
         rows += [] if found is None else [found]
-    progress("exact distances", len(names), len(names))
+    advance(progress, Phase.DISTANCES, len(names), len(names))
     return sorted(rows, key=_nearness)
 
 

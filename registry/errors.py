@@ -6,6 +6,7 @@
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── UnusableRequest            (ValueError)    a request with a field that does not fit
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
@@ -146,6 +147,7 @@ __all__ = [
     "UnusableArrays",
     "UnusableLabels",
     "UnusableName",
+    "UnusableRequest",
     "WidthMismatch",
     "printable",
 ]
@@ -226,6 +228,14 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class UnusableRequest(TransferZooError, ValueError):
+    """A request with a field that is missing, unknown, or holds what it cannot hold."""
+
+    def __init__(self, kind: str, field: str, why: str, remedy: str = "Correct it, and ask again.") -> None:
+        self.kind, self.field, self.why = kind, field, why
+        super().__init__(f"{kind}: {field}: {why}" if field else f"{kind}: {why}", remedy)
 
 
 class UnreadableDocument(TransferZooError, ValueError):

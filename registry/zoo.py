@@ -44,7 +44,7 @@ from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
 from registry.modalities import modalities
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
 from registry.store import Damage, Entries, Jobs, Store
@@ -494,12 +494,12 @@ class Zoo:
         if not self.home.writable:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
-        progress("read the bundled catalog", 0, 1)
+        advance(progress, Phase.CATALOG, 0, 1)
         found = _catalog_as(self.catalog, digest)
         entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
         listings = json.dumps([asdict(listing) for listing in found.listings])
         self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
-        progress("read the bundled catalog", 1, 1)
+        advance(progress, Phase.CATALOG, 1, 1)
 
     def set_aside(self, damage: Damage) -> Path:
         """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from registry.cards import ClassFolder, Metric, Task
 from registry.errors import TransferZooError
-from registry.progress import Progress, silent
+from registry.progress import Event, silent
 from ui import render
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
             errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
         for outcome in recovered.recorded:
             errors.print(Text(f"Run {outcome.id} was finished; its outcome is recorded now", "yellow"))
-        bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
+        bars = render.Bars(errors, also=silent if job is None else _JobObserver(zoo, job))
         noted = _say_notes(errors, zoo, 0)
         try:
             yield CommandContext(zoo, errors if json else render.console(), bars, json, job)
@@ -185,16 +185,20 @@ def _in_words(failure: BaseException) -> str:
     return f"{type(failure).__name__}: {failure}"
 
 
-def _teller(zoo: "Zoo", job: str) -> Progress:
-    """Progress told to a job, a few times a second; a cancelled job is interrupted at its next word."""
-    last = 0.0
+class _JobObserver:
+    """A job of the registry as observer: it hears of the work a few times a second, and is asked as often."""
 
-    def tell(stage: str, done: int, of: int) -> None:
-        nonlocal last
-        if done < of and time.monotonic() - last < TELL_EVERY:
-            return
-        last = time.monotonic()
-        if zoo.jobs.tell(job, stage, done, of) == "cancelled":
-            raise KeyboardInterrupt
+    def __init__(self, zoo: "Zoo", job: str) -> None:
+        self._zoo, self._job = zoo, job
+        self._reported, self._asked, self._cancelled = 0.0, 0.0, False
 
-    return tell
+    def report(self, event: Event) -> None:
+        if event.finished or time.monotonic() - self._reported >= TELL_EVERY:
+            self._reported = time.monotonic()
+            self._zoo.jobs.report(self._job, event)
+
+    def cancelled(self) -> bool:
+        if not self._cancelled and time.monotonic() - self._asked >= TELL_EVERY:
+            self._asked = time.monotonic()
+            self._cancelled = self._zoo.jobs.get(self._job).state == "cancelled"
+        return self._cancelled

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -31,7 +31,7 @@ from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Event, Phase, Progress, silent
 from ui.glossary import terms_of
 from ui.strangers import StrangersConsole, safe_json, shown
 
@@ -630,7 +630,8 @@ def _stage(row: Json) -> str:
     if row["state"] != "running":
         return ""
     counted = f" {row['done']} of {row['of']}" if row["of"] else ""
-    return f"{row['stage'] or 'starting'}{counted}"
+    step = f"step {row['step']} of {row['steps']}: " if row["step"] else ""
+    return f"{step}{row['stage'] or 'starting'} {row['part']}".rstrip() + counted
 
 
 def doctor_report(report: Json) -> RenderableType:
@@ -658,7 +659,7 @@ class Bars:
     def __init__(self, terminal: Console, *, also: Progress = silent) -> None:
         self._terminal = terminal
         self._also = also
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[tuple[Phase, str], TaskID] = {}
         self._step, self._steps, self._by_part = 0, 0, False
         self._between: TaskID | None = None
         self._at_work = ExitStack()
@@ -696,32 +697,35 @@ class Bars:
             disable=not self._terminal.is_terminal,
         )
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
-        """Show that ``done`` of ``of`` are finished; a finished stage leaves the screen."""
+    def report(self, event: Event) -> None:
+        """Show how much is finished; a finished stage leaves the screen."""
+        stage = event.phase, event.part
         new = stage not in self._tasks
         if new and not self._by_part:
             self._step += 1
-        named = f"{self._where()}{stage}"
-        self._also(named, done, of)
+        if self._steps:
+            event = replace(event, step=self._step, steps=max(self._step, self._steps))
+        self._also.report(event)
         if new:
             self._hide_open_ended()
-            self._tasks[stage] = self._bars.add_task(named, total=of or None)
+            self._tasks[stage] = self._bars.add_task(event.words, total=event.of or None)
             if not self._terminal.is_terminal:
-                self._terminal.print(Text(f"· {named}", "dim"))
-        finished = 0 < of <= done
-        self._bars.update(self._tasks[stage], completed=done, total=of or None, visible=not finished)
-        if finished:
-            self._stand_in(f"{named}: done, computing on")
+                self._terminal.print(Text(f"· {event.words}", "dim"))
+        total = event.of or None
+        self._bars.update(self._tasks[stage], completed=event.done, total=total, visible=not event.finished)
+        if event.finished:
+            self._stand_in(f"{event.words}: done, computing on")
         elif self._between is not None:
             self._bars.update(self._between, visible=False)
+
+    def cancelled(self) -> bool:
+        """Whatever the second listener answers: who sits before a terminal interrupts the process itself."""
+        return self._also.cancelled()
 
     @property
     def tasks(self) -> list[BarTask]:
         """What is on the screen or was."""
         return self._bars.tasks
-
-    def _where(self) -> str:
-        return f"step {self._step} of {max(self._step, self._steps)}: " if self._steps else ""
 
     def _stand_in(self, text: str) -> None:
         """A bar without end for the time until the next stage begins."""

@@ -244,12 +244,13 @@ def _watch(zoo: Zoo, name: str) -> None:
 
 def _progress(zoo: Zoo, job: JobRecord) -> None:
     """How far it is; what is done stands with what goes on behind it, and no full bar."""
-    if job.stage and 0 < job.of <= job.done:
-        st.status(literal(f"{job.stage}: done, computing on"), state="running")
+    event = job.event
+    if event is not None and event.finished:
+        st.status(literal(f"{event.words}: done, computing on"), state="running")
         return
     counted = f" {job.done} of {job.of}" if job.of else ""
     waits = job.state != "running" and zoo.jobs.ahead(job.id)
-    stage = job.stage or (_waiting(zoo, job) if waits else "starting")
+    stage = event.words if event is not None else _waiting(zoo, job) if waits else "starting"
     st.progress(job.done / job.of if job.of else 0.0, text=literal(f"{stage}{counted}"))
 
 
