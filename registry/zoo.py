@@ -171,8 +171,8 @@ class Zoo:
             return card
         if (listing := self.listing(name)) is not None:
             raise NotHere(listing.name, listing.hub)
-        known = (*self.checkpoints(), *self.listings())
-        raise UnknownName("checkpoint", name, [card.name for card in known])
+        names = [card.name for card in self.checkpoints()] + [card.name for card in self.listings()]
+        raise UnknownName("checkpoint", name, names)
 
     def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""

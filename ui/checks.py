@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry.cards import UNKNOWN_LICENSE
+from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import PathMissing, UnknownName
 from registry.licenses import require_license
+from registry.listings import Listing
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
@@ -148,7 +149,7 @@ def _require_licenses(zoo: "Zoo", wanted: Iterable[str]) -> None:
     names = tuple(wanted)
     for name in names:
         require_license(name)
-    cards = (*zoo.checkpoints(), *zoo.listings())
+    cards: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.listings()]
     if names and all(zoo.licenses(card).objection(names) for card in cards):
         known = sorted({license for card in cards for license in zoo.licenses(card).weights} - {UNKNOWN_LICENSE})
         raise UnknownName("checkpoint's license", " or ".join(names), known)
