@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ui import render
+from ui import offers, render
 from ui.checks import require_names, require_places
 from ui.context import (
     ClassFolderOption,
@@ -66,6 +66,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every checkpoint that is known and not here, and why some do not fit.")
+    ] = False,
     class_folder: ClassFolderOption = None,
     follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
@@ -101,6 +104,8 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
             context.zoo.keep(advice)
         context.finish({"recommendation": advice.id})
         context.say(render.advice_report(advice.to_dict(), explain=explain))
+        if (absent := offers.unprobed_report(advice.to_dict(), everything=explain or all_)) is not None:
+            context.say(absent)
         if advice.choices:
             again = render.command(
                 "tune",
