@@ -13,9 +13,10 @@ from recommender.requests import (
     Request,
     TuneRequest,
 )
-from registry.cards import UNKNOWN_LICENSE
+from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, PathMissing, UnknownName
-from registry.licenses import permits, require_license
+from registry.licenses import require_license
+from registry.listings import Listing
 from registry.zoo import Zoo
 
 __all__ = ["check", "require_advice", "require_domain", "require_names", "require_places"]
@@ -186,7 +187,7 @@ def _require_licenses(zoo: Zoo, wanted: Iterable[str]) -> None:
     names = tuple(wanted)
     for name in names:
         require_license(name)
-    cards = zoo.checkpoints()
-    if names and not any(permits(card.license, names) for card in cards):
-        known = sorted({card.license for card in cards} - {UNKNOWN_LICENSE})
+    cards: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.listings()]
+    if names and all(zoo.licenses(card).objection(names) for card in cards):
+        known = sorted({license for card in cards for license in zoo.licenses(card).weights} - {UNKNOWN_LICENSE})
         raise UnknownName("checkpoint's license", " or ".join(names), known)

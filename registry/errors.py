@@ -4,6 +4,7 @@
 
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
+    ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
     ├── UnusableRequest            (ValueError)    a request with a field that does not fit
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
@@ -110,6 +111,7 @@ __all__ = [
     "NotFetched",
     "NotFinished",
     "NotFinite",
+    "NotHere",
     "NotNumbers",
     "NotOffered",
     "NotProbabilities",
@@ -204,6 +206,17 @@ def _containing(name: str, known: Sequence[str]) -> list[str]:
     """The only name that the one typed is a part of: ``balanced`` for ``balanced-accuracy``."""
     longer = [one for one in known if len(name) > 2 and name.casefold() in one.casefold()]
     return longer if len(longer) == 1 else []
+
+
+class NotHere(TransferZooError, KeyError):
+    """A checkpoint that is known, but whose weights are not on this disk."""
+
+    def __init__(self, name: str, hub: str) -> None:
+        self.name, self.hub = name, hub
+        super().__init__(
+            f"checkpoint {name!r} ({hub}) is known, but its weights are not here",
+            f"Fetch it with `transferzoo zoo fetch {name}`.",
+        )
 
 
 class UnusableName(TransferZooError, ValueError):

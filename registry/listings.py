@@ -13,13 +13,29 @@ from itertools import combinations
 from typing import Any
 
 from registry.cards import UNKNOWN_LICENSE, Modality
-from registry.licenses import spdx
+from registry.licenses import Licenses, spdx
 
-__all__ = ["Architecture", "Fact", "Listing", "agree", "bytes_of", "find_listing"]
+__all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task", "objection"]
 
 _NUMBER = re.compile(r"(?P<about>about )?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>[kMG])B?)?")
 _UNITS = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _BYTES_A_PARAMETER = 4
+_TASKS = {
+    "ForImageClassification": "image-classification",
+    "TimmWrapper": "image-classification",
+    "ForSemanticSegmentation": "image-segmentation",
+    "CLIPModel": "zero-shot-image-classification",
+    "SiglipModel": "zero-shot-image-classification",
+    "ForSequenceClassification": "text-classification",
+    "ForCausalLM": "text-generation",
+    "ForAudioClassification": "audio-classification",
+    "ForCTC": "automatic-speech-recognition",
+    "ForConditionalGeneration": "automatic-speech-recognition",
+    "ClapModel": "zero-shot-audio-classification",
+}
+"""What the class of a net says that it does as it is, in the words of hubs; any other gives features."""
+_FEATURES = "feature-extraction"
+HUB_TASKS = (*dict.fromkeys(_TASKS.values()), _FEATURES)
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,8 @@ class Listing:
     @property
     def bytes(self) -> int | None:
         """How many are to be fetched, about: as stated, else four a parameter; None where neither is known."""
-        return bytes_of(_largest(self.facts.get("bytes", ())), self.parameters)
+        stated, parameters = _largest(self.facts.get("bytes", ())), self.parameters
+        return stated if stated is not None or parameters is None else _BYTES_A_PARAMETER * parameters
 
     @property
     def licenses(self) -> tuple[str, ...]:
@@ -122,14 +139,25 @@ def agree(kind: str, facts: Sequence[Fact]) -> bool:
     return all(_compatible(kind, one, other) for one, other in combinations(facts, 2))
 
 
-def bytes_of(stated: int | None, parameters: int | None) -> int | None:
-    """The bytes of weights: as stated, else four a parameter."""
-    return stated if stated is not None or parameters is None else _BYTES_A_PARAMETER * parameters
-
-
 def find_listing(listings: Iterable[Listing], name: str) -> Listing | None:
     """The one of that name, hub id or earlier hub id."""
     return next((one for one in listings if name in {one.name, one.hub, *one.aliases}), None)
+
+
+def hub_task(architecture: str) -> str:
+    """What a net of that class does as it is, before any tuning; one of `HUB_TASKS`."""
+    return next((task for part, task in _TASKS.items() if part in architecture), _FEATURES)
+
+
+def objection(
+    parameters: int | None, licenses: Licenses, *, max_parameters: int | None = None, wanted: Sequence[str] = ()
+) -> str | None:
+    """Why a checkpoint of that size and these licenses is out, or None; what is unknown is never within a limit."""
+    if max_parameters is not None and parameters is None:
+        return f"how many parameters it has is unknown, at most {max_parameters:,} allowed"
+    if max_parameters is not None and parameters is not None and parameters > max_parameters:
+        return f"{parameters:,} parameters, more than {max_parameters:,}"
+    return licenses.objection(wanted) if wanted else None
 
 
 def _compatible(kind: str, one: Fact, other: Fact) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from registry.cards import Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Origin, Outcome, declared_domain
 from registry.documents import Plain, read_json
 from registry.encoders import Encoder, open_encoder
 from registry.errors import (
@@ -29,6 +29,7 @@ from registry.errors import (
     HomeUnusable,
     NameHeld,
     NotFetched,
+    NotHere,
     PathMissing,
     RegistryBusy,
     RegistryCorrupt,
@@ -40,8 +41,8 @@ from registry.errors import (
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
-from registry.licenses import require_license, spdx
-from registry.listings import Listing
+from registry.licenses import Licenses, require_license, spdx
+from registry.listings import Listing, find_listing
 from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
@@ -52,6 +53,7 @@ __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
@@ -162,11 +164,15 @@ class Zoo:
 
         Raises:
             UnknownName: there is none.
+            NotHere: it is known from a hub, and not fetched.
             RegistryCorrupt: it is damaged.
         """
         for card in self._placed(self.store.checkpoints(name=name)):
             return card
-        raise UnknownName("checkpoint", name, [card.name for card in self.checkpoints()])
+        if (listing := self.listing(name)) is not None:
+            raise NotHere(listing.name, listing.hub)
+        names = [card.name for card in self.checkpoints()] + [card.name for card in self.listings()]
+        raise UnknownName("checkpoint", name, names)
 
     def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""
@@ -188,6 +194,40 @@ class Zoo:
         if digest != self._listings[0]:
             self._listings = digest, self._read_listings()
         return tuple(one for one in self._listings[1] if modality in {None, one.modality})
+
+    def listing(self, name: str) -> Listing | None:
+        """The listing of that name, hub id or earlier hub id; None where there is none."""
+        return find_listing(self.listings(), name)
+
+    def here(self, card: Checkpoint) -> bool:
+        """Whether its weights lie where its card says."""
+        return any((card.folder / file).is_file() for file in _WEIGHTS)
+
+    def licenses(self, card: Checkpoint | Listing) -> Licenses:
+        """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
+
+        Data of one's own count as permitted: nothing asks for their license.
+        """
+        if isinstance(card, Listing):
+            base = [license for hub in card.base for license in self._licenses_of(hub) or (UNKNOWN_LICENSE,)]
+            data = self._data_licenses(card.data) or (UNKNOWN_LICENSE,)
+            return Licenses(card.licenses, tuple(dict.fromkeys(base)), data)
+        declared = declared_domain(card, self.domains(card.modality))
+        named = (*card.lineage, *(() if declared is None else (declared.name,)))
+        base = [license for name in card.lineage for license in self._licenses_of(name)]
+        data = self._data_licenses((*named, *(() if card.domain is None else (card.domain,))))
+        return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+
+    def _licenses_of(self, name: str) -> tuple[str, ...]:
+        """The licenses of a checkpoint's weights, by its name or hub id; none where there is no such checkpoint."""
+        listing = self.listing(name)
+        registered = tuple(card.license for card in self.store.checkpoints(name=name))
+        return registered or (() if listing is None else listing.licenses)
+
+    def _data_licenses(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The licenses of published domains."""
+        domains = self.store.domains(names=sorted(set(names)))
+        return tuple(dict.fromkeys(one.license for one in domains if one.origin is Origin.PUBLISHED))
 
     def lens(self, modality: Modality) -> Lens:
         """What all samples and domains of a modality are seen through.
@@ -457,7 +497,7 @@ class Zoo:
         advance(progress, Phase.CATALOG, 0, 1)
         found = _catalog_as(self.catalog, digest)
         entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        listings = json.dumps([asdict(listing) for listing in found.listings], sort_keys=True)
+        listings = json.dumps([asdict(listing) for listing in found.listings])
         self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 

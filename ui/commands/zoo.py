@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
-from ui import render
+from registry.cards import Modality
+from registry.errors import UnknownName
+from registry.licenses import require_license
+from registry.listings import HUB_TASKS, objection
+from ui import offers, render
 from ui.context import HomeOption, JsonOption, asked, command_context
 
 __all__ = ["app"]
@@ -15,25 +19,64 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 
 
 @app.command("list")
-def zoo_list(home: HomeOption = None, json: JsonOption = False) -> None:
-    """List the checkpoints."""
+def zoo_list(
+    here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
+    modality: Annotated[Modality | None, typer.Option("--modality", help="Only what takes these items.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Only what does this as it is: image-classification, feature-extraction ..."),
+    ] = None,
+    license_: Annotated[
+        list[str] | None,
+        typer.Option("--license", help="Only this license (repeatable), of weights, base model and training data."),
+    ] = None,
+    max_parameters: Annotated[
+        int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the checkpoints: what is here, and what is known but not fetched."""
     with command_context(home, json) as context:
-        told = [render.plain(checkpoint) for checkpoint in context.zoo.checkpoints()]
-        context.say(render.checkpoint_table(told))
-        context.say_json(told)
+        for license in license_ or ():
+            require_license(license)
+        if task not in {None, *HUB_TASKS}:
+            raise UnknownName("task", str(task), HUB_TASKS)
+        rows = [
+            row
+            for card, row in offers.listed(context.zoo)
+            if (row["here"] or not here)
+            and modality in {None, card.modality}
+            and task in {None, row["task"]}
+            and not objection(
+                card.parameters,
+                context.zoo.licenses(card),
+                max_parameters=max_parameters,
+                wanted=license_ or (),
+            )
+        ]
+        context.say(offers.offers_table(rows))
+        context.say_json(rows)
 
 
 @app.command("show")
 def zoo_show(
-    name: Annotated[str, typer.Argument(help="Name of a checkpoint.")],
+    name: Annotated[str, typer.Argument(help="Name of a checkpoint, or its id on a hub.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show one checkpoint: its card, its source domain, and what became of it so far."""
+    """Show one checkpoint: its card or all that is known of it, its source domain, and what became of it so far."""
     with command_context(home, json) as context:
-        card = context.zoo.checkpoint(name)
-        domain = None if card.domain is None else render.plain(context.zoo.domain(card.domain))
-        outcomes = [render.plain(outcome) for outcome in context.zoo.history(checkpoint=name)]
+        zoo, listing = context.zoo, context.zoo.listing(name)
+        outcomes = [render.plain(outcome) for outcome in zoo.history(checkpoint=name)]
+        if listing is not None and name not in zoo:
+            domains = [render.plain(zoo.domain(domain)) for domain in listing.data]
+            row = offers.listing_json(zoo, listing)
+            context.say(offers.facts_report(row, domains))
+            context.say_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
+            return
+        card = zoo.checkpoint(name)
+        domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
         told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
         context.say(render.card_report(told))
         context.say_json(told)
