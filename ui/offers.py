@@ -19,8 +19,10 @@ from ui.strangers import shown
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["facts_report", "listed", "listing_json", "offers_table"]
+__all__ = ["facts_report", "listed", "listing_json", "offers_table", "unprobed_report"]
 
+_ROWS = 5
+"""Checkpoints that were not probed which a screen has room for."""
 _LICENSES = "--license counts base model and training data, too; `zoo show NAME` tells all three licenses apart."
 
 
@@ -88,6 +90,53 @@ def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -
         sketch = f"sketch of {domain['rows']:,} rows" if domain["rows"] else "no sketch"
         lines.append(_indented(f"trained on {shown(domain['name'])}: {shown(domain['title'])} ({sketch})"))
     return Group(*lines)
+
+
+def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> RenderableType | None:
+    """What is known but not here beside advice: a line, a few rows, what others would take; None where nothing is.
+
+    With ``everything`` all rows, and why what does not fit is left out.
+    """
+    rows, left = advice.get("not_probed", []), advice.get("not_probed_left_out", [])
+    if not rows and not left:
+        return None
+    out = f"; {len(left)} more do not fit" if left else ""
+    line = f"Not here  {len(rows)} more are known and were not probed{out}. Best first by what is published:"
+    parts: list[RenderableType] = [Text(line, "dim")]
+    if rows:
+        parts.append(_unprobed_table(rows if everything else rows[:_ROWS]))
+    parts += [_indented(f"{row['checkpoint']}: {row['reason']}") for row in left if everything]
+    parts.append(Text(_rivals(advice.get("rivals", [])), "dim"))
+    return Group(*parts)
+
+
+def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = _table("not probed", ">parameters", ">to fetch", ">distance", "published")
+    table.columns[0].no_wrap, table.columns[0].overflow, table.columns[0].max_width = True, "ellipsis", 26
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    for row in rows:
+        far, first = row["distance"], next(iter(row["published"]), None)
+        table.add_row(
+            Text(shown(row["checkpoint"])),
+            UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
+            UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
+            "no sketch" if far is None else f"{far['value']:.3f}",
+            "-" if first is None else shown(f"{first['sample']} {render.scored(first['score'], first['metric'])}"),
+        )
+    return table
+
+
+def _rivals(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What others would take, in a sentence."""
+    of: dict[str, list[str]] = {}
+    for row in rows:
+        if row["checkpoint"] is None:
+            of.setdefault(row["of"], []).append(row["because"])
+            continue
+        score = "" if row["expected"] is None else f", expected {render.percent(row['expected']['mean'])}"
+        of.setdefault(row["of"], []).append(f"{shown(row['checkpoint'])}{'' if row['here'] else ' (not here)'}{score}")
+    return "Others would take  " + "; ".join(f"{name}: {', '.join(taken)}" for name, taken in of.items())
 
 
 def _checkpoint_json(zoo: "Zoo", card: Checkpoint) -> dict[str, Any]:

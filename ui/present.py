@@ -14,7 +14,7 @@ from recommender.requests import CompareRequest, RecommendRequest, TuneRequest
 from recommender.results import Distance, Recommendation
 from registry.cards import Checkpoint
 from registry.progress import Event
-from ui import render
+from ui import offers, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
 from ui.strangers import cell
@@ -66,11 +66,16 @@ class Watcher(Observer):
 
 
 def present(  # noqa: PLR0912 - one case a kind
-    context: CommandContext, request: "Request", *, explain: bool = False, as_csv: bool = False
+    context: CommandContext,
+    request: "Request",
+    *,
+    explain: bool = False,
+    everything: bool = False,
+    as_csv: bool = False,
 ) -> None:
     """Perform a request and say what comes of it.
 
-    ``explain`` says all there is to say of advice; ``as_csv`` writes predictions so, and no JSON.
+    ``explain`` says all there is to say of advice, ``everything`` all that is known and not here; ``as_csv`` writes predictions so, and no JSON.
 
     Raises:
         TransferZooError: it cannot be done, or failed.
@@ -89,6 +94,8 @@ def present(  # noqa: PLR0912 - one case a kind
     match result:
         case Recommendation():
             context.say(render.advice_report(result.to_dict(), explain=explain))
+            if (absent := offers.unprobed_report(result.to_dict(), everything=everything)) is not None:
+                context.say(absent)
             if result.choices and isinstance(request, RecommendRequest):
                 tuning = TuneRequest(sample=request.sample, no_transfer=not result.verdict.transfer)
                 again = as_command(tuning, context.home)

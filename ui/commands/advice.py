@@ -40,6 +40,9 @@ def recommend(
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every checkpoint that is known and not here, and why some do not fit.")
+    ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,4 +51,4 @@ def recommend(
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
-        present(context, request, explain=explain)
+        present(context, request, explain=explain, everything=explain or all_)
