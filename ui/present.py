@@ -65,7 +65,7 @@ class Watcher(Observer):
             self._context.say(report)
 
 
-def present(  # noqa: PLR0912 - one case a kind
+def present(
     context: CommandContext,
     request: "Request",
     *,
@@ -75,7 +75,8 @@ def present(  # noqa: PLR0912 - one case a kind
 ) -> None:
     """Perform a request and say what comes of it.
 
-    ``explain`` says all there is to say of advice, ``everything`` all that is known and not here; ``as_csv`` writes predictions so, and no JSON.
+    ``explain`` says all there is to say of advice, ``everything`` all that is known and not here; ``as_csv`` writes
+    predictions so, and no JSON.
 
     Raises:
         TransferZooError: it cannot be done, or failed.
@@ -93,14 +94,7 @@ def present(  # noqa: PLR0912 - one case a kind
     context.finish(service.reference(result))
     match result:
         case Recommendation():
-            context.say(render.advice_report(result.to_dict(), explain=explain))
-            if (absent := offers.unprobed_report(result.to_dict(), everything=everything)) is not None:
-                context.say(absent)
-            if result.choices and isinstance(request, RecommendRequest):
-                tuning = TuneRequest(sample=request.sample, no_transfer=not result.verdict.transfer)
-                again = as_command(tuning, context.home)
-                render.say_next(context.terminal, [again, render.command("picker", home=context.home)])
-            context.say_json(result.to_dict())
+            _advised(context, result, request, explain=explain, everything=everything)
         case service.Tuned():
             _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
         case service.Drawn():
@@ -137,6 +131,20 @@ def present(  # noqa: PLR0912 - one case a kind
             near = [row.to_dict() for row in result]
             context.say(render.near_table(near))
             context.say_json(near)
+
+
+def _advised(
+    context: CommandContext, advice: Recommendation, request: "Request", *, explain: bool, everything: bool
+) -> None:
+    """The advice, what is known beside it, and what to type next."""
+    context.say(render.advice_report(advice.to_dict(), explain=explain))
+    if (absent := offers.unprobed_report(advice.to_dict(), everything=everything)) is not None:
+        context.say(absent)
+    if advice.choices and isinstance(request, RecommendRequest):
+        again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
+        picker = render.command("picker", home=context.home)
+        render.say_next(context.terminal, [as_command(again, context.home), picker])
+    context.say_json(advice.to_dict())
 
 
 def _tuned(context: CommandContext, tuned: "Tuned", whole: float | None) -> None:

@@ -23,7 +23,7 @@ def demo(
 
 
 @takes_sample()
-def recommend(
+def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
     keep: Annotated[
         int, typer.Option("--keep", min=1, help="How many checkpoints to probe: the best of a first look at all.")
