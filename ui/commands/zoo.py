@@ -10,8 +10,7 @@ from registry.errors import UnknownName
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from ui import offers, render
-from ui.checks import require_places
-from ui.context import HomeOption, JsonOption, command_context, read_sample
+from ui.context import HomeOption, JsonOption, asked, command_context
 
 __all__ = ["app"]
 
@@ -94,15 +93,11 @@ def zoo_add(
     json: JsonOption = False,
 ) -> None:
     """Register a checkpoint folder."""
+    request = asked("zoo add", locals())
     with command_context(home, json) as context:
-        require_places(folder, source_data)
-        if domain is not None and source_data is None:
-            context.zoo.domain(domain)
-        source = None if source_data is None else read_sample(context, source_data, keep_duplicates=True)
-        with context.bars as progress:
-            card = context.zoo.add(folder, name=name, source=source, license=license_, domain=domain, progress=progress)
-        context.say(render.checkpoint_table([render.plain(card)]))
-        context.say_json(render.plain(card))
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
+
+        present(context, request)
 
 
 @app.command("promote")
@@ -113,17 +108,8 @@ def zoo_promote(
     json: JsonOption = False,
 ) -> None:
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
+    request = asked("zoo promote", locals())
     with command_context(home, json) as context:
-        from recommender.runs.folder import find_run  # noqa: PLC0415 - loads psutil
-        from recommender.serving.promote import promote  # noqa: PLC0415 - loads torch
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
 
-        with context.bars as progress:
-            done = promote(find_run(context.zoo.home, run), name, context.zoo, progress=progress)
-        told = {
-            "checkpoint": render.plain(done.checkpoint),
-            "domain": render.plain(done.domain),
-            "notes": [*done.notes],
-        }
-        context.say(render.planted_report(told))
-        render.say_next(context.terminal, [render.command("zoo show", name, home=home)])
-        context.say_json(told)
+        present(context, request)
