@@ -75,10 +75,10 @@ MOST_UNSEEN = 400
 """Rows that a checkpoint has not seen, up to which they are added to what is probed."""
 ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
-LIMITS = ("max_bytes", "max_latency", "max_memory", "time_budget")
-"""Constraints that the settings name only where they were given."""
 CHEAPER = ("linear-probe", "prototype")
 """What is planned instead where the best plan costs more than is allowed, the better first."""
+MOST_REASONS = 8
+"""Checkpoints of which an error says why they are left out."""
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
@@ -121,7 +121,7 @@ def recommend(
         "licenses": list(limits.licenses),
         "exclude": list(limits.exclude),
         "seed": seed,
-        **{option: value for option in LIMITS if (value := getattr(limits, option)) is not None},
+        **limits.of_cost,
     }
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
@@ -336,9 +336,10 @@ def _affordable(
         for strategy in CHEAPER if objections else ():
             with suppress(NotOffered):
                 cheaper = plan(row, sample, reference, history, strategy=strategy, fresh=fresh)
-                if not limits.objections_to(cheaper.cost):
-                    why = f"{choice.plan.strategy} is out: {objections[0].reason}"
-                    choice, objections = replace(cheaper, because=(why, *cheaper.because)), ()
+                why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
+                if not objections:
+                    because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)
+                    choice = replace(cheaper, because=because)
                     break
         if objections:
             costly[row.checkpoint.name] = objections
@@ -349,8 +350,10 @@ def _affordable(
 
 def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Objection]]) -> NoCandidates:
     """Why nothing is left, and which constraint to relax by how much."""
-    why = "; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty"
-    return NoCandidates(why, relaxation([*against.items()]))
+    ordered = sorted(skipped, key=lambda row: row.checkpoint not in against)
+    reasons = [f"{row.checkpoint}: {row.reason}" for row in ordered[:MOST_REASONS]]
+    more = [f"and {len(ordered) - MOST_REASONS} more"] if len(ordered) > MOST_REASONS else []
+    return NoCandidates("; ".join([*reasons, *more]) or "the registry is empty", relaxation([*against.items()]))
 
 
 def _recorded(job: Job, zoo: Zoo) -> Job:

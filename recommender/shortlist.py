@@ -21,10 +21,10 @@ from recommender.history import History
 from recommender.latency import DEVICE, latency
 from recommender.results import Candidate, Cost, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
-from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.cards import Checkpoint
 from registry.errors import NoVariation
 from registry.features import Encoded, Features
-from registry.licenses import Licenses, permits, require_license, spdx
+from registry.licenses import require_license
 from registry.listings import Listing
 from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
@@ -112,6 +112,17 @@ class Constraints:
         for license in self.licenses:
             require_license(license)
 
+    @property
+    def of_cost(self) -> dict[str, float | int]:
+        """The limits on bytes, latency, memory and time that were given, by name."""
+        limits = {
+            "max_bytes": self.max_bytes,
+            "max_latency": self.max_latency,
+            "max_memory": self.max_memory,
+            "time_budget": self.time_budget,
+        }
+        return {name: value for name, value in limits.items() if value is not None}
+
     def objections(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> tuple[Objection, ...]:
         """All that speaks against a checkpoint before it is opened.
 
@@ -128,7 +139,7 @@ class Constraints:
             least = _BYTES_A_WEIGHT * checkpoint.parameters
             found += _above("--max-memory", "for its weights alone", least, self.max_memory)
         if self.licenses and (why := zoo.licenses(checkpoint).objection(self.licenses)) is not None:
-            found.append(Objection("--license", why, license=_lacking(zoo.licenses(checkpoint), self.licenses)))
+            found.append(Objection("--license", why, license=zoo.licenses(checkpoint).lacking(self.licenses)))
         return tuple(found)
 
     def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
@@ -389,13 +400,6 @@ def _typed(option: str, value: float | int) -> str:
     if option in _IN_BYTES:
         return f"{ceil(value / _MIB)}MiB"
     return f"{ceil(value * _ROOM_OF_CLOCKS)}" if option in _BY_CLOCK else f"{ceil(value)}"
-
-
-def _lacking(licenses: Licenses, wanted: Sequence[str]) -> str | None:
-    """The one license that is lacking, where it is a known one; None where it is unknown or there are more."""
-    stated = {spdx(one) for one in (*licenses.weights, *licenses.base, *licenses.data)}
-    lacking = [one for one in stated if not permits(one, wanted)]
-    return lacking[0] if len(lacking) == 1 and lacking[0] != UNKNOWN_LICENSE else None
 
 
 def _filter(
