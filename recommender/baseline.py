@@ -18,7 +18,7 @@ from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
-from registry.progress import Progress, silent, told
+from registry.progress import Phase, Progress, silent, tracked
 from registry.readers.images import ImageItem
 from registry.sample import Sample, score
 
@@ -129,7 +129,7 @@ class RawPixels:
         mode = "RGB" if self.channels == 3 else "L"
         rows = [
             np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX).convert(mode), np.float32).ravel() / 255
-            for item in told(items, RAW, len(items), progress)
+            for item in tracked(items, progress, Phase.BASELINE, len(items), RAW)
         ]
         return Encoded((Features(np.stack(rows), f"{RAW} {self.channels}"),), self.blocks)
 
@@ -162,7 +162,7 @@ def _shrunk(items: Sequence[ImageItem], progress: Progress) -> Float[np.ndarray,
     small = np.stack(
         [
             np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
-            for item in told(items, RAW, len(items), progress)
+            for item in tracked(items, progress, Phase.BASELINE, len(items), RAW)
         ]
     )
     if np.array_equal(small[..., 0], small[..., 1]) and np.array_equal(small[..., 1], small[..., 2]):

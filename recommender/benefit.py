@@ -24,7 +24,7 @@ from registry.cards import Checkpoint, Metric
 from registry.errors import TooFewRows
 from registry.features import Encoded
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample, score
 from registry.zoo import Zoo
 
@@ -168,18 +168,18 @@ class _Rung:
 
 @dataclass
 class _Count:
-    """Tells how many runs are over, beside what each says itself."""
+    """Reports how many runs are over, beside what each reports itself."""
 
     progress: Progress
     of: int
     done: int = 0
 
     def __post_init__(self) -> None:
-        self.progress("measure the benefit", 0, self.of)
+        advance(self.progress, Phase.BENEFIT, 0, self.of)
 
     def one_more(self) -> None:
         self.done += 1
-        self.progress("measure the benefit", self.done, self.of)
+        advance(self.progress, Phase.BENEFIT, self.done, self.of)
 
 
 def _tested(train: Sample) -> Sample:

@@ -36,9 +36,18 @@ from recommender.runs.folder import find_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.tracking import mlflow_runs
 from recommender.shift import drops, lowered, source_test, unlabelled
-from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
+from recommender.shortlist import (
+    Constraints,
+    Shortlist,
+    candidate_of,
+    distances_to,
+    measure,
+    measure_domains,
+    shortlist,
+)
 from recommender.tuning.dry_run import measure as measure_cost
 from recommender.tuning.recipe import run_local
+from recommender.unprobed import rivals, trained_on, unprobed
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
     EncoderMismatch,
@@ -83,11 +92,11 @@ def recommend(
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
     """
-    probed = sample.subsample(MOST_ROWS, seed)
-    seen = zoo.see(probed, progress=progress)
+    looked = sample.subsample(MOST_ROWS, seed)
+    seen = zoo.see(looked, progress=progress)
     history = _history(zoo, sample)
     found = shortlist(
-        probed,
+        looked,
         seen,
         zoo,
         of=sample,
@@ -108,7 +117,7 @@ def recommend(
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, found, settings)
-    probed = _with_unseen(sample, probed, found.candidates, seed)
+    probed = _with_unseen(sample, looked, found.candidates, seed)
     ranked, reference, failed = _judge(sample, probed, found.candidates, history, zoo, seed, progress)
     skipped = (*found.skipped, *failed)
     if not ranked:
@@ -123,6 +132,10 @@ def recommend(
             for row in ranked
         ]
     )
+    near = {row.domain: row for row in found.domains}
+    far = [domain for domain in trained_on(zoo, sample.modality) if domain not in near]
+    near |= distances_to(far, looked, seen, zoo, seed=seed)
+    absent, beyond = unprobed(zoo, sample.modality, near, history, limits)
     return Recommendation(
         name,
         sample.to_dict(),
@@ -133,6 +146,9 @@ def recommend(
         _verdict(choices[0], reference),
         settings,
         shift,
+        absent,
+        beyond,
+        rivals(zoo, sample.modality, limits, choices),
     )
 
 

@@ -16,7 +16,7 @@ from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
 from registry.errors import EstimatorError, TransferZooError
 from registry.features import Encoded
-from registry.progress import Progress, silent
+from registry.progress import Event, Progress, require_wanted, silent
 from registry.sample import Sample
 from registry.sample import score as metric_score
 from registry.zoo import Zoo
@@ -43,9 +43,13 @@ def probe(
     """Encode the sample by each candidate in one forward pass and score every block of it.
 
     Whatever a candidate raises, the others go on.
+
+    Raises:
+        Cancelled: the observer wants no more; the features that are computed are kept.
     """
     scored, skipped = [], []
     for candidate in candidates:
+        require_wanted(progress)
         try:
             opening, seconds = _seconds(candidate, sample, zoo)
             clock = _Clock(progress)
@@ -70,9 +74,12 @@ class _Clock:
     progress: Progress
     _at: list[tuple[float, int]] = field(default_factory=list)
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
-        self._at.append((time.perf_counter(), done))
-        self.progress(stage, done, of)
+    def report(self, event: Event) -> None:
+        self._at.append((time.perf_counter(), event.done))
+        self.progress.report(event)
+
+    def cancelled(self) -> bool:
+        return self.progress.cancelled()
 
     @property
     def seconds_a_row(self) -> float | None:

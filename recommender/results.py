@@ -1,7 +1,7 @@
 """What each step concludes. A verdict wraps the one it rests on; no field waits to be filled later."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
@@ -30,14 +30,17 @@ __all__ = [
     "LabelSaving",
     "Measured",
     "Plan",
+    "Published",
     "Ranked",
     "Realized",
     "Recommendation",
+    "Rival",
     "Shift",
     "Skipped",
     "Stage",
     "Transferability",
     "TuningRun",
+    "Unprobed",
     "Verdict",
     "block_to_read",
 ]
@@ -152,6 +155,78 @@ class Skipped:
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
         return {"checkpoint": self.checkpoint, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A result of a checkpoint that others published."""
+
+    sample: str
+    strategy: str
+    metric: Metric
+    score: float
+    citation: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {**asdict(self), "metric": str(self.metric)}
+
+
+@dataclass(frozen=True)
+class Unprobed:
+    """A checkpoint that is known but not here, with what is known of it before any probe."""
+
+    checkpoint: str
+    hub: str
+    parameters: int | None
+    bytes: int | None
+    """To be fetched, about."""
+    licenses: tuple[str, ...]
+    """Of its weights; several where sources disagree."""
+    domains: tuple[str, ...]
+    """What it was trained on, the last stage last."""
+    distance: DomainDistance | None
+    """To the nearest of these that has a sketch; None where none has."""
+    published: tuple[Published, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "checkpoint": self.checkpoint,
+            "status": "not probed",
+            "hub": self.hub,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "licenses": list(self.licenses),
+            "domains": list(self.domains),
+            "distance": None if self.distance is None else self.distance.to_dict(),
+            "published": [row.to_dict() for row in self.published],
+            "fetch": f"transferzoo zoo fetch {self.checkpoint}",
+        }
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What others would take without looking at the data: free to name, and honest about what is not known."""
+
+    of: str
+    """``preset of AutoGluon 1.6``, ``most downloaded``."""
+    checkpoint: str | None
+    """None where it is not known which."""
+    here: bool
+    expected: "Expected | None"
+    """Where it is among the choices."""
+    because: str
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "of": self.of,
+            "checkpoint": self.checkpoint,
+            "here": self.here,
+            "expected": None if self.expected is None else self.expected.to_dict(),
+            "because": self.because,
+        }
 
 
 @dataclass(frozen=True)
@@ -592,6 +667,12 @@ class Recommendation:
     """What was asked for beside the sample: keep, max_parameters, licenses, seed."""
     shift: Shift | None = None
     """None where the sample has no test part, or one that is too small to be compared."""
+    unprobed: tuple[Unprobed, ...] = ()
+    """What is known but not here, best first by what is known of it."""
+    beyond: tuple[Skipped, ...] = ()
+    """What is not here and not within the constraints either."""
+    rivals: tuple[Rival, ...] = ()
+    """What others would take without looking at the data."""
 
     @property
     def best(self) -> Choice:
@@ -642,6 +723,9 @@ class Recommendation:
             "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
             "settings": dict(self.settings),
             "shift": None if self.shift is None else self.shift.to_dict(),
+            "not_probed": [row.to_dict() for row in self.unprobed],
+            "not_probed_left_out": [row.to_dict() for row in self.beyond],
+            "rivals": [row.to_dict() for row in self.rivals],
         }
 
 

@@ -19,15 +19,25 @@ from recommender.exposure import Exposures
 from recommender.history import History
 from recommender.results import Candidate, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
-from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.cards import Checkpoint, Modality
 from registry.errors import NoVariation
 from registry.features import Encoded, Features
-from registry.licenses import permits, require_license
-from registry.progress import Progress, silent
+from registry.licenses import Licenses, require_license
+from registry.listings import Listing, objection
+from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["Constraints", "Shortlist", "candidate_of", "first_look", "measure", "measure_domains", "shortlist"]
+__all__ = [
+    "Constraints",
+    "Shortlist",
+    "candidate_of",
+    "distances_to",
+    "first_look",
+    "measure",
+    "measure_domains",
+    "shortlist",
+]
 
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
@@ -64,16 +74,15 @@ class Constraints:
         for license in self.licenses:
             require_license(license)
 
-    def objection(self, checkpoint: Checkpoint) -> str | None:
-        """Why the checkpoint is out, or None. An unknown license is never a permissive one."""
+    def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
+        """Why the checkpoint is out, or None.
+
+        The strictest license of weights, base model and training data counts; what is unknown is within no limit.
+        """
         if checkpoint.name in self.exclude:
             return "excluded by name"
-        if self.max_parameters is not None and checkpoint.parameters > self.max_parameters:
-            return f"{checkpoint.parameters:,} parameters, more than {self.max_parameters:,}"
-        if self.licenses and not permits(checkpoint.license, self.licenses):
-            what = "unknown" if checkpoint.license == UNKNOWN_LICENSE else f"{checkpoint.license!r}"
-            return f"license {what}, asked for {' or '.join(self.licenses)}"
-        return None
+        licenses = zoo.licenses(checkpoint) if self.licenses else Licenses(())
+        return objection(checkpoint.parameters, licenses, max_parameters=self.max_parameters, wanted=self.licenses)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     All others are looked at (a few dozen rows, one forward pass) before any is left out, as far as `LOOKED_WORK` goes:
     first those of which most is to be hoped (see `_hope`).
     """
-    allowed, skipped = _filter(zoo.checkpoints(sample.modality), constraints or Constraints())
+    allowed, skipped = _filter(zoo, sample.modality, constraints or Constraints())
     measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
     exposures = Exposures(of or sample, sample, seen, zoo)
@@ -143,13 +152,16 @@ def _looked_at(
     work = sum(map(_work, within))
     part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
     looks: list[tuple[Candidate, Mapping[str, float]]] = []
+    unreported = Unreported(progress)
     for done, candidate in enumerate(within):
-        progress("first look at every checkpoint", done, len(within))
+        advance(progress, Phase.LOOK, done, len(within))
         try:
-            looks.append((candidate, first_look(zoo.encode(candidate.checkpoint.name, part), part)))
+            looks.append(
+                (candidate, first_look(zoo.encode(candidate.checkpoint.name, part, progress=unreported), part))
+            )
         except Exception as failure:
             skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
-    progress("first look at every checkpoint", len(within), len(within))
+    advance(progress, Phase.LOOK, len(within), len(within))
     order = np.argsort(-_total([look for _, look in looks]), kind="stable")  # equal looks in the order of hope
     ordered = [looks[at][0] for at in order]
     skipped += [
@@ -241,11 +253,20 @@ def measure_domains(
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):
-        progress("exact distances", done, len(names))
+        advance(progress, Phase.DISTANCES, done, len(names))
         found = _measured(name, sample, seen, zoo, metric, pairs, seed)
         rows += [] if found is None else [found]
-    progress("exact distances", len(names), len(names))
+    advance(progress, Phase.DISTANCES, len(names), len(names))
     return sorted(rows, key=_nearness)
+
+
+def distances_to(
+    domains: Sequence[str], sample: Sample, seen: Features, zoo: Zoo, *, seed: int = 0
+) -> dict[str, DomainDistance]:
+    """The exact distance of what the lens saw to these domains, by name; those without a sketch are left out."""
+    pairs = _pair_distances(zoo, sample) if domains else np.array([])
+    rows = {name: _measured(name, sample, seen, zoo, "mmd", pairs, seed) for name in domains}
+    return {name: row for name, row in rows.items() if row is not None}
 
 
 def candidate_of(checkpoint: Checkpoint, sample: Sample, seen: Features, zoo: Zoo, of: Sample, seed: int) -> Candidate:
@@ -264,14 +285,14 @@ def measure(
     return distances[metric](x, y, seed=seed, groups=groups)
 
 
-def _filter(all_known: Sequence[Checkpoint], constraints: Constraints) -> tuple[list[Checkpoint], list[Skipped]]:
+def _filter(zoo: Zoo, modality: Modality, constraints: Constraints) -> tuple[list[Checkpoint], list[Skipped]]:
     allowed, skipped = [], []
-    for checkpoint in all_known:
-        objection = constraints.objection(checkpoint)
-        if objection is None:
+    for checkpoint in zoo.checkpoints(modality):
+        why = constraints.objection(checkpoint, zoo)
+        if why is None:
             allowed.append(checkpoint)
         else:
-            skipped.append(Skipped(checkpoint.name, objection))
+            skipped.append(Skipped(checkpoint.name, why))
     return allowed, skipped
 
 

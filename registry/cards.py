@@ -141,6 +141,7 @@ class Domain:
     family: str
     """Domains of one origin or kind; evaluation leaves whole families out."""
     rows: int
+    """Rows that its sketch was made of; 0 where there is none."""
     license: str = UNKNOWN_LICENSE
     citation: str = ""
     origin: Origin = Origin.LOCAL

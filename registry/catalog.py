@@ -11,7 +11,7 @@ from hashlib import sha256
 from io import StringIO
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -22,9 +22,19 @@ from safetensors.numpy import load, save_file
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
 from registry.documents import read_bytes, read_text, read_yaml
 from registry.errors import BadCard, MalformedWeights, NotFetched, UnknownName, UnreadableDocument
+from registry.listings import Listing
 from registry.sketch import Lens, RowKeys, Sketch
 
-__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens", "write_rows"]
+__all__ = [
+    "Catalog",
+    "read_catalog",
+    "read_lens",
+    "write_checkpoint",
+    "write_domain",
+    "write_lens",
+    "write_listing",
+    "write_rows",
+]
 
 _MOST_OUTCOMES = 64 << 20
 _LONGEST_CELL = 2000
@@ -43,6 +53,8 @@ class Catalog:
     lenses: Mapping[Modality, Lens]
     outcomes: tuple[Outcome, ...]
     rows: tuple[RowKeys, ...] = ()
+    listings: tuple[Listing, ...] = ()
+    """Checkpoints of hubs, which are not in the folder."""
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -54,11 +66,13 @@ def read_catalog(folder: Path) -> Catalog:
     lenses = {modality: read_lens(folder, modality) for modality in _lens_cards(folder)}
     domains = tuple(_read_all(folder / "domains", _read_domain))
     known = {domain.name for domain in domains}
-    checkpoints = tuple(_read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known)))
+    cards = _read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known))
+    checkpoints = tuple(card for card in cards if isinstance(card, Checkpoint))
+    listings = tuple(card for card in cards if isinstance(card, Listing))
     sketches = tuple(_read_sketches(folder, domains, lenses))
     outcomes = tuple(row for table in sorted((folder / "outcomes").glob("*.csv")) for row in _read_outcomes(table))
     rows = tuple(_read_rows(folder, domains))
-    return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows)
+    return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows, listings)
 
 
 def read_lens(folder: Path, modality: Modality) -> Lens:
@@ -93,9 +107,19 @@ def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
     return _write_yaml(folder / "checkpoints" / card.modality / f"{card.name}.yaml", body)
 
 
+def write_listing(folder: Path, listing: Listing) -> Path:
+    """Write the card of a checkpoint on a hub."""
+    body = _ListingCard.model_validate(
+        json.loads(json.dumps({key: value for key, value in asdict(listing).items() if key != "modality"}))
+    )
+    path = folder / "checkpoints" / listing.modality / f"{listing.name}.yaml"
+    return _write_yaml(path, body.model_dump(exclude_defaults=True))
+
+
 def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Path:
     """Write a domain's card, and its sketch beside it."""
-    body = _told(_DomainCard, {**asdict(card), "aliases": list(card.aliases)})
+    known = {key: value for key, value in asdict(card).items() if value or key != "rows"}
+    body = _told(_DomainCard, {**known, "aliases": list(card.aliases)})
     path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", body)
     if sketch is not None:
         path.with_suffix(".safetensors").write_bytes(sketch.pack())
@@ -139,11 +163,37 @@ class _CheckpointCard(_Strict):
     measured: dict[str, object] = {}
 
 
+class _FactCard(_Strict):
+    value: int | str
+    source: str = Field(min_length=1)
+    checked: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")
+    witness: Literal["", "config"] = ""
+
+
+class _BuiltCard(_Strict):
+    config: str = Field(pattern=r"^\w+Config$")
+    model: str = Field(pattern=r"^\w+$")
+    settings: dict[str, object] = {}
+    without: str = ""
+    counted: bool = True
+
+
+class _ListingCard(_Strict):
+    name: str
+    hub: str = Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")
+    architecture: str
+    aliases: list[str] = []
+    data: list[str] = []
+    base: list[str] = []
+    built: _BuiltCard | None = None
+    facts: dict[str, list[_FactCard]]
+
+
 class _DomainCard(_Strict):
     name: str
     title: str
     family: str
-    rows: int = Field(gt=0)
+    rows: int = Field(default=0, gt=0)  # left out where there is no sketch
     license: str = UNKNOWN_LICENSE
     citation: str = ""
     aliases: list[str] = []
@@ -178,8 +228,12 @@ def _read_all(folder: Path, read: Callable[[Path], Card]) -> list[Card]:
     return [read(path) for path in sorted(folder.glob("*/*.yaml"))]
 
 
-def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
-    card = _card(_CheckpointCard, path)
+def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint | Listing:
+    """A card that names a hub is one of what is there; any other is of a folder in the catalog."""
+    body = _mapping(path)
+    if "hub" in body:
+        return _read_listing(path, body, domains)
+    card = _card(_CheckpointCard, path, body)
     if card.domain is not None and card.domain not in domains:
         raise BadCard(path, "domain", f"there is no domain card {card.domain!r}")
     if Path(card.folder).is_absolute() or ".." in Path(card.folder).parts:
@@ -188,8 +242,15 @@ def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
     return Checkpoint(modality=_modality(path), origin=Origin.SEEDLING, **body)
 
 
+def _read_listing(path: Path, body: Mapping[str, object], domains: set[str]) -> Listing:
+    card = _card(_ListingCard, path, body)
+    for missing in (name for name in card.data if name not in domains):
+        raise BadCard(path, "data", f"there is no domain card {missing!r}")
+    return Listing.from_dict({"modality": _modality(path), **card.model_dump()})
+
+
 def _read_domain(path: Path) -> Domain:
-    card = _card(_DomainCard, path)
+    card = _card(_DomainCard, path, _mapping(path))
     body = card.model_dump() | {"aliases": tuple(card.aliases)}
     return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **body)
 
@@ -264,8 +325,8 @@ def _lens_cards(folder: Path) -> dict[Modality, _LensCard]:
     return cards
 
 
-def _card(model: type[Model], path: Path) -> Model:
-    card = _checked(model, _mapping(path), path)
+def _card(model: type[Model], path: Path, body: Mapping[str, object]) -> Model:
+    card = _checked(model, body, path)
     if path.stem != card.model_dump()["name"]:
         raise BadCard(path, "name", f"it must be {path.stem!r}, as the file is named")
     return card

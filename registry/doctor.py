@@ -15,7 +15,7 @@ from registry.cards import Checkpoint, Domain
 from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import Lens
 from registry.store import Damage, Store
@@ -132,12 +132,12 @@ def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Foun
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
     checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers, *also)
     for done, look in enumerate(checks):
-        progress("examine the registry", done, len(checks))
+        advance(progress, Phase.EXAMINE, done, len(checks))
         try:
             yield from list(look(zoo))
         except RegistryCorrupt as cause:
             yield Finding(Kind.DATABASE, look.__name__.strip("_"), cause.why, cause.remedy), None
-    progress("examine the registry", len(checks), len(checks))
+    advance(progress, Phase.EXAMINE, len(checks), len(checks))
 
 
 def _database(zoo: Zoo) -> Iterator[Found]:

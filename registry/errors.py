@@ -4,7 +4,9 @@
 
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
+    ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── UnusableRequest            (ValueError)    a request with a field that does not fit
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
@@ -109,6 +111,7 @@ __all__ = [
     "NotFetched",
     "NotFinished",
     "NotFinite",
+    "NotHere",
     "NotNumbers",
     "NotOffered",
     "NotProbabilities",
@@ -144,6 +147,7 @@ __all__ = [
     "UnusableArrays",
     "UnusableLabels",
     "UnusableName",
+    "UnusableRequest",
     "WidthMismatch",
     "printable",
 ]
@@ -204,6 +208,17 @@ def _containing(name: str, known: Sequence[str]) -> list[str]:
     return longer if len(longer) == 1 else []
 
 
+class NotHere(TransferZooError, KeyError):
+    """A checkpoint that is known, but whose weights are not on this disk."""
+
+    def __init__(self, name: str, hub: str) -> None:
+        self.name, self.hub = name, hub
+        super().__init__(
+            f"checkpoint {name!r} ({hub}) is known, but its weights are not here",
+            f"Fetch it with `transferzoo zoo fetch {name}`.",
+        )
+
+
 class UnusableName(TransferZooError, ValueError):
     """A name that cannot be given."""
 
@@ -213,6 +228,14 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class UnusableRequest(TransferZooError, ValueError):
+    """A request with a field that is missing, unknown, or holds what it cannot hold."""
+
+    def __init__(self, kind: str, field: str, why: str, remedy: str = "Correct it, and ask again.") -> None:
+        self.kind, self.field, self.why = kind, field, why
+        super().__init__(f"{kind}: {field}: {why}" if field else f"{kind}: {why}", remedy)
 
 
 class UnreadableDocument(TransferZooError, ValueError):

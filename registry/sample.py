@@ -29,7 +29,7 @@ from registry.errors import (
     UnusableLabels,
     printable,
 )
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.readers.arrays import Images, plain_labels, read_arrays
 from registry.readers.decoding import Scale
 from registry.readers.fingerprints import Fingerprints
@@ -645,7 +645,7 @@ def _sample(
     *,
     keep_duplicates: bool,
 ) -> Sample:
-    progress("comparing images", 0, 1)
+    advance(progress, Phase.COMPARE, 0, 1, "images")
     clean, clean_test = _cleaned(train), None if test is None else _cleaned(test)
     apart = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
     if not apart.items:
@@ -665,7 +665,7 @@ def _sample(
         part = _assembled(f"{name} (test)", origin, of_test, classes, metric, _health(clean_test, clean_test), None)
     health = _health(clean, kept, alike)
     health = replace(health, warnings=(*health.warnings, *_of_targets(kept), *_of_groups(kept, clean_test)))
-    progress("comparing images", 1, 1)
+    advance(progress, Phase.COMPARE, 1, 1, "images")
     made = _assembled(name, origin, replace(kept, groups=alike.groups), classes, metric, health, part)
     return replace(made, keep_duplicates=keep_duplicates, named_groups=kept.groups is not None)
 

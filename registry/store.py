@@ -48,6 +48,7 @@ from registry.errors import (
     UnusableName,
 )
 from registry.files import is_locked
+from registry.progress import Event, Phase
 from registry.sketch import RowKeys, Sketch
 
 __all__ = ["Damage", "Entries", "JobRecord", "Jobs", "State", "Store", "now", "sqlite_path", "sqlite_url"]
@@ -472,6 +473,7 @@ class JobRecord:
     created: str
     heartbeat: str
     stage: str = ""
+    """The phase of the newest event; empty before the first."""
     done: int = 0
     of: int = 0
     host: str = ""
@@ -482,6 +484,16 @@ class JobRecord:
     """What it waits for: one job of a lane is carried out at a time."""
     curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Learning curves: series -> (step, value), by step."""
+    part: str = ""
+    step: int = 0
+    steps: int = 0
+
+    @property
+    def event(self) -> Event | None:
+        """How far it is; None before anything was reported."""
+        if self.stage not in set(Phase):
+            return None
+        return Event(Phase(self.stage), self.part, self.done, self.of, self.step, self.steps)
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -490,7 +502,7 @@ class JobRecord:
 
 
 class Jobs:
-    """Work that outlives who asked for it: the worker says `claim`, `tell` and `point`, then `finish` or `fail`.
+    """Work that outlives who asked for it: the worker says `claim`, `report` and `point`, then `finish` or `fail`.
 
     Who has claimed a job holds its lock until it is over; the system drops the lock of a process that dies, so that no
     clock is asked whether a job lives. Jobs queue in lanes, the oldest first. What is queued is done on the machine
@@ -519,6 +531,9 @@ class Jobs:
                 "stage": "",
                 "done": 0,
                 "of": 0,
+                "part": "",
+                "step": 0,
+                "steps": 0,
                 "lane": lane,
                 **_here(),
             }
@@ -567,10 +582,11 @@ class Jobs:
             self._release(job)
         return taken
 
-    def tell(self, job: str, stage: str, done: int, of: int) -> State:
-        """How far the work has come, said by the process that does it; the answer tells whether to go on."""
+    def report(self, job: str, event: Event) -> State:
+        """How far the work has come, said by the process that does it; gives how the job stands."""
         self._hold(job)
-        values = {"stage": stage, "done": done, "of": of, "heartbeat": now(), **_here()}
+        told = {"stage": str(event.phase)} | {name: getattr(event, name) for name in _EVENT}
+        values = {**told, "heartbeat": now(), **_here()}
         alive = _jobs.c.state.in_([State.QUEUED, State.RUNNING, State.LOST])
         self._change(job, alive, state=State.RUNNING, **values)
         return self.get(job).state
@@ -604,7 +620,7 @@ class Jobs:
         return self.get(job)
 
     def cancel(self, job: str) -> JobRecord:
-        """Ask the worker to stop: `tell` answers `State.CANCELLED` from now on."""
+        """Ask the worker to stop, who looks how the job stands between batches."""
         self._change(job, _jobs.c.state.in_(_OPEN), state=State.CANCELLED)
         return self.get(job)
 
@@ -742,6 +758,8 @@ _jobs = sa.Table(
         for name in ("kind", "spec", "state", "created", "heartbeat", "stage", "host")
     ),
     *(sa.Column(name, sa.Integer, nullable=False) for name in ("done", "of", "pid")),
+    sa.Column("part", sa.Text, nullable=False, server_default=""),
+    *(sa.Column(name, sa.Integer, nullable=False, server_default="0") for name in ("step", "steps")),
     sa.Column("result", sa.Text),
     sa.Column("error", sa.Text),
     sa.Column("lane", sa.Text, nullable=False, server_default="cpu"),
@@ -764,6 +782,8 @@ _rows = sa.Table(
 )
 _ROWS = (_checkpoints, _domains, _sketches, _outcomes, _recommendations, _rows, _jobs, _points)
 """All that a user would miss; those that others refer to come first."""
+_EVENT = ("part", "done", "of", "step", "steps")
+"""Of an event, beside its phase."""
 _LASTING = {"id", "key", "kind", "spec", "created", "lane"}
 """Of a job, what stays as it is while it is carried out: that is sealed."""
 _BODIES = {"card", "body", "spec", "result"}

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from registry.cards import Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Origin, Outcome, declared_domain
 from registry.documents import Plain, read_json
 from registry.encoders import Encoder, open_encoder
 from registry.errors import (
@@ -28,6 +29,7 @@ from registry.errors import (
     HomeUnusable,
     NameHeld,
     NotFetched,
+    NotHere,
     PathMissing,
     RegistryBusy,
     RegistryCorrupt,
@@ -39,9 +41,10 @@ from registry.errors import (
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
 from registry.home import Home, catalog_folder
-from registry.licenses import require_license, spdx
+from registry.licenses import Licenses, require_license, spdx
+from registry.listings import Listing, find_listing
 from registry.modalities import modalities
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
 from registry.store import Damage, Entries, Jobs, Store
@@ -50,6 +53,7 @@ __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
@@ -70,6 +74,7 @@ class Zoo:
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
         self._notes: dict[str, None] = {}
+        self._listings: tuple[str | None, tuple[Listing, ...]] = (None, ())
 
     @classmethod
     def open(
@@ -159,11 +164,15 @@ class Zoo:
 
         Raises:
             UnknownName: there is none.
+            NotHere: it is known from a hub, and not fetched.
             RegistryCorrupt: it is damaged.
         """
         for card in self._placed(self.store.checkpoints(name=name)):
             return card
-        raise UnknownName("checkpoint", name, [card.name for card in self.checkpoints()])
+        if (listing := self.listing(name)) is not None:
+            raise NotHere(listing.name, listing.hub)
+        names = [card.name for card in self.checkpoints()] + [card.name for card in self.listings()]
+        raise UnknownName("checkpoint", name, names)
 
     def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""
@@ -178,6 +187,47 @@ class Zoo:
         for card in self.store.domains(names=[name]):
             return card
         raise UnknownName("domain", name, [card.name for card in self.domains()])
+
+    def listings(self, modality: Modality | None = None) -> tuple[Listing, ...]:
+        """All checkpoints of hubs that the catalog describes, or one modality's, by name, whether here or not."""
+        digest = self.store.note("catalog")
+        if digest != self._listings[0]:
+            self._listings = digest, self._read_listings()
+        return tuple(one for one in self._listings[1] if modality in {None, one.modality})
+
+    def listing(self, name: str) -> Listing | None:
+        """The listing of that name, hub id or earlier hub id; None where there is none."""
+        return find_listing(self.listings(), name)
+
+    def here(self, card: Checkpoint) -> bool:
+        """Whether its weights lie where its card says."""
+        return any((card.folder / file).is_file() for file in _WEIGHTS)
+
+    def licenses(self, card: Checkpoint | Listing) -> Licenses:
+        """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
+
+        Data of one's own count as permitted: nothing asks for their license.
+        """
+        if isinstance(card, Listing):
+            base = [license for hub in card.base for license in self._licenses_of(hub) or (UNKNOWN_LICENSE,)]
+            data = self._data_licenses(card.data) or (UNKNOWN_LICENSE,)
+            return Licenses(card.licenses, tuple(dict.fromkeys(base)), data)
+        declared = declared_domain(card, self.domains(card.modality))
+        named = (*card.lineage, *(() if declared is None else (declared.name,)))
+        base = [license for name in card.lineage for license in self._licenses_of(name)]
+        data = self._data_licenses((*named, *(() if card.domain is None else (card.domain,))))
+        return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+
+    def _licenses_of(self, name: str) -> tuple[str, ...]:
+        """The licenses of a checkpoint's weights, by its name or hub id; none where there is no such checkpoint."""
+        listing = self.listing(name)
+        registered = tuple(card.license for card in self.store.checkpoints(name=name))
+        return registered or (() if listing is None else listing.licenses)
+
+    def _data_licenses(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The licenses of published domains."""
+        domains = self.store.domains(names=sorted(set(names)))
+        return tuple(dict.fromkeys(one.license for one in domains if one.origin is Origin.PUBLISHED))
 
     def lens(self, modality: Modality) -> Lens:
         """What all samples and domains of a modality are seen through.
@@ -444,11 +494,12 @@ class Zoo:
         if not self.home.writable:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
-        progress("read the bundled catalog", 0, 1)
-        found = _catalog().read_catalog(self.catalog)
+        advance(progress, Phase.CATALOG, 0, 1)
+        found = _catalog_as(self.catalog, digest)
         entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        self.store.write_bundled(entries, {"catalog": digest})
-        progress("read the bundled catalog", 1, 1)
+        listings = json.dumps([asdict(listing) for listing in found.listings])
+        self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
+        advance(progress, Phase.CATALOG, 1, 1)
 
     def set_aside(self, damage: Damage) -> Path:
         """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
@@ -488,6 +539,14 @@ class Zoo:
 
     def _note(self, line: str) -> None:
         self._notes[line] = None
+
+    def _read_listings(self) -> tuple[Listing, ...]:
+        """As they were taken in with the catalog; where that is damaged, as the catalog has them."""
+        try:
+            listings = [Listing.from_dict(kept) for kept in json.loads(self.store.note("listings") or "[]")]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            listings = [*_catalog().read_catalog(self.catalog).listings]
+        return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
         """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
@@ -626,6 +685,12 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
         sha256(f"{item.digest} {told}".encode()).hexdigest()
         for item, told in zip(sample.items, sample.labels, strict=True)
     )
+
+
+@lru_cache(maxsize=2)
+def _catalog_as(folder: Path, digest: str) -> Any:  # noqa: ANN401, ARG001 - a Catalog; the digest tells whether it is still the same
+    """What a catalog folder of that digest holds; the second home that a process opens need not read it again."""
+    return _catalog().read_catalog(folder)
 
 
 def _catalog() -> ModuleType:

@@ -10,8 +10,8 @@ import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
@@ -31,7 +31,7 @@ from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Event, Phase, Progress, silent
 from ui.glossary import terms_of
 from ui.strangers import StrangersConsole, safe_json, shown
 
@@ -488,7 +488,7 @@ def domain_table(rows: Sequence[Json]) -> RenderableType:
     table = _table("domain", "title", "family", ">rows", "license")
     for row in rows:
         name, title, family, license_ = (shown(row[key]) for key in ("name", "title", "family", "license"))
-        table.add_row(Text(name, "bold"), title, family, f"{row['rows']:,}", license_)
+        table.add_row(Text(name, "bold"), title, family, f"{row['rows']:,}" if row["rows"] else "no sketch", license_)
     return table
 
 
@@ -630,7 +630,8 @@ def _stage(row: Json) -> str:
     if row["state"] != "running":
         return ""
     counted = f" {row['done']} of {row['of']}" if row["of"] else ""
-    return f"{row['stage'] or 'starting'}{counted}"
+    step = f"step {row['step']} of {row['steps']}: " if row["step"] else ""
+    return f"{step}{row['stage'] or 'starting'} {row['part']}".rstrip() + counted
 
 
 def doctor_report(report: Json) -> RenderableType:
@@ -651,38 +652,34 @@ class Bars:
     """Progress for a person: live bars where stderr is a terminal, one line a stage where it is not.
 
     ``with bars as progress:`` surrounds the work, as often as there is some; what libraries print to stdout meanwhile
-    goes to stderr. ``also`` is told everything too. Where `expect` said how many parts or stages there will be, each
-    is told as *step x of y*. A stage that is done leaves, and a bar without end stands in until the next begins.
+    goes to stderr. ``also`` is told everything too. A stage that is done leaves, and a bar without end stands in until
+    the next begins.
     """
 
     def __init__(self, terminal: Console, *, also: Progress = silent) -> None:
         self._terminal = terminal
         self._also = also
-        self._tasks: dict[str, TaskID] = {}
-        self._step, self._steps, self._by_part = 0, 0, False
+        self._tasks: dict[tuple[Phase, str], TaskID] = {}
+        self._working = False
         self._between: TaskID | None = None
         self._at_work = ExitStack()
         self._bars = self._new()
 
-    def expect(self, steps: int, *, by_part: bool = False) -> None:
-        """How many stages there will be at most, or how often work will be surrounded."""
-        self._step, self._steps, self._by_part = 0, steps, by_part
-
-    def foresee(self, more: int) -> None:
-        """So many more than were expected, where any were."""
-        self._steps += more if self._steps else 0
-
     def __enter__(self) -> "Bars":
-        self._tasks, self._bars, self._between = {}, self._new(), None
-        self._step += self._by_part
-        self._at_work.enter_context(redirect_stdout(self._terminal.file))
-        self._at_work.enter_context(self._bars)
+        self._working = True
+        self._begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._working = False
         self._at_work.close()
+
+    def _begin(self) -> None:
+        self._tasks, self._bars, self._between = {}, self._new(), None
+        self._at_work.enter_context(redirect_stdout(self._terminal.file))
+        self._at_work.enter_context(self._bars)
 
     def _new(self) -> RichProgress:
         return RichProgress(
@@ -696,32 +693,43 @@ class Bars:
             disable=not self._terminal.is_terminal,
         )
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
-        """Show that ``done`` of ``of`` are finished; a finished stage leaves the screen."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Off the screen while something else is written; outside of any work this does nothing."""
+        if not self._working:
+            yield
+            return
+        self._at_work.close()
+        try:
+            yield
+        finally:
+            self._begin()
+
+    def report(self, event: Event) -> None:
+        """Show how much is finished; a finished stage leaves the screen."""
+        stage = event.phase, event.part
         new = stage not in self._tasks
-        if new and not self._by_part:
-            self._step += 1
-        named = f"{self._where()}{stage}"
-        self._also(named, done, of)
+        self._also.report(event)
         if new:
             self._hide_open_ended()
-            self._tasks[stage] = self._bars.add_task(named, total=of or None)
+            self._tasks[stage] = self._bars.add_task(event.words, total=event.of or None)
             if not self._terminal.is_terminal:
-                self._terminal.print(Text(f"· {named}", "dim"))
-        finished = 0 < of <= done
-        self._bars.update(self._tasks[stage], completed=done, total=of or None, visible=not finished)
-        if finished:
-            self._stand_in(f"{named}: done, computing on")
+                self._terminal.print(Text(f"· {event.words}", "dim"))
+        total = event.of or None
+        self._bars.update(self._tasks[stage], completed=event.done, total=total, visible=not event.finished)
+        if event.finished:
+            self._stand_in(f"{event.words}: done, computing on")
         elif self._between is not None:
             self._bars.update(self._between, visible=False)
+
+    def cancelled(self) -> bool:
+        """Whatever the second listener answers: who sits before a terminal interrupts the process itself."""
+        return self._also.cancelled()
 
     @property
     def tasks(self) -> list[BarTask]:
         """What is on the screen or was."""
         return self._bars.tasks
-
-    def _where(self) -> str:
-        return f"step {self._step} of {max(self._step, self._steps)}: " if self._steps else ""
 
     def _stand_in(self, text: str) -> None:
         """A bar without end for the time until the next stage begins."""

@@ -31,7 +31,7 @@ from recommender.runs.mlflow_model import check_names, log_model, register_model
 from registry.errors import NotFinished
 from registry.files import is_disk_full, replacing, write_atomic
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.store import sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
@@ -334,9 +334,9 @@ def sync(home: Home, run: str | None = None, *, progress: Progress = silent) -> 
     done: list[Synced] = []
     chosen = _chosen(home, run)
     for place, folder in enumerate(chosen):
-        progress("carry to MLflow", place, len(chosen))
+        advance(progress, Phase.SYNC, place, len(chosen))
         done.append(_synced(MlflowSync(folder, home), reached))
-    progress("carry to MLflow", len(chosen), len(chosen))
+    advance(progress, Phase.SYNC, len(chosen), len(chosen))
     return tuple(done)
 
 

@@ -23,6 +23,7 @@ from recommender.runs.mlflow_model import check_names
 from recommender.runs.mlflow_sync import PATIENCE, MlflowSync, asked, in_words, public
 from recommender.runs.system_metrics import FIRST, watched
 from registry.plugins import Plugins
+from registry.progress import Cancelled
 
 __all__ = ["Tracker", "TrackerRun", "Unkept", "mlflow_runs", "no_tracking", "trackers"]
 
@@ -127,7 +128,7 @@ def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = No
 def _closing(tracker_run: Kept) -> Iterator[Kept]:
     try:
         yield tracker_run
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled):
         tracker_run.close("KILLED")
         raise
     except BaseException:

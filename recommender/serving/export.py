@@ -34,7 +34,7 @@ from registry.encoders.layers import layers_of, read_blocks
 from registry.encoders.loading import modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.modalities import Modality, Network, Prepared
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["Exported", "export", "export_onnx", "save_classifier", "staged"]
 
@@ -179,14 +179,14 @@ def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exp
         raise NotExportable(run.id, "it is a scikit-learn pipeline on raw pixels", "Export without --onnx.")
     tuned = _Tuned.of(run)
     with staged(to) as folder:
-        progress("export to ONNX", 0, 2)
+        advance(progress, Phase.EXPORT, 0, 2, "to ONNX")
         _write_onnx(tuned, folder / "model.onnx")
-        progress("export to ONNX", 1, 2)
+        advance(progress, Phase.EXPORT, 1, 2, "to ONNX")
         difference = _onnx_difference(tuned, folder / "model.onnx")
         config = _config(tuned, tuned.body.config)
         config.save_pretrained(folder)
         tuned.network.save_processor(folder)
-        progress("export to ONNX", 2, 2)
+        advance(progress, Phase.EXPORT, 2, 2, "to ONNX")
     return Exported(run.id, to, "onnx", type(tuned.body).__name__, tuple(tuned.labels.values()), difference)
 
 
@@ -235,15 +235,15 @@ def _linear(run: str, head: Head) -> LinearHead:
 
 
 def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, tuple[str, ...]]:
-    progress("export", 0, 3)
+    advance(progress, Phase.EXPORT, 0, 3)
     model, notes = _classifier(tuned)
-    progress("export", 1, 3)
+    advance(progress, Phase.EXPORT, 1, 3)
     with quiet():
         model.save_pretrained(folder)
         tuned.network.save_processor(folder)
-    progress("export", 2, 3)
+    advance(progress, Phase.EXPORT, 2, 3)
     difference = _difference(tuned, folder)
-    progress("export", 3, 3)
+    advance(progress, Phase.EXPORT, 3, 3)
     return type(model).__name__, difference, notes
 
 

@@ -24,7 +24,7 @@ from recommender.serving.predict import Predictions, Predictor
 from recommender.tuning.heads import RawNeighborsHead, ScaledLinearHead
 from registry.cards import Task
 from registry.errors import NotExportable
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["Pipelined", "write_pipeline"]
 
@@ -53,20 +53,20 @@ def write_pipeline(run: RunFolder, folder: Path, progress: Progress = silent) ->
     from skops import io  # noqa: PLC0415 - a second to import
 
     predictor = Predictor.open(run.path)
-    progress("export", 0, 2)
+    advance(progress, Phase.EXPORT, 0, 2)
     pipeline = _pipeline(predictor)
     io.dump(pipeline, folder / FILE)
     features = _example(predictor)
     told = {"side": SIDE, "channels": features.shape[1] // SIDE**2, "resize": "box", "divide_by": 255}
     (folder / "features.json").write_text(json.dumps({**told, "task": predictor.task, "classes": predictor.classes}))
     (folder / "README.md").write_text(_readme(told["channels"]), encoding="utf-8")
-    progress("export", 1, 2)
+    advance(progress, Phase.EXPORT, 1, 2)
     foreign = [name for name in io.get_untrusted_types(file=folder / FILE) if not name.startswith("sklearn.")]
     difference = _difference(predictor, io.load(folder / FILE, trusted=[]), features) if not foreign else np.inf
     if not difference <= TOLERANCE:
         why = f"what was written differs from the run by {difference:.1e}"
         raise NotExportable(run.id, why, "`transferzoo predict` uses the run as it is.")
-    progress("export", 2, 2)
+    advance(progress, Phase.EXPORT, 2, 2)
     return Pipelined(" + ".join(type(step).__name__ for _, step in pipeline.steps), predictor.classes, difference)
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from recommender.tuning.activation_cache import Boundary
 from registry.modalities import Network, Prepared
-from registry.progress import Progress, told
+from registry.progress import Phase, Progress, tracked
 
 __all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "keep", "prepare_rows", "slices"]
 
@@ -105,11 +105,11 @@ def prepare_rows(
     network: Network,
     spill: Path,
     progress: Progress,
-    stage: str,
+    part: str,
 ) -> ItemRows:
     """Prepare every item in threads; beyond 1 GiB what is prepared lies in the file ``spill``."""
     with ThreadPoolExecutor(_READERS) as pool:
-        passing = told(pool.map(network.prepare, items), stage, len(items), progress)
+        passing = tracked(pool.map(network.prepare, items), progress, Phase.PREPARE, len(items), part)
         return ItemRows(_stored(passing, len(items), spill), targets, network)
 
 
@@ -131,12 +131,13 @@ def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepar
     return rows
 
 
-def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, stage: str) -> ActivationRows:
+def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, part: str) -> ActivationRows:
     """Run the frozen prefix once over every row and keep what flows out of it in a file."""
     device = next(boundary.classifier.parameters()).device
     kept: np.ndarray | None = None
     with torch.inference_mode():
-        for rows in told(list(slices(items)), stage, -(-len(items) // _AT_ONCE), progress):
+        batches = -(-len(items) // _AT_ONCE)
+        for rows in tracked(list(slices(items)), progress, Phase.CACHE, batches, part):
             batch = {name: tensor.to(device) for name, tensor in items.batch(rows).items() if name != "labels"}
             made = _channels_last(boundary.activations(batch)).cpu().numpy()
             if kept is None:

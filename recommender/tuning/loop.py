@@ -34,7 +34,7 @@ from registry.cards import Metric, Task
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
 from registry.files import replacing
-from registry.progress import Progress
+from registry.progress import Phase, Progress, advance
 from registry.sample import score
 
 __all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "train"]
@@ -345,14 +345,14 @@ class _Keeper:
 
 
 class _Epochs(TrainerCallback):
-    """Tells progress each step, and the learning curve and the keeper each epoch."""
+    """Reports progress each step, and the learning curve and the keeper each epoch."""
 
     def __init__(self, keeper: _Keeper, loop: _Loop, rows: TrainingRows, progress: Progress) -> None:
         self.keeper, self.loop, self.rows, self.progress = keeper, loop, rows, progress
         stages = keeper.training.plan.stages
         lengths = [stage.epochs * _steps(keeper.training) for stage in stages]
         self.before, self.of = sum(lengths[: keeper.course.stage]), sum(lengths)
-        self.stage = f"tune {keeper.training.plan.strategy}"
+        self.strategy = keeper.training.plan.strategy
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
@@ -367,9 +367,9 @@ class _Epochs(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
     ) -> None:
-        """Tell progress."""
+        """Report; a training that is cancelled ends here, to go on from its last save."""
         del args, control, rest
-        self.progress(self.stage, self.before + state.global_step, self.of)
+        advance(self.progress, Phase.TUNE, self.before + state.global_step, self.of, self.strategy)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
@@ -459,7 +459,7 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
         keeper.course.notes.append(f"every epoch runs the whole net: no room to keep activations behind {prefix}")
         return training.rows, training.held_out
     kept = [
-        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, f"run the frozen blocks ({name})")
+        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, name)
         for name, items in (("training", training.rows), ("validation", training.held_out))
     ]
     classifier.boundary = boundary

@@ -47,7 +47,7 @@ from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
 from registry.files import disk_full_named
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample, score
 
 __all__ = ["run_local"]
@@ -312,10 +312,10 @@ def _logistic(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
     features = _features(job, part, progress)
     if job.plan.head == "fresh":
         return fresh_head(features.shape[1], len(job.sample.classes) or 1)
-    progress("fit the head", 0, 1)
+    advance(progress, Phase.HEAD, 0, 1)
     groups = None if part.groups is None else part.group_ids
     head = logistic_head(features, part.targets, len(job.sample.classes), groups)
-    progress("fit the head", 1, 1)
+    advance(progress, Phase.HEAD, 1, 1)
     return head
 
 
@@ -480,8 +480,8 @@ def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
 
 
 def _rows(job: Job, classifier: Classifier, part: Sample, unit: _Unit, name: str, progress: Progress) -> ItemRows:
-    spill, stage = job.folder / f"rows-{name}", f"open {name} items"
-    return prepare_rows(part.items, unit.measured(part), classifier.network, spill, progress, stage)
+    spill = job.folder / f"rows-{name}"
+    return prepare_rows(part.items, unit.measured(part), classifier.network, spill, progress, name)
 
 
 def _most_trainable(classifier: Classifier, job: Job) -> int:

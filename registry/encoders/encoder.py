@@ -17,7 +17,7 @@ from registry.encoders.loading import Opened, inspect, open_network
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import DEFAULT_CAP, Network, Prepared
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["CheckpointEncoder", "open_encoder"]
 
@@ -65,17 +65,18 @@ class CheckpointEncoder:
             TooFewRows: no items.
             NotFinite: an item that the net turns into NaN or infinity, by name.
             Unsupported: the net's forward pass fails.
+            Cancelled: the observer wants no more.
         """
         if not items:
             raise TooFewRows(f"encoding with {self.name}", 1, 0)
-        stage, parts = f"encode with {self.name}", list[Reading]()
-        progress(stage, 0, len(items))
+        parts = list[Reading]()
+        advance(progress, Phase.ENCODE, 0, len(items), self.name)
         done = 0
         for rows in self._prepared(items):
             parts.append(self._read(rows))
             self._refuse_overflow(parts[-1], items, done)
             done += len(rows)
-            progress(stage, done, len(items))
+            advance(progress, Phase.ENCODE, done, len(items), self.name)
         return self._joined(parts)
 
     def _prepared(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from registry.errors import NoItems
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.readers.decoding import Scale
 from registry.readers.images import IMAGE_SUFFIXES, MAX_BYTES, TOLERATED, Rows, read_items
 from registry.readers.layout import (
@@ -133,7 +133,7 @@ class _Listing:
             if is_image(name):
                 names.append(name)
                 if len(names) % _TELL_EVERY == 0:
-                    progress("finding files", len(names), 0)
+                    advance(progress, Phase.FIND, len(names), 0, "files")
             else:
                 self.others[PurePosixPath(name).suffix.lower()] += 1
         return names

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from registry.errors import ItemUnreadable, TooManyUnreadable, printable
-from registry.progress import Progress, told
+from registry.progress import Phase, Progress, tracked
 from registry.readers.decoding import MAX_PIXELS, THUMBNAIL, Depth, Scale, decode, looks_like
 
 __all__ = [
@@ -147,7 +147,7 @@ def read_items(
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # Pillow's complaints become results
         passing = pool.map(lambda name: _see(name, fetch), names)
-        seen = list(told(passing, "reading images", len(names), progress))
+        seen = list(tracked(passing, progress, Phase.READ, len(names), "images"))
     bad = [(printable(name), each.reason) for name, each in zip(names, seen, strict=True) if each.item is None]
     if len(bad) > tolerated * len(names):
         raise TooManyUnreadable(place, len(bad), len(names), ": ".join(bad[0]))

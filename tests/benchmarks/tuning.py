@@ -43,7 +43,7 @@ from registry.encoders.layers import layers_of, read_blocks
 from registry.encoders.loading import open_network, quiet
 from registry.features import Encoded
 from registry.modalities.image.preprocessing import read_preprocessing
-from registry.progress import Progress, silent
+from registry.progress import Event, Phase, Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
@@ -380,11 +380,14 @@ class _Ear(Unkept):
         if series == "validation loss":
             self.judged.append((time.perf_counter(), sum(os.times()[:4])))
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
+    def report(self, event: Event) -> None:
         """Hear that a step is done."""
-        del done, of
-        if stage.startswith("tune "):
+        if event.phase is Phase.TUNE:
             self.steps.append((time.perf_counter(), sum(os.times()[:4])))
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
 
     def epoch(self) -> Spent:
         """The median of the epochs from the second on: learned, judged, saved."""

@@ -8,11 +8,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from recommender.results import TuningRun
+from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.tracking import no_tracking
 from registry.cards import Origin, Outcome
 from registry.encoders.encoder import open_encoder
 from registry.errors import Diverged
-from registry.progress import silent
+from registry.progress import Cancelled, Phase, silent
+from tests.observers import Recorder
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -97,10 +99,19 @@ class ExecutorContract:
         assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
     def test_progress_hears_of_the_work(self, execute, made):
-        heard = []
-        execute(made, no_tracking, lambda *told: heard.append(told))
-        assert "fit the head" in {stage for stage, _, _ in heard}
-        assert all(0 <= done <= of for _, done, of in heard)
+        heard = Recorder()
+        execute(made, no_tracking, heard)
+        assert Phase.HEAD in {event.phase for event in heard.events}
+        assert all(0 <= done <= of for done, of in heard.counts)
+
+    def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, made):
+        with pytest.raises(Cancelled):
+            execute(made, no_tracking, Recorder(stopped=True))
+        run = RunFolder(made.folder)
+        assert run.state is RunState.INTERRUPTED
+        assert run.job["id"] == made.id
+        execute(made, no_tracking, silent)
+        assert run.state is RunState.FINISHED
 
     def test_a_score_lies_between_nothing_and_all(self, execute, made):
         run, _ = execute(made, no_tracking, silent)

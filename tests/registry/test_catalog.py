@@ -217,8 +217,9 @@ SHARED = Path("../shared/data/image")
 def test_every_bundled_domain_has_the_keys_of_at_least_the_rows_that_its_card_counts():
     found = read_catalog(BUNDLED)
     keys = {rows.owner: rows for rows in found.rows}
-    assert sorted(keys) == sorted(domain.name for domain in found.domains)
-    assert [domain.name for domain in found.domains if len(keys[domain.name].keys) < domain.rows] == []
+    sketched = [domain for domain in found.domains if domain.rows]
+    assert sorted(keys) == sorted(domain.name for domain in sketched)
+    assert [domain.name for domain in sketched if len(keys[domain.name].keys) < domain.rows] == []
 
 
 @pytest.mark.slow

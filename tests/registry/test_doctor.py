@@ -15,6 +15,7 @@ from registry.sample import Sample
 from registry.sketch import fit_lens, sketch_of
 from registry.store import Entries
 from registry.zoo import Zoo
+from tests.observers import Recorder
 from tests.registry.fakes import SHADES, Advice, MeanColor, a_catalog, a_domain, a_lens, an_outcome, cloud, shaded
 
 
@@ -58,10 +59,11 @@ def test_a_healthy_registry_has_no_findings_and_a_repair_changes_nothing(zoo):
 
 
 def test_an_examination_tells_how_far_it_is(zoo):
-    told = []
-    examine(zoo, progress=lambda *stage: told.append(stage))
-    assert told[0] == ("examine the registry", 0, told[-1][2])
-    assert told[-1][1] == told[-1][2]
+    heard = Recorder()
+    examine(zoo, progress=heard)
+    assert heard.words == ["examine the registry"]
+    assert heard.counts[0][0] == 0
+    assert heard.events[-1].finished
 
 
 def test_a_row_of_the_catalog_that_was_changed_comes_back(zoo):

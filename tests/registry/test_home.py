@@ -138,6 +138,7 @@ def test_a_read_only_folder_without_a_registry_is_refused(tmp_path, read_only):
         Home.find(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_commands_that_read_work_on_a_read_only_home(tmp_path, read_only):
     home = tmp_path / "home"
     Zoo.open(home)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from registry import store as room
 from registry.errors import NotFinite, UnknownName
+from registry.progress import Event, Phase
 from registry.store import Jobs, State, Store
 
 
@@ -103,12 +104,13 @@ def test_only_what_is_not_over_can_be_lost(jobs):
 
 def test_progress_and_curves_are_seen_by_whoever_asks(jobs, tmp_path):
     job = jobs.start("tune", {}, "key")
-    assert jobs.tell(job.id, "train", 3, 10) is State.RUNNING
+    assert jobs.report(job.id, Event(Phase.TUNE, "lp-ft", 3, 10, 2, 4)) is State.RUNNING
     for step, value in [(2, 0.5), (1, 0.9), (2, 0.4)]:
         jobs.point(job.id, "loss", step, value)
     jobs.point(job.id, "accuracy", 1, 0.3)
     seen = Jobs(Store.open(tmp_path / "registry.db")).get(job.id)
-    assert (seen.stage, seen.done, seen.of) == ("train", 3, 10)
+    assert seen.event == Event(Phase.TUNE, "lp-ft", 3, 10, 2, 4)
+    assert seen.to_dict()["stage"] == "tune"
     assert (seen.host, seen.pid) == (socket.gethostname(), os.getpid())
     assert seen.curve == {"accuracy": ((1, 0.3),), "loss": ((1, 0.9), (2, 0.4))}
     assert seen.to_dict()["curve"]["loss"] == [[1, 0.9], [2, 0.4]]
@@ -124,7 +126,7 @@ def test_a_cancelled_job_hears_of_it_and_stays_cancelled(jobs):
     job = jobs.start("tune", {}, "key")
     jobs.claim(job.id)
     assert jobs.cancel(job.id).state is State.CANCELLED
-    assert jobs.tell(job.id, "train", 1, 2) is State.CANCELLED
+    assert jobs.report(job.id, Event(Phase.TUNE, "", 1, 2)) is State.CANCELLED
     assert jobs.finish(job.id, {}).state is State.CANCELLED
     assert jobs.fail(job.id, "interrupted").state is State.CANCELLED
     assert not jobs.claim(job.id)
@@ -171,7 +173,7 @@ def test_a_job_elsewhere_is_lost_when_it_has_long_been_silent(jobs):
 def test_a_lost_job_that_speaks_again_runs(jobs):
     job = jobs.start("tune", {}, "key")
     change(jobs, job.id, state=State.LOST)
-    assert jobs.tell(job.id, "train", 1, 2) is State.RUNNING
+    assert jobs.report(job.id, Event(Phase.TUNE, "", 1, 2)) is State.RUNNING
 
 
 def test_an_unknown_job_is_named_with_a_hint(jobs):

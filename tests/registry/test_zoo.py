@@ -14,6 +14,7 @@ from registry.features import Features
 from registry.sketch import sketch_of
 from registry.store import Damage, Entries
 from registry.zoo import Zoo, weights_digest
+from tests.observers import Recorder
 from tests.registry.fakes import (
     SHADES,
     Advice,
@@ -65,16 +66,16 @@ def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
 
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
     def told():
-        stages = []
-        Zoo.open(tmp_path / "home", catalog=catalog, progress=lambda *stage: stages.append(stage))
-        return stages
+        heard = Recorder()
+        Zoo.open(tmp_path / "home", catalog=catalog, progress=heard)
+        return heard.words, heard.counts
 
-    assert told() == []
+    assert told() == ([], [])
     (catalog / "seedlings/mean-color/notes.txt").write_text("not read")
-    assert told() == []
+    assert told() == ([], [])
     write_domain(catalog, a_domain("pale"))
-    assert told() == [("read the bundled catalog", 0, 1), ("read the bundled catalog", 1, 1)]
-    assert told() == []
+    assert told() == (["read the bundled catalog"], [(0, 1), (1, 1)])
+    assert told() == ([], [])
     assert "pale" in [card.name for card in zoo.domains()]
 
 

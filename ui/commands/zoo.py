@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from ui import render
-from ui.checks import require_places
-from ui.context import HomeOption, JsonOption, command_context, read_sample
+from registry.cards import Modality
+from registry.errors import UnknownName
+from registry.licenses import require_license
+from registry.listings import HUB_TASKS, objection
+from ui import offers, render
+from ui.context import HomeOption, JsonOption, asked, command_context
 
 __all__ = ["app"]
 
@@ -16,25 +19,64 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 
 
 @app.command("list")
-def zoo_list(home: HomeOption = None, json: JsonOption = False) -> None:
-    """List the checkpoints."""
+def zoo_list(
+    here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
+    modality: Annotated[Modality | None, typer.Option("--modality", help="Only what takes these items.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Only what does this as it is: image-classification, feature-extraction ..."),
+    ] = None,
+    license_: Annotated[
+        list[str] | None,
+        typer.Option("--license", help="Only this license (repeatable), of weights, base model and training data."),
+    ] = None,
+    max_parameters: Annotated[
+        int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the checkpoints: what is here, and what is known but not fetched."""
     with command_context(home, json) as context:
-        told = [render.plain(checkpoint) for checkpoint in context.zoo.checkpoints()]
-        context.say(render.checkpoint_table(told))
-        context.say_json(told)
+        for license in license_ or ():
+            require_license(license)
+        if task not in {None, *HUB_TASKS}:
+            raise UnknownName("task", str(task), HUB_TASKS)
+        rows = [
+            row
+            for card, row in offers.listed(context.zoo)
+            if (row["here"] or not here)
+            and modality in {None, card.modality}
+            and task in {None, row["task"]}
+            and not objection(
+                card.parameters,
+                context.zoo.licenses(card),
+                max_parameters=max_parameters,
+                wanted=license_ or (),
+            )
+        ]
+        context.say(offers.offers_table(rows))
+        context.say_json(rows)
 
 
 @app.command("show")
 def zoo_show(
-    name: Annotated[str, typer.Argument(help="Name of a checkpoint.")],
+    name: Annotated[str, typer.Argument(help="Name of a checkpoint, or its id on a hub.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show one checkpoint: its card, its source domain, and what became of it so far."""
+    """Show one checkpoint: its card or all that is known of it, its source domain, and what became of it so far."""
     with command_context(home, json) as context:
-        card = context.zoo.checkpoint(name)
-        domain = None if card.domain is None else render.plain(context.zoo.domain(card.domain))
-        outcomes = [render.plain(outcome) for outcome in context.zoo.history(checkpoint=name)]
+        zoo, listing = context.zoo, context.zoo.listing(name)
+        outcomes = [render.plain(outcome) for outcome in zoo.history(checkpoint=name)]
+        if listing is not None and name not in zoo:
+            domains = [render.plain(zoo.domain(domain)) for domain in listing.data]
+            row = offers.listing_json(zoo, listing)
+            context.say(offers.facts_report(row, domains))
+            context.say_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
+            return
+        card = zoo.checkpoint(name)
+        domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
         told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
         context.say(render.card_report(told))
         context.say_json(told)
@@ -55,15 +97,11 @@ def zoo_add(
     json: JsonOption = False,
 ) -> None:
     """Register a checkpoint folder."""
+    request = asked("zoo add", locals())
     with command_context(home, json) as context:
-        require_places(folder, source_data)
-        if domain is not None and source_data is None:
-            context.zoo.domain(domain)
-        source = None if source_data is None else read_sample(context, source_data, keep_duplicates=True)
-        with context.bars as progress:
-            card = context.zoo.add(folder, name=name, source=source, license=license_, domain=domain, progress=progress)
-        context.say(render.checkpoint_table([render.plain(card)]))
-        context.say_json(render.plain(card))
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
+
+        present(context, request)
 
 
 @app.command("promote")
@@ -74,17 +112,8 @@ def zoo_promote(
     json: JsonOption = False,
 ) -> None:
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
+    request = asked("zoo promote", locals())
     with command_context(home, json) as context:
-        from recommender.runs.folder import find_run  # noqa: PLC0415 - loads psutil
-        from recommender.serving.promote import promote  # noqa: PLC0415 - loads torch
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
 
-        with context.bars as progress:
-            done = promote(find_run(context.zoo.home, run), name, context.zoo, progress=progress)
-        told = {
-            "checkpoint": render.plain(done.checkpoint),
-            "domain": render.plain(done.domain),
-            "notes": [*done.notes],
-        }
-        context.say(render.planted_report(told))
-        render.say_next(context.terminal, [render.command("zoo show", name, home=home)])
-        context.say_json(told)
+        present(context, request)

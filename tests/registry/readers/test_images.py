@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from registry.errors import TooManyUnreadable
-from registry.progress import silent
+from registry.progress import Event, Phase, silent
 from registry.readers.image_folder import read_image_folder
 from registry.readers.images import MAX_PIXELS, ImageItem, Rows, read_items
 from tests.conftest import draw_folder, drawn
+from tests.observers import Recorder
 
 
 def read_among_good(tmp_path: Path, **files: bytes) -> Rows:
@@ -173,9 +174,9 @@ def test_an_item_is_known_by_its_content_and_not_by_its_folder(tmp_path):
 
 
 def test_a_reader_tells_how_far_it_is(tmp_path):
-    heard: list[tuple[str, int, int]] = []
-    read_image_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=lambda *told: heard.append(told))
-    assert heard == [("reading images", done, 3) for done in range(4)]
+    heard = Recorder()
+    read_image_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=heard)
+    assert heard.events == [Event(Phase.READ, "images", done, 3) for done in range(4)]
 
 
 def test_an_item_without_content_says_so():

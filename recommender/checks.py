@@ -2,19 +2,70 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from registry.cards import UNKNOWN_LICENSE
-from registry.errors import PathMissing, UnknownName
-from registry.licenses import permits, require_license
+from recommender.requests import (
+    AddRequest,
+    BenefitRequest,
+    CompareRequest,
+    NearRequest,
+    RecommendRequest,
+    Request,
+    TuneRequest,
+)
+from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.errors import FolderUnusable, PathMissing, UnknownName
+from registry.licenses import require_license
+from registry.listings import Listing
+from registry.zoo import Zoo
 
-if TYPE_CHECKING:
-    from registry.zoo import Zoo
-
-__all__ = ["require_advice", "require_domain", "require_names", "require_places", "require_request"]
+__all__ = ["check", "require_advice", "require_domain", "require_names", "require_places"]
 
 _KEPT = 200
 """Recommendations, the newest first, among which a misspelt id is looked for."""
+
+
+def check(request: Request, zoo: Zoo) -> None:
+    """All that would be refused before anything is read; what may be written is tried.
+
+    Raises:
+        SampleError: a path of it cannot be used.
+        UnknownName: a name of it names nothing.
+        DeviceMissing: there is no such device.
+        FolderUnusable: its picture cannot be written.
+    """
+    match request:
+        case RecommendRequest():
+            require_places(*request.sample.places)
+            require_names(zoo, licenses=request.licenses, exclude=request.exclude)
+        case TuneRequest():
+            require_places(*request.sample.places, request.source_data)
+            require_names(
+                zoo,
+                checkpoint=request.checkpoint,
+                strategy=request.strategy,
+                recommendation=request.recommendation,
+                device=request.device,
+                executor=request.executor,
+                tracker=request.tracker,
+            )
+        case BenefitRequest():
+            require_places(*request.sample.places)
+            require_names(zoo, checkpoint=request.checkpoint, strategy=request.strategy)
+            _require_writable(request.picture)
+        case CompareRequest():
+            require_places(*request.sample.places)
+            require_domain(zoo, request.other)
+            require_names(zoo, distance=request.metric, checkpoint=request.through)
+        case NearRequest():
+            require_places(*request.sample.places)
+            require_names(zoo, distance=request.metric)
+        case AddRequest():
+            require_places(request.folder, request.source_data)
+            if request.domain is not None and request.source_data is None:
+                zoo.domain(request.domain)
+        case _:
+            pass
 
 
 def require_places(*places: Path | str | None) -> None:
@@ -42,7 +93,7 @@ def require_places(*places: Path | str | None) -> None:
 
 
 def require_names(  # noqa: PLR0913 - each names something else
-    zoo: "Zoo",
+    zoo: Zoo,
     *,
     checkpoint: str | None = None,
     strategy: str | None = None,
@@ -87,29 +138,7 @@ def require_names(  # noqa: PLR0913 - each names something else
         resolve(device)
 
 
-def require_request(zoo: "Zoo", path: str, options: Mapping[str, Any]) -> None:
-    """All that `recommend` or `tune` would refuse before it reads; ``options`` by their long names, without dashes.
-
-    Raises:
-        SampleError: a path of it cannot be used.
-        UnknownName: a name of it names nothing.
-        DeviceMissing: there is no such device.
-    """
-    require_places(path, *(options.get(name) for name in ("labels", "groups", "test", "source-data")))
-    require_names(
-        zoo,
-        checkpoint=options.get("checkpoint"),
-        strategy=options.get("strategy"),
-        recommendation=options.get("recommendation"),
-        licenses=options.get("license") or (),
-        exclude=options.get("exclude") or (),
-        device=options.get("device") or "auto",
-        executor=options.get("executor") or "local",
-        tracker=options.get("tracker") or "mlflow",
-    )
-
-
-def require_advice(zoo: "Zoo", name: str) -> Mapping[str, Any]:
+def require_advice(zoo: Zoo, name: str) -> Mapping[str, Any]:
     """The kept advice of that id.
 
     Raises:
@@ -121,7 +150,7 @@ def require_advice(zoo: "Zoo", name: str) -> Mapping[str, Any]:
     return kept
 
 
-def require_domain(zoo: "Zoo", place: str) -> Path | None:
+def require_domain(zoo: Zoo, place: str) -> Path | None:
     """The folder or zip that is meant, or None where it is the name of a known domain.
 
     Raises:
@@ -136,6 +165,16 @@ def require_domain(zoo: "Zoo", place: str) -> Path | None:
     return None
 
 
+def _require_writable(picture: Path | None) -> None:
+    """Before minutes of work, not after."""
+    if picture is None:
+        return
+    try:
+        picture.touch()
+    except OSError as cause:
+        raise FolderUnusable(picture, cause.strerror or str(cause)) from cause
+
+
 def _require_listed(what: str, name: str, known: Iterable[str]) -> None:
     """Of that name there is one; what lies behind it is not loaded."""
     names = [*known]
@@ -143,12 +182,12 @@ def _require_listed(what: str, name: str, known: Iterable[str]) -> None:
         raise UnknownName(what, name, names)
 
 
-def _require_licenses(zoo: "Zoo", wanted: Iterable[str]) -> None:
+def _require_licenses(zoo: Zoo, wanted: Iterable[str]) -> None:
     """Each is a license, and together they admit at least one checkpoint that is known here."""
     names = tuple(wanted)
     for name in names:
         require_license(name)
-    cards = zoo.checkpoints()
-    if names and not any(permits(card.license, names) for card in cards):
-        known = sorted({card.license for card in cards} - {UNKNOWN_LICENSE})
+    cards: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.listings()]
+    if names and all(zoo.licenses(card).objection(names) for card in cards):
+        known = sorted({license for card in cards for license in zoo.licenses(card).weights} - {UNKNOWN_LICENSE})
         raise UnknownName("checkpoint's license", " or ".join(names), known)
