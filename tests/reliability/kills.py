@@ -1,4 +1,4 @@
-"""kill -9 at a random moment, then all that a user would do: list, doctor, repair, resume, sync, the same command again.
+"""kill -9 at a random moment, then all that a user would do: list, doctor, repair, resume, sync, the same again.
 
 Nothing may be lost and nothing unrepairable, and a run that is resumed comes to the very weights that it would have
 come to. `python -m tests.reliability.kills --kills 100 --seed 0` kills that often and prints the figures.
@@ -34,7 +34,7 @@ __all__ = ["SCENARIOS", "SHORT", "Bench", "Kill", "Scenario", "figures", "schedu
 _TUNE = ("--checkpoint", "resnet-photos", "--no-controls", "--seed", "3", "--strategy")
 _OVER = {"finished", "failed", "cancelled", "lost"}
 _QUEUED = 12.0
-"""Seconds in which a queued tuning's worker and job, processes of their own, have begun and ended on a quiet machine."""
+"""Seconds in which a queued tuning's worker and job, processes of their own, begin and end on a quiet machine."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Scenario:
 
     name: str
     words: tuple[str, ...]
-    """``{data}``, ``{net}``, ``{run}``, ``{begun}``: the sample, a checkpoint elsewhere, a finished run, a killed one."""
+    """``{data}``, ``{net}``, ``{run}``, ``{begun}``: sample, checkpoint elsewhere, finished run, killed run."""
     home: str = "used"
-    """In a copy of which home: ``used`` has advice and a finished run, ``begun`` a killed run too, ``fresh`` nothing."""
+    """In a copy of which home: ``used`` (advice, a finished run), ``begun`` (a killed run, too) or ``fresh``."""
     hanging: bool = False
     """While MLflow's server takes requests and never answers."""
     at_end: bool = False
@@ -338,7 +338,7 @@ class _Aftermath:
             self.unrepairable.append(f"doctor at the end: {'; '.join(left) or healthy.sentence}")
         self._look(before, printed)
 
-    def _run(self, *words: str, also: tuple[int, ...] = (), or_says: str | None = None) -> Any:  # noqa: ANN401 - JSON
+    def _run(self, *words: str, also: tuple[int, ...] = (), or_says: str | None = None) -> Any:
         done = self._bench.product.run(*words, "--json", env=self._env)
         if (done.code == 0 or done.code in also) and done.json is not None:
             return done.json
