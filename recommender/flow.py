@@ -35,6 +35,7 @@ from recommender.results import (
 )
 from recommender.runs.folder import find_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
+from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
 from recommender.shift import drops, lowered, source_test, unlabelled
 from recommender.shortlist import (
@@ -295,7 +296,7 @@ def tune(
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, _ = execute(_recorded(Job.of(choice, sample, zoo, terms), zoo), track, progress)
+    run, _ = execute(Job.of(choice, sample, zoo, terms), track, progress, ZooProvider(zoo))
     return run
 
 
@@ -320,7 +321,7 @@ def resume(
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    run, _ = execute(_recorded(Job.again(found, zoo, progress, sample=sample), zoo), track, progress)
+    run, _ = execute(Job.again(found, zoo, progress, sample=sample), track, progress, ZooProvider(zoo))
     return run
 
 
@@ -354,11 +355,6 @@ def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Obj
     reasons = [f"{row.checkpoint}: {row.reason}" for row in ordered[:MOST_REASONS]]
     more = [f"and {len(ordered) - MOST_REASONS} more"] if len(ordered) > MOST_REASONS else []
     return NoCandidates("; ".join([*reasons, *more]) or "the registry is empty", relaxation([*against.items()]))
-
-
-def _recorded(job: Job, zoo: Zoo) -> Job:
-    """The job, whose outcome the registry remembers in the moment in which the run is finished."""
-    return replace(job, record=lambda outcome: zoo.record(outcome, job.sample))
 
 
 def _to_domain(

@@ -68,14 +68,12 @@ def whole(card: Checkpoint, epochs: int = 2, rate: float = 1e-3, **changes: obje
 def job(
     place: Path, card: Checkpoint, made: Plan, data: Sample | None = None, *, name: str = "run", seed: int = 0
 ) -> Job:
-    encoder = open_encoder(card.folder, name=card.name)
     return Job(
         name,
         card,
         made,
         sample() if data is None else data,
         Home.find(place / "home"),
-        lambda part, progress: encoder.encode(part.items, progress=progress),
         seed=seed,
         expected=Expected(Metric.ACCURACY, 0.8, 0.7, 0.9),
         known={"probe": 0.75},
