@@ -19,7 +19,7 @@ from recommender.exposure import Exposures
 from recommender.history import History
 from recommender.results import Candidate, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
-from registry.cards import Checkpoint, Modality
+from registry.cards import Checkpoint
 from registry.errors import NoVariation
 from registry.features import Encoded, Features
 from registry.licenses import Licenses, require_license
@@ -285,7 +285,7 @@ def measure(
     return distances[metric](x, y, seed=seed, groups=groups)
 
 
-def _filter(zoo: Zoo, modality: Modality, constraints: Constraints) -> tuple[list[Checkpoint], list[Skipped]]:
+def _filter(zoo: Zoo, modality: str, constraints: Constraints) -> tuple[list[Checkpoint], list[Skipped]]:
     allowed, skipped = [], []
     for checkpoint in zoo.checkpoints(modality):
         why = constraints.objection(checkpoint, zoo)
