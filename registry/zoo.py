@@ -363,7 +363,29 @@ class Zoo:
             else:
                 known = Entries(checkpoints=(replace(card, domain=self.domain(domain).name) if domain else card,))
             self.store.write(known)
+        if twins := self.same_weights(card):
+            self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
+
+    def restore(self, card: Checkpoint) -> Checkpoint:
+        """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
+
+        Raises:
+            CheckpointError: the folder cannot be used, or its weights are others.
+            AlreadyThere: the name belongs to something else.
+            NameHeld: another process registers a checkpoint of that name at this moment.
+        """
+        with self.naming(card.name):
+            if _inspected(card.folder, card.name).digest != card.digest:
+                raise BadWeights(card.folder, "all", "are not those that the card names")
+            domain = card.domain if any(one.name == card.domain for one in self.domains(card.modality)) else None
+            self.store.write(Entries(checkpoints=(replace(card, domain=domain),)))
+        return self.checkpoint(card.name)
+
+    def same_weights(self, card: Checkpoint) -> tuple[str, ...]:
+        """Names of other checkpoints that hold the same weights, byte for byte."""
+        others = self.store.checkpoints(card.modality)
+        return tuple(one.name for one in others if one.digest == card.digest and one.name != card.name)
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:

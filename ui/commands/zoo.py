@@ -1,5 +1,6 @@
 """Commands about checkpoints."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from ui import offers, render
 from ui.context import HomeOption, JsonOption, asked, command_context
+from ui.strangers import shown
 
 __all__ = ["app"]
 
@@ -80,7 +82,11 @@ def zoo_show(
         domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
         told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
         context.say(render.card_report(told))
-        context.say_json(told)
+        if twins := zoo.same_weights(card):
+            context.say(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
+        licenses = zoo.licenses(card)
+        more = {"weights": licenses.weights, "base_model": licenses.base, "training_data": licenses.data}
+        context.say_json({**told, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}})
 
 
 @app.command("add")
@@ -118,3 +124,45 @@ def zoo_promote(
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
         present(context, request)
+
+
+@app.command("lock")
+def zoo_lock(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("zoo.lock"),
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
+    with command_context(home, json) as context:
+        from registry import lock  # noqa: PLC0415 - loads NumPy
+
+        entries = lock.lock(context.zoo)
+        lock.write_lock(file, entries)
+        rows = [
+            {"checkpoint": one.card.name, "files": len(one.files), "bytes": one.bytes, "digest": one.card.digest}
+            for one in entries
+        ]
+        context.say(offers.locked_report(rows, file))
+        context.say_json({"file": str(file), "checkpoints": rows})
+
+
+@app.command("sync")
+def zoo_sync(
+    locked: Annotated[
+        Path, typer.Option("--locked", help="Give back exactly what this lock names, from this disk alone.")
+    ],
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", help="A folder with checkpoints to look in, too (repeatable).")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring the checkpoints up to what a lock names; exit code 1 where some are missing or changed."""
+    with command_context(home, json) as context:
+        from registry import lock  # noqa: PLC0415 - loads NumPy
+
+        report = lock.restore(context.zoo, lock.read_lock(locked), source or ())
+        context.say(offers.restored_report([asdict(row) for row in report]))
+        context.say_json([asdict(row) for row in report])
+        if not all(row.sound for row in report):
+            raise typer.Exit(1)
