@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.cards import Checkpoint, Modality, Origin
+from registry.cards import Checkpoint, Origin
 from registry.documents import read_json
 from registry.errors import (
     BadLock,
@@ -205,13 +205,7 @@ def _entry(kept: Any) -> Locked:  # noqa: ANN401 - whatever a file holds
 
 
 def _card(kept: dict[str, Any]) -> Checkpoint:
-    own = {
-        "modality": Modality(kept["modality"]),
-        "origin": Origin(kept["origin"]),
-        "folder": Path(kept["folder"]),
-        "lineage": tuple(kept["lineage"]),
-    }
-    card = Checkpoint(**{**kept, **own})
+    card = Checkpoint.from_dict(kept)
     if not isinstance(card.name, str) or not isinstance(card.digest, str):
         raise TypeError("its name or digest is no text")
     return card
