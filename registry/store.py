@@ -35,7 +35,7 @@ from jaxtyping import Float32, Int64
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from registry import migrations
-from registry.cards import Checkpoint, Domain, Keepable, Metric, Modality, Origin, Outcome, Task
+from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task
 from registry.errors import (
     AlreadyThere,
     DiskFull,
@@ -186,7 +186,7 @@ class Store:
         """What was noted under that key."""
         return self.run(lambda c: c.scalar(sa.select(_notes.c.value).where(_notes.c.key == key)))
 
-    def checkpoints(self, modality: Modality | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
+    def checkpoints(self, modality: str | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, or the one of that name, by name; damaged ones are left out.
 
         Raises:
@@ -197,7 +197,7 @@ class Store:
             self._require_no_damage(_checkpoints, name)
         return tuple(_checkpoint(card) for card in found)
 
-    def domains(self, modality: Modality | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
+    def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
         wanted = _of(_domains, modality=modality) + ([] if names is None else [_domains.c.name.in_(names)])
         return tuple(_domain(card) for card in self._cards(_domains, wanted))
@@ -1162,18 +1162,18 @@ def _is_utf8(text: str) -> bool:
 
 
 def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
-    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
     return Checkpoint(**{**card, **fixed, "folder": Path(card["folder"]), "lineage": tuple(card["lineage"])})
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
-    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
     return Domain(**{**card, **fixed, "aliases": tuple(card.get("aliases", ()))})
 
 
 def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]
     fixed = {"task": Task(card["task"]), "metric": Metric(card["metric"]), "origin": Origin(card["origin"])}
-    return Outcome(**{**card, **fixed, "modality": Modality(card.get("modality", Modality.IMAGE))})
+    return Outcome(**{**card, **fixed, "modality": card.get("modality", FIRST_MODALITY)})
 
 
 def _job(row: Row, points: Iterable[Row]) -> JobRecord:

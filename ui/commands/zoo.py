@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from registry.cards import Modality
 from registry.errors import UnknownName
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
@@ -23,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 @app.command("list")
 def zoo_list(
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
-    modality: Annotated[Modality | None, typer.Option("--modality", help="Only what takes these items.")] = None,
+    modality: Annotated[str | None, typer.Option("--modality", help="Only what takes these items.")] = None,
     task: Annotated[
         str | None,
         typer.Option("--task", help="Only what does this as it is: image-classification, feature-extraction ..."),
@@ -39,14 +38,20 @@ def zoo_list(
     json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
+    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
+
     with command_context(home, json) as context:
         for license in license_ or ():
             require_license(license)
         if task not in {None, *HUB_TASKS}:
             raise UnknownName("task", str(task), HUB_TASKS)
+        listed = offers.listed(context.zoo)
+        known = sorted({*modalities, *(card.modality for card, _ in listed)})
+        if modality not in {None, *known}:
+            raise UnknownName("modality", str(modality), known)
         rows = [
             row
-            for card, row in offers.listed(context.zoo)
+            for card, row in listed
             if (row["here"] or not here)
             and modality in {None, card.modality}
             and task in {None, row["task"]}
