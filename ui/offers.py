@@ -84,10 +84,7 @@ def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -
     """All that sources state of a listing, fact by fact; where they disagree, side by side."""
     there = "" if row["here"] else ", not fetched"
     lines: list[RenderableType] = [
-        Text.assemble(
-            (shown(row["name"]), "bold"),
-            f"  {shown(row['hub'])}, {row['modality']}{'' if row['here'] else ', not fetched'}",
-        ),
+        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}{there}"),
         Text(f"{shown(row['architecture'])}; as it is: {row['task']}", "dim"),
     ]
     for kind, facts in row["facts"].items():
