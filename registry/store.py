@@ -195,7 +195,7 @@ class Store:
         found = self._cards(_checkpoints, _of(_checkpoints, modality=modality, name=name))
         if name is not None and not found:
             self._require_no_damage(_checkpoints, name)
-        return tuple(_checkpoint(card) for card in found)
+        return tuple(Checkpoint.from_dict(card) for card in found)
 
     def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
@@ -269,6 +269,21 @@ class Store:
                 connection.execute(sa.insert(_notes).values(key=key, value=value))
 
         self._twice(work, _size(entries))
+
+    def renew(self, card: Checkpoint) -> None:
+        """Put a user's checkpoint in the place of the one of its name: what is known of it has changed."""
+
+        def work(connection: sa.Connection) -> None:
+            same_name = (_checkpoints.c.name == card.name, sa.not_(_checkpoints.c.bundled))
+            row = _card_row(_checkpoints, card, bundled=False)
+            connection.execute(sa.update(_checkpoints).where(*same_name).values(row))
+
+        self.run(work, write=True)
+
+    def forget(self, checkpoint: str) -> None:
+        """Remove a user's checkpoint; what became of it stays history."""
+        ours = (_checkpoints.c.name == checkpoint, sa.not_(_checkpoints.c.bundled))
+        self.run(lambda c: c.execute(sa.delete(_checkpoints).where(*ours)), write=True)
 
     def keep(self, advice: Keepable) -> None:
         """Keep advice under its id; once is enough."""
@@ -1159,11 +1174,6 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
-    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
-    return Checkpoint(**{**card, **fixed, "folder": Path(card["folder"]), "lineage": tuple(card["lineage"])})
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
