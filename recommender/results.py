@@ -163,13 +163,13 @@ class Published:
 
     sample: str
     strategy: str
-    metric: Metric
+    metric: str
     score: float
     citation: str
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
-        return {**asdict(self), "metric": str(self.metric)}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
