@@ -79,15 +79,15 @@ def test_a_digest_is_that_of_the_content(tmp_path: Path):
 def test_a_full_disk_is_known_behind_a_library_that_does_not_say_so(small_disk: Callable[[int], Path]):
     torch = pytest.importorskip("torch")
     disk = small_disk(64)
+    (disk / "save").mkdir()
     with pytest.raises(DiskFull, match="are missing"), filling(disk / "save", 400_000):
-        (disk / "save").mkdir()
         torch.save({"w": torch.zeros(100_000)}, disk / "save" / "optimizer.pt")
     assert not list(disk.iterdir())
 
 
 def test_another_failure_with_room_enough_stays_what_it_is(tmp_path: Path):
+    (tmp_path / "save").mkdir()
     with pytest.raises(RuntimeError, match="broken"), filling(tmp_path / "save", 10):
-        (tmp_path / "save").mkdir()
         raise RuntimeError("broken")
     assert not list(tmp_path.iterdir())
 

@@ -404,7 +404,7 @@ class _Aftermath:
 def _known(home: Path) -> _Known:
     with Zoo.open(home) as zoo:
         runs = {outcome.id: outcome.score for outcome in zoo.history() if (home / "runs" / outcome.id).is_dir()}
-        advice = frozenset(name for name, _ in zoo.store.kept(1000))
+        advice = frozenset(str(told["id"]) for _, told in zoo.store.kept(1000))
         return _Known(runs, advice, frozenset(zoo))
 
 
