@@ -442,6 +442,10 @@ class Cost(Record):
     seconds: float
     peak_memory_bytes: int
     trainable_parameters: int
+    device: str = "cpu"
+    """Where that is: the device that was measured."""
+    bytes_to_fetch: int = 0
+    """Of weights that are not here."""
 
 
 @dataclass(frozen=True)

@@ -726,9 +726,10 @@ class AdviceError(TransferZooError, RuntimeError):
 class NoCandidates(AdviceError):
     """Every checkpoint was filtered out or failed."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"no checkpoint is left to recommend: {why}", "Loosen the constraints or add checkpoints.")
+    def __init__(self, why: str, relax: str = "") -> None:
+        self.why, self.relax = why, relax
+        remedy = relax or "Loosen the constraints or add checkpoints."
+        super().__init__(f"no checkpoint is left to recommend: {why}", remedy)
 
 
 class NotOffered(AdviceError):

@@ -13,9 +13,9 @@ from itertools import combinations
 from typing import Any
 
 from registry.cards import UNKNOWN_LICENSE, Modality
-from registry.licenses import Licenses, spdx
+from registry.licenses import spdx
 
-__all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task", "objection"]
+__all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task"]
 
 _NUMBER = re.compile(r"(?P<about>about )?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>[kMG])B?)?")
 _UNITS = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -147,17 +147,6 @@ def find_listing(listings: Iterable[Listing], name: str) -> Listing | None:
 def hub_task(architecture: str) -> str:
     """What a net of that class does as it is, before any tuning; one of `HUB_TASKS`."""
     return next((task for part, task in _TASKS.items() if part in architecture), _FEATURES)
-
-
-def objection(
-    parameters: int | None, licenses: Licenses, *, max_parameters: int | None = None, wanted: Sequence[str] = ()
-) -> str | None:
-    """Why a checkpoint of that size and these licenses is out, or None; what is unknown is never within a limit."""
-    if max_parameters is not None and parameters is None:
-        return f"how many parameters it has is unknown, at most {max_parameters:,} allowed"
-    if max_parameters is not None and parameters is not None and parameters > max_parameters:
-        return f"{parameters:,} parameters, more than {max_parameters:,}"
-    return licenses.objection(wanted) if wanted else None
 
 
 def _compatible(kind: str, one: Fact, other: Fact) -> bool:

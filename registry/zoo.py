@@ -203,6 +203,14 @@ class Zoo:
         """Whether its weights lie where its card says."""
         return any((card.folder / file).is_file() for file in _WEIGHTS)
 
+    def weights_bytes(self, card: Checkpoint | Listing) -> int | None:
+        """Bytes of its weights: of the files here, else about what there is to fetch; None where that is unknown."""
+        if isinstance(card, Listing):
+            return card.bytes
+        whole = card.folder / _WEIGHTS[0]
+        files = [whole] if whole.is_file() else _shards(card.folder / _WEIGHTS[1])
+        return sum(path.stat().st_size for path in files if path.is_file()) or None
+
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
         """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
 

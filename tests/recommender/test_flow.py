@@ -183,7 +183,7 @@ def test_the_json_has_the_promised_keys(tmp_path):
     choice = told["choices"][0]
     told_of = {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"}
     assert told_of <= set(choice)
-    assert set(choice["cost"]) == {"seconds", "peak_memory_bytes", "trainable_parameters"}
+    assert {"seconds", "peak_memory_bytes", "trainable_parameters", "device", "bytes_to_fetch"} == set(choice["cost"])
     assert {"domain", "metric", "value", "low", "high", "percentile", "p_same"} == set(choice["distance"])
     assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= set(told["sample"])
 

@@ -8,7 +8,7 @@ import typer
 from registry.cards import Modality
 from registry.errors import UnknownName
 from registry.licenses import require_license
-from registry.listings import HUB_TASKS, objection
+from registry.listings import HUB_TASKS
 from ui import offers, render
 from ui.context import HomeOption, JsonOption, asked, command_context
 
@@ -48,12 +48,8 @@ def zoo_list(
             if (row["here"] or not here)
             and modality in {None, card.modality}
             and task in {None, row["task"]}
-            and not objection(
-                card.parameters,
-                context.zoo.licenses(card),
-                max_parameters=max_parameters,
-                wanted=license_ or (),
-            )
+            and (max_parameters is None or (card.parameters is not None and card.parameters <= max_parameters))
+            and (not license_ or context.zoo.licenses(card).objection(license_) is None)
         ]
         context.say(offers.offers_table(rows))
         context.say_json(rows)
