@@ -53,6 +53,7 @@
     │   ├── NotAFunction                           the same item, another vector
     │   └── Unsupported                            an architecture or modality that cannot be read here
     ├── BadCard                    (ValueError)    a catalog file, with its key
+    ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
     │   ├── HomeUnusable           (OSError)
     │   ├── RegistryCorrupt
@@ -85,6 +86,7 @@ __all__ = [
     "AlreadyThere",
     "AmbiguousLayout",
     "BadCard",
+    "BadLock",
     "BadTable",
     "BadWeights",
     "CacheDamaged",
@@ -653,6 +655,14 @@ class BadCard(TransferZooError, ValueError):
     def __init__(self, file: Path | str, key: str, why: str) -> None:
         self.file, self.key, self.why = str(file), key, why
         super().__init__(f"{file}: {key}: {why}", "catalog/README.md describes the cards.")
+
+
+class BadLock(TransferZooError, ValueError):
+    """A lock of checkpoints that cannot be read."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is no lock of checkpoints: {why}", "Write it anew with `transferzoo zoo lock`.")
 
 
 class RegistryError(TransferZooError, RuntimeError):

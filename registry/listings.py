@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from registry.cards import UNKNOWN_LICENSE, Modality
+from registry.cards import UNKNOWN_LICENSE
 from registry.licenses import spdx
 
 __all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task"]
@@ -86,7 +86,7 @@ class Listing:
     name: str
     hub: str
     """Its id there: ``organization/name``."""
-    modality: Modality
+    modality: str
     architecture: str
     facts: Mapping[str, tuple[Fact, ...]]
     """By kind: parameters, width, depth, input, license, pretraining data, objective, bytes ..."""
@@ -109,7 +109,7 @@ class Listing:
         facts = {kind: tuple(Fact(**fact) for fact in stated) for kind, stated in kept["facts"].items()}
         built = None if kept.get("built") is None else Architecture(**kept["built"])
         lists = {key: tuple(kept.get(key, ())) for key in ("aliases", "data", "base")}
-        return cls(**{**kept, **lists, "modality": Modality(kept["modality"]), "facts": facts, "built": built})
+        return cls(**{**kept, **lists, "facts": facts, "built": built})
 
     @property
     def parameters(self) -> int | None:
