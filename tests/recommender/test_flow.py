@@ -9,7 +9,7 @@ import pytest
 
 from recommender.flow import consider, recommend
 from recommender.shortlist import Constraints
-from registry.cards import Metric, Modality, Origin, Outcome, Task
+from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_zoo, told_sample
@@ -262,7 +262,7 @@ def test_one_and_the_same_quantity_leaves_nothing_to_choose_by(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": Modality.TEXT, "score": 0.05}],
+    [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": "text", "score": 0.05}],
     ids=["task", "modality"],
 )
 def test_outcomes_of_another_task_or_modality_teach_nothing(other, tmp_path):
@@ -287,5 +287,5 @@ def test_outcomes_of_another_task_or_modality_teach_nothing(other, tmp_path):
             conditions={"probe": 0.5},
         )
         zoo.record(replace(outcome, **other))
-    assert {row.modality for row in zoo.history()} == {other.get("modality", Modality.IMAGE)}
+    assert {row.modality for row in zoo.history()} == {other.get("modality", "image")}
     assert recommend(sample, zoo, keep=2).best.expected == before
