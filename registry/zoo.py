@@ -47,7 +47,7 @@ from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
-from registry.store import Damage, Entries, Jobs, Store
+from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
@@ -68,7 +68,7 @@ class Zoo:
         self.home = home
         self.store = store
         self.catalog = catalog
-        self.jobs = Jobs(store)
+        self.jobs = store.jobs
         self._lenses: dict[Modality, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
@@ -108,7 +108,7 @@ class Zoo:
             zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.checked_when_opened:
+        if mend and found.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -116,7 +116,8 @@ class Zoo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
-        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        damages = self.store.database.left_out
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in damages)
         return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
@@ -516,7 +517,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.quarantine(damage, keep)
+        quarantine(self.store.database, damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -526,7 +527,7 @@ class Zoo:
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
-        damaged = [one for one in self.store.damage() if one.table != "file"]
+        damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
                 place = self.set_aside(damage)
