@@ -480,14 +480,14 @@ class Cost:
     seconds: float
     peak_memory_bytes: int
     trainable_parameters: int
+    device: str = "cpu"
+    """Where that is: the device that was measured."""
+    bytes_to_fetch: int = 0
+    """Of weights that are not here."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
-        return {
-            "seconds": self.seconds,
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "trainable_parameters": self.trainable_parameters,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,15 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
 def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recommendation:
     steps = _Steps(observer, _ADVICE_STEPS + request.keep)
     sample = read_sample(request.sample, observer, steps)
-    limits = Constraints(request.max_parameters, request.licenses, request.exclude)
+    limits = Constraints(
+        request.max_parameters,
+        request.licenses,
+        request.exclude,
+        request.max_bytes,
+        request.max_latency,
+        request.max_memory,
+        request.time_budget,
+    )
     seed = request.sample.seed
     advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
     if zoo.home.writable:

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from registry.progress import Event, Phase
 
 __all__ = [
+    "FIRST_MODALITY",
     "METRICS",
     "UNKNOWN_LICENSE",
     "Checkpoint",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 UNKNOWN_LICENSE = "unknown"
+FIRST_MODALITY = "image"
+"""What outcomes are of that were written before there was another."""
 _QUANTITY = {"sample", "subset", "balanced", "small", "train"}
 """Words of a domain's name that say how much of it there is, not what it is."""
 
@@ -115,7 +118,7 @@ class Checkpoint:
     """A pretrained model in a local folder. ``claimed`` comes from its maker, ``measured`` from us."""
 
     name: str
-    modality: Modality
+    modality: str
     architecture: str
     folder: Path
     digest: str
@@ -140,7 +143,7 @@ class Domain:
     """A source of data; its sketch is kept apart, one for each lens."""
 
     name: str
-    modality: Modality
+    modality: str
     title: str
     family: str
     """Domains of one origin or kind; evaluation leaves whole families out."""
@@ -180,7 +183,7 @@ class Outcome:
     mlflow_run_id: str | None = None
     conditions: Mapping[str, object] = field(default_factory=dict)
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
-    modality: Modality = Modality.IMAGE
+    modality: str = FIRST_MODALITY
     """What was learned from: a score of another modality says nothing here. Where it is not stated, images."""
 
 
@@ -247,7 +250,7 @@ def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain
     matches = [
         (len(phrase), domain.name, domain)
         for domain in domains
-        if domain.modality is checkpoint.modality
+        if domain.modality == checkpoint.modality
         for phrase in _phrases(domain)
         if _holds_phrase(text, phrase)
     ]

@@ -52,6 +52,7 @@
     │   ├── NotAFunction                           the same item, another vector
     │   └── Unsupported                            an architecture or modality that cannot be read here
     ├── BadCard                    (ValueError)    a catalog file, with its key
+    ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
     │   ├── HomeUnusable           (OSError)
     │   ├── RegistryCorrupt
@@ -84,6 +85,7 @@ __all__ = [
     "AlreadyThere",
     "AmbiguousLayout",
     "BadCard",
+    "BadLock",
     "BadTable",
     "BadWeights",
     "CacheDamaged",
@@ -643,6 +645,14 @@ class BadCard(TransferZooError, ValueError):
         super().__init__(f"{file}: {key}: {why}", "catalog/README.md describes the cards.")
 
 
+class BadLock(TransferZooError, ValueError):
+    """A lock of checkpoints that cannot be read."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is no lock of checkpoints: {why}", "Write it anew with `transferzoo zoo lock`.")
+
+
 class RegistryError(TransferZooError, RuntimeError):
     """The registry's storage."""
 
@@ -714,9 +724,10 @@ class AdviceError(TransferZooError, RuntimeError):
 class NoCandidates(AdviceError):
     """Every checkpoint was filtered out or failed."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"no checkpoint is left to recommend: {why}", "Loosen the constraints or add checkpoints.")
+    def __init__(self, why: str, relax: str = "") -> None:
+        self.why, self.relax = why, relax
+        remedy = relax or "Loosen the constraints or add checkpoints."
+        super().__init__(f"no checkpoint is left to recommend: {why}", remedy)
 
 
 class NotOffered(AdviceError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -19,7 +20,15 @@ from ui.strangers import shown
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["facts_report", "listed", "listing_json", "offers_table", "unprobed_report"]
+__all__ = [
+    "facts_report",
+    "listed",
+    "listing_json",
+    "locked_report",
+    "offers_table",
+    "restored_report",
+    "unprobed_report",
+]
 
 _ROWS = 5
 """Checkpoints that were not probed which a screen has room for."""
@@ -108,6 +117,27 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
     parts += [_indented(f"{row['checkpoint']}: {row['reason']}") for row in left if everything]
     parts.append(Text(_rivals(advice.get("rivals", [])), "dim"))
     return Group(*parts)
+
+
+def locked_report(rows: Sequence[Mapping[str, Any]], file: Path) -> RenderableType:
+    """What a lock holds."""
+    if not rows:
+        return Text(f"{file}: no checkpoint but those that came with transferzoo, which need no lock.", "dim")
+    table = _table("checkpoint", ">files", ">bytes", "weights")
+    for row in rows:
+        name = Text(shown(row["checkpoint"]), "bold")
+        table.add_row(name, str(row["files"]), f"{row['bytes']:,}", row["digest"][:12])
+    return Group(table, Text(f"Locked in {file}"))
+
+
+def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What became of each checkpoint of a lock."""
+    styles = {"as locked": "green", "restored": "green", "changed": "red", "missing": "yellow"}
+    table = _table("checkpoint", "state", "why")
+    for row in rows:
+        state = Text(row["state"], styles[row["state"]])
+        table.add_row(Text(shown(row["checkpoint"]), "bold"), state, Text(shown(row["why"]), overflow="fold"))
+    return table
 
 
 def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -761,7 +761,8 @@ def _shift(shift: Json | None) -> list[RenderableType]:
 def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
     metric = advice["sample"]["metric"]
     gain, distance = "gain over\nno transfer", "distance,\nnearer than"
-    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, ">cost")
+    cost = f">cost\non {choices[0]['cost'].get('device', 'cpu')}" if choices else ">cost"
+    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, cost)
     for choice in choices:
         table.add_row(*_choice_cells(choice))
     base = advice["baseline"]

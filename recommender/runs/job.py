@@ -13,7 +13,7 @@ from recommender.plan import controlled
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
 from recommender.runs.folder import RunFolder, RunState
-from registry.cards import Checkpoint, Modality, Task
+from registry.cards import Checkpoint, Task
 from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
 from registry.home import Home
 from registry.progress import Progress, silent
@@ -228,7 +228,7 @@ def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None
 
 def _nothing(home: Home) -> Checkpoint:
     """What a run without any checkpoint names as such."""
-    return Checkpoint(NOTHING, Modality.IMAGE, RAW, home.root, "", 0, SIDE)
+    return Checkpoint(NOTHING, "image", RAW, home.root, "", 0, SIDE)
 
 
 def _new_id() -> str:

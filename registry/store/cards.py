@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from jaxtyping import Float32, Int64
 
-from registry.cards import Checkpoint, Domain, Keepable, Metric, Modality, Origin, Outcome, Task
+from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task
 from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
 from registry.sketch import RowKeys, Sketch
 from registry.store import schema
@@ -48,7 +48,7 @@ class Store:
         """What was noted under that key."""
         return self.database.run(lambda c: c.scalar(sa.select(schema.notes.c.value).where(schema.notes.c.key == key)))
 
-    def checkpoints(self, modality: Modality | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
+    def checkpoints(self, modality: str | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, or the one of that name, by name; damaged ones are left out.
 
         Raises:
@@ -59,7 +59,7 @@ class Store:
             self.database.require_no_damage(schema.checkpoints, name)
         return tuple(_checkpoint(card) for card in found)
 
-    def domains(self, modality: Modality | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
+    def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
         named = [] if names is None else [schema.domains.c.name.in_(names)]
         wanted = equal_to(schema.domains, modality=modality) + named
@@ -290,15 +290,15 @@ def _plain(card: Card) -> dict[str, object]:
 
 
 def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
-    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
     return Checkpoint(**{**card, **fixed, "folder": Path(card["folder"]), "lineage": tuple(card["lineage"])})
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
-    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
     return Domain(**{**card, **fixed, "aliases": tuple(card.get("aliases", ()))})
 
 
 def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]
     fixed = {"task": Task(card["task"]), "metric": Metric(card["metric"]), "origin": Origin(card["origin"])}
-    return Outcome(**{**card, **fixed, "modality": Modality(card.get("modality", Modality.IMAGE))})
+    return Outcome(**{**card, **fixed, "modality": card.get("modality", FIRST_MODALITY)})

@@ -106,3 +106,23 @@ def test_a_job_that_was_kept_as_a_typed_command_is_a_request_after_the_migration
     sample = SampleRequest(path="/data", keep_duplicates=True)
     expected = RecommendRequest(sample=sample, keep=3, max_parameters=5, licenses=("mit",))
     assert request_of(kept.kind, kept.spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "size"), [("100", 100), ("1kB", 1000), ("2 GiB", 2 << 30), ("1.5MiB", 3 << 19), ("700M", 700_000_000)]
+)
+def test_a_size_is_read_in_the_units_that_people_type(tmp_path, typed, size):
+    assert RecommendRequest(sample=SampleRequest(path=tmp_path), max_memory=typed).max_memory == size
+
+
+@pytest.mark.parametrize(("typed", "seconds"), [("90", 90), ("90s", 90), ("10min", 600), ("1.5 h", 5400)])
+def test_a_time_is_read_in_the_units_that_people_type(tmp_path, typed, seconds):
+    assert RecommendRequest(sample=SampleRequest(path=tmp_path), time_budget=typed).time_budget == seconds
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_memory": "2x"}, {"time_budget": "soon"}, {"max_latency": -1}, {"max_bytes": 0}]
+)
+def test_a_limit_that_is_none_is_named(tmp_path, wrong):
+    with pytest.raises(UnusableRequest, match=next(iter(wrong))):
+        RecommendRequest(sample=SampleRequest(path=tmp_path), **wrong)
