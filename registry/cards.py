@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from registry.progress import Event, Phase
 
@@ -14,11 +14,15 @@ __all__ = [
     "METRICS",
     "UNKNOWN_LICENSE",
     "Checkpoint",
+    "Claim",
     "ClassFolder",
     "Domain",
+    "HubFile",
+    "HubState",
     "JobRecord",
     "JobState",
     "Keepable",
+    "Locator",
     "Metric",
     "Modality",
     "Origin",
@@ -113,6 +117,71 @@ class Keepable(Protocol):
         """Everything to be kept."""
 
 
+class HubState(StrEnum):
+    """How a repository stands on its hub, as it was last seen."""
+
+    OK = "ok"
+    GATED = "gated"
+    RENAMED = "renamed"
+    DELETED = "deleted"
+    MOVED = "moved"
+    """Its revision has another commit by now; the one that is pinned stays."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository at a commit."""
+
+    name: str
+    bytes: int
+    digest: str
+    """``sha256:`` of a large file's content, or ``git:`` and the SHA-1 of a small one's blob."""
+
+
+@dataclass(frozen=True)
+class Locator:
+    """Where on a hub a checkpoint comes from: an id at a commit, and exactly which files make it."""
+
+    hub: str
+    """``organization/name``."""
+    revision: str
+    """The branch or tag that was named; `sync` looks what it is by now."""
+    commit: str
+    """40 hexadecimal digits."""
+    files: tuple[HubFile, ...] = ()
+    state: HubState = HubState.OK
+    upstream: str = ""
+    """What there is instead: the new id of a renamed repository, the new commit of a moved one."""
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Locator":
+        """The locator of that plain form."""
+        files = tuple(HubFile(**file) for file in kept["files"])
+        return cls(**{**kept, "files": files, "state": HubState(kept["state"])})
+
+    @property
+    def weights(self) -> tuple[HubFile, ...]:
+        """The files that hold its weights."""
+        return tuple(file for file in self.files if file.name.endswith(".safetensors"))
+
+    @property
+    def bytes(self) -> int:
+        """Of all its files."""
+        return sum(file.bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One result that a checkpoint's maker states of it; no outcome, for nobody here has measured it."""
+
+    data: str
+    """The data set as it is called there."""
+    task: str
+    metric: str
+    value: float
+    split: str = ""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A pretrained model in a local folder. ``claimed`` comes from its maker, ``measured`` from us."""
@@ -136,6 +205,28 @@ class Checkpoint:
     origin: Origin = Origin.LOCAL
     claimed: Mapping[str, object] = field(default_factory=dict)
     measured: Mapping[str, object] = field(default_factory=dict)
+    locator: Locator | None = None
+    """Where on a hub it comes from; None where it is a folder and nothing else. Its folder is where its files lie, or
+    are to lie once they are fetched."""
+    claims: tuple[Claim, ...] = ()
+    """Results that its maker states, kept apart from outcomes."""
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Checkpoint":
+        """The card of that plain form, as ``dataclasses.asdict`` gives it (its folder as text).
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        locator = kept.get("locator")
+        own = {
+            "origin": Origin(kept["origin"]),
+            "folder": Path(kept["folder"]),
+            "lineage": tuple(kept["lineage"]),
+            "locator": None if locator is None else Locator.from_dict(locator),
+            "claims": tuple(Claim(**claim) for claim in kept.get("claims", ())),
+        }
+        return cls(**{**kept, **own})
 
 
 @dataclass(frozen=True)

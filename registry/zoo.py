@@ -200,6 +200,11 @@ class Zoo:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
 
+    def listing_of(self, card: Checkpoint) -> Listing | None:
+        """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
+        listing = self.listing(card.name) if card.origin is Origin.HUB else None
+        return None if listing is None else listing.counted(card.parameters)
+
     def here(self, card: Checkpoint) -> bool:
         """Whether its weights lie where its card says."""
         return any((card.folder / file).is_file() for file in _WEIGHTS)

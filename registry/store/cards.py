@@ -57,7 +57,7 @@ class Store:
         found = self._cards(schema.checkpoints, equal_to(schema.checkpoints, modality=modality, name=name))
         if name is not None and not found:
             self.database.require_no_damage(schema.checkpoints, name)
-        return tuple(_checkpoint(card) for card in found)
+        return tuple(Checkpoint.from_dict(card) for card in found)
 
     def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
@@ -134,6 +134,21 @@ class Store:
                 connection.execute(sa.insert(schema.notes).values(key=key, value=value))
 
         self.database.write(work, _size(entries))
+
+    def renew(self, card: Checkpoint) -> None:
+        """Put a user's checkpoint in the place of the one of its name: what is known of it has changed."""
+
+        def work(connection: sa.Connection) -> None:
+            same_name = (schema.checkpoints.c.name == card.name, sa.not_(schema.checkpoints.c.bundled))
+            row = _card_row(schema.checkpoints, card, bundled=False)
+            connection.execute(sa.update(schema.checkpoints).where(*same_name).values(row))
+
+        self.database.run(work, write=True)
+
+    def forget(self, checkpoint: str) -> None:
+        """Remove a user's checkpoint; what became of it stays history."""
+        ours = (schema.checkpoints.c.name == checkpoint, sa.not_(schema.checkpoints.c.bundled))
+        self.database.run(lambda c: c.execute(sa.delete(schema.checkpoints).where(*ours)), write=True)
 
     def keep(self, advice: Keepable) -> None:
         """Keep advice under its id; once is enough."""
@@ -287,11 +302,6 @@ def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
 
 def _plain(card: Card) -> dict[str, object]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(card).items()}
-
-
-def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
-    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
-    return Checkpoint(**{**card, **fixed, "folder": Path(card["folder"]), "lineage": tuple(card["lineage"])})
 
 
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]

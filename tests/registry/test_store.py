@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from registry.cards import Claim, HubFile, HubState, Locator
 from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
 from registry.sketch import RowKeys, sketch_of
 from registry.store import Database, Entries, Store, damaged_rows, migrations, quarantine, schema
@@ -48,6 +49,24 @@ def test_cards_come_back_as_they_were(store, card):
     assert store.checkpoints() == cards.checkpoints
     assert store.domains() == cards.domains
     assert store.outcomes() == cards.outcomes
+
+
+def test_where_on_a_hub_a_checkpoint_comes_from_and_what_is_claimed_of_it_comes_back(store, card):
+    files = (HubFile("model.safetensors", 12, "sha256:" + "0" * 64), HubFile("config.json", 2, "git:" + "1" * 40))
+    locator = Locator("org/net", "main", "ab" * 20, files, HubState.RENAMED, "org/new")
+    remote = replace(card, locator=locator, claims=(Claim("imagenet-1k", "image-classification", "accuracy", 0.8),))
+    store.write(Entries((remote,)))
+    assert store.checkpoints() == (remote,)
+    assert [file.name for file in locator.weights] == ["model.safetensors"]
+
+
+def test_a_card_is_renewed_and_forgotten_while_its_outcomes_stay(store, card):
+    store.write(Entries((card,), outcomes=(an_outcome("o1", checkpoint=card.name),)))
+    store.renew(replace(card, digest="f" * 64, license="MIT"))
+    assert store.checkpoints(name=card.name)[0].digest == "f" * 64
+    store.forget(card.name)
+    assert store.checkpoints() == ()
+    assert [outcome.id for outcome in store.outcomes()] == ["o1"]
 
 
 def test_cards_are_found_by_modality_name_checkpoint_and_sample(store, card):
