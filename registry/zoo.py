@@ -48,7 +48,7 @@ from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
-from registry.store import Damage, Entries, Jobs, Store
+from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
@@ -69,7 +69,7 @@ class Zoo:
         self.home = home
         self.store = store
         self.catalog = catalog
-        self.jobs = Jobs(store)
+        self.jobs = store.jobs
         self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
@@ -109,7 +109,7 @@ class Zoo:
             zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.checked_when_opened:
+        if mend and found.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -117,7 +117,8 @@ class Zoo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
-        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        damages = self.store.database.left_out
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in damages)
         return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
@@ -199,6 +200,11 @@ class Zoo:
     def listing(self, name: str) -> Listing | None:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
+
+    def listing_of(self, card: Checkpoint) -> Listing | None:
+        """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
+        listing = self.listing(card.name) if card.origin is Origin.HUB else None
+        return None if listing is None else listing.counted(card.parameters)
 
     def here(self, card: Checkpoint) -> bool:
         """Whether its weights lie where its card says."""
@@ -550,7 +556,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.quarantine(damage, keep)
+        quarantine(self.store.database, damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -560,7 +566,7 @@ class Zoo:
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
-        damaged = [one for one in self.store.damage() if one.table != "file"]
+        damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
                 place = self.set_aside(damage)

@@ -213,7 +213,7 @@ def command(verb: str, *words: object, **options: object) -> str:
 
 def mlflow_command(home: Home) -> str:
     """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
-    from registry.store import sqlite_url  # noqa: PLC0415 - loads SQLAlchemy
+    from registry.addresses import sqlite_url  # noqa: PLC0415 - loads SQLAlchemy
 
     place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
     if place.startswith("http"):

@@ -17,6 +17,7 @@ from jaxtyping import Float, Shaped
 from torch.utils.data import Dataset
 
 from recommender.tuning.activation_cache import Boundary
+from registry.files import allocate
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, tracked
 
@@ -130,9 +131,7 @@ def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepar
     for row in passing:
         if not rows and count * sum(part.nbytes for part in row.values()) > _IN_MEMORY:
             files = {
-                name: np.lib.format.open_memmap(
-                    spill.with_name(f"{spill.name}.{name}.npy"), "w+", part.dtype, (count, *part.shape)
-                )
+                name: _mapped(spill.with_name(f"{spill.name}.{name}.npy"), part.dtype, (count, *part.shape))
                 for name, part in row.items()
             }
         for name, file in files.items():
@@ -152,7 +151,7 @@ def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, pa
             made = _channels_last(boundary.activations(batch)).cpu().numpy()
             if kept is None:
                 shape = (_longest(items, made), *made.shape[2:]) if made.ndim == 3 else made.shape[1:]
-                kept = np.lib.format.open_memmap(file, "w+", np.float32, (len(items), *shape))
+                kept = _mapped(file, made.dtype, (len(items), *shape))
             if made.ndim == 3:
                 kept[rows.start : rows.stop, : made.shape[1]] = made  # type: ignore[attr-defined]  # as below
             else:
@@ -169,6 +168,13 @@ def _longest(items: ItemRows, made: Float[np.ndarray, "n l d"]) -> int:
 def _places(context: Batch) -> int | None:
     """How many places the context has a value for in each row; None where it has none."""
     return next((tensor.shape[1] for tensor in context.values() if tensor.ndim == 2), None)
+
+
+def _mapped(file: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """A new array in a file that has all its room on the disk."""
+    made: np.ndarray = np.lib.format.open_memmap(file, "w+", dtype, shape)
+    allocate(file)
+    return made
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:

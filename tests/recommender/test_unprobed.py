@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_what_is_not_here_stands_beside_the_choices_with_what_is_known_of_it(zoo
     assert (praised.checkpoint, praised.published[0].score) == ("large", 0.9)
     small = next(row for row in advice.unprobed if row.checkpoint == "small")
     assert (small.distance.domain, small.bytes, small.licenses) == ("gray", 4_000, ("MIT",))
+
+
+def test_the_network_is_never_asked(zoo, monkeypatch):
+    def refused(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    assert advise(zoo).unprobed
 
 
 def test_published_results_come_before_distance_and_distance_before_size(zoo):
