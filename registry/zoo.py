@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 from threading import Lock
@@ -250,7 +251,7 @@ class Zoo:
             UnknownName: the catalog names none for it.
         """
         if modality not in self._lenses:
-            self._lenses[modality] = _catalog().read_lens(self.catalog, modality)
+            self._lenses[modality] = _catalog().read_lens(self._catalog_of(modality), modality)
         return self._lenses[modality]
 
     def sketch(self, domain: str) -> Sketch | None:
@@ -519,21 +520,24 @@ class Zoo:
         return _short(_recipe(checkpoint))
 
     def load_catalog(self, *, again: bool = False, progress: Progress = silent) -> None:
-        """Take in the bundled catalog, if it is not the one taken in last.
+        """Take in the bundled catalog, and those of plug-ins, if they are not the ones taken in last.
 
         Raises:
             BadCard: the catalog has a bad file.
         """
-        digest = _folder_digest(self.catalog)
+        folders = self._catalogs()
+        digests = [_folder_digest(folder) for folder in folders]
+        digest = digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
         if self.store.note("catalog") == digest and not again:
             return
         if not self.home.writable:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
         advance(progress, Phase.CATALOG, 0, 1)
-        found = _catalog_as(self.catalog, digest)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        listings = json.dumps([asdict(listing) for listing in found.listings])
+        found = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
+        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in found]
+        entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
+        listings = json.dumps([asdict(listing) for one in found for listing in one.listings])
         self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 
@@ -581,7 +585,7 @@ class Zoo:
         try:
             listings = [Listing.from_dict(kept) for kept in json.loads(self.store.note("listings") or "[]")]
         except (KeyError, TypeError, ValueError, AttributeError):
-            listings = [*_catalog().read_catalog(self.catalog).listings]
+            listings = [one for folder in self._catalogs() for one in _catalog().read_catalog(folder).listings]
         return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
@@ -589,9 +593,22 @@ class Zoo:
         named = sorted({card.domain for card in cards if card.domain is not None})
         there = {domain.name for domain in self.store.domains(names=named)}
         return tuple(
-            replace(card, folder=self.catalog / card.folder, domain=card.domain if card.domain in there else None)
+            replace(
+                card,
+                folder=self._catalog_of(card.modality) / card.folder,
+                domain=card.domain if card.domain in there else None,
+            )
             for card in cards
         )
+
+    def _catalogs(self) -> list[Path]:
+        """The bundled catalog, then those of plug-ins."""
+        return [self.catalog, *(known.catalog for known in modalities.values() if known.catalog is not None)]
+
+    def _catalog_of(self, modality: str) -> Path:
+        """The catalog that holds what is bundled of a modality."""
+        own = modalities[modality].catalog if modality in modalities else None
+        return own or self.catalog
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
