@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 from threading import Lock
@@ -47,7 +48,7 @@ from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
-from registry.store import Damage, Entries, Jobs, Store
+from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
@@ -68,7 +69,7 @@ class Zoo:
         self.home = home
         self.store = store
         self.catalog = catalog
-        self.jobs = Jobs(store)
+        self.jobs = store.jobs
         self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
@@ -108,7 +109,7 @@ class Zoo:
             zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.checked_when_opened:
+        if mend and found.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -116,7 +117,8 @@ class Zoo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
-        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        damages = self.store.database.left_out
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in damages)
         return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
@@ -264,7 +266,7 @@ class Zoo:
             UnknownName: the catalog names none for it.
         """
         if modality not in self._lenses:
-            self._lenses[modality] = _catalog().read_lens(self.catalog, modality)
+            self._lenses[modality] = _catalog().read_lens(self._catalog_of(modality), modality)
         return self._lenses[modality]
 
     def sketch(self, domain: str) -> Sketch | None:
@@ -536,21 +538,24 @@ class Zoo:
         return _short(_recipe(checkpoint))
 
     def load_catalog(self, *, again: bool = False, progress: Progress = silent) -> None:
-        """Take in the bundled catalog, if it is not the one taken in last.
+        """Take in the bundled catalog, and those of plug-ins, if they are not the ones taken in last.
 
         Raises:
             BadCard: the catalog has a bad file.
         """
-        digest = _folder_digest(self.catalog)
+        folders = self._catalogs()
+        digests = [_folder_digest(folder) for folder in folders]
+        digest = digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
         if self.store.note("catalog") == digest and not again:
             return
         if not self.home.writable:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
         advance(progress, Phase.CATALOG, 0, 1)
-        found = _catalog_as(self.catalog, digest)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        listings = json.dumps([asdict(listing) for listing in found.listings])
+        found = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
+        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in found]
+        entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
+        listings = json.dumps([asdict(listing) for one in found for listing in one.listings])
         self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 
@@ -569,7 +574,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.quarantine(damage, keep)
+        quarantine(self.store.database, damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -579,7 +584,7 @@ class Zoo:
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
-        damaged = [one for one in self.store.damage() if one.table != "file"]
+        damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
                 place = self.set_aside(damage)
@@ -598,7 +603,7 @@ class Zoo:
         try:
             listings = [Listing.from_dict(kept) for kept in json.loads(self.store.note("listings") or "[]")]
         except (KeyError, TypeError, ValueError, AttributeError):
-            listings = [*_catalog().read_catalog(self.catalog).listings]
+            listings = [one for folder in self._catalogs() for one in _catalog().read_catalog(folder).listings]
         return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
@@ -606,9 +611,22 @@ class Zoo:
         named = sorted({card.domain for card in cards if card.domain is not None})
         there = {domain.name for domain in self.store.domains(names=named)}
         return tuple(
-            replace(card, folder=self.catalog / card.folder, domain=card.domain if card.domain in there else None)
+            replace(
+                card,
+                folder=self._catalog_of(card.modality) / card.folder,
+                domain=card.domain if card.domain in there else None,
+            )
             for card in cards
         )
+
+    def _catalogs(self) -> list[Path]:
+        """The bundled catalog, then those of plug-ins."""
+        return [self.catalog, *(known.catalog for known in modalities.values() if known.catalog is not None)]
+
+    def _catalog_of(self, modality: str) -> Path:
+        """The catalog that holds what is bundled of a modality."""
+        own = modalities[modality].catalog if modality in modalities else None
+        return own or self.catalog
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""

@@ -17,8 +17,8 @@ class Image:
     name = "image"
     inputs = frozenset({"pixel_values"})
     classifier = "AutoModelForImageClassification"
-    classifiers = "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES"
     processor_files = ("preprocessor_config.json", "processor_config.json")
+    catalog = None
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """As `Modality.objection`."""
