@@ -12,9 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import asdict
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
+from registry.forms import to_json
 from registry.home import Home
 from registry.progress import Event, Phase, Progress, silent
 from ui.glossary import terms_of
@@ -233,7 +232,8 @@ def program(name: str) -> str:
 
 def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
     """The JSON form of a card."""
-    return {name: str(value) if isinstance(value, (Enum, Path)) else value for name, value in asdict(card).items()}
+    found: dict[str, Any] = to_json(card)
+    return found
 
 
 def print_json(content: object) -> None:
