@@ -20,7 +20,7 @@ from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
 from recommender.runs.tracking import no_tracking
 from recommender.tuning.recipe import run_local
-from registry.cards import Checkpoint, Metric
+from registry.cards import Checkpoint, Metric, Outcome
 from registry.errors import TooFewRows
 from registry.features import Encoded
 from registry.home import Home
@@ -57,9 +57,9 @@ def benefit(
         TuningError: a run did not come to its end.
     """
     train = sample if sample.test is not None else sample.split(_HELD_OUT, seed)[0]
-    encode = _Rows.of(choice, sample, zoo, progress)
+    rows = _Rows.of(choice, sample, zoo, progress)
     plans = {name: replace(plan, controls=()) for name, plan in (("plan", choice.plan), ("scratch", scratch))}
-    ground = _Ground(choice.checkpoint, plans, train, encode, _pixels(train, progress))
+    ground = _Ground(choice.checkpoint, plans, train, rows, _pixels(train, progress))
     seeds = tuple(range(seed, seed + repeats))
     ladders = [nested(train, budgets, turn) for turn in seeds]
     most = min(len(ladder) for ladder in ladders)
@@ -118,7 +118,7 @@ def equal_epochs(plan: Mapping[int, float], scratch: Mapping[int, float]) -> Epo
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The checkpoint's features of all rows, encoded once; those of any part of them are looked up."""
+    """The checkpoint's features of all rows, encoded once; those of any part are looked up. No outcome is kept."""
 
     sources: tuple[tuple[Mapping[object, int], Encoded], ...]
 
@@ -135,10 +135,14 @@ class _Rows:
             )
         )
 
-    def __call__(self, part: Sample, progress: Progress) -> Encoded:
-        del progress
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        """Features of a part, whatever job they are for."""
+        del job, progress
         places, encoded = next(source for source in self.sources if part.items[0] in source[0])
         return encoded.take(np.array([places[item] for item in part.items]))
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Nothing of it becomes history."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +152,7 @@ class _Ground:
     checkpoint: Checkpoint
     plans: Mapping[str, Plan]
     train: Sample
-    encode: _Rows
+    rows: _Rows
     pixels: Float[np.ndarray, "n d"]
     """Raw pixels of the training rows, then of the test rows."""
 
@@ -197,8 +201,8 @@ def _pixels(train: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
 def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:
     scores, curves = {"no transfer": _untransferred(ground, part, seed)}, {}
     for arm, plan in ground.plans.items():
-        job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, ground.encode, seed)
-        run, _ = run_local(job, no_tracking, count.progress)
+        job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, seed)
+        run, _ = run_local(job, no_tracking, count.progress, ground.rows)
         scores[arm] = run.metrics["score"], run.metrics["standard_error"]
         curves[arm] = EventLog(job.folder).curves.get(f"validation {part.metric}", {})
         shutil.rmtree(job.folder)

@@ -35,7 +35,7 @@ from jaxtyping import Float32, Int64
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from registry import migrations
-from registry.cards import Checkpoint, Domain, Keepable, Metric, Modality, Origin, Outcome, Task
+from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task
 from registry.errors import (
     AlreadyThere,
     DiskFull,
@@ -186,7 +186,7 @@ class Store:
         """What was noted under that key."""
         return self.run(lambda c: c.scalar(sa.select(_notes.c.value).where(_notes.c.key == key)))
 
-    def checkpoints(self, modality: Modality | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
+    def checkpoints(self, modality: str | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, or the one of that name, by name; damaged ones are left out.
 
         Raises:
@@ -195,9 +195,9 @@ class Store:
         found = self._cards(_checkpoints, _of(_checkpoints, modality=modality, name=name))
         if name is not None and not found:
             self._require_no_damage(_checkpoints, name)
-        return tuple(_checkpoint(card) for card in found)
+        return tuple(Checkpoint.from_dict(card) for card in found)
 
-    def domains(self, modality: Modality | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
+    def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
         wanted = _of(_domains, modality=modality) + ([] if names is None else [_domains.c.name.in_(names)])
         return tuple(_domain(card) for card in self._cards(_domains, wanted))
@@ -269,6 +269,21 @@ class Store:
                 connection.execute(sa.insert(_notes).values(key=key, value=value))
 
         self._twice(work, _size(entries))
+
+    def renew(self, card: Checkpoint) -> None:
+        """Put a user's checkpoint in the place of the one of its name: what is known of it has changed."""
+
+        def work(connection: sa.Connection) -> None:
+            same_name = (_checkpoints.c.name == card.name, sa.not_(_checkpoints.c.bundled))
+            row = _card_row(_checkpoints, card, bundled=False)
+            connection.execute(sa.update(_checkpoints).where(*same_name).values(row))
+
+        self.run(work, write=True)
+
+    def forget(self, checkpoint: str) -> None:
+        """Remove a user's checkpoint; what became of it stays history."""
+        ours = (_checkpoints.c.name == checkpoint, sa.not_(_checkpoints.c.bundled))
+        self.run(lambda c: c.execute(sa.delete(_checkpoints).where(*ours)), write=True)
 
     def keep(self, advice: Keepable) -> None:
         """Keep advice under its id; once is enough."""
@@ -1161,19 +1176,14 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _checkpoint(card: dict) -> Checkpoint:  # type: ignore[type-arg]
-    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
-    return Checkpoint(**{**card, **fixed, "folder": Path(card["folder"]), "lineage": tuple(card["lineage"])})
-
-
 def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
-    fixed = {"modality": Modality(card["modality"]), "origin": Origin(card["origin"])}
+    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
     return Domain(**{**card, **fixed, "aliases": tuple(card.get("aliases", ()))})
 
 
 def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]
     fixed = {"task": Task(card["task"]), "metric": Metric(card["metric"]), "origin": Origin(card["origin"])}
-    return Outcome(**{**card, **fixed, "modality": Modality(card.get("modality", Modality.IMAGE))})
+    return Outcome(**{**card, **fixed, "modality": card.get("modality", FIRST_MODALITY)})
 
 
 def _job(row: Row, points: Iterable[Row]) -> JobRecord:

@@ -20,6 +20,11 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of these tests."""
+    parser.addoption("--long", action="store_true", help="tests/reliability kills a hundred times instead of a few")
+
+
 def drawn(seed: int, side: int = 12) -> np.ndarray:
     """A random RGB picture, unlike that of any other seed."""
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)

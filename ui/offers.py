@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -19,8 +20,18 @@ from ui.strangers import shown
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["facts_report", "listed", "listing_json", "offers_table"]
+__all__ = [
+    "facts_report",
+    "listed",
+    "listing_json",
+    "locked_report",
+    "offers_table",
+    "restored_report",
+    "unprobed_report",
+]
 
+_ROWS = 5
+"""Checkpoints that were not probed which a screen has room for."""
 _LICENSES = "--license counts base model and training data, too; `zoo show NAME` tells all three licenses apart."
 
 
@@ -32,7 +43,7 @@ def listed(zoo: "Zoo") -> list[tuple[Checkpoint | Listing, dict[str, Any]]]:
     return rows + [(one, listing_json(zoo, one)) for one in zoo.listings() if one.name not in names]
 
 
-def listing_json(zoo: "Zoo", listing: Listing) -> dict[str, Any]:
+def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[str, Any]:
     """A listing as a checkpoint's JSON form has it, as far as it is known, with every fact."""
     stated = listing.facts.get("pretraining data", ())
     return {
@@ -44,7 +55,7 @@ def listing_json(zoo: "Zoo", listing: Listing) -> dict[str, Any]:
         "domain": listing.data[-1] if listing.data else None,
         "source": " / ".join(str(fact.value) for fact in stated),
         "origin": "hub",
-        **_more(zoo.licenses(listing), here=False, task=hub_task(listing.architecture)),
+        **_more(zoo.licenses(listing), here=here, task=hub_task(listing.architecture)),
         "hub": listing.hub,
         "aliases": list(listing.aliases),
         "bytes": listing.bytes,
@@ -71,8 +82,9 @@ def offers_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -> RenderableType:
     """All that sources state of a listing, fact by fact; where they disagree, side by side."""
+    there = "" if row["here"] else ", not fetched"
     lines: list[RenderableType] = [
-        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}, not fetched"),
+        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}{there}"),
         Text(f"{shown(row['architecture'])}; as it is: {row['task']}", "dim"),
     ]
     for kind, facts in row["facts"].items():
@@ -88,6 +100,74 @@ def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -
         sketch = f"sketch of {domain['rows']:,} rows" if domain["rows"] else "no sketch"
         lines.append(_indented(f"trained on {shown(domain['name'])}: {shown(domain['title'])} ({sketch})"))
     return Group(*lines)
+
+
+def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> RenderableType | None:
+    """What is known but not here beside advice: a line, a few rows, what others would take; None where nothing is.
+
+    With ``everything`` all rows, and why what does not fit is left out.
+    """
+    rows, left = advice.get("not_probed", []), advice.get("not_probed_left_out", [])
+    if not rows and not left:
+        return None
+    out = f"; {len(left)} more do not fit" if left else ""
+    line = f"Not here  {len(rows)} more are known and were not probed{out}. Best first by what is published:"
+    parts: list[RenderableType] = [Text(line, "dim")]
+    if rows:
+        parts.append(_unprobed_table(rows if everything else rows[:_ROWS]))
+    parts += [_indented(f"{row['checkpoint']}: {row['reason']}") for row in left if everything]
+    parts.append(Text(_rivals(advice.get("rivals", [])), "dim"))
+    return Group(*parts)
+
+
+def locked_report(rows: Sequence[Mapping[str, Any]], file: Path) -> RenderableType:
+    """What a lock holds."""
+    if not rows:
+        return Text(f"{file}: no checkpoint but those that came with transferzoo, which need no lock.", "dim")
+    table = _table("checkpoint", ">files", ">bytes", "weights")
+    for row in rows:
+        name = Text(shown(row["checkpoint"]), "bold")
+        table.add_row(name, str(row["files"]), f"{row['bytes']:,}", row["digest"][:12])
+    return Group(table, Text(f"Locked in {file}"))
+
+
+def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What became of each checkpoint of a lock."""
+    styles = {"as locked": "green", "restored": "green", "changed": "red", "missing": "yellow"}
+    table = _table("checkpoint", "state", "why")
+    for row in rows:
+        state = Text(row["state"], styles[row["state"]])
+        table.add_row(Text(shown(row["checkpoint"]), "bold"), state, Text(shown(row["why"]), overflow="fold"))
+    return table
+
+
+def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = _table("not probed", ">parameters", ">to fetch", ">distance", "published")
+    table.columns[0].no_wrap, table.columns[0].overflow, table.columns[0].max_width = True, "ellipsis", 26
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    for row in rows:
+        far, first = row["distance"], next(iter(row["published"]), None)
+        table.add_row(
+            Text(shown(row["checkpoint"])),
+            UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
+            UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
+            "no sketch" if far is None else f"{far['value']:.3f}",
+            "-" if first is None else shown(f"{first['sample']} {render.scored(first['score'], first['metric'])}"),
+        )
+    return table
+
+
+def _rivals(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What others would take, in a sentence."""
+    of: dict[str, list[str]] = {}
+    for row in rows:
+        if row["checkpoint"] is None:
+            of.setdefault(row["of"], []).append(row["because"])
+            continue
+        score = "" if row["expected"] is None else f", expected {render.percent(row['expected']['mean'])}"
+        of.setdefault(row["of"], []).append(f"{shown(row['checkpoint'])}{'' if row['here'] else ' (not here)'}{score}")
+    return "Others would take  " + "; ".join(f"{name}: {', '.join(taken)}" for name, taken in of.items())
 
 
 def _checkpoint_json(zoo: "Zoo", card: Checkpoint) -> dict[str, Any]:
@@ -129,8 +209,8 @@ def _table(*headings: str) -> Table:
 
 
 def _fact_line(kind: str, fact: Fact) -> RenderableType:
-    held = f"; {fact.witness} computes the same" if fact.witness else ""
-    read = f"read {fact.checked}" if fact.checked else "computed" if fact.witness else "cited from memory"
+    held = "; config computes the same" if fact.witness == "config" else ""
+    read = f"read {fact.checked}" if fact.checked else fact.witness or "cited from memory"
     numbers = kind in {"parameters", "width", "depth"} and not fact.witness
     value = f"{fact.value:,}" if isinstance(fact.value, int) else shown(fact.value)
     return _indented(f"{value}  ({shown(fact.source)}; {read}{held}{'; no witness' if numbers else ''})")

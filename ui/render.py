@@ -10,9 +10,9 @@ import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -652,38 +652,34 @@ class Bars:
     """Progress for a person: live bars where stderr is a terminal, one line a stage where it is not.
 
     ``with bars as progress:`` surrounds the work, as often as there is some; what libraries print to stdout meanwhile
-    goes to stderr. ``also`` is told everything too. Where `expect` said how many parts or stages there will be, each
-    is told as *step x of y*. A stage that is done leaves, and a bar without end stands in until the next begins.
+    goes to stderr. ``also`` is told everything too. A stage that is done leaves, and a bar without end stands in until
+    the next begins.
     """
 
     def __init__(self, terminal: Console, *, also: Progress = silent) -> None:
         self._terminal = terminal
         self._also = also
         self._tasks: dict[tuple[Phase, str], TaskID] = {}
-        self._step, self._steps, self._by_part = 0, 0, False
+        self._working = False
         self._between: TaskID | None = None
         self._at_work = ExitStack()
         self._bars = self._new()
 
-    def expect(self, steps: int, *, by_part: bool = False) -> None:
-        """How many stages there will be at most, or how often work will be surrounded."""
-        self._step, self._steps, self._by_part = 0, steps, by_part
-
-    def foresee(self, more: int) -> None:
-        """So many more than were expected, where any were."""
-        self._steps += more if self._steps else 0
-
     def __enter__(self) -> "Bars":
-        self._tasks, self._bars, self._between = {}, self._new(), None
-        self._step += self._by_part
-        self._at_work.enter_context(redirect_stdout(self._terminal.file))
-        self._at_work.enter_context(self._bars)
+        self._working = True
+        self._begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._working = False
         self._at_work.close()
+
+    def _begin(self) -> None:
+        self._tasks, self._bars, self._between = {}, self._new(), None
+        self._at_work.enter_context(redirect_stdout(self._terminal.file))
+        self._at_work.enter_context(self._bars)
 
     def _new(self) -> RichProgress:
         return RichProgress(
@@ -697,14 +693,22 @@ class Bars:
             disable=not self._terminal.is_terminal,
         )
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Off the screen while something else is written; outside of any work this does nothing."""
+        if not self._working:
+            yield
+            return
+        self._at_work.close()
+        try:
+            yield
+        finally:
+            self._begin()
+
     def report(self, event: Event) -> None:
         """Show how much is finished; a finished stage leaves the screen."""
         stage = event.phase, event.part
         new = stage not in self._tasks
-        if new and not self._by_part:
-            self._step += 1
-        if self._steps:
-            event = replace(event, step=self._step, steps=max(self._step, self._steps))
         self._also.report(event)
         if new:
             self._hide_open_ended()
@@ -757,7 +761,8 @@ def _shift(shift: Json | None) -> list[RenderableType]:
 def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
     metric = advice["sample"]["metric"]
     gain, distance = "gain over\nno transfer", "distance,\nnearer than"
-    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, ">cost")
+    cost = f">cost\non {choices[0]['cost'].get('device', 'cpu')}" if choices else ">cost"
+    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, cost)
     for choice in choices:
         table.add_row(*_choice_cells(choice))
     base = advice["baseline"]

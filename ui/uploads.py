@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
+from recommender.requests import place_of
 from registry.home import Home
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def clear_own_uploads(zoo: "Zoo") -> int:
 
 
 def _clear(zoo: "Zoo", folders: Iterable[Path]) -> int:
-    needed = [Path(str(job.spec["path"])) for job in zoo.jobs.list() if job.state not in _DONE]
+    needed = [Path(place_of(job.spec)) for job in zoo.jobs.list() if job.state not in _DONE]
     gone = [folder for folder in folders if not any(path.is_relative_to(folder) for path in needed)]
     for folder in gone:
         rmtree(folder, ignore_errors=True)

@@ -1,10 +1,11 @@
 """Put checkpoints of hubs into the catalog: facts that were read in public sources, each with its source and day.
 
-    python catalog/recipes/hub.py --facts catalogue.csv
+    python catalog/recipes/hub.py --facts catalogue.csv --timm outcomes/timm
 
-The table has the columns hub_id, modality, architecture, parameters, license, pretraining_data, input, hidden_size,
-layers, source_address, checked_on; an empty cell is unknown. hub.yaml adds what is no fact of that table. The same
-table gives the same cards. Nothing is fetched.
+``--facts`` is a table with the columns hub_id, modality, architecture, parameters, license, pretraining_data, input,
+hidden_size, layers, source_address, checked_on; an empty cell is unknown. hub.yaml adds what is no fact of that table.
+``--timm`` is the folder with timm's results (results-imagenet*.csv), whose rows of the same weights become published
+outcomes. The same tables give the same cards. Nothing is fetched.
 """
 
 import argparse
@@ -12,12 +13,13 @@ import csv
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from witness import computed
 
-from registry.cards import UNKNOWN_LICENSE, Domain, Modality, Origin
+from registry.cards import UNKNOWN_LICENSE, Domain, Origin
 from registry.catalog import write_domain, write_listing
 from registry.listings import Architecture, Fact, Listing
 
@@ -31,6 +33,17 @@ KINDS = {
     "layers": ("depth", r"\blayers\b"),
 }
 """Columns of the table, what their facts are called, and which words of a source say that it is one of theirs."""
+TIMM = {
+    "results-imagenet.csv": "ImageNet-1k",
+    "results-imagenet-real.csv": "ImageNet-ReaL",
+    "results-imagenetv2-matched-frequency.csv": "ImageNet-V2",
+    "results-imagenet-r.csv": "ImageNet-R",
+    "results-imagenet-a.csv": "ImageNet-A",
+    "results-sketch.csv": "ImageNet-Sketch",
+}
+"""timm's tables, and the set that each was judged on."""
+WHAT = ("classification", "accuracy")
+RESULTS = "https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv"
 SIZE = re.compile(r"(\d[\d.]* [MG]B)\b(?: (?:fp16|bf16))? file")
 COUNT = re.compile(r"(?P<count>(?:about )?\d[\d.]* ?M\b|\d{1,3}(?:,\d{3})+)(?! MB)(?P<of> backbone)?")
 ADDRESS = re.compile(r": (?=https?://)")
@@ -44,9 +57,14 @@ def main() -> None:
         write_domain(CATALOG, _domain(name, card))
     with asked.facts.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    results = read_results(asked.timm)
     listings = [listing_of(row, added) for row in rows]
+    day = max(row["checked_on"] for row in rows)
+    listings += [listing_of_timm(hub, card, results["ImageNet-1k"], day) for hub, card in added["timm"].items()]
+    listings = [_with_preset(listing, added["presets"]) for listing in listings]
     for listing in listings:
         write_listing(CATALOG, listing)
+    write_outcomes(listings, added, results)
     facts = [fact for listing in listings for stated in listing.facts.values() for fact in stated]
     held = sum(bool(fact.witness) for fact in facts)
     print(f"{len(listings)} checkpoints, {len(facts)} facts, {held} of them held by a config", file=sys.stderr)
@@ -65,7 +83,7 @@ def listing_of(row: dict[str, str], added: dict) -> Listing:
     return Listing(
         name=row["hub_id"].rpartition("/")[2],
         hub=row["hub_id"],
-        modality=Modality(row["modality"]),
+        modality=row["modality"],
         architecture=row["architecture"],
         facts={kind: tuple(stated) for kind, stated in facts.items()},
         aliases=tuple(more.get("aliases", ())),
@@ -73,6 +91,47 @@ def listing_of(row: dict[str, str], added: dict) -> Listing:
         base=tuple(more.get("base", ())),
         built=built,
     )
+
+
+def listing_of_timm(hub: str, card: dict, results: dict[str, dict[str, str]], day: str) -> Listing:
+    """The card of a checkpoint of which nothing but its row of timm's results is known."""
+    name = hub.rpartition("/")[2]
+    row = results[name]
+    facts = {
+        "parameters": (Fact(f"{row['param_count']} M", RESULTS, day),),
+        "pretraining data": (Fact(card["words"], "its id", day),),
+        "input": (Fact(int(row["img_size"]), RESULTS, day),),
+    }
+    return Listing(name, hub, "image", card["architecture"], facts, data=tuple(card["data"]))
+
+
+def _with_preset(listing: Listing, presets: dict) -> Listing:
+    facts = [Fact(name, preset["source"]) for name, preset in presets.items() if listing.hub in preset["takes"]]
+    return replace(listing, facts={**listing.facts, "preset": tuple(facts)}) if facts else listing
+
+
+def read_results(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Results by set and by model; of several input sizes the smallest."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for file, sample in TIMM.items():
+        with (folder / file).open(newline="") as table:
+            rows = sorted(csv.DictReader(table), key=lambda row: -int(row["img_size"]))
+        found[sample] = {row["model"]: row for row in rows}
+    return found
+
+
+def write_outcomes(listings: list[Listing], added: dict, results: dict) -> None:
+    """The published accuracy of each checkpoint that timm's tables have the weights of, on each of their sets."""
+    with (CATALOG / "outcomes" / "timm.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["checkpoint", "sample_name", "strategy", "task", "metric", "score", "input_size", "timm_row"])
+        for listing in sorted(listings, key=lambda one: one.name):
+            row = added["checkpoints"].get(listing.hub, {}).get("timm")
+            row = listing.name if listing.hub in added["timm"] else row
+            for sample, of in results.items():
+                if row in of:
+                    score = f"{float(of[row]['top1']) / 100:.5f}"
+                    writer.writerow([listing.name, sample, "as published", *WHAT, score, of[row]["img_size"], row])
 
 
 def _built(row: dict[str, str], more: dict) -> Architecture | None:
@@ -198,7 +257,7 @@ def _witnessed(kind: str, stated: list[Fact], built: Architecture) -> list[Fact]
 def _domain(name: str, card: dict) -> Domain:
     return Domain(
         name,
-        Modality(card["modality"]),
+        card["modality"],
         card["title"],
         card["family"],
         0,
@@ -212,6 +271,7 @@ def _domain(name: str, card: dict) -> Domain:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Put checkpoints of hubs into the catalog.")
     parser.add_argument("--facts", type=Path, required=True, help="the table of facts, a CSV")
+    parser.add_argument("--timm", type=Path, required=True, help="the folder with timm's tables of results")
     return parser.parse_args()
 
 

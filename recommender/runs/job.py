@@ -1,30 +1,28 @@
-"""Job: all that an executor needs to carry out a plan on a sample, and where the result will lie."""
+"""Job: all that an executor needs to know to carry out a plan on a sample, as data that can be sent anywhere."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES, RawPixels, raw_pixels
+from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES
 from recommender.plan import controlled
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
 from recommender.runs.folder import RunFolder, RunState
-from registry.cards import Checkpoint, Modality, Outcome, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
-from registry.features import Encoded
+from registry.cards import Checkpoint, Task
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError, UnreadableForm
+from registry.forms import from_json
 from registry.home import Home
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import row_key
 from registry.zoo import Zoo
 
-__all__ = ["DEFAULTS", "Encode", "Job", "TuneOptions"]
-
-Encode = Callable[[Sample, Progress], Encoded]
+__all__ = ["DEFAULTS", "Job", "TuneOptions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +47,15 @@ class TuneOptions:
 DEFAULTS = TuneOptions()
 
 
-def _record_nowhere(_outcome: Outcome) -> None:
-    """What is tried out only has no outcome."""
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One tuning. ``encode`` gives the checkpoint's features of a sample, from a cache where there is one."""
+    """One tuning: names, digests and plain data, so that another process can carry it out; see `Provider`."""
 
     id: str
     checkpoint: Checkpoint
     plan: Plan
     sample: Sample
     home: Home
-    encode: Encode
     seed: int = 0
     device: str = "cpu"
     expected: Expected | None = None
@@ -77,8 +70,6 @@ class Job:
     queue_job: str | None = None
     advice: Mapping[str, Any] | None = None
     """What the advice that is followed comes to, for those who are told of the run."""
-    record: Callable[[Outcome], None] = _record_nowhere
-    """Gives the outcome to the registry; called when run.json is written, and again when MLflow's id is known."""
 
     @classmethod
     def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS) -> "Job":
@@ -90,7 +81,6 @@ class Job:
         """
         if isinstance(choice, Baseline):
             return cls._raw(choice, sample, zoo, terms)
-        name = choice.checkpoint.name
         plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
         return cls(
             id=_new_id(),
@@ -98,7 +88,6 @@ class Job:
             plan=plan,
             sample=sample,
             home=zoo.home,
-            encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed,
             device=resolve(terms.device),
             expected=choice.expected,
@@ -136,7 +125,6 @@ class Job:
             plan=plan,
             sample=sample,
             home=zoo.home,
-            encode=_Pixels(sample),
             seed=terms.seed,
             device="cpu",
             expected=expected,
@@ -162,15 +150,15 @@ class Job:
         try:
             raw = told["plan"]["read"] == RAW
             card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
-            plan = Plan.from_dict(told["plan"])
-            expected = None if told["expected"] is None else Expected.from_dict(told["expected"])
-            estimated = None if told["estimated"] is None else Cost(**told["estimated"])
+            plan = from_json(Plan, told["plan"])
+            expected = None if told["expected"] is None else from_json(Expected, told["expected"])
+            estimated = None if told["estimated"] is None else from_json(Cost, told["estimated"])
             digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
             known, recommendation = told["known"], told["recommendation"]
             data, source = told["sample"], told["source"]
             data_digest = data["digest"]
         except (KeyError, TypeError, ValueError) as cause:
-            if isinstance(cause, TransferZooError):
+            if isinstance(cause, TransferZooError) and not isinstance(cause, UnreadableForm):
                 raise
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
             raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
@@ -180,14 +168,12 @@ class Job:
         rows = read(data) if sample is None else sample
         if rows.digest != data_digest:
             raise OtherRows(rows.origin, data_digest, rows.digest)
-        encode: Encode = _Pixels(rows) if raw else partial(_encoded, zoo, card.name)
         return cls(
             id=run.id,
             checkpoint=card,
             plan=plan,
             sample=rows,
             home=zoo.home,
-            encode=encode,
             seed=seed,
             device=device,
             expected=expected,
@@ -241,26 +227,9 @@ def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None
     return Exposure(seen, tuple(told["through"]), told["copies"], told["because"])
 
 
-@dataclass
-class _Pixels:
-    """Raw pixels of any part of a sample, in as many channels as all its rows need."""
-
-    sample: Sample
-    encoder: RawPixels | None = None
-
-    def __call__(self, part: Sample, progress: Progress) -> Encoded:
-        if self.encoder is None:
-            self.encoder = RawPixels.of(raw_pixels(self.sample, progress))
-        return self.encoder.encode(part.items, progress=progress)
-
-
-def _encoded(zoo: Zoo, name: str, part: Sample, progress: Progress) -> Encoded:
-    return zoo.encode(name, part, progress=progress)
-
-
 def _nothing(home: Home) -> Checkpoint:
     """What a run without any checkpoint names as such."""
-    return Checkpoint(NOTHING, Modality.IMAGE, RAW, home.root, "", 0, SIDE)
+    return Checkpoint(NOTHING, "image", RAW, home.root, "", 0, SIDE)
 
 
 def _new_id() -> str:

@@ -20,6 +20,7 @@ from recommender.runs.job import Job
 from recommender.runs.tracking import Unkept
 from recommender.transfer.linear import fit_head
 from recommender.tuning.recipe import run_local
+from registry.cards import Outcome
 from registry.encoders import Encoder, open_encoder
 from registry.encoders.loading import open_network
 from registry.features import Encoded
@@ -62,8 +63,8 @@ def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = si
         home = Home.find(place)
         stages = tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages)
         plan = replace(job.plan, stages=stages, controls=())
-        tried = replace(job, id="trial", home=home, sample=few, plan=plan, encode=encoding, source=None)
-        run, _ = run_local(tried, ear.track, ear)
+        tried = replace(job, id="trial", home=home, sample=few, plan=plan, source=None)
+        run, _ = run_local(tried, ear.track, ear, encoding)
     trial = _Trial(job, few, ear.heard, encoding, {name: float(value) for name, value in run.metrics.items()})
     advance(progress, Phase.TRY, 1, 1)
     memory = meter.peak_bytes + (trial.more_bytes() if job.device == "cpu" else 0)
@@ -117,18 +118,23 @@ class _Ear(Unkept):
 
 @dataclass
 class _Encoding:
-    """Encodes each sample once, and knows how long that took."""
+    """Encodes each sample once, and knows how long that took; keeps no outcome."""
 
     encoder: Encoder
     done: dict[str, Encoded] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, sample: Sample, progress: Progress) -> Encoded:
+    def features(self, job: Job, sample: Sample, progress: Progress) -> Encoded:
+        """Features of a sample, whatever job they are for."""
+        del job
         if sample.order not in self.done:
             began = time.perf_counter()
             self.done[sample.order] = self.encoder.encode(sample.items, progress=progress)
             self.took[sample.order] = time.perf_counter() - began
         return self.done[sample.order]
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """What is tried out only has no outcome."""
 
     def rate(self, sample: Sample) -> float:
         """Seconds a row, after the net was warmed up."""

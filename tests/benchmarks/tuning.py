@@ -32,6 +32,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from recommender import results
 from recommender.results import Plan, Stage
 from recommender.runs.job import Job
+from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import Unkept, no_tracking
 from recommender.tuning import recipe
 from recommender.tuning.classifier import Classifier, fresh_head
@@ -126,7 +127,6 @@ class Bench:
             plan,
             self.sample,
             self.zoo.home,
-            lambda part, progress: self.zoo.encode(self.card.name, part, progress=progress),
         )
 
     def plan(self, *stages: Stage, cache: bool = True) -> Plan:
@@ -191,12 +191,15 @@ def _cold(bench: Bench) -> tuple[Spent, float]:
     with tempfile.TemporaryDirectory() as place, Zoo.open(place) as zoo:
         known = bench.zoo.encode(bench.card.name, test)
 
-        def encode(part: Sample, progress: Progress) -> Encoded:
-            return known if part is test else zoo.encode(bench.card.name, part, progress=progress)
+        class Known(ZooProvider):
+            """The test part's features, and those that are computed now."""
 
-        job = replace(bench.job(bench.plan()), home=zoo.home, encode=encode)
+            def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+                return known if part is test else super().features(job, part, progress)
+
+        job = replace(bench.job(bench.plan()), home=zoo.home)
         with _clock() as spent:
-            run, _ = run_local(job, no_tracking, silent)
+            run, _ = run_local(job, no_tracking, silent, Known(zoo))
         return spent[0], run.metrics["accuracy"]
 
 

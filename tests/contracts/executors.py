@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from recommender.results import TuningRun
 from recommender.runs.folder import RunFolder, RunState
+from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import no_tracking
 from registry.cards import Origin, Outcome
 from registry.encoders.encoder import open_encoder
@@ -27,7 +28,7 @@ class ExecutorContract:
         return job(tmp_path, card, plan(card) if request.param == "probe" else plan(card, whole(card)))
 
     def test_a_job_goes_in_and_a_run_with_its_outcome_comes_out(self, execute, made):
-        run, outcome = execute(made, no_tracking, silent)
+        run, outcome = execute(made, no_tracking, silent, FolderProvider())
         assert isinstance(run, TuningRun)
         assert isinstance(outcome, Outcome)
         assert run.id == outcome.id == made.id
@@ -50,7 +51,7 @@ class ExecutorContract:
         } <= set(run.metrics)
 
     def test_a_finished_run_lies_in_its_folder(self, execute, made):
-        run, _ = execute(made, no_tracking, silent)
+        run, _ = execute(made, no_tracking, silent, FolderProvider())
         names = {path.name for path in Path(run.folder).iterdir()}
         assert names == {
             "config.json",
@@ -67,7 +68,7 @@ class ExecutorContract:
         assert told["classes"] == list(made.sample.classes)
 
     def test_what_was_stored_predicts_what_was_scored(self, execute, made):
-        run, _ = execute(made, no_tracking, silent)
+        run, _ = execute(made, no_tracking, silent, FolderProvider())
         head = load_file(Path(run.folder) / "head.safetensors")
         encoded = open_encoder(Path(run.folder)).encode(made.sample.test.items)
         features = encoded.blocks[encoded.names.index(made.plan.read)].vectors
@@ -79,14 +80,14 @@ class ExecutorContract:
         made = plan(card, whole(card))
         scores = []
         for name in ("first", "second"):
-            run, _ = execute(job(tmp_path, card, made, name=name), no_tracking, silent)
+            run, _ = execute(job(tmp_path, card, made, name=name), no_tracking, silent, FolderProvider())
             scores.append((run.metrics["score"], run.metrics["validation_best"], run.metrics["best_epoch"]))
         assert scores[0] == scores[1]
 
     def test_without_a_test_part_rows_are_held_out_and_groups_stay_whole(self, execute, tmp_path):
         card = checkpoint(tmp_path / "net")
         data = sample(48, 0, groups=[f"group {row // 6}" for row in range(48)])
-        run, _ = execute(job(tmp_path, card, plan(card), data), no_tracking, silent)
+        run, _ = execute(job(tmp_path, card, plan(card), data), no_tracking, silent, FolderProvider())
         assert run.metrics["rows_train"] + run.metrics["rows_test"] == 48
         assert run.metrics["rows_test"] % 6 == 0 < run.metrics["rows_test"]
 
@@ -94,26 +95,26 @@ class ExecutorContract:
         card = checkpoint(tmp_path / "net")
         made = job(tmp_path, card, plan(card, whole(card, rate=float("nan"))))
         with pytest.raises(Diverged):
-            execute(made, no_tracking, silent)
+            execute(made, no_tracking, silent, FolderProvider())
         assert not (made.folder / "run.json").exists()
         assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
     def test_progress_hears_of_the_work(self, execute, made):
         heard = Recorder()
-        execute(made, no_tracking, heard)
+        execute(made, no_tracking, heard, FolderProvider())
         assert Phase.HEAD in {event.phase for event in heard.events}
         assert all(0 <= done <= of for done, of in heard.counts)
 
     def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, made):
         with pytest.raises(Cancelled):
-            execute(made, no_tracking, Recorder(stopped=True))
+            execute(made, no_tracking, Recorder(stopped=True), FolderProvider())
         run = RunFolder(made.folder)
         assert run.state is RunState.INTERRUPTED
         assert run.job["id"] == made.id
-        execute(made, no_tracking, silent)
+        execute(made, no_tracking, silent, FolderProvider())
         assert run.state is RunState.FINISHED
 
     def test_a_score_lies_between_nothing_and_all(self, execute, made):
-        run, _ = execute(made, no_tracking, silent)
+        run, _ = execute(made, no_tracking, silent, FolderProvider())
         assert 0 <= run.metrics["score"] <= 1
         assert np.isfinite(list(run.metrics.values())).all()

@@ -210,7 +210,7 @@ def test_where_pixels_tell_all_no_transfer_is_as_good_as_they_are(zoo):
 def test_a_run_that_is_interrupted_leaves_nothing_behind(zoo, tmp_path, monkeypatch):
     places = []
 
-    def stopped(job, track, progress):
+    def stopped(job, track, progress, provider):
         places.append(job.home.root)
         raise KeyboardInterrupt
 

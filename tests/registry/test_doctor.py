@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from registry.cards import Modality
 from registry.catalog import write_domain, write_lens
 from registry.doctor import Kind, check, examine, repair
 from registry.errors import RegistryNewer
@@ -169,7 +168,7 @@ def test_a_checkpoint_that_moved_or_changed_is_named_and_left_alone(zoo, catalog
 
 def another_lens(catalog):
     """Change the catalog's lens, and its sketches with it."""
-    lens = fit_lens("other", Modality.IMAGE, [cloud(30), cloud(130), cloud(230)])
+    lens = fit_lens("other", "image", [cloud(30), cloud(130), cloud(230)])
     write_lens(catalog, lens)
     for name, shade in SHADES.items():
         write_domain(catalog, a_domain(name), sketch_of(name, cloud(shade), lens))

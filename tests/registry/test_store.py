@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 
 from registry import migrations
 from registry import store as room
-from registry.cards import Modality
+from registry.cards import Claim, HubFile, HubState, Locator
 from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
 from registry.sketch import RowKeys, sketch_of
 from registry.store import Entries, Store
@@ -53,11 +53,29 @@ def test_cards_come_back_as_they_were(store, card):
     assert store.outcomes() == cards.outcomes
 
 
+def test_where_on_a_hub_a_checkpoint_comes_from_and_what_is_claimed_of_it_comes_back(store, card):
+    files = (HubFile("model.safetensors", 12, "sha256:" + "0" * 64), HubFile("config.json", 2, "git:" + "1" * 40))
+    locator = Locator("org/net", "main", "ab" * 20, files, HubState.RENAMED, "org/new")
+    remote = replace(card, locator=locator, claims=(Claim("imagenet-1k", "image-classification", "accuracy", 0.8),))
+    store.write(Entries((remote,)))
+    assert store.checkpoints() == (remote,)
+    assert [file.name for file in locator.weights] == ["model.safetensors"]
+
+
+def test_a_card_is_renewed_and_forgotten_while_its_outcomes_stay(store, card):
+    store.write(Entries((card,), outcomes=(an_outcome("o1", checkpoint=card.name),)))
+    store.renew(replace(card, digest="f" * 64, license="MIT"))
+    assert store.checkpoints(name=card.name)[0].digest == "f" * 64
+    store.forget(card.name)
+    assert store.checkpoints() == ()
+    assert [outcome.id for outcome in store.outcomes()] == ["o1"]
+
+
 def test_cards_are_found_by_modality_name_checkpoint_and_sample(store, card):
     outcomes = an_outcome("o1"), an_outcome("o2", checkpoint="x")
     store.write(Entries((card,), (a_domain("dark"), a_domain("gray")), (), outcomes))
-    assert store.checkpoints(Modality.TEXT) == ()
-    assert [d.name for d in store.domains(Modality.IMAGE)] == ["dark", "gray"]
+    assert store.checkpoints("text") == ()
+    assert [d.name for d in store.domains("image")] == ["dark", "gray"]
     assert [d.name for d in store.domains(names=["gray", "none"])] == ["gray"]
     assert [o.id for o in store.outcomes(checkpoint="x")] == ["o2"]
     assert [o.id for o in store.outcomes(sample_digest="abc")] == ["o1", "o2"]

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from recommender.requests import place_of
 from registry.home import Home
 from registry.store import JobRecord, Jobs, Store
 from registry.zoo import Zoo
@@ -16,7 +17,7 @@ __all__ = ["as_their_paths_say"]
 
 def as_their_paths_say(home: Home, job: JobRecord) -> list[str]:
     """The command of a job whose path is how it behaves."""
-    return [sys.executable, "-m", "tests.ui.workers", str(home.root), job.id, Path(str(job.spec["path"])).name]
+    return [sys.executable, "-m", "tests.ui.workers", str(home.root), job.id, Path(place_of(job.spec)).name]
 
 
 def _behave(home: Path, job: str, manner: str) -> None:

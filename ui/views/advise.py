@@ -1,27 +1,29 @@
 """The page: from a path or a dropped zip to advice, and from advice to a tuning that one can watch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from recommender.checks import check
+from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.sample import Sample
 from registry.store import JobRecord
 from registry.zoo import Zoo
-from ui import access, job_queue, render
-from ui.checks import require_request
+from ui import access, job_queue, render, reproduce
 from ui.glossary import TERMS, terms_of
 from ui.render import Json
 from ui.strangers import markdown as literal
 from ui.strangers import shown
 from ui.uploads import MOST_SECONDS, clear_uploads, discard_upload, save_upload
-from ui.views import charts, reproduce
+from ui.views import charts
 
 __all__ = ["page"]
 
@@ -97,21 +99,29 @@ def _ask(zoo: Zoo) -> None:
         return
     place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
     try:
-        require_request(zoo, str(place), options)
+        request = RecommendRequest(**_request(place, options))
+        check(request, zoo)
     except TransferZooError as failure:
         if upload is not None:
             discard_upload(place)
         _refused(failure)
         st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
         return
-    _go(job=job_queue.ask(zoo, "recommend", str(place), options).id)
+    _go(job=job_queue.ask(zoo, request).id)
 
 
 def _refused(failure: TransferZooError) -> None:
     st.error(literal(f"{failure}. {failure.remedy}"))
 
 
-def _options() -> dict[str, str | list[str] | None]:
+def _request(place: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request: those of its sample apart."""
+    own = {name: value for name, value in options.items() if name in RecommendRequest.model_fields}
+    read = {name: value for name, value in options.items() if name in SampleRequest.model_fields}
+    return {**own, "sample": {"path": place, **read}}
+
+
+def _options() -> dict[str, Any]:
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
     labels = _typed_place("Labels (CSV: file, target)", placeholder="none: folders are the classes")
     task = st.selectbox("Task", [None, *map(str, Task)], format_func=lambda name: name or "as the labels tell")
@@ -123,15 +133,15 @@ def _options() -> dict[str, str | list[str] | None]:
     test = _typed_place("Your own test part", placeholder="none")
     seed = st.number_input("Seed", 0, None, 0)
     return {
-        "keep": str(keep),
+        "keep": int(keep),
         "labels": labels,
         "task": task,
         "metric": metric,
-        "max-parameters": str(int(most * 1e6)) if most else None,
-        "license": [one.strip() for one in licenses.split(",") if one.strip()],
+        "max_parameters": int(most * 1e6) if most else None,
+        "licenses": tuple(one.strip() for one in licenses.split(",") if one.strip()),
         "groups": groups,
         "test": test,
-        "seed": str(seed),
+        "seed": int(seed),
     }
 
 
@@ -154,7 +164,7 @@ def _queue(zoo: Zoo) -> None:
         st.rerun()
     st.markdown("##### Queue")
     for job in waiting:
-        name = literal(f"{WORK[job.kind]} on {Path(str(job.spec['path'])).name}")
+        name = literal(f"{WORK[job.kind]} on {Path(place_of(job.spec)).name}")
         told, stop = st.columns([5, 1], vertical_alignment="center")
         with told.container(gap=None):
             if st.button(name, key=f"job-{job.id}", type="tertiary"):
@@ -216,7 +226,7 @@ def _followed(zoo: Zoo, job: JobRecord) -> bool:
     if job.spec.get("recommendation") is not None:
         return True
     doing = "Looking at" if job.kind == "recommend" else "Tuning on"
-    st.subheader(literal(f"{doing} {Path(str(job.spec['path'])).name}"), anchor=False)
+    st.subheader(literal(f"{doing} {Path(place_of(job.spec)).name}"), anchor=False)
     if job.state == "finished":
         _curves(job)
         _outcomes([one for one in zoo.history() if one.id == (job.result or {}).get("run")])
@@ -473,19 +483,19 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     if not advice["verdict"]["transfer"]:
         st.caption("The advice is not to transfer: fit the model on raw pixels, or tune a checkpoint all the same.")
         if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
-            job = job_queue.ask(zoo, "tune", advice["sample"]["origin"], reproduce.raw_options(advice))
+            job = job_queue.ask(zoo, choice_request(advice, None))
             st.query_params.from_dict({"advice": advice["id"], "job": job.id})
             st.rerun()
     cost = choice["cost"]
     told = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
     if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
-        options, origin = reproduce.tune_options(advice, place), advice["sample"]["origin"]
         try:
-            require_request(zoo, origin, options)
+            request = choice_request(advice, place)
+            check(request, zoo)
         except TransferZooError as failure:
             _refused(failure)
             return
-        job = job_queue.ask(zoo, "tune", origin, options)
+        job = job_queue.ask(zoo, request)
         _go(advice=str(advice["id"]), job=job.id, **({"row": str(place + 1)} if place else {}))
 
 
@@ -560,6 +570,6 @@ def _outcome(one: Outcome) -> dict[str, str]:
 def _reproduce(zoo: Zoo, advice: Json, place: int) -> None:
     st.subheader("The same from a terminal or from Python", anchor=False)
     typed, coded = st.tabs(["Command", "Python"])
-    lines = f"{reproduce.as_command(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
+    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
     typed.code(lines, language="bash", wrap_lines=True)
-    coded.code(reproduce.as_python(advice, zoo.home.root, place), language="python", wrap_lines=True)
+    coded.code(reproduce.advice_python(advice, zoo.home.root, place), language="python", wrap_lines=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from recommender.results import Expected, Plan, Stage
 from recommender.runs.job import Job
-from registry.cards import Checkpoint, Metric, Modality
+from registry.cards import Checkpoint, Metric
 from registry.encoders.encoder import open_encoder
 from registry.encoders.loading import inspect
 from registry.home import Home
@@ -35,9 +35,7 @@ def sample(rows: int = 48, test_rows: int = 24, *, groups: list[str] | None = No
 
 def checkpoint(folder: Path, net: str = "resnet") -> Checkpoint:
     opened = inspect(save_net(folder, net))
-    return Checkpoint(
-        net, Modality.IMAGE, opened.architecture, folder, opened.digest, opened.parameters, opened.input_size
-    )
+    return Checkpoint(net, "image", opened.architecture, folder, opened.digest, opened.parameters, opened.input_size)
 
 
 def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:
@@ -68,14 +66,12 @@ def whole(card: Checkpoint, epochs: int = 2, rate: float = 1e-3, **changes: obje
 def job(
     place: Path, card: Checkpoint, made: Plan, data: Sample | None = None, *, name: str = "run", seed: int = 0
 ) -> Job:
-    encoder = open_encoder(card.folder, name=card.name)
     return Job(
         name,
         card,
         made,
         sample() if data is None else data,
         Home.find(place / "home"),
-        lambda part, progress: encoder.encode(part.items, progress=progress),
         seed=seed,
         expected=Expected(Metric.ACCURACY, 0.8, 0.7, 0.9),
         known={"probe": 0.75},

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from recommender.checks import check, require_advice, require_domain, require_names, require_places
+from recommender.requests import RecommendRequest, SampleRequest, TuneRequest
 from registry.errors import DeviceMissing, NoItems, PathMissing, UnknownName, UnsafeArchive
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
 from tests.ui.test_cli import transferzoo
-from ui.checks import require_advice, require_domain, require_names, require_places, require_request
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +91,16 @@ def test_a_zip_that_cannot_be_used_is_refused_by_its_table_of_contents(tmp_path:
         require_places(zipped(tmp_path / "climbs.zip", "../1.png"))
 
 
-def test_a_request_is_checked_by_the_names_of_its_options(zoo: Zoo, tmp_path: Path) -> None:
-    require_request(zoo, str(tmp_path), {"checkpoint": "resnet-photos", "seed": "1"})
+def test_a_request_is_checked_before_anything_is_read(zoo: Zoo, tmp_path: Path) -> None:
+    here = SampleRequest(path=tmp_path, seed=1)
+    check(TuneRequest(sample=here, checkpoint="resnet-photos", device="cpu"), zoo)
     with pytest.raises(PathMissing, match=r"groups\.csv"):
-        require_request(zoo, str(tmp_path), {"groups": str(tmp_path / "groups.csv")})
+        check(RecommendRequest(sample=SampleRequest(path=tmp_path, groups=tmp_path / "groups.csv")), zoo)
     with pytest.raises(UnknownName):
-        require_request(zoo, str(tmp_path), {"license": ["WTFPL"]})
+        check(RecommendRequest(sample=here, licenses=("WTFPL",)), zoo)
+    with pytest.raises(UnknownName) as caught:
+        check(TuneRequest(sample=here, recommendation="0123456789abcdee"), zoo)
+    assert "Did you mean '0123456789abcdef'?" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
