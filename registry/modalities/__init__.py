@@ -254,15 +254,18 @@ class Modality(Protocol):
 
     @property
     def classifier(self) -> str:
-        """The Auto class of transformers that opens an exported classifier."""
+        """The Auto class that opens an exported classifier: a name of transformers', or where it lies, with dots.
 
-    @property
-    def classifiers(self) -> str:
-        """The table of transformers' that names the classifier of each type of model."""
+        What it has registered (`transformers.AutoConfig.register` and its own) may be opened as checkpoints too.
+        """
 
     @property
     def processor_files(self) -> tuple[str, ...]:
         """Files of a checkpoint's folder that turn an item into the model's input."""
+
+    @property
+    def catalog(self) -> Path | None:
+        """Folder of its lens, domains and checkpoints, laid out as the bundled catalog; None where they are in that."""
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """Why a model so configured takes no item of this modality, or None."""

@@ -46,8 +46,8 @@ class Image:
     raw_size = 24
     inputs = frozenset({"pixel_values"})
     classifier = "AutoModelForImageClassification"
-    classifiers = "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES"
     processor_files = ("preprocessor_config.json", "processor_config.json")
+    catalog = None
 
     def decode(self, name: str, content: bytes, path: Path | None = None) -> ImageItem | Undecodable:
         """As `Modality.decode`."""
