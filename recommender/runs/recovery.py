@@ -18,13 +18,13 @@ import psutil
 from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import damage
 from recommender.runs.training_checkpoints import damaged, set_damaged_aside
+from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
 from registry.doctor import Finding, Found, Kind
 from registry.errors import TransferZooError, UnreadableForm
 from registry.files import is_locked
 from registry.forms import from_json
 from registry.home import Home
-from registry.store import sqlite_url
 from registry.zoo import Zoo
 
 __all__ = ["Recovered", "findings", "outcome_of", "record_again", "recover", "tracking_findings"]
