@@ -6,15 +6,13 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from dataclasses import asdict
-from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Outcome
+from registry.forms import to_json
 from ui.strangers import StrangersConsole, safe_json
 
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
@@ -22,7 +20,8 @@ CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
 
 def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
     """The JSON form of a card."""
-    return {name: str(value) if isinstance(value, (Enum, Path)) else value for name, value in asdict(card).items()}
+    form: dict[str, Any] = to_json(card)
+    return form
 
 
 def print_json(content: object) -> None:
