@@ -22,6 +22,7 @@ from recommender.results import (
     Baseline,
     Candidate,
     Choice,
+    ChoiceForm,
     Cost,
     Distance,
     DomainDistance,
@@ -63,6 +64,7 @@ from registry.errors import (
     SingleClass,
     TransferZooError,
 )
+from registry.forms import from_json
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import RowKeys
@@ -192,17 +194,18 @@ def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, pr
     Raises:
         UnknownName: its checkpoint is no longer registered.
         OtherSample: the advice is about other rows.
+        UnreadableForm: the advice is damaged.
     """
     if kept["sample"]["digest"] != sample.digest:
         raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
-    choice = kept["choices"][place]
-    card, known = zoo.checkpoint(choice["checkpoint"]), choice["distance"]
-    distance = None if known is None else DomainDistance.from_dict(known, zoo.lens(sample.modality).name)
+    choice = from_json(ChoiceForm, kept["choices"][place])
+    card, known = zoo.checkpoint(choice.checkpoint), choice.distance
+    distance = None if known is None else known.through(zoo.lens(sample.modality).name)
     exposure = None
-    if choice.get("exposure") is not None:
+    if choice.exposure is not None:
         probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
         exposure = Exposures(sample, probed, zoo.see(probed, progress=progress), zoo).of(card)
-    return Choice.from_dict(choice, Candidate(card, distance, exposure), kept["id"])
+    return choice.of(Candidate(card, distance, exposure), kept["id"])
 
 
 def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:

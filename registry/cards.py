@@ -1,11 +1,13 @@
-"""The three cards of the registry (checkpoint, domain, outcome) and the words they share."""
+"""The cards of the registry (checkpoint, domain, outcome), its record of a job, and the words they share."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+from registry.progress import Event, Phase
 
 __all__ = [
     "FIRST_MODALITY",
@@ -17,6 +19,8 @@ __all__ = [
     "Domain",
     "HubFile",
     "HubState",
+    "JobRecord",
+    "JobState",
     "Keepable",
     "Locator",
     "Metric",
@@ -272,6 +276,58 @@ class Outcome:
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
     modality: str = FIRST_MODALITY
     """What was learned from: a score of another modality says nothing here. Where it is not stated, images."""
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Its process died; starting it again under the same key resumes it."""
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job as the registry knows it."""
+
+    id: str
+    kind: str
+    spec: Mapping[str, object]
+    state: JobState
+    key: str
+    created: str
+    heartbeat: str
+    stage: str = ""
+    """The phase of the newest event; empty before the first."""
+    done: int = 0
+    of: int = 0
+    host: str = ""
+    pid: int = 0
+    result: Mapping[str, object] | None = None
+    error: str | None = None
+    lane: str = "cpu"
+    """What it waits for: one job of a lane is carried out at a time."""
+    curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Learning curves: series -> (step, value), by step."""
+    part: str = ""
+    step: int = 0
+    steps: int = 0
+
+    @property
+    def event(self) -> Event | None:
+        """How far it is; None before anything was reported."""
+        if self.stage not in set(Phase):
+            return None
+        return Event(Phase(self.stage), self.part, self.done, self.of, self.step, self.steps)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        curve = {series: [list(point) for point in points] for series, points in self.curve.items()}
+        return {**asdict(self), "state": str(self.state), "curve": curve}
 
 
 def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:

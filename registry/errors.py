@@ -7,6 +7,7 @@
     ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
     ├── UnusableRequest            (ValueError)    a request with a field that does not fit
+    ├── UnreadableForm             (ValueError)    kept JSON that is not what it is to be, with the key
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
@@ -171,6 +172,7 @@ __all__ = [
     "UnfitMetric",
     "UnknownName",
     "UnreadableDocument",
+    "UnreadableForm",
     "UnsafeArchive",
     "Unsupported",
     "UnusableArrays",
@@ -267,6 +269,16 @@ class UnusableRequest(TransferZooError, ValueError):
     def __init__(self, kind: str, field: str, why: str, remedy: str = "Correct it, and ask again.") -> None:
         self.kind, self.field, self.why = kind, field, why
         super().__init__(f"{kind}: {field}: {why}" if field else f"{kind}: {why}", remedy)
+
+
+class UnreadableForm(TransferZooError, ValueError):
+    """Kept JSON that is not what it is to be: damaged, or of another version."""
+
+    def __init__(self, kind: str, key: str, why: str) -> None:
+        self.kind, self.key, self.why = kind, key, why
+        place = f" at {key}" if key else ""
+        remedy = "Ask for it anew; `transferzoo doctor` finds what is damaged."
+        super().__init__(f"what was kept is no {kind}{place}: {why[:1].lower()}{why[1:]}", remedy)
 
 
 class UnreadableDocument(TransferZooError, ValueError):

@@ -7,7 +7,7 @@ largest number and the strictest license count.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"(?P<about>about )?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>
 _UNITS = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _BYTES_A_PARAMETER = 4
 _TASKS = {
-    "ForImageClassification": "image-classification",
+    "ImageClassification": "image-classification",
     "TimmWrapper": "image-classification",
     "ForSemanticSegmentation": "image-segmentation",
     "CLIPModel": "zero-shot-image-classification",
@@ -49,7 +49,7 @@ class Fact:
     checked: str = ""
     """The day (ISO 8601) on which the source was read; empty where it is cited from memory."""
     witness: str = ""
-    """What recomputes it: ``config``. Empty where nothing does."""
+    """What recomputes it: ``config``, or ``weights`` that are here. Empty where nothing does."""
 
     @property
     def number(self) -> tuple[float, float] | None:
@@ -110,6 +110,11 @@ class Listing:
         built = None if kept.get("built") is None else Architecture(**kept["built"])
         lists = {key: tuple(kept.get(key, ())) for key in ("aliases", "data", "base")}
         return cls(**{**kept, **lists, "facts": facts, "built": built})
+
+    def counted(self, parameters: int) -> "Listing":
+        """With what was counted on the weights themselves, which outweighs all that is stated."""
+        fact = Fact(parameters, "counted on the weights that are here", witness="weights")
+        return replace(self, facts={**self.facts, "parameters": (fact, *self.facts.get("parameters", ()))})
 
     @property
     def parameters(self) -> int | None:

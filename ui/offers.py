@@ -38,12 +38,11 @@ _LICENSES = "--license counts base model and training data, too; `zoo show NAME`
 def listed(zoo: "Zoo") -> list[tuple[Checkpoint | Listing, dict[str, Any]]]:
     """Every checkpoint, then every listing that is none of them, each with its JSON form."""
     cards = zoo.checkpoints()
-    names = {card.name for card in cards}
     rows: list[tuple[Checkpoint | Listing, dict[str, Any]]] = [(card, _checkpoint_json(zoo, card)) for card in cards]
-    return rows + [(one, listing_json(zoo, one)) for one in zoo.listings() if one.name not in names]
+    return rows + [(one, listing_json(zoo, one)) for one in zoo.unregistered()]
 
 
-def listing_json(zoo: "Zoo", listing: Listing) -> dict[str, Any]:
+def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[str, Any]:
     """A listing as a checkpoint's JSON form has it, as far as it is known, with every fact."""
     stated = listing.facts.get("pretraining data", ())
     return {
@@ -55,7 +54,7 @@ def listing_json(zoo: "Zoo", listing: Listing) -> dict[str, Any]:
         "domain": listing.data[-1] if listing.data else None,
         "source": " / ".join(str(fact.value) for fact in stated),
         "origin": "hub",
-        **_more(zoo.licenses(listing), here=False, task=hub_task(listing.architecture)),
+        **_more(zoo.licenses(listing), here=here, task=hub_task(listing.architecture)),
         "hub": listing.hub,
         "aliases": list(listing.aliases),
         "bytes": listing.bytes,
@@ -82,8 +81,9 @@ def offers_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -> RenderableType:
     """All that sources state of a listing, fact by fact; where they disagree, side by side."""
+    there = "" if row["here"] else ", not fetched"
     lines: list[RenderableType] = [
-        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}, not fetched"),
+        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}{there}"),
         Text(f"{shown(row['architecture'])}; as it is: {row['task']}", "dim"),
     ]
     for kind, facts in row["facts"].items():
@@ -173,6 +173,8 @@ def _checkpoint_json(zoo: "Zoo", card: Checkpoint) -> dict[str, Any]:
     return {
         **render.plain(card),
         **_more(zoo.licenses(card), here=zoo.here(card), task=hub_task(card.architecture)),
+        "bytes": zoo.weights_bytes(card) if card.locator is None else sum(file.bytes for file in card.locator.weights),
+        "contradictions": [],
     }
 
 
@@ -208,8 +210,8 @@ def _table(*headings: str) -> Table:
 
 
 def _fact_line(kind: str, fact: Fact) -> RenderableType:
-    held = f"; {fact.witness} computes the same" if fact.witness else ""
-    read = f"read {fact.checked}" if fact.checked else "computed" if fact.witness else "cited from memory"
+    held = "; config computes the same" if fact.witness == "config" else ""
+    read = f"read {fact.checked}" if fact.checked else fact.witness or "cited from memory"
     numbers = kind in {"parameters", "width", "depth"} and not fact.witness
     value = f"{fact.value:,}" if isinstance(fact.value, int) else shown(fact.value)
     return _indented(f"{value}  ({shown(fact.source)}; {read}{held}{'; no witness' if numbers else ''})")

@@ -33,7 +33,8 @@ from recommender.tuning.parameter_groups import rates
 from registry.cards import Metric, Task
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
-from registry.files import replacing
+from registry.files import filling, replacing
+from registry.forms import from_json, to_json
 from registry.progress import Phase, Progress, advance
 from registry.sample import score
 
@@ -57,6 +58,8 @@ _LARGEST_GRADIENT = 1.0
 _TRIED = 4
 """Rows on which it is tried whether a net can be resumed in the middle."""
 _WEIGHTS = "model.safetensors"
+_STATES = 3
+"""What a save holds at most, in sizes of the weights: these, and two moments of each."""
 _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
@@ -118,14 +121,6 @@ class _Course:
     entered: int = 0
     """The epoch after which the stage began."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "start": vars(self.start), "best": vars(self.best)}
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "_Course":
-        curves = {name: {int(epoch): value for epoch, value in row.items()} for name, row in told["curves"].items()}
-        return cls(**{**told, "start": Judged(**told["start"]), "best": Judged(**told["best"]), "curves": curves})
-
 
 def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
     """Carry out the stages, or those that a complete save in the folder leaves to be done.
@@ -135,7 +130,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     """
     bad = set_damaged_aside(training.folder)
     saved = newest(training.folder)
-    course = None if saved is None else _Course.of(saved[1])
+    course = None if saved is None else from_json(_Course, saved[1])
     lost = course is not None and not (training.folder / _best_file(course)).is_file()
     if lost:  # its best weights are gone: nothing that was saved can be gone on from
         shutil.rmtree(training.folder / "trainer")
@@ -205,6 +200,13 @@ class _Loop(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         _write_weights(_present(self.model), folder / _WEIGHTS)
 
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
+        """As the Trainer does it, of which nothing stays where it fails."""
+        place = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+        with filling(place, weights * _STATES):
+            super()._save_checkpoint(model, trial)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
         _present(model or self.model).load_state_dict(stored, strict=True)
@@ -251,7 +253,8 @@ class _Keeper:
 
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
-        seal(save, self.course.to_dict())
+        with filling(save):
+            seal(save, to_json(self.course))
         for file in self.training.folder.glob("best-*.safetensors"):
             if file != self._file:
                 file.unlink()
@@ -425,7 +428,7 @@ def _step_back(place: int, keeper: _Keeper, training: Training) -> None:
     halved = keeper.course.halved + 1
     saved = newest(training.folder)
     if saved is not None and saved[0].parent == stage_folder(training.folder, place):
-        keeper.course = _Course.of(saved[1])
+        keeper.course = from_json(_Course, saved[1])
     keeper.course.halved = halved
     size = max(1, training.plan.batch_size >> halved)
     keeper.course.notes.append(f"memory ran out: batches of {size}, {1 << halved} of them a step")
@@ -451,7 +454,7 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
     tried = {name: tensor.to(training.device) for name, tensor in batch.items() if name != "labels"}
     classifier.eval()
     try:
-        boundary = Boundary(classifier, prefix, tried)
+        boundary = Boundary(classifier, prefix, tried, training.rows.context([0]).keys())
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as cause:
         keeper.course.notes.append(f"every epoch runs the whole net: {cause}")
         return training.rows, training.held_out

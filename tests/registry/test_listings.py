@@ -65,6 +65,11 @@ def test_contradicting_sources_stand_side_by_side_and_the_witness_counts():
     assert unwitnessed.parameters == 2000
 
 
+def test_what_is_counted_on_the_weights_outweighs_what_is_stated():
+    counted = a_listing(facts={"parameters": (Fact(2000, "a page"),)}).counted(1500)
+    assert (counted.parameters, counted.contradictions) == (1500, ("parameters",))
+
+
 def test_what_no_source_states_is_unknown_and_not_zero():
     bare = a_listing(facts={})
     assert (bare.parameters, bare.bytes, bare.licenses) == (None, None, ("unknown",))
