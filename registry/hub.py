@@ -521,13 +521,13 @@ def _client() -> Any:  # noqa: ANN401 - the module huggingface_hub
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub  # noqa: PLC0415 - half a second
-    from huggingface_hub import constants, utils  # noqa: PLC0415 - likewise
+    from huggingface_hub import constants  # noqa: PLC0415 - likewise
 
     constants.HF_HUB_DISABLE_XET = True  # where somebody imported it before
-    utils.disable_progress_bars()
+    importlib.import_module("huggingface_hub.utils").disable_progress_bars()
     warnings.filterwarnings("ignore", "Not enough free disk space", UserWarning)  # a full disk is an error of ours
     warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)  # the client's own, when it uploads
-    utils.logging.set_verbosity(utils.logging.CRITICAL)
+    importlib.import_module("huggingface_hub.utils.logging").set_verbosity_error()
     return huggingface_hub
 
 

@@ -433,7 +433,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if id in hub.repositories:
                 self._send(409, json.dumps({"url": f"{hub.address}/{id}"}).encode())
                 return
-            repository = Repository(id, private=bool(asked.get("private")))
+            repository = Repository(id, private=bool(asked.get("private")) or asked.get("visibility") == "private")
             repository.commit({})
             hub.repositories[id] = repository
             self._json({"url": f"{hub.address}/{id}", "name": id})

@@ -80,6 +80,7 @@ def test_a_checkpoint_is_known_to_the_last_parameter_before_its_weights_are_here
     assert "zoo fetch net" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_weights_are_fetched_with_progress_checked_and_usable(hub, zoo):
     hub.add("org/net", a_net())
     upstream.add(zoo, "org/net")
@@ -92,6 +93,7 @@ def test_weights_are_fetched_with_progress_checked_and_usable(hub, zoo):
     assert upstream.fetch(zoo, "org/net") == card
 
 
+@pytest.mark.slow
 def test_a_net_in_shards_is_judged_and_fetched_whole(hub, zoo):
     hub.add("org/net", in_shards("model-1.safetensors", "model-2.safetensors"))
     card = upstream.add(zoo, "org/net")
@@ -100,6 +102,7 @@ def test_a_net_in_shards_is_judged_and_fetched_whole(hub, zoo):
     assert zoo.here(upstream.fetch(zoo, "net"))
 
 
+@pytest.mark.slow
 def test_two_commits_are_two_checkpoints_and_a_revision_may_be_named(hub, zoo):
     repository = hub.add("org/net", a_net())
     first = repository.head
@@ -144,6 +147,7 @@ def test_what_cannot_be_used_is_refused_by_its_name_before_any_weights_are_fetch
     assert all("Range" in headers for _, path, headers in hub.requests if path.endswith("model.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("index", "error"),
     [
@@ -178,11 +182,13 @@ def test_a_bad_card_leaves_the_license_unknown_and_never_permissive(hub, zoo, ca
     assert zoo.licenses(added).objection(["MIT"]) is not None
 
 
+@pytest.mark.slow
 def test_of_a_list_of_licenses_all_hold(hub, zoo):
     hub.add("org/net", a_net(README__md=b"---\nlicense: [mit, something odd]\n---\n"))
     assert upstream.add(zoo, "org/net").license == "unknown"
 
 
+@pytest.mark.slow
 def test_weights_of_another_kind_than_stated_are_noted(hub, zoo):
     hub.add("org/net", a_net(config__json=a_config(dtype="float16")))
     upstream.add(zoo, "org/net")
@@ -247,6 +253,7 @@ def test_a_busy_hub_is_asked_again(hub, zoo, kind):
     assert upstream.add(zoo, "org/net").name == "net"
 
 
+@pytest.mark.slow
 def test_a_hub_that_stays_busy_is_named_with_what_it_answers(hub, zoo):
     hub.fail("500")
     with pytest.raises(HubUnreachable, match="500"):
@@ -269,6 +276,7 @@ def test_an_endpoint_that_is_not_there_is_named(hub, zoo, monkeypatch):
         upstream.add(zoo, "org/net", hub=Hub(patience=1.0))
 
 
+@pytest.mark.slow
 def test_weights_that_stop_coming_are_given_up_and_what_was_cached_works(hub, zoo):
     hub.add("org/net", a_net())
     card = upstream.add(zoo, "org/net")
@@ -294,6 +302,7 @@ def test_a_gated_repository_says_where_to_agree(hub, zoo):
     assert f"{hub.address}/org/net" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_token_opens_a_gated_repository_and_stands_in_no_card_note_or_error(hub, zoo, monkeypatch, capfd, caplog):
     hub.token = TOKEN
     hub.add("org/net", a_net(), gated=True)
@@ -331,6 +340,7 @@ def test_a_captive_portal_is_one_line(hub, zoo):
     assert "<" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_portal_between_config_and_weights_damages_nothing(hub, zoo):
     hub.add("org/net", a_net())
     card = upstream.add(zoo, "org/net")
@@ -426,6 +436,7 @@ def test_a_search_says_what_matters_and_what_cannot_be_used(hub):
     assert Hub().search("net", task="text-classification") == ()
 
 
+@pytest.mark.slow
 def test_what_moved_upstream_is_told_and_the_pinned_commit_stays(hub, zoo):
     repository = hub.add("org/net", a_net())
     card = upstream.add(zoo, "org/net", weights=True)
@@ -451,6 +462,7 @@ def test_renamed_deleted_and_gated_repositories_become_states(hub, zoo):
     assert upstream.add(zoo, "org/a", name="again").locator.hub == "new/a"
 
 
+@pytest.mark.slow
 def test_what_is_removed_frees_its_files_but_for_those_that_others_use(hub, zoo):
     hub.add("org/net", a_net())
     hub.add("org/other", a_net())
@@ -476,6 +488,7 @@ def test_ids_and_front_matter_are_read():
     assert front_matter("---\na: &x 1\nb: *x\n---\n") == {}
 
 
+@pytest.mark.slow
 def test_a_folder_is_uploaded_and_comes_back_the_same(hub, zoo, tmp_path, monkeypatch):
     hub.token = TOKEN
     monkeypatch.setenv("HF_TOKEN", TOKEN)
