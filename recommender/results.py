@@ -160,7 +160,7 @@ class Published(Record):
 
     sample: str
     strategy: str
-    metric: Metric
+    metric: str
     score: float
     citation: str
 

@@ -201,9 +201,15 @@ class Zoo:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
 
+    def unregistered(self, modality: str | None = None) -> tuple[Listing, ...]:
+        """Listings that no registered checkpoint comes from, nor has the name of."""
+        cards = self.store.checkpoints(modality)
+        taken = {card.name for card in cards} | {card.locator.hub for card in cards if card.locator is not None}
+        return tuple(one for one in self.listings(modality) if taken.isdisjoint({one.name, one.hub, *one.aliases}))
+
     def listing_of(self, card: Checkpoint) -> Listing | None:
         """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
-        listing = self.listing(card.name) if card.origin is Origin.HUB else None
+        listing = None if card.locator is None else self.listing(card.locator.hub)
         return None if listing is None else listing.counted(card.parameters)
 
     def here(self, card: Checkpoint) -> bool:
@@ -221,7 +227,8 @@ class Zoo:
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
         """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
 
-        Data of one's own count as permitted: nothing asks for their license.
+        Data of one's own count as permitted: nothing asks for their license. Of what comes from a hub, all that is not
+        stated is unknown.
         """
         if isinstance(card, Listing):
             base = [license for hub in card.base for license in self._licenses_of(hub) or (UNKNOWN_LICENSE,)]
@@ -231,7 +238,15 @@ class Zoo:
         named = (*card.lineage, *(() if declared is None else (declared.name,)))
         base = [license for name in card.lineage for license in self._licenses_of(name)]
         data = self._data_licenses((*named, *(() if card.domain is None else (card.domain,))))
-        return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+        if card.locator is None:
+            return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+        known = {one.name for one in self.store.domains(names=sorted(set(card.lineage)))}
+        ancestors = [name for name in card.lineage if name not in known]
+        base = [license for name in ancestors for license in self._licenses_of(name) or (UNKNOWN_LICENSE,)]
+        listing = self.listing(card.locator.hub)
+        stated = () if listing is None else (one for one in listing.licenses if one != UNKNOWN_LICENSE)
+        weights = tuple(dict.fromkeys((spdx(card.license), *stated)))
+        return Licenses(weights, tuple(dict.fromkeys(base)), data or (UNKNOWN_LICENSE,))
 
     def _licenses_of(self, name: str) -> tuple[str, ...]:
         """The licenses of a checkpoint's weights, by its name or hub id; none where there is no such checkpoint."""
@@ -377,13 +392,16 @@ class Zoo:
     def restore(self, card: Checkpoint) -> Checkpoint:
         """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
 
+        One of a hub whose weights are not here becomes known, and no more.
+
         Raises:
             CheckpointError: the folder cannot be used, or its weights are others.
             AlreadyThere: the name belongs to something else.
             NameHeld: another process registers a checkpoint of that name at this moment.
         """
         with self.naming(card.name):
-            if _inspected(card.folder, card.name).digest != card.digest:
+            known_only = card.locator is not None and not self.here(card)
+            if not known_only and _inspected(card.folder, card.name).digest != card.digest:
                 raise BadWeights(card.folder, "all", "are not those that the card names")
             domain = card.domain if any(one.name == card.domain for one in self.domains(card.modality)) else None
             self.store.write(Entries(checkpoints=(replace(card, domain=domain),)))
