@@ -6,6 +6,7 @@ import pytest
 
 from recommender.results import Plan
 from registry.errors import NotOffered
+from registry.forms import from_json
 from tests.recommender.evidence import evidence
 
 CASES = {
@@ -85,7 +86,7 @@ class StrategyContract:
 
     def test_the_plan_comes_back_from_its_json(self, offer):
         _, made = offer
-        assert Plan.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+        assert from_json(Plan, json.loads(json.dumps(made.to_dict()))) == made
 
     def test_the_same_evidence_gives_the_same_plan(self, strategy):
         assert isinstance(strategy(evidence()), Plan)
