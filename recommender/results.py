@@ -24,6 +24,7 @@ __all__ = [
     "Distance",
     "DomainDistance",
     "EpochsToEqual",
+    "Estimate",
     "Evidence",
     "Expected",
     "Exposure",
@@ -38,6 +39,7 @@ __all__ = [
     "Shift",
     "Skipped",
     "Stage",
+    "StatedGain",
     "Transferability",
     "TuningRun",
     "Unprobed",
@@ -96,6 +98,8 @@ class DomainDistance:
     distance: Distance
     percentile: float | None
     """Share of the registry's own domain pairs that lie farther apart, 0-100; None under two domains."""
+    plugins: Mapping[str, float] = field(default_factory=dict)
+    """What the distances of installed plug-ins make of the same two clouds, by name."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -108,6 +112,7 @@ class DomainDistance:
             "high": d.high,
             "percentile": self.percentile,
             "p_same": d.p_same,
+            "plugins": dict(self.plugins),
         }
 
     @classmethod
@@ -115,7 +120,7 @@ class DomainDistance:
         """The distance of that JSON form, measured through a lens; the raw statistic is not kept, but for its value."""
         value = kept["value"]
         distance = Distance(kept["metric"], value, value, kept["low"], kept["high"], kept["p_same"])
-        return cls(kept["domain"], lens, distance, kept["percentile"])
+        return cls(kept["domain"], lens, distance, kept["percentile"], kept.get("plugins", {}))
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,17 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
     return best if best.score > last.score + errors * max(best.standard_error, last.standard_error) else last
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+
+    score: str
+    """The plug-in's name."""
+    value: float
+    standard_error: float
+    """How far it says that it may be off."""
+
+
 @dataclass(frozen=True, eq=False)
 class Transferability:
     """A candidate with its scores on the user's labels.
@@ -275,6 +291,8 @@ class Transferability:
     """False where it has seen the rows, so that its scores flatter it."""
     optimism: float = 0.0
     """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
+    estimates: tuple[Estimate, ...] = ()
+    """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
 
     @property
     def read(self) -> BlockScore:
@@ -364,6 +382,23 @@ class Evidence:
     blocks: tuple[str, ...]
     """Names of the backbone's blocks, input side first."""
     task: Task = Task.CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class StatedGain:
+    """What a plug-in strategy states of itself: the share of a linear head's error that its training removes.
+
+    The share is that on ample rows; on ``rows`` rows, ``rows / (rows + 600)`` of it is expected.
+    """
+
+    share: float
+    """Mean over the cases behind it, of (score - probe) / (1 - probe)."""
+    spread: float
+    """Its standard deviation from case to case."""
+    cases: int
+    """Pairs of a checkpoint and a sample on which that was seen."""
+    source: str
+    """Where they are reported, in a few words."""
 
 
 @dataclass(frozen=True)

@@ -298,7 +298,7 @@ def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
     named = found.settings["architectures"]
     if not named:
         of_type = str(found.settings.get("model_type"))
-        classifiers = [getattr(modeling_auto, modality.classifiers) for modality in modalities.values()]
+        classifiers = [getattr(modeling_auto, modality.classifiers) for _, modality in modalities.usable()]
         tables = (*classifiers, modeling_auto.MODEL_MAPPING_NAMES)
         known = [table.get(of_type, ()) for table in tables]
         named = [name for names in known for name in ([names] if isinstance(names, str) else names)]
