@@ -1,5 +1,6 @@
 """What can be known to be wrong before a single image is read: names that do not exist, places where nothing lies."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from recommender.requests import (
     TuneRequest,
 )
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
-from registry.errors import FolderUnusable, PathMissing, UnknownName
-from registry.licenses import require_license
+from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
+from registry.licenses import Licenses, require_license
 from registry.listings import Listing
 from registry.plugins import Plugins
 from registry.zoo import Zoo
@@ -111,10 +112,13 @@ def require_names(  # noqa: PLR0913 - each names something else
     Raises:
         UnknownName: there is no such checkpoint, strategy, recommendation, distance, license, executor or tracker.
         PluginUnusable: it is brought by a plug-in that cannot be loaded.
+        NoCandidates: nothing is under these licenses, base model and training data included.
         DeviceMissing: there is no such device.
     """
-    for name in (*exclude, *([] if checkpoint is None else [checkpoint])):
+    for name in (name for name in exclude if zoo.listing(name) is None):
         zoo.checkpoint(name)
+    if checkpoint is not None:
+        zoo.checkpoint(checkpoint)
     if strategy is not None:
         from recommender.strategies import strategies  # noqa: PLC0415 - loads NumPy
 
@@ -191,6 +195,20 @@ def _require_licenses(zoo: Zoo, wanted: Iterable[str]) -> None:
     for name in names:
         require_license(name)
     cards: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.listings()]
-    if names and all(zoo.licenses(card).objection(names) for card in cards):
-        known = sorted({license for card in cards for license in zoo.licenses(card).weights} - {UNKNOWN_LICENSE})
-        raise UnknownName("checkpoint's license", " or ".join(names), known)
+    licenses = [zoo.licenses(card) for card in cards if names]
+    if not licenses or any(one.objection(names) is None for one in licenses):
+        return
+    if any(Licenses(one.weights).objection(names) is None for one in licenses):
+        raise NoCandidates(
+            f"the weights of some are under {' or '.join(names)}, but none with its base model and training data",
+            _license_lacking(licenses, names),
+        )
+    known = sorted({license for one in licenses for license in one.weights} - {UNKNOWN_LICENSE})
+    raise UnknownName("checkpoint's license", " or ".join(names), known)
+
+
+def _license_lacking(licenses: Iterable[Licenses], names: tuple[str, ...]) -> str:
+    """Which license to take, too, so that most more are within; empty where all that is lacking is unknown."""
+    lacking = Counter(name for one in licenses if (name := one.lacking(names)) is not None)
+    hints = [f"--license {name!r}" for name, _ in lacking.most_common(2)]
+    return f"Take, too: {' or '.join(hints)}." if hints else ""

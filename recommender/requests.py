@@ -4,18 +4,29 @@ A request is what the command line, the picker, the queue and any other surface 
 is made absolute, every name of a task, metric or class folder is checked; what does not fit is an `UnusableRequest`.
 """
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from registry.cards import METRICS, ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName, UnusableRequest
 
 __all__ = [
+    "LIMITS",
     "REQUESTS",
     "AddRequest",
     "BenefitRequest",
@@ -36,6 +47,9 @@ __all__ = [
     "sample_request",
 ]
 
+LIMITS = ("max_bytes", "max_latency", "max_memory", "time_budget")
+"""Fields of advice that its settings name only where they were given."""
+
 
 def _absolute(path: Path) -> Path:
     try:
@@ -47,6 +61,30 @@ def _absolute(path: Path) -> Path:
 Place = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _bytes(value: object) -> object:
+    """``700MiB``, ``1.5 GB`` as a number of bytes; any other is left as it is."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if match is None else round(float(match[1]) * _UNITS[match[2].casefold()])
+
+
+def _seconds(value: object) -> object:
+    """``90s``, ``10min``, ``2h`` as a number of seconds; any other is left as it is."""
+    match = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if match is None else float(match[1]) * _SPANS[match[2].casefold()]
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(b|[kmgt]i?b?|)", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1} | {
+    unit: base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for unit, base in ((letter, 1000), (f"{letter}b", 1000), (f"{letter}i", 1024), (f"{letter}ib", 1024))
+}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|)", re.IGNORECASE)
+_SPANS = {"": 1, "s": 1, "min": 60, "h": 3600}
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 
 
 class Request(BaseModel):
@@ -126,6 +164,14 @@ class RecommendRequest(_OfSample):
     max_parameters: Count | None = None
     licenses: tuple[str, ...] = ()
     exclude: tuple[Name, ...] = ()
+    max_bytes: Bytes | None = None
+    """Of the weights, on the disk or to be fetched."""
+    max_latency: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Milliseconds for one item alone."""
+    max_memory: Bytes | None = None
+    """Bytes that carrying out the plan may take."""
+    time_budget: Seconds | None = None
+    """Seconds that carrying out the plan may take."""
 
 
 class TuneRequest(_OfSample):
@@ -307,6 +353,7 @@ def recommend_request(advice: Mapping[str, Any]) -> RecommendRequest:
         max_parameters=asked["max_parameters"],
         licenses=tuple(asked["licenses"]),
         exclude=tuple(asked["exclude"]),
+        **{name: asked[name] for name in LIMITS if name in asked},
     )
 
 

@@ -11,8 +11,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
-
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
 from recommender.checks import check, require_advice, require_domain
@@ -33,6 +31,7 @@ from recommender.requests import (
 )
 from recommender.results import (
     Baseline,
+    BaselineForm,
     Benefit,
     Choice,
     Distance,
@@ -53,6 +52,7 @@ from recommender.shortlist import Constraints
 from recommender.tuning.figures import benefit_curves
 from registry.cards import Checkpoint, Metric, Task
 from registry.errors import NotResumable, NoVariation, OtherRows, OtherSample, SingleClass
+from registry.forms import from_json
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
 from registry.zoo import Zoo
@@ -217,7 +217,15 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
 def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recommendation:
     steps = _Steps(observer, _ADVICE_STEPS + request.keep)
     sample = read_sample(request.sample, observer, steps)
-    limits = Constraints(request.max_parameters, request.licenses, request.exclude)
+    limits = Constraints(
+        request.max_parameters,
+        request.licenses,
+        request.exclude,
+        request.max_bytes,
+        request.max_latency,
+        request.max_memory,
+        request.time_budget,
+    )
     seed = request.sample.seed
     advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
     if zoo.home.writable:
@@ -358,8 +366,7 @@ def _raw(zoo: Zoo, sample: Sample, kept: Kept | None, seed: int, observer: Obser
 
 def _no_transfer(kept: Kept) -> Baseline:
     """The model of no transfer, as kept advice has it."""
-    told, metric = kept["baseline"], Metric(kept["sample"]["metric"])
-    return Baseline(told["model"], Expected(metric, told["mean"], told["low"], told["high"]), np.empty(0))
+    return from_json(BaselineForm, kept["baseline"]).judged_by(Metric(kept["sample"]["metric"]))
 
 
 def _gone_on_with(zoo: Zoo, observer: Observer, job: str) -> TuningRun | None:
@@ -369,8 +376,7 @@ def _gone_on_with(zoo: Zoo, observer: Observer, job: str) -> TuningRun | None:
         return None
     if begun.state is RunState.FINISHED:
         observer.on_note(f"run {begun.id} was finished when its job was lost", warning=False)
-        names = ("id", "mlflow_run_id", "checkpoint", "strategy", "metrics", "folder")
-        return TuningRun(**{name: begun.told[name] for name in names}, notes=tuple(begun.told["notes"]))
+        return from_json(TuningRun, begun.told)
     observer.on_note(f"going on with run {begun.id}", warning=False)
     try:
         return flow.resume(begun.id, zoo, track=_overheard(mlflow_runs, observer), progress=observer)

@@ -7,8 +7,9 @@ be looked at; none of them leaves a checkpoint out that can.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from math import ceil
 
 import numpy as np
 from jaxtyping import Float
@@ -17,13 +18,14 @@ from recommender.distance import distances
 from recommender.distance.mmd import mmd
 from recommender.exposure import Exposures
 from recommender.history import History
-from recommender.results import Candidate, Distance, DomainDistance, Skipped
+from recommender.latency import DEVICE, latency
+from recommender.results import Candidate, Cost, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
-from registry.cards import Checkpoint, Modality
+from registry.cards import Checkpoint
 from registry.errors import EstimatorError, NoVariation
 from registry.features import Encoded, Features
-from registry.licenses import Licenses, require_license
-from registry.listings import Listing, objection
+from registry.licenses import require_license
+from registry.listings import Listing
 from registry.plugins import warn_of_plugin
 from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
@@ -31,12 +33,14 @@ from registry.zoo import Zoo
 
 __all__ = [
     "Constraints",
+    "Objection",
     "Shortlist",
     "candidate_of",
     "distances_to",
     "first_look",
     "measure",
     "measure_domains",
+    "relaxation",
     "shortlist",
 ]
 
@@ -54,11 +58,37 @@ same question gets the same answer."""
 MOST_SEEN = 2
 """Checkpoints that have seen rows of the sample which are shown beside the others."""
 _CAP = 224
+_BYTES_A_WEIGHT = 4
+_MIB = 1 << 20
+_IN_BYTES, _BY_CLOCK = {"--max-bytes", "--max-memory"}, {"--max-latency", "--time-budget"}
+_WHOLE = 100
+"""From here on a value is read without decimals."""
+_ROOM_OF_CLOCKS = 1.1
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Which constraint a checkpoint or a plan is beyond, and how far it would have to be relaxed."""
+
+    option: str
+    """As it is typed: ``--max-memory``."""
+    reason: str
+    needed: float | int | None = None
+    """The least value that would do; None where no value does, for what is limited is unknown."""
+    license: str | None = None
+    """The license that would have to be taken."""
+
+    @property
+    def relaxed(self) -> str | None:
+        """What to type instead; None where nothing helps."""
+        if self.license is not None:
+            return f"--license {self.license!r}"
+        return None if self.needed is None else f"{self.option} {_typed(self.option, self.needed)}"
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What the user will not go beyond.
+    """What the user will not go beyond. What is not known is within no limit.
 
     Licenses are names, as people write them or as SPDX does (`registry.licenses`).
 
@@ -70,20 +100,84 @@ class Constraints:
     licenses: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     """Names of checkpoints that are not to be considered."""
+    max_bytes: int | None = None
+    """Of the weights, on the disk or to be fetched."""
+    max_latency: float | int | None = None
+    """Milliseconds for one item alone, measured here."""
+    max_memory: int | None = None
+    """Bytes that carrying out the plan may take."""
+    time_budget: float | int | None = None
+    """Seconds that carrying out the plan may take."""
 
     def __post_init__(self) -> None:
         for license in self.licenses:
             require_license(license)
 
-    def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
-        """Why the checkpoint is out, or None.
+    @property
+    def of_cost(self) -> dict[str, float | int]:
+        """The limits on bytes, latency, memory and time that were given, by name."""
+        limits = {
+            "max_bytes": self.max_bytes,
+            "max_latency": self.max_latency,
+            "max_memory": self.max_memory,
+            "time_budget": self.time_budget,
+        }
+        return {name: value for name, value in limits.items() if value is not None}
 
-        The strictest license of weights, base model and training data counts; what is unknown is within no limit.
+    def objections(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> tuple[Objection, ...]:
+        """All that speaks against a checkpoint before it is opened.
+
+        The strictest license of weights, base model and training data counts.
         """
+        found: list[Objection] = []
         if checkpoint.name in self.exclude:
-            return "excluded by name"
-        licenses = zoo.licenses(checkpoint) if self.licenses else Licenses(())
-        return objection(checkpoint.parameters, licenses, max_parameters=self.max_parameters, wanted=self.licenses)
+            found.append(Objection("--exclude", "excluded by name"))
+        if self.max_parameters is not None:
+            found += _above("--max-parameters", "parameters", checkpoint.parameters, self.max_parameters)
+        if self.max_bytes is not None:
+            found += _above("--max-bytes", "of weights", zoo.weights_bytes(checkpoint), self.max_bytes)
+        if self.max_memory is not None and checkpoint.parameters is not None:
+            least = _BYTES_A_WEIGHT * checkpoint.parameters
+            found += _above("--max-memory", "for its weights alone", least, self.max_memory)
+        if self.licenses and (why := zoo.licenses(checkpoint).objection(self.licenses)) is not None:
+            found.append(Objection("--license", why, license=zoo.licenses(checkpoint).lacking(self.licenses)))
+        return tuple(found)
+
+    def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
+        """The first of these in words, or None."""
+        return next((one.reason for one in self.objections(checkpoint, zoo)), None)
+
+    def objections_to(self, cost: Cost) -> tuple[Objection, ...]:
+        """What speaks against carrying out a plan of that cost."""
+        found: list[Objection] = []
+        if self.max_memory is not None:
+            found += _above("--max-memory", "of memory", cost.peak_memory_bytes, self.max_memory)
+        if self.time_budget is not None:
+            found += _above("--time-budget", "seconds", cost.seconds, self.time_budget)
+        return tuple(found)
+
+    def too_slow(self, seconds: float) -> tuple[Objection, ...]:
+        """What speaks against a checkpoint that takes so long for one item alone."""
+        if self.max_latency is None:
+            return ()
+        return tuple(_above("--max-latency", f"ms an item alone on {DEVICE}", 1000 * seconds, self.max_latency))
+
+
+def relaxation(objections: Sequence[tuple[str, Sequence[Objection]]]) -> str:
+    """What to relax so that one of these checkpoints (by name) is left; empty where no value would help.
+
+    Of those that one constraint alone leaves out, each constraint's nearest is named; where every one is beyond
+    several, the one that is beyond the fewest.
+    """
+    fewest = min((len(of) for _, of in objections if of and all(o.relaxed for o in of)), default=0)
+    nearest: dict[tuple[str, ...], tuple[float, str, str]] = {}
+    for name, of in objections:
+        if fewest and len(of) == fewest and all(one.relaxed for one in of):
+            key = tuple(one.option for one in of)
+            row = (sum(one.needed or 0.0 for one in of), name, " ".join(str(one.relaxed) for one in of))
+            nearest[key] = min(nearest.get(key, row), row)
+    hints = [f"{typed} admits {name}" for _, name, typed in nearest.values()]
+    return f"Relax: {'; or '.join(hints)}." if hints else ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +187,8 @@ class Shortlist:
     candidates: tuple[Candidate, ...]
     skipped: tuple[Skipped, ...]
     domains: tuple[DomainDistance, ...]
+    against: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
+    """What speaks against those that the constraints left out, by name."""
 
 
 def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
@@ -115,7 +211,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     All others are looked at (a few dozen rows, one forward pass) before any is left out, as far as `LOOKED_WORK` goes:
     first those of which most is to be hoped (see `_hope`).
     """
-    allowed, skipped = _filter(zoo, sample.modality, constraints or Constraints())
+    allowed, skipped, against = _filter(zoo, sample, constraints or Constraints())
     measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
     exposures = Exposures(of or sample, sample, seen, zoo)
@@ -136,7 +232,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     chosen, left = _looked_at(sample, fresh, zoo, keep, seed, progress)
     kept = [_with_distance(c, sample, seen, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
     domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
-    return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)))
+    return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)), against)
 
 
 def _looked_at(
@@ -286,15 +382,50 @@ def measure(
     return distances[metric](x, y, seed=seed, groups=groups)
 
 
-def _filter(zoo: Zoo, modality: Modality, constraints: Constraints) -> tuple[list[Checkpoint], list[Skipped]]:
-    allowed, skipped = [], []
-    for checkpoint in zoo.checkpoints(modality):
-        why = constraints.objection(checkpoint, zoo)
-        if why is None:
-            allowed.append(checkpoint)
+def _above(option: str, what: str, value: float | int | None, limit: float | int) -> list[Objection]:
+    """An objection where a value is above its limit, or unknown."""
+    if value is None:
+        return [Objection(option, f"its {what} are unknown, at most {_words(option, limit)} allowed")]
+    if value <= limit:
+        return []
+    return [Objection(option, f"{_words(option, value)} {what}, more than {_words(option, limit)}", value)]
+
+
+def _words(option: str, value: float | int) -> str:
+    """A value as it is read."""
+    return f"{value / _MIB:,.0f} MiB" if option in _IN_BYTES else f"{value:,.0f}" if value >= _WHOLE else f"{value:.3g}"
+
+
+def _typed(option: str, value: float | int) -> str:
+    """A limit that admits a value, as it is typed; what a clock measured has some room."""
+    if option in _IN_BYTES:
+        return f"{ceil(value / _MIB)}MiB"
+    return f"{ceil(value * _ROOM_OF_CLOCKS)}" if option in _BY_CLOCK else f"{ceil(value)}"
+
+
+def _filter(
+    zoo: Zoo, sample: Sample, constraints: Constraints
+) -> tuple[list[Checkpoint], list[Skipped], dict[str, tuple[Objection, ...]]]:
+    """What the constraints allow, and what speaks against each of the others."""
+    allowed, skipped, against = [], [], {}
+    for checkpoint in zoo.checkpoints(sample.modality):
+        objections = constraints.objections(checkpoint, zoo) or _too_slow(zoo, checkpoint, sample, constraints)
+        if objections:
+            skipped.append(Skipped(checkpoint.name, objections[0].reason))
+            against[checkpoint.name] = objections
         else:
-            skipped.append(Skipped(checkpoint.name, why))
-    return allowed, skipped
+            allowed.append(checkpoint)
+    return allowed, skipped, against
+
+
+def _too_slow(zoo: Zoo, checkpoint: Checkpoint, sample: Sample, constraints: Constraints) -> tuple[Objection, ...]:
+    """Measured only where it is limited; what cannot be opened is left to the probe, which says why."""
+    if constraints.max_latency is None:
+        return ()
+    try:
+        return constraints.too_slow(latency(zoo.encoder(checkpoint.name), sample))
+    except Exception:  # a stranger's net may raise anything
+        return ()
 
 
 def _measured(

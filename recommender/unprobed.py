@@ -12,7 +12,7 @@ import numpy as np
 from recommender.history import History
 from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed
 from recommender.shortlist import Constraints
-from registry.cards import Checkpoint, Modality, Origin
+from registry.cards import Checkpoint, Origin
 from registry.listings import Listing
 from registry.zoo import Zoo
 
@@ -21,7 +21,7 @@ __all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
 
 def unprobed(
     zoo: Zoo,
-    modality: Modality,
+    modality: str,
     distances: Mapping[str, DomainDistance],
     history: History,
     constraints: Constraints,
@@ -39,7 +39,7 @@ def unprobed(
     return tuple(rows), tuple(left)
 
 
-def trained_on(zoo: Zoo, modality: Modality) -> tuple[str, ...]:
+def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
     """The domains that checkpoints which are not here were trained on, by name."""
     return tuple(sorted({domain for listing in _absent(zoo, modality) for domain in listing.data}))
 
@@ -59,7 +59,7 @@ def within_budget(rows: Iterable[Unprobed], disk: int | None, most: int) -> tupl
     return tuple(chosen)
 
 
-def rivals(zoo: Zoo, modality: Modality, constraints: Constraints, choices: Sequence[Choice]) -> tuple[Rival, ...]:
+def rivals(zoo: Zoo, modality: str, constraints: Constraints, choices: Sequence[Choice]) -> tuple[Rival, ...]:
     """What a fixed preset would take, and the most downloaded checkpoint that fits; beside no transfer."""
     expected = {choice.checkpoint.name: choice.expected for choice in reversed(choices)}
     here = {card.name for card in zoo.checkpoints(modality) if zoo.here(card)}
@@ -75,7 +75,7 @@ def rivals(zoo: Zoo, modality: Modality, constraints: Constraints, choices: Sequ
 
 
 def _most_downloaded(
-    zoo: Zoo, modality: Modality, constraints: Constraints, expected: Mapping[str, Expected], here: set[str]
+    zoo: Zoo, modality: str, constraints: Constraints, expected: Mapping[str, Expected], here: set[str]
 ) -> Rival:
     counts: dict[str, int] = {}
     cards: list[Checkpoint | Listing] = [*zoo.checkpoints(modality), *zoo.listings(modality)]
@@ -90,7 +90,7 @@ def _most_downloaded(
     return Rival("most downloaded", name, name in here, expected.get(name), f"{counts[name]:,} downloads")
 
 
-def _absent(zoo: Zoo, modality: Modality) -> tuple[Listing, ...]:
+def _absent(zoo: Zoo, modality: str) -> tuple[Listing, ...]:
     """Listings that no registered checkpoint is the weights of."""
     registered = {card.name for card in zoo.checkpoints(modality)}
     return tuple(listing for listing in zoo.listings(modality) if listing.name not in registered)

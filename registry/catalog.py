@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
+from registry.cards import FIRST_MODALITY, UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Origin, Outcome, Task
 from registry.documents import read_bytes, read_text, read_yaml
 from registry.errors import BadCard, MalformedWeights, NotFetched, UnknownName, UnreadableDocument
 from registry.listings import Listing
+from registry.modalities import modalities
 from registry.sketch import Lens, RowKeys, Sketch
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 
 _MOST_OUTCOMES = 64 << 20
 _LONGEST_CELL = 2000
+_DESCRIBED = frozenset({"audio", "image", "text"})
+"""What the bundled cards are of; a plug-in's modality is known by its own name."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Card = TypeVar("Card")
@@ -50,7 +53,7 @@ class Catalog:
     checkpoints: tuple[Checkpoint, ...]
     domains: tuple[Domain, ...]
     sketches: tuple[Sketch, ...]
-    lenses: Mapping[Modality, Lens]
+    lenses: Mapping[str, Lens]
     outcomes: tuple[Outcome, ...]
     rows: tuple[RowKeys, ...] = ()
     listings: tuple[Listing, ...] = ()
@@ -75,7 +78,7 @@ def read_catalog(folder: Path) -> Catalog:
     return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows, listings)
 
 
-def read_lens(folder: Path, modality: Modality) -> Lens:
+def read_lens(folder: Path, modality: str) -> Lens:
     """The lens of a modality.
 
     Raises:
@@ -84,7 +87,7 @@ def read_lens(folder: Path, modality: Modality) -> Lens:
     """
     cards = _lens_cards(folder)
     if modality not in cards:
-        raise UnknownName("lens", modality.value, [known.value for known in cards])
+        raise UnknownName("lens", modality, list(cards))
     card, path = cards[modality], folder / "lenses" / f"{modality}.safetensors"
     try:
         columns = load(_bytes(path))
@@ -126,7 +129,7 @@ def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Pa
     return path
 
 
-def write_rows(folder: Path, modality: Modality, rows: RowKeys) -> Path:
+def write_rows(folder: Path, modality: str, rows: RowKeys) -> Path:
     """Write the keys of a domain's rows beside its sketch."""
     path = folder / "domains" / modality / f"{rows.owner}.rows"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +224,7 @@ class _OutcomeRow(BaseModel):  # not strict: a CSV's cells are text
     rows_test: int = 0
     seconds: float = 0.0
     created: str = ""
-    modality: Modality = Modality.IMAGE
+    modality: str = FIRST_MODALITY
 
 
 def _read_all(folder: Path, read: Callable[[Path], Card]) -> list[Card]:
@@ -255,7 +258,7 @@ def _read_domain(path: Path) -> Domain:
     return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **body)
 
 
-def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[Modality, Lens]) -> list[Sketch]:
+def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[str, Lens]) -> list[Sketch]:
     found = []
     for domain in domains:
         path = folder / "domains" / domain.modality / f"{domain.name}.safetensors"
@@ -276,7 +279,7 @@ def _read_rows(folder: Path, domains: tuple[Domain, ...]) -> list[RowKeys]:
     return found
 
 
-def _read_sketch(path: Path, domain: Domain, lenses: Mapping[Modality, Lens]) -> Sketch:
+def _read_sketch(path: Path, domain: Domain, lenses: Mapping[str, Lens]) -> Sketch:
     try:
         sketch = Sketch.unpack(_bytes(path), str(path))
     except MalformedWeights as cause:
@@ -313,15 +316,15 @@ def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None])
     return Outcome(id=named, origin=Origin.PUBLISHED, conditions=conditions, **known)
 
 
-def _lens_cards(folder: Path) -> dict[Modality, _LensCard]:
+def _lens_cards(folder: Path) -> dict[str, _LensCard]:
     path = folder / "lenses.yaml"
     if not path.exists():
         return {}
     cards = {}
     for name, body in _mapping(path).items():
-        if name not in set(Modality):
-            raise BadCard(path, str(name), f"no modality; known: {', '.join(Modality)}")
-        cards[Modality(name)] = _checked(_LensCard, body, path, str(name))
+        if not _is_modality(name):
+            raise BadCard(path, str(name), "no modality is named so")
+        cards[name] = _checked(_LensCard, body, path, str(name))
     return cards
 
 
@@ -359,11 +362,15 @@ def _mapping(path: Path) -> Mapping[str, object]:
     return body
 
 
-def _modality(path: Path) -> Modality:
-    try:
-        return Modality(path.parent.name)
-    except ValueError as cause:
-        raise BadCard(path, "modality", f"no folder of a modality: {path.parent.name}") from cause
+def _modality(path: Path) -> str:
+    if not _is_modality(path.parent.name):
+        raise BadCard(path, "modality", f"no folder of a modality: {path.parent.name}")
+    return path.parent.name
+
+
+def _is_modality(name: str) -> bool:
+    """Whether items are so named: where a card is described, its items need not be readable here yet."""
+    return name in _DESCRIBED or name in modalities
 
 
 def _number(cell: str) -> float | str:

@@ -18,7 +18,7 @@ from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import Lens
-from registry.store import Damage, Store
+from registry.store import Damage, Store, damaged_rows, salvage
 from registry.zoo import Zoo, weights_digest
 
 __all__ = ["Check", "Finding", "Found", "Kind", "Report", "check", "examine", "repair"]
@@ -141,9 +141,9 @@ def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Foun
 
 
 def _database(zoo: Zoo) -> Iterator[Found]:
-    damage = zoo.store.damage()
+    damage = damaged_rows(zoo.store.database)
     complaints = [one.why for one in damage if one.table == "file"]
-    if complaints and zoo.store.index_differs():
+    if complaints and zoo.store.database.index_differs():
         remedy = "Make its indexes anew from its tables."
         yield Finding(Kind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy), partial(_reindexed, zoo)
     elif complaints:
@@ -292,7 +292,7 @@ def _set_aside(zoo: Zoo, damage: Damage) -> str:
 def _reindexed(zoo: Zoo) -> str:
     """Make the indexes anew; where rows themselves are damaged, so that it cannot be done, take over what is sound."""
     try:
-        zoo.store.reindex()
+        zoo.store.database.reindex()
     except RegistryCorrupt:
         return _rescued(zoo)
     return "the indexes were made anew"
@@ -316,7 +316,7 @@ def _rescue(home: Home) -> str:
     fresh = Store.open(home.database)
     if not aside.exists():
         return "a new database was made"
-    taken = fresh.salvage(aside)
+    taken = salvage(fresh.database, aside)
     told = ", ".join(f"{count} {table}" for table, (count, _) in taken.items() if count) or "nothing"
     lost = ", ".join(f"{unsound} {table}" for table, (_, unsound) in taken.items() if unsound)
     left = f" ({lost} are damaged and were not)" if lost else ""

@@ -9,6 +9,7 @@
     ├── NameTakenTwice             (ValueError)    two packages bring one name
     ├── PluginUnusable             (ImportError)   a plug-in that cannot be loaded
     ├── UnusableRequest            (ValueError)    a request with a field that does not fit
+    ├── UnreadableForm             (ValueError)    kept JSON that is not what it is to be, with the key
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
@@ -55,6 +56,7 @@
     │   ├── NotAFunction                           the same item, another vector
     │   └── Unsupported                            an architecture or modality that cannot be read here
     ├── BadCard                    (ValueError)    a catalog file, with its key
+    ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
     │   ├── HomeUnusable           (OSError)
     │   ├── RegistryCorrupt
@@ -86,6 +88,7 @@ __all__ = [
     "AlreadyThere",
     "AmbiguousLayout",
     "BadCard",
+    "BadLock",
     "BadTable",
     "BadWeights",
     "CacheDamaged",
@@ -147,6 +150,7 @@ __all__ = [
     "UnfitMetric",
     "UnknownName",
     "UnreadableDocument",
+    "UnreadableForm",
     "UnsafeArchive",
     "Unsupported",
     "UnusableArrays",
@@ -265,6 +269,16 @@ class UnusableRequest(TransferZooError, ValueError):
     def __init__(self, kind: str, field: str, why: str, remedy: str = "Correct it, and ask again.") -> None:
         self.kind, self.field, self.why = kind, field, why
         super().__init__(f"{kind}: {field}: {why}" if field else f"{kind}: {why}", remedy)
+
+
+class UnreadableForm(TransferZooError, ValueError):
+    """Kept JSON that is not what it is to be: damaged, or of another version."""
+
+    def __init__(self, kind: str, key: str, why: str) -> None:
+        self.kind, self.key, self.why = kind, key, why
+        place = f" at {key}" if key else ""
+        remedy = "Ask for it anew; `transferzoo doctor` finds what is damaged."
+        super().__init__(f"what was kept is no {kind}{place}: {why[:1].lower()}{why[1:]}", remedy)
 
 
 class UnreadableDocument(TransferZooError, ValueError):
@@ -681,6 +695,14 @@ class BadCard(TransferZooError, ValueError):
         super().__init__(f"{file}: {key}: {why}", "catalog/README.md describes the cards.")
 
 
+class BadLock(TransferZooError, ValueError):
+    """A lock of checkpoints that cannot be read."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is no lock of checkpoints: {why}", "Write it anew with `transferzoo zoo lock`.")
+
+
 class RegistryError(TransferZooError, RuntimeError):
     """The registry's storage."""
 
@@ -752,9 +774,10 @@ class AdviceError(TransferZooError, RuntimeError):
 class NoCandidates(AdviceError):
     """Every checkpoint was filtered out or failed."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"no checkpoint is left to recommend: {why}", "Loosen the constraints or add checkpoints.")
+    def __init__(self, why: str, relax: str = "") -> None:
+        self.why, self.relax = why, relax
+        remedy = relax or "Loosen the constraints or add checkpoints."
+        super().__init__(f"no checkpoint is left to recommend: {why}", remedy)
 
 
 class NotOffered(AdviceError):

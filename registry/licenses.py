@@ -137,6 +137,12 @@ class Licenses:
                     return f"license{of} {what}{disputed}, asked for {' or '.join(wanted)}"
         return None
 
+    def lacking(self, wanted: Sequence[str]) -> str | None:
+        """The one license that would have to be wanted, too; None where it is unknown, or there are more or none."""
+        stated = {spdx(one) for one in (*self.weights, *self.base, *self.data)}
+        missing = [one for one in stated if not permits(one, wanted)]
+        return missing[0] if len(missing) == 1 and missing[0] != UNKNOWN_LICENSE else None
+
 
 def spdx(stated: str) -> str:
     """The SPDX expression that a text means, or ``unknown``.

@@ -7,15 +7,15 @@ largest number and the strictest license count.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from registry.cards import UNKNOWN_LICENSE, Modality
-from registry.licenses import Licenses, spdx
+from registry.cards import UNKNOWN_LICENSE
+from registry.licenses import spdx
 
-__all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task", "objection"]
+__all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task"]
 
 _NUMBER = re.compile(r"(?P<about>about )?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>[kMG])B?)?")
 _UNITS = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -49,7 +49,7 @@ class Fact:
     checked: str = ""
     """The day (ISO 8601) on which the source was read; empty where it is cited from memory."""
     witness: str = ""
-    """What recomputes it: ``config``. Empty where nothing does."""
+    """What recomputes it: ``config``, or ``weights`` that are here. Empty where nothing does."""
 
     @property
     def number(self) -> tuple[float, float] | None:
@@ -86,7 +86,7 @@ class Listing:
     name: str
     hub: str
     """Its id there: ``organization/name``."""
-    modality: Modality
+    modality: str
     architecture: str
     facts: Mapping[str, tuple[Fact, ...]]
     """By kind: parameters, width, depth, input, license, pretraining data, objective, bytes ..."""
@@ -109,7 +109,12 @@ class Listing:
         facts = {kind: tuple(Fact(**fact) for fact in stated) for kind, stated in kept["facts"].items()}
         built = None if kept.get("built") is None else Architecture(**kept["built"])
         lists = {key: tuple(kept.get(key, ())) for key in ("aliases", "data", "base")}
-        return cls(**{**kept, **lists, "modality": Modality(kept["modality"]), "facts": facts, "built": built})
+        return cls(**{**kept, **lists, "facts": facts, "built": built})
+
+    def counted(self, parameters: int) -> "Listing":
+        """With what was counted on the weights themselves, which outweighs all that is stated."""
+        fact = Fact(parameters, "counted on the weights that are here", witness="weights")
+        return replace(self, facts={**self.facts, "parameters": (fact, *self.facts.get("parameters", ()))})
 
     @property
     def parameters(self) -> int | None:
@@ -147,17 +152,6 @@ def find_listing(listings: Iterable[Listing], name: str) -> Listing | None:
 def hub_task(architecture: str) -> str:
     """What a net of that class does as it is, before any tuning; one of `HUB_TASKS`."""
     return next((task for part, task in _TASKS.items() if part in architecture), _FEATURES)
-
-
-def objection(
-    parameters: int | None, licenses: Licenses, *, max_parameters: int | None = None, wanted: Sequence[str] = ()
-) -> str | None:
-    """Why a checkpoint of that size and these licenses is out, or None; what is unknown is never within a limit."""
-    if max_parameters is not None and parameters is None:
-        return f"how many parameters it has is unknown, at most {max_parameters:,} allowed"
-    if max_parameters is not None and parameters is not None and parameters > max_parameters:
-        return f"{parameters:,} parameters, more than {max_parameters:,}"
-    return licenses.objection(wanted) if wanted else None
 
 
 def _compatible(kind: str, one: Fact, other: Fact) -> bool:

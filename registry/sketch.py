@@ -19,7 +19,6 @@ from jaxtyping import Float, Float32, Int
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from registry.cards import Modality
 from registry.errors import EncoderMismatch, MalformedWeights, NotFinite, NoVariation, TooFewRows, WidthMismatch
 from registry.features import Features
 
@@ -52,7 +51,7 @@ class Lens:
     """The one reference encoder of a modality, with the column means, scales and bandwidth that stay fixed with it."""
 
     name: str
-    modality: Modality
+    modality: str
     space: str
     """The encoder string of the features that it accepts: ``checkpoint@digest#block``."""
     mean: Float[np.ndarray, " d"]
@@ -231,7 +230,7 @@ def row_key(digest: str) -> bytes:
     return bytes.fromhex(digest[: 2 * _KEY])
 
 
-def fit_lens(name: str, modality: Modality, clouds: Sequence[Features], *, seed: int = 0, rows: int = 2000) -> Lens:
+def fit_lens(name: str, modality: str, clouds: Sequence[Features], *, seed: int = 0, rows: int = 2000) -> Lens:
     """A lens from features of several domains, each counting the same: means, scales, and the median heuristic.
 
     At most ``rows`` rows are drawn from all clouds together. A column that hardly varies among them is scaled as if it

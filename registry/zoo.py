@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Modality, Origin, Outcome, declared_domain
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, declared_domain
 from registry.documents import Plain, read_json
 from registry.encoders import Encoder, open_encoder
 from registry.errors import (
@@ -47,7 +47,7 @@ from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
-from registry.store import Damage, Entries, Jobs, Store
+from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
@@ -68,8 +68,8 @@ class Zoo:
         self.home = home
         self.store = store
         self.catalog = catalog
-        self.jobs = Jobs(store)
-        self._lenses: dict[Modality, Lens] = {}
+        self.jobs = store.jobs
+        self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
@@ -108,7 +108,7 @@ class Zoo:
             zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.checked_when_opened:
+        if mend and found.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -116,7 +116,8 @@ class Zoo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
-        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        damages = self.store.database.left_out
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in damages)
         return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
@@ -155,7 +156,7 @@ class Zoo:
         """
         return self.checkpoint(name)
 
-    def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
+    def checkpoints(self, modality: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
 
@@ -174,7 +175,7 @@ class Zoo:
         names = [card.name for card in self.checkpoints()] + [card.name for card in self.listings()]
         raise UnknownName("checkpoint", name, names)
 
-    def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
+    def domains(self, modality: str | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""
         return self.store.domains(modality)
 
@@ -188,7 +189,7 @@ class Zoo:
             return card
         raise UnknownName("domain", name, [card.name for card in self.domains()])
 
-    def listings(self, modality: Modality | None = None) -> tuple[Listing, ...]:
+    def listings(self, modality: str | None = None) -> tuple[Listing, ...]:
         """All checkpoints of hubs that the catalog describes, or one modality's, by name, whether here or not."""
         digest = self.store.note("catalog")
         if digest != self._listings[0]:
@@ -199,9 +200,22 @@ class Zoo:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
 
+    def listing_of(self, card: Checkpoint) -> Listing | None:
+        """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
+        listing = self.listing(card.name) if card.origin is Origin.HUB else None
+        return None if listing is None else listing.counted(card.parameters)
+
     def here(self, card: Checkpoint) -> bool:
         """Whether its weights lie where its card says."""
         return any((card.folder / file).is_file() for file in _WEIGHTS)
+
+    def weights_bytes(self, card: Checkpoint | Listing) -> int | None:
+        """Bytes of its weights: of the files here, else about what there is to fetch; None where that is unknown."""
+        if isinstance(card, Listing):
+            return card.bytes
+        whole = card.folder / _WEIGHTS[0]
+        files = [whole] if whole.is_file() else _shards(card.folder / _WEIGHTS[1])
+        return sum(path.stat().st_size for path in files if path.is_file()) or None
 
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
         """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
@@ -229,7 +243,7 @@ class Zoo:
         domains = self.store.domains(names=sorted(set(names)))
         return tuple(dict.fromkeys(one.license for one in domains if one.origin is Origin.PUBLISHED))
 
-    def lens(self, modality: Modality) -> Lens:
+    def lens(self, modality: str) -> Lens:
         """What all samples and domains of a modality are seen through.
 
         Raises:
@@ -355,7 +369,29 @@ class Zoo:
             else:
                 known = Entries(checkpoints=(replace(card, domain=self.domain(domain).name) if domain else card,))
             self.store.write(known)
+        if twins := self.same_weights(card):
+            self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
+
+    def restore(self, card: Checkpoint) -> Checkpoint:
+        """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
+
+        Raises:
+            CheckpointError: the folder cannot be used, or its weights are others.
+            AlreadyThere: the name belongs to something else.
+            NameHeld: another process registers a checkpoint of that name at this moment.
+        """
+        with self.naming(card.name):
+            if _inspected(card.folder, card.name).digest != card.digest:
+                raise BadWeights(card.folder, "all", "are not those that the card names")
+            domain = card.domain if any(one.name == card.domain for one in self.domains(card.modality)) else None
+            self.store.write(Entries(checkpoints=(replace(card, domain=domain),)))
+        return self.checkpoint(card.name)
+
+    def same_weights(self, card: Checkpoint) -> tuple[str, ...]:
+        """Names of other checkpoints that hold the same weights, byte for byte."""
+        others = self.store.checkpoints(card.modality)
+        return tuple(one.name for one in others if one.digest == card.digest and one.name != card.name)
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
@@ -516,7 +552,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.quarantine(damage, keep)
+        quarantine(self.store.database, damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -526,7 +562,7 @@ class Zoo:
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
-        damaged = [one for one in self.store.damage() if one.table != "file"]
+        damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
                 place = self.set_aside(damage)
@@ -603,7 +639,7 @@ class Zoo:
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""
-        for modality in Modality:
+        for modality in modalities:
             try:
                 lens = self.lens(modality)
             except UnknownName:
@@ -706,7 +742,7 @@ def _inspected(folder: Path, name: str) -> Checkpoint:
     told = _stated(folder)
     return Checkpoint(
         name=tidy,
-        modality=Modality(opened.modality),
+        modality=opened.modality,
         architecture=opened.architecture,
         folder=folder,
         digest=opened.digest,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -19,7 +20,15 @@ from ui.strangers import shown
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["facts_report", "listed", "listing_json", "offers_table", "unprobed_report"]
+__all__ = [
+    "facts_report",
+    "listed",
+    "listing_json",
+    "locked_report",
+    "offers_table",
+    "restored_report",
+    "unprobed_report",
+]
 
 _ROWS = 5
 """Checkpoints that were not probed which a screen has room for."""
@@ -34,7 +43,7 @@ def listed(zoo: "Zoo") -> list[tuple[Checkpoint | Listing, dict[str, Any]]]:
     return rows + [(one, listing_json(zoo, one)) for one in zoo.listings() if one.name not in names]
 
 
-def listing_json(zoo: "Zoo", listing: Listing) -> dict[str, Any]:
+def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[str, Any]:
     """A listing as a checkpoint's JSON form has it, as far as it is known, with every fact."""
     stated = listing.facts.get("pretraining data", ())
     return {
@@ -46,7 +55,7 @@ def listing_json(zoo: "Zoo", listing: Listing) -> dict[str, Any]:
         "domain": listing.data[-1] if listing.data else None,
         "source": " / ".join(str(fact.value) for fact in stated),
         "origin": "hub",
-        **_more(zoo.licenses(listing), here=False, task=hub_task(listing.architecture)),
+        **_more(zoo.licenses(listing), here=here, task=hub_task(listing.architecture)),
         "hub": listing.hub,
         "aliases": list(listing.aliases),
         "bytes": listing.bytes,
@@ -73,8 +82,9 @@ def offers_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -> RenderableType:
     """All that sources state of a listing, fact by fact; where they disagree, side by side."""
+    there = "" if row["here"] else ", not fetched"
     lines: list[RenderableType] = [
-        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}, not fetched"),
+        Text.assemble((shown(row["name"]), "bold"), f"  {shown(row['hub'])}, {row['modality']}{there}"),
         Text(f"{shown(row['architecture'])}; as it is: {row['task']}", "dim"),
     ]
     for kind, facts in row["facts"].items():
@@ -108,6 +118,27 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
     parts += [_indented(f"{row['checkpoint']}: {row['reason']}") for row in left if everything]
     parts.append(Text(_rivals(advice.get("rivals", [])), "dim"))
     return Group(*parts)
+
+
+def locked_report(rows: Sequence[Mapping[str, Any]], file: Path) -> RenderableType:
+    """What a lock holds."""
+    if not rows:
+        return Text(f"{file}: no checkpoint but those that came with transferzoo, which need no lock.", "dim")
+    table = _table("checkpoint", ">files", ">bytes", "weights")
+    for row in rows:
+        name = Text(shown(row["checkpoint"]), "bold")
+        table.add_row(name, str(row["files"]), f"{row['bytes']:,}", row["digest"][:12])
+    return Group(table, Text(f"Locked in {file}"))
+
+
+def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What became of each checkpoint of a lock."""
+    styles = {"as locked": "green", "restored": "green", "changed": "red", "missing": "yellow"}
+    table = _table("checkpoint", "state", "why")
+    for row in rows:
+        state = Text(row["state"], styles[row["state"]])
+        table.add_row(Text(shown(row["checkpoint"]), "bold"), state, Text(shown(row["why"]), overflow="fold"))
+    return table
 
 
 def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -178,8 +209,8 @@ def _table(*headings: str) -> Table:
 
 
 def _fact_line(kind: str, fact: Fact) -> RenderableType:
-    held = f"; {fact.witness} computes the same" if fact.witness else ""
-    read = f"read {fact.checked}" if fact.checked else "computed" if fact.witness else "cited from memory"
+    held = "; config computes the same" if fact.witness == "config" else ""
+    read = f"read {fact.checked}" if fact.checked else fact.witness or "cited from memory"
     numbers = kind in {"parameters", "width", "depth"} and not fact.witness
     value = f"{fact.value:,}" if isinstance(fact.value, int) else shown(fact.value)
     return _indented(f"{value}  ({shown(fact.source)}; {read}{held}{'; no witness' if numbers else ''})")

@@ -214,7 +214,7 @@ def command(verb: str, *words: object, **options: object) -> str:
 
 def mlflow_command(home: Home) -> str:
     """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
-    from registry.store import sqlite_url  # noqa: PLC0415 - loads SQLAlchemy
+    from registry.addresses import sqlite_url  # noqa: PLC0415 - loads SQLAlchemy
 
     place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
     if place.startswith("http"):
@@ -769,7 +769,8 @@ def _shift(shift: Json | None) -> list[RenderableType]:
 def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
     metric = advice["sample"]["metric"]
     gain, distance = "gain over\nno transfer", "distance,\nnearer than"
-    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, ">cost")
+    cost = f">cost\non {choices[0]['cost'].get('device', 'cpu')}" if choices else ">cost"
+    table = _table("tier", "checkpoint", f"expected\n{metric}", gain, distance, cost)
     for choice in choices:
         table.add_row(*_choice_cells(choice))
     base = advice["baseline"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from recommender.requests import (
+    LIMITS,
     RecommendRequest,
     Request,
     SampleRequest,
@@ -55,6 +56,7 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
             "max_parameters": request.max_parameters,
             "licenses": request.licenses or None,
             "exclude": request.exclude or None,
+            **{name: getattr(request, name) for name in LIMITS},
         }
     )
     constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""

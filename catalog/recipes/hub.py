@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 from witness import computed
 
-from registry.cards import UNKNOWN_LICENSE, Domain, Modality, Origin
+from registry.cards import UNKNOWN_LICENSE, Domain, Origin
 from registry.catalog import write_domain, write_listing
 from registry.listings import Architecture, Fact, Listing
 
@@ -83,7 +83,7 @@ def listing_of(row: dict[str, str], added: dict) -> Listing:
     return Listing(
         name=row["hub_id"].rpartition("/")[2],
         hub=row["hub_id"],
-        modality=Modality(row["modality"]),
+        modality=row["modality"],
         architecture=row["architecture"],
         facts={kind: tuple(stated) for kind, stated in facts.items()},
         aliases=tuple(more.get("aliases", ())),
@@ -102,7 +102,7 @@ def listing_of_timm(hub: str, card: dict, results: dict[str, dict[str, str]], da
         "pretraining data": (Fact(card["words"], "its id", day),),
         "input": (Fact(int(row["img_size"]), RESULTS, day),),
     }
-    return Listing(name, hub, Modality.IMAGE, card["architecture"], facts, data=tuple(card["data"]))
+    return Listing(name, hub, "image", card["architecture"], facts, data=tuple(card["data"]))
 
 
 def _with_preset(listing: Listing, presets: dict) -> Listing:
@@ -257,7 +257,7 @@ def _witnessed(kind: str, stated: list[Fact], built: Architecture) -> list[Fact]
 def _domain(name: str, card: dict) -> Domain:
     return Domain(
         name,
-        Modality(card["modality"]),
+        card["modality"],
         card["title"],
         card["family"],
         0,

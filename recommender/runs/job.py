@@ -13,8 +13,9 @@ from recommender.plan import controlled
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
 from recommender.runs.folder import RunFolder, RunState
-from registry.cards import Checkpoint, Modality, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
+from registry.cards import Checkpoint, Task
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError, UnreadableForm
+from registry.forms import from_json
 from registry.home import Home
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -149,15 +150,15 @@ class Job:
         try:
             raw = told["plan"]["read"] == RAW
             card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
-            plan = Plan.from_dict(told["plan"])
-            expected = None if told["expected"] is None else Expected.from_dict(told["expected"])
-            estimated = None if told["estimated"] is None else Cost(**told["estimated"])
+            plan = from_json(Plan, told["plan"])
+            expected = None if told["expected"] is None else from_json(Expected, told["expected"])
+            estimated = None if told["estimated"] is None else from_json(Cost, told["estimated"])
             digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
             known, recommendation = told["known"], told["recommendation"]
             data, source = told["sample"], told["source"]
             data_digest = data["digest"]
         except (KeyError, TypeError, ValueError) as cause:
-            if isinstance(cause, TransferZooError):
+            if isinstance(cause, TransferZooError) and not isinstance(cause, UnreadableForm):
                 raise
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
             raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
@@ -228,7 +229,7 @@ def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None
 
 def _nothing(home: Home) -> Checkpoint:
     """What a run without any checkpoint names as such."""
-    return Checkpoint(NOTHING, Modality.IMAGE, RAW, home.root, "", 0, SIDE)
+    return Checkpoint(NOTHING, "image", RAW, home.root, "", 0, SIDE)
 
 
 def _new_id() -> str:

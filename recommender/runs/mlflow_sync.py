@@ -28,11 +28,11 @@ from filelock import FileLock, Timeout
 from recommender.runs.event_log import Event, EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from recommender.runs.mlflow_model import check_names, log_model, register_model
+from registry.addresses import sqlite_path, sqlite_url
 from registry.errors import NotFinished
 from registry.files import is_disk_full, replacing, write_atomic
 from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
-from registry.store import sqlite_path, sqlite_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,7 +18,7 @@ from recommender.baseline import NOTHING
 from recommender.runs.folder import RunFolder
 from recommender.serving.export import save_classifier
 from recommender.serving.predict import finished
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Modality, Origin
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Origin
 from registry.errors import (
     AlreadyThere,
     HomeUnusable,
@@ -147,7 +147,7 @@ def _domain(told: Mapping[str, Any], zoo: Zoo) -> Domain:
     name = sample["name"] if sample["name"] not in taken else f"{sample['name']}-{sample['digest'][:8]}"
     return Domain(
         name,
-        Modality(sample["modality"]),
+        sample["modality"],
         sample["name"],
         sample["name"],
         sample["rows"],

@@ -17,6 +17,7 @@ from jaxtyping import Float, Shaped
 from torch.utils.data import Dataset
 
 from recommender.tuning.activation_cache import Boundary
+from registry.files import allocate
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, tracked
 
@@ -120,9 +121,7 @@ def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepar
     for row in passing:
         if not rows and count * sum(part.nbytes for part in row.values()) > _IN_MEMORY:
             files = {
-                name: np.lib.format.open_memmap(
-                    spill.with_name(f"{spill.name}.{name}.npy"), "w+", part.dtype, (count, *part.shape)
-                )
+                name: _mapped(spill.with_name(f"{spill.name}.{name}.npy"), part.dtype, (count, *part.shape))
                 for name, part in row.items()
             }
         for name, file in files.items():
@@ -141,9 +140,16 @@ def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, pa
             batch = {name: tensor.to(device) for name, tensor in items.batch(rows).items() if name != "labels"}
             made = _channels_last(boundary.activations(batch)).cpu().numpy()
             if kept is None:
-                kept = np.lib.format.open_memmap(file, "w+", np.float32, (len(items), *made.shape[1:]))
+                kept = _mapped(file, made.dtype, (len(items), *made.shape[1:]))
             kept[rows.start : rows.stop] = made  # type: ignore[attr-defined]  # slices are ranges
     return ActivationRows(np.lib.format.open_memmap(file, "r"), items)
+
+
+def _mapped(file: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """A new array in a file that has all its room on the disk."""
+    made: np.ndarray = np.lib.format.open_memmap(file, "w+", dtype, shape)
+    allocate(file)
+    return made
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:

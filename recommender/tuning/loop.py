@@ -33,7 +33,7 @@ from recommender.tuning.parameter_groups import rates
 from registry.cards import Metric, Task
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
-from registry.files import replacing
+from registry.files import filling, replacing
 from registry.progress import Phase, Progress, advance
 from registry.sample import score
 
@@ -57,6 +57,8 @@ _LARGEST_GRADIENT = 1.0
 _TRIED = 4
 """Rows on which it is tried whether a net can be resumed in the middle."""
 _WEIGHTS = "model.safetensors"
+_STATES = 3
+"""What a save holds at most, in sizes of the weights: these, and two moments of each."""
 _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
@@ -205,6 +207,13 @@ class _Loop(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         _write_weights(_present(self.model), folder / _WEIGHTS)
 
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
+        """As the Trainer does it, of which nothing stays where it fails."""
+        place = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+        with filling(place, weights * _STATES):
+            super()._save_checkpoint(model, trial)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
         _present(model or self.model).load_state_dict(stored, strict=True)
@@ -251,7 +260,8 @@ class _Keeper:
 
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
-        seal(save, self.course.to_dict())
+        with filling(save):
+            seal(save, self.course.to_dict())
         for file in self.training.folder.glob("best-*.safetensors"):
             if file != self._file:
                 file.unlink()

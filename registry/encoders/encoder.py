@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.encoders.layers import Layers, Reading, layers_of, read_blocks
 from registry.encoders.loading import Opened, inspect, open_network
@@ -37,9 +36,9 @@ class CheckpointEncoder:
     """Items of one forward pass."""
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> str:
         """What the items are."""
-        return Modality(self.opened.modality)
+        return self.opened.modality
 
     @property
     def blocks(self) -> tuple[str, ...]:

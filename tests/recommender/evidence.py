@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from recommender.results import Baseline, BlockScore, Candidate, Evidence, Expected, Ranked, Transferability
-from registry.cards import Checkpoint, Metric, Modality
+from registry.cards import Checkpoint, Metric
 
 CHECKPOINT = Checkpoint(
-    "net", Modality.IMAGE, "ResNetForImageClassification", Path("net"), "0" * 64, parameters=400_000, input_size=64
+    "net", "image", "ResNetForImageClassification", Path("net"), "0" * 64, parameters=400_000, input_size=64
 )
 
 

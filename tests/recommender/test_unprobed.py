@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 
@@ -7,7 +8,6 @@ from recommender.history import History
 from recommender.results import Unprobed
 from recommender.shortlist import Constraints
 from recommender.unprobed import unprobed, within_budget
-from registry.cards import Modality
 from registry.catalog import write_listing
 from registry.listings import Fact
 from registry.zoo import Zoo
@@ -50,6 +50,14 @@ def test_what_is_not_here_stands_beside_the_choices_with_what_is_known_of_it(zoo
     assert (small.distance.domain, small.bytes, small.licenses) == ("gray", 4_000, ("MIT",))
 
 
+def test_the_network_is_never_asked(zoo, monkeypatch):
+    def refused(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    assert advise(zoo).unprobed
+
+
 def test_published_results_come_before_distance_and_distance_before_size(zoo):
     assert [row.checkpoint for row in advise(zoo).unprobed] == ["large", "small", "sizeless"]
 
@@ -63,12 +71,12 @@ def test_what_is_not_here_never_joins_the_choices_nor_what_was_skipped(zoo):
 def test_constraints_hold_for_what_is_not_here_and_unknown_sizes_are_within_no_limit(zoo):
     advice = advise(zoo, max_parameters=1_000_000)
     assert [row.checkpoint for row in advice.unprobed] == ["small"]
-    assert {row.checkpoint: row.reason for row in advice.beyond}["sizeless"].startswith("how many parameters")
+    assert {row.checkpoint: row.reason for row in advice.beyond}["sizeless"].startswith("its parameters are unknown")
 
 
 def test_the_strictest_license_counts_for_what_is_not_here(zoo):
     """The weights are MIT, their data are of unknown license."""
-    rows, left = unprobed(zoo, Modality.IMAGE, {}, History(()), Constraints(licenses=("mit",)))
+    rows, left = unprobed(zoo, "image", {}, History(()), Constraints(licenses=("mit",)))
     assert rows == ()
     assert {row.reason for row in left} == {"license of its training data unknown, asked for mit"}
 

@@ -29,7 +29,7 @@ from tests.reliability.hanging import hanging
 from tests.reliability.product import Done, Product
 from tests.reliability.stripes import draw
 
-__all__ = ["SCENARIOS", "SHORT", "Bench", "Kill", "Scenario", "figures", "schedule", "survive", "untracked"]
+__all__ = ["SHORT", "Bench", "Kill", "Scenario", "figures", "schedule", "survive", "untracked", "weights_of"]
 
 _TUNE = ("--checkpoint", "resnet-photos", "--no-controls", "--seed", "3", "--strategy")
 _OVER = {"finished", "failed", "cancelled", "lost"}
@@ -182,7 +182,7 @@ class Bench:
             home, began = self.copy(scenario, strategy), time.monotonic()
             told = self._well(*self.words(scenario), home=home).json
             self.seconds["used", *scenario.words] = time.monotonic() - began
-            self.weights[strategy] = _weights(RunFolder(home / "runs" / told["id"]))
+            self.weights[strategy] = weights_of(home / "runs" / told["id"])
             shutil.rmtree(home)
         self.seconds["begun", *next(s for s in SCENARIOS if s.name == "resume").words] = self.seconds[
             "used", *next(s for s in SCENARIOS if s.name == "tune").words
@@ -273,6 +273,12 @@ def untracked(home: Path, runs: Iterable[str]) -> list[str]:
     return lacking
 
 
+def weights_of(run: Path) -> tuple[str, float]:
+    """What a run has learned, as a digest, and its score."""
+    digests = [sha256_of(run / file) for file in ("model.safetensors", "head.safetensors")]
+    return " ".join(digests), RunFolder(run).told["metrics"]["score"]
+
+
 def _events(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for file in run.glob("*.jsonl") for line in file.read_bytes().splitlines() if line]
 
@@ -357,7 +363,7 @@ class _Aftermath:
             folder = RunFolder(self._home / "runs" / run)
             if folder.told:
                 self.resumed += 1
-                wanted, comes_to = self._bench.weights[folder.job["plan"]["strategy"]], _weights(folder)
+                wanted, comes_to = self._bench.weights[folder.job["plan"]["strategy"]], weights_of(folder.path)
                 self.identical += comes_to == wanted
                 if comes_to[1] != wanted[1]:
                     self.lost.append(f"run {run} comes to {comes_to[1]}, undisturbed to {wanted[1]}")
@@ -398,18 +404,12 @@ class _Aftermath:
 def _known(home: Path) -> _Known:
     with Zoo.open(home) as zoo:
         runs = {outcome.id: outcome.score for outcome in zoo.history() if (home / "runs" / outcome.id).is_dir()}
-        advice = frozenset(name for name, _ in zoo.store.kept(1000))
+        advice = frozenset(str(told["id"]) for _, told in zoo.store.kept(1000))
         return _Known(runs, advice, frozenset(zoo))
 
 
 def _run_folders(home: Path) -> list[Path]:
     return [path for path in sorted((home / "runs").glob("*")) if path.is_dir()] if (home / "runs").is_dir() else []
-
-
-def _weights(run: RunFolder) -> tuple[str, float]:
-    """What a run has learned, as a digest, and its score."""
-    digests = [sha256_of(run.path / file) for file in ("model.safetensors", "head.safetensors")]
-    return " ".join(digests), run.told["metrics"]["score"]
 
 
 def _worked_off(bench: Bench, home: Path, seconds: float = 240.0) -> list[str]:

@@ -41,6 +41,15 @@ def test_the_command_carries_every_setting() -> None:
     }
 
 
+def test_limits_on_cost_are_carried_where_they_were_given() -> None:
+    limited = told(max_memory=1 << 30, time_budget=90.0)
+    line = reproduce.advice_commands(limited, HOME).splitlines()[0]
+    assert "--max-memory 1073741824" in line
+    assert "--time-budget 90.0" in line
+    assert "max_memory=1073741824, time_budget=90.0" in reproduce.advice_python(limited, HOME)
+    assert "memory" not in reproduce.advice_commands(told(), HOME)
+
+
 def test_whoever_keeps_duplicates_keeps_them_again() -> None:
     kept = told()
     kept["sample"] = {**kept["sample"], "keep_duplicates": True}

@@ -37,6 +37,20 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
     ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option("--max-bytes", help="Leave out weights that are larger, here or to fetch: 100MiB."),
+    ] = None,
+    max_latency: Annotated[
+        float | None,
+        typer.Option("--max-latency", help="Leave out what takes more ms for an item alone, measured here."),
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option("--max-memory", help="No plan that takes more memory to carry out: 2GiB.")
+    ] = None,
+    time_budget: Annotated[
+        str | None, typer.Option("--time-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,

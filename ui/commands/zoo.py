@@ -1,16 +1,17 @@
 """Commands about checkpoints."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from registry.cards import Modality
 from registry.errors import UnknownName
 from registry.licenses import require_license
-from registry.listings import HUB_TASKS, objection
+from registry.listings import HUB_TASKS
 from ui import offers, render
 from ui.context import HomeOption, JsonOption, asked, command_context
+from ui.strangers import shown
 
 __all__ = ["app"]
 
@@ -21,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 @app.command("list")
 def zoo_list(
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
-    modality: Annotated[Modality | None, typer.Option("--modality", help="Only what takes these items.")] = None,
+    modality: Annotated[str | None, typer.Option("--modality", help="Only what takes these items.")] = None,
     task: Annotated[
         str | None,
         typer.Option("--task", help="Only what does this as it is: image-classification, feature-extraction ..."),
@@ -37,23 +38,25 @@ def zoo_list(
     json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
+    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
+
     with command_context(home, json) as context:
         for license in license_ or ():
             require_license(license)
         if task not in {None, *HUB_TASKS}:
             raise UnknownName("task", str(task), HUB_TASKS)
+        listed = offers.listed(context.zoo)
+        known = sorted({*modalities, *(card.modality for card, _ in listed)})
+        if modality not in {None, *known}:
+            raise UnknownName("modality", str(modality), known)
         rows = [
             row
-            for card, row in offers.listed(context.zoo)
+            for card, row in listed
             if (row["here"] or not here)
             and modality in {None, card.modality}
             and task in {None, row["task"]}
-            and not objection(
-                card.parameters,
-                context.zoo.licenses(card),
-                max_parameters=max_parameters,
-                wanted=license_ or (),
-            )
+            and (max_parameters is None or (card.parameters is not None and card.parameters <= max_parameters))
+            and (not license_ or context.zoo.licenses(card).objection(license_) is None)
         ]
         context.say(offers.offers_table(rows))
         context.say_json(rows)
@@ -79,7 +82,16 @@ def zoo_show(
         domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
         told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
         context.say(render.card_report(told))
-        context.say_json(told)
+        if twins := zoo.same_weights(card):
+            context.say(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
+        stated = zoo.listing_of(card)
+        if stated is not None:
+            row = offers.listing_json(zoo, stated, here=True)
+            told |= {"facts": row["facts"], "contradictions": row["contradictions"]}
+            context.say(offers.facts_report(row, []))
+        licenses = zoo.licenses(card)
+        more = {"weights": licenses.weights, "base_model": licenses.base, "training_data": licenses.data}
+        context.say_json({**told, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}})
 
 
 @app.command("add")
@@ -117,3 +129,45 @@ def zoo_promote(
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
         present(context, request)
+
+
+@app.command("lock")
+def zoo_lock(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("zoo.lock"),
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
+    with command_context(home, json) as context:
+        from registry import lock  # noqa: PLC0415 - loads NumPy
+
+        entries = lock.lock(context.zoo)
+        lock.write_lock(file, entries)
+        rows = [
+            {"checkpoint": one.card.name, "files": len(one.files), "bytes": one.bytes, "digest": one.card.digest}
+            for one in entries
+        ]
+        context.say(offers.locked_report(rows, file))
+        context.say_json({"file": str(file), "checkpoints": rows})
+
+
+@app.command("sync")
+def zoo_sync(
+    locked: Annotated[
+        Path, typer.Option("--locked", help="Give back exactly what this lock names, from this disk alone.")
+    ],
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", help="A folder with checkpoints to look in, too (repeatable).")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring the checkpoints up to what a lock names; exit code 1 where some are missing or changed."""
+    with command_context(home, json) as context:
+        from registry import lock  # noqa: PLC0415 - loads NumPy
+
+        report = lock.restore(context.zoo, lock.read_lock(locked), source or ())
+        context.say(offers.restored_report([asdict(row) for row in report]))
+        context.say_json([asdict(row) for row in report])
+        if not all(row.sound for row in report):
+            raise typer.Exit(1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from recommender.results import Expected, Plan, Stage
 from recommender.runs.job import Job
-from registry.cards import Checkpoint, Metric, Modality
+from registry.cards import Checkpoint, Metric
 from registry.encoders.encoder import open_encoder
 from registry.encoders.loading import inspect
 from registry.home import Home
@@ -35,9 +35,7 @@ def sample(rows: int = 48, test_rows: int = 24, *, groups: list[str] | None = No
 
 def checkpoint(folder: Path, net: str = "resnet") -> Checkpoint:
     opened = inspect(save_net(folder, net))
-    return Checkpoint(
-        net, Modality.IMAGE, opened.architecture, folder, opened.digest, opened.parameters, opened.input_size
-    )
+    return Checkpoint(net, "image", opened.architecture, folder, opened.digest, opened.parameters, opened.input_size)
 
 
 def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:

@@ -19,6 +19,6 @@ def upgrade(connection: "Connection") -> None:
     from alembic.config import Config  # noqa: PLC0415 - likewise
 
     config = Config()
-    config.set_main_option("script_location", "registry:migrations")
+    config.set_main_option("script_location", "registry.store:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
