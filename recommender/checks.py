@@ -75,7 +75,7 @@ def require_places(*places: Path | str | None) -> None:
 
     Raises:
         PathMissing: nothing lies there.
-        NoItems: a zip that is none, or that holds no image.
+        NoItems: a zip that is none, or that holds no item.
         UnsafeArchive: a zip that must not be opened.
     """
     for place in places:
@@ -89,7 +89,7 @@ def require_places(*places: Path | str | None) -> None:
         if not there:
             raise PathMissing(path)
         if path.suffix.lower() == ".zip" and path.is_file():
-            from registry.readers.image_zip import require_sound  # noqa: PLC0415 - loads NumPy and Pillow
+            from registry.readers.archive import require_sound  # noqa: PLC0415 - loads NumPy and Pillow
 
             require_sound(path)
 

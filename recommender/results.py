@@ -167,7 +167,7 @@ class Published(Record):
 
     sample: str
     strategy: str
-    metric: Metric
+    metric: str
     score: float
     citation: str
 

@@ -409,6 +409,8 @@ def _filter(
     """What the constraints allow, and what speaks against each of the others."""
     allowed, skipped, against = [], [], {}
     for checkpoint in zoo.checkpoints(sample.modality):
+        if checkpoint.locator is not None and not zoo.here(checkpoint):
+            continue  # it is known, and not here: `recommender.unprobed` shows it
         objections = constraints.objections(checkpoint, zoo) or _too_slow(zoo, checkpoint, sample, constraints)
         if objections:
             skipped.append(Skipped(checkpoint.name, objections[0].reason))

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"(?P<about>about )?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>
 _UNITS = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _BYTES_A_PARAMETER = 4
 _TASKS = {
-    "ForImageClassification": "image-classification",
+    "ImageClassification": "image-classification",
     "TimmWrapper": "image-classification",
     "ForSemanticSegmentation": "image-segmentation",
     "CLIPModel": "zero-shot-image-classification",

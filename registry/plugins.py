@@ -108,6 +108,10 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
             else:
                 yield name, found
 
+    def each(self) -> Iterator[Kind]:
+        """What stands behind every name; as `usable`."""
+        return (found for _, found in self.usable())
+
     def _look(self) -> None:
         """Find what is installed, once for every state of the import path."""
         if self._path == tuple(sys.path):

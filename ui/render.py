@@ -456,10 +456,11 @@ def export_report(told: Json) -> RenderableType:
     """Where a run was exported to, as what, and how equal it is; how to open it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(told["run"]))
+    opener = str(told.get("opener"))
     file, opened = {
         "onnx": ("model.onnx", "onnxruntime.InferenceSession({!r})"),
         "scikit-learn": ("model.skops", "skops.io.load({!r}, trusted=[])"),
-    }.get(told["form"], ("", f"transformers.{told.get('opener')}.from_pretrained({{!r}})"))
+    }.get(told["form"], ("", f"{opener if '.' in opener else f'transformers.{opener}'}.from_pretrained({{!r}})"))
     form = file if told["form"] == "onnx" else told["architecture"]
     what = "probability or value" if told["form"] == "scikit-learn" else "logit"
     table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))

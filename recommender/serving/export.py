@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from jaxtyping import Float
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
@@ -31,7 +30,7 @@ from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import Head, LinearHead, read_head
 from registry.cards import Task
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import modality_at, open_network, quiet
+from registry.encoders.loading import auto_class, modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.modalities import Modality, Network, Prepared
 from registry.progress import Phase, Progress, advance, silent
@@ -64,7 +63,7 @@ class Exported:
     difference: float
     notes: tuple[str, ...] = ()
     opener: str | None = None
-    """The class of transformers that opens it, where one does."""
+    """The Auto class that opens it, where one does: a name of transformers', or where it lies, with dots."""
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form."""
@@ -370,7 +369,7 @@ def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
 
 
 def _auto(tuned: _Tuned) -> Any:  # noqa: ANN401 - an Auto class of transformers
-    return getattr(transformers, tuned.modality.classifier)
+    return auto_class(tuned.modality)
 
 
 def _difference(tuned: _Tuned, folder: Path) -> float:

@@ -461,7 +461,7 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
     tried = {name: tensor.to(training.device) for name, tensor in batch.items() if name != "labels"}
     classifier.eval()
     try:
-        boundary = Boundary(classifier, prefix, tried)
+        boundary = Boundary(classifier, prefix, tried, training.rows.context([0]).keys())
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as cause:
         keeper.course.notes.append(f"every epoch runs the whole net: {cause}")
         return training.rows, training.held_out

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from registry.readers.fingerprints import Fingerprints
-from registry.readers.images import thumbnail
+from registry.duplicates import Fingerprints
+from registry.modalities.image.fingerprints import fingerprints_of
+from registry.modalities.image.items import thumbnail
 
 
 def photograph(seed: int) -> Image.Image:
@@ -30,7 +31,7 @@ def recompressed(image: Image.Image) -> Image.Image:
 
 
 def prints(images: list[Image.Image]) -> Fingerprints:
-    return Fingerprints.of([thumbnail(image) for image in images])
+    return Fingerprints(fingerprints_of([thumbnail(image) for image in images]))
 
 
 def test_a_smaller_recompressed_copy_is_found():
@@ -62,13 +63,13 @@ def test_a_shared_outline_does_not_make_images_alike():
 
 
 def test_items_without_a_thumbnail_are_like_nothing():
-    assert not Fingerprints.of([b"", b""]).repeated().any()
-    assert Fingerprints.of([]).repeated().shape == (0,)
+    assert not Fingerprints(fingerprints_of([b"", b""])).repeated().any()
+    assert Fingerprints(fingerprints_of([])).repeated().shape == (0,)
 
 
 def test_blocks_see_what_one_comparison_sees(monkeypatch):
     images = [photograph(seed % 45) for seed in range(70)]
     whole = prints(images).repeated()
-    monkeypatch.setattr("registry.readers.fingerprints._BLOCK", 16)
+    monkeypatch.setattr("registry.duplicates._BLOCK", 16)
     assert (prints(images).repeated() == whole).all()
     assert whole.sum() == 25

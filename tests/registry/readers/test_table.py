@@ -2,8 +2,9 @@ import pytest
 
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing
+from registry.modalities.image import IMAGE
 from registry.readers.layout import sampled, tabled
-from registry.readers.tables import read_groups, read_labels
+from registry.readers.table import read_groups, read_labels
 
 NAMES = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/sub/3.png"]
 
@@ -119,7 +120,7 @@ def test_a_target_that_is_none_is_named_by_its_line(tmp_path, cells, task, why):
 
 
 def laid_out(tmp_path, names: list[str], text: str):
-    return read_labels(table(tmp_path, text)).lay_out(tmp_path, names)
+    return read_labels(table(tmp_path, text)).lay_out(tmp_path, names, IMAGE.words)
 
 
 def test_files_of_any_layout_are_labelled_and_those_without_a_row_left_out(tmp_path):

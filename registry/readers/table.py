@@ -12,14 +12,16 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from io import TextIOWrapper
 from itertools import chain, takewhile
 from pathlib import Path, PurePosixPath
 
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
-from registry.readers.images import IMAGE_SUFFIXES
-from registry.readers.layout import Layout, counted, plain, tabled
+from registry.modalities import Words
+from registry.readers.layout import ITEMS, Layout, counted, plain, tabled
+from registry.readers.rows import known_suffixes
 
 __all__ = ["LARGEST", "LabelTable", "read_groups", "read_labels"]
 
@@ -63,6 +65,8 @@ _MOST_TEXT = 1 << 27
 """Letters that are kept of a table."""
 _LONGEST_LINE = 1 << 20
 _SHOWN = 60
+_UNREAD = frozenset({".avif", ".heic"})
+"""Endings that tables have of files which were converted since."""
 _NO_TEXT = re.compile("[\udc80-\udcff]")
 _Row = tuple[int, str, str]
 """Line, file and cell."""
@@ -77,34 +81,34 @@ class LabelTable:
     rows: tuple[_Row, ...]
     notes: tuple[str, ...] = ()
 
-    def lay_out(self, place: Path, names: Sequence[str]) -> Layout:
+    def lay_out(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
         """The named files that it speaks of with their targets, as parts.
 
         Raises:
             BadTable: it names none of them, or one twice with two targets, or a row fits several.
         """
-        found = _matched(self.path, self.rows, place, names)
-        self._require_some(place, names, found)
-        layout = tabled(names, found.cells, stratified=self.task is Task.CLASSIFICATION)
+        found = _matched(self.path, self.rows, place, names, words)
+        self._require_some(place, names, found, words)
+        layout = tabled(names, found.cells, words, stratified=self.task is Task.CLASSIFICATION)
         return replace(layout, notes=(*layout.notes, *found.notes))
 
-    def match(self, place: Path, names: Sequence[str]) -> dict[str, str]:
+    def match(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> dict[str, str]:
         """The target of each named file that it speaks of.
 
         Raises:
             BadTable: as above.
         """
-        found = _matched(self.path, self.rows, place, names)
-        self._require_some(place, names, found)
+        found = _matched(self.path, self.rows, place, names, words)
+        self._require_some(place, names, found, words)
         return found.cells
 
-    def _require_some(self, place: Path, names: Sequence[str], found: "_Matched") -> None:
+    def _require_some(self, place: Path, names: Sequence[str], found: "_Matched", words: Words) -> None:
         if not found.cells:
             one, other = _cut(self.rows[0][1]), _cut(plain(min(names)))
             raise BadTable(
                 self.path,
-                f"no row names an image below {place}: line {self.rows[0][0]} says {one!r}, an image "
-                f"there is {other!r}",
+                f"no row names {words.article()} {words.one} below {place}: line {self.rows[0][0]} says {one!r}, "
+                f"{words.article()} {words.one} there is {other!r}",
                 _COLUMNS["target"],
             )
 
@@ -219,13 +223,13 @@ class _Matched:
     notes: tuple[str, ...]
 
 
-def _matched(path: Path, rows: Sequence[_Row], place: Path, names: Sequence[str]) -> _Matched:
+def _matched(path: Path, rows: Sequence[_Row], place: Path, names: Sequence[str], words: Words = ITEMS) -> _Matched:
     """First by the whole name of a file; then, for files that nothing fits so far, by the name without its ending."""
     chosen = _Chosen(path)
     left, missing, height = _by(_base, path, rows, place, names, chosen, 0)
     fitting = len(chosen.rows)
     free = [name for name in names if name not in chosen.rows]
-    left, more, _ = _by(_stem, path, left, place, free, chosen, height)
+    left, more, _ = _by(partial(_stem, endings=known_suffixes() | _UNREAD), path, left, place, free, chosen, height)
     notes = []
     if chosen.repeated:
         notes.append(f"{counted(chosen.repeated, 'row')} of the table repeated: each file counts once")
@@ -234,7 +238,7 @@ def _matched(path: Path, rows: Sequence[_Row], place: Path, names: Sequence[str]
         notes.append(f"{counted(len(other), 'row')} of the table fit by name but for the ending ({example})")
     if absent := sorted([*left, *missing, *more]):
         example = f"line {absent[0][0]}: {_cut(absent[0][1])}"
-        notes.append(f"{counted(len(absent), 'row')} of the table without an image ({example})")
+        notes.append(f"{counted(len(absent), 'row')} of the table without {words.article()} {words.one} ({example})")
     return _Matched({name: row[2] for name, row in chosen.rows.items()}, tuple(notes))
 
 
@@ -309,10 +313,10 @@ def _base(name: str) -> str:
     return name
 
 
-def _stem(name: str) -> str:
-    """A file's name in small letters without an image's ending."""
+def _stem(name: str, endings: frozenset[str]) -> str:
+    """A file's name in small letters without an item's ending."""
     path = PurePosixPath(name.casefold())
-    return path.stem if path.suffix in IMAGE_SUFFIXES | {".avif", ".heic"} else path.name
+    return path.stem if path.suffix in endings else path.name
 
 
 def _same_tail(one: Sequence[str], other: Sequence[str]) -> bool:
@@ -369,7 +373,7 @@ def _parsed(path: Path, column: str, text: TextIOWrapper) -> _Table:
                 raise BadTable(
                     path,
                     f"line {row[0]}: it goes on beyond {_MOST_ROWS:,} rows or {_MOST_TEXT >> 20} MiB of names",
-                    "Keep the rows of the images at hand, and the columns that are needed.",
+                    "Keep the rows of the items at hand, and the columns that are needed.",
                 )
     except csv.Error as cause:
         raise BadTable(path, f"line {table.line_num}: {cause}", _COLUMNS[column]) from cause
@@ -408,8 +412,8 @@ def _columns(path: Path, column: str, heading: list[str]) -> tuple[tuple[int, in
 
 
 def _is_headless(heading: list[str]) -> bool:
-    """Whether a table of two columns begins with an image at once."""
-    return len(heading) == 2 and PurePosixPath(heading[0].strip().lower()).suffix in IMAGE_SUFFIXES
+    """Whether a table of two columns begins with an item at once."""
+    return len(heading) == 2 and PurePosixPath(heading[0].strip().lower()).suffix in known_suffixes()
 
 
 def _row(path: Path, column: str, line: int, cells: list[str], places: tuple[int, int]) -> _Row:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-__all__ = ["MAX_PIXELS", "Depth", "Range", "Scale", "decode", "looks_like"]
+__all__ = ["MAX_PIXELS", "THUMBNAIL", "Decoded", "Depth", "Range", "Scale", "decode", "decoded", "looks_like"]
 
 MAX_PIXELS = 50_000_000
 THUMBNAIL = 16
@@ -191,11 +191,18 @@ def decode(source: bytes | Path, *, least_side: int | None = None) -> Decoded:
             image.draft(image.mode, (least_side, least_side))
         image.load()
         upright = _upright(image)
-        if low is not None:
-            return _sixteen_bit(upright, low, kinds)
-        if upright.mode in _SIXTEEN_BIT or upright.mode in {"I", "F"}:
-            return Decoded(kinds, values=_finite(np.asarray(upright)))
-        return Decoded(kinds, _rgb(upright))
+        return _decoded(upright, kinds) if low is None else _sixteen_bit(upright, low, kinds)
+
+
+def decoded(image: Image.Image) -> Decoded:
+    """What a picture that is open already comes to.
+
+    Raises:
+        Exception: it was opened from broken bytes, and not read so far.
+    """
+    _require_size(image.width, image.height)
+    kinds = _kinds(image, deep=False)
+    return _decoded(_upright(image), kinds)
 
 
 def looks_like(content: bytes) -> str:
@@ -224,6 +231,12 @@ def looks_like(content: bytes) -> str:
     if text.startswith((b"<!doctype", b"<html")):
         return "a web page, saved in place of the image"
     return "an SVG drawing, which is not read" if b"<svg" in text else ""
+
+
+def _decoded(upright: Image.Image, kinds: tuple[str, ...]) -> Decoded:
+    if upright.mode in _SIXTEEN_BIT or upright.mode in {"I", "F"}:
+        return Decoded(kinds, values=_finite(np.asarray(upright)))
+    return Decoded(kinds, _rgb(upright))
 
 
 def _require_size(width: int, height: int) -> None:

@@ -1,12 +1,5 @@
-"""Which images look alike: a perceptual hash kept real-valued, compared by cosine.
+"""Which items are alike: fingerprints compared by cosine, the bar higher where all items of a set share one outline."""
 
-The usual hash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010) keeps the signs of
-a thumbnail's low cosine frequencies and counts differing bits. On drawings and digits, where little but the ground is
-seen, that calls thousands of different images the same. Here the sizes are kept, each weighted by its frequency (so
-that brightness steps count, not broad shading), and the bar rises where all images of a set share one outline.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +10,6 @@ __all__ = ["Fingerprints"]
 _APART = 0.02
 _LEAST_APART = 0.002
 _FEW = 20
-_FAINT = 2.0
-_FREQUENCIES = 10
 _BLOCK = 1_024
 _MOST = 0.1
 """Share of the rows beyond which a chain of likenesses is looked at more strictly: it may link what is not alike."""
@@ -29,26 +20,12 @@ _STRICTEST = 16
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """Unit vectors, one an image; zero where it is next to flat, which looks like nothing."""
+    """Unit vectors, one an item; zero for an item with next to nothing in it, which is like no other."""
 
     vectors: Float[np.ndarray, "n d"]
 
-    @classmethod
-    def of(cls, looks: Sequence[bytes]) -> "Fingerprints":
-        """From square luma thumbnails of one size; an empty one looks like nothing."""
-        side = int(len(max(looks, key=len, default=b"")) ** 0.5) or 1
-        cells = np.zeros((len(looks), side, side), np.float32)
-        for row, look in enumerate(looks):
-            if look:
-                cells[row] = np.frombuffer(look, np.uint8).reshape(side, side)
-        waves, weights = _cosines(side)
-        found = ((waves @ cells @ waves.T) * weights).reshape(len(looks), weights.size)
-        length = np.linalg.norm(found, axis=1, keepdims=True)
-        seen = (length > 1e-6) & (cells.std(axis=(1, 2))[:, None] >= _FAINT)
-        return cls(np.where(seen, found / np.maximum(length, 1e-6), 0.0).astype(np.float32))
-
     def repeated(self) -> Bool[np.ndarray, " n"]:
-        """Rows that look like an earlier row."""
+        """Rows that are like an earlier row."""
         found = np.zeros(len(self.vectors), bool)
         for start in range(0, len(found), _BLOCK):
             rows = self.vectors[start : start + _BLOCK]
@@ -57,7 +34,7 @@ class Fingerprints:
         return found
 
     def also_in(self, others: "Fingerprints") -> Bool[np.ndarray, " n"]:
-        """Rows that look like any row of the others."""
+        """Rows that are like any row of the others."""
         found = np.zeros(len(self.vectors), bool)
         if not len(others.vectors):
             return found
@@ -69,8 +46,8 @@ class Fingerprints:
     def components(self) -> Int[np.ndarray, " n"]:
         """A number for each row, equal for rows that a chain of likenesses connects.
 
-        A chain that holds more than a tenth of the rows is taken apart by a stricter bar, so that no drift from image
-        to image swallows a sample; what even the strictest does not part is one image many times over.
+        A chain that holds more than a tenth of the rows is taken apart by a stricter bar, so that no drift from item to
+        item swallows a sample; what even the strictest does not part is one item many times over.
         """
         found, apart = self._linked(np.arange(len(self.vectors)), 1 - self._bar), 1 - self._bar
         most, strictest = max(_LEAST_MOST, _MOST * len(found)), apart / _STRICTEST
@@ -84,7 +61,7 @@ class Fingerprints:
 
     def _linked(self, rows: Int[np.ndarray, " r"], apart: float) -> Int[np.ndarray, " r"]:
         """Connected components among some rows that link where they lie nearer than ``apart``."""
-        from scipy.sparse import coo_array  # noqa: PLC0415 - only where images are compared
+        from scipy.sparse import coo_array  # noqa: PLC0415 - only where items are compared
         from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - as above
 
         vectors, found = self.vectors[rows], np.arange(len(rows))
@@ -103,12 +80,3 @@ class Fingerprints:
         if len(self.vectors) < _FEW:
             return 1 - _APART
         return 1 - max(_LEAST_APART, _APART * (1 - float(np.square(self.vectors.mean(axis=0)).sum())))
-
-
-def _cosines(side: int) -> tuple[Float[np.ndarray, "k side"], Float[np.ndarray, "k k"]]:
-    """The orthonormal DCT-II of a line of cells, lowest frequencies first, and the gain of a step at each pair."""
-    waves = np.arange(side)
-    basis = np.cos(np.pi * waves[:, None] * (waves + 0.5) / side)
-    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
-    gain = 2 * np.sin(np.pi * waves[:_FREQUENCIES] / (2 * side))
-    return basis[:_FREQUENCIES].astype(np.float32), np.hypot(gain[:, None], gain).astype(np.float32)

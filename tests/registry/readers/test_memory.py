@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from registry.errors import LengthMismatch, UnusableArrays, UnusableLabels
-from registry.readers.arrays import plain_labels, read_arrays
+from registry.readers.memory import plain_labels, read_values
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (3, 8, 6, 1), (3, 8, 6, 3)])
 def test_gray_and_color_arrays_open_as_rgb(shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    rows = read_arrays(pixels, ["a", "b", "a"])
+    rows = read_values(pixels, ["a", "b", "a"])
     opened = np.asarray(rows.items[1].open())
     assert opened.shape == (8, 6, 3)
     assert (opened == pixels[1].reshape(8, 6, -1)).all()
@@ -17,7 +17,7 @@ def test_gray_and_color_arrays_open_as_rgb(shape):
 
 def test_equal_bytes_of_another_shape_are_another_item():
     pixels = np.arange(48, dtype=np.uint8)
-    wide, tall = read_arrays(pixels.reshape(1, 6, 8), ["a"]), read_arrays(pixels.reshape(1, 8, 6), ["a"])
+    wide, tall = read_values(pixels.reshape(1, 6, 8), ["a"]), read_values(pixels.reshape(1, 8, 6), ["a"])
     assert wide.items[0].digest != tall.items[0].digest
 
 
@@ -27,12 +27,12 @@ def test_equal_bytes_of_another_shape_are_another_item():
 )
 def test_what_is_no_stack_of_images_is_refused(images):
     with pytest.raises(UnusableArrays, match="images cannot be an array of"):
-        read_arrays(images, ["a"] * len(images))
+        read_values(images, ["a"] * len(images))
 
 
 def test_every_image_needs_its_label():
     with pytest.raises(LengthMismatch, match="2 rows against 1"):
-        read_arrays(np.zeros((2, 4, 4), np.uint8), ["a"])
+        read_values(np.zeros((2, 4, 4), np.uint8), ["a"])
 
 
 @pytest.mark.parametrize(

@@ -14,25 +14,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from registry.errors import NoItems, TransferZooError, UnsafeArchive, printable
+from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
-from registry.readers.decoding import Scale
-from registry.readers.images import IMAGE_SUFFIXES, MAX_BYTES, TOLERATED, Rows, read_items
 from registry.readers.layout import (
     Lay,
     Part,
-    counted,
     is_hidden,
-    is_hidden_image,
-    is_image,
+    is_hidden_item,
+    is_item,
     lay_out,
-    not_images,
+    not_items,
     other_files,
     read_parts,
+    readable_endings,
     sampled,
     unlabelled,
 )
+from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
-__all__ = ["Caps", "read_image_zip", "require_sound"]
+__all__ = ["Caps", "read_archive", "require_sound"]
 
 
 @dataclass(frozen=True)
@@ -52,58 +52,68 @@ _BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueErro
 """What a damaged directory of members ends in."""
 
 
-def read_image_zip(
+def read_archive(
     path: Path,
     *,
     limit: int,
+    modality: Modality | None = None,
     seed: int = 0,
-    labelled: bool = True,
-    lay: Lay = lay_out,
-    scale: Scale | None = None,
+    lay: Lay | None = lay_out,
+    reading: Reading | None = None,
     caps: Caps = _CAPS,
     progress: Progress = silent,
 ) -> Rows:
     """Judge every member, label (``lay``), sample to ``limit`` rows a part, then decode from memory.
 
-    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable. ``scale`` maps
-    deep pictures, where it is not to be measured on these.
+    Without ``modality`` it is that of most members. Without ``lay`` every item counts, wherever it lies, and any number
+    of them may be unreadable. Items are settled by ``reading``, and else as they are measured themselves.
 
     Raises:
         UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
-        NoItems: no zip, no image in it, or none in a class folder.
+        NoItems: no zip, no item in it, or none in a class folder.
         AmbiguousLayout: folders that may be read one way or another.
         TooManyUnreadable: more than one in five cannot be read.
     """
     with _opened(path) as archive:
         members = _judged(path, archive.infolist(), caps)
-        images = {name: info for name, info in members.items() if is_image(name)}
+        known = known_suffixes()
+        kind, mixed = prevailing((name for name in members if is_item(name, known)), modality)
+        words, chosen = kind.words, {name: info for name, info in members.items() if is_item(name, kind.suffixes)}
         others = Counter(
-            PurePosixPath(name).suffix.lower() for name in members if not is_image(name) and not is_hidden(name)
+            PurePosixPath(name).suffix.lower() for name in members if name not in chosen and not is_hidden(name)
         )
-        if not images:
+        if not chosen:
             raise NoItems(
                 path,
-                "images in class folders" if labelled else "images",
+                words.many if lay is None else f"{words.many} in class folders",
                 there=other_files(others),
-                remedy=_remedy(others),
+                remedy=_remedy(others, kind),
             )
-        layout, tolerated = (lay(path, tuple(images)), TOLERATED) if labelled else (unlabelled(tuple(images)), 1.0)
+        names = tuple(chosen)
+        layout, tolerated = (unlabelled(names), 1.0) if lay is None else (lay(path, names, words), TOLERATED)
 
         def fetch(name: str) -> tuple[bytes, Path | None]:
-            if images[name].file_size > MAX_BYTES:
-                raise OSError(f"{images[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
-            return archive.read(images[name]), None
+            if chosen[name].file_size > MAX_BYTES:
+                raise OSError(f"{chosen[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
+            return archive.read(chosen[name]), None
 
-        def read(part: Part, scale: Scale | None) -> Rows:
+        def read(part: Part, reading: Reading | None) -> Rows:
             drawn = sampled(part, limit, seed)
             rows = read_items(
-                path, drawn.names, drawn.labels, fetch, progress=progress, tolerated=tolerated, scale=scale
+                path,
+                drawn.names,
+                drawn.labels,
+                fetch,
+                modality=kind,
+                progress=progress,
+                tolerated=tolerated,
+                reading=reading,
             )
             return replace(rows, found=len(part.names))
 
-        hidden = sorted({printable(name) for name in members if is_hidden_image(name)})
-        notes = [f"{counted(len(hidden), 'hidden image')} passed over ({hidden[0]} for one)"] if hidden else []
-        return read_parts(layout, read, scale, [*notes, *([not_images(others)] if others else [])])
+        hidden = sorted({printable(name) for name in members if is_hidden_item(name, kind.suffixes)})
+        notes = [f"{words.count(len(hidden), 'hidden')} passed over ({hidden[0]} for one)"] if hidden else []
+        return read_parts(layout, read, reading, [*notes, *([not_items(others, words)] if others else []), *mixed])
 
 
 def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
@@ -111,17 +121,19 @@ def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
 
     Raises:
         UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
-        NoItems: no zip, or no image in it.
+        NoItems: no zip, or no item in it.
     """
+    known = known_suffixes()
     with _opened(path) as archive:
-        if not any(is_image(name) for name in _judged(path, archive.infolist(), caps)):
-            raise NoItems(path, "images")
+        if not any(is_item(name, known) for name in _judged(path, archive.infolist(), caps)):
+            raise NoItems(path, prevailing(())[0].words.many)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise NoItems(path, "images: it is a pipe, a device or a socket", remedy="Give a folder or a zip.")
+        many = prevailing(())[0].words.many
+        raise NoItems(path, f"{many}: it is a pipe, a device or a socket", remedy="Give a folder or a zip.")
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
@@ -131,10 +143,10 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise NoItems(path, f"zip that can be opened ({cause})") from cause
 
 
-def _remedy(others: Counter[str]) -> str:
+def _remedy(others: Counter[str], modality: Modality) -> str:
     if others[".zip"]:
         return "A zip in a zip is not opened: unpack the outer one, and give the folder or one of the zips in it."
-    return f"Images that are read end in {' '.join(sorted(IMAGE_SUFFIXES))}; convert others." if others else ""
+    return readable_endings(modality) if others else ""
 
 
 def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[str, zipfile.ZipInfo]:

@@ -9,9 +9,12 @@ import pytest
 from PIL import Image
 
 from registry.errors import TooManyUnreadable
+from registry.modalities.image import IMAGE
+from registry.modalities.image.decoding import MAX_PIXELS
+from registry.modalities.image.items import ImageItem
 from registry.progress import Event, Phase, silent
-from registry.readers.image_folder import read_image_folder
-from registry.readers.images import MAX_PIXELS, ImageItem, Rows, read_items
+from registry.readers.folder import read_folder
+from registry.readers.rows import Rows, read_items
 from tests.conftest import draw_folder, drawn
 from tests.observers import Recorder
 
@@ -22,7 +25,7 @@ def read_among_good(tmp_path: Path, **files: bytes) -> Rows:
     (root / "odd").mkdir()
     for name, content in files.items():
         (root / "odd" / name.replace("_", ".")).write_bytes(content)
-    return read_image_folder(root, limit=1_000)
+    return read_folder(root, limit=1_000)
 
 
 def saved(image: Image.Image, kind: str, **how: object) -> bytes:
@@ -87,10 +90,10 @@ def test_more_than_one_in_five_bad_images_is_too_many(tmp_path):
     root = draw_folder(tmp_path / "data", {"good": 8})
     for place in range(2):
         (root / "good" / f"bad{place}.jpg").write_bytes(b"?")
-    assert len(read_image_folder(root, limit=100).unreadable) == 2
+    assert len(read_folder(root, limit=100).unreadable) == 2
     (root / "good" / "bad2.jpg").write_bytes(b"?")
     with pytest.raises(TooManyUnreadable, match="3 of 11 items") as caught:
-        read_image_folder(root, limit=100)
+        read_folder(root, limit=100)
     assert "good/bad0.jpg" in str(caught.value)
 
 
@@ -98,7 +101,7 @@ def test_a_file_of_many_megabytes_is_not_read(tmp_path):
     root = draw_folder(tmp_path / "data", {"good": 5})
     with (root / "good" / "huge.png").open("wb") as sparse:
         sparse.truncate(300 * 2**20)
-    assert read_image_folder(root, limit=100).unreadable == (("good/huge.png", "300 MiB, more than 256"),)
+    assert read_folder(root, limit=100).unreadable == (("good/huge.png", "300 MiB, more than 256"),)
 
 
 @pytest.mark.parametrize(
@@ -169,13 +172,13 @@ def test_every_promised_ending_is_read(tmp_path, ending):
 
 
 def test_an_item_is_known_by_its_content_and_not_by_its_folder(tmp_path):
-    here, there = (read_image_folder(draw_folder(tmp_path / name, {"a": 2}), limit=9) for name in ("x", "y"))
+    here, there = (read_folder(draw_folder(tmp_path / name, {"a": 2}), limit=9) for name in ("x", "y"))
     assert here.items == there.items
 
 
 def test_a_reader_tells_how_far_it_is(tmp_path):
     heard = Recorder()
-    read_image_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=heard)
+    read_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=heard)
     assert heard.events == [Event(Phase.READ, "images", done, 3) for done in range(4)]
 
 
@@ -189,5 +192,5 @@ def test_a_file_that_vanishes_is_a_skipped_item(tmp_path):
         return (tmp_path / name).read_bytes() if name == "gone" else saved(Image.fromarray(drawn(1)), "PNG"), None
 
     names = ["a", "b", "c", "d", "gone"]
-    rows = read_items(tmp_path, names, ["x"] * 5, fetch, progress=silent)
+    rows = read_items(tmp_path, names, ["x"] * 5, fetch, modality=IMAGE, progress=silent)
     assert rows.unreadable == (("gone", "No such file or directory"),)

@@ -1,4 +1,4 @@
-"""Images in class folders on disk.
+"""Items in class folders on disk.
 
 Links are followed as long as they stay inside the folder; those that lead out of it only where that was said. What is
 neither file nor folder (pipes, devices, sockets) is never opened.
@@ -12,26 +12,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from registry.errors import NoItems
+from registry.modalities import Modality, Reading
 from registry.progress import Phase, Progress, advance, silent
-from registry.readers.decoding import Scale
-from registry.readers.images import IMAGE_SUFFIXES, MAX_BYTES, TOLERATED, Rows, read_items
 from registry.readers.layout import (
     Lay,
     Part,
     counted,
-    is_hidden_image,
-    is_image,
+    is_hidden_item,
+    is_item,
     is_litter,
     lay_out,
-    not_images,
+    not_items,
     other_files,
     plain,
     read_parts,
+    readable_endings,
     sampled,
     unlabelled,
 )
+from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
-__all__ = ["content", "read_image_folder"]
+__all__ = ["content", "read_folder"]
 
 _TELL_EVERY = 5_000
 _MOST_ENTRIES = 5_000_000
@@ -41,47 +42,58 @@ _OURS = frozenset({".git", ".hg", ".svn"})
 """Hidden folders of tools, in which nobody keeps data."""
 
 
-def read_image_folder(
+def read_folder(
     path: Path,
     *,
     limit: int,
+    modality: Modality | None = None,
     seed: int = 0,
-    labelled: bool = True,
-    lay: Lay = lay_out,
+    lay: Lay | None = lay_out,
     follow_links: bool = False,
-    scale: Scale | None = None,
+    reading: Reading | None = None,
     progress: Progress = silent,
 ) -> Rows:
     """Scan, label (``lay``), sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
 
-    Not ``labelled``, every image counts, wherever it lies, and any number of them may be unreadable. ``scale`` maps
-    deep pictures, where it is not to be measured on these. Links that lead out of ``path`` need ``follow_links``.
+    Without ``modality`` it is that of most files there. Without ``lay`` every item counts, wherever it lies, and any
+    number of them may be unreadable. Items are settled by ``reading``, and else as they are measured themselves. Links
+    that lead out of ``path`` need ``follow_links``.
 
     Raises:
-        NoItems: no image lies there, or none in a class folder.
+        NoItems: no item lies there, or none in a class folder.
         AmbiguousLayout: folders that may be read one way or another.
         TooManyUnreadable: more than one in five cannot be read.
     """
     listing = _Listing(path, follow_links)
-    names = listing.scan(progress)
+    every = listing.scan(progress)
+    kind, mixed = prevailing(every, modality)
+    names = [name for name in every if is_item(name, kind.suffixes)]
+    listing.others.update(PurePosixPath(name).suffix.lower() for name in every if not is_item(name, kind.suffixes))
     if not names:
         raise NoItems(
             path,
-            "images in class folders" if labelled else "images",
+            kind.words.many if lay is None else f"{kind.words.many} in class folders",
             len(listing.closed),
             there=listing.instead,
-            remedy=listing.remedy,
+            remedy=listing.remedy(kind),
         )
-    layout, tolerated = (lay(path, names), TOLERATED) if labelled else (unlabelled(names), 1.0)
+    layout, tolerated = (unlabelled(names), 1.0) if lay is None else (lay(path, names, kind.words), TOLERATED)
 
-    def read(part: Part, scale: Scale | None) -> Rows:
+    def read(part: Part, reading: Reading | None) -> Rows:
         drawn = sampled(part, limit, seed)
         rows = read_items(
-            path, drawn.names, drawn.labels, listing.fetch, progress=progress, tolerated=tolerated, scale=scale
+            path,
+            drawn.names,
+            drawn.labels,
+            listing.fetch,
+            modality=kind,
+            progress=progress,
+            tolerated=tolerated,
+            reading=reading,
         )
         return replace(rows, found=len(part.names))
 
-    return read_parts(layout, read, scale, listing.notes)
+    return read_parts(layout, read, reading, (*listing.notes(kind), *mixed))
 
 
 def content(path: Path) -> tuple[bytes, Path]:
@@ -109,28 +121,29 @@ class _Listing:
     root: Path
     follow_links: bool
     others: Counter[str] = field(default_factory=Counter)
-    """Other files by their endings."""
+    """Files that hold no item of any modality by their endings, and later those of others than the one that is read."""
     closed: list[tuple[str, str]] = field(default_factory=list)
     """Folders that cannot be opened, and why."""
     outward: list[str] = field(default_factory=list)
     """Links to folders outside, not followed."""
     outside: set[str] = field(default_factory=set)
-    """Links to images outside, not followed."""
+    """Links to items outside, not followed."""
     passed: list[str] = field(default_factory=list)
     """Hidden folders."""
     hidden: list[str] = field(default_factory=list)
-    """Hidden images."""
+    """Hidden items."""
     circles: list[str] = field(default_factory=list)
     """Links to a folder that they lie in, not followed."""
     litter: Counter[str] = field(default_factory=Counter)
     links: int = 0
     entries: int = 0
+    suffixes: frozenset[str] = field(default_factory=known_suffixes)
 
     def scan(self, progress: Progress) -> list[str]:
-        """Names of all images below the root."""
+        """Names of all items below the root, of whatever modality."""
         names: list[str] = []
         for name in self._files():
-            if is_image(name):
+            if is_item(name, self.suffixes):
                 names.append(name)
                 if len(names) % _TELL_EVERY == 0:
                     advance(progress, Phase.FIND, len(names), 0, "files")
@@ -139,7 +152,7 @@ class _Listing:
         return names
 
     def fetch(self, name: str) -> tuple[bytes, Path]:
-        """A named image's bytes, and its path.
+        """A named item's bytes, and its path.
 
         Raises:
             OSError: it cannot be read, or lies outside.
@@ -148,8 +161,7 @@ class _Listing:
             raise OSError("a link out of the folder; --follow-links follows it")
         return content(self.root / name)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, modality: Modality) -> tuple[str, ...]:
         """What was passed over, in words."""
         notes = [f"folder {name} cannot be opened: {why}" for name, why in self.closed]
         if self.outward:
@@ -164,28 +176,28 @@ class _Listing:
             notes.append(f"{self.links - _MOST_LINKS} links to folders not followed: more than {_MOST_LINKS:,}")
         if self.passed:
             notes.append(f"{counted(len(self.passed), 'hidden folder')} passed over ({self._some(self.passed)})")
-        if self.hidden:
-            notes.append(f"{counted(len(self.hidden), 'hidden image')} passed over ({self._some(self.hidden)})")
+        hidden = [name for name in self.hidden if is_hidden_item(name, modality.suffixes)]
+        if hidden:
+            notes.append(f"{modality.words.count(len(hidden), 'hidden')} passed over ({self._some(hidden)})")
         for name, count in self.litter.items():
             notes.append(f"{counted(count, 'folder')} {name}/ passed over: a system's own")
         if self.others:
-            notes.append(not_images(self.others))
+            notes.append(not_items(self.others, modality.words))
         return tuple(notes)
 
     @property
     def instead(self) -> str:
-        """What lies there where no image does."""
+        """What lies there where no item does."""
         links = counted(len(self.outward), "link") + f" out of it ({self._some(self.outward)})" if self.outward else ""
         return " and ".join(part for part in (other_files(self.others), links) if part)
 
-    @property
-    def remedy(self) -> str:
-        """What to do where no image lies there."""
+    def remedy(self, modality: Modality) -> str:
+        """What to do where no item lies there."""
         if self.outward:
             return "Pass --follow-links (follow_links=True) to read what they lead to, or give that folder itself."
         if self.others and set(self.others) <= {".zip"}:
             return "Give one of the zips, or unpack them: a zip is read by itself, never within another place."
-        return f"Images that are read end in {' '.join(sorted(IMAGE_SUFFIXES))}; convert others." if self.others else ""
+        return readable_endings(modality) if self.others else ""
 
     def _some(self, names: list[str]) -> str:
         shown = [plain(name) for name in sorted(names)[:_LISTED]]
@@ -204,7 +216,7 @@ class _Listing:
                             raise NoItems(
                                 self.root,
                                 f"sample: more than {_MOST_ENTRIES:,} files lie there",
-                                remedy="Give the folder of the images themselves.",
+                                remedy="Give the folder of the items themselves.",
                             )
                         name = f"{below}{entry.name}"
                         if not self._goes_deeper(entry, name, home, chain, waiting):
@@ -254,7 +266,7 @@ class _Listing:
         if own.startswith("."):
             if folder and own not in _OURS:
                 self.passed.append(f"{name}/")
-            elif not folder and is_hidden_image(own):
+            elif not folder and is_hidden_item(own, self.suffixes):
                 self.hidden.append(name)
             return True
         if folder and is_litter(own):
