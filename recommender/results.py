@@ -99,7 +99,7 @@ class DomainDistance(Record):
     plugins: Mapping[str, float] = field(default_factory=dict)
     """What the distances of installed plug-ins make of the same two clouds, by name."""
 
-    def form(self) -> "DomainDistanceForm":
+    def to_form(self) -> "DomainDistanceForm":
         """The distance beside the domain; the lens is the registry's."""
         d = self.distance
         return DomainDistanceForm(
@@ -189,7 +189,7 @@ class Unprobed(Record):
     """To the nearest of these that has a sketch; None where none has."""
     published: tuple[Published, ...] = ()
 
-    def form(self) -> "UnprobedForm":
+    def to_form(self) -> "UnprobedForm":
         """With how it stands, and the command that fetches it."""
         return UnprobedForm(
             self.checkpoint,
@@ -198,7 +198,7 @@ class Unprobed(Record):
             self.bytes,
             self.licenses,
             self.domains,
-            None if self.distance is None else self.distance.form(),
+            None if self.distance is None else self.distance.to_form(),
             self.published,
             f"transferzoo zoo fetch {self.checkpoint}",
         )
@@ -333,7 +333,7 @@ class Baseline(Record):
     expected: Expected
     predicted: Shaped[np.ndarray, "n ..."]
 
-    def form(self) -> "BaselineForm":
+    def to_form(self) -> "BaselineForm":
         """The expectation, whose metric is the sample's; what was predicted is not kept."""
         return BaselineForm(self.model, self.expected.mean, self.expected.low, self.expected.high)
 
@@ -520,7 +520,7 @@ class Choice(Record):
         """Whether its score rests on rows that it has not seen: a probe's, or a result's."""
         return self.ranked.transferability.believed or bool(self.realized)
 
-    def form(self) -> "ChoiceForm":
+    def to_form(self) -> "ChoiceForm":
         """All that was found of it, by the checkpoint's name; the arrays of evidence are left out."""
         found, gain = self.ranked.transferability, self.ranked.gain
         distance = found.candidate.distance
@@ -529,7 +529,7 @@ class Choice(Record):
             strategy=self.plan.strategy,
             plan=self.plan,
             expected=self.expected,
-            distance=None if distance is None else distance.form(),
+            distance=None if distance is None else distance.to_form(),
             scores=found.scores,
             blocks=found.blocks,
             cost=self.cost,
@@ -652,7 +652,7 @@ class Shift(Record):
             "expectations are lowered and widened by what the unlabelled test rows tell."
         )
 
-    def form(self) -> "ShiftForm":
+    def to_form(self) -> "ShiftForm":
         """With what follows."""
         return ShiftForm(
             self.detected, self.p_same, self.auc, self.rows_train, self.rows_test, self.drops, self.sentence
@@ -734,19 +734,19 @@ class Recommendation(Record):
         head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
 
-    def form(self) -> "RecommendationForm":
+    def to_form(self) -> "RecommendationForm":
         """Schema 1."""
         return RecommendationForm(
             id=self.id,
             sample=self.sample,
-            baseline=self.baseline.form(),
-            choices=tuple(choice.form() for choice in self.choices),
+            baseline=self.baseline.to_form(),
+            choices=tuple(choice.to_form() for choice in self.choices),
             skipped=self.skipped,
-            domains=tuple(row.form() for row in self.domains),
+            domains=tuple(row.to_form() for row in self.domains),
             verdict=self.verdict,
             settings=self.settings,
-            shift=None if self.shift is None else self.shift.form(),
-            not_probed=tuple(row.form() for row in self.unprobed),
+            shift=None if self.shift is None else self.shift.to_form(),
+            not_probed=tuple(row.to_form() for row in self.unprobed),
             not_probed_left_out=self.beyond,
             rivals=self.rivals,
         )
@@ -785,7 +785,7 @@ class TuningRun(Record):
     notes: tuple[str, ...] = ()
     """What should be told in words: training that never helped, a tracker_run that failed ..."""
 
-    def form(self) -> "TuningRunForm":
+    def to_form(self) -> "TuningRunForm":
         """Schema 1."""
         return TuningRunForm(**vars(self))
 
@@ -869,7 +869,7 @@ class Benefit(Record):
     sentences: tuple[str, ...]
     """What is true here, in words."""
 
-    def form(self) -> "BenefitForm":
+    def to_form(self) -> "BenefitForm":
         """Schema 1; the curves as lists of epochs and scores."""
         curves = {name: tuple(sorted(curve.items())) for name, curve in self.curves.items()}
         return BenefitForm(**{**vars(self), "curves": curves})
