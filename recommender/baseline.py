@@ -18,8 +18,8 @@ from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
+from registry.modalities import Item
 from registry.progress import Phase, Progress, silent, tracked
-from registry.readers.images import ImageItem
 from registry.sample import Sample, score
 
 __all__ = [
@@ -124,7 +124,7 @@ class RawPixels:
         """What makes such rows."""
         return cls(pixels.shape[1] // SIDE**2)
 
-    def encode(self, items: Sequence[ImageItem], *, progress: Progress = silent) -> Encoded:
+    def encode(self, items: Sequence[Item], *, progress: Progress = silent) -> Encoded:
         """Pixels of the items as the features of the only block."""
         mode = "RGB" if self.channels == 3 else "L"
         rows = [
@@ -158,7 +158,7 @@ def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray,
     return _shrunk(sample.items, progress)
 
 
-def _shrunk(items: Sequence[ImageItem], progress: Progress) -> Float[np.ndarray, "n d"]:
+def _shrunk(items: Sequence[Item], progress: Progress) -> Float[np.ndarray, "n d"]:
     small = np.stack(
         [
             np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255

@@ -29,19 +29,20 @@ def unprobed(
     """What is not here and within the constraints, best first; and why the rest is not."""
     rows: list[Unprobed] = []
     left: list[Skipped] = []
-    for listing in _absent(zoo, modality):
-        objection = constraints.objection(listing, zoo)
+    for card in _absent(zoo, modality):
+        objection = constraints.objection(card, zoo)
         if objection is None:
-            rows.append(_row(listing, distances, history))
+            rows.append(_row(card, distances, history))
         else:
-            left.append(Skipped(listing.name, objection))
+            left.append(Skipped(card.name, objection))
     rows.sort(key=lambda row: _hope(row, history))
     return tuple(rows), tuple(left)
 
 
 def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
     """The domains that checkpoints which are not here were trained on, by name."""
-    return tuple(sorted({domain for listing in _absent(zoo, modality) for domain in listing.data}))
+    named = {domain for card in _absent(zoo, modality) for domain in _data(card)}
+    return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
 
 
 def within_budget(rows: Iterable[Unprobed], disk: int | None, most: int) -> tuple[Unprobed, ...]:
@@ -90,29 +91,36 @@ def _most_downloaded(
     return Rival("most downloaded", name, name in here, expected.get(name), f"{counts[name]:,} downloads")
 
 
-def _absent(zoo: Zoo, modality: str) -> tuple[Listing, ...]:
-    """Listings that no registered checkpoint is the weights of."""
-    registered = {card.name for card in zoo.checkpoints(modality)}
-    return tuple(listing for listing in zoo.listings(modality) if listing.name not in registered)
+def _absent(zoo: Zoo, modality: str) -> tuple[Checkpoint | Listing, ...]:
+    """Registered checkpoints of a hub whose weights are not here, and listings that none is registered of."""
+    registered = [card for card in zoo.checkpoints(modality) if card.locator is not None and not zoo.here(card)]
+    return (*registered, *zoo.unregistered(modality))
 
 
-def _row(listing: Listing, distances: Mapping[str, DomainDistance], history: History) -> Unprobed:
-    measured = [distances[domain] for domain in listing.data if domain in distances]
+def _row(card: Checkpoint | Listing, distances: Mapping[str, DomainDistance], history: History) -> Unprobed:
+    measured = [distances[domain] for domain in _data(card) if domain in distances]
     published = [
         Published(outcome.sample_name, outcome.strategy, outcome.metric, outcome.score, outcome.citation)
         for outcome in history.outcomes
-        if outcome.checkpoint == listing.name and outcome.origin is Origin.PUBLISHED
+        if outcome.checkpoint == card.name and outcome.origin is Origin.PUBLISHED
     ]
-    return Unprobed(
-        listing.name,
-        listing.hub,
-        listing.parameters,
-        listing.bytes,
-        listing.licenses,
-        listing.data,
-        min(measured, key=lambda row: row.distance.value, default=None),
-        tuple(sorted(published, key=lambda row: (row.sample, row.strategy))),
-    )
+    nearest = min(measured, key=lambda row: row.distance.value, default=None)
+    ordered = sorted(published, key=lambda row: (row.sample, row.strategy))
+    if isinstance(card, Listing):
+        known = (card.hub, card.parameters, card.bytes, card.licenses)
+    else:
+        locator = card.locator
+        hub, size = ("", None) if locator is None else (locator.hub, sum(file.bytes for file in locator.weights))
+        known = (hub, card.parameters, size, (card.license,))
+        ordered += [Published(claim.data, "claimed", claim.metric, claim.value, hub) for claim in card.claims]
+    return Unprobed(card.name, *known, _data(card), nearest, tuple(ordered))
+
+
+def _data(card: Checkpoint | Listing) -> tuple[str, ...]:
+    """Names of the domains that it was trained on."""
+    if isinstance(card, Listing):
+        return card.data
+    return tuple(dict.fromkeys((*card.lineage, *(() if card.domain is None else (card.domain,)))))
 
 
 def _hope(row: Unprobed, history: History) -> tuple[float, float, int, str]:

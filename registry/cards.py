@@ -1,11 +1,14 @@
-"""The three cards of the registry (checkpoint, domain, outcome) and the words they share."""
+"""The cards of the registry (checkpoint, domain, outcome), its record of a job, and the words they share."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
+
+from registry.forms import Record
+from registry.progress import Event, Phase
 
 __all__ = [
     "FIRST_MODALITY",
@@ -17,6 +20,8 @@ __all__ = [
     "Domain",
     "HubFile",
     "HubState",
+    "JobRecord",
+    "JobState",
     "Keepable",
     "Locator",
     "Metric",
@@ -149,12 +154,6 @@ class Locator:
     upstream: str = ""
     """What there is instead: the new id of a renamed repository, the new commit of a moved one."""
 
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> "Locator":
-        """The locator of that plain form."""
-        files = tuple(HubFile(**file) for file in kept["files"])
-        return cls(**{**kept, "files": files, "state": HubState(kept["state"])})
-
     @property
     def weights(self) -> tuple[HubFile, ...]:
         """The files that hold its weights."""
@@ -207,23 +206,6 @@ class Checkpoint:
     claims: tuple[Claim, ...] = ()
     """Results that its maker states, kept apart from outcomes."""
 
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> "Checkpoint":
-        """The card of that plain form, as ``dataclasses.asdict`` gives it (its folder as text).
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
-        locator = kept.get("locator")
-        own = {
-            "origin": Origin(kept["origin"]),
-            "folder": Path(kept["folder"]),
-            "lineage": tuple(kept["lineage"]),
-            "locator": None if locator is None else Locator.from_dict(locator),
-            "claims": tuple(Claim(**claim) for claim in kept.get("claims", ())),
-        }
-        return cls(**{**kept, **own})
-
 
 @dataclass(frozen=True)
 class Domain:
@@ -272,6 +254,53 @@ class Outcome:
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
     modality: str = FIRST_MODALITY
     """What was learned from: a score of another modality says nothing here. Where it is not stated, images."""
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Its process died; starting it again under the same key resumes it."""
+
+
+@dataclass(frozen=True)
+class JobRecord(Record):
+    """One job as the registry knows it."""
+
+    id: str
+    kind: str
+    spec: Mapping[str, object]
+    state: JobState
+    key: str
+    created: str
+    heartbeat: str
+    stage: str = ""
+    """The phase of the newest event; empty before the first."""
+    done: int = 0
+    of: int = 0
+    host: str = ""
+    pid: int = 0
+    result: Mapping[str, object] | None = None
+    error: str | None = None
+    lane: str = "cpu"
+    """What it waits for: one job of a lane is carried out at a time."""
+    curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Learning curves: series -> (step, value), by step."""
+    part: str = ""
+    step: int = 0
+    steps: int = 0
+
+    @property
+    def event(self) -> Event | None:
+        """How far it is; None before anything was reported."""
+        if self.stage not in set(Phase):
+            return None
+        return Event(Phase(self.stage), self.part, self.done, self.of, self.step, self.steps)
 
 
 def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:

@@ -1,17 +1,18 @@
 """The lock: which checkpoints a registry has, byte for byte, and what was known of each when it came in.
 
 ``zoo.lock`` is JSON, the same for the same registry. It names the hub's id and commit where there are such, every file
-with its SHA-256 and size, and the license and claims as they were at import, which the source may change later.
+with its digest and size, and the license and claims as they were at import, which the source may change later.
 `restore` gives exactly that back from what lies on this disk, and asks no network; what is not here it names.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from hashlib import sha1
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from registry.cards import Checkpoint, Modality, Origin
+from registry.cards import Checkpoint, HubFile, Origin
 from registry.documents import read_json
 from registry.errors import (
     BadLock,
@@ -23,9 +24,10 @@ from registry.errors import (
     UnreadableDocument,
 )
 from registry.files import sha256_of, write_atomic
+from registry.forms import from_json
 from registry.zoo import Zoo
 
-__all__ = ["LOCK", "Locked", "LockedFile", "Restored", "lock", "read_lock", "restore", "write_lock"]
+__all__ = ["LOCK", "Locked", "Restored", "lock", "read_lock", "restore", "write_lock"]
 
 LOCK = "zoo.lock"
 _VERSION = 1
@@ -34,20 +36,13 @@ _NEVER = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx", ".
 
 
 @dataclass(frozen=True)
-class LockedFile:
-    """One file of a checkpoint."""
-
-    name: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
 class Locked:
     """A checkpoint as it was when it was locked."""
 
     card: Checkpoint
-    files: tuple[LockedFile, ...]
+    files: tuple[HubFile, ...]
+    here: bool = True
+    """Whether its weights were on the disk; else it was known from its hub alone."""
 
     @property
     def bytes(self) -> int:
@@ -71,13 +66,20 @@ class Restored:
 
 
 def lock(zoo: Zoo) -> tuple[Locked, ...]:
-    """Every checkpoint of a registry whose weights are here, but for those that came with transferzoo, by name.
+    """Every checkpoint of a registry, but for those that came with transferzoo, by name.
+
+    Of one that is on a hub and was not fetched, the files are those that its hub names.
 
     Raises:
         PathMissing: a file vanished while it was read.
     """
-    cards = [card for card in zoo.checkpoints() if card.origin is not Origin.SEEDLING and zoo.here(card)]
-    return tuple(Locked(card, _files(card.folder)) for card in cards)
+    entries = []
+    for card in (card for card in zoo.checkpoints() if card.origin is not Origin.SEEDLING):
+        if zoo.here(card):
+            entries.append(Locked(card, _files(card.folder)))
+        elif card.locator is not None:
+            entries.append(Locked(card, card.locator.files, here=False))
+    return tuple(entries)
 
 
 def write_lock(path: Path, entries: Sequence[Locked]) -> None:
@@ -150,6 +152,8 @@ def _restored(zoo: Zoo, entry: Locked, places: Sequence[Path]) -> Restored:
             return _taken(zoo, entry, folder)
     if problems:
         return Restored(name, "changed", "; ".join(problems))
+    if not entry.here:
+        return Restored(name, "as locked", "") if known == entry.card else _taken(zoo, entry, entry.card.folder)
     return Restored(name, "missing", f"{entry.bytes:,} bytes: {', '.join(file.name for file in entry.files)}")
 
 
@@ -167,51 +171,52 @@ def _folders(entry: Locked, known: Checkpoint | None, places: Sequence[Path]) ->
     return [*own, entry.card.folder, *(place / entry.card.name for place in places), *places]
 
 
-def _differences(folder: Path, files: Sequence[LockedFile]) -> str:
+def _differences(folder: Path, files: Sequence[HubFile]) -> str:
     """Which files of a folder are not as they were locked; nothing where all are."""
     gone = [file.name for file in files if not (folder / file.name).is_file()]
     sized = [file.name for file in files if file.name not in gone and _size(folder, file) != file.bytes]
     left = [file for file in files if file.name not in {*gone, *sized}]
-    other = [] if gone or sized else [file.name for file in left if sha256_of(folder / file.name) != file.sha256]
+    other = [] if gone or sized else [file.name for file in left if not _same(folder / file.name, file.digest)]
     parts = [(gone, "not there"), ([*sized, *other], "not as locked")]
     return "; ".join(f"{', '.join(names)} {words}" for names, words in parts if names)
 
 
-def _size(folder: Path, file: LockedFile) -> int:
+def _same(path: Path, digest: str) -> bool:
+    """Whether a file is the one of that digest: SHA-256 of its content, or git's SHA-1 of a blob."""
+    kind, _, value = digest.partition(":")
+    if kind == "git":
+        content = path.read_bytes()
+        return sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == value
+    return sha256_of(path) == value
+
+
+def _size(folder: Path, file: HubFile) -> int:
     return (folder / file.name).stat().st_size
 
 
-def _files(folder: Path) -> tuple[LockedFile, ...]:
+def _files(folder: Path) -> tuple[HubFile, ...]:
     """The plain files of a checkpoint's folder that may be opened here, by name."""
     names = sorted(
         path.name
         for path in folder.iterdir()
         if path.is_file() and not path.name.startswith(".") and path.suffix.casefold() not in _NEVER
     )
-    return tuple(LockedFile(name, sha256_of(folder / name), (folder / name).stat().st_size) for name in names)
+    paths = [folder / name for name in names]
+    return tuple(HubFile(path.name, path.stat().st_size, f"sha256:{sha256_of(path)}") for path in paths)
 
 
 def _plain(entry: Locked) -> dict[str, Any]:
     card = {**asdict(entry.card), "folder": str(entry.card.folder)}
-    return {"card": card, "files": [asdict(file) for file in entry.files]}
+    return {"card": card, "files": [asdict(file) for file in entry.files], "here": entry.here}
 
 
 def _entry(kept: Any) -> Locked:  # noqa: ANN401 - whatever a file holds
-    files = tuple(LockedFile(**file) for file in kept["files"])
+    files = tuple(HubFile(**file) for file in kept["files"])
     for file in files:
-        if Path(file.name).name != file.name or file.name in {"", ".", ".."}:
+        parts = PurePosixPath(file.name).parts
+        if not parts or ".." in parts or PurePosixPath(file.name).is_absolute():
             raise ValueError(f"{file.name!r} is no name of a file")
-    return Locked(_card(kept["card"]), files)
-
-
-def _card(kept: dict[str, Any]) -> Checkpoint:
-    own = {
-        "modality": Modality(kept["modality"]),
-        "origin": Origin(kept["origin"]),
-        "folder": Path(kept["folder"]),
-        "lineage": tuple(kept["lineage"]),
-    }
-    card = Checkpoint(**{**kept, **own})
-    if not isinstance(card.name, str) or not isinstance(card.digest, str):
-        raise TypeError("its name or digest is no text")
-    return card
+    card = from_json(Checkpoint, kept["card"])
+    if not all(isinstance(value, str) for value in (card.name, card.digest, *(file.digest for file in files))):
+        raise TypeError("its name or a digest is no text")
+    return Locked(card, files, bool(kept["here"]))

@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 from threading import Lock
@@ -40,6 +41,7 @@ from registry.errors import (
 )
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
+from registry.forms import from_json
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
@@ -47,7 +49,7 @@ from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
-from registry.store import Damage, Entries, Jobs, Store
+from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
@@ -68,7 +70,7 @@ class Zoo:
         self.home = home
         self.store = store
         self.catalog = catalog
-        self.jobs = Jobs(store)
+        self.jobs = store.jobs
         self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
@@ -108,7 +110,7 @@ class Zoo:
             zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.checked_when_opened:
+        if mend and found.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -116,7 +118,8 @@ class Zoo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
-        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        damages = self.store.database.left_out
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in damages)
         return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
@@ -199,9 +202,15 @@ class Zoo:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
 
+    def unregistered(self, modality: str | None = None) -> tuple[Listing, ...]:
+        """Listings that no registered checkpoint comes from, nor has the name of."""
+        cards = self.store.checkpoints(modality)
+        taken = {card.name for card in cards} | {card.locator.hub for card in cards if card.locator is not None}
+        return tuple(one for one in self.listings(modality) if taken.isdisjoint({one.name, one.hub, *one.aliases}))
+
     def listing_of(self, card: Checkpoint) -> Listing | None:
         """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
-        listing = self.listing(card.name) if card.origin is Origin.HUB else None
+        listing = None if card.locator is None else self.listing(card.locator.hub)
         return None if listing is None else listing.counted(card.parameters)
 
     def here(self, card: Checkpoint) -> bool:
@@ -219,7 +228,8 @@ class Zoo:
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
         """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
 
-        Data of one's own count as permitted: nothing asks for their license.
+        Data of one's own count as permitted: nothing asks for their license. Of what comes from a hub, all that is not
+        stated is unknown.
         """
         if isinstance(card, Listing):
             base = [license for hub in card.base for license in self._licenses_of(hub) or (UNKNOWN_LICENSE,)]
@@ -229,7 +239,15 @@ class Zoo:
         named = (*card.lineage, *(() if declared is None else (declared.name,)))
         base = [license for name in card.lineage for license in self._licenses_of(name)]
         data = self._data_licenses((*named, *(() if card.domain is None else (card.domain,))))
-        return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+        if card.locator is None:
+            return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+        known = {one.name for one in self.store.domains(names=sorted(set(card.lineage)))}
+        ancestors = [name for name in card.lineage if name not in known]
+        base = [license for name in ancestors for license in self._licenses_of(name) or (UNKNOWN_LICENSE,)]
+        listing = self.listing(card.locator.hub)
+        stated = () if listing is None else (one for one in listing.licenses if one != UNKNOWN_LICENSE)
+        weights = tuple(dict.fromkeys((spdx(card.license), *stated)))
+        return Licenses(weights, tuple(dict.fromkeys(base)), data or (UNKNOWN_LICENSE,))
 
     def _licenses_of(self, name: str) -> tuple[str, ...]:
         """The licenses of a checkpoint's weights, by its name or hub id; none where there is no such checkpoint."""
@@ -249,7 +267,7 @@ class Zoo:
             UnknownName: the catalog names none for it.
         """
         if modality not in self._lenses:
-            self._lenses[modality] = _catalog().read_lens(self.catalog, modality)
+            self._lenses[modality] = _catalog().read_lens(self._catalog_of(modality), modality)
         return self._lenses[modality]
 
     def sketch(self, domain: str) -> Sketch | None:
@@ -375,13 +393,16 @@ class Zoo:
     def restore(self, card: Checkpoint) -> Checkpoint:
         """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
 
+        One of a hub whose weights are not here becomes known, and no more.
+
         Raises:
             CheckpointError: the folder cannot be used, or its weights are others.
             AlreadyThere: the name belongs to something else.
             NameHeld: another process registers a checkpoint of that name at this moment.
         """
         with self.naming(card.name):
-            if _inspected(card.folder, card.name).digest != card.digest:
+            known_only = card.locator is not None and not self.here(card)
+            if not known_only and _inspected(card.folder, card.name).digest != card.digest:
                 raise BadWeights(card.folder, "all", "are not those that the card names")
             domain = card.domain if any(one.name == card.domain for one in self.domains(card.modality)) else None
             self.store.write(Entries(checkpoints=(replace(card, domain=domain),)))
@@ -518,21 +539,24 @@ class Zoo:
         return _short(_recipe(checkpoint))
 
     def load_catalog(self, *, again: bool = False, progress: Progress = silent) -> None:
-        """Take in the bundled catalog, if it is not the one taken in last.
+        """Take in the bundled catalog, and those of plug-ins, if they are not the ones taken in last.
 
         Raises:
             BadCard: the catalog has a bad file.
         """
-        digest = _folder_digest(self.catalog)
+        folders = self._catalogs()
+        digests = [_folder_digest(folder) for folder in folders]
+        digest = digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
         if self.store.note("catalog") == digest and not again:
             return
         if not self.home.writable:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
         advance(progress, Phase.CATALOG, 0, 1)
-        found = _catalog_as(self.catalog, digest)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        listings = json.dumps([asdict(listing) for listing in found.listings])
+        found = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
+        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in found]
+        entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
+        listings = json.dumps([asdict(listing) for one in found for listing in one.listings])
         self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 
@@ -551,7 +575,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.quarantine(damage, keep)
+        quarantine(self.store.database, damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -561,7 +585,7 @@ class Zoo:
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
-        damaged = [one for one in self.store.damage() if one.table != "file"]
+        damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
                 place = self.set_aside(damage)
@@ -578,9 +602,9 @@ class Zoo:
     def _read_listings(self) -> tuple[Listing, ...]:
         """As they were taken in with the catalog; where that is damaged, as the catalog has them."""
         try:
-            listings = [Listing.from_dict(kept) for kept in json.loads(self.store.note("listings") or "[]")]
+            listings = [from_json(Listing, kept) for kept in json.loads(self.store.note("listings") or "[]")]
         except (KeyError, TypeError, ValueError, AttributeError):
-            listings = [*_catalog().read_catalog(self.catalog).listings]
+            listings = [one for folder in self._catalogs() for one in _catalog().read_catalog(folder).listings]
         return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
@@ -588,9 +612,22 @@ class Zoo:
         named = sorted({card.domain for card in cards if card.domain is not None})
         there = {domain.name for domain in self.store.domains(names=named)}
         return tuple(
-            replace(card, folder=self.catalog / card.folder, domain=card.domain if card.domain in there else None)
+            replace(
+                card,
+                folder=self._catalog_of(card.modality) / card.folder,
+                domain=card.domain if card.domain in there else None,
+            )
             for card in cards
         )
+
+    def _catalogs(self) -> list[Path]:
+        """The bundled catalog, then those of plug-ins."""
+        return [self.catalog, *(known.catalog for known in modalities.each() if known.catalog is not None)]
+
+    def _catalog_of(self, modality: str) -> Path:
+        """The catalog that holds what is bundled of a modality."""
+        own = modalities[modality].catalog if modality in modalities else None
+        return own or self.catalog
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""

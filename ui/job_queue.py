@@ -25,7 +25,7 @@ from registry.errors import UnknownName
 from registry.home import Home
 
 if TYPE_CHECKING:
-    from registry.store import JobRecord
+    from registry.cards import JobRecord
     from registry.zoo import Zoo
 
 __all__ = [

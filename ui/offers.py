@@ -38,9 +38,8 @@ _LICENSES = "--license counts base model and training data, too; `zoo show NAME`
 def listed(zoo: "Zoo") -> list[tuple[Checkpoint | Listing, dict[str, Any]]]:
     """Every checkpoint, then every listing that is none of them, each with its JSON form."""
     cards = zoo.checkpoints()
-    names = {card.name for card in cards}
     rows: list[tuple[Checkpoint | Listing, dict[str, Any]]] = [(card, _checkpoint_json(zoo, card)) for card in cards]
-    return rows + [(one, listing_json(zoo, one)) for one in zoo.listings() if one.name not in names]
+    return rows + [(one, listing_json(zoo, one)) for one in zoo.unregistered()]
 
 
 def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[str, Any]:
@@ -174,6 +173,8 @@ def _checkpoint_json(zoo: "Zoo", card: Checkpoint) -> dict[str, Any]:
     return {
         **render.plain(card),
         **_more(zoo.licenses(card), here=zoo.here(card), task=hub_task(card.architecture)),
+        "bytes": zoo.weights_bytes(card) if card.locator is None else sum(file.bytes for file in card.locator.weights),
+        "contradictions": [],
     }
 
 

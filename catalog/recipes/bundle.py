@@ -20,7 +20,7 @@ from registry.cards import Checkpoint, Domain, Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens
 from registry.encoders.encoder import CheckpointEncoder, open_encoder
 from registry.features import Encoded, cached
-from registry.readers.images import ImageItem
+from registry.modalities.image.items import ImageItem
 from registry.sketch import fit_lens, sketch_of
 
 HERE = Path(__file__).parent

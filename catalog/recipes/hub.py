@@ -54,7 +54,7 @@ def main() -> None:
     asked = _arguments()
     added = yaml.safe_load((HERE / "hub.yaml").read_text())
     for name, card in added["domains"].items():
-        write_domain(CATALOG, _domain(name, card))
+        write_domain(asked.into, _domain(name, card))
     with asked.facts.open(newline="") as file:
         rows = list(csv.DictReader(file))
     results = read_results(asked.timm)
@@ -63,8 +63,8 @@ def main() -> None:
     listings += [listing_of_timm(hub, card, results["ImageNet-1k"], day) for hub, card in added["timm"].items()]
     listings = [_with_preset(listing, added["presets"]) for listing in listings]
     for listing in listings:
-        write_listing(CATALOG, listing)
-    write_outcomes(listings, added, results)
+        write_listing(asked.into, listing)
+    write_outcomes(asked.into, listings, added, results)
     facts = [fact for listing in listings for stated in listing.facts.values() for fact in stated]
     held = sum(bool(fact.witness) for fact in facts)
     print(f"{len(listings)} checkpoints, {len(facts)} facts, {held} of them held by a config", file=sys.stderr)
@@ -120,9 +120,10 @@ def read_results(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
-def write_outcomes(listings: list[Listing], added: dict, results: dict) -> None:
+def write_outcomes(into: Path, listings: list[Listing], added: dict, results: dict) -> None:
     """The published accuracy of each checkpoint that timm's tables have the weights of, on each of their sets."""
-    with (CATALOG / "outcomes" / "timm.csv").open("w", newline="") as file:
+    (into / "outcomes").mkdir(parents=True, exist_ok=True)
+    with (into / "outcomes" / "timm.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["checkpoint", "sample_name", "strategy", "task", "metric", "score", "input_size", "timm_row"])
         for listing in sorted(listings, key=lambda one: one.name):
@@ -272,6 +273,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Put checkpoints of hubs into the catalog.")
     parser.add_argument("--facts", type=Path, required=True, help="the table of facts, a CSV")
     parser.add_argument("--timm", type=Path, required=True, help="the folder with timm's tables of results")
+    parser.add_argument("--into", type=Path, default=CATALOG, help="the catalog to write into")
     return parser.parse_args()
 
 

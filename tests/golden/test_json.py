@@ -30,11 +30,10 @@ from recommender.serving.export import Exported
 from recommender.serving.predict import Answer, Judged, Predictions
 from recommender.tuning.controls import Control
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
-from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
+from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Modality, Origin, Outcome, Task
 from registry.doctor import Finding, Kind, Report
 from registry.home import Home
 from registry.sample import Health, Sample
-from registry.store import JobRecord, State
 from tests.recommender.test_benefit import planted
 from tests.ui.cases import advice, choice
 from ui.render import plain
@@ -168,7 +167,7 @@ RECORDS: Mapping[str, Callable[[], object]] = {
         "id",
         "tune",
         {"sample": {"path": "/data"}},
-        State.RUNNING,
+        JobState.RUNNING,
         "key",
         "2026-11-28",
         "2026-11-28",

@@ -20,7 +20,8 @@ from recommender.requests import (
     request_of,
 )
 from registry.errors import UnknownName, UnusableRequest
-from registry.store import Jobs, Store, now
+from registry.store import Store
+from registry.store.schema import now
 from tests.ui.cases import advice, choice
 
 SAMPLE = SampleRequest(path="/data/a b", labels="t.csv", task="regression", limit=10, seed=3)
@@ -91,7 +92,7 @@ def test_kept_advice_tells_what_gives_it_again_and_what_carries_it_out():
 def test_a_job_that_was_kept_as_a_typed_command_is_a_request_after_the_migration(tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
     config = Config()
-    config.set_main_option("script_location", "registry:migrations")
+    config.set_main_option("script_location", "registry.store:migrations")
     spec = {"path": "/data", "keep": "3", "license": ["mit"], "keep-duplicates": True, "max-parameters": "5"}
     row = dict.fromkeys(("stage", "host"), "") | dict.fromkeys(("done", "of", "pid"), 0)
     row |= {"id": "a", "key": "k", "kind": "recommend", "spec": json.dumps(spec), "state": "queued"}
@@ -101,7 +102,7 @@ def test_a_job_that_was_kept_as_a_typed_command_is_a_request_after_the_migration
         old = sa.Table("jobs", sa.MetaData(), autoload_with=connection)
         connection.execute(sa.insert(old).values({**row, "created": now(), "heartbeat": now()}))
     engine.dispose()
-    (kept,) = Jobs(Store.open(tmp_path / "registry.db")).list()
+    (kept,) = Store.open(tmp_path / "registry.db").jobs.list()
     sample = SampleRequest(path="/data", keep_duplicates=True)
     expected = RecommendRequest(sample=sample, keep=3, max_parameters=5, licenses=("mit",))
     assert request_of(kept.kind, kept.spec) == expected

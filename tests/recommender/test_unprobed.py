@@ -1,5 +1,6 @@
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,10 @@ from recommender.history import History
 from recommender.results import Unprobed
 from recommender.shortlist import Constraints
 from recommender.unprobed import unprobed, within_budget
+from registry.cards import Claim, HubFile, Locator
 from registry.catalog import write_listing
 from registry.listings import Fact
+from registry.store import Entries
 from registry.zoo import Zoo
 from tests.recommender.planted import Reader, planted_zoo, told_sample
 from tests.registry.test_listings import a_listing
@@ -48,6 +51,22 @@ def test_what_is_not_here_stands_beside_the_choices_with_what_is_known_of_it(zoo
     assert (praised.checkpoint, praised.published[0].score) == ("large", 0.9)
     small = next(row for row in advice.unprobed if row.checkpoint == "small")
     assert (small.distance.domain, small.bytes, small.licenses) == ("gray", 4_000, ("MIT",))
+
+
+def test_a_registered_checkpoint_of_a_hub_that_was_not_fetched_is_not_probed_either(zoo, tmp_path):
+    files = (HubFile("model.safetensors", 700, "sha256:" + "0" * 64),)
+    claims = (Claim("birds", "image-classification", "accuracy", 0.7),)
+    locator = Locator("someone/small", "main", "ab" * 20, files)
+    far = replace(
+        zoo.checkpoint("reader"), name="far", folder=tmp_path / "gone", digest="", locator=locator, claims=claims
+    )
+    zoo.store.write(Entries((far,)))
+    advice = advise(zoo)
+    assert "far" not in {row.checkpoint for row in advice.skipped}
+    row = next(row for row in advice.unprobed if row.checkpoint == "far")
+    assert (row.hub, row.bytes, row.distance.domain) == ("someone/small", 700, "gray")
+    assert (row.published[0].sample, row.published[0].strategy) == ("birds", "claimed")
+    assert "small" not in {row.checkpoint for row in advice.unprobed}  # the listing of the same repository
 
 
 def test_the_network_is_never_asked(zoo, monkeypatch):

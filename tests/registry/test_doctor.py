@@ -228,8 +228,8 @@ def test_features_that_nobody_can_use_are_removed(zoo, catalog):
 def test_a_job_whose_process_died_is_marked_as_lost(zoo):
     job = zoo.jobs.start("tune", {}, "key")
     claim = (
-        "import sys; from pathlib import Path; from registry.store import Jobs, Store\n"
-        "jobs = Jobs(Store.open(Path(sys.argv[1])))\nassert jobs.claim(sys.argv[2])"
+        "import sys; from pathlib import Path; from registry.store import Store\n"
+        "jobs = Store.open(Path(sys.argv[1])).jobs\nassert jobs.claim(sys.argv[2])"
     )
     subprocess.run([sys.executable, "-c", claim, str(zoo.home.database), job.id], check=True)
     assert kinds(examine(zoo)) == [Kind.JOB]

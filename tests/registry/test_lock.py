@@ -3,11 +3,15 @@
 import json
 import shutil
 import socket
+from dataclasses import replace
+from hashlib import sha1
 
 import pytest
 
+from registry.cards import HubFile, Locator
 from registry.errors import BadLock, PathMissing
 from registry.lock import lock, read_lock, restore, write_lock
+from registry.store import Entries
 from registry.zoo import Zoo
 from tests.registry.fakes import a_catalog
 from tests.registry.test_zoo_add import net  # noqa: F401 - a fixture
@@ -44,7 +48,8 @@ def test_a_lock_names_every_file_and_the_license_as_at_import(locked, folder):
     (entry,) = locked
     assert {file.name for file in entry.files} == {path.name for path in folder.iterdir()}
     assert (entry.card.name, entry.card.license, entry.card.claimed["license"]) == ("mine", "MIT", "mit")
-    assert next(file for file in entry.files if file.name == "model.safetensors").sha256 == entry.card.digest
+    weights = next(file for file in entry.files if file.name == "model.safetensors")
+    assert weights.digest == f"sha256:{entry.card.digest}"
 
 
 def test_the_same_registry_gives_the_same_lock(opened, locked, tmp_path):
@@ -101,7 +106,7 @@ def test_a_license_that_was_changed_since_is_the_locked_one_again(opened, locked
         "[]",
         '{"version": 2, "checkpoints": []}',
         '{"version": 1, "checkpoints": [{}]}',
-        '{"version": 1, "checkpoints": [{"card": {}, "files": [{"name": "../x", "sha256": "", "bytes": 1}]}]}',
+        '{"version": 1, "checkpoints": [{"card": {}, "files": [{"name": "../x", "digest": "", "bytes": 1}]}]}',
     ],
 )
 def test_what_is_no_lock_is_named(tmp_path, content):
@@ -113,6 +118,34 @@ def test_what_is_no_lock_is_named(tmp_path, content):
 def test_a_lock_that_is_not_there_is_named(tmp_path):
     with pytest.raises(PathMissing):
         read_lock(tmp_path / "zoo.lock")
+
+
+def test_what_is_known_from_a_hub_and_was_not_fetched_is_locked_as_its_hub_names_it(opened, folder, tmp_path):
+    zoo = opened("home")
+    card = zoo.add(folder, name="mine")
+    files = (HubFile("model.safetensors", 12, "sha256:" + "0" * 64), HubFile("config.json", 2, "git:" + "1" * 40))
+    locator = Locator("someone/net", "main", "ab" * 20, files)
+    known = replace(card, name="far", folder=tmp_path / "nowhere", locator=locator, digest="")
+    zoo.store.write(Entries((known,)))
+    far = next(entry for entry in lock(zoo) if entry.card.name == "far")
+    assert (far.here, far.files, far.card.locator.commit) == (False, files, "ab" * 20)
+    write_lock(tmp_path / "zoo.lock", lock(zoo))
+    other = opened("other")
+    assert states(other, read_lock(tmp_path / "zoo.lock")) == [("far", "restored"), ("mine", "restored")]
+    assert other.checkpoint("far") == known
+    assert states(other, read_lock(tmp_path / "zoo.lock")) == [("far", "as locked"), ("mine", "as locked")]
+
+
+def test_a_small_file_of_a_hub_is_held_to_the_digest_of_its_blob(opened, folder, tmp_path):
+    zoo = opened("home")
+    zoo.add(folder, name="mine")
+    config = (folder / "config.json").read_bytes()
+    blob = sha1(b"blob %d\0" % len(config) + config, usedforsecurity=False).hexdigest()
+    (entry,) = lock(zoo)
+    kept = [file for file in entry.files if file.name != "config.json"]
+    for digest, state in ((blob, "as locked"), ("0" * 40, "changed")):
+        files = (*kept, HubFile("config.json", len(config), f"git:{digest}"))
+        assert states(zoo, [replace(entry, files=files)]) == [("mine", state)]
 
 
 def test_the_same_weights_under_two_names_are_found_by_their_hash(opened, folder, tmp_path):

@@ -12,7 +12,7 @@ from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
-from registry.store import Damage, Entries
+from registry.store import Damage, Entries, damaged_rows, quarantine
 from registry.zoo import Zoo, weights_digest
 from tests.observers import Recorder
 from tests.registry.fakes import (
@@ -186,7 +186,7 @@ def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
     assert names(zoo.near(cloud(10), 1)) == ["night"]
     other.store.write(Entries(sketches=(sketch_of("night", cloud(250), a_lens()),)))
     assert names(zoo.near(cloud(250), 1)) == ["night"]
-    other.store.quarantine(Damage("domains", "night", "is not wanted"), list)
+    quarantine(other.store.database, Damage("domains", "night", "is not wanted"), list)
     assert "night" not in names(zoo.near(cloud(250)))
 
 
@@ -253,7 +253,7 @@ def test_several_processes_may_open_a_fresh_home_at_once(tmp_path, catalog):
     opened = Zoo.open(tmp_path / "home", catalog=catalog)
     assert len(opened.domains()) == 3
     assert len(opened.history()) == 1
-    assert opened.store.damage() == ()
+    assert damaged_rows(opened.store.database) == ()
 
 
 def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):

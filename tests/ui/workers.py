@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from recommender.requests import place_of
+from registry.cards import JobRecord
 from registry.home import Home
-from registry.store import JobRecord, Jobs, Store
+from registry.store import Store
 from registry.zoo import Zoo
 from ui import job_queue
 
@@ -21,7 +22,7 @@ def as_their_paths_say(home: Home, job: JobRecord) -> list[str]:
 
 
 def _behave(home: Path, job: str, manner: str) -> None:
-    jobs = Jobs(Store.open(home / "registry.db"))
+    jobs = Store.open(home / "registry.db").jobs
     if manner == "mute":
         sys.exit("the disk is made of cheese")
     if manner == "stubborn":

@@ -11,7 +11,7 @@ from ui.context import CommandContext, HomeOption, JsonOption, asked, command_co
 
 if TYPE_CHECKING:
     from recommender.requests import Request
-    from registry.store import JobRecord
+    from registry.cards import JobRecord
 
 __all__ = ["app"]
 

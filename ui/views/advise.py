@@ -12,10 +12,9 @@ from PIL import Image
 
 from recommender.checks import check
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
-from registry.cards import METRICS, Outcome, Task
+from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.sample import Sample
-from registry.store import JobRecord
 from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
 from ui.glossary import TERMS, terms_of
