@@ -622,7 +622,7 @@ class Zoo:
 
     def _catalogs(self) -> list[Path]:
         """The bundled catalog, then those of plug-ins."""
-        return [self.catalog, *(known.catalog for known in modalities.values() if known.catalog is not None)]
+        return [self.catalog, *(known.catalog for known in modalities.each() if known.catalog is not None)]
 
     def _catalog_of(self, modality: str) -> Path:
         """The catalog that holds what is bundled of a modality."""
