@@ -71,8 +71,7 @@
         ├── NotResumable                           a run that is over, still going on, or whose ground has changed
         ├── NotFinished                            a run that cannot be used yet
         ├── NotExportable                          a run that no other format can express
-        ├── NotPromotable                           a run that gives no new checkpoint
-        └── Interrupted
+        └── NotPromotable                           a run that gives no new checkpoint
 """
 
 import re
@@ -99,7 +98,6 @@ __all__ = [
     "ExtraMissing",
     "FolderUnusable",
     "HomeUnusable",
-    "Interrupted",
     "ItemUnreadable",
     "LabelsMissing",
     "LengthMismatch",
@@ -826,11 +824,3 @@ class OutOfRoom(TuningError):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(f"out of {what}", "Free some, or use a smaller batch or checkpoint.")
-
-
-class Interrupted(TuningError):
-    """Stopped from outside; what was done is kept."""
-
-    def __init__(self, run: str) -> None:
-        self.run = run
-        super().__init__(f"run {run} was interrupted", "Start the same tuning again.")
