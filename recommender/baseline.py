@@ -11,16 +11,17 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from PIL import Image
 
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Baseline, Expected
 from recommender.transfer.linear import out_of_fold
 from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
+from registry.metrics import Z, score
 from registry.modalities import Item
 from registry.progress import Phase, Progress, silent, tracked
-from registry.sample import Sample, score
+from registry.sample import Sample
 
 __all__ = [
     "NEIGHBORS",

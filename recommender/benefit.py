@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from recommender.baseline import better, held_out, raw_pixels
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
 from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
@@ -24,8 +24,9 @@ from registry.cards import Checkpoint, Metric, Outcome
 from registry.errors import TooFewRows
 from registry.features import Encoded
 from registry.home import Home
+from registry.metrics import Z, score
 from registry.progress import Phase, Progress, advance, silent
-from registry.sample import Sample, score
+from registry.sample import Sample
 from registry.zoo import Zoo
 
 __all__ = ["SCRATCH_EPOCHS", "benefit", "equal_epochs", "for_epochs", "label_saving", "nested"]

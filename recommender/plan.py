@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recommender.history import History
-from recommender.resampling import Z
 from recommender.results import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
 from recommender.strategies.rules import require_head
 from registry.cards import Metric, Outcome
 from registry.errors import NotOffered, UnknownName
+from registry.metrics import Z
 from registry.sample import Sample
 
 __all__ = ["OFFERED", "controlled", "plan"]

@@ -16,9 +16,9 @@ from recommender.transfer import scores
 from recommender.transfer.linear import out_of_fold
 from registry.errors import EstimatorError, TransferZooError
 from registry.features import Encoded
+from registry.metrics import score as metric_score
 from registry.progress import Event, Progress, require_wanted, silent
 from registry.sample import Sample
-from registry.sample import score as metric_score
 from registry.zoo import Zoo
 
 __all__ = ["MOST_ROWS", "probe", "transferability"]
