@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from recommender.baseline import RAW
+from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import damage
 from recommender.runs.training_checkpoints import damaged, set_damaged_aside
@@ -160,7 +160,7 @@ def _missing_model(run: RunFolder) -> str:
     if not (run.path / "head.safetensors").is_file():
         return "head.safetensors"
     plan = run.job.get("plan")
-    raw = isinstance(plan, dict) and plan.get("read") == RAW
+    raw = isinstance(plan, dict) and is_raw(str(plan.get("strategy")))
     return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"
 
 
