@@ -99,7 +99,7 @@ def zoo_add(
     folder: Annotated[Path, typer.Argument(help="A checkpoint as transformers saves it, with safetensors weights.")],
     name: Annotated[str | None, typer.Option("--name", help="What to call it; else the folder's name.")] = None,
     source_data: Annotated[
-        Path | None, typer.Option("--source-data", help="Images it was pretrained on, so that distance can be told.")
+        Path | None, typer.Option("--source-data", help="Items it was pretrained on, so that distance can be told.")
     ] = None,
     domain: Annotated[
         str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
