@@ -26,7 +26,8 @@ from registry.errors import (
     UnknownName,
     printable,
 )
-from registry.health import Clean, Health, Part, examine
+from registry.forms import Record, from_json
+from registry.health import Clean, Health, HealthForm, Part, examine
 from registry.modalities import Item, Reading, modalities
 from registry.modalities import Modality as Kind
 from registry.progress import Progress, silent
@@ -38,7 +39,7 @@ from registry.readers.table import LabelTable, read_groups, read_labels
 from registry.splits import Splitter
 from registry.targets import infer_task, names_in, quantities, read_targets, values_of
 
-__all__ = ["LIMIT", "Sample", "score"]
+__all__ = ["LIMIT", "Sample", "SampleForm", "score"]
 
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
@@ -49,8 +50,8 @@ _ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Items + labels + modality + task. Made by `from_folder` or `from_arrays`; to change one, make another."""
+class Sample(Record):
+    """Items + labels + modality + task. Made by one of its ``from_`` methods; to change one, make another."""
 
     name: str
     modality: Modality
@@ -172,26 +173,27 @@ class Sample:
             OtherRows: what lies there now is not what was told of.
             RowsInMemory: it was made from arrays, which lie nowhere.
             SampleError: it cannot be read.
+            UnreadableForm: what was told of it is damaged.
         """
-        if told["origin"] == _MEMORY:
-            raise RowsInMemory(told["name"])
-        labels = told.get("labels_from")
+        form = from_json(SampleForm, told)
+        if form.origin == _MEMORY:
+            raise RowsInMemory(form.name)
         found = cls.from_folder(
-            told["origin"],
-            labels=labels,
-            task=told["task"] if labels else None,
-            groups=told["groups_from"],
-            test=told["test_from"],
-            metric=told["metric"],
+            form.origin,
+            labels=form.labels_from,
+            task=form.task if form.labels_from else None,
+            groups=form.groups_from,
+            test=form.test_from,
+            metric=form.metric,
             seed=seed,
-            class_folder=told.get("class_folder"),
-            follow_links=told.get("follow_links", False),
-            modality=told.get("modality"),
-            keep_duplicates=told.get("keep_duplicates", True),
+            class_folder=form.class_folder,
+            follow_links=form.follow_links,
+            modality=form.modality,
+            keep_duplicates=form.keep_duplicates,
             progress=progress,
         )
-        if found.digest != told["digest"]:
-            raise OtherRows(told["origin"], told["digest"], found.digest)
+        if found.digest != form.digest:
+            raise OtherRows(form.origin, form.digest, found.digest)
         return found
 
     @classmethod
@@ -225,13 +227,105 @@ class Sample:
             UnknownName: no metric, task or modality of that name.
             UnfitMetric: the metric does not judge the task.
         """
-        found = infer_task(labels) if task is None else _named_task(task)
-        judged, kind = _judge(metric, found), None if modality is None else modalities[modality]
-        train = _from_memory(items, labels, groups, found, kind, None, progress)
-        held_out = None
-        if test is not None:
-            held_out = _from_memory(*test, None, found, train.rows.modality, train.rows.reading, progress)
-        return _sample(name, _MEMORY, train, held_out, judged, progress, keep_duplicates=keep_duplicates)
+        kind = None if modality is None else modalities[modality]
+        return _in_memory(
+            name,
+            (items, labels, groups),
+            None if test is None else (*test, None),
+            task=task,
+            metric=metric,
+            keep_duplicates=keep_duplicates,
+            modality=kind,
+            progress=progress,
+        )
+
+    @classmethod
+    def from_frame(  # noqa: PLR0913 - as above
+        cls,
+        frame: Any,  # noqa: ANN401 - a pandas.DataFrame, or what one is made of
+        item: str,
+        label: str,
+        *,
+        name: str,
+        groups: str | None = None,
+        split: str | None = None,
+        test: Any = None,  # noqa: ANN401 - as above
+        root: Path | str | None = None,
+        task: Task | str | None = None,
+        metric: Metric | str | None = None,
+        keep_duplicates: bool = False,
+        modality: str | None = None,
+        progress: Progress = silent,
+    ) -> "Sample":
+        """A row an item: its path, or the item itself, in one column, its label in another.
+
+        Args:
+            frame: a ``pandas.DataFrame``, or a mapping of columns.
+            item: the column of paths or items; relative paths lie below ``root``, else where you stand.
+            label: the column of labels, as in `from_arrays`.
+            name: what the sample is called.
+            groups: a column; rows with the same value are never parted.
+            split: a column that says of each row whether it is for training, validation or test.
+            test: a frame of the same columns with the test part.
+            root: the folder that paths begin in.
+            task: what the labels are, where that is not to be read off them.
+            metric: as in `from_folder`.
+            keep_duplicates: as in `from_folder`.
+            modality: what the items are, where several could be meant.
+            progress: told stage, done and of.
+
+        Raises:
+            UnknownName: no such column, part, metric, task or modality.
+            NoItems: no row, or none to train on.
+            SampleError: as in `from_arrays`.
+        """
+        from registry.readers.frame import read_frame  # noqa: PLC0415 - loads pandas
+
+        below = None if root is None else Path(root)
+        parts = read_frame(frame, item, label, groups=groups, split=split, test=test, root=below)
+        return _of_parts(name, parts, modality, task, metric, progress, keep_duplicates=keep_duplicates)
+
+    @classmethod
+    def from_dataset(  # noqa: PLR0913 - as above
+        cls,
+        data: Any,  # noqa: ANN401 - a datasets.Dataset or DatasetDict
+        *,
+        name: str,
+        item: str | None = None,
+        label: str | None = None,
+        groups: str | None = None,
+        task: Task | str | None = None,
+        metric: Metric | str | None = None,
+        keep_duplicates: bool = False,
+        modality: str | None = None,
+        progress: Progress = silent,
+    ) -> "Sample":
+        """A ``datasets.Dataset``, or a ``DatasetDict`` with the splits train and, perhaps, validation and test.
+
+        Items are read from the bytes or files that it holds, as those of a folder are.
+
+        Args:
+            data: the dataset; all of it is read.
+            name: what the sample is called.
+            item: the column of items; without it the only one of the feature ``Image`` (or another modality's).
+            label: the column of labels (``ClassLabel``, ``Value``, or sequences of them); without it the only
+                ``ClassLabel``.
+            groups: a column; rows with the same value are never parted.
+            task: what the labels are, where that is not to be read off them.
+            metric: as in `from_folder`.
+            keep_duplicates: as in `from_folder`.
+            modality: what the items are, where the feature does not say it.
+            progress: told stage, done and of.
+
+        Raises:
+            UnknownName: no such column, metric, task or modality.
+            NoItems: no row, or none to train on.
+            SampleError: as in `from_arrays`.
+        """
+        from registry.readers.frame import read_dataset  # noqa: PLC0415 - loads pandas
+
+        parts = read_dataset(data, item=item, label=label, groups=groups)
+        return _of_parts(name, parts, modality, task, metric, progress, keep_duplicates=keep_duplicates)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -319,30 +413,30 @@ class Sample:
         test = replace(self.take(held_out), name=f"{self.name} (held out)", test=None)
         return replace(self.take(~held_out), test=test), test
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "modality": str(self.modality),
-            "task": str(self.task),
-            "rows": len(self),
-            "classes": len(self.classes),
-            "metric": str(self.metric),
-            "health": self.health.to_dict(),
-            "counts": self.counts,
-            "groups": len(set(self.groups)) if self.groups is not None and self.named_groups else None,
-            "test_rows": None if self.test is None else len(self.test),
-            "origin": self.origin,
-            "groups_from": self.groups_from,
-            "test_from": self.test_from,
-            "labels_from": self.labels_from,
-            "class_folder": None if self.class_folder is None else str(self.class_folder),
-            "follow_links": self.follow_links,
-            "scale": dict(self.reading) or None,
-            "values": self._values(),
-            "keep_duplicates": self.keep_duplicates,
-        }
+    def to_form(self) -> "SampleForm":
+        """What it is and how it was read, in figures: no row of it."""
+        return SampleForm(
+            name=self.name,
+            digest=self.digest,
+            modality=str(self.modality),
+            task=self.task,
+            rows=len(self),
+            classes=len(self.classes),
+            metric=self.metric,
+            health=self.health.to_form(),
+            counts=self.counts,
+            groups=len(set(self.groups)) if self.groups is not None and self.named_groups else None,
+            test_rows=None if self.test is None else len(self.test),
+            origin=self.origin,
+            groups_from=self.groups_from,
+            test_from=self.test_from,
+            labels_from=self.labels_from,
+            class_folder=self.class_folder,
+            follow_links=self.follow_links,
+            scale=dict(self.reading) or None,
+            values=self._values(),
+            keep_duplicates=self.keep_duplicates,
+        )
 
     def _values(self) -> dict[str, float] | None:
         """Where the quantities of a regression lie."""
@@ -350,6 +444,32 @@ class Sample:
             return None
         low, middle, high = np.quantile(quantities(self.labels), [0, 0.5, 1]).tolist()
         return {"lowest": low, "median": middle, "highest": high}
+
+
+@dataclass(frozen=True)
+class SampleForm:
+    """`Sample` as it is kept with advice and runs; what came later has the default that it had before."""
+
+    name: str
+    digest: str
+    task: Task
+    rows: int
+    classes: int
+    metric: Metric
+    origin: str
+    health: HealthForm
+    groups_from: str | None
+    test_from: str | None
+    modality: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    groups: int | None = None
+    test_rows: int | None = None
+    labels_from: str | None = None
+    class_folder: ClassFolder | None = None
+    follow_links: bool = False
+    scale: Mapping[str, Any] | None = None
+    values: Mapping[str, float] | None = None
+    keep_duplicates: bool = True
 
 
 def score(
@@ -437,6 +557,55 @@ def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | N
     if asked not in {None, Task.CLASSIFICATION}:
         raise LabelsMissing(str(asked))
     return None
+
+
+def _of_parts(
+    name: str,
+    parts: Any,  # noqa: ANN401 - `registry.readers.frame.Parts`, which loads pandas
+    modality: str | None,
+    task: Task | str | None,
+    metric: Metric | str | None,
+    progress: Progress,
+    *,
+    keep_duplicates: bool,
+) -> Sample:
+    """The sample that columns of a frame or dataset make."""
+    kind = parts.modality if modality is None else modality
+    train, test = parts.train, parts.test
+    return _in_memory(
+        name,
+        (train.items, train.labels, train.groups),
+        None if test is None else (test.items, test.labels, test.groups),
+        task=task,
+        metric=metric,
+        keep_duplicates=keep_duplicates,
+        modality=None if kind is None else modalities[kind],
+        progress=progress,
+        notes=parts.notes,
+    )
+
+
+def _in_memory(  # noqa: PLR0913 - as above
+    name: str,
+    train: tuple[Any, Any, Any],
+    test: tuple[Any, Any, Any] | None,
+    *,
+    task: Task | str | None,
+    metric: Metric | str | None,
+    keep_duplicates: bool,
+    modality: Kind | None,
+    progress: Progress,
+    notes: tuple[str, ...] = (),
+) -> Sample:
+    """A sample of items, labels and groups that lie nowhere."""
+    found = infer_task(train[1]) if task is None else _named_task(task)
+    judged = _judge(metric, found)
+    part = _from_memory(*train, found, modality, None, progress)
+    part = replace(part, rows=replace(part.rows, notes=(*part.rows.notes, *notes)))
+    held_out = None
+    if test is not None:
+        held_out = _from_memory(*test, found, part.rows.modality, part.rows.reading, progress)
+    return _sample(name, _MEMORY, part, held_out, judged, progress, keep_duplicates=keep_duplicates)
 
 
 def _from_memory(
