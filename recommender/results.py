@@ -28,6 +28,7 @@ __all__ = [
     "DomainDistance",
     "DomainDistanceForm",
     "EpochsToEqual",
+    "Estimate",
     "Evidence",
     "Expected",
     "Exposure",
@@ -46,6 +47,7 @@ __all__ = [
     "ShiftForm",
     "Skipped",
     "Stage",
+    "StatedGain",
     "Transferability",
     "TuningRun",
     "TuningRunForm",
@@ -94,11 +96,15 @@ class DomainDistance(Record):
     distance: Distance
     percentile: float | None
     """Share of the registry's own domain pairs that lie farther apart, 0-100; None under two domains."""
+    plugins: Mapping[str, float] = field(default_factory=dict)
+    """What the distances of installed plug-ins make of the same two clouds, by name."""
 
     def to_form(self) -> "DomainDistanceForm":
         """The distance beside the domain; the lens is the registry's."""
         d = self.distance
-        return DomainDistanceForm(self.domain, d.metric, d.value, d.low, d.high, self.percentile, d.p_same)
+        return DomainDistanceForm(
+            self.domain, d.metric, d.value, d.low, d.high, self.percentile, d.p_same, self.plugins
+        )
 
 
 @dataclass(frozen=True)
@@ -112,11 +118,12 @@ class DomainDistanceForm:
     high: float | None
     percentile: float | None
     p_same: float | None
+    plugins: Mapping[str, float] = field(default_factory=dict)
 
     def through(self, lens: str) -> DomainDistance:
         """The distance, measured through a lens; the raw statistic is not kept, but for its value."""
         distance = Distance(self.metric, self.value, self.value, self.low, self.high, self.p_same)
-        return DomainDistance(self.domain, lens, distance, self.percentile)
+        return DomainDistance(self.domain, lens, distance, self.percentile, self.plugins)
 
 
 @dataclass(frozen=True)
@@ -243,6 +250,17 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
     return best if best.score > last.score + errors * max(best.standard_error, last.standard_error) else last
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+
+    score: str
+    """The plug-in's name."""
+    value: float
+    standard_error: float
+    """How far it says that it may be off."""
+
+
 @dataclass(frozen=True, eq=False)
 class Transferability:
     """A candidate with its scores on the user's labels.
@@ -273,6 +291,8 @@ class Transferability:
     """False where it has seen the rows, so that its scores flatter it."""
     optimism: float = 0.0
     """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
+    estimates: tuple[Estimate, ...] = ()
+    """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
 
     @property
     def read(self) -> BlockScore:
@@ -367,6 +387,23 @@ class Evidence:
     blocks: tuple[str, ...]
     """Names of the backbone's blocks, input side first."""
     task: Task = Task.CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class StatedGain:
+    """What a plug-in strategy states of itself: the share of a linear head's error that its training removes.
+
+    The share is that on ample rows; on ``rows`` rows, ``rows / (rows + 600)`` of it is expected.
+    """
+
+    share: float
+    """Mean over the cases behind it, of (score - probe) / (1 - probe)."""
+    spread: float
+    """Its standard deviation from case to case."""
+    cases: int
+    """Pairs of a checkpoint and a sample on which that was seen."""
+    source: str
+    """Where they are reported, in a few words."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,12 @@ from recommender.latency import DEVICE, latency
 from recommender.results import Candidate, Cost, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
 from registry.cards import Checkpoint
-from registry.errors import NoVariation
+from registry.errors import EstimatorError, NoVariation
 from registry.features import Encoded, Features
 from registry.licenses import require_license
 from registry.listings import Listing
+from registry.modalities import modalities
+from registry.plugins import warn_of_plugin
 from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -56,7 +58,6 @@ LOOKED_WORK = 2e12
 same question gets the same answer."""
 MOST_SEEN = 2
 """Checkpoints that have seen rows of the sample which are shown beside the others."""
-_CAP = 224
 _BYTES_A_WEIGHT = 4
 _MIB = 1 << 20
 _IN_BYTES, _BY_CLOCK = {"--max-bytes", "--max-memory"}, {"--max-latency", "--time-budget"}
@@ -307,9 +308,9 @@ def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 
 
 def _work(candidate: Candidate) -> float:
-    """About how many multiplications a row takes: each weight once for each place of the last map, 32 pixels wide."""
+    """About how many multiplications a row takes: each weight once for each place that is left in a net's middle."""
     card = candidate.checkpoint
-    return card.parameters * max(1.0, (min(card.input_size, _CAP) / 32) ** 2)
+    return card.parameters * max(1.0, modalities[card.modality].defaults.uses(card.input_size))
 
 
 def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, int, str]:
@@ -439,7 +440,23 @@ def _measured(
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
     found = measure(metric, ours, theirs, lens.sigma, groups, seed)
-    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs))
+    brought = _of_plugins(ours, theirs, groups, seed)
+    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs), brought)
+
+
+def _of_plugins(
+    x: np.ndarray, y: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
+) -> dict[str, float]:
+    """What each distance of a plug-in makes of two clouds; one that fails is left out with a warning."""
+    found = {}
+    for name in distances.brought:
+        try:
+            found[name] = float(distances[name](x, y, seed=seed, groups=groups).value)
+        except EstimatorError:
+            continue
+        except Exception as failure:
+            warn_of_plugin("distance", name, failure)
+    return found
 
 
 def _nearness(row: DomainDistance) -> tuple[float, float, str]:

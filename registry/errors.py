@@ -6,6 +6,8 @@
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── NameTakenTwice             (ValueError)    two packages bring one name
+    ├── PluginUnusable             (ImportError)   a plug-in that cannot be loaded
     ├── UnusableRequest            (ValueError)    a request with a field that does not fit
     ├── UnreadableForm             (ValueError)    kept JSON that is not what it is to be, with the key
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
@@ -40,6 +42,7 @@
     │   ├── WidthMismatch                          two clouds of different width
     │   ├── LengthMismatch                         features and labels of different length
     │   ├── TooManyNeighbors                       k > n
+    │   ├── NotAScore                              what a plug-in's score gave cannot be used as one
     │   └── NotDefined                             this target kind has no such score
     ├── EncoderMismatch            (ValueError)    features of two spaces compared
     ├── CheckpointError            (ValueError)    a checkpoint folder
@@ -51,7 +54,21 @@
     │   ├── BadWeights                             NaN, infinity, duplicate keys, integers
     │   ├── ShapeMismatch                          config and weights disagree
     │   ├── NotAFunction                           the same item, another vector
+    │   ├── AdapterOnly                            an adapter without the model that it changes
+    │   ├── GgufOnly                               weights in GGUF alone
+    │   ├── QuantizedOnly                          weights of a byte or less
+    │   ├── ProcessorMissing                       nothing says how an item becomes an input
     │   └── Unsupported                            an architecture or modality that cannot be read here
+    ├── HubError                   (OSError)       a hub of checkpoints
+    │   ├── HubUnreachable                         no answer, or none in time
+    │   ├── HubOffline                             asked to work offline, and this is not in the cache
+    │   ├── HubMissing                             no such repository, revision or file
+    │   ├── HubGated                               its terms must be agreed to first
+    │   ├── HubRefused                             a token that is none, or may not do this
+    │   ├── NotAHub                                a web page where a hub's answer should be
+    │   ├── HubRedirected                          it leads to a host that is not allowed
+    │   ├── HubDamaged                             files that are not what the hub says, twice
+    │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
@@ -81,6 +98,7 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
+    "AdapterOnly",
     "AdviceError",
     "AlreadyThere",
     "AmbiguousLayout",
@@ -97,16 +115,28 @@ __all__ = [
     "EstimatorError",
     "ExtraMissing",
     "FolderUnusable",
+    "GgufOnly",
     "HomeUnusable",
+    "HubDamaged",
+    "HubError",
+    "HubGated",
+    "HubMissing",
+    "HubOffline",
+    "HubRedirected",
+    "HubRefused",
+    "HubUnreachable",
     "ItemUnreadable",
     "LabelsMissing",
     "LengthMismatch",
     "MalformedWeights",
+    "NameTakenTwice",
     "NoCandidates",
     "NoItems",
     "NoVariation",
     "NoWeights",
     "NotAFunction",
+    "NotAHub",
+    "NotAScore",
     "NotDefined",
     "NotExportable",
     "NotFetched",
@@ -125,7 +155,11 @@ __all__ = [
     "OutOfRoom",
     "PathMissing",
     "PickleRefused",
+    "PluginUnusable",
+    "PluginWarning",
     "PortUnusable",
+    "ProcessorMissing",
+    "QuantizedOnly",
     "RegistryBusy",
     "RegistryCorrupt",
     "RegistryError",
@@ -147,6 +181,7 @@ __all__ = [
     "UnsafeArchive",
     "Unsupported",
     "UnusableArrays",
+    "UnusableHubId",
     "UnusableLabels",
     "UnusableName",
     "UnusableRequest",
@@ -213,10 +248,11 @@ def _containing(name: str, known: Sequence[str]) -> list[str]:
 class NotHere(TransferZooError, KeyError):
     """A checkpoint that is known, but whose weights are not on this disk."""
 
-    def __init__(self, name: str, hub: str) -> None:
-        self.name, self.hub = name, hub
+    def __init__(self, name: str, hub: str, size: int | None = None) -> None:
+        self.name, self.hub, self.size = name, hub, size
+        fetched = "" if size is None else f" ({_bytes(size)} to fetch)"
         super().__init__(
-            f"checkpoint {name!r} ({hub}) is known, but its weights are not here",
+            f"checkpoint {name!r} ({hub}) is known, but its weights are not here{fetched}",
             f"Fetch it with `transferzoo zoo fetch {name}`.",
         )
 
@@ -230,6 +266,30 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class PluginWarning(UserWarning):
+    """A plug-in that is left out of what goes on without it, with its name and the reason."""
+
+
+class NameTakenTwice(TransferZooError, ValueError):
+    """Two packages bring a plug-in of one name, or one brings a name of ours."""
+
+    def __init__(self, what: str, name: str, packages: Sequence[str]) -> None:
+        self.what, self.name, self.packages = what, name, tuple(packages)
+        strange = next(package for package in reversed(self.packages) if package != "transferzoo")
+        super().__init__(
+            f"the {what} {name!r} is brought by {' and '.join(packages)} alike",
+            f"Uninstall {strange}, or have it use another name.",
+        )
+
+
+class PluginUnusable(TransferZooError, ImportError):
+    """A plug-in that cannot be loaded, or is not what it should be."""
+
+    def __init__(self, what: str, name: str, package: str, why: str) -> None:
+        self.what, self.name, self.package, self.why = what, name, package, why
+        super().__init__(f"the {what} {name!r} of {package} cannot be used: {why}", f"Update or uninstall {package}.")
 
 
 class UnusableRequest(TransferZooError, ValueError):
@@ -537,6 +597,15 @@ class TooManyNeighbors(EstimatorError):
         super().__init__(f"{k} neighbors asked for, {rows} rows at hand", f"Ask for at most {max(rows, 0)}.")
 
 
+class NotAScore(EstimatorError):
+    """What a plug-in's score gave is no number, or no estimate of the metric that it declares."""
+
+    def __init__(self, score: str, value: float, metric: str | None = None, error: float = 0.0) -> None:
+        self.score, self.value, self.metric, self.error = score, value, metric, error
+        kind = "finite number" if metric is None else f"{metric} with a standard error above 0 (± {error})"
+        super().__init__(f"{score} gave {value}, which is no {kind}", "Tell who wrote the plug-in.")
+
+
 class NotDefined(EstimatorError):
     """The definition does not admit this kind of target."""
 
@@ -645,6 +714,148 @@ class Unsupported(CheckpointError):
     def __init__(self, folder: Path | str, why: str, remedy: str = "See README for what is supported.") -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be opened: {why}", remedy)
+
+
+class AdapterOnly(CheckpointError):
+    """An adapter, without the model that it changes."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(f"{folder} is an adapter, not a whole model", "Save it merged: model.merge_and_unload().")
+
+
+class GgufOnly(CheckpointError):
+    """Weights in GGUF, and in no other form."""
+
+    def __init__(self, folder: Path | str, file: str) -> None:
+        self.folder, self.file = str(folder), file
+        super().__init__(
+            f"{folder} has its weights in GGUF only ({file}), which cannot be fine-tuned",
+            "Take the repository that it was converted from: its card names it as base_model.",
+        )
+
+
+class QuantizedOnly(CheckpointError):
+    """Weights of a byte or less."""
+
+    def __init__(self, folder: Path | str, how: str) -> None:
+        self.folder, self.how = str(folder), how
+        super().__init__(
+            f"{folder} has quantized weights only ({how})",
+            "Take the checkpoint as float32, float16 or bfloat16, as it was before it was quantized.",
+        )
+
+
+class ProcessorMissing(CheckpointError):
+    """A checkpoint that does not say how an item becomes its input."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(
+            f"{folder} has no processor: neither preprocessor_config.json nor a tokenizer is there",
+            "Fetch it by hand, put the processor of its base model beside it, and add the folder.",
+        )
+
+
+class HubError(TransferZooError, OSError):
+    """A hub of checkpoints. No message ever holds a token."""
+
+
+class HubUnreachable(HubError):
+    """No answer from a hub, or none in time."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        self.endpoint, self.why = endpoint, why
+        super().__init__(
+            f"{endpoint} cannot be reached: {why}",
+            "Try again later; what was fetched is kept, and all that is in the cache works (HF_HUB_OFFLINE=1).",
+        )
+
+
+class HubOffline(HubError):
+    """Something that is not here, while no hub is to be asked."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub",
+            "Unset HF_HUB_OFFLINE where there is a network; `transferzoo zoo list` shows what is here.",
+        )
+
+
+class HubMissing(HubError):
+    """No such repository, revision or file."""
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        self.endpoint, self.what = endpoint, what
+        super().__init__(
+            f"{endpoint} has no {what}, or not for everybody",
+            "Check the spelling; a private repository wants HF_TOKEN. Search: transferzoo zoo search WORDS",
+        )
+
+
+class HubGated(HubError):
+    """A repository whose terms must be agreed to first."""
+
+    def __init__(self, endpoint: str, hub: str) -> None:
+        self.endpoint, self.hub = endpoint, hub
+        super().__init__(
+            f"{hub} is gated: its terms must be agreed to first",
+            f"Agree at {endpoint}/{hub}, then set HF_TOKEN to a token of that account.",
+        )
+
+
+class HubRefused(HubError):
+    """A token that is missing or unknown, or that may not do this."""
+
+    def __init__(self, endpoint: str, status: int) -> None:
+        self.endpoint, self.status = endpoint, status
+        super().__init__(
+            f"{endpoint} refuses this ({status})", "Set HF_TOKEN to a token that may do it (write, to upload)."
+        )
+
+
+class NotAHub(HubError):
+    """A web page, or anything else, where a hub's answer should be."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        self.endpoint, self.why = endpoint, why
+        super().__init__(
+            f"{endpoint} does not answer as a hub does: {why}",
+            "Log in to the network that you are in (a captive portal?), or correct HF_ENDPOINT.",
+        )
+
+
+class HubRedirected(HubError):
+    """A hub that leads to a host which is not allowed."""
+
+    def __init__(self, endpoint: str, host: str) -> None:
+        self.endpoint, self.host = endpoint, host
+        super().__init__(
+            f"{endpoint} leads to another host, {host}: nothing was fetched from there",
+            f"If you trust it, allow it: TRANSFERZOO_HUB_HOSTS={host}",
+        )
+
+
+class HubDamaged(HubError):
+    """Files that came, twice, other than the hub says they are."""
+
+    def __init__(self, hub: str, files: Sequence[str], aside: Path | str) -> None:
+        self.hub, self.files, self.aside = hub, tuple(files), str(aside)
+        super().__init__(
+            f"{hub}: {', '.join(files)} came twice other than its checksum says, and is set aside in {aside}",
+            "Something between here and the hub changes what is fetched: try another network.",
+        )
+
+
+class UnusableHubId(HubError, ValueError):
+    """No id, revision or file name that a hub may have."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"{name!r} is no checkpoint of a hub: {why}", "Write organization/name, or organization/name@revision."
+        )
 
 
 class BadCard(TransferZooError, ValueError):

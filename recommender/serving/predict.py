@@ -14,20 +14,19 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.special import expit, softmax
 
-from recommender.baseline import RawPixels
 from recommender.resampling import draw_weights, resample
 from recommender.runs.folder import RunFolder
-from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head
+from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
 from registry.cards import ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
 from registry.forms import Record
+from registry.metrics import score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
 from registry.readers.layout import as_known, plain, role_of, truths
 from registry.readers.table import LabelTable, read_labels
-from registry.sample import score
 from registry.targets import names_in, values_of
 
 __all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]
@@ -182,7 +181,7 @@ class Predictor:
             raise PathMissing(run.path)
         told, head = finished(run), read_head(run.path)
         if isinstance(head, ScaledLinearHead | RawNeighborsHead):
-            encoder: Encoder = RawPixels.of(head.mean[None] if isinstance(head, ScaledLinearHead) else head.rows)
+            encoder: Encoder = read_raw(run.path, told["sample"]["modality"])
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}")
         return cls(

@@ -6,10 +6,10 @@ from recommender.history import History
 from recommender.plan import controlled, plan
 from recommender.results import Expected, Plan
 from recommender.strategies import strategies
+from recommender.testing.evidence import evidence
 from registry.cards import Metric
 from registry.forms import from_json
 from registry.sample import Sample
-from tests.recommender.evidence import evidence
 from tests.recommender.tuning.jobs import colored
 
 

@@ -39,7 +39,7 @@ def sample_report(sample: Json) -> RenderableType:
 def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     """A screen: verdict, ranked table with *no transfer*, the first reasons of the best, and what the words mean.
 
-    With ``explain`` every row and reason, the curve over blocks, distances and what was skipped.
+    With ``explain`` every row and reason, the curve over blocks, all scores, distances and what was skipped.
     """
     choices, skipped = advice["choices"], advice["skipped"]
     parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), Text()]
@@ -50,7 +50,7 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
         parts += [_ranking(advice, rows), _terms([choice["strategy"] for choice in rows]), Text()]
         parts += [_reasons(choices)] if explain else [_best_reasons(choices[0])]
     if explain and choices:
-        parts += [Text(), _curve(choices[0]), Text(), _distances(advice["domains"])]
+        parts += [Text(), _curve(choices[0]), Text(), _scores(choices), Text(), _distances(advice["domains"])]
     if explain and skipped:
         parts += [Text(), _skipped(skipped)]
     elif not explain:
@@ -178,6 +178,17 @@ def _curve(choice: Json) -> RenderableType:
     return Group(title, Padding(table, (0, 0, 0, 2)))
 
 
+def _scores(choices: Sequence[Json]) -> RenderableType:
+    """Every score of every choice; those of plug-ins among them."""
+    names = list(dict.fromkeys(name for choice in choices for name in choice["scores"]))
+    columns = new_table("score", *(f">{place}." for place in range(1, len(choices) + 1)))
+    for name in names:
+        values = [choice["scores"].get(name) for choice in choices]
+        columns.add_row(Text(name), *("-" if value is None else f"{value:.3f}" for value in values))
+    title = Text("Scores of the last block, of each checkpoint in its place; higher is better", "dim")
+    return Group(title, Padding(columns, (0, 0, 0, 2)))
+
+
 def _skipped(rows: Sequence[Json]) -> RenderableType:
     return Group(Text("Skipped", "dim"), *(bullet(f"{row['checkpoint']}: {row['reason']}") for row in rows))
 
@@ -187,5 +198,6 @@ def _distances(rows: Sequence[Json]) -> RenderableType:
     longest = max((row["value"] for row in rows), default=0.0) or 1.0
     for row in rows[:NEAREST]:
         filled = round(BAR * row["value"] / longest)
-        table.add_row(Text(row["domain"]), Text("█" * filled, "blue"), f"{row['value']:.3f}")
+        brought = ", ".join(f"{name} {value:.3f}" for name, value in row.get("plugins", {}).items())
+        table.add_row(Text(row["domain"]), Text("█" * filled, "blue"), f"{row['value']:.3f}", Text(brought, "dim"))
     return Group(Text("Distance to the nearest source domains", "dim"), Padding(table, (0, 0, 0, 2)))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from registry.cards import Checkpoint, Domain, Outcome
+from registry.errors import PluginWarning
 from registry.forms import to_json
 from ui.strangers import StrangersConsole, safe_json
 
@@ -43,8 +44,15 @@ def quiet(*, loud: bool = False) -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.simplefilter("ignore")
+    warnings.simplefilter("default", PluginWarning)
+    warnings.showwarning = _say_warning
     for library in CHATTY:
         logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def _say_warning(message: Warning | str, *_where: object, **_file: object) -> None:
+    """One yellow line on stderr; where in the code it was met helps nobody who asks for advice."""
+    console(stderr=True).print(Text(str(message), "yellow"), soft_wrap=True)
 
 
 def say_error(what: str, remedy: str) -> None:
