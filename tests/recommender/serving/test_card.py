@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -63,17 +62,15 @@ def exported(tmp_path):
     return Exported("r1", folder, "transformers", "ResNet", ("a", "b"), 0.0, (), "AutoModelForImageClassification")
 
 
-START = replace(
-    a_checkpoint(Path("net")),
-    name="net",
-    license="MIT",
-    lineage=("photos",),
-    locator=Locator("org/net", "main", "cd" * 20),
-)
+@pytest.fixture
+def start(tmp_path):
+    locator = Locator("org/net", "main", "cd" * 20)
+    card = a_checkpoint(tmp_path / "start")
+    return replace(card, name="net", license="MIT", lineage=("photos",), locator=locator)
 
 
-def test_it_says_data_score_with_interval_strategy_lineage_license_seed_and_how_to_load(run, exported):
-    write_card(run, exported, START)
+def test_it_says_data_score_with_interval_strategy_lineage_license_seed_and_how_to_load(run, exported, start):
+    write_card(run, exported, start)
     card = (exported.folder / "README.md").read_text()
     front = front_matter(card)
     assert (front["license"], front["base_model"], front["pipeline_tag"]) == ("mit", "org/net", "image-classification")
@@ -85,16 +82,16 @@ def test_it_says_data_score_with_interval_strategy_lineage_license_seed_and_how_
     assert "AutoModelForImageClassification.from_pretrained(FOLDER)" in card
 
 
-def test_no_path_of_this_machine_and_no_markup_of_strangers_is_in_it(run, exported):
-    card = model_card(run, exported, START)
+def test_no_path_of_this_machine_and_no_markup_of_strangers_is_in_it(run, exported, start):
+    card = model_card(run, exported, start)
     assert "/home" not in card
     assert "<b>" not in card
     assert "a\\|b, \\# c" in card
 
 
-def test_an_unknown_license_is_said_and_an_odd_one_named(run, exported):
+def test_an_unknown_license_is_said_and_an_odd_one_named(run, exported, start):
     assert front_matter(model_card(run, exported, None))["license"] == "unknown"
-    odd = front_matter(model_card(run, exported, replace(START, license="MIT AND Apache-2.0")))
+    odd = front_matter(model_card(run, exported, replace(start, license="MIT AND Apache-2.0")))
     assert (odd["license"], odd["license_name"]) == ("other", "MIT AND Apache-2.0")
 
 
