@@ -18,6 +18,7 @@ from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
 from registry.licenses import Licenses, require_license
 from registry.listings import Listing
+from registry.plugins import Plugins
 from registry.zoo import Zoo
 
 __all__ = ["check", "require_advice", "require_domain", "require_names", "require_places"]
@@ -110,6 +111,7 @@ def require_names(  # noqa: PLR0913 - each names something else
 
     Raises:
         UnknownName: there is no such checkpoint, strategy, recommendation, distance, license, executor or tracker.
+        PluginUnusable: it is brought by a plug-in that cannot be loaded.
         NoCandidates: nothing is under these licenses, base model and training data included.
         DeviceMissing: there is no such device.
     """
@@ -179,11 +181,12 @@ def _require_writable(picture: Path | None) -> None:
         raise FolderUnusable(picture, cause.strerror or str(cause)) from cause
 
 
-def _require_listed(what: str, name: str, known: Iterable[str]) -> None:
-    """Of that name there is one; what lies behind it is not loaded."""
-    names = [*known]
-    if name not in names:
-        raise UnknownName(what, name, names)
+def _require_listed(what: str, name: str, known: Plugins[Any]) -> None:
+    """Of that name there is one; of ours what lies behind it is not loaded, a plug-in is, for it may be unusable."""
+    if name not in known:
+        raise UnknownName(what, name, [*known])
+    if name in known.brought:
+        known[name]
 
 
 def _require_licenses(zoo: Zoo, wanted: Iterable[str]) -> None:

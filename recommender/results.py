@@ -28,6 +28,7 @@ __all__ = [
     "DomainDistance",
     "DomainDistanceForm",
     "EpochsToEqual",
+    "Estimate",
     "Evidence",
     "Expected",
     "Exposure",
@@ -46,6 +47,7 @@ __all__ = [
     "ShiftForm",
     "Skipped",
     "Stage",
+    "StatedGain",
     "Transferability",
     "TuningRun",
     "TuningRunForm",
@@ -94,11 +96,15 @@ class DomainDistance(Record):
     distance: Distance
     percentile: float | None
     """Share of the registry's own domain pairs that lie farther apart, 0-100; None under two domains."""
+    plugins: Mapping[str, float] = field(default_factory=dict)
+    """What the distances of installed plug-ins make of the same two clouds, by name."""
 
-    def form(self) -> "DomainDistanceForm":
+    def to_form(self) -> "DomainDistanceForm":
         """The distance beside the domain; the lens is the registry's."""
         d = self.distance
-        return DomainDistanceForm(self.domain, d.metric, d.value, d.low, d.high, self.percentile, d.p_same)
+        return DomainDistanceForm(
+            self.domain, d.metric, d.value, d.low, d.high, self.percentile, d.p_same, self.plugins
+        )
 
 
 @dataclass(frozen=True)
@@ -112,11 +118,12 @@ class DomainDistanceForm:
     high: float | None
     percentile: float | None
     p_same: float | None
+    plugins: Mapping[str, float] = field(default_factory=dict)
 
     def through(self, lens: str) -> DomainDistance:
         """The distance, measured through a lens; the raw statistic is not kept, but for its value."""
         distance = Distance(self.metric, self.value, self.value, self.low, self.high, self.p_same)
-        return DomainDistance(self.domain, lens, distance, self.percentile)
+        return DomainDistance(self.domain, lens, distance, self.percentile, self.plugins)
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ class Unprobed(Record):
     """To the nearest of these that has a sketch; None where none has."""
     published: tuple[Published, ...] = ()
 
-    def form(self) -> "UnprobedForm":
+    def to_form(self) -> "UnprobedForm":
         """With how it stands, and the command that fetches it."""
         return UnprobedForm(
             self.checkpoint,
@@ -191,7 +198,7 @@ class Unprobed(Record):
             self.bytes,
             self.licenses,
             self.domains,
-            None if self.distance is None else self.distance.form(),
+            None if self.distance is None else self.distance.to_form(),
             self.published,
             f"transferzoo zoo fetch {self.checkpoint}",
         )
@@ -243,6 +250,17 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
     return best if best.score > last.score + errors * max(best.standard_error, last.standard_error) else last
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+
+    score: str
+    """The plug-in's name."""
+    value: float
+    standard_error: float
+    """How far it says that it may be off."""
+
+
 @dataclass(frozen=True, eq=False)
 class Transferability:
     """A candidate with its scores on the user's labels.
@@ -273,6 +291,8 @@ class Transferability:
     """False where it has seen the rows, so that its scores flatter it."""
     optimism: float = 0.0
     """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
+    estimates: tuple[Estimate, ...] = ()
+    """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
 
     @property
     def read(self) -> BlockScore:
@@ -313,7 +333,7 @@ class Baseline(Record):
     expected: Expected
     predicted: Shaped[np.ndarray, "n ..."]
 
-    def form(self) -> "BaselineForm":
+    def to_form(self) -> "BaselineForm":
         """The expectation, whose metric is the sample's; what was predicted is not kept."""
         return BaselineForm(self.model, self.expected.mean, self.expected.low, self.expected.high)
 
@@ -367,6 +387,23 @@ class Evidence:
     blocks: tuple[str, ...]
     """Names of the backbone's blocks, input side first."""
     task: Task = Task.CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class StatedGain:
+    """What a plug-in strategy states of itself: the share of a linear head's error that its training removes.
+
+    The share is that on ample rows; on ``rows`` rows, ``rows / (rows + 600)`` of it is expected.
+    """
+
+    share: float
+    """Mean over the cases behind it, of (score - probe) / (1 - probe)."""
+    spread: float
+    """Its standard deviation from case to case."""
+    cases: int
+    """Pairs of a checkpoint and a sample on which that was seen."""
+    source: str
+    """Where they are reported, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -483,7 +520,7 @@ class Choice(Record):
         """Whether its score rests on rows that it has not seen: a probe's, or a result's."""
         return self.ranked.transferability.believed or bool(self.realized)
 
-    def form(self) -> "ChoiceForm":
+    def to_form(self) -> "ChoiceForm":
         """All that was found of it, by the checkpoint's name; the arrays of evidence are left out."""
         found, gain = self.ranked.transferability, self.ranked.gain
         distance = found.candidate.distance
@@ -492,7 +529,7 @@ class Choice(Record):
             strategy=self.plan.strategy,
             plan=self.plan,
             expected=self.expected,
-            distance=None if distance is None else distance.form(),
+            distance=None if distance is None else distance.to_form(),
             scores=found.scores,
             blocks=found.blocks,
             cost=self.cost,
@@ -615,7 +652,7 @@ class Shift(Record):
             "expectations are lowered and widened by what the unlabelled test rows tell."
         )
 
-    def form(self) -> "ShiftForm":
+    def to_form(self) -> "ShiftForm":
         """With what follows."""
         return ShiftForm(
             self.detected, self.p_same, self.auc, self.rows_train, self.rows_test, self.drops, self.sentence
@@ -697,19 +734,19 @@ class Recommendation(Record):
         head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
 
-    def form(self) -> "RecommendationForm":
+    def to_form(self) -> "RecommendationForm":
         """Schema 1."""
         return RecommendationForm(
             id=self.id,
             sample=self.sample,
-            baseline=self.baseline.form(),
-            choices=tuple(choice.form() for choice in self.choices),
+            baseline=self.baseline.to_form(),
+            choices=tuple(choice.to_form() for choice in self.choices),
             skipped=self.skipped,
-            domains=tuple(row.form() for row in self.domains),
+            domains=tuple(row.to_form() for row in self.domains),
             verdict=self.verdict,
             settings=self.settings,
-            shift=None if self.shift is None else self.shift.form(),
-            not_probed=tuple(row.form() for row in self.unprobed),
+            shift=None if self.shift is None else self.shift.to_form(),
+            not_probed=tuple(row.to_form() for row in self.unprobed),
             not_probed_left_out=self.beyond,
             rivals=self.rivals,
         )
@@ -748,7 +785,7 @@ class TuningRun(Record):
     notes: tuple[str, ...] = ()
     """What should be told in words: training that never helped, a tracker_run that failed ..."""
 
-    def form(self) -> "TuningRunForm":
+    def to_form(self) -> "TuningRunForm":
         """Schema 1."""
         return TuningRunForm(**vars(self))
 
@@ -832,7 +869,7 @@ class Benefit(Record):
     sentences: tuple[str, ...]
     """What is true here, in words."""
 
-    def form(self) -> "BenefitForm":
+    def to_form(self) -> "BenefitForm":
         """Schema 1; the curves as lists of epochs and scores."""
         curves = {name: tuple(sorted(curve.items())) for name, curve in self.curves.items()}
         return BenefitForm(**{**vars(self), "curves": curves})

@@ -22,10 +22,11 @@ from recommender.latency import DEVICE, latency
 from recommender.results import Candidate, Cost, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
 from registry.cards import Checkpoint
-from registry.errors import NoVariation
+from registry.errors import EstimatorError, NoVariation
 from registry.features import Encoded, Features
 from registry.licenses import require_license
 from registry.listings import Listing
+from registry.plugins import warn_of_plugin
 from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -439,7 +440,23 @@ def _measured(
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
     found = measure(metric, ours, theirs, lens.sigma, groups, seed)
-    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs))
+    brought = _of_plugins(ours, theirs, groups, seed)
+    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs), brought)
+
+
+def _of_plugins(
+    x: np.ndarray, y: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
+) -> dict[str, float]:
+    """What each distance of a plug-in makes of two clouds; one that fails is left out with a warning."""
+    found = {}
+    for name in distances.brought:
+        try:
+            found[name] = float(distances[name](x, y, seed=seed, groups=groups).value)
+        except EstimatorError:
+            continue
+        except Exception as failure:
+            warn_of_plugin("distance", name, failure)
+    return found
 
 
 def _nearness(row: DomainDistance) -> tuple[float, float, str]:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from registry.forms import Record
 from registry.progress import Event, Phase
 
 __all__ = [
@@ -153,12 +154,6 @@ class Locator:
     upstream: str = ""
     """What there is instead: the new id of a renamed repository, the new commit of a moved one."""
 
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> "Locator":
-        """The locator of that plain form."""
-        files = tuple(HubFile(**file) for file in kept["files"])
-        return cls(**{**kept, "files": files, "state": HubState(kept["state"])})
-
     @property
     def weights(self) -> tuple[HubFile, ...]:
         """The files that hold its weights."""
@@ -210,23 +205,6 @@ class Checkpoint:
     are to lie once they are fetched."""
     claims: tuple[Claim, ...] = ()
     """Results that its maker states, kept apart from outcomes."""
-
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> "Checkpoint":
-        """The card of that plain form, as ``dataclasses.asdict`` gives it (its folder as text).
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
-        locator = kept.get("locator")
-        own = {
-            "origin": Origin(kept["origin"]),
-            "folder": Path(kept["folder"]),
-            "lineage": tuple(kept["lineage"]),
-            "locator": None if locator is None else Locator.from_dict(locator),
-            "claims": tuple(Claim(**claim) for claim in kept.get("claims", ())),
-        }
-        return cls(**{**kept, **own})
 
 
 @dataclass(frozen=True)
@@ -291,7 +269,7 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
-class JobRecord:
+class JobRecord(Record):
     """One job as the registry knows it."""
 
     id: str
@@ -323,11 +301,6 @@ class JobRecord:
         if self.stage not in set(Phase):
             return None
         return Event(Phase(self.stage), self.part, self.done, self.of, self.step, self.steps)
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        curve = {series: [list(point) for point in points] for series, points in self.curve.items()}
-        return {**asdict(self), "state": str(self.state), "curve": curve}
 
 
 def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:

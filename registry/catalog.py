@@ -22,6 +22,7 @@ from safetensors.numpy import load, save_file
 from registry.cards import FIRST_MODALITY, UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Origin, Outcome, Task
 from registry.documents import read_bytes, read_text, read_yaml
 from registry.errors import BadCard, MalformedWeights, NotFetched, UnknownName, UnreadableDocument
+from registry.forms import from_json
 from registry.listings import Listing
 from registry.modalities import modalities
 from registry.sketch import Lens, RowKeys, Sketch
@@ -249,7 +250,7 @@ def _read_listing(path: Path, body: Mapping[str, object], domains: set[str]) -> 
     card = _card(_ListingCard, path, body)
     for missing in (name for name in card.data if name not in domains):
         raise BadCard(path, "data", f"there is no domain card {missing!r}")
-    return Listing.from_dict({"modality": _modality(path), **card.model_dump()})
+    return from_json(Listing, {"modality": _modality(path), **card.model_dump()})
 
 
 def _read_domain(path: Path) -> Domain:

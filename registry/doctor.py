@@ -1,7 +1,7 @@
 """Doctor: is what is stored still true? Checks, and repairs that lose nothing that is sound."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -14,6 +14,7 @@ import psutil
 from registry.cards import Checkpoint, Domain
 from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
+from registry.forms import Record
 from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
@@ -40,7 +41,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """One thing that is wrong, what to do about it, and what was done."""
 
     kind: Kind
@@ -50,13 +51,9 @@ class Finding:
     done: str = ""
     """What the repair did; empty where nothing was done."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {**asdict(self), "kind": str(self.kind)}
-
 
 @dataclass(frozen=True)
-class Report:
+class Report(Record):
     """All that was found."""
 
     findings: tuple[Finding, ...]
@@ -68,10 +65,19 @@ class Report:
         """Whether nothing is wrong, or nothing any more."""
         return all(finding.done for finding in self.findings)
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        findings = [finding.to_dict() for finding in self.findings]
-        return {"schema": 1, "healthy": self.healthy, "findings": findings, "quarantined": [*self.quarantined]}
+    def to_form(self) -> "ReportForm":
+        """Schema 1, with whether all is well."""
+        return ReportForm(self.healthy, self.findings, self.quarantined)
+
+
+@dataclass(frozen=True)
+class ReportForm:
+    """`Report` as it is printed."""
+
+    healthy: bool
+    findings: tuple[Finding, ...]
+    quarantined: tuple[str, ...]
+    schema: int = 1
 
 
 Mend = Callable[[], str]

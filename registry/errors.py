@@ -6,6 +6,8 @@
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
     ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── NameTakenTwice             (ValueError)    two packages bring one name
+    ├── PluginUnusable             (ImportError)   a plug-in that cannot be loaded
     ├── UnusableRequest            (ValueError)    a request with a field that does not fit
     ├── UnreadableForm             (ValueError)    kept JSON that is not what it is to be, with the key
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
@@ -40,6 +42,7 @@
     │   ├── WidthMismatch                          two clouds of different width
     │   ├── LengthMismatch                         features and labels of different length
     │   ├── TooManyNeighbors                       k > n
+    │   ├── NotAScore                              what a plug-in's score gave cannot be used as one
     │   └── NotDefined                             this target kind has no such score
     ├── EncoderMismatch            (ValueError)    features of two spaces compared
     ├── CheckpointError            (ValueError)    a checkpoint folder
@@ -71,8 +74,7 @@
         ├── NotResumable                           a run that is over, still going on, or whose ground has changed
         ├── NotFinished                            a run that cannot be used yet
         ├── NotExportable                          a run that no other format can express
-        ├── NotPromotable                           a run that gives no new checkpoint
-        └── Interrupted
+        └── NotPromotable                           a run that gives no new checkpoint
 """
 
 import re
@@ -99,16 +101,17 @@ __all__ = [
     "ExtraMissing",
     "FolderUnusable",
     "HomeUnusable",
-    "Interrupted",
     "ItemUnreadable",
     "LabelsMissing",
     "LengthMismatch",
     "MalformedWeights",
+    "NameTakenTwice",
     "NoCandidates",
     "NoItems",
     "NoVariation",
     "NoWeights",
     "NotAFunction",
+    "NotAScore",
     "NotDefined",
     "NotExportable",
     "NotFetched",
@@ -127,6 +130,8 @@ __all__ = [
     "OutOfRoom",
     "PathMissing",
     "PickleRefused",
+    "PluginUnusable",
+    "PluginWarning",
     "PortUnusable",
     "RegistryBusy",
     "RegistryCorrupt",
@@ -232,6 +237,30 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class PluginWarning(UserWarning):
+    """A plug-in that is left out of what goes on without it, with its name and the reason."""
+
+
+class NameTakenTwice(TransferZooError, ValueError):
+    """Two packages bring a plug-in of one name, or one brings a name of ours."""
+
+    def __init__(self, what: str, name: str, packages: Sequence[str]) -> None:
+        self.what, self.name, self.packages = what, name, tuple(packages)
+        strange = next(package for package in reversed(self.packages) if package != "transferzoo")
+        super().__init__(
+            f"the {what} {name!r} is brought by {' and '.join(packages)} alike",
+            f"Uninstall {strange}, or have it use another name.",
+        )
+
+
+class PluginUnusable(TransferZooError, ImportError):
+    """A plug-in that cannot be loaded, or is not what it should be."""
+
+    def __init__(self, what: str, name: str, package: str, why: str) -> None:
+        self.what, self.name, self.package, self.why = what, name, package, why
+        super().__init__(f"the {what} {name!r} of {package} cannot be used: {why}", f"Update or uninstall {package}.")
 
 
 class UnusableRequest(TransferZooError, ValueError):
@@ -539,6 +568,15 @@ class TooManyNeighbors(EstimatorError):
         super().__init__(f"{k} neighbors asked for, {rows} rows at hand", f"Ask for at most {max(rows, 0)}.")
 
 
+class NotAScore(EstimatorError):
+    """What a plug-in's score gave is no number, or no estimate of the metric that it declares."""
+
+    def __init__(self, score: str, value: float, metric: str | None = None, error: float = 0.0) -> None:
+        self.score, self.value, self.metric, self.error = score, value, metric, error
+        kind = "finite number" if metric is None else f"{metric} with a standard error above 0 (± {error})"
+        super().__init__(f"{score} gave {value}, which is no {kind}", "Tell who wrote the plug-in.")
+
+
 class NotDefined(EstimatorError):
     """The definition does not admit this kind of target."""
 
@@ -826,11 +864,3 @@ class OutOfRoom(TuningError):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(f"out of {what}", "Free some, or use a smaller batch or checkpoint.")
-
-
-class Interrupted(TuningError):
-    """Stopped from outside; what was done is kept."""
-
-    def __init__(self, run: str) -> None:
-        self.run = run
-        super().__init__(f"run {run} was interrupted", "Start the same tuning again.")

@@ -1,8 +1,9 @@
 """JSON forms: one serializer, pydantic's, over frozen dataclasses; nobody else turns a record into JSON or back.
 
 The form of a record is its fields. Where JSON has another (a key that no field has, an array that is left out, names
-instead of what they name), `Record.form` gives a second frozen dataclass that declares it, key by key, and reading back
-goes through the same declaration. Enums, paths, tuples and nested records are pydantic's business.
+instead of what they name), `Record.to_form` gives a second frozen dataclass that declares it, key by key, and reading
+back goes through the same declaration. Enums, paths, tuples and nested records are pydantic's business. Arrays of
+evidence lie beside a form, never inside.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,13 +24,13 @@ _ADAPTERS: "dict[type, TypeAdapter[Any]]" = {}
 class Record:
     """What has a JSON form."""
 
-    def form(self) -> object:
+    def to_form(self) -> object:
         """The dataclass whose fields are the keys; the record itself where that is so."""
         return self
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        found: dict[str, Any] = to_json(self.form())
+        found: dict[str, Any] = to_json(self.to_form())
         return found
 
 

@@ -1,7 +1,7 @@
 """Health: what is wrong with a sample's rows, found before anything is measured, and what was done about it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +10,14 @@ from jaxtyping import Int
 from registry.cards import Task
 from registry.duplicates import Fingerprints
 from registry.errors import NoItems, UnusableLabels
+from registry.forms import Record
 from registry.modalities import Item, Words
 from registry.progress import Phase, Progress, advance
 from registry.readers.layout import counted
 from registry.readers.rows import Rows
 from registry.targets import classes_of, names_in
 
-__all__ = ["Clean", "Examined", "Health", "Part", "examine"]
+__all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine"]
 
 _LISTED = 20
 _UNEVEN = 10
@@ -25,7 +26,7 @@ _FEWEST_GROUPS = 5
 
 
 @dataclass(frozen=True)
-class Health:
+class Health(Record):
     """What was found wrong, skipped, converted or removed before anything was measured."""
 
     rows: int
@@ -55,24 +56,38 @@ class Health:
     left_out: int = 0
     """Of the near-leaked rows those that were left out of the training part."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form; the first unreadable items are listed."""
-        return {
-            "rows": self.rows,
-            "unreadable": self.unreadable,
-            "converted": dict(self.converted),
-            "exact_duplicates": self.exact_duplicates,
-            "near_duplicates": self.near_duplicates,
-            "leaked": self.leaked,
-            "near_leaked": self.near_leaked,
-            "sampled_from": self.sampled_from,
-            "balance": self.balance,
-            "warnings": list(self.warnings),
-            "near_groups": self.near_groups,
-            "largest_near_group": self.largest_near_group,
-            "left_out": self.left_out,
-            "unreadable_items": [{"file": name, "reason": why} for name, why in self.unreadable_items[:_LISTED]],
-        }
+    def to_form(self) -> "HealthForm":
+        """The first unreadable items are listed."""
+        listed = tuple(UnreadableItem(name, why) for name, why in self.unreadable_items[:_LISTED])
+        return HealthForm(**{**vars(self), "unreadable_items": listed})
+
+
+@dataclass(frozen=True)
+class UnreadableItem:
+    """An item that was skipped."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class HealthForm:
+    """`Health` as it is kept; what came later has a default."""
+
+    rows: int
+    unreadable: int
+    converted: Mapping[str, int]
+    exact_duplicates: int
+    near_duplicates: int
+    leaked: int
+    near_leaked: int
+    sampled_from: int | None
+    balance: float
+    warnings: tuple[str, ...]
+    unreadable_items: tuple[UnreadableItem, ...] = ()
+    near_groups: int = 0
+    largest_near_group: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
 
 from registry.cards import UNKNOWN_LICENSE
 from registry.licenses import spdx
@@ -98,18 +97,6 @@ class Listing:
     """Hub ids of the checkpoints that it was trained from."""
     built: Architecture | None = None
     """None where no config can be had without the network: then its numbers have no witness."""
-
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> "Listing":
-        """The listing of that plain form, as ``dataclasses.asdict`` gives it.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is none.
-        """
-        facts = {kind: tuple(Fact(**fact) for fact in stated) for kind, stated in kept["facts"].items()}
-        built = None if kept.get("built") is None else Architecture(**kept["built"])
-        lists = {key: tuple(kept.get(key, ())) for key in ("aliases", "data", "base")}
-        return cls(**{**kept, **lists, "facts": facts, "built": built})
 
     def counted(self, parameters: int) -> "Listing":
         """With what was counted on the weights themselves, which outweighs all that is stated."""

@@ -24,6 +24,7 @@ from registry.errors import (
     UnreadableDocument,
 )
 from registry.files import sha256_of, write_atomic
+from registry.forms import from_json
 from registry.zoo import Zoo
 
 __all__ = ["LOCK", "Locked", "Restored", "lock", "read_lock", "restore", "write_lock"]
@@ -215,7 +216,7 @@ def _entry(kept: Any) -> Locked:  # noqa: ANN401 - whatever a file holds
         parts = PurePosixPath(file.name).parts
         if not parts or ".." in parts or PurePosixPath(file.name).is_absolute():
             raise ValueError(f"{file.name!r} is no name of a file")
-    card = Checkpoint.from_dict(kept["card"])
+    card = from_json(Checkpoint, kept["card"])
     if not all(isinstance(value, str) for value in (card.name, card.digest, *(file.digest for file in files))):
         raise TypeError("its name or a digest is no text")
     return Locked(card, files, bool(kept["here"]))

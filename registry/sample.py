@@ -26,7 +26,8 @@ from registry.errors import (
     UnknownName,
     printable,
 )
-from registry.health import Clean, Health, Part, examine
+from registry.forms import Record, from_json
+from registry.health import Clean, Health, HealthForm, Part, examine
 from registry.modalities import Item, Reading, modalities
 from registry.modalities import Modality as Kind
 from registry.progress import Progress, silent
@@ -38,7 +39,7 @@ from registry.readers.table import LabelTable, read_groups, read_labels
 from registry.splits import Splitter
 from registry.targets import infer_task, names_in, quantities, read_targets, values_of
 
-__all__ = ["LIMIT", "Sample", "score"]
+__all__ = ["LIMIT", "Sample", "SampleForm", "score"]
 
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
@@ -49,7 +50,7 @@ _ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class Sample(Record):
     """Items + labels + modality + task. Made by `from_folder` or `from_arrays`; to change one, make another."""
 
     name: str
@@ -172,26 +173,27 @@ class Sample:
             OtherRows: what lies there now is not what was told of.
             RowsInMemory: it was made from arrays, which lie nowhere.
             SampleError: it cannot be read.
+            UnreadableForm: what was told of it is damaged.
         """
-        if told["origin"] == _MEMORY:
-            raise RowsInMemory(told["name"])
-        labels = told.get("labels_from")
+        form = from_json(SampleForm, told)
+        if form.origin == _MEMORY:
+            raise RowsInMemory(form.name)
         found = cls.from_folder(
-            told["origin"],
-            labels=labels,
-            task=told["task"] if labels else None,
-            groups=told["groups_from"],
-            test=told["test_from"],
-            metric=told["metric"],
+            form.origin,
+            labels=form.labels_from,
+            task=form.task if form.labels_from else None,
+            groups=form.groups_from,
+            test=form.test_from,
+            metric=form.metric,
             seed=seed,
-            class_folder=told.get("class_folder"),
-            follow_links=told.get("follow_links", False),
-            modality=told.get("modality"),
-            keep_duplicates=told.get("keep_duplicates", True),
+            class_folder=form.class_folder,
+            follow_links=form.follow_links,
+            modality=form.modality,
+            keep_duplicates=form.keep_duplicates,
             progress=progress,
         )
-        if found.digest != told["digest"]:
-            raise OtherRows(told["origin"], told["digest"], found.digest)
+        if found.digest != form.digest:
+            raise OtherRows(form.origin, form.digest, found.digest)
         return found
 
     @classmethod
@@ -319,30 +321,30 @@ class Sample:
         test = replace(self.take(held_out), name=f"{self.name} (held out)", test=None)
         return replace(self.take(~held_out), test=test), test
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "name": self.name,
-            "digest": self.digest,
-            "modality": str(self.modality),
-            "task": str(self.task),
-            "rows": len(self),
-            "classes": len(self.classes),
-            "metric": str(self.metric),
-            "health": self.health.to_dict(),
-            "counts": self.counts,
-            "groups": len(set(self.groups)) if self.groups is not None and self.named_groups else None,
-            "test_rows": None if self.test is None else len(self.test),
-            "origin": self.origin,
-            "groups_from": self.groups_from,
-            "test_from": self.test_from,
-            "labels_from": self.labels_from,
-            "class_folder": None if self.class_folder is None else str(self.class_folder),
-            "follow_links": self.follow_links,
-            "scale": dict(self.reading) or None,
-            "values": self._values(),
-            "keep_duplicates": self.keep_duplicates,
-        }
+    def to_form(self) -> "SampleForm":
+        """What it is and how it was read, in figures: no row of it."""
+        return SampleForm(
+            name=self.name,
+            digest=self.digest,
+            modality=str(self.modality),
+            task=self.task,
+            rows=len(self),
+            classes=len(self.classes),
+            metric=self.metric,
+            health=self.health.to_form(),
+            counts=self.counts,
+            groups=len(set(self.groups)) if self.groups is not None and self.named_groups else None,
+            test_rows=None if self.test is None else len(self.test),
+            origin=self.origin,
+            groups_from=self.groups_from,
+            test_from=self.test_from,
+            labels_from=self.labels_from,
+            class_folder=self.class_folder,
+            follow_links=self.follow_links,
+            scale=dict(self.reading) or None,
+            values=self._values(),
+            keep_duplicates=self.keep_duplicates,
+        )
 
     def _values(self) -> dict[str, float] | None:
         """Where the quantities of a regression lie."""
@@ -350,6 +352,32 @@ class Sample:
             return None
         low, middle, high = np.quantile(quantities(self.labels), [0, 0.5, 1]).tolist()
         return {"lowest": low, "median": middle, "highest": high}
+
+
+@dataclass(frozen=True)
+class SampleForm:
+    """`Sample` as it is kept with advice and runs; what came later has the default that it had before."""
+
+    name: str
+    digest: str
+    task: Task
+    rows: int
+    classes: int
+    metric: Metric
+    origin: str
+    health: HealthForm
+    groups_from: str | None
+    test_from: str | None
+    modality: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    groups: int | None = None
+    test_rows: int | None = None
+    labels_from: str | None = None
+    class_folder: ClassFolder | None = None
+    follow_links: bool = False
+    scale: Mapping[str, Any] | None = None
+    values: Mapping[str, float] | None = None
+    keep_duplicates: bool = True
 
 
 def score(

@@ -147,11 +147,6 @@ class Sketch:
         if not np.isfinite(self.embedding).all():
             raise NotFinite(f"the embedding of {self.domain}", 0)
 
-    def require_lens(self, lens: Lens) -> None:
-        """Raise `EncoderMismatch` unless it was made through that lens."""
-        if self.lens != lens.digest:
-            raise EncoderMismatch(f"{self.domain} seen through lens {self.lens[:12]}", f"lens {lens.digest[:12]}")
-
     def squared_distance(self, other: "Sketch") -> float:
         """An estimate of the biased MMD^2 of the two domains.
 

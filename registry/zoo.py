@@ -41,6 +41,7 @@ from registry.errors import (
 )
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
+from registry.forms import from_json
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
@@ -601,7 +602,7 @@ class Zoo:
     def _read_listings(self) -> tuple[Listing, ...]:
         """As they were taken in with the catalog; where that is damaged, as the catalog has them."""
         try:
-            listings = [Listing.from_dict(kept) for kept in json.loads(self.store.note("listings") or "[]")]
+            listings = [from_json(Listing, kept) for kept in json.loads(self.store.note("listings") or "[]")]
         except (KeyError, TypeError, ValueError, AttributeError):
             listings = [one for folder in self._catalogs() for one in _catalog().read_catalog(folder).listings]
         return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
@@ -621,7 +622,7 @@ class Zoo:
 
     def _catalogs(self) -> list[Path]:
         """The bundled catalog, then those of plug-ins."""
-        return [self.catalog, *(known.catalog for known in modalities.values() if known.catalog is not None)]
+        return [self.catalog, *(known.catalog for known in modalities.each() if known.catalog is not None)]
 
     def _catalog_of(self, modality: str) -> Path:
         """The catalog that holds what is bundled of a modality."""

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -73,3 +74,18 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for place in mounted:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture(scope="session")
+def _numbers_site(tmp_path_factory):
+    """A folder in which a package lies as pip lays it, that brings a modality."""
+    site = tmp_path_factory.mktemp("installed") / "site"
+    shutil.copytree(Path(__file__).parent / "fakes" / "numbers", site)
+    return site
+
+
+@pytest.fixture
+def numbers(_numbers_site, monkeypatch):
+    """The package is installed."""
+    monkeypatch.syspath_prepend(_numbers_site)
+    return _numbers_site

@@ -14,8 +14,8 @@ from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
 from recommender.runs.folder import RunFolder, RunState
 from registry.cards import Checkpoint, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError, UnreadableForm
-from registry.forms import from_json
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, UnreadableForm
+from registry.forms import Record, from_json
 from registry.home import Home
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -48,7 +48,7 @@ DEFAULTS = TuneOptions()
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class Job(Record):
     """One tuning: names, digests and plain data, so that another process can carry it out; see `Provider`."""
 
     id: str
@@ -146,70 +146,54 @@ class Job:
             raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
         if run.state is RunState.RUNNING:
             raise run.occupied()
-        told = run.job
         try:
-            raw = told["plan"]["read"] == RAW
-            card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
-            plan = from_json(Plan, told["plan"])
-            expected = None if told["expected"] is None else from_json(Expected, told["expected"])
-            estimated = None if told["estimated"] is None else from_json(Cost, told["estimated"])
-            digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
-            known, recommendation = told["known"], told["recommendation"]
-            data, source = told["sample"], told["source"]
-            data_digest = data["digest"]
-        except (KeyError, TypeError, ValueError) as cause:
-            if isinstance(cause, TransferZooError) and not isinstance(cause, UnreadableForm):
-                raise
+            told = from_json(JobForm, run.job)
+        except UnreadableForm as cause:
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
-            raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
-        if card.digest != digest:
+            raise NotResumable(run.id, f"its job.json is damaged ({cause})", remedy) from cause
+        raw = told.plan.read == RAW
+        card = _nothing(zoo.home) if raw else zoo.checkpoint(told.checkpoint)
+        if card.digest != told.checkpoint_digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        read = partial(Sample.again, seed=seed, progress=progress)
-        rows = read(data) if sample is None else sample
-        if rows.digest != data_digest:
-            raise OtherRows(rows.origin, data_digest, rows.digest)
+        read = partial(Sample.again, seed=told.seed, progress=progress)
+        rows = read(told.sample) if sample is None else sample
+        if rows.digest != told.sample.get("digest"):
+            raise OtherRows(rows.origin, str(told.sample.get("digest")), rows.digest)
         return cls(
             id=run.id,
             checkpoint=card,
-            plan=plan,
+            plan=told.plan,
             sample=rows,
             home=zoo.home,
-            seed=seed,
-            device=device,
-            expected=expected,
-            known=known,
-            recommendation=recommendation,
-            estimated=estimated,
-            source=None if source is None else read(source),
-            queue_job=told.get("queue_job"),
-            exposure=_exposure(told.get("exposure"), rows),
+            seed=told.seed,
+            device=told.device,
+            expected=told.expected,
+            known=told.known,
+            recommendation=told.recommendation,
+            estimated=told.estimated,
+            source=None if told.source is None else read(told.source),
+            queue_job=told.queue_job,
+            exposure=None if told.exposure is None else told.exposure.of(rows),
         )
 
-    def to_dict(self) -> dict[str, object]:
+    def to_form(self) -> "JobForm":
         """All that is needed to carry it out again."""
-        return {
-            "id": self.id,
-            "checkpoint": self.checkpoint.name,
-            "checkpoint_digest": self.checkpoint.digest,
-            "plan": self.plan.to_dict(),
-            "sample": self.sample.to_dict(),
-            "seed": self.seed,
-            "device": self.device,
-            "expected": None if self.expected is None else self.expected.to_dict(),
-            "known": dict(self.known),
-            "recommendation": self.recommendation,
-            "estimated": None if self.estimated is None else self.estimated.to_dict(),
-            "source": None if self.source is None else self.source.to_dict(),
-            "queue_job": self.queue_job,
-            "exposure": None
-            if self.exposure is None
-            else {
-                "seen": sorted(row_key(digest).hex() for digest in self.exposure.seen),
-                "through": list(self.exposure.through),
-                "copies": self.exposure.copies,
-                "because": self.exposure.because,
-            },
-        }
+        return JobForm(
+            id=self.id,
+            checkpoint=self.checkpoint.name,
+            checkpoint_digest=self.checkpoint.digest,
+            plan=self.plan,
+            sample=self.sample.to_dict(),
+            seed=self.seed,
+            device=self.device,
+            expected=self.expected,
+            known=self.known,
+            recommendation=self.recommendation,
+            estimated=self.estimated,
+            source=None if self.source is None else self.source.to_dict(),
+            queue_job=self.queue_job,
+            exposure=None if self.exposure is None else SeenForm.of_exposure(self.exposure),
+        )
 
     @property
     def folder(self) -> Path:
@@ -217,14 +201,47 @@ class Job:
         return self.home.runs / self.id
 
 
-def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None:
-    """What `Job.to_dict` told of seen rows, found again in the sample."""
-    if told is None:
-        return None
-    keys = set(told["seen"])
-    items = (*sample.items, *(() if sample.test is None else sample.test.items))
-    seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
-    return Exposure(seen, tuple(told["through"]), told["copies"], told["because"])
+@dataclass(frozen=True)
+class SeenForm:
+    """`Exposure` as it is kept with a job: rows by their keys."""
+
+    seen: tuple[str, ...]
+    through: tuple[str, ...]
+    copies: bool
+    because: str
+
+    @classmethod
+    def of_exposure(cls, exposure: Exposure) -> "SeenForm":
+        """The form of it."""
+        seen = tuple(sorted(row_key(digest).hex() for digest in exposure.seen))
+        return cls(seen, exposure.through, exposure.copies, exposure.because)
+
+    def of(self, sample: Sample) -> Exposure:
+        """The exposure, its rows found again in the sample."""
+        keys = set(self.seen)
+        items = (*sample.items, *(() if sample.test is None else sample.test.items))
+        seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
+        return Exposure(seen, self.through, self.copies, self.because)
+
+
+@dataclass(frozen=True)
+class JobForm:
+    """`Job` as it is kept in a run's job.json."""
+
+    id: str
+    checkpoint: str
+    checkpoint_digest: str
+    plan: Plan
+    sample: Mapping[str, Any]
+    seed: int
+    device: str
+    expected: Expected | None
+    known: Mapping[str, object]
+    recommendation: str | None
+    estimated: Cost | None
+    source: Mapping[str, Any] | None
+    queue_job: str | None = None
+    exposure: SeenForm | None = None
 
 
 def _nothing(home: Home) -> Checkpoint:

@@ -31,6 +31,7 @@ from recommender.runs.mlflow_model import check_names, log_model, register_model
 from registry.addresses import sqlite_path, sqlite_url
 from registry.errors import NotFinished
 from registry.files import is_disk_full, replacing, write_atomic
+from registry.forms import Record
 from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
 
@@ -78,7 +79,7 @@ _PACKING, _SLOWEST = 120.0, 50_000.0
 
 
 @dataclass(frozen=True)
-class Synced:
+class Synced(Record):
     """What became of carrying one run."""
 
     run: str
@@ -90,10 +91,6 @@ class Synced:
     left: int
     """Entries that it still lacks."""
     trouble: str | None
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return asdict(self)
 
 
 @dataclass

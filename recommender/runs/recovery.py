@@ -19,10 +19,11 @@ from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import damage
 from recommender.runs.training_checkpoints import damaged, set_damaged_aside
 from registry.addresses import sqlite_url
-from registry.cards import FIRST_MODALITY, Metric, Origin, Outcome, Task
+from registry.cards import Origin, Outcome
 from registry.doctor import Finding, Found, Kind
-from registry.errors import TransferZooError
+from registry.errors import TransferZooError, UnreadableForm
 from registry.files import is_locked
+from registry.forms import from_json
 from registry.home import Home
 from registry.zoo import Zoo
 
@@ -73,10 +74,8 @@ def outcome_of(told: Mapping[str, Any]) -> Outcome:
     """
     try:
         known = dict(told["outcome"] if "outcome" in told else _from_parts(told))
-        fixed = {"task": Task(known["task"]), "metric": Metric(known["metric"]), "origin": Origin(known["origin"])}
-        modality = known.get("modality", FIRST_MODALITY)
-        return Outcome(**{**known, **fixed, "modality": modality, "mlflow_run_id": told.get("mlflow_run_id")})
-    except (KeyError, TypeError, AttributeError) as cause:
+        return from_json(Outcome, {**known, "mlflow_run_id": told.get("mlflow_run_id")})
+    except (KeyError, TypeError, UnreadableForm) as cause:
         raise ValueError(f"run.json lacks what an outcome needs: {cause!r}") from cause
 
 

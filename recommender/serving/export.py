@@ -32,6 +32,7 @@ from registry.cards import Task
 from registry.encoders.layers import layers_of, read_blocks
 from registry.encoders.loading import auto_class, modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
+from registry.forms import Record
 from registry.modalities import Modality, Network, Prepared
 from registry.progress import Phase, Progress, advance, silent
 
@@ -51,7 +52,7 @@ _INSTEAD = "`transferzoo predict` uses the run as it is; `--onnx` exports just w
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Record):
     """What was written, and how far its logits lie from the run's."""
 
     run: str
@@ -65,18 +66,32 @@ class Exported:
     opener: str | None = None
     """The Auto class that opens it, where one does: a name of transformers', or where it lies, with dots."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "run": self.run,
-            "folder": str(self.folder),
-            "form": self.form,
-            "architecture": self.architecture,
-            "classes": list(self.classes),
-            "largest_difference": self.difference,
-            "notes": list(self.notes),
-            "opener": self.opener,
-        }
+    def to_form(self) -> "ExportedForm":
+        """The difference under its full name."""
+        return ExportedForm(
+            self.run,
+            self.folder,
+            self.form,
+            self.architecture,
+            self.classes,
+            self.difference,
+            self.notes,
+            self.opener,
+        )
+
+
+@dataclass(frozen=True)
+class ExportedForm:
+    """`Exported` as it is printed."""
+
+    run: str
+    folder: Path
+    form: str
+    architecture: str
+    classes: tuple[str, ...]
+    largest_difference: float
+    notes: tuple[str, ...]
+    opener: str | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, n
 from registry.cards import ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
+from registry.forms import Record
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
@@ -70,26 +71,28 @@ class Predictions:
             return np.asarray(self.scores.max(1))
         return np.asarray(np.maximum(self.scores, 1 - self.scores).min(1))
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        sure = self.confidence
-        return {
-            "task": str(self.task),
-            "classes": list(self.classes),
-            "rows": [
-                {
-                    "file": name,
-                    "prediction": label,
-                    "confidence": None if sure is None else float(sure[row]),
-                    "scores": [float(value) for value in self.scores[row]],
-                }
-                for row, (name, label) in enumerate(zip(self.names, self.labels, strict=True))
-            ],
-        }
+    def rows(self) -> "tuple[PredictedRow, ...]":
+        """Item by item, as it is printed."""
+        sure = None if self.confidence is None else self.confidence.tolist()
+        scores = self.scores.tolist()
+        return tuple(
+            PredictedRow(name, label, None if sure is None else sure[row], tuple(scores[row]))
+            for row, (name, label) in enumerate(zip(self.names, self.labels, strict=True))
+        )
 
 
 @dataclass(frozen=True)
-class Judged:
+class PredictedRow:
+    """What is said of one item."""
+
+    file: str
+    prediction: str
+    confidence: float | None
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Judged(Record):
     """Predictions held against what is known of the items."""
 
     metric: Metric
@@ -128,20 +131,26 @@ class Judged:
             tuple(sorted(wrong, key=lambda row: (-row[2], row[0], row[1]))),
         )
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form; the most frequent confusions are listed."""
-        return {
-            "metric": str(self.metric),
-            "score": self.score,
-            "standard_error": self.standard_error,
-            "accuracy": self.accuracy,
-            "rows": self.rows,
-            "unknown": self.unknown,
-            "recall": {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()},
-            "confusions": [
-                {"class": true, "taken_for": named, "rows": rows} for true, named, rows in self.confusions[:_LISTED]
-            ],
-        }
+    def to_form(self) -> "JudgedForm":
+        """With the most frequent confusions."""
+        recall = {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()}
+        often = self.confusions[:_LISTED]
+        confusions = tuple({"class": true, "taken_for": named, "rows": rows} for true, named, rows in often)
+        return JudgedForm(**{**vars(self), "recall": recall, "confusions": confusions})
+
+
+@dataclass(frozen=True)
+class JudgedForm:
+    """`Judged` as it is printed."""
+
+    metric: Metric
+    score: float
+    standard_error: float
+    accuracy: float | None
+    rows: int
+    unknown: int
+    recall: Mapping[str, Mapping[str, int]]
+    confusions: tuple[Mapping[str, str | int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +218,7 @@ class Predictor:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(Record):
     """What a run says of all items at a place, judged where they lie in folders of its classes or a table tells."""
 
     run: str
@@ -219,16 +228,32 @@ class Answer:
     """Name and reason of each item that cannot be read."""
     notes: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        return {
-            "schema": 1,
-            "run": self.run,
-            **self.predictions.to_dict(),
-            "judged": None if self.judged is None else self.judged.to_dict(),
-            "skipped": [{"file": name, "reason": why} for name, why in self.skipped],
-            "notes": list(self.notes),
-        }
+    def to_form(self) -> "AnswerForm":
+        """Schema 1."""
+        said, judged = self.predictions, self.judged
+        return AnswerForm(
+            run=self.run,
+            task=said.task,
+            classes=said.classes,
+            rows=said.rows(),
+            judged=None if judged is None else judged.to_form(),
+            skipped=tuple({"file": name, "reason": why} for name, why in self.skipped),
+            notes=self.notes,
+        )
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """`Answer` as it is printed."""
+
+    run: str
+    task: Task
+    classes: tuple[str, ...]
+    rows: tuple[PredictedRow, ...]
+    judged: JudgedForm | None
+    skipped: tuple[Mapping[str, str], ...]
+    notes: tuple[str, ...]
+    schema: int = 1
 
 
 def answer(

@@ -15,6 +15,7 @@ __all__ = [
     "head_on",
     "lowered",
     "read_from",
+    "require_fitting",
     "require_head",
     "require_rows",
     "training",
@@ -82,6 +83,29 @@ def require_head(strategy: str, head: str, task: Task) -> None:
     """
     if head in {"prototype", "neighbors"} and task is not Task.CLASSIFICATION:
         raise NotOffered(strategy, f"its head names one class of a row, which {task} does not have")
+
+
+def require_fitting(strategy: str, plan: Plan, blocks: Sequence[str]) -> None:
+    """Refuse a plan that is not of this strategy, or that does not fit a net of these blocks.
+
+    Raises:
+        NotOffered: it freezes, reads or trains what is no block, or what it also freezes.
+    """
+    trained = {block for stage in plan.stages for block in stage.train}
+    strange = sorted({plan.read, *plan.frozen, *trained} - set(blocks))
+    both = sorted(trained & set(plan.frozen))
+    through = blocks[: blocks.index(plan.read) + 1] if plan.read in blocks else ()
+    neither = sorted(set(through) - trained - set(plan.frozen))
+    if plan.strategy != strategy:
+        raise NotOffered(strategy, f"its plan is called {plan.strategy}")
+    if strange:
+        raise NotOffered(strategy, f"its plan names {', '.join(strange)}, which this net does not have")
+    if both:
+        raise NotOffered(strategy, f"its plan both freezes and trains {', '.join(both)}")
+    if neither:
+        raise NotOffered(strategy, f"its plan neither freezes nor trains {', '.join(neither)}")
+    if not plan.because:
+        raise NotOffered(strategy, "its plan does not say why")
 
 
 def epochs_for(rows: int) -> int:

@@ -22,6 +22,7 @@ from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
+from registry.forms import Record
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 
@@ -65,7 +66,7 @@ class SourceProbe:
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class Forgetting(Record):
     """What a run kept of its checkpoint. No blocks: the backbone did not learn. ``source`` is None if not measured."""
 
     blocks: tuple[BlockChange, ...] = ()
@@ -107,14 +108,6 @@ class Forgetting:
                 f"(± {error}, paired). A lower backbone rate, or lora, forgets less"
             )
         return tuple(told)
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "blocks": [vars(block) for block in self.blocks],
-            "weights": self.weights,
-            "source": None if self.source is None else vars(self.source),
-        }
 
 
 class Watch:

@@ -34,6 +34,7 @@ from registry.cards import Metric, Task
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
 from registry.files import filling, replacing
+from registry.forms import from_json, to_json
 from registry.progress import Phase, Progress, advance
 from registry.sample import score
 
@@ -120,14 +121,6 @@ class _Course:
     entered: int = 0
     """The epoch after which the stage began."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "start": vars(self.start), "best": vars(self.best)}
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "_Course":
-        curves = {name: {int(epoch): value for epoch, value in row.items()} for name, row in told["curves"].items()}
-        return cls(**{**told, "start": Judged(**told["start"]), "best": Judged(**told["best"]), "curves": curves})
-
 
 def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
     """Carry out the stages, or those that a complete save in the folder leaves to be done.
@@ -137,7 +130,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     """
     bad = set_damaged_aside(training.folder)
     saved = newest(training.folder)
-    course = None if saved is None else _Course.of(saved[1])
+    course = None if saved is None else from_json(_Course, saved[1])
     lost = course is not None and not (training.folder / _best_file(course)).is_file()
     if lost:  # its best weights are gone: nothing that was saved can be gone on from
         shutil.rmtree(training.folder / "trainer")
@@ -261,7 +254,7 @@ class _Keeper:
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
         with filling(save):
-            seal(save, self.course.to_dict())
+            seal(save, to_json(self.course))
         for file in self.training.folder.glob("best-*.safetensors"):
             if file != self._file:
                 file.unlink()
@@ -435,7 +428,7 @@ def _step_back(place: int, keeper: _Keeper, training: Training) -> None:
     halved = keeper.course.halved + 1
     saved = newest(training.folder)
     if saved is not None and saved[0].parent == stage_folder(training.folder, place):
-        keeper.course = _Course.of(saved[1])
+        keeper.course = from_json(_Course, saved[1])
     keeper.course.halved = halved
     size = max(1, training.plan.batch_size >> halved)
     keeper.course.notes.append(f"memory ran out: batches of {size}, {1 << halved} of them a step")

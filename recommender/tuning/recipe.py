@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -48,6 +48,7 @@ from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
 from registry.files import disk_full_named
+from registry.forms import to_json
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample, score
 
@@ -586,7 +587,7 @@ def _concluded(
             "plan": job.plan.to_dict(),
             "conditions": conditions,
             "created": made.ended,
-            "outcome": asdict(outcome),
+            "outcome": to_json(outcome),
             "controls": [control.to_dict() for control in done.against],
             "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
             "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}

@@ -179,7 +179,7 @@ def quiet() -> Iterator[None]:
 def _trusted(folder: Path) -> _Folder:
     if not folder.is_dir():
         raise PathMissing(folder)
-    configs = {name for modality in modalities.values() for name in modality.processor_files}
+    configs = {name for modality in modalities.each() for name in modality.processor_files}
     for name in ["config.json", *sorted(name for name in configs if name.endswith("config.json"))]:
         if (folder / name).is_file():
             refuse_code(folder, stated(folder, name))
@@ -322,7 +322,7 @@ def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
 
 def _registered(model_type: str) -> list[Any]:
     """The classes that Auto classes have for a type of model, classifiers first; those that plug-ins registered too."""
-    autos = [*map(auto_class, modalities.values()), transformers.AutoModel]
+    autos = [*map(auto_class, modalities.each()), transformers.AutoModel]
     if model_type not in set(CONFIG_MAPPING):
         return []
     kinds = [auto._model_mapping.get(CONFIG_MAPPING[model_type], ()) for auto in autos]
@@ -377,7 +377,7 @@ def _parts(found: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig
 def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
     modality = modality_of(kind.main_input_name)
     if modality is None:
-        known = ", ".join(modality.name + "s" for modality in modalities.values())
+        known = ", ".join(modality.name + "s" for modality in modalities.each())
         raise Unsupported(
             folder,
             f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}",

@@ -282,9 +282,10 @@ modalities: Plugins[Modality] = Plugins(
     "modality",
     "transferzoo.modalities",
     {"image": lambda: import_module("registry.modalities.image").IMAGE},
+    promise=Modality,
 )
 
 
 def modality_of(main_input: str) -> Modality | None:
     """The modality that can make that main input of a model; None where none can."""
-    return next((known for known in modalities.values() if main_input in known.inputs), None)
+    return next((known for known in modalities.each() if main_input in known.inputs), None)

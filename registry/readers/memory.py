@@ -103,7 +103,7 @@ def _texts_are_items(values: Sequence[object], modality: Modality | None) -> boo
     """Whether texts among the values are items themselves: their modality says so, or they do not end as files do."""
     if modality is not None:
         return modality.text_is_item
-    if not any(each.text_is_item for each in modalities.values()) or not all(isinstance(v, str) for v in values):
+    if not any(each.text_is_item for each in modalities.each()) or not all(isinstance(v, str) for v in values):
         return False
     known = known_suffixes()
     return not all(PurePosixPath(str(value)).suffix.lower() in known for value in values)
@@ -142,7 +142,7 @@ def _is_there(path: Path) -> bool:
 def _taken(values: Any, modality: Modality | None) -> tuple[Modality, tuple[Item, ...]]:  # noqa: ANN401 - as above
     """The items of the modality asked for, or of the first that takes the values."""
     refused = None
-    for kind in [modality] if modality is not None else modalities.values():
+    for kind in [modality] if modality is not None else modalities.each():
         try:
             return kind, kind.from_memory(values)
         except UnusableArrays as fault:

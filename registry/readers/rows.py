@@ -43,13 +43,13 @@ class Rows:
 
 def known_suffixes() -> frozenset[str]:
     """Endings of files that hold an item of any modality."""
-    return frozenset[str]().union(*(modality.suffixes for modality in modalities.values()))
+    return frozenset[str]().union(*(modality.suffixes for modality in modalities.each()))
 
 
 def prevailing(names: Iterable[str], asked: Modality | None = None) -> tuple[Modality, tuple[str, ...]]:
     """The modality asked for, else that of most of the named files, and a note where there are others of another."""
     endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
-    files = {each.name: sum(endings[suffix] for suffix in each.suffixes) for each in modalities.values()}
+    files = {each.name: sum(endings[suffix] for suffix in each.suffixes) for each in modalities.each()}
     chosen = modalities[max(files, key=lambda name: files[name])] if asked is None else asked
     return chosen, tuple(
         f"{modalities[name].words.count(count)} there too, not read: --modality {name} (modality={name!r}) reads them"

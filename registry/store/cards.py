@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int64
 
 from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task
 from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
+from registry.forms import from_json
 from registry.sketch import RowKeys, Sketch
 from registry.store import schema
 from registry.store.database import Database
@@ -57,7 +58,7 @@ class Store:
         found = self._cards(schema.checkpoints, equal_to(schema.checkpoints, modality=modality, name=name))
         if name is not None and not found:
             self.database.require_no_damage(schema.checkpoints, name)
-        return tuple(Checkpoint.from_dict(card) for card in found)
+        return tuple(from_json(Checkpoint, card) for card in found)
 
     def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""

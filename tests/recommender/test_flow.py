@@ -184,7 +184,7 @@ def test_the_json_has_the_promised_keys(tmp_path):
     told_of = {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"}
     assert told_of <= set(choice)
     assert {"seconds", "peak_memory_bytes", "trainable_parameters", "device", "bytes_to_fetch"} == set(choice["cost"])
-    assert {"domain", "metric", "value", "low", "high", "percentile", "p_same"} == set(choice["distance"])
+    assert {"domain", "metric", "value", "low", "high", "percentile", "p_same", "plugins"} == set(choice["distance"])
     assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= set(told["sample"])
 
 

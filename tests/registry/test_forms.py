@@ -21,7 +21,7 @@ def test_a_plan_comes_back_as_it_was():
 
 
 def test_advice_comes_back_as_it_was_kept():
-    form = advice(choice("a", 0.8, gain=0.3, tuned=True), choice("b", 0.7, gain=0.2, distance=None)).form()
+    form = advice(choice("a", 0.8, gain=0.3, tuned=True), choice("b", 0.7, gain=0.2, distance=None)).to_form()
     assert through_json(form) == form
 
 
@@ -32,7 +32,7 @@ def test_a_run_knows_its_schema_and_comes_back_without_it():
 
 
 def test_what_earlier_versions_did_not_keep_has_its_default():
-    kept = to_json(advice(choice("a", 0.8, gain=0.3)).form())
+    kept = to_json(advice(choice("a", 0.8, gain=0.3)).to_form())
     for key in ("shift", "rivals", "not_probed"):
         del kept[key]
     del kept["choices"][0]["realized"], kept["choices"][0]["plan"]["mixup"]

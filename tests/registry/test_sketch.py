@@ -148,9 +148,6 @@ def test_features_of_another_space_and_sketches_of_another_lens_are_refused():
     theirs = sketch_of("d", cloud(100), other)
     with pytest.raises(EncoderMismatch, match="lens"):
         ours.squared_distance(theirs)
-    with pytest.raises(EncoderMismatch):
-        theirs.require_lens(lens)
-    ours.require_lens(lens)
 
 
 def test_what_cannot_be_embedded_is_refused_by_name():

@@ -12,7 +12,9 @@ __all__ = ["app", "distance"]
 
 app = typer.Typer(no_args_is_help=True, help="The source domains that the registry knows.")
 
-MetricName = Annotated[str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet or mean_embedding.")]
+MetricName = Annotated[
+    str, typer.Option("--metric", help="mmd, knn, classifier, energy, frechet, mean_embedding, or a plug-in.")
+]
 
 
 @takes_sample("metric", "groups", "test", "class_folder")

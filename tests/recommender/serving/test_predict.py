@@ -14,6 +14,7 @@ from recommender.tuning.recipe import run_local
 from registry.cards import Metric, Task
 from registry.encoders.encoder import open_encoder
 from registry.errors import BadTable, NoItems, NotFinished, PathMissing, UnusableArrays
+from registry.forms import to_json
 from registry.progress import Cancelled, Phase
 from tests.conftest import drawn
 from tests.observers import Recorder, stopping
@@ -105,7 +106,7 @@ def test_a_value_is_told_as_it_is():
     found = said("regression", LOGITS[:, :1], ())
     assert found.labels == ("2", "-3")
     assert found.confidence is None
-    assert found.to_dict()["rows"][1] == {
+    assert to_json(found.rows()[1]) == {
         "file": "two.png",
         "prediction": "-3",
         "confidence": None,

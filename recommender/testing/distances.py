@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from recommender.distance import DistanceFunction
+from recommender.testing.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 from registry.errors import LengthMismatch, NotFinite, NotRows, NoVariation, TooFewRows, WidthMismatch
-from tests.contracts.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 
 FLOAT_TOLERANCE = 1e-3
 """How far a value from single precision may lie from that of double, relative to the value."""
 
 
 def two_clouds(n=60, m=50, d=8, shift=0.0, seed=0):
+    """Normal rows; the second cloud is shifted."""
     random = np.random.default_rng(seed)
     return random.normal(size=(n, d)), random.normal(size=(m, d)) + shift
 
@@ -27,11 +29,15 @@ def grouped_clouds(groups, size, d, shift=0.0, seed=0):
 
 
 def binomial_slack(share, draws, deviations=3.0):
+    """How far a share of so many draws may lie from the true one."""
     return deviations * np.sqrt(share * (1 - share) / draws)
 
 
 class DistanceContract:
     """The laws; every test takes the distance under test."""
+
+    def test_it_keeps_the_promise(self, distance):
+        assert isinstance(distance, DistanceFunction)
 
     def test_the_result_is_frozen_and_its_value_is_the_statistic_or_zero(self, distance):
         for shift in (0.0, 0.5):
@@ -178,7 +184,6 @@ class DistanceContract:
     def test_under_the_null_small_p_values_are_no_commoner_than_they_say(self, distance, grouped):
         assert_super_uniform(distance, draws=200, grouped=grouped)
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
     def test_under_the_null_p_values_are_super_uniform_over_many_draws(self, distance, grouped):
         assert_super_uniform(distance, draws=2000, grouped=grouped)
@@ -187,7 +192,6 @@ class DistanceContract:
     def test_the_interval_covers_about_as_stated(self, distance, grouped):
         assert_coverage(distance, draws=250, grouped=grouped, slack=binomial_slack(0.9, 250, 1.5))
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
     def test_the_interval_covers_as_stated_over_many_draws(self, distance, grouped):
         assert_coverage(distance, draws=1500, grouped=grouped, slack=0.0)
@@ -204,6 +208,7 @@ def assert_super_uniform(distance, draws, grouped):
 
 
 def null_p_value(distance, seed, grouped):
+    """The p-value of two clouds from one source."""
     if grouped:
         x, y, groups = grouped_clouds(8, 4, 3, seed=seed)
         return distance(x, y, seed=seed, groups=groups).p_same
@@ -224,6 +229,7 @@ def assert_coverage(distance, draws, grouped, slack):
 
 
 def shifted(distance, seed, grouped):
+    """The distance of two clouds that are a shift of .5 apart."""
     if grouped:
         x, y, groups = grouped_clouds(30, 3, 8, shift=0.5, seed=seed)
         return distance(x, y, seed=seed, groups=groups)

@@ -1,10 +1,13 @@
-"""What every tracker promises. A plug-in subclasses `TrackerContract` and gives the fixture `track`."""
+"""What every tracker promises. A plug-in subclasses `TrackerContract` and gives the fixture `track`.
+
+That is what the plug-ins' registry hands out, ``trackers["name"]``: the plug-in's own beside the run's journal.
+"""
 
 import json
 
 import pytest
 
-from tests.recommender.tuning.jobs import checkpoint, job, plan
+from recommender.testing.jobs import job, plan, tiny_checkpoint
 
 
 class TrackerContract:
@@ -12,7 +15,7 @@ class TrackerContract:
 
     @pytest.fixture
     def made(self, tmp_path):
-        card = checkpoint(tmp_path / "net")
+        card = tiny_checkpoint(tmp_path / "net")
         made = job(tmp_path, card, plan(card))
         made.folder.mkdir()
         return made

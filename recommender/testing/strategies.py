@@ -1,14 +1,17 @@
-"""What every strategy promises. A plug-in subclasses `StrategyContract` and gives the fixture `strategy`."""
+"""What every strategy promises. A plug-in subclasses `StrategyContract` and gives its `strategy` and its `name`."""
 
 import json
+from typing import Any
 
 import pytest
 
 from recommender.results import Plan
+from recommender.strategies import EvidencedStrategy
+from recommender.testing.evidence import evidence
 from registry.errors import NotOffered
-from tests.recommender.evidence import evidence
+from registry.forms import from_json
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "ordinary": {},
     "two blocks": {"curve": (0.4, 0.5)},
     "one block": {"curve": (0.4,)},
@@ -21,7 +24,7 @@ CASES = {
 
 
 class StrategyContract:
-    """The laws; every test takes the strategy under test and its name on the shelf."""
+    """The laws; every test takes the strategy under test and its name."""
 
     @pytest.fixture(params=sorted(CASES))
     def offer(self, request, strategy):
@@ -41,6 +44,15 @@ class StrategyContract:
 
     def test_it_is_offered_in_an_ordinary_case(self, strategy, name):
         assert strategy(evidence()).strategy == name
+
+    def test_what_it_states_of_its_gain_can_be(self, strategy):
+        if not isinstance(strategy, EvidencedStrategy):
+            pytest.skip("it states nothing of its gain")
+        stated = strategy.gain(evidence())
+        assert -1 <= stated.share <= 1
+        assert stated.spread >= 0
+        assert stated.cases >= 0
+        assert stated.source.strip()
 
     def test_it_never_freezes_more_than_there_is(self, offer):
         seen, made = offer
@@ -85,7 +97,7 @@ class StrategyContract:
 
     def test_the_plan_comes_back_from_its_json(self, offer):
         _, made = offer
-        assert Plan.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+        assert from_json(Plan, json.loads(json.dumps(made.to_dict()))) == made
 
     def test_the_same_evidence_gives_the_same_plan(self, strategy):
         assert isinstance(strategy(evidence()), Plan)
