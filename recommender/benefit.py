@@ -1,4 +1,4 @@
-"""What transfer is worth: test score by number of labels, for a plan, for the same net from scratch, for raw pixels.
+"""What transfer is worth: test score by number of labels, for a plan, for the same net from scratch, for no transfer.
 
 Subsets of the labels are nested and stratified, groups whole; the test part is the same for all. Every run is carried
 out in a folder that is thrown away: nothing of it becomes history.
@@ -11,9 +11,8 @@ from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from jaxtyping import Float
 
-from recommender.baseline import better, held_out, raw_pixels
+from recommender.baseline import RawRows, better, held_out
 from recommender.resampling import Z, draw_weights, resample
 from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
 from recommender.runs.event_log import EventLog
@@ -59,7 +58,7 @@ def benefit(
     train = sample if sample.test is not None else sample.split(_HELD_OUT, seed)[0]
     rows = _Rows.of(choice, sample, zoo, progress)
     plans = {name: replace(plan, controls=()) for name, plan in (("plan", choice.plan), ("scratch", scratch))}
-    ground = _Ground(choice.checkpoint, plans, train, rows, _pixels(train, progress))
+    ground = _Ground(choice.checkpoint, plans, train, rows, _raw_rows(train, progress))
     seeds = tuple(range(seed, seed + repeats))
     ladders = [nested(train, budgets, turn) for turn in seeds]
     most = min(len(ladder) for ladder in ladders)
@@ -153,8 +152,8 @@ class _Ground:
     plans: Mapping[str, Plan]
     train: Sample
     rows: _Rows
-    pixels: Float[np.ndarray, "n d"]
-    """Raw pixels of the training rows, then of the test rows."""
+    raw: RawRows
+    """The training rows, then the test rows, as no transfer reads them."""
 
     @property
     def test(self) -> Sample:
@@ -192,10 +191,8 @@ def _tested(train: Sample) -> Sample:
     return train.test
 
 
-def _pixels(train: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
-    test = _tested(train)
-    both = replace(train, items=train.items + test.items, labels=train.labels + test.labels, groups=None)
-    return raw_pixels(both, progress)
+def _raw_rows(train: Sample, progress: Progress) -> RawRows:
+    return RawRows.of(train.modality, (*train.items, *_tested(train).items), progress)
 
 
 def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:
@@ -211,24 +208,25 @@ def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -
 
 
 def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, float]:
-    """The model on raw pixels that is the better by cross-validation on these rows, on the test rows."""
+    """The model of raw features that is the better by cross-validation on these rows, on the test rows."""
     places = {item: row for row, item in enumerate(ground.train.items)}
     rows = np.array([places[item] for item in part.items])
-    test, pixels = ground.test, ground.pixels
-    model = _model(part, pixels[rows], seed)
+    test = ground.test
+    model = _model(part, ground.raw.take(rows), seed)
     asked = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
     targets = np.concatenate([part.targets, test.targets])
     groups = np.concatenate([part.group_ids, len(part) + np.arange(len(test))])
-    told = held_out(np.concatenate([pixels[rows], pixels[len(ground.train) :]]), targets, asked, groups)
+    asking = ground.raw.take(np.concatenate([rows, len(ground.train) + np.arange(len(test))]))
+    told = held_out(asking, targets, asked, groups)
     predicted = (told[model] if model else next(iter(told.values())))[len(rows) :]
     drawn = resample(part.metric, test.targets, predicted, draw_weights(test.group_ids, seed=seed))
     return score(part.metric, test.targets, predicted), drawn.standard_error
 
 
-def _model(part: Sample, pixels: Float[np.ndarray, "n d"], seed: int) -> str | None:
+def _model(part: Sample, raw: RawRows, seed: int) -> str | None:
     """Its name; None where rows are too few to cross-validate."""
     try:
-        return better(part, pixels, seed)
+        return better(part, raw, seed)
     except TooFewRows:
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from recommender.baseline import RawPixels, baseline, raw_pixels
+from recommender.baseline import RawRows, baseline
 from recommender.distance import distances
 from recommender.exposure import Exposures
 from recommender.history import History
@@ -443,11 +443,12 @@ def _beside_test(
             moved.append(row)
             continue
         moved.append(_in_view_of(row, lowered(row.expected, found[name])))
-    pixels = raw_pixels(probed, progress)
-    found["no transfer"] = drops(pixels, RawPixels.of(pixels).encode(test.items).last.vectors, probed, folds)
+    rows = len(probed)
+    features = RawRows.of(probed.modality, (*probed.items, *test.items), progress).features(np.arange(rows))
+    found["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
     before, reference = reference, replace(reference, expected=lowered(reference.expected, found["no transfer"]))
-    rows = zip(ranked, moved, strict=True)
-    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in rows)
+    pairs = zip(ranked, moved, strict=True)
+    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
     return beside, reference, replace(shift, drops=found)
 
 

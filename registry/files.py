@@ -86,6 +86,9 @@ def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
         silent = isinstance(cause, OSError | RuntimeError) and size is not None and _free(path) < size
         if not (silent or is_disk_full(cause)):
             raise
+        first = next((link for link in _chain(cause) if isinstance(link, DiskFull)), None)
+        if first is not None:  # what failed because of it says less
+            raise DiskFull(first.path, first.free, first.size) from cause
         told = cause.filename if isinstance(cause, OSError) else None
         raise DiskFull(told if isinstance(told, str | Path) else path, _free(path), size) from cause
 
@@ -130,15 +133,11 @@ def allocate(file: Path) -> None:
 
 def is_disk_full(failure: BaseException) -> bool:
     """Whether a full disk (or quota) is behind a failure, however deep."""
-    seen: set[int] = set()
-    link: BaseException | None = failure
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    for link in _chain(failure):
         if isinstance(link, DiskFull) or (isinstance(link, OSError) and link.errno in _FULL):
             return True
         if any(words in str(link).casefold() for words in _FULL_WORDS):
             return True
-        link = link.__cause__ or link.__context__
     return False
 
 
@@ -180,6 +179,16 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, read piece by piece."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    """A failure, what it came of, and so on."""
+    seen: set[int] = set()
+    link: BaseException | None = failure
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def _free(path: Path) -> int:

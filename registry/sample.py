@@ -51,7 +51,7 @@ _ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
 
 @dataclass(frozen=True, eq=False)
 class Sample(Record):
-    """Items + labels + modality + task. Made by `from_folder` or `from_arrays`; to change one, make another."""
+    """Items + labels + modality + task. Made by one of its ``from_`` methods; to change one, make another."""
 
     name: str
     modality: Modality
@@ -227,13 +227,105 @@ class Sample(Record):
             UnknownName: no metric, task or modality of that name.
             UnfitMetric: the metric does not judge the task.
         """
-        found = infer_task(labels) if task is None else _named_task(task)
-        judged, kind = _judge(metric, found), None if modality is None else modalities[modality]
-        train = _from_memory(items, labels, groups, found, kind, None, progress)
-        held_out = None
-        if test is not None:
-            held_out = _from_memory(*test, None, found, train.rows.modality, train.rows.reading, progress)
-        return _sample(name, _MEMORY, train, held_out, judged, progress, keep_duplicates=keep_duplicates)
+        kind = None if modality is None else modalities[modality]
+        return _in_memory(
+            name,
+            (items, labels, groups),
+            None if test is None else (*test, None),
+            task=task,
+            metric=metric,
+            keep_duplicates=keep_duplicates,
+            modality=kind,
+            progress=progress,
+        )
+
+    @classmethod
+    def from_frame(  # noqa: PLR0913 - as above
+        cls,
+        frame: Any,  # noqa: ANN401 - a pandas.DataFrame, or what one is made of
+        item: str,
+        label: str,
+        *,
+        name: str,
+        groups: str | None = None,
+        split: str | None = None,
+        test: Any = None,  # noqa: ANN401 - as above
+        root: Path | str | None = None,
+        task: Task | str | None = None,
+        metric: Metric | str | None = None,
+        keep_duplicates: bool = False,
+        modality: str | None = None,
+        progress: Progress = silent,
+    ) -> "Sample":
+        """A row an item: its path, or the item itself, in one column, its label in another.
+
+        Args:
+            frame: a ``pandas.DataFrame``, or a mapping of columns.
+            item: the column of paths or items; relative paths lie below ``root``, else where you stand.
+            label: the column of labels, as in `from_arrays`.
+            name: what the sample is called.
+            groups: a column; rows with the same value are never parted.
+            split: a column that says of each row whether it is for training, validation or test.
+            test: a frame of the same columns with the test part.
+            root: the folder that paths begin in.
+            task: what the labels are, where that is not to be read off them.
+            metric: as in `from_folder`.
+            keep_duplicates: as in `from_folder`.
+            modality: what the items are, where several could be meant.
+            progress: told stage, done and of.
+
+        Raises:
+            UnknownName: no such column, part, metric, task or modality.
+            NoItems: no row, or none to train on.
+            SampleError: as in `from_arrays`.
+        """
+        from registry.readers.frame import read_frame  # noqa: PLC0415 - loads pandas
+
+        below = None if root is None else Path(root)
+        parts = read_frame(frame, item, label, groups=groups, split=split, test=test, root=below)
+        return _of_parts(name, parts, modality, task, metric, progress, keep_duplicates=keep_duplicates)
+
+    @classmethod
+    def from_dataset(  # noqa: PLR0913 - as above
+        cls,
+        data: Any,  # noqa: ANN401 - a datasets.Dataset or DatasetDict
+        *,
+        name: str,
+        item: str | None = None,
+        label: str | None = None,
+        groups: str | None = None,
+        task: Task | str | None = None,
+        metric: Metric | str | None = None,
+        keep_duplicates: bool = False,
+        modality: str | None = None,
+        progress: Progress = silent,
+    ) -> "Sample":
+        """A ``datasets.Dataset``, or a ``DatasetDict`` with the splits train and, perhaps, validation and test.
+
+        Items are read from the bytes or files that it holds, as those of a folder are.
+
+        Args:
+            data: the dataset; all of it is read.
+            name: what the sample is called.
+            item: the column of items; without it the only one of the feature ``Image`` (or another modality's).
+            label: the column of labels (``ClassLabel``, ``Value``, or sequences of them); without it the only
+                ``ClassLabel``.
+            groups: a column; rows with the same value are never parted.
+            task: what the labels are, where that is not to be read off them.
+            metric: as in `from_folder`.
+            keep_duplicates: as in `from_folder`.
+            modality: what the items are, where the feature does not say it.
+            progress: told stage, done and of.
+
+        Raises:
+            UnknownName: no such column, metric, task or modality.
+            NoItems: no row, or none to train on.
+            SampleError: as in `from_arrays`.
+        """
+        from registry.readers.frame import read_dataset  # noqa: PLC0415 - loads pandas
+
+        parts = read_dataset(data, item=item, label=label, groups=groups)
+        return _of_parts(name, parts, modality, task, metric, progress, keep_duplicates=keep_duplicates)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -465,6 +557,55 @@ def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | N
     if asked not in {None, Task.CLASSIFICATION}:
         raise LabelsMissing(str(asked))
     return None
+
+
+def _of_parts(
+    name: str,
+    parts: Any,  # noqa: ANN401 - `registry.readers.frame.Parts`, which loads pandas
+    modality: str | None,
+    task: Task | str | None,
+    metric: Metric | str | None,
+    progress: Progress,
+    *,
+    keep_duplicates: bool,
+) -> Sample:
+    """The sample that columns of a frame or dataset make."""
+    kind = parts.modality if modality is None else modality
+    train, test = parts.train, parts.test
+    return _in_memory(
+        name,
+        (train.items, train.labels, train.groups),
+        None if test is None else (test.items, test.labels, test.groups),
+        task=task,
+        metric=metric,
+        keep_duplicates=keep_duplicates,
+        modality=None if kind is None else modalities[kind],
+        progress=progress,
+        notes=parts.notes,
+    )
+
+
+def _in_memory(  # noqa: PLR0913 - as above
+    name: str,
+    train: tuple[Any, Any, Any],
+    test: tuple[Any, Any, Any] | None,
+    *,
+    task: Task | str | None,
+    metric: Metric | str | None,
+    keep_duplicates: bool,
+    modality: Kind | None,
+    progress: Progress,
+    notes: tuple[str, ...] = (),
+) -> Sample:
+    """A sample of items, labels and groups that lie nowhere."""
+    found = infer_task(train[1]) if task is None else _named_task(task)
+    judged = _judge(metric, found)
+    part = _from_memory(*train, found, modality, None, progress)
+    part = replace(part, rows=replace(part.rows, notes=(*part.rows.notes, *notes)))
+    held_out = None
+    if test is not None:
+        held_out = _from_memory(*test, found, part.rows.modality, part.rows.reading, progress)
+    return _sample(name, _MEMORY, part, held_out, judged, progress, keep_duplicates=keep_duplicates)
 
 
 def _from_memory(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES
+from recommender.baseline import NOTHING, is_raw, raw_strategy
 from recommender.plan import controlled
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
@@ -17,6 +17,7 @@ from registry.cards import Checkpoint, Task
 from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, UnreadableForm
 from registry.forms import Record, from_json
 from registry.home import Home
+from registry.modalities import modalities
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import row_key
@@ -102,12 +103,13 @@ class Job(Record):
 
     @classmethod
     def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions) -> "Job":
-        if model.model not in STRATEGIES:
+        strategy = raw_strategy(model.model)
+        if strategy is None:
             raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-        strategy = STRATEGIES[model.model]
+        card = _nothing(zoo.home, sample.modality)
         plan = Plan(
             strategy=strategy,
-            read=RAW,
+            read=card.architecture,
             head=strategy,
             stages=(),
             frozen=(),
@@ -121,7 +123,7 @@ class Job(Record):
         expected = model.expected
         return cls(
             id=_new_id(),
-            checkpoint=_nothing(zoo.home),
+            checkpoint=card,
             plan=plan,
             sample=sample,
             home=zoo.home,
@@ -151,8 +153,8 @@ class Job(Record):
         except UnreadableForm as cause:
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
             raise NotResumable(run.id, f"its job.json is damaged ({cause})", remedy) from cause
-        raw = told.plan.read == RAW
-        card = _nothing(zoo.home) if raw else zoo.checkpoint(told.checkpoint)
+        raw, modality = is_raw(told.plan.strategy), str(told.sample.get("modality"))
+        card = _nothing(zoo.home, modality) if raw else zoo.checkpoint(told.checkpoint)
         if card.digest != told.checkpoint_digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
         read = partial(Sample.again, seed=told.seed, progress=progress)
@@ -244,9 +246,10 @@ class JobForm:
     exposure: SeenForm | None = None
 
 
-def _nothing(home: Home) -> Checkpoint:
+def _nothing(home: Home, modality: str) -> Checkpoint:
     """What a run without any checkpoint names as such."""
-    return Checkpoint(NOTHING, "image", RAW, home.root, "", 0, SIDE)
+    kind = modalities[modality]
+    return Checkpoint(NOTHING, modality, kind.words.raw, home.root, "", 0, kind.raw_size)
 
 
 def _new_id() -> str:

@@ -33,8 +33,20 @@ _FILES = (
     "model*.safetensors",
     "model.safetensors.index.json",
     "head.safetensors",
+    "raw.skops",
 )
-_REQUIRED = ("transferzoo", "torch", "transformers", "numpy", "pandas", "pillow", "safetensors", "scipy")
+_REQUIRED = (
+    "transferzoo",
+    "torch",
+    "transformers",
+    "numpy",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scipy",
+    "scikit-learn",
+    "skops",
+)
 _EXAMPLES, _SIDE = 2, 32
 _VERSIONS = "mlflow.modelVersions"
 """The tag by which MLflow's pages lead from a model to its versions."""

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from recommender.baseline import RAW
+from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
 from recommender.serving.pipeline import write_pipeline
 from recommender.serving.predict import finished
@@ -160,7 +160,7 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
         FolderUnusable: ``to`` is not empty, or cannot be written.
         CheckpointError: the run's folder is damaged.
     """
-    if finished(run)["plan"]["read"] == RAW:
+    if is_raw(finished(run)["plan"]["strategy"]):
         with staged(to) as folder:
             written = write_pipeline(run, folder, progress)
         return Exported(run.id, to, "scikit-learn", written.architecture, written.classes, written.difference)
@@ -189,8 +189,9 @@ def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exp
     for library in _ONNX_LIBRARIES:
         if find_spec(library) is None:
             raise ExtraMissing(library, "onnx")
-    if finished(run)["plan"]["read"] == RAW:
-        raise NotExportable(run.id, "it is a scikit-learn pipeline on raw pixels", "Export without --onnx.")
+    plan = finished(run)["plan"]
+    if is_raw(plan["strategy"]):
+        raise NotExportable(run.id, f"it is a scikit-learn pipeline on {plan['read']}", "Export without --onnx.")
     tuned = _Tuned.of(run)
     with staged(to) as folder:
         advance(progress, Phase.EXPORT, 0, 2, "to ONNX")

@@ -14,10 +14,9 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.special import expit, softmax
 
-from recommender.baseline import RawPixels
 from recommender.resampling import draw_weights, resample
 from recommender.runs.folder import RunFolder
-from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head
+from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
 from registry.cards import ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
@@ -182,7 +181,7 @@ class Predictor:
             raise PathMissing(run.path)
         told, head = finished(run), read_head(run.path)
         if isinstance(head, ScaledLinearHead | RawNeighborsHead):
-            encoder: Encoder = RawPixels.of(head.mean[None] if isinstance(head, ScaledLinearHead) else head.rows)
+            encoder: Encoder = read_raw(run.path, told["sample"]["modality"])
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}")
         return cls(

@@ -131,7 +131,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     bad = set_damaged_aside(training.folder)
     saved = newest(training.folder)
     course = None if saved is None else from_json(_Course, saved[1])
-    lost = course is not None and not (training.folder / _best_file(course)).is_file()
+    lost = course is not None and not (training.folder / _best_file(course.best)).is_file()
     if lost:  # its best weights are gone: nothing that was saved can be gone on from
         shutil.rmtree(training.folder / "trainer")
         course = None
@@ -224,7 +224,7 @@ class _Keeper:
             start = self._judged(0)
             self.course = _Course(0, 0, 0, start, start)
             self._tell(0, self._scores(start))
-            self._keep()
+            self._keep(start)
         else:
             self.course = course
 
@@ -240,8 +240,8 @@ class _Keeper:
         found = self._judged(course.epoch)
         course.waited += 1
         if found.beats(course.best):
+            self._keep(found)  # before it counts: the disk may be full
             course.best, course.waited = found, 0
-            self._keep()
         told = {"training loss": float(np.mean(losses)), "items per second": len(self.training.rows) / seconds}
         self._tell(course.epoch, {**self._scores(found), **told, **self.training.look(self.held_out)})
         if trouble := self._too_fast(found, losses):
@@ -279,7 +279,7 @@ class _Keeper:
 
     @property
     def _file(self) -> Path:
-        return self.training.folder / _best_file(self.course)
+        return self.training.folder / _best_file(self.course.best)
 
     def _too_fast(self, found: Judged, losses: list[float]) -> str:
         """Whether the rate is too high, in words: weights that are no numbers, or a training loss that grows."""
@@ -343,8 +343,8 @@ class _Keeper:
             self.course.curves.setdefault(series, {})[epoch] = value
             self.point(series, epoch, value)
 
-    def _keep(self) -> None:
-        _write_weights(self.classifier, self._file)
+    def _keep(self, found: Judged) -> None:
+        _write_weights(self.classifier, self.training.folder / _best_file(found))
 
 
 class _Epochs(TrainerCallback):
@@ -538,8 +538,8 @@ def _steps(training: Training) -> int:
     return whole + (rest > 1 or whole == 0)
 
 
-def _best_file(course: _Course) -> str:
-    return f"best-{course.best.epoch:04d}.safetensors"
+def _best_file(best: Judged) -> str:
+    return f"best-{best.epoch:04d}.safetensors"
 
 
 def _write_weights(model: torch.nn.Module, file: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
-from recommender.baseline import RAW
+from recommender.baseline import RawEncoder, RawRows, is_raw
 from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
 from recommender.results import TuningRun
@@ -89,6 +89,8 @@ class _Done:
     forgetting: Forgetting | None = None
     """None where there was nothing to forget: the net started from random weights."""
     against: tuple[controls.Control, ...] = ()
+    raw: RawEncoder | None = None
+    """What makes the features that the head reads, where nothing is transferred."""
 
 
 def run_local(
@@ -182,9 +184,10 @@ def _made(job: Job, helper: Provider, earlier: float, tracker_run: TrackerRun, p
         if job.plan.stages:
             done = _trained(job, helper, parts, tracker_run.point, progress)
         else:
-            done = _probed(job, helper, parts, progress)
+            raw = is_raw(job.plan.strategy)
+            done = _untransferred(job, parts, progress) if raw else _probed(job, helper, parts, progress)
     metrics = _metrics(job, parts, done, earlier + time.perf_counter() - began, meter.peak_bytes)
-    store(job, done.head, done.classifier)
+    store(job, done.head, done.classifier, done.raw)
     done = _held_against(job, helper, parts, _probed_source(job, done, progress), progress)
     metrics |= {} if done.forgetting is None else done.forgetting.metrics
     metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
@@ -334,8 +337,6 @@ def _fitted(job: Job, helper: Provider, part: Sample, progress: Progress) -> Hea
         NotOffered: a head that names classes, in another task.
     """
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
-    if job.plan.read == RAW:
-        return _raw_head(job, helper, part, progress)
     if job.plan.head == "prototype":
         return PrototypeHead.fit(_features(job, helper, part, progress), part.targets, len(job.sample.classes))
     if job.plan.head == "neighbors":
@@ -343,13 +344,14 @@ def _fitted(job: Job, helper: Provider, part: Sample, progress: Progress) -> Hea
     return _linear(_logistic(job, helper, part, progress))
 
 
-def _raw_head(job: Job, helper: Provider, part: Sample, progress: Progress) -> Head:
-    """The model of no transfer that the plan names, on raw pixels."""
-    pixels, classes = _features(job, helper, part, progress), len(job.sample.classes)
+def _raw_head(job: Job, part: Sample, features: Float[np.ndarray, "n d"]) -> Head:
+    """The model of no transfer that the plan names."""
+    require_head(job.plan.strategy, job.plan.head, job.sample.task)
+    classes = len(job.sample.classes)
     if job.plan.head == RawNeighborsHead.kind:
-        return RawNeighborsHead.fit(pixels, part.targets, classes)
+        return RawNeighborsHead.fit(features, part.targets, classes)
     groups = None if part.groups is None else part.group_ids
-    return ScaledLinearHead.of_ridge(fit_ridge(pixels, part.targets, classes or 1, groups=groups))
+    return ScaledLinearHead.of_ridge(fit_ridge(features, part.targets, classes or 1, groups=groups))
 
 
 def _linear(layer: torch.nn.Linear) -> LinearHead:
@@ -367,6 +369,23 @@ def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     return made.eval()
 
 
+def _untransferred(job: Job, parts: _Parts, progress: Progress) -> _Done:
+    """A head on raw features, which are fitted on the training rows as it is."""
+    train, items = len(parts.train), (*parts.train.items, *parts.test.items)
+    raw = RawRows.of(job.sample.modality, items, progress)
+    features = raw.features(np.arange(train))
+    head = _raw_head(job, parts.train, features[:train])
+    trainable = sum(tensor.size for tensor in head.tensors().values())
+    return _Done(
+        head,
+        None,
+        head.logits(features[train:]),
+        {"trainable_parameters": float(trainable)},
+        (),
+        raw=raw.fitted(np.arange(train)),
+    )
+
+
 def _probed(job: Job, helper: Provider, parts: _Parts, progress: Progress) -> _Done:
     """A head on cached features; the backbone is not run again."""
     head = _fitted(job, helper, parts.train, progress)
@@ -378,7 +397,7 @@ def _probed(job: Job, helper: Provider, parts: _Parts, progress: Progress) -> _D
         logits,
         {"trainable_parameters": float(trainable)},
         (),
-        None if job.plan.read == RAW else Forgetting(),
+        Forgetting(),
     )
 
 

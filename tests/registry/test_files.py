@@ -101,3 +101,14 @@ def test_a_file_to_be_written_as_memory_has_its_room_or_is_refused(small_disk: C
     np.lib.format.open_memmap(disk / "rows.npy", "w+", np.float32, (1000, 10))
     allocate(disk / "rows.npy")
     assert (disk / "rows.npy").stat().st_blocks * 512 >= 40_000
+
+
+def test_what_failed_because_the_disk_was_full_is_told_as_that(tmp_path: Path):
+    def clean_up():
+        try:
+            raise DiskFull("best", 0, 1_000_000)
+        finally:
+            (tmp_path / "best").read_bytes()
+
+    with pytest.raises(DiskFull, match=r"best .*1\.00 MB are missing"), disk_full_named(tmp_path):
+        clean_up()

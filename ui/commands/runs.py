@@ -59,7 +59,7 @@ def runs_sync(
         record_again(context.zoo, [row.run for row in found if row.carried])
         context.say(render.synced_table([row.to_dict() for row in found]))
         context.say_json([row.to_dict() for row in found])
-    if any(row.left for row in found):
+    if any(row.left or row.trouble for row in found):
         raise typer.Exit(1)
 
 
