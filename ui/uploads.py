@@ -21,7 +21,7 @@ MOST_SECONDS = 24 * 3600.0
 _OWN: set[Path] = set()
 """Folders of what was dropped on this process."""
 _DONE = frozenset({"finished", "failed", "cancelled"})
-"""States of a job that needs its images no more; one that was lost may be gone on with."""
+"""States of a job that needs its items no more; one that was lost may be gone on with."""
 
 
 def save_upload(home: Home, name: str, content: bytes) -> Path:

@@ -127,7 +127,7 @@ def zoo_add(
         When, typer.Option("--weights", help="Of a hub: fetch the weights now, or when they are wanted.")
     ] = When.LATER,
     source_data: Annotated[
-        Path | None, typer.Option("--source-data", help="Images it was pretrained on, so that distance can be told.")
+        Path | None, typer.Option("--source-data", help="Items it was pretrained on, so that distance can be told.")
     ] = None,
     domain: Annotated[
         str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
