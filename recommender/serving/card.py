@@ -100,10 +100,9 @@ def _origin(told: Mapping[str, Any], start: Checkpoint | None) -> str:
         return f"{words}, of which nothing more is known any longer."
     if start.locator is not None:
         words += f" (`{_text(start.locator.hub)}` at commit `{start.locator.commit}`)"
-    lineage = ", ".join(
-        _text(one) for one in dict.fromkeys([*start.lineage, *([start.domain] if start.domain else [])])
-    )
-    return f"{words}, weights `sha256:{start.digest}`. It has learned from: {lineage or 'unknown data'}, and what is below."
+    names = dict.fromkeys([*start.lineage, *([start.domain] if start.domain else [])])
+    lineage = ", ".join(map(_text, names)) or "unknown data"
+    return f"{words}, weights `sha256:{start.digest}`. It had learned from: {lineage}."
 
 
 def _data(told: Mapping[str, Any]) -> dict[str, object]:
