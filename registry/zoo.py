@@ -226,6 +226,15 @@ class Zoo:
             return all((card.folder / file.name).is_file() for file in card.locator.weights)
         return any((card.folder / file).is_file() for file in _WEIGHTS)
 
+    def require_here(self, card: Checkpoint) -> None:
+        """Its weights can be opened, as far as that is seen.
+
+        Raises:
+            NotHere: it comes from a hub, and its weights are not fetched.
+        """
+        if card.locator is not None and not self.here(card):
+            raise NotHere(card.name, card.locator.hub, sum(file.bytes for file in card.locator.weights))
+
     def weights_bytes(self, card: Checkpoint | Listing) -> int | None:
         """Bytes of its weights: of the files here, else about what there is to fetch; None where that is unknown."""
         if isinstance(card, Listing):
@@ -307,7 +316,7 @@ class Zoo:
         else:
             card = self.checkpoint(checkpoint)
             self._make_room(_BYTES_A_PARAMETER * card.parameters)
-            self._require_here(card)
+            self.require_here(card)
             _require_same_weights(card)
             self._encoders[checkpoint] = _opened(card)
             self._weights[checkpoint] = _BYTES_A_PARAMETER * card.parameters
@@ -698,10 +707,6 @@ class Zoo:
             )
             for card in cards
         )
-
-    def _require_here(self, card: Checkpoint) -> None:
-        if card.locator is not None and not self.here(card):
-            raise NotHere(card.name, card.locator.hub, sum(file.bytes for file in card.locator.weights))
 
     def _catalogs(self) -> list[Path]:
         """The bundled catalog, then those of plug-ins."""
