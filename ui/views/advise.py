@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from recommender.checks import check
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
+from registry.modalities import modalities
 from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
@@ -28,7 +27,6 @@ __all__ = ["page"]
 
 THUMBNAILS = 20
 THUMBNAIL_SIDE = 84
-MARGIN = 3
 EARLIER = 12
 EVERY = 1.0
 TIDY_EVERY = 3600.0
@@ -342,23 +340,11 @@ def _pictures(
         sample = Sample.from_folder(origin, labels=table, task=task if table else None, limit=few)
     except (TransferZooError, OSError):
         return []
-    by_class: dict[str, list[bytes]] = {}
+    kind, by_class = modalities[sample.modality], dict[str, list[bytes]]()
     for item, label in zip(sample.items, sample.labels, strict=True):
-        by_class.setdefault(label, []).append(_small(item.open()))
+        by_class.setdefault(label, []).append(kind.preview(item).content)
     each = max(1, THUMBNAILS // len(by_class))
     return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:THUMBNAILS]
-
-
-def _small(image: Image.Image) -> bytes:
-    way = Image.Resampling.NEAREST if max(image.size) < THUMBNAIL_SIDE else Image.Resampling.LANCZOS
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    side = THUMBNAIL_SIDE - 2 * MARGIN
-    framed = Image.new("RGBA", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    framed.paste(image.crop((left, top, left + short, top + short)).resize((side, side), way), (MARGIN, MARGIN))
-    written = BytesIO()
-    framed.save(written, "PNG")
-    return written.getvalue()
 
 
 def _health(health: Json) -> None:
