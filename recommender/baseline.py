@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Baseline, Expected
 from recommender.transfer.linear import out_of_fold
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
+from registry.metrics import Z, score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Phase, Progress, advance, silent
-from registry.sample import Sample, score
+from registry.sample import Sample
 
 __all__ = [
     "LINEAR",

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from recommender.baseline import RawRows, better, held_out
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
 from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
@@ -23,8 +23,9 @@ from registry.cards import Checkpoint, Metric, Outcome
 from registry.errors import TooFewRows
 from registry.features import Encoded
 from registry.home import Home
+from registry.metrics import Z, score
 from registry.progress import Phase, Progress, advance, silent
-from registry.sample import Sample, score
+from registry.sample import Sample
 from registry.zoo import Zoo
 
 __all__ = ["SCRATCH_EPOCHS", "benefit", "equal_epochs", "for_epochs", "label_saving", "nested"]

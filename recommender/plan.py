@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recommender.history import Correction, History
-from recommender.resampling import Z
 from recommender.results import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized, StatedGain
 from recommender.strategies import EvidencedStrategy, strategies
 from recommender.strategies.cost import estimate
 from recommender.strategies.rules import require_fitting, require_head
 from registry.cards import Metric, Outcome
 from registry.errors import NotOffered, PluginUnusable, UnknownName
+from registry.metrics import Z
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 

@@ -25,10 +25,10 @@ from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
 from registry.errors import EstimatorError, NotAScore, TransferZooError
 from registry.features import Encoded, Features
+from registry.metrics import score as metric_score
 from registry.plugins import warn_of_plugin
 from registry.progress import Event, Progress, require_wanted, silent
 from registry.sample import Sample
-from registry.sample import score as metric_score
 from registry.zoo import Zoo
 
 __all__ = ["MOST_ROWS", "probe", "transferability"]

@@ -21,9 +21,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from recommender.history import Correction, History
-from recommender.resampling import Draws, Z, draw_weights, resample
+from recommender.resampling import Draws, draw_weights, resample
 from recommender.results import Baseline, Choice, Expected, Ranked, Transferability
 from registry.cards import Checkpoint, Metric, Task
+from registry.metrics import Z
 from registry.sample import Sample
 
 __all__ = ["DRAWS", "place", "rank"]

@@ -7,6 +7,7 @@ is made absolute, every name of a task, metric or class folder is checked; what 
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -32,6 +33,7 @@ __all__ = [
     "BenefitRequest",
     "CompareRequest",
     "ExportRequest",
+    "Fetch",
     "NearRequest",
     "PredictRequest",
     "PromoteRequest",
@@ -157,6 +159,14 @@ class _OfSample(Request):
         return self.sample.path
 
 
+class Fetch(StrEnum):
+    """Whether weights that are not here may be fetched for advice."""
+
+    NEVER = "never"
+    ASK = "ask"
+    AUTO = "auto"
+
+
 class RecommendRequest(_OfSample):
     """Which checkpoint to start from, and how much of it to freeze."""
 
@@ -174,6 +184,10 @@ class RecommendRequest(_OfSample):
     """Bytes that carrying out the plan may take."""
     time_budget: Seconds | None = None
     """Seconds that carrying out the plan may take."""
+    fetch: Fetch = Fetch.NEVER
+    """Whether the best of what is known and not here is fetched, to be probed, too."""
+    disk_budget: Bytes = 2 << 30
+    """Bytes that may be fetched for that."""
 
 
 class TuneRequest(_OfSample):
@@ -399,7 +413,7 @@ def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None
     """What would have done, where only names do."""
     if problem["type"] == "extra_forbidden":
         return tuple(form.model_fields)
-    kinds = {"task": Task, "metric": Metric, "class_folder": ClassFolder}
+    kinds = {"task": Task, "metric": Metric, "class_folder": ClassFolder, "fetch": Fetch}
     words = kinds.get(str(problem["loc"][-1])) if problem["type"] == "enum" and problem["loc"] else None
     return None if words is None else tuple(str(word) for word in words)
 

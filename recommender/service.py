@@ -20,6 +20,7 @@ from recommender.requests import (
     BenefitRequest,
     CompareRequest,
     ExportRequest,
+    Fetch,
     NearRequest,
     PredictRequest,
     PromoteRequest,
@@ -50,11 +51,23 @@ from recommender.serving.predict import Answer, answer
 from recommender.serving.promote import Promoted, promote
 from recommender.shortlist import Constraints
 from recommender.tuning.figures import benefit_curves
+from recommender.unprobed import within_budget
 from registry.cards import Checkpoint, Metric, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, OtherSample, SingleClass
+from registry.errors import (
+    AlreadyThere,
+    CheckpointError,
+    DiskFull,
+    HubError,
+    NotResumable,
+    NoVariation,
+    OtherRows,
+    OtherSample,
+    SingleClass,
+)
 from registry.forms import from_json
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
+from registry.upstream import fetch
 from registry.zoo import Zoo
 
 __all__ = ["Drawn", "Tuned", "perform", "read_sample", "reference"]
@@ -229,9 +242,32 @@ def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recom
     )
     seed = request.sample.seed
     advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
+    if _fetched(request, advice, zoo, observer):
+        advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
     if zoo.home.writable:
         zoo.keep(advice)
     return advice
+
+
+def _fetched(request: RecommendRequest, advice: Recommendation, zoo: Zoo, observer: Observer) -> bool:
+    """Whether anything was fetched of what is known and not here, so that it can be probed; what cannot be is noted."""
+    if request.fetch is Fetch.NEVER:
+        return False
+    rows = within_budget(advice.unprobed, request.disk_budget, request.keep)
+    if not rows:
+        observer.on_note("Nothing that is known and not here fits into the disk budget.", warning=True)
+        return False
+    if request.fetch is Fetch.ASK and not observer.may_fetch(rows):
+        return False
+    done = 0
+    for row in rows:
+        try:
+            fetch(zoo, row.checkpoint, progress=observer)
+        except (HubError, CheckpointError, DiskFull, AlreadyThere) as failure:
+            observer.on_note(f"{row.checkpoint} was not fetched: {failure}", warning=True)
+        else:
+            done += 1
+    return done > 0
 
 
 def _compare(request: CompareRequest, zoo: Zoo, observer: Observer) -> Distance:

@@ -26,6 +26,7 @@ from registry.errors import EstimatorError, NoVariation
 from registry.features import Encoded, Features
 from registry.licenses import require_license
 from registry.listings import Listing
+from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
 from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
@@ -57,7 +58,6 @@ LOOKED_WORK = 2e12
 same question gets the same answer."""
 MOST_SEEN = 2
 """Checkpoints that have seen rows of the sample which are shown beside the others."""
-_CAP = 224
 _BYTES_A_WEIGHT = 4
 _MIB = 1 << 20
 _IN_BYTES, _BY_CLOCK = {"--max-bytes", "--max-memory"}, {"--max-latency", "--time-budget"}
@@ -308,9 +308,9 @@ def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 
 
 def _work(candidate: Candidate) -> float:
-    """About how many multiplications a row takes: each weight once for each place of the last map, 32 pixels wide."""
+    """About how many multiplications a row takes: each weight once for each place that is left in a net's middle."""
     card = candidate.checkpoint
-    return card.parameters * max(1.0, (min(card.input_size, _CAP) / 32) ** 2)
+    return card.parameters * max(1.0, modalities[card.modality].defaults.uses(card.input_size))
 
 
 def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, int, str]:

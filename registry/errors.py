@@ -54,7 +54,21 @@
     │   ├── BadWeights                             NaN, infinity, duplicate keys, integers
     │   ├── ShapeMismatch                          config and weights disagree
     │   ├── NotAFunction                           the same item, another vector
+    │   ├── AdapterOnly                            an adapter without the model that it changes
+    │   ├── GgufOnly                               weights in GGUF alone
+    │   ├── QuantizedOnly                          weights of a byte or less
+    │   ├── ProcessorMissing                       nothing says how an item becomes an input
     │   └── Unsupported                            an architecture or modality that cannot be read here
+    ├── HubError                   (OSError)       a hub of checkpoints
+    │   ├── HubUnreachable                         no answer, or none in time
+    │   ├── HubOffline                             asked to work offline, and this is not in the cache
+    │   ├── HubMissing                             no such repository, revision or file
+    │   ├── HubGated                               its terms must be agreed to first
+    │   ├── HubRefused                             a token that is none, or may not do this
+    │   ├── NotAHub                                a web page where a hub's answer should be
+    │   ├── HubRedirected                          it leads to a host that is not allowed
+    │   ├── HubDamaged                             files that are not what the hub says, twice
+    │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
@@ -84,6 +98,7 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
+    "AdapterOnly",
     "AdviceError",
     "AlreadyThere",
     "AmbiguousLayout",
@@ -100,7 +115,16 @@ __all__ = [
     "EstimatorError",
     "ExtraMissing",
     "FolderUnusable",
+    "GgufOnly",
     "HomeUnusable",
+    "HubDamaged",
+    "HubError",
+    "HubGated",
+    "HubMissing",
+    "HubOffline",
+    "HubRedirected",
+    "HubRefused",
+    "HubUnreachable",
     "ItemUnreadable",
     "LabelsMissing",
     "LengthMismatch",
@@ -111,6 +135,7 @@ __all__ = [
     "NoVariation",
     "NoWeights",
     "NotAFunction",
+    "NotAHub",
     "NotAScore",
     "NotDefined",
     "NotExportable",
@@ -133,6 +158,8 @@ __all__ = [
     "PluginUnusable",
     "PluginWarning",
     "PortUnusable",
+    "ProcessorMissing",
+    "QuantizedOnly",
     "RegistryBusy",
     "RegistryCorrupt",
     "RegistryError",
@@ -154,6 +181,7 @@ __all__ = [
     "UnsafeArchive",
     "Unsupported",
     "UnusableArrays",
+    "UnusableHubId",
     "UnusableLabels",
     "UnusableName",
     "UnusableRequest",
@@ -220,10 +248,11 @@ def _containing(name: str, known: Sequence[str]) -> list[str]:
 class NotHere(TransferZooError, KeyError):
     """A checkpoint that is known, but whose weights are not on this disk."""
 
-    def __init__(self, name: str, hub: str) -> None:
-        self.name, self.hub = name, hub
+    def __init__(self, name: str, hub: str, size: int | None = None) -> None:
+        self.name, self.hub, self.size = name, hub, size
+        fetched = "" if size is None else f" ({_bytes(size)} to fetch)"
         super().__init__(
-            f"checkpoint {name!r} ({hub}) is known, but its weights are not here",
+            f"checkpoint {name!r} ({hub}) is known, but its weights are not here{fetched}",
             f"Fetch it with `transferzoo zoo fetch {name}`.",
         )
 
@@ -685,6 +714,148 @@ class Unsupported(CheckpointError):
     def __init__(self, folder: Path | str, why: str, remedy: str = "See README for what is supported.") -> None:
         self.folder, self.why = str(folder), why
         super().__init__(f"{folder} cannot be opened: {why}", remedy)
+
+
+class AdapterOnly(CheckpointError):
+    """An adapter, without the model that it changes."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(f"{folder} is an adapter, not a whole model", "Save it merged: model.merge_and_unload().")
+
+
+class GgufOnly(CheckpointError):
+    """Weights in GGUF, and in no other form."""
+
+    def __init__(self, folder: Path | str, file: str) -> None:
+        self.folder, self.file = str(folder), file
+        super().__init__(
+            f"{folder} has its weights in GGUF only ({file}), which cannot be fine-tuned",
+            "Take the repository that it was converted from: its card names it as base_model.",
+        )
+
+
+class QuantizedOnly(CheckpointError):
+    """Weights of a byte or less."""
+
+    def __init__(self, folder: Path | str, how: str) -> None:
+        self.folder, self.how = str(folder), how
+        super().__init__(
+            f"{folder} has quantized weights only ({how})",
+            "Take the checkpoint as float32, float16 or bfloat16, as it was before it was quantized.",
+        )
+
+
+class ProcessorMissing(CheckpointError):
+    """A checkpoint that does not say how an item becomes its input."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(
+            f"{folder} has no processor: neither preprocessor_config.json nor a tokenizer is there",
+            "Fetch it by hand, put the processor of its base model beside it, and add the folder.",
+        )
+
+
+class HubError(TransferZooError, OSError):
+    """A hub of checkpoints. No message ever holds a token."""
+
+
+class HubUnreachable(HubError):
+    """No answer from a hub, or none in time."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        self.endpoint, self.why = endpoint, why
+        super().__init__(
+            f"{endpoint} cannot be reached: {why}",
+            "Try again later; what was fetched is kept, and all that is in the cache works (HF_HUB_OFFLINE=1).",
+        )
+
+
+class HubOffline(HubError):
+    """Something that is not here, while no hub is to be asked."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub",
+            "Unset HF_HUB_OFFLINE where there is a network; `transferzoo zoo list` shows what is here.",
+        )
+
+
+class HubMissing(HubError):
+    """No such repository, revision or file."""
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        self.endpoint, self.what = endpoint, what
+        super().__init__(
+            f"{endpoint} has no {what}, or not for everybody",
+            "Check the spelling; a private repository wants HF_TOKEN. Search: transferzoo zoo search WORDS",
+        )
+
+
+class HubGated(HubError):
+    """A repository whose terms must be agreed to first."""
+
+    def __init__(self, endpoint: str, hub: str) -> None:
+        self.endpoint, self.hub = endpoint, hub
+        super().__init__(
+            f"{hub} is gated: its terms must be agreed to first",
+            f"Agree at {endpoint}/{hub}, then set HF_TOKEN to a token of that account.",
+        )
+
+
+class HubRefused(HubError):
+    """A token that is missing or unknown, or that may not do this."""
+
+    def __init__(self, endpoint: str, status: int) -> None:
+        self.endpoint, self.status = endpoint, status
+        super().__init__(
+            f"{endpoint} refuses this ({status})", "Set HF_TOKEN to a token that may do it (write, to upload)."
+        )
+
+
+class NotAHub(HubError):
+    """A web page, or anything else, where a hub's answer should be."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        self.endpoint, self.why = endpoint, why
+        super().__init__(
+            f"{endpoint} does not answer as a hub does: {why}",
+            "Log in to the network that you are in (a captive portal?), or correct HF_ENDPOINT.",
+        )
+
+
+class HubRedirected(HubError):
+    """A hub that leads to a host which is not allowed."""
+
+    def __init__(self, endpoint: str, host: str) -> None:
+        self.endpoint, self.host = endpoint, host
+        super().__init__(
+            f"{endpoint} leads to another host, {host}: nothing was fetched from there",
+            f"If you trust it, allow it: TRANSFERZOO_HUB_HOSTS={host}",
+        )
+
+
+class HubDamaged(HubError):
+    """Files that came, twice, other than the hub says they are."""
+
+    def __init__(self, hub: str, files: Sequence[str], aside: Path | str) -> None:
+        self.hub, self.files, self.aside = hub, tuple(files), str(aside)
+        super().__init__(
+            f"{hub}: {', '.join(files)} came twice other than its checksum says, and is set aside in {aside}",
+            "Something between here and the hub changes what is fetched: try another network.",
+        )
+
+
+class UnusableHubId(HubError, ValueError):
+    """No id, revision or file name that a hub may have."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"{name!r} is no checkpoint of a hub: {why}", "Write organization/name, or organization/name@revision."
+        )
 
 
 class BadCard(TransferZooError, ValueError):

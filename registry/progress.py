@@ -40,6 +40,8 @@ class Phase(StrEnum):
     SOURCE = "probe the source"
     BENEFIT = "measure the benefit"
     EXPORT = "export"
+    FETCH = "fetch"
+    PUSH = "upload"
     SYNC = "carry to MLflow"
 
 

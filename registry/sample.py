@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from registry.cards import METRICS, ClassFolder, Metric, Task
 from registry.errors import (
@@ -21,13 +21,13 @@ from registry.errors import (
     LengthMismatch,
     OtherRows,
     RowsInMemory,
-    TooFewRows,
     UnfitMetric,
     UnknownName,
     printable,
 )
 from registry.forms import Record, from_json
 from registry.health import Clean, Health, HealthForm, Part, examine
+from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_rows
@@ -38,7 +38,7 @@ from registry.readers.table import LabelTable, read_groups, read_labels
 from registry.splits import Splitter
 from registry.targets import infer_task, names_in, quantities, read_targets, values_of
 
-__all__ = ["LIMIT", "Sample", "SampleForm", "score"]
+__all__ = ["LIMIT", "Sample", "SampleForm"]
 
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
@@ -471,67 +471,9 @@ class SampleForm:
     keep_duplicates: bool = True
 
 
-def score(
-    metric: Metric | str, truth: Sequence[object] | np.ndarray, predicted: Sequence[object] | np.ndarray
-) -> float:
-    """Accuracy, its mean over the classes of the truth (balanced accuracy), or the mean F1 over all classes seen.
-
-    Two-dimensional truth is multi-label: accuracy is the mean over its columns, balanced accuracy is not defined. R
-    squared is below 0 where predictions are worse than the mean of the truth.
-
-    Raises:
-        LengthMismatch: not one prediction a row.
-        TooFewRows: no row at all.
-        UnknownName: no metric of that name.
-        UnfitMetric: it does not judge multi-label predictions.
-    """
-    judged, true, said = _metric(metric), np.asarray(truth), np.asarray(predicted)
-    if len(true) != len(said):
-        raise LengthMismatch("truth and predictions", len(true), len(said))
-    if not len(true):
-        raise TooFewRows(str(judged), 1, 0)
-    if judged is Metric.R2:
-        return _r2(true.astype(np.float64), said.astype(np.float64))
-    if true.ndim > 1:
-        return _over_labels(judged, true > 0, said > 0)
-    if judged is Metric.ACCURACY:
-        return float((true == said).mean())
-    if judged is Metric.BALANCED_ACCURACY:
-        return float(np.mean([(said[true == label] == label).mean() for label in np.unique(true)]))
-    labels = np.union1d(true, said)
-    return float(np.mean([_f1(true == label, said == label) for label in labels]))
-
-
-def _f1(true: Bool[np.ndarray, " n"], said: Bool[np.ndarray, " n"]) -> float:
-    return 2.0 * float((true & said).sum()) / float(true.sum() + said.sum())
-
-
-def _over_labels(metric: Metric, true: Bool[np.ndarray, "n c"], said: Bool[np.ndarray, "n c"]) -> float:
-    """Labels that occur neither in truth nor in predictions have no F1; where there is no other, all is right."""
-    if metric is Metric.ACCURACY:
-        return float((true == said).mean())
-    if metric is not Metric.MACRO_F1:
-        raise UnfitMetric(metric, Task.MULTI_LABEL, METRICS[Task.MULTI_LABEL])
-    there = (true | said).any(axis=0)
-    return float(np.mean([_f1(true[:, at], said[:, at]) for at in np.flatnonzero(there)])) if there.any() else 1.0
-
-
-def _r2(true: Float[np.ndarray, " n"], said: Float[np.ndarray, " n"]) -> float:
-    """Where the truth does not vary: 1 if it was met, else 0."""
-    error, spread = float(np.square(true - said).sum()), float(np.square(true - true.mean()).sum())
-    return 1 - error / spread if spread > 0 else float(error == 0)
-
-
-def _metric(name: Metric | str) -> Metric:
-    try:
-        return Metric(name)
-    except ValueError as cause:
-        raise UnknownName("metric", str(name), [str(known) for known in Metric]) from cause
-
-
 def _judge(name: Metric | str | None, task: Task) -> Metric:
     """The metric of that name, else the one that is usual for the task."""
-    judged = METRICS[task][0] if name is None else _metric(name)
+    judged = METRICS[task][0] if name is None else metric_of(name)
     if judged not in METRICS[task]:
         raise UnfitMetric(judged, task, METRICS[task])
     return judged

@@ -38,6 +38,7 @@ from registry.errors import (
     UnknownName,
     UnreadableDocument,
     Unsupported,
+    UnusableRequest,
 )
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
@@ -53,6 +54,9 @@ from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
+OPEN_BYTES = 2 << 30
+"""Weights that a zoo holds open at most, at four bytes a parameter; the one asked for is held whatever it is."""
+_BYTES_A_PARAMETER = 4
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -73,6 +77,9 @@ class Zoo:
         self.jobs = store.jobs
         self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
+        """Opened checkpoints, the one that was asked for last at the end."""
+        self._weights: dict[str, int] = {}
+        """About the bytes of each that was opened."""
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
         self._notes: dict[str, None] = {}
@@ -215,12 +222,16 @@ class Zoo:
 
     def here(self, card: Checkpoint) -> bool:
         """Whether its weights lie where its card says."""
+        if card.locator is not None:
+            return all((card.folder / file.name).is_file() for file in card.locator.weights)
         return any((card.folder / file).is_file() for file in _WEIGHTS)
 
     def weights_bytes(self, card: Checkpoint | Listing) -> int | None:
         """Bytes of its weights: of the files here, else about what there is to fetch; None where that is unknown."""
         if isinstance(card, Listing):
             return card.bytes
+        if card.locator is not None and not self.here(card):
+            return sum(file.bytes for file in card.locator.weights)
         whole = card.folder / _WEIGHTS[0]
         files = [whole] if whole.is_file() else _shards(card.folder / _WEIGHTS[1])
         return sum(path.stat().st_size for path in files if path.is_file()) or None
@@ -291,11 +302,23 @@ class Zoo:
             UnknownName: there is none of that name.
             CheckpointError: it cannot be used.
         """
-        if checkpoint not in self._encoders:
+        if checkpoint in self._encoders:
+            self._encoders[checkpoint] = self._encoders.pop(checkpoint)
+        else:
             card = self.checkpoint(checkpoint)
+            self._make_room(_BYTES_A_PARAMETER * card.parameters)
+            self._require_here(card)
             _require_same_weights(card)
             self._encoders[checkpoint] = _opened(card)
+            self._weights[checkpoint] = _BYTES_A_PARAMETER * card.parameters
         return self._encoders[checkpoint]
+
+    def _make_room(self, size: int) -> None:
+        """Let go of those that were asked for longest ago, until another of that size keeps within `OPEN_BYTES`."""
+        for name in [*self._encoders]:
+            if sum(self._weights.get(one, 0) for one in self._encoders) + size <= OPEN_BYTES:
+                break
+            del self._encoders[name]
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
@@ -520,6 +543,58 @@ class Zoo:
         """All outcomes, or those of a checkpoint or a sample."""
         return self.store.outcomes(checkpoint=checkpoint, sample_digest=sample_digest)
 
+    def adopt(self, card: Checkpoint) -> Checkpoint:
+        """Take over a card of a hub as it is; one of the same hub id and commit takes the place of an earlier one.
+
+        Raises:
+            AlreadyThere: the name belongs to something else.
+            NameHeld: another process registers a checkpoint of that name at this moment.
+        """
+        with self.naming(card.name):
+            for before in self.store.checkpoints(name=card.name):
+                if before.locator is None or card.locator is None or before.locator.hub != card.locator.hub:
+                    raise AlreadyThere("checkpoint", card.name)
+                if before.locator.commit != card.locator.commit:
+                    raise AlreadyThere("checkpoint", card.name)
+                self.store.renew(card)
+                break
+            else:
+                self.store.write(Entries(checkpoints=(card,)))
+        return self.checkpoint(card.name)
+
+    def renew(self, card: Checkpoint) -> Checkpoint:
+        """Keep what is newly known of a checkpoint: where it lies, how its repository stands.
+
+        Raises:
+            UnknownName: there is none of that name.
+        """
+        self.checkpoint(card.name)
+        self.store.renew(card)
+        return self.checkpoint(card.name)
+
+    def forget(self, name: str) -> Checkpoint:
+        """Remove a checkpoint from the registry, and nothing from the disk; what became of it stays history.
+
+        Raises:
+            UnknownName: there is none of that name.
+            UnusableRequest: it came with transferzoo.
+        """
+        card = self.checkpoint(name)
+        if card.origin is Origin.SEEDLING:
+            raise UnusableRequest(
+                "zoo remove", "name", f"{name} came with transferzoo", "Leave it out: --exclude NAME."
+            )
+        self.store.forget(name)
+        return card
+
+    def inspected(self, folder: Path, name: str) -> Checkpoint:
+        """The card of a folder that was found sound and shown a few examples; nothing is kept.
+
+        Raises:
+            CheckpointError: it cannot be used.
+        """
+        return _inspected(folder, name)
+
     def sketch_anew(self, domain: str, source: Sample, *, progress: Progress = silent) -> Sketch:
         """Look at a registered domain's data through today's lens and keep the sketch."""
         sketch = self._sketched(domain, source, progress)
@@ -596,6 +671,10 @@ class Zoo:
         if damaged:
             self.load_catalog(again=True)
 
+    def remark(self, line: str) -> None:
+        """Have `notes` say it, too."""
+        self._note(line)
+
     def _note(self, line: str) -> None:
         self._notes[line] = None
 
@@ -619,6 +698,10 @@ class Zoo:
             )
             for card in cards
         )
+
+    def _require_here(self, card: Checkpoint) -> None:
+        if card.locator is not None and not self.here(card):
+            raise NotHere(card.name, card.locator.hub, sum(file.bytes for file in card.locator.weights))
 
     def _catalogs(self) -> list[Path]:
         """The bundled catalog, then those of plug-ins."""

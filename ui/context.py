@@ -43,7 +43,9 @@ __all__ = [
     "takes_sample",
 ]
 
-PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
+PathArgument = Annotated[
+    Path, typer.Argument(help="Items as <class>/*.jpg|png|..., or train/ and test/ above; or a zip.")
+]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
@@ -65,14 +67,14 @@ KeepDuplicatesOption = Annotated[
     bool,
     typer.Option(
         "--keep-duplicates",
-        help="Take images that look alike for independent; else one group, left out of training if in the test.",
+        help="Take items that look alike for independent; else one group, left out of training if in the test.",
     ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
 ]
 ClassFolderOption = Annotated[
-    ClassFolder | None, typer.Option("--class-folder", help="Which of two folders above an image is its class.")
+    ClassFolder | None, typer.Option("--class-folder", help="Which of two folders above an item is its class.")
 ]
 FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Follow links that lead out of the folder that is read.")

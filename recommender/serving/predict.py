@@ -21,12 +21,12 @@ from registry.cards import ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
 from registry.forms import Record
+from registry.metrics import score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
 from registry.readers.layout import as_known, plain, role_of, truths
 from registry.readers.table import LabelTable, read_labels
-from registry.sample import score
 from registry.targets import names_in, values_of
 
 __all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from recommender.baseline import no_transfer
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Stage
 from recommender.runs.job import Job
 from recommender.strategies.scratch import RATE
@@ -18,6 +18,7 @@ from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load
 from registry.forms import Record
+from registry.metrics import Z
 from registry.progress import Progress
 from registry.sample import Sample
 

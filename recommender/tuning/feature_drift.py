@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
@@ -23,6 +23,7 @@ from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
 from registry.forms import Record
+from registry.metrics import Z
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 

@@ -35,8 +35,8 @@ from registry.encoders.loading import quiet
 from registry.errors import Diverged
 from registry.files import filling, replacing
 from registry.forms import from_json, to_json
+from registry.metrics import score
 from registry.progress import Phase, Progress, advance
-from registry.sample import score
 
 __all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "train"]
 

@@ -49,8 +49,9 @@ from registry.encoders.loading import open_network
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
 from registry.files import disk_full_named
 from registry.forms import to_json
+from registry.metrics import score
 from registry.progress import Phase, Progress, advance, silent
-from registry.sample import Sample, score
+from registry.sample import Sample
 
 __all__ = ["run_local"]
 

@@ -66,6 +66,30 @@ class Defaults:
     """Size of input (in the unit of its words) beyond which inputs are made smaller."""
     augmentations: tuple[str, ...] = ()
     """What varies an item without changing what it is of, in words; empty where nothing does."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that pairs of items are mixed by; 0 where they cannot be."""
+    head_rate: float = 1e-3
+    """Rate of a head, and of a backbone of up to a million parameters."""
+    epochs: tuple[int, int] = (5, 20)
+    """Passes over the rows, the fewest and the most."""
+    shown: int = 12_000
+    """Items that a training shows at least, as far as the most epochs allow."""
+    dimensions: int = 1
+    """Axes along which an input's size counts: an image of size n has n x n places."""
+    stride: int = 1
+    """Places of an axis that become one in the middle of a net, where most of its weights are used."""
+    place_bytes: int = 4
+    """Bytes of a prepared item for each place of its input."""
+    activation_bytes: int = 4000
+    """Bytes of stored activations for each place of an input, where everything learns."""
+
+    def places(self, size: int) -> int:
+        """Places of an input that states its size, once it was made smaller."""
+        return int(min(size, self.cap) ** self.dimensions)
+
+    def uses(self, size: int) -> float:
+        """About how often each weight of a net is used for an input of that size."""
+        return float((min(size, self.cap) / self.stride) ** self.dimensions)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from registry.errors import (
     UnknownName,
     UnusableLabels,
 )
+from registry.metrics import score
 from registry.progress import Cancelled, Phase
-from registry.sample import Sample, score
+from registry.sample import Sample
 from tests.conftest import drawn
 from tests.observers import Recorder, stopping
 

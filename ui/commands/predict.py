@@ -14,7 +14,7 @@ RunArgument = Annotated[str, typer.Argument(help="Id of a finished run, the begi
 
 def predict(
     run: RunArgument,
-    path: Annotated[Path, typer.Argument(help="Images: a folder of any layout, a zip, or a single file.")],
+    path: Annotated[Path, typer.Argument(help="Items: a folder of any layout, a zip, or a single file.")],
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="FILE.csv", help="What is true: columns file and target.")
     ] = None,
@@ -23,7 +23,7 @@ def predict(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what a fine-tuned model sees in images; where it is known, also how often it is right."""
+    """Say what a fine-tuned model says of items; where it is known, also how often it is right."""
     if as_csv and json:
         raise typer.BadParameter("give --csv or --json, not both")
     request = asked("predict", locals())

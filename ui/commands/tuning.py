@@ -16,7 +16,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     checkpoint: Annotated[str | None, typer.Option("--checkpoint", help="This one instead of the advised.")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="This one instead of the advised.")] = None,
     no_transfer: Annotated[
-        bool, typer.Option("--no-transfer", help="Fit the model on raw pixels; the default where advice says so.")
+        bool, typer.Option("--no-transfer", help="Fit the model on raw inputs; the default where advice says so.")
     ] = False,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Tune the best choice although the advice is not to transfer.")
@@ -25,7 +25,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
     ] = None,
     source_data: Annotated[
-        Path | None, typer.Option("--source-data", help="Labelled images of the source: what is forgotten of it?")
+        Path | None, typer.Option("--source-data", help="Labelled items of the source: what is forgotten of it?")
     ] = None,
     controls: Annotated[
         bool | None,
@@ -41,7 +41,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Fine-tune as advised, under MLflow, and give the outcome back to the registry.
 
-    Where the advice is not to transfer, the model on raw pixels is fitted instead, a run like any other, unless
+    Where the advice is not to transfer, the model on raw inputs is fitted instead, a run like any other, unless
     --checkpoint, --strategy or --anyway asks for a checkpoint.
     """
     request = asked("tune", locals())

@@ -12,7 +12,7 @@ from recommender.checks import check
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
-from registry.modalities import modalities
+from registry.modalities import Preview, modalities
 from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
@@ -82,9 +82,9 @@ def _tidy(_zoo: Zoo) -> int:
 
 def _ask(zoo: Zoo) -> None:
     """Where the sample lies and what to mind; starts a job."""
-    st.markdown("### Images")
+    st.markdown("### Data")
     with st.form("ask", border=False):
-        path = st.text_input("Folder or zip on this machine", placeholder="/data/my-images", key="path")
+        path = st.text_input("Folder or zip on this machine", placeholder="/data/my-data", key="path")
         upload = st.file_uploader("or drop a zip of it", type="zip")
         with st.expander("Options"):
             options = _options()
@@ -289,8 +289,9 @@ def _advice(zoo: Zoo) -> Json | None:
 def _welcome() -> None:
     st.title("Which pretrained model should I start from?")
     st.markdown(
-        "Give a folder of images, one folder a class, or a zip of it. You get a ranked list of checkpoints, how much "
-        "of each to freeze, the score to expect, and what *no transfer* would score."
+        f"Give a folder of {' or '.join(known.words.many for known in modalities.values())}, one folder a class, or a "
+        "zip of it. You get a ranked list of checkpoints, how much of each to freeze, the score to expect, and what "
+        "*no transfer* would score."
     )
     st.markdown("A case to try without data of your own, in a terminal:")
     st.code("transferzoo demo", language="bash")
@@ -318,31 +319,43 @@ def _show(zoo: Zoo, advice: Json) -> None:
 
 
 def _thumbnails(sample: Json) -> None:
-    found = _pictures(sample["origin"], sample["labels_from"], sample["task"], sample["digest"], sample["classes"])
+    modality = modalities[sample["modality"]]
+    found = _previews(
+        sample["origin"], sample["labels_from"], sample["task"], sample["digest"], sample["classes"], modality.name
+    )
     if not found:
-        st.caption("The images are not where they were, so none is shown.")
+        st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
-    labels = [literal(label) for label, _ in found]
-    st.image([picture for _, picture in found], caption=labels, width=THUMBNAIL_SIDE)
+    pictures = [(literal(label), one.content) for label, one in found if one.mime.startswith("image/")]
+    if pictures:
+        st.image([content for _, content in pictures], caption=[label for label, _ in pictures], width=THUMBNAIL_SIDE)
+    for label, one in found:
+        if one.mime.startswith("audio/"):
+            st.caption(literal(label))
+            st.audio(one.content, one.mime)
+        elif one.mime.startswith("text/"):
+            st.caption(literal(label))
+            st.code(one.content.decode("utf-8", "replace"), language=None, wrap_lines=True)
 
 
-@st.cache_data(show_spinner="Reading a few images")
-def _pictures(
+@st.cache_data(show_spinner="Reading a few of them")
+def _previews(
     origin: str,
     table: str | None,
     task: str,
     digest: str,  # noqa: ARG001 - the digest keys the cache
     classes: int,
-) -> list[tuple[str, bytes]]:
-    """A few images of each class as small PNGs; nothing where they cannot be read any more."""
+    modality: str,
+) -> list[tuple[str, Preview]]:
+    """A few items of each class, small; nothing where they cannot be read any more."""
     few = max(THUMBNAILS, 2 * classes)
     try:
-        sample = Sample.from_folder(origin, labels=table, task=task if table else None, limit=few)
+        sample = Sample.from_folder(origin, labels=table, task=task if table else None, limit=few, modality=modality)
     except (TransferZooError, OSError):
         return []
-    kind, by_class = modalities[sample.modality], dict[str, list[bytes]]()
+    by_class: dict[str, list[Preview]] = {}
     for item, label in zip(sample.items, sample.labels, strict=True):
-        by_class.setdefault(label, []).append(kind.preview(item).content)
+        by_class.setdefault(label, []).append(modalities[modality].preview(item))
     each = max(1, THUMBNAILS // len(by_class))
     return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:THUMBNAILS]
 
@@ -466,7 +479,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     elif job is not None:
         _broken(zoo, job)
     if not advice["verdict"]["transfer"]:
-        st.caption("The advice is not to transfer: fit the model on raw pixels, or tune a checkpoint all the same.")
+        st.caption("The advice is not to transfer: fit the model of no transfer, or tune a checkpoint all the same.")
         if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
             job = job_queue.ask(zoo, choice_request(advice, None))
             st.query_params.from_dict({"advice": advice["id"], "job": job.id})
@@ -505,7 +518,7 @@ def _result(zoo: Zoo, job: JobRecord, advice: Json) -> None:
 
 
 def _curves(job: JobRecord) -> None:
-    """Losses and scores over the epochs: every series in its own picture, for their units differ."""
+    """Losses and scores over the epochs: every series in its own chart, for their units differ."""
     curves = {name: curve for name, curve in job.curve.items() if name.endswith("loss") or "validation" in name}
     if curves:
         for place, (series, points) in zip(st.columns(len(curves), gap="large"), curves.items(), strict=True):

@@ -42,7 +42,15 @@ class Image:
         }
     )
     text_is_item = False
-    defaults = Defaults(cap=DEFAULT_CAP, augmentations=("crop", "tilt", "light", "contrast"))
+    defaults = Defaults(
+        cap=DEFAULT_CAP,
+        augmentations=("crop", "tilt", "light", "contrast"),
+        mixup=0.2,
+        dimensions=2,
+        stride=32,
+        place_bytes=3,
+        activation_bytes=1000,
+    )
     raw_size = 24
     inputs = frozenset({"pixel_values"})
     classifier = "AutoModelForImageClassification"

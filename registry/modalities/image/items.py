@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from registry.errors import ItemUnreadable, UnusableArrays, printable
+from registry.forms import from_json
 from registry.modalities import Reading, Undecodable
 from registry.modalities.image.decoding import MAX_PIXELS, THUMBNAIL, Depth, Scale, decode, decoded, looks_like
 
@@ -85,7 +86,7 @@ def decoded_item(name: str, content: bytes, path: Path | None) -> ImageItem | Un
 def settled_items(items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
     """Each with the scale by which it becomes 8-bit: that of the reading, and what it lacks measured on all."""
     deep = [item.depth for item in items if item.depth is not None]
-    scale = Scale.from_dict(reading) | Scale.of((depth.floats, depth.span) for depth in deep)
+    scale = from_json(Scale, reading) | Scale.of((depth.floats, depth.span) for depth in deep)
     settled = tuple(
         item
         if item.depth is None

@@ -13,7 +13,8 @@ from recommender.tuning.dry_run import measure
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.errors import NotOffered
-from registry.sample import Sample, score
+from registry.metrics import score
+from registry.sample import Sample
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 
 BRIGHT = 60
