@@ -279,6 +279,9 @@ class ExportRequest(_OfRun):
     kind = "export"
     folder: Place
     onnx: bool = False
+    card: bool = False
+    push: Name | None = None
+    """``organization/name`` on the hub; uploads the folder, with its card, as a private repository."""
 
 
 class PromoteRequest(_OfRun):
