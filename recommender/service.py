@@ -219,6 +219,7 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
         keep_duplicates=request.keep_duplicates,
         class_folder=request.class_folder,
         follow_links=request.follow_links,
+        modality=request.modality,
         progress=progress or observer,
     )
     observer.on_sample(sample)
