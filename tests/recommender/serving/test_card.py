@@ -5,13 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from recommender.requests import ExportRequest
 from recommender.runs.folder import RunFolder
+from recommender.service import perform
 from recommender.serving.card import model_card, write_card
 from recommender.serving.export import Exported
 from registry.cards import Locator
-from registry.errors import NotFinished
+from registry.errors import HubRefused, NotFinished
 from registry.hub import front_matter
-from tests.registry.fakes import a_checkpoint
+from registry.zoo import Zoo
+from tests.fakes.hub import served
+from tests.recommender.tuning.runs import finished_run
+from tests.registry.fakes import a_catalog, a_checkpoint
 
 DIGEST = "ab" * 32
 RUN = {
@@ -98,3 +103,26 @@ def test_an_unknown_license_is_said_and_an_odd_one_named(run, exported, start):
 def test_a_run_that_has_not_finished_has_none(tmp_path, exported):
     with pytest.raises(NotFinished):
         model_card(RunFolder(tmp_path / "none"), exported, None)
+
+
+@pytest.mark.slow
+def test_what_is_exported_is_uploaded_with_its_card_as_a_private_repository(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with served() as hub, Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        request = ExportRequest(run="latest", folder=tmp_path / "out", push="me/mine")
+        finished_run(zoo.home.runs / "r1")
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        with pytest.raises(HubRefused):
+            perform(request, zoo)
+        assert not (tmp_path / "out").exists()
+        hub.token = "hf_" + "secret"
+        monkeypatch.setenv("HF_TOKEN", hub.token)
+        exported = perform(request, zoo)
+        assert exported.pushed == f"{hub.address}/me/mine"
+        repository = hub.repositories["me/mine"]
+        assert repository.private
+        assert {"README.md", "config.json", "model.safetensors"} <= set(repository.files)
+        assert b"transferzoo" in repository.files["README.md"]
+        assert not any(hub.token.encode() in content for content in repository.files.values())
