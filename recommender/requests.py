@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from registry.cards import METRICS, ClassFolder, Metric, Task
+from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName, UnusableRequest
 
 __all__ = [
@@ -128,6 +128,8 @@ class SampleRequest(Request):
     metric: Metric | None = None
     class_folder: ClassFolder | None = None
     follow_links: bool = False
+    modality: str | None = None
+    """What the items are; None for what most of the files hold."""
     keep_duplicates: bool = False
     limit: Count | None = None
     """Rows of a part that are read at most; None for as many as is usual."""
@@ -277,6 +279,9 @@ class ExportRequest(_OfRun):
     kind = "export"
     folder: Place
     onnx: bool = False
+    card: bool = False
+    push: Name | None = None
+    """``organization/name`` on the hub; uploads the folder, with its card, as a private repository."""
 
 
 class PromoteRequest(_OfRun):
@@ -349,6 +354,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         metric=None if metric is METRICS[Task(sample["task"])][0] else metric,
         class_folder=sample.get("class_folder"),
         follow_links=sample.get("follow_links", False),
+        modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
         seed=seed,
     )
