@@ -155,7 +155,10 @@ def _restored(zoo: Zoo, entry: Locked, places: Sequence[Path]) -> Restored:
         return Restored(name, "changed", "; ".join(problems))
     if not entry.here:
         return Restored(name, "as locked", "") if known == entry.card else _taken(zoo, entry, entry.card.folder)
-    return Restored(name, "missing", f"{entry.bytes:,} bytes: {', '.join(file.name for file in entry.files)}")
+    locator = entry.card.locator
+    where = "" if locator is None else f" of {locator.hub} at {locator.commit[:12]}"
+    names = ", ".join(file.name for file in entry.files)
+    return Restored(name, "missing", f"{entry.bytes:,} bytes{where}: {names}")
 
 
 def _taken(zoo: Zoo, entry: Locked, folder: Path) -> Restored:

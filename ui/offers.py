@@ -111,6 +111,8 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
         return None
     out = f"; {len(left)} more do not fit" if left else ""
     line = f"Not here  {len(rows)} more are known and were not probed{out}. Best first by what is published:"
+    if not rows:
+        line = f"Not here  {len(left)} more are known, and none of them fits."
     parts: list[RenderableType] = [Text(line, "dim")]
     if rows:
         parts.append(_unprobed_table(rows if everything else rows[:_ROWS]))
