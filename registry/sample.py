@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
-from registry.cards import METRICS, ClassFolder, Metric, Modality, Task
+from registry.cards import METRICS, ClassFolder, Metric, Task
 from registry.errors import (
     BadTable,
     LabelsMissing,
@@ -28,8 +28,7 @@ from registry.errors import (
 from registry.forms import Record, from_json
 from registry.health import Clean, Health, HealthForm, Part, examine
 from registry.metrics import metric_of
-from registry.modalities import Item, Reading, modalities
-from registry.modalities import Modality as Kind
+from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_rows
 from registry.readers.layout import Lay, as_known, lay_out, plain
@@ -54,7 +53,7 @@ class Sample(Record):
     """Items + labels + modality + task. Made by one of its ``from_`` methods; to change one, make another."""
 
     name: str
-    modality: Modality
+    modality: str
     task: Task
     metric: Metric
     items: tuple[Item, ...]
@@ -535,7 +534,7 @@ def _in_memory(  # noqa: PLR0913 - as above
     task: Task | str | None,
     metric: Metric | str | None,
     keep_duplicates: bool,
-    modality: Kind | None,
+    modality: Modality | None,
     progress: Progress,
     notes: tuple[str, ...] = (),
 ) -> Sample:
@@ -555,7 +554,7 @@ def _from_memory(
     labels: Sequence[object] | np.ndarray,
     groups: Sequence[object] | np.ndarray | None,
     task: Task,
-    modality: Kind | None,
+    modality: Modality | None,
     reading: Reading | None,
     progress: Progress,
 ) -> Part:
@@ -643,7 +642,7 @@ def _sample(
     def part(called: str, clean: Clean, health: Health, held_out: Sample | None) -> Sample:
         return Sample(
             name=called,
-            modality=Modality(clean.rows.modality.name),
+            modality=clean.rows.modality.name,
             task=clean.task,
             metric=metric,
             items=clean.items,
