@@ -111,6 +111,7 @@ def require_names(  # noqa: PLR0913 - each names something else
 
     Raises:
         UnknownName: there is no such checkpoint, strategy, recommendation, distance, license, executor or tracker.
+        NotHere: the checkpoint is known, and its weights are not fetched.
         PluginUnusable: it is brought by a plug-in that cannot be loaded.
         NoCandidates: nothing is under these licenses, base model and training data included.
         DeviceMissing: there is no such device.
@@ -118,7 +119,7 @@ def require_names(  # noqa: PLR0913 - each names something else
     for name in (name for name in exclude if zoo.listing(name) is None):
         zoo.checkpoint(name)
     if checkpoint is not None:
-        zoo.checkpoint(checkpoint)
+        zoo.require_here(zoo.checkpoint(checkpoint))
     if strategy is not None:
         from recommender.strategies import strategies  # noqa: PLC0415 - loads NumPy
 

@@ -1,6 +1,8 @@
 """Who watches a request being performed: what is worth showing on the way, and whether to go on."""
 
-from recommender.results import Cost
+from collections.abc import Sequence
+
+from recommender.results import Cost, Unprobed
 from registry.progress import Event
 from registry.sample import Sample
 
@@ -15,6 +17,10 @@ class Observer:
 
     def cancelled(self) -> bool:
         """Whether the work is to end; asked between batches."""
+        return False
+
+    def may_fetch(self, rows: Sequence[Unprobed]) -> bool:  # noqa: ARG002 - a surface overrides it
+        """Whether the weights of these checkpoints may be fetched; asked where the request leaves it open."""
         return False
 
     def on_sample(self, sample: Sample) -> None:

@@ -7,6 +7,7 @@ is made absolute, every name of a task, metric or class folder is checked; what 
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -22,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from registry.cards import METRICS, ClassFolder, Metric, Task
+from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName, UnusableRequest
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "BenefitRequest",
     "CompareRequest",
     "ExportRequest",
+    "Fetch",
     "NearRequest",
     "PredictRequest",
     "PromoteRequest",
@@ -126,6 +128,8 @@ class SampleRequest(Request):
     metric: Metric | None = None
     class_folder: ClassFolder | None = None
     follow_links: bool = False
+    modality: str | None = None
+    """What the items are; None for what most of the files hold."""
     keep_duplicates: bool = False
     limit: Count | None = None
     """Rows of a part that are read at most; None for as many as is usual."""
@@ -155,6 +159,14 @@ class _OfSample(Request):
         return self.sample.path
 
 
+class Fetch(StrEnum):
+    """Whether weights that are not here may be fetched for advice."""
+
+    NEVER = "never"
+    ASK = "ask"
+    AUTO = "auto"
+
+
 class RecommendRequest(_OfSample):
     """Which checkpoint to start from, and how much of it to freeze."""
 
@@ -172,6 +184,10 @@ class RecommendRequest(_OfSample):
     """Bytes that carrying out the plan may take."""
     time_budget: Seconds | None = None
     """Seconds that carrying out the plan may take."""
+    fetch: Fetch = Fetch.NEVER
+    """Whether the best of what is known and not here is fetched, to be probed, too."""
+    disk_budget: Bytes = 2 << 30
+    """Bytes that may be fetched for that."""
 
 
 class TuneRequest(_OfSample):
@@ -263,6 +279,9 @@ class ExportRequest(_OfRun):
     kind = "export"
     folder: Place
     onnx: bool = False
+    card: bool = False
+    push: Name | None = None
+    """``organization/name`` on the hub; uploads the folder, with its card, as a private repository."""
 
 
 class PromoteRequest(_OfRun):
@@ -335,6 +354,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         metric=None if metric is METRICS[Task(sample["task"])][0] else metric,
         class_folder=sample.get("class_folder"),
         follow_links=sample.get("follow_links", False),
+        modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
         seed=seed,
     )
@@ -396,7 +416,7 @@ def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None
     """What would have done, where only names do."""
     if problem["type"] == "extra_forbidden":
         return tuple(form.model_fields)
-    kinds = {"task": Task, "metric": Metric, "class_folder": ClassFolder}
+    kinds = {"task": Task, "metric": Metric, "class_folder": ClassFolder, "fetch": Fetch}
     words = kinds.get(str(problem["loc"][-1])) if problem["type"] == "enum" and problem["loc"] else None
     return None if words is None else tuple(str(word) for word in words)
 

@@ -20,6 +20,7 @@ from recommender.requests import (
     BenefitRequest,
     CompareRequest,
     ExportRequest,
+    Fetch,
     NearRequest,
     PredictRequest,
     PromoteRequest,
@@ -45,16 +46,30 @@ from recommender.runs.executors import executors
 from recommender.runs.folder import RunState, find_queued, find_run
 from recommender.runs.job import Job, TuneOptions
 from recommender.runs.tracking import Tracker, TrackerRun, mlflow_runs, trackers
+from recommender.serving.card import write_card
 from recommender.serving.export import Exported, export, export_onnx
 from recommender.serving.predict import Answer, answer
 from recommender.serving.promote import Promoted, promote
 from recommender.shortlist import Constraints
 from recommender.tuning.figures import benefit_curves
+from recommender.unprobed import within_budget
 from registry.cards import Checkpoint, Metric, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, OtherSample, SingleClass
+from registry.errors import (
+    AlreadyThere,
+    CheckpointError,
+    DiskFull,
+    HubError,
+    NotResumable,
+    NoVariation,
+    OtherRows,
+    OtherSample,
+    SingleClass,
+)
 from registry.forms import from_json
+from registry.hub import Hub
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
+from registry.upstream import fetch
 from registry.zoo import Zoo
 
 __all__ = ["Drawn", "Tuned", "perform", "read_sample", "reference"]
@@ -170,8 +185,7 @@ def perform(  # noqa: PLR0911 - one case a kind
             run, links = find_run(zoo.home, request.run), request.follow_links
             return answer(run, request.path, request.labels, follow_links=links, progress=watcher)
         case ExportRequest():
-            write = export_onnx if request.onnx else export
-            return write(find_run(zoo.home, request.run), request.folder, progress=watcher)
+            return _export(request, zoo, watcher)
         case PromoteRequest():
             return promote(find_run(zoo.home, request.run), request.name, zoo, progress=watcher)
         case AddRequest():
@@ -205,6 +219,7 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
         keep_duplicates=request.keep_duplicates,
         class_folder=request.class_folder,
         follow_links=request.follow_links,
+        modality=request.modality,
         progress=progress or observer,
     )
     observer.on_sample(sample)
@@ -228,9 +243,32 @@ def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recom
     )
     seed = request.sample.seed
     advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
+    if _fetched(request, advice, zoo, observer):
+        advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
     if zoo.home.writable:
         zoo.keep(advice)
     return advice
+
+
+def _fetched(request: RecommendRequest, advice: Recommendation, zoo: Zoo, observer: Observer) -> bool:
+    """Whether anything was fetched of what is known and not here, so that it can be probed; what cannot be is noted."""
+    if request.fetch is Fetch.NEVER:
+        return False
+    rows = within_budget(advice.unprobed, request.disk_budget, request.keep)
+    if not rows:
+        observer.on_note("Nothing that is known and not here fits into the disk budget.", warning=True)
+        return False
+    if request.fetch is Fetch.ASK and not observer.may_fetch(rows):
+        return False
+    done = 0
+    for row in rows:
+        try:
+            fetch(zoo, row.checkpoint, progress=observer)
+        except (HubError, CheckpointError, DiskFull, AlreadyThere) as failure:
+            observer.on_note(f"{row.checkpoint} was not fetched: {failure}", warning=True)
+        else:
+            done += 1
+    return done > 0
 
 
 def _compare(request: CompareRequest, zoo: Zoo, observer: Observer) -> Distance:
@@ -247,6 +285,21 @@ def _compare(request: CompareRequest, zoo: Zoo, observer: Observer) -> Distance:
         seed=request.sample.seed,
         progress=observer,
     )
+
+
+def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
+    hub = None if request.push is None else Hub()
+    if hub is not None and request.push is not None:
+        hub.require_upload(request.push)
+    run = find_run(zoo.home, request.run)
+    exported = (export_onnx if request.onnx else export)(run, request.folder, progress=observer)
+    if not (request.card or hub is not None):
+        return exported
+    name = str(run.told.get("checkpoint"))
+    write_card(run, exported, zoo.checkpoint(name) if name in zoo else None)
+    if hub is None or request.push is None:
+        return replace(exported, card="README.md")
+    return replace(exported, card="README.md", pushed=hub.push(exported.folder, request.push, progress=observer))
 
 
 def _add(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:

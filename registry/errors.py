@@ -24,7 +24,7 @@
     │   ├── TooManyUnreadable                      more bad items than the limit
     │   ├── UnsafeArchive                          a zip that climbs out, explodes or collides
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
-    │   ├── UnusableArrays                         not uint8 images
+    │   ├── UnusableArrays                         values that are no items
     │   ├── OtherRows                              the data changed since they were read
     │   ├── RowsInMemory                           rows that were arrays cannot be read again
     │   ├── LabelsMissing                          a task that folders cannot tell the targets of
@@ -429,7 +429,7 @@ class UnsafeArchive(SampleError):
         self.path, self.member, self.why = str(path), member, why
         super().__init__(
             f"{path} is refused: member {member!r} {why}",
-            "Make a plain zip of the image folder, or unpack it where you trust it and give the folder.",
+            "Make a plain zip of the folder, or unpack it where you trust it and give the folder.",
         )
 
 
@@ -442,13 +442,13 @@ class BadTable(SampleError):
 
 
 class UnusableArrays(SampleError):
-    """Arrays that are no images."""
+    """Values in memory that are no items of the modality."""
 
-    def __init__(self, dtype: str, shape: Sequence[int], why: str = "") -> None:
+    def __init__(self, dtype: str, shape: Sequence[int], why: str = "", remedy: str = "") -> None:
         self.dtype, self.shape, self.why = dtype, tuple(shape), why
         super().__init__(
-            why or f"images cannot be an array of {dtype} and shape {self.shape}",
-            "Give uint8 of shape (n, height, width) or (n, height, width, 3), or a list of such images; at least one.",
+            why or f"items cannot be an array of {dtype} and shape {self.shape}",
+            remedy or "Give a list of items of one kind, or of paths of files; at least one.",
         )
 
 
@@ -979,7 +979,7 @@ class Diverged(TuningError):
 
     def __init__(self, step: int, loss: float, rate: float, *, finite_inputs: bool = True) -> None:
         self.step, self.loss, self.rate, self.finite_inputs = step, loss, rate, finite_inputs
-        remedy = "No learning rate helps: what goes into the net is no number. Look for broken images or preprocessing."
+        remedy = "No learning rate helps: what goes into the net is no number. Look for broken items or preprocessing."
         if finite_inputs:
             tenth = f" from {rate:.1g} to {rate / 10:.1g}" if isfinite(rate) else ": it is no number itself"
             remedy = f"Lower the learning rate{tenth}."

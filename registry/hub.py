@@ -285,21 +285,38 @@ class Hub:
             if max_parameters is None or (row.parameters is not None and row.parameters <= max_parameters)
         )
 
-    def push(self, folder: Path, hub: str, *, private: bool = True, message: str = "Upload with transferzoo") -> str:
+    def require_upload(self, hub: str) -> None:
+        """Refuse what can be known to fail before anything is written.
+
+        Raises:
+            UnusableHubId: it is no id.
+            HubOffline: no hub may be asked.
+            HubRefused: there is no token.
+        """
+        _require_id(hub, "main")
+        self._require_online(hub)
+        if self._token() is None:
+            raise HubRefused(_bare(self.endpoint), 401)
+
+    def push(self, folder: Path, hub: str, *, private: bool = True, progress: Progress = silent) -> str:
         """Upload a folder to a repository, which is made if need be; gives its address.
 
         Raises:
             HubError: it cannot be done.
+            Cancelled: the observer wants no more.
         """
-        _require_id(hub, "main")
-        self._require_online(hub)
+        self.require_upload(hub)
+        message = "Upload with transferzoo"
 
         def upload(api: Any) -> str:  # noqa: ANN401 - an HfApi
             api.create_repo(hub, private=private, exist_ok=True)
             api.upload_folder(repo_id=hub, folder_path=folder, commit_message=message)
             return f"{_bare(self.endpoint)}/{hub}"
 
-        return self._ask(upload, f"repository {hub}", hub, stalling=True)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return self._ask(
+            upload, f"repository {hub}", hub, stalling=True, progress=progress, size=size, phase=Phase.PUSH
+        )
 
     def _download(self, hub: str, commit: str, files: Sequence[HubFile], progress: Progress, *, again: bool) -> None:
         size = sum(file.bytes for file in files)
@@ -366,6 +383,7 @@ class Hub:
         stalling: bool = False,
         progress: Progress = silent,
         size: int = 0,
+        phase: Phase = Phase.FETCH,
     ) -> Result:
         """What the client gives, tried again where the hub was busy, within the deadline; its errors by our names.
 
@@ -374,7 +392,7 @@ class Hub:
         deadline = time.monotonic() + self._patience
         for tried in range(1, _TRIES + 1):
             try:
-                return self._watched(work, None if stalling else deadline, progress, size)
+                return self._watched(work, None if stalling else deadline, progress, size, phase)
             except (TransferZooError, MemoryError):
                 raise
             except Exception as cause:
@@ -385,7 +403,9 @@ class Hub:
                 time.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _watched(self, work: Callable[[Any], Result], deadline: float | None, progress: Progress, size: int) -> Result:
+    def _watched(
+        self, work: Callable[[Any], Result], deadline: float | None, progress: Progress, size: int, phase: Phase
+    ) -> Result:
         """Do the work in a thread of its own, which is left behind when it takes too long."""
         require_wanted(progress)
         call = _Call(_bare(self.endpoint), self._hosts, deadline)
@@ -406,7 +426,7 @@ class Hub:
             try:
                 while not done.wait(_POLL):
                     if size:
-                        advance(progress, Phase.FETCH, min(call.moved, size), size)
+                        advance(progress, phase, min(call.moved, size), size)
                     require_wanted(progress)
                     moment = time.monotonic()
                     if deadline is not None and moment > deadline:

@@ -25,6 +25,7 @@ from registry.errors import (
 )
 from registry.files import sha256_of, write_atomic
 from registry.forms import from_json
+from registry.hub import Hub
 from registry.zoo import Zoo
 
 __all__ = ["LOCK", "Locked", "Restored", "lock", "read_lock", "restore", "write_lock"]
@@ -154,7 +155,10 @@ def _restored(zoo: Zoo, entry: Locked, places: Sequence[Path]) -> Restored:
         return Restored(name, "changed", "; ".join(problems))
     if not entry.here:
         return Restored(name, "as locked", "") if known == entry.card else _taken(zoo, entry, entry.card.folder)
-    return Restored(name, "missing", f"{entry.bytes:,} bytes: {', '.join(file.name for file in entry.files)}")
+    locator = entry.card.locator
+    where = "" if locator is None else f" of {locator.hub} at {locator.commit[:12]}"
+    names = ", ".join(file.name for file in entry.files)
+    return Restored(name, "missing", f"{entry.bytes:,} bytes{where}: {names}")
 
 
 def _taken(zoo: Zoo, entry: Locked, folder: Path) -> Restored:
@@ -168,6 +172,8 @@ def _taken(zoo: Zoo, entry: Locked, folder: Path) -> Restored:
 def _folders(entry: Locked, known: Checkpoint | None, places: Sequence[Path]) -> list[Path]:
     """Where it may lie, the likeliest first."""
     own = [] if known is None else [known.folder]
+    if entry.card.locator is not None:
+        own.append(Hub().snapshot(entry.card.locator.hub, entry.card.locator.commit))
     return [*own, entry.card.folder, *(place / entry.card.name for place in places), *places]
 
 

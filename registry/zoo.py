@@ -54,6 +54,9 @@ from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
+OPEN_BYTES = 2 << 30
+"""Weights that a zoo holds open at most, at four bytes a parameter; the one asked for is held whatever it is."""
+_BYTES_A_PARAMETER = 4
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -74,6 +77,9 @@ class Zoo:
         self.jobs = store.jobs
         self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
+        """Opened checkpoints, the one that was asked for last at the end."""
+        self._weights: dict[str, int] = {}
+        """About the bytes of each that was opened."""
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
         self._notes: dict[str, None] = {}
@@ -220,6 +226,15 @@ class Zoo:
             return all((card.folder / file.name).is_file() for file in card.locator.weights)
         return any((card.folder / file).is_file() for file in _WEIGHTS)
 
+    def require_here(self, card: Checkpoint) -> None:
+        """Its weights can be opened, as far as that is seen.
+
+        Raises:
+            NotHere: it comes from a hub, and its weights are not fetched.
+        """
+        if card.locator is not None and not self.here(card):
+            raise NotHere(card.name, card.locator.hub, sum(file.bytes for file in card.locator.weights))
+
     def weights_bytes(self, card: Checkpoint | Listing) -> int | None:
         """Bytes of its weights: of the files here, else about what there is to fetch; None where that is unknown."""
         if isinstance(card, Listing):
@@ -296,12 +311,23 @@ class Zoo:
             UnknownName: there is none of that name.
             CheckpointError: it cannot be used.
         """
-        if checkpoint not in self._encoders:
+        if checkpoint in self._encoders:
+            self._encoders[checkpoint] = self._encoders.pop(checkpoint)
+        else:
             card = self.checkpoint(checkpoint)
-            self._require_here(card)
+            self._make_room(_BYTES_A_PARAMETER * card.parameters)
+            self.require_here(card)
             _require_same_weights(card)
             self._encoders[checkpoint] = _opened(card)
+            self._weights[checkpoint] = _BYTES_A_PARAMETER * card.parameters
         return self._encoders[checkpoint]
+
+    def _make_room(self, size: int) -> None:
+        """Let go of those that were asked for longest ago, until another of that size keeps within `OPEN_BYTES`."""
+        for name in [*self._encoders]:
+            if sum(self._weights.get(one, 0) for one in self._encoders) + size <= OPEN_BYTES:
+                break
+            del self._encoders[name]
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
@@ -681,10 +707,6 @@ class Zoo:
             )
             for card in cards
         )
-
-    def _require_here(self, card: Checkpoint) -> None:
-        if card.locator is not None and not self.here(card):
-            raise NotHere(card.name, card.locator.hub, sum(file.bytes for file in card.locator.weights))
 
     def _catalogs(self) -> list[Path]:
         """The bundled catalog, then those of plug-ins."""

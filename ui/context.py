@@ -79,6 +79,9 @@ ClassFolderOption = Annotated[
 FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Follow links that lead out of the folder that is read.")
 ]
+ModalityOption = Annotated[
+    str | None, typer.Option("--modality", help="What the items are, where files of several modalities lie there.")
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows of a part that are read at most; more are sampled.")
 ]
@@ -93,6 +96,7 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "keep_duplicates": (KeepDuplicatesOption, False),
     "class_folder": (ClassFolderOption, None),
     "follow_links": (FollowLinksOption, False),
+    "modality": (ModalityOption, None),
     "limit": (LimitOption, None),
     "seed": (SeedOption, 0),
 }

@@ -5,16 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.licenses import Licenses
 from registry.listings import Fact, Listing, hub_task
 from ui import render
+from ui.render.parts import new_table
 from ui.strangers import shown
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ __all__ = [
     "locked_report",
     "offers_table",
     "restored_report",
+    "to_fetch",
     "unprobed_report",
 ]
 
@@ -111,19 +111,30 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
         return None
     out = f"; {len(left)} more do not fit" if left else ""
     line = f"Not here  {len(rows)} more are known and were not probed{out}. Best first by what is published:"
+    if not rows:
+        line = f"Not here  {len(left)} more are known, and none of them fits."
     parts: list[RenderableType] = [Text(line, "dim")]
     if rows:
         parts.append(_unprobed_table(rows if everything else rows[:_ROWS]))
     parts += [_indented(f"{row['checkpoint']}: {row['reason']}") for row in left if everything]
     parts.append(Text(_rivals(advice.get("rivals", [])), "dim"))
+    if rows:
+        parts.append(Text("--fetch ask fetches the best of them, to be probed like the others.", "dim"))
     return Group(*parts)
+
+
+def to_fetch(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What would be fetched, and how much it is in all."""
+    whole = sum(row["bytes"] or 0 for row in rows)
+    names = ", ".join(f"{shown(row['hub'])} ({render.size(row['bytes'] or 0)})" for row in rows)
+    return Text(f"To fetch, about {render.size(whole)} in all: {names}")
 
 
 def locked_report(rows: Sequence[Mapping[str, Any]], file: Path) -> RenderableType:
     """What a lock holds."""
     if not rows:
         return Text(f"{file}: no checkpoint but those that came with transferzoo, which need no lock.", "dim")
-    table = _table("checkpoint", ">files", ">bytes", "weights")
+    table = new_table("checkpoint", ">files", ">bytes", "weights")
     for row in rows:
         name = Text(shown(row["checkpoint"]), "bold")
         table.add_row(name, str(row["files"]), f"{row['bytes']:,}", row["digest"][:12])
@@ -133,7 +144,7 @@ def locked_report(rows: Sequence[Mapping[str, Any]], file: Path) -> RenderableTy
 def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What became of each checkpoint of a lock."""
     styles = {"as locked": "green", "restored": "green", "changed": "red", "missing": "yellow"}
-    table = _table("checkpoint", "state", "why")
+    table = new_table("checkpoint", "state", "why")
     for row in rows:
         state = Text(row["state"], styles[row["state"]])
         table.add_row(Text(shown(row["checkpoint"]), "bold"), state, Text(shown(row["why"]), overflow="fold"))
@@ -141,7 +152,7 @@ def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    table = _table("not probed", ">parameters", ">to fetch", ">distance", "published")
+    table = new_table("not probed", ">parameters", ">to fetch", ">distance", "published")
     table.columns[0].no_wrap, table.columns[0].overflow, table.columns[0].max_width = True, "ellipsis", 26
     for column in table.columns[1:]:
         column.no_wrap = True
@@ -185,7 +196,7 @@ def _more(licenses: Licenses, *, here: bool, task: str) -> dict[str, Any]:
 
 
 def _known_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    table = _table("checkpoint", "trained on", ">parameters", ">about", "license")
+    table = new_table("checkpoint", "trained on", ">parameters", ">about", "license")
     for column, most in ((0, 26), (1, 13), (4, 13)):
         table.columns[column].no_wrap, table.columns[column].overflow = True, "ellipsis"
         table.columns[column].max_width = most
@@ -199,13 +210,6 @@ def _known_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
             Text(shown(row["license"]), "yellow" if "license" in row["contradictions"] else ""),
         )
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
-    for heading in headings:
-        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
     return table
 
 

@@ -3,8 +3,10 @@
 import csv
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -21,7 +23,7 @@ from ui.strangers import cell
 
 if TYPE_CHECKING:
     from recommender.requests import Request
-    from recommender.results import Cost
+    from recommender.results import Cost, Unprobed
     from recommender.service import Tuned
     from recommender.serving.predict import Answer
     from registry.sample import Sample
@@ -42,6 +44,17 @@ class Watcher(Observer):
     def cancelled(self) -> bool:
         """Whether the job was cancelled."""
         return self._context.bars.cancelled()
+
+    def may_fetch(self, rows: "Sequence[Unprobed]") -> bool:
+        """Ask at a terminal; where nobody can answer, no."""
+        if self._context.job is not None or not sys.stdin.isatty():
+            self.on_note(
+                "Nothing is fetched, for nobody can be asked here; --fetch auto fetches unasked.", warning=True
+            )
+            return False
+        with self._context.bars.paused():
+            self._context.terminal.print(offers.to_fetch([row.to_dict() for row in rows]))
+            return typer.confirm("Fetch them?", err=True)
 
     def on_sample(self, sample: "Sample") -> None:
         """Say what was read, and how healthy it is."""

@@ -1,7 +1,6 @@
 """What is dropped on the picker: kept under the digest of its content, and for as long as somebody needs it."""
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from recommender.requests import place_of
+from registry.files import write_atomic
 from registry.home import Home
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def save_upload(home: Home, name: str, content: bytes) -> Path:
         place.parent.touch()
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    partial.replace(place)
+    write_atomic(place, content, durable=False)
     return place
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import damage
 from recommender.runs.training_checkpoints import damaged, set_damaged_aside
@@ -89,6 +90,10 @@ def findings(zoo: Zoo) -> Iterator[Found]:
         yield from _damaged(zoo.home, run)
         if run.told and run.id not in known:
             yield from _unrecorded(zoo, run)
+        elif run.told and (gone := _missing_model(run)):
+            what = f"it is finished, but {gone} is gone: it can neither predict nor be exported"
+            remedy = "The repair sets the folder aside, its outcome stays known; tune anew for the model."
+            yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, zoo.home, run.path)
     yield from _litter(zoo.home)
 
 
@@ -148,6 +153,15 @@ def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
         yield Finding(Kind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
     else:
         yield Finding(Kind.RUN, run.id, what, "Record it."), partial(_recorded, zoo, run)
+
+
+def _missing_model(run: RunFolder) -> str:
+    """The file that a finished run's model lacks; nothing where all is there."""
+    if not (run.path / "head.safetensors").is_file():
+        return "head.safetensors"
+    plan = run.job.get("plan")
+    raw = isinstance(plan, dict) and is_raw(str(plan.get("strategy")))
+    return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"
 
 
 def _litter(home: Home) -> Iterator[Found]:

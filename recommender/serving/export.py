@@ -65,6 +65,10 @@ class Exported(Record):
     notes: tuple[str, ...] = ()
     opener: str | None = None
     """The Auto class that opens it, where one does: a name of transformers', or where it lies, with dots."""
+    card: str | None = None
+    """The file that describes it, where one was written."""
+    pushed: str | None = None
+    """Where on a hub it was uploaded to."""
 
     def to_form(self) -> "ExportedForm":
         """The difference under its full name."""
@@ -77,6 +81,8 @@ class Exported(Record):
             self.difference,
             self.notes,
             self.opener,
+            self.card,
+            self.pushed,
         )
 
 
@@ -92,6 +98,8 @@ class ExportedForm:
     largest_difference: float
     notes: tuple[str, ...]
     opener: str | None
+    card: str | None = None
+    pushed: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

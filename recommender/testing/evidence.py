@@ -8,9 +8,7 @@ import numpy as np
 from recommender.results import Baseline, BlockScore, Candidate, Evidence, Expected, Ranked, Transferability
 from registry.cards import Checkpoint, Metric
 
-CHECKPOINT = Checkpoint(
-    "net", "image", "ResNetForImageClassification", Path("net"), "0" * 64, parameters=400_000, input_size=64
-)
+CHECKPOINT = Checkpoint("net", "image", "ResNetModel", Path("net"), "0" * 64, parameters=400_000, input_size=64)
 
 
 def evidence(

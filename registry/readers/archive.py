@@ -1,4 +1,4 @@
-"""Images in a zip of class folders; nothing is unpacked to disk, and nothing is expanded before it is judged.
+"""Items in a zip of class folders; nothing is unpacked to disk, and nothing is expanded before it is judged.
 
 What is refused: names that climb out, links, collisions, encryption, and bombs (see Fifield, "A better zip bomb",
 WOOT 2019, for what the caps on ratio, bytes and entries are against).

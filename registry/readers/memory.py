@@ -1,4 +1,4 @@
-"""Items and labels that Python holds already: arrays, pictures or texts; or the paths or bytes of files."""
+"""Items and labels that Python holds already: arrays, lists or texts; or the paths or bytes of files."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath

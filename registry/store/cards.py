@@ -19,7 +19,7 @@ from registry.store import schema
 from registry.store.database import Database
 from registry.store.integrity import damage_of, sealed
 from registry.store.jobs import Jobs
-from registry.store.schema import Card, Row, equal_to, is_utf8, key_of, mappings, now, raw, to_json
+from registry.store.schema import Card, Row, equal_to, is_utf8, json_text, key_of, mappings, now, raw
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Store:
         told = advice.to_dict()
         sample = told.get("sample")
         digest = str(sample.get("digest", "")) if isinstance(sample, Mapping) else ""
-        content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": to_json(told)}
+        content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": json_text(told)}
 
         def work(connection: sa.Connection) -> None:
             there = raw(schema.recommendations, "number").where(schema.recommendations.c.id == advice.id)
@@ -220,7 +220,7 @@ def _size(entries: Entries) -> int:
     """About how many bytes they take, without the database's own."""
     cards: tuple[Card, ...] = (*entries.checkpoints, *entries.domains, *entries.outcomes)
     sketches = sum(2 * sketch.embedding.nbytes + sketch.rows.vectors.nbytes for sketch in entries.sketches)
-    return sum(len(to_json(_plain(card))) for card in cards) + sketches
+    return sum(len(json_text(_plain(card))) for card in cards) + sketches
 
 
 def _write(connection: sa.Connection, entries: Entries, *, bundled: bool) -> None:
@@ -266,7 +266,7 @@ def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
 
 def _card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:
     body = _plain(card)
-    return sealed(table, {c.name: body.get(c.name) for c in table.c} | {"bundled": bundled, "card": to_json(body)})
+    return sealed(table, {c.name: body.get(c.name) for c in table.c} | {"bundled": bundled, "card": json_text(body)})
 
 
 def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
+import sqlalchemy.orm  # core looks into it: it is whole before a thread of MLflow's imports it
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from registry.errors import HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer

@@ -140,7 +140,7 @@ def is_row(number: int) -> sa.ColumnElement[bool]:
     return sa.literal_column("rowid", sa.Integer) == number
 
 
-def numbered(connection: sa.Connection, table: sa.Table) -> sa.Select[Any]:
+def with_row_numbers(connection: sa.Connection, table: sa.Table) -> sa.Select[Any]:
     """Raw rows, with SQLite's own numbers of them where there are such."""
     number = ROW_NUMBER if connection.dialect.name == "sqlite" else sa.null()
     return raw(table).add_columns(number.label("_row"))

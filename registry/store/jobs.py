@@ -18,7 +18,7 @@ from registry.files import is_locked
 from registry.progress import Event
 from registry.store.database import Database
 from registry.store.integrity import sealed
-from registry.store.schema import Row, jobs, now, points, raw, to_json
+from registry.store.schema import Row, jobs, json_text, now, points, raw
 
 _SILENT_MINUTES = 5
 _LOOKED = 1.0
@@ -51,7 +51,7 @@ class Jobs:
         def work(connection: sa.Connection) -> str:
             fresh = {
                 "kind": kind,
-                "spec": to_json(spec),
+                "spec": json_text(spec),
                 "state": JobState.QUEUED,
                 "created": now(),
                 "heartbeat": now(),
@@ -138,7 +138,7 @@ class Jobs:
     def finish(self, job: str, result: Mapping[str, object]) -> JobRecord:
         """The work came to its end; a cancelled job stays cancelled."""
         self._change(
-            job, jobs.c.state != JobState.CANCELLED, state=JobState.FINISHED, result=to_json(result), error=None
+            job, jobs.c.state != JobState.CANCELLED, state=JobState.FINISHED, result=json_text(result), error=None
         )
         self._release(job)
         return self.get(job)

@@ -62,7 +62,7 @@ def salvage(database: Database, damaged: Path) -> dict[str, tuple[int, int]]:
 
 def _broken(connection: sa.Connection, table: sa.Table) -> list[Damage]:
     """The damaged rows of a table, read from its first page to its last: a damaged index hides none."""
-    numbered = dialect.numbered(connection, table).with_hint(table, "NOT INDEXED", "sqlite")
+    numbered = dialect.with_row_numbers(connection, table).with_hint(table, "NOT INDEXED", "sqlite")
     rows = connection.execution_options(yield_per=100).execute(numbered).mappings()
     return [damage for row in rows if (damage := damage_of(table, row)) is not None]
 
@@ -86,12 +86,12 @@ def _readable(source: Database, table: sa.Table) -> tuple[list[dict[str, object]
         rows[int(row["_row"])] = {name: row[name] for name in row if name != "_row"} if sound else None
 
     def read(connection: sa.Connection, which: Callable[..., Any]) -> None:
-        ordered = dialect.numbered(connection, table).order_by(which(dialect.ROW_NUMBER))
+        ordered = dialect.with_row_numbers(connection, table).order_by(which(dialect.ROW_NUMBER))
         for row in connection.execute(ordered).mappings():
             take(row)
 
     def look_up(connection: sa.Connection, number: int) -> None:
-        one = dialect.numbered(connection, table).where(dialect.is_row(number))
+        one = dialect.with_row_numbers(connection, table).where(dialect.is_row(number))
         for row in connection.execute(one).mappings():
             take(row)
 

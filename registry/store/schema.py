@@ -122,7 +122,7 @@ def counted_columns(table: sa.Table) -> set[str]:
     return {c.name for c in table.primary_key if isinstance(c.type, sa.Integer) and len(table.primary_key) == 1}
 
 
-def to_json(body: Mapping[str, object]) -> str:
+def json_text(body: Mapping[str, object]) -> str:
     """JSON; a name that is no UTF-8 is written in escapes, and comes back as it was."""
     plain = json.dumps(body, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return plain if plain.isascii() or is_utf8(plain) else json.dumps(body, sort_keys=True, allow_nan=False)

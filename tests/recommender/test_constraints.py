@@ -11,9 +11,9 @@ from tests.registry.test_listings import a_listing
 MIB = 1 << 20
 
 
-@pytest.fixture
-def zoo(tmp_path):
-    return planted_zoo(tmp_path, {"reader": (Reader("reader", (0, 1)), "gray")})
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    return planted_zoo(tmp_path_factory.mktemp("zoo"), {"reader": (Reader("reader", (0, 1)), "gray")})
 
 
 def advise(zoo, **limits):
@@ -26,12 +26,11 @@ def refused(zoo, **limits):
     return caught.value.remedy
 
 
-def test_limits_that_all_are_within_change_nothing_but_the_settings(zoo):
-    free = advise(zoo)
+def test_limits_that_all_are_within_leave_nothing_out(zoo):
     wide = advise(zoo, max_bytes=10**9, max_latency=10**6, max_memory=10**12, time_budget=10**6)
-    assert [c.checkpoint.name for c in wide.choices] == [c.checkpoint.name for c in free.choices]
+    assert {c.checkpoint.name for c in wide.choices} == {"reader", "mean-color"}
     assert wide.settings["time_budget"] == 10**6
-    assert "time_budget" not in free.settings
+    assert Constraints().of_cost == {}
 
 
 def test_bytes_of_the_weights_are_those_of_the_file(zoo):
@@ -69,6 +68,7 @@ def test_where_no_value_would_help_nothing_is_promised():
     assert relaxation([]) == ""
 
 
+@pytest.mark.slow
 def test_a_plan_that_costs_too_much_gives_way_to_a_cheaper_one_of_the_same_checkpoint(tmp_path):
     zoo = planted_zoo(tmp_path, {"overgrown": (Reader("overgrown", (0, 1)), None)})
     sample = told_sample(2000, (0.9, 0.55))

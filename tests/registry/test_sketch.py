@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from registry.errors import EncoderMismatch, MalformedWeights, NotFinite, NoVariation, TooFewRows, WidthMismatch
 from registry.features import Features
-from registry.sketch import BANDWIDTHS, FREQUENCIES, KEPT_ROWS, Lens, Sketch, fit_lens, sketch_of
+from registry.sketch import BANDWIDTHS, FREQUENCIES, KEPT_ROWS, Lens, Sketch, fit_lens, orthonormal, sketch_of
 from tests.registry.fakes import SPACE, a_lens, cloud
 
 WIDE = "net@beef#last"
@@ -186,3 +186,16 @@ def test_rows_that_fp16_cannot_hold_are_kept_in_full():
 def test_bytes_that_are_no_sketch_are_refused_by_name(garbage):
     with pytest.raises(MalformedWeights, match="here"):
         Sketch.unpack(garbage, "here")
+
+
+def test_orthonormal_rows_span_the_same_as_gram_schmidt_has_them_and_what_adds_nothing_is_zero():
+    rows = np.random.default_rng(0).normal(size=(5, 8))
+    rows[1], rows[3] = 0, 2 * rows[0] - rows[2]
+    axes = orthonormal(rows)
+    assert not axes[[1, 3]].any()
+    np.testing.assert_allclose(axes[[0, 2, 4]] @ axes[[0, 2, 4]].T, np.eye(3), atol=1e-12)
+    triangle = rows @ axes.T
+    np.testing.assert_allclose(triangle @ axes, rows, atol=1e-12)
+    assert (np.diag(triangle)[[0, 2, 4]] > 0).all()
+    np.testing.assert_allclose(np.triu(triangle, 1), 0, atol=1e-12)
+    assert not orthonormal(np.vstack([np.eye(2), np.ones((1, 2))]))[2].any()

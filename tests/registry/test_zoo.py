@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from registry import zoo as room
 from registry.cards import Origin
 from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
@@ -267,3 +268,15 @@ def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
     (tmp_path / "2.safetensors").unlink()
     with pytest.raises(PathMissing):
         weights_digest(tmp_path)
+
+
+def test_a_zoo_lets_go_of_the_net_asked_for_longest_ago_before_it_holds_more_than_it_may(zoo, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(room, "_opened", lambda card: opened.append(card.name) or MeanColor())
+    monkeypatch.setattr(room, "OPEN_BYTES", 24)  # two nets of three parameters
+    zoo._encoders.clear()
+    zoo.store.write(Entries(tuple(a_checkpoint(tmp_path / name, name) for name in ("a", "b", "c"))))
+    for name in ("a", "b", "a", "c", "a", "b"):
+        zoo.encoder(name)
+    assert opened == ["a", "b", "c", "b"]
+    assert [*zoo._encoders] == ["a", "b"]

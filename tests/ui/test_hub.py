@@ -1,12 +1,17 @@
 """What people type about checkpoints of a hub, against a double of one."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.hub import served
 from tests.fakes.repositories import a_net
+from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -36,3 +41,22 @@ def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
     assert "moved" in transferzoo("zoo", "sync").stdout
     assert "org/net" in transferzoo("zoo", "disk").stdout
     assert json.loads(transferzoo("zoo", "remove", "net", "--weights", "--json").stdout)["freed"] > 100_000
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_print_what_it_shows(hub, tmp_path, monkeypatch):
+    write_stripes(tmp_path).rename(tmp_path / "my-images")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(README.parent))
+    (block,) = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    for part in block.split("$ transferzoo ")[1:]:
+        command, *lines = part.strip().splitlines()
+        done = transferzoo(*command.split(), COLUMNS="160")
+        told = masked(done.stdout + done.stderr)
+        for line in lines:
+            assert masked(line) in told, f"{command}: {line!r} is not in {told!r}"
+
+
+def masked(text):
+    """Words alone: numbers and commits differ from machine to machine."""
+    return " ".join(re.sub(r"@ [0-9a-f]+|\d[\d.,]*", "0", text).split())

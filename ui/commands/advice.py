@@ -51,6 +51,12 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     time_budget: Annotated[
         str | None, typer.Option("--time-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
     ] = None,
+    fetch: Annotated[
+        str | None, typer.Option("--fetch", help="Fetch the best of what is known and not here: never, ask or auto.")
+    ] = None,
+    disk_budget: Annotated[
+        str | None, typer.Option("--disk-budget", help="How much --fetch may fetch in all; else 2GiB.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,

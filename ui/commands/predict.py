@@ -37,6 +37,10 @@ def export(
     run: RunArgument,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="An ONNX file instead of a transformers model.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Write a model card beside it: README.md.")] = False,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="ORG/NAME", help="Upload it with its card to the hub, as private.")
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -103,13 +103,14 @@ def zoo_show(
         context.say(render.card_report(told))
         if twins := zoo.same_weights(card):
             context.say(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
-        stated = zoo.listing_of(card)
-        if stated is not None:
-            row = offers.listing_json(zoo, stated, here=True)
-            told |= {"facts": row["facts"], "contradictions": row["contradictions"]}
-            context.say(offers.facts_report(row, []))
         licenses = zoo.licenses(card)
         more = {"weights": licenses.weights, "base_model": licenses.base, "training_data": licenses.data}
+        stated = zoo.listing_of(card)
+        if stated is not None:
+            own = {"licenses": {of: list(names) for of, names in more.items() if names}}
+            row = offers.listing_json(zoo, stated, here=True) | own
+            told |= {"facts": row["facts"], "contradictions": row["contradictions"]}
+            context.say(offers.facts_report(row, []))
         context.say_json({**told, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}})
 
 

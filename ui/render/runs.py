@@ -98,6 +98,10 @@ def export_report(told: Json) -> RenderableType:
     table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))
     table.add_row("checked", f"opened again, no {what} differs by more than {told['largest_difference']:.1e}")
     table.add_row("open", Text(opened.format(str(Path(told["folder"]) / file)), overflow="fold"))
+    if told.get("card"):
+        table.add_row("card", Text(str(Path(told["folder"]) / told["card"])))
+    if told.get("pushed"):
+        table.add_row("uploaded", Text(f"{told['pushed']}, private"))
     return Group(table, *(bullet(note, "yellow") for note in told["notes"]))
 
 

@@ -7,7 +7,7 @@ sample (`Scale`), so that brightness stays comparable from picture to picture, f
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+
+from registry.forms import Record
 
 __all__ = ["MAX_PIXELS", "THUMBNAIL", "Decoded", "Depth", "Range", "Scale", "decode", "decoded", "looks_like"]
 
@@ -61,7 +63,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Record):
     """Black and white of all pictures of a sample that hold whole numbers above 8 bits, and of those of floats."""
 
     whole: Range | None = None
@@ -92,20 +94,6 @@ class Scale:
 
     def __bool__(self) -> bool:
         return self.whole is not None or self.real is not None
-
-    def to_dict(self) -> dict[str, list[float] | None]:
-        """The JSON form."""
-        return {name: None if pair is None else list(pair) for name, pair in self._pairs()}
-
-    @classmethod
-    def from_dict(cls, stated: Mapping[str, Any] | None) -> "Scale":
-        """What `to_dict` gave; nothing gives a scale that is still to be measured."""
-        pairs = ((stated or {}).get(name) for name in ("whole", "real"))
-        whole, real = (None if pair is None else (float(pair[0]), float(pair[1])) for pair in pairs)
-        return cls(whole, real)
-
-    def _pairs(self) -> tuple[tuple[str, Range | None], ...]:
-        return ("whole", self.whole), ("real", self.real)
 
 
 @dataclass(frozen=True, eq=False)

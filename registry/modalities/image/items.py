@@ -17,12 +17,14 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from registry.errors import ItemUnreadable, UnusableArrays, printable
+from registry.forms import from_json
 from registry.modalities import Reading, Undecodable
 from registry.modalities.image.decoding import MAX_PIXELS, THUMBNAIL, Depth, Scale, decode, decoded, looks_like
 
 __all__ = ["ImageItem", "decoded_item", "items_from_memory", "settled_items", "thumbnail"]
 
 _PATIENT_PIXELS = 64
+_USABLE = "Give uint8 of shape (n, height, width) or (n, height, width, 3), or a list of such images; at least one."
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def decoded_item(name: str, content: bytes, path: Path | None) -> ImageItem | Un
 def settled_items(items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
     """Each with the scale by which it becomes 8-bit: that of the reading, and what it lacks measured on all."""
     deep = [item.depth for item in items if item.depth is not None]
-    scale = Scale.from_dict(reading) | Scale.of((depth.floats, depth.span) for depth in deep)
+    scale = from_json(Scale, reading) | Scale.of((depth.floats, depth.span) for depth in deep)
     settled = tuple(
         item
         if item.depth is None
@@ -103,11 +105,11 @@ def items_from_memory(values: Any) -> tuple[ImageItem, ...]:  # noqa: ANN401 - a
     if isinstance(values, np.ndarray) and values.dtype != object:
         shaped = values.ndim == 3 or (values.ndim == 4 and values.shape[-1] in {1, 3})
         if values.dtype != np.uint8 or not shaped or 0 in values.shape:
-            raise UnusableArrays(str(values.dtype), values.shape)
+            raise _unusable(str(values.dtype), values.shape, f"an array of {values.dtype} and shape {values.shape}")
         return tuple(_of_pixels(row, pixels) for row, pixels in enumerate(_unmasked(values)))
     if not isinstance(values, Sequence) or isinstance(values, str | bytes) or not values:
         what = "an empty list" if isinstance(values, Sequence) and not len(values) else f"a {type(values).__name__}"
-        raise UnusableArrays(type(values).__name__, (), f"images cannot be {what}")
+        raise _unusable(type(values).__name__, (), what)
     return tuple(
         _of_picture(row, value) if isinstance(value, Image.Image) else _of_pixels(row, _pixels(row, value))
         for row, value in enumerate(values)
@@ -119,9 +121,13 @@ def thumbnail(image: Image.Image) -> bytes:
     return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).convert("L").tobytes()
 
 
+def _unusable(dtype: str, shape: tuple[int, ...], what: str) -> UnusableArrays:
+    return UnusableArrays(dtype, shape, f"images cannot be {what}", _USABLE)
+
+
 def _unmasked(pixels: np.ndarray) -> np.ndarray:
     if np.ma.getmaskarray(pixels).any():
-        raise UnusableArrays(str(pixels.dtype), pixels.shape, "images cannot have masked pixels")
+        raise _unusable(str(pixels.dtype), pixels.shape, "arrays with masked pixels")
     return np.ma.getdata(pixels)
 
 
@@ -129,11 +135,11 @@ def _pixels(row: int, image: object) -> np.ndarray:
     try:
         pixels = np.asanyarray(image)
     except ValueError as cause:  # lists of different lengths
-        raise UnusableArrays("object", (), f"image {row} is no array of pixels") from cause
+        raise UnusableArrays("object", (), f"image {row} is no array of pixels", _USABLE) from cause
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] in {1, 3})
     if pixels.dtype != np.uint8 or not shaped or 0 in pixels.shape:
         why = f"image {row} cannot be an array of {pixels.dtype} and shape {pixels.shape}"
-        raise UnusableArrays(str(pixels.dtype), pixels.shape, why)
+        raise UnusableArrays(str(pixels.dtype), pixels.shape, why, _USABLE)
     return _unmasked(pixels)
 
 
