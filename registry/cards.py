@@ -25,7 +25,6 @@ __all__ = [
     "Keepable",
     "Locator",
     "Metric",
-    "Modality",
     "Origin",
     "Outcome",
     "Task",
@@ -37,14 +36,6 @@ FIRST_MODALITY = "image"
 """What outcomes are of that were written before there was another."""
 _QUANTITY = {"sample", "subset", "balanced", "small", "train"}
 """Words of a domain's name that say how much of it there is, not what it is."""
-
-
-class Modality(StrEnum):
-    """What the items are."""
-
-    IMAGE = "image"
-    TEXT = "text"
-    AUDIO = "audio"
 
 
 class Task(StrEnum):

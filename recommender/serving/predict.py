@@ -17,7 +17,7 @@ from scipy.special import expit, softmax
 from recommender.resampling import draw_weights, resample
 from recommender.runs.folder import RunFolder
 from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
-from registry.cards import ClassFolder, Metric, Task
+from registry.cards import FIRST_MODALITY, ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
 from registry.forms import Record
@@ -226,6 +226,7 @@ class Answer(Record):
     skipped: tuple[tuple[str, str], ...]
     """Name and reason of each item that cannot be read."""
     notes: tuple[str, ...]
+    modality: str = FIRST_MODALITY
 
     def to_form(self) -> "AnswerForm":
         """Schema 1."""
@@ -238,6 +239,7 @@ class Answer(Record):
             judged=None if judged is None else judged.to_form(),
             skipped=tuple({"file": name, "reason": why} for name, why in self.skipped),
             notes=self.notes,
+            modality=self.modality,
         )
 
 
@@ -253,6 +255,7 @@ class AnswerForm:
     skipped: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...]
     schema: int = 1
+    modality: str = FIRST_MODALITY
 
 
 def answer(
@@ -289,7 +292,7 @@ def answer(
     judged = Judged.of(said, truth, predictor.metric)
     skipped = tuple((plain(name), why) for name, why in rows.unreadable)
     notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place, predictor.modality))
-    return Answer(run.id, said, judged, skipped, notes)
+    return Answer(run.id, said, judged, skipped, notes, predictor.modality.name)
 
 
 def finished(run: RunFolder) -> dict[str, Any]:

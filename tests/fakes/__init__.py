@@ -43,7 +43,7 @@ def write_series(folder: Path, forms: Sequence[str], rows: int, seed: int, *, te
     return folder
 
 
-def save_net(folder: Path, *, forms: Sequence[str] = (), steps: int = 120, seed: int = 0, layers: int = 4) -> Path:
+def save_net(folder: Path, *, forms: Sequence[str] = (), steps: int = 60, seed: int = 0) -> Path:
     """A checkpoint: a classifier trained on these forms, or without any a backbone at random initialization."""
     import torch
     from transferzoo_numbers.network import NumberConfig, NumberForNumberClassification, NumberModel, NumberNetwork
@@ -53,9 +53,7 @@ def save_net(folder: Path, *, forms: Sequence[str] = (), steps: int = 120, seed:
 
     torch.manual_seed(seed)
     labels = dict(enumerate(forms)) or {0: "LABEL_0", 1: "LABEL_1"}
-    config = NumberConfig(
-        num_hidden_layers=layers, id2label=labels, label2id={name: place for place, name in labels.items()}
-    )
+    config = NumberConfig(id2label=labels, label2id={name: place for place, name in labels.items()})
     model = (NumberForNumberClassification if forms else NumberModel)(config)
     network = NumberNetwork(model, _PROCESSOR, 24)
     if forms:

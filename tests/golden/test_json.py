@@ -30,7 +30,7 @@ from recommender.serving.export import Exported
 from recommender.serving.predict import Answer, Judged, Predictions
 from recommender.tuning.controls import Control
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
-from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Modality, Origin, Outcome, Task
+from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Origin, Outcome, Task
 from registry.doctor import Finding, Kind, Report
 from registry.home import Home
 from registry.sample import Health, Sample
@@ -186,7 +186,7 @@ RECORDS: Mapping[str, Callable[[], object]] = {
     ),
     "checkpoint": lambda: Checkpoint(
         "net",
-        Modality.IMAGE,
+        "image",
         "ResNet",
         Path("/net"),
         "ab" * 32,
@@ -196,7 +196,7 @@ RECORDS: Mapping[str, Callable[[], object]] = {
         claimed={"license": "mit"},
         measured={"rows": 3},
     ),
-    "domain": lambda: Domain("dark", Modality.IMAGE, "Dark", "shades", 10, aliases=("night",)),
+    "domain": lambda: Domain("dark", "image", "Dark", "shades", 10, aliases=("night",)),
     "outcome": an_outcome,
 }
 

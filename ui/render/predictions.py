@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from registry.modalities import modalities
 from ui.render.parts import NEAREST, bullet, new_table
 from ui.render.words import Json, give_or_take, percent, scored
 from ui.strangers import shown
@@ -12,12 +13,12 @@ LISTED = 20
 
 
 def answer_report(told: Json, *, listed: bool) -> RenderableType:
-    """What a run says of images (the first of them, where they are to be listed), and how often it is right."""
+    """What a run says of items (the first of them, where they are to be listed), and how often it is right."""
     parts: list[RenderableType] = []
     if listed:
         parts.append(_predictions(told))
     if told["judged"] is not None:
-        parts += [Text(), _judgment(told["judged"])]
+        parts += [Text(), _judgment(told["judged"], modalities[told["modality"]].words.many)]
     skipped = [f"skipped {row['file']}: {row['reason']}" for row in told["skipped"]]
     return Group(*parts, *(bullet(note, "yellow") for note in (*told["notes"], *skipped)))
 
@@ -32,11 +33,11 @@ def _predictions(told: Json) -> RenderableType:
     return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
 
 
-def _judgment(judged: Json) -> RenderableType:
+def _judgment(judged: Json, many: str) -> RenderableType:
     """The run's own metric, accuracy where that is another, what is least often recognized, the confusions."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     told = f"{scored(judged['score'], judged['metric'])}{give_or_take(judged['standard_error'], judged['metric'])}"
-    table.add_row(judged["metric"], Text(f"{told} on {judged['rows']:,} images", "bold"))
+    table.add_row(judged["metric"], Text(f"{told} on {judged['rows']:,} {many}", "bold"))
     if judged["metric"] != "accuracy" and judged["accuracy"] is not None:
         table.add_row("accuracy", percent(judged["accuracy"]))
     if judged["unknown"]:

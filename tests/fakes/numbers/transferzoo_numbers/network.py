@@ -41,14 +41,14 @@ class NumberConfig(PretrainedConfig):
     def __init__(
         self,
         hidden_size: int = 16,
-        num_hidden_layers: int = 4,
+        widenings: Sequence[int] = (2, 2, 2, 2),
         num_attention_heads: int = 2,
         longest: int = 24,
         **rest: Any,
     ) -> None:
         super().__init__(**rest)
         self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
+        self.widenings = list(widenings)
         self.num_attention_heads = num_attention_heads
         self.longest = longest
 
@@ -56,13 +56,13 @@ class NumberConfig(PretrainedConfig):
 class NumberLayer(nn.Module):
     """Attention and a perceptron, each after its normalization."""
 
-    def __init__(self, config: NumberConfig) -> None:
+    def __init__(self, config: NumberConfig, widening: int) -> None:
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attend, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.widen, self.narrow = nn.Linear(width, widening * width), nn.Linear(widening * width, width)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         rows, places, width = hidden.shape
@@ -100,8 +100,7 @@ class NumberModel(NumberPreTrainedModel):
         super().__init__(config)
         self.embed = nn.Linear(1, config.hidden_size)
         self.places = nn.Embedding(config.longest, config.hidden_size)
-        self.layers = nn.ModuleList(NumberLayer(config) for _ in range(config.num_hidden_layers))
-        self.norm = nn.LayerNorm(config.hidden_size)
+        self.layers = nn.ModuleList(NumberLayer(config, widening) for widening in config.widenings)
         self.post_init()
 
     def forward(
@@ -117,7 +116,7 @@ class NumberModel(NumberPreTrainedModel):
         hidden = self.embed(number_values[..., None]) + self.places(at)
         for layer in self.layers:
             hidden = layer(hidden, mask.bool())
-        return BaseModelOutput(last_hidden_state=self.norm(hidden))
+        return BaseModelOutput(last_hidden_state=hidden)
 
 
 class NumberForNumberClassification(NumberPreTrainedModel):
