@@ -16,6 +16,7 @@ from registry.hub import front_matter
 from registry.zoo import Zoo
 from tests.fakes.hub import served
 from tests.recommender.tuning.runs import finished_run
+from tests.registry.encoders.nets import change
 from tests.registry.fakes import a_catalog, a_checkpoint
 
 DIGEST = "ab" * 32
@@ -112,7 +113,7 @@ def test_what_is_exported_is_uploaded_with_its_card_as_a_private_repository(tmp_
     with served() as hub, Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         request = ExportRequest(run="latest", folder=tmp_path / "out", push="me/mine")
-        finished_run(zoo.home.runs / "r1")
+        change(finished_run(zoo.home.runs / "r1").path, "run.json", checkpoint="net", strategy="linear-probe")
         monkeypatch.delenv("HF_TOKEN", raising=False)
         with pytest.raises(HubRefused):
             perform(request, zoo)
