@@ -77,7 +77,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 @pytest.fixture(scope="session")
-def _numbers_site(tmp_path_factory):
+def numbers_site(tmp_path_factory):
     """A folder in which a package lies as pip lays it, that brings a modality."""
     site = tmp_path_factory.mktemp("installed") / "site"
     shutil.copytree(Path(__file__).parent / "fakes" / "numbers", site)
@@ -85,7 +85,7 @@ def _numbers_site(tmp_path_factory):
 
 
 @pytest.fixture
-def numbers(_numbers_site, monkeypatch):
+def numbers(numbers_site, monkeypatch):
     """The package is installed."""
-    monkeypatch.syspath_prepend(_numbers_site)
-    return _numbers_site
+    monkeypatch.syspath_prepend(numbers_site)
+    return numbers_site
