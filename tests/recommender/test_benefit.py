@@ -201,8 +201,8 @@ def test_without_a_test_part_one_is_held_out(zoo):
 
 
 def test_where_pixels_tell_all_no_transfer_is_as_good_as_they_are(zoo):
-    images, labels = jobs.colored(48, noise=3)
-    test = jobs.colored(24, seed=1, noise=3)
+    images, labels = jobs.colored(48, noise=3.0)
+    test = jobs.colored(24, seed=1, noise=3.0)
     found = measured(zoo, Sample.from_arrays(images, labels, name="plain", test=test), "linear-probe")
     assert found.points[-1].no_transfer.mean == 1.0
 

@@ -89,7 +89,7 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
     before = copied(classifier)
     with pytest.raises(Diverged) as caught:
         run(classifier, replace(training, held_out=training.held_out))
-    assert "broken images or preprocessing" in caught.value.remedy
+    assert "broken items or preprocessing" in caught.value.remedy
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
