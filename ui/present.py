@@ -101,6 +101,7 @@ def present(
     from recommender.serving.export import Exported  # noqa: PLC0415 - as above
     from recommender.serving.predict import Answer  # noqa: PLC0415 - as above
     from recommender.serving.promote import Promoted  # noqa: PLC0415 - as above
+    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
 
     with context.bars:
         result = service.perform(request, context.zoo, Watcher(context), job=context.job)
@@ -115,7 +116,8 @@ def present(
             context.terminal.print(f"Drawn in {result.picture}", soft_wrap=True)
             context.say_json({**result.benefit.to_dict(), "picture": str(result.picture)})
         case Answer():
-            context.say(render.answer_report(result.to_dict(), listed=not as_csv))
+            said = result.to_dict()
+            context.say(render.answer_report(said, many=modalities[said["modality"]].words.many, listed=not as_csv))
             if as_csv:
                 _write_csv(result)
             else:

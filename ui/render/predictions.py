@@ -4,7 +4,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from registry.modalities import modalities
 from ui.render.parts import NEAREST, bullet, new_table
 from ui.render.words import Json, give_or_take, percent, scored
 from ui.strangers import shown
@@ -12,13 +11,16 @@ from ui.strangers import shown
 LISTED = 20
 
 
-def answer_report(told: Json, *, listed: bool) -> RenderableType:
-    """What a run says of items (the first of them, where they are to be listed), and how often it is right."""
+def answer_report(told: Json, *, many: str, listed: bool) -> RenderableType:
+    """What a run says of items (the first of them, where they are to be listed), and how often it is right.
+
+    ``many`` is the modality's word for items.
+    """
     parts: list[RenderableType] = []
     if listed:
         parts.append(_predictions(told))
     if told["judged"] is not None:
-        parts += [Text(), _judgment(told["judged"], modalities[told["modality"]].words.many)]
+        parts += [Text(), _judgment(told["judged"], many)]
     skipped = [f"skipped {row['file']}: {row['reason']}" for row in told["skipped"]]
     return Group(*parts, *(bullet(note, "yellow") for note in (*told["notes"], *skipped)))
 
