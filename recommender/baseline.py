@@ -1,60 +1,144 @@
-"""What no transfer at all would score: raw inputs with a linear head and with nearest neighbors, the better one.
+"""What no transfer at all would score: raw features with a linear head and with nearest neighbors, the better one.
 
-Images are shrunk to 24 x 24 pixels; the folds, and so the rows, are the probe's own, which makes the two paired.
+Raw features are those of the modality (`Modality.raw`), fitted inside each fold; the folds, and so the rows, are the
+probe's own, which makes the two paired.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
-from PIL import Image
+from jaxtyping import Bool, Float, Int, Shaped
 
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Baseline, Expected
 from recommender.transfer.linear import out_of_fold
-from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
-from registry.progress import Progress, silent, told
-from registry.readers.images import ImageItem
-from registry.sample import Sample, score
+from registry.metrics import Z, score
+from registry.modalities import Item, Modality, modalities
+from registry.progress import Phase, Progress, advance, silent
+from registry.sample import Sample
 
 __all__ = [
+    "LINEAR",
+    "NEAREST",
     "NEIGHBORS",
     "NOTHING",
-    "RAW",
-    "SIDE",
     "STRATEGIES",
-    "RawPixels",
+    "RawEncoder",
+    "RawRows",
     "baseline",
     "better",
     "held_out",
+    "is_raw",
     "no_transfer",
-    "raw_pixels",
+    "raw_strategy",
     "votes",
 ]
 
-SIDE = 24
 SPREAD = 0.02
 """Standard deviation of a model's test score around its cross-validated one, beyond what either part's rows explain."""
 NEIGHBORS = 5
-RAW = "raw pixels"
-"""What stands for the block that a head reads where nothing is transferred."""
 NOTHING = "no transfer"
 """What stands for the checkpoint there; no checkpoint can have that name."""
-LINEAR, NEAREST = f"{RAW} + linear", f"{RAW} + {NEIGHBORS} nearest neighbors"
+LINEAR, NEAREST = "linear", f"{NEIGHBORS} nearest neighbors"
+"""The models; each is named after the raw features that it reads: ``raw pixels + linear``."""
 STRATEGIES: Mapping[str, str] = {LINEAR: "raw-linear", NEAREST: "raw-neighbors"}
-"""The strategy of a run that carries a model of no transfer out, by the model's name."""
+"""The strategy of a run that carries a model of no transfer out."""
+_AT_ONCE = 32
+
+
+def raw_strategy(model: str) -> str | None:
+    """The strategy that carries out the model of that name; None where it is no model of raw features."""
+    return STRATEGIES.get(model.rpartition(" + ")[2])
+
+
+def is_raw(strategy: str) -> bool:
+    """Whether a run of that strategy transfers nothing."""
+    return strategy in STRATEGIES.values()
+
+
+@dataclass(frozen=True, eq=False)
+class RawRows:
+    """Items on their way to raw features: what needs no fitting was done to them, once for all folds."""
+
+    modality: Modality
+    rows: Any
+    """The items, or what the leading steps of `Modality.raw` made of them."""
+    steps: int
+    """How many these were."""
+
+    @classmethod
+    def of(cls, modality: str, items: Sequence[Item], progress: Progress = silent) -> "RawRows":
+        """The items of a modality; read once, in small batches."""
+        kind = modalities[modality]
+        leading = []
+        for _, step in getattr(kind.raw(), "steps", ()):
+            if step.__sklearn_tags__().requires_fit:
+                break
+            leading.append(step)
+        if not leading:
+            return cls(kind, tuple(items), 0)
+        return cls(kind, _in_batches(leading, items, kind.words.raw, progress), len(leading))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"]) -> "RawRows":
+        """Those rows."""
+        places = np.arange(len(self))[rows]
+        taken = self.rows[places] if isinstance(self.rows, np.ndarray) else tuple(self.rows[row] for row in places)
+        return replace(self, rows=taken)
+
+    def fitted(self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None) -> "RawEncoder":
+        """What makes raw features, fitted on some of the rows; without ``train`` on all."""
+        raw = self.modality.raw()
+        self._rest(raw).fit((self if train is None else self.take(train)).rows)
+        return RawEncoder(self.modality.name, raw)
+
+    def features(self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None) -> Float[np.ndarray, "n d"]:
+        """Raw features of all rows, fitted on some of them."""
+        return np.asarray(self._rest(self.fitted(train).raw).transform(self.rows), np.float32)
+
+    def _rest(self, raw: Any) -> Any:  # noqa: ANN401 - a scikit-learn transformer
+        """What is still to be done to the rows."""
+        return raw[self.steps :] if self.steps else raw
+
+
+@dataclass(frozen=True, eq=False)
+class RawEncoder:
+    """The encoder of no transfer: a fitted `Modality.raw`, whose features stand for the only block."""
+
+    modality: str
+    raw: Any
+    digest: str = ""
+    adaptable: tuple[str, ...] = ()
+    sizes: tuple[BlockSize, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its modality calls raw features."""
+        return modalities[self.modality].words.raw
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """As `Encoder.blocks`."""
+        return (self.name,)
+
+    def encode(self, items: Sequence[Item], *, progress: Progress = silent) -> Encoded:
+        """As `Encoder.encode`."""
+        vectors = np.asarray(_in_batches([self.raw], items, self.name, progress), np.float32)
+        return Encoded((Features(vectors, f"{self.name} {vectors.shape[1]}"),), self.blocks)
 
 
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
     """Cross-validate both models on the sample's rows; the one with the better score speaks for *no transfer*."""
-    pixels = raw_pixels(sample, progress)
+    raw = RawRows.of(sample.modality, sample.items, progress)
     groups = None if sample.groups is None else sample.group_ids
-    found = held_out(pixels, sample.targets, folds, groups)
+    found = held_out(raw, sample.targets, folds, groups)
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     scored = {
@@ -75,63 +159,41 @@ def no_transfer(
     Raises:
         TooFewRows: the training rows cannot be folded.
     """
-    pixels = _shrunk((*train.items, *test.items), progress)
-    best = better(train, pixels[: len(train)], seed)
+    raw = RawRows.of(train.modality, (*train.items, *test.items), progress)
+    best = better(train, raw.take(np.arange(len(train))), seed)
     asked = np.repeat([-1, 0], [len(train), len(test)])
     groups = np.concatenate([train.group_ids, len(train) + np.arange(len(test))])
     targets = np.concatenate([train.targets, test.targets])
-    return best, _MODELS[best](pixels, targets, asked, groups)[len(train) :]
+    return best, held_out(raw, targets, asked, groups)[best][len(train) :]
 
 
-def better(sample: Sample, pixels: Float[np.ndarray, "n d"], seed: int = 0) -> str:
+def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
     """Name of the model with the better score in folds of the sample's rows.
 
     Raises:
         TooFewRows: they cannot be folded.
     """
     folds, truth = sample.folds(seed=seed), sample.targets
-    told, tested = held_out(pixels, truth, folds, sample.group_ids), folds >= 0
-    return max(told, key=lambda name: score(sample.metric, truth[tested], told[name][tested]))
+    found, tested = held_out(raw, truth, folds, sample.group_ids), folds >= 0
+    return max(found, key=lambda name: score(sample.metric, truth[tested], found[name][tested]))
 
 
 def held_out(
-    pixels: Float[np.ndarray, "n d"],
+    raw: RawRows,
     targets: Shaped[np.ndarray, "n ..."],
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
 ) -> dict[str, Shaped[np.ndarray, "n ..."]]:
-    """What either model says of the rows of each fold after the others, by the model's name; -1 where fold is -1."""
-    return {name: model(pixels, targets, folds, groups) for name, model in _MODELS.items()}
+    """What either model says of the rows of each fold after the others, by the model's name; -1 where fold is -1.
 
-
-@dataclass(frozen=True)
-class RawPixels:
-    """The encoder of no transfer: pixels of an image shrunk to `SIDE` x `SIDE`, row by row, in 0 to 1.
-
-    With one channel, what is colored is read as its luma.
+    Raw features are fitted on the others too: rows that are held out are not looked at.
     """
-
-    channels: int
-    name: str = RAW
-    digest: str = ""
-    modality: Modality = Modality.IMAGE
-    adaptable: tuple[str, ...] = ()
-    sizes: tuple[BlockSize, ...] = ()
-    blocks: ClassVar[tuple[str, ...]] = (RAW,)
-
-    @classmethod
-    def of(cls, pixels: Float[np.ndarray, "n d"]) -> "RawPixels":
-        """What makes such rows."""
-        return cls(pixels.shape[1] // SIDE**2)
-
-    def encode(self, items: Sequence[ImageItem], *, progress: Progress = silent) -> Encoded:
-        """Pixels of the items as the features of the only block."""
-        mode = "RGB" if self.channels == 3 else "L"
-        rows = [
-            np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX).convert(mode), np.float32).ravel() / 255
-            for item in told(items, RAW, len(items), progress)
-        ]
-        return Encoded((Features(np.stack(rows), f"{RAW} {self.channels}"),), self.blocks)
+    found = {f"{raw.modality.words.raw} + {model}": np.full(targets.shape, -1, targets.dtype) for model in _MODELS}
+    for fold in np.unique(folds[folds >= 0]):
+        features, asked = raw.features(folds != fold), np.where(folds == fold, 0, -1)
+        for name, model in zip(found, _MODELS.values(), strict=True):
+            found[name][folds == fold] = model(features, targets, asked, groups)[folds == fold]
+    return found
 
 
 def votes(
@@ -153,34 +215,30 @@ def votes(
     return np.asarray(np.einsum("mk,mkc->mc", weights, near.astype(np.float64)))
 
 
-def raw_pixels(sample: Sample, progress: Progress = silent) -> Float[np.ndarray, "n d"]:
-    """Every image as a row of shrunken pixels in 0 to 1; one channel where all are gray."""
-    return _shrunk(sample.items, progress)
-
-
-def _shrunk(items: Sequence[ImageItem], progress: Progress) -> Float[np.ndarray, "n d"]:
-    small = np.stack(
-        [
-            np.asarray(item.open().resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
-            for item in told(items, RAW, len(items), progress)
-        ]
-    )
-    if np.array_equal(small[..., 0], small[..., 1]) and np.array_equal(small[..., 1], small[..., 2]):
-        small = small[..., :1]
-    return small.reshape(len(small), -1)
+def _in_batches(steps: Sequence[Any], items: Sequence[Item], what: str, progress: Progress) -> Float[np.ndarray, "n d"]:
+    """Items after steps that look at each row by itself."""
+    advance(progress, Phase.BASELINE, 0, len(items), what)
+    batches = []
+    for start in range(0, len(items), _AT_ONCE):
+        rows: Any = items[start : start + _AT_ONCE]
+        for step in steps:
+            rows = step.transform(rows)
+        batches.append(np.asarray(rows))
+        advance(progress, Phase.BASELINE, min(start + _AT_ONCE, len(items)), len(items), what)
+    return np.concatenate(batches)
 
 
 def _linear(
-    pixels: Float[np.ndarray, "n d"],
+    features: Float[np.ndarray, "n d"],
     targets: Shaped[np.ndarray, "n ..."],
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
 ) -> Shaped[np.ndarray, "n ..."]:
-    return out_of_fold(pixels, targets, folds, groups=groups).predicted
+    return out_of_fold(features, targets, folds, groups=groups).predicted
 
 
 def _of_neighbors(
-    pixels: Float[np.ndarray, "n d"],
+    features: Float[np.ndarray, "n d"],
     targets: Shaped[np.ndarray, "n ..."],
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
@@ -191,7 +249,7 @@ def _of_neighbors(
     classes = int(targets.max()) + 1 if np.issubdtype(targets.dtype, np.integer) else 0
     for fold in np.unique(folds[folds >= 0]):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        distances, near = neighbors(pixels[test], pixels[train], min(NEIGHBORS, len(train)))
+        distances, near = neighbors(features[test], features[train], min(NEIGHBORS, len(train)))
         shares = votes(distances, targets[train[near]], classes)
         if classes:
             predicted[test] = shares.argmax(axis=1)

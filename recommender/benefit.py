@@ -1,4 +1,4 @@
-"""What transfer is worth: test score by number of labels, for a plan, for the same net from scratch, for raw pixels.
+"""What transfer is worth: test score by number of labels, for a plan, for the same net from scratch, for no transfer.
 
 Subsets of the labels are nested and stratified, groups whole; the test part is the same for all. Every run is carried
 out in a folder that is thrown away: nothing of it becomes history.
@@ -11,21 +11,21 @@ from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from jaxtyping import Float
 
-from recommender.baseline import better, held_out, raw_pixels
-from recommender.resampling import Z, draw_weights, resample
+from recommender.baseline import RawRows, better, held_out
+from recommender.resampling import draw_weights, resample
 from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
 from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
 from recommender.runs.tracking import no_tracking
 from recommender.tuning.recipe import run_local
-from registry.cards import Checkpoint, Metric
+from registry.cards import Checkpoint, Metric, Outcome
 from registry.errors import TooFewRows
 from registry.features import Encoded
 from registry.home import Home
-from registry.progress import Progress, silent
-from registry.sample import Sample, score
+from registry.metrics import Z, score
+from registry.progress import Phase, Progress, advance, silent
+from registry.sample import Sample
 from registry.zoo import Zoo
 
 __all__ = ["SCRATCH_EPOCHS", "benefit", "equal_epochs", "for_epochs", "label_saving", "nested"]
@@ -57,9 +57,9 @@ def benefit(
         TuningError: a run did not come to its end.
     """
     train = sample if sample.test is not None else sample.split(_HELD_OUT, seed)[0]
-    encode = _Rows.of(choice, sample, zoo, progress)
+    rows = _Rows.of(choice, sample, zoo, progress)
     plans = {name: replace(plan, controls=()) for name, plan in (("plan", choice.plan), ("scratch", scratch))}
-    ground = _Ground(choice.checkpoint, plans, train, encode, _pixels(train, progress))
+    ground = _Ground(choice.checkpoint, plans, train, rows, _raw_rows(train, progress))
     seeds = tuple(range(seed, seed + repeats))
     ladders = [nested(train, budgets, turn) for turn in seeds]
     most = min(len(ladder) for ladder in ladders)
@@ -118,7 +118,7 @@ def equal_epochs(plan: Mapping[int, float], scratch: Mapping[int, float]) -> Epo
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The checkpoint's features of all rows, encoded once; those of any part of them are looked up."""
+    """The checkpoint's features of all rows, encoded once; those of any part are looked up. No outcome is kept."""
 
     sources: tuple[tuple[Mapping[object, int], Encoded], ...]
 
@@ -135,10 +135,14 @@ class _Rows:
             )
         )
 
-    def __call__(self, part: Sample, progress: Progress) -> Encoded:
-        del progress
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        """Features of a part, whatever job they are for."""
+        del job, progress
         places, encoded = next(source for source in self.sources if part.items[0] in source[0])
         return encoded.take(np.array([places[item] for item in part.items]))
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Nothing of it becomes history."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +152,9 @@ class _Ground:
     checkpoint: Checkpoint
     plans: Mapping[str, Plan]
     train: Sample
-    encode: _Rows
-    pixels: Float[np.ndarray, "n d"]
-    """Raw pixels of the training rows, then of the test rows."""
+    rows: _Rows
+    raw: RawRows
+    """The training rows, then the test rows, as no transfer reads them."""
 
     @property
     def test(self) -> Sample:
@@ -168,18 +172,18 @@ class _Rung:
 
 @dataclass
 class _Count:
-    """Tells how many runs are over, beside what each says itself."""
+    """Reports how many runs are over, beside what each reports itself."""
 
     progress: Progress
     of: int
     done: int = 0
 
     def __post_init__(self) -> None:
-        self.progress("measure the benefit", 0, self.of)
+        advance(self.progress, Phase.BENEFIT, 0, self.of)
 
     def one_more(self) -> None:
         self.done += 1
-        self.progress("measure the benefit", self.done, self.of)
+        advance(self.progress, Phase.BENEFIT, self.done, self.of)
 
 
 def _tested(train: Sample) -> Sample:
@@ -188,17 +192,15 @@ def _tested(train: Sample) -> Sample:
     return train.test
 
 
-def _pixels(train: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
-    test = _tested(train)
-    both = replace(train, items=train.items + test.items, labels=train.labels + test.labels, groups=None)
-    return raw_pixels(both, progress)
+def _raw_rows(train: Sample, progress: Progress) -> RawRows:
+    return RawRows.of(train.modality, (*train.items, *_tested(train).items), progress)
 
 
 def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:
     scores, curves = {"no transfer": _untransferred(ground, part, seed)}, {}
     for arm, plan in ground.plans.items():
-        job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, ground.encode, seed)
-        run, _ = run_local(job, no_tracking, count.progress)
+        job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, seed)
+        run, _ = run_local(job, no_tracking, count.progress, ground.rows)
         scores[arm] = run.metrics["score"], run.metrics["standard_error"]
         curves[arm] = EventLog(job.folder).curves.get(f"validation {part.metric}", {})
         shutil.rmtree(job.folder)
@@ -207,24 +209,25 @@ def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -
 
 
 def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, float]:
-    """The model on raw pixels that is the better by cross-validation on these rows, on the test rows."""
+    """The model of raw features that is the better by cross-validation on these rows, on the test rows."""
     places = {item: row for row, item in enumerate(ground.train.items)}
     rows = np.array([places[item] for item in part.items])
-    test, pixels = ground.test, ground.pixels
-    model = _model(part, pixels[rows], seed)
+    test = ground.test
+    model = _model(part, ground.raw.take(rows), seed)
     asked = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
     targets = np.concatenate([part.targets, test.targets])
     groups = np.concatenate([part.group_ids, len(part) + np.arange(len(test))])
-    told = held_out(np.concatenate([pixels[rows], pixels[len(ground.train) :]]), targets, asked, groups)
+    asking = ground.raw.take(np.concatenate([rows, len(ground.train) + np.arange(len(test))]))
+    told = held_out(asking, targets, asked, groups)
     predicted = (told[model] if model else next(iter(told.values())))[len(rows) :]
     drawn = resample(part.metric, test.targets, predicted, draw_weights(test.group_ids, seed=seed))
     return score(part.metric, test.targets, predicted), drawn.standard_error
 
 
-def _model(part: Sample, pixels: Float[np.ndarray, "n d"], seed: int) -> str | None:
+def _model(part: Sample, raw: RawRows, seed: int) -> str | None:
     """Its name; None where rows are too few to cross-validate."""
     try:
-        return better(part, pixels, seed)
+        return better(part, raw, seed)
     except TooFewRows:
         return None
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from recommender.baseline import RawPixels, baseline, raw_pixels
+from recommender.baseline import RawRows, baseline
 from recommender.distance import distances
 from recommender.exposure import Exposures
 from recommender.history import History
@@ -21,6 +22,7 @@ from recommender.results import (
     Baseline,
     Candidate,
     Choice,
+    ChoiceForm,
     Cost,
     Distance,
     DomainDistance,
@@ -34,21 +36,35 @@ from recommender.results import (
 )
 from recommender.runs.folder import find_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
+from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
 from recommender.shift import drops, lowered, source_test, unlabelled
-from recommender.shortlist import Constraints, Shortlist, candidate_of, measure, measure_domains, shortlist
+from recommender.shortlist import (
+    Constraints,
+    Objection,
+    Shortlist,
+    candidate_of,
+    distances_to,
+    measure,
+    measure_domains,
+    relaxation,
+    shortlist,
+)
 from recommender.tuning.dry_run import measure as measure_cost
 from recommender.tuning.recipe import run_local
+from recommender.unprobed import rivals, trained_on, unprobed
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
     EncoderMismatch,
     EstimatorError,
     NoCandidates,
+    NotOffered,
     NoVariation,
     OtherSample,
     SingleClass,
     TransferZooError,
 )
+from registry.forms import from_json
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import RowKeys
@@ -62,6 +78,10 @@ MOST_UNSEEN = 400
 """Rows that a checkpoint has not seen, up to which they are added to what is probed."""
 ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
+CHEAPER = ("linear-probe", "prototype")
+"""What is planned instead where the best plan costs more than is allowed, the better first."""
+MOST_REASONS = 8
+"""Checkpoints of which an error says why they are left out."""
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
@@ -83,11 +103,11 @@ def recommend(
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
     """
-    probed = sample.subsample(MOST_ROWS, seed)
-    seen = zoo.see(probed, progress=progress)
+    looked = sample.subsample(MOST_ROWS, seed)
+    seen = zoo.see(looked, progress=progress)
     history = _history(zoo, sample)
     found = shortlist(
-        probed,
+        looked,
         seen,
         zoo,
         of=sample,
@@ -104,25 +124,26 @@ def recommend(
         "licenses": list(limits.licenses),
         "exclude": list(limits.exclude),
         "seed": seed,
+        **limits.of_cost,
     }
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, found, settings)
-    probed = _with_unseen(sample, probed, found.candidates, seed)
+    probed = _with_unseen(sample, looked, found.candidates, seed)
     ranked, reference, failed = _judge(sample, probed, found.candidates, history, zoo, seed, progress)
     skipped = (*found.skipped, *failed)
     if not ranked:
-        raise NoCandidates("; ".join(f"{row.checkpoint}: {row.reason}" for row in skipped) or "the registry is empty")
+        raise _nothing_left(skipped, found.against)
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
-    choices = place(
-        [
-            replace(
-                plan(row, sample, reference, history, fresh=_fresh(zoo, row.checkpoint.name, sample)),
-                recommendation=name,
-            )
-            for row in ranked
-        ]
-    )
+    affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits)
+    skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
+    if not affordable:
+        raise _nothing_left(skipped, {**found.against, **costly})
+    choices = place([replace(choice, recommendation=name) for choice in affordable])
+    near = {row.domain: row for row in found.domains}
+    far = [domain for domain in trained_on(zoo, sample.modality) if domain not in near]
+    near |= distances_to(far, looked, seen, zoo, seed=seed)
+    absent, beyond = unprobed(zoo, sample.modality, near, history, limits)
     return Recommendation(
         name,
         sample.to_dict(),
@@ -133,6 +154,9 @@ def recommend(
         _verdict(choices[0], reference),
         settings,
         shift,
+        absent,
+        beyond,
+        rivals(zoo, sample.modality, limits, choices),
     )
 
 
@@ -170,17 +194,18 @@ def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, pr
     Raises:
         UnknownName: its checkpoint is no longer registered.
         OtherSample: the advice is about other rows.
+        UnreadableForm: the advice is damaged.
     """
     if kept["sample"]["digest"] != sample.digest:
         raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
-    choice = kept["choices"][place]
-    card, known = zoo.checkpoint(choice["checkpoint"]), choice["distance"]
-    distance = None if known is None else DomainDistance.from_dict(known, zoo.lens(sample.modality).name)
+    choice = from_json(ChoiceForm, kept["choices"][place])
+    card, known = zoo.checkpoint(choice.checkpoint), choice.distance
+    distance = None if known is None else known.through(zoo.lens(sample.modality).name)
     exposure = None
-    if choice.get("exposure") is not None:
+    if choice.exposure is not None:
         probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
         exposure = Exposures(sample, probed, zoo.see(probed, progress=progress), zoo).of(card)
-    return Choice.from_dict(choice, Candidate(card, distance, exposure), kept["id"])
+    return choice.of(Candidate(card, distance, exposure), kept["id"])
 
 
 def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:
@@ -274,7 +299,7 @@ def tune(
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, _ = execute(_recorded(Job.of(choice, sample, zoo, terms), zoo), track, progress)
+    run, _ = execute(Job.of(choice, sample, zoo, terms), track, progress, ZooProvider(zoo))
     return run
 
 
@@ -299,13 +324,40 @@ def resume(
         TuningError: it did not come to its end.
     """
     found = find_run(zoo.home, name)
-    run, _ = execute(_recorded(Job.again(found, zoo, progress, sample=sample), zoo), track, progress)
+    run, _ = execute(Job.again(found, zoo, progress, sample=sample), track, progress, ZooProvider(zoo))
     return run
 
 
-def _recorded(job: Job, zoo: Zoo) -> Job:
-    """The job, whose outcome the registry remembers in the moment in which the run is finished."""
-    return replace(job, record=lambda outcome: zoo.record(outcome, job.sample))
+def _affordable(
+    ranked: Sequence[Ranked], sample: Sample, reference: Baseline, history: History, zoo: Zoo, limits: Constraints
+) -> tuple[list[Choice], dict[str, tuple[Objection, ...]]]:
+    """A choice of each whose cost is within the limits, by a cheaper plan if need be; else what speaks against it."""
+    choices, costly = [], {}
+    for row in ranked:
+        fresh = _fresh(zoo, row.checkpoint.name, sample)
+        choice = plan(row, sample, reference, history, fresh=fresh)
+        objections = limits.objections_to(choice.cost)
+        for strategy in CHEAPER if objections else ():
+            with suppress(NotOffered):
+                cheaper = plan(row, sample, reference, history, strategy=strategy, fresh=fresh)
+                why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
+                if not objections:
+                    because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)
+                    choice = replace(cheaper, because=because)
+                    break
+        if objections:
+            costly[row.checkpoint.name] = objections
+        else:
+            choices.append(choice)
+    return choices, costly
+
+
+def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Objection]]) -> NoCandidates:
+    """Why nothing is left, and which constraint to relax by how much."""
+    ordered = sorted(skipped, key=lambda row: row.checkpoint not in against)
+    reasons = [f"{row.checkpoint}: {row.reason}" for row in ordered[:MOST_REASONS]]
+    more = [f"and {len(ordered) - MOST_REASONS} more"] if len(ordered) > MOST_REASONS else []
+    return NoCandidates("; ".join([*reasons, *more]) or "the registry is empty", relaxation([*against.items()]))
 
 
 def _to_domain(
@@ -391,11 +443,12 @@ def _beside_test(
             moved.append(row)
             continue
         moved.append(_in_view_of(row, lowered(row.expected, found[name])))
-    pixels = raw_pixels(probed, progress)
-    found["no transfer"] = drops(pixels, RawPixels.of(pixels).encode(test.items).last.vectors, probed, folds)
+    rows = len(probed)
+    features = RawRows.of(probed.modality, (*probed.items, *test.items), progress).features(np.arange(rows))
+    found["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
     before, reference = reference, replace(reference, expected=lowered(reference.expected, found["no transfer"]))
-    rows = zip(ranked, moved, strict=True)
-    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in rows)
+    pairs = zip(ranked, moved, strict=True)
+    beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
     return beside, reference, replace(shift, drops=found)
 
 

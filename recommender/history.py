@@ -50,15 +50,19 @@ class History:
         pairs = self._elsewhere("linear-probe", digest)
         return _shrunk(pairs[:, 0] - pairs[:, 1], 0.0, PROBE_SPREAD)
 
-    def error_removed(self, strategy: str, digest: str, half: int) -> Correction:
+    def error_removed(self, strategy: str, digest: str, half: int, stated: Correction | None = None) -> Correction:
         """Share of the probe's error that a training strategy would remove on ample rows, from other samples.
 
-        ``half`` is the number of rows at which half of that is removed.
+        ``half`` is the number of rows at which half of that is removed. What is ``stated`` of a strategy counts as so
+        many outcomes elsewhere: it moves the prior that outcomes here correct.
         """
         found = self._elsewhere(strategy, digest)
         score, probe, rows = found[found[:, 1] < 1].T
         share = (score - probe) / (1 - probe) * (rows + half) / rows
-        return _shrunk(np.clip(share, -1, 1), SHARE, SHARE_SPREAD)
+        prior = SHARE, SHARE_SPREAD
+        if stated is not None and stated.outcomes > 0:
+            prior = _between(stated, *prior)
+        return _shrunk(np.clip(share, -1, 1), *prior)
 
     def on(self, digest: str, checkpoint: str, metric: Metric) -> tuple[Outcome, ...]:
         """Earlier results of a checkpoint on the same sample by the same metric, of any strategy; oldest first."""
@@ -97,6 +101,19 @@ class History:
             and "probe" in o.conditions
         ]
         return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def _between(stated: Correction, mean: float, spread: float) -> tuple[float, float]:
+    """Mean and spread between a prior's and those that are stated, by the number of outcomes behind the latter.
+
+    The distance between the two means is part of the spread: who states much on few cases is not sure of it.
+    """
+    weight = stated.outcomes / (stated.outcomes + PRIOR_OUTCOMES)
+    middle = (1 - weight) * mean + weight * stated.mean
+    variance = (1 - weight) * (spread**2 + (mean - middle) ** 2) + weight * (
+        stated.spread**2 + (stated.mean - middle) ** 2
+    )
+    return middle, float(np.sqrt(variance))
 
 
 def _shrunk(found: Float[np.ndarray, " n"], mean: float, spread: float) -> Correction:

@@ -3,7 +3,8 @@
 What training adds to the probe is expressed as the share of the probe's error that it removes. Before any history
 that share follows the published gap between fine-tuned and frozen accuracy; it shrinks with the number of rows, grows
 where the curve over blocks says that the upper blocks are too specialized, and is moved by results on other samples.
-A result on the same sample moves the expectation of every strategy of its checkpoint.
+A result on the same sample moves the expectation of every strategy of its checkpoint. What a plug-in strategy states of
+itself counts as that many results on other samples.
 """
 
 from collections.abc import Sequence
@@ -11,20 +12,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recommender.history import History
-from recommender.resampling import Z
-from recommender.results import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized
-from recommender.strategies import strategies
+from recommender.history import Correction, History
+from recommender.results import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized, StatedGain
+from recommender.strategies import EvidencedStrategy, strategies
 from recommender.strategies.cost import estimate
-from recommender.strategies.rules import require_head
+from recommender.strategies.rules import require_fitting, require_head
 from registry.cards import Metric, Outcome
-from registry.errors import NotOffered, UnknownName
+from registry.errors import NotOffered, PluginUnusable, UnknownName
+from registry.metrics import Z
+from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
 __all__ = ["OFFERED", "controlled", "plan"]
 
 OFFERED = ("linear-probe", "lp-ft")
-"""Strategies considered unless one is asked for, cheapest first."""
+"""Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
 HANDFUL = ("prototype", "linear-probe")
 """As above, below `HANDFUL_ROWS` rows a class: a class mean beat a fitted head by .04 on one row, by .00 on two."""
 HANDFUL_ROWS = 3
@@ -76,8 +78,16 @@ def plan(
             offers.append(_choice(_made(name, evidence), evidence, sample, reference, history, fresh, ()))
         except NotOffered as reason:
             refused.append(f"{name} is not offered: {reason.why}")
+    ours = len(offers)
+    for name in strategies.brought:
+        try:
+            offers.append(_choice(_made(name, evidence), evidence, sample, reference, history, fresh, ()))
+        except NotOffered as reason:
+            refused.append(f"{name} is not offered: {reason.why}")
+        except PluginUnusable as failure:
+            warn_of_plugin("strategy", name, failure)
     best = offers[0]
-    for offer in offers[1:]:
+    for offer in (*offers[1:ours], *sorted(offers[ours:], key=lambda offer: offer.cost.seconds)):
         if offer.expected.mean > best.expected.mean + WORTH:
             best = offer
     return _choice(best.plan, evidence, sample, reference, history, fresh, tuple(refused))
@@ -105,9 +115,35 @@ def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
 
 
 def _made(strategy: str, evidence: Evidence) -> Plan:
-    made = strategies[strategy](evidence)
+    """The strategy's plan; whatever a plug-in raises, and a plan that does not fit the net, is a refusal."""
+    try:
+        made = strategies[strategy](evidence)
+    except (NotOffered, UnknownName, PluginUnusable):
+        raise
+    except Exception as failure:
+        if strategy not in strategies.brought:
+            raise
+        raise NotOffered(strategy, f"its plug-in failed: {type(failure).__name__}: {failure}") from failure
+    if strategy in strategies.brought:
+        require_fitting(strategy, made, evidence.blocks)
     require_head(strategy, made.head, evidence.task)
     return made
+
+
+def _stated(strategy: str, evidence: Evidence) -> StatedGain | None:
+    """What a plug-in strategy states of its gain; None of one that states nothing, or nothing that can be."""
+    if strategy not in strategies.brought:
+        return None
+    found = strategies[strategy]
+    if not isinstance(found, EvidencedStrategy):
+        return None
+    try:
+        stated = found.gain(evidence)
+    except Exception as failure:
+        raise NotOffered(strategy, f"its plug-in failed: {type(failure).__name__}: {failure}") from failure
+    if not (-1 <= stated.share <= 1 and 0 <= stated.spread < np.inf and stated.cases >= 0):
+        raise NotOffered(strategy, f"its plug-in states a gain that cannot be: {stated}")
+    return stated
 
 
 def _choice(
@@ -170,7 +206,9 @@ def _prior(made: Plan, evidence: Evidence, sample: Sample, history: History) -> 
         half = SCRATCH_HALF if made.from_scratch else ROWS_HALF
         rows = evidence.rows if made.from_scratch else _unseen(evidence, sample)
         reach = rows / (rows + half)
-        learned = history.error_removed(made.strategy, sample.digest, half)
+        stated = _stated(made.strategy, evidence)
+        known = None if stated is None else Correction(stated.share, stated.spread, stated.cases)
+        learned = history.error_removed(made.strategy, sample.digest, half, known)
         share = learned.mean * reach * _specialized(made, evidence)
         mean, room = mean + share * (1 - mean), 1 - mean
         spread = learned.spread * room * reach
@@ -178,6 +216,9 @@ def _prior(made: Plan, evidence: Evidence, sample: Sample, history: History) -> 
         why = (f"training is expected to remove {100 * share:.0f} % of the probe's error",)
         if rows < evidence.rows:
             why = (f"{why[0]}: it has learned from all but {rows:,} of the rows before",)
+        if stated is not None:
+            of = f"{stated.cases:,} {'case' if stated.cases == 1 else 'cases'}"
+            why = (*why, f"its plug-in states that it removes {100 * stated.share:.0f} %, on {of} ({stated.source})")
     return _Guess(probe.metric, mean, max(deviation, _LEAST), spread, why)
 
 

@@ -11,14 +11,24 @@ from jaxtyping import Int, Shaped
 
 from recommender.exposure import enough_unseen
 from recommender.resampling import Draws, draw_weights, resample
-from recommender.results import UNSEEN_ERRORS, BlockScore, Candidate, Skipped, Transferability, block_to_read
-from recommender.transfer import scores
+from recommender.results import (
+    UNSEEN_ERRORS,
+    BlockScore,
+    Candidate,
+    Estimate,
+    Skipped,
+    Transferability,
+    block_to_read,
+)
+from recommender.transfer import FROM_THE_SOURCE_HEAD, ComparableScore, scores
+from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
-from registry.errors import EstimatorError, TransferZooError
-from registry.features import Encoded
-from registry.progress import Progress, silent
+from registry.errors import EstimatorError, NotAScore, TransferZooError
+from registry.features import Encoded, Features
+from registry.metrics import score as metric_score
+from registry.plugins import warn_of_plugin
+from registry.progress import Event, Progress, require_wanted, silent
 from registry.sample import Sample
-from registry.sample import score as metric_score
 from registry.zoo import Zoo
 
 __all__ = ["MOST_ROWS", "probe", "transferability"]
@@ -28,7 +38,6 @@ TIMED_ROWS = 16
 TRIES = 5
 TIMED_BATCHES = 4
 """Batches from which the seconds of a row are those of the batches, instead of tries on a few rows."""
-DEFAULT_SCORES = ("logme", "knn", "linear")
 
 
 def probe(
@@ -43,9 +52,13 @@ def probe(
     """Encode the sample by each candidate in one forward pass and score every block of it.
 
     Whatever a candidate raises, the others go on.
+
+    Raises:
+        Cancelled: the observer wants no more; the features that are computed are kept.
     """
     scored, skipped = [], []
     for candidate in candidates:
+        require_wanted(progress)
         try:
             opening, seconds = _seconds(candidate, sample, zoo)
             clock = _Clock(progress)
@@ -70,9 +83,12 @@ class _Clock:
     progress: Progress
     _at: list[tuple[float, int]] = field(default_factory=list)
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
-        self._at.append((time.perf_counter(), done))
-        self.progress(stage, done, of)
+    def report(self, event: Event) -> None:
+        self._at.append((time.perf_counter(), event.done))
+        self.progress.report(event)
+
+    def cancelled(self) -> bool:
+        return self.progress.cancelled()
 
     @property
     def seconds_a_row(self) -> float | None:
@@ -97,7 +113,7 @@ def _reason(failure: Exception) -> str:
 def transferability(
     candidate: Candidate, encoded: Encoded, sample: Sample, folds: Int[np.ndarray, " n"], seed: int, seconds: float
 ) -> Transferability:
-    """All default scores on the last block, and the linear head's cross-validated score after every block.
+    """All scores there are on the last block, and the linear head's cross-validated score after every block.
 
     The head's own predictions are those on the block to read. Rows that the checkpoint has seen may train a head, but
     none is judged by them, where enough others are left.
@@ -131,6 +147,7 @@ def transferability(
         judged=tested if judged is not None else None,
         believed=believed,
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
+        estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample, groups),
     )
 
 
@@ -171,10 +188,49 @@ def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, flo
 def _scores(
     encoded: Encoded, targets: Shaped[np.ndarray, "n ..."], groups: Int[np.ndarray, " n"] | None
 ) -> dict[str, float]:
-    found = {}
-    for name in DEFAULT_SCORES:
+    """Each score of features that is defined for such targets; one of a plug-in that fails is left out and named."""
+    vectors, found = encoded.last.vectors, {}
+    try:
+        shared = decompose(vectors)
+    except EstimatorError:
+        return {}
+    for name, score in scores.usable():
+        if name in FROM_THE_SOURCE_HEAD:
+            continue
+        brought = name in scores.brought
         try:
-            found[name] = scores[name](encoded.last.vectors, targets, groups=groups)
+            value = score(vectors if brought else shared, targets, groups=groups)
         except EstimatorError:
             continue
+        except Exception as failure:
+            if not brought:
+                raise
+            warn_of_plugin("score", name, failure)
+            continue
+        if np.isfinite(value):
+            found[name] = float(value)
+        else:
+            warn_of_plugin("score", name, NotAScore(name, value))
     return found
+
+
+def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> tuple[Estimate, ...]:
+    """What the comparable scores of plug-ins say of the block to read."""
+    found = []
+    for name, score in scores.usable():
+        if name not in scores.brought or not isinstance(score, ComparableScore):
+            continue
+        try:
+            if sample.metric not in score.metrics:
+                continue
+            value, error = score(read.vectors, sample.targets, groups=groups), score.standard_error
+        except EstimatorError:
+            continue
+        except Exception as failure:
+            warn_of_plugin("score", name, failure)
+            continue
+        if sample.metric.lowest <= value <= 1 and 0 < error < np.inf:
+            found.append(Estimate(name, float(value), float(error)))
+        else:
+            warn_of_plugin("score", name, NotAScore(name, value, str(sample.metric), error))
+    return tuple(found)

@@ -4,11 +4,15 @@ The probe's cross-validated score is the mean; its interval adds the group boots
 folds and the chance error of the test part on which it will be judged. Outcomes of other samples correct the mean
 and the spread (shrunk towards no correction); outcomes of the same sample are one more measurement.
 
+Comparable scores of plug-ins estimate the same quantity by other means. What they say of one checkpoint against the
+others moves the mean by its share of the precision: little where the probe is sure or where they contradict it more
+than they state, and never where there is but one checkpoint. A score's mean error over the checkpoints moves nothing.
+
 A checkpoint that has seen rows of the sample is judged on the others. Where these are too few its probe is not
 believed: what it scored on rows of its source that were held out there is expected of it, else what its rivals score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from zlib import crc32
@@ -17,9 +21,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from recommender.history import Correction, History
-from recommender.resampling import Draws, Z, draw_weights, resample
+from recommender.resampling import Draws, draw_weights, resample
 from recommender.results import Baseline, Choice, Expected, Ranked, Transferability
 from registry.cards import Checkpoint, Metric, Task
+from registry.metrics import Z
 from registry.sample import Sample
 
 __all__ = ["DRAWS", "place", "rank"]
@@ -28,6 +33,8 @@ DRAWS = 500
 UNMEASURED = 0.05
 """Least standard deviation of what is expected of a checkpoint that was judged on no row of the sample."""
 _ALIKE = 1e-9
+_FEWEST_COMPARED = 2
+"""Checkpoints that a score of a plug-in must tell apart before it moves any."""
 _TOLD = 0.001
 """By how much the choice of a block must flatter a score for that to be told."""
 
@@ -52,12 +59,13 @@ def rank(
     weights = draw_weights(sample.group_ids, draws=DRAWS, seed=seed)
     raw = resample(sample.metric, sample.targets[tested], reference.predicted[tested], weights[:, tested])
     learned = history.probe_error(digest)
-    found = {}
+    found: dict[str, Ranked] = {}
     for row in scored:
         if row.believed:
             rows = tested if row.judged is None else tested & row.judged
             drawn = resample(sample.metric, sample.targets[rows], row.predicted[rows], weights[:, rows])
             found[row.candidate.checkpoint.name] = _measured(sample, row, drawn, learned, test_rows)
+    found |= _with_estimates(found)
     rivals = [ranked.expected.mean for ranked in found.values()]
     for row in scored:
         if not row.believed:
@@ -178,6 +186,48 @@ def _measured(sample: Sample, found: Transferability, draws: Draws, learned: Cor
         reasons.append(f"{learned.outcomes} earlier outcomes move the expectation by {moved}")
     shifted = draws.draws - draws.draws.mean() + expected.mean
     return Ranked(found, expected, 0.0, 1, expected, tuple(reasons), shifted)
+
+
+def _with_estimates(measured: Mapping[str, Ranked]) -> dict[str, Ranked]:
+    """Those of which plug-ins gave an estimate, moved by it; none without plug-ins.
+
+    A score's residuals from the probes, less their mean, are weighed by precision: the probe's bootstrap deviation
+    against what the score states, or against the residuals' own deviation where that is larger.
+    """
+    residuals: dict[str, dict[str, float]] = {}
+    stated: dict[str, float] = {}
+    for name, row in measured.items():
+        for estimate in row.transferability.estimates:
+            residuals.setdefault(estimate.score, {})[name] = estimate.value - row.expected.mean
+            stated[estimate.score] = estimate.standard_error
+    precision, pull = dict.fromkeys(measured, 0.0), dict.fromkeys(measured, 0.0)
+    for score, of in residuals.items():
+        if len(of) < _FEWEST_COMPARED:
+            continue
+        values = np.array([*of.values()])
+        weight = 1 / max(stated[score] ** 2, float(values.var(ddof=1)))
+        for name, residual in of.items():
+            precision[name] += weight
+            pull[name] += weight * (residual - float(values.mean()))
+    moved = {}
+    for name, row in measured.items():
+        variance = float(row.draws.var(ddof=1))
+        if precision[name] > 0 and variance > 0:
+            moved[name] = _moved(row, pull[name] / (precision[name] + 1 / variance))
+    return moved
+
+
+def _moved(row: Ranked, by: float) -> Ranked:
+    """Expected at so much more, as surely as before: a plug-in sees the same rows as the probe, so it adds no rows."""
+    before = row.expected
+    mean = float(np.clip(before.mean + by, before.metric.lowest, 1))
+    reach = max(before.high - before.mean, before.mean - before.low)
+    reasons = row.because
+    if abs(mean - before.mean) >= _TOLD:
+        words = " and ".join(f"{e.score} ({before.metric.words(e.value)})" for e in row.transferability.estimates)
+        reasons = (*reasons, f"{words} of a plug-in moves the expectation by {before.metric.difference(by)}")
+    expected = Expected.around(before.metric, mean, reach)
+    return replace(row, expected=expected, because=reasons, draws=row.draws + (mean - before.mean))
 
 
 def _unmeasured(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -11,33 +10,49 @@ from jaxtyping import Bool, Float, Shaped
 from registry.cards import Checkpoint, Metric, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
+from registry.forms import Record
 
 __all__ = [
     "UNSEEN_ERRORS",
     "Baseline",
+    "BaselineForm",
     "Benefit",
+    "BenefitForm",
     "BenefitPoint",
     "BlockScore",
     "Candidate",
     "Choice",
+    "ChoiceForm",
     "Cost",
     "Distance",
     "DomainDistance",
+    "DomainDistanceForm",
     "EpochsToEqual",
+    "Estimate",
     "Evidence",
     "Expected",
     "Exposure",
+    "ExposureForm",
+    "Gain",
     "LabelSaving",
     "Measured",
     "Plan",
+    "Published",
     "Ranked",
     "Realized",
     "Recommendation",
+    "RecommendationForm",
+    "Rival",
     "Shift",
+    "ShiftForm",
     "Skipped",
     "Stage",
+    "StatedGain",
     "Transferability",
     "TuningRun",
+    "TuningRunForm",
+    "Unprobed",
+    "UnprobedForm",
     "Verdict",
     "block_to_read",
 ]
@@ -55,7 +70,7 @@ UNSEEN_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
-class Distance:
+class Distance(Record):
     """How far two clouds lie apart; smaller is nearer.
 
     ``value`` is at least 0 and 0 at the null; ``statistic`` is the raw estimate and may be negative.
@@ -71,21 +86,9 @@ class Distance:
     details: Mapping[str, float] = field(default_factory=dict)
     """Whatever else the method measured, by name (AUC, precision, recall, effect ...)."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "metric": self.metric,
-            "value": self.value,
-            "statistic": self.statistic,
-            "low": self.low,
-            "high": self.high,
-            "p_same": self.p_same,
-            "details": dict(self.details),
-        }
-
 
 @dataclass(frozen=True)
-class DomainDistance:
+class DomainDistance(Record):
     """The distance of the user's sample to one registered domain, through one lens."""
 
     domain: str
@@ -93,26 +96,34 @@ class DomainDistance:
     distance: Distance
     percentile: float | None
     """Share of the registry's own domain pairs that lie farther apart, 0-100; None under two domains."""
+    plugins: Mapping[str, float] = field(default_factory=dict)
+    """What the distances of installed plug-ins make of the same two clouds, by name."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
+    def to_form(self) -> "DomainDistanceForm":
+        """The distance beside the domain; the lens is the registry's."""
         d = self.distance
-        return {
-            "domain": self.domain,
-            "metric": d.metric,
-            "value": d.value,
-            "low": d.low,
-            "high": d.high,
-            "percentile": self.percentile,
-            "p_same": d.p_same,
-        }
+        return DomainDistanceForm(
+            self.domain, d.metric, d.value, d.low, d.high, self.percentile, d.p_same, self.plugins
+        )
 
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any], lens: str) -> "DomainDistance":
-        """The distance of that JSON form, measured through a lens; the raw statistic is not kept, but for its value."""
-        value = kept["value"]
-        distance = Distance(kept["metric"], value, value, kept["low"], kept["high"], kept["p_same"])
-        return cls(kept["domain"], lens, distance, kept["percentile"])
+
+@dataclass(frozen=True)
+class DomainDistanceForm:
+    """`DomainDistance` as it is kept."""
+
+    domain: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    percentile: float | None
+    p_same: float | None
+    plugins: Mapping[str, float] = field(default_factory=dict)
+
+    def through(self, lens: str) -> DomainDistance:
+        """The distance, measured through a lens; the raw statistic is not kept, but for its value."""
+        distance = Distance(self.metric, self.value, self.value, self.low, self.high, self.p_same)
+        return DomainDistance(self.domain, lens, distance, self.percentile, self.plugins)
 
 
 @dataclass(frozen=True)
@@ -143,15 +154,84 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class Skipped(Record):
     """A checkpoint that was not probed or failed, and why."""
 
     checkpoint: str
     reason: str
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"checkpoint": self.checkpoint, "reason": self.reason}
+
+@dataclass(frozen=True)
+class Published(Record):
+    """A result of a checkpoint that others published."""
+
+    sample: str
+    strategy: str
+    metric: str
+    score: float
+    citation: str
+
+
+@dataclass(frozen=True)
+class Unprobed(Record):
+    """A checkpoint that is known but not here, with what is known of it before any probe."""
+
+    checkpoint: str
+    hub: str
+    parameters: int | None
+    bytes: int | None
+    """To be fetched, about."""
+    licenses: tuple[str, ...]
+    """Of its weights; several where sources disagree."""
+    domains: tuple[str, ...]
+    """What it was trained on, the last stage last."""
+    distance: DomainDistance | None
+    """To the nearest of these that has a sketch; None where none has."""
+    published: tuple[Published, ...] = ()
+
+    def to_form(self) -> "UnprobedForm":
+        """With how it stands, and the command that fetches it."""
+        return UnprobedForm(
+            self.checkpoint,
+            self.hub,
+            self.parameters,
+            self.bytes,
+            self.licenses,
+            self.domains,
+            None if self.distance is None else self.distance.to_form(),
+            self.published,
+            f"transferzoo zoo fetch {self.checkpoint}",
+        )
+
+
+@dataclass(frozen=True)
+class UnprobedForm:
+    """`Unprobed` as it is kept."""
+
+    checkpoint: str
+    hub: str
+    parameters: int | None
+    bytes: int | None
+    licenses: tuple[str, ...]
+    domains: tuple[str, ...]
+    distance: DomainDistanceForm | None
+    published: tuple[Published, ...]
+    fetch: str
+    status: str = "not probed"
+
+
+@dataclass(frozen=True)
+class Rival(Record):
+    """What others would take without looking at the data: free to name, and honest about what is not known."""
+
+    of: str
+    """``preset of AutoGluon 1.6``, ``most downloaded``."""
+    checkpoint: str | None
+    """None where it is not known which."""
+    here: bool
+    expected: "Expected | None"
+    """Where it is among the choices."""
+    because: str
 
 
 @dataclass(frozen=True)
@@ -168,6 +248,17 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
     *below, last = blocks
     best = max(below, key=lambda row: row.score, default=last)
     return best if best.score > last.score + errors * max(best.standard_error, last.standard_error) else last
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+
+    score: str
+    """The plug-in's name."""
+    value: float
+    standard_error: float
+    """How far it says that it may be off."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +291,8 @@ class Transferability:
     """False where it has seen the rows, so that its scores flatter it."""
     optimism: float = 0.0
     """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
+    estimates: tuple[Estimate, ...] = ()
+    """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
 
     @property
     def read(self) -> BlockScore:
@@ -213,7 +306,7 @@ class Transferability:
 
 
 @dataclass(frozen=True)
-class Expected:
+class Expected(Record):
     """A predicted test score with its interval (nominal 90 %)."""
 
     metric: Metric
@@ -226,32 +319,37 @@ class Expected:
         """An interval that ends where the metric does, and always holds its mean."""
         return cls(metric, mean, min(mean, max(metric.lowest, mean - reach)), max(mean, min(1.0, mean + reach)))
 
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any]) -> "Expected":
-        """The expectation of that JSON form."""
-        return cls(Metric(kept["metric"]), kept["mean"], kept["low"], kept["high"])
-
     @property
     def words(self) -> str:
         """The score and its interval as they are read."""
         return f"{self.metric.words(self.mean)} ({self.metric.interval(self.low, self.high)})"
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"metric": str(self.metric), "mean": self.mean, "low": self.low, "high": self.high}
-
 
 @dataclass(frozen=True, eq=False)
-class Baseline:
+class Baseline(Record):
     """What no transfer at all scores: the better of a linear model and nearest neighbors on raw inputs."""
 
     model: str
     expected: Expected
     predicted: Shaped[np.ndarray, "n ..."]
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"model": self.model, "mean": self.expected.mean, "low": self.expected.low, "high": self.expected.high}
+    def to_form(self) -> "BaselineForm":
+        """The expectation, whose metric is the sample's; what was predicted is not kept."""
+        return BaselineForm(self.model, self.expected.mean, self.expected.low, self.expected.high)
+
+
+@dataclass(frozen=True)
+class BaselineForm:
+    """`Baseline` as it is kept."""
+
+    model: str
+    mean: float
+    low: float
+    high: float
+
+    def judged_by(self, metric: Metric) -> Baseline:
+        """The baseline, without what it predicted."""
+        return Baseline(self.model, Expected(metric, self.mean, self.low, self.high), np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +390,24 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StatedGain:
+    """What a plug-in strategy states of itself: the share of a linear head's error that its training removes.
+
+    The share is that on ample rows; on ``rows`` rows, ``rows / (rows + 600)`` of it is expected.
+    """
+
+    share: float
+    """Mean over the cases behind it, of (score - probe) / (1 - probe)."""
+    spread: float
+    """Its standard deviation from case to case."""
+    cases: int
+    """Pairs of a checkpoint and a sample on which that was seen."""
+    source: str
+    """Where they are reported, in a few words."""
+
+
+@dataclass(frozen=True)
+class Stage(Record):
     """One stretch of training: which blocks learn (``head`` is always one), for how long, how fast."""
 
     train: tuple[str, ...]
@@ -317,20 +432,9 @@ class Stage:
         """Half way between the least that it runs, where no epoch improves on the start, and all."""
         return (min(self.patience, self.epochs) + self.epochs) / 2
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "train": list(self.train),
-            "epochs": self.epochs,
-            "head_rate": self.head_rate,
-            "backbone_rate": self.backbone_rate,
-            "layer_decay": self.layer_decay,
-            "only": self.only,
-        }
-
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """What stays frozen, learning rates, schedule, and because.
 
     ``read`` names the block whose pooled features the head is put on. ``head`` says how the head starts:
@@ -367,56 +471,22 @@ class Plan:
     controls: tuple[str, ...] = ()
     """What the run is held against: ``no-transfer`` (raw pixels), ``scratch`` (the same net from random weights)."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "strategy": self.strategy,
-            "read": self.read,
-            "head": self.head,
-            "frozen": list(self.frozen),
-            "stages": [stage.to_dict() for stage in self.stages],
-            "from_scratch": self.from_scratch,
-            "augment": self.augment,
-            "batch_size": self.batch_size,
-            "weight_decay": self.weight_decay,
-            "label_smoothing": self.label_smoothing,
-            "because": list(self.because),
-            "mixup": self.mixup,
-            "dropout": self.dropout,
-            "class_weights": self.class_weights,
-            "anchor": self.anchor,
-            "adapter_rank": self.adapter_rank,
-            "cache": self.cache,
-            "controls": list(self.controls),
-        }
-
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> "Plan":
-        """The plan of that JSON form."""
-        stages = tuple(Stage(**{**stage, "train": tuple(stage["train"])}) for stage in told["stages"])
-        lists = {name: tuple(told.get(name, ())) for name in ("frozen", "because", "controls")}
-        return cls(**{**told, **lists, "stages": stages})
-
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Record):
     """What carrying out the plan is estimated to take on this machine."""
 
     seconds: float
     peak_memory_bytes: int
     trainable_parameters: int
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "seconds": self.seconds,
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "trainable_parameters": self.trainable_parameters,
-        }
+    device: str = "cpu"
+    """Where that is: the device that was measured."""
+    bytes_to_fetch: int = 0
+    """Of weights that are not here."""
 
 
 @dataclass(frozen=True)
-class Realized:
+class Realized(Record):
     """What a tuning of the same checkpoint on the same sample came to."""
 
     run: str
@@ -424,18 +494,9 @@ class Realized:
     score: float
     standard_error: float | None
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "run": self.run,
-            "strategy": self.strategy,
-            "score": self.score,
-            "standard_error": self.standard_error,
-        }
-
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class Choice(Record):
     """One row of the advice: a ranked checkpoint with its plan. Its rank, gain and tier are of the plan's score."""
 
     ranked: Ranked
@@ -459,68 +520,99 @@ class Choice:
         """Whether its score rests on rows that it has not seen: a probe's, or a result's."""
         return self.ranked.transferability.believed or bool(self.realized)
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        found = self.ranked.transferability
+    def to_form(self) -> "ChoiceForm":
+        """All that was found of it, by the checkpoint's name; the arrays of evidence are left out."""
+        found, gain = self.ranked.transferability, self.ranked.gain
         distance = found.candidate.distance
-        return {
-            "checkpoint": self.checkpoint.name,
-            "strategy": self.plan.strategy,
-            "plan": self.plan.to_dict(),
-            "expected": self.expected.to_dict(),
-            "distance": None if distance is None else distance.to_dict(),
-            "scores": dict(found.scores),
-            "blocks": [{"block": b.block, "score": b.score, "standard_error": b.standard_error} for b in found.blocks],
-            "cost": self.cost.to_dict(),
-            "because": list(self.because),
-            "p_best": self.ranked.p_best,
-            "tier": self.ranked.tier,
-            "gain": {"mean": self.ranked.gain.mean, "low": self.ranked.gain.low, "high": self.ranked.gain.high},
-            "realized": [row.to_dict() for row in self.realized],
-            "exposure": self._exposure(),
-        }
-
-    @classmethod
-    def from_dict(cls, kept: Mapping[str, Any], candidate: Candidate, recommendation: str) -> "Choice":
-        """The choice of that JSON form, as advice with that id has it; the arrays of evidence are not kept."""
-        known, expected = kept.get("exposure"), Expected.from_dict(kept["expected"])
-        gain = Expected(expected.metric, kept["gain"]["mean"], kept["gain"]["low"], kept["gain"]["high"])
-        scored = Transferability(
-            candidate,
-            kept["scores"],
-            tuple(BlockScore(**row) for row in kept["blocks"]),
-            (),
-            np.zeros(0),
-            0.0,
-            judged=None if known is None else np.ones(known["rows_judged"], bool),
-            believed=known is None or known["probe_believed"],
-        )
-        ranked = Ranked(scored, expected, kept["p_best"], kept["tier"], gain, ())
-        realized = tuple(Realized(**row) for row in kept.get("realized", ()))
-        return cls(
-            ranked,
-            Plan.from_dict(kept["plan"]),
-            expected,
-            Cost(**kept["cost"]),
-            tuple(kept["because"]),
-            realized=realized,
-            recommendation=recommendation,
+        return ChoiceForm(
+            checkpoint=self.checkpoint.name,
+            strategy=self.plan.strategy,
+            plan=self.plan,
+            expected=self.expected,
+            distance=None if distance is None else distance.to_form(),
+            scores=found.scores,
+            blocks=found.blocks,
+            cost=self.cost,
+            because=self.because,
+            p_best=self.ranked.p_best,
+            tier=self.ranked.tier,
+            gain=Gain(gain.mean, gain.low, gain.high),
+            realized=self.realized,
+            exposure=self._exposure(),
         )
 
-    def _exposure(self) -> dict[str, object] | None:
+    def _exposure(self) -> "ExposureForm | None":
         found = self.ranked.transferability
         known = found.candidate.exposure
         if known is None:
             return None
         judged = 0 if not found.believed or found.judged is None else int(found.judged.sum())
-        return {
-            "rows_seen": len(known.seen),
-            "through": list(known.through),
-            "copies": known.copies,
-            "rows_judged": judged,
-            "probe_believed": found.believed,
-            "because": known.because,
-        }
+        return ExposureForm(len(known.seen), known.through, known.copies, judged, found.believed, known.because)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference of two expected scores with its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ExposureForm:
+    """`Exposure` as it is kept with a choice: rows are counted, not named."""
+
+    rows_seen: int
+    through: tuple[str, ...]
+    copies: bool
+    rows_judged: int
+    probe_believed: bool
+    because: str
+
+
+@dataclass(frozen=True)
+class ChoiceForm:
+    """`Choice` as it is kept."""
+
+    checkpoint: str
+    strategy: str
+    plan: Plan
+    expected: Expected
+    distance: DomainDistanceForm | None
+    scores: Mapping[str, float]
+    blocks: tuple[BlockScore, ...]
+    cost: Cost
+    because: tuple[str, ...]
+    p_best: float
+    tier: int
+    gain: Gain
+    realized: tuple[Realized, ...] = ()
+    exposure: ExposureForm | None = None
+
+    def of(self, candidate: Candidate, recommendation: str) -> Choice:
+        """The choice, of a candidate that is found again, as advice with that id has it."""
+        known, metric = self.exposure, self.expected.metric
+        scored = Transferability(
+            candidate,
+            self.scores,
+            self.blocks,
+            (),
+            np.zeros(0),
+            0.0,
+            judged=None if known is None else np.ones(known.rows_judged, bool),
+            believed=known is None or known.probe_believed,
+        )
+        gain = Expected(metric, self.gain.mean, self.gain.low, self.gain.high)
+        return Choice(
+            Ranked(scored, self.expected, self.p_best, self.tier, gain, ()),
+            self.plan,
+            self.expected,
+            self.cost,
+            self.because,
+            realized=self.realized,
+            recommendation=recommendation,
+        )
 
 
 @dataclass(frozen=True)
@@ -532,7 +624,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Shift:
+class Shift(Record):
     """Whether the test part is another source than the training part, as its rows tell without their labels."""
 
     p_same: float
@@ -560,21 +652,28 @@ class Shift:
             "expectations are lowered and widened by what the unlabelled test rows tell."
         )
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "detected": self.detected,
-            "p_same": self.p_same,
-            "auc": self.auc,
-            "rows_train": self.rows_train,
-            "rows_test": self.rows_test,
-            "drops": {name: dict(found) for name, found in self.drops.items()},
-            "sentence": self.sentence,
-        }
+    def to_form(self) -> "ShiftForm":
+        """With what follows."""
+        return ShiftForm(
+            self.detected, self.p_same, self.auc, self.rows_train, self.rows_test, self.drops, self.sentence
+        )
+
+
+@dataclass(frozen=True)
+class ShiftForm:
+    """`Shift` as it is kept."""
+
+    detected: bool
+    p_same: float
+    auc: float
+    rows_train: int
+    rows_test: int
+    drops: Mapping[str, Mapping[str, float]]
+    sentence: str
 
 
 @dataclass(frozen=True, eq=False)
-class Recommendation:
+class Recommendation(Record):
     """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
 
     ``choices`` is empty only where there is nothing to choose by (a single class); ``domains`` are all distances
@@ -592,6 +691,12 @@ class Recommendation:
     """What was asked for beside the sample: keep, max_parameters, licenses, seed."""
     shift: Shift | None = None
     """None where the sample has no test part, or one that is too small to be compared."""
+    unprobed: tuple[Unprobed, ...] = ()
+    """What is known but not here, best first by what is known of it."""
+    beyond: tuple[Skipped, ...] = ()
+    """What is not here and not within the constraints either."""
+    rivals: tuple[Rival, ...] = ()
+    """What others would take without looking at the data."""
 
     @property
     def best(self) -> Choice:
@@ -629,24 +734,45 @@ class Recommendation:
         head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        return {
-            "schema": 1,
-            "id": self.id,
-            "sample": dict(self.sample),
-            "baseline": self.baseline.to_dict(),
-            "choices": [choice.to_dict() for choice in self.choices],
-            "skipped": [row.to_dict() for row in self.skipped],
-            "domains": [row.to_dict() for row in self.domains],
-            "verdict": {"transfer": self.verdict.transfer, "sentence": self.verdict.sentence},
-            "settings": dict(self.settings),
-            "shift": None if self.shift is None else self.shift.to_dict(),
-        }
+    def to_form(self) -> "RecommendationForm":
+        """Schema 1."""
+        return RecommendationForm(
+            id=self.id,
+            sample=self.sample,
+            baseline=self.baseline.to_form(),
+            choices=tuple(choice.to_form() for choice in self.choices),
+            skipped=self.skipped,
+            domains=tuple(row.to_form() for row in self.domains),
+            verdict=self.verdict,
+            settings=self.settings,
+            shift=None if self.shift is None else self.shift.to_form(),
+            not_probed=tuple(row.to_form() for row in self.unprobed),
+            not_probed_left_out=self.beyond,
+            rivals=self.rivals,
+        )
 
 
 @dataclass(frozen=True)
-class TuningRun:
+class RecommendationForm:
+    """`Recommendation` as it is kept."""
+
+    id: str
+    sample: Mapping[str, object]
+    baseline: BaselineForm
+    choices: tuple[ChoiceForm, ...]
+    skipped: tuple[Skipped, ...]
+    domains: tuple[DomainDistanceForm, ...]
+    verdict: Verdict
+    settings: Mapping[str, object]
+    shift: ShiftForm | None = None
+    not_probed: tuple[UnprobedForm, ...] = ()
+    not_probed_left_out: tuple[Skipped, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class TuningRun(Record):
     """A fine-tuning that came to its end. ``id`` is ours, there also without MLflow."""
 
     id: str
@@ -659,22 +785,20 @@ class TuningRun:
     notes: tuple[str, ...] = ()
     """What should be told in words: training that never helped, a tracker_run that failed ..."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        return {
-            "schema": 1,
-            "id": self.id,
-            "mlflow_run_id": self.mlflow_run_id,
-            "checkpoint": self.checkpoint,
-            "strategy": self.strategy,
-            "metrics": dict(self.metrics),
-            "folder": self.folder,
-            "notes": list(self.notes),
-        }
+    def to_form(self) -> "TuningRunForm":
+        """Schema 1."""
+        return TuningRunForm(**vars(self))
 
 
 @dataclass(frozen=True)
-class Measured:
+class TuningRunForm(TuningRun):
+    """`TuningRun` as it is kept."""
+
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class Measured(Record):
     """A test score: its mean over the repeats, the standard error that the test rows leave, the repeats' deviation."""
 
     mean: float
@@ -682,13 +806,9 @@ class Measured:
     spread: float | None
     """None for a single repeat."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"mean": self.mean, "standard_error": self.standard_error, "spread": self.spread}
-
 
 @dataclass(frozen=True)
-class BenefitPoint:
+class BenefitPoint(Record):
     """What so many labels give: to the plan, to the same net from random weights, to raw pixels."""
 
     labels: int
@@ -696,18 +816,9 @@ class BenefitPoint:
     scratch: Measured
     no_transfer: Measured
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "labels": self.labels,
-            "plan": self.plan.to_dict(),
-            "scratch": self.scratch.to_dict(),
-            "no_transfer": self.no_transfer.to_dict(),
-        }
-
 
 @dataclass(frozen=True)
-class LabelSaving:
+class LabelSaving(Record):
     """With how many labels the plan's curve first reaches what scratch scores with all of them.
 
     ``reached`` says how well that is known: ``between`` two measured numbers, already ``before`` the smallest of them
@@ -719,13 +830,9 @@ class LabelSaving:
     share: float | None
     """Share of all labels that the plan does without."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"reached": self.reached, "labels": self.labels, "share": self.share}
-
 
 @dataclass(frozen=True)
-class EpochsToEqual:
+class EpochsToEqual(Record):
     """At all labels: after how many epochs scratch has its best validation score, and the plan one as good.
 
     ``plan`` is 0 where the fitted head is as good before any epoch, and None where the plan never is. A plan that
@@ -736,13 +843,9 @@ class EpochsToEqual:
     scratch: int
     plan: int | None
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"target": self.target, "scratch": self.scratch, "plan": self.plan}
-
 
 @dataclass(frozen=True, eq=False)
-class Benefit:
+class Benefit(Record):
     """What transfer is worth on a sample, as measured on one fixed test part."""
 
     sample: Mapping[str, object]
@@ -766,20 +869,26 @@ class Benefit:
     sentences: tuple[str, ...]
     """What is true here, in words."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        return {
-            "schema": 1,
-            "sample": dict(self.sample),
-            "checkpoint": self.checkpoint,
-            "strategy": self.strategy,
-            "epochs": dict(self.epochs),
-            "test_rows": self.test_rows,
-            "seeds": list(self.seeds),
-            "points": [point.to_dict() for point in self.points],
-            "saving": self.saving.to_dict(),
-            "savings": [saving.to_dict() for saving in self.savings],
-            "to_equal": [told.to_dict() for told in self.to_equal],
-            "curves": {name: [[epoch, curve[epoch]] for epoch in sorted(curve)] for name, curve in self.curves.items()},
-            "sentences": list(self.sentences),
-        }
+    def to_form(self) -> "BenefitForm":
+        """Schema 1; the curves as lists of epochs and scores."""
+        curves = {name: tuple(sorted(curve.items())) for name, curve in self.curves.items()}
+        return BenefitForm(**{**vars(self), "curves": curves})
+
+
+@dataclass(frozen=True)
+class BenefitForm:
+    """`Benefit` as it is printed."""
+
+    sample: Mapping[str, object]
+    checkpoint: str
+    strategy: str
+    epochs: Mapping[str, int]
+    test_rows: int
+    seeds: tuple[int, ...]
+    points: tuple[BenefitPoint, ...]
+    saving: LabelSaving
+    savings: tuple[LabelSaving, ...]
+    to_equal: tuple[EpochsToEqual, ...]
+    curves: Mapping[str, tuple[tuple[int, float], ...]]
+    sentences: tuple[str, ...]
+    schema: int = 1

@@ -23,12 +23,12 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from recommender.distance.classifier import classifier
 from recommender.distance.mmd import mmd
-from recommender.resampling import Z
 from recommender.results import Expected, Shift
 from recommender.transfer.linear import out_of_fold
 from registry.cards import Task
 from registry.errors import EstimatorError
-from registry.sample import Sample, score
+from registry.metrics import Z, score
+from registry.sample import Sample
 from registry.targets import stratum_of
 
 __all__ = ["MOST_ROWS", "drops", "lowered", "source_test", "unlabelled"]

@@ -7,8 +7,9 @@ be looked at; none of them leaves a checkpoint out that can.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from math import ceil
 
 import numpy as np
 from jaxtyping import Float
@@ -17,17 +18,32 @@ from recommender.distance import distances
 from recommender.distance.mmd import mmd
 from recommender.exposure import Exposures
 from recommender.history import History
-from recommender.results import Candidate, Distance, DomainDistance, Skipped
+from recommender.latency import DEVICE, latency
+from recommender.results import Candidate, Cost, Distance, DomainDistance, Skipped
 from recommender.transfer import scores
-from registry.cards import UNKNOWN_LICENSE, Checkpoint
-from registry.errors import NoVariation
+from registry.cards import Checkpoint
+from registry.errors import EstimatorError, NoVariation
 from registry.features import Encoded, Features
-from registry.licenses import permits, require_license
-from registry.progress import Progress, silent
+from registry.licenses import require_license
+from registry.listings import Listing
+from registry.modalities import modalities
+from registry.plugins import warn_of_plugin
+from registry.progress import Phase, Progress, Unreported, advance, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["Constraints", "Shortlist", "candidate_of", "first_look", "measure", "measure_domains", "shortlist"]
+__all__ = [
+    "Constraints",
+    "Objection",
+    "Shortlist",
+    "candidate_of",
+    "distances_to",
+    "first_look",
+    "measure",
+    "measure_domains",
+    "relaxation",
+    "shortlist",
+]
 
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
@@ -42,12 +58,37 @@ LOOKED_WORK = 2e12
 same question gets the same answer."""
 MOST_SEEN = 2
 """Checkpoints that have seen rows of the sample which are shown beside the others."""
-_CAP = 224
+_BYTES_A_WEIGHT = 4
+_MIB = 1 << 20
+_IN_BYTES, _BY_CLOCK = {"--max-bytes", "--max-memory"}, {"--max-latency", "--time-budget"}
+_WHOLE = 100
+"""From here on a value is read without decimals."""
+_ROOM_OF_CLOCKS = 1.1
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Which constraint a checkpoint or a plan is beyond, and how far it would have to be relaxed."""
+
+    option: str
+    """As it is typed: ``--max-memory``."""
+    reason: str
+    needed: float | int | None = None
+    """The least value that would do; None where no value does, for what is limited is unknown."""
+    license: str | None = None
+    """The license that would have to be taken."""
+
+    @property
+    def relaxed(self) -> str | None:
+        """What to type instead; None where nothing helps."""
+        if self.license is not None:
+            return f"--license {self.license!r}"
+        return None if self.needed is None else f"{self.option} {_typed(self.option, self.needed)}"
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What the user will not go beyond.
+    """What the user will not go beyond. What is not known is within no limit.
 
     Licenses are names, as people write them or as SPDX does (`registry.licenses`).
 
@@ -59,21 +100,84 @@ class Constraints:
     licenses: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     """Names of checkpoints that are not to be considered."""
+    max_bytes: int | None = None
+    """Of the weights, on the disk or to be fetched."""
+    max_latency: float | int | None = None
+    """Milliseconds for one item alone, measured here."""
+    max_memory: int | None = None
+    """Bytes that carrying out the plan may take."""
+    time_budget: float | int | None = None
+    """Seconds that carrying out the plan may take."""
 
     def __post_init__(self) -> None:
         for license in self.licenses:
             require_license(license)
 
-    def objection(self, checkpoint: Checkpoint) -> str | None:
-        """Why the checkpoint is out, or None. An unknown license is never a permissive one."""
+    @property
+    def of_cost(self) -> dict[str, float | int]:
+        """The limits on bytes, latency, memory and time that were given, by name."""
+        limits = {
+            "max_bytes": self.max_bytes,
+            "max_latency": self.max_latency,
+            "max_memory": self.max_memory,
+            "time_budget": self.time_budget,
+        }
+        return {name: value for name, value in limits.items() if value is not None}
+
+    def objections(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> tuple[Objection, ...]:
+        """All that speaks against a checkpoint before it is opened.
+
+        The strictest license of weights, base model and training data counts.
+        """
+        found: list[Objection] = []
         if checkpoint.name in self.exclude:
-            return "excluded by name"
-        if self.max_parameters is not None and checkpoint.parameters > self.max_parameters:
-            return f"{checkpoint.parameters:,} parameters, more than {self.max_parameters:,}"
-        if self.licenses and not permits(checkpoint.license, self.licenses):
-            what = "unknown" if checkpoint.license == UNKNOWN_LICENSE else f"{checkpoint.license!r}"
-            return f"license {what}, asked for {' or '.join(self.licenses)}"
-        return None
+            found.append(Objection("--exclude", "excluded by name"))
+        if self.max_parameters is not None:
+            found += _above("--max-parameters", "parameters", checkpoint.parameters, self.max_parameters)
+        if self.max_bytes is not None:
+            found += _above("--max-bytes", "of weights", zoo.weights_bytes(checkpoint), self.max_bytes)
+        if self.max_memory is not None and checkpoint.parameters is not None:
+            least = _BYTES_A_WEIGHT * checkpoint.parameters
+            found += _above("--max-memory", "for its weights alone", least, self.max_memory)
+        if self.licenses and (why := zoo.licenses(checkpoint).objection(self.licenses)) is not None:
+            found.append(Objection("--license", why, license=zoo.licenses(checkpoint).lacking(self.licenses)))
+        return tuple(found)
+
+    def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
+        """The first of these in words, or None."""
+        return next((one.reason for one in self.objections(checkpoint, zoo)), None)
+
+    def objections_to(self, cost: Cost) -> tuple[Objection, ...]:
+        """What speaks against carrying out a plan of that cost."""
+        found: list[Objection] = []
+        if self.max_memory is not None:
+            found += _above("--max-memory", "of memory", cost.peak_memory_bytes, self.max_memory)
+        if self.time_budget is not None:
+            found += _above("--time-budget", "seconds", cost.seconds, self.time_budget)
+        return tuple(found)
+
+    def too_slow(self, seconds: float) -> tuple[Objection, ...]:
+        """What speaks against a checkpoint that takes so long for one item alone."""
+        if self.max_latency is None:
+            return ()
+        return tuple(_above("--max-latency", f"ms an item alone on {DEVICE}", 1000 * seconds, self.max_latency))
+
+
+def relaxation(objections: Sequence[tuple[str, Sequence[Objection]]]) -> str:
+    """What to relax so that one of these checkpoints (by name) is left; empty where no value would help.
+
+    Of those that one constraint alone leaves out, each constraint's nearest is named; where every one is beyond
+    several, the one that is beyond the fewest.
+    """
+    fewest = min((len(of) for _, of in objections if of and all(o.relaxed for o in of)), default=0)
+    nearest: dict[tuple[str, ...], tuple[float, str, str]] = {}
+    for name, of in objections:
+        if fewest and len(of) == fewest and all(one.relaxed for one in of):
+            key = tuple(one.option for one in of)
+            row = (sum(one.needed or 0.0 for one in of), name, " ".join(str(one.relaxed) for one in of))
+            nearest[key] = min(nearest.get(key, row), row)
+    hints = [f"{typed} admits {name}" for _, name, typed in nearest.values()]
+    return f"Relax: {'; or '.join(hints)}." if hints else ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +187,8 @@ class Shortlist:
     candidates: tuple[Candidate, ...]
     skipped: tuple[Skipped, ...]
     domains: tuple[DomainDistance, ...]
+    against: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
+    """What speaks against those that the constraints left out, by name."""
 
 
 def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
@@ -105,7 +211,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     All others are looked at (a few dozen rows, one forward pass) before any is left out, as far as `LOOKED_WORK` goes:
     first those of which most is to be hoped (see `_hope`).
     """
-    allowed, skipped = _filter(zoo.checkpoints(sample.modality), constraints or Constraints())
+    allowed, skipped, against = _filter(zoo, sample, constraints or Constraints())
     measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
     exposures = Exposures(of or sample, sample, seen, zoo)
@@ -126,7 +232,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     chosen, left = _looked_at(sample, fresh, zoo, keep, seed, progress)
     kept = [_with_distance(c, sample, seen, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
     domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
-    return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)))
+    return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)), against)
 
 
 def _looked_at(
@@ -143,13 +249,16 @@ def _looked_at(
     work = sum(map(_work, within))
     part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
     looks: list[tuple[Candidate, Mapping[str, float]]] = []
+    unreported = Unreported(progress)
     for done, candidate in enumerate(within):
-        progress("first look at every checkpoint", done, len(within))
+        advance(progress, Phase.LOOK, done, len(within))
         try:
-            looks.append((candidate, first_look(zoo.encode(candidate.checkpoint.name, part), part)))
+            looks.append(
+                (candidate, first_look(zoo.encode(candidate.checkpoint.name, part, progress=unreported), part))
+            )
         except Exception as failure:
             skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
-    progress("first look at every checkpoint", len(within), len(within))
+    advance(progress, Phase.LOOK, len(within), len(within))
     order = np.argsort(-_total([look for _, look in looks]), kind="stable")  # equal looks in the order of hope
     ordered = [looks[at][0] for at in order]
     skipped += [
@@ -199,9 +308,9 @@ def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 
 
 def _work(candidate: Candidate) -> float:
-    """About how many multiplications a row takes: each weight once for each place of the last map, 32 pixels wide."""
+    """About how many multiplications a row takes: each weight once for each place that is left in a net's middle."""
     card = candidate.checkpoint
-    return card.parameters * max(1.0, (min(card.input_size, _CAP) / 32) ** 2)
+    return card.parameters * max(1.0, modalities[card.modality].defaults.uses(card.input_size))
 
 
 def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, int, str]:
@@ -241,11 +350,20 @@ def measure_domains(
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):
-        progress("exact distances", done, len(names))
+        advance(progress, Phase.DISTANCES, done, len(names))
         found = _measured(name, sample, seen, zoo, metric, pairs, seed)
         rows += [] if found is None else [found]
-    progress("exact distances", len(names), len(names))
+    advance(progress, Phase.DISTANCES, len(names), len(names))
     return sorted(rows, key=_nearness)
+
+
+def distances_to(
+    domains: Sequence[str], sample: Sample, seen: Features, zoo: Zoo, *, seed: int = 0
+) -> dict[str, DomainDistance]:
+    """The exact distance of what the lens saw to these domains, by name; those without a sketch are left out."""
+    pairs = _pair_distances(zoo, sample) if domains else np.array([])
+    rows = {name: _measured(name, sample, seen, zoo, "mmd", pairs, seed) for name in domains}
+    return {name: row for name, row in rows.items() if row is not None}
 
 
 def candidate_of(checkpoint: Checkpoint, sample: Sample, seen: Features, zoo: Zoo, of: Sample, seed: int) -> Candidate:
@@ -264,15 +382,52 @@ def measure(
     return distances[metric](x, y, seed=seed, groups=groups)
 
 
-def _filter(all_known: Sequence[Checkpoint], constraints: Constraints) -> tuple[list[Checkpoint], list[Skipped]]:
-    allowed, skipped = [], []
-    for checkpoint in all_known:
-        objection = constraints.objection(checkpoint)
-        if objection is None:
-            allowed.append(checkpoint)
+def _above(option: str, what: str, value: float | int | None, limit: float | int) -> list[Objection]:
+    """An objection where a value is above its limit, or unknown."""
+    if value is None:
+        return [Objection(option, f"its {what} are unknown, at most {_words(option, limit)} allowed")]
+    if value <= limit:
+        return []
+    return [Objection(option, f"{_words(option, value)} {what}, more than {_words(option, limit)}", value)]
+
+
+def _words(option: str, value: float | int) -> str:
+    """A value as it is read."""
+    return f"{value / _MIB:,.0f} MiB" if option in _IN_BYTES else f"{value:,.0f}" if value >= _WHOLE else f"{value:.3g}"
+
+
+def _typed(option: str, value: float | int) -> str:
+    """A limit that admits a value, as it is typed; what a clock measured has some room."""
+    if option in _IN_BYTES:
+        return f"{ceil(value / _MIB)}MiB"
+    return f"{ceil(value * _ROOM_OF_CLOCKS)}" if option in _BY_CLOCK else f"{ceil(value)}"
+
+
+def _filter(
+    zoo: Zoo, sample: Sample, constraints: Constraints
+) -> tuple[list[Checkpoint], list[Skipped], dict[str, tuple[Objection, ...]]]:
+    """What the constraints allow, and what speaks against each of the others."""
+    allowed, skipped, against = [], [], {}
+    for checkpoint in zoo.checkpoints(sample.modality):
+        if checkpoint.locator is not None and not zoo.here(checkpoint):
+            continue  # it is known, and not here: `recommender.unprobed` shows it
+        objections = constraints.objections(checkpoint, zoo) or _too_slow(zoo, checkpoint, sample, constraints)
+        if objections:
+            skipped.append(Skipped(checkpoint.name, objections[0].reason))
+            against[checkpoint.name] = objections
         else:
-            skipped.append(Skipped(checkpoint.name, objection))
-    return allowed, skipped
+            allowed.append(checkpoint)
+    return allowed, skipped, against
+
+
+def _too_slow(zoo: Zoo, checkpoint: Checkpoint, sample: Sample, constraints: Constraints) -> tuple[Objection, ...]:
+    """Measured only where it is limited; what cannot be opened is left to the probe, which says why."""
+    if constraints.max_latency is None:
+        return ()
+    try:
+        return constraints.too_slow(latency(zoo.encoder(checkpoint.name), sample))
+    except Exception:  # a stranger's net may raise anything
+        return ()
 
 
 def _measured(
@@ -285,7 +440,23 @@ def _measured(
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
     found = measure(metric, ours, theirs, lens.sigma, groups, seed)
-    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs))
+    brought = _of_plugins(ours, theirs, groups, seed)
+    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs), brought)
+
+
+def _of_plugins(
+    x: np.ndarray, y: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
+) -> dict[str, float]:
+    """What each distance of a plug-in makes of two clouds; one that fails is left out with a warning."""
+    found = {}
+    for name in distances.brought:
+        try:
+            found[name] = float(distances[name](x, y, seed=seed, groups=groups).value)
+        except EstimatorError:
+            continue
+        except Exception as failure:
+            warn_of_plugin("distance", name, failure)
+    return found
 
 
 def _nearness(row: DomainDistance) -> tuple[float, float, str]:

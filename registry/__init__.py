@@ -2,14 +2,13 @@
 
 from importlib import import_module
 
-__all__ = ["Checkpoint", "Domain", "Features", "Metric", "Modality", "Outcome", "Plugins", "Sample", "Task", "Zoo"]
+__all__ = ["Checkpoint", "Domain", "Features", "Metric", "Outcome", "Plugins", "Sample", "Task", "Zoo"]
 
 _ROOMS = {
     "Checkpoint": "cards",
     "Domain": "cards",
     "Features": "features",
     "Metric": "cards",
-    "Modality": "cards",
     "Outcome": "cards",
     "Sample": "sample",
     "Plugins": "plugins",

@@ -1,4 +1,4 @@
-"""The three cards of the registry (checkpoint, domain, outcome) and the words they share."""
+"""The cards of the registry (checkpoint, domain, outcome), its record of a job, and the words they share."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,24 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from registry.forms import Record
+from registry.progress import Event, Phase
+
 __all__ = [
+    "FIRST_MODALITY",
     "METRICS",
     "UNKNOWN_LICENSE",
     "Checkpoint",
+    "Claim",
     "ClassFolder",
     "Domain",
+    "HubFile",
+    "HubState",
+    "JobRecord",
+    "JobState",
     "Keepable",
+    "Locator",
     "Metric",
-    "Modality",
     "Origin",
     "Outcome",
     "Task",
@@ -23,16 +32,10 @@ __all__ = [
 ]
 
 UNKNOWN_LICENSE = "unknown"
+FIRST_MODALITY = "image"
+"""What outcomes are of that were written before there was another."""
 _QUANTITY = {"sample", "subset", "balanced", "small", "train"}
 """Words of a domain's name that say how much of it there is, not what it is."""
-
-
-class Modality(StrEnum):
-    """What the items are."""
-
-    IMAGE = "image"
-    TEXT = "text"
-    AUDIO = "audio"
 
 
 class Task(StrEnum):
@@ -106,12 +109,71 @@ class Keepable(Protocol):
         """Everything to be kept."""
 
 
+class HubState(StrEnum):
+    """How a repository stands on its hub, as it was last seen."""
+
+    OK = "ok"
+    GATED = "gated"
+    RENAMED = "renamed"
+    DELETED = "deleted"
+    MOVED = "moved"
+    """Its revision has another commit by now; the one that is pinned stays."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository at a commit."""
+
+    name: str
+    bytes: int
+    digest: str
+    """``sha256:`` of a large file's content, or ``git:`` and the SHA-1 of a small one's blob."""
+
+
+@dataclass(frozen=True)
+class Locator:
+    """Where on a hub a checkpoint comes from: an id at a commit, and exactly which files make it."""
+
+    hub: str
+    """``organization/name``."""
+    revision: str
+    """The branch or tag that was named; `sync` looks what it is by now."""
+    commit: str
+    """40 hexadecimal digits."""
+    files: tuple[HubFile, ...] = ()
+    state: HubState = HubState.OK
+    upstream: str = ""
+    """What there is instead: the new id of a renamed repository, the new commit of a moved one."""
+
+    @property
+    def weights(self) -> tuple[HubFile, ...]:
+        """The files that hold its weights."""
+        return tuple(file for file in self.files if file.name.endswith(".safetensors"))
+
+    @property
+    def bytes(self) -> int:
+        """Of all its files."""
+        return sum(file.bytes for file in self.files)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One result that a checkpoint's maker states of it; no outcome, for nobody here has measured it."""
+
+    data: str
+    """The data set as it is called there."""
+    task: str
+    metric: str
+    value: float
+    split: str = ""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A pretrained model in a local folder. ``claimed`` comes from its maker, ``measured`` from us."""
 
     name: str
-    modality: Modality
+    modality: str
     architecture: str
     folder: Path
     digest: str
@@ -129,6 +191,11 @@ class Checkpoint:
     origin: Origin = Origin.LOCAL
     claimed: Mapping[str, object] = field(default_factory=dict)
     measured: Mapping[str, object] = field(default_factory=dict)
+    locator: Locator | None = None
+    """Where on a hub it comes from; None where it is a folder and nothing else. Its folder is where its files lie, or
+    are to lie once they are fetched."""
+    claims: tuple[Claim, ...] = ()
+    """Results that its maker states, kept apart from outcomes."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +203,12 @@ class Domain:
     """A source of data; its sketch is kept apart, one for each lens."""
 
     name: str
-    modality: Modality
+    modality: str
     title: str
     family: str
     """Domains of one origin or kind; evaluation leaves whole families out."""
     rows: int
+    """Rows that its sketch was made of; 0 where there is none."""
     license: str = UNKNOWN_LICENSE
     citation: str = ""
     origin: Origin = Origin.LOCAL
@@ -175,8 +243,55 @@ class Outcome:
     mlflow_run_id: str | None = None
     conditions: Mapping[str, object] = field(default_factory=dict)
     """What was known before (probe scores, distance, expected score) and how it was run (seed, epochs ...)."""
-    modality: Modality = Modality.IMAGE
+    modality: str = FIRST_MODALITY
     """What was learned from: a score of another modality says nothing here. Where it is not stated, images."""
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Its process died; starting it again under the same key resumes it."""
+
+
+@dataclass(frozen=True)
+class JobRecord(Record):
+    """One job as the registry knows it."""
+
+    id: str
+    kind: str
+    spec: Mapping[str, object]
+    state: JobState
+    key: str
+    created: str
+    heartbeat: str
+    stage: str = ""
+    """The phase of the newest event; empty before the first."""
+    done: int = 0
+    of: int = 0
+    host: str = ""
+    pid: int = 0
+    result: Mapping[str, object] | None = None
+    error: str | None = None
+    lane: str = "cpu"
+    """What it waits for: one job of a lane is carried out at a time."""
+    curve: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Learning curves: series -> (step, value), by step."""
+    part: str = ""
+    step: int = 0
+    steps: int = 0
+
+    @property
+    def event(self) -> Event | None:
+        """How far it is; None before anything was reported."""
+        if self.stage not in set(Phase):
+            return None
+        return Event(Phase(self.stage), self.part, self.done, self.of, self.step, self.steps)
 
 
 def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:
@@ -190,7 +305,7 @@ def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain
     matches = [
         (len(phrase), domain.name, domain)
         for domain in domains
-        if domain.modality is checkpoint.modality
+        if domain.modality == checkpoint.modality
         for phrase in _phrases(domain)
         if _holds_phrase(text, phrase)
     ]

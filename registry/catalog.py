@@ -11,7 +11,7 @@ from hashlib import sha256
 from io import StringIO
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -19,15 +19,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
+from registry.cards import FIRST_MODALITY, UNKNOWN_LICENSE, Checkpoint, Domain, Metric, Origin, Outcome, Task
 from registry.documents import read_bytes, read_text, read_yaml
 from registry.errors import BadCard, MalformedWeights, NotFetched, UnknownName, UnreadableDocument
+from registry.forms import from_json
+from registry.listings import Listing
+from registry.modalities import modalities
 from registry.sketch import Lens, RowKeys, Sketch
 
-__all__ = ["Catalog", "read_catalog", "read_lens", "write_checkpoint", "write_domain", "write_lens", "write_rows"]
+__all__ = [
+    "Catalog",
+    "read_catalog",
+    "read_lens",
+    "write_checkpoint",
+    "write_domain",
+    "write_lens",
+    "write_listing",
+    "write_rows",
+]
 
 _MOST_OUTCOMES = 64 << 20
 _LONGEST_CELL = 2000
+_DESCRIBED = frozenset({"audio", "image", "text"})
+"""What the bundled cards are of; a plug-in's modality is known by its own name."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Card = TypeVar("Card")
@@ -40,9 +54,11 @@ class Catalog:
     checkpoints: tuple[Checkpoint, ...]
     domains: tuple[Domain, ...]
     sketches: tuple[Sketch, ...]
-    lenses: Mapping[Modality, Lens]
+    lenses: Mapping[str, Lens]
     outcomes: tuple[Outcome, ...]
     rows: tuple[RowKeys, ...] = ()
+    listings: tuple[Listing, ...] = ()
+    """Checkpoints of hubs, which are not in the folder."""
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -54,14 +70,16 @@ def read_catalog(folder: Path) -> Catalog:
     lenses = {modality: read_lens(folder, modality) for modality in _lens_cards(folder)}
     domains = tuple(_read_all(folder / "domains", _read_domain))
     known = {domain.name for domain in domains}
-    checkpoints = tuple(_read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known)))
+    cards = _read_all(folder / "checkpoints", lambda path: _read_checkpoint(path, known))
+    checkpoints = tuple(card for card in cards if isinstance(card, Checkpoint))
+    listings = tuple(card for card in cards if isinstance(card, Listing))
     sketches = tuple(_read_sketches(folder, domains, lenses))
     outcomes = tuple(row for table in sorted((folder / "outcomes").glob("*.csv")) for row in _read_outcomes(table))
     rows = tuple(_read_rows(folder, domains))
-    return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows)
+    return Catalog(checkpoints, domains, sketches, lenses, outcomes, rows, listings)
 
 
-def read_lens(folder: Path, modality: Modality) -> Lens:
+def read_lens(folder: Path, modality: str) -> Lens:
     """The lens of a modality.
 
     Raises:
@@ -70,7 +88,7 @@ def read_lens(folder: Path, modality: Modality) -> Lens:
     """
     cards = _lens_cards(folder)
     if modality not in cards:
-        raise UnknownName("lens", modality.value, [known.value for known in cards])
+        raise UnknownName("lens", modality, list(cards))
     card, path = cards[modality], folder / "lenses" / f"{modality}.safetensors"
     try:
         columns = load(_bytes(path))
@@ -93,16 +111,26 @@ def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
     return _write_yaml(folder / "checkpoints" / card.modality / f"{card.name}.yaml", body)
 
 
+def write_listing(folder: Path, listing: Listing) -> Path:
+    """Write the card of a checkpoint on a hub."""
+    body = _ListingCard.model_validate(
+        json.loads(json.dumps({key: value for key, value in asdict(listing).items() if key != "modality"}))
+    )
+    path = folder / "checkpoints" / listing.modality / f"{listing.name}.yaml"
+    return _write_yaml(path, body.model_dump(exclude_defaults=True))
+
+
 def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Path:
     """Write a domain's card, and its sketch beside it."""
-    body = _told(_DomainCard, {**asdict(card), "aliases": list(card.aliases)})
+    known = {key: value for key, value in asdict(card).items() if value or key != "rows"}
+    body = _told(_DomainCard, {**known, "aliases": list(card.aliases)})
     path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", body)
     if sketch is not None:
         path.with_suffix(".safetensors").write_bytes(sketch.pack())
     return path
 
 
-def write_rows(folder: Path, modality: Modality, rows: RowKeys) -> Path:
+def write_rows(folder: Path, modality: str, rows: RowKeys) -> Path:
     """Write the keys of a domain's rows beside its sketch."""
     path = folder / "domains" / modality / f"{rows.owner}.rows"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,11 +167,37 @@ class _CheckpointCard(_Strict):
     measured: dict[str, object] = {}
 
 
+class _FactCard(_Strict):
+    value: int | str
+    source: str = Field(min_length=1)
+    checked: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d)?$")
+    witness: Literal["", "config"] = ""
+
+
+class _BuiltCard(_Strict):
+    config: str = Field(pattern=r"^\w+Config$")
+    model: str = Field(pattern=r"^\w+$")
+    settings: dict[str, object] = {}
+    without: str = ""
+    counted: bool = True
+
+
+class _ListingCard(_Strict):
+    name: str
+    hub: str = Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")
+    architecture: str
+    aliases: list[str] = []
+    data: list[str] = []
+    base: list[str] = []
+    built: _BuiltCard | None = None
+    facts: dict[str, list[_FactCard]]
+
+
 class _DomainCard(_Strict):
     name: str
     title: str
     family: str
-    rows: int = Field(gt=0)
+    rows: int = Field(default=0, gt=0)  # left out where there is no sketch
     license: str = UNKNOWN_LICENSE
     citation: str = ""
     aliases: list[str] = []
@@ -171,15 +225,19 @@ class _OutcomeRow(BaseModel):  # not strict: a CSV's cells are text
     rows_test: int = 0
     seconds: float = 0.0
     created: str = ""
-    modality: Modality = Modality.IMAGE
+    modality: str = FIRST_MODALITY
 
 
 def _read_all(folder: Path, read: Callable[[Path], Card]) -> list[Card]:
     return [read(path) for path in sorted(folder.glob("*/*.yaml"))]
 
 
-def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
-    card = _card(_CheckpointCard, path)
+def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint | Listing:
+    """A card that names a hub is one of what is there; any other is of a folder in the catalog."""
+    body = _mapping(path)
+    if "hub" in body:
+        return _read_listing(path, body, domains)
+    card = _card(_CheckpointCard, path, body)
     if card.domain is not None and card.domain not in domains:
         raise BadCard(path, "domain", f"there is no domain card {card.domain!r}")
     if Path(card.folder).is_absolute() or ".." in Path(card.folder).parts:
@@ -188,13 +246,20 @@ def _read_checkpoint(path: Path, domains: set[str]) -> Checkpoint:
     return Checkpoint(modality=_modality(path), origin=Origin.SEEDLING, **body)
 
 
+def _read_listing(path: Path, body: Mapping[str, object], domains: set[str]) -> Listing:
+    card = _card(_ListingCard, path, body)
+    for missing in (name for name in card.data if name not in domains):
+        raise BadCard(path, "data", f"there is no domain card {missing!r}")
+    return from_json(Listing, {"modality": _modality(path), **card.model_dump()})
+
+
 def _read_domain(path: Path) -> Domain:
-    card = _card(_DomainCard, path)
+    card = _card(_DomainCard, path, _mapping(path))
     body = card.model_dump() | {"aliases": tuple(card.aliases)}
     return Domain(modality=_modality(path), origin=Origin.PUBLISHED, **body)
 
 
-def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[Modality, Lens]) -> list[Sketch]:
+def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[str, Lens]) -> list[Sketch]:
     found = []
     for domain in domains:
         path = folder / "domains" / domain.modality / f"{domain.name}.safetensors"
@@ -215,7 +280,7 @@ def _read_rows(folder: Path, domains: tuple[Domain, ...]) -> list[RowKeys]:
     return found
 
 
-def _read_sketch(path: Path, domain: Domain, lenses: Mapping[Modality, Lens]) -> Sketch:
+def _read_sketch(path: Path, domain: Domain, lenses: Mapping[str, Lens]) -> Sketch:
     try:
         sketch = Sketch.unpack(_bytes(path), str(path))
     except MalformedWeights as cause:
@@ -252,20 +317,20 @@ def _read_outcome(path: Path, number: int, row: Mapping[str | None, str | None])
     return Outcome(id=named, origin=Origin.PUBLISHED, conditions=conditions, **known)
 
 
-def _lens_cards(folder: Path) -> dict[Modality, _LensCard]:
+def _lens_cards(folder: Path) -> dict[str, _LensCard]:
     path = folder / "lenses.yaml"
     if not path.exists():
         return {}
     cards = {}
     for name, body in _mapping(path).items():
-        if name not in set(Modality):
-            raise BadCard(path, str(name), f"no modality; known: {', '.join(Modality)}")
-        cards[Modality(name)] = _checked(_LensCard, body, path, str(name))
+        if not _is_modality(name):
+            raise BadCard(path, str(name), "no modality is named so")
+        cards[name] = _checked(_LensCard, body, path, str(name))
     return cards
 
 
-def _card(model: type[Model], path: Path) -> Model:
-    card = _checked(model, _mapping(path), path)
+def _card(model: type[Model], path: Path, body: Mapping[str, object]) -> Model:
+    card = _checked(model, body, path)
     if path.stem != card.model_dump()["name"]:
         raise BadCard(path, "name", f"it must be {path.stem!r}, as the file is named")
     return card
@@ -298,11 +363,15 @@ def _mapping(path: Path) -> Mapping[str, object]:
     return body
 
 
-def _modality(path: Path) -> Modality:
-    try:
-        return Modality(path.parent.name)
-    except ValueError as cause:
-        raise BadCard(path, "modality", f"no folder of a modality: {path.parent.name}") from cause
+def _modality(path: Path) -> str:
+    if not _is_modality(path.parent.name):
+        raise BadCard(path, "modality", f"no folder of a modality: {path.parent.name}")
+    return path.parent.name
+
+
+def _is_modality(name: str) -> bool:
+    """Whether items are so named: where a card is described, its items need not be readable here yet."""
+    return name in _DESCRIBED or name in modalities
 
 
 def _number(cell: str) -> float | str:

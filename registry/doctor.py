@@ -1,7 +1,7 @@
 """Doctor: is what is stored still true? Checks, and repairs that lose nothing that is sound."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -14,11 +14,12 @@ import psutil
 from registry.cards import Checkpoint, Domain
 from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
+from registry.forms import Record
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import Lens
-from registry.store import Damage, Store
+from registry.store import Damage, Store, damaged_rows, salvage
 from registry.zoo import Zoo, weights_digest
 
 __all__ = ["Check", "Finding", "Found", "Kind", "Report", "check", "examine", "repair"]
@@ -40,7 +41,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """One thing that is wrong, what to do about it, and what was done."""
 
     kind: Kind
@@ -50,13 +51,9 @@ class Finding:
     done: str = ""
     """What the repair did; empty where nothing was done."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {**asdict(self), "kind": str(self.kind)}
-
 
 @dataclass(frozen=True)
-class Report:
+class Report(Record):
     """All that was found."""
 
     findings: tuple[Finding, ...]
@@ -68,10 +65,19 @@ class Report:
         """Whether nothing is wrong, or nothing any more."""
         return all(finding.done for finding in self.findings)
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        findings = [finding.to_dict() for finding in self.findings]
-        return {"schema": 1, "healthy": self.healthy, "findings": findings, "quarantined": [*self.quarantined]}
+    def to_form(self) -> "ReportForm":
+        """Schema 1, with whether all is well."""
+        return ReportForm(self.healthy, self.findings, self.quarantined)
+
+
+@dataclass(frozen=True)
+class ReportForm:
+    """`Report` as it is printed."""
+
+    healthy: bool
+    findings: tuple[Finding, ...]
+    quarantined: tuple[str, ...]
+    schema: int = 1
 
 
 Mend = Callable[[], str]
@@ -132,18 +138,18 @@ def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Foun
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
     checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers, *also)
     for done, look in enumerate(checks):
-        progress("examine the registry", done, len(checks))
+        advance(progress, Phase.EXAMINE, done, len(checks))
         try:
             yield from list(look(zoo))
         except RegistryCorrupt as cause:
             yield Finding(Kind.DATABASE, look.__name__.strip("_"), cause.why, cause.remedy), None
-    progress("examine the registry", len(checks), len(checks))
+    advance(progress, Phase.EXAMINE, len(checks), len(checks))
 
 
 def _database(zoo: Zoo) -> Iterator[Found]:
-    damage = zoo.store.damage()
+    damage = damaged_rows(zoo.store.database)
     complaints = [one.why for one in damage if one.table == "file"]
-    if complaints and zoo.store.index_differs():
+    if complaints and zoo.store.database.index_differs():
         remedy = "Make its indexes anew from its tables."
         yield Finding(Kind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy), partial(_reindexed, zoo)
     elif complaints:
@@ -292,7 +298,7 @@ def _set_aside(zoo: Zoo, damage: Damage) -> str:
 def _reindexed(zoo: Zoo) -> str:
     """Make the indexes anew; where rows themselves are damaged, so that it cannot be done, take over what is sound."""
     try:
-        zoo.store.reindex()
+        zoo.store.database.reindex()
     except RegistryCorrupt:
         return _rescued(zoo)
     return "the indexes were made anew"
@@ -316,7 +322,7 @@ def _rescue(home: Home) -> str:
     fresh = Store.open(home.database)
     if not aside.exists():
         return "a new database was made"
-    taken = fresh.salvage(aside)
+    taken = salvage(fresh.database, aside)
     told = ", ".join(f"{count} {table}" for table, (count, _) in taken.items() if count) or "nothing"
     lost = ", ".join(f"{unsound} {table}" for table, (_, unsound) in taken.items() if unsound)
     left = f" ({lost} are damaged and were not)" if lost else ""

@@ -4,7 +4,12 @@
 
     TransferZooError                      what went wrong, and `.remedy`
     ├── UnknownName                (KeyError)      no such checkpoint, metric, strategy ...: did you mean?
+    ├── NotHere                    (KeyError)      a checkpoint that is known, but whose weights are not here
     ├── UnusableName               (ValueError)    a name that cannot be given
+    ├── NameTakenTwice             (ValueError)    two packages bring one name
+    ├── PluginUnusable             (ImportError)   a plug-in that cannot be loaded
+    ├── UnusableRequest            (ValueError)    a request with a field that does not fit
+    ├── UnreadableForm             (ValueError)    kept JSON that is not what it is to be, with the key
     ├── UnreadableDocument         (ValueError)    a JSON, YAML or text file that is none, or beyond the limits
     ├── FolderUnusable             (OSError)       a place where nothing can be written
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
@@ -19,7 +24,7 @@
     │   ├── TooManyUnreadable                      more bad items than the limit
     │   ├── UnsafeArchive                          a zip that climbs out, explodes or collides
     │   ├── BadTable                               a CSV (groups, labels) with a bad column or row
-    │   ├── UnusableArrays                         not uint8 images
+    │   ├── UnusableArrays                         values that are no items
     │   ├── OtherRows                              the data changed since they were read
     │   ├── RowsInMemory                           rows that were arrays cannot be read again
     │   ├── LabelsMissing                          a task that folders cannot tell the targets of
@@ -37,6 +42,7 @@
     │   ├── WidthMismatch                          two clouds of different width
     │   ├── LengthMismatch                         features and labels of different length
     │   ├── TooManyNeighbors                       k > n
+    │   ├── NotAScore                              what a plug-in's score gave cannot be used as one
     │   └── NotDefined                             this target kind has no such score
     ├── EncoderMismatch            (ValueError)    features of two spaces compared
     ├── CheckpointError            (ValueError)    a checkpoint folder
@@ -48,8 +54,23 @@
     │   ├── BadWeights                             NaN, infinity, duplicate keys, integers
     │   ├── ShapeMismatch                          config and weights disagree
     │   ├── NotAFunction                           the same item, another vector
+    │   ├── AdapterOnly                            an adapter without the model that it changes
+    │   ├── GgufOnly                               weights in GGUF alone
+    │   ├── QuantizedOnly                          weights of a byte or less
+    │   ├── ProcessorMissing                       nothing says how an item becomes an input
     │   └── Unsupported                            an architecture or modality that cannot be read here
+    ├── HubError                   (OSError)       a hub of checkpoints
+    │   ├── HubUnreachable                         no answer, or none in time
+    │   ├── HubOffline                             asked to work offline, and this is not in the cache
+    │   ├── HubMissing                             no such repository, revision or file
+    │   ├── HubGated                               its terms must be agreed to first
+    │   ├── HubRefused                             a token that is none, or may not do this
+    │   ├── NotAHub                                a web page where a hub's answer should be
+    │   ├── HubRedirected                          it leads to a host that is not allowed
+    │   ├── HubDamaged                             files that are not what the hub says, twice
+    │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
     ├── BadCard                    (ValueError)    a catalog file, with its key
+    ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
     ├── RegistryError              (RuntimeError)  storage
     │   ├── HomeUnusable           (OSError)
     │   ├── RegistryCorrupt
@@ -67,8 +88,7 @@
         ├── NotResumable                           a run that is over, still going on, or whose ground has changed
         ├── NotFinished                            a run that cannot be used yet
         ├── NotExportable                          a run that no other format can express
-        ├── NotPromotable                           a run that gives no new checkpoint
-        └── Interrupted
+        └── NotPromotable                           a run that gives no new checkpoint
 """
 
 import re
@@ -78,10 +98,12 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
+    "AdapterOnly",
     "AdviceError",
     "AlreadyThere",
     "AmbiguousLayout",
     "BadCard",
+    "BadLock",
     "BadTable",
     "BadWeights",
     "CacheDamaged",
@@ -93,22 +115,34 @@ __all__ = [
     "EstimatorError",
     "ExtraMissing",
     "FolderUnusable",
+    "GgufOnly",
     "HomeUnusable",
-    "Interrupted",
+    "HubDamaged",
+    "HubError",
+    "HubGated",
+    "HubMissing",
+    "HubOffline",
+    "HubRedirected",
+    "HubRefused",
+    "HubUnreachable",
     "ItemUnreadable",
     "LabelsMissing",
     "LengthMismatch",
     "MalformedWeights",
+    "NameTakenTwice",
     "NoCandidates",
     "NoItems",
     "NoVariation",
     "NoWeights",
     "NotAFunction",
+    "NotAHub",
+    "NotAScore",
     "NotDefined",
     "NotExportable",
     "NotFetched",
     "NotFinished",
     "NotFinite",
+    "NotHere",
     "NotNumbers",
     "NotOffered",
     "NotProbabilities",
@@ -121,7 +155,11 @@ __all__ = [
     "OutOfRoom",
     "PathMissing",
     "PickleRefused",
+    "PluginUnusable",
+    "PluginWarning",
     "PortUnusable",
+    "ProcessorMissing",
+    "QuantizedOnly",
     "RegistryBusy",
     "RegistryCorrupt",
     "RegistryError",
@@ -139,11 +177,14 @@ __all__ = [
     "UnfitMetric",
     "UnknownName",
     "UnreadableDocument",
+    "UnreadableForm",
     "UnsafeArchive",
     "Unsupported",
     "UnusableArrays",
+    "UnusableHubId",
     "UnusableLabels",
     "UnusableName",
+    "UnusableRequest",
     "WidthMismatch",
     "printable",
 ]
@@ -204,6 +245,18 @@ def _containing(name: str, known: Sequence[str]) -> list[str]:
     return longer if len(longer) == 1 else []
 
 
+class NotHere(TransferZooError, KeyError):
+    """A checkpoint that is known, but whose weights are not on this disk."""
+
+    def __init__(self, name: str, hub: str, size: int | None = None) -> None:
+        self.name, self.hub, self.size = name, hub, size
+        fetched = "" if size is None else f" ({_bytes(size)} to fetch)"
+        super().__init__(
+            f"checkpoint {name!r} ({hub}) is known, but its weights are not here{fetched}",
+            f"Fetch it with `transferzoo zoo fetch {name}`.",
+        )
+
+
 class UnusableName(TransferZooError, ValueError):
     """A name that cannot be given."""
 
@@ -213,6 +266,48 @@ class UnusableName(TransferZooError, ValueError):
             f"a {what} cannot be named {name!r}",
             "Use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit.",
         )
+
+
+class PluginWarning(UserWarning):
+    """A plug-in that is left out of what goes on without it, with its name and the reason."""
+
+
+class NameTakenTwice(TransferZooError, ValueError):
+    """Two packages bring a plug-in of one name, or one brings a name of ours."""
+
+    def __init__(self, what: str, name: str, packages: Sequence[str]) -> None:
+        self.what, self.name, self.packages = what, name, tuple(packages)
+        strange = next(package for package in reversed(self.packages) if package != "transferzoo")
+        super().__init__(
+            f"the {what} {name!r} is brought by {' and '.join(packages)} alike",
+            f"Uninstall {strange}, or have it use another name.",
+        )
+
+
+class PluginUnusable(TransferZooError, ImportError):
+    """A plug-in that cannot be loaded, or is not what it should be."""
+
+    def __init__(self, what: str, name: str, package: str, why: str) -> None:
+        self.what, self.name, self.package, self.why = what, name, package, why
+        super().__init__(f"the {what} {name!r} of {package} cannot be used: {why}", f"Update or uninstall {package}.")
+
+
+class UnusableRequest(TransferZooError, ValueError):
+    """A request with a field that is missing, unknown, or holds what it cannot hold."""
+
+    def __init__(self, kind: str, field: str, why: str, remedy: str = "Correct it, and ask again.") -> None:
+        self.kind, self.field, self.why = kind, field, why
+        super().__init__(f"{kind}: {field}: {why}" if field else f"{kind}: {why}", remedy)
+
+
+class UnreadableForm(TransferZooError, ValueError):
+    """Kept JSON that is not what it is to be: damaged, or of another version."""
+
+    def __init__(self, kind: str, key: str, why: str) -> None:
+        self.kind, self.key, self.why = kind, key, why
+        place = f" at {key}" if key else ""
+        remedy = "Ask for it anew; `transferzoo doctor` finds what is damaged."
+        super().__init__(f"what was kept is no {kind}{place}: {why[:1].lower()}{why[1:]}", remedy)
 
 
 class UnreadableDocument(TransferZooError, ValueError):
@@ -334,7 +429,7 @@ class UnsafeArchive(SampleError):
         self.path, self.member, self.why = str(path), member, why
         super().__init__(
             f"{path} is refused: member {member!r} {why}",
-            "Make a plain zip of the image folder, or unpack it where you trust it and give the folder.",
+            "Make a plain zip of the folder, or unpack it where you trust it and give the folder.",
         )
 
 
@@ -347,13 +442,13 @@ class BadTable(SampleError):
 
 
 class UnusableArrays(SampleError):
-    """Arrays that are no images."""
+    """Values in memory that are no items of the modality."""
 
-    def __init__(self, dtype: str, shape: Sequence[int], why: str = "") -> None:
+    def __init__(self, dtype: str, shape: Sequence[int], why: str = "", remedy: str = "") -> None:
         self.dtype, self.shape, self.why = dtype, tuple(shape), why
         super().__init__(
-            why or f"images cannot be an array of {dtype} and shape {self.shape}",
-            "Give uint8 of shape (n, height, width) or (n, height, width, 3), or a list of such images; at least one.",
+            why or f"items cannot be an array of {dtype} and shape {self.shape}",
+            remedy or "Give a list of items of one kind, or of paths of files; at least one.",
         )
 
 
@@ -502,6 +597,15 @@ class TooManyNeighbors(EstimatorError):
         super().__init__(f"{k} neighbors asked for, {rows} rows at hand", f"Ask for at most {max(rows, 0)}.")
 
 
+class NotAScore(EstimatorError):
+    """What a plug-in's score gave is no number, or no estimate of the metric that it declares."""
+
+    def __init__(self, score: str, value: float, metric: str | None = None, error: float = 0.0) -> None:
+        self.score, self.value, self.metric, self.error = score, value, metric, error
+        kind = "finite number" if metric is None else f"{metric} with a standard error above 0 (± {error})"
+        super().__init__(f"{score} gave {value}, which is no {kind}", "Tell who wrote the plug-in.")
+
+
 class NotDefined(EstimatorError):
     """The definition does not admit this kind of target."""
 
@@ -612,12 +716,162 @@ class Unsupported(CheckpointError):
         super().__init__(f"{folder} cannot be opened: {why}", remedy)
 
 
+class AdapterOnly(CheckpointError):
+    """An adapter, without the model that it changes."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(f"{folder} is an adapter, not a whole model", "Save it merged: model.merge_and_unload().")
+
+
+class GgufOnly(CheckpointError):
+    """Weights in GGUF, and in no other form."""
+
+    def __init__(self, folder: Path | str, file: str) -> None:
+        self.folder, self.file = str(folder), file
+        super().__init__(
+            f"{folder} has its weights in GGUF only ({file}), which cannot be fine-tuned",
+            "Take the repository that it was converted from: its card names it as base_model.",
+        )
+
+
+class QuantizedOnly(CheckpointError):
+    """Weights of a byte or less."""
+
+    def __init__(self, folder: Path | str, how: str) -> None:
+        self.folder, self.how = str(folder), how
+        super().__init__(
+            f"{folder} has quantized weights only ({how})",
+            "Take the checkpoint as float32, float16 or bfloat16, as it was before it was quantized.",
+        )
+
+
+class ProcessorMissing(CheckpointError):
+    """A checkpoint that does not say how an item becomes its input."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = str(folder)
+        super().__init__(
+            f"{folder} has no processor: neither preprocessor_config.json nor a tokenizer is there",
+            "Fetch it by hand, put the processor of its base model beside it, and add the folder.",
+        )
+
+
+class HubError(TransferZooError, OSError):
+    """A hub of checkpoints. No message ever holds a token."""
+
+
+class HubUnreachable(HubError):
+    """No answer from a hub, or none in time."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        self.endpoint, self.why = endpoint, why
+        super().__init__(
+            f"{endpoint} cannot be reached: {why}",
+            "Try again later; what was fetched is kept, and all that is in the cache works (HF_HUB_OFFLINE=1).",
+        )
+
+
+class HubOffline(HubError):
+    """Something that is not here, while no hub is to be asked."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub",
+            "Unset HF_HUB_OFFLINE where there is a network; `transferzoo zoo list` shows what is here.",
+        )
+
+
+class HubMissing(HubError):
+    """No such repository, revision or file."""
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        self.endpoint, self.what = endpoint, what
+        super().__init__(
+            f"{endpoint} has no {what}, or not for everybody",
+            "Check the spelling; a private repository wants HF_TOKEN. Search: transferzoo zoo search WORDS",
+        )
+
+
+class HubGated(HubError):
+    """A repository whose terms must be agreed to first."""
+
+    def __init__(self, endpoint: str, hub: str) -> None:
+        self.endpoint, self.hub = endpoint, hub
+        super().__init__(
+            f"{hub} is gated: its terms must be agreed to first",
+            f"Agree at {endpoint}/{hub}, then set HF_TOKEN to a token of that account.",
+        )
+
+
+class HubRefused(HubError):
+    """A token that is missing or unknown, or that may not do this."""
+
+    def __init__(self, endpoint: str, status: int) -> None:
+        self.endpoint, self.status = endpoint, status
+        super().__init__(
+            f"{endpoint} refuses this ({status})", "Set HF_TOKEN to a token that may do it (write, to upload)."
+        )
+
+
+class NotAHub(HubError):
+    """A web page, or anything else, where a hub's answer should be."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        self.endpoint, self.why = endpoint, why
+        super().__init__(
+            f"{endpoint} does not answer as a hub does: {why}",
+            "Log in to the network that you are in (a captive portal?), or correct HF_ENDPOINT.",
+        )
+
+
+class HubRedirected(HubError):
+    """A hub that leads to a host which is not allowed."""
+
+    def __init__(self, endpoint: str, host: str) -> None:
+        self.endpoint, self.host = endpoint, host
+        super().__init__(
+            f"{endpoint} leads to another host, {host}: nothing was fetched from there",
+            f"If you trust it, allow it: TRANSFERZOO_HUB_HOSTS={host}",
+        )
+
+
+class HubDamaged(HubError):
+    """Files that came, twice, other than the hub says they are."""
+
+    def __init__(self, hub: str, files: Sequence[str], aside: Path | str) -> None:
+        self.hub, self.files, self.aside = hub, tuple(files), str(aside)
+        super().__init__(
+            f"{hub}: {', '.join(files)} came twice other than its checksum says, and is set aside in {aside}",
+            "Something between here and the hub changes what is fetched: try another network.",
+        )
+
+
+class UnusableHubId(HubError, ValueError):
+    """No id, revision or file name that a hub may have."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"{name!r} is no checkpoint of a hub: {why}", "Write organization/name, or organization/name@revision."
+        )
+
+
 class BadCard(TransferZooError, ValueError):
     """A catalog file with a bad or missing key."""
 
     def __init__(self, file: Path | str, key: str, why: str) -> None:
         self.file, self.key, self.why = str(file), key, why
         super().__init__(f"{file}: {key}: {why}", "catalog/README.md describes the cards.")
+
+
+class BadLock(TransferZooError, ValueError):
+    """A lock of checkpoints that cannot be read."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path, self.why = str(path), why
+        super().__init__(f"{path} is no lock of checkpoints: {why}", "Write it anew with `transferzoo zoo lock`.")
 
 
 class RegistryError(TransferZooError, RuntimeError):
@@ -691,9 +945,10 @@ class AdviceError(TransferZooError, RuntimeError):
 class NoCandidates(AdviceError):
     """Every checkpoint was filtered out or failed."""
 
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(f"no checkpoint is left to recommend: {why}", "Loosen the constraints or add checkpoints.")
+    def __init__(self, why: str, relax: str = "") -> None:
+        self.why, self.relax = why, relax
+        remedy = relax or "Loosen the constraints or add checkpoints."
+        super().__init__(f"no checkpoint is left to recommend: {why}", remedy)
 
 
 class NotOffered(AdviceError):
@@ -724,7 +979,7 @@ class Diverged(TuningError):
 
     def __init__(self, step: int, loss: float, rate: float, *, finite_inputs: bool = True) -> None:
         self.step, self.loss, self.rate, self.finite_inputs = step, loss, rate, finite_inputs
-        remedy = "No learning rate helps: what goes into the net is no number. Look for broken images or preprocessing."
+        remedy = "No learning rate helps: what goes into the net is no number. Look for broken items or preprocessing."
         if finite_inputs:
             tenth = f" from {rate:.1g} to {rate / 10:.1g}" if isfinite(rate) else ": it is no number itself"
             remedy = f"Lower the learning rate{tenth}."
@@ -780,11 +1035,3 @@ class OutOfRoom(TuningError):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(f"out of {what}", "Free some, or use a smaller batch or checkpoint.")
-
-
-class Interrupted(TuningError):
-    """Stopped from outside; what was done is kept."""
-
-    def __init__(self, run: str) -> None:
-        self.run = run
-        super().__init__(f"run {run} was interrupted", "Start the same tuning again.")

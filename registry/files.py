@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,9 @@ from pathlib import Path
 from registry.errors import DiskFull
 
 __all__ = [
+    "allocate",
     "disk_full_named",
+    "filling",
     "flush",
     "flush_folder",
     "is_disk_full",
@@ -72,30 +75,69 @@ def replacing(path: Path, size: int | None = None, *, durable: bool = True) -> I
 def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
     """Turn whatever a library raises when the disk is full into `DiskFull`, with what is free and what is missing.
 
-    ``size`` is the number of bytes that were to be written, where that is known.
+    ``size`` is the number of bytes that were to be written, where that is known: a library that says nothing of its
+    error's cause (torch does not) has met a full disk where there is less room than that.
     """
     try:
         yield
     except DiskFull:
         raise
     except Exception as cause:
-        if not is_disk_full(cause):
+        silent = isinstance(cause, OSError | RuntimeError) and size is not None and _free(path) < size
+        if not (silent or is_disk_full(cause)):
             raise
+        first = next((link for link in _chain(cause) if isinstance(link, DiskFull)), None)
+        if first is not None:  # what failed because of it says less
+            raise DiskFull(first.path, first.free, first.size) from cause
         told = cause.filename if isinstance(cause, OSError) else None
         raise DiskFull(told if isinstance(told, str | Path) else path, _free(path), size) from cause
 
 
+@contextmanager
+def filling(folder: Path, size: int | None = None) -> Iterator[None]:
+    """A new folder is filled; where that fails, nothing of it stays.
+
+    Args:
+        folder: what is new.
+        size: the bytes that are to be written, where that is known.
+
+    Raises:
+        DiskFull: there is no room.
+    """
+    try:
+        with disk_full_named(folder, size):
+            yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def allocate(file: Path) -> None:
+    """Have the disk's room for all of a file that was made in its size, before it is written to as memory.
+
+    A page for which there is no room ends a process without a word.
+
+    Raises:
+        DiskFull: there is no room; the file is gone.
+    """
+    size = file.stat().st_size
+    if sys.platform != "linux":
+        return  # whose systems know no such call
+    try:
+        with disk_full_named(file, size), file.open("rb+") as content:
+            os.posix_fallocate(content.fileno(), 0, size)
+    except DiskFull:
+        file.unlink()
+        raise
+
+
 def is_disk_full(failure: BaseException) -> bool:
     """Whether a full disk (or quota) is behind a failure, however deep."""
-    seen: set[int] = set()
-    link: BaseException | None = failure
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    for link in _chain(failure):
         if isinstance(link, DiskFull) or (isinstance(link, OSError) and link.errno in _FULL):
             return True
         if any(words in str(link).casefold() for words in _FULL_WORDS):
             return True
-        link = link.__cause__ or link.__context__
     return False
 
 
@@ -137,6 +179,16 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, read piece by piece."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    """A failure, what it came of, and so on."""
+    seen: set[int] = set()
+    link: BaseException | None = failure
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def _free(path: Path) -> int:

@@ -6,6 +6,7 @@ that hubs have a name for is a ``LicenseRef-``.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
@@ -13,7 +14,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from registry.cards import UNKNOWN_LICENSE
 from registry.errors import UnknownName
 
-__all__ = ["WRITTEN", "permits", "require_license", "spdx"]
+__all__ = ["WRITTEN", "Licenses", "permits", "require_license", "spdx"]
 
 WRITTEN = {
     "apache": "Apache-2.0",
@@ -110,6 +111,37 @@ _COMMON = (
 _FILLERS = re.compile(r"\b(the|licen[cs]e[ds]?|version|under)\b|,|\bv\.?(?=\s*\d)", re.IGNORECASE)
 _CREATIVE = re.compile(r"cc (by(?: (?:nc|nd|sa))*) (\d\.\d)")
 _LONGEST = 500
+
+
+@dataclass(frozen=True)
+class Licenses:
+    """What a checkpoint is under: its weights, the checkpoints that it was trained from, and the data, kept apart.
+
+    Each is what is stated, and may be several where sources disagree; empty where there is no such thing.
+    """
+
+    weights: tuple[str, ...]
+    base: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+    def objection(self, wanted: Sequence[str]) -> str | None:
+        """Why somebody who takes the ``wanted`` licenses alone may not take it; None where all are permitted.
+
+        The strictest counts, and an unknown license is never a permissive one.
+        """
+        for of, stated in (("", self.weights), (" of its base model", self.base), (" of its training data", self.data)):
+            for license in stated:
+                if not permits(license, wanted):
+                    what = UNKNOWN_LICENSE if license == UNKNOWN_LICENSE else repr(license)
+                    disputed = f" (sources disagree: {', '.join(stated)})" if not of and len(stated) > 1 else ""
+                    return f"license{of} {what}{disputed}, asked for {' or '.join(wanted)}"
+        return None
+
+    def lacking(self, wanted: Sequence[str]) -> str | None:
+        """The one license that would have to be wanted, too; None where it is unknown, or there are more or none."""
+        stated = {spdx(one) for one in (*self.weights, *self.base, *self.data)}
+        missing = [one for one in stated if not permits(one, wanted)]
+        return missing[0] if len(missing) == 1 and missing[0] != UNKNOWN_LICENSE else None
 
 
 def spdx(stated: str) -> str:

@@ -1,42 +1,146 @@
-"""Plugins: name -> strategy. Ours first, then the entry points of a group; an unknown name gets "did you mean"."""
+"""Plugins: name -> whatever a point takes. Ours first, then the entry points of a group, each loaded when asked for.
 
+An installed package brings a score, say, by an entry point of the group ``transferzoo.scores``. One that cannot be
+loaded is a warning that names it where all are asked, and a named error where it alone is; a name that is taken
+twice is a named error wherever it is met, for nobody could tell which of the two is meant.
+"""
+
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from registry.errors import UnknownName
+from registry.errors import NameTakenTwice, PluginUnusable, PluginWarning, UnknownName
 
-__all__ = ["Plugins"]
+__all__ = ["Plugins", "warn_of_plugin"]
 
 Kind = TypeVar("Kind")
 
+_OURS = "transferzoo"
+
+
+def warn_of_plugin(kind: str, name: str, failure: Exception) -> None:
+    """Say that a plug-in was left out of what goes on without it."""
+    words = " ".join(str(failure).split()) or type(failure).__name__
+    reason = words if isinstance(failure, PluginUnusable) else f"the {kind} {name!r} of a plug-in failed: {words}"
+    warnings.warn(f"{reason}; it is left out", PluginWarning, stacklevel=3)
+
 
 class Plugins(Mapping[str, Kind], Generic[Kind]):
-    """A read-only mapping of names to strategies; nothing behind a name is imported before it is asked for.
+    """A read-only mapping of names to what stands behind them; nothing is imported before it is asked for.
 
-    ``ours`` maps each name to a loader without arguments. A plug-in cannot replace one of ours.
+    Args:
+        what: the kind, in a word: ``score``.
+        group: the group of entry points by which packages bring more of the kind.
+        ours: the names that ship, each with a loader without arguments.
+        promise: what every one must be an instance of, as far as ``isinstance`` can see; None: something to call.
+        adapt: turns what a package brought, with its name, into what is handed out.
     """
 
-    def __init__(self, what: str, group: str, ours: Mapping[str, Callable[[], Kind]]) -> None:
+    def __init__(
+        self,
+        what: str,
+        group: str,
+        ours: Mapping[str, Callable[[], Kind]],
+        promise: type | None = None,
+        adapt: Callable[[str, Kind], Kind] = lambda _, brought: brought,
+    ) -> None:
         self._what = what
         self._group = group
         self._ours = ours
+        self._promise = promise
+        self._adapt = adapt
         self._loaded: dict[str, Kind] = {}
+        self._path: tuple[str, ...] | None = None
+        self._points: dict[str, EntryPoint] = {}
+
+    @property
+    def brought(self) -> tuple[str, ...]:
+        """Names that installed packages bring, sorted.
+
+        Raises:
+            NameTakenTwice: two packages bring one name, or one brings a name of ours.
+        """
+        self._look()
+        return tuple(sorted(self._points))
 
     def __getitem__(self, name: str) -> Kind:
+        """What stands behind a name.
+
+        Raises:
+            UnknownName: there is none.
+            PluginUnusable: it cannot be loaded, or is not what it should be.
+            NameTakenTwice: as `brought`.
+        """
+        self._look()
         if name not in self._loaded:
-            loaders = self._loaders()
-            if name not in loaders:
-                raise UnknownName(self._what, name, tuple(loaders))
-            self._loaded[name] = loaders[name]()
+            if name in self._points:
+                self._loaded[name] = self._load(self._points[name])
+            elif name in self._ours:
+                self._loaded[name] = self._ours[name]()
+            else:
+                raise UnknownName(self._what, name, tuple(self))
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._loaders())
+        self._look()
+        return iter((*self._ours, *self.brought))
+
+    def __contains__(self, name: object) -> bool:
+        self._look()
+        return name in self._ours or name in self._points
 
     def __len__(self) -> int:
-        return len(self._loaders())
+        return len(self._ours) + len(self.brought)
 
-    def _loaders(self) -> dict[str, Callable[[], Kind]]:
-        theirs = {point.name: point.load for point in entry_points(group=self._group)}
-        return {**theirs, **self._ours}
+    def usable(self) -> Iterator[tuple[str, Kind]]:
+        """Every name with what stands behind it, ours first; what cannot be loaded is left out with a warning.
+
+        Raises:
+            NameTakenTwice: as `brought`.
+        """
+        for name in self:
+            try:
+                found = self[name]
+            except PluginUnusable as failure:
+                warn_of_plugin(self._what, name, failure)
+            else:
+                yield name, found
+
+    def each(self) -> Iterator[Kind]:
+        """What stands behind every name; as `usable`."""
+        return (found for _, found in self.usable())
+
+    def _look(self) -> None:
+        """Find what is installed, once for every state of the import path."""
+        if self._path == tuple(sys.path):
+            return
+        points: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self._group):
+            other = points.get(point.name)
+            if point.name in self._ours:
+                raise NameTakenTwice(self._what, point.name, (_OURS, _owner(point)))
+            if other is not None and other.value != point.value:
+                raise NameTakenTwice(self._what, point.name, (_owner(other), _owner(point)))
+            points[point.name] = point
+        for name in self._points:
+            self._loaded.pop(name, None)
+        self._points, self._path = points, tuple(sys.path)
+
+    def _load(self, point: EntryPoint) -> Kind:
+        try:
+            brought: Kind = point.load()
+        except Exception as cause:  # a stranger's module may raise anything
+            words = f"{type(cause).__name__}: {cause}"
+            raise PluginUnusable(self._what, point.name, _owner(point), words) from cause
+        if not (callable(brought) if self._promise is None else isinstance(brought, self._promise)):
+            promise = self._what if self._promise is None else self._promise.__name__
+            why = f"{point.value} is no {promise}"
+            raise PluginUnusable(self._what, point.name, _owner(point), why)
+        return self._adapt(point.name, brought)
+
+
+def _owner(point: EntryPoint) -> str:
+    """The package that brings it."""
+    return point.value if point.dist is None else point.dist.name

@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 from threading import Lock
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from registry.cards import Checkpoint, Domain, Keepable, Modality, Outcome
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, declared_domain
 from registry.documents import Plain, read_json
 from registry.encoders import Encoder, open_encoder
 from registry.errors import (
@@ -28,6 +30,7 @@ from registry.errors import (
     HomeUnusable,
     NameHeld,
     NotFetched,
+    NotHere,
     PathMissing,
     RegistryBusy,
     RegistryCorrupt,
@@ -35,21 +38,28 @@ from registry.errors import (
     UnknownName,
     UnreadableDocument,
     Unsupported,
+    UnusableRequest,
 )
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
+from registry.forms import from_json
 from registry.home import Home, catalog_folder
-from registry.licenses import require_license, spdx
+from registry.licenses import Licenses, require_license, spdx
+from registry.listings import Listing, find_listing
 from registry.modalities import modalities
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
-from registry.store import Damage, Entries, Jobs, Store
+from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
+OPEN_BYTES = 2 << 30
+"""Weights that a zoo holds open at most, at four bytes a parameter; the one asked for is held whatever it is."""
+_BYTES_A_PARAMETER = 4
 _SKETCHED_ROWS = 2000
 _SAVED_EVERY = 100
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
@@ -64,12 +74,16 @@ class Zoo:
         self.home = home
         self.store = store
         self.catalog = catalog
-        self.jobs = Jobs(store)
-        self._lenses: dict[Modality, Lens] = {}
+        self.jobs = store.jobs
+        self._lenses: dict[str, Lens] = {}
         self._encoders: dict[str, Encoder] = {}
+        """Opened checkpoints, the one that was asked for last at the end."""
+        self._weights: dict[str, int] = {}
+        """About the bytes of each that was opened."""
         self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._searching = Lock()
         self._notes: dict[str, None] = {}
+        self._listings: tuple[str | None, tuple[Listing, ...]] = (None, ())
 
     @classmethod
     def open(
@@ -103,7 +117,7 @@ class Zoo:
             zoo._note(f"{found.database}: {lost}; a new registry was made")
         if not found.writable:
             zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.checked_when_opened:
+        if mend and found.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -111,7 +125,8 @@ class Zoo:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
-        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in self.store.left_out)
+        damages = self.store.database.left_out
+        left_out = (f"{damage}: it is left out; run `transferzoo doctor --repair`" for damage in damages)
         return (*self._notes, *left_out)
 
     def __enter__(self) -> "Zoo":
@@ -150,7 +165,7 @@ class Zoo:
         """
         return self.checkpoint(name)
 
-    def checkpoints(self, modality: Modality | None = None) -> tuple[Checkpoint, ...]:
+    def checkpoints(self, modality: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
 
@@ -159,13 +174,17 @@ class Zoo:
 
         Raises:
             UnknownName: there is none.
+            NotHere: it is known from a hub, and not fetched.
             RegistryCorrupt: it is damaged.
         """
         for card in self._placed(self.store.checkpoints(name=name)):
             return card
-        raise UnknownName("checkpoint", name, [card.name for card in self.checkpoints()])
+        if (listing := self.listing(name)) is not None:
+            raise NotHere(listing.name, listing.hub)
+        names = [card.name for card in self.checkpoints()] + [card.name for card in self.listings()]
+        raise UnknownName("checkpoint", name, names)
 
-    def domains(self, modality: Modality | None = None) -> tuple[Domain, ...]:
+    def domains(self, modality: str | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, by name."""
         return self.store.domains(modality)
 
@@ -179,14 +198,96 @@ class Zoo:
             return card
         raise UnknownName("domain", name, [card.name for card in self.domains()])
 
-    def lens(self, modality: Modality) -> Lens:
+    def listings(self, modality: str | None = None) -> tuple[Listing, ...]:
+        """All checkpoints of hubs that the catalog describes, or one modality's, by name, whether here or not."""
+        digest = self.store.note("catalog")
+        if digest != self._listings[0]:
+            self._listings = digest, self._read_listings()
+        return tuple(one for one in self._listings[1] if modality in {None, one.modality})
+
+    def listing(self, name: str) -> Listing | None:
+        """The listing of that name, hub id or earlier hub id; None where there is none."""
+        return find_listing(self.listings(), name)
+
+    def unregistered(self, modality: str | None = None) -> tuple[Listing, ...]:
+        """Listings that no registered checkpoint comes from, nor has the name of."""
+        cards = self.store.checkpoints(modality)
+        taken = {card.name for card in cards} | {card.locator.hub for card in cards if card.locator is not None}
+        return tuple(one for one in self.listings(modality) if taken.isdisjoint({one.name, one.hub, *one.aliases}))
+
+    def listing_of(self, card: Checkpoint) -> Listing | None:
+        """What public sources say of a checkpoint that came from a hub, with what was counted on it; else None."""
+        listing = None if card.locator is None else self.listing(card.locator.hub)
+        return None if listing is None else listing.counted(card.parameters)
+
+    def here(self, card: Checkpoint) -> bool:
+        """Whether its weights lie where its card says."""
+        if card.locator is not None:
+            return all((card.folder / file.name).is_file() for file in card.locator.weights)
+        return any((card.folder / file).is_file() for file in _WEIGHTS)
+
+    def require_here(self, card: Checkpoint) -> None:
+        """Its weights can be opened, as far as that is seen.
+
+        Raises:
+            NotHere: it comes from a hub, and its weights are not fetched.
+        """
+        if card.locator is not None and not self.here(card):
+            raise NotHere(card.name, card.locator.hub, sum(file.bytes for file in card.locator.weights))
+
+    def weights_bytes(self, card: Checkpoint | Listing) -> int | None:
+        """Bytes of its weights: of the files here, else about what there is to fetch; None where that is unknown."""
+        if isinstance(card, Listing):
+            return card.bytes
+        if card.locator is not None and not self.here(card):
+            return sum(file.bytes for file in card.locator.weights)
+        whole = card.folder / _WEIGHTS[0]
+        files = [whole] if whole.is_file() else _shards(card.folder / _WEIGHTS[1])
+        return sum(path.stat().st_size for path in files if path.is_file()) or None
+
+    def licenses(self, card: Checkpoint | Listing) -> Licenses:
+        """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
+
+        Data of one's own count as permitted: nothing asks for their license. Of what comes from a hub, all that is not
+        stated is unknown.
+        """
+        if isinstance(card, Listing):
+            base = [license for hub in card.base for license in self._licenses_of(hub) or (UNKNOWN_LICENSE,)]
+            data = self._data_licenses(card.data) or (UNKNOWN_LICENSE,)
+            return Licenses(card.licenses, tuple(dict.fromkeys(base)), data)
+        declared = declared_domain(card, self.domains(card.modality))
+        named = (*card.lineage, *(() if declared is None else (declared.name,)))
+        base = [license for name in card.lineage for license in self._licenses_of(name)]
+        data = self._data_licenses((*named, *(() if card.domain is None else (card.domain,))))
+        if card.locator is None:
+            return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
+        known = {one.name for one in self.store.domains(names=sorted(set(card.lineage)))}
+        ancestors = [name for name in card.lineage if name not in known]
+        base = [license for name in ancestors for license in self._licenses_of(name) or (UNKNOWN_LICENSE,)]
+        listing = self.listing(card.locator.hub)
+        stated = () if listing is None else (one for one in listing.licenses if one != UNKNOWN_LICENSE)
+        weights = tuple(dict.fromkeys((spdx(card.license), *stated)))
+        return Licenses(weights, tuple(dict.fromkeys(base)), data or (UNKNOWN_LICENSE,))
+
+    def _licenses_of(self, name: str) -> tuple[str, ...]:
+        """The licenses of a checkpoint's weights, by its name or hub id; none where there is no such checkpoint."""
+        listing = self.listing(name)
+        registered = tuple(card.license for card in self.store.checkpoints(name=name))
+        return registered or (() if listing is None else listing.licenses)
+
+    def _data_licenses(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The licenses of published domains."""
+        domains = self.store.domains(names=sorted(set(names)))
+        return tuple(dict.fromkeys(one.license for one in domains if one.origin is Origin.PUBLISHED))
+
+    def lens(self, modality: str) -> Lens:
         """What all samples and domains of a modality are seen through.
 
         Raises:
             UnknownName: the catalog names none for it.
         """
         if modality not in self._lenses:
-            self._lenses[modality] = _catalog().read_lens(self.catalog, modality)
+            self._lenses[modality] = _catalog().read_lens(self._catalog_of(modality), modality)
         return self._lenses[modality]
 
     def sketch(self, domain: str) -> Sketch | None:
@@ -210,11 +311,23 @@ class Zoo:
             UnknownName: there is none of that name.
             CheckpointError: it cannot be used.
         """
-        if checkpoint not in self._encoders:
+        if checkpoint in self._encoders:
+            self._encoders[checkpoint] = self._encoders.pop(checkpoint)
+        else:
             card = self.checkpoint(checkpoint)
+            self._make_room(_BYTES_A_PARAMETER * card.parameters)
+            self.require_here(card)
             _require_same_weights(card)
             self._encoders[checkpoint] = _opened(card)
+            self._weights[checkpoint] = _BYTES_A_PARAMETER * card.parameters
         return self._encoders[checkpoint]
+
+    def _make_room(self, size: int) -> None:
+        """Let go of those that were asked for longest ago, until another of that size keeps within `OPEN_BYTES`."""
+        for name in [*self._encoders]:
+            if sum(self._weights.get(one, 0) for one in self._encoders) + size <= OPEN_BYTES:
+                break
+            del self._encoders[name]
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
@@ -305,7 +418,32 @@ class Zoo:
             else:
                 known = Entries(checkpoints=(replace(card, domain=self.domain(domain).name) if domain else card,))
             self.store.write(known)
+        if twins := self.same_weights(card):
+            self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
+
+    def restore(self, card: Checkpoint) -> Checkpoint:
+        """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
+
+        One of a hub whose weights are not here becomes known, and no more.
+
+        Raises:
+            CheckpointError: the folder cannot be used, or its weights are others.
+            AlreadyThere: the name belongs to something else.
+            NameHeld: another process registers a checkpoint of that name at this moment.
+        """
+        with self.naming(card.name):
+            known_only = card.locator is not None and not self.here(card)
+            if not known_only and _inspected(card.folder, card.name).digest != card.digest:
+                raise BadWeights(card.folder, "all", "are not those that the card names")
+            domain = card.domain if any(one.name == card.domain for one in self.domains(card.modality)) else None
+            self.store.write(Entries(checkpoints=(replace(card, domain=domain),)))
+        return self.checkpoint(card.name)
+
+    def same_weights(self, card: Checkpoint) -> tuple[str, ...]:
+        """Names of other checkpoints that hold the same weights, byte for byte."""
+        others = self.store.checkpoints(card.modality)
+        return tuple(one.name for one in others if one.digest == card.digest and one.name != card.name)
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
@@ -414,6 +552,58 @@ class Zoo:
         """All outcomes, or those of a checkpoint or a sample."""
         return self.store.outcomes(checkpoint=checkpoint, sample_digest=sample_digest)
 
+    def adopt(self, card: Checkpoint) -> Checkpoint:
+        """Take over a card of a hub as it is; one of the same hub id and commit takes the place of an earlier one.
+
+        Raises:
+            AlreadyThere: the name belongs to something else.
+            NameHeld: another process registers a checkpoint of that name at this moment.
+        """
+        with self.naming(card.name):
+            for before in self.store.checkpoints(name=card.name):
+                if before.locator is None or card.locator is None or before.locator.hub != card.locator.hub:
+                    raise AlreadyThere("checkpoint", card.name)
+                if before.locator.commit != card.locator.commit:
+                    raise AlreadyThere("checkpoint", card.name)
+                self.store.renew(card)
+                break
+            else:
+                self.store.write(Entries(checkpoints=(card,)))
+        return self.checkpoint(card.name)
+
+    def renew(self, card: Checkpoint) -> Checkpoint:
+        """Keep what is newly known of a checkpoint: where it lies, how its repository stands.
+
+        Raises:
+            UnknownName: there is none of that name.
+        """
+        self.checkpoint(card.name)
+        self.store.renew(card)
+        return self.checkpoint(card.name)
+
+    def forget(self, name: str) -> Checkpoint:
+        """Remove a checkpoint from the registry, and nothing from the disk; what became of it stays history.
+
+        Raises:
+            UnknownName: there is none of that name.
+            UnusableRequest: it came with transferzoo.
+        """
+        card = self.checkpoint(name)
+        if card.origin is Origin.SEEDLING:
+            raise UnusableRequest(
+                "zoo remove", "name", f"{name} came with transferzoo", "Leave it out: --exclude NAME."
+            )
+        self.store.forget(name)
+        return card
+
+    def inspected(self, folder: Path, name: str) -> Checkpoint:
+        """The card of a folder that was found sound and shown a few examples; nothing is kept.
+
+        Raises:
+            CheckpointError: it cannot be used.
+        """
+        return _inspected(folder, name)
+
     def sketch_anew(self, domain: str, source: Sample, *, progress: Progress = silent) -> Sketch:
         """Look at a registered domain's data through today's lens and keep the sketch."""
         sketch = self._sketched(domain, source, progress)
@@ -433,22 +623,26 @@ class Zoo:
         return _short(_recipe(checkpoint))
 
     def load_catalog(self, *, again: bool = False, progress: Progress = silent) -> None:
-        """Take in the bundled catalog, if it is not the one taken in last.
+        """Take in the bundled catalog, and those of plug-ins, if they are not the ones taken in last.
 
         Raises:
             BadCard: the catalog has a bad file.
         """
-        digest = _folder_digest(self.catalog)
+        folders = self._catalogs()
+        digests = [_folder_digest(folder) for folder in folders]
+        digest = digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
         if self.store.note("catalog") == digest and not again:
             return
         if not self.home.writable:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
-        progress("read the bundled catalog", 0, 1)
-        found = _catalog().read_catalog(self.catalog)
-        entries = Entries(found.checkpoints, found.domains, found.sketches, found.outcomes, found.rows)
-        self.store.write_bundled(entries, {"catalog": digest})
-        progress("read the bundled catalog", 1, 1)
+        advance(progress, Phase.CATALOG, 0, 1)
+        found = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
+        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in found]
+        entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
+        listings = json.dumps([asdict(listing) for one in found for listing in one.listings])
+        self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
+        advance(progress, Phase.CATALOG, 1, 1)
 
     def set_aside(self, damage: Damage) -> Path:
         """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
@@ -465,7 +659,7 @@ class Zoo:
             content = json.dumps({"why": damage.why, "kept": told}, indent=1)
             write_atomic(place, content.encode())
 
-        self.store.quarantine(damage, keep)
+        quarantine(self.store.database, damage, keep)
         return place
 
     def quarantined(self) -> tuple[Path, ...]:
@@ -475,7 +669,7 @@ class Zoo:
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
-        damaged = [one for one in self.store.damage() if one.table != "file"]
+        damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
                 place = self.set_aside(damage)
@@ -486,17 +680,42 @@ class Zoo:
         if damaged:
             self.load_catalog(again=True)
 
+    def remark(self, line: str) -> None:
+        """Have `notes` say it, too."""
+        self._note(line)
+
     def _note(self, line: str) -> None:
         self._notes[line] = None
+
+    def _read_listings(self) -> tuple[Listing, ...]:
+        """As they were taken in with the catalog; where that is damaged, as the catalog has them."""
+        try:
+            listings = [from_json(Listing, kept) for kept in json.loads(self.store.note("listings") or "[]")]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            listings = [one for folder in self._catalogs() for one in _catalog().read_catalog(folder).listings]
+        return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
 
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
         """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
         named = sorted({card.domain for card in cards if card.domain is not None})
         there = {domain.name for domain in self.store.domains(names=named)}
         return tuple(
-            replace(card, folder=self.catalog / card.folder, domain=card.domain if card.domain in there else None)
+            replace(
+                card,
+                folder=self._catalog_of(card.modality) / card.folder,
+                domain=card.domain if card.domain in there else None,
+            )
             for card in cards
         )
+
+    def _catalogs(self) -> list[Path]:
+        """The bundled catalog, then those of plug-ins."""
+        return [self.catalog, *(known.catalog for known in modalities.each() if known.catalog is not None)]
+
+    def _catalog_of(self, modality: str) -> Path:
+        """The catalog that holds what is bundled of a modality."""
+        own = modalities[modality].catalog if modality in modalities else None
+        return own or self.catalog
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
@@ -544,7 +763,7 @@ class Zoo:
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""
-        for modality in Modality:
+        for modality in modalities:
             try:
                 lens = self.lens(modality)
             except UnknownName:
@@ -628,6 +847,12 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
     )
 
 
+@lru_cache(maxsize=2)
+def _catalog_as(folder: Path, digest: str) -> Any:  # noqa: ANN401, ARG001 - a Catalog; the digest tells whether it is still the same
+    """What a catalog folder of that digest holds; the second home that a process opens need not read it again."""
+    return _catalog().read_catalog(folder)
+
+
 def _catalog() -> ModuleType:
     """The room that reads cards; pydantic is loaded only when one is read."""
     return import_module("registry.catalog")
@@ -641,7 +866,7 @@ def _inspected(folder: Path, name: str) -> Checkpoint:
     told = _stated(folder)
     return Checkpoint(
         name=tidy,
-        modality=Modality(opened.modality),
+        modality=opened.modality,
         architecture=opened.architecture,
         folder=folder,
         digest=opened.digest,

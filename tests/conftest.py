@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ sys.modules["transferzoo"] = transferzoo  # the checkout's, whatever is installe
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of these tests."""
+    parser.addoption("--long", action="store_true", help="tests/reliability kills a hundred times instead of a few")
 
 
 def drawn(seed: int, side: int = 12) -> np.ndarray:
@@ -68,3 +74,18 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for place in mounted:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture(scope="session")
+def numbers_site(tmp_path_factory):
+    """A folder in which a package lies as pip lays it, that brings a modality."""
+    site = tmp_path_factory.mktemp("installed") / "site"
+    shutil.copytree(Path(__file__).parent / "fakes" / "numbers", site)
+    return site
+
+
+@pytest.fixture
+def numbers(numbers_site, monkeypatch):
+    """The package is installed."""
+    monkeypatch.syspath_prepend(numbers_site)
+    return numbers_site

@@ -12,11 +12,13 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def commands() -> dict[str, set[str]]:
-    """Every command with its options."""
+    """Every command that is not hidden, with its options."""
     found = {}
 
     def walk(command: object, name: str) -> None:
         inner = getattr(command, "commands", None)
+        if getattr(command, "hidden", False):
+            return
         if inner is None:
             found[name] = {option for given in command.params for option in (*given.opts, *given.secondary_opts)}
             return

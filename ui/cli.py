@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from registry.errors import TransferZooError
+from registry.progress import Cancelled
 from ui import render
 from ui.commands import advice, benefit, domains, maintenance, predict, queue, runs, tuning, zoo
 from ui.context import DEBUG
@@ -49,6 +50,9 @@ def main() -> None:
     except TransferZooError as failure:
         render.say_error(str(failure), failure.remedy)
         sys.exit(2)
+    except Cancelled:
+        render.say_error("cancelled", "What was finished is kept; ask for the same again to go on.")
+        sys.exit(130)
     except SystemExit as leaving:
         if leaving.code == 130:
             render.say_error("interrupted", "What was finished is kept; run the same command again.")

@@ -1,12 +1,13 @@
 """What every command works with: its options, the registry opened, a place to speak, the sample read."""
 
+import inspect
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -14,11 +15,11 @@ from rich.text import Text
 
 from registry.cards import ClassFolder, Metric, Task
 from registry.errors import TransferZooError
-from registry.progress import Progress, silent
+from registry.progress import Event, silent
 from ui import render
 
 if TYPE_CHECKING:
-    from registry.sample import Sample
+    from recommender.requests import Request
     from registry.zoo import Zoo
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "FollowLinksOption",
     "GroupsOption",
     "HomeOption",
-    "JobOption",
     "JsonOption",
     "KeepDuplicatesOption",
     "LabelsOption",
@@ -38,11 +38,14 @@ __all__ = [
     "SeedOption",
     "TaskOption",
     "TestOption",
+    "asked",
     "command_context",
-    "read_sample",
+    "takes_sample",
 ]
 
-PathArgument = Annotated[Path, typer.Argument(help="Images as <class>/*.jpg|png, or train/ and test/ above; or a zip.")]
+PathArgument = Annotated[
+    Path, typer.Argument(help="Items as <class>/*.jpg|png|..., or train/ and test/ above; or a zip.")
+]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Everything random follows it.")]
@@ -64,22 +67,43 @@ KeepDuplicatesOption = Annotated[
     bool,
     typer.Option(
         "--keep-duplicates",
-        help="Take images that look alike for independent; else one group, left out of training if in the test.",
+        help="Take items that look alike for independent; else one group, left out of training if in the test.",
     ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="auto (the fastest), cpu, cuda:N or mps: where it is computed.")
 ]
 ClassFolderOption = Annotated[
-    ClassFolder | None, typer.Option("--class-folder", help="Which of two folders above an image is its class.")
+    ClassFolder | None, typer.Option("--class-folder", help="Which of two folders above an item is its class.")
 ]
 FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Follow links that lead out of the folder that is read.")
 ]
-JobOption = Annotated[str | None, typer.Option("--job", hidden=True, help="Report to this job of the registry.")]
+ModalityOption = Annotated[
+    str | None, typer.Option("--modality", help="What the items are, where files of several modalities lie there.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Rows of a part that are read at most; more are sampled.")
+]
 
+SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
+    "path": (PathArgument, inspect.Parameter.empty),
+    "metric": (MetricOption, None),
+    "labels": (LabelsOption, None),
+    "task": (TaskOption, None),
+    "groups": (GroupsOption, None),
+    "test": (TestOption, None),
+    "keep_duplicates": (KeepDuplicatesOption, False),
+    "class_folder": (ClassFolderOption, None),
+    "follow_links": (FollowLinksOption, False),
+    "modality": (ModalityOption, None),
+    "limit": (LimitOption, None),
+    "seed": (SeedOption, 0),
+}
+"""The fields of a `SampleRequest` as they are typed, with their defaults."""
 DEBUG = "TRANSFERZOO_DEBUG"
 TELL_EVERY = 0.25
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 @dataclass(frozen=True)
@@ -91,6 +115,8 @@ class CommandContext:
     bars: render.Bars
     json: bool
     job: str | None
+    home: Path | None = None
+    """The registry's folder as it was typed."""
 
     def say(self, report: RenderableType) -> None:
         """Print for a person: to stdout, or to stderr where stdout is for JSON."""
@@ -105,6 +131,52 @@ class CommandContext:
         """Tell the job, where there is one, what came of it."""
         if self.job is not None:
             self.zoo.jobs.finish(self.job, result)
+
+
+def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose parameter ``sample`` stands for the options that name a sample and how it is read.
+
+    The command is handed them as a mapping of the fields of a `SampleRequest`; ``left_out`` are not on offer.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        given = {name: option for name, option in SAMPLE_OPTIONS.items() if name not in left_out}
+        options = {name: inspect.Parameter(name, _KEYWORD, annotation=a, default=d) for name, (a, d) in given.items()}
+        rest = [each.replace(kind=_KEYWORD) for name, each in own.items() if name != "sample"]
+
+        def run(**typed: object) -> None:
+            sample = {name: typed.pop(name) for name in options}
+            command(sample=sample, **typed)
+
+        run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
+            [options["path"], *rest, *(each for name, each in options.items() if name != "path")]
+        )
+        run.__annotations__ = {each.name: each.annotation for each in (*options.values(), *rest)}
+        return run
+
+    return decorate
+
+
+def asked(kind: str, typed: Mapping[str, Any]) -> "Request":
+    """The request that options of a command make: they are named as its fields are, a reserved word with a ``_``.
+
+    Raises:
+        UnusableRequest: they do not go together.
+    """
+    from recommender.requests import REQUESTS, SampleRequest  # noqa: PLC0415 - loads pydantic
+
+    form = REQUESTS[kind]
+    fields: dict[str, Any] = _chosen(form.model_fields, typed)
+    if "sample" in form.model_fields:
+        fields["sample"] = SampleRequest(**_chosen(SampleRequest.model_fields, typed.get("sample", typed)))
+    return form(**fields)
+
+
+def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: options.get(name, options.get(f"{name}_")) for name in fields if name != "sample"}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @contextmanager
@@ -125,51 +197,16 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
             errors.print(Text(f"Run {run.id} was interrupted: {run.reason}", "yellow"))
         for outcome in recovered.recorded:
             errors.print(Text(f"Run {outcome.id} was finished; its outcome is recorded now", "yellow"))
-        bars = render.Bars(errors, also=silent if job is None else _teller(zoo, job))
+        bars = render.Bars(errors, also=silent if job is None else _JobObserver(zoo, job))
         noted = _say_notes(errors, zoo, 0)
         try:
-            yield CommandContext(zoo, errors if json else render.console(), bars, json, job)
+            yield CommandContext(zoo, errors if json else render.console(), bars, json, job, home)
         except BaseException as failure:
             if job is not None:
                 zoo.jobs.fail(job, _in_words(failure))
             raise
         finally:
             _say_notes(errors, zoo, noted)
-
-
-def read_sample(  # noqa: PLR0913 - each says how it is read
-    context: CommandContext,
-    path: Path,
-    *,
-    groups: Path | None = None,
-    test: Path | None = None,
-    metric: Metric | None = None,
-    labels: Path | None = None,
-    task: Task | None = None,
-    seed: int = 0,
-    keep_duplicates: bool = False,
-    class_folder: ClassFolder | None = None,
-    follow_links: bool = False,
-) -> "Sample":
-    """Read the sample and say how healthy it is, before anything else."""
-    from registry.sample import Sample  # noqa: PLC0415 - loads NumPy and Pillow
-
-    with context.bars as progress:
-        sample = Sample.from_folder(
-            path,
-            labels=labels,
-            task=task,
-            groups=groups,
-            test=test,
-            metric=metric,
-            seed=seed,
-            keep_duplicates=keep_duplicates,
-            class_folder=class_folder,
-            follow_links=follow_links,
-            progress=progress,
-        )
-    context.say(render.sample_report(sample.to_dict()))
-    return sample
 
 
 def _say_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
@@ -185,16 +222,20 @@ def _in_words(failure: BaseException) -> str:
     return f"{type(failure).__name__}: {failure}"
 
 
-def _teller(zoo: "Zoo", job: str) -> Progress:
-    """Progress told to a job, a few times a second; a cancelled job is interrupted at its next word."""
-    last = 0.0
+class _JobObserver:
+    """A job of the registry as observer: it hears of the work a few times a second, and is asked as often."""
 
-    def tell(stage: str, done: int, of: int) -> None:
-        nonlocal last
-        if done < of and time.monotonic() - last < TELL_EVERY:
-            return
-        last = time.monotonic()
-        if zoo.jobs.tell(job, stage, done, of) == "cancelled":
-            raise KeyboardInterrupt
+    def __init__(self, zoo: "Zoo", job: str) -> None:
+        self._zoo, self._job = zoo, job
+        self._reported, self._asked, self._cancelled = 0.0, 0.0, False
 
-    return tell
+    def report(self, event: Event) -> None:
+        if event.finished or time.monotonic() - self._reported >= TELL_EVERY:
+            self._reported = time.monotonic()
+            self._zoo.jobs.report(self._job, event)
+
+    def cancelled(self) -> bool:
+        if not self._cancelled and time.monotonic() - self._asked >= TELL_EVERY:
+            self._asked = time.monotonic()
+            self._cancelled = self._zoo.jobs.get(self._job).state == "cancelled"
+        return self._cancelled

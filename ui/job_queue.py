@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +20,18 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock, Timeout
 
+from recommender.requests import Request, TuneRequest, place_of
+from registry.errors import UnknownName
 from registry.home import Home
 
 if TYPE_CHECKING:
-    from registry.store import JobRecord
+    from registry.cards import JobRecord
     from registry.zoo import Zoo
 
 __all__ = [
     "ADVICE",
     "OVER",
-    "Options",
+    "QUEUED",
     "ask",
     "ensure_worker",
     "has_worker",
@@ -37,15 +39,13 @@ __all__ = [
     "last_words",
     "stop",
     "wait_until_gone",
-    "words_of",
     "work",
 ]
 
-Options = Mapping[str, str | bool | list[str] | None]
-"""Of a command: long name without dashes -> value; True for a switch, a list where it is given several times."""
-
 ADVICE = "advice"
 """The lane of recommendations."""
+QUEUED = ("recommend", "tune")
+"""Kinds of requests that are queued."""
 OVER = frozenset({"finished", "failed", "cancelled", "lost"})
 
 _LOOK_EVERY = 0.25
@@ -59,21 +59,23 @@ _SIGNALS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 _SECRETS = ("PASSWORD", "TOKEN")
 
 
-def ask(zoo: "Zoo", verb: str, path: str, options: Options) -> "JobRecord":
-    """Queue `transferzoo VERB PATH ...`, and see that somebody works; asked twice, as by a double click, it is one job.
+def ask(zoo: "Zoo", request: Request) -> "JobRecord":
+    """Queue a request, and see that somebody works; asked twice, as by a double click, it is one job.
 
     What was finished before may be asked for again: the key counts how often this came to its end.
 
     Raises:
+        UnknownName: the queue does not take requests of this kind.
         DeviceMissing: the device asked for is not there.
     """
-    given = {name: value for name, value in sorted(options.items()) if value}
-    spec: dict[str, object] = {"path": path, **given}
-    before = [job for job in zoo.jobs.list() if job.kind == verb and dict(job.spec) == spec]
+    if request.kind not in QUEUED:
+        raise UnknownName("request to queue", request.kind, QUEUED)
+    spec = request.to_json()
+    before = [job for job in zoo.jobs.list() if job.kind == request.kind and dict(job.spec) == spec]
     finished = sum(job.state == "finished" for job in before)
-    digest = hashlib.sha256(json.dumps([verb, spec], sort_keys=True).encode()).hexdigest()[:16]
-    lane = lane_of(str(given.get("device", "auto")) if verb == "tune" else ADVICE)
-    job = zoo.jobs.start(verb, spec, f"{verb}:{digest}:{finished}", lane=lane)
+    digest = hashlib.sha256(json.dumps([request.kind, spec], sort_keys=True).encode()).hexdigest()[:16]
+    lane = lane_of(request.device) if isinstance(request, TuneRequest) else ADVICE
+    job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane)
     if job.state == "queued":
         _keep_surroundings(zoo.home, job.id)
     ensure_worker(zoo)
@@ -152,16 +154,6 @@ def last_words(home: Home, job: str) -> str:
     return log.read_text(errors="replace")[-2000:].strip() if log.exists() else ""
 
 
-def words_of(verb: str, spec: Mapping[str, Any]) -> list[str]:
-    """The command line of a job, without the program's name."""
-    words = [verb, str(spec["path"])]
-    for name, value in spec.items():
-        if name != "path":
-            for one in value if isinstance(value, list) else [value]:
-                words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
-    return words
-
-
 class _Worker:
     """Who holds a lane."""
 
@@ -187,7 +179,7 @@ class _Worker:
         process = _begin(self._zoo.home, job) if begun else _process(job)
         if process is None:
             return
-        self._say(f"{job.id} {'begins' if begun else 'goes on'}: {job.kind} {job.spec['path']}")
+        self._say(f"{job.id} {'begins' if begun else 'goes on'}: {job.kind} {place_of(job.spec)}")
         while not _over(process, _LOOK_EVERY):
             if time.monotonic() > self._minded + _MIND_EVERY:
                 self._mind()
@@ -226,7 +218,7 @@ def _begin(home: Home, job: "JobRecord") -> Any:  # noqa: ANN401 - psutil has no
 
 
 def _command(home: Home, job: "JobRecord") -> list[str]:
-    return [sys.executable, "-m", "ui.cli", *words_of(job.kind, job.spec), "--home", str(home.root), "--job", job.id]
+    return [sys.executable, "-m", "ui.cli", "queue", "perform", job.id, "--home", str(home.root)]
 
 
 def _detach(home: Home, lane: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from recommender.flow import recommend, resume, tune
     from recommender.runs.job import TuneOptions
     from recommender.transfer import scores
-    from registry.cards import Checkpoint, Domain, Metric, Modality, Outcome, Task
+    from registry.cards import Checkpoint, Domain, Metric, Outcome, Task
     from registry.features import Features
     from registry.plugins import Plugins
     from registry.sample import Sample
@@ -23,7 +23,6 @@ __all__ = [
     "Domain",
     "Features",
     "Metric",
-    "Modality",
     "Outcome",
     "Plugins",
     "Sample",

@@ -1,13 +1,14 @@
 """What is dropped on the picker: kept under the digest of its content, and for as long as somebody needs it."""
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
+from recommender.requests import place_of
+from registry.files import write_atomic
 from registry.home import Home
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ MOST_SECONDS = 24 * 3600.0
 _OWN: set[Path] = set()
 """Folders of what was dropped on this process."""
 _DONE = frozenset({"finished", "failed", "cancelled"})
-"""States of a job that needs its images no more; one that was lost may be gone on with."""
+"""States of a job that needs its items no more; one that was lost may be gone on with."""
 
 
 def save_upload(home: Home, name: str, content: bytes) -> Path:
@@ -33,9 +34,7 @@ def save_upload(home: Home, name: str, content: bytes) -> Path:
         place.parent.touch()
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    partial.replace(place)
+    write_atomic(place, content, durable=False)
     return place
 
 
@@ -56,7 +55,7 @@ def clear_own_uploads(zoo: "Zoo") -> int:
 
 
 def _clear(zoo: "Zoo", folders: Iterable[Path]) -> int:
-    needed = [Path(str(job.spec["path"])) for job in zoo.jobs.list() if job.state not in _DONE]
+    needed = [Path(place_of(job.spec)) for job in zoo.jobs.list() if job.state not in _DONE]
     gone = [folder for folder in folders if not any(path.is_relative_to(folder) for path in needed)]
     for folder in gone:
         rmtree(folder, ignore_errors=True)

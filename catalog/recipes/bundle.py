@@ -16,11 +16,11 @@ from pathlib import Path
 import yaml
 from sources import read_labeled
 
-from registry.cards import Checkpoint, Domain, Modality, Origin
+from registry.cards import Checkpoint, Domain, Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens
 from registry.encoders.encoder import CheckpointEncoder, open_encoder
 from registry.features import Encoded, cached
-from registry.readers.images import ImageItem
+from registry.modalities.image.items import ImageItem
 from registry.sketch import fit_lens, sketch_of
 
 HERE = Path(__file__).parent
@@ -61,7 +61,7 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
         CATALOG,
         Checkpoint(
             name=name,
-            modality=Modality.IMAGE,
+            modality="image",
             architecture=config["architectures"][0],
             folder=folder,
             digest=sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
@@ -84,12 +84,12 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
     encoder = open_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
     seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
-    lens = fit_lens("image", Modality.IMAGE, list(seen.values()))
+    lens = fit_lens("image", "image", list(seen.values()))
     write_lens(CATALOG, lens)
     for name, told in domains.items():
         card = Domain(
             name,
-            Modality.IMAGE,
+            "image",
             told["title"],
             told["family"],
             len(seen[name]),

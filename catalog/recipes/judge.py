@@ -20,7 +20,7 @@ from sources import read_labeled
 
 from recommender.transfer.linear import fit_head
 from registry.encoders.encoder import CheckpointEncoder, open_encoder
-from registry.readers.images import ImageItem
+from registry.modalities.image.items import ImageItem
 
 HERE = Path(__file__).parent
 TARGETS = ("rsscn7", "clothing", "plankton30", "sign_digits", "omniglot_alphabets", "fer2013")

@@ -19,7 +19,6 @@ from bundle import see_domains
 from recommender.distance.classifier import classifier
 from recommender.distance.knn import knn
 from recommender.distance.mmd import mmd
-from registry.cards import Modality
 from registry.encoders.encoder import open_encoder
 from registry.features import Features
 from registry.sketch import fit_lens
@@ -53,7 +52,7 @@ def main() -> None:
 
 def distances(seen: dict[str, Features], metrics: Sequence[str]) -> dict[str, dict[tuple[str, str], float]]:
     """Every pair's distance by each metric, in the lens that these domains would give."""
-    lens = fit_lens("candidate", Modality.IMAGE, list(seen.values()))
+    lens = fit_lens("candidate", "image", list(seen.values()))
     random = np.random.default_rng(0)
     clouds = {
         name: lens.standardize(features.vectors[random.permutation(len(features))[:ROWS]])

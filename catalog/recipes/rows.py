@@ -15,7 +15,6 @@ from bundle import CATALOG, HERE, domain_items
 from grow import settings_of
 from sources import CROPS, hold_out, read_labeled
 
-from registry.cards import Modality
 from registry.catalog import write_rows
 from registry.sketch import RowKeys
 
@@ -33,7 +32,7 @@ def main() -> None:
             grown.setdefault(source, set()).update(digests)
     for name, told in domains.items():
         digests = {item.digest for item in domain_items(shared, told["source"])} | grown.get(told["source"], set())
-        write_rows(CATALOG, Modality.IMAGE, RowKeys.of(name, digests))
+        write_rows(CATALOG, "image", RowKeys.of(name, digests))
         print(f"{name}: {len(digests)} rows")
 
 

@@ -40,4 +40,5 @@ distances: Plugins[DistanceFunction] = Plugins(
     "distance",
     "transferzoo.distances",
     {name: _ours(name) for name in ("mmd", "knn", "classifier", "energy", "frechet", "mean_embedding")},
+    promise=DistanceFunction,
 )

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float64, Real
 from scipy.special import stdtrit
 
 from recommender.distance.covariance import shrunk_covariance
-from recommender.distance.kernels import Z90, Groups, dealt, pool
+from recommender.distance.kernels import Groups, dealt, pool
 from recommender.results import Distance
 from registry.features import Array
+from registry.metrics import Z
 
 __all__ = ["classifier"]
 
@@ -46,7 +47,7 @@ def classifier(
     reach = float(stdtrit(len(aucs) - 1, 0.95) * aucs.std(ddof=1) * np.sqrt(overlap))
     low, high = (min(max(0.0, 2 * end - 1), 1.0) for end in (auc - reach, auc + reach))
     first = int(pair.first.sum())
-    null = 2 * Z90 * np.sqrt((len(fold) + 1) / (12 * first * (len(fold) - first)))
+    null = 2 * Z * np.sqrt((len(fold) + 1) / (12 * first * (len(fold) - first)))
     details = {"auc": auc, "null_low": float(-null), "null_high": float(null)}
     return Distance("classifier", max(0.0, 2 * auc - 1), 2 * auc - 1, low, high, None, details)
 

@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 
 from registry.errors import NoVariation, WidthMismatch
 from registry.features import Array, content_order, finite_rows, numbered
+from registry.metrics import Z
 
 __all__ = [
-    "Z90",
     "Groups",
     "Kernel",
     "Pair",
@@ -42,8 +42,6 @@ Scale = tuple[Float[np.ndarray, " f"], Float[np.ndarray, " g"]]
 Kernel = Callable[[Float64[np.ndarray, "a b"]], Float64[np.ndarray, "a b"]]
 """Squared distances to kernel values; may write into its argument."""
 
-Z90 = 1.6448536269514722
-"""95 % quantile of the normal distribution: the reach of a central 90 % interval."""
 _BLOCK = 1024
 _TIE = 1e-12
 _MEDIAN_ROWS = 1000
@@ -97,7 +95,7 @@ class TwoSample:
     @property
     def interval(self) -> tuple[float, float]:
         """Normal 90 % interval, cut at 0; a negative statistic reaches up from 0."""
-        reach = Z90 * self.standard_error
+        reach = Z * self.standard_error
         return max(0.0, self.statistic - reach), max(0.0, self.statistic) + reach
 
     @property

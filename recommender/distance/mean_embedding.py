@@ -9,7 +9,6 @@ from jaxtyping import Float, Real
 
 from recommender.distance.kernels import Groups, fixed_scale, median_distance, pool
 from recommender.results import Distance
-from registry.cards import Modality
 from registry.features import Array
 from registry.sketch import Lens
 
@@ -41,7 +40,7 @@ def mean_embedding(
     pair = pool(x, y, groups, None if sigma is None else fixed_scale(np.shape(x)[-1], mean, scale))
     width = median_distance(pair) if sigma is None else sigma
     columns = pair.rows.shape[1]
-    lens = Lens("this pair", Modality.IMAGE, "this pair", np.zeros(columns), np.ones(columns), width, seed)
+    lens = Lens("this pair", "any", "this pair", np.zeros(columns), np.ones(columns), width, seed)
     apart = lens.embed(pair.rows[pair.first]).astype(np.float64) - lens.embed(pair.rows[~pair.first])
     value = float(np.square(apart).sum())
     return Distance("mean_embedding", value, value, details={"sigma": width})

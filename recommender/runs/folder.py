@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from registry.errors import NotResumable, UnknownName
 from registry.files import is_locked, write_atomic
+from registry.forms import Record
 from registry.home import Home
 
 __all__ = ["RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders"]
@@ -44,7 +45,7 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(Record):
     """The folder of one run."""
 
     path: Path
@@ -91,18 +92,14 @@ class RunFolder:
         spent = _read(self.path / _STATE).get("spent")
         return float(spent) if isinstance(spent, int | float) else 0.0
 
-    def to_dict(self) -> dict[str, object]:
-        """How a run stands that has not finished: the JSON form."""
+    def to_form(self) -> "UnfinishedForm":
+        """How a run stands that has not finished."""
         job = self.job
         plan, sample = (job[name] if isinstance(job.get(name), dict) else {} for name in ("plan", "sample"))
-        return {
-            "id": self.id,
-            "state": str(self.state),
-            "reason": self.reason if job else "its job.json is damaged",
-            "checkpoint": job.get("checkpoint"),
-            "strategy": plan.get("strategy"),
-            "sample_name": sample.get("name"),
-        }
+        reason = self.reason if job else "its job.json is damaged"
+        return UnfinishedForm(
+            self.id, self.state, reason, job.get("checkpoint"), plan.get("strategy"), sample.get("name")
+        )
 
     def start(self, told: Mapping[str, object]) -> None:
         """Write down what is to be done, once; a resumed run keeps what it was started with."""
@@ -186,6 +183,18 @@ class RunFolder:
             over.set()
             heart.join()
             self.mark(RunState.RUNNING, spent=before + time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class UnfinishedForm:
+    """A run that has not finished, as it is printed; what its job says of it is read and not believed."""
+
+    id: str
+    state: RunState
+    reason: str
+    checkpoint: object
+    strategy: object
+    sample_name: object
 
 
 def run_folders(home: Home) -> tuple[RunFolder, ...]:

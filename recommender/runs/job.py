@@ -1,30 +1,29 @@
-"""Job: all that an executor needs to carry out a plan on a sample, and where the result will lie."""
+"""Job: all that an executor needs to know to carry out a plan on a sample, as data that can be sent anywhere."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recommender.baseline import NOTHING, RAW, SIDE, STRATEGIES, RawPixels, raw_pixels
+from recommender.baseline import NOTHING, is_raw, raw_strategy
 from recommender.plan import controlled
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
 from recommender.runs.folder import RunFolder, RunState
-from registry.cards import Checkpoint, Modality, Outcome, Task
-from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, TransferZooError
-from registry.features import Encoded
+from registry.cards import Checkpoint, Task
+from registry.errors import NotResumable, NoVariation, OtherRows, SingleClass, UnreadableForm
+from registry.forms import Record, from_json
 from registry.home import Home
+from registry.modalities import modalities
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import row_key
 from registry.zoo import Zoo
 
-__all__ = ["DEFAULTS", "Encode", "Job", "TuneOptions"]
-
-Encode = Callable[[Sample, Progress], Encoded]
+__all__ = ["DEFAULTS", "Job", "TuneOptions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +48,15 @@ class TuneOptions:
 DEFAULTS = TuneOptions()
 
 
-def _record_nowhere(_outcome: Outcome) -> None:
-    """What is tried out only has no outcome."""
-
-
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One tuning. ``encode`` gives the checkpoint's features of a sample, from a cache where there is one."""
+class Job(Record):
+    """One tuning: names, digests and plain data, so that another process can carry it out; see `Provider`."""
 
     id: str
     checkpoint: Checkpoint
     plan: Plan
     sample: Sample
     home: Home
-    encode: Encode
     seed: int = 0
     device: str = "cpu"
     expected: Expected | None = None
@@ -77,8 +71,6 @@ class Job:
     queue_job: str | None = None
     advice: Mapping[str, Any] | None = None
     """What the advice that is followed comes to, for those who are told of the run."""
-    record: Callable[[Outcome], None] = _record_nowhere
-    """Gives the outcome to the registry; called when run.json is written, and again when MLflow's id is known."""
 
     @classmethod
     def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS) -> "Job":
@@ -90,7 +82,6 @@ class Job:
         """
         if isinstance(choice, Baseline):
             return cls._raw(choice, sample, zoo, terms)
-        name = choice.checkpoint.name
         plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
         return cls(
             id=_new_id(),
@@ -98,7 +89,6 @@ class Job:
             plan=plan,
             sample=sample,
             home=zoo.home,
-            encode=lambda part, progress: zoo.encode(name, part, progress=progress),
             seed=terms.seed,
             device=resolve(terms.device),
             expected=choice.expected,
@@ -113,12 +103,13 @@ class Job:
 
     @classmethod
     def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions) -> "Job":
-        if model.model not in STRATEGIES:
+        strategy = raw_strategy(model.model)
+        if strategy is None:
             raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-        strategy = STRATEGIES[model.model]
+        card = _nothing(zoo.home, sample.modality)
         plan = Plan(
             strategy=strategy,
-            read=RAW,
+            read=card.architecture,
             head=strategy,
             stages=(),
             frozen=(),
@@ -132,11 +123,10 @@ class Job:
         expected = model.expected
         return cls(
             id=_new_id(),
-            checkpoint=_nothing(zoo.home),
+            checkpoint=card,
             plan=plan,
             sample=sample,
             home=zoo.home,
-            encode=_Pixels(sample),
             seed=terms.seed,
             device="cpu",
             expected=expected,
@@ -158,72 +148,54 @@ class Job:
             raise NotResumable(run.id, "it is finished", "See `transferzoo runs list`.")
         if run.state is RunState.RUNNING:
             raise run.occupied()
-        told = run.job
         try:
-            raw = told["plan"]["read"] == RAW
-            card = _nothing(zoo.home) if raw else zoo.checkpoint(told["checkpoint"])
-            plan = Plan.from_dict(told["plan"])
-            expected = None if told["expected"] is None else Expected.from_dict(told["expected"])
-            estimated = None if told["estimated"] is None else Cost(**told["estimated"])
-            digest, seed, device = told["checkpoint_digest"], told["seed"], told["device"]
-            known, recommendation = told["known"], told["recommendation"]
-            data, source = told["sample"], told["source"]
-            data_digest = data["digest"]
-        except (KeyError, TypeError, ValueError) as cause:
-            if isinstance(cause, TransferZooError):
-                raise
+            told = from_json(JobForm, run.job)
+        except UnreadableForm as cause:
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
-            raise NotResumable(run.id, f"its job.json is damaged ({cause!r})", remedy) from cause
-        if card.digest != digest:
+            raise NotResumable(run.id, f"its job.json is damaged ({cause})", remedy) from cause
+        raw, modality = is_raw(told.plan.strategy), str(told.sample.get("modality"))
+        card = _nothing(zoo.home, modality) if raw else zoo.checkpoint(told.checkpoint)
+        if card.digest != told.checkpoint_digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        read = partial(Sample.again, seed=seed, progress=progress)
-        rows = read(data) if sample is None else sample
-        if rows.digest != data_digest:
-            raise OtherRows(rows.origin, data_digest, rows.digest)
-        encode: Encode = _Pixels(rows) if raw else partial(_encoded, zoo, card.name)
+        read = partial(Sample.again, seed=told.seed, progress=progress)
+        rows = read(told.sample) if sample is None else sample
+        if rows.digest != told.sample.get("digest"):
+            raise OtherRows(rows.origin, str(told.sample.get("digest")), rows.digest)
         return cls(
             id=run.id,
             checkpoint=card,
-            plan=plan,
+            plan=told.plan,
             sample=rows,
             home=zoo.home,
-            encode=encode,
-            seed=seed,
-            device=device,
-            expected=expected,
-            known=known,
-            recommendation=recommendation,
-            estimated=estimated,
-            source=None if source is None else read(source),
-            queue_job=told.get("queue_job"),
-            exposure=_exposure(told.get("exposure"), rows),
+            seed=told.seed,
+            device=told.device,
+            expected=told.expected,
+            known=told.known,
+            recommendation=told.recommendation,
+            estimated=told.estimated,
+            source=None if told.source is None else read(told.source),
+            queue_job=told.queue_job,
+            exposure=None if told.exposure is None else told.exposure.of(rows),
         )
 
-    def to_dict(self) -> dict[str, object]:
+    def to_form(self) -> "JobForm":
         """All that is needed to carry it out again."""
-        return {
-            "id": self.id,
-            "checkpoint": self.checkpoint.name,
-            "checkpoint_digest": self.checkpoint.digest,
-            "plan": self.plan.to_dict(),
-            "sample": self.sample.to_dict(),
-            "seed": self.seed,
-            "device": self.device,
-            "expected": None if self.expected is None else self.expected.to_dict(),
-            "known": dict(self.known),
-            "recommendation": self.recommendation,
-            "estimated": None if self.estimated is None else self.estimated.to_dict(),
-            "source": None if self.source is None else self.source.to_dict(),
-            "queue_job": self.queue_job,
-            "exposure": None
-            if self.exposure is None
-            else {
-                "seen": sorted(row_key(digest).hex() for digest in self.exposure.seen),
-                "through": list(self.exposure.through),
-                "copies": self.exposure.copies,
-                "because": self.exposure.because,
-            },
-        }
+        return JobForm(
+            id=self.id,
+            checkpoint=self.checkpoint.name,
+            checkpoint_digest=self.checkpoint.digest,
+            plan=self.plan,
+            sample=self.sample.to_dict(),
+            seed=self.seed,
+            device=self.device,
+            expected=self.expected,
+            known=self.known,
+            recommendation=self.recommendation,
+            estimated=self.estimated,
+            source=None if self.source is None else self.source.to_dict(),
+            queue_job=self.queue_job,
+            exposure=None if self.exposure is None else SeenForm.of_exposure(self.exposure),
+        )
 
     @property
     def folder(self) -> Path:
@@ -231,36 +203,53 @@ class Job:
         return self.home.runs / self.id
 
 
-def _exposure(told: Mapping[str, Any] | None, sample: Sample) -> Exposure | None:
-    """What `Job.to_dict` told of seen rows, found again in the sample."""
-    if told is None:
-        return None
-    keys = set(told["seen"])
-    items = (*sample.items, *(() if sample.test is None else sample.test.items))
-    seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
-    return Exposure(seen, tuple(told["through"]), told["copies"], told["because"])
+@dataclass(frozen=True)
+class SeenForm:
+    """`Exposure` as it is kept with a job: rows by their keys."""
+
+    seen: tuple[str, ...]
+    through: tuple[str, ...]
+    copies: bool
+    because: str
+
+    @classmethod
+    def of_exposure(cls, exposure: Exposure) -> "SeenForm":
+        """The form of it."""
+        seen = tuple(sorted(row_key(digest).hex() for digest in exposure.seen))
+        return cls(seen, exposure.through, exposure.copies, exposure.because)
+
+    def of(self, sample: Sample) -> Exposure:
+        """The exposure, its rows found again in the sample."""
+        keys = set(self.seen)
+        items = (*sample.items, *(() if sample.test is None else sample.test.items))
+        seen = frozenset(item.digest for item in items if row_key(item.digest).hex() in keys)
+        return Exposure(seen, self.through, self.copies, self.because)
 
 
-@dataclass
-class _Pixels:
-    """Raw pixels of any part of a sample, in as many channels as all its rows need."""
+@dataclass(frozen=True)
+class JobForm:
+    """`Job` as it is kept in a run's job.json."""
 
-    sample: Sample
-    encoder: RawPixels | None = None
+    id: str
+    checkpoint: str
+    checkpoint_digest: str
+    plan: Plan
+    sample: Mapping[str, Any]
+    seed: int
+    device: str
+    expected: Expected | None
+    known: Mapping[str, object]
+    recommendation: str | None
+    estimated: Cost | None
+    source: Mapping[str, Any] | None
+    queue_job: str | None = None
+    exposure: SeenForm | None = None
 
-    def __call__(self, part: Sample, progress: Progress) -> Encoded:
-        if self.encoder is None:
-            self.encoder = RawPixels.of(raw_pixels(self.sample, progress))
-        return self.encoder.encode(part.items, progress=progress)
 
-
-def _encoded(zoo: Zoo, name: str, part: Sample, progress: Progress) -> Encoded:
-    return zoo.encode(name, part, progress=progress)
-
-
-def _nothing(home: Home) -> Checkpoint:
+def _nothing(home: Home, modality: str) -> Checkpoint:
     """What a run without any checkpoint names as such."""
-    return Checkpoint(NOTHING, Modality.IMAGE, RAW, home.root, "", 0, SIDE)
+    kind = modalities[modality]
+    return Checkpoint(NOTHING, modality, kind.words.raw, home.root, "", 0, kind.raw_size)
 
 
 def _new_id() -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from recommender.runs.folder import RunFolder
 from registry.cards import Task
 from registry.errors import UnusableName
+from registry.modalities import modalities
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,13 +29,23 @@ _LOADER = "recommender.serving.pyfunc"
 _FILES = (
     "run.json",
     "config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
     "head.safetensors",
+    "raw.skops",
 )
-_REQUIRED = ("transferzoo", "torch", "transformers", "numpy", "pandas", "pillow", "safetensors", "scipy")
+_REQUIRED = (
+    "transferzoo",
+    "torch",
+    "transformers",
+    "numpy",
+    "pandas",
+    "pillow",
+    "safetensors",
+    "scipy",
+    "scikit-learn",
+    "skops",
+)
 _EXAMPLES, _SIDE = 2, 32
 _VERSIONS = "mlflow.modelVersions"
 """The tag by which MLflow's pages lead from a model to its versions."""
@@ -125,7 +136,7 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
     data, packed, nothing = place / "run", place / "model", place / "nothing"
     data.mkdir()
     nothing.mkdir()
-    for pattern in _FILES:
+    for pattern in (*_FILES, *modalities[run.told["sample"]["modality"]].processor_files):
         for file in run.path.glob(pattern):
             shutil.copyfile(file, data / file.name)
     save_model(

@@ -28,11 +28,12 @@ from filelock import FileLock, Timeout
 from recommender.runs.event_log import Event, EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from recommender.runs.mlflow_model import check_names, log_model, register_model
+from registry.addresses import sqlite_path, sqlite_url
 from registry.errors import NotFinished
 from registry.files import is_disk_full, replacing, write_atomic
+from registry.forms import Record
 from registry.home import Home
-from registry.progress import Progress, silent
-from registry.store import sqlite_path, sqlite_url
+from registry.progress import Phase, Progress, advance, silent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +79,7 @@ _PACKING, _SLOWEST = 120.0, 50_000.0
 
 
 @dataclass(frozen=True)
-class Synced:
+class Synced(Record):
     """What became of carrying one run."""
 
     run: str
@@ -90,10 +91,6 @@ class Synced:
     left: int
     """Entries that it still lacks."""
     trouble: str | None
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return asdict(self)
 
 
 @dataclass
@@ -334,9 +331,9 @@ def sync(home: Home, run: str | None = None, *, progress: Progress = silent) -> 
     done: list[Synced] = []
     chosen = _chosen(home, run)
     for place, folder in enumerate(chosen):
-        progress("carry to MLflow", place, len(chosen))
+        advance(progress, Phase.SYNC, place, len(chosen))
         done.append(_synced(MlflowSync(folder, home), reached))
-    progress("carry to MLflow", len(chosen), len(chosen))
+    advance(progress, Phase.SYNC, len(chosen), len(chosen))
     return tuple(done)
 
 

@@ -15,15 +15,17 @@ from typing import Any
 
 import psutil
 
+from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import damage
 from recommender.runs.training_checkpoints import damaged, set_damaged_aside
-from registry.cards import Metric, Modality, Origin, Outcome, Task
+from registry.addresses import sqlite_url
+from registry.cards import Origin, Outcome
 from registry.doctor import Finding, Found, Kind
-from registry.errors import TransferZooError
+from registry.errors import TransferZooError, UnreadableForm
 from registry.files import is_locked
+from registry.forms import from_json
 from registry.home import Home
-from registry.store import sqlite_url
 from registry.zoo import Zoo
 
 __all__ = ["Recovered", "findings", "outcome_of", "record_again", "recover", "tracking_findings"]
@@ -73,10 +75,8 @@ def outcome_of(told: Mapping[str, Any]) -> Outcome:
     """
     try:
         known = dict(told["outcome"] if "outcome" in told else _from_parts(told))
-        fixed = {"task": Task(known["task"]), "metric": Metric(known["metric"]), "origin": Origin(known["origin"])}
-        modality = Modality(known.get("modality", Modality.IMAGE))
-        return Outcome(**{**known, **fixed, "modality": modality, "mlflow_run_id": told.get("mlflow_run_id")})
-    except (KeyError, TypeError, AttributeError) as cause:
+        return from_json(Outcome, {**known, "mlflow_run_id": told.get("mlflow_run_id")})
+    except (KeyError, TypeError, UnreadableForm) as cause:
         raise ValueError(f"run.json lacks what an outcome needs: {cause!r}") from cause
 
 
@@ -90,6 +90,10 @@ def findings(zoo: Zoo) -> Iterator[Found]:
         yield from _damaged(zoo.home, run)
         if run.told and run.id not in known:
             yield from _unrecorded(zoo, run)
+        elif run.told and (gone := _missing_model(run)):
+            what = f"it is finished, but {gone} is gone: it can neither predict nor be exported"
+            remedy = "The repair sets the folder aside, its outcome stays known; tune anew for the model."
+            yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, zoo.home, run.path)
     yield from _litter(zoo.home)
 
 
@@ -149,6 +153,15 @@ def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
         yield Finding(Kind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
     else:
         yield Finding(Kind.RUN, run.id, what, "Record it."), partial(_recorded, zoo, run)
+
+
+def _missing_model(run: RunFolder) -> str:
+    """The file that a finished run's model lacks; nothing where all is there."""
+    if not (run.path / "head.safetensors").is_file():
+        return "head.safetensors"
+    plan = run.job.get("plan")
+    raw = isinstance(plan, dict) and is_raw(str(plan.get("strategy")))
+    return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"
 
 
 def _litter(home: Home) -> Iterator[Found]:

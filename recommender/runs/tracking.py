@@ -23,8 +23,9 @@ from recommender.runs.mlflow_model import check_names
 from recommender.runs.mlflow_sync import PATIENCE, MlflowSync, asked, in_words, public
 from recommender.runs.system_metrics import FIRST, watched
 from registry.plugins import Plugins
+from registry.progress import Cancelled
 
-__all__ = ["Tracker", "TrackerRun", "Unkept", "mlflow_runs", "no_tracking", "trackers"]
+__all__ = ["Tracker", "TrackerRun", "Unkept", "mlflow_runs", "no_tracking", "retold", "trackers"]
 
 _PATIENCE = PATIENCE
 """Seconds without any getting on that a finished run waits for what is still on its way."""
@@ -65,6 +66,7 @@ class TrackerRun(Protocol):
 
 
 Tracker = Callable[[Job], AbstractContextManager[TrackerRun]]
+"""Opens an entry for a job. Leaving it ends the entry: FINISHED, KILLED after an interrupt, else FAILED."""
 
 
 @dataclass
@@ -123,11 +125,34 @@ def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = No
         yield tracker_run
 
 
+def retold(name: str, track: Tracker) -> Tracker:
+    """A plug-in's tracker beside the journal: it may fail, and the run goes on without it."""
+
+    @contextmanager
+    def both(job: Job) -> Iterator[TrackerRun]:
+        with _closing(_Retold(job, name, _opened(track, job))) as tracker_run:
+            try:
+                yield tracker_run
+            except BaseException as failure:
+                tracker_run.leave(failure)
+                raise
+            tracker_run.leave(None)
+
+    return both
+
+
+@contextmanager
+def _opened(track: Tracker, job: Job) -> Iterator[TrackerRun]:
+    """The entry of a tracker that is first called when the entry is entered, so that all it raises is met there."""
+    with track(job) as theirs:
+        yield theirs
+
+
 @contextmanager
 def _closing(tracker_run: Kept) -> Iterator[Kept]:
     try:
         yield tracker_run
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Cancelled):
         tracker_run.close("KILLED")
         raise
     except BaseException:
@@ -173,6 +198,63 @@ class _Kept:
 
     def told(self) -> None:
         """The journal has something new."""
+
+
+class _Retold(_Kept):
+    """A journal, whose entries a plug-in's tracker gets too; whatever that raises ends its part and nothing else."""
+
+    def __init__(self, job: Job, name: str, entry: AbstractContextManager[TrackerRun]) -> None:
+        super().__init__(job, name)
+        self._name, self._entry = name, entry
+        self._theirs: TrackerRun | None = None
+        self._trouble: str | None = None
+        with self._shielded():
+            self._theirs = entry.__enter__()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        theirs: tuple[str, ...] = ()
+        if self._theirs is not None:
+            with self._shielded():
+                theirs = tuple(map(str, self._theirs.troubles))
+        return theirs if self._trouble is None else (*theirs, self._trouble)
+
+    def point(self, series: str, step: int, value: float) -> None:
+        super().point(series, step, value)
+        self._tell(lambda theirs: theirs.point(series, step, value))
+
+    def result(self, metrics: Mapping[str, float]) -> None:
+        super().result(metrics)
+        self._tell(lambda theirs: theirs.result(metrics))
+
+    def artifact(self, file: Path) -> None:
+        super().artifact(file)
+        self._tell(lambda theirs: theirs.artifact(file))
+
+    def model(self, folder: Path) -> None:
+        super().model(folder)
+        self._tell(lambda theirs: theirs.model(folder))
+
+    def leave(self, failure: BaseException | None) -> None:
+        """End their entry as the run ended."""
+        if self._theirs is not None:
+            kind, trace = (None, None) if failure is None else (type(failure), failure.__traceback__)
+            with self._shielded():
+                self._entry.__exit__(kind, failure, trace)
+
+    def _tell(self, news: Callable[[TrackerRun], None]) -> None:
+        """After a first failure no more: what it has then would have holes that nobody sees."""
+        if self._theirs is not None and self._trouble is None:
+            with self._shielded():
+                news(self._theirs)
+
+    @contextmanager
+    def _shielded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as failure:  # whatever it is, the run goes on
+            words = f"{type(failure).__name__}: {failure}"
+            self._trouble = f"the tracker {self._name!r} failed ({words}). The run's folder has everything"
 
 
 class _Carried(_Kept):
@@ -310,5 +392,8 @@ def _parameters(job: Job) -> dict[str, str]:
 
 
 trackers: Plugins[Tracker] = Plugins(
-    "tracker", "transferzoo.trackers", {"mlflow": lambda: mlflow_runs, "none": lambda: no_tracking}
+    "tracker",
+    "transferzoo.trackers",
+    {"mlflow": lambda: mlflow_runs, "none": lambda: no_tracking},
+    adapt=retold,
 )

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from jaxtyping import Float
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from recommender.baseline import RAW
+from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
 from recommender.serving.pipeline import write_pipeline
 from recommender.serving.predict import finished
@@ -31,10 +30,11 @@ from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import Head, LinearHead, read_head
 from registry.cards import Task
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import modality_at, open_network, quiet
+from registry.encoders.loading import auto_class, modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
+from registry.forms import Record
 from registry.modalities import Modality, Network, Prepared
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["Exported", "export", "export_onnx", "save_classifier", "staged"]
 
@@ -52,7 +52,7 @@ _INSTEAD = "`transferzoo predict` uses the run as it is; `--onnx` exports just w
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Record):
     """What was written, and how far its logits lie from the run's."""
 
     run: str
@@ -64,20 +64,42 @@ class Exported:
     difference: float
     notes: tuple[str, ...] = ()
     opener: str | None = None
-    """The class of transformers that opens it, where one does."""
+    """The Auto class that opens it, where one does: a name of transformers', or where it lies, with dots."""
+    card: str | None = None
+    """The file that describes it, where one was written."""
+    pushed: str | None = None
+    """Where on a hub it was uploaded to."""
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "run": self.run,
-            "folder": str(self.folder),
-            "form": self.form,
-            "architecture": self.architecture,
-            "classes": list(self.classes),
-            "largest_difference": self.difference,
-            "notes": list(self.notes),
-            "opener": self.opener,
-        }
+    def to_form(self) -> "ExportedForm":
+        """The difference under its full name."""
+        return ExportedForm(
+            self.run,
+            self.folder,
+            self.form,
+            self.architecture,
+            self.classes,
+            self.difference,
+            self.notes,
+            self.opener,
+            self.card,
+            self.pushed,
+        )
+
+
+@dataclass(frozen=True)
+class ExportedForm:
+    """`Exported` as it is printed."""
+
+    run: str
+    folder: Path
+    form: str
+    architecture: str
+    classes: tuple[str, ...]
+    largest_difference: float
+    notes: tuple[str, ...]
+    opener: str | None
+    card: str | None = None
+    pushed: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +168,7 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
         FolderUnusable: ``to`` is not empty, or cannot be written.
         CheckpointError: the run's folder is damaged.
     """
-    if finished(run)["plan"]["read"] == RAW:
+    if is_raw(finished(run)["plan"]["strategy"]):
         with staged(to) as folder:
             written = write_pipeline(run, folder, progress)
         return Exported(run.id, to, "scikit-learn", written.architecture, written.classes, written.difference)
@@ -175,18 +197,19 @@ def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exp
     for library in _ONNX_LIBRARIES:
         if find_spec(library) is None:
             raise ExtraMissing(library, "onnx")
-    if finished(run)["plan"]["read"] == RAW:
-        raise NotExportable(run.id, "it is a scikit-learn pipeline on raw pixels", "Export without --onnx.")
+    plan = finished(run)["plan"]
+    if is_raw(plan["strategy"]):
+        raise NotExportable(run.id, f"it is a scikit-learn pipeline on {plan['read']}", "Export without --onnx.")
     tuned = _Tuned.of(run)
     with staged(to) as folder:
-        progress("export to ONNX", 0, 2)
+        advance(progress, Phase.EXPORT, 0, 2, "to ONNX")
         _write_onnx(tuned, folder / "model.onnx")
-        progress("export to ONNX", 1, 2)
+        advance(progress, Phase.EXPORT, 1, 2, "to ONNX")
         difference = _onnx_difference(tuned, folder / "model.onnx")
         config = _config(tuned, tuned.body.config)
         config.save_pretrained(folder)
         tuned.network.save_processor(folder)
-        progress("export to ONNX", 2, 2)
+        advance(progress, Phase.EXPORT, 2, 2, "to ONNX")
     return Exported(run.id, to, "onnx", type(tuned.body).__name__, tuple(tuned.labels.values()), difference)
 
 
@@ -235,15 +258,15 @@ def _linear(run: str, head: Head) -> LinearHead:
 
 
 def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, tuple[str, ...]]:
-    progress("export", 0, 3)
+    advance(progress, Phase.EXPORT, 0, 3)
     model, notes = _classifier(tuned)
-    progress("export", 1, 3)
+    advance(progress, Phase.EXPORT, 1, 3)
     with quiet():
         model.save_pretrained(folder)
         tuned.network.save_processor(folder)
-    progress("export", 2, 3)
+    advance(progress, Phase.EXPORT, 2, 3)
     difference = _difference(tuned, folder)
-    progress("export", 3, 3)
+    advance(progress, Phase.EXPORT, 3, 3)
     return type(model).__name__, difference, notes
 
 
@@ -370,7 +393,7 @@ def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
 
 
 def _auto(tuned: _Tuned) -> Any:  # noqa: ANN401 - an Auto class of transformers
-    return getattr(transformers, tuned.modality.classifier)
+    return auto_class(tuned.modality)
 
 
 def _difference(tuned: _Tuned, folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""A run without transfer as others open it: a scikit-learn pipeline on raw pixels, without pickle (skops).
+"""A run without transfer as others open it: a scikit-learn pipeline on raw features, without pickle (skops).
 
 The pipeline takes raw features, which README.md beside it says how to make: a scaler and a linear model, or the nearest
 neighbors. It is read back, with nothing trusted but scikit-learn's own types, and held against the run.
@@ -18,13 +18,14 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
-from recommender.baseline import NEIGHBORS, SIDE
+from recommender.baseline import NEIGHBORS, RawEncoder
 from recommender.runs.folder import RunFolder
 from recommender.serving.predict import Predictions, Predictor
 from recommender.tuning.heads import RawNeighborsHead, ScaledLinearHead
 from registry.cards import Task
 from registry.errors import NotExportable
-from registry.progress import Progress, silent
+from registry.modalities import RawRecipe
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["Pipelined", "write_pipeline"]
 
@@ -53,20 +54,22 @@ def write_pipeline(run: RunFolder, folder: Path, progress: Progress = silent) ->
     from skops import io  # noqa: PLC0415 - a second to import
 
     predictor = Predictor.open(run.path)
-    progress("export", 0, 2)
+    advance(progress, Phase.EXPORT, 0, 2)
     pipeline = _pipeline(predictor)
     io.dump(pipeline, folder / FILE)
     features = _example(predictor)
-    told = {"side": SIDE, "channels": features.shape[1] // SIDE**2, "resize": "box", "divide_by": 255}
-    (folder / "features.json").write_text(json.dumps({**told, "task": predictor.task, "classes": predictor.classes}))
-    (folder / "README.md").write_text(_readme(told["channels"]), encoding="utf-8")
-    progress("export", 1, 2)
+    assert isinstance(predictor.encoder, RawEncoder)  # noqa: S101 - a run without transfer
+    recipe = predictor.modality.raw_recipe(predictor.encoder.raw)
+    settings = {**recipe.settings, "task": predictor.task, "classes": predictor.classes}
+    (folder / "features.json").write_text(json.dumps(settings))
+    (folder / "README.md").write_text(_readme(recipe), encoding="utf-8")
+    advance(progress, Phase.EXPORT, 1, 2)
     foreign = [name for name in io.get_untrusted_types(file=folder / FILE) if not name.startswith("sklearn.")]
     difference = _difference(predictor, io.load(folder / FILE, trusted=[]), features) if not foreign else np.inf
     if not difference <= TOLERANCE:
         why = f"what was written differs from the run by {difference:.1e}"
         raise NotExportable(run.id, why, "`transferzoo predict` uses the run as it is.")
-    progress("export", 2, 2)
+    advance(progress, Phase.EXPORT, 2, 2)
     return Pipelined(" + ".join(type(step).__name__ for _, step in pipeline.steps), predictor.classes, difference)
 
 
@@ -77,7 +80,7 @@ def _pipeline(predictor: Predictor) -> Pipeline:
         model = kind(min(NEIGHBORS, len(head.rows)), weights="distance")
         targets = np.array(predictor.classes)[head.targets] if predictor.task is Task.CLASSIFICATION else head.targets
         return Pipeline([("neighbors", model.fit(head.rows, targets))])
-    assert isinstance(head, ScaledLinearHead)  # noqa: S101 - the only other head on raw pixels
+    assert isinstance(head, ScaledLinearHead)  # noqa: S101 - the only other head on raw features
     scaler = StandardScaler()
     scaler.mean_, scaler.scale_, scaler.var_ = head.mean, head.scale, np.square(head.scale)
     scaler.n_features_in_, scaler.n_samples_seen_ = len(head.mean), 1
@@ -110,7 +113,7 @@ def _logistic(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray) -> Logi
 
 
 def _example(predictor: Predictor) -> Float[np.ndarray, "n d"]:
-    """Raw features of pictures of noise."""
+    """Noise in place of raw features."""
     head = predictor.head
     width = head.rows.shape[1] if isinstance(head, RawNeighborsHead) else len(head.tensors()["mean"])
     return np.random.default_rng(0).random((_ROWS, width), np.float32)
@@ -136,21 +139,15 @@ def _of_label(shares: Float[np.ndarray, "n k"], known: np.ndarray) -> Float[np.n
     return shares[:, list(known).index(1)] if 1 in known else np.zeros(len(shares))
 
 
-def _readme(channels: int) -> str:
-    mode = "RGB" if channels == 3 else "L"
+def _readme(recipe: RawRecipe) -> str:
     return f"""# A model without transfer
 
 `{FILE}` is a scikit-learn {version("scikit-learn")} pipeline, kept by skops without pickle.
 
 ```python
-import numpy as np
-from PIL import Image
 from skops.io import load
 
-def features(path):
-    small = Image.open(path).convert("RGB").resize(({SIDE}, {SIDE}), Image.Resampling.BOX)
-    return np.asarray(small.convert("{mode}"), np.float32).ravel() / 255
-
-print(load("{FILE}", trusted=[]).predict([features("picture.png")]))
+{recipe.code}
+print(load("{FILE}", trusted=[]).predict([features(path)]))
 ```
 """

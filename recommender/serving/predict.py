@@ -14,21 +14,19 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.special import expit, softmax
 
-from recommender.baseline import RawPixels
 from recommender.resampling import draw_weights, resample
 from recommender.runs.folder import RunFolder
-from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head
-from registry.cards import ClassFolder, Metric, Task
+from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
+from registry.cards import FIRST_MODALITY, ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
+from registry.forms import Record
+from registry.metrics import score
+from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
-from registry.readers.anywhere import read_images
-from registry.readers.arrays import Images, array_items
-from registry.readers.decoding import Scale
-from registry.readers.images import ImageItem
+from registry.readers.anywhere import read_anywhere
 from registry.readers.layout import as_known, plain, role_of, truths
-from registry.readers.tables import LabelTable, read_labels
-from registry.sample import score
+from registry.readers.table import LabelTable, read_labels
 from registry.targets import names_in, values_of
 
 __all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]
@@ -72,26 +70,28 @@ class Predictions:
             return np.asarray(self.scores.max(1))
         return np.asarray(np.maximum(self.scores, 1 - self.scores).min(1))
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        sure = self.confidence
-        return {
-            "task": str(self.task),
-            "classes": list(self.classes),
-            "rows": [
-                {
-                    "file": name,
-                    "prediction": label,
-                    "confidence": None if sure is None else float(sure[row]),
-                    "scores": [float(value) for value in self.scores[row]],
-                }
-                for row, (name, label) in enumerate(zip(self.names, self.labels, strict=True))
-            ],
-        }
+    def rows(self) -> "tuple[PredictedRow, ...]":
+        """Item by item, as it is printed."""
+        sure = None if self.confidence is None else self.confidence.tolist()
+        scores = self.scores.tolist()
+        return tuple(
+            PredictedRow(name, label, None if sure is None else sure[row], tuple(scores[row]))
+            for row, (name, label) in enumerate(zip(self.names, self.labels, strict=True))
+        )
 
 
 @dataclass(frozen=True)
-class Judged:
+class PredictedRow:
+    """What is said of one item."""
+
+    file: str
+    prediction: str
+    confidence: float | None
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Judged(Record):
     """Predictions held against what is known of the items."""
 
     metric: Metric
@@ -130,20 +130,26 @@ class Judged:
             tuple(sorted(wrong, key=lambda row: (-row[2], row[0], row[1]))),
         )
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form; the most frequent confusions are listed."""
-        return {
-            "metric": str(self.metric),
-            "score": self.score,
-            "standard_error": self.standard_error,
-            "accuracy": self.accuracy,
-            "rows": self.rows,
-            "unknown": self.unknown,
-            "recall": {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()},
-            "confusions": [
-                {"class": true, "taken_for": named, "rows": rows} for true, named, rows in self.confusions[:_LISTED]
-            ],
-        }
+    def to_form(self) -> "JudgedForm":
+        """With the most frequent confusions."""
+        recall = {label: {"right": right, "rows": rows} for label, (right, rows) in self.recall.items()}
+        often = self.confusions[:_LISTED]
+        confusions = tuple({"class": true, "taken_for": named, "rows": rows} for true, named, rows in often)
+        return JudgedForm(**{**vars(self), "recall": recall, "confusions": confusions})
+
+
+@dataclass(frozen=True)
+class JudgedForm:
+    """`Judged` as it is printed."""
+
+    metric: Metric
+    score: float
+    standard_error: float
+    accuracy: float | None
+    rows: int
+    unknown: int
+    recall: Mapping[str, Mapping[str, int]]
+    confusions: tuple[Mapping[str, str | int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +163,7 @@ class Predictor:
     """Class names; the names of the labels; in regression none."""
     read: str
     """The block whose pooled features the head reads."""
+    modality: Modality
     encoder: Encoder
     head: Head
 
@@ -174,7 +181,7 @@ class Predictor:
             raise PathMissing(run.path)
         told, head = finished(run), read_head(run.path)
         if isinstance(head, ScaledLinearHead | RawNeighborsHead):
-            encoder: Encoder = RawPixels.of(head.mean[None] if isinstance(head, ScaledLinearHead) else head.rows)
+            encoder: Encoder = read_raw(run.path, told["sample"]["modality"])
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}")
         return cls(
@@ -183,19 +190,26 @@ class Predictor:
             Metric(told["sample"]["metric"]),
             tuple(told["classes"]),
             told["plan"]["read"],
+            modalities[told["sample"]["modality"]],
             encoder,
             head,
         )
 
-    def predict(self, items: Sequence[ImageItem] | Images, *, progress: Progress = silent) -> Predictions:
-        """What the run says of items, or of uint8 images (n, h, w) or (n, h, w, 3); batch by batch.
+    def predict(
+        self,
+        items: Sequence[Item] | Any,  # noqa: ANN401 - whatever the modality takes
+        *,
+        progress: Progress = silent,
+    ) -> Predictions:
+        """What the run says of items, or of values in memory as its modality takes them; batch by batch.
 
         Raises:
             TooFewRows: no items.
             NotFinite: an item that the net turns into NaN or infinity, by name.
-            UnusableArrays: arrays that are no images.
+            UnusableArrays: values that are no items of the modality.
         """
-        opened = array_items(items) if isinstance(items, np.ndarray) else items
+        held = not isinstance(items, np.ndarray) and all(isinstance(item, Item) for item in items)
+        opened = items if held else self.modality.from_memory(items)
         encoded = self.encoder.encode(opened, progress=progress)
         vectors = encoded.blocks[encoded.names.index(self.read)].vectors
         names = tuple(plain(item.name) for item in opened)
@@ -203,59 +217,82 @@ class Predictor:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What a run says of all images at a place, judged where they lie in folders of its classes or a table tells."""
+class Answer(Record):
+    """What a run says of all items at a place, judged where they lie in folders of its classes or a table tells."""
 
     run: str
     predictions: Predictions
     judged: Judged | None
     skipped: tuple[tuple[str, str], ...]
-    """Name and reason of each image that cannot be read."""
+    """Name and reason of each item that cannot be read."""
     notes: tuple[str, ...]
+    modality: str = FIRST_MODALITY
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form, schema 1."""
-        return {
-            "schema": 1,
-            "run": self.run,
-            **self.predictions.to_dict(),
-            "judged": None if self.judged is None else self.judged.to_dict(),
-            "skipped": [{"file": name, "reason": why} for name, why in self.skipped],
-            "notes": list(self.notes),
-        }
+    def to_form(self) -> "AnswerForm":
+        """Schema 1."""
+        said, judged = self.predictions, self.judged
+        return AnswerForm(
+            run=self.run,
+            task=said.task,
+            classes=said.classes,
+            rows=said.rows(),
+            judged=None if judged is None else judged.to_form(),
+            skipped=tuple({"file": name, "reason": why} for name, why in self.skipped),
+            notes=self.notes,
+            modality=self.modality,
+        )
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """`Answer` as it is printed."""
+
+    run: str
+    task: Task
+    classes: tuple[str, ...]
+    rows: tuple[PredictedRow, ...]
+    judged: JudgedForm | None
+    skipped: tuple[Mapping[str, str], ...]
+    notes: tuple[str, ...]
+    schema: int = 1
+    modality: str = FIRST_MODALITY
 
 
 def answer(
     run: RunFolder, place: Path, labels: Path | None = None, *, follow_links: bool = False, progress: Progress = silent
 ) -> Answer:
-    """Predict every image of a folder of any layout, of a zip, or a single one.
+    """Predict every item of a folder of any layout, of a zip, or a single one.
 
-    Folders are read as those of a sample are, and deep images are mapped by the scale that the run was trained with.
+    Folders are read as those of a sample are, and items as those that the run was trained on.
 
     Args:
         run: what predicts.
-        place: where the images lie; folders named as classes of the run say what is true.
+        place: where the items lie; folders named as classes of the run say what is true.
         labels: CSV with the columns ``file`` and ``target`` that says it instead, for any task.
         follow_links: whether links that lead out of the folder are followed.
         progress: told stage, done and of.
 
     Raises:
         PathMissing, NoItems, UnsafeArchive: there is nothing to predict.
-        BadTable: the table does not fit the images or the run's task.
+        BadTable: the table does not fit the items or the run's task.
         NotFinished, CheckpointError: the run cannot be used.
     """
     predictor = Predictor.open(run.path)
     table = None if labels is None else read_labels(labels.expanduser(), predictor.task)
     trained = run.told["sample"]
-    rows = read_images(
-        place.expanduser(), scale=Scale.from_dict(trained.get("scale")), follow_links=follow_links, progress=progress
+    rows = read_anywhere(
+        place.expanduser(),
+        modality=predictor.modality,
+        reading=trained.get("scale") or {},
+        follow_links=follow_links,
+        progress=progress,
     )
     truth = _truth(predictor, trained, table, place.expanduser(), [item.name for item in rows.items])
     said = predictor.predict(rows.items, progress=progress)
     judged = Judged.of(said, truth, predictor.metric)
     skipped = tuple((plain(name), why) for name, why in rows.unreadable)
-    notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place))
-    return Answer(run.id, said, judged, skipped, notes)
+    notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place, predictor.modality))
+    return Answer(run.id, said, judged, skipped, notes, predictor.modality.name)
 
 
 def finished(run: RunFolder) -> dict[str, Any]:
@@ -275,7 +312,7 @@ def _truth(
 ) -> list[str | None]:
     """What is known of each named image: from the table, else from its folder, read as for the run's own sample."""
     if table is not None:
-        stated = table.match(place, names)
+        stated = table.match(place, names, predictor.modality.words)
         if predictor.task is Task.CLASSIFICATION:
             stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
     elif predictor.task is Task.CLASSIFICATION:
@@ -302,11 +339,12 @@ def _recall(
     return {label: (hits, there) for label, hits, there in counts if there}
 
 
-def _of_origin(run: RunFolder, place: Path) -> tuple[str, ...]:
-    """A note where the images are, or hold, those that the run has learned from."""
+def _of_origin(run: RunFolder, place: Path, modality: Modality) -> tuple[str, ...]:
+    """A note where the items are, or hold, those that the run has learned from."""
     origin, here = Path(run.told["sample"]["origin"]), place.expanduser().absolute()
     if here.is_relative_to(origin):
         learned = role_of(next(iter(here.relative_to(origin).parts), "")) != "test"
     else:
         learned = origin.is_relative_to(here)
-    return ("the run has learned from images that lie here: of them the accuracy flatters",) if learned else ()
+    many = modality.words.many
+    return (f"the run has learned from {many} that lie here: of them the accuracy flatters",) if learned else ()

@@ -18,7 +18,8 @@ from recommender.baseline import NOTHING
 from recommender.runs.folder import RunFolder
 from recommender.serving.export import save_classifier
 from recommender.serving.predict import finished
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Modality, Origin
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Origin
+from registry.encoders.loading import modality_at
 from registry.errors import (
     AlreadyThere,
     HomeUnusable,
@@ -147,7 +148,7 @@ def _domain(told: Mapping[str, Any], zoo: Zoo) -> Domain:
     name = sample["name"] if sample["name"] not in taken else f"{sample['name']}-{sample['digest'][:8]}"
     return Domain(
         name,
-        Modality(sample["modality"]),
+        sample["modality"],
         sample["name"],
         sample["name"],
         sample["rows"],
@@ -181,8 +182,9 @@ def _filled(run: RunFolder, folder: Path, progress: Progress) -> tuple[str, ...]
     for file in run.path.glob("*.safetensors*"):
         if file.name != "head.safetensors":
             shutil.copyfile(file, folder / file.name)
-    for file in run.path.glob("*processor_config.json"):
-        shutil.copyfile(file, folder / file.name)
+    for name in modality_at(run.path).processor_files:
+        if (run.path / name).is_file():
+            shutil.copyfile(run.path / name, folder / name)
     config = json.loads((run.path / "config.json").read_text())
     if "id2label" in config:
         config["id2label"] = {place: f"LABEL_{place}" for place in config["id2label"]}

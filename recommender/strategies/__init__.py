@@ -4,10 +4,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
-from recommender.results import Evidence, Plan
+from recommender.results import Evidence, Plan, StatedGain
 from registry.plugins import Plugins
 
-__all__ = ["Strategy", "strategies"]
+__all__ = ["EvidencedStrategy", "Strategy", "strategies"]
 
 
 @runtime_checkable
@@ -20,6 +20,14 @@ class Strategy(Protocol):
         Raises:
             NotOffered: it does not fit, with the reason.
         """
+
+
+@runtime_checkable
+class EvidencedStrategy(Strategy, Protocol):
+    """A strategy that states what training by it is known to gain; planning weighs it like outcomes of its own."""
+
+    def gain(self, evidence: Evidence) -> StatedGain:
+        """What is known, of cases like this one."""
 
 
 def _ours(module: str, name: str = "") -> Callable[[], Strategy]:
@@ -68,5 +76,6 @@ strategies: Plugins[Strategy] = Plugins(
         "full": _ours("full"),
         "scratch": _ours("scratch"),
     },
+    promise=Strategy,
 )
 """From those that train nothing to those that train everything; ``ulmfit`` unfreezes gradually, lower blocks slower."""

@@ -5,6 +5,7 @@ Known before anything of the plan was run; `tests/benchmarks/cost.py` holds it a
 """
 
 from recommender.results import Cost, Plan, Stage, Transferability
+from registry.modalities import modalities
 
 __all__ = ["estimate"]
 
@@ -27,9 +28,6 @@ _LOOKED = 200
 """Rows of which it is looked at after each epoch how far their features have moved."""
 _PROCESS = 620 << 20
 """Bytes of the process with its libraries."""
-_ACTIVATIONS = 1000
-"""Bytes of stored activations for each input pixel, where everything learns."""
-_CAP = 224
 
 
 def estimate(
@@ -73,9 +71,10 @@ def estimate(
             + sum(_stage(plan, stage, used, forward * depth, learned, validated, saving) for stage in plan.stages)
         )
     learns = max((len(stage.train) / max(1, len(blocks)) for stage in plan.stages), default=0.0)
-    pixels = min(input_size, _CAP) ** 2
-    held = 4 * (parameters + 3 * trainable) + 3 * (fitted + judged) * pixels * bool(plan.stages)
-    active = plan.batch_size * pixels * _ACTIVATIONS * max(learns, 0.1) * bool(plan.stages)
+    defaults = modalities[found.candidate.checkpoint.modality].defaults
+    places = defaults.places(input_size) * bool(plan.stages)
+    held = 4 * (parameters + 3 * trainable) + defaults.place_bytes * (fitted + judged) * places
+    active = plan.batch_size * places * defaults.activation_bytes * max(learns, 0.1)
     return Cost(seconds, round(_PROCESS + held + active), trainable)
 
 

@@ -1,7 +1,7 @@
 """Discriminative rates: each lower block learns at a fraction of the rate above it (ULMFiT; Howard & Ruder 2018)."""
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, lowered, training, used_blocks
+from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, lowered, training, used_blocks
 
 __all__ = ["discriminative"]
 
@@ -12,10 +12,10 @@ def discriminative(evidence: Evidence) -> Plan:
     Raises:
         NotOffered: too few rows a class.
     """
-    used, epochs = used_blocks(evidence), epochs_for(evidence.rows)
-    rate, share = backbone_rate(evidence.ranked.checkpoint.parameters), lowered(len(used))
+    used, epochs = used_blocks(evidence), epochs_for(evidence)
+    rate, share = backbone_rate(evidence), lowered(len(used))
     why = (
         f"low blocks hold what is general and are changed least: each learns at {share:.2f} of the rate above it, "
         f"the top one at {rate:.0e}, for {epochs} epochs after the head was fitted"
     )
-    return training("discriminative", evidence, (Stage(used, epochs, HEAD_RATE, rate, share),), [why])
+    return training("discriminative", evidence, (Stage(used, epochs, head_rate(evidence), rate, share),), [why])

@@ -1,7 +1,7 @@
 """LoRA: low-rank adapters beside the linear layers learn, the weights stay (Hu et al. 2021)."""
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
+from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, training, used_blocks
 from registry.errors import NotOffered
 
 __all__ = ["lora"]
@@ -21,10 +21,10 @@ def lora(evidence: Evidence) -> Plan:
     adapted = tuple(block for block in used_blocks(evidence) if block in found.adaptable)
     if not adapted:
         raise NotOffered("lora", f"{evidence.architecture} has no linear layers for adapters")
-    epochs, rate = epochs_for(evidence.rows), FASTER * backbone_rate(evidence.ranked.checkpoint.parameters)
+    epochs, rate = epochs_for(evidence), FASTER * backbone_rate(evidence)
     why = (
         f"adapters of rank {RANK} beside the linear layers learn for {epochs} epochs at {rate:.0e}; the weights "
         "themselves stay, so memory is spared and little is forgotten"
     )
-    stages = (Stage(adapted, epochs, HEAD_RATE, rate, only="adapters"),)
+    stages = (Stage(adapted, epochs, head_rate(evidence), rate, only="adapters"),)
     return training("lora", evidence, stages, [why], adapter_rank=RANK)

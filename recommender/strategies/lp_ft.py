@@ -5,7 +5,7 @@ keeps more of what was learned at the source and pays most out of distribution.
 """
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
+from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, training, used_blocks
 
 __all__ = ["lp_ft"]
 
@@ -18,10 +18,10 @@ def lp_ft(evidence: Evidence) -> Plan:
     Raises:
         NotOffered: too few rows a class.
     """
-    used, epochs = used_blocks(evidence), epochs_for(evidence.rows)
-    rate = backbone_rate(evidence.ranked.checkpoint.parameters)
+    used, epochs = used_blocks(evidence), epochs_for(evidence)
+    rate = backbone_rate(evidence)
     why = (
         f"the head is fitted first, so that training starts from the probe and not below it; then {len(used)} "
         f"blocks learn for {epochs} epochs at {rate:.0e}, each lower one at {LAYER_DECAY} of the rate above"
     )
-    return training("lp-ft", evidence, (Stage(used, epochs, HEAD_RATE, rate, LAYER_DECAY),), [why])
+    return training("lp-ft", evidence, (Stage(used, epochs, head_rate(evidence), rate, LAYER_DECAY),), [why])

@@ -1,7 +1,7 @@
 """Norm-only: nothing learns but the normalization layers' scales and shifts, and the head (Frankle et al. 2021)."""
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
+from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, training, used_blocks
 
 __all__ = ["norm_only"]
 
@@ -15,10 +15,10 @@ def norm_only(evidence: Evidence) -> Plan:
     Raises:
         NotOffered: too few rows a class.
     """
-    used, epochs = used_blocks(evidence), epochs_for(evidence.rows)
-    rate = FASTER * backbone_rate(evidence.ranked.checkpoint.parameters)
+    used, epochs = used_blocks(evidence), epochs_for(evidence)
+    rate = FASTER * backbone_rate(evidence)
     why = (
         f"only scales and shifts of the normalization layers learn, for {epochs} epochs at {rate:.0e}: so few "
         "parameters can hardly overfit, and no weight of the source is lost"
     )
-    return training("norm-only", evidence, (Stage(used, epochs, HEAD_RATE, rate, only="norms"),), [why])
+    return training("norm-only", evidence, (Stage(used, epochs, head_rate(evidence), rate, only="norms"),), [why])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import HEAD_RATE, backbone_rate, epochs_for, training, used_blocks
+from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, training, used_blocks
 from registry.errors import NotOffered
 
 __all__ = ["Partial", "surgical"]
@@ -60,6 +60,6 @@ def _gains(evidence: Evidence, parts: list[tuple[str, ...]]) -> list[float]:
 
 
 def _learn(name: str, evidence: Evidence, blocks: tuple[str, ...], why: str) -> Plan:
-    epochs, rate = epochs_for(evidence.rows), backbone_rate(evidence.ranked.checkpoint.parameters)
+    epochs, rate = epochs_for(evidence), backbone_rate(evidence)
     told = f"{', '.join(blocks)} learn for {epochs} epochs at {rate:.0e} after the head was fitted"
-    return training(name, evidence, (Stage(blocks, epochs, HEAD_RATE, rate),), [why, told])
+    return training(name, evidence, (Stage(blocks, epochs, head_rate(evidence), rate),), [why, told])

@@ -6,15 +6,17 @@ from math import ceil, sqrt
 from recommender.results import Evidence, Plan, Stage
 from registry.cards import Metric, Task
 from registry.errors import NotOffered
+from registry.modalities import Modality, modalities
 
 __all__ = [
     "FEWEST_ROWS",
-    "HEAD_RATE",
     "backbone_rate",
     "epochs_for",
     "head_on",
+    "head_rate",
     "lowered",
     "read_from",
+    "require_fitting",
     "require_head",
     "require_rows",
     "training",
@@ -23,11 +25,6 @@ __all__ = [
 
 FEWEST_ROWS = 5
 """Rows a class below which training a backbone memorizes more than it learns."""
-HEAD_RATE = 1e-3
-_SHOWN = 12_000
-"""Pictures that a training shows at least, as far as `_MOST_EPOCHS` allows: of 600 rows, 20 epochs gave twice of what 5
-gave, and augmentation no more (LOG.md)."""
-_LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
 _MILLION = 1e6
 _BATCH, _DECAY = 32, 0.01
 _LOWER, _LOWEST = 2.6, 0.02
@@ -36,8 +33,6 @@ _SMOOTHED, _SMOOTHING = 2000, 0.1
 """Rows from which labels are smoothed, and by how much (Szegedy et al. 2016)."""
 _DROPPED, _DROPOUT = 1000, 0.1
 """Rows below which some of the head's inputs are dropped, and how many."""
-_MIXUP = 0.2
-"""Alpha of mixup, from as many rows as smoothing on, where pictures vary anyway (Zhang et al. 2018)."""
 _UNEVEN = 3
 """Rows of an average class for one of the smallest, from which classes count as uneven."""
 
@@ -84,14 +79,44 @@ def require_head(strategy: str, head: str, task: Task) -> None:
         raise NotOffered(strategy, f"its head names one class of a row, which {task} does not have")
 
 
-def epochs_for(rows: int) -> int:
+def require_fitting(strategy: str, plan: Plan, blocks: Sequence[str]) -> None:
+    """Refuse a plan that is not of this strategy, or that does not fit a net of these blocks.
+
+    Raises:
+        NotOffered: it freezes, reads or trains what is no block, or what it also freezes.
+    """
+    trained = {block for stage in plan.stages for block in stage.train}
+    strange = sorted({plan.read, *plan.frozen, *trained} - set(blocks))
+    both = sorted(trained & set(plan.frozen))
+    through = blocks[: blocks.index(plan.read) + 1] if plan.read in blocks else ()
+    neither = sorted(set(through) - trained - set(plan.frozen))
+    if plan.strategy != strategy:
+        raise NotOffered(strategy, f"its plan is called {plan.strategy}")
+    if strange:
+        raise NotOffered(strategy, f"its plan names {', '.join(strange)}, which this net does not have")
+    if both:
+        raise NotOffered(strategy, f"its plan both freezes and trains {', '.join(both)}")
+    if neither:
+        raise NotOffered(strategy, f"its plan neither freezes nor trains {', '.join(neither)}")
+    if not plan.because:
+        raise NotOffered(strategy, "its plan does not say why")
+
+
+def epochs_for(evidence: Evidence) -> int:
     """Passes over the rows: few rows are shown more often."""
-    return min(_MOST_EPOCHS, max(_LEAST_EPOCHS, ceil(_SHOWN / rows)))
+    defaults = _modality(evidence).defaults
+    fewest, most = defaults.epochs
+    return min(most, max(fewest, ceil(defaults.shown / evidence.rows)))
 
 
-def backbone_rate(parameters: int) -> float:
+def head_rate(evidence: Evidence) -> float:
+    """The rate of a head."""
+    return _modality(evidence).defaults.head_rate
+
+
+def backbone_rate(evidence: Evidence) -> float:
     """The head's rate up to a million parameters, then falling with the square root of their number."""
-    return HEAD_RATE * min(1.0, sqrt(_MILLION / parameters))
+    return head_rate(evidence) * min(1.0, sqrt(_MILLION / evidence.ranked.checkpoint.parameters))
 
 
 def lowered(blocks: int) -> float:
@@ -138,7 +163,9 @@ def training(
     learning = {block for stage in stages for block in stage.train}
     smoothed = evidence.rows >= _SMOOTHED and evidence.task is Task.CLASSIFICATION
     dropped = evidence.rows < _DROPPED and head != "fresh"
-    mixed, weighed = smoothed and augment, _weighs_classes(evidence)
+    modality, weighed = _modality(evidence), _weighs_classes(evidence)
+    augment = augment and bool(modality.defaults.augmentations)
+    mixup, many = modality.defaults.mixup if smoothed and augment else 0.0, modality.words.many
     return Plan(
         strategy=strategy,
         read=read,
@@ -150,8 +177,13 @@ def training(
         batch_size=_BATCH,
         weight_decay=_DECAY,
         label_smoothing=_SMOOTHING if smoothed else 0.0,
-        because=(why, *because, _pictures(evidence, learning, augment), *_against(smoothed, mixed, dropped, weighed)),
-        mixup=_MIXUP if mixed else 0.0,
+        because=(
+            why,
+            *because,
+            _shown(evidence, learning, augment),
+            *_against(many, smoothed, mixup, dropped, weighed),
+        ),
+        mixup=mixup,
         dropout=_DROPOUT if dropped else 0.0,
         class_weights=weighed,
         adapter_rank=adapter_rank,
@@ -167,19 +199,24 @@ def _weighs_classes(evidence: Evidence) -> bool:
     return uneven and evidence.ranked.expected.metric is not Metric.ACCURACY
 
 
-def _pictures(evidence: Evidence, learning: set[str], augment: bool) -> str:
-    """Whether pictures vary or a prefix's activations are kept, and why: both at once cannot be."""
+def _shown(evidence: Evidence, learning: set[str], augment: bool) -> str:
+    """Whether items vary or a prefix's activations are kept, and why: both at once cannot be."""
+    many = _modality(evidence).words.many
     if augment:
-        return "pictures vary a little in each epoch: nothing stays frozen whose activations could be kept instead"
+        return f"{many} vary a little in each epoch: nothing stays frozen whose activations could be kept instead"
     if evidence.blocks[0] in learning:
-        return "pictures are shown as they are, and every epoch runs the whole net"
-    return "pictures are shown as they are, so that the frozen blocks before what learns run only once"
+        return f"{many} are shown as they are, and every epoch runs the whole net"
+    return f"{many} are shown as they are, so that the frozen blocks before what learns run only once"
 
 
-def _against(smoothed: bool, mixed: bool, dropped: bool, weighed: bool) -> list[str]:
+def _modality(evidence: Evidence) -> Modality:
+    return modalities[evidence.ranked.checkpoint.modality]
+
+
+def _against(many: str, smoothed: bool, mixup: float, dropped: bool, weighed: bool) -> list[str]:
     told = []
     if smoothed:
-        also = " and pairs of pictures mixed" if mixed else ""
+        also = f" and pairs of {many} mixed" if mixup else ""
         told.append(f"labels are smoothed by {_SMOOTHING}{also}: there are {_SMOOTHED} rows or more")
     if dropped:
         told.append(f"{_DROPOUT:.0%} of the head's inputs are dropped: there are fewer than {_DROPPED} rows")

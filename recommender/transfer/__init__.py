@@ -7,10 +7,15 @@ from typing import Protocol, cast, runtime_checkable
 from jaxtyping import Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition
+from registry.cards import Metric
 from registry.features import Array
 from registry.plugins import Plugins
 
-__all__ = ["ScoreFunction", "scores"]
+__all__ = ["FROM_THE_SOURCE_HEAD", "ComparableScore", "ScoreFunction", "scores"]
+
+
+FROM_THE_SOURCE_HEAD = ("leep", "nce")
+"""Those of ours that read a source head's class probabilities and not features."""
 
 
 @runtime_checkable
@@ -32,10 +37,29 @@ class ScoreFunction(Protocol):
         """The score."""
 
 
+@runtime_checkable
+class ComparableScore(ScoreFunction, Protocol):
+    """A score that is an estimate of the task's metric on its own scale, and so may take part in ranking.
+
+    It estimates what a head on the features would score on rows that it was not fitted on: 0 to 1 for an accuracy.
+    How much it counts follows from what it states and from how it agrees with the probes (`recommender.rank`).
+    """
+
+    @property
+    def metrics(self) -> frozenset[Metric]:
+        """The metrics that it estimates; of samples that are judged by another one it is reported, and no more."""
+
+    @property
+    def standard_error(self) -> float:
+        """How far it may be off the score of a head on new rows, as a standard deviation in the metric's unit."""
+
+
 def _ours(name: str) -> Callable[[], ScoreFunction]:
     return lambda: cast("ScoreFunction", getattr(import_module(f"recommender.transfer.{name}"), name))
 
 
 _NAMES = ("logme", "hscore", "knn", "linear", "leep", "nce", "nleep", "gbc", "transrate", "parc")
 
-scores: Plugins[ScoreFunction] = Plugins("score", "transferzoo.scores", {name: _ours(name) for name in _NAMES})
+scores: Plugins[ScoreFunction] = Plugins(
+    "score", "transferzoo.scores", {name: _ours(name) for name in _NAMES}, promise=ScoreFunction
+)

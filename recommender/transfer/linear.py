@@ -62,11 +62,6 @@ class Head:
     mean: Float64[np.ndarray, " d"]
     scale: Float64[np.ndarray, " d"]
 
-    def folded(self) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
-        """Weight and bias that take the features as they are."""
-        weight = self.weight / self.scale
-        return weight, self.bias - weight @ self.mean
-
     def logits(self, features: Real[Array, "n d"]) -> Float64[np.ndarray, "n c"]:
         """Unnormalized log probability of each class, log odds of each label, or the value.
 

@@ -6,7 +6,7 @@ a net hands one tensor from block to block, and whether it does is not assumed b
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,8 +45,10 @@ class _Reached(Exception):
 class Boundary:
     """The end of a block of a classifier, up to which nothing learns."""
 
-    def __init__(self, classifier: Classifier, block: str, batch: Mapping[str, torch.Tensor]) -> None:
-        """Look at how the net behaves on a few rows.
+    def __init__(
+        self, classifier: Classifier, block: str, batch: Mapping[str, torch.Tensor], context: Collection[str] = ()
+    ) -> None:
+        """Look at how the net behaves on a few rows; ``context`` names what of them blocks behind it read too.
 
         Raises:
             ValueError: resumed there, it says something else than from the start.
@@ -56,12 +58,12 @@ class Boundary:
         before = anatomy.blocks[: anatomy.names.index(block) + 1]
         self.end = anatomy.block(block).end
         self._paths = _outermost(classifier.body, [prefix for one in before for prefix in one.prefixes], self.end)
-        self._items = {name: tensor[:1] for name, tensor in batch.items() if name in classifier.network.blended}
-        context = {name: tensor for name, tensor in batch.items() if name not in self._items}
+        self._items = {name: tensor[:1] for name, tensor in batch.items() if name not in context}
+        beside = {name: tensor for name, tensor in batch.items() if name in context}
         self._seen: Mapping[str, object] = {}
         with torch.inference_mode():
             whole = self._remembered(batch)
-            resumed = self.logits(self.activations(batch), **context)
+            resumed = self.logits(self.activations(batch), **beside)
         if not torch.allclose(whole, resumed, atol=_TOLERANCE * float(whole.abs().max() + 1), rtol=0):
             raise ValueError(f"{type(classifier.body).__name__} cannot be resumed behind {block}")
 

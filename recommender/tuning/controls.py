@@ -10,13 +10,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from recommender.baseline import no_transfer
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.results import Stage
 from recommender.runs.job import Job
 from recommender.strategies.scratch import RATE
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load
+from registry.forms import Record
+from registry.metrics import Z
 from registry.progress import Progress
 from registry.sample import Sample
 
@@ -26,7 +28,7 @@ NO_TRANSFER, SCRATCH = "no-transfer", "scratch"
 
 
 @dataclass(frozen=True)
-class Control:
+class Control(Record):
     """What a control scored, and by how much the run beats it, with the error of the paired difference."""
 
     name: str
@@ -52,10 +54,6 @@ class Control:
         if self.gain > Z * self.standard_error:
             return f"transfer was worth it: {told}"
         return f"transfer cannot be told from none: {told}. More test rows would tell"
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return vars(self)
 
 
 def without_transfer(

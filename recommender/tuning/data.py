@@ -17,8 +17,9 @@ from jaxtyping import Float, Shaped
 from torch.utils.data import Dataset
 
 from recommender.tuning.activation_cache import Boundary
+from registry.files import allocate
 from registry.modalities import Network, Prepared
-from registry.progress import Progress, told
+from registry.progress import Phase, Progress, tracked
 
 __all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "keep", "prepare_rows", "slices"]
 
@@ -70,9 +71,17 @@ class ItemRows(Dataset[Batch]):
         inputs = self.network.batch([self.prepared[row] for row in rows], chance)
         return {**inputs, "labels": torch.from_numpy(self.targets[np.asarray(rows)])}
 
+    def context(self, rows: Sequence[int]) -> Batch:
+        """What of these rows blocks in the middle of the net read too."""
+        return self.network.context([self.prepared[row] for row in rows])
+
 
 class ActivationRows(Dataset[Batch]):
-    """Rows of activations at a boundary with their truth. Maps lie in memory with their channels last."""
+    """Rows of activations at a boundary with their truth. Maps lie in memory with their channels last.
+
+    Where activations have a place for each of the context's (a sequence's, that is padded), all are as long as the
+    longest row, and a batch as its own longest.
+    """
 
     def __init__(self, activations: Float[np.ndarray, "n ..."], items: ItemRows) -> None:
         self.activations = activations
@@ -88,8 +97,10 @@ class ActivationRows(Dataset[Batch]):
     def batch(self, rows: Sequence[int]) -> Batch:
         """As `TrainingRows.batch`, with ``kept`` for the items."""
         chosen = np.asarray(rows)
+        context = self.items.context(rows)
         kept = torch.from_numpy(self.activations[chosen])
-        context = self.items.network.context([self.items.prepared[row] for row in rows])
+        if kept.ndim == 3:
+            kept = kept[:, : _places(context) or kept.shape[1]]
         return {"kept": _channels_second(kept), **context, "labels": torch.from_numpy(self.targets[chosen])}
 
 
@@ -105,11 +116,11 @@ def prepare_rows(
     network: Network,
     spill: Path,
     progress: Progress,
-    stage: str,
+    part: str,
 ) -> ItemRows:
     """Prepare every item in threads; beyond 1 GiB what is prepared lies in the file ``spill``."""
     with ThreadPoolExecutor(_READERS) as pool:
-        passing = told(pool.map(network.prepare, items), stage, len(items), progress)
+        passing = tracked(pool.map(network.prepare, items), progress, Phase.PREPARE, len(items), part)
         return ItemRows(_stored(passing, len(items), spill), targets, network)
 
 
@@ -120,9 +131,7 @@ def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepar
     for row in passing:
         if not rows and count * sum(part.nbytes for part in row.values()) > _IN_MEMORY:
             files = {
-                name: np.lib.format.open_memmap(
-                    spill.with_name(f"{spill.name}.{name}.npy"), "w+", part.dtype, (count, *part.shape)
-                )
+                name: _mapped(spill.with_name(f"{spill.name}.{name}.npy"), part.dtype, (count, *part.shape))
                 for name, part in row.items()
             }
         for name, file in files.items():
@@ -131,18 +140,41 @@ def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepar
     return rows
 
 
-def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, stage: str) -> ActivationRows:
+def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, part: str) -> ActivationRows:
     """Run the frozen prefix once over every row and keep what flows out of it in a file."""
     device = next(boundary.classifier.parameters()).device
     kept: np.ndarray | None = None
     with torch.inference_mode():
-        for rows in told(list(slices(items)), stage, -(-len(items) // _AT_ONCE), progress):
+        batches = -(-len(items) // _AT_ONCE)
+        for rows in tracked(list(slices(items)), progress, Phase.CACHE, batches, part):
             batch = {name: tensor.to(device) for name, tensor in items.batch(rows).items() if name != "labels"}
             made = _channels_last(boundary.activations(batch)).cpu().numpy()
             if kept is None:
-                kept = np.lib.format.open_memmap(file, "w+", np.float32, (len(items), *made.shape[1:]))
-            kept[rows.start : rows.stop] = made  # type: ignore[attr-defined]  # slices are ranges
+                shape = (_longest(items, made), *made.shape[2:]) if made.ndim == 3 else made.shape[1:]
+                kept = _mapped(file, made.dtype, (len(items), *shape))
+            if made.ndim == 3:
+                kept[rows.start : rows.stop, : made.shape[1]] = made  # type: ignore[attr-defined]  # as below
+            else:
+                kept[rows.start : rows.stop] = made  # type: ignore[attr-defined]  # slices are ranges
     return ActivationRows(np.lib.format.open_memmap(file, "r"), items)
+
+
+def _longest(items: ItemRows, made: Float[np.ndarray, "n l d"]) -> int:
+    """Places of the longest row's activations, given those of the first rows."""
+    first, every = (_places(items.context(range(rows))) for rows in (len(made), len(items)))
+    return every if first == made.shape[1] and every is not None else made.shape[1]
+
+
+def _places(context: Batch) -> int | None:
+    """How many places the context has a value for in each row; None where it has none."""
+    return next((tensor.shape[1] for tensor in context.values() if tensor.ndim == 2), None)
+
+
+def _mapped(file: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """A new array in a file that has all its room on the disk."""
+    made: np.ndarray = np.lib.format.open_memmap(file, "w+", dtype, shape)
+    allocate(file)
+    return made
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:

@@ -20,11 +20,12 @@ from recommender.runs.job import Job
 from recommender.runs.tracking import Unkept
 from recommender.transfer.linear import fit_head
 from recommender.tuning.recipe import run_local
+from registry.cards import Outcome
 from registry.encoders import Encoder, open_encoder
 from registry.encoders.loading import open_network
 from registry.features import Encoded
 from registry.home import Home
-from registry.progress import Progress, silent
+from registry.progress import Event, Phase, Progress, advance, silent
 from registry.sample import Sample
 
 __all__ = ["measure"]
@@ -41,8 +42,6 @@ _HEAVY = 0.02
 _TEST_ROWS = 32
 _MORE, _BLUR = 2.5, 0.3
 """How many times the trial's rows a head is fitted to, and by what share of a deviation they are blurred for that."""
-_JUDGED, _STEP, _KEPT = "judged", "tune ", "run the frozen blocks"
-"""What is heard: a judgment; the beginnings of stages of the progress."""
 _SPILL = 1 << 30
 """Bytes of prepared items that are held in memory at most."""
 
@@ -56,18 +55,18 @@ def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = si
     """
     from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
 
-    progress("try a few batches", 0, 1)
+    advance(progress, Phase.TRY, 0, 1)
     encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name))
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
-    ear = _Ear()
+    ear = _Ear(progress=progress)
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
         home = Home.find(place)
         stages = tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages)
         plan = replace(job.plan, stages=stages, controls=())
-        tried = replace(job, id="trial", home=home, sample=few, plan=plan, encode=encoding, source=None)
-        run, _ = run_local(tried, ear.track, ear)
+        tried = replace(job, id="trial", home=home, sample=few, plan=plan, source=None)
+        run, _ = run_local(tried, ear.track, ear, encoding)
     trial = _Trial(job, few, ear.heard, encoding, {name: float(value) for name, value in run.metrics.items()})
-    progress("try a few batches", 1, 1)
+    advance(progress, Phase.TRY, 1, 1)
     memory = meter.peak_bytes + (trial.more_bytes() if job.device == "cpu" else 0)
     return Cost(trial.seconds(encoded), memory, round(run.metrics["trainable_parameters"]))
 
@@ -84,11 +83,14 @@ def _few(job: Job, seconds_a_row: float) -> Sample:
 
 @dataclass(frozen=True)
 class _Heard:
-    """Something that was told, and when."""
+    """Something that happened, and when: an event of the progress, or a judgment after an epoch."""
 
     at: float
-    what: str
+    phase: Phase | None
+    """None for a judgment."""
+    part: str
     done: int
+    """Of a judgment the epoch."""
     of: int
 
 
@@ -96,32 +98,43 @@ class _Heard:
 class _Ear(Unkept):
     """The progress and the tracker_run of a trial; remembers when it was told what."""
 
+    progress: Progress = silent
+    """Whoever waits for the trial."""
     heard: list[_Heard] = field(default_factory=list)
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
+    def report(self, event: Event) -> None:
         """Hear of progress."""
-        self.heard.append(_Heard(time.perf_counter(), stage, done, of))
+        self.heard.append(_Heard(time.perf_counter(), event.phase, event.part, event.done, event.of))
+
+    def cancelled(self) -> bool:
+        """Ask whoever waits for the trial."""
+        return self.progress.cancelled()
 
     def point(self, series: str, step: int, value: float) -> None:
         """Hear that an epoch was judged."""
         del series, value
-        self.heard.append(_Heard(time.perf_counter(), _JUDGED, step, 0))
+        self.heard.append(_Heard(time.perf_counter(), None, "", step, 0))
 
 
 @dataclass
 class _Encoding:
-    """Encodes each sample once, and knows how long that took."""
+    """Encodes each sample once, and knows how long that took; keeps no outcome."""
 
     encoder: Encoder
     done: dict[str, Encoded] = field(default_factory=dict)
     took: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, sample: Sample, progress: Progress) -> Encoded:
+    def features(self, job: Job, sample: Sample, progress: Progress) -> Encoded:
+        """Features of a sample, whatever job they are for."""
+        del job
         if sample.order not in self.done:
             began = time.perf_counter()
             self.done[sample.order] = self.encoder.encode(sample.items, progress=progress)
             self.took[sample.order] = time.perf_counter() - began
         return self.done[sample.order]
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """What is tried out only has no outcome."""
 
     def rate(self, sample: Sample) -> float:
         """Seconds a row, after the net was warmed up."""
@@ -170,14 +183,14 @@ class _Trial:
         test = self.job.sample.test
         found = {}
         for part in ("training", "validation", "test"):
-            few = next(heard.of for heard in self.heard if heard.what == f"open {part} items")
+            few = next(heard.of for heard in self.heard if (heard.phase, heard.part) == (Phase.PREPARE, part))
             whole = round(few * len(self.job.sample) / len(self.few))
             found[part] = few, len(test) if part == "test" and test is not None else whole
         return found
 
     def _fitting(self) -> float:
         """What more rows add to the fit of the head: fitted again, to several times the trial's rows, blurred."""
-        took = self._span("fit the head")
+        took = self._span(Phase.HEAD)
         rows, most = len(self.few), len(self.job.sample)
         if not took or rows == most:
             return 0.0
@@ -199,7 +212,7 @@ class _Trial:
     def _training(self) -> float:
         """What more rows and epochs add to the training, with the opening of its items and the last judgment."""
         rows = self._rows()
-        opening = sum(self._span(f"open {part} items") * (whole / few - 1) for part, (few, whole) in rows.items())
+        opening = sum(self._span(Phase.PREPARE, part) * (whole / few - 1) for part, (few, whole) in rows.items())
         stages = _stages(self.heard)
         judged = stages[-1].judging / rows["validation"][0] * (rows["test"][1] - rows["test"][0])
         pairs = zip(stages, self.job.plan.stages, strict=True)
@@ -216,9 +229,9 @@ class _Trial:
             + timed.keeping * ((learn_all + choose_all) / (learn + choose) - 1)
         )
 
-    def _span(self, stage: str) -> float:
-        """Seconds from the first to the last that was heard of a stage of the progress."""
-        at = [heard.at for heard in self.heard if heard.what == stage]
+    def _span(self, phase: Phase, part: str = "") -> float:
+        """Seconds from the first to the last event of a part of a phase."""
+        at = [heard.at for heard in self.heard if (heard.phase, heard.part) == (phase, part)]
         return at[-1] - at[0] if at else 0.0
 
 
@@ -237,7 +250,7 @@ class _Timed:
 
 def _stages(heard: Sequence[_Heard]) -> list[_Timed]:
     """The stages of a trial, from what was heard of its steps and judgments; judgment 0 is of the start."""
-    judged = {told.done: told.at for told in reversed(heard) if told.what == _JUDGED}
+    judged = {told.done: told.at for told in reversed(heard) if told.phase is None}
     epochs = [
         [told for told in heard if judged[epoch - 1] < told.at < judged[epoch]] for epoch in sorted(judged) if epoch
     ]
@@ -249,11 +262,11 @@ def _stages(heard: Sequence[_Heard]) -> list[_Timed]:
 
 def _timed(first: Sequence[_Heard], second: Sequence[_Heard], first_end: float, second_end: float) -> _Timed:
     """A stage, from what was heard in its two epochs, and when those were judged."""
-    one, two = ([told.at for told in epoch if told.what.startswith(_STEP)] for epoch in (first, second))
+    one, two = ([told.at for told in epoch if told.phase is Phase.TUNE] for epoch in (first, second))
     begun = two[0] - first_end
     step = median([later - earlier for times in (one, two) for earlier, later in pairwise(times)] or [begun])
     keeping = 0.0
-    for what in {told.what for told in first if told.what.startswith(_KEPT)}:
-        at = [told.at for told in first if told.what == what]
+    for part in {told.part for told in first if told.phase is Phase.CACHE}:
+        at = [told.at for told in first if (told.phase, told.part) == (Phase.CACHE, part)]
         keeping += at[-1] - at[0]
     return _Timed(step, min(first_end - one[-1], second_end - two[-1]), max(0.0, begun - step), keeping)

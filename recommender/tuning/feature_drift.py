@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from recommender.resampling import Z, draw_weights, resample
+from recommender.resampling import draw_weights, resample
 from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
@@ -22,7 +22,9 @@ from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
-from registry.progress import Progress
+from registry.forms import Record
+from registry.metrics import Z
+from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 
 __all__ = ["RECOGNIZED", "BlockChange", "Forgetting", "SourceProbe", "Watch", "alikeness", "probe_source"]
@@ -65,7 +67,7 @@ class SourceProbe:
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class Forgetting(Record):
     """What a run kept of its checkpoint. No blocks: the backbone did not learn. ``source`` is None if not measured."""
 
     blocks: tuple[BlockChange, ...] = ()
@@ -107,14 +109,6 @@ class Forgetting:
                 f"(± {error}, paired). A lower backbone rate, or lora, forgets less"
             )
         return tuple(told)
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON form."""
-        return {
-            "blocks": [vars(block) for block in self.blocks],
-            "weights": self.weights,
-            "source": None if self.source is None else vars(self.source),
-        }
 
 
 class Watch:
@@ -201,17 +195,17 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     folds = part.folds(seed=job.seed)
     start = _begun(job.checkpoint.folder, job.plan.read, torch.device(job.device))
     spill = job.folder / "source"
-    rows = prepare_rows(part.items, part.targets, start.network, spill, progress, "open source items")
+    rows = prepare_rows(part.items, part.targets, start.network, spill, progress, "source")
     weights, tested = draw_weights(part.group_ids, seed=job.seed), folds >= 0
     groups = None if part.groups is None else part.group_ids
     nets = [start, *([classifier] if classifier else [])]
     drawn = []
     for place, net in enumerate(nets):
-        progress("probe the source", place, len(nets))
+        advance(progress, Phase.SOURCE, place, len(nets))
         read = _features(net, rows, np.arange(len(part)))[-1]
         guess = out_of_fold(read, part.targets, folds, groups=groups).predicted
         drawn.append(resample(part.metric, part.targets[tested], guess[tested], weights[:, tested]))
-    progress("probe the source", len(nets), len(nets))
+    advance(progress, Phase.SOURCE, len(nets), len(nets))
     for file in job.folder.glob(f"{spill.name}.*.npy"):
         file.unlink()
     before, after = drawn[0], drawn[-1]

@@ -18,6 +18,7 @@ from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
 from recommender.tuning.feature_drift import RECOGNIZED, BlockChange, Forgetting, SourceProbe
 from registry.cards import Task
+from registry.metrics import Z
 
 __all__ = [
     "benefit_curves",
@@ -31,7 +32,6 @@ __all__ = [
 _FOLDER = "figures"
 _NUMBERED = 20
 """Classes up to which a cell shows its number; beyond twice as many the axes show no names."""
-_NINETY = 1.645
 _FEW_BLOCKS = 4
 """Blocks for which there is room at least, so that few bars are not broad ones."""
 _ARMS = {"plan": "tab:blue", "scratch": "tab:orange", "no transfer": "tab:gray"}
@@ -105,7 +105,7 @@ def confusion_matrix(
 
 def intervals(expected: Expected, score: float, standard_error: float, file: Path) -> Path:
     """What was expected (nominal 90 %) above what was realized (its 90 % interval by the bootstrap's error)."""
-    reach = _NINETY * standard_error
+    reach = Z * standard_error
     figure = Figure(figsize=(7, 2), layout="constrained")
     axes = figure.add_subplot()
     _whisker(axes, 1, (expected.low, expected.mean, expected.high), "tab:blue")
@@ -155,7 +155,7 @@ def _bars(axes: Axes, blocks: Sequence[BlockChange], heights: Sequence[float | N
 def _probes(axes: Axes, source: SourceProbe) -> None:
     """What a linear head reads of the source; the whisker is the error of the paired difference."""
     drawn = axes.bar([0, 1], [source.before, source.after], color=["tab:gray", "tab:blue"], width=0.6)
-    axes.errorbar(1, source.after, _NINETY * source.standard_error, color="black", capsize=4)
+    axes.errorbar(1, source.after, Z * source.standard_error, color="black", capsize=4)
     axes.bar_label(drawn, [f"{source.before:.3f}", f"{source.after:.3f}"], label_type="center", color="white")
     axes.set_xticks([0, 1], ["before", "after"])
     axes.set(ylim=(0, 1.05), ylabel="score of a linear head", title="What is left\nof the source")
@@ -192,7 +192,7 @@ def _against_labels(axes: Axes, benefit: Benefit) -> None:
         found = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]
         mean, error = (np.array([getattr(row, what) for row in found]) for what in ("mean", "standard_error"))
         axes.plot(labels, mean, marker="o", color=color, label=names[arm])
-        axes.fill_between(labels, mean - _NINETY * error, mean + _NINETY * error, color=color, alpha=0.15, linewidth=0)
+        axes.fill_between(labels, mean - Z * error, mean + Z * error, color=color, alpha=0.15, linewidth=0)
     target, at = benefit.points[-1].scratch.mean, benefit.saving.labels
     if at is not None:
         axes.plot([at, labels[-1]], [target, target], color="black", linewidth=0.8, linestyle=":")

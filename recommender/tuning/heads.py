@@ -14,11 +14,12 @@ from jaxtyping import Float, Int, Shaped
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from recommender.baseline import NEIGHBORS, votes
+from recommender.baseline import NEIGHBORS, RawEncoder, votes
 from recommender.transfer.linear import Head as Ridge
 from registry.cards import Task
-from registry.errors import PathMissing
+from registry.errors import PathMissing, Unsupported
 from registry.index import neighbors
+from registry.modalities import modalities
 
 __all__ = [
     "Head",
@@ -29,10 +30,13 @@ __all__ = [
     "ScaledLinearHead",
     "named",
     "read_head",
+    "read_raw",
     "save_head",
+    "save_raw",
 ]
 
 _FILE = "head.safetensors"
+_RAW = "raw.skops"
 _VOTERS = 5
 _NEVER = 1e-3
 """Share of the votes of a class that no neighbor names."""
@@ -247,6 +251,35 @@ def read_head(folder: Path) -> Head:
     with safe_open(folder / _FILE, "numpy") as stored:
         kind = (stored.metadata() or {}).get("kind", LinearHead.kind)
         return _KINDS[kind].of({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118 - no mapping
+
+
+def save_raw(encoder: RawEncoder, folder: Path) -> None:
+    """Write what makes raw features into a run's folder, without pickle."""
+    from skops import io  # noqa: PLC0415 - a second to import
+
+    io.dump(encoder.raw, folder / _RAW)
+
+
+def read_raw(folder: Path, modality: str) -> RawEncoder:
+    """What makes raw features, from a run's folder. Nothing is trusted but scikit-learn and the modality's own types.
+
+    Raises:
+        PathMissing: there is none.
+        Unsupported: it holds something else, or is damaged.
+    """
+    from skops import io  # noqa: PLC0415 - as above
+
+    file, room = folder / _RAW, type(modalities[modality]).__module__
+    if not file.is_file():
+        raise PathMissing(file)
+    try:
+        foreign = io.get_untrusted_types(file=file)
+        strange = [name for name in foreign if not name.startswith(f"{room}.")]
+        if not strange:
+            return RawEncoder(modality, io.load(file, trusted=foreign))
+    except Exception as fault:  # a damaged archive may raise anything
+        raise Unsupported(folder, f"{_RAW} cannot be read ({type(fault).__name__})", "Fit it anew.") from fault
+    raise Unsupported(folder, f"{_RAW} holds {strange[0]}, which is not trusted", "Fit it anew.")
 
 
 def _unit(features: Float[np.ndarray, "n d"], center: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n d"]:

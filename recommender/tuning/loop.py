@@ -33,9 +33,10 @@ from recommender.tuning.parameter_groups import rates
 from registry.cards import Metric, Task
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
-from registry.files import replacing
-from registry.progress import Progress
-from registry.sample import score
+from registry.files import filling, replacing
+from registry.forms import from_json, to_json
+from registry.metrics import score
+from registry.progress import Phase, Progress, advance
 
 __all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "train"]
 
@@ -57,6 +58,8 @@ _LARGEST_GRADIENT = 1.0
 _TRIED = 4
 """Rows on which it is tried whether a net can be resumed in the middle."""
 _WEIGHTS = "model.safetensors"
+_STATES = 3
+"""What a save holds at most, in sizes of the weights: these, and two moments of each."""
 _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
@@ -118,14 +121,6 @@ class _Course:
     entered: int = 0
     """The epoch after which the stage began."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "start": vars(self.start), "best": vars(self.best)}
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "_Course":
-        curves = {name: {int(epoch): value for epoch, value in row.items()} for name, row in told["curves"].items()}
-        return cls(**{**told, "start": Judged(**told["start"]), "best": Judged(**told["best"]), "curves": curves})
-
 
 def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
     """Carry out the stages, or those that a complete save in the folder leaves to be done.
@@ -135,8 +130,8 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     """
     bad = set_damaged_aside(training.folder)
     saved = newest(training.folder)
-    course = None if saved is None else _Course.of(saved[1])
-    lost = course is not None and not (training.folder / _best_file(course)).is_file()
+    course = None if saved is None else from_json(_Course, saved[1])
+    lost = course is not None and not (training.folder / _best_file(course.best)).is_file()
     if lost:  # its best weights are gone: nothing that was saved can be gone on from
         shutil.rmtree(training.folder / "trainer")
         course = None
@@ -205,6 +200,13 @@ class _Loop(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         _write_weights(_present(self.model), folder / _WEIGHTS)
 
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
+        """As the Trainer does it, of which nothing stays where it fails."""
+        place = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+        with filling(place, weights * _STATES):
+            super()._save_checkpoint(model, trial)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
         _present(model or self.model).load_state_dict(stored, strict=True)
@@ -222,7 +224,7 @@ class _Keeper:
             start = self._judged(0)
             self.course = _Course(0, 0, 0, start, start)
             self._tell(0, self._scores(start))
-            self._keep()
+            self._keep(start)
         else:
             self.course = course
 
@@ -238,8 +240,8 @@ class _Keeper:
         found = self._judged(course.epoch)
         course.waited += 1
         if found.beats(course.best):
+            self._keep(found)  # before it counts: the disk may be full
             course.best, course.waited = found, 0
-            self._keep()
         told = {"training loss": float(np.mean(losses)), "items per second": len(self.training.rows) / seconds}
         self._tell(course.epoch, {**self._scores(found), **told, **self.training.look(self.held_out)})
         if trouble := self._too_fast(found, losses):
@@ -251,7 +253,8 @@ class _Keeper:
 
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
-        seal(save, self.course.to_dict())
+        with filling(save):
+            seal(save, to_json(self.course))
         for file in self.training.folder.glob("best-*.safetensors"):
             if file != self._file:
                 file.unlink()
@@ -276,7 +279,7 @@ class _Keeper:
 
     @property
     def _file(self) -> Path:
-        return self.training.folder / _best_file(self.course)
+        return self.training.folder / _best_file(self.course.best)
 
     def _too_fast(self, found: Judged, losses: list[float]) -> str:
         """Whether the rate is too high, in words: weights that are no numbers, or a training loss that grows."""
@@ -340,19 +343,19 @@ class _Keeper:
             self.course.curves.setdefault(series, {})[epoch] = value
             self.point(series, epoch, value)
 
-    def _keep(self) -> None:
-        _write_weights(self.classifier, self._file)
+    def _keep(self, found: Judged) -> None:
+        _write_weights(self.classifier, self.training.folder / _best_file(found))
 
 
 class _Epochs(TrainerCallback):
-    """Tells progress each step, and the learning curve and the keeper each epoch."""
+    """Reports progress each step, and the learning curve and the keeper each epoch."""
 
     def __init__(self, keeper: _Keeper, loop: _Loop, rows: TrainingRows, progress: Progress) -> None:
         self.keeper, self.loop, self.rows, self.progress = keeper, loop, rows, progress
         stages = keeper.training.plan.stages
         lengths = [stage.epochs * _steps(keeper.training) for stage in stages]
         self.before, self.of = sum(lengths[: keeper.course.stage]), sum(lengths)
-        self.stage = f"tune {keeper.training.plan.strategy}"
+        self.strategy = keeper.training.plan.strategy
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
@@ -367,9 +370,9 @@ class _Epochs(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
     ) -> None:
-        """Tell progress."""
+        """Report; a training that is cancelled ends here, to go on from its last save."""
         del args, control, rest
-        self.progress(self.stage, self.before + state.global_step, self.of)
+        advance(self.progress, Phase.TUNE, self.before + state.global_step, self.of, self.strategy)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
@@ -425,7 +428,7 @@ def _step_back(place: int, keeper: _Keeper, training: Training) -> None:
     halved = keeper.course.halved + 1
     saved = newest(training.folder)
     if saved is not None and saved[0].parent == stage_folder(training.folder, place):
-        keeper.course = _Course.of(saved[1])
+        keeper.course = from_json(_Course, saved[1])
     keeper.course.halved = halved
     size = max(1, training.plan.batch_size >> halved)
     keeper.course.notes.append(f"memory ran out: batches of {size}, {1 << halved} of them a step")
@@ -451,7 +454,7 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
     tried = {name: tensor.to(training.device) for name, tensor in batch.items() if name != "labels"}
     classifier.eval()
     try:
-        boundary = Boundary(classifier, prefix, tried)
+        boundary = Boundary(classifier, prefix, tried, training.rows.context([0]).keys())
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as cause:
         keeper.course.notes.append(f"every epoch runs the whole net: {cause}")
         return training.rows, training.held_out
@@ -459,7 +462,7 @@ def _rows(place: int, keeper: _Keeper, training: Training, progress: Progress) -
         keeper.course.notes.append(f"every epoch runs the whole net: no room to keep activations behind {prefix}")
         return training.rows, training.held_out
     kept = [
-        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, f"run the frozen blocks ({name})")
+        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, name)
         for name, items in (("training", training.rows), ("validation", training.held_out))
     ]
     classifier.boundary = boundary
@@ -535,8 +538,8 @@ def _steps(training: Training) -> int:
     return whole + (rest > 1 or whole == 0)
 
 
-def _best_file(course: _Course) -> str:
-    return f"best-{course.best.epoch:04d}.safetensors"
+def _best_file(best: Judged) -> str:
+    return f"best-{best.epoch:04d}.safetensors"
 
 
 def _write_weights(model: torch.nn.Module, file: Path) -> None:

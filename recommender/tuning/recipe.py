@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
-from recommender.baseline import RAW
+from recommender.baseline import RawEncoder, RawRows, is_raw
 from recommender.exposure import enough_unseen
 from recommender.resampling import draw_weights, resample
 from recommender.results import TuningRun
 from recommender.runs.devices import metered
 from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.job import Job
+from recommender.runs.provider import FolderProvider, Provider
 from recommender.runs.tracking import Tracker, TrackerRun
 from recommender.strategies.rules import require_head
 from recommender.transfer.linear import fit_ridge
@@ -47,8 +48,10 @@ from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
 from registry.errors import Diverged, OutOfRoom, TooFewRows, TransferZooError, UnknownName
 from registry.files import disk_full_named
-from registry.progress import Progress, silent
-from registry.sample import Sample, score
+from registry.forms import to_json
+from registry.metrics import score
+from registry.progress import Phase, Progress, advance, silent
+from registry.sample import Sample
 
 __all__ = ["run_local"]
 
@@ -87,13 +90,17 @@ class _Done:
     forgetting: Forgetting | None = None
     """None where there was nothing to forget: the net started from random weights."""
     against: tuple[controls.Control, ...] = ()
+    raw: RawEncoder | None = None
+    """What makes the features that the head reads, where nothing is transferred."""
 
 
-def run_local(job: Job, track: Tracker, progress: Progress = silent) -> tuple[TuningRun, Outcome]:
+def run_local(
+    job: Job, track: Tracker, progress: Progress = silent, provider: Provider | None = None
+) -> tuple[TuningRun, Outcome]:
     """Carry out a job in this process, from its last save where it was begun before.
 
-    The run's end and its outcome are one file, run.json; the registry gets the outcome next, and only then does anybody
-    wait for MLflow.
+    The run's end and its outcome are one file, run.json; the provider gets the outcome next, and only then does anybody
+    wait for MLflow. Without a provider features are computed from the checkpoint's folder, and no outcome is kept.
 
     Raises:
         NotResumable: another process carries it out, or it is finished.
@@ -101,25 +108,26 @@ def run_local(job: Job, track: Tracker, progress: Progress = silent) -> tuple[Tu
         OutOfRoom: memory ran out.
         DiskFull: the disk has no room; the run can be resumed.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
+        Cancelled: the observer wants no more; the run can be resumed.
     """
-    folder, made = RunFolder(job.folder), None
+    folder, made, helper = RunFolder(job.folder), None, provider or FolderProvider()
     troubles: tuple[str, ...] = ()
     with folder.held(), _told_of_failure(folder), _named_failures(job):
         folder.start(job.to_dict())
         earlier = folder.spent
         try:
             with folder.beating(), track(job) as tracker_run:
-                made = _made(job, earlier, tracker_run, progress)
+                made = _made(job, helper, earlier, tracker_run, progress)
                 _, outcome = _concluded(job, made, tracker_run.troubles, tracker_run.run_id)
                 with suppress(TransferZooError):  # it is tried again below, and by the next start
-                    job.record(outcome)
+                    helper.record(job, outcome)
                 tracker_run.model(job.folder)
         except KeyboardInterrupt:
             if made is None:
                 raise
             troubles = (f"telling MLflow was interrupted: `transferzoo runs sync {job.id}`",)
         run, outcome = _concluded(job, made, (*tracker_run.troubles, *troubles), tracker_run.run_id)
-        job.record(outcome)
+        helper.record(job, outcome)
         folder.tidy()
     return run, outcome
 
@@ -167,17 +175,21 @@ class _Made:
     """ISO 8601, UTC."""
 
 
-def _made(job: Job, earlier: float, tracker_run: TrackerRun, progress: Progress) -> _Made:
+def _made(job: Job, helper: Provider, earlier: float, tracker_run: TrackerRun, progress: Progress) -> _Made:
     """Train and store; then look back at what was forgotten and at what the same rows give without transfer.
 
     ``earlier`` are the seconds that were spent on it before it was interrupted.
     """
     began, parts = time.perf_counter(), _parts(job)
     with metered(job.device) as meter:
-        done = _trained(job, parts, tracker_run.point, progress) if job.plan.stages else _probed(job, parts, progress)
+        if job.plan.stages:
+            done = _trained(job, helper, parts, tracker_run.point, progress)
+        else:
+            raw = is_raw(job.plan.strategy)
+            done = _untransferred(job, parts, progress) if raw else _probed(job, helper, parts, progress)
     metrics = _metrics(job, parts, done, earlier + time.perf_counter() - began, meter.peak_bytes)
-    store(job, done.head, done.classifier)
-    done = _held_against(job, parts, _probed_source(job, done, progress), progress)
+    store(job, done.head, done.classifier, done.raw)
+    done = _held_against(job, helper, parts, _probed_source(job, done, progress), progress)
     metrics |= {} if done.forgetting is None else done.forgetting.metrics
     metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
     tracker_run.result(metrics)
@@ -199,12 +211,12 @@ def _probed_source(job: Job, done: _Done, progress: Progress) -> _Done:
     return replace(done, forgetting=kept, notes=(*done.notes, *kept.notes, *trouble))
 
 
-def _held_against(job: Job, parts: _Parts, done: _Done, progress: Progress) -> _Done:
+def _held_against(job: Job, helper: Provider, parts: _Parts, done: _Done, progress: Progress) -> _Done:
     """The controls that the plan asks for, and what follows from them, in words; one that fails is told."""
     found, notes = [], []
     for name in job.plan.controls:
         try:
-            control = _control(name, job, parts, named(job.sample.task, done.logits), progress)
+            control = _control(name, job, helper, parts, named(job.sample.task, done.logits), progress)
         except TransferZooError as failure:
             notes.append(f"the control {name} could not be measured: {failure}. {failure.remedy}")
         else:
@@ -214,7 +226,7 @@ def _held_against(job: Job, parts: _Parts, done: _Done, progress: Progress) -> _
 
 
 def _control(
-    name: str, job: Job, parts: _Parts, said: Shaped[np.ndarray, "m ..."], progress: Progress
+    name: str, job: Job, helper: Provider, parts: _Parts, said: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> controls.Control:
     if name == controls.NO_TRANSFER:
         return controls.without_transfer(job, parts.train, parts.test, said, progress)
@@ -222,7 +234,7 @@ def _control(
         raise UnknownName("control", name, (controls.NO_TRANSFER, controls.SCRATCH))
     fresh = controls.from_scratch(job)
     fresh.folder.mkdir(exist_ok=True)
-    predicted = named(job.sample.task, _trained(fresh, parts, lambda *_: None, progress).logits)
+    predicted = named(job.sample.task, _trained(fresh, helper, parts, lambda *_: None, progress).logits)
     shutil.rmtree(fresh.folder)
     return controls.against(job, parts.test, said, name, "the same net from random weights", predicted)
 
@@ -299,49 +311,48 @@ def _places(whole: Sample, part: Sample) -> Int[np.ndarray, " n"]:
     return np.array([rows[item] for item in part.items], np.int64)
 
 
-def _features(job: Job, part: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
+def _features(job: Job, helper: Provider, part: Sample, progress: Progress) -> Float[np.ndarray, "n d"]:
     """Features of the block that is read; of rows of the job's sample, from those of the whole sample."""
     test = job.sample.test
     whole = job.sample if test is None or part.items[0] not in set(test.items) else test
-    encoded = job.encode(whole, progress)
+    encoded = helper.features(job, whole, progress)
     vectors = encoded.blocks[encoded.names.index(job.plan.read)].vectors
     return vectors if part is whole else vectors[_places(whole, part)]
 
 
-def _logistic(job: Job, part: Sample, progress: Progress) -> torch.nn.Linear:
-    features = _features(job, part, progress)
+def _logistic(job: Job, helper: Provider, part: Sample, progress: Progress) -> torch.nn.Linear:
+    features = _features(job, helper, part, progress)
     if job.plan.head == "fresh":
         return fresh_head(features.shape[1], len(job.sample.classes) or 1)
-    progress("fit the head", 0, 1)
+    advance(progress, Phase.HEAD, 0, 1)
     groups = None if part.groups is None else part.group_ids
     head = logistic_head(features, part.targets, len(job.sample.classes), groups)
-    progress("fit the head", 1, 1)
+    advance(progress, Phase.HEAD, 1, 1)
     return head
 
 
-def _fitted(job: Job, part: Sample, progress: Progress) -> Head:
+def _fitted(job: Job, helper: Provider, part: Sample, progress: Progress) -> Head:
     """The head of a plan that trains nothing else.
 
     Raises:
         NotOffered: a head that names classes, in another task.
     """
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
-    if job.plan.read == RAW:
-        return _raw_head(job, part, progress)
     if job.plan.head == "prototype":
-        return PrototypeHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
+        return PrototypeHead.fit(_features(job, helper, part, progress), part.targets, len(job.sample.classes))
     if job.plan.head == "neighbors":
-        return NeighborsHead.fit(_features(job, part, progress), part.targets, len(job.sample.classes))
-    return _linear(_logistic(job, part, progress))
+        return NeighborsHead.fit(_features(job, helper, part, progress), part.targets, len(job.sample.classes))
+    return _linear(_logistic(job, helper, part, progress))
 
 
-def _raw_head(job: Job, part: Sample, progress: Progress) -> Head:
-    """The model of no transfer that the plan names, on raw pixels."""
-    pixels, classes = _features(job, part, progress), len(job.sample.classes)
+def _raw_head(job: Job, part: Sample, features: Float[np.ndarray, "n d"]) -> Head:
+    """The model of no transfer that the plan names."""
+    require_head(job.plan.strategy, job.plan.head, job.sample.task)
+    classes = len(job.sample.classes)
     if job.plan.head == RawNeighborsHead.kind:
-        return RawNeighborsHead.fit(pixels, part.targets, classes)
+        return RawNeighborsHead.fit(features, part.targets, classes)
     groups = None if part.groups is None else part.group_ids
-    return ScaledLinearHead.of_ridge(fit_ridge(pixels, part.targets, classes or 1, groups=groups))
+    return ScaledLinearHead.of_ridge(fit_ridge(features, part.targets, classes or 1, groups=groups))
 
 
 def _linear(layer: torch.nn.Linear) -> LinearHead:
@@ -359,22 +370,41 @@ def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     return made.eval()
 
 
-def _probed(job: Job, parts: _Parts, progress: Progress) -> _Done:
-    """A head on cached features; the backbone is not run again."""
-    head = _fitted(job, parts.train, progress)
+def _untransferred(job: Job, parts: _Parts, progress: Progress) -> _Done:
+    """A head on raw features, which are fitted on the training rows as it is."""
+    train, items = len(parts.train), (*parts.train.items, *parts.test.items)
+    raw = RawRows.of(job.sample.modality, items, progress)
+    features = raw.features(np.arange(train))
+    head = _raw_head(job, parts.train, features[:train])
     trainable = sum(tensor.size for tensor in head.tensors().values())
-    logits = head.logits(_features(job, parts.test, progress))
+    return _Done(
+        head,
+        None,
+        head.logits(features[train:]),
+        {"trainable_parameters": float(trainable)},
+        (),
+        raw=raw.fitted(np.arange(train)),
+    )
+
+
+def _probed(job: Job, helper: Provider, parts: _Parts, progress: Progress) -> _Done:
+    """A head on cached features; the backbone is not run again."""
+    head = _fitted(job, helper, parts.train, progress)
+    trainable = sum(tensor.size for tensor in head.tensors().values())
+    logits = head.logits(_features(job, helper, parts.test, progress))
     return _Done(
         head,
         None,
         logits,
         {"trainable_parameters": float(trainable)},
         (),
-        None if job.plan.read == RAW else Forgetting(),
+        Forgetting(),
     )
 
 
-def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress) -> _Done:
+def _trained(
+    job: Job, helper: Provider, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress
+) -> _Done:
     """The stages of the plan, the best weights by validation on rows that neither head nor net has seen.
 
     Where no epoch scores better than the fitted head beyond chance, that is fitted anew to all rows: a linear probe.
@@ -383,7 +413,7 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
 
     learning, validation = _validation(parts.train, job.seed)
     unit = _Unit.of(learning)
-    classifier = _classifier(job, _logistic(job, learning, progress))
+    classifier = _classifier(job, _logistic(job, helper, learning, progress))
     unit.put_on(classifier.head)
     rows = {
         name: _rows(job, classifier, part, unit, name, progress)
@@ -415,7 +445,7 @@ def _trained(job: Job, parts: _Parts, point: Callable[[str, int, float], None], 
     notes, best = trained.notes, trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
-        classifier.load_state_dict(_classifier(job, _logistic(job, parts.train, progress)).state_dict())
+        classifier.load_state_dict(_classifier(job, _logistic(job, helper, parts.train, progress)).state_dict())
         notes = (*notes, _NO_BETTER)
     told = {
         "trainable_parameters": float(trainable),
@@ -480,8 +510,8 @@ def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
 
 
 def _rows(job: Job, classifier: Classifier, part: Sample, unit: _Unit, name: str, progress: Progress) -> ItemRows:
-    spill, stage = job.folder / f"rows-{name}", f"open {name} items"
-    return prepare_rows(part.items, unit.measured(part), classifier.network, spill, progress, stage)
+    spill = job.folder / f"rows-{name}"
+    return prepare_rows(part.items, unit.measured(part), classifier.network, spill, progress, name)
 
 
 def _most_trainable(classifier: Classifier, job: Job) -> int:
@@ -577,7 +607,7 @@ def _concluded(
             "plan": job.plan.to_dict(),
             "conditions": conditions,
             "created": made.ended,
-            "outcome": asdict(outcome),
+            "outcome": to_json(outcome),
             "controls": [control.to_dict() for control in done.against],
             "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
             "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}

@@ -4,10 +4,10 @@ import shutil
 
 import torch
 
-from recommender.baseline import RAW
+from recommender.baseline import RawEncoder
 from recommender.runs.job import Job
 from recommender.tuning.classifier import Classifier
-from recommender.tuning.heads import Head, save_head
+from recommender.tuning.heads import Head, save_head, save_raw
 from registry.encoders.loading import load, quiet
 from registry.errors import ShapeMismatch
 from registry.modalities import modalities
@@ -15,13 +15,14 @@ from registry.modalities import modalities
 __all__ = ["store"]
 
 
-def store(job: Job, head: Head, classifier: Classifier | None) -> None:
-    """Write the trained backbone, or the checkpoint's own where nothing but a head was fitted.
+def store(job: Job, head: Head, classifier: Classifier | None, raw: RawEncoder | None = None) -> None:
+    """Write the trained backbone, or the checkpoint's own where nothing but a head was fitted; or what is ``raw``.
 
     Raises:
         ShapeMismatch: what was written is not what was trained.
     """
-    if job.plan.read == RAW:
+    if raw is not None:
+        save_raw(raw, job.folder)
         save_head(head, job.folder)
         return
     if classifier is None:

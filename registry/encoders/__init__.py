@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from registry.cards import Modality
 from registry.features import Encoded
 from registry.modalities import DEFAULT_CAP
 from registry.progress import Progress, silent
@@ -38,7 +37,7 @@ class Encoder(Protocol):
         """SHA-256 of weights, preprocessing and cap: equal digests mean equal vectors."""
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> str:
         """What the items are."""
 
     @property

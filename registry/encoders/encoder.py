@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 
-from registry.cards import Modality
 from registry.encoders import BlockSize
 from registry.encoders.layers import Layers, Reading, layers_of, read_blocks
 from registry.encoders.loading import Opened, inspect, open_network
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import DEFAULT_CAP, Network, Prepared
-from registry.progress import Progress, silent
+from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["CheckpointEncoder", "open_encoder"]
 
@@ -37,9 +36,9 @@ class CheckpointEncoder:
     """Items of one forward pass."""
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> str:
         """What the items are."""
-        return Modality(self.opened.modality)
+        return self.opened.modality
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -65,17 +64,18 @@ class CheckpointEncoder:
             TooFewRows: no items.
             NotFinite: an item that the net turns into NaN or infinity, by name.
             Unsupported: the net's forward pass fails.
+            Cancelled: the observer wants no more.
         """
         if not items:
             raise TooFewRows(f"encoding with {self.name}", 1, 0)
-        stage, parts = f"encode with {self.name}", list[Reading]()
-        progress(stage, 0, len(items))
+        parts = list[Reading]()
+        advance(progress, Phase.ENCODE, 0, len(items), self.name)
         done = 0
         for rows in self._prepared(items):
             parts.append(self._read(rows))
             self._refuse_overflow(parts[-1], items, done)
             done += len(rows)
-            progress(stage, done, len(items))
+            advance(progress, Phase.ENCODE, done, len(items), self.name)
         return self._joined(parts)
 
     def _prepared(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:

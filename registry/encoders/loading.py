@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
-from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from registry.cards import UNKNOWN_LICENSE
@@ -36,7 +36,7 @@ from registry.errors import (
 from registry.modalities import DEFAULT_CAP, Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
-__all__ = ["Opened", "inspect", "load", "modality_at", "open_network", "quiet"]
+__all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_network", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -81,8 +81,11 @@ class _Folder:
     """The kind of number of every stored tensor."""
 
 
-def inspect(folder: Path) -> Opened:
+def inspect(folder: Path, *, values: bool = True) -> Opened:
     """Check everything that can be checked without running the model.
+
+    Without ``values`` the stored numbers are not looked at, so that headers in files of the right size are enough; the
+    digest is then empty.
 
     Raises:
         PathMissing: no such folder.
@@ -98,7 +101,7 @@ def inspect(folder: Path) -> Opened:
     found = _trusted(folder)
     model = load(folder, bare=True)
     _refuse_integers(found, model)
-    for file in found.files:
+    for file in found.files if values else ():
         _check_tensors(file)
     network = _modality(folder, type(model)).open(folder, model, DEFAULT_CAP)
     labels = _real_labels(type(model).__name__, found.settings)
@@ -107,7 +110,7 @@ def inspect(folder: Path) -> Opened:
         architecture=type(model).__name__,
         model_type=str(model.config.model_type),
         parameters=sum(p.numel() for p in model.parameters()),
-        digest=_digest(folder, found.files),
+        digest=_digest(folder, found.files) if values else "",
         input_size=network.stated,
         num_labels=len(labels),
         id2label=labels,
@@ -156,6 +159,12 @@ def modality_at(folder: Path) -> Modality:
     return _modality(folder, _kind(_trusted(folder)))
 
 
+def auto_class(modality: Modality) -> Any:  # noqa: ANN401 - one of transformers' kind
+    """The Auto class that opens exported classifiers of a modality."""
+    module, _, name = modality.classifier.rpartition(".")
+    return getattr(import_module(module or "transformers"), name)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without transformers' progress bars and load reports; its settings are put back."""
@@ -173,7 +182,8 @@ def quiet() -> Iterator[None]:
 def _trusted(folder: Path) -> _Folder:
     if not folder.is_dir():
         raise PathMissing(folder)
-    for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
+    configs = {name for modality in modalities.each() for name in modality.processor_files}
+    for name in ["config.json", *sorted(name for name in configs if name.endswith("config.json"))]:
         if (folder / name).is_file():
             refuse_code(folder, stated(folder, name))
     if (folder / "adapter_config.json").is_file():
@@ -295,16 +305,13 @@ def _check_tensors(path: Path) -> None:
 
 def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
     """The classes that it may be, likeliest first: what its config names, else what transformers has for its type."""
-    named = found.settings["architectures"]
-    if not named:
-        of_type = str(found.settings.get("model_type"))
-        classifiers = [getattr(modeling_auto, modality.classifiers) for modality in modalities.values()]
-        tables = (*classifiers, modeling_auto.MODEL_MAPPING_NAMES)
-        known = [table.get(of_type, ()) for table in tables]
-        named = [name for names in known for name in ([names] if isinstance(names, str) else names)]
+    named, of_type = found.settings["architectures"], str(found.settings.get("model_type"))
+    if named:
+        first = str(named[0]) if isinstance(named, list) else ""
+        registered = (kind for kind in _registered(of_type) if kind.__name__ == first)
+        kinds = [getattr(transformers, first, None) or next(registered, None)]
     else:
-        named = named[:1] if isinstance(named, list) else []
-    kinds = [getattr(transformers, str(name), None) for name in named]
+        kinds = _registered(of_type)
     sound = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
     if not sound:
         raise Unsupported(found.path, f"architecture {named!r:.200} is not one of transformers'")
@@ -314,6 +321,15 @@ def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
         if found.settings.get(key):
             raise Unsupported(found.path, f"{key} is set in its config")
     return sound
+
+
+def _registered(model_type: str) -> list[Any]:
+    """The classes that Auto classes have for a type of model, classifiers first; those that plug-ins registered too."""
+    autos = [*map(auto_class, modalities.each()), transformers.AutoModel]
+    if model_type not in set(CONFIG_MAPPING):
+        return []
+    kinds = [auto._model_mapping.get(CONFIG_MAPPING[model_type], ()) for auto in autos]
+    return [kind for several in kinds for kind in (several if isinstance(several, tuple | list) else [several])]
 
 
 def _kind(found: _Folder) -> type[PreTrainedModel]:
@@ -364,11 +380,11 @@ def _parts(found: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig
 def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
     modality = modality_of(kind.main_input_name)
     if modality is None:
-        known = ", ".join(modalities)
+        known = ", ".join(modality.name + "s" for modality in modalities.each())
         raise Unsupported(
             folder,
-            f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}s",
-            "Of a model of pictures and text, save the vision tower alone: model.vision_model.save_pretrained().",
+            f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}",
+            "Of a model of several modalities, save the tower of one alone, as model.vision_model.save_pretrained().",
         )
     return modality
 

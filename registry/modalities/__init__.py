@@ -1,21 +1,148 @@
-"""What an item is: the promises Modality and Network, and the modalities there are. Nothing here loads torch."""
+"""What an item is: the promises Item, Modality and Network, and the modalities there are. Nothing here loads torch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
 from registry.plugins import Plugins
 
-__all__ = ["DEFAULT_CAP", "Modality", "Network", "Prepared", "modalities", "modality_of"]
+__all__ = [
+    "DEFAULT_CAP",
+    "Defaults",
+    "Item",
+    "Modality",
+    "Network",
+    "Prepared",
+    "Preview",
+    "RawRecipe",
+    "Reading",
+    "Undecodable",
+    "Words",
+    "modalities",
+    "modality_of",
+]
 
 DEFAULT_CAP = 224
 """Pixels of a side beyond which inputs are made smaller, where nothing else is asked for."""
 
 Prepared = Mapping[str, np.ndarray]
 """One item as a network takes it, in the compact form in which it is kept between epochs."""
+Reading = Mapping[str, Any]
+"""How the items of a sample are read alike, measured on its training part: plain JSON, of which none but the modality
+knows what is in it; empty where there is nothing to know. Its test part is read by it, and all that a run predicts."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What messages call the items of a modality."""
+
+    one: str
+    """``image``."""
+    many: str
+    unit: str
+    """Of an input's size: ``px``."""
+    raw: str
+    """The features of no transfer, which stand for a block: ``raw pixels``."""
+
+    def count(self, number: int, kind: str = "") -> str:
+        """A number of items in words: ``3 hidden images``."""
+        return " ".join(filter(None, (str(number), kind, self.one if number == 1 else self.many)))
+
+    def article(self, following: str = "") -> str:
+        """``a`` or ``an``, as it stands before a word, or else before one item."""
+        return "an" if (following or self.one)[0].lower() in "aeiou" else "a"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What plans and costs of a modality begin with, each found on its own data."""
+
+    cap: int
+    """Size of input (in the unit of its words) beyond which inputs are made smaller."""
+    augmentations: tuple[str, ...] = ()
+    """What varies an item without changing what it is of, in words; empty where nothing does."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that pairs of items are mixed by; 0 where they cannot be."""
+    head_rate: float = 1e-3
+    """Rate of a head, and of a backbone of up to a million parameters."""
+    epochs: tuple[int, int] = (5, 20)
+    """Passes over the rows, the fewest and the most."""
+    shown: int = 12_000
+    """Items that a training shows at least, as far as the most epochs allow."""
+    dimensions: int = 1
+    """Axes along which an input's size counts: an image of size n has n x n places."""
+    stride: int = 1
+    """Places of an axis that become one in the middle of a net, where most of its weights are used."""
+    place_bytes: int = 4
+    """Bytes of a prepared item for each place of its input."""
+    activation_bytes: int = 4000
+    """Bytes of stored activations for each place of an input, where everything learns."""
+
+    def places(self, size: int) -> int:
+        """Places of an input that states its size, once it was made smaller."""
+        return int(min(size, self.cap) ** self.dimensions)
+
+    def uses(self, size: int) -> float:
+        """About how often each weight of a net is used for an input of that size."""
+        return float((min(size, self.cap) / self.stride) ** self.dimensions)
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """Why bytes are no item."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An item as it can be shown: a few bytes of a kind that a browser knows."""
+
+    mime: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class RawRecipe:
+    """How the features of no transfer are computed by who has none of this code."""
+
+    settings: Mapping[str, Any]
+    """The same as plain JSON."""
+    code: str
+    """Python that defines ``features(path)``: one row of raw features."""
+
+
+@runtime_checkable
+class Item(Protocol):
+    """One item of a sample. Equal where name and content are."""
+
+    @property
+    def name(self) -> str:
+        """Path below the folder or archive that was read (bytes that are no text escaped), or the row's number."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its content as it came."""
+
+    @property
+    def shown(self) -> str:
+        """What `open` gives, as a digest: that of the content, and of the reading where that matters."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What was unusual about it and was converted, in a word each; they are counted."""
+
+    def open(self) -> Any:  # noqa: ANN401 - what the modality makes of it
+        """Its content, decoded.
+
+        Raises:
+            ItemUnreadable: the file has gone or changed, and cannot be read any more.
+        """
 
 
 @runtime_checkable
@@ -48,7 +175,7 @@ class Network(Protocol):
     def around(self, model: Any) -> "Network":  # noqa: ANN401 - a PreTrainedModel
         """The same two ends around another model that takes the same inputs."""
 
-    def prepare(self, item: Any) -> Prepared:  # noqa: ANN401 - an item of the modality
+    def prepare(self, item: Item) -> Prepared:
         """An item, decoded and of the network's size; safe to call from several threads."""
 
     def batch(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None = None) -> dict[str, Any]:
@@ -63,13 +190,13 @@ class Network(Protocol):
     def pool(self, hidden: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch tensors
         """A block's output as one vector a row (n, d), padding left out."""
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[Item, ...]:
         """Synthetic items of several shapes: an export is checked on them, and MLflow's model signed."""
 
     def save_processor(self, folder: Path) -> None:
         """Write what turns items into inputs, as transformers reads it."""
 
-    def reopened(self, folder: Path, items: Sequence[Any]) -> dict[str, Any]:
+    def reopened(self, folder: Path, items: Sequence[Item]) -> dict[str, Any]:
         """The batch that transformers' own processor makes of items, read from a folder."""
 
     def configured(self, config: Any) -> Any:  # noqa: ANN401 - a PretrainedConfig
@@ -88,20 +215,81 @@ class Modality(Protocol):
         """``image``, ``text`` ..."""
 
     @property
+    def words(self) -> Words:
+        """What messages call its items."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Endings, in small letters and with their dots, of files that hold one item each."""
+
+    @property
+    def text_is_item(self) -> bool:
+        """Whether a text in Python is an item itself; else it is the path of one."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """What its plans and costs begin with."""
+
+    @property
+    def raw_size(self) -> int:
+        """Size of the input of no transfer, in the unit of its words."""
+
+    def decode(self, name: str, content: bytes, path: Path | None = None) -> Item | Undecodable:
+        """The item that bytes hold, or why they hold none; never an exception. Safe to call from several threads.
+
+        Where ``path`` is given the bytes lie there and need not be kept.
+        """
+
+    def settled(self, items: Sequence[Item], reading: Reading) -> tuple[tuple[Item, ...], Reading]:
+        """Decoded items, each as it is read from now on: by a reading, and what it lacks measured on these.
+
+        Beside them the reading with what was measured.
+        """
+
+    def from_memory(self, values: Any) -> tuple[Item, ...]:  # noqa: ANN401 - what Python holds such items in
+        """One item for each of the values, named by its place.
+
+        Raises:
+            UnusableArrays: they are no items of this modality.
+        """
+
+    def fingerprints(self, items: Sequence[Item]) -> Float[np.ndarray, "n d"]:
+        """Unit vectors, near duplicates close by cosine; zero for an item with next to nothing in it."""
+
+    def raw(self) -> Any:  # noqa: ANN401 - a TransformerMixin; scikit-learn is not loaded here
+        """The features of no transfer: a scikit-learn transformer of items, to be fitted on training rows.
+
+        In a pipeline, leading steps that need no fitting (``requires_fit`` of their tags) are run once for all rows.
+        """
+
+    def raw_recipe(self, fitted: Any) -> RawRecipe:  # noqa: ANN401 - as above
+        """How others compute what a fitted `raw` gives."""
+
+    def preview(self, item: Item) -> Preview:
+        """The item as a page or a notebook shows it, small.
+
+        Raises:
+            ItemUnreadable: as `Item.open`.
+        """
+
+    @property
     def inputs(self) -> frozenset[str]:
         """Main inputs of transformers' models that it can make."""
 
     @property
     def classifier(self) -> str:
-        """The Auto class of transformers that opens an exported classifier."""
+        """The Auto class that opens an exported classifier: a name of transformers', or where it lies, with dots.
 
-    @property
-    def classifiers(self) -> str:
-        """The table of transformers' that names the classifier of each type of model."""
+        What it has registered (`transformers.AutoConfig.register` and its own) may be opened as checkpoints too.
+        """
 
     @property
     def processor_files(self) -> tuple[str, ...]:
         """Files of a checkpoint's folder that turn an item into the model's input."""
+
+    @property
+    def catalog(self) -> Path | None:
+        """Folder of its lens, domains and checkpoints, laid out as the bundled catalog; None where they are in that."""
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """Why a model so configured takes no item of this modality, or None."""
@@ -118,9 +306,10 @@ modalities: Plugins[Modality] = Plugins(
     "modality",
     "transferzoo.modalities",
     {"image": lambda: import_module("registry.modalities.image").IMAGE},
+    promise=Modality,
 )
 
 
 def modality_of(main_input: str) -> Modality | None:
     """The modality that can make that main input of a model; None where none can."""
-    return next((known for known in modalities.values() if main_input in known.inputs), None)
+    return next((known for known in modalities.each() if main_input in known.inputs), None)

@@ -1,46 +1,93 @@
-"""Images wherever they lie, in no class: a folder of any layout, a zip, a single file."""
+"""Items wherever they lie: a folder, an archive, a single file."""
 
 import sys
 from pathlib import Path
 
 from registry.errors import NoItems, PathMissing
+from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
-from registry.readers.decoding import Scale
-from registry.readers.image_folder import content, read_image_folder
-from registry.readers.image_zip import read_image_zip
-from registry.readers.images import Rows, read_items
-from registry.readers.layout import is_image
+from registry.readers.archive import read_archive
+from registry.readers.folder import content, read_folder
+from registry.readers.layout import Lay, is_item
+from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
-__all__ = ["read_images"]
+__all__ = ["read_anywhere", "read_rows"]
 
 
-def read_images(
-    path: Path, *, scale: Scale | None = None, follow_links: bool = False, progress: Progress = silent
+def read_rows(
+    path: Path,
+    *,
+    lay: Lay | None,
+    limit: int,
+    modality: Modality | None = None,
+    seed: int = 0,
+    follow_links: bool = False,
+    reading: Reading | None = None,
+    progress: Progress = silent,
 ) -> Rows:
-    """Every image there, by name; what cannot be read is listed. ``scale`` maps deep pictures, as those trained on.
+    """Rows of a folder or an archive, as `read_folder` and `read_archive` have it.
 
     Raises:
         PathMissing: nothing lies there.
-        NoItems: no image, or none that can be read.
-        UnsafeArchive: the zip must not be opened.
+        SampleError: as they raise it.
     """
     try:
         folder, there = path.is_dir(), path.exists()
-    except OSError as cause:
+    except (OSError, ValueError) as cause:  # a name that is too long, or holds a NUL
         raise PathMissing(path) from cause
     if not there:
         raise PathMissing(path)
     if folder:
-        rows = read_image_folder(
-            path, limit=sys.maxsize, labelled=False, follow_links=follow_links, scale=scale, progress=progress
+        return read_folder(
+            path,
+            lay=lay,
+            limit=limit,
+            modality=modality,
+            seed=seed,
+            follow_links=follow_links,
+            reading=reading,
+            progress=progress,
         )
-    elif is_image(path.name):
-        rows = read_items(
-            path.parent, [path.name], [""], lambda _: content(path), progress=progress, tolerated=1.0, scale=scale
+    if lay is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
+        kind = prevailing([path.name], modality)[0]
+        return read_items(
+            path.parent,
+            [path.name],
+            [""],
+            lambda _: content(path),
+            modality=kind,
+            progress=progress,
+            tolerated=1.0,
+            reading=reading,
         )
-    else:
-        rows = read_image_zip(path, limit=sys.maxsize, labelled=False, scale=scale, progress=progress)
+    return read_archive(path, lay=lay, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
+
+
+def read_anywhere(
+    path: Path,
+    *,
+    modality: Modality | None = None,
+    reading: Reading | None = None,
+    follow_links: bool = False,
+    progress: Progress = silent,
+) -> Rows:
+    """Every item there, in no class, by name; what cannot be read is listed. ``reading`` is that of those trained on.
+
+    Raises:
+        PathMissing: nothing lies there.
+        NoItems: no item, or none that can be read.
+        UnsafeArchive: the archive must not be opened.
+    """
+    rows = read_rows(
+        path,
+        lay=None,
+        limit=sys.maxsize,
+        modality=modality,
+        follow_links=follow_links,
+        reading=reading,
+        progress=progress,
+    )
     if not rows.items:
         first = f" ({rows.unreadable[0][0]}: {rows.unreadable[0][1]})" if rows.unreadable else ""
-        raise NoItems(path, f"images that can be read{first}", len(rows.unreadable))
+        raise NoItems(path, f"{rows.modality.words.many} that can be read{first}", len(rows.unreadable))
     return rows

@@ -15,8 +15,8 @@ import numpy as np
 
 from registry.cards import ClassFolder
 from registry.errors import AmbiguousLayout, NoItems, SampleError, printable
-from registry.readers.decoding import Scale
-from registry.readers.images import IMAGE_SUFFIXES, Rows
+from registry.modalities import Modality, Reading, Words
+from registry.readers.rows import Rows
 
 __all__ = [
     "Lay",
@@ -26,13 +26,15 @@ __all__ = [
     "as_known",
     "counted",
     "is_hidden",
-    "is_image",
+    "is_hidden_item",
+    "is_item",
     "is_litter",
     "lay_out",
-    "not_images",
+    "not_items",
     "other_files",
     "plain",
     "read_parts",
+    "readable_endings",
     "role_of",
     "sampled",
     "tabled",
@@ -78,6 +80,8 @@ _LITTER = frozenset(
 )
 """Folders that archivers, network drives and systems leave behind."""
 _LISTED = 4
+ITEMS = Words(one="item", many="items", unit="", raw="")
+"""What items are called where their modality does not matter."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,23 @@ class Layout:
     notes: tuple[str, ...]
 
 
-Lay = Callable[[Path, Sequence[str]], Layout]
-"""How names of files below a place become labelled parts."""
+Lay = Callable[[Path, Sequence[str], Words], Layout]
+"""How names of files below a place become labelled parts; notes and errors call them as the words do."""
 _Trails = dict[str, tuple[str, ...]]
 """The folders below which each named file lies, and its own name at the end."""
 
 
-def is_image(name: str) -> bool:
-    """Whether a file's name is that of an image that can be seen."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)
+class _Notes(list[str]):
+    """What was decided on the way, in the words of the modality."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__()
+        self.words = words
+
+
+def is_item(name: str, suffixes: frozenset[str]) -> bool:
+    """Whether a file's name ends as those of items do, and it can be seen."""
+    return PurePosixPath(name).suffix.lower() in suffixes and not is_hidden(name)
 
 
 def is_hidden(name: str) -> bool:
@@ -115,10 +127,10 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or is_litter(part) for part in name.split("/"))
 
 
-def is_hidden_image(name: str) -> bool:
-    """Whether a file is an image but for being hidden, and no archiver's companion of another (``._``)."""
+def is_hidden_item(name: str, suffixes: frozenset[str]) -> bool:
+    """Whether a file is an item but for being hidden, and no archiver's companion of another (``._``)."""
     file = PurePosixPath(name)
-    return file.suffix.lower() in IMAGE_SUFFIXES and is_hidden(name) and not file.name.startswith("._")
+    return file.suffix.lower() in suffixes and is_hidden(name) and not file.name.startswith("._")
 
 
 def is_litter(folder: str) -> bool:
@@ -126,11 +138,17 @@ def is_litter(folder: str) -> bool:
     return folder in _LITTER
 
 
-def not_images(others: Counter[str]) -> str:
+def not_items(others: Counter[str], words: Words) -> str:
     """The note about other files, from how many there are of each ending."""
     total = others.total()
-    what = "1 file that is no image" if total == 1 else f"{total} files that are no images"
+    what = f"1 file that is no {words.one}" if total == 1 else f"{total} files that are no {words.many}"
     return f"{what} ignored ({other_files(others)})"
+
+
+def readable_endings(modality: Modality) -> str:
+    """What to do where there are files, and none that is read."""
+    many = modality.words.many
+    return f"{many[0].upper()}{many[1:]} that are read end in {' '.join(sorted(modality.suffixes))}; convert others."
 
 
 def other_files(others: Counter[str]) -> str:
@@ -144,13 +162,13 @@ def plain(name: str) -> str:
     return unicodedata.normalize("NFC", printable(name))
 
 
-def counted(number: int, noun: str = "image") -> str:
+def counted(number: int, noun: str) -> str:
     """A number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def lay_out(place: Path, names: Sequence[str], class_folder: ClassFolder | None = None) -> Layout:
-    """Label each image by its class folder; what lies deeper in a class folder belongs to that class.
+def lay_out(place: Path, names: Sequence[str], words: Words = ITEMS, class_folder: ClassFolder | None = None) -> Layout:
+    """Label each item by its class folder; what lies deeper in a class folder belongs to that class.
 
     ``train/`` and ``test/`` above the classes (or below each of them) are parts, not classes, and so are folders named
     like them (``seg_train/``, ``test_set/``) that hold the same classes. ``val/`` joins the training part where there
@@ -158,16 +176,17 @@ def lay_out(place: Path, names: Sequence[str], class_folder: ClassFolder | None 
     ``class_folder`` says whether the outer or the inner of two folders is the class.
 
     Raises:
-        NoItems: no image lies in a class folder.
+        NoItems: no item lies in a class folder.
         AmbiguousLayout: the classes may be the outer folders or the inner ones; or several data sets lie there.
     """
-    trails, notes = _unwrapped({name: tuple(name.split("/")) for name in sorted(names)})
+    notes = _Notes(words)
+    trails = _unwrapped({name: tuple(name.split("/")) for name in sorted(names)}, notes)
     if not trails:
         raise NoItems(
             place,
-            "images in class folders",
-            there=f"{counted(len(names))} outside any",
-            remedy=_without_folders(names),
+            f"{words.many} in class folders",
+            there=f"{words.count(len(names))} outside any",
+            remedy=_without_folders(names, words),
         )
     _refuse_several(place, trails)
     trails = _lifted(trails, notes)
@@ -178,8 +197,8 @@ def lay_out(place: Path, names: Sequence[str], class_folder: ClassFolder | None 
             raise NoItems(
                 place,
                 f"class folders in {'/, '.join(sorted(heads))}/",
-                there=f"{counted(len(trails))} without one",
-                remedy=_without_folders(names),
+                there=f"{words.count(len(trails))} without one",
+                remedy=_without_folders(names, words),
             )
         trails = _at_class(place, trails, class_folder, notes)
         return Layout(_part(place, trails, notes), None, tuple(notes))
@@ -194,7 +213,7 @@ def truths(
     Where nothing says whether the outer or the inner folder is the class, and the usual reading finds none of them,
     that one counts which alone finds any. Of several data sets each is read by itself.
     """
-    trails, _ = _unwrapped({name: tuple(name.split("/")) for name in names})
+    trails = _unwrapped({name: tuple(name.split("/")) for name in names}, _Notes(ITEMS))
     if _data_sets(trails):
         sets: dict[str, dict[str, str]] = defaultdict(dict)
         for name, trail in trails.items():
@@ -225,11 +244,11 @@ def as_known(label: str, classes: Iterable[str]) -> str:
 
 
 def unlabelled(names: Sequence[str]) -> Layout:
-    """Every image, wherever it lies, in no class."""
+    """Every item, wherever it lies, in no class."""
     return Layout(Part(tuple(sorted(names)), ("",) * len(names), stratified=False), None, ())
 
 
-def tabled(names: Sequence[str], labels: Mapping[str, str], *, stratified: bool) -> Layout:
+def tabled(names: Sequence[str], labels: Mapping[str, str], words: Words = ITEMS, *, stratified: bool) -> Layout:
     """The named files that have a label, wherever they lie; ``train/`` and ``test/`` on top are parts.
 
     ``val/`` is what it is above class folders.
@@ -248,7 +267,7 @@ def tabled(names: Sequence[str], labels: Mapping[str, str], *, stratified: bool)
     notes = _validation_placed(train, inside)
     left = len(names) - len(trails)
     if left:
-        notes.append(f"{left} {'image has' if left == 1 else 'images have'} no row in the table of labels: left out")
+        notes.append(f"{words.count(left)} {'has' if left == 1 else 'have'} no row in the table of labels: left out")
 
     def part(chosen: Sequence[str]) -> Part:
         return Part(tuple(sorted(chosen)), tuple(labels[name] for name in sorted(chosen)), stratified)
@@ -263,11 +282,14 @@ def role_of(head: str) -> str:
 
 
 def read_parts(
-    layout: Layout, read: Callable[[Part, Scale | None], Rows], scale: Scale | None, notes: Sequence[str]
+    layout: Layout,
+    read: Callable[[Part, Reading | None], Rows],
+    reading: Reading | None,
+    notes: Sequence[str],
 ) -> Rows:
-    """Rows of the training part and of the test part, which share the scale of deep pictures."""
-    train = read(layout.train, scale)
-    test = None if layout.test is None else read(layout.test, train.scale)
+    """Rows of the training part and of the test part, which is read as that is."""
+    train = read(layout.train, reading)
+    test = None if layout.test is None else read(layout.test, train.reading)
     gone = _gone(layout.train, train, "")
     if test is not None and layout.test is not None:
         gone += _gone(layout.test, test, " of the test part")
@@ -313,7 +335,7 @@ def _known(
 ) -> dict[str, str]:
     """The files that one reading of the folders puts into a class that is known."""
     try:
-        layout = lay_out(place, names, class_folder)
+        layout = lay_out(place, names, class_folder=class_folder)
     except SampleError:
         return {}
     parts = [layout.train] if layout.test is None else [layout.train, layout.test]
@@ -322,7 +344,7 @@ def _known(
 
 
 def _gone(part: Part, rows: Rows, where: str) -> list[str]:
-    """A note for each class of which no image was read."""
+    """A note for each class of which no item was read."""
     if not part.stratified:
         return []
     there, read = Counter(part.labels), set(rows.labels)
@@ -330,7 +352,7 @@ def _gone(part: Part, rows: Rows, where: str) -> list[str]:
     failed = Counter(label for name, label in zip(part.names, part.labels, strict=True) if printable(name) in bad)
     fate = {label: "can be read" if failed[label] else "was drawn" for label in there}
     return [
-        f"class {label!r}{where} left out: none of its {counted(count)} {fate[label]}"
+        f"class {label!r}{where} left out: none of its {rows.modality.words.count(count)} {fate[label]}"
         for label, count in sorted(there.items())
         if label not in read
     ]
@@ -363,16 +385,18 @@ def _folders(names: Iterable[str]) -> str:
     return _listed([f"{plain(name)}/" for name in sorted(names)])
 
 
-def _without_folders(names: Sequence[str]) -> str:
-    """What to do about images that lie in no class folder; where their names begin with words, those may be classes."""
+def _without_folders(names: Sequence[str], words: Words) -> str:
+    """What to do about items that lie in no class folder; where their names begin with words, those may be classes."""
     starts = Counter(found[0] for name in names if (found := re.match(r"[^\W\d_]+", PurePosixPath(name).name)))
-    usual = "Put each image into a folder named as its class, or pass a table of the columns file, target: --labels."
+    usual = (
+        f"Put each {words.one} into a folder named as its class, or pass a table of the columns file, target: --labels."
+    )
     if len(starts) > 1 and min(starts.values()) > 1:
         return f"{usual} If names tell the class ({_listed(sorted(map(plain, starts)))}), write it into that table."
     return usual
 
 
-def _unwrapped(trails: _Trails) -> tuple[_Trails, list[str]]:
+def _unwrapped(trails: _Trails, notes: _Notes) -> _Trails:
     """Look through folders around everything, leaving out what lies in no folder; a class has most files directly."""
     around, loose = [], 0
     while True:
@@ -384,14 +408,15 @@ def _unwrapped(trails: _Trails) -> tuple[_Trails, list[str]]:
             break
         around.append(next(iter(trails.values()))[0])
         trails = {name: trail[1:] for name, trail in trails.items()}
-    notes = [f"read from inside {plain('/'.join(around))}/"] if around else []
+    if around:
+        notes.append(f"read from inside {plain('/'.join(around))}/")
     if loose:
-        notes.append(f"{counted(loose)} outside any class folder ignored")
-    return trails, notes
+        notes.append(f"{notes.words.count(loose)} outside any class folder ignored")
+    return trails
 
 
 def _below(trails: _Trails) -> dict[str, Counter[str]]:
-    """For each outermost folder how many images lie in which folder below it; those that lie in none under ``""``."""
+    """For each outermost folder how many items lie in which folder below it; those that lie in none under ``""``."""
     below: dict[str, Counter[str]] = defaultdict(Counter)
     for trail in trails.values():
         below[trail[0]][trail[1] if len(trail) > 2 else ""] += 1
@@ -399,7 +424,7 @@ def _below(trails: _Trails) -> dict[str, Counter[str]]:
 
 
 def _deep(below: Mapping[str, Counter[str]]) -> set[str]:
-    """Folders most of whose images lie in folders below them."""
+    """Folders most of whose items lie in folders below them."""
     return {head for head, inside in below.items() if 2 * inside[""] < inside.total()}
 
 
@@ -422,7 +447,7 @@ def _refuse_several(place: Path, trails: _Trails) -> None:
         raise AmbiguousLayout(place, f"it holds {among}{beside}, not classes", f"Give one of them: {place / whole[0]}")
 
 
-def _lifted(trails: _Trails, notes: list[str]) -> _Trails:
+def _lifted(trails: _Trails, notes: _Notes) -> _Trails:
     """Where each class has its own train/ and test/ below it, bring those above the classes."""
     below = _below(trails)
     if len(below) < 2 or any(role_of(head) for head in below):
@@ -434,7 +459,7 @@ def _lifted(trails: _Trails, notes: list[str]) -> _Trails:
     bare = sum(not (len(trail) > 2 and role_of(trail[1])) for trail in trails.values())
     notes.append("parts lie below the classes: train/ and test/ of all classes joined")
     if bare:
-        notes.append(f"{counted(bare)} beside them taken for training")
+        notes.append(f"{notes.words.count(bare)} beside them taken for training")
     return {
         name: (trail[1], trail[0], *trail[2:]) if len(trail) > 2 and role_of(trail[1]) else ("train", *trail)
         for name, trail in trails.items()
@@ -494,7 +519,7 @@ def _peeled(trails: _Trails, heads: set[str]) -> _Trails:
 
 
 def _split_layout(
-    place: Path, trails: _Trails, roles: Mapping[str, str], class_folder: ClassFolder | None, notes: list[str]
+    place: Path, trails: _Trails, roles: Mapping[str, str], class_folder: ClassFolder | None, notes: _Notes
 ) -> Layout:
     inside: dict[str, _Trails] = {"train": {}, "test": {}, "validation": {}}
     for name, trail in trails.items():
@@ -506,10 +531,11 @@ def _split_layout(
     notes += [f"{_folders(heads)} joined to one {role} part" for role, heads in by_role.items() if len(heads) > 1]
     for head, subs in sorted(_below(trails).items()):
         if head not in roles:
-            why = "images lie in it without class folders" if role_of(head) else f"no part, beside {_folders(roles)}"
-            notes.append(f"{plain(head)}/ ignored ({counted(subs.total())}): {why}")
+            inside_it = f"{notes.words.many} lie in it without class folders"
+            why = inside_it if role_of(head) else f"no part, beside {_folders(roles)}"
+            notes.append(f"{plain(head)}/ ignored ({notes.words.count(subs.total())}): {why}")
         elif subs[""]:
-            notes.append(f"{counted(subs[''])} of {plain(head)}/ outside any class folder ignored")
+            notes.append(f"{notes.words.count(subs[''])} of {plain(head)}/ outside any class folder ignored")
     inside["train"] = _at_class(place, inside["train"], class_folder, notes)
     nested = class_folder is ClassFolder.INNER
     for role in ("test", "validation"):
@@ -518,13 +544,13 @@ def _split_layout(
         inside[role] = _named_alike(role, inside[role], known, notes)
         if inside[role] and known.isdisjoint(plain(trail[0]) for trail in inside[role].values()):
             strange = _folders({trail[0] for trail in inside[role].values()})
-            count = counted(len(inside[role]))
+            count = notes.words.count(len(inside[role]))
             notes.append(f"{role} part ignored ({count}): none of its folders ({strange}) is a class of train/")
             inside[role] = {}
     return _with_validation(place, inside, notes)
 
 
-def _named_alike(role: str, trails: _Trails, known: set[str], notes: list[str]) -> _Trails:
+def _named_alike(role: str, trails: _Trails, known: set[str], notes: _Notes) -> _Trails:
     """A part's classes under the names that the training part has for them."""
     names = {trail[0]: as_known(plain(trail[0]), known) for trail in trails.values()}
     other = {old: new for old, new in names.items() if plain(old) != new}
@@ -534,7 +560,7 @@ def _named_alike(role: str, trails: _Trails, known: set[str], notes: list[str]) 
     return {name: (names[trail[0]], *trail[1:]) for name, trail in trails.items()}
 
 
-def _at_class(place: Path, trails: _Trails, class_folder: ClassFolder | None, notes: list[str]) -> _Trails:
+def _at_class(place: Path, trails: _Trails, class_folder: ClassFolder | None, notes: _Notes) -> _Trails:
     """Trails that begin with the class: the outer folder, or the inner one where that was said.
 
     Raises:
@@ -563,14 +589,14 @@ def _at_class(place: Path, trails: _Trails, class_folder: ClassFolder | None, no
     return trails
 
 
-def _shifted(trails: _Trails, notes: list[str]) -> _Trails:
+def _shifted(trails: _Trails, notes: _Notes) -> _Trails:
     inner = {name: trail[1:] for name, trail in trails.items() if len(trail) > 2}
     if left := len(trails) - len(inner):
-        notes.append(f"{counted(left)} outside any inner folder ignored")
+        notes.append(f"{notes.words.count(left)} outside any inner folder ignored")
     return inner
 
 
-def _with_validation(place: Path, inside: Mapping[str, _Trails], notes: list[str]) -> Layout:
+def _with_validation(place: Path, inside: Mapping[str, _Trails], notes: _Notes) -> Layout:
     every = {name: trail for trails in inside.values() for name, trail in trails.items()}
     parts = {role: list(trails) for role, trails in inside.items()}
     notes += _validation_placed(parts["train"], parts)
@@ -591,7 +617,7 @@ def _validation_placed(train: list[str], inside: dict[str, list[str]]) -> list[s
     return ["no test part: the validation part is used as one"]
 
 
-def _part(place: Path, trails: _Trails, notes: list[str]) -> Part:
+def _part(place: Path, trails: _Trails, notes: _Notes) -> Part:
     """The files with their classes; folders whose names only differ in how letters are composed are one class.
 
     Raises:
@@ -599,7 +625,7 @@ def _part(place: Path, trails: _Trails, notes: list[str]) -> Part:
         AmbiguousLayout: two different names read alike.
     """
     if not trails:
-        raise NoItems(place, "images in class folders")
+        raise NoItems(place, f"{notes.words.many} in class folders")
     shown: dict[str, set[str]] = defaultdict(set)
     for trail in trails.values():
         shown[plain(trail[0])].add(trail[0])

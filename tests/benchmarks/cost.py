@@ -28,8 +28,10 @@ from recommender.runs.tracking import no_tracking
 from recommender.tuning import loop  # noqa: F401 - seconds to import, which are no case's
 from recommender.tuning.dry_run import measure
 from recommender.tuning.recipe import run_local
+from registry.progress import Phase
 from registry.sample import Sample
 from registry.zoo import Zoo
+from tests.observers import Recorder
 
 SETS = ("sign_digits", "flowers5")
 CHECKPOINTS = ("resnet-photos", "vit-cifar10", "imagenet_mobilenet_v1_0.25_128")
@@ -84,12 +86,10 @@ def run(zoo: Zoo, sample: Sample, case: tuple[str, str, str], seed: int) -> Row:
     began = time.perf_counter()
     trial = measure(job, lambda part: zoo.encoded(checkpoint, part))
     took, processor = time.perf_counter() - began, time.process_time()
-    curves: list[int] = []
-    done, _ = run_local(
-        job, no_tracking, lambda stage, at, _of: curves.append(at) if stage.startswith("tune ") else None
-    )
+    heard = Recorder()
+    done, _ = run_local(job, no_tracking, heard)
     processor = time.process_time() - processor
-    steps = max(curves, default=0)
+    steps = max((event.done for event in heard.events if event.phase is Phase.TUNE), default=0)
     planned = sum(stage.epochs for stage in choice.plan.stages)
     an_epoch = -(-round(done.metrics["rows_train"] * 0.8) // choice.plan.batch_size)
     epochs = f"{round(steps / an_epoch)} of {planned}" if planned else "none"

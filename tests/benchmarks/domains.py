@@ -26,7 +26,7 @@ import faiss  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.sparse import csr_array  # noqa: E402
 
-from registry.cards import Domain, Modality  # noqa: E402
+from registry.cards import Domain  # noqa: E402
 from registry.catalog import read_catalog  # noqa: E402
 from registry.features import Features  # noqa: E402
 from registry.home import catalog_folder  # noqa: E402
@@ -48,7 +48,7 @@ def main() -> None:
     asked = _arguments()
     faiss.omp_set_num_threads(1)
     found = read_catalog(catalog_folder())
-    lens = found.lenses[Modality.IMAGE]
+    lens = found.lenses["image"]
     made = mixtures(list(found.sketches), lens, asked.domains + QUERIES, seed=0)
     known, queries = made[: asked.domains], made[asked.domains :]
     told = f"{asked.domains:,} domains of {known.shape[1]} numbers, mixtures of {len(found.sketches)} real ones"
@@ -127,7 +127,7 @@ def report_registry(known: np.ndarray, queries: np.ndarray, like: Sketch, folder
     later = [_entries(len(known) + place, queries[place : place + 1], like) for place in range(30)]
     adding = Times([lambda one=one: (zoo.store.write(one), near()) for one in later])
     _tell("registering one and finding it", adding.told(), "< 50 ms")
-    path = zoo.index_path(zoo.lens(Modality.IMAGE))
+    path = zoo.index_path(zoo.lens("image"))
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     again = Zoo.open(folder / "home")
     making = Times([partial(near, again)])
@@ -164,7 +164,7 @@ def _entries(first: int, embeddings: np.ndarray, like: Sketch) -> Entries:
     """Domains with those embeddings; their few rows are another's."""
     rows = Features(like.rows.vectors[:KEPT], like.rows.encoder)
     names = [f"mixture-{first + place:06d}" for place in range(len(embeddings))]
-    cards = tuple(Domain(name, Modality.IMAGE, name, "mixtures", ROWS) for name in names)
+    cards = tuple(Domain(name, "image", name, "mixtures", ROWS) for name in names)
     made = zip(names, embeddings, strict=True)
     return Entries(domains=cards, sketches=tuple(Sketch(name, like.lens, rows, one, ROWS) for name, one in made))
 

@@ -23,15 +23,15 @@ from threadpoolctl import threadpool_limits
 from recommender.distance import distances
 from recommender.distance.kernels import labelings, pool
 from recommender.distance.mmd import gaussian_kernel, mmd
-from recommender.transfer import scores
+from recommender.testing.distances import null_p_value, shifted
+from recommender.testing.scores import Scored, lost_to_noise
+from recommender.transfer import FROM_THE_SOURCE_HEAD, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.hscore import hscore
 from recommender.transfer.knn import knn
 from recommender.transfer.linear import linear
 from recommender.transfer.logme import logme
 from registry.index import other_neighbors
-from tests.contracts.distances import null_p_value, shifted
-from tests.contracts.scores import FROM_THE_SOURCE_HEAD, Scored, lost_to_noise
 
 MEMORY_CHILD = "--memory-child"
 GIB = 2**30

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from recommender.distance.mmd import mmd
-from registry.cards import Modality
 from registry.features import Features
 from registry.sample import Sample
 from registry.sketch import Lens, fit_lens
@@ -25,7 +24,7 @@ def main() -> None:
     """Print both figures."""
     asked = _arguments()
     zoo = Zoo.open(asked.home)
-    lens = zoo.lens(Modality.IMAGE)
+    lens = zoo.lens("image")
     samples = {path.name: Sample.from_folder(path) for path in sorted(asked.sets.iterdir()) if path.is_dir()}
     ours = sub_domains(samples, {name: zoo.see(s.subsample(1200, 0)) for name, s in samples.items()})
     exact = exact_distances(lens, ours)
@@ -40,7 +39,7 @@ def main() -> None:
         f"non-sibling {held:.1%} of the time"
     )
     theirs = {name: zoo.encode(asked.other, s.subsample(1200, 0)).last for name, s in samples.items()}
-    second = fit_lens("second", Modality.IMAGE, list(theirs.values()))
+    second = fit_lens("second", "image", list(theirs.values()))
     others = exact_distances(second, sub_domains(samples, theirs))
     differ = np.mean(np.where(allowed, others, np.inf).argmin(axis=1) != nearest)
     print(f"{asked.other} as lens names another nearest non-sibling {differ:.1%} of the time")

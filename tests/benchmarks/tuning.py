@@ -32,6 +32,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from recommender import results
 from recommender.results import Plan, Stage
 from recommender.runs.job import Job
+from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import Unkept, no_tracking
 from recommender.tuning import recipe
 from recommender.tuning.classifier import Classifier, fresh_head
@@ -43,7 +44,7 @@ from registry.encoders.layers import layers_of, read_blocks
 from registry.encoders.loading import open_network, quiet
 from registry.features import Encoded
 from registry.modalities.image.preprocessing import read_preprocessing
-from registry.progress import Progress, silent
+from registry.progress import Event, Phase, Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
@@ -126,7 +127,6 @@ class Bench:
             plan,
             self.sample,
             self.zoo.home,
-            lambda part, progress: self.zoo.encode(self.card.name, part, progress=progress),
         )
 
     def plan(self, *stages: Stage, cache: bool = True) -> Plan:
@@ -191,12 +191,15 @@ def _cold(bench: Bench) -> tuple[Spent, float]:
     with tempfile.TemporaryDirectory() as place, Zoo.open(place) as zoo:
         known = bench.zoo.encode(bench.card.name, test)
 
-        def encode(part: Sample, progress: Progress) -> Encoded:
-            return known if part is test else zoo.encode(bench.card.name, part, progress=progress)
+        class Known(ZooProvider):
+            """The test part's features, and those that are computed now."""
 
-        job = replace(bench.job(bench.plan()), home=zoo.home, encode=encode)
+            def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+                return known if part is test else super().features(job, part, progress)
+
+        job = replace(bench.job(bench.plan()), home=zoo.home)
         with _clock() as spent:
-            run, _ = run_local(job, no_tracking, silent)
+            run, _ = run_local(job, no_tracking, silent, Known(zoo))
         return spent[0], run.metrics["accuracy"]
 
 
@@ -380,11 +383,14 @@ class _Ear(Unkept):
         if series == "validation loss":
             self.judged.append((time.perf_counter(), sum(os.times()[:4])))
 
-    def __call__(self, stage: str, done: int, of: int) -> None:
+    def report(self, event: Event) -> None:
         """Hear that a step is done."""
-        del done, of
-        if stage.startswith("tune "):
+        if event.phase is Phase.TUNE:
             self.steps.append((time.perf_counter(), sum(os.times()[:4])))
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
 
     def epoch(self) -> Spent:
         """The median of the epochs from the second on: learned, judged, saved."""

@@ -5,6 +5,8 @@ import pytest
 
 from registry.encoders import Encoder
 from registry.errors import TooFewRows
+from registry.progress import Cancelled
+from tests.observers import Recorder
 
 TOLERANCE = 1e-4
 
@@ -49,10 +51,14 @@ class EncoderContract:
         assert spaces == [f"{encoder.name}@{encoder.digest}#{block}" for block in encoder.blocks]
 
     def test_progress_is_told_to_the_end(self, encoder, items):
-        heard = []
-        encoder.encode(items, progress=lambda _, done, of: heard.append((done, of)))
-        assert heard[0] == (0, len(items))
-        assert heard[-1] == (len(items), len(items))
+        heard = Recorder()
+        encoder.encode(items, progress=heard)
+        assert heard.counts[0] == (0, len(items))
+        assert heard.counts[-1] == (len(items), len(items))
+
+    def test_encoding_ends_where_the_observer_wants_no_more(self, encoder, items):
+        with pytest.raises(Cancelled):
+            encoder.encode(items, progress=Recorder(stopped=True))
 
     def test_no_items_are_refused(self, encoder):
         with pytest.raises(TooFewRows):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from recommender.distance import DistanceFunction, distances
+from recommender.distance import distances
+from recommender.testing.distances import DistanceContract, assert_coverage, assert_super_uniform
 from registry.errors import UnknownName
-from tests.contracts.distances import DistanceContract
 
 
 class TestShelf(DistanceContract):
@@ -12,8 +12,15 @@ class TestShelf(DistanceContract):
     def distance(self, request):
         return distances[request.param]
 
-    def test_it_is_what_the_shelf_promises(self, distance):
-        assert isinstance(distance, DistanceFunction)
+    @pytest.mark.slow
+    @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
+    def test_under_the_null_p_values_are_super_uniform_over_many_draws(self, distance, grouped):
+        assert_super_uniform(distance, draws=2000, grouped=grouped)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
+    def test_the_interval_covers_as_stated_over_many_draws(self, distance, grouped):
+        assert_coverage(distance, draws=1500, grouped=grouped, slack=0.0)
 
 
 def test_a_misspelt_distance_gets_a_hint():
@@ -23,7 +30,7 @@ def test_a_misspelt_distance_gets_a_hint():
 
 
 def test_only_those_without_an_interval_or_a_p_value_leave_it_out():
-    from tests.contracts.distances import two_clouds
+    from recommender.testing.distances import two_clouds
 
     found = {name: distances[name](*two_clouds(), seed=0) for name in distances}
     assert {name for name, one in found.items() if one.low is not None} == {"mmd", "energy", "classifier"}

@@ -1,7 +1,7 @@
 import pytest
 
 from recommender.runs.executors import executors
-from tests.contracts.executors import ExecutorContract
+from recommender.testing.executors import ExecutorContract
 
 
 @pytest.fixture(params=sorted(executors))

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.transfer import ScoreFunction, scores
+from recommender.testing.scores import ScoreContract, Scored, few_examples, labelled_rows
+from recommender.transfer import FROM_THE_SOURCE_HEAD, scores
 from recommender.transfer.decomposition import decompose
 from registry.errors import NotDefined, NotProbabilities, NoVariation, UnknownName
-from tests.contracts.scores import FROM_THE_SOURCE_HEAD, ScoreContract, Scored, few_examples, labelled_rows
 
 WITHSTAND_NOISE = ("hscore", "knn", "linear", "logme")
 ANY_TARGET = ("knn", "linear", "logme")
@@ -18,9 +18,6 @@ class TestShelf(ScoreContract):
     @pytest.fixture(params=sorted(scores))
     def scored(self, request):
         return Scored(scores[request.param], request.param in FROM_THE_SOURCE_HEAD, request.param in WITHSTAND_NOISE)
-
-    def test_it_is_what_the_shelf_promises(self, scored):
-        assert isinstance(scored.score, ScoreFunction)
 
 
 def test_a_misspelt_score_gets_a_hint():

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from recommender.strategies import strategies
+from recommender.testing.strategies import StrategyContract
 from registry.errors import UnknownName
-from tests.contracts.strategies import StrategyContract
 
 
 @pytest.fixture(params=sorted(strategies))

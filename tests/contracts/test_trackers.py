@@ -1,7 +1,7 @@
 import pytest
 
 from recommender.runs.tracking import no_tracking, trackers
-from tests.contracts.trackers import TrackerContract
+from recommender.testing.trackers import TrackerContract
 
 
 class TestNoTracking(TrackerContract):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from registry.cards import Modality
 from registry.catalog import write_checkpoint
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
@@ -22,7 +21,7 @@ class Reader:
 
     name: str
     columns: tuple[int, ...]
-    modality: Modality = Modality.IMAGE
+    modality: str = "image"
     digest: str = "4567"
     adaptable: tuple[str, ...] = ()
     names: tuple[str, ...] = field(default=("block 01", "block 02"))

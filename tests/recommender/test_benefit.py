@@ -12,8 +12,10 @@ from recommender.benefit import benefit, equal_epochs, for_epochs, label_saving,
 from recommender.flow import consider
 from recommender.results import Benefit, BenefitPoint, EpochsToEqual, LabelSaving, Measured
 from recommender.tuning.figures import benefit_curves
+from registry.progress import Cancelled, Event, Phase
 from registry.sample import Sample
 from registry.zoo import Zoo
+from tests.observers import Recorder, stopping
 from tests.recommender.tuning import jobs
 from tests.recommender.tuning.test_figures import picture
 from tests.registry.encoders.nets import save_net
@@ -158,10 +160,10 @@ def measured(zoo, sample, strategy, **settings):
     return benefit(short, for_epochs(scratch, 2), sample, zoo, budgets=2, **settings)
 
 
+@pytest.mark.slow
 def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
-    heard = []
-    sample = jobs.sample()
-    found = measured(zoo, sample, "lp-ft", repeats=2, progress=lambda stage, done, of: heard.append((stage, done, of)))
+    heard, sample = Recorder(), jobs.sample()
+    found = measured(zoo, sample, "lp-ft", repeats=2, progress=heard)
     fewest, every = (point.labels for point in found.points)
     assert (14 <= fewest <= 18, every) == (True, 48)
     assert found.test_rows == 24
@@ -169,12 +171,13 @@ def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
     assert found.epochs == {"plan": 1, "scratch": 2}
     assert all(point.plan.spread is not None for point in found.points)
     assert set(found.curves["scratch"]) == {0, 1, 2}
-    assert ("measure the benefit", 8, 8) in heard
+    assert Event(Phase.BENEFIT, "", 8, 8) in heard.events
     assert zoo.history() == ()
     assert list(zoo.home.runs.iterdir()) == []
     assert json.loads(json.dumps(found.to_dict()))["sentences"] == list(found.sentences)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_benefit(zoo):
     sample = jobs.sample()
     one, two = (measured(zoo, sample, "linear-probe").to_dict() for _ in range(2))
@@ -198,8 +201,8 @@ def test_without_a_test_part_one_is_held_out(zoo):
 
 
 def test_where_pixels_tell_all_no_transfer_is_as_good_as_they_are(zoo):
-    images, labels = jobs.colored(48, noise=3)
-    test = jobs.colored(24, seed=1, noise=3)
+    images, labels = jobs.colored(48, noise=3.0)
+    test = jobs.colored(24, seed=1, noise=3.0)
     found = measured(zoo, Sample.from_arrays(images, labels, name="plain", test=test), "linear-probe")
     assert found.points[-1].no_transfer.mean == 1.0
 
@@ -207,7 +210,7 @@ def test_where_pixels_tell_all_no_transfer_is_as_good_as_they_are(zoo):
 def test_a_run_that_is_interrupted_leaves_nothing_behind(zoo, tmp_path, monkeypatch):
     places = []
 
-    def stopped(job, track, progress):
+    def stopped(job, track, progress, provider):
         places.append(job.home.root)
         raise KeyboardInterrupt
 
@@ -216,6 +219,15 @@ def test_a_run_that_is_interrupted_leaves_nothing_behind(zoo, tmp_path, monkeypa
         measured(zoo, jobs.sample(), "linear-probe")
     assert places
     assert not places[0].exists()
+
+
+def test_a_benefit_that_is_cancelled_ends_between_two_batches_and_leaves_nothing_but_features(zoo, tmp_path):
+    heard = stopping(Phase.TUNE)
+    with pytest.raises(Cancelled):
+        measured(zoo, jobs.sample(), "lp-ft", progress=heard)
+    assert heard.events[-1].phase is Phase.TUNE
+    assert list(zoo.home.runs.iterdir()) == []
+    assert zoo.history() == ()
 
 
 @pytest.mark.parametrize("scores", [(0.5, 0.7, 0.8, 0.9), (0.1, 0.2, 0.3, 0.4)])

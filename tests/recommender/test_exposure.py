@@ -13,7 +13,7 @@ from recommender.flow import consider, recommend
 from recommender.probe import transferability
 from recommender.rank import place
 from recommender.results import Candidate, Expected, Exposure
-from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task, declared_domain
+from registry.cards import Checkpoint, Domain, Metric, Origin, Outcome, Task, declared_domain
 from registry.features import Encoded, Features
 from registry.sample import Sample
 from registry.sketch import RowKeys
@@ -207,7 +207,7 @@ DOMAINS = (
     ],
 )
 def test_a_source_in_words_is_matched_to_the_domain_that_it_names(source, domain, tmp_path):
-    card = Checkpoint("net", Modality.IMAGE, "Net", tmp_path, "0" * 64, 1, 8, source=source)
+    card = Checkpoint("net", "image", "Net", tmp_path, "0" * 64, 1, 8, source=source)
     found = declared_domain(card, DOMAINS)
     assert (found.name if found is not None else None) == domain
     assert declared_domain(replace(card, domain="mnist"), DOMAINS) is None
@@ -262,7 +262,7 @@ def curve_on_unseen_rows(random, sample, blocks=6):
     features = tuple(Features(row[:, None].astype(np.float32), "net") for row in signal)
     encoded = Encoded(features, tuple(f"block {n}" for n in range(blocks)))
     exposure = Exposure(frozenset(item.digest for item in sample.items[:-80]), ("dark",), False, "it learned")
-    card = Checkpoint("net", Modality.IMAGE, "Net", Path("net"), "0" * 64, 1, 8)
+    card = Checkpoint("net", "image", "Net", Path("net"), "0" * 64, 1, 8)
     return transferability(Candidate(card, None, exposure), encoded, sample, sample.folds(seed=0), 0, 0.001)
 
 
@@ -297,7 +297,7 @@ def copies_exposure(zoo, pictures, source):
     zoo.store.write(Entries(domains=(a_domain("photos", rows=len(source)),)))
     zoo.sketch_anew("photos", source)
     sample = Sample.from_arrays(pictures, [f"c{row % 2}" for row in range(len(pictures))], name="mine")
-    card = Checkpoint("net", Modality.IMAGE, "Net", Path("net"), "0" * 64, 1, 8, domain="photos")
+    card = Checkpoint("net", "image", "Net", Path("net"), "0" * 64, 1, 8, domain="photos")
     return Exposures(sample, sample, zoo.see(sample), zoo).of(card), sample
 
 

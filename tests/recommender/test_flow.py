@@ -9,7 +9,7 @@ import pytest
 
 from recommender.flow import consider, recommend
 from recommender.shortlist import Constraints
-from registry.cards import Metric, Modality, Origin, Outcome, Task
+from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_zoo, told_sample
@@ -183,8 +183,8 @@ def test_the_json_has_the_promised_keys(tmp_path):
     choice = told["choices"][0]
     told_of = {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"}
     assert told_of <= set(choice)
-    assert set(choice["cost"]) == {"seconds", "peak_memory_bytes", "trainable_parameters"}
-    assert {"domain", "metric", "value", "low", "high", "percentile", "p_same"} == set(choice["distance"])
+    assert {"seconds", "peak_memory_bytes", "trainable_parameters", "device", "bytes_to_fetch"} == set(choice["cost"])
+    assert {"domain", "metric", "value", "low", "high", "percentile", "p_same", "plugins"} == set(choice["distance"])
     assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= set(told["sample"])
 
 
@@ -262,7 +262,7 @@ def test_one_and_the_same_quantity_leaves_nothing_to_choose_by(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": Modality.TEXT, "score": 0.05}],
+    [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": "text", "score": 0.05}],
     ids=["task", "modality"],
 )
 def test_outcomes_of_another_task_or_modality_teach_nothing(other, tmp_path):
@@ -287,5 +287,5 @@ def test_outcomes_of_another_task_or_modality_teach_nothing(other, tmp_path):
             conditions={"probe": 0.5},
         )
         zoo.record(replace(outcome, **other))
-    assert {row.modality for row in zoo.history()} == {other.get("modality", Modality.IMAGE)}
+    assert {row.modality for row in zoo.history()} == {other.get("modality", "image")}
     assert recommend(sample, zoo, keep=2).best.expected == before

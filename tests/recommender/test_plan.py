@@ -6,9 +6,10 @@ from recommender.history import History
 from recommender.plan import controlled, plan
 from recommender.results import Expected, Plan
 from recommender.strategies import strategies
+from recommender.testing.evidence import evidence
 from registry.cards import Metric
+from registry.forms import from_json
 from registry.sample import Sample
-from tests.recommender.evidence import evidence
 from tests.recommender.tuning.jobs import colored
 
 
@@ -47,7 +48,7 @@ def test_who_asks_gets_all_controls_that_fit_or_none():
 def test_a_plan_that_was_stored_before_there_were_controls_can_still_be_read():
     made = strategies["lp-ft"](evidence())
     told = made.to_dict()
-    assert Plan.from_dict(told) == made
+    assert from_json(Plan, told) == made
     del told["controls"]
-    assert Plan.from_dict(told) == made
-    assert Plan.from_dict(controlled(made, wanted=True).to_dict()).controls == ("no-transfer", "scratch")
+    assert from_json(Plan, told) == made
+    assert from_json(Plan, controlled(made, wanted=True).to_dict()).controls == ("no-transfer", "scratch")

@@ -4,17 +4,19 @@ import pytest
 
 from recommender import probe
 from recommender.probe import TIMED_BATCHES, _Clock
+from registry.progress import Event, Phase
+from tests.observers import Recorder
 
 
 def timed(monkeypatch, seconds):
     """The clock after batches of ten rows that took so long."""
     at = iter([0.0, *(sum(seconds[: place + 1]) for place in range(len(seconds)))])
     monkeypatch.setattr(probe.time, "perf_counter", lambda: next(at))
-    told = []
-    clock = _Clock(lambda *event: told.append(event))
+    heard = Recorder()
+    clock = _Clock(heard)
     for done in range(len(seconds) + 1):
-        clock("encode", 10 * done, 10 * len(seconds))
-    assert len(told) == len(seconds) + 1
+        clock.report(Event(Phase.ENCODE, "", 10 * done, 10 * len(seconds)))
+    assert len(heard.events) == len(seconds) + 1
     return clock.seconds_a_row
 
 

@@ -8,12 +8,12 @@ from sklearn.metrics import accuracy_score, f1_score, r2_score, recall_score
 
 from recommender.resampling import draw_weights, resample
 from registry.cards import Metric
-from registry.sample import score
+from registry.metrics import score
 
 REFERENCE = {
     Metric.ACCURACY: accuracy_score,
     Metric.BALANCED_ACCURACY: lambda t, p: recall_score(t, p, labels=np.unique(t), average="macro", zero_division=0),
-    Metric.MACRO_F1: lambda t, p: f1_score(t, p, labels=np.unique(t), average="macro", zero_division=0),
+    Metric.MACRO_F1: lambda t, p: f1_score(t, p, average="macro", zero_division=0),
     Metric.R2: r2_score,
 }
 

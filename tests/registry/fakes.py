@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from registry.cards import Checkpoint, Domain, Metric, Modality, Origin, Outcome, Task
+from registry.cards import Checkpoint, Domain, Metric, Origin, Outcome, Task
 from registry.catalog import write_checkpoint, write_domain, write_lens
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
@@ -27,7 +27,7 @@ class MeanColor:
 
     name: str = "mean-color"
     digest: str = "0123"
-    modality: Modality = Modality.IMAGE
+    modality: str = "image"
     blocks: tuple[str, ...] = ("first", "last")
     adaptable: tuple[str, ...] = ()
     sizes: tuple[BlockSize, ...] = ()
@@ -54,7 +54,7 @@ def shaded(shade: int, rows: int = 20, name: str = "mine", seed: int = 0) -> Sam
 
 
 def a_lens() -> Lens:
-    return fit_lens("color", Modality.IMAGE, [cloud(shade) for shade in SHADES.values()])
+    return fit_lens("color", "image", [cloud(shade) for shade in SHADES.values()])
 
 
 def a_checkpoint(folder: Path, name: str = "mean-color", **other: object) -> Checkpoint:
@@ -64,7 +64,7 @@ def a_checkpoint(folder: Path, name: str = "mean-color", **other: object) -> Che
     (folder / "config.json").write_text(json.dumps({"architectures": ["MeanColor"]}))
     card = {
         "name": name,
-        "modality": Modality.IMAGE,
+        "modality": "image",
         "architecture": "MeanColor",
         "folder": folder,
         "digest": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
@@ -75,7 +75,7 @@ def a_checkpoint(folder: Path, name: str = "mean-color", **other: object) -> Che
 
 
 def a_domain(name: str, **other: object) -> Domain:
-    card = {"name": name, "modality": Modality.IMAGE, "title": name.title(), "family": "shades", "rows": 60}
+    card = {"name": name, "modality": "image", "title": name.title(), "family": "shades", "rows": 60}
     return Domain(**{**card, **other})
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from registry.cards import Metric, Modality, Origin, Task
+from registry.cards import Metric, Origin, Task
 from registry.catalog import read_catalog, read_lens, write_checkpoint, write_domain, write_lens
 from registry.errors import BadCard, UnknownName
 from registry.sample import Sample
@@ -47,7 +47,7 @@ def test_a_catalog_comes_back_as_it_was_written(folder):
     )
     assert [domain.name for domain in found.domains] == sorted(SHADES)
     assert [sketch.domain for sketch in found.sketches] == sorted(SHADES)
-    assert found.lenses[Modality.IMAGE].digest == a_lens().digest
+    assert found.lenses["image"].digest == a_lens().digest
     np.testing.assert_array_equal(found.sketches[1].embedding, sketch_of("dark", cloud(40), a_lens()).embedding)
 
 
@@ -134,7 +134,7 @@ def test_a_sketch_that_is_damaged_misplaced_or_of_another_lens_is_named(folder):
     for content, key in (
         (b"no", "sketch"),
         ((folder / "domains/image/gray.safetensors").read_bytes(), "domain"),
-        (sketch_of("dark", cloud(40), fit_lens("x", Modality.IMAGE, [cloud(1)])).pack(), "lens"),
+        (sketch_of("dark", cloud(40), fit_lens("x", "image", [cloud(1)])).pack(), "lens"),
     ):
         path.write_bytes(content)
         with pytest.raises(BadCard) as caught:
@@ -149,15 +149,15 @@ def test_a_lens_whose_files_do_not_give_its_digest_is_refused(folder):
     body["image"]["digest"] = lens.digest
     (folder / "lenses.yaml").write_text(yaml.safe_dump(body))
     with pytest.raises(BadCard, match="digest"):
-        read_lens(folder, Modality.IMAGE)
+        read_lens(folder, "image")
     (folder / "lenses/image.safetensors").unlink()
     with pytest.raises(BadCard, match="mean, scale"):
-        read_lens(folder, Modality.IMAGE)
+        read_lens(folder, "image")
 
 
 def test_a_modality_without_a_lens_is_named(folder):
     with pytest.raises(UnknownName, match="no lens named 'text'"):
-        read_lens(folder, Modality.TEXT)
+        read_lens(folder, "text")
 
 
 def test_outcomes_are_read_with_what_was_known_before_them(folder):
@@ -217,8 +217,9 @@ SHARED = Path("../shared/data/image")
 def test_every_bundled_domain_has_the_keys_of_at_least_the_rows_that_its_card_counts():
     found = read_catalog(BUNDLED)
     keys = {rows.owner: rows for rows in found.rows}
-    assert sorted(keys) == sorted(domain.name for domain in found.domains)
-    assert [domain.name for domain in found.domains if len(keys[domain.name].keys) < domain.rows] == []
+    sketched = [domain for domain in found.domains if domain.rows]
+    assert sorted(keys) == sorted(domain.name for domain in sketched)
+    assert [domain.name for domain in sketched if len(keys[domain.name].keys) < domain.rows] == []
 
 
 @pytest.mark.slow

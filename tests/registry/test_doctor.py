@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from registry.cards import Modality
 from registry.catalog import write_domain, write_lens
 from registry.doctor import Kind, check, examine, repair
 from registry.errors import RegistryNewer
@@ -15,6 +14,7 @@ from registry.sample import Sample
 from registry.sketch import fit_lens, sketch_of
 from registry.store import Entries
 from registry.zoo import Zoo
+from tests.observers import Recorder
 from tests.registry.fakes import SHADES, Advice, MeanColor, a_catalog, a_domain, a_lens, an_outcome, cloud, shaded
 
 
@@ -58,10 +58,11 @@ def test_a_healthy_registry_has_no_findings_and_a_repair_changes_nothing(zoo):
 
 
 def test_an_examination_tells_how_far_it_is(zoo):
-    told = []
-    examine(zoo, progress=lambda *stage: told.append(stage))
-    assert told[0] == ("examine the registry", 0, told[-1][2])
-    assert told[-1][1] == told[-1][2]
+    heard = Recorder()
+    examine(zoo, progress=heard)
+    assert heard.words == ["examine the registry"]
+    assert heard.counts[0][0] == 0
+    assert heard.events[-1].finished
 
 
 def test_a_row_of_the_catalog_that_was_changed_comes_back(zoo):
@@ -167,7 +168,7 @@ def test_a_checkpoint_that_moved_or_changed_is_named_and_left_alone(zoo, catalog
 
 def another_lens(catalog):
     """Change the catalog's lens, and its sketches with it."""
-    lens = fit_lens("other", Modality.IMAGE, [cloud(30), cloud(130), cloud(230)])
+    lens = fit_lens("other", "image", [cloud(30), cloud(130), cloud(230)])
     write_lens(catalog, lens)
     for name, shade in SHADES.items():
         write_domain(catalog, a_domain(name), sketch_of(name, cloud(shade), lens))
@@ -227,8 +228,8 @@ def test_features_that_nobody_can_use_are_removed(zoo, catalog):
 def test_a_job_whose_process_died_is_marked_as_lost(zoo):
     job = zoo.jobs.start("tune", {}, "key")
     claim = (
-        "import sys; from pathlib import Path; from registry.store import Jobs, Store\n"
-        "jobs = Jobs(Store.open(Path(sys.argv[1])))\nassert jobs.claim(sys.argv[2])"
+        "import sys; from pathlib import Path; from registry.store import Store\n"
+        "jobs = Store.open(Path(sys.argv[1])).jobs\nassert jobs.claim(sys.argv[2])"
     )
     subprocess.run([sys.executable, "-c", claim, str(zoo.home.database), job.id], check=True)
     assert kinds(examine(zoo)) == [Kind.JOB]

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from registry.errors import DiskFull
-from registry.files import disk_full_named, is_disk_full, replacing, sha256_of, write_atomic
+from registry.files import allocate, disk_full_named, filling, is_disk_full, replacing, sha256_of, write_atomic
 
 
 def test_what_is_written_is_there_and_nothing_beside_it(tmp_path: Path):
@@ -74,3 +74,41 @@ def test_another_failure_is_no_full_disk():
 def test_a_digest_is_that_of_the_content(tmp_path: Path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256_of(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+def test_a_full_disk_is_known_behind_a_library_that_does_not_say_so(small_disk: Callable[[int], Path]):
+    torch = pytest.importorskip("torch")
+    disk = small_disk(64)
+    (disk / "save").mkdir()
+    with pytest.raises(DiskFull, match="are missing"), filling(disk / "save", 400_000):
+        torch.save({"w": torch.zeros(100_000)}, disk / "save" / "optimizer.pt")
+    assert not list(disk.iterdir())
+
+
+def test_another_failure_with_room_enough_stays_what_it_is(tmp_path: Path):
+    (tmp_path / "save").mkdir()
+    with pytest.raises(RuntimeError, match="broken"), filling(tmp_path / "save", 10):
+        raise RuntimeError("broken")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_to_be_written_as_memory_has_its_room_or_is_refused(small_disk: Callable[[int], Path]):
+    disk = small_disk(64)
+    np.lib.format.open_memmap(disk / "rows.npy", "w+", np.float32, (10_000, 10))
+    with pytest.raises(DiskFull, match=r"rows\.npy .*are missing"):
+        allocate(disk / "rows.npy")
+    assert not list(disk.iterdir())
+    np.lib.format.open_memmap(disk / "rows.npy", "w+", np.float32, (1000, 10))
+    allocate(disk / "rows.npy")
+    assert (disk / "rows.npy").stat().st_blocks * 512 >= 40_000
+
+
+def test_what_failed_because_the_disk_was_full_is_told_as_that(tmp_path: Path):
+    def clean_up():
+        try:
+            raise DiskFull("best", 0, 1_000_000)
+        finally:
+            (tmp_path / "best").read_bytes()
+
+    with pytest.raises(DiskFull, match=r"best .*1\.00 MB are missing"), disk_full_named(tmp_path):
+        clean_up()

@@ -7,19 +7,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from registry import store as room
+from registry.cards import JobState
 from registry.errors import NotFinite, UnknownName
-from registry.store import Jobs, State, Store
+from registry.progress import Event, Phase
+from registry.store import Store, schema
 
 
 @pytest.fixture
 def jobs(tmp_path):
-    return Jobs(Store.open(tmp_path / "registry.db"))
+    return Store.open(tmp_path / "registry.db").jobs
 
 
 def change(jobs, job, **values):
-    order = sa.update(room._jobs).where(room._jobs.c.id == job).values(**values)
-    jobs._store.run(lambda c: c.execute(order), write=True)
+    order = sa.update(schema.jobs).where(schema.jobs.c.id == job).values(**values)
+    jobs._database.run(lambda c: c.execute(order), write=True)
 
 
 def long_ago(minutes=60):
@@ -28,7 +29,7 @@ def long_ago(minutes=60):
 
 def test_a_started_job_is_queued_with_what_it_was_asked(jobs):
     job = jobs.start("tune", {"path": "/data", "seed": 0}, "key")
-    assert (job.kind, job.spec, job.state, job.key) == ("tune", {"path": "/data", "seed": 0}, State.QUEUED, "key")
+    assert (job.kind, job.spec, job.state, job.key) == ("tune", {"path": "/data", "seed": 0}, JobState.QUEUED, "key")
     assert jobs.get(job.id) == job
     assert jobs.list() == (job,)
 
@@ -38,7 +39,7 @@ def test_a_double_click_gives_the_same_job(jobs):
     assert jobs.start("tune", {}, "key").id == first.id
     assert jobs.start("tune", {}, "another key").id != first.id
     jobs.finish(first.id, {"score": 0.5})
-    assert jobs.start("tune", {}, "key").state is State.FINISHED
+    assert jobs.start("tune", {}, "key").state is JobState.FINISHED
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])
@@ -47,14 +48,14 @@ def test_what_went_wrong_is_queued_anew_under_its_own_id(jobs, end):
     jobs.claim(job.id)
     jobs.fail(job.id, "out of memory") if end == "fail" else jobs.cancel(job.id)
     again = jobs.start("tune", {"seed": 1}, "key")
-    assert (again.id, again.state, again.error, again.spec) == (job.id, State.QUEUED, None, {"seed": 1})
+    assert (again.id, again.state, again.error, again.spec) == (job.id, JobState.QUEUED, None, {"seed": 1})
 
 
 def test_only_one_worker_gets_a_job(jobs):
     job = jobs.start("tune", {}, "key")
     assert jobs.claim(job.id)
     assert not jobs.claim(job.id)
-    assert jobs.get(job.id).state is State.RUNNING
+    assert jobs.get(job.id).state is JobState.RUNNING
 
 
 def test_a_lane_gives_what_is_under_way_and_then_the_oldest(jobs):
@@ -98,17 +99,18 @@ def test_no_clock_makes_a_queued_or_claimed_job_look_lost(jobs):
 def test_only_what_is_not_over_can_be_lost(jobs):
     job, done = jobs.start("tune", {}, "a"), jobs.start("tune", {}, "b")
     jobs.finish(done.id, {})
-    assert (jobs.lose(job.id).state, jobs.lose(done.id).state) == (State.LOST, State.FINISHED)
+    assert (jobs.lose(job.id).state, jobs.lose(done.id).state) == (JobState.LOST, JobState.FINISHED)
 
 
 def test_progress_and_curves_are_seen_by_whoever_asks(jobs, tmp_path):
     job = jobs.start("tune", {}, "key")
-    assert jobs.tell(job.id, "train", 3, 10) is State.RUNNING
+    assert jobs.report(job.id, Event(Phase.TUNE, "lp-ft", 3, 10, 2, 4)) is JobState.RUNNING
     for step, value in [(2, 0.5), (1, 0.9), (2, 0.4)]:
         jobs.point(job.id, "loss", step, value)
     jobs.point(job.id, "accuracy", 1, 0.3)
-    seen = Jobs(Store.open(tmp_path / "registry.db")).get(job.id)
-    assert (seen.stage, seen.done, seen.of) == ("train", 3, 10)
+    seen = Store.open(tmp_path / "registry.db").jobs.get(job.id)
+    assert seen.event == Event(Phase.TUNE, "lp-ft", 3, 10, 2, 4)
+    assert seen.to_dict()["stage"] == "tune"
     assert (seen.host, seen.pid) == (socket.gethostname(), os.getpid())
     assert seen.curve == {"accuracy": ((1, 0.3),), "loss": ((1, 0.9), (2, 0.4))}
     assert seen.to_dict()["curve"]["loss"] == [[1, 0.9], [2, 0.4]]
@@ -123,10 +125,10 @@ def test_a_point_that_is_nan_is_refused(jobs):
 def test_a_cancelled_job_hears_of_it_and_stays_cancelled(jobs):
     job = jobs.start("tune", {}, "key")
     jobs.claim(job.id)
-    assert jobs.cancel(job.id).state is State.CANCELLED
-    assert jobs.tell(job.id, "train", 1, 2) is State.CANCELLED
-    assert jobs.finish(job.id, {}).state is State.CANCELLED
-    assert jobs.fail(job.id, "interrupted").state is State.CANCELLED
+    assert jobs.cancel(job.id).state is JobState.CANCELLED
+    assert jobs.report(job.id, Event(Phase.TUNE, "", 1, 2)) is JobState.CANCELLED
+    assert jobs.finish(job.id, {}).state is JobState.CANCELLED
+    assert jobs.fail(job.id, "interrupted").state is JobState.CANCELLED
     assert not jobs.claim(job.id)
 
 
@@ -134,13 +136,13 @@ def test_the_end_of_a_job_says_what_came_of_it(jobs):
     good, bad = jobs.start("tune", {}, "a"), jobs.start("tune", {}, "b")
     assert jobs.finish(good.id, {"score": 0.5}).result == {"score": 0.5}
     assert jobs.fail(bad.id, "no images").error == "no images"
-    assert jobs.fail(good.id, "late").state is State.FINISHED
-    assert jobs.cancel(good.id).state is State.FINISHED
+    assert jobs.fail(good.id, "late").state is JobState.FINISHED
+    assert jobs.cancel(good.id).state is JobState.FINISHED
 
 
 CLAIM = (
-    "import sys, time; from pathlib import Path; from registry.store import Jobs, Store\n"
-    "jobs = Jobs(Store.open(Path(sys.argv[1])))\n"
+    "import sys, time; from pathlib import Path; from registry.store import Store\n"
+    "jobs = Store.open(Path(sys.argv[1])).jobs\n"
     "print(jobs.claim(sys.argv[2]), flush=True)\n"
     "time.sleep(60)"
 )
@@ -155,14 +157,14 @@ def test_a_job_whose_process_was_killed_is_lost_and_can_be_taken_up(jobs, tmp_pa
         assert jobs.reap() == ()
         worker.kill()
     assert [lost.id for lost in jobs.reap()] == [job.id]
-    assert jobs.get(job.id).state is State.LOST
-    assert jobs.start("tune", {}, "key").state is State.QUEUED
+    assert jobs.get(job.id).state is JobState.LOST
+    assert jobs.start("tune", {}, "key").state is JobState.QUEUED
     assert jobs.claim(job.id)
 
 
 def test_a_job_elsewhere_is_lost_when_it_has_long_been_silent(jobs):
     job = jobs.start("tune", {}, "key")
-    change(jobs, job.id, state=State.RUNNING, host="another machine", pid=1)
+    change(jobs, job.id, state=JobState.RUNNING, host="another machine", pid=1)
     assert jobs.reap() == ()
     change(jobs, job.id, heartbeat=long_ago())
     assert [lost.id for lost in jobs.reap()] == [job.id]
@@ -170,8 +172,8 @@ def test_a_job_elsewhere_is_lost_when_it_has_long_been_silent(jobs):
 
 def test_a_lost_job_that_speaks_again_runs(jobs):
     job = jobs.start("tune", {}, "key")
-    change(jobs, job.id, state=State.LOST)
-    assert jobs.tell(job.id, "train", 1, 2) is State.RUNNING
+    change(jobs, job.id, state=JobState.LOST)
+    assert jobs.report(job.id, Event(Phase.TUNE, "", 1, 2)) is JobState.RUNNING
 
 
 def test_an_unknown_job_is_named_with_a_hint(jobs):

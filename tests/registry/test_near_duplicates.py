@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from registry.readers.fingerprints import Fingerprints
-from registry.readers.images import thumbnail
+from registry.duplicates import Fingerprints
+from registry.modalities.image.fingerprints import fingerprints_of
+from registry.modalities.image.items import thumbnail
 from registry.sample import Sample
 
 
@@ -146,22 +147,24 @@ def test_a_drift_from_image_to_image_does_not_swallow_the_sample():
         for one, next_ in pairwise(scenes)
         for share in np.linspace(0, 1, 12, endpoint=False)
     ]
-    sizes = np.bincount(Fingerprints.of([thumbnail(Image.fromarray(frame)) for frame in film]).components())
+    sizes = np.bincount(
+        Fingerprints(fingerprints_of([thumbnail(Image.fromarray(frame)) for frame in film])).components()
+    )
     assert sizes.max() <= max(5, 0.1 * len(film))
 
 
 def test_one_image_many_times_over_stays_one_group():
     images = [Image.fromarray(photograph(scene)) for scene in range(20)] + [Image.fromarray(photograph(99))] * 20
-    found = Fingerprints.of([thumbnail(image) for image in images]).components()
+    found = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
     assert len(set(found[20:])) == 1
     assert len(set(found)) == 21
 
 
 def test_components_in_blocks_are_those_of_one_comparison(monkeypatch):
     images = [Image.fromarray(image) for image in bursts(range(20), 3)]
-    whole = Fingerprints.of([thumbnail(image) for image in images]).components()
-    monkeypatch.setattr("registry.readers.fingerprints._BLOCK", 7)
-    again = Fingerprints.of([thumbnail(image) for image in images]).components()
+    whole = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
+    monkeypatch.setattr("registry.duplicates._BLOCK", 7)
+    again = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
     assert (whole == again).all()
     assert len(set(whole)) == 20
 

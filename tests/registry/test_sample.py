@@ -21,8 +21,11 @@ from registry.errors import (
     UnknownName,
     UnusableLabels,
 )
-from registry.sample import Sample, score
+from registry.metrics import score
+from registry.progress import Cancelled, Phase
+from registry.sample import Sample
 from tests.conftest import drawn
+from tests.observers import Recorder, stopping
 
 
 def arrays(count: int, start: int = 0) -> np.ndarray:
@@ -276,9 +279,16 @@ def test_folds_need_two_groups_of_a_class():
 
 
 def test_a_reader_is_told_every_stage(image_folder):
-    heard: list[str] = []
-    Sample.from_folder(image_folder({"cat": 2, "dog": 2}), progress=lambda *told: heard.append(told[0]))
-    assert list(dict.fromkeys(heard)) == ["reading images", "comparing images"]
+    heard = Recorder()
+    Sample.from_folder(image_folder({"cat": 2, "dog": 2}), progress=heard)
+    assert heard.words == ["reading images", "comparing images"]
+
+
+def test_reading_that_is_cancelled_ends_between_two_items(image_folder):
+    heard = stopping(Phase.READ, 2)
+    with pytest.raises(Cancelled):
+        Sample.from_folder(image_folder({"cat": 9, "dog": 9}), progress=heard)
+    assert heard.events[-1].done == 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from sklearn.metrics import f1_score, r2_score
 
 from registry.errors import BadTable, LabelsMissing, OtherRows, UnfitMetric, UnknownName, UnusableLabels
-from registry.sample import Sample, score
+from registry.metrics import score
+from registry.sample import Sample
 from tests.conftest import draw_folder
 from tests.registry.test_sample import arrays
 

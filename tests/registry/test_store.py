@@ -17,12 +17,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import migrations
-from registry import store as room
-from registry.cards import Modality
+from registry.cards import Claim, HubFile, HubState, Locator
 from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
 from registry.sketch import RowKeys, sketch_of
-from registry.store import Entries, Store
+from registry.store import Database, Entries, Store, damaged_rows, migrations, quarantine, schema
 from tests.registry.fakes import Advice, a_checkpoint, a_domain, a_lens, an_outcome, cloud
 
 
@@ -53,11 +51,29 @@ def test_cards_come_back_as_they_were(store, card):
     assert store.outcomes() == cards.outcomes
 
 
+def test_where_on_a_hub_a_checkpoint_comes_from_and_what_is_claimed_of_it_comes_back(store, card):
+    files = (HubFile("model.safetensors", 12, "sha256:" + "0" * 64), HubFile("config.json", 2, "git:" + "1" * 40))
+    locator = Locator("org/net", "main", "ab" * 20, files, HubState.RENAMED, "org/new")
+    remote = replace(card, locator=locator, claims=(Claim("imagenet-1k", "image-classification", "accuracy", 0.8),))
+    store.write(Entries((remote,)))
+    assert store.checkpoints() == (remote,)
+    assert [file.name for file in locator.weights] == ["model.safetensors"]
+
+
+def test_a_card_is_renewed_and_forgotten_while_its_outcomes_stay(store, card):
+    store.write(Entries((card,), outcomes=(an_outcome("o1", checkpoint=card.name),)))
+    store.renew(replace(card, digest="f" * 64, license="MIT"))
+    assert store.checkpoints(name=card.name)[0].digest == "f" * 64
+    store.forget(card.name)
+    assert store.checkpoints() == ()
+    assert [outcome.id for outcome in store.outcomes()] == ["o1"]
+
+
 def test_cards_are_found_by_modality_name_checkpoint_and_sample(store, card):
     outcomes = an_outcome("o1"), an_outcome("o2", checkpoint="x")
     store.write(Entries((card,), (a_domain("dark"), a_domain("gray")), (), outcomes))
-    assert store.checkpoints(Modality.TEXT) == ()
-    assert [d.name for d in store.domains(Modality.IMAGE)] == ["dark", "gray"]
+    assert store.checkpoints("text") == ()
+    assert [d.name for d in store.domains("image")] == ["dark", "gray"]
     assert [d.name for d in store.domains(names=["gray", "none"])] == ["gray"]
     assert [o.id for o in store.outcomes(checkpoint="x")] == ["o2"]
     assert [o.id for o in store.outcomes(sample_digest="abc")] == ["o1", "o2"]
@@ -169,9 +185,9 @@ def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
     lens = a_lens()
     store.write(Entries((card,), (a_domain("dark"),), (sketch_of("dark", cloud(40), lens),), (an_outcome(),)))
     store.keep(Advice())
-    assert store.damage() == ()
-    edit(store.where, statement)
-    (damage,) = store.damage()
+    assert damaged_rows(store.database) == ()
+    edit(store.database.where, statement)
+    (damage,) = damaged_rows(store.database)
     assert (damage.table, damage.why) == (table, "does not match its seal")
     read = {
         "checkpoints": store.checkpoints(),
@@ -181,11 +197,11 @@ def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
     }
     assert not read[table]
     assert all(read[other] for other in read if other != table)
-    assert [(one.table, one.key) for one in store.left_out] == [(table, damage.key)]
+    assert [(one.table, one.key) for one in store.database.left_out] == [(table, damage.key)]
     kept = []
-    store.quarantine(damage, kept.extend)
+    quarantine(store.database, damage, kept.extend)
     assert [name for name, _ in kept] == [table]
-    assert store.damage() == store.left_out == ()
+    assert damaged_rows(store.database) == store.database.left_out == ()
 
 
 @pytest.mark.parametrize("content", [b"whatever its name says " * 40, b"SQLite format 3\x00" + b"\x07" * 5000])
@@ -205,9 +221,9 @@ def test_a_database_of_something_else_is_refused(tmp_path):
 
 
 def test_a_database_of_a_later_version_is_refused(store):
-    edit(store.where, "UPDATE alembic_version SET version_num = '9999'")
+    edit(store.database.where, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(RegistryNewer, match="9999") as caught:
-        Store.open(Path(store.where))
+        Store.open(Path(store.database.where))
     assert "Upgrade" in caught.value.remedy
 
 
@@ -217,16 +233,16 @@ def test_an_empty_file_becomes_a_registry(tmp_path):
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_store_uses(store):
-    engine = sa.create_engine(f"sqlite:///{store.where}")
+    engine = sa.create_engine(f"sqlite:///{store.database.where}")
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), room._schema) == []
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     engine.dispose()
 
 
 def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
     config = Config()
-    config.set_main_option("script_location", "registry:migrations")
+    config.set_main_option("script_location", "registry.store:migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
@@ -236,8 +252,8 @@ def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path)
             "kind": "tune",
             "spec": "{}",
             "state": "failed",
-            "created": room.now(),
-            "heartbeat": room.now(),
+            "created": schema.now(),
+            "heartbeat": schema.now(),
             "stage": "",
             "host": "h",
             "done": 0,
@@ -247,7 +263,7 @@ def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path)
         old = sa.Table("jobs", sa.MetaData(), autoload_with=connection)
         connection.execute(sa.insert(old).values(row))
     engine.dispose()
-    (kept,) = room.Jobs(Store.open(tmp_path / "registry.db")).list()
+    (kept,) = Store.open(tmp_path / "registry.db").jobs.list()
     assert (kept.id, kept.state, kept.lane) == ("a", "failed", "cpu")
 
 
@@ -255,14 +271,14 @@ def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path)
 def test_a_database_of_every_earlier_version_is_brought_to_the_newest(tmp_path, revision):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
     config = Config()
-    config.set_main_option("script_location", "registry:migrations")
+    config.set_main_option("script_location", "registry.store:migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     store = Store.open(tmp_path / "registry.db")
     with engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == migrations.HEAD
-        assert compare_metadata(MigrationContext.configure(connection), room._schema) == []
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     engine.dispose()
     keys = RowKeys.of("dark", [f"{number:064x}" for number in range(3)])
     store.write(Entries(domains=(a_domain("dark"),), rows=(keys,)))
@@ -272,7 +288,7 @@ def test_a_database_of_every_earlier_version_is_brought_to_the_newest(tmp_path, 
 
 def test_the_newest_migration_is_the_one_that_opening_looks_for():
     config = Config()
-    config.set_main_option("script_location", "registry:migrations")
+    config.set_main_option("script_location", "registry.store:migrations")
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == migrations.HEAD
     assert [script.revision for script in scripts.walk_revisions()][::-1] == list(migrations.REVISIONS)
@@ -281,7 +297,7 @@ def test_the_newest_migration_is_the_one_that_opening_looks_for():
 def test_opening_an_up_to_date_registry_loads_no_alembic_and_is_quick(store):
     code = (
         "import sys, time; from registry.store import Store\nfrom pathlib import Path\n"
-        f"began = time.process_time(); Store.open(Path({store.where!r}))\n"
+        f"began = time.process_time(); Store.open(Path({store.database.where!r}))\n"
         "print(time.process_time() - began, 'alembic' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -304,7 +320,7 @@ def test_a_locked_database_is_waited_for_and_then_named(tmp_path):
     assert len(impatient.domains()) == 1
 
 
-@pytest.mark.parametrize("table", room._ROWS, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", schema.CONTENT, ids=lambda table: table.name)
 def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(store, card, table):
     lens = a_lens()
     two = tuple(sketch_of(name, cloud(40), lens) for name in ("dark", "gray"))
@@ -314,30 +330,31 @@ def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(stor
     store.write(Entries((card, other), (a_domain("dark"), a_domain("gray")), two, outcomes, keys))
     store.keep(Advice("a", sample="1"))
     store.keep(Advice("b", sample="2"))
-    jobs = room.Jobs(store)
+    jobs = store.jobs
     for key in ("k1", "k2"):
         jobs.point(jobs.start("tune", {"path": "x"}, key).id, "loss", 1, 0.5)
-    sound = Path(store.where).read_bytes()
-    vouched = room._LASTING if table is room._jobs else set() if table is room._points else {c.name for c in table.c}
-    for column in {c.name for c in table.c} - room._numbers(table):
+    sound = Path(store.database.where).read_bytes()
+    vouched = schema.LASTING if table is schema.jobs else set() if table is schema.points else {c.name for c in table.c}
+    for column in {c.name for c in table.c} - schema.counted_columns(table):
         for value in (b"caf\xe9 \xff", None, 7, b"\x00\x01", "{", "[]"):
-            Path(store.where).write_bytes(sound)
+            Path(store.database.where).write_bytes(sound)
             content = "CAST(? AS TEXT)" if value == b"caf\xe9 \xff" else "?"
             try:
-                edit(store.where, f"UPDATE {table.name} SET {column} = {content} WHERE rowid = 1", value)  # noqa: S608
+                edit(store.database.where, f"UPDATE {table.name} SET {column} = {content} WHERE rowid = 1", value)  # noqa: S608
             except sqlite3.IntegrityError:  # the database itself refuses it
                 continue
-            damaged = Store(store._engine, store.where, 1.0)
-            cards = damaged.checkpoints() + damaged.domains() + damaged.outcomes() + room.Jobs(damaged).list()
+            damaged = Store(Database(store.database._engine, store.database.where, 1.0))
+            cards = damaged.checkpoints() + damaged.domains() + damaged.outcomes() + damaged.jobs.list()
             assert len(cards) >= 7
             assert damaged.kept(5)
             assert len([name for name in ("dark", "gray") if damaged.sketch(name, lens.digest)]) >= 1
             if column in vouched and not (column == "bundled" and value in (7, b"\x00\x01", "{", "[]")):
-                assert [(one.table, one.row) for one in damaged.damage()] == [(table.name, 1)], (column, value)
+                (damage,) = damaged_rows(damaged.database)
+                assert (damage.table, damage.row) == (table.name, 1), (column, value)
 
 
 def test_a_full_disk_is_named_and_nothing_is_half_written(store):
-    @sa.event.listens_for(store._engine, "connect")
+    @sa.event.listens_for(store.database._engine, "connect")
     def limited(raw, record):
         pages = raw.execute("PRAGMA page_count").fetchone()[0]
         raw.execute(f"PRAGMA max_page_count={pages + 8}")
@@ -348,18 +365,18 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(store):
         store.write(Entries(domains=(a_domain("gray"),), outcomes=big))
     assert [d.name for d in store.domains()] == ["dark"]
     assert store.outcomes() == ()
-    assert store.damage() == ()
+    assert damaged_rows(store.database) == ()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_database_that_may_not_be_written_is_named(store):
-    Path(store.where).chmod(0o444)
-    Path(store.where).parent.chmod(0o555)
+    Path(store.database.where).chmod(0o444)
+    Path(store.database.where).parent.chmod(0o555)
     try:
         with pytest.raises(HomeUnusable):
             store.write(Entries(domains=(a_domain("dark"),)))
     finally:
-        Path(store.where).parent.chmod(0o755)
+        Path(store.database.where).parent.chmod(0o755)
 
 
 def _register(path, number):
@@ -383,7 +400,7 @@ def test_concurrent_registration_is_idempotent_from_an_empty_home_on(tmp_path):
     assert len(opened.domains()) == 5 + 3 * 5
     assert len(opened.outcomes()) == 5
     assert len(opened.kept(10)) == 1
-    assert opened.damage() == ()
+    assert damaged_rows(opened.database) == ()
 
 
 WRITER = """
@@ -417,4 +434,4 @@ def test_kill_9_during_writes_leaves_no_half_entry_and_loses_none_that_was_confi
     domains = {d.name for d in store.domains()}
     assert domains == {o.id for o in store.outcomes()} == {domain for _, domain, _ in store.sketched()}
     assert len(domains) >= confirmed
-    assert store.damage() == ()
+    assert damaged_rows(store.database) == ()

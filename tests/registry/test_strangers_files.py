@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from registry.cards import Modality
 from registry.catalog import read_catalog, read_lens
 from registry.encoders.loading import inspect
 from registry.errors import TransferZooError
@@ -172,7 +171,7 @@ CATALOG = (
 
 
 def _read_catalog(folder):
-    read_lens(folder, Modality.IMAGE)
+    read_lens(folder, "image")
     read_catalog(folder)
 
 

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import yaml
 
-from registry.cards import Modality, Origin
+from registry import zoo as room
+from registry.cards import Origin
 from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
-from registry.store import Damage, Entries
+from registry.store import Damage, Entries, damaged_rows, quarantine
 from registry.zoo import Zoo, weights_digest
+from tests.observers import Recorder
 from tests.registry.fakes import (
     SHADES,
     Advice,
@@ -46,11 +48,11 @@ def names(near):
 
 def test_a_fresh_home_holds_the_catalog(zoo, catalog):
     assert [card.name for card in zoo.checkpoints()] == ["mean-color"]
-    assert [card.name for card in zoo.domains(Modality.IMAGE)] == sorted(SHADES)
-    assert zoo.checkpoints(Modality.TEXT) == ()
+    assert [card.name for card in zoo.domains("image")] == sorted(SHADES)
+    assert zoo.checkpoints("text") == ()
     assert zoo.checkpoint("mean-color").folder == catalog / "seedlings/mean-color"
     assert zoo.checkpoint("mean-color").origin is Origin.SEEDLING
-    assert zoo.lens(Modality.IMAGE).digest == a_lens().digest
+    assert zoo.lens("image").digest == a_lens().digest
 
 
 def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
@@ -65,16 +67,16 @@ def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
 
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
     def told():
-        stages = []
-        Zoo.open(tmp_path / "home", catalog=catalog, progress=lambda *stage: stages.append(stage))
-        return stages
+        heard = Recorder()
+        Zoo.open(tmp_path / "home", catalog=catalog, progress=heard)
+        return heard.words, heard.counts
 
-    assert told() == []
+    assert told() == ([], [])
     (catalog / "seedlings/mean-color/notes.txt").write_text("not read")
-    assert told() == []
+    assert told() == ([], [])
     write_domain(catalog, a_domain("pale"))
-    assert told() == [("read the bundled catalog", 0, 1), ("read the bundled catalog", 1, 1)]
-    assert told() == []
+    assert told() == (["read the bundled catalog"], [(0, 1), (1, 1)])
+    assert told() == ([], [])
     assert "pale" in [card.name for card in zoo.domains()]
 
 
@@ -115,13 +117,13 @@ def test_a_misspelt_name_gets_a_hint(zoo):
     with pytest.raises(UnknownName, match="no domain named 'drak'"):
         zoo.domain("drak")
     with pytest.raises(UnknownName, match="no lens named 'text'"):
-        zoo.lens(Modality.TEXT)
+        zoo.lens("text")
 
 
 def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
     sample = shaded(40)
     seen = zoo.see(sample)
-    assert seen.encoder == zoo.lens(Modality.IMAGE).space
+    assert seen.encoder == zoo.lens("image").space
     np.testing.assert_allclose(seen.vectors, [np.asarray(i.open()).mean(axis=(0, 1)) for i in sample.items], rtol=1e-6)
     np.testing.assert_array_equal(zoo.see(sample).vectors, seen.vectors)
     assert zoo._encoders["mean-color"].asked == 1
@@ -185,7 +187,7 @@ def test_the_index_follows_what_other_processes_write(zoo, catalog, tmp_path):
     assert names(zoo.near(cloud(10), 1)) == ["night"]
     other.store.write(Entries(sketches=(sketch_of("night", cloud(250), a_lens()),)))
     assert names(zoo.near(cloud(250), 1)) == ["night"]
-    other.store.quarantine(Damage("domains", "night", "is not wanted"), list)
+    quarantine(other.store.database, Damage("domains", "night", "is not wanted"), list)
     assert "night" not in names(zoo.near(cloud(250)))
 
 
@@ -216,7 +218,7 @@ def test_a_home_without_domains_has_nothing_near(tmp_path, catalog):
 
 
 def test_a_domain_without_a_sketch_has_none(zoo):
-    zoo.store.write(Entries(domains=(a_domain("bare"), replace(a_domain("prose"), modality=Modality.TEXT))))
+    zoo.store.write(Entries(domains=(a_domain("bare"), replace(a_domain("prose"), modality="text"))))
     assert zoo.sketch("bare") is None
     assert zoo.sketch("prose") is None
     assert zoo.sketch("dark").seen == 60
@@ -252,7 +254,7 @@ def test_several_processes_may_open_a_fresh_home_at_once(tmp_path, catalog):
     opened = Zoo.open(tmp_path / "home", catalog=catalog)
     assert len(opened.domains()) == 3
     assert len(opened.history()) == 1
-    assert opened.store.damage() == ()
+    assert damaged_rows(opened.store.database) == ()
 
 
 def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
@@ -266,3 +268,15 @@ def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
     (tmp_path / "2.safetensors").unlink()
     with pytest.raises(PathMissing):
         weights_digest(tmp_path)
+
+
+def test_a_zoo_lets_go_of_the_net_asked_for_longest_ago_before_it_holds_more_than_it_may(zoo, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(room, "_opened", lambda card: opened.append(card.name) or MeanColor())
+    monkeypatch.setattr(room, "OPEN_BYTES", 24)  # two nets of three parameters
+    zoo._encoders.clear()
+    zoo.store.write(Entries(tuple(a_checkpoint(tmp_path / name, name) for name in ("a", "b", "c"))))
+    for name in ("a", "b", "a", "c", "a", "b"):
+        zoo.encoder(name)
+    assert opened == ["a", "b", "c", "b"]
+    assert [*zoo._encoders] == ["a", "b"]

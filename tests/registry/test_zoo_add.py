@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from registry.cards import Modality, Origin
+from registry.cards import Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens
 from registry.errors import (
     AlreadyThere,
@@ -61,7 +61,7 @@ def catalog(net, tmp_path):
     shutil.copytree(net, folder / "seedlings/lens-net")
     encoder = open_encoder(folder / "seedlings/lens-net", name="lens-net")
     gray = encoder.encode(shaded(128).items).last
-    lens = fit_lens("small", Modality.IMAGE, [gray, encoder.encode(shaded(40).items).last])
+    lens = fit_lens("small", "image", [gray, encoder.encode(shaded(40).items).last])
     write_lens(folder, lens)
     write_domain(folder, a_domain("gray"), sketch_of("gray", gray, lens))
     card = a_checkpoint(tmp_path / "nothing", "lens-net", domain="gray", digest=weights_digest(net))
@@ -89,7 +89,7 @@ def change_weights(folder, change):
 
 def test_a_checkpoint_folder_is_registered_where_it_lies(zoo, mine):
     card = zoo.add(mine)
-    assert (card.name, card.modality, card.architecture) == ("mine", Modality.IMAGE, "ResNetForImageClassification")
+    assert (card.name, card.modality, card.architecture) == ("mine", "image", "ResNetForImageClassification")
     assert (card.folder, card.digest, card.input_size) == (mine, weights_digest(mine), 16)
     assert (card.license, card.domain, card.origin, card.source) == ("unknown", None, Origin.LOCAL, "")
     assert zoo.checkpoint("mine") == card

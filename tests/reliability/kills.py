@@ -1,7 +1,7 @@
-"""kill -9 at a random moment, then all that a user would do: list, doctor, resume, sync, and the same command again.
+"""kill -9 at a random moment, then all that a user would do: list, doctor, repair, resume, sync, the same again.
 
-Nothing may be lost and nothing unrepairable. `python -m tests.reliability.kills --kills 100 --seed 0` tries many and
-prints what survived; ``--checkout`` names another version of the code to try the same on.
+Nothing may be lost and nothing unrepairable, and a run that is resumed comes to the very weights that it would have
+come to. `python -m tests.reliability.kills --kills 100 --seed 0` kills that often and prints the figures.
 """
 
 import argparse
@@ -9,25 +9,32 @@ import json
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import psutil
-from PIL import Image
 
+from recommender.runs.folder import RunFolder
+from registry.files import sha256_of
+from registry.zoo import Zoo
 from tests.reliability.hanging import hanging
-from tests.reliability.product import Product
+from tests.reliability.product import Done, Product
+from tests.reliability.stripes import draw
 
-__all__ = ["SCENARIOS", "Bench", "Scenario", "survive"]
+__all__ = ["SHORT", "Bench", "Kill", "Scenario", "figures", "schedule", "survive", "untracked", "weights_of"]
 
-_TUNE = ("--checkpoint", "resnet-photos", "--no-controls", "--seed", "3")
+_TUNE = ("--checkpoint", "resnet-photos", "--no-controls", "--seed", "3", "--strategy")
+_OVER = {"finished", "failed", "cancelled", "lost"}
+_QUEUED = 12.0
+"""Seconds in which a queued tuning's worker and job, processes of their own, begin and end on a quiet machine."""
 
 
 @dataclass(frozen=True)
@@ -36,118 +43,262 @@ class Scenario:
 
     name: str
     words: tuple[str, ...]
-    """``{data}`` and ``{net}`` stand for the sample and for a checkpoint outside of the home."""
-    fresh: bool = False
-    """In a home that nobody has used; else in a copy of one with advice and finished runs."""
+    """``{data}``, ``{net}``, ``{run}``, ``{begun}``: sample, checkpoint elsewhere, finished run, killed run."""
+    home: str = "used"
+    """In a copy of which home: ``used`` (advice, a finished run), ``begun`` (a killed run, too) or ``fresh``."""
     hanging: bool = False
     """While MLflow's server takes requests and never answers."""
     at_end: bool = False
     """From the moment when the run's result is written."""
-    queued: bool = False
-    """The command only queues: its worker or its job is what is killed."""
+    work: bool = False
+    """The command only queues: what is killed is the worker or the job."""
 
 
 SCENARIOS = (
     Scenario("recommend", ("recommend", "{data}", "--keep", "2")),
-    Scenario("recommend, fresh home", ("recommend", "{data}", "--keep", "2"), fresh=True),
-    Scenario("probe", ("tune", "{data}", *_TUNE, "--strategy", "linear-probe")),
-    Scenario("tune", ("tune", "{data}", *_TUNE, "--strategy", "scratch")),
-    Scenario("tune, fresh home", ("tune", "{data}", *_TUNE, "--strategy", "scratch"), fresh=True),
-    Scenario("tune, hanging MLflow", ("tune", "{data}", *_TUNE, "--strategy", "scratch"), hanging=True),
-    Scenario("record", ("tune", "{data}", *_TUNE, "--strategy", "linear-probe"), at_end=True),
-    Scenario(
-        "record, hanging MLflow", ("tune", "{data}", *_TUNE, "--strategy", "linear-probe"), hanging=True, at_end=True
-    ),
+    Scenario("recommend, fresh home", ("recommend", "{data}", "--keep", "2"), home="fresh"),
+    Scenario("probe", ("tune", "{data}", *_TUNE, "linear-probe")),
+    Scenario("tune", ("tune", "{data}", *_TUNE, "scratch")),
+    Scenario("tune, fresh home", ("tune", "{data}", *_TUNE, "scratch"), home="fresh"),
+    Scenario("tune, hanging MLflow", ("tune", "{data}", *_TUNE, "scratch"), hanging=True),
+    Scenario("resume", ("runs", "resume", "{begun}"), home="begun"),
+    Scenario("record", ("tune", "{data}", *_TUNE, "linear-probe"), at_end=True),
+    Scenario("record, hanging MLflow", ("tune", "{data}", *_TUNE, "linear-probe"), hanging=True, at_end=True),
     Scenario("add", ("zoo", "add", "{net}", "--name", "mine", "--source-data", "{data}", "--domain", "mine")),
-    Scenario("promote", ("zoo", "{promote}", "{run}", "grown")),
+    Scenario("promote", ("zoo", "promote", "{run}", "grown")),
+    Scenario("queue, its command", ("queue", "add", "tune", "{data}", *_TUNE, "scratch", "--device", "cpu")),
     Scenario(
-        "queue", ("queue", "add", "tune", "{data}", *_TUNE, "--strategy", "scratch", "--device", "cpu"), queued=True
+        "queue, its processes", ("queue", "add", "tune", "{data}", *_TUNE, "scratch", "--device", "cpu"), work=True
     ),
 )
+SHORT = (
+    "recommend, fresh home",
+    "tune, fresh home",
+    "tune, hanging MLflow",
+    "resume",
+    "record, hanging MLflow",
+    "add",
+    "promote",
+    "queue, its processes",
+)
+"""The scenarios of the short form: each kind of command once."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill, and what did not hold afterwards."""
+
+    scenario: str
+    after: float
+    """Seconds from the command's start."""
+    of: float
+    """Seconds that it takes when nobody kills it."""
+    lost: tuple[str, ...]
+    unrepairable: tuple[str, ...]
+    resumed: int
+    """Runs that were unfinished and went on."""
+    identical: int
+    """Of these, whose weights and scores are those of a run that nobody killed."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a home had before the kill."""
+
+    runs: Mapping[str, float]
+    advice: frozenset[str]
+    checkpoints: frozenset[str]
 
 
 @dataclass
 class Bench:
-    """A place to kill in: the data, a home that was used, how long each command takes, what each run comes to."""
+    """A place to kill in: the data, homes to copy, how long each command takes, what each tuning comes to."""
 
     folder: Path
     product: Product
-    promote: str = "promote"
-    seconds: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    seconds: dict[tuple[str, ...], float] = field(default_factory=dict)
+    weights: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Of each strategy, the digest of the weights and the score."""
 
     @classmethod
     @contextmanager
     def of(cls, folder: Path, checkout: Path) -> Iterator["Bench"]:
         """Set up, with data that an untrained net learns within seconds."""
-        draw(folder / "data")
-        env = {"MLFLOW_TRACKING_URI": None, "TRANSFERZOO_HOME": str(folder / "used")}
-        with Product(folder / "log", checkout, env) as product:
-            bench = cls(folder, product)
-            if product.run("zoo", "promote", "--help").code:
-                bench.promote = "plant"
-            shutil.copytree(checkout / "catalog" / "seedlings" / "resnet-photos", folder / "net")
-            done = product.run("recommend", str(folder / "data"), "--keep", "1")
-            assert done.code == 0, done.sentence
-            done = product.run("tune", str(folder / "data"), *_TUNE[:3], "--seed", "4", "--strategy", "scratch")
-            assert done.code == 0, done.sentence
+        data = draw(folder / "data")
+        shutil.copytree(checkout / "catalog" / "seedlings" / "resnet-photos", folder / "net")
+        with Product(folder / "log", checkout, {"MLFLOW_TRACKING_URI": None}) as product:
+            bench = cls(folder, product, {"data": str(data), "net": str(folder / "net")})
+            home = folder / "used"
+            bench._well("recommend", str(data), "--keep", "1", home=home)
+            tuned = bench._well("tune", str(data), *_TUNE[:3], "--seed", "4", "--strategy", "scratch", home=home)
+            bench.names["run"] = tuned.json["id"]
+            bench._learn_what_tuning_comes_to()
             yield bench
 
-    def home(self, scenario: Scenario, name: str) -> Path:
+    def copy(self, scenario: Scenario, name: str) -> Path:
         """A home for one kill."""
         place = self.folder / "homes" / name
         place.parent.mkdir(exist_ok=True)
-        if scenario.fresh:
+        if scenario.home == "fresh":
             place.mkdir()
-        else:
+        elif scenario.home == "used":
             shutil.copytree(self.folder / "used", place)
+        else:
+            shutil.copytree(self._begun(), place)
         return place
 
     def words(self, scenario: Scenario) -> tuple[str, ...]:
         """The command, spelled out."""
-        names = {"data": self.folder / "data", "net": self.folder / "net", "run": "latest", "promote": self.promote}
-        return tuple(word.format(**names) for word in scenario.words)
+        return tuple(word.format(**self.names) for word in scenario.words)
 
     def length(self, scenario: Scenario) -> float:
-        """Seconds that its command takes when nobody kills it; its score is remembered."""
-        if scenario.name not in self.seconds:
-            home = self.home(scenario, f"reference {scenario.name}")
+        """Seconds that its command takes when nobody kills it."""
+        if scenario.work:
+            return _QUEUED
+        key = (scenario.home, *scenario.words)
+        if key not in self.seconds:
+            home = self.copy(scenario, "reference")
             began = time.monotonic()
-            done = self.product.run(*self.words(scenario), "--json", env=self.env(home))
-            if scenario.queued:
-                _wait_for_queue(self, home)
-            self.seconds[scenario.name] = time.monotonic() - began
-            assert done.code == 0, done.sentence
-            self.scores[scenario.name] = _scores(self, home).get("score", 0.0)
+            self._well(*self.words(scenario), home=home)
+            self.seconds[key] = time.monotonic() - began
+            _end_workers(home)
             shutil.rmtree(home)
-        return self.seconds[scenario.name]
+        return self.seconds[key]
 
     def env(self, home: Path, address: str | None = None) -> dict[str, str | None]:
         """The surroundings of a command in a home."""
         return {"TRANSFERZOO_HOME": str(home), "MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
+    def _well(self, *words: str, home: Path) -> Done:
+        done = self.product.run(*words, "--json", env=self.env(home))
+        assert done.code == 0, done.sentence
+        return done
 
-def survive(bench: Bench, scenario: Scenario, chance: random.Random, name: str) -> tuple[float, tuple[str, ...]]:
-    """Kill the scenario's command once: when that was, and what did not hold afterwards."""
+    def _learn_what_tuning_comes_to(self) -> None:
+        """Carry out each tuning, undisturbed: its seconds and weights."""
+        for strategy in ("scratch", "linear-probe"):
+            scenario = next(s for s in SCENARIOS if s.words[-1] == strategy and s.home == "used")
+            home, began = self.copy(scenario, strategy), time.monotonic()
+            told = self._well(*self.words(scenario), home=home).json
+            self.seconds["used", *scenario.words] = time.monotonic() - began
+            self.weights[strategy] = weights_of(home / "runs" / told["id"])
+            shutil.rmtree(home)
+        self.seconds["begun", *next(s for s in SCENARIOS if s.name == "resume").words] = self.seconds[
+            "used", *next(s for s in SCENARIOS if s.name == "tune").words
+        ]
+
+    def _begun(self) -> Path:
+        """A home with a run that was killed when it had saved something; made when it is first wanted."""
+        home = self.folder / "begun"
+        if not home.exists():
+            shutil.copytree(self.folder / "used", home)
+            tune = next(s for s in SCENARIOS if s.name == "tune")
+            command = self.product.start(*self.words(tune), env=self.env(home))
+            while not list(home.glob("runs/*/trainer/*/*/COMPLETE.json")):
+                assert not command.wait(0.01), command.done().sentence
+            command.kill()
+            command.done()
+            [self.names["begun"]] = {path.name for path in _run_folders(home)} - {self.names["run"]}
+        return home
+
+
+def survive(bench: Bench, scenario: Scenario, chance: random.Random, name: str) -> Kill:
+    """Kill the scenario's command once; what it left stays in ``homes/<name>`` where something did not hold."""
     length = bench.length(scenario)
-    home = bench.home(scenario, name)
-    with hanging() if scenario.hanging else _nobody() as address:
-        after = _killed(bench, scenario, home, address, chance, length)
-        troubles = tuple(_troubles(bench, scenario, home))
-    if not troubles:
+    home = bench.copy(scenario, name)
+    before = _known(home) if scenario.home != "fresh" else _Known({}, frozenset(), frozenset())
+    with hanging() if scenario.hanging else nullcontext() as address:
+        after, printed = _killed(bench, scenario, home, address, chance, length)
+        aftermath = _Aftermath(bench, scenario, home)
+        aftermath.go(before, printed)
+    if not aftermath.lost and not aftermath.unrepairable:
         shutil.rmtree(home)
-    return after, troubles
+    return Kill(
+        scenario.name,
+        round(after, 2),
+        round(length, 2),
+        tuple(aftermath.lost),
+        tuple(aftermath.unrepairable),
+        aftermath.resumed,
+        aftermath.identical,
+    )
+
+
+def schedule(kills: int, seed: int, only: Iterable[str] = ()) -> list[tuple[Scenario, random.Random]]:
+    """Which scenario is killed with which chance: each as often as the others, seeded."""
+    chosen = [scenario for scenario in SCENARIOS if scenario.name in only or not only]
+    return [(chosen[turn % len(chosen)], random.Random(f"{seed} {turn}")) for turn in range(kills)]  # noqa: S311 - no secret
+
+
+def figures(kills: Iterable[Kill]) -> str:
+    """A Markdown table of what came of them, by kind of command."""
+    by_kind: dict[str, list[Kill]] = defaultdict(list)
+    for kill in kills:
+        by_kind[kill.scenario].append(kill)
+    rows = [("killed", "kills", "with a loss", "not repaired", "runs resumed", "bit-identically")]
+    everything = [kill for some in by_kind.values() for kill in some]
+    for kind, some in (*sorted(by_kind.items()), ("all", everything)):
+        counts = (
+            len(some),
+            sum(bool(kill.lost) for kill in some),
+            sum(bool(kill.unrepairable) for kill in some),
+            sum(kill.resumed for kill in some),
+            sum(kill.identical for kill in some),
+        )
+        rows.append((kind, *map(str, counts)))
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def untracked(home: Path, runs: Iterable[str]) -> list[str]:
+    """What MLflow's store in a home lacks of these runs' event logs: runs, points of curves, results, parameters."""
+    if not (home / "mlflow.db").is_file():
+        return [f"MLflow does not have run {run}" for run in runs]
+    with closing(sqlite3.connect(f"file:{home / 'mlflow.db'}?mode=ro", uri=True)) as store:
+        ids = dict(store.execute("SELECT value, run_uuid FROM tags WHERE key = 'transferzoo.job'").fetchall())
+        points = set(store.execute("SELECT run_uuid, key, step FROM metrics").fetchall())
+        params = set(store.execute("SELECT run_uuid, key FROM params").fetchall())
+    lacking = []
+    for run in runs:
+        if run not in ids:
+            lacking.append(f"MLflow does not have run {run}")
+            continue
+        for event in _events(home / "runs" / run):
+            if "point" in event and (ids[run], event["point"], event["step"]) not in points:
+                lacking.append(f"MLflow lacks step {event['step']} of {event['point']} of run {run}")
+            if "opening" in event:
+                missing = {key for key in event["opening"]["params"] if (ids[run], key) not in params}
+                lacking += [f"MLflow lacks {key} of run {run}" for key in sorted(missing)]
+    return lacking
+
+
+def weights_of(run: Path) -> tuple[str, float]:
+    """What a run has learned, as a digest, and its score."""
+    digests = [sha256_of(run / file) for file in ("model.safetensors", "head.safetensors")]
+    return " ".join(digests), RunFolder(run).told["metrics"]["score"]
+
+
+def _events(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in run.glob("*.jsonl") for line in file.read_bytes().splitlines() if line]
 
 
 def _killed(
     bench: Bench, scenario: Scenario, home: Path, address: str | None, chance: random.Random, length: float
-) -> float:
-    """Start the command and kill it."""
-    if scenario.queued:
-        return _killed_in_queue(bench, scenario, home, chance, length)
+) -> tuple[float, Done]:
+    """Start the command and kill it: after how many seconds, and what it had printed."""
+    env, began = bench.env(home, address), time.monotonic()
+    if scenario.work:
+        done = bench.product.run(*bench.words(scenario), "--json", env=env)
+        time.sleep(chance.uniform(0, 1.02) * length)
+        after = time.monotonic() - began
+        for process in _processes_of(home):
+            if chance.random() < 0.7:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+        return after, done
     before = set(home.glob("runs/*/run.json"))
-    began = time.monotonic()
-    command = bench.product.start(*bench.words(scenario), env=bench.env(home, address))
+    command = bench.product.start(*bench.words(scenario), "--json", env=env)
     if scenario.at_end:
         while set(home.glob("runs/*/run.json")) == before and not command.wait(0):
             time.sleep(0.002)
@@ -157,100 +308,126 @@ def _killed(
     after = time.monotonic() - began
     with suppress(ProcessLookupError):
         command.kill()
-    command.done()
-    return after
+    return after, command.done()
 
 
-def _killed_in_queue(bench: Bench, scenario: Scenario, home: Path, chance: random.Random, length: float) -> float:
-    """Queue it, then kill its worker, its job, or both."""
-    began = time.monotonic()
-    bench.product.run(*bench.words(scenario), env=bench.env(home))
-    time.sleep(chance.uniform(0, 1.02) * length)
-    victims = [process for process in _processes_of(home) if chance.random() < 0.7]
-    after = time.monotonic() - began
-    for process in victims:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
-    return after
+class _Aftermath:
+    """All that a user does after a kill, and what does not hold meanwhile."""
+
+    def __init__(self, bench: Bench, scenario: Scenario, home: Path) -> None:
+        self._bench, self._scenario, self._home = bench, scenario, home
+        self._env = bench.env(home, f"sqlite:///{home}/mlflow.db" if scenario.hanging else None)
+        self.lost: list[str] = []
+        self.unrepairable: list[str] = []
+        self.resumed = self.identical = 0
+
+    def go(self, before: _Known, printed: Done) -> None:
+        """List, doctor, repair, ask again, resume, sync, doctor; then look whether all is there."""
+        begun = {run.id for run in map(RunFolder, _run_folders(self._home)) if not run.told}
+        self._run("runs", "list")
+        self._run("zoo", "list")
+        self._run("doctor", also=(1,))
+        self._run("doctor", "--repair", also=(1,))
+        words = self._bench.words(self._scenario)
+        if words[0] == "queue" and self._run(*words) is not None:
+            self.unrepairable += _worked_off(self._bench, self._home)
+        self._resume(begun)
+        self._run("runs", "sync")
+        if words[0] in {"recommend", "zoo"} or (words[0] == "tune" and not begun):
+            taken = self._scenario.name == "promote" and "already registered"
+            self._run(*words, or_says=taken or None)
+        healthy = self._bench.product.run("doctor", "--json", env=self._env)
+        if healthy.code != 0:
+            left = [
+                f"{row['kind']} {row['subject']}: {row['what']}" for row in (healthy.json or {}).get("findings", [])
+            ]
+            self.unrepairable.append(f"doctor at the end: {'; '.join(left) or healthy.sentence}")
+        self._look(before, printed)
+
+    def _run(self, *words: str, also: tuple[int, ...] = (), or_says: str | None = None) -> Any:
+        done = self._bench.product.run(*words, "--json", env=self._env)
+        if (done.code == 0 or done.code in also) and done.json is not None:
+            return done.json
+        if or_says is None or or_says not in " ".join(done.err.split()):
+            rows = done.json if isinstance(done.json, list) else []
+            why = "; ".join(str(row["trouble"]) for row in rows if row.get("trouble"))
+            self.unrepairable.append(f"{done.sentence} {why}".strip())
+        return None
+
+    def _resume(self, begun: set[str]) -> None:
+        """Resume what is unfinished, and compare everything that had been with what it comes to undisturbed."""
+        for row in self._run("runs", "list") or []:
+            if row["state"] in {"interrupted", "failed"}:
+                self._run("runs", "resume", row["id"])
+        for run in begun:
+            folder = RunFolder(self._home / "runs" / run)
+            if folder.told:
+                self.resumed += 1
+                wanted, comes_to = self._bench.weights[folder.job["plan"]["strategy"]], weights_of(folder.path)
+                self.identical += comes_to == wanted
+                if comes_to[1] != wanted[1]:
+                    self.lost.append(f"run {run} comes to {comes_to[1]}, undisturbed to {wanted[1]}")
+
+    def _look(self, before: _Known, printed: Done) -> None:
+        now, rows = _known(self._home), self._run("runs", "list") or []
+        listed = {row["id"]: row for row in rows}
+        self.lost += [f"run {run} was there" for run, score in before.runs.items() if now.runs.get(run) != score]
+        self.lost += [f"advice {name} was there" for name in before.advice - now.advice]
+        self.lost += [f"checkpoint {name} was there" for name in before.checkpoints - now.checkpoints]
+        for folder in map(RunFolder, _run_folders(self._home)):
+            if folder.told and listed.get(folder.id, {}).get("state") != "finished":
+                self.lost.append(f"run {folder.id} is finished and in no list")
+            elif folder.job and folder.id not in listed:
+                self.lost.append(f"run {folder.id} was begun and is in no list")
+        if printed.code == 0 and isinstance(printed.json, dict):
+            self._look_for(printed.json, now)
+        self.lost += untracked(self._home, [run for run, row in listed.items() if row["state"] == "finished"])
+        if self._scenario.work and len(listed) > 2:
+            self.lost.append("the lost job began anew where it could have gone on")
+        litter = [path for path in self._home.rglob("*.tmp*") if not _is_of_the_living(path)]
+        if litter:
+            self.unrepairable.append(f"litter: {', '.join(path.name for path in litter)}")
+
+    def _look_for(self, printed: Mapping[str, Any], now: _Known) -> None:
+        """What a command has printed as done, before it was killed, is there."""
+        verb = self._scenario.words[0]
+        if verb == "recommend" and printed["id"] not in now.advice:
+            self.lost.append(f"advice {printed['id']} was printed")
+        elif verb in {"tune", "runs"} and printed["id"] not in now.runs:
+            self.lost.append(f"run {printed['id']} was printed")
+        elif verb == "queue":
+            jobs = self._run("queue", "list", "--all") or []
+            if printed["id"] not in {job["id"] for job in jobs}:
+                self.lost.append(f"job {printed['id']} was printed")
 
 
-def _troubles(bench: Bench, scenario: Scenario, home: Path) -> Iterator[str]:
-    """All that does not hold in a home after a kill."""
-    run, env = bench.product.run, bench.env(home, f"sqlite:///{home}/mlflow.db" if scenario.hanging else None)
-    for words in (("runs", "list"), ("zoo", "list")):
-        done = run(*words, "--json", env=env)
-        if done.code != 0 or done.json is None:
-            yield done.sentence
-    report = run("doctor", "--repair", "--json", env=env)
-    if report.code not in (0, 1) or report.json is None:
-        yield report.sentence
-    if scenario.queued:
-        again = run(*bench.words(scenario), env=env)
-        if again.code != 0:
-            yield again.sentence
-        yield from _wait_for_queue(bench, home)
-    yield from _unresumed(bench, home, env)
-    synced = run("runs", "sync", "--json", env=env)
-    if synced.code != 0:
-        yield synced.sentence + "; " + "; ".join(str(row.get("trouble")) for row in synced.json or [])
-    again = run(*bench.words(scenario), "--json", env=env) if not scenario.queued else synced
-    if again.code != 0 and not (scenario.name == "promote" and "already registered" in again.err):
-        yield "again: " + again.sentence
-    yield from _lost(bench, scenario, home, env)
-    healthy = run("doctor", "--json", env=env)
-    if healthy.code != 0:
-        found = [f"{row['kind']} {row['subject']}: {row['what']}" for row in (healthy.json or {}).get("findings", [])]
-        yield f"doctor at the end: {'; '.join(found) or healthy.sentence}"
+def _known(home: Path) -> _Known:
+    with Zoo.open(home) as zoo:
+        runs = {outcome.id: outcome.score for outcome in zoo.history() if (home / "runs" / outcome.id).is_dir()}
+        advice = frozenset(str(told["id"]) for _, told in zoo.store.kept(1000))
+        return _Known(runs, advice, frozenset(zoo))
 
 
-def _unresumed(bench: Bench, home: Path, env: dict[str, str | None]) -> Iterator[str]:
-    """Runs that are unfinished and cannot be resumed to what they would have come to."""
-    for row in bench.product.run("runs", "list", "--json", env=env).json or []:
-        if row["state"] in {"interrupted", "failed"}:
-            done = bench.product.run("runs", "resume", row["id"], "--json", env=env)
-            if done.code != 0:
-                yield done.sentence
+def _run_folders(home: Path) -> list[Path]:
+    return [path for path in sorted((home / "runs").glob("*")) if path.is_dir()] if (home / "runs").is_dir() else []
 
 
-def _lost(bench: Bench, scenario: Scenario, home: Path, env: dict[str, str | None]) -> Iterator[str]:
-    """Finished runs in no list, runs begun that are neither, scores that differ, half-written files."""
-    rows = bench.product.run("runs", "list", "--json", env=env).json or []
-    listed = {row["id"] for row in rows if row["state"] == "finished"}
-    for folder in (home / "runs").iterdir():
-        if (folder / "run.json").is_file() and folder.name not in listed:
-            yield f"run {folder.name} is finished and in no list"
-        elif (folder / "job.json").is_file() and folder.name not in {row["id"] for row in rows}:
-            yield f"run {folder.name} was begun and is in no list"
-    wanted = bench.scores[scenario.name]
-    if "tune" in scenario.words:
-        for row in rows:
-            told = json.loads((home / "runs" / row["id"] / "job.json").read_text())
-            if told["seed"] == 3 and row["state"] == "finished" and row["score"] != wanted:
-                yield f"run {row['id']} came to {row['score']}, unkilled it comes to {wanted}"
-    if scenario.queued and len(listed) > 2:
-        yield "the lost job began anew where it could have gone on"
-    litter = [path.relative_to(home) for path in home.rglob("*.tmp*") if not _alive(path)]
-    if litter:
-        yield f"litter: {', '.join(map(str, litter))}"
-
-
-def _scores(bench: Bench, home: Path) -> dict[str, float]:
-    rows = bench.product.run("runs", "list", "--json", env=bench.env(home)).json or []
-    return {"score": rows[0]["score"]} if rows else {}
-
-
-def _wait_for_queue(bench: Bench, home: Path, seconds: float = 240.0) -> list[str]:
-    """Wait until all jobs are over; what did not finish."""
-    deadline = time.monotonic() + seconds
+def _worked_off(bench: Bench, home: Path, seconds: float = 240.0) -> list[str]:
+    """Wait until all jobs are over, and end the workers; what did not finish."""
+    deadline, jobs = time.monotonic() + seconds, []
     while time.monotonic() < deadline:
         jobs = bench.product.run("queue", "list", "--all", "--json", env=bench.env(home)).json or []
-        if all(job["state"] in {"finished", "failed", "cancelled", "lost"} for job in jobs):
+        if all(job["state"] in _OVER for job in jobs):
             break
         time.sleep(0.5)
+    _end_workers(home)
+    return [f"job {job['id']} is {job['state']}: {job['error']}" for job in jobs if job["state"] != "finished"]
+
+
+def _end_workers(home: Path) -> None:
     for process in _processes_of(home):
         with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-    return [f"job {job['id']} is {job['state']}: {job['error']}" for job in jobs if job["state"] != "finished"]
+            process.kill()
 
 
 def _processes_of(home: Path) -> list[psutil.Process]:
@@ -264,33 +441,8 @@ def _processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def _alive(path: Path) -> bool:
-    parts = path.name.split(".")
-    return any(part.isdigit() and psutil.pid_exists(int(part)) for part in parts)
-
-
-@contextmanager
-def _nobody() -> Iterator[None]:
-    yield None
-
-
-def draw(folder: Path, rows: int = 40, side: int = 24) -> Path:
-    """Three classes of stripes, some of them under too much noise to be told."""
-    rng = np.random.default_rng(0)
-    for turn, name in enumerate(("level", "upright", "slanted")):
-        (folder / name).mkdir(parents=True)
-        for row in range(rows):
-            y, x = np.mgrid[:side, :side] + rng.integers(0, 8)
-            wave = (y, x, x + y)[turn] % 8 < 4
-            pixels = np.clip(wave[..., None] * 60 + rng.normal(90, 70, (side, side, 3)), 0, 255)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{row}.png")
-    return folder
-
-
-def schedule(kills: int, seed: int, only: str | None = None) -> list[tuple[Scenario, random.Random]]:
-    """Which scenario is killed with which chance: each as often as the others, seeded."""
-    chosen = [scenario for scenario in SCENARIOS if only is None or scenario.name.startswith(only)]
-    return [(chosen[turn % len(chosen)], random.Random(f"{seed} {turn}")) for turn in range(kills)]  # noqa: S311 - no secret
+def _is_of_the_living(path: Path) -> bool:
+    return any(part.isdigit() and psutil.pid_exists(int(part)) for part in path.name.split("."))
 
 
 def main() -> None:
@@ -298,30 +450,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="scenarios whose name begins so")
+    parser.add_argument("--only", action="append", default=[], help="the name of a scenario")
     parser.add_argument("--checkout", type=Path, default=Path(__file__).parents[2])
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp()) if asked.folder is None else asked.folder
-    tally: Counter[str] = Counter()
+    kills = []
     with Bench.of(folder, asked.checkout.resolve()) as bench:
         for turn, (scenario, chance) in enumerate(schedule(asked.kills, asked.seed, asked.only)):
-            after, troubles = survive(bench, scenario, chance, f"kill-{turn:03d}")
-            tally[f"{scenario.name}: {'lost' if troubles else 'survived'}"] += 1
-            print(
-                json.dumps(
-                    {
-                        "kill": turn,
-                        "scenario": scenario.name,
-                        "after": round(after, 2),
-                        "of": round(bench.length(scenario), 2),
-                        "troubles": troubles,
-                    }
-                ),
-                flush=True,
-            )
-    print(json.dumps(tally, indent=1, sort_keys=True))
-    sys.exit(any(name.endswith("lost") for name in tally))
+            kills.append(survive(bench, scenario, chance, f"kill-{turn:03d}"))
+            print(json.dumps({"kill": turn, **asdict(kills[-1])}), flush=True)
+    print(figures(kills))
+    sys.exit(any(kill.lost or kill.unrepairable for kill in kills))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ class Product:
         out, err = (self._folder / f"{self._count:05d}.{name}" for name in ("out", "err"))
         surroundings = {**self._env, **(env or {})}
         pid = int(self._ask({"start": words, "env": surroundings, "out": str(out), "err": str(err)})["pid"])
+        self._codes.pop(pid, None)  # of an earlier command: numbers of processes come again
         return Command(self, words, pid, out, err)
 
     def run(self, *words: str, env: Mapping[str, str | None] | None = None, seconds: float = _PATIENCE) -> Done:

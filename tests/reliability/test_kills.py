@@ -1,16 +1,20 @@
-"""kill -9 at random moments: nothing is lost, nothing is unrepairable. A short seeded form of `kills`."""
+"""kill -9 at random moments: nothing is lost, nothing is unrepairable. ``--long`` kills a hundred times."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.kills import Bench, schedule, survive
+from tests.reliability.kills import SHORT, Bench, Kill, figures, schedule, survive
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("TRANSFERZOO_KILLS", "11"))
+KILLS: list[Kill] = []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "turn" in metafunc.fixturenames:
+        metafunc.parametrize("turn", range(100 if metafunc.config.getoption("long") else len(SHORT)))
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +23,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield made
 
 
-@pytest.mark.parametrize("turn", range(KILLS))
-def test_whatever_is_killed_nothing_is_lost_and_all_can_be_repaired(bench: Bench, turn: int) -> None:
-    scenario, chance = schedule(KILLS, 0)[turn]
-    after, troubles = survive(bench, scenario, chance, f"kill-{turn}")
-    assert not troubles, f"{scenario.name}, killed after {after:.2f} s"
+@pytest.fixture(scope="module")
+def kills(request: pytest.FixtureRequest) -> list:
+    return schedule(100, 0) if request.config.getoption("long") else schedule(len(SHORT), 0, SHORT)
+
+
+def test_whatever_is_killed_nothing_is_lost_and_all_can_be_repaired(bench: Bench, kills: list, turn: int) -> None:
+    scenario, chance = kills[turn]
+    kill = survive(bench, scenario, chance, f"kill-{turn}")
+    KILLS.append(kill)
+    assert not kill.lost
+    assert not kill.unrepairable
+    assert kill.identical == kill.resumed
+
+
+def test_the_figures_by_kind_of_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print(f"\n{figures(KILLS)}")

@@ -13,8 +13,8 @@ from registry.zoo import Zoo
 from tests.recommender.tuning.runs import finished_run
 from tests.registry.encoders.nets import save_net
 from tests.registry.fakes import a_catalog
-from tests.reliability.kills import draw
 from tests.reliability.product import Product
+from tests.reliability.stripes import draw
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from recommender.results import (
     Transferability,
     Verdict,
 )
-from registry.cards import Checkpoint, Metric, Modality
+from registry.cards import Checkpoint, Metric
 
 HEALTH = {
     "rows": 560,
@@ -72,7 +72,7 @@ def choice(
     tuned: bool = False,
 ) -> Choice:
     blocks = ("stem", "stage1", "stage2", "stage3")
-    card = Checkpoint(name, Modality.IMAGE, "ResNet", Path("/none"), "cd" * 32, 1_300_000, 64, license="MIT")
+    card = Checkpoint(name, "image", "ResNet", Path("/none"), "cd" * 32, 1_300_000, 64, license="MIT")
     measured = (
         None
         if distance is None

@@ -1,20 +1,17 @@
 """`transferzoo benefit`, as it is typed and as it is drawn."""
 
 import json
-from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from recommender.service import _seen_before
 from tests.recommender.test_benefit import planted
 from tests.ui.cases import choice
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
 from tests.ui.test_render import printed
-from ui.commands.benefit import _warn_of_its_own_source
-from ui.context import CommandContext
-from ui.render import Bars, benefit_report
+from ui.render import benefit_report
 
 
 def test_a_report_has_a_row_and_a_scale_for_each_number_of_labels() -> None:
@@ -35,16 +32,12 @@ def test_a_picture_that_cannot_be_written_is_named_before_any_work(tmp_path: Pat
 
 
 def test_a_checkpoint_whose_source_the_sample_may_be_is_warned_of() -> None:
-    terminal = Console(file=StringIO(), width=200)
-    context = CommandContext(None, terminal, Bars(terminal), json=False, job=None)
     own, other = choice("own", 0.9, gain=0.2).to_dict(), choice("other", 0.8, gain=0.2).to_dict()
     own["distance"] |= {"p_same": 0.87}
-    for name in ("own", "other"):
-        _warn_of_its_own_source(context, {"choices": [own, other]}, name)
-    _warn_of_its_own_source(context, None, "own")
-    told = terminal.file.getvalue()
-    assert told.count("Warning") == 1
-    assert "own was trained on own-source, from which this sample cannot be told (p = 0.87)" in told
+    kept = {"choices": [own, other]}
+    (warning,) = _seen_before(kept, "own")
+    assert "own was trained on own-source, from which this sample cannot be told (p = 0.87)" in warning
+    assert [*_seen_before(kept, "other"), *_seen_before(None, "own")] == []
 
 
 @pytest.mark.slow

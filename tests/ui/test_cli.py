@@ -88,6 +88,7 @@ def test_a_misspelt_checkpoint_gets_a_hint(home: Path) -> None:
     assert f"Did you mean {name!r}?" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_misspelt_demo_target_gets_a_hint(home: Path) -> None:
     done = transferzoo("demo", "digit", home=home)
     assert done.returncode == 2

@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from registry.errors import DeviceMissing
+from recommender.requests import PredictRequest, RecommendRequest, SampleRequest, TuneRequest, request_of
+from registry.errors import DeviceMissing, UnknownName
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
 from tests.ui.workers import as_their_paths_say
@@ -47,8 +48,13 @@ def detached(monkeypatch: pytest.MonkeyPatch) -> Detached:
     return lanes
 
 
+def tuning(manner: str, run: str = "", device: str = "cpu") -> TuneRequest:
+    """A tuning that behaves as its path says; each is another."""
+    return TuneRequest(sample=SampleRequest(path=f"/{manner}"), strategy=run or str(time.time_ns()), device=device)
+
+
 def ask(zoo: Zoo, manner: str, **options: str) -> str:
-    return job_queue.ask(zoo, "tune", f"/{manner}", {"device": "cpu", "run": str(time.time_ns()), **options}).id
+    return job_queue.ask(zoo, tuning(manner, **options)).id
 
 
 def worker(zoo: Zoo, linger: float = 0.3) -> threading.Thread:
@@ -82,24 +88,25 @@ def gone(*processes: int) -> bool:
 
 
 def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(zoo: Zoo, detached: Detached) -> None:
-    first = job_queue.ask(zoo, "recommend", "/twice", {"keep": "5", "groups": None})
+    twice = RecommendRequest(sample=SampleRequest(path="/twice"))
+    first = job_queue.ask(zoo, twice)
     assert zoo.jobs.claim(first.id)
-    assert job_queue.ask(zoo, "recommend", "/twice", {"keep": "5", "groups": None}).id == first.id
+    assert job_queue.ask(zoo, RecommendRequest(sample=SampleRequest(path="/twice"), keep=5)).id == first.id
     zoo.jobs.finish(first.id, {})
-    assert job_queue.ask(zoo, "recommend", "/twice", {"keep": "5"}).id != first.id
+    assert job_queue.ask(zoo, twice).id != first.id
     assert set(detached) == {"advice"}
 
 
 def test_advice_does_not_wait_for_tunings(zoo: Zoo, detached: Detached) -> None:
     ask(zoo, "tuning")
-    assert job_queue.ask(zoo, "recommend", "/sample", {}).lane == "advice"
+    assert job_queue.ask(zoo, RecommendRequest(sample=SampleRequest(path="/sample"))).lane == "advice"
     assert set(detached) == {"cpu", "advice"}
 
 
 def test_a_device_that_is_not_there_is_told_before_anything_is_queued(zoo: Zoo, detached: Detached) -> None:
     before = zoo.jobs.list()
     with pytest.raises(DeviceMissing, match="cuda:99"):
-        job_queue.ask(zoo, "tune", "/sample", {"device": "cuda:99"})
+        job_queue.ask(zoo, tuning("sample", device="cuda:99"))
     assert zoo.jobs.list() == before
     assert detached == []
 
@@ -113,7 +120,7 @@ def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: 
     assert [zoo.jobs.get(name).result for name in names] == [{"came": "well"}] * 3
 
 
-@pytest.mark.parametrize("manner", ["patient", "stubborn"])
+@pytest.mark.parametrize("manner", ["patient", pytest.param("stubborn", marks=pytest.mark.slow)])
 def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
     zoo: Zoo, detached: Detached, manner: str
 ) -> None:
@@ -142,7 +149,7 @@ def test_a_killed_job_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detache
     working.join(60)
     os.kill(child, signal.SIGKILL)
     assert zoo.jobs.get(job).state == "lost"
-    again = job_queue.ask(zoo, "tune", "/patient", {"device": "cpu", "run": "killed"})
+    again = job_queue.ask(zoo, tuning("patient", run="killed"))
     assert (again.id, again.state) == (job, "queued")
 
 
@@ -154,6 +161,7 @@ def test_a_job_whose_process_cannot_begin_has_failed_with_its_last_words(zoo: Zo
     assert zoo.jobs.get(after).state == "finished"
 
 
+@pytest.mark.slow
 def test_a_second_worker_of_a_lane_ends_at_once(zoo: Zoo, detached: Detached) -> None:
     first = worker(zoo, linger=8)
     wait_for(lambda: job_queue.has_worker(zoo.home, "cpu"))
@@ -241,19 +249,12 @@ def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
     assert "MLFLOW_EXPERIMENT_NAME" not in seen
 
 
-def test_options_become_the_words_that_were_typed() -> None:
-    spec = {"path": "/a b", "license": ["mit", "apache"], "keep": "3", "augment": True}
-    assert job_queue.words_of("recommend", spec) == [
-        "recommend",
-        "/a b",
-        "--license",
-        "mit",
-        "--license",
-        "apache",
-        "--keep",
-        "3",
-        "--augment",
-    ]
+def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zoo: Zoo, detached: Detached) -> None:
+    request = RecommendRequest(sample=SampleRequest(path="/a b", seed=3), licenses=("mit", "apache"))
+    job = job_queue.ask(zoo, request)
+    assert request_of(job.kind, job.spec) == request
+    with pytest.raises(UnknownName, match="predict"):
+        job_queue.ask(zoo, PredictRequest(run="latest", path="/a b"))
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

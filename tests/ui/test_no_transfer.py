@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from recommender.requests import choice_request
+from recommender.service import _no_transfer
 from tests.ui.cases import advice, choice
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
-from ui.choices import no_transfer_of
-from ui.views import reproduce
+from ui import reproduce
 
 
 def test_no_transfer_and_a_checkpoint_at_once_is_a_usage_error(tmp_path: Path) -> None:
@@ -20,15 +21,16 @@ def test_no_transfer_and_a_checkpoint_at_once_is_a_usage_error(tmp_path: Path) -
 
 def test_kept_advice_names_the_model_and_what_is_expected_of_it() -> None:
     kept = advice(choice("a", 0.2, gain=-0.1), transfer=False).to_dict()
-    model = no_transfer_of(kept)
+    model = _no_transfer(kept)
     assert (model.model, model.expected.mean) == ("raw pixels + linear", 0.22)
 
 
 def test_the_page_asks_for_the_raw_model_or_for_a_checkpoint_by_name() -> None:
     kept = advice(choice("a", 0.2, gain=-0.1), transfer=False).to_dict()
-    assert reproduce.raw_options(kept)["no-transfer"] is True
-    assert reproduce.tune_options(kept, 0)["checkpoint"] == "a"
-    assert "choice = advice.baseline" in reproduce.as_python(kept, Path("/home"))
+    assert choice_request(kept, None).no_transfer
+    assert choice_request(kept, 0).checkpoint == "a"
+    assert "--no-transfer" in reproduce.advice_commands(kept, Path("/home"))
+    assert "choice = advice.baseline" in reproduce.advice_python(kept, Path("/home"))
 
 
 @pytest.mark.slow

@@ -71,6 +71,7 @@ def test_json_alone_goes_to_stdout(home: Path, inbox: Path) -> None:
     assert [row["file"] for row in told["skipped"]] == ["broken.png"]
 
 
+@pytest.mark.slow
 def test_a_table_is_for_people(home: Path, inbox: Path) -> None:
     done = transferzoo("predict", "20260101", str(inbox), home=home)
     assert "confidence" in done.stdout
@@ -84,10 +85,8 @@ def test_a_table_is_for_people(home: Path, inbox: Path) -> None:
         (("predict", "20261231", "."), "there is no run named '20261231'"),
         (("predict", "latest", "/nowhere"), "/nowhere does not exist"),
         (("predict", "latest", ".", "--csv", "--json"), "not both"),
-        (("export", "20261231", "out"), "there is no run named"),
-        (("export", "20260101", "/proc/out"), "/proc/out cannot be written"),
-        (("zoo", "promote", "20261231", "x"), "there is no run named"),
-        (("zoo", "promote", "20260101", "../x"), "cannot be named '../x'"),
+        pytest.param(("export", "20260101", "/proc/out"), "/proc/out cannot be written", marks=pytest.mark.slow),
+        pytest.param(("zoo", "promote", "20260101", "../x"), "cannot be named '../x'", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_be_done_is_named_with_exit_code_2(words: tuple[str, ...], said: str, home: Path) -> None:
@@ -98,6 +97,7 @@ def test_what_cannot_be_done_is_named_with_exit_code_2(words: tuple[str, ...], s
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_an_export_says_how_it_is_opened(home: Path, tmp_path: Path) -> None:
     done = transferzoo("export", "20260101", str(tmp_path / "out"), "--json", home=home)
     told = json.loads(done.stdout)

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from recommender.results import Skipped
+from registry.progress import Phase, advance
+from tests.observers import Recorder
 from tests.ui.cases import HEALTH, SAMPLE, advice, choice
 from ui import render
 
@@ -193,43 +195,40 @@ def test_the_whole_command_is_timed_beside_the_tuning() -> None:
     assert "3 min for the whole command" in told
 
 
-def test_bars_count_stages_or_parts_where_they_know_how_many_there_will_be() -> None:
-    heard: list[tuple[str, int, int]] = []
-    bars = render.Bars(Console(file=StringIO()), also=lambda *told: heard.append(told))
-    bars.expect(3)
+def test_bars_leave_the_screen_for_what_is_said_meanwhile() -> None:
+    screen = StringIO()
+    bars = render.Bars(Console(file=screen))
+    with bars.paused():
+        pass
     with bars as progress:
-        progress("read", 0, 2)
-        progress("read", 2, 2)
-        progress("compare", 1, 1)
-    assert [stage for stage, _, _ in heard] == ["step 1 of 3: read", "step 1 of 3: read", "step 2 of 3: compare"]
-    heard.clear()
-    bars.expect(2, by_part=True)
-    for stages in (("read", "compare"), ("fit", "judge")):
-        with bars as progress:
-            for stage in stages:
-                progress(stage, 0, 1)
-    assert [stage.split(":")[0] for stage, _, _ in heard] == ["step 1 of 2"] * 2 + ["step 2 of 2"] * 2
+        advance(progress, Phase.READ, 0, 2)
+        with bars.paused():
+            print("what was read", file=screen)
+        advance(progress, Phase.COMPARE, 0, 1)
+    assert [line.strip() for line in screen.getvalue().splitlines()] == ["· reading", "what was read", "· comparing"]
 
 
 def test_a_stage_that_is_done_gives_way_to_a_bar_without_end() -> None:
     bars = render.Bars(Console(file=StringIO(), force_terminal=True))
     with bars as progress:
-        progress("encode", 2, 2)
+        advance(progress, Phase.ENCODE, 2, 2)
         assert [(task.visible, task.total) for task in bars.tasks] == [(False, 2), (True, None)]
-        progress("score", 0, 2)
+        advance(progress, Phase.HEAD, 0, 2)
         assert [task.visible for task in bars.tasks] == [False, False, True]
 
 
 def test_bars_tell_the_second_listener_and_keep_stray_prints_off_stdout() -> None:
-    heard, errors = [], StringIO()
-    bars = render.Bars(Console(file=errors), also=lambda *told: heard.append(told))
+    heard, errors = Recorder(), StringIO()
+    bars = render.Bars(Console(file=errors), also=heard)
     with bars as progress:
-        progress("encode", 0, 2)
+        advance(progress, Phase.ENCODE, 0, 2)
         print("chatter of a library")
-        progress("encode", 2, 2)
+        advance(progress, Phase.ENCODE, 2, 2)
     with bars as progress:
-        progress("encode", 1, 2)
-    assert heard == [("encode", 0, 2), ("encode", 2, 2), ("encode", 1, 2)]
+        advance(progress, Phase.ENCODE, 1, 2)
+    assert heard.counts == [(0, 2), (2, 2), (1, 2)]
+    heard.stopped = True
+    assert bars.cancelled()
     assert errors.getvalue().count("· encode") == 2
     assert "chatter" in errors.getvalue()
 

@@ -6,10 +6,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from recommender.requests import RecommendRequest, SampleRequest, TuneRequest, choice_request
 from tests.ui.cases import advice, choice
+from ui import reproduce
+from ui.cli import app
+from ui.context import asked
 from ui.strangers import markdown as literal
 from ui.uploads import clear_own_uploads, clear_uploads, save_upload
-from ui.views import reproduce
 
 HOME = Path("/homes/mine")
 
@@ -20,7 +25,9 @@ def told(**settings: object) -> dict[str, Any]:
 
 
 def test_the_command_carries_every_setting() -> None:
-    line = reproduce.as_command(told(keep=2, max_parameters=5, licenses=["mit"], exclude=["x y"]), HOME).splitlines()[0]
+    line = reproduce.advice_commands(
+        told(keep=2, max_parameters=5, licenses=["mit"], exclude=["x y"]), HOME
+    ).splitlines()[0]
     words = shlex.split(line)[1:]
     assert words[:2] == ["recommend", "/data/surfaces"]
     pairs = set(zip(words[2::2], words[3::2], strict=True))
@@ -29,24 +36,31 @@ def test_the_command_carries_every_setting() -> None:
         ("--exclude", "x y"),
         ("--keep", "2"),
         ("--max-parameters", "5"),
-        ("--seed", "0"),
         ("--groups", "/data/groups.csv"),
-        ("--metric", "accuracy"),
         ("--home", "/homes/mine"),
     }
+
+
+def test_limits_on_cost_are_carried_where_they_were_given() -> None:
+    limited = told(max_memory=1 << 30, time_budget=90.0)
+    line = reproduce.advice_commands(limited, HOME).splitlines()[0]
+    assert "--max-memory 1073741824" in line
+    assert "--time-budget 90.0" in line
+    assert "max_memory=1073741824, time_budget=90.0" in reproduce.advice_python(limited, HOME)
+    assert "memory" not in reproduce.advice_commands(told(), HOME)
 
 
 def test_whoever_keeps_duplicates_keeps_them_again() -> None:
     kept = told()
     kept["sample"] = {**kept["sample"], "keep_duplicates": True}
-    assert all("--keep-duplicates" in line for line in reproduce.as_command(kept, HOME).splitlines())
-    assert "keep_duplicates=True" in reproduce.as_python(kept, HOME)
-    assert reproduce.tune_options(kept, 0)["keep-duplicates"] is True
-    assert "duplicates" not in reproduce.as_command(told(), HOME) + reproduce.as_python(told(), HOME)
+    assert all("--keep-duplicates" in line for line in reproduce.advice_commands(kept, HOME).splitlines())
+    assert "keep_duplicates=True" in reproduce.advice_python(kept, HOME)
+    assert choice_request(kept).sample.keep_duplicates
+    assert "duplicates" not in reproduce.advice_commands(told(), HOME) + reproduce.advice_python(told(), HOME)
 
 
 def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> None:
-    plain, limited = (reproduce.as_python(told(licenses=licenses), HOME) for licenses in ([], ["mit"]))
+    plain, limited = (reproduce.advice_python(told(licenses=licenses), HOME) for licenses in ([], ["mit"]))
     ast.parse(plain)
     ast.parse(limited)
     assert "Constraints" not in plain
@@ -55,17 +69,29 @@ def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> No
 
 def test_the_row_that_is_looked_at_is_the_one_that_is_tuned() -> None:
     for place, name in enumerate("ab"):
-        assert reproduce.tune_options(told(), place)["checkpoint"] == name
-        typed = reproduce.as_command(told(), HOME, place).splitlines()[1]
+        assert choice_request(told(), place).checkpoint == name
+        typed = reproduce.advice_commands(told(), HOME, place).splitlines()[1]
         assert f"--checkpoint {name} --strategy linear-probe" in typed
-    assert "choice = advice.best" in reproduce.as_python(told(), HOME)
-    assert "choice.checkpoint.name == 'b'" in reproduce.as_python(told(), HOME, 1)
+    assert "choice = advice.best" in reproduce.advice_python(told(), HOME)
+    assert "choice.checkpoint.name == 'b'" in reproduce.advice_python(told(), HOME, 1)
+
+
+def test_a_request_and_its_command_are_one_and_the_same(tmp_path: Path) -> None:
+    sample = SampleRequest(path=tmp_path / "a b", metric="macro-f1", follow_links=True, limit=9, seed=3)
+    for request in (
+        RecommendRequest(sample=sample, keep=2, licenses=("mit", "apache")),
+        TuneRequest(sample=sample, checkpoint="net", controls=False, device="cpu"),
+    ):
+        words = shlex.split(reproduce.as_command(request))[1:]
+        command: Any = typer.main.get_command(app).commands[words[0]]
+        with command.make_context(words[0], words[1:]) as parsed:
+            assert asked(words[0], parsed.params) == request
 
 
 def test_advice_without_choices_has_nothing_to_tune() -> None:
     distances_only = {**told(), "choices": []}
-    assert "tune" not in reproduce.as_command(distances_only, HOME)
-    assert "tune" not in reproduce.as_python(distances_only, HOME)
+    assert "tune" not in reproduce.advice_commands(distances_only, HOME)
+    assert "tune" not in reproduce.advice_python(distances_only, HOME)
 
 
 def test_an_upload_goes_when_nothing_needs_it_any_more(tmp_path: Path) -> None:
@@ -73,7 +99,7 @@ def test_an_upload_goes_when_nothing_needs_it_any_more(tmp_path: Path) -> None:
 
     zoo = Zoo.open(tmp_path / "home")
     waited_for, old, young = (save_upload(zoo.home, f"{name}.zip", name.encode()) for name in ("a", "b", "c"))
-    zoo.jobs.start("recommend", {"path": str(waited_for)}, "key")
+    zoo.jobs.start("recommend", {"sample": {"path": str(waited_for)}}, "key")
     for place in (waited_for, old):
         os.utime(place.parent, (0, 0))
     assert clear_uploads(zoo, older=60) == 1
@@ -100,9 +126,9 @@ def test_an_upload_is_kept_once_under_a_harmless_name(tmp_path: Path) -> None:
 def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:
     advice = told()
     advice["sample"] = {**advice["sample"], "task": "regression", "metric": "r2", "labels_from": "/data/sizes.csv"}
-    for line in reproduce.as_command(advice, HOME).splitlines():
+    for line in reproduce.advice_commands(advice, HOME).splitlines():
         assert "--labels /data/sizes.csv --task regression" in line
     read = "labels='/data/sizes.csv', task='regression', groups='/data/groups.csv')"
-    assert read in reproduce.as_python(advice, HOME)
-    options = reproduce.tune_options(advice, 0)
-    assert (options["labels"], options["task"]) == ("/data/sizes.csv", "regression")
+    assert read in reproduce.advice_python(advice, HOME)
+    sample = choice_request(advice).sample
+    assert (sample.labels, sample.task) == (Path("/data/sizes.csv"), "regression")

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.errors import UnknownName
+from registry.progress import Phase, advance
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain
 from ui import render
@@ -50,7 +51,7 @@ def test_styles_stay_with_their_words_when_something_between_is_escaped():
 def test_a_stage_of_progress_is_no_markup():
     out = io.StringIO()
     with render.Bars(StrangersConsole(out)) as progress:
-        progress("encode with [/nope] \x1b", 0, 2)
+        advance(progress, Phase.ENCODE, 0, 2, "[/nope] \x1b")
     assert "[/nope] \\x1b" in out.getvalue()
 
 

@@ -6,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+from recommender.requests import place_of
+from registry.cards import JobRecord
 from registry.home import Home
-from registry.store import JobRecord, Jobs, Store
+from registry.store import Store
 from registry.zoo import Zoo
 from ui import job_queue
 
@@ -16,11 +18,11 @@ __all__ = ["as_their_paths_say"]
 
 def as_their_paths_say(home: Home, job: JobRecord) -> list[str]:
     """The command of a job whose path is how it behaves."""
-    return [sys.executable, "-m", "tests.ui.workers", str(home.root), job.id, Path(str(job.spec["path"])).name]
+    return [sys.executable, "-m", "tests.ui.workers", str(home.root), job.id, Path(place_of(job.spec)).name]
 
 
 def _behave(home: Path, job: str, manner: str) -> None:
-    jobs = Jobs(Store.open(home / "registry.db"))
+    jobs = Store.open(home / "registry.db").jobs
     if manner == "mute":
         sys.exit("the disk is made of cheese")
     if manner == "stubborn":

@@ -1,33 +1,12 @@
 """Commands that advise: demo and recommend."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ui import render
-from ui.checks import require_names, require_places
-from ui.context import (
-    ClassFolderOption,
-    FollowLinksOption,
-    GroupsOption,
-    HomeOption,
-    JobOption,
-    JsonOption,
-    KeepDuplicatesOption,
-    LabelsOption,
-    MetricOption,
-    PathArgument,
-    SeedOption,
-    TaskOption,
-    TestOption,
-    command_context,
-    read_sample,
-)
+from ui.context import HomeOption, JsonOption, SeedOption, asked, command_context, takes_sample
 
 __all__ = ["demo", "recommend"]
-
-STAGES = 5
-"""Reading and comparing images, the lens, distances, no transfer; then there is one for each checkpoint."""
 
 
 def demo(
@@ -43,78 +22,53 @@ def demo(
         context.say_json(case.run(target, context.zoo, context.terminal, context.bars, seed=seed).to_dict())
 
 
+@takes_sample()
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
-    path: PathArgument,
+    sample: dict[str, Any],
     keep: Annotated[
         int, typer.Option("--keep", min=1, help="How many checkpoints to probe: the best of a first look at all.")
     ] = 5,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
     ] = None,
-    license_: Annotated[
+    licenses: Annotated[
         list[str] | None, typer.Option("--license", help="Only this license, by name (repeatable); unknown is out.")
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="Leave out this checkpoint (repeatable).")
     ] = None,
-    metric: MetricOption = None,
-    labels: LabelsOption = None,
-    task: TaskOption = None,
-    groups: GroupsOption = None,
-    test: TestOption = None,
-    keep_duplicates: KeepDuplicatesOption = False,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option("--max-bytes", help="Leave out weights that are larger, here or to fetch: 100MiB."),
+    ] = None,
+    max_latency: Annotated[
+        float | None,
+        typer.Option("--max-latency", help="Leave out what takes more ms for an item alone, measured here."),
+    ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option("--max-memory", help="No plan that takes more memory to carry out: 2GiB.")
+    ] = None,
+    time_budget: Annotated[
+        str | None, typer.Option("--time-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
+    ] = None,
+    fetch: Annotated[
+        str | None, typer.Option("--fetch", help="Fetch the best of what is known and not here: never, ask or auto.")
+    ] = None,
+    disk_budget: Annotated[
+        str | None, typer.Option("--disk-budget", help="How much --fetch may fetch in all; else 2GiB.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,
-    class_folder: ClassFolderOption = None,
-    follow_links: FollowLinksOption = False,
-    seed: SeedOption = 0,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every checkpoint that is known and not here, and why some do not fit.")
+    ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
-    job: JobOption = None,
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
-    with command_context(home, json, job) as context:
-        require_places(path, labels, groups, test)
-        context.bars.expect(STAGES + keep)
-        require_names(context.zoo, licenses=license_ or (), exclude=exclude or ())
-        sample = read_sample(
-            context,
-            path,
-            groups=groups,
-            test=test,
-            metric=metric,
-            labels=labels,
-            task=task,
-            seed=seed,
-            keep_duplicates=keep_duplicates,
-            class_folder=class_folder,
-            follow_links=follow_links,
-        )
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
-        from recommender.shortlist import Constraints  # noqa: PLC0415 - as above
+    request = asked("recommend", locals())
+    with command_context(home, json) as context:
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
 
-        limits = Constraints(max_parameters, tuple(license_ or ()), tuple(exclude or ()))
-        with context.bars as progress:
-            advice = flow.recommend(sample, context.zoo, keep=keep, constraints=limits, seed=seed, progress=progress)
-        if context.zoo.home.writable:
-            context.zoo.keep(advice)
-        context.finish({"recommendation": advice.id})
-        context.say(render.advice_report(advice.to_dict(), explain=explain))
-        if advice.choices:
-            again = render.command(
-                "tune",
-                path,
-                *(["--keep-duplicates"] if keep_duplicates else []),
-                *(["--follow-links"] if follow_links else []),
-                *([] if advice.verdict.transfer else ["--no-transfer"]),
-                labels=labels,
-                task=task,
-                groups=groups,
-                test=test,
-                metric=metric,
-                class_folder=class_folder,
-                home=home,
-            )
-            render.say_next(context.terminal, [again, render.command("picker", home=home)])
-        context.say_json(advice.to_dict())
+        present(context, request, explain=explain, everything=explain or all_)

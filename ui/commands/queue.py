@@ -1,27 +1,22 @@
 """Commands of the queue: add, list, show, cancel, work."""
 
-from collections.abc import Iterator
-from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from registry.errors import UnknownName
+from registry.errors import TransferZooError, UnknownName
 from ui import render
-from ui.checks import require_request
-from ui.context import CommandContext, HomeOption, JsonOption, command_context
+from ui.context import CommandContext, HomeOption, JsonOption, asked, command_context
 
 if TYPE_CHECKING:
-    from registry.store import JobRecord
-    from ui.job_queue import Options
+    from recommender.requests import Request
+    from registry.cards import JobRecord
 
 __all__ = ["app"]
 
 JobArgument = Annotated[str, typer.Argument(help="Id of a job, or the beginning of it.")]
 KINDS = ("recommend", "tune")
-OUR_OWN = frozenset({"home", "json", "job", "queue"})
 
 app = typer.Typer(no_args_is_help=True, help="Advice and tunings that wait their turn and outlive the terminal.")
 
@@ -36,16 +31,17 @@ def queue_add(
     json: JsonOption = False,
 ) -> None:
     """Queue a command, and return at once; a worker for its device is started where there is none."""
-    verb, path, options = _parsed(invocation, words)
+    request = _parsed(invocation, words)
     with command_context(home, json) as context:
-        require_request(context.zoo, path, options)
+        from recommender.checks import check  # noqa: PLC0415 - loads SQLAlchemy
         from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        job = job_queue.ask(context.zoo, verb, path, options)
+        check(request, context.zoo)
+        job = job_queue.ask(context.zoo, request)
         _tell_of(context, [job])
         shown = [render.command("queue", word, job.id, home=home) for word in ("show", "cancel")]
         render.say_next(context.terminal, [render.command("queue", "list", home=home), *shown])
-        context.say_json(job.to_dict())
+        context.say_json(_told(job))
 
 
 @app.command("list")
@@ -61,7 +57,7 @@ def queue_list(
         job_queue.ensure_worker(context.zoo)
         jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
         _tell_of(context, sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created)))
-        context.say_json([job.to_dict() for job in jobs])
+        context.say_json([_told(job) for job in jobs])
 
 
 @app.command("show")
@@ -72,9 +68,12 @@ def queue_show(name: JobArgument, home: HomeOption = None, json: JsonOption = Fa
 
         job_queue.ensure_worker(context.zoo)
         job = _named(context, name)
+        from recommender.requests import request_of  # noqa: PLC0415 - loads pydantic
+        from ui.reproduce import as_command  # noqa: PLC0415 - as above
+
         told = {
-            **job.to_dict(),
-            "command": render.command(*job_queue.words_of(job.kind, job.spec)),
+            **_told(job),
+            "command": as_command(request_of(job.kind, job.spec)),
             "ahead": context.zoo.jobs.ahead(job.id),
             "said": job_queue.last_words(context.zoo.home, job.id),
         }
@@ -94,7 +93,7 @@ def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = 
             seconds = job_queue.wait_until_gone(before)
         gone = "" if seconds is None else f"; its process was gone after {seconds:.1f} s"
         context.say(Text(f"{after.id} {'was' if before.state in job_queue.OVER else 'is'} {after.state}{gone}"))
-        context.say_json(after.to_dict())
+        context.say_json(_told(after))
 
 
 @app.command("work")
@@ -114,34 +113,38 @@ def queue_work(
             context.say(Text(f"{lane} has a worker already"))
 
 
-def _parsed(invocation: typer.Context, words: list[str]) -> "tuple[str, str, Options]":
-    """What a command line asks for, checked as that command itself would: its verb, its path, the options given."""
+@app.command("perform", hidden=True)
+def queue_perform(name: Annotated[str, typer.Argument(help="Id of a job.")], home: HomeOption = None) -> None:
+    """Carry out a job, in this process: what a worker starts."""
+    with command_context(home, json=False, job=name) as context:
+        from recommender.requests import request_of  # noqa: PLC0415 - loads pydantic
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
+
+        job = context.zoo.jobs.get(name)
+        present(context, request_of(job.kind, job.spec))
+
+
+def _parsed(invocation: typer.Context, words: list[str]) -> "Request":
+    """What a command line asks for, checked as that command itself would."""
     verb, *rest = words
     if verb not in KINDS:
         raise UnknownName("command to queue", verb, KINDS)
     command: Any = invocation.find_root().command
-    asked = command.get_command(invocation, verb)
-    with asked.make_context(verb, rest, parent=invocation.find_root()) as parsed:
-        return verb, _written(parsed.params["path"]), dict(_given(asked, parsed))
+    with command.get_command(invocation, verb).make_context(verb, rest, parent=invocation.find_root()) as parsed:
+        return asked(verb, parsed.params)
 
 
-def _given(asked: Any, parsed: Any) -> Iterator[tuple[str, str | bool | list[str]]]:  # noqa: ANN401 - the parser's own
-    """The options that were typed, under their long names."""
-    for parameter in asked.params:
-        typed = parsed.get_parameter_source(parameter.name).name == "COMMANDLINE"
-        if not typed or parameter.name in OUR_OWN or not parameter.opts[0].startswith("--"):
-            continue
-        value = parsed.params[parameter.name]
-        name = (parameter.secondary_opts if value is False else parameter.opts)[0].removeprefix("--")
-        many = isinstance(value, list | tuple)
-        yield name, True if isinstance(value, bool) else [_written(v) for v in value] if many else _written(value)
+def _told(job: "JobRecord") -> dict[str, object]:
+    """The JSON form of a job: its request, and the same as the options of a command (``spec``)."""
+    from recommender.requests import place_of, request_of  # noqa: PLC0415 - loads pydantic
+    from ui.reproduce import options_of  # noqa: PLC0415 - as above
 
-
-def _written(value: object) -> str:
-    """A value as it is typed; a relative path would mean something else to the worker."""
-    if isinstance(value, Path):
-        return str(value.expanduser().absolute())
-    return str(value.value if isinstance(value, Enum) else value)
+    told = job.to_dict()
+    try:
+        spec: dict[str, object] = {"path": place_of(job.spec), **options_of(request_of(job.kind, job.spec))}
+    except TransferZooError:  # of another version
+        spec = {"path": place_of(job.spec)}
+    return {**told, "spec": spec, "request": told["spec"]}
 
 
 def _named(context: CommandContext, name: str) -> "JobRecord":
@@ -151,4 +154,4 @@ def _named(context: CommandContext, name: str) -> "JobRecord":
 
 
 def _tell_of(context: CommandContext, jobs: list["JobRecord"]) -> None:
-    context.say(render.job_table([job.to_dict() for job in jobs]))
+    context.say(render.job_table([_told(job) for job in jobs]))

@@ -6,7 +6,7 @@ import typer
 
 from registry.cards import Origin
 from ui import render
-from ui.context import HomeOption, JsonOption, command_context
+from ui.context import HomeOption, JsonOption, asked, command_context
 
 __all__ = ["app"]
 
@@ -36,13 +36,11 @@ def runs_resume(
     json: JsonOption = False,
 ) -> None:
     """Go on with an interrupted fine-tuning from its last complete save."""
+    request = asked("runs resume", locals())
     with command_context(home, json) as context:
-        from recommender import flow  # noqa: PLC0415 - loads scikit-learn and torch
+        from ui.present import present  # noqa: PLC0415 - loads NumPy
 
-        with context.bars as progress:
-            done = flow.resume(run, context.zoo, progress=progress)
-        context.say(render.run_report(done.to_dict(), expected=None))
-        context.say_json(done.to_dict())
+        present(context, request)
 
 
 @app.command("sync")
@@ -61,7 +59,7 @@ def runs_sync(
         record_again(context.zoo, [row.run for row in found if row.carried])
         context.say(render.synced_table([row.to_dict() for row in found]))
         context.say_json([row.to_dict() for row in found])
-    if any(row.left for row in found):
+    if any(row.left or row.trouble for row in found):
         raise typer.Exit(1)
 
 

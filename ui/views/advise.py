@@ -1,33 +1,32 @@
 """The page: from a path or a dropped zip to advice, and from advice to a tuning that one can watch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
-from registry.cards import METRICS, Outcome, Task
+from recommender.checks import check
+from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
+from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
+from registry.modalities import Preview, modalities
 from registry.sample import Sample
-from registry.store import JobRecord
 from registry.zoo import Zoo
-from ui import access, job_queue, render
-from ui.checks import require_request
+from ui import access, job_queue, render, reproduce
 from ui.glossary import TERMS, terms_of
 from ui.render import Json
 from ui.strangers import markdown as literal
 from ui.strangers import shown
 from ui.uploads import MOST_SECONDS, clear_uploads, discard_upload, save_upload
-from ui.views import charts, reproduce
+from ui.views import charts
 
 __all__ = ["page"]
 
 THUMBNAILS = 20
 THUMBNAIL_SIDE = 84
-MARGIN = 3
 EARLIER = 12
 EVERY = 1.0
 TIDY_EVERY = 3600.0
@@ -83,9 +82,9 @@ def _tidy(_zoo: Zoo) -> int:
 
 def _ask(zoo: Zoo) -> None:
     """Where the sample lies and what to mind; starts a job."""
-    st.markdown("### Images")
+    st.markdown("### Data")
     with st.form("ask", border=False):
-        path = st.text_input("Folder or zip on this machine", placeholder="/data/my-images", key="path")
+        path = st.text_input("Folder or zip on this machine", placeholder="/data/my-data", key="path")
         upload = st.file_uploader("or drop a zip of it", type="zip")
         with st.expander("Options"):
             options = _options()
@@ -97,21 +96,29 @@ def _ask(zoo: Zoo) -> None:
         return
     place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
     try:
-        require_request(zoo, str(place), options)
+        request = RecommendRequest(**_request(place, options))
+        check(request, zoo)
     except TransferZooError as failure:
         if upload is not None:
             discard_upload(place)
         _refused(failure)
         st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
         return
-    _go(job=job_queue.ask(zoo, "recommend", str(place), options).id)
+    _go(job=job_queue.ask(zoo, request).id)
 
 
 def _refused(failure: TransferZooError) -> None:
     st.error(literal(f"{failure}. {failure.remedy}"))
 
 
-def _options() -> dict[str, str | list[str] | None]:
+def _request(place: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request: those of its sample apart."""
+    own = {name: value for name, value in options.items() if name in RecommendRequest.model_fields}
+    read = {name: value for name, value in options.items() if name in SampleRequest.model_fields}
+    return {**own, "sample": {"path": place, **read}}
+
+
+def _options() -> dict[str, Any]:
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
     labels = _typed_place("Labels (CSV: file, target)", placeholder="none: folders are the classes")
     task = st.selectbox("Task", [None, *map(str, Task)], format_func=lambda name: name or "as the labels tell")
@@ -123,15 +130,15 @@ def _options() -> dict[str, str | list[str] | None]:
     test = _typed_place("Your own test part", placeholder="none")
     seed = st.number_input("Seed", 0, None, 0)
     return {
-        "keep": str(keep),
+        "keep": int(keep),
         "labels": labels,
         "task": task,
         "metric": metric,
-        "max-parameters": str(int(most * 1e6)) if most else None,
-        "license": [one.strip() for one in licenses.split(",") if one.strip()],
+        "max_parameters": int(most * 1e6) if most else None,
+        "licenses": tuple(one.strip() for one in licenses.split(",") if one.strip()),
         "groups": groups,
         "test": test,
-        "seed": str(seed),
+        "seed": int(seed),
     }
 
 
@@ -154,7 +161,7 @@ def _queue(zoo: Zoo) -> None:
         st.rerun()
     st.markdown("##### Queue")
     for job in waiting:
-        name = literal(f"{WORK[job.kind]} on {Path(str(job.spec['path'])).name}")
+        name = literal(f"{WORK[job.kind]} on {Path(place_of(job.spec)).name}")
         told, stop = st.columns([5, 1], vertical_alignment="center")
         with told.container(gap=None):
             if st.button(name, key=f"job-{job.id}", type="tertiary"):
@@ -216,7 +223,7 @@ def _followed(zoo: Zoo, job: JobRecord) -> bool:
     if job.spec.get("recommendation") is not None:
         return True
     doing = "Looking at" if job.kind == "recommend" else "Tuning on"
-    st.subheader(literal(f"{doing} {Path(str(job.spec['path'])).name}"), anchor=False)
+    st.subheader(literal(f"{doing} {Path(place_of(job.spec)).name}"), anchor=False)
     if job.state == "finished":
         _curves(job)
         _outcomes([one for one in zoo.history() if one.id == (job.result or {}).get("run")])
@@ -244,12 +251,13 @@ def _watch(zoo: Zoo, name: str) -> None:
 
 def _progress(zoo: Zoo, job: JobRecord) -> None:
     """How far it is; what is done stands with what goes on behind it, and no full bar."""
-    if job.stage and 0 < job.of <= job.done:
-        st.status(literal(f"{job.stage}: done, computing on"), state="running")
+    event = job.event
+    if event is not None and event.finished:
+        st.status(literal(f"{event.words}: done, computing on"), state="running")
         return
     counted = f" {job.done} of {job.of}" if job.of else ""
     waits = job.state != "running" and zoo.jobs.ahead(job.id)
-    stage = job.stage or (_waiting(zoo, job) if waits else "starting")
+    stage = event.words if event is not None else _waiting(zoo, job) if waits else "starting"
     st.progress(job.done / job.of if job.of else 0.0, text=literal(f"{stage}{counted}"))
 
 
@@ -281,8 +289,9 @@ def _advice(zoo: Zoo) -> Json | None:
 def _welcome() -> None:
     st.title("Which pretrained model should I start from?")
     st.markdown(
-        "Give a folder of images, one folder a class, or a zip of it. You get a ranked list of checkpoints, how much "
-        "of each to freeze, the score to expect, and what *no transfer* would score."
+        f"Give a folder of {' or '.join(known.words.many for known in modalities.values())}, one folder a class, or a "
+        "zip of it. You get a ranked list of checkpoints, how much of each to freeze, the score to expect, and what "
+        "*no transfer* would score."
     )
     st.markdown("A case to try without data of your own, in a terminal:")
     st.code("transferzoo demo", language="bash")
@@ -310,45 +319,45 @@ def _show(zoo: Zoo, advice: Json) -> None:
 
 
 def _thumbnails(sample: Json) -> None:
-    found = _pictures(sample["origin"], sample["labels_from"], sample["task"], sample["digest"], sample["classes"])
+    modality = modalities[sample["modality"]]
+    found = _previews(
+        sample["origin"], sample["labels_from"], sample["task"], sample["digest"], sample["classes"], modality.name
+    )
     if not found:
-        st.caption("The images are not where they were, so none is shown.")
+        st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
-    labels = [literal(label) for label, _ in found]
-    st.image([picture for _, picture in found], caption=labels, width=THUMBNAIL_SIDE)
+    pictures = [(literal(label), one.content) for label, one in found if one.mime.startswith("image/")]
+    if pictures:
+        st.image([content for _, content in pictures], caption=[label for label, _ in pictures], width=THUMBNAIL_SIDE)
+    for label, one in found:
+        if one.mime.startswith("audio/"):
+            st.caption(literal(label))
+            st.audio(one.content, one.mime)
+        elif one.mime.startswith("text/"):
+            st.caption(literal(label))
+            st.code(one.content.decode("utf-8", "replace"), language=None, wrap_lines=True)
 
 
-@st.cache_data(show_spinner="Reading a few images")
-def _pictures(
+@st.cache_data(show_spinner="Reading a few of them")
+def _previews(
     origin: str,
     table: str | None,
     task: str,
     digest: str,  # noqa: ARG001 - the digest keys the cache
     classes: int,
-) -> list[tuple[str, bytes]]:
-    """A few images of each class as small PNGs; nothing where they cannot be read any more."""
+    modality: str,
+) -> list[tuple[str, Preview]]:
+    """A few items of each class, small; nothing where they cannot be read any more."""
     few = max(THUMBNAILS, 2 * classes)
     try:
-        sample = Sample.from_folder(origin, labels=table, task=task if table else None, limit=few)
+        sample = Sample.from_folder(origin, labels=table, task=task if table else None, limit=few, modality=modality)
     except (TransferZooError, OSError):
         return []
-    by_class: dict[str, list[bytes]] = {}
+    by_class: dict[str, list[Preview]] = {}
     for item, label in zip(sample.items, sample.labels, strict=True):
-        by_class.setdefault(label, []).append(_small(item.open()))
+        by_class.setdefault(label, []).append(modalities[modality].preview(item))
     each = max(1, THUMBNAILS // len(by_class))
     return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:THUMBNAILS]
-
-
-def _small(image: Image.Image) -> bytes:
-    way = Image.Resampling.NEAREST if max(image.size) < THUMBNAIL_SIDE else Image.Resampling.LANCZOS
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    side = THUMBNAIL_SIDE - 2 * MARGIN
-    framed = Image.new("RGBA", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    framed.paste(image.crop((left, top, left + short, top + short)).resize((side, side), way), (MARGIN, MARGIN))
-    written = BytesIO()
-    framed.save(written, "PNG")
-    return written.getvalue()
 
 
 def _health(health: Json) -> None:
@@ -470,21 +479,21 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     elif job is not None:
         _broken(zoo, job)
     if not advice["verdict"]["transfer"]:
-        st.caption("The advice is not to transfer: fit the model on raw pixels, or tune a checkpoint all the same.")
+        st.caption("The advice is not to transfer: fit the model of no transfer, or tune a checkpoint all the same.")
         if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
-            job = job_queue.ask(zoo, "tune", advice["sample"]["origin"], reproduce.raw_options(advice))
+            job = job_queue.ask(zoo, choice_request(advice, None))
             st.query_params.from_dict({"advice": advice["id"], "job": job.id})
             st.rerun()
     cost = choice["cost"]
     told = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
     if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
-        options, origin = reproduce.tune_options(advice, place), advice["sample"]["origin"]
         try:
-            require_request(zoo, origin, options)
+            request = choice_request(advice, place)
+            check(request, zoo)
         except TransferZooError as failure:
             _refused(failure)
             return
-        job = job_queue.ask(zoo, "tune", origin, options)
+        job = job_queue.ask(zoo, request)
         _go(advice=str(advice["id"]), job=job.id, **({"row": str(place + 1)} if place else {}))
 
 
@@ -509,7 +518,7 @@ def _result(zoo: Zoo, job: JobRecord, advice: Json) -> None:
 
 
 def _curves(job: JobRecord) -> None:
-    """Losses and scores over the epochs: every series in its own picture, for their units differ."""
+    """Losses and scores over the epochs: every series in its own chart, for their units differ."""
     curves = {name: curve for name, curve in job.curve.items() if name.endswith("loss") or "validation" in name}
     if curves:
         for place, (series, points) in zip(st.columns(len(curves), gap="large"), curves.items(), strict=True):
@@ -559,6 +568,6 @@ def _outcome(one: Outcome) -> dict[str, str]:
 def _reproduce(zoo: Zoo, advice: Json, place: int) -> None:
     st.subheader("The same from a terminal or from Python", anchor=False)
     typed, coded = st.tabs(["Command", "Python"])
-    lines = f"{reproduce.as_command(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
+    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
     typed.code(lines, language="bash", wrap_lines=True)
-    coded.code(reproduce.as_python(advice, zoo.home.root, place), language="python", wrap_lines=True)
+    coded.code(reproduce.advice_python(advice, zoo.home.root, place), language="python", wrap_lines=True)

@@ -1,10 +1,17 @@
 """Images: all that knows what a picture is."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from registry.modalities import DEFAULT_CAP, Network
+import numpy as np
+from jaxtyping import Float
+
+from registry.modalities import DEFAULT_CAP, Defaults, Network, Preview, RawRecipe, Reading, Undecodable, Words
+from registry.modalities.image.fingerprints import fingerprints_of
+from registry.modalities.image.items import ImageItem, decoded_item, items_from_memory, settled_items
+from registry.modalities.image.preview import preview_of
 
 __all__ = ["IMAGE", "Image"]
 
@@ -15,10 +22,69 @@ class Image:
     """Pictures, as the promise `registry.modalities.Modality` has it."""
 
     name = "image"
+    words = Words(one="image", many="images", unit="px", raw="raw pixels")
+    suffixes = frozenset(
+        {
+            ".bmp",
+            ".gif",
+            ".jfif",
+            ".jpe",
+            ".jpeg",
+            ".jpg",
+            ".pbm",
+            ".pgm",
+            ".png",
+            ".pnm",
+            ".ppm",
+            ".tif",
+            ".tiff",
+            ".webp",
+        }
+    )
+    text_is_item = False
+    defaults = Defaults(
+        cap=DEFAULT_CAP,
+        augmentations=("crop", "tilt", "light", "contrast"),
+        mixup=0.2,
+        dimensions=2,
+        stride=32,
+        place_bytes=3,
+        activation_bytes=1000,
+    )
+    raw_size = 24
     inputs = frozenset({"pixel_values"})
     classifier = "AutoModelForImageClassification"
-    classifiers = "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES"
     processor_files = ("preprocessor_config.json", "processor_config.json")
+    catalog = None
+
+    def decode(self, name: str, content: bytes, path: Path | None = None) -> ImageItem | Undecodable:
+        """As `Modality.decode`."""
+        return decoded_item(name, content, path)
+
+    def settled(self, items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
+        """As `Modality.settled`: deep images get the scale by which they become 8-bit."""
+        return settled_items(items, reading)
+
+    def from_memory(self, values: Any) -> tuple[ImageItem, ...]:  # noqa: ANN401 - arrays, lists of these or of pictures
+        """As `Modality.from_memory`: uint8 (n, h, w) or (n, h, w, 3), or a list of such images or of PIL's."""
+        return items_from_memory(values)
+
+    def fingerprints(self, items: Sequence[ImageItem]) -> Float[np.ndarray, "n d"]:
+        """As `Modality.fingerprints`."""
+        return fingerprints_of([item.look for item in items])
+
+    def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
+        """As `Modality.raw`: 24 x 24 pixels."""
+        return import_module("registry.modalities.image.raw").raw_features()
+
+    def raw_recipe(self, fitted: Any) -> RawRecipe:  # noqa: ANN401 - as above
+        """As `Modality.raw_recipe`."""
+        recipe: RawRecipe = import_module("registry.modalities.image.raw").raw_recipe(fitted)
+        return recipe
+
+    def preview(self, item: ImageItem) -> Preview:
+        """As `Modality.preview`."""
+        return preview_of(item.open())
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """As `Modality.objection`."""

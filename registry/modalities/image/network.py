@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel
 
 from registry.modalities import Prepared
 from registry.modalities.image.augment import augmented
+from registry.modalities.image.items import ImageItem, items_from_memory
 from registry.modalities.image.preprocessing import Preprocessing, read_preprocessing
 
-__all__ = ["ImageNetwork", "Picture", "open_network"]
+__all__ = ["ImageNetwork", "open_network"]
 
 _INPUT = "pixel_values"
 _SCALED = "interpolate_pos_encoding"
@@ -26,29 +27,6 @@ _BATCH_PIXELS = 1 << 20
 _MOST_IN_BATCH = 128
 _SHAPES = ((96, 64), (64, 96), (128, 128), (300, 257), (48, 48))
 _CHANNELS = 3
-
-
-@runtime_checkable
-class Picture(Protocol):
-    """An item that can be opened as a picture."""
-
-    @property
-    def name(self) -> str:
-        """What a message calls it."""
-
-    def open(self) -> Image.Image:
-        """The picture in RGB."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Example:
-    """A picture that nobody took."""
-
-    name: str
-    picture: Image.Image
-
-    def open(self) -> Image.Image:
-        return self.picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +57,7 @@ class ImageNetwork:
         """As `Network.around`."""
         return replace(self, model=model)
 
-    def prepare(self, item: Picture) -> Prepared:
+    def prepare(self, item: ImageItem) -> Prepared:
         """Resized and cropped, still 8-bit."""
         return {"pixels": self.preprocessing.pixels(item.open())}
 
@@ -114,21 +92,22 @@ class ImageNetwork:
             return hidden[:, extra:].mean(1)
         return hidden.flatten(1)
 
-    def examples(self) -> tuple[_Example, ...]:
+    def examples(self) -> tuple[ImageItem, ...]:
         """Pictures of several shapes, smooth and rough."""
         random = np.random.default_rng(0)
         examples = []
         for place, (width, height) in enumerate(_SHAPES):
             grain = 4 + 12 * place
             noise = Image.fromarray(random.integers(0, 256, (grain, grain, _CHANNELS), dtype=np.uint8))
-            examples.append(_Example(f"example {place}", noise.resize((width, height), Image.Resampling.BICUBIC)))
+            pixels = np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC))
+            examples.append(replace(items_from_memory(pixels[None])[0], name=f"example {place}"))
         return tuple(examples)
 
     def save_processor(self, folder: Path) -> None:
         """As `Network.save_processor`."""
         self.preprocessing.processor.save_pretrained(folder)
 
-    def reopened(self, folder: Path, items: Sequence[Picture]) -> dict[str, torch.Tensor]:
+    def reopened(self, folder: Path, items: Sequence[ImageItem]) -> dict[str, torch.Tensor]:
         """As `Network.reopened`."""
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         return {_INPUT: torch.cat([processor(images=item.open(), return_tensors="pt")[_INPUT] for item in items])}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from registry.cards import Checkpoint, Modality
+from registry.cards import Checkpoint
 from registry.encoders.encoder import CheckpointEncoder, open_encoder
 from registry.features import Encoded, cached
 from registry.home import Home, catalog_folder
@@ -71,7 +71,7 @@ class Bench:
         opened = self.encoder(cell).opened
         return Checkpoint(
             cell.checkpoint,
-            Modality.IMAGE,
+            "image",
             opened.architecture,
             self.folder(cell),
             cell.digest,

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from jaxtyping import Float, Int
 
-from recommender.baseline import raw_pixels
+from recommender.baseline import RawRows
 from recommender.history import History
 from recommender.results import Choice, Stage
 from recommender.runs.job import Job
@@ -50,8 +50,8 @@ def _no_transfer(cell: Cell, bench: Bench, device: str) -> Done:
     """Raw pixels; linear head or nearest neighbors, whichever cross-validates better on the training rows."""
     part, began = bench.part(cell), time.process_time()
     model = reference_of(cell, bench).model
-    pixels = raw_pixels(_joined(part))
     rows, tests = len(part.train), len(part.test)
+    pixels = RawRows.of(part.train.modality, _joined(part).items).features(np.arange(rows))
     if "nearest" in model:
         predicted = _vote(pixels[rows:], pixels[:rows], part.train.targets)
     else:

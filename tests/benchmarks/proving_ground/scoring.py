@@ -10,7 +10,6 @@ import numpy as np
 from recommender.distance import distances
 from recommender.transfer import scores
 from recommender.transfer.decomposition import Decomposition, decompose
-from registry.cards import Modality
 from registry.errors import EstimatorError
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.bench import Bench
@@ -86,8 +85,8 @@ def distance_figures(cell: Cell, bench: Bench, zoo: Zoo, scores_known: Mapping[K
 
     Nothing where the registry has no sketch of the source. Through a new lens all is measured anew.
     """
-    source, lens = cell.lineage.split(";")[0], zoo.lens(Modality.IMAGE)
-    if source not in {domain.name for domain in zoo.domains(Modality.IMAGE)} or zoo.sketch(source) is None:
+    source, lens = cell.lineage.split(";")[0], zoo.lens("image")
+    if source not in {domain.name for domain in zoo.domains("image")} or zoo.sketch(source) is None:
         return []
     told = scores_known.get((cell.cell, "", "lens.digest"))
     same = told is not None and told.value == lens.digest
@@ -101,7 +100,7 @@ def distance_figures(cell: Cell, bench: Bench, zoo: Zoo, scores_known: Mapping[K
 @lru_cache(maxsize=4096)
 def _distance(name: str, data: Path, target: str, seed: int, source: str, zoo: Zoo) -> str:
     """The raw statistic, which orders near sources too, or the name of what forbids it."""
-    lens, sketch = zoo.lens(Modality.IMAGE), zoo.sketch(source)
+    lens, sketch = zoo.lens("image"), zoo.sketch(source)
     seen = zoo.see(part_of(data, target, PROBE_ROWS, seed).train)
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     more = {"sigma": lens.sigma} if name in SCALED else {}

@@ -57,12 +57,11 @@ def test_the_mean_embedding_comes_near_the_biased_mmd():
 
 
 def test_the_mean_embedding_is_the_lenses_own():
-    from registry.cards import Modality
     from registry.sketch import Lens
 
     x, y = clouds(shift=0.5)
     mean, scale = x.mean(axis=0), x.std(axis=0)
-    lens = Lens("l", Modality.IMAGE, "l@0#b", mean, scale, 3.0, seed=7)
+    lens = Lens("l", "image", "l@0#b", mean, scale, 3.0, seed=7)
     apart = np.square(lens.embed(x).astype(float) - lens.embed(y)).sum()
     found = mean_embedding(x, y, sigma=3.0, mean=mean, scale=scale, seed=7)
     assert found.value == pytest.approx(apart, rel=1e-4)

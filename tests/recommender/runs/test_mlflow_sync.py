@@ -21,6 +21,8 @@ from recommender.runs.tracking import mlflow_runs, no_tracking
 from recommender.tuning.recipe import run_local
 from registry.errors import NotFinished, UnknownName
 from registry.home import Home
+from registry.progress import Phase
+from tests.observers import Recorder
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 from tests.recommender.tuning.servers import TrackingServer, answering
 
@@ -285,16 +287,17 @@ class TestAServer:
         server.start()
         died = []
 
-        def kill_midway(stage, done, of):
-            if stage.startswith("tune") and done * 2 >= of and not died:
+        def kill_midway(event):
+            if event.phase is Phase.TUNE and event.done * 2 >= event.of and not died:
                 for _ in range(600):
                     if (made.folder / "carried.json").exists():
                         break
                     time.sleep(0.05)
                 server.kill()
-                died.append(done)
+                died.append(event.done)
+            return False
 
-        run, _ = run_local(made, mlflow_runs, kill_midway)
+        run, _ = run_local(made, mlflow_runs, Recorder(kill_midway))
         assert died
         assert any("did not answer" in note for note in run.notes)
         assert run.mlflow_run_id is not None, "the server knew the run before it died"

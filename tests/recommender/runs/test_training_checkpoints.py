@@ -9,7 +9,9 @@ from recommender.runs.recovery import findings
 from recommender.runs.tracking import no_tracking
 from recommender.runs.training_checkpoints import damaged, newest, seal, set_damaged_aside
 from recommender.tuning.recipe import run_local
+from registry.progress import Cancelled, Phase
 from registry.zoo import Zoo
+from tests.observers import stopping
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 from tests.registry.fakes import a_catalog
 
@@ -70,3 +72,33 @@ def test_a_run_whose_saves_are_all_damaged_trains_anew_and_says_so(tmp_path):
     run, _ = run_local(made, no_tracking)
     assert any("stage-00/checkpoint-7 of an earlier attempt was damaged" in note for note in run.notes)
     assert json.loads((made.folder / "run.json").read_text())["metrics"]["score"] == run.metrics["score"]
+
+
+@pytest.mark.parametrize("gone", ["model.safetensors", "head.safetensors"])
+def test_a_finished_run_whose_model_is_gone_is_named_and_set_aside_while_its_outcome_stays(tmp_path, gone):
+    with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:
+        card = checkpoint(tmp_path / "net")
+        made = job(tmp_path, card, plan(card))
+        _, outcome = run_local(made, no_tracking)
+        zoo.record(outcome)
+        assert not list(findings(zoo))
+        (made.folder / gone).unlink()
+        [(finding, mend)] = findings(zoo)
+        assert (finding.subject, gone in finding.what) == ("run", True)
+        assert "set aside" in mend()
+        assert not list(findings(zoo))
+        assert [one.id for one in zoo.history() if one.id == "run"] == ["run"]
+
+
+def test_a_run_whose_best_weights_are_gone_trains_anew_and_says_so(tmp_path):
+    card = checkpoint(tmp_path / "net")
+    learned = plan(card, whole(card, epochs=2))
+    plain, _ = run_local(job(tmp_path, card, learned, name="plain"), no_tracking)
+    made = job(tmp_path, card, learned)
+    with pytest.raises(Cancelled):
+        run_local(made, no_tracking, stopping(Phase.TUNE, 4))
+    [best] = made.folder.glob("best-*.safetensors")
+    best.unlink()
+    run, _ = run_local(made, no_tracking)
+    assert "the best weights of an earlier attempt were missing: trained anew" in run.notes
+    assert run.metrics["score"] == plain.metrics["score"]

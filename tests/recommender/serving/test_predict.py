@@ -14,7 +14,10 @@ from recommender.tuning.recipe import run_local
 from registry.cards import Metric, Task
 from registry.encoders.encoder import open_encoder
 from registry.errors import BadTable, NoItems, NotFinished, PathMissing, UnusableArrays
+from registry.forms import to_json
+from registry.progress import Cancelled, Phase
 from tests.conftest import drawn
+from tests.observers import Recorder, stopping
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 from tests.recommender.tuning.runs import CLASSES, finished_run
 from tests.registry.encoders.nets import pictures
@@ -70,10 +73,19 @@ def test_arrays_are_predicted_as_the_same_pictures_are(run):
 
 
 def test_progress_is_told(run):
-    told = []
-    Predictor.open(run.path).predict(pictures(3), progress=lambda stage, done, of: told.append((done, of)))
-    assert told[0] == (0, 3)
-    assert told[-1] == (3, 3)
+    heard = Recorder()
+    Predictor.open(run.path).predict(pictures(3), progress=heard)
+    assert heard.counts[0] == (0, 3)
+    assert heard.counts[-1] == (3, 3)
+
+
+def test_a_prediction_that_is_cancelled_ends_between_two_batches(run):
+    before = sorted(run.path.rglob("*"))
+    heard = stopping(Phase.ENCODE)
+    with pytest.raises(Cancelled):
+        Predictor.open(run.path).predict(pictures(150), progress=heard)
+    assert 0 < heard.counts[-1][0] < 150
+    assert sorted(run.path.rglob("*")) == before
 
 
 def test_a_class_is_named_with_its_probability():
@@ -94,7 +106,7 @@ def test_a_value_is_told_as_it_is():
     found = said("regression", LOGITS[:, :1], ())
     assert found.labels == ("2", "-3")
     assert found.confidence is None
-    assert found.to_dict()["rows"][1] == {
+    assert to_json(found.rows()[1]) == {
         "file": "two.png",
         "prediction": "-3",
         "confidence": None,

@@ -49,17 +49,33 @@ def data(folder):
     return folder
 
 
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """Runs that were tuned before, by what they were tuned with: the folder each was carried out in."""
+    return tmp_path_factory.mktemp("tuned"), {}
+
+
 @pytest.fixture
-def tune(zoo, tmp_path):
-    """Tunes a net that the registry knows, and gives the run's folder."""
+def tune(zoo, tmp_path, tuned):
+    """Tunes a net that the registry knows, once for every way it is tuned, and gives the run's folder."""
     data(tmp_path / "colors")
+    kept, roots = tuned
 
     def carry_out(net="resnet", *, stages=None, name="run", rate=1e-3, **changes):
         card = zoo.add(save_net(tmp_path / f"net-{net}", net), name=net, license="MIT", domain="gray")
         chosen = [whole(card, epochs=1, rate=rate)] if stages is None else stages
-        sample = Sample.from_folder(tmp_path / "colors")
-        done, _ = run_local(job(tmp_path, card, plan(card, *chosen, **changes), sample, name=name), no_tracking)
-        return RunFolder(tmp_path / "home" / "runs" / done.id)
+        manner = repr((net, chosen, name, changes))
+        if manner not in roots:
+            sample = Sample.from_folder(tmp_path / "colors")
+            run_local(job(tmp_path, card, plan(card, *chosen, **changes), sample, name=name), no_tracking)
+            roots[manner] = tmp_path
+            shutil.copytree(tmp_path / "home" / "runs" / name, kept / str(len(roots)))
+        else:
+            place = list(roots).index(manner) + 1
+            folder = shutil.copytree(kept / str(place), tmp_path / "home" / "runs" / name)
+            for record in folder.rglob("*.json*"):
+                record.write_text(record.read_text().replace(str(roots[manner]), str(tmp_path)))
+        return RunFolder(tmp_path / "home" / "runs" / name)
 
     return carry_out
 
@@ -164,10 +180,11 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_left(zoo, tune):
     assert [path.name for path in zoo.home.checkpoints.iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("name", ["../out", "", ".", "..", "a/b", ".hidden", "a b", "-x"])
-def test_a_name_that_no_folder_should_have_is_refused(name, zoo, tune):
-    with pytest.raises(UnusableName):
-        promote(scored(tune(), best_epoch=1.0), name, zoo)
+def test_a_name_that_no_folder_should_have_is_refused(zoo, tune):
+    run = scored(tune(), best_epoch=1.0)
+    for name in ("../out", "", ".", "..", "a/b", ".hidden", "a b", "-x"):
+        with pytest.raises(UnusableName):
+            promote(run, name, zoo)
 
 
 def test_an_unfinished_run_and_one_whose_start_is_unknown_or_changed_are_refused(zoo, tune, tmp_path):

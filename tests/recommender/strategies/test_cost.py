@@ -5,8 +5,8 @@ import pytest
 from recommender.results import Stage
 from recommender.strategies import strategies
 from recommender.strategies.cost import estimate
+from recommender.testing.evidence import CHECKPOINT, evidence
 from registry.encoders import BlockSize
-from tests.recommender.evidence import CHECKPOINT, evidence
 
 
 def cost(name, rows=600, seconds=0.001, **case):

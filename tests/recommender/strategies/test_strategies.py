@@ -4,9 +4,9 @@ import pytest
 
 from recommender.strategies import strategies
 from recommender.strategies.rules import require_head
+from recommender.testing.evidence import evidence
 from registry.cards import Metric, Task
 from registry.errors import NotOffered
-from tests.recommender.evidence import evidence
 
 EARLY = {"curve": (0.5, 0.9, 0.7, 0.6)}
 

@@ -37,7 +37,7 @@ def finished_run(
     told = {
         "task": task,
         "classes": classes,
-        "plan": {"read": encoder.blocks[block]},
+        "plan": {"strategy": "linear-probe", "read": encoder.blocks[block]},
         "sample": {"metric": metric, "modality": "image", "origin": str(folder / "data")},
     }
     (folder / "run.json").write_text(json.dumps(told))

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from recommender.baseline import no_transfer
+from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import no_tracking
 from recommender.tuning import controls
 from recommender.tuning.controls import Control, against, from_scratch
 from recommender.tuning.recipe import run_local
 from registry.cards import Metric
 from registry.errors import Diverged
+from registry.progress import silent
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -105,16 +107,16 @@ def test_a_control_that_fails_costs_the_run_nothing_but_a_note(card, tmp_path, m
 def test_negative_transfer_is_found_where_the_net_sees_nothing(card, tmp_path):
     """A head on features that are noise is no match for the raw colors."""
     work = job(tmp_path, card, plan(card, controls=("no-transfer",)), sample(90, 60))
-    encode = work.encode
 
-    def blind(part, progress):
-        found = encode(part, progress)
-        blocks = tuple(
-            replace(block, vectors=np.random.default_rng(0).normal(size=block.vectors.shape).astype("f4"))
-            for block in found.blocks
-        )
-        return replace(found, blocks=blocks)
+    class Blind(FolderProvider):
+        def features(self, job, part, progress):
+            found = super().features(job, part, progress)
+            blocks = tuple(
+                replace(block, vectors=np.random.default_rng(0).normal(size=block.vectors.shape).astype("f4"))
+                for block in found.blocks
+            )
+            return replace(found, blocks=blocks)
 
-    run, _ = run_local(replace(work, encode=blind), no_tracking)
+    run, _ = run_local(work, no_tracking, silent, Blind())
     assert run.notes[0].startswith("negative transfer: no transfer (raw pixels")
     assert "another checkpoint" in run.notes[0]

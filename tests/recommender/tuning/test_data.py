@@ -4,7 +4,8 @@ import pytest
 from recommender.tuning import data
 from recommender.tuning.data import prepare_rows
 from registry.encoders.loading import open_network
-from registry.progress import silent
+from registry.progress import Event, Phase, silent
+from tests.observers import Recorder
 from tests.registry.encoders.nets import pictures, save_net
 
 
@@ -33,6 +34,6 @@ def test_more_than_memory_should_hold_lies_on_disk(network, tmp_path, monkeypatc
 
 
 def test_progress_is_told(network, tmp_path):
-    heard = []
-    prepare_rows(pictures(3), np.arange(3), network, tmp_path / "s", lambda *told: heard.append(told), "open")
-    assert heard[-1] == ("open", 3, 3)
+    heard = Recorder()
+    prepare_rows(pictures(3), np.arange(3), network, tmp_path / "s", heard, "training")
+    assert heard.events[-1] == Event(Phase.PREPARE, "training", 3, 3)

@@ -7,6 +7,7 @@ from recommender.tuning.dry_run import _Encoding, _Heard, _stages, _Trial, measu
 from recommender.tuning.recipe import run_local
 from registry.encoders import open_encoder
 from registry.errors import Diverged
+from registry.progress import Phase
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -21,11 +22,12 @@ def card(tmp_path):
 
 def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
     told = {
-        "judged": [(1.0, 0), (8.0, 1), (8.1, 1), (12.0, 2)],
-        "run the frozen blocks (training)": [(2.0, 0), (3.0, 1)],
-        "tune by hand": [(at, 0) for at in (5.0, 5.5, 6.0, 9.5, 10.0, 10.5)],
+        None: [(1.0, 0), (8.0, 1), (8.1, 1), (12.0, 2)],
+        Phase.CACHE: [(2.0, 0), (3.0, 1)],
+        Phase.TUNE: [(at, 0) for at in (5.0, 5.5, 6.0, 9.5, 10.0, 10.5)],
     }
-    heard = sorted((_Heard(at, what, done, 0) for what, row in told.items() for at, done in row), key=lambda h: h.at)
+    heard = [_Heard(at, phase, "training", done, 0) for phase, row in told.items() for at, done in row]
+    heard.sort(key=lambda one: one.at)
     (timed,) = _stages(heard)
     assert (timed.step, timed.judging, timed.between, timed.keeping) == (0.5, 1.5, 1.0, 1.0)
 
@@ -52,18 +54,18 @@ def heard_of(few, whole_epochs):
     at, told = 0.0, []
     for part, rows in (("training", learn), ("validation", choose), ("test", test)):
         told += [
-            _Heard(at, f"open {part} items", 0, rows),
-            _Heard(at + 0.02 * rows, f"open {part} items", rows, rows),
+            _Heard(at, Phase.PREPARE, part, 0, rows),
+            _Heard(at + 0.02 * rows, Phase.PREPARE, part, rows, rows),
         ]
         at += 0.02 * rows
-    told.append(_Heard(at, "judged", 0, 0))
+    told.append(_Heard(at, None, "", 0, 0))
     for epoch in (1, 2):
         at += 0.25
         for _ in range(6):
             at += 0.5
-            told.append(_Heard(at, f"tune net for {whole_epochs} epochs", 0, 0))
+            told.append(_Heard(at, Phase.TUNE, "by hand", 0, 0))
         at += 1.0
-        told.append(_Heard(at, "judged", epoch, 0))
+        told.append(_Heard(at, None, "", epoch, 0))
     return told, at
 
 
@@ -81,7 +83,7 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
     assert trial.seconds(lambda _sample: True) == pytest.approx(took + 1.6 + more - 1.6)
 
 
-@pytest.mark.parametrize("test_rows", [0, 60])
+@pytest.mark.parametrize("test_rows", [0, pytest.param(60, marks=pytest.mark.slow)])
 def test_more_rows_and_more_epochs_are_estimated_to_take_longer(tmp_path, card, test_rows):
     def cost(rows, epochs):
         return measure(job(tmp_path, card, plan(card, whole(card, epochs)), sample(rows, test_rows)), nothing)

@@ -23,7 +23,8 @@ from recommender.tuning.recipe import run_local
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
-from registry.progress import silent
+from registry.progress import Cancelled, Phase, silent
+from tests.observers import stopping
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -175,13 +176,9 @@ def test_an_epoch_tells_of_every_block_and_a_resumed_training_tells_the_same(tmp
     straight = job(tmp_path, card, plan(card, whole(card, epochs=3, rate=5e-3), head="fresh"), name="straight")
     run, _ = run_local(straight, no_tracking)
 
-    def stop(stage, done, _of):
-        if stage == "tune by hand" and done == 5:
-            raise KeyboardInterrupt
-
     broken = replace(straight, id="broken")
-    with pytest.raises(KeyboardInterrupt):
-        run_local(broken, no_tracking, stop)
+    with pytest.raises(Cancelled):
+        run_local(broken, no_tracking, stopping(Phase.TUNE, 5))
     again, _ = run_local(broken, no_tracking)
     told, curves = (EventLog(made.folder).curves for made in (straight, broken))
     for block in ("block 01", "block 04"):

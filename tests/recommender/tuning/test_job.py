@@ -1,9 +1,16 @@
-"""A job that is carried out again: on rows read again, or handed over where they lie nowhere."""
+"""A job travels to another process as it is, or is carried out again on rows read again or handed over."""
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 
 import pytest
 
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
+from recommender.runs.tracking import no_tracking
+from recommender.tuning.recipe import run_local
 from registry.errors import OtherRows, RowsInMemory
 from registry.zoo import Zoo
 from tests.recommender.tuning import jobs
@@ -35,3 +42,31 @@ def test_a_run_on_arrays_that_are_not_handed_over_says_so_and_what_to_do(interru
 def test_a_run_goes_on_with_no_other_rows(interrupted):
     with pytest.raises(OtherRows):
         Job.again(*interrupted, sample=jobs.sample(rows=24))
+
+
+def test_a_job_is_data_that_comes_out_of_a_pickle_as_it_went_in(tmp_path):
+    card = jobs.checkpoint(tmp_path / "net")
+    job = jobs.job(tmp_path, card, jobs.plan(card))
+    again = pickle.loads(pickle.dumps(job))  # noqa: S301 - written in the same line
+    assert again.to_dict() == job.to_dict()
+    assert again.sample.order == job.sample.order
+
+
+def carried_out(packed: bytes) -> dict[str, float]:
+    """What a process comes to that knows nothing but the job."""
+    run, _ = run_local(pickle.loads(packed), no_tracking)  # noqa: S301 - packed by the test
+    return dict(run.metrics)
+
+
+@pytest.mark.slow
+def test_a_job_sent_to_a_fresh_process_comes_to_the_same_run(tmp_path):
+    card = jobs.checkpoint(tmp_path / "net")
+    job = jobs.job(tmp_path, card, jobs.plan(card, jobs.whole(card)))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        there = pool.submit(carried_out, pickle.dumps(job)).result()
+    here = carried_out(pickle.dumps(replace(job, id="here")))
+    assert RunFolder(job.folder).told["id"] == job.id
+    measured = {"seconds", "peak_memory_bytes"}
+    assert there.keys() == here.keys()
+    for name in here.keys() - measured:
+        assert there[name] == pytest.approx(here[name], rel=1e-3), name

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from skops.io import get_untrusted_types, load
+from skops.io import dump, get_untrusted_types, load
 
-from recommender.baseline import NEAREST, NOTHING, SIDE, STRATEGIES, RawPixels, baseline
+from recommender.baseline import NEAREST, NOTHING, STRATEGIES, RawRows, baseline, held_out, raw_strategy
 from recommender.flow import resume, tune, without
 from recommender.history import History
 from recommender.runs.folder import RunFolder, RunState, find_run
@@ -18,7 +18,7 @@ from recommender.serving.predict import Predictor
 from recommender.serving.promote import promote
 from recommender.tuning.heads import RawNeighborsHead, ScaledLinearHead, read_head
 from registry.cards import Task
-from registry.errors import ExtraMissing, NotExportable, NotPromotable, SingleClass
+from registry.errors import ExtraMissing, NotExportable, NotPromotable, SingleClass, Unsupported
 from registry.sample import Sample
 from tests.recommender.planted import planted_zoo
 
@@ -53,7 +53,7 @@ def zoo(tmp_path):
 
 def model_of(sample: Sample, name: str | None = None):
     found = baseline(sample, folds=sample.folds())
-    return found if name is None else replace(found, model=name)
+    return found if name is None else replace(found, model=f"raw pixels + {name}")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -140,7 +140,7 @@ def test_gray_training_reads_colored_pictures_as_their_luma(zoo):
     sample = sample_of(gray=True)
     run = tune(model_of(sample), sample, zoo, track=no_tracking)
     predictor = Predictor.open(run.folder)
-    assert predictor.encoder == RawPixels(1)
+    assert predictor.encoder.raw.named_steps["channels"].channels_ == 1
     gray = shaded(30, 1, gray=True)
     colored = np.repeat(gray[..., None], 3, axis=3)
     assert predictor.predict(gray).labels == predictor.predict(colored).labels
@@ -158,7 +158,7 @@ def test_it_is_no_checkpoint_to_start_from_and_no_onnx(zoo, tmp_path):
 def test_no_transfer_can_be_asked_for_without_looking_at_any_checkpoint(zoo):
     sample = sample_of()
     found = without(sample, zoo)
-    assert found.model in STRATEGIES
+    assert raw_strategy(found.model) in STRATEGIES.values()
     assert found.expected.mean == pytest.approx(model_of(sample).expected.mean)
 
 
@@ -173,5 +173,28 @@ def test_the_exported_folder_says_how_features_are_made(zoo, tmp_path):
     run = tune(model_of(sample, NEAREST), sample, zoo, track=no_tracking)
     export(find_run(zoo.home, run.id), tmp_path / "out")
     told = json.loads((tmp_path / "out" / "features.json").read_text())
-    assert (told["side"], told["channels"]) == (SIDE, 3)
+    assert (told["side"], told["channels"]) == (24, 3)
     assert "trusted=[]" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_rows_of_a_fold_never_decide_how_their_own_features_are_made():
+    gray, colored = shaded(60, gray=True), shaded(30)
+    sample = Sample.from_arrays([*gray, *colored], labels_of(Task.CLASSIFICATION), name="mixed", keep_duplicates=True)
+    folds = np.repeat([0, 1, 2], 30)
+    raw = RawRows.of(sample.modality, sample.items)
+    assert [raw.features(folds != fold).shape[1] for fold in range(3)] == [3 * 24**2, 3 * 24**2, 24**2]
+    found = held_out(raw, sample.targets, folds)
+    alone = held_out(raw, sample.targets, np.where(folds == 2, 0, -1))
+    assert all((found[name][folds == 2] == alone[name][folds == 2]).all() for name in found)
+
+
+def test_a_run_trusts_nothing_but_its_modalitys_own_types(zoo):
+    sample = sample_of()
+    run = tune(model_of(sample), sample, zoo, track=no_tracking)
+    folder = zoo.home.runs / run.id
+    dump({"strange": RunFolder}, folder / "raw.skops")
+    with pytest.raises(Unsupported, match="not trusted"):
+        Predictor.open(folder)
+    (folder / "raw.skops").write_bytes(b"broken")
+    with pytest.raises(Unsupported, match="cannot be read"):
+        Predictor.open(folder)

@@ -10,12 +10,14 @@ import torch
 from recommender.results import Exposure
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState
+from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import Unkept, no_tracking
 from recommender.tuning import recipe
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.encoders.loading import load
 from registry.errors import DiskFull, Diverged, OutOfRoom
+from registry.progress import silent
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
 
 
@@ -96,12 +98,13 @@ def test_features_of_the_whole_sample_are_asked_for_once_so_that_the_probes_are_
     data = sample(48, 0)
     made = job(tmp_path, card, plan(card), data)
     asked = []
-    encode = made.encode
-    from dataclasses import replace
 
-    run_local(
-        replace(made, encode=lambda part, progress: asked.append(part.digest) or encode(part, progress)), no_tracking
-    )
+    class Asked(FolderProvider):
+        def features(self, job, part, progress):
+            asked.append(part.digest)
+            return super().features(job, part, progress)
+
+    run_local(made, no_tracking, silent, Asked())
     assert set(asked) == {data.digest}
 
 
@@ -151,7 +154,11 @@ def test_the_outcome_is_recorded_before_anybody_waits_for_the_diary(card, tmp_pa
             yield self
             self.close("FINISHED")
 
-    run_local(replace(job(tmp_path, card, plan(card)), record=recorded.append), Slow().track)
+    class Recording(FolderProvider):
+        def record(self, job, outcome):
+            recorded.append(outcome)
+
+    run_local(job(tmp_path, card, plan(card)), Slow().track, silent, Recording())
     assert len(recorded) == 2
 
 

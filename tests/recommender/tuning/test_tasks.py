@@ -13,7 +13,8 @@ from recommender.tuning.dry_run import measure
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.errors import NotOffered
-from registry.sample import Sample, score
+from registry.metrics import score
+from registry.sample import Sample
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 
 BRIGHT = 60
@@ -83,7 +84,7 @@ def test_a_training_from_nothing_starts_at_the_mean_and_learns(sample, card, tmp
         assert np.abs(logits - 5150).max() < 400
 
 
-@pytest.mark.parametrize("sample", [marked, measured])
+@pytest.mark.parametrize("sample", [marked, pytest.param(measured, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_to_the_same_head(sample, card, tmp_path):
     class Stop(Exception):
         """Somebody pulls the plug."""

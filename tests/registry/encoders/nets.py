@@ -11,9 +11,9 @@ import torch
 import transformers as t
 
 from registry.encoders.loading import quiet
+from registry.modalities.image.items import ImageItem
 from registry.modalities.image.network import ImageNetwork
 from registry.modalities.image.preprocessing import Preprocessing, read_preprocessing
-from registry.readers.images import ImageItem
 from tests.conftest import drawn
 
 SQUARE = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}, "resample": 2}

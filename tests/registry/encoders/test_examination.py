@@ -3,7 +3,6 @@ import pytest
 import torch
 import transformers as t
 
-from registry.cards import Modality
 from registry.encoders import open_encoder
 from registry.encoders.examination import examine, require_function
 from registry.errors import NotAFunction, Unsupported
@@ -61,7 +60,7 @@ def test_a_net_that_overflows_on_an_example_is_refused(tmp_path):
 class Company:
     """An encoder whose vectors are centered on those of the batch."""
 
-    name, digest, modality, blocks, adaptable, sizes = "company", "", Modality.IMAGE, ("only",), (), ()
+    name, digest, modality, blocks, adaptable, sizes = "company", "", "image", ("only",), (), ()
 
     def encode(self, items, *, progress=None):
         means = np.array([np.asarray(item.open()).mean((0, 1)) for item in items], np.float32)

@@ -46,3 +46,30 @@ def test_examples_can_be_prepared_and_are_the_same_each_time():
     one, other = ([network.prepare(item) for item in network.examples()] for _ in range(2))
     assert len(one) >= 2
     assert all((left["pixels"] == right["pixels"]).all() for left, right in zip(one, other, strict=True))
+
+
+PICTURES = re.compile(r"\b(PIL|Pillow|images?|pixels?|pictures?)\b", re.IGNORECASE)
+SPOKEN_OF = {
+    "registry/cards.py": "the default modality's name, and what older cards state",
+    "registry/catalog.py": "the modalities' names",
+    "registry/encoders/encoder.py": "the unit of a cap, beside tokens and frames",
+    "registry/encoders/loading.py": "the same",
+    "registry/listings.py": "tasks of a hub, by their own names",
+    "registry/readers/frame.py": "a feature of datasets, by its own name",
+    "registry/readers/layout.py": "names of folders that say nothing",
+    "registry/readers/table.py": "names of columns that stand for a file",
+    "registry/sample.py": "what its doors take, for example",
+    "registry/testing/modality.py": "kinds of media",
+}
+"""Files of the registry outside its modalities that speak of pictures, and why."""
+
+
+def test_what_an_image_is_is_known_in_its_package_alone():
+    found = {}
+    for file in sorted((ROOT / "registry").rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        name = str(file.relative_to(ROOT))
+        if ROOT / "registry" / "modalities" not in file.parents and PICTURES.search(text):
+            found[name] = text
+    assert sorted(found) == sorted(SPOKEN_OF)
+    assert not [name for name, text in found.items() if re.search(r"import.*\bPIL\b|from PIL", text)]

@@ -23,13 +23,13 @@ from registry.errors import (
     UnusableArrays,
     UnusableLabels,
 )
-from registry.progress import silent
-from registry.readers import tables
-from registry.readers.anywhere import read_images
-from registry.readers.image_zip import read_image_zip
-from registry.readers.images import read_items
+from registry.modalities import Undecodable
+from registry.modalities.image import IMAGE
+from registry.readers import table as tables
+from registry.readers.anywhere import read_anywhere
+from registry.readers.archive import read_archive
 from registry.readers.layout import plain, truths
-from registry.readers.tables import read_labels
+from registry.readers.table import read_labels
 from registry.sample import Sample
 from tests.conftest import draw_folder, drawn
 
@@ -236,7 +236,7 @@ def test_pipes_are_never_opened(tmp_path):
     os.mkfifo(tmp_path / "a" / "pipe.png")
     os.mkfifo(tmp_path / "labels.csv")
     os.mkfifo(tmp_path / "set.zip")
-    assert read_images(tmp_path).unreadable == (("a/pipe.png", "a pipe, a device or a socket, no file"),)
+    assert read_anywhere(tmp_path).unreadable == (("a/pipe.png", "a pipe, a device or a socket, no file"),)
     with pytest.raises(BadTable, match="a pipe"):
         read_labels(tmp_path / "labels.csv")
     with pytest.raises(NoItems, match="a pipe"):
@@ -274,7 +274,7 @@ def test_a_hot_pixel_darkens_neither_its_picture_nor_the_others(tmp_path):
         sixteen_bit(tmp_path / "dim" / f"{place}.png", noise(1800, 2200, 50 + place))
     sample = Sample.from_folder(tmp_path)
     means = {name: pixels.mean() for name, pixels in shown(sample).items()}
-    assert sample.scale.whole == (0, 4095)
+    assert sample.reading["whole"] == [0, 4095]
     assert all(abs(mean - (224 if name.startswith("bright") else 125)) < 3 for name, mean in means.items())
     assert sample.health.converted["16-bit"] == 8
 
@@ -307,7 +307,7 @@ def test_floats_have_one_scale_for_all_and_that_of_zero_to_one_is_kept(tmp_path)
             grid = (noise(0, 100, place + len(kind)) / 400 + base).astype(np.float32)
             Image.fromarray(grid).save(tmp_path / kind / f"{place}.tif")
     sample = Sample.from_folder(tmp_path)
-    assert sample.scale.real == (0, 1)
+    assert sample.reading["real"] == [0, 1]
     assert {name[:4]: round(float(pixels.mean()) / 255, 1) for name, pixels in shown(sample).items()} == {
         "dark": 0.2,
         "brig": 0.7,
@@ -320,8 +320,8 @@ def test_the_scale_of_training_maps_the_test_part_and_what_is_predicted(tmp_path
             sixteen_bit(tmp_path / part / "a" / f"{place}.png", noise(0, top, place + top))
     sample = Sample.from_folder(tmp_path)
     assert sample.test is not None
-    assert sample.test.scale.whole == sample.scale.whole == (0, 4095)
-    later = read_images(tmp_path / "test", scale=sample.scale)
+    assert sample.test.reading["whole"] == sample.reading["whole"] == [0, 4095]
+    later = read_anywhere(tmp_path / "test", reading=sample.reading)
     assert [item.shown for item in later.items] == [item.shown for item in sample.test.items]
     alone = Sample.from_folder(tmp_path / "test")
     assert alone.items[0].digest == sample.test.items[0].digest
@@ -466,7 +466,6 @@ def test_a_list_of_images_is_a_sample():
         [[1, 2], [3]],
         [None],
         np.zeros((2, 4, 4), complex),
-        np.array(["a", "b"]),
         np.full((2, 4, 4), 1e308),
         np.array([drawn(1), None], object),
         np.ma.masked_less(np.stack([drawn(1)] * 2), 99),
@@ -573,9 +572,8 @@ def test_damaged_bytes_end_in_named_errors_only(tmp_path, kind):
                 read_labels(tmp_path / "x").match(tmp_path, ["0.png", "1.png"])
             elif kind == "zip":
                 (tmp_path / "x").write_bytes(content)
-                read_image_zip(tmp_path / "x", limit=9)
+                read_archive(tmp_path / "x", limit=9)
             else:
-                rows = read_items(
-                    tmp_path, ["x"], [""], lambda _, its=content: (its, None), progress=silent, tolerated=1.0
-                )
-                assert all(item.open().mode == "RGB" for item in rows.items)
+                found = IMAGE.decode("x", content)
+                rows = IMAGE.settled([] if isinstance(found, Undecodable) else [found], {})[0]
+                assert all(item.open().mode == "RGB" for item in rows)

@@ -1,0 +1,426 @@
+"""What can be asked for, as data: typed, validated, the same in every process; `recommender.service` performs it.
+
+A request is what the command line, the picker, the queue and any other surface make of what they are told. Every path
+is made absolute, every name of a task, metric or class folder is checked; what does not fit is an `UnusableRequest`.
+"""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task
+from registry.errors import TransferZooError, UnknownName, UnusableRequest
+
+__all__ = [
+    "LIMITS",
+    "REQUESTS",
+    "AddRequest",
+    "BenefitRequest",
+    "CompareRequest",
+    "ExportRequest",
+    "Fetch",
+    "NearRequest",
+    "PredictRequest",
+    "PromoteRequest",
+    "RecommendRequest",
+    "Request",
+    "ResumeRequest",
+    "SampleRequest",
+    "TuneRequest",
+    "choice_request",
+    "place_of",
+    "recommend_request",
+    "request_of",
+    "sample_request",
+]
+
+LIMITS = ("max_bytes", "max_latency", "max_memory", "time_budget")
+"""Fields of advice that its settings name only where they were given."""
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:  # a home of a user that there is not
+        return path.absolute()
+
+
+Place = Annotated[Path, AfterValidator(_absolute)]
+Name = Annotated[str, StringConstraints(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _bytes(value: object) -> object:
+    """``700MiB``, ``1.5 GB`` as a number of bytes; any other is left as it is."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if match is None else round(float(match[1]) * _UNITS[match[2].casefold()])
+
+
+def _seconds(value: object) -> object:
+    """``90s``, ``10min``, ``2h`` as a number of seconds; any other is left as it is."""
+    match = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if match is None else float(match[1]) * _SPANS[match[2].casefold()]
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(b|[kmgt]i?b?|)", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1} | {
+    unit: base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for unit, base in ((letter, 1000), (f"{letter}b", 1000), (f"{letter}i", 1024), (f"{letter}ib", 1024))
+}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|)", re.IGNORECASE)
+_SPANS = {"": 1, "s": 1, "min": 60, "h": 3600}
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+
+
+class Request(BaseModel):
+    """What every request is: frozen, without any field that is not known.
+
+    Raises:
+        UnusableRequest: a field is missing, unknown, or holds what it cannot hold.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]
+    """What is to be done, in the words of the command line."""
+
+    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - they are validated here
+        try:
+            super().__init__(**fields)
+        except ValidationError as cause:
+            raise _named(type(self), cause) from cause
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as JSON can hold them; `request_of` gives the request back."""
+        return self.model_dump(mode="json")
+
+    @property
+    def place(self) -> Path | None:
+        """Where the data lie that it is about; None where it is about none."""
+        return None
+
+
+class SampleRequest(Request):
+    """Where a sample lies, and how it is to be read."""
+
+    kind = "sample"
+    path: Place
+    labels: Place | None = None
+    task: Task | None = None
+    groups: Place | None = None
+    test: Place | None = None
+    metric: Metric | None = None
+    class_folder: ClassFolder | None = None
+    follow_links: bool = False
+    modality: str | None = None
+    """What the items are; None for what most of the files hold."""
+    keep_duplicates: bool = False
+    limit: Count | None = None
+    """Rows of a part that are read at most; None for as many as is usual."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """What everything random follows, in reading the sample and in all that is done with it."""
+
+    @property
+    def place(self) -> Path:
+        """Where the data lie."""
+        return self.path
+
+    @property
+    def places(self) -> tuple[Path | None, ...]:
+        """All places that something must lie at."""
+        return self.path, self.labels, self.groups, self.test
+
+
+class _OfSample(Request):
+    """A request about a sample."""
+
+    kind = ""
+    sample: SampleRequest
+
+    @property
+    def place(self) -> Path:
+        """Where the data lie."""
+        return self.sample.path
+
+
+class Fetch(StrEnum):
+    """Whether weights that are not here may be fetched for advice."""
+
+    NEVER = "never"
+    ASK = "ask"
+    AUTO = "auto"
+
+
+class RecommendRequest(_OfSample):
+    """Which checkpoint to start from, and how much of it to freeze."""
+
+    kind = "recommend"
+    keep: Count = 5
+    """Checkpoints to probe."""
+    max_parameters: Count | None = None
+    licenses: tuple[str, ...] = ()
+    exclude: tuple[Name, ...] = ()
+    max_bytes: Bytes | None = None
+    """Of the weights, on the disk or to be fetched."""
+    max_latency: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Milliseconds for one item alone."""
+    max_memory: Bytes | None = None
+    """Bytes that carrying out the plan may take."""
+    time_budget: Seconds | None = None
+    """Seconds that carrying out the plan may take."""
+    fetch: Fetch = Fetch.NEVER
+    """Whether the best of what is known and not here is fetched, to be probed, too."""
+    disk_budget: Bytes = 2 << 30
+    """Bytes that may be fetched for that."""
+
+
+class TuneRequest(_OfSample):
+    """Carry out a choice: the advised one, a named one, or the model of no transfer."""
+
+    kind = "tune"
+    checkpoint: Name | None = None
+    strategy: Name | None = None
+    no_transfer: bool = False
+    anyway: bool = False
+    """Whether the best choice is tuned although the advice is not to transfer."""
+    recommendation: Name | None = None
+    """Id of kept advice; else the newest for this sample."""
+    source_data: Place | None = None
+    controls: bool | None = None
+    executor: Name = "local"
+    tracker: Name = "mlflow"
+    device: Name = "auto"
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> "TuneRequest":
+        if self.no_transfer and (self.checkpoint or self.strategy or self.anyway):
+            raise ValueError("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
+        return self
+
+
+class BenefitRequest(_OfSample):
+    """What transfer is worth on a sample, against the same net from scratch."""
+
+    kind = "benefit"
+    checkpoint: Name | None = None
+    strategy: Name | None = None
+    budgets: Annotated[int, Field(ge=2, le=12)] = 5
+    repeats: Count = 1
+    epochs: Count = 20
+    """Epochs that scratch is given."""
+    picture: Place | None = None
+    """PNG to draw; else one in the home."""
+
+
+class CompareRequest(_OfSample):
+    """How far a sample lies from another one, or from a known domain."""
+
+    kind = "distance"
+    other: Name
+    """A folder or zip, read as the sample is, or the name of a known domain."""
+    metric: Name = "mmd"
+    through: Name | None = None
+
+
+class NearRequest(_OfSample):
+    """The known domains nearest to a sample."""
+
+    kind = "domains near"
+    most: Count = 10
+    metric: Name = "mmd"
+
+
+class _OfRun(Request):
+    """A request about a run: by its id, the beginning of it, or ``latest``."""
+
+    kind = ""
+    run: Name
+
+
+class ResumeRequest(_OfRun):
+    """Go on with an interrupted run."""
+
+    kind = "runs resume"
+
+
+class PredictRequest(_OfRun):
+    """What a finished run says of what lies at a place."""
+
+    kind = "predict"
+    path: Place
+    labels: Place | None = None
+    follow_links: bool = False
+
+    @property
+    def place(self) -> Path:
+        """Where the data lie."""
+        return self.path
+
+
+class ExportRequest(_OfRun):
+    """A finished run as others open it."""
+
+    kind = "export"
+    folder: Place
+    onnx: bool = False
+    card: bool = False
+    push: Name | None = None
+    """``organization/name`` on the hub; uploads the folder, with its card, as a private repository."""
+
+
+class PromoteRequest(_OfRun):
+    """What a run learned, as a checkpoint of the registry."""
+
+    kind = "zoo promote"
+    name: Name
+
+
+class AddRequest(Request):
+    """Register a checkpoint folder."""
+
+    kind = "zoo add"
+    folder: Place
+    name: Name | None = None
+    source_data: Place | None = None
+    domain: Name | None = None
+    license: Name | None = None
+
+
+REQUESTS: Mapping[str, type[Request]] = {
+    form.kind: form
+    for form in (
+        RecommendRequest,
+        TuneRequest,
+        BenefitRequest,
+        CompareRequest,
+        NearRequest,
+        ResumeRequest,
+        PredictRequest,
+        ExportRequest,
+        PromoteRequest,
+        AddRequest,
+    )
+}
+"""Every request by its kind."""
+
+
+def request_of(kind: str, fields: Mapping[str, Any]) -> Request:
+    """The request of that kind and these fields, as `Request.to_json` gives them.
+
+    Raises:
+        UnknownName: there is no such kind.
+        UnusableRequest: a field does not fit.
+    """
+    if kind not in REQUESTS:
+        raise UnknownName("request", kind, tuple(REQUESTS))
+    return REQUESTS[kind](**fields)
+
+
+def place_of(fields: Mapping[str, Any]) -> str:
+    """Where the data lie that a request is about, from its JSON form, whatever else is wrong with it."""
+    sample = fields.get("sample")
+    return str((sample if isinstance(sample, Mapping) else fields).get("path", ""))
+
+
+def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
+    """What reads a sample again, from its JSON form; before there was a choice, near duplicates were kept.
+
+    Raises:
+        UnusableRequest: a field does not fit.
+    """
+    table, metric = sample.get("labels_from"), Metric(sample["metric"])
+    return SampleRequest(
+        path=sample["origin"],
+        labels=table,
+        task=sample["task"] if table else None,
+        groups=sample["groups_from"],
+        test=sample["test_from"],
+        metric=None if metric is METRICS[Task(sample["task"])][0] else metric,
+        class_folder=sample.get("class_folder"),
+        follow_links=sample.get("follow_links", False),
+        modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
+        keep_duplicates=sample.get("keep_duplicates", True),
+        seed=seed,
+    )
+
+
+def recommend_request(advice: Mapping[str, Any]) -> RecommendRequest:
+    """What gives a recommendation again, from its JSON form.
+
+    Raises:
+        UnusableRequest: a field does not fit.
+    """
+    asked = advice["settings"]
+    return RecommendRequest(
+        sample=sample_request(advice["sample"], asked["seed"]),
+        keep=asked["keep"],
+        max_parameters=asked["max_parameters"],
+        licenses=tuple(asked["licenses"]),
+        exclude=tuple(asked["exclude"]),
+        **{name: asked[name] for name in LIMITS if name in asked},
+    )
+
+
+def choice_request(advice: Mapping[str, Any], place: int | None = 0) -> TuneRequest:
+    """What carries out the choice at a place of a recommendation's JSON form; None for the model of no transfer.
+
+    Raises:
+        UnusableRequest: a field does not fit.
+    """
+    chosen = None if place is None else advice["choices"][place]
+    return TuneRequest(
+        sample=sample_request(advice["sample"], advice["settings"]["seed"]),
+        recommendation=advice["id"],
+        checkpoint=None if chosen is None else chosen["checkpoint"],
+        strategy=None if chosen is None else chosen["strategy"],
+        no_transfer=chosen is None,
+    )
+
+
+def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
+    """The first thing that is wrong, as an error of ours."""
+    first = cause.errors()[0]
+    inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, TransferZooError):
+        return inner
+    field, given = ".".join(map(str, first["loc"])), first["input"]
+    known = _known(form, first)
+    if known is not None and first["type"] != "extra_forbidden":
+        return UnusableRequest(form.kind, field, f"there is no {given!r}", _hint(str(given), known))
+    if known is not None:
+        return UnusableRequest(form.kind, field, "is no field of it", _hint(field, known))
+    if first["type"] == "missing":
+        return UnusableRequest(form.kind, field, "is missing")
+    if inner is not None:
+        return UnusableRequest(form.kind, field, str(inner))
+    return UnusableRequest(form.kind, field, f"{given!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
+
+
+def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None:
+    """What would have done, where only names do."""
+    if problem["type"] == "extra_forbidden":
+        return tuple(form.model_fields)
+    kinds = {"task": Task, "metric": Metric, "class_folder": ClassFolder, "fetch": Fetch}
+    words = kinds.get(str(problem["loc"][-1])) if problem["type"] == "enum" and problem["loc"] else None
+    return None if words is None else tuple(str(word) for word in words)
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."

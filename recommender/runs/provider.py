@@ -1,0 +1,67 @@
+"""Who an executor asks while it carries out a job: for features of rows, and to keep what came of it.
+
+A job holds names, digests and plain data, so that it can be carried out anywhere; a provider belongs to one process.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from recommender.runs.job import Job
+from registry.cards import Outcome
+from registry.encoders import Encoder, open_encoder
+from registry.features import Encoded
+from registry.progress import Progress
+from registry.sample import Sample
+from registry.zoo import Zoo
+
+__all__ = ["FolderProvider", "Provider", "ZooProvider"]
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """What an executor is handed with a job."""
+
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        """Features of a part of the job's sample by the job's checkpoint; a raw plan asks for none.
+
+        Raises:
+            CheckpointError, EstimatorError: the checkpoint, or the rows, cannot be used.
+        """
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Keep the outcome: called when run.json is written, and again when MLflow's id is known.
+
+        Raises:
+            RegistryError, DiskFull: it cannot be kept now; the next start keeps it.
+        """
+
+
+@dataclass
+class FolderProvider:
+    """Opens the checkpoint where it lies and encodes whatever is asked for; keeps neither features nor outcomes."""
+
+    encoder: Encoder | None = None
+
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        """Encoded anew, whatever was encoded before."""
+        if self.encoder is None or self.encoder.name != job.checkpoint.name:
+            self.encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name)
+        return self.encoder.encode(part.items, progress=progress)
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Not kept."""
+
+
+@dataclass
+class ZooProvider:
+    """The registry: its cache of features, and its history."""
+
+    zoo: Zoo
+
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        """From the cache where they are kept."""
+        return self.zoo.encode(job.checkpoint.name, part, progress=progress)
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Kept as history, with the rows that it was tuned on."""
+        self.zoo.record(outcome, job.sample)

@@ -1,0 +1,187 @@
+"""A model card for what a run made: what it learned from, how good it is, from what it started, how it is loaded.
+
+Hugging Face's format (front matter in YAML, then Markdown). Names of strangers are written as text; no path of this
+machine is in it.
+"""
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from recommender.runs.folder import RunFolder
+from recommender.serving.export import Exported
+from recommender.serving.predict import finished
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric
+from registry.files import write_atomic
+
+__all__ = ["model_card", "write_card"]
+
+_NORMAL_90 = 1.645
+_HUB_TASKS = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
+_HUB_LICENSE = re.compile(r"[a-z0-9.+-]+")
+
+
+def write_card(run: RunFolder, exported: Exported, start: Checkpoint | None) -> None:
+    """Write README.md into the folder that was exported; what it said of how to use it stays below.
+
+    Raises:
+        NotFinished: the run has not come to its end.
+        DiskFull: there is no room.
+    """
+    place = exported.folder / "README.md"
+    usage = place.read_text() if place.is_file() else ""
+    write_atomic(place, (model_card(run, exported, start) + (f"\n{usage}" if usage else "")).encode())
+
+
+def model_card(run: RunFolder, exported: Exported, start: Checkpoint | None) -> str:
+    """The card; ``start`` is the checkpoint that the run started from, None where nobody knows it any more.
+
+    Raises:
+        NotFinished: the run has not come to its end.
+    """
+    told = finished(run)
+    license = UNKNOWN_LICENSE if start is None else start.license
+    front = yaml.safe_dump(_front(run, told, start, license, exported), sort_keys=False, allow_unicode=True)
+    parts = [
+        f"# {_text(_title(told))}",
+        _origin(told, start),
+        "## Data\n\n" + _table(_data(told)),
+        "## Scores\n\n" + _table(_scores(told)),
+        "## Training\n\n" + _table(_training(run, told)),
+        "## License\n\n" + _license(license, start),
+        "## How to load it\n\n" + _loading(exported),
+    ]
+    if told.get("notes"):
+        parts.insert(4, "## Notes\n\n" + "\n".join(f"- {_text(note)}" for note in told["notes"]))
+    return f"---\n{front}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _front(
+    run: RunFolder, told: Mapping[str, Any], start: Checkpoint | None, license: str, exported: Exported
+) -> dict[str, Any]:
+    sample, metric = told["sample"], str(told["sample"].get("metric", "score"))
+    name = license.removeprefix("LicenseRef-").casefold()
+    body: dict[str, Any] = {"library_name": exported.form, "tags": ["transferzoo"]}
+    if license == UNKNOWN_LICENSE:
+        body["license"] = UNKNOWN_LICENSE
+    elif _HUB_LICENSE.fullmatch(name):
+        body["license"] = name
+    else:
+        body |= {"license": "other", "license_name": license}
+    if start is not None and start.locator is not None:
+        body["base_model"] = start.locator.hub
+    task = _HUB_TASKS.get(str(sample.get("modality")))
+    if task is not None and exported.form == "transformers":
+        body["pipeline_tag"] = task
+    if "score" in told.get("metrics", {}):
+        result = {
+            "task": {"type": task or str(told["task"])},
+            "dataset": {
+                "name": str(sample.get("name", "")),
+                "type": "private",
+                "revision": str(sample.get("digest", "")),
+            },
+            "metrics": [{"type": metric, "value": float(told["metrics"]["score"])}],
+        }
+        body["model-index"] = [{"name": run.id, "results": [result]}]
+    return body
+
+
+def _title(told: Mapping[str, Any]) -> str:
+    return f"{told.get('checkpoint', 'a checkpoint')} tuned on {told['sample'].get('name', 'a sample')}"
+
+
+def _origin(told: Mapping[str, Any], start: Checkpoint | None) -> str:
+    words = f"Made with transferzoo from **{_text(str(told.get('checkpoint', '')))}**"
+    if start is None:
+        return f"{words}, of which nothing more is known any longer."
+    if start.locator is not None:
+        words += f" (`{_text(start.locator.hub)}` at commit `{start.locator.commit}`)"
+    names = dict.fromkeys([*start.lineage, *([start.domain] if start.domain else [])])
+    lineage = ", ".join(map(_text, names)) or "unknown data"
+    return f"{words}, weights `sha256:{start.digest}`. It had learned from: {lineage}."
+
+
+def _data(told: Mapping[str, Any]) -> dict[str, object]:
+    sample = told["sample"]
+    classes = ", ".join(map(str, told.get("classes", ())[:50]))
+    return {
+        "sample": sample.get("name", ""),
+        "digest": sample.get("digest", ""),
+        "modality": sample.get("modality", ""),
+        "task": told["task"],
+        "rows to learn from": sample.get("rows", ""),
+        "rows to test on": sample.get("test_rows", ""),
+        "classes": classes,
+    }
+
+
+def _scores(told: Mapping[str, Any]) -> dict[str, object]:
+    metrics = told.get("metrics", {})
+    if "score" not in metrics:
+        return {"score": "not measured"}
+    metric, score = Metric(told["sample"]["metric"]), float(metrics["score"])
+    rows: dict[str, object] = {}
+    error = metrics.get("standard_error")
+    within = ""
+    if error is not None:
+        low = max(metric.lowest, score - _NORMAL_90 * error)
+        within = f" (90 % interval {metric.interval(low, min(1.0, score + _NORMAL_90 * error))})"
+    rows[f"{metric} on the test rows"] = f"{metric.words(score)}{within}"
+    if "expected_mean" in metrics:
+        bounds = metric.interval(metrics["expected_low"], metrics["expected_high"])
+        rows["expected before"] = f"{metric.words(metrics['expected_mean'])} ({bounds})"
+    return rows
+
+
+def _training(run: RunFolder, told: Mapping[str, Any]) -> dict[str, object]:
+    plan = told.get("plan", {})
+    stages = [
+        f"{stage['epochs']} epochs of {', '.join(stage['train']) or 'the head'}" for stage in plan.get("stages", ())
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in told.get("versions", {}).items())
+    return {
+        "strategy": told.get("strategy", plan.get("strategy", "")),
+        "head reads": plan.get("read", ""),
+        "frozen": ", ".join(plan.get("frozen", ())) or "nothing",
+        "stages": "; ".join(stages) or "the head alone",
+        "seed": run.job.get("seed", told.get("conditions", {}).get("seed", "unknown")),
+        "run": run.id,
+        "versions": versions,
+    }
+
+
+def _license(license: str, start: Checkpoint | None) -> str:
+    if license == UNKNOWN_LICENSE:
+        return "The license of what it started from is unknown; nobody is thereby permitted anything."
+    name = "" if start is None else f" of {_text(start.name)}, from which it started"
+    return f"`{_text(license)}`, the license{name}. The data it was tuned on may have one of their own."
+
+
+def _loading(exported: Exported) -> str:
+    match exported.form:
+        case "transformers" if exported.opener is not None:
+            module, _, opener = exported.opener.rpartition(".")
+            where = module or "transformers"
+            code = f"from {where} import {opener}\n\nmodel = {opener}.from_pretrained(FOLDER)"
+        case "onnx":
+            code = 'import onnxruntime\n\nmodel = onnxruntime.InferenceSession("FOLDER/model.onnx")'
+        case "scikit-learn":
+            return "As it is said below."
+        case _:
+            code = f"transferzoo predict {exported.run} FOLDER"
+    return f"```python\n{code}\n```"
+
+
+def _table(rows: Mapping[str, object]) -> str:
+    body = "\n".join(f"| {_text(str(name))} | {_text(str(value))} |" for name, value in rows.items() if value != "")
+    return f"| | |\n|---|---|\n{body}"
+
+
+def _text(words: str) -> str:
+    """A stranger's words, shown and never acted on."""
+    line = " ".join(words.split())
+    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", html.escape(line, quote=False))

@@ -1,0 +1,108 @@
+"""What every strategy promises. A plug-in subclasses `StrategyContract` and gives its `strategy` and its `name`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from recommender.results import Plan
+from recommender.strategies import EvidencedStrategy
+from recommender.testing.evidence import evidence
+from registry.errors import NotOffered
+from registry.forms import from_json
+
+CASES: dict[str, dict[str, Any]] = {
+    "ordinary": {},
+    "two blocks": {"curve": (0.4, 0.5)},
+    "one block": {"curve": (0.4,)},
+    "early best": {"curve": (0.5, 0.9, 0.7, 0.4)},
+    "a handful of rows": {"rows": 20, "classes": 5},
+    "two rows": {"rows": 2, "classes": 2},
+    "many rows": {"rows": 50_000, "classes": 100},
+    "eight blocks": {"curve": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)},
+}
+
+
+class StrategyContract:
+    """The laws; every test takes the strategy under test and its name."""
+
+    @pytest.fixture(params=sorted(CASES))
+    def offer(self, request, strategy):
+        """What is seen and the plan made of it; cases that are not offered must say why."""
+        seen = evidence(**CASES[request.param])
+        try:
+            return seen, strategy(seen)
+        except NotOffered as refusal:
+            pytest.skip(f"not offered: {refusal.why}")
+
+    @pytest.mark.parametrize("case", sorted(CASES))
+    def test_a_refusal_says_why(self, strategy, case):
+        try:
+            strategy(evidence(**CASES[case]))
+        except NotOffered as refusal:
+            assert len(refusal.why.split()) > 2  # noqa: PT017 - most cases are offered
+
+    def test_it_is_offered_in_an_ordinary_case(self, strategy, name):
+        assert strategy(evidence()).strategy == name
+
+    def test_what_it_states_of_its_gain_can_be(self, strategy):
+        if not isinstance(strategy, EvidencedStrategy):
+            pytest.skip("it states nothing of its gain")
+        stated = strategy.gain(evidence())
+        assert -1 <= stated.share <= 1
+        assert stated.spread >= 0
+        assert stated.cases >= 0
+        assert stated.source.strip()
+
+    def test_it_never_freezes_more_than_there_is(self, offer):
+        seen, made = offer
+        assert set(made.frozen) <= set(seen.blocks)
+        assert made.read in seen.blocks
+
+    def test_what_is_frozen_is_never_trained(self, offer):
+        _, made = offer
+        assert not set(made.frozen) & {block for stage in made.stages for block in stage.train}
+
+    def test_every_block_that_is_read_through_is_either_frozen_or_trained(self, offer):
+        seen, made = offer
+        trained = {block for stage in made.stages for block in stage.train}
+        through = seen.blocks[: seen.blocks.index(made.read) + 1]
+        assert set(through) <= trained | set(made.frozen)
+        assert trained <= set(through)
+
+    def test_it_says_why(self, offer):
+        _, made = offer
+        assert made.because
+        assert all(reason.strip() for reason in made.because)
+
+    def test_rates_and_lengths_are_positive(self, offer):
+        _, made = offer
+        assert made.batch_size > 0
+        for stage in made.stages:
+            assert stage.epochs > 0
+            assert stage.head_rate > 0
+            assert stage.backbone_rate >= 0
+            assert 0 < stage.layer_decay <= 1
+
+    def test_the_head_starts_in_a_known_way(self, offer):
+        _, made = offer
+        assert made.head in {"logistic", "fresh", "prototype", "neighbors"}
+        assert made.head in {"logistic", "fresh"} if made.stages else made.head != "fresh"
+
+    def test_blocks_learn_together_from_the_top_of_what_is_read_or_say_which_part_does(self, offer):
+        seen, made = offer
+        for stage in made.stages:
+            places = [seen.blocks.index(block) for block in stage.train]
+            assert places == list(range(places[0], places[0] + len(places)))
+
+    def test_the_plan_comes_back_from_its_json(self, offer):
+        _, made = offer
+        assert from_json(Plan, json.loads(json.dumps(made.to_dict()))) == made
+
+    def test_the_same_evidence_gives_the_same_plan(self, strategy):
+        assert isinstance(strategy(evidence()), Plan)
+        assert strategy(evidence()) == strategy(evidence())
+
+    def test_the_plan_can_be_told_as_json(self, offer):
+        _, made = offer
+        assert json.loads(json.dumps(made.to_dict()))["strategy"] == made.strategy

@@ -1,0 +1,137 @@
+"""Checkpoints that are known but whose weights are not here: what is known of each before any probe, best first.
+
+Nothing is fetched and no net is opened. The order is that of hope: published outcomes, each held against what others
+scored on the same set, then the distance of the domain that it was trained on, then size. Beside them stand rivals,
+which cost nothing to name: what a fixed preset would take whatever the data are, and what most people download.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from recommender.history import History
+from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed
+from recommender.shortlist import Constraints
+from registry.cards import Checkpoint, Origin
+from registry.listings import Listing
+from registry.zoo import Zoo
+
+__all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
+
+
+def unprobed(
+    zoo: Zoo,
+    modality: str,
+    distances: Mapping[str, DomainDistance],
+    history: History,
+    constraints: Constraints,
+) -> tuple[tuple[Unprobed, ...], tuple[Skipped, ...]]:
+    """What is not here and within the constraints, best first; and why the rest is not."""
+    rows: list[Unprobed] = []
+    left: list[Skipped] = []
+    for card in _absent(zoo, modality):
+        objection = constraints.objection(card, zoo)
+        if objection is None:
+            rows.append(_row(card, distances, history))
+        else:
+            left.append(Skipped(card.name, objection))
+    rows.sort(key=lambda row: _hope(row, history))
+    return tuple(rows), tuple(left)
+
+
+def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
+    """The domains that checkpoints which are not here were trained on, by name."""
+    named = {domain for card in _absent(zoo, modality) for domain in _data(card)}
+    return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
+
+
+def within_budget(rows: Iterable[Unprobed], disk: int | None, most: int) -> tuple[Unprobed, ...]:
+    """The first ``most`` of them that fit together into so many bytes, if any are given; unknown sizes do not."""
+    chosen: list[Unprobed] = []
+    left = disk
+    for row in rows:
+        if len(chosen) == most:
+            break
+        if left is not None:
+            if row.bytes is None or row.bytes > left:
+                continue
+            left -= row.bytes
+        chosen.append(row)
+    return tuple(chosen)
+
+
+def rivals(zoo: Zoo, modality: str, constraints: Constraints, choices: Sequence[Choice]) -> tuple[Rival, ...]:
+    """What a fixed preset would take, and the most downloaded checkpoint that fits; beside no transfer."""
+    expected = {choice.checkpoint.name: choice.expected for choice in reversed(choices)}
+    here = {card.name for card in zoo.checkpoints(modality) if zoo.here(card)}
+    found: list[Rival] = []
+    for listing in zoo.listings(modality):
+        for preset in listing.facts.get("preset", ()):
+            why = constraints.objection(listing, zoo)
+            said = "whatever the data are" if why is None else f"whatever the data are; out here: {why}"
+            found.append(
+                Rival(f"preset of {preset.value}", listing.name, listing.name in here, expected.get(listing.name), said)
+            )
+    return (*found, _most_downloaded(zoo, modality, constraints, expected, here))
+
+
+def _most_downloaded(
+    zoo: Zoo, modality: str, constraints: Constraints, expected: Mapping[str, Expected], here: set[str]
+) -> Rival:
+    counts: dict[str, int] = {}
+    cards: list[Checkpoint | Listing] = [*zoo.checkpoints(modality), *zoo.listings(modality)]
+    for card in cards:
+        count = _downloads(card)
+        if count is not None and constraints.objection(card, zoo) is None:
+            counts[card.name] = count
+    if not counts:
+        why = f"how often any of the {len(cards)} known ones was downloaded is not known here"
+        return Rival("most downloaded", None, False, None, why)
+    name = min(counts, key=lambda one: (-counts[one], one))
+    return Rival("most downloaded", name, name in here, expected.get(name), f"{counts[name]:,} downloads")
+
+
+def _absent(zoo: Zoo, modality: str) -> tuple[Checkpoint | Listing, ...]:
+    """Registered checkpoints of a hub whose weights are not here, and listings that none is registered of."""
+    registered = [card for card in zoo.checkpoints(modality) if card.locator is not None and not zoo.here(card)]
+    return (*registered, *zoo.unregistered(modality))
+
+
+def _row(card: Checkpoint | Listing, distances: Mapping[str, DomainDistance], history: History) -> Unprobed:
+    measured = [distances[domain] for domain in _data(card) if domain in distances]
+    published = [
+        Published(outcome.sample_name, outcome.strategy, outcome.metric, outcome.score, outcome.citation)
+        for outcome in history.outcomes
+        if outcome.checkpoint == card.name and outcome.origin is Origin.PUBLISHED
+    ]
+    nearest = min(measured, key=lambda row: row.distance.value, default=None)
+    ordered = sorted(published, key=lambda row: (row.sample, row.strategy))
+    if isinstance(card, Listing):
+        known = (card.hub, card.parameters, card.bytes, card.licenses)
+    else:
+        locator = card.locator
+        hub, size = ("", None) if locator is None else (locator.hub, sum(file.bytes for file in locator.weights))
+        known = (hub, card.parameters, size, (card.license,))
+        ordered += [Published(claim.data, "claimed", claim.metric, claim.value, hub) for claim in card.claims]
+    return Unprobed(card.name, *known, _data(card), nearest, tuple(ordered))
+
+
+def _data(card: Checkpoint | Listing) -> tuple[str, ...]:
+    """Names of the domains that it was trained on."""
+    if isinstance(card, Listing):
+        return card.data
+    return tuple(dict.fromkeys((*card.lineage, *(() if card.domain is None else (card.domain,)))))
+
+
+def _hope(row: Unprobed, history: History) -> tuple[float, float, int, str]:
+    far = np.inf if row.distance is None else row.distance.distance.value
+    return (-history.advantage(row.checkpoint), float(far), -(row.parameters or 0), row.checkpoint)
+
+
+def _downloads(card: Checkpoint | Listing) -> int | None:
+    """How often it was downloaded, where that is stated."""
+    if isinstance(card, Listing):
+        stated = [fact.number[0] for fact in card.facts.get("downloads", ()) if fact.number is not None]
+        return round(max(stated)) if stated else None
+    count = card.claimed.get("downloads")
+    return count if isinstance(count, int) else None

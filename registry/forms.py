@@ -1,0 +1,63 @@
+"""JSON forms: one serializer, pydantic's, over frozen dataclasses; nobody else turns a record into JSON or back.
+
+The form of a record is its fields. Where JSON has another (a key that no field has, an array that is left out, names
+instead of what they name), `Record.to_form` gives a second frozen dataclass that declares it, key by key, and reading
+back goes through the same declaration. Enums, paths, tuples and nested records are pydantic's business. Arrays of
+evidence lie beside a form, never inside.
+"""
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from registry.errors import UnreadableForm
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = ["Record", "from_json", "to_json"]
+
+Kind = TypeVar("Kind")
+
+_ADAPTERS: "dict[type, TypeAdapter[Any]]" = {}
+"""Each is made once: that takes longer than using it."""
+
+
+class Record:
+    """What has a JSON form."""
+
+    def to_form(self) -> object:
+        """The dataclass whose fields are the keys; the record itself where that is so."""
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        found: dict[str, Any] = to_json(self.to_form())
+        return found
+
+
+def to_json(record: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """A dataclass as plain data: dicts, lists, text, numbers, None."""
+    return _adapter(type(record)).dump_python(record, mode="json")
+
+
+def from_json(kind: type[Kind], plain: object) -> Kind:
+    """The dataclass of that plain form; what has a default may be missing, keys that it does not know are passed over.
+
+    Raises:
+        UnreadableForm: it is none, and where.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - as below
+
+    try:
+        found: Kind = _adapter(kind).validate_python(plain)
+    except ValidationError as cause:
+        first = cause.errors()[0]
+        raise UnreadableForm(kind.__name__, ".".join(map(str, first["loc"])), first["msg"]) from cause
+    return found
+
+
+def _adapter(kind: type) -> "TypeAdapter[Any]":
+    if kind not in _ADAPTERS:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - a tenth of a second that who shows no JSON need not wait
+
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

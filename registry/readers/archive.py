@@ -1,0 +1,196 @@
+"""Items in a zip of class folders; nothing is unpacked to disk, and nothing is expanded before it is judged.
+
+What is refused: names that climb out, links, collisions, encryption, and bombs (see Fifield, "A better zip bomb",
+WOOT 2019, for what the caps on ratio, bytes and entries are against).
+"""
+
+import stat
+import struct
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from registry.errors import NoItems, TransferZooError, UnsafeArchive, printable
+from registry.modalities import Modality, Reading
+from registry.progress import Progress, silent
+from registry.readers.layout import (
+    Lay,
+    Part,
+    is_hidden,
+    is_hidden_item,
+    is_item,
+    lay_out,
+    not_items,
+    other_files,
+    read_parts,
+    readable_endings,
+    sampled,
+    unlabelled,
+)
+from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
+
+__all__ = ["Caps", "read_archive", "require_sound"]
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How much an archive may hold, and how tightly packed."""
+
+    entries: int = 250_000
+    unpacked_bytes: int = 2 * 2**30
+    ratio: int = 200
+    ratio_from: int = 2**20
+    """Members smaller than this, unpacked, may be packed as tightly as they like."""
+
+
+_CAPS = Caps()
+_UTF_8 = 0x800
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, ArithmeticError, struct.error)
+"""What a damaged directory of members ends in."""
+
+
+def read_archive(
+    path: Path,
+    *,
+    limit: int,
+    modality: Modality | None = None,
+    seed: int = 0,
+    lay: Lay | None = lay_out,
+    reading: Reading | None = None,
+    caps: Caps = _CAPS,
+    progress: Progress = silent,
+) -> Rows:
+    """Judge every member, label (``lay``), sample to ``limit`` rows a part, then decode from memory.
+
+    Without ``modality`` it is that of most members. Without ``lay`` every item counts, wherever it lies, and any number
+    of them may be unreadable. Items are settled by ``reading``, and else as they are measured themselves.
+
+    Raises:
+        UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
+        NoItems: no zip, no item in it, or none in a class folder.
+        AmbiguousLayout: folders that may be read one way or another.
+        TooManyUnreadable: more than one in five cannot be read.
+    """
+    with _opened(path) as archive:
+        members = _judged(path, archive.infolist(), caps)
+        known = known_suffixes()
+        kind, mixed = prevailing((name for name in members if is_item(name, known)), modality)
+        words, chosen = kind.words, {name: info for name, info in members.items() if is_item(name, kind.suffixes)}
+        others = Counter(
+            PurePosixPath(name).suffix.lower() for name in members if name not in chosen and not is_hidden(name)
+        )
+        if not chosen:
+            raise NoItems(
+                path,
+                words.many if lay is None else f"{words.many} in class folders",
+                there=other_files(others),
+                remedy=_remedy(others, kind),
+            )
+        names = tuple(chosen)
+        layout, tolerated = (unlabelled(names), 1.0) if lay is None else (lay(path, names, words), TOLERATED)
+
+        def fetch(name: str) -> tuple[bytes, Path | None]:
+            if chosen[name].file_size > MAX_BYTES:
+                raise OSError(f"{chosen[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
+            return archive.read(chosen[name]), None
+
+        def read(part: Part, reading: Reading | None) -> Rows:
+            drawn = sampled(part, limit, seed)
+            rows = read_items(
+                path,
+                drawn.names,
+                drawn.labels,
+                fetch,
+                modality=kind,
+                progress=progress,
+                tolerated=tolerated,
+                reading=reading,
+            )
+            return replace(rows, found=len(part.names))
+
+        hidden = sorted({printable(name) for name in members if is_hidden_item(name, kind.suffixes)})
+        notes = [f"{words.count(len(hidden), 'hidden')} passed over ({hidden[0]} for one)"] if hidden else []
+        return read_parts(layout, read, reading, [*notes, *([not_items(others, words)] if others else []), *mixed])
+
+
+def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:
+    """Judge an archive by its table of contents alone: nothing is unpacked.
+
+    Raises:
+        UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
+        NoItems: no zip, or no item in it.
+    """
+    known = known_suffixes()
+    with _opened(path) as archive:
+        if not any(is_item(name, known) for name in _judged(path, archive.infolist(), caps)):
+            raise NoItems(path, prevailing(())[0].words.many)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    if not stat.S_ISREG(path.stat().st_mode):
+        many = prevailing(())[0].words.many
+        raise NoItems(path, f"{many}: it is a pipe, a device or a socket", remedy="Give a folder or a zip.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except TransferZooError:
+        raise
+    except _BROKEN as cause:
+        raise NoItems(path, f"zip that can be opened ({cause})") from cause
+
+
+def _remedy(others: Counter[str], modality: Modality) -> str:
+    if others[".zip"]:
+        return "A zip in a zip is not opened: unpack the outer one, and give the folder or one of the zips in it."
+    return readable_endings(modality) if others else ""
+
+
+def _judged(path: Path, infos: Sequence[zipfile.ZipInfo], caps: Caps) -> dict[str, zipfile.ZipInfo]:
+    """The files by their plain names, once every member has been found harmless."""
+    if len(infos) > caps.entries:
+        raise UnsafeArchive(path, infos[caps.entries].filename, f"is one of {len(infos)}; at most {caps.entries}")
+    members: dict[str, zipfile.ZipInfo] = {}
+    unpacked = 0
+    for info in infos:
+        _require_plain(path, info)
+        _require_loose(path, info, caps)
+        unpacked += info.file_size
+        if unpacked > caps.unpacked_bytes:
+            raise UnsafeArchive(path, info.filename, f"takes it past {caps.unpacked_bytes >> 20} MiB unpacked")
+        if info.is_dir() or (info.filename.endswith("\\") and not info.file_size):
+            continue
+        name = str(PurePosixPath(_name(info).replace("\\", "/")))
+        if name in members:
+            raise UnsafeArchive(path, info.filename, "is there twice")
+        members[name] = info
+    return members
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """A member's name; without the flag that states an encoding it is UTF-8 where that fits, else code page 437."""
+    if info.flag_bits & _UTF_8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
+
+
+def _require_plain(path: Path, info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or name[1:2] == ":":
+        raise UnsafeArchive(path, name, "climbs out of the archive")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise UnsafeArchive(path, name, "is a symbolic link")
+    if info.flag_bits & 0x1:
+        raise UnsafeArchive(path, name, "is encrypted")
+
+
+def _require_loose(path: Path, info: zipfile.ZipInfo, caps: Caps) -> None:
+    if info.file_size > caps.ratio_from and info.file_size > caps.ratio * info.compress_size:
+        ratio = info.file_size // max(info.compress_size, 1)
+        raise UnsafeArchive(path, info.filename, f"unpacks {ratio}:1; at most {caps.ratio}:1")

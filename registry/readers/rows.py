@@ -1,0 +1,103 @@
+"""Rows: what a container gives, once the modality has decoded what lies in it."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from registry.errors import TooManyUnreadable, printable
+from registry.modalities import Item, Modality, Reading, Undecodable, modalities
+from registry.progress import Phase, Progress, tracked
+
+__all__ = ["MAX_BYTES", "TOLERATED", "Rows", "known_suffixes", "prevailing", "read_items"]
+
+MAX_BYTES = 256 * 2**20
+TOLERATED = 0.2
+"""Share of a sample's items that may be unreadable."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a reader gives: labelled items, and what became of the rest."""
+
+    modality: Modality
+    items: tuple[Item, ...]
+    labels: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """Name and reason of each item skipped."""
+    found: int = 0
+    """Files there were, before any sampling."""
+    notes: tuple[str, ...] = ()
+    test: "Rows | None" = None
+    reading: Reading = field(default_factory=dict)
+    """By which the items were settled."""
+
+    @property
+    def converted(self) -> dict[str, int]:
+        """How many items of each unusual kind were converted."""
+        return dict(sorted(Counter(kind for item in self.items for kind in item.kinds).items()))
+
+
+def known_suffixes() -> frozenset[str]:
+    """Endings of files that hold an item of any modality."""
+    return frozenset[str]().union(*(modality.suffixes for modality in modalities.each()))
+
+
+def prevailing(names: Iterable[str], asked: Modality | None = None) -> tuple[Modality, tuple[str, ...]]:
+    """The modality asked for, else that of most of the named files, and a note where there are others of another."""
+    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    files = {each.name: sum(endings[suffix] for suffix in each.suffixes) for each in modalities.each()}
+    chosen = modalities[max(files, key=lambda name: files[name])] if asked is None else asked
+    return chosen, tuple(
+        f"{modalities[name].words.count(count)} there too, not read: --modality {name} (modality={name!r}) reads them"
+        for name, count in files.items()
+        if count and name != chosen.name
+    )
+
+
+def read_items(
+    place: Path,
+    names: Sequence[str],
+    labels: Sequence[str],
+    fetch: Callable[[str], tuple[bytes, Path | None]],
+    *,
+    modality: Modality,
+    progress: Progress,
+    tolerated: float = TOLERATED,
+    reading: Reading | None = None,
+) -> Rows:
+    """Read every named file once, in a pool of threads, and keep what can be decoded.
+
+    ``fetch`` gives a name's bytes, and its path where the bytes need not be kept. Items are settled by ``reading``.
+
+    Raises:
+        TooManyUnreadable: more than the share ``tolerated`` cannot be read.
+    """
+
+    def see(name: str) -> Item | Undecodable:
+        try:
+            content, path = fetch(name)
+        except Exception as fault:  # archives raise anything at all on broken bytes
+            return Undecodable(_in_words(fault))
+        return modality.decode(printable(name), content, path) if content else Undecodable("empty file")
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore")  # decoders' complaints become results
+        seen = list(tracked(pool.map(see, names), progress, Phase.READ, len(names), modality.words.many))
+    bad = [
+        (printable(name), each.reason) for name, each in zip(names, seen, strict=True) if isinstance(each, Undecodable)
+    ]
+    if len(bad) > tolerated * len(names):
+        raise TooManyUnreadable(place, len(bad), len(names), ": ".join(bad[0]))
+    kept = [(each, label) for each, label in zip(seen, labels, strict=True) if not isinstance(each, Undecodable)]
+    items, settled = modality.settled([item for item, _ in kept], reading or {})
+    return Rows(modality, items, tuple(label for _, label in kept), tuple(bad), found=len(names), reading=settled)
+
+
+def _in_words(fault: Exception) -> str:
+    if isinstance(fault, OSError) and fault.strerror:
+        return fault.strerror
+    return printable(str(fault)) or type(fault).__name__

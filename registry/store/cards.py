@@ -1,0 +1,315 @@
+"""Cards: checkpoints, domains with their sketches and rows, outcomes and advice, written and read."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from jaxtyping import Float32, Int64
+
+from registry.cards import FIRST_MODALITY, Checkpoint, Domain, Keepable, Metric, Origin, Outcome, Task
+from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
+from registry.forms import from_json
+from registry.sketch import RowKeys, Sketch
+from registry.store import schema
+from registry.store.database import Database
+from registry.store.integrity import damage_of, sealed
+from registry.store.jobs import Jobs
+from registry.store.schema import Card, Row, equal_to, is_utf8, json_text, key_of, mappings, now, raw
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What is written together or not at all."""
+
+    checkpoints: tuple[Checkpoint, ...] = ()
+    domains: tuple[Domain, ...] = ()
+    sketches: tuple[Sketch, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    rows: tuple[RowKeys, ...] = ()
+
+
+class Store:
+    """What the registry remembers, in one database. ``Store.open`` makes or migrates it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.jobs = Jobs(database)
+
+    @classmethod
+    def open(cls, place: Path | str, *, patience: float = 15.0, writable: bool = True, mend: bool = True) -> "Store":
+        """The store in the database at that path or URL; see `Database.open`, whose errors it raises."""
+        return cls(Database.open(place, patience=patience, writable=writable, mend=mend))
+
+    def note(self, key: str) -> str | None:
+        """What was noted under that key."""
+        return self.database.run(lambda c: c.scalar(sa.select(schema.notes.c.value).where(schema.notes.c.key == key)))
+
+    def checkpoints(self, modality: str | None = None, *, name: str | None = None) -> tuple[Checkpoint, ...]:
+        """All checkpoints, or one modality's, or the one of that name, by name; damaged ones are left out.
+
+        Raises:
+            RegistryCorrupt: the one of that name is damaged.
+        """
+        found = self._cards(schema.checkpoints, equal_to(schema.checkpoints, modality=modality, name=name))
+        if name is not None and not found:
+            self.database.require_no_damage(schema.checkpoints, name)
+        return tuple(from_json(Checkpoint, card) for card in found)
+
+    def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
+        """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
+        named = [] if names is None else [schema.domains.c.name.in_(names)]
+        wanted = equal_to(schema.domains, modality=modality) + named
+        return tuple(_domain(card) for card in self._cards(schema.domains, wanted))
+
+    def outcomes(self, *, checkpoint: str | None = None, sample_digest: str | None = None) -> tuple[Outcome, ...]:
+        """All outcomes, or those of a checkpoint or a sample, by id; damaged ones are left out."""
+        wanted = equal_to(schema.outcomes, checkpoint=checkpoint, sample_digest=sample_digest)
+        return tuple(_outcome(card) for card in self._cards(schema.outcomes, wanted))
+
+    def outcome_ids(self) -> frozenset[str]:
+        """The ids of all outcomes."""
+        wanted = sa.select(schema.outcomes.c.id)
+        return frozenset(str(name) for name in self.database.run(lambda c: c.scalars(wanted).all()))
+
+    def sketch(self, domain: str, lens: str) -> Sketch | None:
+        """What is kept of a domain as seen through that lens; None where there is nothing, or it is damaged."""
+        wanted = raw(schema.sketches).where(schema.sketches.c.domain == domain, schema.sketches.c.lens == lens)
+        row = self.database.run(lambda c: c.execute(wanted).mappings().first())
+        sound = None if row is None else self.database.sound(schema.sketches, row)
+        return None if sound is None else Sketch.unpack(sound["packed"], f"sketch of {domain}")
+
+    def rows(self, owner: str) -> RowKeys | None:
+        """Which rows a domain, or a sample, consists of; None where that was never kept, or is damaged."""
+        wanted = raw(schema.rows).where(schema.rows.c.name == owner)
+        row = self.database.run(lambda c: c.execute(wanted).mappings().first())
+        sound = None if row is None else self.database.sound(schema.rows, row)
+        return None if sound is None else RowKeys.unpack(sound["packed"], owner)
+
+    def sketched(self) -> tuple[tuple[int, str, str], ...]:
+        """Number, domain and lens of every sketch; a number is never used again."""
+        wanted = raw(schema.sketches, "id", "domain", "lens").order_by(schema.sketches.c.id)
+        return self.database.run(lambda c: tuple((int(i), str(d), str(s)) for i, d, s in c.execute(wanted)))
+
+    def sketch_count(self, lens: str) -> tuple[int, int]:
+        """How many sketches there are in that lens, and the newest's number: while both stay, so do the sketches."""
+        counted = sa.select(sa.func.count(), sa.func.max(schema.sketches.c.id)).where(schema.sketches.c.lens == lens)
+        count, newest = self.database.run(lambda c: c.execute(counted).one())
+        return int(count), int(newest or 0)
+
+    def sketch_numbers(self, lens: str, *, after: int = 0) -> Int64[np.ndarray, " n"]:
+        """Numbers of the sketches in that lens that came after a number."""
+        wanted = sa.select(schema.sketches.c.id).where(schema.sketches.c.lens == lens, schema.sketches.c.id > after)
+        ordered = wanted.order_by(schema.sketches.c.id)
+        return np.array(self.database.run(lambda c: c.scalars(ordered).all()), dtype=np.int64)
+
+    def sketch_domains(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Whose the sketches of those numbers are; damaged ones are left out."""
+        return {number: str(row["domain"]) for number, row in self._sound_sketches(numbers)}
+
+    def embeddings(self, numbers: Sequence[int]) -> dict[int, Float32[np.ndarray, " e"]]:
+        """The embeddings of the sketches of those numbers, in that order; damaged ones are left out."""
+        read = {number: np.frombuffer(row["embedding"], "<f4") for number, row in self._sound_sketches(numbers)}
+        return {number: read[number] for number in numbers if number in read}
+
+    def write(self, entries: Entries) -> None:
+        """Add what is new, all or nothing; what is there already and the same is left alone.
+
+        Raises:
+            AlreadyThere: a name belongs to something else.
+        """
+        self.database.write(lambda c: _write(c, entries, bundled=False), _size(entries))
+
+    def write_bundled(self, entries: Entries, notes: Mapping[str, str]) -> None:
+        """Replace all that came with the catalog; a user's own entry of the same name stays."""
+
+        def work(connection: sa.Connection) -> None:
+            _forget_bundled(connection, entries)
+            _write(connection, entries, bundled=True)
+            for key, value in notes.items():
+                connection.execute(sa.delete(schema.notes).where(schema.notes.c.key == key))
+                connection.execute(sa.insert(schema.notes).values(key=key, value=value))
+
+        self.database.write(work, _size(entries))
+
+    def renew(self, card: Checkpoint) -> None:
+        """Put a user's checkpoint in the place of the one of its name: what is known of it has changed."""
+
+        def work(connection: sa.Connection) -> None:
+            same_name = (schema.checkpoints.c.name == card.name, sa.not_(schema.checkpoints.c.bundled))
+            row = _card_row(schema.checkpoints, card, bundled=False)
+            connection.execute(sa.update(schema.checkpoints).where(*same_name).values(row))
+
+        self.database.run(work, write=True)
+
+    def forget(self, checkpoint: str) -> None:
+        """Remove a user's checkpoint; what became of it stays history."""
+        ours = (schema.checkpoints.c.name == checkpoint, sa.not_(schema.checkpoints.c.bundled))
+        self.database.run(lambda c: c.execute(sa.delete(schema.checkpoints).where(*ours)), write=True)
+
+    def keep(self, advice: Keepable) -> None:
+        """Keep advice under its id; once is enough."""
+        told = advice.to_dict()
+        sample = told.get("sample")
+        digest = str(sample.get("digest", "")) if isinstance(sample, Mapping) else ""
+        content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": json_text(told)}
+
+        def work(connection: sa.Connection) -> None:
+            there = raw(schema.recommendations, "number").where(schema.recommendations.c.id == advice.id)
+            if connection.scalar(there) is None:
+                connection.execute(sa.insert(schema.recommendations).values(sealed(schema.recommendations, content)))
+
+        self.database.write(work, len(content["body"]))
+
+    def advice(self, name: str | None = None, *, sample_digest: str | None = None) -> dict[str, Any] | None:
+        """The advice of that id, or the newest sound one (for a sample); None where there is none.
+
+        Raises:
+            RegistryCorrupt: the advice of that id is damaged.
+        """
+        same = equal_to(schema.recommendations, id=name, sample_digest=sample_digest)
+        wanted = raw(schema.recommendations).where(*same)
+        found = self._bodies(wanted, 1)
+        if not found and name is not None:
+            self.database.require_no_damage(schema.recommendations, name)
+        return found[0][1] if found else None
+
+    def kept(self, most: int) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """The newest advice, newest first, each with the time when it was kept."""
+        return tuple(self._bodies(raw(schema.recommendations), most))
+
+    def drop_sketch(self, number: int) -> None:
+        """Forget the sketch of that number."""
+        order = sa.delete(schema.sketches).where(schema.sketches.c.id == number)
+        self.database.run(lambda c: c.execute(order), write=True)
+
+    def _sound_sketches(self, numbers: Sequence[int]) -> Iterator[tuple[int, Row]]:
+        for start in range(0, len(numbers), 500):
+            some = raw(schema.sketches).where(schema.sketches.c.id.in_(numbers[start : start + 500]))
+            for row in self.database.run(partial(mappings, wanted=some)):
+                if self.database.sound(schema.sketches, row) is not None:
+                    yield int(row["id"]), row
+
+    def _cards(self, table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]]) -> list[dict[str, Any]]:
+        """The cards of the sound rows, by key."""
+        ordered = raw(table).where(*wanted).order_by(table.c[key_of(table)])
+        rows = self.database.run(lambda c: c.execute(ordered).mappings().all())
+        return [json.loads(row["card"]) for row in rows if self.database.sound(table, row) is not None]
+
+    def _bodies(self, wanted: sa.Select[Any], most: int) -> list[tuple[str, dict[str, Any]]]:
+        """The newest sound advice of a selection, with its time."""
+        newest = wanted.order_by(schema.recommendations.c.number.desc())
+
+        def read(connection: sa.Connection) -> list[tuple[str, dict[str, Any]]]:
+            found: list[tuple[str, dict[str, Any]]] = []
+            for row in connection.execution_options(yield_per=20).execute(newest).mappings():
+                if self.database.sound(schema.recommendations, row) is not None:
+                    found.append((row["created"], json.loads(row["body"])))
+                if len(found) == most:
+                    break
+            return found
+
+        return self.database.run(read)
+
+
+def _size(entries: Entries) -> int:
+    """About how many bytes they take, without the database's own."""
+    cards: tuple[Card, ...] = (*entries.checkpoints, *entries.domains, *entries.outcomes)
+    sketches = sum(2 * sketch.embedding.nbytes + sketch.rows.vectors.nbytes for sketch in entries.sketches)
+    return sum(len(json_text(_plain(card))) for card in cards) + sketches
+
+
+def _write(connection: sa.Connection, entries: Entries, *, bundled: bool) -> None:
+    for domain in entries.domains:
+        _add(connection, schema.domains, domain, bundled)
+    for checkpoint in entries.checkpoints:
+        _add(connection, schema.checkpoints, checkpoint, bundled)
+    for outcome in entries.outcomes:
+        _add(connection, schema.outcomes, outcome, bundled)
+    for sketch in entries.sketches:
+        _add_sketch(connection, sketch)
+    for rows in entries.rows:
+        _add_rows(connection, rows)
+
+
+def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) -> None:
+    """Insert a card, or replace one of the same content; the catalog's gives way to a user's of the same name.
+
+    Raises:
+        AlreadyThere: the name belongs to something else.
+    """
+    row = _card_row(table, card, bundled)
+    if not is_utf8(str(row[key_of(table)])):
+        raise UnusableName(table.name.removesuffix("s"), str(row[key_of(table)]))
+    same_name = table.c[key_of(table)] == row[key_of(table)]
+    there = connection.execute(raw(table).where(same_name)).mappings().first()
+    damage = None if there is None else damage_of(table, there)
+    if damage is not None:
+        raise RegistryCorrupt(str(connection.engine.url.database), str(damage))
+    if there is None:
+        connection.execute(sa.insert(table).values(row))
+    elif not bundled and not _same(json.loads(there["card"]), json.loads(str(row["card"]))):
+        raise AlreadyThere(table.name.removesuffix("s"), str(row[key_of(table)]))
+    elif not bundled and not there["bundled"]:
+        connection.execute(sa.update(table).where(same_name).values(row))
+
+
+def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
+    """Whether two cards of one name mean the same content; where an outcome lies in MLflow is learned afterwards."""
+    one, other = ({**card, "mlflow_run_id": None} for card in (left, right))
+    return one == other or (bool(left.get("digest")) and left["digest"] == right.get("digest"))
+
+
+def _card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:
+    body = _plain(card)
+    return sealed(table, {c.name: body.get(c.name) for c in table.c} | {"bundled": bundled, "card": json_text(body)})
+
+
+def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:
+    """Insert a sketch, in the place of a different one of the same domain and lens."""
+    packed, embedding = sketch.pack(), sketch.embedding.astype("<f4").tobytes()
+    content = {"domain": sketch.domain, "lens": sketch.lens, "embedding": embedding, "packed": packed}
+    row = sealed(schema.sketches, content)
+    same_place = (schema.sketches.c.domain == sketch.domain, schema.sketches.c.lens == sketch.lens)
+    if connection.scalar(raw(schema.sketches, "seal").where(*same_place)) != row["seal"]:
+        connection.execute(sa.delete(schema.sketches).where(*same_place))
+        connection.execute(sa.insert(schema.sketches).values(row))
+
+
+def _add_rows(connection: sa.Connection, rows: RowKeys) -> None:
+    """Insert row keys, in the place of others of the same owner."""
+    row = sealed(schema.rows, {"name": rows.owner, "packed": rows.pack()})
+    there = connection.scalar(sa.select(schema.rows.c.seal).where(schema.rows.c.name == rows.owner))
+    if there != row["seal"]:
+        connection.execute(sa.delete(schema.rows).where(schema.rows.c.name == rows.owner))
+        connection.execute(sa.insert(schema.rows).values(row))
+
+
+def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
+    """Remove the catalog's cards; its sketches stay where their domains do, so that their numbers do too."""
+    kept = [domain.name for domain in entries.domains]
+    connection.execute(sa.delete(schema.domains).where(schema.domains.c.bundled, schema.domains.c.name.not_in(kept)))
+    for table in (schema.checkpoints, schema.outcomes):
+        connection.execute(sa.delete(table).where(table.c.bundled))
+    for domain in entries.domains:
+        ours = (schema.domains.c.bundled, schema.domains.c.name == domain.name)
+        row = _card_row(schema.domains, domain, bundled=True)
+        connection.execute(sa.update(schema.domains).where(*ours).values(row))
+
+
+def _plain(card: Card) -> dict[str, object]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(card).items()}
+
+
+def _domain(card: dict) -> Domain:  # type: ignore[type-arg]
+    fixed = {"modality": card["modality"], "origin": Origin(card["origin"])}
+    return Domain(**{**card, **fixed, "aliases": tuple(card.get("aliases", ()))})
+
+
+def _outcome(card: dict) -> Outcome:  # type: ignore[type-arg]
+    fixed = {"task": Task(card["task"]), "metric": Metric(card["metric"]), "origin": Origin(card["origin"])}
+    return Outcome(**{**card, **fixed, "modality": card.get("modality", FIRST_MODALITY)})

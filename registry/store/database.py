@@ -1,0 +1,193 @@
+"""Database: opening and migrating, transactions, and the damaged rows that were met.
+
+A write is one transaction. Text is read as the bytes that lie there, so that a damaged row is one that fails its seal
+and is left out, named, and nothing else fails.
+"""
+
+import random
+import re
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+import sqlalchemy.orm  # core looks into it: it is whole before a thread of MLflow's imports it
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from registry.errors import HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
+from registry.store import dialect, migrations, schema
+from registry.store.integrity import Damage, damage_of
+from registry.store.schema import Row
+
+Result = TypeVar("Result")
+
+
+class Database:
+    """One database. ``Database.open`` makes or migrates it."""
+
+    def __init__(self, engine: sa.Engine, where: str, patience: float, *, writable: bool = True) -> None:
+        self._engine = engine
+        self.where = where
+        self.patience = patience
+        self.writable = writable
+        self._left_out: dict[tuple[str, str], Damage] = {}
+
+    @property
+    def left_out(self) -> tuple[Damage, ...]:
+        """Damaged rows that were met so far, and left out of what was read."""
+        return tuple(self._left_out.values())
+
+    @classmethod
+    def open(cls, place: Path | str, *, patience: float = 15.0, writable: bool = True, mend: bool = True) -> "Database":
+        """The database at that path (SQLite) or SQLAlchemy URL, made or brought up to date if need be.
+
+        A small one is checked from end to end. An index that differs from its table is made anew where ``mend`` allows.
+        Where it is not ``writable`` it is only read: what is not there or out of date is refused.
+
+        Raises:
+            RegistryCorrupt: it is no registry, or damaged.
+            RegistryNewer: a later transferzoo wrote it.
+            RegistryBusy: another process held it for longer than ``patience`` seconds.
+            HomeUnusable: it cannot be read, or not be written where that is needed.
+            DiskFull: there is no room.
+        """
+        url = sa.make_url(place) if isinstance(place, str) else dialect.sqlite_file(place, writable=writable)
+        where = str(place) if isinstance(place, Path) else url.database or url.render_as_string()
+        database = cls(dialect.make_engine(url, writable=writable), where, patience, writable=writable)
+        found = database.run(_revision)
+        if found == migrations.HEAD:
+            database._require_sound(mend=mend and writable)
+        elif writable:
+            database._prepare()
+        elif found in migrations.REVISIONS:
+            raise HomeUnusable(Path(where).parent, "its registry must be brought up to date, and it is read-only")
+        else:
+            raise _unknown_revision(where, found)
+        return database
+
+    @property
+    def folder(self) -> Path:
+        """Where files about it may lie."""
+        return dialect.folder_beside(self._engine, self.where)
+
+    def run(self, work: Callable[[sa.Connection], Result], *, write: bool = False, size: int | None = None) -> Result:
+        """What ``work`` gives, in one transaction: all of it or none; waits its turn, with jitter.
+
+        ``size`` is the number of bytes that it writes, where that is known.
+
+        Raises:
+            RegistryBusy: the turn did not come.
+            RegistryCorrupt: the database is damaged.
+            HomeUnusable: it cannot be read, or not be written.
+            DiskFull: there is no room; nothing was written.
+        """
+        if write and not self.writable:
+            raise HomeUnusable(Path(self.where).parent, "it is read-only, and this must be written")
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                options = {dialect.WRITE: write}
+                with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                    return work(connection)
+            except IntegrityError:
+                raise
+            except UnicodeDecodeError as cause:  # what SQLite complains of quotes the damaged schema
+                raise RegistryCorrupt(self.where, "its schema is no UTF-8") from cause
+            except DBAPIError as cause:
+                if not dialect.is_busy(cause):
+                    raise dialect.name_error(cause, self.where, size) from cause
+                if time.monotonic() > deadline:
+                    raise RegistryBusy(self.where, self.patience) from cause
+                time.sleep(random.uniform(0.005, 0.1))  # noqa: S311 - jitter, not a secret
+
+    @property
+    def checked_when_opened(self) -> bool:
+        """Whether it is so small that checking all of it takes no time to speak of."""
+        return dialect.is_small(self._engine, self.where)
+
+    def _prepare(self) -> None:
+        """Make or migrate the schema; the first of several processes does it."""
+
+        def work(connection: sa.Connection) -> None:
+            found = _revision(connection)
+            if found is not None and found not in migrations.REVISIONS:
+                raise _unknown_revision(self.where, found)
+            if found is None and sa.inspect(connection).get_table_names():
+                raise RegistryCorrupt(self.where, "it is a database, but not a registry")
+            if found != migrations.HEAD:
+                migrations.upgrade(connection)
+            if found is None:
+                connection.execute(sa.insert(schema.notes).values(key="registry", value=uuid.uuid4().hex))
+
+        self.run(work, write=True)
+
+    def write(self, work: Callable[[sa.Connection], Result], size: int | None = None) -> Result:
+        """Write; where another process wrote the same row in between, look again."""
+        try:
+            return self.run(work, write=True, size=size)
+        except IntegrityError:
+            return self.run(work, write=True, size=size)
+
+    def _require_sound(self, *, mend: bool) -> None:
+        """Raise `RegistryCorrupt` where tables are missing, or (in a small database) pages damaged."""
+        there = set(self.run(lambda c: sa.inspect(c).get_table_names()))
+        missing = [table.name for table in (schema.notes, *schema.CONTENT) if table.name not in there]
+        if missing:
+            raise RegistryCorrupt(self.where, f"it lacks the table {', '.join(missing)}")
+        if not self.checked_when_opened:
+            return
+        if mend and self.index_differs():
+            self.reindex()
+        wrong = [line for line in self.run(dialect.complaints) if not dialect.is_of_index(line)]
+        if wrong:
+            raise RegistryCorrupt(self.where, "; ".join(wrong[:3]))
+
+    def index_differs(self) -> bool:
+        """Whether all that SQLite has to complain of is indexes that differ from their tables: `reindex` mends that."""
+        complaints = self.run(dialect.complaints)
+        return bool(complaints) and all(dialect.is_of_index(line) for line in complaints)
+
+    def reindex(self) -> None:
+        """Make every index anew from its table.
+
+        Raises:
+            RegistryCorrupt: two rows of a table claim the same place.
+        """
+        try:
+            self.run(dialect.rebuild_indexes, write=True)
+        except IntegrityError as cause:
+            raise RegistryCorrupt(self.where, str(cause.orig)) from cause
+
+    def sound(self, table: sa.Table, row: Row) -> Row | None:
+        """The row if it is as it was written; a damaged one is remembered, and None."""
+        damage = damage_of(table, row)
+        if damage is None:
+            return row
+        self._left_out[damage.table, damage.key] = damage
+        return None
+
+    def forget(self, damage: Damage) -> None:
+        """A damaged row is gone, and no longer left out."""
+        self._left_out.pop((damage.table, damage.key), None)
+
+    def require_no_damage(self, table: sa.Table, key: str) -> None:
+        """Raise `RegistryCorrupt` where the row of that key was met, and is damaged."""
+        if (table.name, key) in self._left_out:
+            raise RegistryCorrupt(self.where, str(self._left_out[table.name, key]))
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """The schema's revision; None where there is no schema yet."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return None if found is None else str(found)
+
+
+def _unknown_revision(where: str, found: str | None) -> RegistryNewer | RegistryCorrupt:
+    """A later version's schema, or none at all."""
+    if found is not None and re.fullmatch(r"\d{4}[\w-]*", found) and found > migrations.HEAD:
+        return RegistryNewer(where, found)
+    return RegistryCorrupt(where, "it is no registry" if found is None else f"there is no schema {found!r}")

@@ -1,0 +1,146 @@
+"""Dialect: what differs from one database to another. SQLite; of a server, what SQLAlchemy does for any.
+
+Engines and their transactions (SQLite's are taken with BEGIN IMMEDIATE, so that two writers queue), what an error
+means, a database's own check of itself and its own numbers of rows.
+"""
+
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from registry.errors import DiskFull, HomeUnusable, RegistryCorrupt
+from registry.store.schema import raw
+
+WRITE = "transferzoo_write"
+"""The execution option of a transaction that writes."""
+
+ROW_NUMBER = sa.literal_column("rowid", sa.Integer)
+"""SQLite's own number of a row."""
+_BUSY_SECONDS = 0.25
+_CHECKED_BYTES = 64 << 20
+"""The largest database that is checked from end to end whenever it is opened: a few hundredths of a second."""
+_INDEX_ONLY = re.compile(r"missing from index|wrong # of entries in index|non-unique entry in index|of index \S+$")
+"""What SQLite says of an index that differs from its table, whose rows are all there."""
+_ROW_ONLY = re.compile(r"^(NULL value in|CHECK constraint failed)")
+"""What SQLite says of a single row; its seal tells that too."""
+
+
+def sqlite_file(path: Path, *, writable: bool = True) -> sa.URL:
+    """A SQLite file, given apart from all that has a meaning in a URL.
+
+    In a folder that cannot be written SQLite opens a file of ours only if it may take it to be immutable; where a
+    writer's log lies beside it, it must be read with it.
+    """
+    if writable:
+        return sa.URL.create("sqlite", database=str(path))
+    waits = path.with_name(f"{path.name}-wal")
+    logged = waits.exists() and waits.stat().st_size > 0
+    how: dict[str, Sequence[str] | str] = {"uri": "true", **({"mode": "ro"} if logged else {"immutable": "1"})}
+    return sa.URL.create("sqlite", database=f"file:{quote(os.fsencode(path.absolute()))}", query=how)
+
+
+def make_engine(url: sa.URL, *, writable: bool = True) -> sa.Engine:
+    """An engine that keeps no connection open; on SQLite it begins transactions itself and reads text as it lies."""
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, poolclass=sa.NullPool)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": _BUSY_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(driver: Any, _record: object) -> None:  # noqa: ANN401 - SQLite's own connection
+        driver.isolation_level = None
+        driver.text_factory = _as_it_lies
+        cursor = driver.cursor()
+        if writable:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        write = connection.get_execution_options().get(WRITE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _as_it_lies(text: bytes) -> str:
+    """Text of the database; bytes that are no UTF-8 stay apart from all text, so that its seal tells."""
+    return text.decode("utf-8", "surrogateescape")
+
+
+def name_error(cause: DBAPIError, where: str, size: int | None) -> Exception:
+    """The error of ours that a database's error stands for; ``size`` bytes were to be written."""
+    said, folder = str(cause.orig), Path(where).parent
+    opened = "readonly" in said or "unable to open" in said or "disk I/O" in said
+    if "disk is full" in said or (opened and _is_full(folder)):
+        return DiskFull(where, shutil.disk_usage(folder).free, size)
+    if isinstance(cause, OperationalError) and opened:
+        return HomeUnusable(folder, said)
+    sqlite = isinstance(cause.orig, sqlite3.DatabaseError) and not isinstance(cause.orig, sqlite3.ProgrammingError)
+    return RegistryCorrupt(where, said) if sqlite else cause
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether there is not even room for what SQLite needs beside a database to open it."""
+    try:
+        return shutil.disk_usage(folder).free < 64 << 10
+    except OSError:
+        return False
+
+
+def is_busy(cause: DBAPIError) -> bool:
+    """Whether another process holds the database, so that it is worth another try."""
+    return "locked" in str(cause.orig)
+
+
+def folder_beside(engine: sa.Engine, where: str) -> Path:
+    """Where files about a database may lie: beside SQLite's file; a server's are this machine's own affair."""
+    return Path(where).parent if engine.dialect.name == "sqlite" else Path(tempfile.gettempdir()) / "transferzoo"
+
+
+def is_small(engine: sa.Engine, where: str) -> bool:
+    """Whether checking all of it takes no time to speak of."""
+    if engine.dialect.name != "sqlite":
+        return False
+    try:
+        return Path(where).stat().st_size <= _CHECKED_BYTES
+    except OSError:
+        return False
+
+
+def complaints(connection: sa.Connection) -> list[str]:
+    """What SQLite's own check finds wrong with its file, single rows aside: their seals tell that too."""
+    if connection.dialect.name != "sqlite":
+        return []
+    lines = [str(row[0]) for row in connection.execute(sa.text("PRAGMA integrity_check(20)")) if row[0] != "ok"]
+    return [line for line in lines if not _ROW_ONLY.search(line)]
+
+
+def is_of_index(complaint: str) -> bool:
+    """Whether a complaint is of an index that differs from its table, whose rows are all there."""
+    return _INDEX_ONLY.search(complaint) is not None
+
+
+def rebuild_indexes(connection: sa.Connection) -> None:
+    """Make every index anew from its table."""
+    connection.exec_driver_sql("REINDEX")
+
+
+def is_row(number: int) -> sa.ColumnElement[bool]:
+    """The condition of the row to which SQLite gave that number."""
+    return sa.literal_column("rowid", sa.Integer) == number
+
+
+def with_row_numbers(connection: sa.Connection, table: sa.Table) -> sa.Select[Any]:
+    """Raw rows, with SQLite's own numbers of them where there are such."""
+    number = ROW_NUMBER if connection.dialect.name == "sqlite" else sa.null()
+    return raw(table).add_columns(number.label("_row"))

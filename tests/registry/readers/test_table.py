@@ -1,0 +1,158 @@
+import pytest
+
+from registry.cards import Task
+from registry.errors import BadTable, PathMissing
+from registry.modalities.image import IMAGE
+from registry.readers.layout import sampled, tabled
+from registry.readers.table import read_groups, read_labels
+
+NAMES = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/sub/3.png"]
+
+
+def table(tmp_path, text: str, encoding: str = "utf-8"):
+    path = tmp_path / "groups.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_files_are_found_by_path_or_by_a_bare_name_that_is_unique(tmp_path):
+    text = "file,group\ncat/1.png,anna\n2.png,anna\n./dog/1.png,ben\nsub/3.png,ben\nelsewhere.png,cy\n"
+    assert read_groups(table(tmp_path, text), NAMES) == dict(zip(NAMES, ["anna", "anna", "ben", "ben"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("file,group\n1.png,anna\n", r"line 2: '1.png' fits 2 items"),
+        ("file,group\ncat/1.png,anna\n\ncat/1.png,ben\n", "line 4: 'cat/1.png' is there twice"),
+        ("file,group\ncat/1.png,anna\n2.png,\n", "line 3: the cell 'group' is empty"),
+        ("file,group\n,anna\n", "line 2: the cell 'file' is empty"),
+        ("file,group\ncat/1.png\n", "line 2: the cell 'group' is empty"),
+        ("name,group\ncat/1.png,anna\n", "no column 'file'"),
+        ("", "no column 'file'"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, text, why):
+    with pytest.raises(BadTable, match=why) as caught:
+        read_groups(table(tmp_path, text), NAMES)
+    assert caught.value.remedy
+
+
+def test_semicolons_a_byte_order_mark_and_capitals_are_understood(tmp_path):
+    found = read_groups(table(tmp_path, "File;Group;note\ncat/1.png;anna;x\n", "utf-8-sig"), NAMES)
+    assert found == {"cat/1.png": "anna"}
+
+
+def test_other_encodings_are_refused_in_words(tmp_path):
+    with pytest.raises(BadTable, match="is not UTF-8"):
+        read_groups(table(tmp_path, "file,group\ncat/1.png,Jürgen\n", "latin-1"), NAMES)
+
+
+def test_a_missing_table_is_a_missing_path(tmp_path):
+    with pytest.raises(PathMissing):
+        read_groups(tmp_path / "none.csv", NAMES)
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(BadTable):
+        read_groups(tmp_path, NAMES)
+
+
+def targets(tmp_path, *cells: str):
+    return table(tmp_path, "file,target\n" + "".join(f"{row}.png,{cell}\n" for row, cell in enumerate(cells)))
+
+
+@pytest.mark.parametrize(
+    ("cells", "task"),
+    [
+        (["cat", "dog", "cat"], "classification"),
+        (["1", "2", "1"], "classification"),
+        ([str(row) for row in range(20)], "classification"),
+        ([str(row) for row in range(21)], "regression"),
+        (["1", "2", "2.5"], "regression"),
+        (["1.0", "-2e3"], "regression"),
+        (["1", "two", "2.5"], "classification"),
+        (["cat|dog", "cat"], "multi-label"),
+        (["cat", "", "dog"], "multi-label"),
+        (["1|2", "2.5"], "multi-label"),
+        (["", "1", "0"], "multi-label"),
+    ],
+)
+def test_the_task_is_read_off_the_column(tmp_path, cells, task):
+    assert read_labels(targets(tmp_path, *cells)).task == task
+
+
+def test_a_task_that_is_named_is_not_read_off(tmp_path):
+    path = targets(tmp_path, "1", "2", "2")
+    told = {task: [cell for _, _, cell in read_labels(path, Task(task)).rows] for task in Task}
+    assert told == {
+        "classification": ["1", "2", "2"],
+        "multi-label": ["1", "2", "2"],
+        "regression": ["1.0", "2.0", "2.0"],
+    }
+
+
+def test_whole_numbers_taken_for_a_quantity_are_told(tmp_path):
+    assert "21 different whole numbers" in read_labels(targets(tmp_path, *map(str, range(21)))).notes[0]
+    assert read_labels(targets(tmp_path, "0.5", "1")).notes == ()
+
+
+def test_labels_of_a_row_are_a_set_in_order(tmp_path):
+    rows = read_labels(targets(tmp_path, "dog| cat |dog", "|", "ant")).rows
+    assert [cell for _, _, cell in rows] == ["cat|dog", "", "ant"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "why"),
+    [
+        (["0.5", "", "1.5"], None, "line 3: the cell 'target' is empty"),
+        (["0.5", "nan"], None, "line 3: 'nan' is no finite number"),
+        (["0.5", "1e999"], None, "line 3: '1e999' is no finite number"),
+        (["0.5", "much"], Task.REGRESSION, "line 3: 'much' is no finite number"),
+        (["cat", ""], Task.CLASSIFICATION, "line 3: the cell 'target' is empty"),
+        ([], None, "it has no row"),
+    ],
+)
+def test_a_target_that_is_none_is_named_by_its_line(tmp_path, cells, task, why):
+    with pytest.raises(BadTable, match=why) as caught:
+        read_labels(targets(tmp_path, *cells), task)
+    assert caught.value.remedy
+
+
+def laid_out(tmp_path, names: list[str], text: str):
+    return read_labels(table(tmp_path, text)).lay_out(tmp_path, names, IMAGE.words)
+
+
+def test_files_of_any_layout_are_labelled_and_those_without_a_row_left_out(tmp_path):
+    layout = laid_out(tmp_path, ["b.png", "deep/er/a.png", "c.png"], "file,target\na.png,x\nb.png,y\nelsewhere.png,z\n")
+    assert (layout.train.names, layout.train.labels, layout.test) == (("b.png", "deep/er/a.png"), ("y", "x"), None)
+    assert layout.notes == (
+        "1 image has no row in the table of labels: left out",
+        "1 row of the table without an image (line 4: elsewhere.png)",
+    )
+
+
+def test_train_and_test_on_top_are_parts_and_the_validation_part_fills_in(tmp_path):
+    text = "file,target\n" + "".join(f"{name}.png,x\n" for name in "abcd")
+    both = laid_out(tmp_path, ["set/train/a.png", "set/test/b.png", "set/val/c.png", "set/d.png"], text)
+    assert both.train.names == ("set/d.png", "set/train/a.png", "set/val/c.png")
+    assert both.test.names == ("set/test/b.png",)
+    validated = laid_out(tmp_path, ["train/a.png", "val/c.png"], text)
+    assert (validated.train.names, validated.test.names) == (("train/a.png",), ("val/c.png",))
+
+
+def test_a_folder_named_test_is_no_part_where_there_is_no_train(tmp_path):
+    assert laid_out(tmp_path, ["test/a.png", "b.png"], "file,target\na.png,x\nb.png,y\n").test is None
+
+
+def test_a_table_about_other_files_is_refused(tmp_path):
+    with pytest.raises(BadTable, match="no row names an image"):
+        laid_out(tmp_path, ["a.png"], "file,target\nb.png,x\n")
+
+
+def test_a_draw_of_quantities_takes_all_of_them_alike():
+    names, values = [f"{row:04}" for row in range(1000)], [f"{row}.5" for row in range(1000)]
+    part = tabled(names, dict(zip(names, values, strict=True)), stratified=False).train
+    drawn = sampled(part, 100, 0)
+    assert len(set(drawn.names)) == 100
+    assert abs(sum(map(float, drawn.labels)) / 100 - 500) < 3 * 1000 / 12**0.5 / 10

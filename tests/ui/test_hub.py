@@ -1,0 +1,62 @@
+"""What people type about checkpoints of a hub, against a double of one."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.hub import served
+from tests.fakes.repositories import a_net
+from tests.ui.pictures import write_stripes
+from tests.ui.test_cli import transferzoo
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    with served() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.address)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "5")
+        running.add("org/net", a_net(), downloads=12)
+        running.add("org/net-pickled", {"pytorch_model.bin": b"x", "config.json": b"{}"}, downloads=900)
+        yield running
+
+
+def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
+    told = transferzoo("zoo", "search", "net", "--add", "2")
+    assert "no: has only pickled weights" in " ".join(told.stdout.split())
+    assert "claimed, not measured here: accuracy 0.75 on ImageNet-1k" in told.stdout
+    assert "not fetched: 104,148 bytes" in told.stdout
+    assert "104,148 bytes" in transferzoo("zoo", "add", "org/net").stdout
+    fetched = json.loads(transferzoo("zoo", "fetch", "net", "--json").stdout)
+    assert [card["locator"]["hub"] for card in fetched["fetched"]] == ["org/net"]
+    new = hub.repositories["org/net"].commit(a_net(README__md=b"changed"))
+    (row,) = json.loads(transferzoo("zoo", "sync", "--json").stdout)
+    assert (row["state"], row["upstream"]) == ("moved", new)
+    assert "moved" in transferzoo("zoo", "sync").stdout
+    assert "org/net" in transferzoo("zoo", "disk").stdout
+    assert json.loads(transferzoo("zoo", "remove", "net", "--weights", "--json").stdout)["freed"] > 100_000
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_print_what_it_shows(hub, tmp_path, monkeypatch):
+    write_stripes(tmp_path).rename(tmp_path / "my-images")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(README.parent))
+    (block,) = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    for part in block.split("$ transferzoo ")[1:]:
+        command, *lines = part.strip().splitlines()
+        done = transferzoo(*command.split(), COLUMNS="160")
+        told = masked(done.stdout + done.stderr)
+        for line in lines:
+            assert masked(line) in told, f"{command}: {line!r} is not in {told!r}"
+
+
+def masked(text):
+    """Words alone: numbers and commits differ from machine to machine."""
+    return " ".join(re.sub(r"@ [0-9a-f]+|\d[\d.,]*", "0", text).split())

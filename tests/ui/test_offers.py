@@ -1,0 +1,66 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from registry.catalog import write_listing
+from registry.errors import NotHere, UnknownName
+from registry.listings import Fact
+from registry.zoo import Zoo
+from tests.registry.fakes import a_catalog
+from tests.registry.test_listings import a_listing
+from tests.ui.test_cli import transferzoo
+from ui import offers
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    catalog = a_catalog(tmp_path / "catalog")
+    disputed = {"license": (Fact("mit", "a page"), Fact("apache-2.0", "another")), "width": (Fact(8, "a page"),)}
+    write_listing(catalog, a_listing("big", data=("gray",), facts=disputed))
+    with Zoo.open(tmp_path / "home", catalog=catalog) as opened:
+        yield opened
+
+
+def printed(report):
+    console = Console(file=StringIO(), width=100)
+    console.print(report)
+    return console.file.getvalue()
+
+
+def test_what_is_here_and_what_is_known_stand_apart(zoo):
+    rows = [row for _, row in offers.listed(zoo)]
+    assert [(row["name"], row["here"]) for row in rows] == [("mean-color", True), ("big", False)]
+    told = printed(offers.offers_table(rows))
+    assert told.index("mean-color") < told.index("Known, not fetched: 1") < told.index("big")
+    assert "unknown" in told
+
+
+def test_a_checkpoint_whose_weights_are_gone_is_not_here(zoo):
+    (zoo.checkpoint("mean-color").folder / "model.safetensors").unlink()
+    assert [row["here"] for _, row in offers.listed(zoo)] == [False, False]
+
+
+def test_sources_that_disagree_stand_side_by_side_and_three_licenses_apart(zoo):
+    row = offers.listing_json(zoo, zoo.listing("big"))
+    assert row["contradictions"] == ["license"]
+    assert row["licenses"] == {"weights": ["MIT", "Apache-2.0"], "training_data": ["unknown"]}
+    told = printed(offers.facts_report(row, []))
+    assert "sources disagree" in told
+    assert "mit  (a page" in told
+    assert "apache-2.0  (another" in told
+    assert "no witness" in told
+
+
+def test_a_name_that_is_known_but_not_here_says_how_to_fetch_it(zoo):
+    with pytest.raises(NotHere, match="someone/big"):
+        zoo.checkpoint("big")
+    with pytest.raises(UnknownName) as caught:
+        zoo.checkpoint("bigg")
+    assert "'big'" in caught.value.remedy
+
+
+def test_an_unknown_task_is_named_with_the_known_ones(tmp_path):
+    done = transferzoo("zoo", "list", "--task", "image-clasification", home=tmp_path)
+    assert done.returncode == 2
+    assert "Did you mean 'image-classification'?" in done.stderr

@@ -1,0 +1,186 @@
+"""What a request comes to, for who sits at a terminal: performed by `recommender.service`, shown as it goes."""
+
+import csv
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from recommender.checks import check
+from recommender.observer import Observer
+from recommender.requests import CompareRequest, RecommendRequest, TuneRequest
+from recommender.results import Distance, Recommendation
+from registry.cards import Checkpoint
+from registry.progress import Event
+from ui import offers, render
+from ui.context import CommandContext
+from ui.reproduce import as_command
+from ui.strangers import cell
+
+if TYPE_CHECKING:
+    from recommender.requests import Request
+    from recommender.results import Cost, Unprobed
+    from recommender.service import Tuned
+    from recommender.serving.predict import Answer
+    from registry.sample import Sample
+
+__all__ = ["Watcher", "present"]
+
+
+class Watcher(Observer):
+    """A terminal, and the job of the queue where there is one, as observer."""
+
+    def __init__(self, context: CommandContext) -> None:
+        self._context = context
+
+    def report(self, event: Event) -> None:
+        """Move the bars."""
+        self._context.bars.report(event)
+
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled."""
+        return self._context.bars.cancelled()
+
+    def may_fetch(self, rows: "Sequence[Unprobed]") -> bool:
+        """Ask at a terminal; where nobody can answer, no."""
+        if self._context.job is not None or not sys.stdin.isatty():
+            self.on_note(
+                "Nothing is fetched, for nobody can be asked here; --fetch auto fetches unasked.", warning=True
+            )
+            return False
+        with self._context.bars.paused():
+            self._context.terminal.print(offers.to_fetch([row.to_dict() for row in rows]))
+            return typer.confirm("Fetch them?", err=True)
+
+    def on_sample(self, sample: "Sample") -> None:
+        """Say what was read, and how healthy it is."""
+        self._say(render.sample_report(sample.to_dict()))
+
+    def on_note(self, note: str, *, warning: bool) -> None:
+        """Say it."""
+        self._say(Text(note, "yellow" if warning else "dim"))
+
+    def on_cost(self, cost: "Cost", device: str) -> None:
+        """Say what is estimated."""
+        self._say(render.cost_line(cost.to_dict(), device))
+
+    def on_point(self, series: str, step: int, value: float) -> None:
+        """Keep the job's learning curve."""
+        if self._context.job is not None:
+            self._context.zoo.jobs.point(self._context.job, series, step, value)
+
+    def _say(self, report: RenderableType) -> None:
+        with self._context.bars.paused():
+            self._context.say(report)
+
+
+def present(
+    context: CommandContext,
+    request: "Request",
+    *,
+    explain: bool = False,
+    everything: bool = False,
+    as_csv: bool = False,
+) -> None:
+    """Perform a request and say what comes of it.
+
+    ``explain`` says all there is to say of advice, ``everything`` all that is known and not here; ``as_csv`` writes
+    predictions so, and no JSON.
+
+    Raises:
+        TransferZooError: it cannot be done, or failed.
+        Cancelled: its job was cancelled.
+    """
+    began = time.monotonic()
+    check(request, context.zoo)  # before seconds are spent on loading what performs it
+    from recommender import service  # noqa: PLC0415 - loads scikit-learn and torch
+    from recommender.serving.export import Exported  # noqa: PLC0415 - as above
+    from recommender.serving.predict import Answer  # noqa: PLC0415 - as above
+    from recommender.serving.promote import Promoted  # noqa: PLC0415 - as above
+    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
+
+    with context.bars:
+        result = service.perform(request, context.zoo, Watcher(context), job=context.job)
+    context.finish(service.reference(result))
+    match result:
+        case Recommendation():
+            _advised(context, result, request, explain=explain, everything=everything)
+        case service.Tuned():
+            _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
+        case service.Drawn():
+            context.say(render.benefit_report(result.benefit.to_dict()))
+            context.terminal.print(f"Drawn in {result.picture}", soft_wrap=True)
+            context.say_json({**result.benefit.to_dict(), "picture": str(result.picture)})
+        case Answer():
+            said = result.to_dict()
+            context.say(render.answer_report(said, many=modalities[said["modality"]].words.many, listed=not as_csv))
+            if as_csv:
+                _write_csv(result)
+            else:
+                context.say_json(result.to_dict())
+        case Exported():
+            context.say(render.export_report(result.to_dict()))
+            context.say_json(result.to_dict())
+        case Promoted():
+            told = {
+                "checkpoint": render.plain(result.checkpoint),
+                "domain": render.plain(result.domain),
+                "notes": [*result.notes],
+            }
+            context.say(render.planted_report(told))
+            shown = render.command("zoo show", result.checkpoint.name, home=context.home)
+            render.say_next(context.terminal, [shown])
+            context.say_json(told)
+        case Distance():
+            if isinstance(request, CompareRequest):
+                context.say(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
+            context.say_json(result.to_dict())
+        case Checkpoint():
+            context.say(render.checkpoint_table([render.plain(result)]))
+            context.say_json(render.plain(result))
+        case tuple():
+            near = [row.to_dict() for row in result]
+            context.say(render.near_table(near))
+            context.say_json(near)
+
+
+def _advised(
+    context: CommandContext, advice: Recommendation, request: "Request", *, explain: bool, everything: bool
+) -> None:
+    """The advice, what is known beside it, and what to type next."""
+    context.say(render.advice_report(advice.to_dict(), explain=explain))
+    if (absent := offers.unprobed_report(advice.to_dict(), everything=everything)) is not None:
+        context.say(absent)
+    if advice.choices and isinstance(request, RecommendRequest):
+        again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
+        picker = render.command("picker", home=context.home)
+        render.say_next(context.terminal, [as_command(again, context.home), picker])
+    context.say_json(advice.to_dict())
+
+
+def _tuned(context: CommandContext, tuned: "Tuned", whole: float | None) -> None:
+    """The run beside what was expected of it, and where to look at it; what was resumed was begun elsewhere."""
+    run, expected = tuned.run, tuned.expected
+    told = None if expected is None else expected.to_dict()
+    context.say(render.run_report(run.to_dict(), expected=told, whole=None if expected is None else whole))
+    if expected is not None:
+        if run.mlflow_run_id is not None:
+            context.say(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
+        pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
+        render.say_next(context.terminal, pages)
+    context.say_json(run.to_dict())
+
+
+def _write_csv(answer: "Answer") -> None:
+    """One row an item: file, prediction, confidence, then the score of every class."""
+    said, sheet = answer.predictions, csv.writer(sys.stdout, lineterminator="\n")
+    sheet.writerow(["file", "prediction", "confidence", *map(cell, said.classes)])
+    if said.confidence is None:  # a number and no text: a minus begins no formula
+        sheet.writerows((cell(name), label, "") for name, label in zip(said.names, said.labels, strict=True))
+        return
+    for name, label, sure, scores in zip(said.names, said.labels, said.confidence, said.scores, strict=True):
+        sheet.writerow([cell(name), cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])

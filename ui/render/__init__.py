@@ -1,0 +1,78 @@
+"""How advice is worded and drawn: numbers, sentences and bars for every surface; tables and progress for a terminal.
+
+Everything here reads the JSON forms (`to_dict()`), so that advice just made and advice kept look the same.
+"""
+
+from ui.render.advice import advice_report, sample_report
+from ui.render.bars import Bars
+from ui.render.benefit import benefit_report
+from ui.render.commands import command, mlflow_command, program
+from ui.render.distances import distance_report, near_table
+from ui.render.doctor import doctor_report
+from ui.render.jobs import job_report, job_table
+from ui.render.predictions import answer_report
+from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
+from ui.render.terminal import console, plain, print_json, quiet, say_error, say_next
+from ui.render.words import (
+    Json,
+    about,
+    amount,
+    block_roles,
+    converted_words,
+    duration,
+    gained,
+    interval,
+    percent,
+    points,
+    sample_words,
+    scored,
+    scored_interval,
+    size,
+)
+from ui.render.zoo import card_report, checkpoint_table, domain_table, planted_report
+
+__all__ = [
+    "Bars",
+    "Json",
+    "about",
+    "advice_report",
+    "amount",
+    "answer_report",
+    "benefit_report",
+    "block_roles",
+    "card_report",
+    "checkpoint_table",
+    "command",
+    "console",
+    "converted_words",
+    "cost_line",
+    "distance_report",
+    "doctor_report",
+    "domain_table",
+    "duration",
+    "export_report",
+    "gained",
+    "interval",
+    "job_report",
+    "job_table",
+    "mlflow_command",
+    "near_table",
+    "outcome_table",
+    "percent",
+    "plain",
+    "planted_report",
+    "points",
+    "print_json",
+    "program",
+    "quiet",
+    "run_report",
+    "sample_report",
+    "sample_words",
+    "say_error",
+    "say_next",
+    "scored",
+    "scored_interval",
+    "size",
+    "synced_table",
+    "unfinished_table",
+]

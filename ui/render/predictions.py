@@ -1,0 +1,55 @@
+"""Predictions: what a run says of items, and how often it is right."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ui.render.parts import NEAREST, bullet, new_table
+from ui.render.words import Json, give_or_take, percent, scored
+from ui.strangers import shown
+
+LISTED = 20
+
+
+def answer_report(told: Json, *, many: str, listed: bool) -> RenderableType:
+    """What a run says of items (the first of them, where they are to be listed), and how often it is right.
+
+    ``many`` is the modality's word for items.
+    """
+    parts: list[RenderableType] = []
+    if listed:
+        parts.append(_predictions(told))
+    if told["judged"] is not None:
+        parts += [Text(), _judgment(told["judged"], many)]
+    skipped = [f"skipped {row['file']}: {row['reason']}" for row in told["skipped"]]
+    return Group(*parts, *(bullet(note, "yellow") for note in (*told["notes"], *skipped)))
+
+
+def _predictions(told: Json) -> RenderableType:
+    value = told["task"] == "regression"
+    table = new_table("file", ">value" if value else "prediction", *([] if value else [">confidence"]))
+    for row in told["rows"][:LISTED]:
+        sure = [] if row["confidence"] is None else [percent(row["confidence"])]
+        table.add_row(Text(shown(row["file"])), Text(shown(row["prediction"]), "bold"), *sure)
+    more = len(told["rows"]) - LISTED
+    return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
+
+
+def _judgment(judged: Json, many: str) -> RenderableType:
+    """The run's own metric, accuracy where that is another, what is least often recognized, the confusions."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    told = f"{scored(judged['score'], judged['metric'])}{give_or_take(judged['standard_error'], judged['metric'])}"
+    table.add_row(judged["metric"], Text(f"{told} on {judged['rows']:,} {many}", "bold"))
+    if judged["metric"] != "accuracy" and judged["accuracy"] is not None:
+        table.add_row("accuracy", percent(judged["accuracy"]))
+    if judged["unknown"]:
+        table.add_row("not judged", f"{judged['unknown']:,} of which nothing is known that the run could name")
+    shares = {label: row["right"] / row["rows"] for label, row in judged["recall"].items()}
+    for place, label in enumerate(sorted(shares, key=lambda label: (shares[label], label))[:NEAREST]):
+        row = judged["recall"][label]
+        first = "" if place else "least recognized" if len(shares) > NEAREST else "recognized"
+        table.add_row(first, Text(f"{shown(label)}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
+    for place, row in enumerate(judged["confusions"][:NEAREST]):
+        told = f"{shown(row['class'])} taken for {shown(row['taken_for'])}  {row['rows']:,}"
+        table.add_row("" if place else "confusions", Text(told))
+    return table

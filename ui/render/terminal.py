@@ -1,0 +1,69 @@
+"""Terminal: consoles, other libraries kept quiet, errors, JSON."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from registry.cards import Checkpoint, Domain, Outcome
+from registry.errors import PluginWarning
+from registry.forms import to_json
+from ui.strangers import StrangersConsole, safe_json
+
+CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
+
+
+def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
+    """The JSON form of a card."""
+    form: dict[str, Any] = to_json(card)
+    return form
+
+
+def print_json(content: object) -> None:
+    """Write JSON, and nothing but JSON, to stdout; NaN is an error and never silently printed."""
+    sys.stdout.write(safe_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on today's stdout or stderr; plain text where it is not a terminal; see `ui.strangers`."""
+    return StrangersConsole(sys.stderr if stderr else sys.stdout)
+
+
+def quiet(*, loud: bool = False) -> None:
+    """Keep other libraries' logs, bars and warnings off the command line, unless a fault is being looked for."""
+    if loud:
+        return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("default", PluginWarning)
+    warnings.showwarning = _say_warning
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def _say_warning(message: Warning | str, *_where: object, **_file: object) -> None:
+    """One yellow line on stderr; where in the code it was met helps nobody who asks for advice."""
+    console(stderr=True).print(Text(str(message), "yellow"), soft_wrap=True)
+
+
+def say_error(what: str, remedy: str) -> None:
+    """One red line on stderr, and what to do."""
+    terminal = console(stderr=True)
+    terminal.print(Text.assemble(("error: ", "bold red"), (what, "red")), soft_wrap=True)
+    terminal.print(Text.assemble(("  → ", "dim"), remedy), soft_wrap=True)
+
+
+def say_next(terminal: Console, lines: Iterable[str]) -> None:
+    """What to type next, one command a line; a long one is left whole, so that it can be copied."""
+    terminal.print(Text("Next", "dim"))
+    for line in lines:
+        terminal.print(Text.assemble(("  $ ", "dim"), (line, "cyan")), soft_wrap=True)

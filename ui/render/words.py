@@ -1,0 +1,125 @@
+"""Words: numbers, samples and plans as people read them, for every surface."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from registry.cards import Metric, Task
+
+Json = Mapping[str, Any]
+"""The JSON form of a verdict, as `to_dict()` gives it or the registry kept it."""
+
+
+def percent(share: float) -> str:
+    """A score of 0 to 1 as people read it: ``84.2 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """The bounds of a score: ``80.1 to 88.4 %``."""
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of two scores in percentage points, with its sign: ``+16.0``."""
+    return f"{100 * difference:+.1f}"
+
+
+def scored(value: float, metric: str) -> str:
+    """A score as its metric is read: R squared as a number, all else in percent."""
+    return f"{value:.3f}" if metric == Metric.R2 else percent(value)
+
+
+def scored_interval(low: float, high: float, metric: str) -> str:
+    """The bounds of a score as its metric is read."""
+    return f"{low:.2f} to {high:.2f}" if metric == Metric.R2 else interval(low, high)
+
+
+def gained(gain: Json, metric: str) -> tuple[str, str]:
+    """A gain and its bounds as its metric is read: R squared as numbers, all else in points."""
+    if metric == Metric.R2:
+        return f"{gain['mean']:+.3f}", f"{gain['low']:+.2f} to {gain['high']:+.2f}"
+    return points(gain["mean"]), f"{points(gain['low'])} to {points(gain['high'])}"
+
+
+def give_or_take(error: float, metric: str) -> str:
+    """A standard error as its metric is read."""
+    return f" ± {error:.3f}" if metric == Metric.R2 else f" ± {100 * error:.1f}"
+
+
+def amount(number: float) -> str:
+    """A count in the shortest form: ``1.3 M``."""
+    for unit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= unit:
+            return f"{number / unit:.1f}{letter}"
+    return f"{number:.0f}"
+
+
+def size(bytes_: float) -> str:
+    """Memory in the shortest form: ``310 MiB``."""
+    return f"{bytes_ / 2**30:.1f} GiB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.0f} MiB"
+
+
+def duration(seconds: float) -> str:
+    """A time span: ``12 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def about(seconds: float) -> str:
+    """A time span that is estimated: ``about 12 s``, ``under 1 s``."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
+ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
+"""What a plan does with a block, and the color of it."""
+
+
+def block_roles(choice: Json) -> list[tuple[str, float, str]]:
+    """For every block, input side first: its name, its score, and what the plan does with it.
+
+    That is ``frozen``, ``learns``, or (beyond the block that the head reads) ``not used``.
+    """
+    plan = choice["plan"]
+    learning = {block for stage in plan["stages"] for block in stage["train"]}
+    names = [row["block"] for row in choice["blocks"]]
+    used = names[: names.index(plan["read"]) + 1]
+    return [
+        (
+            row["block"],
+            row["score"],
+            "not used" if row["block"] not in used else "learns" if row["block"] in learning else "frozen",
+        )
+        for row in choice["blocks"]
+    ]
+
+
+def converted_words(health: Json) -> str | None:
+    """What was turned to RGB, where anything was."""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in health["converted"].items())
+    return f"converted to RGB: {kinds}" if kinds else None
+
+
+def sample_words(sample: Json) -> str:
+    """Rows, classes (or labels, or the quantity), balance, test part, groups, metric in one line."""
+    parts = [f"{sample['rows']:,} rows", _target_words(sample)]
+    if sample["groups"] is not None:
+        parts.append(f"{sample['groups']} groups")
+    if sample["test_rows"] is not None:
+        parts.append(f"{sample['test_rows']:,} test rows")
+    return ", ".join([*parts, f"judged by {sample['metric']}"])
+
+
+def _target_words(sample: Json) -> str:
+    if sample["task"] == Task.REGRESSION:
+        values = sample["values"]
+        return f"a quantity of {values['lowest']:.4g} to {values['highest']:.4g} (median {values['median']:.4g})"
+    counts = sample["counts"].values()
+    spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    if sample["task"] == Task.MULTI_LABEL:
+        labels = f"{sample['classes']} labels" if sample["classes"] != 1 else "1 label"
+        return f"{labels} on {spread} rows each" if len(counts) > 1 else f"{labels} on {spread} rows"
+    classes = f"{sample['classes']} classes" if sample["classes"] != 1 else "1 class"
+    return f"{classes} of {spread}"

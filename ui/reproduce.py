@@ -1,0 +1,134 @@
+"""What to type for a request, and the Python that does the same: both are derived from the request, here alone."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from recommender.requests import (
+    LIMITS,
+    RecommendRequest,
+    Request,
+    SampleRequest,
+    TuneRequest,
+    choice_request,
+    recommend_request,
+)
+from ui.render import Json, command
+
+__all__ = ["advice_commands", "advice_python", "as_command", "as_python", "options_of"]
+
+ARGUMENTS = ("run", "path", "other", "folder", "name")
+"""Fields that are typed without their name, in this order, where the kind has them so."""
+NAMED = {("zoo add", "name")}
+"""Fields of these names that are options all the same."""
+REPEATED = {"licenses": "license", "exclude": "exclude"}
+"""Fields of several values, and the option that gives each of them."""
+
+
+def as_command(request: Request, home: Path | None = None) -> str:
+    """The command that asks for the same."""
+    words = [word for name, value in options_of(request).items() for word in _words(name, value)]
+    return command(request.kind, *_arguments(request), *words, home=home)
+
+
+def options_of(request: Request) -> dict[str, str | bool | list[str]]:
+    """The options that ask for the same, by their long names, without those that are as they would be anyway."""
+    return {name: value for name, value in _options(request) if value is not None}
+
+
+def advice_commands(advice: Json, home: Path, place: int = 0) -> str:
+    """What to type for this advice, and then to tune the choice at that place of it."""
+    lines = [as_command(recommend_request(advice), home)]
+    if advice["choices"]:
+        lines.append(as_command(_carried_out(advice, place), home))
+    return "\n".join(lines)
+
+
+def advice_python(advice: Json, home: Path, place: int = 0) -> str:
+    """The same in Python."""
+    choice = _carried_out(advice, place) if advice["choices"] else None
+    return as_python(recommend_request(advice), choice, home, best=place == 0)
+
+
+def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path, *, best: bool = True) -> str:
+    """Code that asks for advice and carries out a choice of it, its best or one by name."""
+    limits = _call(
+        {
+            "max_parameters": request.max_parameters,
+            "licenses": request.licenses or None,
+            "exclude": request.exclude or None,
+            **{name: getattr(request, name) for name in LIMITS},
+        }
+    )
+    constraints = f", constraints=Constraints({limits.removeprefix(', ')})" if limits else ""
+    picked = "advice.best"
+    if choice is not None and choice.no_transfer:
+        picked = "advice.baseline"
+    elif choice is not None and not best:
+        picked = f"next(choice for choice in advice.choices if choice.checkpoint.name == {choice.checkpoint!r})"
+    tuned = [
+        f"choice = {picked}",
+        f"run = transferzoo.tune(choice, sample, zoo, transferzoo.TuneOptions(seed={request.sample.seed}))",
+        "print(advice, run.metrics)",
+    ]
+    seed = request.sample.seed
+    return "\n".join(
+        [
+            "import transferzoo",
+            *(["from recommender.shortlist import Constraints"] if limits else []),
+            "",
+            f"zoo = transferzoo.Zoo.open({str(home)!r})",
+            f"sample = transferzoo.Sample.from_folder({_reading(request.sample)})",
+            f"advice = transferzoo.recommend(sample, zoo, keep={request.keep}, seed={seed}{constraints})",
+            "zoo.keep(advice)",
+            *(tuned if choice is not None else ["print(advice)"]),
+        ]
+    )
+
+
+def _carried_out(advice: Json, place: int) -> TuneRequest:
+    """What is advised at a place: where that is not to transfer, the first is the model of no transfer."""
+    return choice_request(advice, None if place == 0 and not advice["verdict"]["transfer"] else place)
+
+
+def _reading(sample: SampleRequest) -> str:
+    given = sample.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
+    return f"{str(sample.path)!r}{_call(given)}"
+
+
+def _call(given: Mapping[str, object]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
+
+
+def _arguments(request: Request) -> list[str]:
+    fields = {"path": request.place, **_own(request)}
+    return [str(fields[name]) for name in ARGUMENTS if fields.get(name) and (request.kind, name) not in NAMED]
+
+
+def _own(request: Request) -> dict[str, object]:
+    """Its fields, without those of the sample."""
+    return {name: getattr(request, name) for name in type(request).model_fields if name != "sample"}
+
+
+def _options(request: Request) -> Iterator[tuple[str, str | bool | list[str] | None]]:
+    sample = getattr(request, "sample", None)
+    for part in (request, *([sample] if isinstance(sample, SampleRequest) else [])):
+        for name, value in part.model_dump(mode="json", exclude_defaults=True, exclude={"sample"}).items():
+            if name not in ARGUMENTS or (request.kind, name) in NAMED:
+                yield _option(name, value)
+
+
+def _option(name: str, value: object) -> tuple[str, str | bool | list[str] | None]:
+    long = REPEATED.get(name, name).replace("_", "-")
+    if value is False:
+        return f"no-{long}", True
+    if isinstance(value, list):
+        return long, [str(one) for one in value]
+    return long, True if value is True else None if value is None else str(value)
+
+
+def _words(name: str, value: str | bool | list[str]) -> list[str]:
+    return [
+        word
+        for one in (value if isinstance(value, list) else [value])
+        for word in ([f"--{name}"] if one is True else [f"--{name}", str(one)])
+    ]
