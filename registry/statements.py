@@ -18,12 +18,14 @@ _REPEATED = re.compile(r"(?:^|[._])(?:layers|depths?|blocks|stages|repeats)$")
 def stated(folder: Path, file: str) -> dict[str, Any]:
     """The settings in a JSON file of a checkpoint's folder.
 
+    Whole numbers of more than 64 bits are the largest of 64: tokenizers without a limit state ten to the thirty.
+
     Raises:
         Unsupported: it is no JSON, is beyond the limits, or holds no settings.
         NotFetched: it is a Git LFS pointer.
     """
     try:
-        found = read_json(folder / file)
+        found = read_json(folder / file, clipped=True)
     except UnreadableDocument as cause:
         raise Unsupported(folder, f"{file} cannot be read ({cause.why})", cause.remedy) from cause
     if not isinstance(found, dict):
