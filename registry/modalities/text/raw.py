@@ -66,16 +66,23 @@ class Spanned(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as abov
         """Remember the rows, or evenly spaced `LANDMARKS` of them, and find the axes of their space."""
         del y
         places = np.unique(np.linspace(0, X.shape[0] - 1, min(LANDMARKS, X.shape[0])).round().astype(np.int64))
-        self.rows_ = csr_matrix(X)[places]
-        values, vectors = np.linalg.eigh((self.rows_ @ self.rows_.T).toarray().astype(np.float64))
+        rows = csr_matrix(X)[places]
+        values, vectors = np.linalg.eigh((rows @ rows.T).toarray().astype(np.float64))
         seen = values > _FAINT * values[-1]
         turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(int(seen.sum()),) * 2))
+        self.data_, self.indices_, self.indptr_, self.width_ = rows.data, rows.indices, rows.indptr, rows.shape[1]
         self.axes_ = ((vectors[:, seen] / np.sqrt(values[seen])) @ turned).astype(np.float32)
         return self
 
     def transform(self, X: csr_matrix) -> Float[np.ndarray, "n d"]:
         """Coordinates; inner products of rows that it was fitted on are as before."""
-        return np.asarray((csr_matrix(X) @ self.rows_.T).toarray() @ self.axes_, np.float32)
+        return np.asarray((csr_matrix(X) @ self.rows.T).toarray() @ self.axes_, np.float32)
+
+    @property
+    def rows(self) -> csr_matrix:
+        """The rows that it remembers; kept as arrays, which are trusted wherever they are read."""
+        shape = (len(self.indptr_) - 1, self.width_)
+        return csr_matrix((self.data_, self.indices_, self.indptr_), shape)
 
 
 def raw_features() -> Pipeline:
@@ -89,7 +96,7 @@ def raw_features() -> Pipeline:
 def raw_recipe(fitted: Pipeline) -> RawRecipe:
     """As `registry.modalities.Modality.raw_recipe`: terms, their weights and the axes lie in the settings."""
     spanned = fitted.named_steps["spanned"]
-    rows = spanned.rows_
+    rows = spanned.rows
     terms = {
         name: {
             "settings": _VECTORIZERS[name],
