@@ -24,9 +24,17 @@ _OURS = "transferzoo"
 class _EntryPoint(Protocol):
     """An entry point of the standard library, or of the backport ``importlib_metadata`` where something loaded that."""
 
-    name: str
-    value: str
-    dist: Any
+    @property
+    def name(self) -> str:
+        """By which it is asked for."""
+
+    @property
+    def value(self) -> str:
+        """``module:object``."""
+
+    @property
+    def dist(self) -> Any:  # noqa: ANN401 - a distribution of either library
+        """The package that brings it."""
 
     def load(self) -> Any:  # noqa: ANN401 - whatever the package brings
         """What stands behind it."""
