@@ -783,7 +783,7 @@ class TuningRun(Record):
     """At least score, standard_error, seconds, rows_train, rows_test; expected_* where advice was given."""
     folder: str
     notes: tuple[str, ...] = ()
-    """What should be told in words: training that never helped, a tracker_run that failed ..."""
+    """What should be told in words: training that never helped, a tracker that failed ..."""
 
     def to_form(self) -> "TuningRunForm":
         """Schema 1."""

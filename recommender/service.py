@@ -45,7 +45,7 @@ from recommender.runs.devices import resolve
 from recommender.runs.executors import executors
 from recommender.runs.folder import RunState, find_queued, find_run
 from recommender.runs.job import Job, TuneOptions
-from recommender.runs.tracking import Tracker, TrackerRun, mlflow_runs, trackers
+from recommender.runs.tracking import Tracker, TrackerRun, trackers
 from recommender.serving.card import write_card
 from recommender.serving.export import Exported, export, export_onnx
 from recommender.serving.predict import Answer, answer
@@ -359,7 +359,7 @@ def _choice(
 
 
 def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -> Tuned:
-    gone_on_with = None if job is None else _gone_on_with(zoo, observer, job)
+    gone_on_with = None if job is None else _gone_on_with(request, zoo, observer, job)
     if gone_on_with is not None:
         return Tuned(gone_on_with, None)
     seed = request.sample.seed
@@ -422,7 +422,7 @@ def _no_transfer(kept: Kept) -> Baseline:
     return from_json(BaselineForm, kept["baseline"]).judged_by(Metric(kept["sample"]["metric"]))
 
 
-def _gone_on_with(zoo: Zoo, observer: Observer, job: str) -> TuningRun | None:
+def _gone_on_with(request: TuneRequest, zoo: Zoo, observer: Observer, job: str) -> TuningRun | None:
     """The run that a job had begun when it was lost, brought to its end; None where there is none that can go on."""
     begun = find_queued(zoo.home, job)
     if begun is None:
@@ -432,7 +432,8 @@ def _gone_on_with(zoo: Zoo, observer: Observer, job: str) -> TuningRun | None:
         return from_json(TuningRun, begun.told)
     observer.on_note(f"going on with run {begun.id}", warning=False)
     try:
-        return flow.resume(begun.id, zoo, track=_overheard(mlflow_runs, observer), progress=observer)
+        execute, track = executors[request.executor], _overheard(trackers[request.tracker], observer)
+        return flow.resume(begun.id, zoo, execute=execute, track=track, progress=observer)
     except (NotResumable, OtherRows) as cause:
         observer.on_note(f"{cause}; tuning anew", warning=True)
         return None
@@ -451,7 +452,7 @@ def _overheard(track: Tracker, observer: Observer) -> Tracker:
 
 @dataclass(frozen=True)
 class _Overheard:
-    """A tracker_run whose points somebody else hears too."""
+    """A tracker's run whose points somebody else hears too."""
 
     tracker_run: TrackerRun
     on_point: Callable[[str, int, float], None]

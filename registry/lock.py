@@ -28,9 +28,8 @@ from registry.forms import from_json
 from registry.hub import Hub
 from registry.zoo import Zoo
 
-__all__ = ["LOCK", "Locked", "Restored", "lock", "read_lock", "restore", "write_lock"]
+__all__ = ["Locked", "Restored", "lock", "read_lock", "restore", "write_lock"]
 
-LOCK = "zoo.lock"
 _VERSION = 1
 _NEVER = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".onnx", ".py")
 """Files of a checkpoint's folder that are never opened here."""

@@ -8,8 +8,8 @@ twice is a named error wherever it is met, for nobody could tell which of the tw
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from importlib.metadata import entry_points
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from registry.errors import NameTakenTwice, PluginUnusable, PluginWarning, UnknownName
 
@@ -18,6 +18,26 @@ __all__ = ["Plugins", "warn_of_plugin"]
 Kind = TypeVar("Kind")
 
 _OURS = "transferzoo"
+
+
+@runtime_checkable
+class _EntryPoint(Protocol):
+    """An entry point of the standard library, or of the backport ``importlib_metadata`` where something loaded that."""
+
+    @property
+    def name(self) -> str:
+        """By which it is asked for."""
+
+    @property
+    def value(self) -> str:
+        """``module:object``."""
+
+    @property
+    def dist(self) -> Any:  # noqa: ANN401 - a distribution of either library
+        """The package that brings it."""
+
+    def load(self) -> Any:  # noqa: ANN401 - whatever the package brings
+        """What stands behind it."""
 
 
 def warn_of_plugin(kind: str, name: str, failure: Exception) -> None:
@@ -53,7 +73,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         self._adapt = adapt
         self._loaded: dict[str, Kind] = {}
         self._path: tuple[str, ...] | None = None
-        self._points: dict[str, EntryPoint] = {}
+        self._points: dict[str, _EntryPoint] = {}
 
     @property
     def brought(self) -> tuple[str, ...]:
@@ -116,7 +136,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         """Find what is installed, once for every state of the import path."""
         if self._path == tuple(sys.path):
             return
-        points: dict[str, EntryPoint] = {}
+        points: dict[str, _EntryPoint] = {}
         for point in entry_points(group=self._group):
             other = points.get(point.name)
             if point.name in self._ours:
@@ -128,7 +148,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
             self._loaded.pop(name, None)
         self._points, self._path = points, tuple(sys.path)
 
-    def _load(self, point: EntryPoint) -> Kind:
+    def _load(self, point: _EntryPoint) -> Kind:
         try:
             brought: Kind = point.load()
         except Exception as cause:  # a stranger's module may raise anything
@@ -141,6 +161,6 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         return self._adapt(point.name, brought)
 
 
-def _owner(point: EntryPoint) -> str:
+def _owner(point: _EntryPoint) -> str:
     """The package that brings it."""
-    return point.value if point.dist is None else point.dist.name
+    return point.value if point.dist is None else str(point.dist.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["PLANS", "TERMS", "plan_words", "terms_of"]
+__all__ = ["PLANS", "TERMS", "terms_of"]
 
 TERMS: Mapping[str, str] = {
     "tier": "within one, no difference lies beyond chance",
@@ -29,11 +29,6 @@ PLANS: Mapping[str, str] = {
     "scratch": "the same net from random weights",
 }
 """The strategies that ship."""
-
-
-def plan_words(strategy: str) -> str | None:
-    """What a strategy does; None of one that a plug-in brought."""
-    return PLANS.get(strategy)
 
 
 def terms_of(strategies: list[str]) -> list[tuple[str, str]]:

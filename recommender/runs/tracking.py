@@ -1,4 +1,4 @@
-"""Trackers: what a run tells the world. MLflow is a tracker_run that may fail; no trouble of its can lose a run.
+"""Trackers: what a run tells the world. MLflow may fail; no failure of it loses a run.
 
 Everything is written to a journal in the run's folder first. A thread carries it to MLflow, so that a slow or dead
 server delays nothing, and tries again while the run goes on; what MLflow still lacks at the end ``transferzoo runs
@@ -71,7 +71,7 @@ Tracker = Callable[[Job], AbstractContextManager[TrackerRun]]
 
 @dataclass
 class Unkept:
-    """A tracker_run that keeps nothing, for who only wants to hear how a job goes."""
+    """A tracker's run that keeps nothing, for who only wants to hear how a job goes."""
 
     run_id: str | None = None
     troubles: tuple[str, ...] = ()
@@ -314,7 +314,7 @@ class _Carried(_Kept):
             try:
                 self._carrier.carry()
                 self._trouble, pause = None, 0.0
-            except Exception as failure:  # no trouble of the diary's may lose the run
+            except Exception as failure:  # no failure of MLflow loses the run
                 self._trouble = in_words(failure, self._carrier.address)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             if last:

@@ -372,7 +372,7 @@ def _typical(passes: list[Spent], rows: int) -> Spent:
 
 @dataclass
 class _Ear(Unkept):
-    """A tracker_run, and a progress, that remembers when each step was done and each epoch judged."""
+    """A tracker's run, and a progress, that remembers when each step was done and each epoch judged."""
 
     judged: list[tuple[float, float]] = field(default_factory=list)
     steps: list[tuple[float, float]] = field(default_factory=list)

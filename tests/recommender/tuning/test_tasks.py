@@ -106,7 +106,7 @@ def test_an_interrupted_run_goes_on_to_the_same_head(sample, card, tmp_path):
 
 
 class _Stopping:
-    """A tracker_run that is told of the second epoch once."""
+    """A tracker's run that is told of the second epoch once."""
 
     def __init__(self, tracker_run, stop):
         self.tracker_run, self.stop = tracker_run, stop

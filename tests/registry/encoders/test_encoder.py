@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from registry.encoders.encoder import open_encoder
-from registry.errors import NotFinite
+from registry.errors import ItemUnreadable, NotFinite
 from registry.features import Encoded
+from registry.modalities.image.items import ImageItem
 from tests.registry.encoders.nets import change, pictures, save_net
 
 
@@ -61,11 +62,6 @@ def test_a_picture_that_overflows_is_named(tmp_path):
 def test_an_item_that_cannot_be_opened_stops_the_encoding(tmp_path):
     encoder = open_encoder(save_net(tmp_path / "net", "resnet"))
 
-    class Gone:
-        name = "gone.png"
-
-        def open(self):
-            raise OSError("gone")
-
-    with pytest.raises(OSError, match="gone"):
-        encoder.encode([*pictures(1), Gone()])
+    gone = ImageItem("gone.png", "0" * 64, path=tmp_path / "gone.png")
+    with pytest.raises(ItemUnreadable, match="gone"):
+        encoder.encode([*pictures(1), gone])
