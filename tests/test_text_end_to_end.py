@@ -96,7 +96,7 @@ def test_records_are_recommended_for_tuned_on_and_predicted(tmp_path):
     assert advice["baseline"]["mean"] > 0.9
     tuned = command("tune", data, "--checkpoint", "decoder", "--strategy", "lp-ft", "--no-controls")
     predicted = command("predict", tuned["id"], data / "test.csv")
-    assert len(predicted["predictions"]) == 36
+    assert len(predicted["rows"]) == 36
     raw = command("tune", data, "--no-transfer", "--no-controls")
     assert raw["metrics"]["score"] > 0.9
     assert command("export", raw["id"], tmp_path / "exported")["largest_difference"] < 1e-4
