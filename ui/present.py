@@ -12,10 +12,10 @@ from rich.text import Text
 
 from recommender.checks import check
 from recommender.observer import Observer
-from recommender.requests import CompareRequest, RecommendRequest, TuneRequest
+from recommender.requests import CompareRequest, RecommendRequest, ResumeRequest, TuneRequest
 from recommender.results import Distance, Recommendation
 from registry.cards import Checkpoint
-from registry.progress import Event
+from registry.progress import Cancelled, Event
 from ui import offers, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
@@ -36,6 +36,7 @@ class Watcher(Observer):
 
     def __init__(self, context: CommandContext) -> None:
         self._context = context
+        self.run: str | None = None
 
     def report(self, event: Event) -> None:
         """Move the bars."""
@@ -67,6 +68,10 @@ class Watcher(Observer):
     def on_cost(self, cost: "Cost", device: str) -> None:
         """Say what is estimated."""
         self._say(render.cost_line(cost.to_dict(), device))
+
+    def on_run(self, run: str) -> None:
+        """Remember what can be resumed."""
+        self.run = run
 
     def on_point(self, series: str, step: int, value: float) -> None:
         """Keep the job's learning curve."""
@@ -103,8 +108,7 @@ def present(
     from recommender.serving.promote import Promoted  # noqa: PLC0415 - as above
     from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
 
-    with context.bars:
-        result = service.perform(request, context.zoo, Watcher(context), job=context.job)
+    result = _performed(context, request)
     context.finish(service.reference(result))
     match result:
         case Recommendation():
@@ -146,6 +150,20 @@ def present(
             near = [row.to_dict() for row in result]
             context.say(render.near_table(near))
             context.say_json(near)
+
+
+def _performed(context: CommandContext, request: "Request") -> object:
+    """What comes of it; where it is cut short in a run, how to go on is said."""
+    from recommender import service  # noqa: PLC0415 - loads scikit-learn and torch
+
+    watcher = Watcher(context)
+    try:
+        with context.bars:
+            return service.perform(request, context.zoo, watcher, job=context.job)
+    except (KeyboardInterrupt, Cancelled):
+        if watcher.run is not None:
+            render.say_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+        raise
 
 
 def _advised(
