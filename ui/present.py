@@ -116,19 +116,22 @@ def present(
         case service.Tuned():
             _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
         case service.Drawn():
-            context.say(render.benefit_report(result.benefit.to_dict()))
+            record = result.benefit.to_dict()
+            context.say(render.benefit_report(record))
             context.terminal.print(f"Drawn in {result.picture}", soft_wrap=True)
-            context.say_json({**result.benefit.to_dict(), "picture": str(result.picture)})
+            context.say_json({**record, "picture": str(result.picture)})
         case Answer():
-            said = result.to_dict()
-            context.say(render.answer_report(said, many=modalities[said["modality"]].words.many, listed=not as_csv))
+            record = result.to_dict()
+            many = modalities[record["modality"]].words.many
+            context.say(render.answer_report(record, many=many, listed=not as_csv))
             if as_csv:
                 _write_csv(result)
             else:
-                context.say_json(result.to_dict())
+                context.say_json(record)
         case Exported():
-            context.say(render.export_report(result.to_dict()))
-            context.say_json(result.to_dict())
+            record = result.to_dict()
+            context.say(render.export_report(record))
+            context.say_json(record)
         case Promoted():
             told = {
                 "checkpoint": render.plain(result.checkpoint),
@@ -170,14 +173,15 @@ def _advised(
     context: CommandContext, advice: Recommendation, request: "Request", *, explain: bool, everything: bool
 ) -> None:
     """The advice, what is known beside it, and what to type next."""
-    context.say(render.advice_report(advice.to_dict(), explain=explain))
-    if (absent := offers.unprobed_report(advice.to_dict(), everything=everything)) is not None:
+    record = advice.to_dict()
+    context.say(render.advice_report(record, explain=explain))
+    if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.say(absent)
     if advice.choices and isinstance(request, RecommendRequest):
         again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
         picker = render.command("picker", home=context.home)
         render.say_next(context.terminal, [as_command(again, context.home), picker])
-    context.say_json(advice.to_dict())
+    context.say_json(record)
 
 
 def _tuned(context: CommandContext, tuned: "Tuned", whole: float | None) -> None:
