@@ -32,5 +32,8 @@ class Observer:
     def on_cost(self, cost: Cost, device: str) -> None:
         """What a tuning is estimated to take, before it begins."""
 
+    def on_run(self, run: str) -> None:
+        """The id under which a run has begun, and can be resumed."""
+
     def on_point(self, series: str, step: int, value: float) -> None:
         """A point of a learning curve."""

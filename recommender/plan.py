@@ -71,23 +71,21 @@ def plan(
     evidence = _evidence(ranked, sample, reference)
     if strategy is not None:
         return _choice(_made(strategy, evidence), evidence, sample, reference, history, fresh, ())
-    offers, refused = [], []
+    ours: list[Choice] = []
+    brought: list[Choice] = []
+    refused = []
     handful = evidence.rows < HANDFUL_ROWS * evidence.classes
-    for name in HANDFUL if handful else OFFERED:
-        try:
-            offers.append(_choice(_made(name, evidence), evidence, sample, reference, history, fresh, ()))
-        except NotOffered as reason:
-            refused.append(f"{name} is not offered: {reason.why}")
-    ours = len(offers)
-    for name in strategies.brought:
+    shipped = HANDFUL if handful else OFFERED
+    for name in (*shipped, *strategies.brought):
+        offers = ours if name in shipped else brought
         try:
             offers.append(_choice(_made(name, evidence), evidence, sample, reference, history, fresh, ()))
         except NotOffered as reason:
             refused.append(f"{name} is not offered: {reason.why}")
         except PluginUnusable as failure:
             warn_of_plugin("strategy", name, failure)
-    best = offers[0]
-    for offer in (*offers[1:ours], *sorted(offers[ours:], key=lambda offer: offer.cost.seconds)):
+    best, *others = (*ours, *sorted(brought, key=lambda offer: offer.cost.seconds))
+    for offer in others:
         if offer.expected.mean > best.expected.mean + WORTH:
             best = offer
     return _choice(best.plan, evidence, sample, reference, history, fresh, tuple(refused))

@@ -445,6 +445,7 @@ def _overheard(track: Tracker, observer: Observer) -> Tracker:
     @contextmanager
     def overheard(work: Job) -> Iterator[TrackerRun]:
         with track(work) as tracker_run:
+            observer.on_run(work.id)
             yield _Overheard(tracker_run, observer.on_point)
 
     return overheard

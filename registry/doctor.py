@@ -149,7 +149,7 @@ def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Foun
 def _database(zoo: Zoo) -> Iterator[Found]:
     damage = damaged_rows(zoo.store.database)
     complaints = [one.why for one in damage if one.table == "file"]
-    if complaints and zoo.store.database.index_differs():
+    if complaints and zoo.store.database.index_differs(complaints):
         remedy = "Make its indexes anew from its tables."
         yield Finding(Kind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy), partial(_reindexed, zoo)
     elif complaints:

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from recommender.checks import check
 from recommender.observer import Observer
-from recommender.requests import CompareRequest, RecommendRequest, TuneRequest
+from recommender.requests import CompareRequest, RecommendRequest, ResumeRequest, TuneRequest
 from recommender.results import Distance, Recommendation
 from registry.cards import Checkpoint
-from registry.progress import Event
+from registry.progress import Cancelled, Event
 from ui import offers, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
@@ -36,6 +36,7 @@ class Watcher(Observer):
 
     def __init__(self, context: CommandContext) -> None:
         self._context = context
+        self.run: str | None = None
 
     def report(self, event: Event) -> None:
         """Move the bars."""
@@ -67,6 +68,10 @@ class Watcher(Observer):
     def on_cost(self, cost: "Cost", device: str) -> None:
         """Say what is estimated."""
         self._say(render.cost_line(cost.to_dict(), device))
+
+    def on_run(self, run: str) -> None:
+        """Remember what can be resumed."""
+        self.run = run
 
     def on_point(self, series: str, step: int, value: float) -> None:
         """Keep the job's learning curve."""
@@ -103,8 +108,7 @@ def present(
     from recommender.serving.promote import Promoted  # noqa: PLC0415 - as above
     from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
 
-    with context.bars:
-        result = service.perform(request, context.zoo, Watcher(context), job=context.job)
+    result = _performed(context, request)
     context.finish(service.reference(result))
     match result:
         case Recommendation():
@@ -112,19 +116,22 @@ def present(
         case service.Tuned():
             _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
         case service.Drawn():
-            context.say(render.benefit_report(result.benefit.to_dict()))
+            record = result.benefit.to_dict()
+            context.say(render.benefit_report(record))
             context.terminal.print(f"Drawn in {result.picture}", soft_wrap=True)
-            context.say_json({**result.benefit.to_dict(), "picture": str(result.picture)})
+            context.say_json({**record, "picture": str(result.picture)})
         case Answer():
-            said = result.to_dict()
-            context.say(render.answer_report(said, many=modalities[said["modality"]].words.many, listed=not as_csv))
+            record = result.to_dict()
+            many = modalities[record["modality"]].words.many
+            context.say(render.answer_report(record, many=many, listed=not as_csv))
             if as_csv:
                 _write_csv(result)
             else:
-                context.say_json(result.to_dict())
+                context.say_json(record)
         case Exported():
-            context.say(render.export_report(result.to_dict()))
-            context.say_json(result.to_dict())
+            record = result.to_dict()
+            context.say(render.export_report(record))
+            context.say_json(record)
         case Promoted():
             told = {
                 "checkpoint": render.plain(result.checkpoint),
@@ -148,18 +155,33 @@ def present(
             context.say_json(near)
 
 
+def _performed(context: CommandContext, request: "Request") -> object:
+    """What comes of it; where it is cut short in a run, how to go on is said."""
+    from recommender import service  # noqa: PLC0415 - loads scikit-learn and torch
+
+    watcher = Watcher(context)
+    try:
+        with context.bars:
+            return service.perform(request, context.zoo, watcher, job=context.job)
+    except (KeyboardInterrupt, Cancelled):
+        if watcher.run is not None:
+            render.say_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+        raise
+
+
 def _advised(
     context: CommandContext, advice: Recommendation, request: "Request", *, explain: bool, everything: bool
 ) -> None:
     """The advice, what is known beside it, and what to type next."""
-    context.say(render.advice_report(advice.to_dict(), explain=explain))
-    if (absent := offers.unprobed_report(advice.to_dict(), everything=everything)) is not None:
+    record = advice.to_dict()
+    context.say(render.advice_report(record, explain=explain))
+    if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.say(absent)
     if advice.choices and isinstance(request, RecommendRequest):
         again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
         picker = render.command("picker", home=context.home)
         render.say_next(context.terminal, [as_command(again, context.home), picker])
-    context.say_json(advice.to_dict())
+    context.say_json(record)
 
 
 def _tuned(context: CommandContext, tuned: "Tuned", whole: float | None) -> None:

@@ -8,7 +8,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -144,9 +144,12 @@ class Database:
         if wrong:
             raise RegistryCorrupt(self.where, "; ".join(wrong[:3]))
 
-    def index_differs(self) -> bool:
-        """Whether all that SQLite has to complain of is indexes that differ from their tables: `reindex` mends that."""
-        complaints = self.run(dialect.complaints)
+    def index_differs(self, known: Sequence[str] = ()) -> bool:
+        """Whether all that SQLite has to complain of is indexes that differ from their tables: `reindex` mends that.
+
+        What is ``known`` to be wrong with the file counts, too.
+        """
+        complaints = (*self.run(dialect.complaints), *known)
         return bool(complaints) and all(dialect.is_of_index(line) for line in complaints)
 
     def reindex(self) -> None:

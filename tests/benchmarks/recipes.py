@@ -24,7 +24,7 @@ from recommender.runs.tracking import no_tracking
 from recommender.tuning.recipe import run_local
 from registry.home import Home
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
-from tests.benchmarks.proving_ground.carry_out import NOTHING_YET
+from tests.benchmarks.proving_ground.carry_out import NOTHING_YET, Measured
 from tests.benchmarks.proving_ground.cells import Cell, append, read_rows
 from tests.benchmarks.proving_ground.evidence import choice_of
 from tests.benchmarks.proving_ground.run import Tables
@@ -97,12 +97,12 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
             plan,
             part.train,
             Home.find(folder),
-            lambda sample, _: train if sample is part.train else test,
             seed=cell.seed,
         )
-        run, _ = run_local(job, no_tracking)
+        provider = Measured(part.train, train, test)
+        run, _ = run_local(job, no_tracking, provider=provider)
         plain = replace(job, id="probe", plan=replace(plan, strategy="linear-probe", stages=(), augment=False))
-        probe, _ = run_local(plain, no_tracking)
+        probe, _ = run_local(plain, no_tracking, provider=provider)
     found = run.metrics
     return Line(
         cell.target,

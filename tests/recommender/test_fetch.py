@@ -9,7 +9,7 @@ from registry.catalog import write_listing
 from registry.listings import Fact
 from registry.zoo import Zoo
 from tests.conftest import draw_folder
-from tests.fakes.hub import served
+from tests.fakes.hub import the_only_hub
 from tests.fakes.repositories import a_net
 from tests.recommender.planted import Reader, planted_zoo
 from tests.registry.test_listings import a_listing
@@ -17,13 +17,7 @@ from tests.registry.test_listings import a_listing
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    with served() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.address)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "4")
-        for name in ("HF_TOKEN", "HF_HUB_CACHE", "TRANSFORMERS_OFFLINE", "TRANSFERZOO_HUB_HOSTS", "HF_TOKEN_PATH"):
-            monkeypatch.delenv(name, raising=False)
+    with the_only_hub(monkeypatch, tmp_path / "hf") as running:
         running.add("someone/net", a_net())
         yield running
 

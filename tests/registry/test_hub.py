@@ -35,7 +35,7 @@ from registry.errors import (
 from registry.hub import Hub, front_matter, parse_hub_id
 from registry.progress import Cancelled, Phase
 from registry.zoo import Zoo
-from tests.fakes.hub import served, sha256
+from tests.fakes.hub import served, sha256, the_only_hub
 from tests.fakes.repositories import CARD, a_config, a_net, in_shards, padded
 from tests.observers import Recorder, stopping
 from tests.registry.fakes import a_catalog
@@ -46,13 +46,7 @@ WEIGHTS = r"resolve/.*/model\.safetensors"
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    with served() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.address)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "4")
-        for name in ("HF_TOKEN", "HF_HUB_CACHE", "TRANSFORMERS_OFFLINE", "TRANSFERZOO_HUB_HOSTS", "HF_TOKEN_PATH"):
-            monkeypatch.delenv(name, raising=False)
+    with the_only_hub(monkeypatch, tmp_path / "hf") as running:
         yield running
 
 

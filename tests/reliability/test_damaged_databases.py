@@ -213,7 +213,7 @@ def test_no_damage_gives_a_wrong_answer_or_cannot_be_repaired(ground, tmp_path, 
     findings = (f"{one.subject} {one.what} {one.done}" for one in report.findings)
     said = " ".join([*findings, *report.quarantined, words])
     left = [one for one in report.findings if not one.done and one.kind != "leftover"]
-    assert not left, left
+    assert not left, "\n".join(map(str, report.findings))
     healed, how, later = read_or_named(home, catalog)
     assert how == "answered", (how, later)
     assert not compared(healed, truth, said.replace(": ", " ") + " of sketches" * ("domains" in said))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.hub import served
+from tests.fakes.hub import the_only_hub
 from tests.fakes.repositories import a_net
 from tests.ui.pictures import write_stripes
 from tests.ui.test_cli import transferzoo
@@ -16,10 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    with served() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.address)
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with the_only_hub(monkeypatch, tmp_path / "hf") as running:
         monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "home"))
         monkeypatch.setenv("TRANSFERZOO_HUB_SECONDS", "5")
         running.add("org/net", a_net(), downloads=12)

@@ -16,9 +16,12 @@ from recommender.runs.tracking import no_tracking
 from recommender.transfer.linear import fit_head, out_of_fold
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
+from registry.cards import Outcome
 from registry.encoders.encoder import open_encoder
+from registry.features import Encoded
 from registry.home import Home
 from registry.index import neighbors
+from registry.progress import Progress
 from registry.sample import Sample
 from tests.benchmarks.proving_ground.bench import Bench
 from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell
@@ -84,12 +87,11 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
             plan,
             part.train,
             Home.find(folder),
-            lambda sample, _: train if sample is part.train else test,
             seed=cell.seed,
             device=device,
         )
         began = time.process_time()
-        run, _ = run_local(job, no_tracking)
+        run, _ = run_local(job, no_tracking, provider=Measured(part.train, train, test))
         seconds = time.process_time() - began
         predicted = _stored_says(job, part.test)
     agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
@@ -102,6 +104,21 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
         **{key: plan.to_dict()[key] for key in ("stages", "augment", "dropout")},
     }
     return Done(predicted, seconds, told)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A provider of features that were computed before, of both parts of a cell."""
+
+    sample: Sample
+    train: Encoded
+    test: Encoded
+
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        return self.train if part is self.sample else self.test
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        pass
 
 
 def _head_on(place: int, cell: Cell, bench: Bench, known: dict[str, object]) -> Done:
