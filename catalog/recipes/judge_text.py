@@ -40,7 +40,8 @@ def main() -> None:
 def judge(work: Path, shared: Path) -> None:
     """Write the margin of one checkpoint, and print it."""
     card = json.loads((work / "done" / "card.json").read_text())
-    near = set().union(*(RELATED.get(source, set()) for source in card["source"]))
+    generalist = len(card["source"]) > len(RELATED)
+    near = set() if generalist else set().union(*(RELATED.get(source, set()) for source in card["source"]))
     targets = [target for target in TARGETS if target not in near][:3]
     tokenizer = transformers.AutoTokenizer.from_pretrained(work / "done")
     grown = transformers.AutoModel.from_pretrained(work / "done", dtype=torch.float32).eval()

@@ -8,6 +8,7 @@ from typing import Any
 from registry.errors import UnusableArrays
 from registry.modalities import Undecodable
 from registry.modalities.text.decoding import decoded, kept
+from registry.modalities.text.fingerprints import same_writing
 
 __all__ = ["TextItem", "decoded_item", "items_from_memory"]
 
@@ -25,6 +26,11 @@ class TextItem:
     text: str = field(compare=False, repr=False)
     kinds: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """As `registry.modalities.Item.kinds`: UTF-16, Latin-1, HTML tags, cut at 100,000 characters ..."""
+
+    @property
+    def identity(self) -> str:
+        """As `registry.modalities.Item.identity`: of the text in compatible Unicode, with white space folded."""
+        return hashlib.sha256(same_writing(self.text).encode("utf-8")).hexdigest()
 
     @property
     def shown(self) -> str:

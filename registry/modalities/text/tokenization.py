@@ -50,6 +50,12 @@ class Tokenization:
         rest = f"{self.padding} {self.segments}"
         return hashlib.sha256(f"{self.encoder.to_str()} {rest}".encode()).hexdigest()
 
+    def length(self, text: str) -> int:
+        """Tokens of a whole text, the net's own included."""
+        own: int = self.encoder.num_special_tokens_to_add(is_pair=False)
+        found = self.encoder.encode(text)
+        return own + sum(len(part.ids) - own for part in (found, *found.overflowing))
+
     def numbers(self, text: str) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
         """Tokens of a text and the parts that they are of; one of padding where nothing of it is known."""
         found = self.encoder.encode(text)
