@@ -173,7 +173,7 @@ def teacher_rows(
     work: Path,
     deadline: float,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Passages cut to a few sentences as ids (n, length), padded, with the teacher's embeddings (n, d); kept on the way.
+    """Passages cut to a few sentences as padded ids (n, length), with the teacher's embeddings (n, d); kept on the way.
 
     The embeddings are None where the deadline came first.
     """
