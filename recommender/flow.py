@@ -38,7 +38,7 @@ from recommender.runs.folder import find_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
-from recommender.shift import drops, lowered, source_test, unlabelled
+from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from recommender.shortlist import (
     Constraints,
     Objection,
@@ -185,7 +185,7 @@ def consider(
         raise NoCandidates("; ".join(row.reason for row in failed))
     ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fresh = _fresh(zoo, card.name, sample)
-    return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
+    return place([plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
 
 def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent) -> Choice:
@@ -421,7 +421,7 @@ def _beside_test(
     """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
     if probed.test is None:
         return ranked, reference, None
-    test = unlabelled(probed.test, seed)
+    test = draw_unlabelled(probed.test, seed)
     groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
     try:
         train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
@@ -442,11 +442,14 @@ def _beside_test(
         except (TransferZooError, OSError, MemoryError):
             moved.append(row)
             continue
-        moved.append(_in_view_of(row, lowered(row.expected, found[name])))
+        moved.append(_in_view_of(row, lower_expectation(row.expected, found[name])))
     rows = len(probed)
     features = RawRows.of(probed.modality, (*probed.items, *test.items), progress).features(np.arange(rows))
     found["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
-    before, reference = reference, replace(reference, expected=lowered(reference.expected, found["no transfer"]))
+    before, reference = (
+        reference,
+        replace(reference, expected=lower_expectation(reference.expected, found["no transfer"])),
+    )
     pairs = zip(ranked, moved, strict=True)
     beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
     return beside, reference, replace(shift, drops=found)
