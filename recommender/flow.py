@@ -45,12 +45,12 @@ from recommender.shortlist import (
     Shortlist,
     candidate_of,
     distances_to,
-    measure,
+    measure_distance,
     measure_domains,
     relaxation,
     shortlist,
 )
-from recommender.tuning.dry_run import measure as measure_cost
+from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
 from registry.cards import Origin, Outcome, Task
@@ -249,7 +249,7 @@ def compare(
         x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
         return distances[metric](x, y, seed=seed, groups=groups)
     x, y = (lens.standardize(zoo.see(part, progress=progress).vectors) for part in pair)
-    return measure(metric, x, y, lens.sigma, groups, seed)
+    return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
 def near(
@@ -267,7 +267,7 @@ def near(
 
 
 def price(
-    choice: Choice, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS, *, progress: Progress = silent
+    choice: Choice, sample: Sample, zoo: Zoo, options: TuneOptions = DEFAULTS, *, progress: Progress = silent
 ) -> Cost:
     """What carrying out a choice will cost, measured on a few rows of it; where that is soon done, as advised.
 
@@ -277,7 +277,7 @@ def price(
     if choice.cost.seconds < WORTH_A_TRIAL:
         return choice.cost
     return measure_cost(
-        Job.of(choice, sample, zoo, terms), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
+        Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
     )
 
 
@@ -285,7 +285,7 @@ def tune(
     choice: Choice | Baseline,
     sample: Sample,
     zoo: Zoo,
-    terms: TuneOptions = DEFAULTS,
+    options: TuneOptions = DEFAULTS,
     *,
     execute: Callable[..., tuple[TuningRun, Outcome]] = run_local,
     track: Callable[..., object] = mlflow_runs,
@@ -299,7 +299,7 @@ def tune(
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, _ = execute(Job.of(choice, sample, zoo, terms), track, progress, ZooProvider(zoo))
+    run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))
     return run
 
 
@@ -370,7 +370,7 @@ def _to_domain(
     seen = zoo.see(part, progress=progress)
     groups = None if part.groups is None else (part.group_ids, np.arange(len(sketch.rows)))
     x, y = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
-    return measure(metric, x, y, lens.sigma, groups, seed)
+    return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
 def _judge(
