@@ -1,8 +1,8 @@
 """The recipe: how a job becomes a run. `run_local` carries it out in this process.
 
 The run's folder holds the tuned backbone in transformers format, the head, the preprocessing, the event log and,
-written last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save when
-it is carried out again.
+written last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save
+when it is carried out again.
 """
 
 import platform
@@ -214,7 +214,7 @@ def _probed_source(job: Job, fit: _Fit, progress: Progress) -> _Fit:
 
 
 def _with_controls(job: Job, helper: Provider, split: _Split, fit: _Fit, progress: Progress) -> _Fit:
-    """The controls that the plan asks for, and what follows from them, in words; one that fails is a note."""
+    """The controls that the plan asks for, and what follows from them, in words; one that fails is noted."""
     measured, notes = [], []
     for name in job.plan.controls:
         try:
@@ -267,7 +267,7 @@ def _split(job: Job) -> _Split:
 
 
 def _judged_unseen(job: Job, split: _Split) -> _Split:
-    """The parts, the checkpoint judged on the test rows that it has not seen; where these are too few, that is noted."""
+    """The parts, the checkpoint judged on the test rows that it has not seen; a note where these are too few."""
     fresh = _unseen(job, split.test)
     if fresh.all():
         return split
