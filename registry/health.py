@@ -333,7 +333,7 @@ def _of_files(health: Health, kept: Clean) -> Iterator[str]:
     if health.exact_duplicates > kept.conflicting:
         yield f"{counted(health.exact_duplicates - kept.conflicting, 'exact duplicate')} removed"
     if rewritten := len({item.digest for item in kept.rows.items}) - len({item.identity for item in kept.rows.items}):
-        yield f"{words.count(rewritten)} of other bytes, yet the same as another but for how it is written: taken for one"
+        yield f"{words.count(rewritten)} of other bytes, yet the same as another but for the writing: taken for one"
     if health.leaked:
         yield f"{words.count(health.leaked, 'training')} removed: in the test part too"
 

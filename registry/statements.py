@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from registry.documents import read_json
 from registry.errors import RemoteCodeRefused, UnreadableDocument, Unsupported
@@ -64,7 +64,7 @@ def require_modest(folder: Path, settings: Mapping[str, Any], tensors: int) -> N
             raise Unsupported(folder, f"its config states {key} {number:.6g}, but {tensors} tensors are stored")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a number, and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -78,4 +78,4 @@ def numbers_in(found: object, key: str = "") -> Iterator[tuple[str, float]]:
         for value in found:
             yield from numbers_in(value, key)
     elif is_number(found):
-        yield key, found  # type: ignore[misc] # it is a number
+        yield key, found

@@ -1,6 +1,6 @@
-"""Put grown text checkpoints into the catalog: weights, cards, the lens, and a sketch of every domain of domains_text.yaml.
+"""Put grown text checkpoints into the catalog: weights, cards, lens, and a sketch of every domain of domains_text.yaml.
 
-    python catalog/recipes/bundle_text.py --shared ../shared --work .cache/grow-text [--lens "pupil-minilm#block 03"] [NAME ...]
+    python catalog/recipes/bundle_text.py --shared ../shared --work .cache/grow-text [NAME ...]
 
 Without names every finished checkpoint whose margin (judge_text.py) is good enough is bundled. A domain's rows are the
 passages that a checkpoint may have learned from and those that its sketch was made of; only a key of each is kept.
@@ -80,7 +80,7 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
 
 
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
-    """Look at every domain through one block of the checkpoint that is the lens; write lens, cards, sketches and rows."""
+    """Look at every domain through one block of the checkpoint that is the lens; write all that this gives."""
     lens_name, block = through.split("#")
     encoder = open_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
@@ -142,7 +142,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Put grown text checkpoints and sketches of text into the catalog.")
     parser.add_argument("names", nargs="*", help="which checkpoints; all with a sufficient margin when none is named")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder with corpora/ and data/")
-    parser.add_argument("--work", type=Path, default=Path(".cache/grow-text"), help="where grow_text.py left its results")
+    parser.add_argument(
+        "--work", type=Path, default=Path(".cache/grow-text"), help="where grow_text.py left its results"
+    )
     parser.add_argument("--lens", default="pupil-minilm#block 03", help="checkpoint#block to see domains through")
     return parser.parse_args()
 

@@ -153,6 +153,7 @@ def held_out(model: Learner, images: torch.Tensor, targets: torch.Tensor) -> flo
 
 
 def make_optimizer(model: torch.nn.Module, recipe: dict, steps: int) -> tuple[torch.optim.Optimizer, object]:
+    """AdamW without decay of biases and norms, and the rate of each step: a linear warm-up, then a cosine."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -169,11 +170,13 @@ def make_optimizer(model: torch.nn.Module, recipe: dict, steps: int) -> tuple[to
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Learn at this rate from now on."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def save(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float) -> None:
+    """Write all that `resume` needs: weights, moments, the step and the seconds so far."""
     tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
     for place, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{place}.{key}": value.contiguous() for key, value in state.items()}
@@ -182,6 +185,7 @@ def save(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, s
 
 
 def resume(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """Read back what was saved: the step and the seconds so far, 0 where nothing was."""
     path = work / "state.safetensors"
     if not path.exists():
         return 0, 0.0

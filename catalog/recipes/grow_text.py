@@ -248,7 +248,9 @@ def _taught(texts: list[str], recipe: dict, options: argparse.Namespace) -> torc
     features = torch.empty(len(texts), teacher.config.hidden_size)
     for first in range(0, len(texts), TEACHER_BATCH):
         chosen = order[first : first + TEACHER_BATCH]
-        batch = reader([texts[place] for place in chosen], truncation=True, max_length=64, padding=True, return_tensors="pt")
+        batch = reader(
+            [texts[place] for place in chosen], truncation=True, max_length=64, padding=True, return_tensors="pt"
+        )
         with torch.inference_mode():
             hidden = teacher(**batch).last_hidden_state.float()
         mask = batch["attention_mask"][..., None]
@@ -276,7 +278,9 @@ def _losses(
         rows, held = _hold_out(len(ids), recipe)
 
         def token_loss(step: int) -> torch.Tensor:
-            return model.token_loss(*_hidden(ids[_chosen(rows, recipe, step)], recipe, recipe["seed"] * 1_000_003 + step))
+            return model.token_loss(
+                *_hidden(ids[_chosen(rows, recipe, step)], recipe, recipe["seed"] * 1_000_003 + step)
+            )
 
         def held_token_loss() -> float:
             parts = [_hidden(part, recipe, place) for place, part in enumerate(ids[held].split(recipe["batch"]))]
@@ -287,7 +291,9 @@ def _losses(
         drawn = teacher_texts(recipe, shared)
         texts = [text for source in recipe["source"] for text in drawn[source]]
         place = {source: number * recipe["teacher_rows"] for number, source in enumerate(drawn)}
-        wanted = torch.cat([teacher["features"][place[s] :][: recipe["teacher_rows"]] for s in recipe["source"]]).float()
+        wanted = torch.cat(
+            [teacher["features"][place[s] :][: recipe["teacher_rows"]] for s in recipe["source"]]
+        ).float()
         padded = tokenizer(texts, truncation=True, max_length=recipe["length"], padding=True, return_tensors="pt")
         taught = padded["input_ids"]
         lengths = (taught != 0).sum(1).numpy()
@@ -329,7 +335,10 @@ def _order(rows: bytes, batch: int, seed: int, number: int, lengths: bytes | Non
     if lengths is None:
         return batches
     length = np.frombuffer(lengths, np.int64)
-    sorted_ = [group[np.argsort(length[group], kind="stable")] for group in np.array_split(batches.ravel(), max(1, len(batches) // 16))]
+    sorted_ = [
+        group[np.argsort(length[group], kind="stable")]
+        for group in np.array_split(batches.ravel(), max(1, len(batches) // 16))
+    ]
     return random.permutation(np.concatenate(sorted_).reshape(batches.shape))
 
 

@@ -78,9 +78,7 @@ def _rows(shared: Path, target: str, part: str) -> tuple[list[str], list[str]]:
 def _features(body: torch.nn.Module, tokenizer: object, texts: list[str]) -> np.ndarray:
     pooled = []
     for first in range(0, len(texts), 64):
-        batch = tokenizer(
-            texts[first : first + 64], truncation=True, max_length=128, padding=True, return_tensors="pt"
-        )
+        batch = tokenizer(texts[first : first + 64], truncation=True, max_length=128, padding=True, return_tensors="pt")
         inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
         with torch.no_grad():
             hidden = torch.stack(body(**inputs, output_hidden_states=True).hidden_states[1:]).mean(0)

@@ -131,7 +131,7 @@ class Item(Protocol):
 
     @property
     def identity(self) -> str:
-        """A digest that is the same for items that hold the same, however it is written: the content's, or a folded one."""
+        """A digest, the same for items that hold the same, however it is written: the content's, or a folded one."""
 
     @property
     def shown(self) -> str:

@@ -58,7 +58,7 @@ def _of_languages(items: Sequence[TextItem]) -> Iterator[str]:
 def _of_lost_letters(items: Sequence[TextItem]) -> Iterator[str]:
     lost = sum(_LOST in item.text for item in items)
     if lost:
-        yield f"{lost} of {len(items)} texts hold the sign for a letter that was lost ({_LOST}): look how they were made"
+        yield f"{lost} of {len(items)} texts hold the sign for a letter that was lost ({_LOST}): see how they were made"
 
 
 @lru_cache(1)
