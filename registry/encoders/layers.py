@@ -92,9 +92,20 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> R
     part = model if layers.head else model.base_model
     with _recorded_outputs(model, layers) as outputs:
         output: ModelOutput = part(**batch, **network.settings(part), return_dict=True)
+<<<<<<< HEAD
     middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
     last = outputs[layers.head].flatten(1) if layers.head else _pooled_output(network, output, batch)
     return Reading((*middle, last), output["logits"] if layers.head else None)
+=======
+    middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
+    last = _before_head(network, heard[anatomy.head], batch) if anatomy.head else network.summary(output, batch)
+    return Reading((*middle, last), output["logits"] if anatomy.head else None)
+>>>>>>> main
+
+
+def _before_head(network: Network, features: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    """What the head labels: heads that label every place of a sequence are read where the network reads a block."""
+    return network.pool(features, batch) if features.ndim == 3 else features.flatten(1)
 
 
 def _step(units: int) -> int:
@@ -189,11 +200,3 @@ def _first_tensor(output: object) -> torch.Tensor:
         return output
     values = output.values() if isinstance(output, dict) else output
     return next(value for value in values if isinstance(value, torch.Tensor))  # type: ignore[attr-defined]
-
-
-def _pooled_output(network: Network, output: ModelOutput, batch: Mapping[str, Any]) -> torch.Tensor:
-    pooled = output.get("pooler_output")
-    if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
-        return pooled.flatten(1)
-    last: torch.Tensor = network.pool(output["last_hidden_state"], batch)
-    return last
