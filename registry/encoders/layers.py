@@ -92,15 +92,9 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> R
     part = model if layers.head else model.base_model
     with _recorded_outputs(model, layers) as outputs:
         output: ModelOutput = part(**batch, **network.settings(part), return_dict=True)
-<<<<<<< HEAD
     middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
-    last = outputs[layers.head].flatten(1) if layers.head else _pooled_output(network, output, batch)
+    last = _before_head(network, outputs[layers.head], batch) if layers.head else network.summary(output, batch)
     return Reading((*middle, last), output["logits"] if layers.head else None)
-=======
-    middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
-    last = _before_head(network, heard[anatomy.head], batch) if anatomy.head else network.summary(output, batch)
-    return Reading((*middle, last), output["logits"] if anatomy.head else None)
->>>>>>> main
 
 
 def _before_head(network: Network, features: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:

@@ -103,14 +103,9 @@ def inspect(folder: Path, *, values: bool = True) -> Opened:
     _refuse_integers(checked, model)
     for file in checked.files if values else ():
         _check_tensors(file)
-<<<<<<< HEAD
-    network = _modality(folder, type(model)).open(folder, model, DEFAULT_CAP)
-    labels = _real_labels(type(model).__name__, checked.settings)
-=======
     modality = _modality(folder, type(model))
     network = modality.open(folder, model, modality.defaults.cap)
-    labels = _real_labels(type(model).__name__, found.settings)
->>>>>>> main
+    labels = _real_labels(type(model).__name__, checked.settings)
     return Opened(
         modality=modality.name,
         architecture=type(model).__name__,

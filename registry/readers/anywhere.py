@@ -8,12 +8,8 @@ from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive
 from registry.readers.folder import content, read_folder
-<<<<<<< HEAD
 from registry.readers.layout import LayoutRule, is_item
-=======
-from registry.readers.layout import Lay, is_item
 from registry.readers.records import is_records, read_records
->>>>>>> main
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["read_anywhere", "read_rows"]
@@ -45,7 +41,7 @@ def read_rows(
     if is_records(path) and (modality is None or modality.text_is_item):
         return read_records(
             path,
-            labelled=lay is not None,
+            labelled=rule is not None,
             limit=limit,
             seed=seed,
             modality=modality,
