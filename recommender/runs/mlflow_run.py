@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recommender.runs.event_log import Event
 from recommender.runs.folder import RunFolder
 from recommender.runs.mlflow_model import log_model, register_model
-from recommender.runs.mlflow_server import address_of, asked_experiment
+from recommender.runs.mlflow_server import address_of, environment_experiment
 from registry.addresses import sqlite_url
 from registry.home import Home
 
@@ -59,11 +59,11 @@ class MlflowRun:
         tags = {"mlflow.runName": opening["name"], "mlflow.note.content": opening["note"], **opening["tags"]}
         if opening["recommendation"] is not None:
             tags["mlflow.parentRunId"] = _parent(client, experiment, opening)
-        made = client.create_run(experiment, start_time=opening["began"], tags=tags)
-        return cls(client, made, opening["tags"], new=True)
+        created = client.create_run(experiment, start_time=opening["began"], tags=tags)
+        return cls(client, created, opening["tags"], new=True)
 
-    def tell(self, events: Sequence[Event]) -> None:
-        """Tell some events of the journal, those of files excepted."""
+    def log_events(self, events: Sequence[Event]) -> None:
+        """Log some events, those of files excepted."""
         metrics: list[Metric] = []
         for event in events:
             metrics += _metrics(event)
@@ -74,10 +74,10 @@ class MlflowRun:
             elif "result" in event:
                 self._judge(event["result"])
             elif "status" in event:
-                self._log(metrics)
+                self._log_metrics(metrics)
                 metrics = []
                 self.end(event["status"], event["at"])
-        self._log(metrics)
+        self._log_metrics(metrics)
 
     def end(self, status: str, at: int | None) -> None:
         """The run is over: FINISHED, FAILED or KILLED."""
@@ -110,24 +110,24 @@ class MlflowRun:
             within = float(result["expected_low"]) <= float(result["score"]) <= float(result["expected_high"])
             self._client.set_tag(self.run_id, "transferzoo.within_interval", str(within).lower())
 
-    def _log(self, metrics: "list[Metric]") -> None:
+    def _log_metrics(self, metrics: "list[Metric]") -> None:
         lacking = [metric for metric in metrics if not self._has(metric)]
         if lacking:
             self._client.log_batch(self.run_id, metrics=lacking)
 
     def _has(self, metric: "Metric") -> bool:
-        """Whether an earlier attempt has told it, also one that never heard that it succeeded."""
+        """Whether an earlier attempt has logged it, also one that never learned that it succeeded."""
         if self._there is None:
             return False
         if metric.key not in self._there:
-            found = self._client.get_metric_history(self.run_id, metric.key)
-            self._there[metric.key] = {_identity(point) for point in found}
+            history = self._client.get_metric_history(self.run_id, metric.key)
+            self._there[metric.key] = {_identity(point) for point in history}
         return _identity(metric) in self._there[metric.key]
 
 
 def _experiment(client: "MlflowClient", opening: Event, home: Home) -> str:
     """The experiment that the environment names, else the one that the run was made under."""
-    wanted = asked_experiment() or opening["experiment"] or {}
+    wanted = environment_experiment() or opening["experiment"] or {}
     if "id" in wanted:
         return str(wanted["id"])
     name = wanted.get("name", _EXPERIMENT)
@@ -163,34 +163,34 @@ def _run_of(client: "MlflowClient", run_id: str | None) -> "Run | None":
     if run_id is None:
         return None
     try:
-        found = client.get_run(run_id)
+        known = client.get_run(run_id)
     except MlflowException as failure:
         if failure.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
-    if found.info.lifecycle_stage == "deleted":
+    if known.info.lifecycle_stage == "deleted":
         raise ValueError(f"run {run_id} was deleted there; restore it to go on with it")
-    return found
+    return known
 
 
 def _search(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> "Run | None":
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found = client.search_runs([experiment], filter_string=wanted, max_results=1, order_by=["start_time ASC"])
-    return found[0] if found else None
+    runs = client.search_runs([experiment], filter_string=wanted, max_results=1, order_by=["start_time ASC"])
+    return runs[0] if runs else None
 
 
 def _parent(client: "MlflowClient", experiment: str, opening: Event) -> str:
     """The run of the recommendation, made at its first job."""
     mine = {"transferzoo.recommendation": opening["recommendation"], "transferzoo.kind": "recommendation"}
-    found = _search(client, experiment, mine)
-    if found is None:
+    known = _search(client, experiment, mine)
+    if known is None:
         tags = {"mlflow.runName": f"recommendation {opening['recommendation']}", **mine}
         tags |= {key: value for key, value in opening["tags"].items() if key in _SHARED}
-        found = client.create_run(experiment, start_time=opening["began"], tags=tags)
-        client.set_terminated(str(found.info.run_id), end_time=opening["began"])
-    if opening.get("advice") and not found.data.params:
-        _describe_advice(client, str(found.info.run_id), opening)
-    return str(found.info.run_id)
+        known = client.create_run(experiment, start_time=opening["began"], tags=tags)
+        client.set_terminated(str(known.info.run_id), end_time=opening["began"])
+    if opening.get("advice") and not known.data.params:
+        _describe_advice(client, str(known.info.run_id), opening)
+    return str(known.info.run_id)
 
 
 def _describe_advice(client: "MlflowClient", run_id: str, opening: Event) -> None:
@@ -217,12 +217,12 @@ def _metrics(event: Event) -> "list[Metric]":
 
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
-    told = {
+    values = {
         name: value
         for name, value in event.get("result", {}).items()
         if not name.startswith(_KNOWN_BEFORE) and name not in _CONSTANTS
     }
-    return [Metric(name, float(value), event["at"], 0) for name, value in told.items()]
+    return [Metric(name, float(value), event["at"], 0) for name, value in values.items()]
 
 
 def _identity(metric: "Metric") -> tuple[int, int, float]:

@@ -1,5 +1,6 @@
 """Which MLflow a run is sent to, a client of it, its store, and what it refuses, in words."""
 
+
 import logging
 import os
 import re
@@ -22,23 +23,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 __all__ = [
-    "LOCKED",
-    "PATIENCE",
-    "address_of",
-    "asked",
-    "asked_experiment",
-    "client_at",
-    "damage",
-    "in_words",
-    "only_one",
-    "prepare",
-    "public",
-    "trouble_at",
-]
+"LOCKED", "PATIENCE", "address_of", "client_at", "damage", "environment_experiment", "environment_settings", "in_words", "only_one", "prepare", "public", "trouble_at",]
 
 
 LOCKED = 60.0
-"""Seconds to wait for another process that opens the same store, or carries the same run."""
+"""Seconds to wait for another process that opens the same store, or pushes the same run."""
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -51,10 +40,10 @@ PATIENCE = 20.0
 """Seconds that one exchange with a server may take in all, however steadily it drips."""
 
 
-def asked() -> dict[str, object]:
-    """Where the environment wants runs to be told: address and experiment, None where it does not say."""
-    address = _asked_address()
-    return {"address": None if address is None else public(address), "experiment": asked_experiment()}
+def environment_settings() -> dict[str, object]:
+    """Where the environment wants runs to be tracked: address and experiment, None where it does not say."""
+    address = _environment_address()
+    return {"address": None if address is None else public(address), "experiment": environment_experiment()}
 
 
 def public(address: str) -> str:
@@ -104,8 +93,8 @@ def _retry_after(address: str) -> str:
         with urlopen(page, timeout=5):  # noqa: S310 - the address that the user named
             return ""
     except HTTPError as refusal:
-        told = (refusal.headers.get("Retry-After") or "").strip()
-        return f"{told} s" if told.isdigit() else re.sub(r"[^\w :,+-]", "", told)[:40]
+        wait = (refusal.headers.get("Retry-After") or "").strip()
+        return f"{wait} s" if wait.isdigit() else re.sub(r"[^\w :,+-]", "", wait)[:40]
     except (OSError, ValueError):
         return ""
 
@@ -165,19 +154,19 @@ def trouble_at(address: str) -> str | None:
     """Why a server cannot be used; one that drips is given up after a while."""
     if sqlite_path(address) is not None:
         return None
-    found: list[str | None] = []
+    troubles: list[str | None] = []
 
     def ask() -> None:
         try:
             client_at(address).search_experiments(max_results=1)
-            found.append(None)
+            troubles.append(None)
         except Exception as failure:
-            found.append(in_words(failure, address))
+            troubles.append(in_words(failure, address))
 
     thread = threading.Thread(target=ask, name="is MLflow there", daemon=True)
     thread.start()
     thread.join(PATIENCE)
-    return found[0] if found else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
+    return troubles[0] if troubles else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
 
 
 @contextmanager
@@ -190,19 +179,19 @@ def only_one(address: str, home: Home) -> Iterator[None]:
 
 
 def address_of(home: Home, opening: Event) -> str:
-    """Where a run is told: where the environment says, else where it was first told, else the home's own store."""
-    return str(_asked_address() or opening.get("address") or sqlite_url(home.tracking_database))
+    """Where a run is tracked: where the environment says, else as at first, else in the home's own store."""
+    return str(_environment_address() or opening.get("address") or sqlite_url(home.tracking_database))
 
 
-def _asked_address() -> str | None:
+def _environment_address() -> str | None:
     address = os.environ.get("MLFLOW_TRACKING_URI") or None
     file = None if address is None else sqlite_path(address)
     return address if file is None else sqlite_url(file.absolute())
 
 
-def asked_experiment() -> dict[str, str] | None:
+def environment_experiment() -> dict[str, str] | None:
     """As MLflow reads its environment: the name goes before the id."""
     for kind in ("name", "id"):
-        if found := os.environ.get(f"MLFLOW_EXPERIMENT_{kind.upper()}"):
-            return {kind: found}
+        if value := os.environ.get(f"MLFLOW_EXPERIMENT_{kind.upper()}"):
+            return {kind: value}
     return None

@@ -1,17 +1,17 @@
-"""Carrying journals to MLflow: while a run goes on, and again for what a dead, slow or refusing server missed.
+"""Pushing event logs to MLflow: while a run goes on, and again for what a dead, slow or refusing server missed.
 
-Beside each journal lies how far it was carried, for each place it was carried to. A run that MLflow has is found by its
-tag, and points that it has are not told again, so that any of this may break off anywhere and be repeated. Only clients
-are used, so that a caller's own MLflow runs are left alone. What MLflow keeps of a run: `mlflow_run`; where it is, and
-what it refuses: `mlflow_server`.
+Beside each event log lies how far it was pushed, for each place it was pushed to. A run that MLflow has is found by its
+tag, and points that it has are not logged again, so that any of this may break off anywhere and be repeated. Only
+clients are used, so that a caller's own MLflow runs are left alone. What MLflow keeps of a run: `mlflow_run`; where it
+is, and what it refuses: `mlflow_server`.
 """
 
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,11 @@ from registry.forms import Record
 from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
 
-__all__ = ["MlflowSync", "Synced", "register", "sync"]
+__all__ = ["MlflowSync", "Synced", "register", "sync_runs"]
 
 _MARKS, _LOCK = "carried.json", "carried.lock"
 _BATCH = 500
-"""Events told in one request; MLflow takes 1000 metrics and a megabyte."""
+"""Events of one request; MLflow takes 1000 metrics and a megabyte."""
 _ENDED = {RunState.INTERRUPTED: "KILLED", RunState.FAILED: "FAILED"}
 _PREPARING = 600.0
 """Seconds without getting on while a store is made on this machine: a slow disk needs long for MLflow's many
@@ -53,14 +53,14 @@ _PACKING, _SLOWEST = 120.0, 50_000.0
 
 @dataclass(frozen=True)
 class Synced(Record):
-    """What became of carrying one run."""
+    """What became of pushing one run."""
 
     run: str
     place: str
     """Where to; without what is secret in it."""
     mlflow_run_id: str | None
     carried: int
-    """Entries of the journal that MLflow got now."""
+    """Entries of the event log that MLflow got now."""
     left: int
     """Entries that it still lacks."""
     trouble: str | None
@@ -68,21 +68,30 @@ class Synced(Record):
 
 @dataclass
 class _Mark:
-    """How far a journal has been carried to one place."""
+    """How far an event log has been pushed to one place."""
 
     run_id: str | None = None
     read: int = 0
-    """Byte of the journal behind what was told."""
-    owed: list[dict[str, Any]] = field(default_factory=list)
+    """Byte of the event log behind what was logged."""
+    pending: list[dict[str, Any]] = field(default_factory=list)
     """Events whose files are still to be uploaded."""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "_Mark":
+        """The mark as it was stored."""
+        return cls(stored.get("run_id"), stored.get("read", 0), stored.get("owed", []))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mark as it is stored."""
+        return {"run_id": self.run_id, "read": self.read, "owed": self.pending}
 
 
 class MlflowSync:
-    """Carries the journal in a run's folder; `carry` may be called again and again, also after it failed."""
+    """Pushes the event log in a run's folder; `push` may be called again and again, also after it failed."""
 
     def __init__(self, run: RunFolder, home: Home) -> None:
-        self.run, self.journal, self._home = run, EventLog(run.path), home
-        self.address = address_of(home, self.journal.opening)
+        self.run, self.event_log, self._home = run, EventLog(run.path), home
+        self.address = address_of(home, self.event_log.opening)
         self.carried = 0
         self.patience = PATIENCE
         """Seconds without getting on after which it counts as stuck, at what it does now."""
@@ -97,34 +106,34 @@ class MlflowSync:
 
     @property
     def left(self) -> int:
-        """Entries of the journal that MLflow lacks."""
+        """Entries of the event log that MLflow lacks."""
         mark = self._mark()
-        return len(self.journal.read(mark.read)) + len(mark.owed)
+        return len(self.event_log.read(mark.read)) + len(mark.pending)
 
-    def carry(self) -> None:
+    def push(self) -> None:
         """Tell MLflow what it lacks, then upload files; raises whatever MLflow raises, and remembers how far it came.
 
         Raises:
-            ValueError: the journal does not say what the run is.
+            ValueError: the event log does not say what the run is.
             Timeout: another process is at it.
         """
         with FileLock(self.run.path / _LOCK, timeout=LOCKED):
             mark = self._mark()
             try:
-                self._tell(self._opened(mark), mark)
+                self._log_new(self._opened(mark), mark)
             except BaseException:
                 self._entry = None
                 raise
 
     def end(self, status: str) -> None:
-        """Say how the run ended where its journal cannot, because the process was killed."""
+        """Say how the run ended where its event log cannot, because the process was killed."""
         if self._entry is not None and "status" not in self._last_change():
             self._entry.end(status, None)
 
     def _opened(self, mark: _Mark) -> "MlflowRun":
-        opening = self.journal.opening
+        opening = self.event_log.opening
         if not opening:
-            raise ValueError("its journal does not begin with what the run is")
+            raise ValueError("its event log does not begin with what the run is")
         if self._entry is None:
             with ExitStack() as held:
                 with self._taking(LOCKED):
@@ -133,35 +142,35 @@ class MlflowSync:
                     prepare(self.address)
                 self._entry = MlflowRun.of(client_at(self.address), opening, self._home, mark.run_id)
         if self._entry.run_id != mark.run_id:
-            mark.run_id, mark.read, mark.owed = self._entry.run_id, 0, []
+            mark.run_id, mark.read, mark.pending = self._entry.run_id, 0, []
             self._keep(mark)
         return self._entry
 
-    def _tell(self, entry: "MlflowRun", mark: _Mark) -> None:
-        found = self.journal.read(mark.read)
-        for start in range(0, len(found), _BATCH):
-            part = found[start : start + _BATCH]
-            entry.tell([event for _, event in part])
+    def _log_new(self, entry: "MlflowRun", mark: _Mark) -> None:
+        events = self.event_log.read(mark.read)
+        for start in range(0, len(events), _BATCH):
+            part = events[start : start + _BATCH]
+            entry.log_events([event for _, event in part])
             mark.read = part[-1][0]
-            mark.owed += [dict(event) for _, event in part if {"artifact", "model", "register"} & set(event)]
+            mark.pending += [dict(event) for _, event in part if {"artifact", "model", "register"} & set(event)]
             self._keep(mark, len(part))
-        for event in list(mark.owed):
-            if "artifact" in event or self.run.told:  # a run has a model when it is finished
+        for event in list(mark.pending):
+            if "artifact" in event or self.run.result:  # a run has a model when it is finished
                 self._upload(entry, event)
-                mark.owed.remove(event)
+                mark.pending.remove(event)
                 self._keep(mark)
 
-    def carry_in_time(self) -> None:
-        """`carry`, given up where it does not get on: a server may answer a byte a second.
+    def push_in_time(self) -> None:
+        """`push`, given up where it does not get on: a server may answer a byte a second.
 
         Raises:
-            TimeoutError: it did not get on; what was told is remembered.
+            TimeoutError: it did not get on; what was logged is remembered.
         """
         failures: list[BaseException] = []
 
         def work() -> None:
             try:
-                self.carry()
+                self.push()
             except BaseException as failure:
                 failures.append(failure)
 
@@ -191,24 +200,25 @@ class MlflowSync:
             self.moved, self.patience = time.monotonic(), PATIENCE
 
     def _last_change(self) -> Event:
-        changes = [event for _, event in self.journal.read() if {"status", "resumed", "opening"} & set(event)]
+        changes = [event for _, event in self.event_log.read() if {"status", "resumed", "opening"} & set(event)]
         return changes[-1] if changes else {}
 
     def _mark(self) -> _Mark:
-        marks = _read_marks(self.run.path)
-        return _Mark(**marks.get(public(self.address), {}))
+        return _Mark.of(_read_marks(self.run.path).get(public(self.address), {}))
 
-    def _keep(self, mark: _Mark, carried: int = 0) -> None:
-        marks = {**_read_marks(self.run.path), public(self.address): asdict(mark)}
+    def _keep(self, mark: _Mark, pushed: int = 0) -> None:
+        marks = {**_read_marks(self.run.path), public(self.address): mark.to_dict()}
         write_atomic(self.run.path / _MARKS, json.dumps(marks, indent=1).encode(), durable=False)
-        self.carried += carried
+        self.carried += pushed
         self.moved = time.monotonic()
 
 
-def sync(home: Home, run: str | None = None, *, progress: Progress = silent) -> tuple[Synced, ...]:
-    """Carry to MLflow what it lacks of a run, or of all runs that were made under it.
 
-    Nothing is told twice, so it can be repeated at any time. A run that was killed is marked so.
+
+def sync_runs(home: Home, run: str | None = None, *, progress: Progress = silent) -> tuple[Synced, ...]:
+    """Push to MLflow what it lacks of a run, or of all runs that were made under it.
+
+    Nothing is logged twice, so it can be repeated at any time. A run that was killed is marked so.
 
     Raises:
         UnknownName: there is no run of that id, or there are several that begin so.
@@ -224,7 +234,7 @@ def sync(home: Home, run: str | None = None, *, progress: Progress = silent) -> 
 
 
 def register(home: Home, run: str, name: str, alias: str | None = None) -> Synced:
-    """Make the model of a finished run a version of a registered one; what cannot be done now `sync` does later.
+    """Make the model of a finished run a version of a registered one; what cannot be done now `sync_runs` does later.
 
     Raises:
         UnknownName: there is no run of that id.
@@ -232,14 +242,32 @@ def register(home: Home, run: str, name: str, alias: str | None = None) -> Synce
         NotFinished: the run has no model yet.
     """
     check_names(name, alias)
-    found = find_run(home, run)
-    if not found.told:
-        raise NotFinished(found.id, str(found.state), found.reason)
-    journal = EventLog(found.path)
-    if not any("model" in event for _, event in journal.read()):
-        journal.write({"model": "."})
-    journal.write({"register": name, "alias": alias})
-    return sync(home, found.id)[0]
+    finished = find_run(home, run)
+    if not finished.result:
+        raise NotFinished(finished.id, str(finished.state), finished.reason)
+    event_log = EventLog(finished.path)
+    if not any("model" in event for _, event in event_log.read()):
+        event_log.write({"model": "."})
+    event_log.write({"register": name, "alias": alias})
+    return sync_runs(home, finished.id)[0]
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
 
 
 def _chosen(home: Home, name: str | None) -> list[RunFolder]:
@@ -249,36 +277,64 @@ def _chosen(home: Home, name: str | None) -> list[RunFolder]:
     return [run for run in run_folders(home)[::-1] if EventLog(run.path).opening.get("tracker") == "mlflow"]
 
 
-def _synced(carrier: MlflowSync, reached: dict[str, str | None]) -> Synced:
-    """Carry one run, unless its place is known not to answer."""
-    run, trouble, state = carrier.run, None, carrier.run.state
+def _synced(pushing: MlflowSync, reached: dict[str, str | None]) -> Synced:
+    """Push one run, unless its place is known not to answer."""
+    run, trouble, state = pushing.run, None, pushing.run.state
     if state is RunState.RUNNING:
-        trouble = "it is still going on, and carries its journal itself"
+        trouble = "it is still going on, and pushes its event log itself"
     else:
-        if carrier.address not in reached:
-            reached[carrier.address] = trouble_at(carrier.address)
-        trouble = reached[carrier.address]
+        if pushing.address not in reached:
+            reached[pushing.address] = trouble_at(pushing.address)
+        trouble = reached[pushing.address]
     if trouble is None:
         try:
-            carrier.carry_in_time()
+            pushing.push_in_time()
             if run.state in _ENDED:
-                carrier.end(_ENDED[run.state])
-            _remember(run, carrier.run_id)
-        except Exception as failure:  # any trouble with one run leaves the others to be carried
-            trouble = in_words(failure, carrier.address)
-    return Synced(run.id, public(carrier.address), carrier.run_id, carrier.carried, carrier.left, trouble)
+                pushing.end(_ENDED[run.state])
+            _remember(run, pushing.run_id)
+        except Exception as failure:  # any trouble with one run leaves the others to be pushed
+            trouble = in_words(failure, pushing.address)
+    return Synced(run.id, public(pushing.address), pushing.run_id, pushing.carried, pushing.left, trouble)
+
+
 
 
 def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:
-    """A finished run knows its MLflow run, also one that was told later."""
-    told = run.told
-    if told and told.get("mlflow_run_id") != mlflow_run_id:
-        run.finish({**told, "mlflow_run_id": mlflow_run_id})
+    """A finished run knows its MLflow run, also one that was pushed later."""
+    result = run.result
+    if result and result.get("mlflow_run_id") != mlflow_run_id:
+        run.finish({**result, "mlflow_run_id": mlflow_run_id})
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
 
 
 def _read_marks(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / _MARKS).read_text())
+        marks = json.loads((folder / _MARKS).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return marks if isinstance(marks, dict) else {}

@@ -15,19 +15,22 @@ from recommender.tuning.fitting import Fit
 from recommender.tuning.heads import (
     named,
 )
-from recommender.tuning.partition import Partition
+from recommender.tuning.splitting import Split
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.forms import to_json
 from registry.metrics import score
 
-__all__ = ["Conclusion", "conclude", "metrics_of"]
+__all__ = ["FinishedRun", "conclude", "metrics_of"]
+
+
+
 
 
 @dataclass(frozen=True, eq=False)
-class Conclusion:
+class FinishedRun:
     """A run that has come to its end, but for what becomes of telling others."""
 
-    parts: Partition
+    split: Split
     fit: Fit
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
@@ -35,32 +38,32 @@ class Conclusion:
     """ISO 8601, UTC."""
 
 
-def metrics_of(job: Job, parts: Partition, done: Fit, seconds: float, peak_bytes: int) -> dict[str, float]:
+def metrics_of(job: Job, split: Split, fit: Fit, seconds: float, peak_bytes: int) -> dict[str, float]:
     """The figures of a run on its test rows, beside what was expected and estimated; ``seconds`` of this machine."""
-    truth, predicted = parts.test.targets, named(job.sample.task, done.logits)
+    truth, predicted = split.test.targets, named(job.sample.task, fit.logits)
     metric = job.sample.metric
-    drawn = resample(metric, truth, predicted, draw_weights(parts.test.group_ids, seed=job.seed))
-    told = {
+    drawn = resample(metric, truth, predicted, draw_weights(split.test.group_ids, seed=job.seed))
+    metrics = {
         "score": score(metric, truth, predicted),
-        **_also(job.sample.task, truth, predicted),
+        **_secondary_metrics(job.sample.task, truth, predicted),
         "standard_error": drawn.standard_error,
         "seconds": seconds,
-        "rows_train": len(parts.train),
-        "rows_test": len(parts.test),
+        "rows_train": len(split.train),
+        "rows_test": len(split.test),
         "peak_memory_bytes": peak_bytes,
-        **done.metrics,
+        **fit.metrics,
     }
     if job.expected is not None:
-        told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+        metrics |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
     if job.estimated is not None:
-        told |= {
+        metrics |= {
             "estimated_seconds": job.estimated.seconds,
             "estimated_peak_memory_bytes": job.estimated.peak_memory_bytes,
         }
-    return {name: float(value) for name, value in told.items()}
+    return {name: float(value) for name, value in metrics.items()}
 
 
-def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def _secondary_metrics(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Beside the metric: the accuracy, or how far off a quantity is."""
     if task is Task.REGRESSION:
         return {"mean_absolute_error": float(np.abs(truth - predicted).mean())}
@@ -68,7 +71,7 @@ def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 
 
 def conclude(
-    job: Job, result: Conclusion, troubles: tuple[str, ...], mlflow_run_id: str | None
+    job: Job, finished: FinishedRun, troubles: tuple[str, ...], mlflow_run_id: str | None
 ) -> tuple[TuningRun, Outcome]:
     """Write run.json, outcome and all: when only MLflow is left, and again when it is known what became of that."""
     run = TuningRun(
@@ -76,11 +79,11 @@ def conclude(
         mlflow_run_id,
         job.checkpoint.name,
         job.plan.strategy,
-        result.metrics,
+        finished.metrics,
         str(job.folder),
-        (*result.notes, *troubles),
+        (*finished.notes, *troubles),
     )
-    outcome = _outcome(job, result, mlflow_run_id)
+    outcome = _outcome(job, finished, mlflow_run_id)
     RunFolder(job.folder).finish(
         {
             **run.to_dict(),
@@ -89,10 +92,10 @@ def conclude(
             "classes": list(job.sample.classes),
             "plan": job.plan.to_dict(),
             "conditions": outcome.conditions,
-            "created": result.ended,
+            "created": finished.ended,
             "outcome": to_json(outcome),
-            "controls": [control.to_dict() for control in result.fit.against],
-            "forgetting": None if result.fit.forgetting is None else result.fit.forgetting.to_dict(),
+            "controls": [control.to_dict() for control in finished.fit.against],
+            "forgetting": None if finished.fit.forgetting is None else finished.fit.forgetting.to_dict(),
             "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
             | {"python": platform.python_version()},
         }
@@ -100,8 +103,8 @@ def conclude(
     return run, outcome
 
 
-def _outcome(job: Job, result: Conclusion, mlflow_run_id: str | None) -> Outcome:
-    """What history keeps of the run, with the conditions it was made under."""
+def _outcome(job: Job, finished: FinishedRun, mlflow_run_id: str | None) -> Outcome:
+    """What history keeps of the run, with the conditions that it was carried out under."""
     conditions = {
         **job.known,
         "plan": job.plan.to_dict(),
@@ -111,7 +114,7 @@ def _outcome(job: Job, result: Conclusion, mlflow_run_id: str | None) -> Outcome
         "expected": None if job.expected is None else job.expected.to_dict(),
         "recommendation": job.recommendation,
     }
-    if result.parts.flattered:
+    if finished.split.flattered:
         conditions["flattered"] = True
     return Outcome(
         id=job.id,
@@ -121,13 +124,13 @@ def _outcome(job: Job, result: Conclusion, mlflow_run_id: str | None) -> Outcome
         sample_name=job.sample.name,
         task=job.sample.task,
         metric=job.sample.metric,
-        score=result.metrics["score"],
-        standard_error=result.metrics["standard_error"],
-        rows_train=len(result.parts.train),
-        rows_test=len(result.parts.test),
-        seconds=result.metrics["seconds"],
+        score=finished.metrics["score"],
+        standard_error=finished.metrics["standard_error"],
+        rows_train=len(finished.split.train),
+        rows_test=len(finished.split.test),
+        seconds=finished.metrics["seconds"],
         origin=Origin.OURS,
-        created=result.ended,
+        created=finished.ended,
         mlflow_run_id=mlflow_run_id,
         conditions=conditions,
         modality=job.sample.modality,

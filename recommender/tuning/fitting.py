@@ -16,9 +16,9 @@ from recommender.transfer.linear import fit_ridge
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import ItemRows, prepare_rows
-from recommender.tuning.feature_drift import Forgetting, Watch
+from recommender.tuning.feature_drift import FeatureDrift, Forgetting
 from recommender.tuning.heads import (
-    Head,
+    FittedHead,
     LinearHead,
     NeighborsHead,
     PrototypeHead,
@@ -27,7 +27,7 @@ from recommender.tuning.heads import (
     named,
 )
 from recommender.tuning.keeper import Training, logits_of
-from recommender.tuning.partition import Partition, places
+from recommender.tuning.splitting import Split, places
 from recommender.tuning.storing import store
 from registry.cards import Task
 from registry.encoders.layers import layers_of
@@ -36,7 +36,7 @@ from registry.errors import Diverged, TooFewRows
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "fit_plan"]
 
 
 _NO_BETTER = (
@@ -50,9 +50,9 @@ _VALIDATION = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A head, the classifier it belongs to if that was trained, what they say of the test rows, and what is told."""
+    """A head, the classifier it belongs to if that was trained, what they say of the test rows, and notes."""
 
-    head: Head
+    head: FittedHead
     classifier: Classifier | None
     logits: Float[np.ndarray, "n c"]
     metrics: Mapping[str, float]
@@ -93,8 +93,8 @@ class _Unit:
             _rescale(head, self.deviation, self.mean)
 
 
-def fit(
-    job: Job, provider: Provider, parts: Partition, point: Callable[[str, int, float], None], progress: Progress
+def fit_plan(
+    job: Job, provider: Provider, split: Split, point: Callable[[str, int, float], None], progress: Progress
 ) -> Fit:
     """What the plan of a job comes to on its rows.
 
@@ -103,18 +103,18 @@ def fit(
         NotOffered: a head that names classes, in another task.
     """
     if job.plan.stages:
-        return _trained(job, provider, parts, point, progress)
+        return _trained(job, provider, split, point, progress)
     if is_raw(job.plan.strategy):
-        return _untransferred(job, parts, progress)
-    return _probed(job, provider, parts, progress)
+        return _untransferred(job, split, progress)
+    return _probed(job, provider, split, progress)
 
 
-def _untransferred(job: Job, parts: Partition, progress: Progress) -> Fit:
+def _untransferred(job: Job, split: Split, progress: Progress) -> Fit:
     """A head on raw features, which are fitted on the training rows as it is."""
-    train, items = len(parts.train), (*parts.train.items, *parts.test.items)
+    train, items = len(split.train), (*split.train.items, *split.test.items)
     raw = RawRows.of(job.sample.modality, items, progress)
     features = raw.features(np.arange(train))
-    head = _raw_head(job, parts.train, features[:train])
+    head = _raw_head(job, split.train, features[:train])
     trainable = sum(tensor.size for tensor in head.tensors().values())
     return Fit(
         head,
@@ -126,11 +126,11 @@ def _untransferred(job: Job, parts: Partition, progress: Progress) -> Fit:
     )
 
 
-def _probed(job: Job, provider: Provider, parts: Partition, progress: Progress) -> Fit:
+def _probed(job: Job, provider: Provider, split: Split, progress: Progress) -> Fit:
     """A head on cached features; the backbone is not run again."""
-    head = _fitted(job, provider, parts.train, progress)
+    head = _fitted(job, provider, split.train, progress)
     trainable = sum(tensor.size for tensor in head.tensors().values())
-    logits = head.logits(_features(job, provider, parts.test, progress))
+    logits = head.logits(_features(job, provider, split.test, progress))
     return Fit(
         head,
         None,
@@ -142,7 +142,7 @@ def _probed(job: Job, provider: Provider, parts: Partition, progress: Progress) 
 
 
 def _trained(
-    job: Job, provider: Provider, parts: Partition, point: Callable[[str, int, float], None], progress: Progress
+    job: Job, provider: Provider, split: Split, point: Callable[[str, int, float], None], progress: Progress
 ) -> Fit:
     """The stages of the plan, the best weights by validation on rows that neither head nor net has seen.
 
@@ -150,13 +150,13 @@ def _trained(
     """
     from recommender.tuning.loop import train  # noqa: PLC0415 - seconds to import the Trainer
 
-    learning, validation = _validation(parts.train, job.seed)
+    learning, validation = _validation(split.train, job.seed)
     unit = _Unit.of(learning)
     classifier = _classifier(job, _logistic(job, provider, learning, progress))
     unit.put_on(classifier.head)
     rows = {
         name: _rows(job, classifier, part, unit, name, progress)
-        for name, part in (("training", learning), ("validation", validation), ("test", parts.test))
+        for name, part in (("training", learning), ("validation", validation), ("test", split.test))
     }
     trainable, validated = _most_trainable(classifier, job), rows["validation"]
     training = Training(
@@ -169,9 +169,9 @@ def _trained(
         job.device,
         job.sample.task,
     )
-    watch = None if job.plan.from_scratch else Watch(classifier, job.checkpoint.folder, validated)
-    if watch is not None:
-        training = replace(training, look=watch.look)
+    drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint.folder, validated)
+    if drift is not None:
+        training = replace(training, drift=drift.drift)
     before = logits_of(classifier, validated)
     try:
         trained = train(classifier, training, point, progress)
@@ -184,23 +184,23 @@ def _trained(
     notes, best = trained.notes, trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
-        classifier.load_state_dict(_classifier(job, _logistic(job, provider, parts.train, progress)).state_dict())
+        classifier.load_state_dict(_classifier(job, _logistic(job, provider, split.train, progress)).state_dict())
         notes = (*notes, _NO_BETTER)
-    told = {
+    metrics = {
         "trainable_parameters": float(trainable),
         "validation_start": trained.start.score,
         "validation_best": trained.best.score,
         "best_epoch": float(best),
     }
-    kept = None if watch is None else watch.forgetting(validated)
-    return Fit(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), told, notes, kept)
+    kept = None if drift is None else drift.forgetting(validated)
+    return Fit(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), metrics, notes, kept)
 
 
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
     old, new = (
-        resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
+        resample(job.sample.metric, rows.targets, named(job.sample.task, logits), weights) for logits in (before, after)
     )
     return new.value - old.value > _BEYOND * new.error_beside(old)
 
@@ -225,7 +225,7 @@ def _logistic(job: Job, provider: Provider, part: Sample, progress: Progress) ->
     return head
 
 
-def _fitted(job: Job, provider: Provider, part: Sample, progress: Progress) -> Head:
+def _fitted(job: Job, provider: Provider, part: Sample, progress: Progress) -> FittedHead:
     """The head of a plan that trains nothing else.
 
     Raises:
@@ -239,7 +239,7 @@ def _fitted(job: Job, provider: Provider, part: Sample, progress: Progress) -> H
     return _linear(_logistic(job, provider, part, progress))
 
 
-def _raw_head(job: Job, part: Sample, features: Float[np.ndarray, "n d"]) -> Head:
+def _raw_head(job: Job, part: Sample, features: Float[np.ndarray, "n d"]) -> FittedHead:
     """The model of no transfer that the plan names."""
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
     classes = len(job.sample.classes)
@@ -257,11 +257,11 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
     network = open_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    made = Classifier(network, layers_of(network.model), job.plan.read, head, dropout=job.plan.dropout)
+    classifier = Classifier(network, layers_of(network.model), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
-        made.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
-    made.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    return made.eval()
+        classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
+    classifier.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    return classifier.eval()
 
 
 def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:

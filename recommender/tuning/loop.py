@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recommender.runs.devices import precision
-from recommender.runs.training_checkpoints import newest, set_damaged_aside, stage_folder
+from recommender.runs.training_checkpoints import newest, quarantine_damaged, stage_folder
 from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep
-from recommender.tuning.keeper import Course, Curves, Judged, Keeper, Point, Training, best_file, write_weights
+from recommender.tuning.keeper import Course, Curves, EpochScore, Keeper, Point, Training, best_file, write_weights
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.parameter_groups import rates
 from registry.encoders.loading import quiet
@@ -47,14 +47,22 @@ _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
 
+
+
+
+
+
+
 @dataclass(frozen=True)
 class Trained:
     """What a training came to. The classifier has its best weights."""
 
-    start: Judged
-    best: Judged
+    start: EpochScore
+    best: EpochScore
     curves: Curves
     notes: tuple[str, ...]
+
+
 
 
 def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
@@ -63,7 +71,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     Raises:
         Diverged: the loss became NaN or infinite; the best weights so far are in the classifier.
     """
-    bad = set_damaged_aside(training.folder)
+    bad = quarantine_damaged(training.folder)
     saved = newest(training.folder)
     course = None if saved is None else from_json(Course, saved[1])
     lost = course is not None and not (training.folder / best_file(course.best)).is_file()
@@ -76,7 +84,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):
             keeper.enter(place)
-            _carry_out(place, keeper, training, progress)
+            _train_stage(place, keeper, training, progress)
             keeper.restore()
     finally:
         keeper.restore()
@@ -85,6 +93,8 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         classifier.eval()
     course = keeper.course
     return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
+
+
 
 
 class _Loop(Trainer):
@@ -103,14 +113,14 @@ class _Loop(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the Trainer's signature
     ) -> Any:  # noqa: ANN401 - as above
-        given, targets = dict(inputs), inputs["labels"]
-        del given["labels"]
+        batch, targets = dict(inputs), inputs["labels"]
+        del batch["labels"]
         chance = np.random.default_rng([self.args.seed, self.state.global_step])
-        given, targets = self.objective.mix(given, targets, self.blended, chance)
-        logits = model(**given)
+        batch, targets = self.objective.mix(batch, targets, self.blended, chance)
+        logits = model(**batch)
         loss = self.objective.loss(logits, targets) + self.anchor.penalty()
         if not bool(torch.isfinite(loss)):
-            finite = all(bool(torch.isfinite(tensor).all()) for tensor in given.values())
+            finite = all(bool(torch.isfinite(tensor).all()) for tensor in batch.values())
             raise Diverged(self.state.global_step, loss.item(), self.highest_rate, finite_inputs=finite)
         self.losses.append(loss.item())
         return (loss, logits) if return_outputs else loss
@@ -131,6 +141,8 @@ class _Loop(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
         _present(model or self.model).load_state_dict(stored, strict=True)
+
+
 
 
 class _Epochs(TrainerCallback):
@@ -180,7 +192,7 @@ class _Epochs(TrainerCallback):
         del args, state, control, rest
         for theirs, ours in (("grad_norm", "gradient norm"), ("learning_rate", "learning rate")):
             if logs and theirs in logs:
-                self.keeper.tell(ours, float(logs[theirs]))
+                self.keeper.record(ours, float(logs[theirs]))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object) -> None:
         """Make the save count."""
@@ -188,7 +200,7 @@ class _Epochs(TrainerCallback):
         self.keeper.saved(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
-def _carry_out(place: int, keeper: Keeper, training: Training, progress: Progress) -> None:
+def _train_stage(place: int, keeper: Keeper, training: Training, progress: Progress) -> None:
     """One stage; where memory runs out, again from its last save with batches of half the size."""
     rows, keeper.held_out = _rows(place, keeper, training, progress)
     while True:
@@ -281,7 +293,7 @@ def _settings(place: int, halved: int, rows: int, training: Training) -> Trainin
     on_cpu = training.device == "cpu"
     if not on_cpu:
         os.environ[_DEVICE] = training.device
-    made = TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(stage_folder(training.folder, place)),
         report_to="none",
         disable_tqdm=True,
@@ -304,8 +316,8 @@ def _settings(place: int, halved: int, rows: int, training: Training) -> Trainin
         dataloader_drop_last=steps * plan.batch_size <= rows,
     )
     if not on_cpu:
-        vars(made).update(_setup_devices=torch.device(training.device), _n_gpu=1)
-    return made
+        vars(arguments).update(_setup_devices=torch.device(training.device), _n_gpu=1)
+    return arguments
 
 
 def _present(model: torch.nn.Module | None) -> torch.nn.Module:
@@ -322,3 +334,7 @@ def _steps(training: Training) -> int:
     """Batches an epoch; a last batch of one row is left out, for it has no variance to normalize by."""
     whole, rest = divmod(len(training.rows), training.plan.batch_size)
     return whole + (rest > 1 or whole == 0)
+
+
+
+

@@ -1,8 +1,8 @@
 """The recipe: how a job becomes a run. `run_local` carries it out in this process.
 
-The run's folder holds the tuned backbone in transformers format, the head, the preprocessing, the journal and, written
-last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save when
-it is carried out again.
+The run's folder holds the tuned backbone in transformers format, the head, the preprocessing, the event log and,
+written last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save
+when it is carried out again.
 """
 
 import shutil
@@ -23,13 +23,13 @@ from recommender.runs.job import Job
 from recommender.runs.provider import FolderProvider, Provider
 from recommender.runs.tracking import Tracker, TrackerRun
 from recommender.tuning import controls
-from recommender.tuning.conclusion import Conclusion, conclude, metrics_of
+from recommender.tuning.conclusion import FinishedRun, conclude, metrics_of
 from recommender.tuning.feature_drift import probe_source
-from recommender.tuning.fitting import Fit, fit
+from recommender.tuning.fitting import Fit, fit_plan
 from recommender.tuning.heads import (
     named,
 )
-from recommender.tuning.partition import Partition, partition
+from recommender.tuning.splitting import Split, split_rows
 from recommender.tuning.storing import store
 from registry.cards import Outcome
 from registry.errors import OutOfRoom, TransferZooError, UnknownName
@@ -37,6 +37,11 @@ from registry.files import disk_full_named
 from registry.progress import Progress, silent
 
 __all__ = ["run_local"]
+
+
+
+
+
 
 
 def run_local(
@@ -55,30 +60,30 @@ def run_local(
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
         Cancelled: the observer wants no more; the run can be resumed.
     """
-    folder, made, provider = RunFolder(job.folder), None, provider or FolderProvider()
+    folder, finished, provider = RunFolder(job.folder), None, provider or FolderProvider()
     troubles: tuple[str, ...] = ()
-    with folder.held(), _told_of_failure(folder), _named_failures(job):
+    with folder.held(), _recorded_failure(folder), _named_failures(job):
         folder.start(job.to_dict())
         earlier = folder.spent
         try:
             with folder.beating(), track(job) as tracker_run:
-                made = _made(job, provider, earlier, tracker_run, progress)
-                _, outcome = conclude(job, made, tracker_run.troubles, tracker_run.run_id)
+                finished = _fit_and_store(job, provider, earlier, tracker_run, progress)
+                _, outcome = conclude(job, finished, tracker_run.troubles, tracker_run.run_id)
                 with suppress(TransferZooError):  # it is tried again below, and by the next start
                     provider.record(job, outcome)
                 tracker_run.model(job.folder)
         except KeyboardInterrupt:
-            if made is None:
+            if finished is None:
                 raise
             troubles = (f"telling MLflow was interrupted: `transferzoo runs sync {job.id}`",)
-        run, outcome = conclude(job, made, (*tracker_run.troubles, *troubles), tracker_run.run_id)
+        run, outcome = conclude(job, finished, (*tracker_run.troubles, *troubles), tracker_run.run_id)
         provider.record(job, outcome)
         folder.tidy()
     return run, outcome
 
 
 @contextmanager
-def _told_of_failure(folder: RunFolder) -> Iterator[None]:
+def _recorded_failure(folder: RunFolder) -> Iterator[None]:
     """The folder knows how a run that did not finish stands: failed, or interrupted and to be resumed."""
     try:
         yield
@@ -108,75 +113,125 @@ def _named_failures(job: Job) -> Iterator[None]:
         raise OutOfRoom("memory") from cause
 
 
-def _made(job: Job, provider: Provider, earlier: float, tracker_run: TrackerRun, progress: Progress) -> Conclusion:
+
+
+def _fit_and_store(
+    job: Job, provider: Provider, earlier: float, tracker_run: TrackerRun, progress: Progress
+) -> FinishedRun:
     """Train and store; then look back at what was forgotten and at what the same rows give without transfer.
 
     ``earlier`` are the seconds that were spent on it before it was interrupted.
     """
-    began, parts = time.perf_counter(), partition(job)
+    began, split = time.perf_counter(), split_rows(job)
     with metered(job.device) as meter:
-        done = fit(job, provider, parts, tracker_run.point, progress)
-    metrics = metrics_of(job, parts, done, earlier + time.perf_counter() - began, meter.peak_bytes)
-    store(job, done.head, done.classifier, done.raw)
-    done = _held_against(job, provider, parts, _probed_source(job, done, progress), progress)
-    metrics |= {} if done.forgetting is None else done.forgetting.metrics
-    metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
+        fit = fit_plan(job, provider, split, tracker_run.point, progress)
+    metrics = metrics_of(job, split, fit, earlier + time.perf_counter() - began, meter.peak_bytes)
+    store(job, fit.head, fit.classifier, fit.raw)
+    fit = _with_controls(job, provider, split, _probed_source(job, fit, progress), progress)
+    metrics |= {} if fit.forgetting is None else fit.forgetting.metrics
+    metrics |= {name: value for control in fit.against for name, value in control.metrics.items()}
     tracker_run.result(metrics)
-    notes = (*parts.notes, *done.notes, *_drawn(job, parts, done, metrics, tracker_run))
-    return Conclusion(parts, done, metrics, notes, datetime.now(UTC).isoformat(timespec="seconds"))
+    notes = (*split.notes, *fit.notes, *_drawn(job, split, fit, metrics, tracker_run))
+    return FinishedRun(split, fit, metrics, notes, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _probed_source(job: Job, done: Fit, progress: Progress) -> Fit:
+def _probed_source(job: Job, fit: Fit, progress: Progress) -> Fit:
     """The source probe, where rows of the source are at hand; what was forgotten, in words."""
-    kept = done.forgetting
+    kept = fit.forgetting
     if kept is None:
-        return done
+        return fit
     trouble: tuple[str, ...] = ()
     if job.source is not None:
         try:
-            kept = replace(kept, source=probe_source(job, job.source, done.classifier, progress))
+            kept = replace(kept, source=probe_source(job, job.source, fit.classifier, progress))
         except TransferZooError as failure:
             trouble = (f"what is forgotten of the source could not be measured: {failure}",)
-    return replace(done, forgetting=kept, notes=(*done.notes, *kept.notes, *trouble))
+    return replace(fit, forgetting=kept, notes=(*fit.notes, *kept.notes, *trouble))
 
 
-def _held_against(job: Job, provider: Provider, parts: Partition, done: Fit, progress: Progress) -> Fit:
-    """The controls that the plan asks for, and what follows from them, in words; one that fails is told."""
-    found, notes = [], []
+def _with_controls(job: Job, provider: Provider, split: Split, fit: Fit, progress: Progress) -> Fit:
+    """The controls that the plan asks for, and what follows from them, in words; one that fails is noted."""
+    measured, notes = [], []
     for name in job.plan.controls:
         try:
-            control = _control(name, job, provider, parts, named(job.sample.task, done.logits), progress)
+            control = _control(name, job, provider, split, named(job.sample.task, fit.logits), progress)
         except TransferZooError as failure:
             notes.append(f"the control {name} could not be measured: {failure}. {failure.remedy}")
         else:
-            found.append(control)
+            measured.append(control)
             notes.append(control.sentence)
-    return replace(done, against=tuple(found), notes=(*done.notes, *notes))
+    return replace(fit, against=tuple(measured), notes=(*fit.notes, *notes))
 
 
 def _control(
-    name: str, job: Job, provider: Provider, parts: Partition, said: Shaped[np.ndarray, "m ..."], progress: Progress
+    name: str, job: Job, provider: Provider, split: Split, ours: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> controls.Control:
     if name == controls.NO_TRANSFER:
-        return controls.without_transfer(job, parts.train, parts.test, said, progress)
+        return controls.without_transfer(job, split.train, split.test, ours, progress)
     if name != controls.SCRATCH:
         raise UnknownName("control", name, (controls.NO_TRANSFER, controls.SCRATCH))
     fresh = controls.from_scratch(job)
     fresh.folder.mkdir(exist_ok=True)
-    predicted = named(job.sample.task, fit(fresh, provider, parts, lambda *_: None, progress).logits)
+    predicted = named(job.sample.task, fit_plan(fresh, provider, split, lambda *_: None, progress).logits)
     shutil.rmtree(fresh.folder)
-    return controls.against(job, parts.test, said, name, "the same net from random weights", predicted)
+    return controls.against(job, split.test, ours, name, "the same net from random weights", predicted)
 
 
 def _drawn(
-    job: Job, parts: Partition, done: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun
+    job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun
 ) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
     from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
 
     try:
-        for file in draw(job, parts.test.targets, named(job.sample.task, done.logits), metrics, done.forgetting):
+        for file in draw(job, split.test.targets, named(job.sample.task, fit.logits), metrics, fit.forgetting):
             tracker_run.artifact(file)
     except Exception as failure:  # whatever it is, the run is done
         return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)
     return ()
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+

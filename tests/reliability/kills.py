@@ -299,7 +299,7 @@ def untracked(home: Path, runs: Iterable[str]) -> list[str]:
 def weights_of(run: Path) -> tuple[str, float]:
     """What a run has learned, as a digest, and its score."""
     digests = [sha256_of(run / file) for file in ("model.safetensors", "head.safetensors")]
-    return " ".join(digests), RunFolder(run).told["metrics"]["score"]
+    return " ".join(digests), RunFolder(run).result["metrics"]["score"]
 
 
 def _events(run: Path) -> list[dict[str, Any]]:
@@ -346,7 +346,7 @@ class _Aftermath:
 
     def go(self, before: _Known, printed: Done) -> None:
         """List, doctor, repair, ask again, resume, sync, doctor; then look whether all is there."""
-        begun = {run.id for run in map(RunFolder, _run_folders(self._home)) if not run.told}
+        begun = {run.id for run in map(RunFolder, _run_folders(self._home)) if not run.result}
         self._run("runs", "list")
         self._run("zoo", "list")
         self._run("doctor", also=(1,))
@@ -384,7 +384,7 @@ class _Aftermath:
                 self._run("runs", "resume", row["id"])
         for run in begun:
             folder = RunFolder(self._home / "runs" / run)
-            if folder.told:
+            if folder.result:
                 self.resumed += 1
                 wanted, comes_to = self._bench.weights[folder.job["plan"]["strategy"]], weights_of(folder.path)
                 self.identical += comes_to == wanted
@@ -398,7 +398,7 @@ class _Aftermath:
         self.lost += [f"advice {name} was there" for name in before.advice - now.advice]
         self.lost += [f"checkpoint {name} was there" for name in before.checkpoints - now.checkpoints]
         for folder in map(RunFolder, _run_folders(self._home)):
-            if folder.told and listed.get(folder.id, {}).get("state") != "finished":
+            if folder.result and listed.get(folder.id, {}).get("state") != "finished":
                 self.lost.append(f"run {folder.id} is finished and in no list")
             elif folder.job and folder.id not in listed:
                 self.lost.append(f"run {folder.id} was begun and is in no list")

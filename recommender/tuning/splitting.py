@@ -1,5 +1,6 @@
 """Which rows of a sample a run learns from, and which judge it: never those that the checkpoint has seen before."""
 
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +11,15 @@ from recommender.runs.job import Job
 from registry.cards import Task
 from registry.sample import Sample
 
-__all__ = ["Partition", "partition", "places"]
+__all__ = ["Split", "places", "split_rows"]
 
 
 _HELD_OUT = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Partition:
-    """The sample's rows, told apart."""
+class Split:
+    """The sample's rows, split into a training and a test part."""
 
     train: Sample
     test: Sample
@@ -29,33 +30,33 @@ class Partition:
     notes: tuple[str, ...] = ()
 
 
-def partition(job: Job) -> Partition:
+def split_rows(job: Job) -> Split:
     """The sample's own test part, else a share of whole groups that is held out; of rows that were not seen before."""
     sample = job.sample
     if sample.test is not None:
-        return _judged_unseen(job, Partition(sample, sample.test, np.arange(len(sample))))
+        return _judged_unseen(job, Split(sample, sample.test, np.arange(len(sample))))
     if (unseen := _unseen_split(job)) is not None:
         return unseen
     train_part, test = sample.split(_HELD_OUT, job.seed)
-    return _judged_unseen(job, Partition(train_part, test, places(sample, train_part)))
+    return _judged_unseen(job, Split(train_part, test, places(sample, train_part)))
 
 
-def _judged_unseen(job: Job, parts: Partition) -> Partition:
-    """The parts, the checkpoint judged on the test rows that it has not seen; where these are too few, that is told."""
-    fresh = _unseen(job, parts.test)
+def _judged_unseen(job: Job, split: Split) -> Split:
+    """The parts, the checkpoint judged on the test rows that it has not seen; a note where these are too few."""
+    fresh = _unseen(job, split.test)
     if fresh.all():
-        return parts
-    name, rows = job.checkpoint.name, len(parts.test)
-    if enough_unseen(int(fresh.sum()), len(parts.test.classes)):
+        return split
+    name, rows = job.checkpoint.name, len(split.test)
+    if enough_unseen(int(fresh.sum()), len(split.test.classes)):
         note = f"the score is of {int(fresh.sum()):,} of {rows:,} test rows: {name} has seen the others before"
-        return replace(parts, test=parts.test.take(fresh), notes=(note,))
+        return replace(split, test=split.test.take(fresh), notes=(note,))
     copies = job.exposure is not None and job.exposure.copies
     what = "may have seen copies of all" if copies else f"has seen {int((~fresh).sum()):,}"
     note = f"the score is flattered: {name} {what} of these {rows:,} test rows before; it counts for no later advice"
-    return replace(parts, flattered=True, notes=(note,))
+    return replace(split, flattered=True, notes=(note,))
 
 
-def _unseen_split(job: Job) -> Partition | None:
+def _unseen_split(job: Job) -> Split | None:
     """A held-out part of rows that the checkpoint has not seen, at most the usual share; None where too few are."""
     sample = job.sample
     fresh = _unseen(job, sample)
@@ -73,7 +74,7 @@ def _unseen_split(job: Job) -> Partition | None:
     if set(train_part.labels) < set(sample.labels) and sample.task is not Task.REGRESSION:
         return None
     note = f"the score is of {len(test):,} rows that {job.checkpoint.name} has not seen before, held out for that"
-    return Partition(train_part, test, places(sample, train_part), notes=(note,))
+    return Split(train_part, test, places(sample, train_part), notes=(note,))
 
 
 def _unseen(job: Job, part: Sample) -> Bool[np.ndarray, " n"]:
