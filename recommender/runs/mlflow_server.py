@@ -1,6 +1,5 @@
 """Which MLflow a run is sent to, a client of it, its store, and what it refuses, in words."""
 
-
 import logging
 import os
 import re
@@ -23,7 +22,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 __all__ = [
-"LOCKED", "PATIENCE", "address_of", "client_at", "damage", "environment_experiment", "environment_settings", "in_words", "only_one", "prepare", "public", "trouble_at",]
+    "LOCKED",
+    "PATIENCE",
+    "address_of",
+    "client_at",
+    "damage",
+    "environment_experiment",
+    "environment_settings",
+    "in_words",
+    "only_one",
+    "prepare",
+    "public",
+    "trouble_at",
+]
 
 
 LOCKED = 60.0

@@ -213,8 +213,6 @@ class MlflowSync:
         self.moved = time.monotonic()
 
 
-
-
 def sync_runs(home: Home, run: str | None = None, *, progress: Progress = silent) -> tuple[Synced, ...]:
     """Push to MLflow what it lacks of a run, or of all runs that were made under it.
 
@@ -252,24 +250,6 @@ def register(home: Home, run: str, name: str, alias: str | None = None) -> Synce
     return sync_runs(home, finished.id)[0]
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def _chosen(home: Home, name: str | None) -> list[RunFolder]:
     """The run of that name, else all that were to be told, oldest first."""
     if name is not None:
@@ -297,39 +277,11 @@ def _synced(pushing: MlflowSync, reached: dict[str, str | None]) -> Synced:
     return Synced(run.id, public(pushing.address), pushing.run_id, pushing.carried, pushing.left, trouble)
 
 
-
-
 def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:
     """A finished run knows its MLflow run, also one that was pushed later."""
     result = run.result
     if result and result.get("mlflow_run_id") != mlflow_run_id:
         run.finish({**result, "mlflow_run_id": mlflow_run_id})
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def _read_marks(folder: Path) -> dict[str, Any]:

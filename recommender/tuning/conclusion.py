@@ -23,9 +23,6 @@ from registry.metrics import score
 __all__ = ["FinishedRun", "conclude", "metrics_of"]
 
 
-
-
-
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
     """A run that has come to its end, but for what becomes of telling others."""

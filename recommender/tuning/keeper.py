@@ -1,6 +1,5 @@
 """Judges a net on held-out rows after every epoch, keeps its best weights, and stops where going on is of no use."""
 
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,17 @@ from registry.forms import to_json
 from registry.metrics import score
 
 __all__ = [
-"Course", "Curves", "DriftPoints", "EpochScore", "Keeper", "Point", "Training", "best_file", "logits_of", "write_weights",]
+    "Course",
+    "Curves",
+    "DriftPoints",
+    "EpochScore",
+    "Keeper",
+    "Point",
+    "Training",
+    "best_file",
+    "logits_of",
+    "write_weights",
+]
 
 
 Point = Callable[[str, int, float], None]

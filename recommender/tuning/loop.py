@@ -47,12 +47,6 @@ _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
 
-
-
-
-
-
-
 @dataclass(frozen=True)
 class Trained:
     """What a training came to. The classifier has its best weights."""
@@ -61,8 +55,6 @@ class Trained:
     best: EpochScore
     curves: Curves
     notes: tuple[str, ...]
-
-
 
 
 def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
@@ -93,8 +85,6 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         classifier.eval()
     course = keeper.course
     return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
-
-
 
 
 class _Loop(Trainer):
@@ -141,8 +131,6 @@ class _Loop(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
         _present(model or self.model).load_state_dict(stored, strict=True)
-
-
 
 
 class _Epochs(TrainerCallback):
@@ -334,7 +322,3 @@ def _steps(training: Training) -> int:
     """Batches an epoch; a last batch of one row is left out, for it has no variance to normalize by."""
     whole, rest = divmod(len(training.rows), training.plan.batch_size)
     return whole + (rest > 1 or whole == 0)
-
-
-
-

@@ -39,11 +39,6 @@ from registry.progress import Progress, silent
 __all__ = ["run_local"]
 
 
-
-
-
-
-
 def run_local(
     job: Job, track: Tracker, progress: Progress = silent, provider: Provider | None = None
 ) -> tuple[TuningRun, Outcome]:
@@ -113,8 +108,6 @@ def _named_failures(job: Job) -> Iterator[None]:
         raise OutOfRoom("memory") from cause
 
 
-
-
 def _fit_and_store(
     job: Job, provider: Provider, earlier: float, tracker_run: TrackerRun, progress: Progress
 ) -> FinishedRun:
@@ -177,9 +170,7 @@ def _control(
     return controls.against(job, split.test, ours, name, "the same net from random weights", predicted)
 
 
-def _drawn(
-    job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun
-) -> tuple[str, ...]:
+def _drawn(job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
     from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
 
@@ -189,49 +180,3 @@ def _drawn(
     except Exception as failure:  # whatever it is, the run is done
         return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)
     return ()
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

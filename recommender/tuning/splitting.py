@@ -1,6 +1,5 @@
 """Which rows of a sample a run learns from, and which judge it: never those that the checkpoint has seen before."""
 
-
 from dataclasses import dataclass, replace
 
 import numpy as np
