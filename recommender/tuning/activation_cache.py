@@ -61,9 +61,14 @@ class Boundary:
         self._items = {name: tensor[:1] for name, tensor in batch.items() if name not in context}
         beside = {name: tensor for name, tensor in batch.items() if name in context}
         self._outputs: Mapping[str, object] = {}
+        self._places: int | None = None
+        """Places of the sequences that were looked at; None where all items are of one size."""
         with torch.inference_mode():
             whole = self._remembered(batch)
-            resumed = self.logits(self.activations(batch), **beside)
+            kept = self.activations(batch)
+            self._places = kept.shape[1] if kept.ndim == 3 and beside else None
+            self._refuse_what_hangs_on_length(block)
+            resumed = self.logits(kept, **beside)
         if not torch.allclose(whole, resumed, atol=_TOLERANCE * float(whole.abs().max() + 1), rtol=0):
             raise ValueError(f"{type(classifier.body).__name__} cannot be resumed behind {block}")
 
@@ -122,7 +127,7 @@ class Boundary:
             module.forward = self._answer(path, kept)
         try:
             yield {
-                name: torch.zeros((), dtype=tensor.dtype, device=kept.device).expand(len(kept), *tensor.shape[1:])
+                name: torch.zeros((), dtype=tensor.dtype, device=kept.device).expand(self._shape(tensor, kept))
                 for name, tensor in self._items.items()
             }
         finally:
@@ -130,10 +135,26 @@ class Boundary:
                 del module.forward
 
     def _answer(self, path: str, kept: torch.Tensor) -> Callable[..., object]:
-        answer = _mapped(self._outputs[path], lambda t: t.expand(len(kept), *t.shape[1:]) if t.ndim else t)
+        answer = _mapped(self._outputs[path], lambda t: self._formed(t, kept) if t.ndim else t)
         if path == self.end:
             answer = _with_first(answer, kept)
         return lambda *_inputs, **_settings: answer
+
+    def _shape(self, tensor: torch.Tensor, kept: torch.Tensor) -> tuple[int, ...]:
+        """Of what was seen of one row, for so many rows, of as many places as theirs have."""
+        sequence = tensor.ndim > 1 and tensor.shape[1] == self._places
+        return (len(kept), *(kept.shape[1:2] if sequence else tensor.shape[1:2]), *tensor.shape[2:])
+
+    def _formed(self, output: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        shape = self._shape(output, kept)
+        return (output if output.shape[1:] == shape[1:] else output[:, :1]).expand(shape)
+
+    def _refuse_what_hangs_on_length(self, block: str) -> None:
+        """What is handed on beside the activations is remembered of one row: it must be the same for every length."""
+        beside = _tensors(self._outputs[self.end])[1:]
+        if self._places is not None and any(self._places in tensor.shape[1:] for tensor in beside):
+            kind = type(self.classifier.body).__name__
+            raise ValueError(f"{kind} cannot be resumed behind {block}: it hands on what depends on a row's length")
 
 
 def _outermost(body: nn.Module, prefixes: list[str], end: str) -> list[str]:

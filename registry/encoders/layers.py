@@ -93,8 +93,13 @@ def read_blocks(network: Network, anatomy: Layers, batch: Mapping[str, Any]) -> 
     with _listening(model, anatomy) as heard:
         output: ModelOutput = part(**batch, **network.settings(part), return_dict=True)
     middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
-    last = heard[anatomy.head].flatten(1) if anatomy.head else _pooled_output(network, output, batch)
+    last = _before_head(network, heard[anatomy.head], batch) if anatomy.head else network.summary(output, batch)
     return Reading((*middle, last), output["logits"] if anatomy.head else None)
+
+
+def _before_head(network: Network, features: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    """What the head labels: heads that label every place of a sequence are read where the network reads a block."""
+    return network.pool(features, batch) if features.ndim == 3 else features.flatten(1)
 
 
 def _step(units: int) -> int:
@@ -189,11 +194,3 @@ def _first_tensor(made: object) -> torch.Tensor:
         return made
     values = made.values() if isinstance(made, dict) else made
     return next(value for value in values if isinstance(value, torch.Tensor))  # type: ignore[attr-defined]
-
-
-def _pooled_output(network: Network, output: ModelOutput, batch: Mapping[str, Any]) -> torch.Tensor:
-    pooled = output.get("pooler_output")
-    if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
-        return pooled.flatten(1)
-    last: torch.Tensor = network.pool(output["last_hidden_state"], batch)
-    return last
