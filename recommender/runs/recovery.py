@@ -17,7 +17,7 @@ import psutil
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
-from recommender.runs.mlflow_sync import damage
+from recommender.runs.mlflow_server import damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
