@@ -71,7 +71,7 @@ class Image:
 
     def fingerprints(self, items: Sequence[ImageItem]) -> Float[np.ndarray, "n d"]:
         """As `Modality.fingerprints`."""
-        return fingerprints_of([item.look for item in items])
+        return fingerprints_of([item.thumbnail for item in items])
 
     def remarks(self, items: Sequence[ImageItem]) -> tuple[str, ...]:
         """As `Modality.remarks`: none beside what was converted."""
