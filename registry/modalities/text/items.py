@@ -21,7 +21,7 @@ class TextItem:
     """One text, or a pair of them. Equal where name and content are."""
 
     name: str
-    """Path below the folder or archive that was read (bytes that are no text escaped), or the row's number."""
+    """Path below the folder or archive that was decoding (bytes that are no text escaped), or the row's number."""
     digest: str
     """SHA-256 of the file's bytes (of the text in UTF-8 for one from memory)."""
     text: str = field(compare=False, repr=False)
@@ -47,10 +47,10 @@ class TextItem:
 
 def decoded_item(name: str, content: bytes) -> TextItem | Undecodable:
     """As `registry.modalities.Modality.decode`."""
-    read = decoded(content)
-    if isinstance(read, Undecodable):
-        return read
-    return TextItem(name, hashlib.sha256(content).hexdigest(), *read)
+    decoding = decoded(content)
+    if isinstance(decoding, Undecodable):
+        return decoding
+    return TextItem(name, hashlib.sha256(content).hexdigest(), *decoding)
 
 
 def item_of_cells(name: str, cells: Sequence[object]) -> TextItem | Undecodable:
@@ -59,11 +59,11 @@ def item_of_cells(name: str, cells: Sequence[object]) -> TextItem | Undecodable:
     for cell in cells:
         if not isinstance(cell, str):
             return Undecodable("it holds no text" if _is_absent(cell) else f"a {type(cell).__name__}, no text")
-        read = kept(cell, ())
-        if isinstance(read, Undecodable):
-            return read
-        texts.append(read[0])
-        kinds |= dict.fromkeys(read[1])
+        decoding = kept(cell, ())
+        if isinstance(decoding, Undecodable):
+            return decoding
+        texts.append(decoding[0])
+        kinds |= dict.fromkeys(decoding[1])
     content = "\0".join(map(str, cells)).encode("utf-8", "surrogatepass")
     return TextItem(name, hashlib.sha256(content).hexdigest(), texts[0], tuple(kinds), *texts[1:])
 
@@ -89,10 +89,10 @@ def _of_value(row: int, value: object) -> TextItem:
         kind = type(value).__name__
         raise UnusableArrays(kind, (), f"text {row} cannot be of type {kind}", _USABLE)
     cells = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]  # a pair
-    read = item_of_cells(str(row), cells)
-    if isinstance(read, Undecodable):
-        raise UnusableArrays("str", (len(cells[0]),), f"text {row} cannot be used: {read.reason}", _USABLE)
-    return read
+    decoding = item_of_cells(str(row), cells)
+    if isinstance(decoding, Undecodable):
+        raise UnusableArrays("str", (len(cells[0]),), f"text {row} cannot be used: {decoding.reason}", _USABLE)
+    return decoding
 
 
 def _is_absent(cell: object) -> bool:
