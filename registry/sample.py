@@ -164,7 +164,7 @@ class Sample(Record):
         chosen = None if class_folder is None else _class_folder(class_folder)
         place, columns = _located(path), RecordColumns(text, label, text2, group, time)
         known_task = None if task is None else _named_task(task)
-        records = place.exists() and is_records(place)
+        records = is_records(place)
         table = None if records else _table(labels, known_task)
         if records and labels is not None:
             why = f"it names files, and {place} holds records"

@@ -93,9 +93,12 @@ class _Table:
 
 def is_records(path: Path) -> bool:
     """Whether a file holds records, or a folder nothing but parts of them, one of them to train on."""
-    if not path.is_dir():
-        return path.suffix.lower() in ENDINGS
-    return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
+    try:
+        if not path.is_dir():
+            return path.suffix.lower() in ENDINGS
+        return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL; a folder that cannot be listed
+        return False
 
 
 def read_records(  # noqa: PLR0913 - each says how they are read

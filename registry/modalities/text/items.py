@@ -21,7 +21,7 @@ class TextItem:
     """One text, or a pair of them. Equal where name and content are."""
 
     name: str
-    """Path below the folder or archive that was decoding (bytes that are no text escaped), or the row's number."""
+    """Path below the folder or archive that was read (bytes that are no text escaped), or the row's number."""
     digest: str
     """SHA-256 of the file's bytes (of the text in UTF-8 for one from memory)."""
     text: str = field(compare=False, repr=False)
