@@ -363,7 +363,7 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
     network = open_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    made = Classifier(network, layers_of(network.model), job.plan.read, head, dropout=job.plan.dropout)
+    made = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
         made.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
     made.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it

@@ -134,5 +134,5 @@ def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CA
     opened = inspect(folder)
     network = open_network(folder, cap=cap)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    anatomy = layers_of(network.model)
+    anatomy = layers_of(network)
     return CheckpointEncoder(name or folder.name, digest, opened, network, anatomy, network.at_once)
