@@ -215,7 +215,9 @@ def votes(
     return np.asarray(np.einsum("mk,mkc->mc", weights, near.astype(np.float64)))
 
 
-def _in_batches(steps: Sequence[Any], items: Sequence[Item], what: str, progress: Progress) -> Float[np.ndarray, "n d"]:
+def _in_batches(
+    steps: Sequence[Any], items: Sequence[Item], what: str, progress: Progress
+) -> Shaped[np.ndarray, "n ..."]:
     """Items after steps that look at each row by itself."""
     advance(progress, Phase.BASELINE, 0, len(items), what)
     batches = []

@@ -38,19 +38,19 @@ from recommender.runs.folder import find_run
 from recommender.runs.job import DEFAULTS, Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
-from recommender.shift import drops, lowered, source_test, unlabelled
+from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from recommender.shortlist import (
     Constraints,
     Objection,
     Shortlist,
     candidate_of,
     distances_to,
-    measure,
+    measure_distance,
     measure_domains,
     relaxation,
     shortlist,
 )
-from recommender.tuning.dry_run import measure as measure_cost
+from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
 from registry.cards import Origin, Outcome, Task
@@ -185,7 +185,7 @@ def consider(
         raise NoCandidates("; ".join(row.reason for row in failed))
     ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fresh = _fresh(zoo, card.name, sample)
-    return plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)
+    return place([plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
 
 def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent) -> Choice:
@@ -249,7 +249,7 @@ def compare(
         x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
         return distances[metric](x, y, seed=seed, groups=groups)
     x, y = (lens.standardize(zoo.see(part, progress=progress).vectors) for part in pair)
-    return measure(metric, x, y, lens.sigma, groups, seed)
+    return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
 def near(
@@ -267,7 +267,7 @@ def near(
 
 
 def price(
-    choice: Choice, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS, *, progress: Progress = silent
+    choice: Choice, sample: Sample, zoo: Zoo, options: TuneOptions = DEFAULTS, *, progress: Progress = silent
 ) -> Cost:
     """What carrying out a choice will cost, measured on a few rows of it; where that is soon done, as advised.
 
@@ -277,7 +277,7 @@ def price(
     if choice.cost.seconds < WORTH_A_TRIAL:
         return choice.cost
     return measure_cost(
-        Job.of(choice, sample, zoo, terms), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
+        Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
     )
 
 
@@ -285,7 +285,7 @@ def tune(
     choice: Choice | Baseline,
     sample: Sample,
     zoo: Zoo,
-    terms: TuneOptions = DEFAULTS,
+    options: TuneOptions = DEFAULTS,
     *,
     execute: Callable[..., tuple[TuningRun, Outcome]] = run_local,
     track: Callable[..., object] = mlflow_runs,
@@ -299,7 +299,7 @@ def tune(
         DeviceMissing: the device asked for is not there.
         TuningError: it did not come to its end; nothing is recorded.
     """
-    run, _ = execute(Job.of(choice, sample, zoo, terms), track, progress, ZooProvider(zoo))
+    run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))
     return run
 
 
@@ -370,7 +370,7 @@ def _to_domain(
     seen = zoo.see(part, progress=progress)
     groups = None if part.groups is None else (part.group_ids, np.arange(len(sketch.rows)))
     x, y = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
-    return measure(metric, x, y, lens.sigma, groups, seed)
+    return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
 def _judge(
@@ -421,7 +421,7 @@ def _beside_test(
     """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
     if probed.test is None:
         return ranked, reference, None
-    test = unlabelled(probed.test, seed)
+    test = draw_unlabelled(probed.test, seed)
     groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
     try:
         train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
@@ -442,11 +442,14 @@ def _beside_test(
         except (TransferZooError, OSError, MemoryError):
             moved.append(row)
             continue
-        moved.append(_in_view_of(row, lowered(row.expected, found[name])))
+        moved.append(_in_view_of(row, lower_expectation(row.expected, found[name])))
     rows = len(probed)
     features = RawRows.of(probed.modality, (*probed.items, *test.items), progress).features(np.arange(rows))
     found["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
-    before, reference = reference, replace(reference, expected=lowered(reference.expected, found["no transfer"]))
+    before, reference = (
+        reference,
+        replace(reference, expected=lower_expectation(reference.expected, found["no transfer"])),
+    )
     pairs = zip(ranked, moved, strict=True)
     beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
     return beside, reference, replace(shift, drops=found)

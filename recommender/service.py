@@ -295,7 +295,7 @@ def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
     exported = (export_onnx if request.onnx else export)(run, request.folder, progress=observer)
     if not (request.card or hub is not None):
         return exported
-    name = str(run.told.get("checkpoint"))
+    name = str(run.result.get("checkpoint"))
     write_card(run, exported, zoo.checkpoint(name) if name in zoo else None)
     if hub is None or request.push is None:
         return replace(exported, card="README.md")
@@ -429,7 +429,7 @@ def _gone_on_with(request: TuneRequest, zoo: Zoo, observer: Observer, job: str) 
         return None
     if begun.state is RunState.FINISHED:
         observer.on_note(f"run {begun.id} was finished when its job was lost", warning=False)
-        return from_json(TuningRun, begun.told)
+        return from_json(TuningRun, begun.result)
     observer.on_note(f"going on with run {begun.id}", warning=False)
     try:
         execute, track = executors[request.executor], _overheard(trackers[request.tracker], observer)

@@ -39,7 +39,7 @@ __all__ = [
     "candidate_of",
     "distances_to",
     "first_look",
-    "measure",
+    "measure_distance",
     "measure_domains",
     "relaxation",
     "shortlist",
@@ -373,7 +373,7 @@ def candidate_of(checkpoint: Checkpoint, sample: Sample, seen: Features, zoo: Zo
     return _with_distance(bare, sample, seen, zoo, seed, exposures)
 
 
-def measure(
+def measure_distance(
     metric: str, x: np.ndarray, y: np.ndarray, sigma: float, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
 ) -> Distance:
     """A distance of two standardized clouds of one lens; ``mmd`` with the lens's own bandwidth."""
@@ -439,7 +439,7 @@ def _measured(
         return None
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
-    found = measure(metric, ours, theirs, lens.sigma, groups, seed)
+    found = measure_distance(metric, ours, theirs, lens.sigma, groups, seed)
     brought = _of_plugins(ours, theirs, groups, seed)
     return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs), brought)
 

@@ -928,12 +928,12 @@ class AlreadyThere(RegistryError):
 
 
 class NameHeld(RegistryError):
-    """Another process registers something under that name at this moment."""
+    """Another process registers or fetches something of that name at this moment."""
 
     def __init__(self, what: str, name: str) -> None:
         self.what, self.name = what, name
         super().__init__(
-            f"another process is registering the {what} {name!r} at this moment",
+            f"another process is {'fetching' if what == 'file' else 'registering'} the {what} {name!r} at this moment",
             "Wait until it has ended, then retry, or choose another name.",
         )
 

@@ -1,9 +1,11 @@
 """Hub: what a hub of checkpoints says and holds, through huggingface_hub, which nothing else imports.
 
 The client reads ``HF_*`` when it is imported, follows redirects wherever they lead, takes minutes over a hub that
-hangs, and checks no sum. So: the variables are read when a `Hub` is made; every call has a deadline of its own, in a
-thread that is left behind when it passes; a host that is not allowed is never asked; and what was fetched is held
-against the hub's checksums, fetched again once, and set aside.
+hangs, throws away what a cut or killed download had, and checks no sum. So: the variables are read when a `Hub` is
+made; every call has a deadline of its own, in a thread that is left behind when it passes; a host that is not allowed
+is never asked; a large file that is there in part goes on by a range; and what was fetched is held against the hub's
+checksums, fetched again once, and set aside. Xet's transport is off: it obeys neither deadline nor allowed hosts, and
+keeps no part that another process could go on with.
 """
 
 import hashlib
@@ -22,6 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from filelock import FileLock, Timeout
+
 from registry.cards import HubFile
 from registry.documents import Plain, yaml_of
 from registry.errors import (
@@ -37,6 +41,7 @@ from registry.errors import (
     HubRefused,
     HubUnreachable,
     MalformedWeights,
+    NameHeld,
     NotAHub,
     NoWeights,
     PickleRefused,
@@ -57,6 +62,7 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _NAME = re.compile(r"[\w+-][\w.+ -]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_TAG = re.compile(r"[\w-]{1,200}", re.ASCII)
 _SMALL = (
     "README.md",
     "added_tokens.json",
@@ -81,9 +87,15 @@ _MOST_SMALL = 64 << 20
 _MOST_HEADER = 8 << 20
 _MOST_FILES = 20_000
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".ot")
+_LARGE = 1 << 20
+"""Bytes from which a file that was fetched in part is gone on with; a smaller one is fetched anew."""
+_PIECE = 1 << 20
+"""Bytes that a killed download may lose."""
 _PATIENCE, _STALL = 30.0, 90.0
 _TRIES = 4
 _POLL = 0.05
+_SHARE = 0.9
+"""Of the time without a byte that ends a download: so long another process's is waited for."""
 _FRONT = re.compile(r"^---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _ASKED = threading.Lock()
@@ -199,24 +211,29 @@ class Hub:
     ) -> Path:
         """A folder with these files of a repository, fetched where they are not in the cache, each as it should be.
 
-        What is there already is not fetched again; within a process a cut file goes on where it was cut. A file whose
-        checksum is another is fetched once more; then it is moved to ``aside``.
+        What is there already is not fetched again, and a large file that was cut goes on where it was cut, in whichever
+        process. A file whose checksum is another is fetched once more, from its beginning; then it is moved to
+        ``aside``.
 
         Raises:
             HubError: they cannot be had, each reason by its name.
+            NameHeld: another process fetches one of them at this moment.
             DiskFull: there is no room; nothing of them is left.
-            Cancelled: the observer wants no more.
+            Cancelled: the observer wants no more; what has come is kept, and gone on with.
         """
         folder = self.snapshot(hub, commit)
         lacking = [file for file in files if not (folder / file.name).is_file()]
         if lacking and self.offline:
             raise HubOffline(f"{hub}: {', '.join(file.name for file in lacking)}")
         if lacking:
-            self._download(hub, commit, lacking, progress, again=False)
+            self._download(hub, commit, lacking, progress)
         if wrong := _differing(folder, files):
             if self.offline:
                 raise HubDamaged(hub, [file.name for file in wrong], _set_aside(folder, wrong, aside))
-            self._download(hub, commit, wrong, progress, again=True)
+            for file in wrong:
+                (folder / file.name).resolve().unlink(missing_ok=True)
+                (folder / file.name).unlink(missing_ok=True)
+            self._download(hub, commit, wrong, progress)
             if wrong := _differing(folder, wrong):
                 raise HubDamaged(hub, [file.name for file in wrong], _set_aside(folder, wrong, aside))
         return folder
@@ -224,6 +241,12 @@ class Hub:
     def snapshot(self, hub: str, commit: str) -> Path:
         """The folder of the cache in which a repository's files at a commit lie, there or not."""
         return self.cache / f"models--{hub.replace('/', '--')}" / "snapshots" / commit
+
+    def parts(self, hub: str, commit: str, files: Sequence[HubFile]) -> tuple[Path, ...]:
+        """What is there of files that were not fetched to their end."""
+        blobs = self.snapshot(hub, commit).parents[1] / "blobs"
+        parts = (_part(blobs, file.digest.partition(":")[2]) for file in files)
+        return tuple(part for part in parts if part.is_file())
 
     def header(self, hub: str, commit: str, file: HubFile) -> bytes:
         """The first bytes of a safetensors file, to the end of its header, and no more than these are fetched.
@@ -318,39 +341,76 @@ class Hub:
             upload, f"repository {hub}", hub, stalling=True, progress=progress, size=size, phase=Phase.PUSH
         )
 
-    def _download(self, hub: str, commit: str, files: Sequence[HubFile], progress: Progress, *, again: bool) -> None:
+    def _download(self, hub: str, commit: str, files: Sequence[HubFile], progress: Progress) -> None:
+        """Fetch files that are not there, the large ones so that they can be gone on with."""
         size = sum(file.bytes for file in files)
-        blobs = self.snapshot(hub, commit).parent.parent / "blobs"
-        before = set(blobs.glob("*"))
+        blobs = self.snapshot(hub, commit).parents[1] / "blobs"
+        before = {*blobs.glob("*.incomplete"), *(_part(blobs, file.digest.partition(":")[2]) for file in files)}
+
+        def have() -> int:
+            return sum(part.stat().st_size for part in self.parts(hub, commit, files))
+
         with disk_full_named(self.cache):
-            self.cache.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(self.cache).free) < size:
-            raise DiskFull(self.cache, free, size)
+            blobs.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(self.cache).free) < size - have():
+            raise DiskFull(self.cache, free, size - have())
 
         def work(api: Any) -> str:  # noqa: ANN401 - an HfApi
+            for file in files:
+                if file.bytes >= _LARGE:
+                    self._go_on(api, hub, commit, file, blobs)
+            names = [file.name for file in files]
             return str(
-                api.snapshot_download(
-                    hub,
-                    revision=commit,
-                    cache_dir=self.cache,
-                    allow_patterns=[file.name for file in files],
-                    force_download=again,
-                    max_workers=4,
-                )
+                api.snapshot_download(hub, revision=commit, cache_dir=self.cache, allow_patterns=names, max_workers=4)
             )
 
         try:
-            with disk_full_named(self.cache, size):
-                self._ask(work, f"repository {hub}@{commit[:12]}", hub, stalling=True, progress=progress, size=size)
-        except BaseException:
+            with disk_full_named(self.cache, size - have()):
+                self._ask(
+                    work, f"repository {hub}@{commit[:12]}", hub, stalling=True, progress=progress, size=size, have=have
+                )
+        except BaseException as failure:
             for left in blobs.glob("*.incomplete"):
-                if left not in before:
+                if left not in before or isinstance(failure, DiskFull):
                     with suppress(OSError):
                         left.unlink()
             raise
         lacking = [file.name for file in files if not (self.snapshot(hub, commit) / file.name).is_file()]
         if lacking:
             raise HubMissing(_bare(self.endpoint), f"file {', '.join(lacking)} in {hub}")
+
+    def _go_on(self, api: Any, hub: str, commit: str, file: HubFile, blobs: Path) -> None:  # noqa: ANN401 - an HfApi
+        """Have a file's content where the client looks for it, from where an earlier try of any process left it.
+
+        It goes by the ETag that the hub gives it now: of a file that is another since, nothing is gone on with.
+        """
+        client = _client()
+        address = client.hf_hub_url(hub, file.name, revision=commit, endpoint=self.endpoint)
+        tag = str(api.get_hf_file_metadata(url=address).etag)
+        if not _TAG.fullmatch(tag):
+            raise NotAHub(_bare(self.endpoint), f"it gives {file.name} of {hub} no ETag")
+        whole, part = blobs / tag, _part(blobs, tag)
+        held = self.cache / ".locks" / blobs.parent.name / f"{tag}.lock"
+        held.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(held).acquire(timeout=_SHARE * self._stall)  # the client's own lock
+        except Timeout:
+            raise NameHeld("file", f"{hub}/{file.name}") from None
+        with lock:
+            if whole.is_file():
+                return
+            if part.is_file() and part.stat().st_size > file.bytes:
+                part.unlink()
+            with part.open("ab", buffering=0) as content:
+                importlib.import_module("huggingface_hub.file_download").http_get(
+                    address,
+                    content,
+                    resume_size=content.tell(),
+                    headers={**api._build_hf_headers(), "Accept-Encoding": "identity"},
+                    expected_size=file.bytes,
+                )
+                os.fsync(content.fileno())
+            part.replace(whole)
 
     def _range(self, hub: str, commit: str, file: HubFile, first: int, last: int) -> bytes:
         self._require_online(f"{hub}/{file.name}")
@@ -383,16 +443,18 @@ class Hub:
         stalling: bool = False,
         progress: Progress = silent,
         size: int = 0,
+        have: Callable[[], int] = lambda: 0,
         phase: Phase = Phase.FETCH,
     ) -> Result:
         """What the client gives, tried again where the hub was busy, within the deadline; its errors by our names.
 
-        ``stalling`` calls have no deadline, but end when for too long nothing comes.
+        ``stalling`` calls have no deadline, but end when for too long nothing comes. Of ``size`` bytes that are to move
+        it tells how many have, with those that were there (``have``) at the beginning of each try.
         """
         deadline = time.monotonic() + self._patience
         for tried in range(1, _TRIES + 1):
             try:
-                return self._watched(work, None if stalling else deadline, progress, size, phase)
+                return self._watched(work, None if stalling else deadline, progress, (have(), size), phase)
             except (TransferZooError, MemoryError):
                 raise
             except Exception as cause:
@@ -404,10 +466,16 @@ class Hub:
         raise AssertionError("unreachable")
 
     def _watched(
-        self, work: Callable[[Any], Result], deadline: float | None, progress: Progress, size: int, phase: Phase
+        self,
+        work: Callable[[Any], Result],
+        deadline: float | None,
+        progress: Progress,
+        sizes: tuple[int, int],
+        phase: Phase,
     ) -> Result:
         """Do the work in a thread of its own, which is left behind when it takes too long."""
         require_wanted(progress)
+        have, size = sizes
         call = _Call(_bare(self.endpoint), self._hosts, deadline)
         box: list[tuple[Result | None, BaseException | None]] = []
         done = threading.Event()
@@ -426,7 +494,7 @@ class Hub:
             try:
                 while not done.wait(_POLL):
                     if size:
-                        advance(progress, phase, min(call.moved, size), size)
+                        advance(progress, phase, min(have + call.moved, size), size)
                     require_wanted(progress)
                     moment = time.monotonic()
                     if deadline is not None and moment > deadline:
@@ -544,6 +612,7 @@ def _client() -> Any:  # noqa: ANN401 - the module huggingface_hub
     from huggingface_hub import constants  # noqa: PLC0415 - likewise
 
     constants.HF_HUB_DISABLE_XET = True  # where somebody imported it before
+    constants.DOWNLOAD_CHUNK_SIZE = _PIECE
     importlib.import_module("huggingface_hub.utils").disable_progress_bars()
     warnings.filterwarnings("ignore", "Not enough free disk space", UserWarning)  # a full disk is an error of ours
     warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)  # the client's own, when it uploads
@@ -629,6 +698,11 @@ def _objection(hub: str, names: Sequence[str], config: Mapping[str, Any], tags: 
     ):
         return "no processor"
     return ""
+
+
+def _part(blobs: Path, tag: str) -> Path:
+    """Where the content of that ETag grows, under the name by which the client's own tools know and remove it."""
+    return blobs / f"{tag}.incomplete"
 
 
 def _differing(folder: Path, files: Sequence[HubFile]) -> list[HubFile]:

@@ -181,7 +181,11 @@ def remove(zoo: Zoo, name: str, *, weights: bool = False, hub: Hub | None = None
     hub = hub or Hub()
     if any(other.locator is not None and other.folder == card.folder for other in zoo.checkpoints()):
         return 0
-    return _freed(card.folder, _used(zoo, hub))
+    parts = hub.parts(card.locator.hub, card.locator.commit, card.locator.files)
+    freed = sum(part.stat().st_size for part in parts)
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return freed + _freed(card.folder, _used(zoo, hub))
 
 
 def disk(zoo: Zoo, *, hub: Hub | None = None) -> tuple[Usage, ...]:

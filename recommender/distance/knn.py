@@ -13,14 +13,14 @@ from registry.errors import TooManyNeighbors
 from registry.features import Array, finite_rows
 from registry.index import neighbors, other_neighbors
 
-__all__ = ["knn", "novelty"]
+__all__ = ["knn_distance", "novelty"]
 
 _BLOCK = 1024
 _SLACK = 1 + 1e-6
 """Distances come in single precision; a row on the rim of a ball lies in it."""
 
 
-def knn(
+def knn_distance(
     x: Real[Array, "n d"],
     y: Real[Array, "m e"],
     *,

@@ -1,8 +1,8 @@
-"""Carrying journals to MLflow: while a run goes on, and again for what a dead, slow or refusing server missed.
+"""Pushing event logs to MLflow: while a run goes on, and again for what a dead, slow or refusing server missed.
 
-Beside each journal lies how far it was carried, for each place it was carried to. A run that MLflow has is found by its
-tag, and points that it has are not told again, so that any of this may break off anywhere and be repeated. Only clients
-are used, so that a caller's own MLflow runs are left alone.
+Beside each event log lies how far it was pushed, for each place it was pushed to. A run that MLflow has is found by its
+tag, and points that it has are not logged again, so that any of this may break off anywhere and be repeated. Only
+clients are used, so that a caller's own MLflow runs are left alone.
 """
 
 import csv
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,13 +39,24 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric, Run
 
-__all__ = ["PATIENCE", "MlflowSync", "Synced", "asked", "damage", "in_words", "prepare", "public", "register", "sync"]
+__all__ = [
+    "PATIENCE",
+    "MlflowSync",
+    "Synced",
+    "damage",
+    "environment_settings",
+    "in_words",
+    "prepare",
+    "public",
+    "register",
+    "sync_runs",
+]
 
 _MARKS, _LOCK = "carried.json", "carried.lock"
 _BATCH = 500
-"""Events told in one request; MLflow takes 1000 metrics and a megabyte."""
+"""Events of one request; MLflow takes 1000 metrics and a megabyte."""
 _LOCKED = 60.0
-"""Seconds to wait for another process that opens the same store, or carries the same run."""
+"""Seconds to wait for another process that opens the same store, or pushes the same run."""
 _EXPERIMENT = "transferzoo"
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
@@ -80,14 +91,14 @@ _PACKING, _SLOWEST = 120.0, 50_000.0
 
 @dataclass(frozen=True)
 class Synced(Record):
-    """What became of carrying one run."""
+    """What became of pushing one run."""
 
     run: str
     place: str
     """Where to; without what is secret in it."""
     mlflow_run_id: str | None
     carried: int
-    """Entries of the journal that MLflow got now."""
+    """Entries of the event log that MLflow got now."""
     left: int
     """Entries that it still lacks."""
     trouble: str | None
@@ -95,21 +106,30 @@ class Synced(Record):
 
 @dataclass
 class _Mark:
-    """How far a journal has been carried to one place."""
+    """How far an event log has been pushed to one place."""
 
     run_id: str | None = None
     read: int = 0
-    """Byte of the journal behind what was told."""
-    owed: list[dict[str, Any]] = field(default_factory=list)
+    """Byte of the event log behind what was logged."""
+    pending: list[dict[str, Any]] = field(default_factory=list)
     """Events whose files are still to be uploaded."""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "_Mark":
+        """The mark as it was stored."""
+        return cls(stored.get("run_id"), stored.get("read", 0), stored.get("owed", []))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mark as it is stored."""
+        return {"run_id": self.run_id, "read": self.read, "owed": self.pending}
 
 
 class MlflowSync:
-    """Carries the journal in a run's folder; `carry` may be called again and again, also after it failed."""
+    """Pushes the event log in a run's folder; `push` may be called again and again, also after it failed."""
 
     def __init__(self, run: RunFolder, home: Home) -> None:
-        self.run, self.journal, self._home = run, EventLog(run.path), home
-        self.address = _address_of(home, self.journal.opening)
+        self.run, self.event_log, self._home = run, EventLog(run.path), home
+        self.address = _address_of(home, self.event_log.opening)
         self.carried = 0
         self.patience = PATIENCE
         """Seconds without getting on after which it counts as stuck, at what it does now."""
@@ -124,34 +144,34 @@ class MlflowSync:
 
     @property
     def left(self) -> int:
-        """Entries of the journal that MLflow lacks."""
+        """Entries of the event log that MLflow lacks."""
         mark = self._mark()
-        return len(self.journal.read(mark.read)) + len(mark.owed)
+        return len(self.event_log.read(mark.read)) + len(mark.pending)
 
-    def carry(self) -> None:
+    def push(self) -> None:
         """Tell MLflow what it lacks, then upload files; raises whatever MLflow raises, and remembers how far it came.
 
         Raises:
-            ValueError: the journal does not say what the run is.
+            ValueError: the event log does not say what the run is.
             Timeout: another process is at it.
         """
         with FileLock(self.run.path / _LOCK, timeout=_LOCKED):
             mark = self._mark()
             try:
-                self._tell(self._opened(mark), mark)
+                self._log_new(self._opened(mark), mark)
             except BaseException:
                 self._entry = None
                 raise
 
     def end(self, status: str) -> None:
-        """Say how the run ended where its journal cannot, because the process was killed."""
+        """Say how the run ended where its event log cannot, because the process was killed."""
         if self._entry is not None and "status" not in self._last_change():
             self._entry.end(status, None)
 
     def _opened(self, mark: _Mark) -> "_Entry":
-        opening = self.journal.opening
+        opening = self.event_log.opening
         if not opening:
-            raise ValueError("its journal does not begin with what the run is")
+            raise ValueError("its event log does not begin with what the run is")
         if self._entry is None:
             with ExitStack() as held:
                 with self._taking(_LOCKED):
@@ -160,35 +180,35 @@ class MlflowSync:
                     prepare(self.address)
                 self._entry = _Entry.of(_client(self.address), opening, self._home, mark.run_id)
         if self._entry.run_id != mark.run_id:
-            mark.run_id, mark.read, mark.owed = self._entry.run_id, 0, []
+            mark.run_id, mark.read, mark.pending = self._entry.run_id, 0, []
             self._keep(mark)
         return self._entry
 
-    def _tell(self, entry: "_Entry", mark: _Mark) -> None:
-        found = self.journal.read(mark.read)
-        for start in range(0, len(found), _BATCH):
-            part = found[start : start + _BATCH]
-            entry.tell([event for _, event in part])
+    def _log_new(self, entry: "_Entry", mark: _Mark) -> None:
+        events = self.event_log.read(mark.read)
+        for start in range(0, len(events), _BATCH):
+            part = events[start : start + _BATCH]
+            entry.log_events([event for _, event in part])
             mark.read = part[-1][0]
-            mark.owed += [dict(event) for _, event in part if {"artifact", "model", "register"} & set(event)]
+            mark.pending += [dict(event) for _, event in part if {"artifact", "model", "register"} & set(event)]
             self._keep(mark, len(part))
-        for event in list(mark.owed):
-            if "artifact" in event or self.run.told:  # a run has a model when it is finished
+        for event in list(mark.pending):
+            if "artifact" in event or self.run.result:  # a run has a model when it is finished
                 self._upload(entry, event)
-                mark.owed.remove(event)
+                mark.pending.remove(event)
                 self._keep(mark)
 
-    def carry_in_time(self) -> None:
-        """`carry`, given up where it does not get on: a server may answer a byte a second.
+    def push_in_time(self) -> None:
+        """`push`, given up where it does not get on: a server may answer a byte a second.
 
         Raises:
-            TimeoutError: it did not get on; what was told is remembered.
+            TimeoutError: it did not get on; what was logged is remembered.
         """
         failures: list[BaseException] = []
 
         def work() -> None:
             try:
-                self.carry()
+                self.push()
             except BaseException as failure:
                 failures.append(failure)
 
@@ -218,17 +238,16 @@ class MlflowSync:
             self.moved, self.patience = time.monotonic(), PATIENCE
 
     def _last_change(self) -> Event:
-        changes = [event for _, event in self.journal.read() if {"status", "resumed", "opening"} & set(event)]
+        changes = [event for _, event in self.event_log.read() if {"status", "resumed", "opening"} & set(event)]
         return changes[-1] if changes else {}
 
     def _mark(self) -> _Mark:
-        marks = _read_marks(self.run.path)
-        return _Mark(**marks.get(public(self.address), {}))
+        return _Mark.of(_read_marks(self.run.path).get(public(self.address), {}))
 
-    def _keep(self, mark: _Mark, carried: int = 0) -> None:
-        marks = {**_read_marks(self.run.path), public(self.address): asdict(mark)}
+    def _keep(self, mark: _Mark, pushed: int = 0) -> None:
+        marks = {**_read_marks(self.run.path), public(self.address): mark.to_dict()}
         write_atomic(self.run.path / _MARKS, json.dumps(marks, indent=1).encode(), durable=False)
-        self.carried += carried
+        self.carried += pushed
         self.moved = time.monotonic()
 
 
@@ -253,11 +272,11 @@ class _Entry:
         tags = {"mlflow.runName": opening["name"], "mlflow.note.content": opening["note"], **opening["tags"]}
         if opening["recommendation"] is not None:
             tags["mlflow.parentRunId"] = _parent(client, experiment, opening)
-        made = client.create_run(experiment, start_time=opening["began"], tags=tags)
-        return cls(client, made, opening["tags"], new=True)
+        created = client.create_run(experiment, start_time=opening["began"], tags=tags)
+        return cls(client, created, opening["tags"], new=True)
 
-    def tell(self, events: Sequence[Event]) -> None:
-        """Tell some events of the journal, those of files excepted."""
+    def log_events(self, events: Sequence[Event]) -> None:
+        """Log some events, those of files excepted."""
         metrics: list[Metric] = []
         for event in events:
             metrics += _metrics(event)
@@ -268,10 +287,10 @@ class _Entry:
             elif "result" in event:
                 self._judge(event["result"])
             elif "status" in event:
-                self._log(metrics)
+                self._log_metrics(metrics)
                 metrics = []
                 self.end(event["status"], event["at"])
-        self._log(metrics)
+        self._log_metrics(metrics)
 
     def end(self, status: str, at: int | None) -> None:
         """The run is over: FINISHED, FAILED or KILLED."""
@@ -304,25 +323,25 @@ class _Entry:
             within = float(result["expected_low"]) <= float(result["score"]) <= float(result["expected_high"])
             self._client.set_tag(self.run_id, "transferzoo.within_interval", str(within).lower())
 
-    def _log(self, metrics: "list[Metric]") -> None:
+    def _log_metrics(self, metrics: "list[Metric]") -> None:
         lacking = [metric for metric in metrics if not self._has(metric)]
         if lacking:
             self._client.log_batch(self.run_id, metrics=lacking)
 
     def _has(self, metric: "Metric") -> bool:
-        """Whether an earlier attempt has told it, also one that never heard that it succeeded."""
+        """Whether an earlier attempt has logged it, also one that never learned that it succeeded."""
         if self._there is None:
             return False
         if metric.key not in self._there:
-            found = self._client.get_metric_history(self.run_id, metric.key)
-            self._there[metric.key] = {_identity(point) for point in found}
+            history = self._client.get_metric_history(self.run_id, metric.key)
+            self._there[metric.key] = {_identity(point) for point in history}
         return _identity(metric) in self._there[metric.key]
 
 
-def sync(home: Home, run: str | None = None, *, progress: Progress = silent) -> tuple[Synced, ...]:
-    """Carry to MLflow what it lacks of a run, or of all runs that were made under it.
+def sync_runs(home: Home, run: str | None = None, *, progress: Progress = silent) -> tuple[Synced, ...]:
+    """Push to MLflow what it lacks of a run, or of all runs that were made under it.
 
-    Nothing is told twice, so it can be repeated at any time. A run that was killed is marked so.
+    Nothing is logged twice, so it can be repeated at any time. A run that was killed is marked so.
 
     Raises:
         UnknownName: there is no run of that id, or there are several that begin so.
@@ -338,7 +357,7 @@ def sync(home: Home, run: str | None = None, *, progress: Progress = silent) -> 
 
 
 def register(home: Home, run: str, name: str, alias: str | None = None) -> Synced:
-    """Make the model of a finished run a version of a registered one; what cannot be done now `sync` does later.
+    """Make the model of a finished run a version of a registered one; what cannot be done now `sync_runs` does later.
 
     Raises:
         UnknownName: there is no run of that id.
@@ -346,20 +365,20 @@ def register(home: Home, run: str, name: str, alias: str | None = None) -> Synce
         NotFinished: the run has no model yet.
     """
     check_names(name, alias)
-    found = find_run(home, run)
-    if not found.told:
-        raise NotFinished(found.id, str(found.state), found.reason)
-    journal = EventLog(found.path)
-    if not any("model" in event for _, event in journal.read()):
-        journal.write({"model": "."})
-    journal.write({"register": name, "alias": alias})
-    return sync(home, found.id)[0]
+    finished = find_run(home, run)
+    if not finished.result:
+        raise NotFinished(finished.id, str(finished.state), finished.reason)
+    event_log = EventLog(finished.path)
+    if not any("model" in event for _, event in event_log.read()):
+        event_log.write({"model": "."})
+    event_log.write({"register": name, "alias": alias})
+    return sync_runs(home, finished.id)[0]
 
 
-def asked() -> dict[str, object]:
-    """Where the environment wants runs to be told: address and experiment, None where it does not say."""
-    address = _asked_address()
-    return {"address": None if address is None else public(address), "experiment": _asked_experiment()}
+def environment_settings() -> dict[str, object]:
+    """Where the environment wants runs to be tracked: address and experiment, None where it does not say."""
+    address = _environment_address()
+    return {"address": None if address is None else public(address), "experiment": _environment_experiment()}
 
 
 def public(address: str) -> str:
@@ -409,8 +428,8 @@ def _retry_after(address: str) -> str:
         with urlopen(page, timeout=5):  # noqa: S310 - the address that the user named
             return ""
     except HTTPError as refusal:
-        told = (refusal.headers.get("Retry-After") or "").strip()
-        return f"{told} s" if told.isdigit() else re.sub(r"[^\w :,+-]", "", told)[:40]
+        wait = (refusal.headers.get("Retry-After") or "").strip()
+        return f"{wait} s" if wait.isdigit() else re.sub(r"[^\w :,+-]", "", wait)[:40]
     except (OSError, ValueError):
         return ""
 
@@ -473,50 +492,50 @@ def _chosen(home: Home, name: str | None) -> list[RunFolder]:
     return [run for run in run_folders(home)[::-1] if EventLog(run.path).opening.get("tracker") == "mlflow"]
 
 
-def _synced(carrier: MlflowSync, reached: dict[str, str | None]) -> Synced:
-    """Carry one run, unless its place is known not to answer."""
-    run, trouble, state = carrier.run, None, carrier.run.state
+def _synced(pushing: MlflowSync, reached: dict[str, str | None]) -> Synced:
+    """Push one run, unless its place is known not to answer."""
+    run, trouble, state = pushing.run, None, pushing.run.state
     if state is RunState.RUNNING:
-        trouble = "it is still going on, and carries its journal itself"
+        trouble = "it is still going on, and pushes its event log itself"
     else:
-        if carrier.address not in reached:
-            reached[carrier.address] = _trouble_at(carrier.address)
-        trouble = reached[carrier.address]
+        if pushing.address not in reached:
+            reached[pushing.address] = _trouble_at(pushing.address)
+        trouble = reached[pushing.address]
     if trouble is None:
         try:
-            carrier.carry_in_time()
+            pushing.push_in_time()
             if run.state in _ENDED:
-                carrier.end(_ENDED[run.state])
-            _remember(run, carrier.run_id)
-        except Exception as failure:  # any trouble with one run leaves the others to be carried
-            trouble = in_words(failure, carrier.address)
-    return Synced(run.id, public(carrier.address), carrier.run_id, carrier.carried, carrier.left, trouble)
+                pushing.end(_ENDED[run.state])
+            _remember(run, pushing.run_id)
+        except Exception as failure:  # any trouble with one run leaves the others to be pushed
+            trouble = in_words(failure, pushing.address)
+    return Synced(run.id, public(pushing.address), pushing.run_id, pushing.carried, pushing.left, trouble)
 
 
 def _trouble_at(address: str) -> str | None:
     """Why a server cannot be used; one that drips is given up after a while."""
     if sqlite_path(address) is not None:
         return None
-    found: list[str | None] = []
+    troubles: list[str | None] = []
 
     def ask() -> None:
         try:
             _client(address).search_experiments(max_results=1)
-            found.append(None)
+            troubles.append(None)
         except Exception as failure:
-            found.append(in_words(failure, address))
+            troubles.append(in_words(failure, address))
 
     thread = threading.Thread(target=ask, name="is MLflow there", daemon=True)
     thread.start()
     thread.join(PATIENCE)
-    return found[0] if found else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
+    return troubles[0] if troubles else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
 
 
 def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:
-    """A finished run knows its MLflow run, also one that was told later."""
-    told = run.told
-    if told and told.get("mlflow_run_id") != mlflow_run_id:
-        run.finish({**told, "mlflow_run_id": mlflow_run_id})
+    """A finished run knows its MLflow run, also one that was pushed later."""
+    result = run.result
+    if result and result.get("mlflow_run_id") != mlflow_run_id:
+        run.finish({**result, "mlflow_run_id": mlflow_run_id})
 
 
 @contextmanager
@@ -530,7 +549,7 @@ def _only_one(address: str, home: Home) -> Iterator[None]:
 
 def _experiment(client: "MlflowClient", opening: Event, home: Home) -> str:
     """The experiment that the environment names, else the one that the run was made under."""
-    wanted = _asked_experiment() or opening["experiment"] or {}
+    wanted = _environment_experiment() or opening["experiment"] or {}
     if "id" in wanted:
         return str(wanted["id"])
     name = wanted.get("name", _EXPERIMENT)
@@ -556,21 +575,21 @@ def _artifact_place(home: Home) -> str:
 
 
 def _address_of(home: Home, opening: Event) -> str:
-    """Where a run is told: where the environment says, else where it was first told, else the home's own store."""
-    return str(_asked_address() or opening.get("address") or sqlite_url(home.tracking_database))
+    """Where a run is tracked: where the environment says, else as at first, else in the home's own store."""
+    return str(_environment_address() or opening.get("address") or sqlite_url(home.tracking_database))
 
 
-def _asked_address() -> str | None:
+def _environment_address() -> str | None:
     address = os.environ.get("MLFLOW_TRACKING_URI") or None
     file = None if address is None else sqlite_path(address)
     return address if file is None else sqlite_url(file.absolute())
 
 
-def _asked_experiment() -> dict[str, str] | None:
+def _environment_experiment() -> dict[str, str] | None:
     """As MLflow reads its environment: the name goes before the id."""
     for kind in ("name", "id"):
-        if found := os.environ.get(f"MLFLOW_EXPERIMENT_{kind.upper()}"):
-            return {kind: found}
+        if value := os.environ.get(f"MLFLOW_EXPERIMENT_{kind.upper()}"):
+            return {kind: value}
     return None
 
 
@@ -585,34 +604,34 @@ def _run_of(client: "MlflowClient", run_id: str | None) -> "Run | None":
     if run_id is None:
         return None
     try:
-        found = client.get_run(run_id)
+        known = client.get_run(run_id)
     except MlflowException as failure:
         if failure.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
-    if found.info.lifecycle_stage == "deleted":
+    if known.info.lifecycle_stage == "deleted":
         raise ValueError(f"run {run_id} was deleted there; restore it to go on with it")
-    return found
+    return known
 
 
 def _search(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> "Run | None":
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found = client.search_runs([experiment], filter_string=wanted, max_results=1, order_by=["start_time ASC"])
-    return found[0] if found else None
+    runs = client.search_runs([experiment], filter_string=wanted, max_results=1, order_by=["start_time ASC"])
+    return runs[0] if runs else None
 
 
 def _parent(client: "MlflowClient", experiment: str, opening: Event) -> str:
     """The run of the recommendation, made at its first job."""
     mine = {"transferzoo.recommendation": opening["recommendation"], "transferzoo.kind": "recommendation"}
-    found = _search(client, experiment, mine)
-    if found is None:
+    known = _search(client, experiment, mine)
+    if known is None:
         tags = {"mlflow.runName": f"recommendation {opening['recommendation']}", **mine}
         tags |= {key: value for key, value in opening["tags"].items() if key in _SHARED}
-        found = client.create_run(experiment, start_time=opening["began"], tags=tags)
-        client.set_terminated(str(found.info.run_id), end_time=opening["began"])
-    if opening.get("advice") and not found.data.params:
-        _describe_advice(client, str(found.info.run_id), opening)
-    return str(found.info.run_id)
+        known = client.create_run(experiment, start_time=opening["began"], tags=tags)
+        client.set_terminated(str(known.info.run_id), end_time=opening["began"])
+    if opening.get("advice") and not known.data.params:
+        _describe_advice(client, str(known.info.run_id), opening)
+    return str(known.info.run_id)
 
 
 def _describe_advice(client: "MlflowClient", run_id: str, opening: Event) -> None:
@@ -639,12 +658,12 @@ def _metrics(event: Event) -> "list[Metric]":
 
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
-    told = {
+    values = {
         name: value
         for name, value in event.get("result", {}).items()
         if not name.startswith(_KNOWN_BEFORE) and name not in _CONSTANTS
     }
-    return [Metric(name, float(value), event["at"], 0) for name, value in told.items()]
+    return [Metric(name, float(value), event["at"], 0) for name, value in values.items()]
 
 
 def _identity(metric: "Metric") -> tuple[int, int, float]:
@@ -655,7 +674,7 @@ def _identity(metric: "Metric") -> tuple[int, int, float]:
 
 def _read_marks(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / _MARKS).read_text())
+        marks = json.loads((folder / _MARKS).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return marks if isinstance(marks, dict) else {}

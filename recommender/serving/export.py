@@ -27,7 +27,7 @@ from recommender.runs.folder import RunFolder
 from recommender.serving.pipeline import write_pipeline
 from recommender.serving.predict import finished
 from recommender.tuning.classifier import Classifier
-from recommender.tuning.heads import Head, LinearHead, read_head
+from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
 from registry.encoders.layers import Layers, layers_of, read_blocks
 from registry.encoders.loading import auto_class, modality_at, open_network, quiet
@@ -248,7 +248,7 @@ def staged(to: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _linear(run: str, head: Head) -> LinearHead:
+def _linear(run: str, head: FittedHead) -> LinearHead:
     if isinstance(head, LinearHead):
         return head
     why = {

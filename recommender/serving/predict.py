@@ -16,7 +16,7 @@ from scipy.special import expit, softmax
 
 from recommender.resampling import draw_weights, resample
 from recommender.runs.folder import RunFolder
-from recommender.tuning.heads import Head, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
+from recommender.tuning.heads import FittedHead, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
 from registry.cards import FIRST_MODALITY, ClassFolder, Metric, Task
 from registry.encoders import Encoder, open_encoder
 from registry.errors import NotFinished, PathMissing
@@ -165,7 +165,7 @@ class Predictor:
     """The block whose pooled features the head reads."""
     modality: Modality
     encoder: Encoder
-    head: Head
+    head: FittedHead
 
     @classmethod
     def open(cls, folder: Path | str) -> "Predictor":
@@ -279,7 +279,7 @@ def answer(
     """
     predictor = Predictor.open(run.path)
     table = None if labels is None else read_labels(labels.expanduser(), predictor.task)
-    trained = run.told["sample"]
+    trained = run.result["sample"]
     rows = read_anywhere(
         place.expanduser(),
         modality=predictor.modality,
@@ -301,7 +301,7 @@ def finished(run: RunFolder) -> dict[str, Any]:
     Raises:
         NotFinished: it has not come to it.
     """
-    told = run.told
+    told = run.result
     if not {"task", "classes", "plan", "sample"} <= set(told):
         raise NotFinished(run.id, str(run.state), run.reason)
     return told
@@ -341,7 +341,7 @@ def _recall(
 
 def _of_origin(run: RunFolder, place: Path, modality: Modality) -> tuple[str, ...]:
     """A note where the items are, or hold, those that the run has learned from."""
-    origin, here = Path(run.told["sample"]["origin"]), place.expanduser().absolute()
+    origin, here = Path(run.result["sample"]["origin"]), place.expanduser().absolute()
     if here.is_relative_to(origin):
         learned = role_of(next(iter(here.relative_to(origin).parts), "")) != "test"
     else:

@@ -12,10 +12,10 @@ from registry.errors import TooManyNeighbors
 from registry.features import Array
 from registry.index import other_neighbors
 
-__all__ = ["knn"]
+__all__ = ["knn_score"]
 
 
-def knn(
+def knn_score(
     features: Real[Array, "n d"] | Decomposition,
     labels: Shaped[Array, "m ..."],
     *,

@@ -23,7 +23,7 @@ from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
 from registry.features import Array, finite_rows
 
-__all__ = ["PENALTIES", "Head", "OutOfFold", "fit_head", "fit_ridge", "left_out", "linear", "out_of_fold"]
+__all__ = ["PENALTIES", "AffineHead", "OutOfFold", "fit_head", "fit_ridge", "left_out", "linear", "out_of_fold"]
 
 PENALTIES = np.logspace(-3, 3, 10)
 """The ridge path, in mean squared singular values of the features."""
@@ -54,7 +54,7 @@ class OutOfFold:
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class AffineHead:
     """A linear model on standardized features; a constant column has an infinite scale and weighs nothing."""
 
     weight: Float64[np.ndarray, "c d"]
@@ -165,7 +165,7 @@ def fit_head(
     classes: int,
     *,
     groups: Shaped[Array, " g"] | None = None,
-) -> Head:
+) -> AffineHead:
     """Multinomial logistic regression, its weight decay chosen by folds that follow the rows' content.
 
     Two dimensions of 0 and 1 are labels, each with a logistic regression and a decay of its own; floats a regression
@@ -191,7 +191,7 @@ def fit_head(
         raise SingleClass("a linear head")
     else:
         weight, bias = _logistic(thin, np.eye(classes)[codes], units)
-    return Head(weight, bias, thin.mean, thin.scale)
+    return AffineHead(weight, bias, thin.mean, thin.scale)
 
 
 def fit_ridge(
@@ -200,7 +200,7 @@ def fit_ridge(
     classes: int,
     *,
     groups: Shaped[Array, " g"] | None = None,
-) -> Head:
+) -> AffineHead:
     """The ridge whose predictions `out_of_fold` gives, fitted to all rows; arguments and errors as in `fit_head`."""
     thin, codes = decompose(features), np.asarray(targets)
     if len(codes) != len(thin.rows):
@@ -215,7 +215,7 @@ def fit_ridge(
         weight[present], bias[present] = _ridge_softmax(thin, np.eye(len(present))[compact], units)
     else:
         weight, bias = _ridge_columns(thin, codes.reshape(len(codes), -1).astype(np.float64), units, task)
-    return Head(weight, bias, thin.mean, thin.scale)
+    return AffineHead(weight, bias, thin.mean, thin.scale)
 
 
 class _Link(Enum):

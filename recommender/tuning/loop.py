@@ -23,7 +23,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from recommender.results import Plan
 from recommender.runs.devices import precision
-from recommender.runs.training_checkpoints import newest, seal, set_damaged_aside, stage_folder
+from recommender.runs.training_checkpoints import mark_complete, newest, quarantine_damaged, stage_folder
 from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep, slices
@@ -38,11 +38,11 @@ from registry.forms import from_json, to_json
 from registry.metrics import score
 from registry.progress import Phase, Progress, advance
 
-__all__ = ["Curves", "Judged", "Look", "Point", "Trained", "Training", "logits_of", "train"]
+__all__ = ["Curves", "DriftPoints", "EpochScore", "Point", "Trained", "Training", "logits_of", "train"]
 
 Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
-Look = Callable[[TrainingRows], Mapping[str, float]]
+DriftPoints = Callable[[TrainingRows], Mapping[str, float]]
 """Looks at the weights after an epoch, with the held-out rows: series and values for the learning curve."""
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
@@ -64,7 +64,7 @@ _DEVICE = "ACCELERATE_TORCH_DEVICE"
 """Where accelerate, which would take the first GPU, is told which one to take."""
 
 
-def _no_look(_rows: TrainingRows) -> Mapping[str, float]:
+def _no_drift(_rows: TrainingRows) -> Mapping[str, float]:
     return {}
 
 
@@ -80,18 +80,18 @@ class Training:
     seed: int
     device: str
     task: Task = Task.CLASSIFICATION
-    look: Look = _no_look
+    drift: DriftPoints = _no_drift
 
 
 @dataclass(frozen=True)
-class Judged:
+class EpochScore:
     """How the weights did on the validation rows: the metric, and the loss which breaks ties."""
 
     epoch: int
     score: float
     loss: float
 
-    def beats(self, other: "Judged") -> bool:
+    def beats(self, other: "EpochScore") -> bool:
         """Whether this is better."""
         return (self.score, -self.loss) > (other.score, -other.loss)
 
@@ -100,8 +100,8 @@ class Judged:
 class Trained:
     """What a training came to. The classifier has its best weights."""
 
-    start: Judged
-    best: Judged
+    start: EpochScore
+    best: EpochScore
     curves: Curves
     notes: tuple[str, ...]
 
@@ -113,8 +113,8 @@ class _Course:
     stage: int
     epoch: int
     waited: int
-    start: Judged
-    best: Judged
+    start: EpochScore
+    best: EpochScore
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     halved: int = 0
@@ -128,7 +128,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     Raises:
         Diverged: the loss became NaN or infinite; the best weights so far are in the classifier.
     """
-    bad = set_damaged_aside(training.folder)
+    bad = quarantine_damaged(training.folder)
     saved = newest(training.folder)
     course = None if saved is None else from_json(_Course, saved[1])
     lost = course is not None and not (training.folder / _best_file(course.best)).is_file()
@@ -141,7 +141,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):
             keeper.enter(place)
-            _carry_out(place, keeper, training, progress)
+            _train_stage(place, keeper, training, progress)
             keeper.restore()
     finally:
         keeper.restore()
@@ -160,8 +160,8 @@ def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "
     parts = []
     with torch.inference_mode():
         for chosen in slices(rows):
-            given = {name: tensor.to(device) for name, tensor in rows.batch(chosen).items() if name != "labels"}
-            parts.append(classifier(**given).float().cpu())
+            inputs = {name: tensor.to(device) for name, tensor in rows.batch(chosen).items() if name != "labels"}
+            parts.append(classifier(**inputs).float().cpu())
     classifier.train(was)
     return torch.cat(parts).numpy()
 
@@ -182,14 +182,14 @@ class _Loop(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the Trainer's signature
     ) -> Any:  # noqa: ANN401 - as above
-        given, targets = dict(inputs), inputs["labels"]
-        del given["labels"]
+        batch, targets = dict(inputs), inputs["labels"]
+        del batch["labels"]
         chance = np.random.default_rng([self.args.seed, self.state.global_step])
-        given, targets = self.objective.mix(given, targets, self.blended, chance)
-        logits = model(**given)
+        batch, targets = self.objective.mix(batch, targets, self.blended, chance)
+        logits = model(**batch)
         loss = self.objective.loss(logits, targets) + self.anchor.penalty()
         if not bool(torch.isfinite(loss)):
-            finite = all(bool(torch.isfinite(tensor).all()) for tensor in given.values())
+            finite = all(bool(torch.isfinite(tensor).all()) for tensor in batch.values())
             raise Diverged(self.state.global_step, loss.item(), self.highest_rate, finite_inputs=finite)
         self.losses.append(loss.item())
         return (loss, logits) if return_outputs else loss
@@ -223,7 +223,7 @@ class _Keeper:
         if course is None:
             start = self._judged(0)
             self.course = _Course(0, 0, 0, start, start)
-            self._tell(0, self._scores(start))
+            self._record(0, self._scores(start))
             self._keep(start)
         else:
             self.course = course
@@ -237,24 +237,24 @@ class _Keeper:
         """Judge after an epoch; False when it is time to stop."""
         course = self.course
         course.epoch += 1
-        found = self._judged(course.epoch)
+        judged = self._judged(course.epoch)
         course.waited += 1
-        if found.beats(course.best):
-            self._keep(found)  # before it counts: the disk may be full
-            course.best, course.waited = found, 0
-        told = {"training loss": float(np.mean(losses)), "items per second": len(self.training.rows) / seconds}
-        self._tell(course.epoch, {**self._scores(found), **told, **self.training.look(self.held_out)})
-        if trouble := self._too_fast(found, losses):
+        if judged.beats(course.best):
+            self._keep(judged)  # before it counts: the disk may be full
+            course.best, course.waited = judged, 0
+        progress = {"training loss": float(np.mean(losses)), "items per second": len(self.training.rows) / seconds}
+        self._record(course.epoch, {**self._scores(judged), **progress, **self.training.drift(self.held_out)})
+        if trouble := self._too_fast(judged, losses):
             course.waited = self.patience
         elif not self.waits:
-            trouble = self._overfitted(found)
+            trouble = self._overfitted(judged)
         course.notes += [trouble] if trouble else []
         return self.waits
 
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
         with filling(save):
-            seal(save, to_json(self.course))
+            mark_complete(save, to_json(self.course))
         for file in self.training.folder.glob("best-*.safetensors"):
             if file != self._file:
                 file.unlink()
@@ -263,9 +263,9 @@ class _Keeper:
         """Load the best weights, strictly."""
         self.classifier.load_state_dict(load_file(self._file), strict=True)
 
-    def tell(self, series: str, value: float) -> None:
+    def record(self, series: str, value: float) -> None:
         """One more point of this epoch's."""
-        self._tell(self.course.epoch, {series: value})
+        self._record(self.course.epoch, {series: value})
 
     @property
     def patience(self) -> int:
@@ -281,15 +281,15 @@ class _Keeper:
     def _file(self) -> Path:
         return self.training.folder / _best_file(self.course.best)
 
-    def _too_fast(self, found: Judged, losses: list[float]) -> str:
+    def _too_fast(self, judged: EpochScore, losses: list[float]) -> str:
         """Whether the rate is too high, in words: weights that are no numbers, or a training loss that grows."""
-        told = self.course.curves["training loss"]
-        means = [told[epoch] for epoch in sorted(told) if epoch > self.course.entered]
+        losses_by_epoch = self.course.curves["training loss"]
+        means = [losses_by_epoch[epoch] for epoch in sorted(losses_by_epoch) if epoch > self.course.entered]
         silent, half = self._silent_loss(), float(np.mean(losses[len(losses) // 2 :]))
         twice = len(means) > 1 and min(half, means[-2]) > _ABOVE_SILENCE * silent
         grown = half > _GROWN * min([losses[0], *means[:-1]])
         rising = len(means) > _RISES and bool((np.diff(means[-_RISES - 1 :]) > 0).all())
-        if not math.isfinite(found.loss):
+        if not math.isfinite(judged.loss):
             why = "what the net says is no number any more"
         elif grown and (twice or half > _FAR_ABOVE * silent):
             why = f"the training loss grew to {half:.3g}; a head that says nothing has {silent:.3g}"
@@ -299,20 +299,20 @@ class _Keeper:
             return ""
         stage = self.training.plan.stages[self.course.stage]
         return (
-            f"the learning rate is too high: {why}. Training was stopped after epoch {found.epoch}, "
+            f"the learning rate is too high: {why}. Training was stopped after epoch {judged.epoch}, "
             f"{self._kept}. Lower the rates, to a tenth say: {stage.head_rate / 10:.1g} for the head, "
             f"{stage.backbone_rate / 10:.1g} for the backbone"
         )
 
-    def _overfitted(self, found: Judged) -> str:
+    def _overfitted(self, judged: EpochScore) -> str:
         """Whether what was learned since the best weights was these rows alone, in words."""
         best, losses = self.course.best, self.course.curves["training loss"]
         first = max(best.epoch, self.course.entered) + 1
-        if found.loss <= _WORSE * best.loss or losses[found.epoch] >= losses[first]:
+        if judged.loss <= _WORSE * best.loss or losses[judged.epoch] >= losses[first]:
             return ""
         return (
-            f"overfitting: from epoch {best.epoch} to {found.epoch} the validation loss rose from "
-            f"{best.loss:.3g} to {found.loss:.3g} while the training loss fell to {losses[found.epoch]:.3g}. "
+            f"overfitting: from epoch {best.epoch} to {judged.epoch} the validation loss rose from "
+            f"{best.loss:.3g} to {judged.loss:.3g} while the training loss fell to {losses[judged.epoch]:.3g}. "
             f"Training was stopped, {self._kept}. More rows, augmentation, or fewer blocks that learn help"
         )
 
@@ -326,25 +326,25 @@ class _Keeper:
         truth = torch.from_numpy(self.training.rows.targets)
         return float(self.objective.loss(torch.zeros(len(truth), self.classifier.head.out_features), truth))
 
-    def _judged(self, epoch: int) -> Judged:
+    def _judged(self, epoch: int) -> EpochScore:
         logits = logits_of(self.classifier, self.held_out)
         if not np.isfinite(logits).all():
-            return Judged(epoch, -math.inf if self.training.metric is Metric.R2 else 0.0, math.inf)
+            return EpochScore(epoch, -math.inf if self.training.metric is Metric.R2 else 0.0, math.inf)
         truth, plain = self.held_out.targets, replace(self.training.plan, label_smoothing=0.0, class_weights=False)
         objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
         loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()
-        return Judged(epoch, score(self.training.metric, truth, named(self.training.task, logits)), loss)
+        return EpochScore(epoch, score(self.training.metric, truth, named(self.training.task, logits)), loss)
 
-    def _scores(self, found: Judged) -> dict[str, float]:
-        return {f"validation {self.training.metric}": found.score, "validation loss": found.loss}
+    def _scores(self, judged: EpochScore) -> dict[str, float]:
+        return {f"validation {self.training.metric}": judged.score, "validation loss": judged.loss}
 
-    def _tell(self, epoch: int, values: Mapping[str, float]) -> None:
+    def _record(self, epoch: int, values: Mapping[str, float]) -> None:
         for series, value in values.items():
             self.course.curves.setdefault(series, {})[epoch] = value
             self.point(series, epoch, value)
 
-    def _keep(self, found: Judged) -> None:
-        _write_weights(self.classifier, self.training.folder / _best_file(found))
+    def _keep(self, judged: EpochScore) -> None:
+        _write_weights(self.classifier, self.training.folder / _best_file(judged))
 
 
 class _Epochs(TrainerCallback):
@@ -394,7 +394,7 @@ class _Epochs(TrainerCallback):
         del args, state, control, rest
         for theirs, ours in (("grad_norm", "gradient norm"), ("learning_rate", "learning rate")):
             if logs and theirs in logs:
-                self.keeper.tell(ours, float(logs[theirs]))
+                self.keeper.record(ours, float(logs[theirs]))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object) -> None:
         """Make the save count."""
@@ -402,7 +402,7 @@ class _Epochs(TrainerCallback):
         self.keeper.saved(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
-def _carry_out(place: int, keeper: _Keeper, training: Training, progress: Progress) -> None:
+def _train_stage(place: int, keeper: _Keeper, training: Training, progress: Progress) -> None:
     """One stage; where memory runs out, again from its last save with batches of half the size."""
     rows, keeper.held_out = _rows(place, keeper, training, progress)
     while True:
@@ -495,7 +495,7 @@ def _settings(place: int, halved: int, rows: int, training: Training) -> Trainin
     on_cpu = training.device == "cpu"
     if not on_cpu:
         os.environ[_DEVICE] = training.device
-    made = TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(stage_folder(training.folder, place)),
         report_to="none",
         disable_tqdm=True,
@@ -518,8 +518,8 @@ def _settings(place: int, halved: int, rows: int, training: Training) -> Trainin
         dataloader_drop_last=steps * plan.batch_size <= rows,
     )
     if not on_cpu:
-        vars(made).update(_setup_devices=torch.device(training.device), _n_gpu=1)
-    return made
+        vars(arguments).update(_setup_devices=torch.device(training.device), _n_gpu=1)
+    return arguments
 
 
 def _present(model: torch.nn.Module | None) -> torch.nn.Module:
@@ -538,7 +538,7 @@ def _steps(training: Training) -> int:
     return whole + (rest > 1 or whole == 0)
 
 
-def _best_file(best: Judged) -> str:
+def _best_file(best: EpochScore) -> str:
     return f"best-{best.epoch:04d}.safetensors"
 
 

@@ -1,8 +1,8 @@
 """The recipe: how a job becomes a run. `run_local` carries it out in this process.
 
-The run's folder holds the tuned backbone in transformers format, the head, the preprocessing, the journal and, written
-last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save when
-it is carried out again.
+The run's folder holds the tuned backbone in transformers format, the head, the preprocessing, the event log and,
+written last, run.json: a folder without it is not a finished run. A run that was interrupted goes on from its last save
+when it is carried out again.
 """
 
 import platform
@@ -32,9 +32,9 @@ from recommender.transfer.linear import fit_ridge
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import ItemRows, prepare_rows
-from recommender.tuning.feature_drift import Forgetting, Watch, probe_source
+from recommender.tuning.feature_drift import FeatureDrift, Forgetting, probe_source
 from recommender.tuning.heads import (
-    Head,
+    FittedHead,
     LinearHead,
     NeighborsHead,
     PrototypeHead,
@@ -66,8 +66,8 @@ _VALIDATION = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts:
-    """The sample's rows, told apart."""
+class _Split:
+    """The sample's rows, split into a training and a test part."""
 
     train: Sample
     test: Sample
@@ -79,10 +79,10 @@ class _Parts:
 
 
 @dataclass(frozen=True, eq=False)
-class _Done:
-    """A head, the classifier it belongs to if that was trained, what they say of the test rows, and what is told."""
+class _Fit:
+    """A head, the classifier it belongs to if that was trained, what they say of the test rows, and notes."""
 
-    head: Head
+    head: FittedHead
     classifier: Classifier | None
     logits: Float[np.ndarray, "n c"]
     metrics: Mapping[str, float]
@@ -110,30 +110,30 @@ def run_local(
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
         Cancelled: the observer wants no more; the run can be resumed.
     """
-    folder, made, helper = RunFolder(job.folder), None, provider or FolderProvider()
+    folder, finished, helper = RunFolder(job.folder), None, provider or FolderProvider()
     troubles: tuple[str, ...] = ()
-    with folder.held(), _told_of_failure(folder), _named_failures(job):
+    with folder.held(), _recorded_failure(folder), _named_failures(job):
         folder.start(job.to_dict())
         earlier = folder.spent
         try:
             with folder.beating(), track(job) as tracker_run:
-                made = _made(job, helper, earlier, tracker_run, progress)
-                _, outcome = _concluded(job, made, tracker_run.troubles, tracker_run.run_id)
+                finished = _fit_and_store(job, helper, earlier, tracker_run, progress)
+                _, outcome = _concluded(job, finished, tracker_run.troubles, tracker_run.run_id)
                 with suppress(TransferZooError):  # it is tried again below, and by the next start
                     helper.record(job, outcome)
                 tracker_run.model(job.folder)
         except KeyboardInterrupt:
-            if made is None:
+            if finished is None:
                 raise
             troubles = (f"telling MLflow was interrupted: `transferzoo runs sync {job.id}`",)
-        run, outcome = _concluded(job, made, (*tracker_run.troubles, *troubles), tracker_run.run_id)
+        run, outcome = _concluded(job, finished, (*tracker_run.troubles, *troubles), tracker_run.run_id)
         helper.record(job, outcome)
         folder.tidy()
     return run, outcome
 
 
 @contextmanager
-def _told_of_failure(folder: RunFolder) -> Iterator[None]:
+def _recorded_failure(folder: RunFolder) -> Iterator[None]:
     """The folder knows how a run that did not finish stands: failed, or interrupted and to be resumed."""
     try:
         yield
@@ -164,122 +164,124 @@ def _named_failures(job: Job) -> Iterator[None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _FinishedRun:
     """A run that has come to its end, but for what becomes of telling others."""
 
-    parts: _Parts
-    done: _Done
+    split: _Split
+    fit: _Fit
     metrics: Mapping[str, float]
     notes: tuple[str, ...]
     ended: str
     """ISO 8601, UTC."""
 
 
-def _made(job: Job, helper: Provider, earlier: float, tracker_run: TrackerRun, progress: Progress) -> _Made:
+def _fit_and_store(
+    job: Job, helper: Provider, earlier: float, tracker_run: TrackerRun, progress: Progress
+) -> _FinishedRun:
     """Train and store; then look back at what was forgotten and at what the same rows give without transfer.
 
     ``earlier`` are the seconds that were spent on it before it was interrupted.
     """
-    began, parts = time.perf_counter(), _parts(job)
+    began, split = time.perf_counter(), _split(job)
     with metered(job.device) as meter:
         if job.plan.stages:
-            done = _trained(job, helper, parts, tracker_run.point, progress)
+            fit = _trained(job, helper, split, tracker_run.point, progress)
         else:
             raw = is_raw(job.plan.strategy)
-            done = _untransferred(job, parts, progress) if raw else _probed(job, helper, parts, progress)
-    metrics = _metrics(job, parts, done, earlier + time.perf_counter() - began, meter.peak_bytes)
-    store(job, done.head, done.classifier, done.raw)
-    done = _held_against(job, helper, parts, _probed_source(job, done, progress), progress)
-    metrics |= {} if done.forgetting is None else done.forgetting.metrics
-    metrics |= {name: value for control in done.against for name, value in control.metrics.items()}
+            fit = _untransferred(job, split, progress) if raw else _probed(job, helper, split, progress)
+    metrics = _metrics(job, split, fit, earlier + time.perf_counter() - began, meter.peak_bytes)
+    store(job, fit.head, fit.classifier, fit.raw)
+    fit = _with_controls(job, helper, split, _probed_source(job, fit, progress), progress)
+    metrics |= {} if fit.forgetting is None else fit.forgetting.metrics
+    metrics |= {name: value for control in fit.against for name, value in control.metrics.items()}
     tracker_run.result(metrics)
-    notes = (*parts.notes, *done.notes, *_drawn(job, parts, done, metrics, tracker_run))
-    return _Made(parts, done, metrics, notes, datetime.now(UTC).isoformat(timespec="seconds"))
+    notes = (*split.notes, *fit.notes, *_drawn(job, split, fit, metrics, tracker_run))
+    return _FinishedRun(split, fit, metrics, notes, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _probed_source(job: Job, done: _Done, progress: Progress) -> _Done:
+def _probed_source(job: Job, fit: _Fit, progress: Progress) -> _Fit:
     """The source probe, where rows of the source are at hand; what was forgotten, in words."""
-    kept = done.forgetting
+    kept = fit.forgetting
     if kept is None:
-        return done
+        return fit
     trouble: tuple[str, ...] = ()
     if job.source is not None:
         try:
-            kept = replace(kept, source=probe_source(job, job.source, done.classifier, progress))
+            kept = replace(kept, source=probe_source(job, job.source, fit.classifier, progress))
         except TransferZooError as failure:
             trouble = (f"what is forgotten of the source could not be measured: {failure}",)
-    return replace(done, forgetting=kept, notes=(*done.notes, *kept.notes, *trouble))
+    return replace(fit, forgetting=kept, notes=(*fit.notes, *kept.notes, *trouble))
 
 
-def _held_against(job: Job, helper: Provider, parts: _Parts, done: _Done, progress: Progress) -> _Done:
-    """The controls that the plan asks for, and what follows from them, in words; one that fails is told."""
-    found, notes = [], []
+def _with_controls(job: Job, helper: Provider, split: _Split, fit: _Fit, progress: Progress) -> _Fit:
+    """The controls that the plan asks for, and what follows from them, in words; one that fails is noted."""
+    measured, notes = [], []
     for name in job.plan.controls:
         try:
-            control = _control(name, job, helper, parts, named(job.sample.task, done.logits), progress)
+            control = _control(name, job, helper, split, named(job.sample.task, fit.logits), progress)
         except TransferZooError as failure:
             notes.append(f"the control {name} could not be measured: {failure}. {failure.remedy}")
         else:
-            found.append(control)
+            measured.append(control)
             notes.append(control.sentence)
-    return replace(done, against=tuple(found), notes=(*done.notes, *notes))
+    return replace(fit, against=tuple(measured), notes=(*fit.notes, *notes))
 
 
 def _control(
-    name: str, job: Job, helper: Provider, parts: _Parts, said: Shaped[np.ndarray, "m ..."], progress: Progress
+    name: str, job: Job, helper: Provider, split: _Split, ours: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> controls.Control:
     if name == controls.NO_TRANSFER:
-        return controls.without_transfer(job, parts.train, parts.test, said, progress)
+        return controls.without_transfer(job, split.train, split.test, ours, progress)
     if name != controls.SCRATCH:
         raise UnknownName("control", name, (controls.NO_TRANSFER, controls.SCRATCH))
     fresh = controls.from_scratch(job)
     fresh.folder.mkdir(exist_ok=True)
-    predicted = named(job.sample.task, _trained(fresh, helper, parts, lambda *_: None, progress).logits)
+    predicted = named(job.sample.task, _trained(fresh, helper, split, lambda *_: None, progress).logits)
     shutil.rmtree(fresh.folder)
-    return controls.against(job, parts.test, said, name, "the same net from random weights", predicted)
+    return controls.against(job, split.test, ours, name, "the same net from random weights", predicted)
 
 
 def _drawn(
-    job: Job, parts: _Parts, done: _Done, metrics: Mapping[str, float], tracker_run: TrackerRun
+    job: Job, split: _Split, fit: _Fit, metrics: Mapping[str, float], tracker_run: TrackerRun
 ) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
     from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
 
     try:
-        for file in draw(job, parts.test.targets, named(job.sample.task, done.logits), metrics, done.forgetting):
+        for file in draw(job, split.test.targets, named(job.sample.task, fit.logits), metrics, fit.forgetting):
             tracker_run.artifact(file)
     except Exception as failure:  # whatever it is, the run is done
         return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)
     return ()
 
 
-def _parts(job: Job) -> _Parts:
+def _split(job: Job) -> _Split:
     """The sample's own test part, else a share of whole groups that is held out; of rows that were not seen before."""
     sample = job.sample
     if sample.test is not None:
-        return _judged_unseen(job, _Parts(sample, sample.test, np.arange(len(sample))))
+        return _judged_unseen(job, _Split(sample, sample.test, np.arange(len(sample))))
     if (unseen := _unseen_split(job)) is not None:
         return unseen
     train_part, test = sample.split(_HELD_OUT, job.seed)
-    return _judged_unseen(job, _Parts(train_part, test, _places(sample, train_part)))
+    return _judged_unseen(job, _Split(train_part, test, _places(sample, train_part)))
 
 
-def _judged_unseen(job: Job, parts: _Parts) -> _Parts:
-    """The parts, the checkpoint judged on the test rows that it has not seen; where these are too few, that is told."""
-    fresh = _unseen(job, parts.test)
+def _judged_unseen(job: Job, split: _Split) -> _Split:
+    """The parts, the checkpoint judged on the test rows that it has not seen; a note where these are too few."""
+    fresh = _unseen(job, split.test)
     if fresh.all():
-        return parts
-    name, rows = job.checkpoint.name, len(parts.test)
-    if enough_unseen(int(fresh.sum()), len(parts.test.classes)):
+        return split
+    name, rows = job.checkpoint.name, len(split.test)
+    if enough_unseen(int(fresh.sum()), len(split.test.classes)):
         note = f"the score is of {int(fresh.sum()):,} of {rows:,} test rows: {name} has seen the others before"
-        return replace(parts, test=parts.test.take(fresh), notes=(note,))
+        return replace(split, test=split.test.take(fresh), notes=(note,))
     copies = job.exposure is not None and job.exposure.copies
     what = "may have seen copies of all" if copies else f"has seen {int((~fresh).sum()):,}"
     note = f"the score is flattered: {name} {what} of these {rows:,} test rows before; it counts for no later advice"
-    return replace(parts, flattered=True, notes=(note,))
+    return replace(split, flattered=True, notes=(note,))
 
 
-def _unseen_split(job: Job) -> _Parts | None:
+def _unseen_split(job: Job) -> _Split | None:
     """A held-out part of rows that the checkpoint has not seen, at most the usual share; None where too few are."""
     sample = job.sample
     fresh = _unseen(job, sample)
@@ -297,7 +299,7 @@ def _unseen_split(job: Job) -> _Parts | None:
     if set(train_part.labels) < set(sample.labels) and sample.task is not Task.REGRESSION:
         return None
     note = f"the score is of {len(test):,} rows that {job.checkpoint.name} has not seen before, held out for that"
-    return _Parts(train_part, test, _places(sample, train_part), notes=(note,))
+    return _Split(train_part, test, _places(sample, train_part), notes=(note,))
 
 
 def _unseen(job: Job, part: Sample) -> Bool[np.ndarray, " n"]:
@@ -331,7 +333,7 @@ def _logistic(job: Job, helper: Provider, part: Sample, progress: Progress) -> t
     return head
 
 
-def _fitted(job: Job, helper: Provider, part: Sample, progress: Progress) -> Head:
+def _fitted(job: Job, helper: Provider, part: Sample, progress: Progress) -> FittedHead:
     """The head of a plan that trains nothing else.
 
     Raises:
@@ -345,7 +347,7 @@ def _fitted(job: Job, helper: Provider, part: Sample, progress: Progress) -> Hea
     return _linear(_logistic(job, helper, part, progress))
 
 
-def _raw_head(job: Job, part: Sample, features: Float[np.ndarray, "n d"]) -> Head:
+def _raw_head(job: Job, part: Sample, features: Float[np.ndarray, "n d"]) -> FittedHead:
     """The model of no transfer that the plan names."""
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
     classes = len(job.sample.classes)
@@ -363,21 +365,21 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
     network = open_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    made = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
+    classifier = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
-        made.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
-    made.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    return made.eval()
+        classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
+    classifier.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    return classifier.eval()
 
 
-def _untransferred(job: Job, parts: _Parts, progress: Progress) -> _Done:
+def _untransferred(job: Job, split: _Split, progress: Progress) -> _Fit:
     """A head on raw features, which are fitted on the training rows as it is."""
-    train, items = len(parts.train), (*parts.train.items, *parts.test.items)
+    train, items = len(split.train), (*split.train.items, *split.test.items)
     raw = RawRows.of(job.sample.modality, items, progress)
     features = raw.features(np.arange(train))
-    head = _raw_head(job, parts.train, features[:train])
+    head = _raw_head(job, split.train, features[:train])
     trainable = sum(tensor.size for tensor in head.tensors().values())
-    return _Done(
+    return _Fit(
         head,
         None,
         head.logits(features[train:]),
@@ -387,12 +389,12 @@ def _untransferred(job: Job, parts: _Parts, progress: Progress) -> _Done:
     )
 
 
-def _probed(job: Job, helper: Provider, parts: _Parts, progress: Progress) -> _Done:
+def _probed(job: Job, helper: Provider, split: _Split, progress: Progress) -> _Fit:
     """A head on cached features; the backbone is not run again."""
-    head = _fitted(job, helper, parts.train, progress)
+    head = _fitted(job, helper, split.train, progress)
     trainable = sum(tensor.size for tensor in head.tensors().values())
-    logits = head.logits(_features(job, helper, parts.test, progress))
-    return _Done(
+    logits = head.logits(_features(job, helper, split.test, progress))
+    return _Fit(
         head,
         None,
         logits,
@@ -403,21 +405,21 @@ def _probed(job: Job, helper: Provider, parts: _Parts, progress: Progress) -> _D
 
 
 def _trained(
-    job: Job, helper: Provider, parts: _Parts, point: Callable[[str, int, float], None], progress: Progress
-) -> _Done:
+    job: Job, helper: Provider, split: _Split, point: Callable[[str, int, float], None], progress: Progress
+) -> _Fit:
     """The stages of the plan, the best weights by validation on rows that neither head nor net has seen.
 
     Where no epoch scores better than the fitted head beyond chance, that is fitted anew to all rows: a linear probe.
     """
     from recommender.tuning.loop import Training, logits_of, train  # noqa: PLC0415 - seconds to import the Trainer
 
-    learning, validation = _validation(parts.train, job.seed)
+    learning, validation = _validation(split.train, job.seed)
     unit = _Unit.of(learning)
     classifier = _classifier(job, _logistic(job, helper, learning, progress))
     unit.put_on(classifier.head)
     rows = {
         name: _rows(job, classifier, part, unit, name, progress)
-        for name, part in (("training", learning), ("validation", validation), ("test", parts.test))
+        for name, part in (("training", learning), ("validation", validation), ("test", split.test))
     }
     trainable, validated = _most_trainable(classifier, job), rows["validation"]
     training = Training(
@@ -430,9 +432,9 @@ def _trained(
         job.device,
         job.sample.task,
     )
-    watch = None if job.plan.from_scratch else Watch(classifier, job.checkpoint.folder, validated)
-    if watch is not None:
-        training = replace(training, look=watch.look)
+    drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint.folder, validated)
+    if drift is not None:
+        training = replace(training, drift=drift.drift)
     before = logits_of(classifier, validated)
     try:
         trained = train(classifier, training, point, progress)
@@ -445,23 +447,23 @@ def _trained(
     notes, best = trained.notes, trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
-        classifier.load_state_dict(_classifier(job, _logistic(job, helper, parts.train, progress)).state_dict())
+        classifier.load_state_dict(_classifier(job, _logistic(job, helper, split.train, progress)).state_dict())
         notes = (*notes, _NO_BETTER)
-    told = {
+    metrics = {
         "trainable_parameters": float(trainable),
         "validation_start": trained.start.score,
         "validation_best": trained.best.score,
         "best_epoch": float(best),
     }
-    kept = None if watch is None else watch.forgetting(validated)
-    return _Done(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), told, notes, kept)
+    kept = None if drift is None else drift.forgetting(validated)
+    return _Fit(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), metrics, notes, kept)
 
 
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
     old, new = (
-        resample(job.sample.metric, rows.targets, named(job.sample.task, said), weights) for said in (before, after)
+        resample(job.sample.metric, rows.targets, named(job.sample.task, logits), weights) for logits in (before, after)
     )
     return new.value - old.value > _BEYOND * new.error_beside(old)
 
@@ -523,31 +525,31 @@ def _most_trainable(classifier: Classifier, job: Job) -> int:
     return most
 
 
-def _metrics(job: Job, parts: _Parts, done: _Done, seconds: float, peak_bytes: int) -> dict[str, float]:
-    truth, predicted = parts.test.targets, named(job.sample.task, done.logits)
+def _metrics(job: Job, split: _Split, fit: _Fit, seconds: float, peak_bytes: int) -> dict[str, float]:
+    truth, predicted = split.test.targets, named(job.sample.task, fit.logits)
     metric = job.sample.metric
-    drawn = resample(metric, truth, predicted, draw_weights(parts.test.group_ids, seed=job.seed))
-    told = {
+    drawn = resample(metric, truth, predicted, draw_weights(split.test.group_ids, seed=job.seed))
+    metrics = {
         "score": score(metric, truth, predicted),
-        **_also(job.sample.task, truth, predicted),
+        **_secondary_metrics(job.sample.task, truth, predicted),
         "standard_error": drawn.standard_error,
         "seconds": seconds,
-        "rows_train": len(parts.train),
-        "rows_test": len(parts.test),
+        "rows_train": len(split.train),
+        "rows_test": len(split.test),
         "peak_memory_bytes": peak_bytes,
-        **done.metrics,
+        **fit.metrics,
     }
     if job.expected is not None:
-        told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+        metrics |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
     if job.estimated is not None:
-        told |= {
+        metrics |= {
             "estimated_seconds": job.estimated.seconds,
             "estimated_peak_memory_bytes": job.estimated.peak_memory_bytes,
         }
-    return {name: float(value) for name, value in told.items()}
+    return {name: float(value) for name, value in metrics.items()}
 
 
-def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def _secondary_metrics(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Beside the metric: the accuracy, or how far off a quantity is."""
     if task is Task.REGRESSION:
         return {"mean_absolute_error": float(np.abs(truth - predicted).mean())}
@@ -555,10 +557,10 @@ def _also(task: Task, truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
 
 
 def _concluded(
-    job: Job, made: _Made, troubles: tuple[str, ...], mlflow_run_id: str | None
+    job: Job, finished: _FinishedRun, troubles: tuple[str, ...], mlflow_run_id: str | None
 ) -> tuple[TuningRun, Outcome]:
     """Write run.json, outcome and all: when only MLflow is left, and again when it is known what became of that."""
-    parts, metrics, done = made.parts, made.metrics, made.done
+    split, metrics, fit = finished.split, finished.metrics, finished.fit
     run = TuningRun(
         job.id,
         mlflow_run_id,
@@ -566,7 +568,7 @@ def _concluded(
         job.plan.strategy,
         metrics,
         str(job.folder),
-        (*made.notes, *troubles),
+        (*finished.notes, *troubles),
     )
     conditions = {
         **job.known,
@@ -577,7 +579,7 @@ def _concluded(
         "expected": None if job.expected is None else job.expected.to_dict(),
         "recommendation": job.recommendation,
     }
-    if parts.flattered:
+    if split.flattered:
         conditions["flattered"] = True
     outcome = Outcome(
         id=job.id,
@@ -589,11 +591,11 @@ def _concluded(
         metric=job.sample.metric,
         score=metrics["score"],
         standard_error=metrics["standard_error"],
-        rows_train=len(parts.train),
-        rows_test=len(parts.test),
+        rows_train=len(split.train),
+        rows_test=len(split.test),
         seconds=metrics["seconds"],
         origin=Origin.OURS,
-        created=made.ended,
+        created=finished.ended,
         mlflow_run_id=mlflow_run_id,
         conditions=conditions,
         modality=job.sample.modality,
@@ -606,10 +608,10 @@ def _concluded(
             "classes": list(job.sample.classes),
             "plan": job.plan.to_dict(),
             "conditions": conditions,
-            "created": made.ended,
+            "created": finished.ended,
             "outcome": to_json(outcome),
-            "controls": [control.to_dict() for control in done.against],
-            "forgetting": None if done.forgetting is None else done.forgetting.to_dict(),
+            "controls": [control.to_dict() for control in fit.against],
+            "forgetting": None if fit.forgetting is None else fit.forgetting.to_dict(),
             "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
             | {"python": platform.python_version()},
         }

@@ -15,7 +15,7 @@ from registry.encoders.layers import Layers, Reading, layers_of, read_blocks
 from registry.encoders.loading import Opened, inspect, open_network
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
-from registry.modalities import DEFAULT_CAP, Network, Prepared
+from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, advance, silent
 
 __all__ = ["CheckpointEncoder", "open_encoder"]
@@ -125,7 +125,7 @@ class CheckpointEncoder:
         return Encoded(blocks, self.blocks, classes)
 
 
-def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CAP) -> CheckpointEncoder:
+def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = None) -> CheckpointEncoder:
     """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
 
     Raises:

@@ -88,10 +88,10 @@ def layers_of(network: Network) -> Layers:
     batch = network.batch(rows)
     head = _head_of(model)
     part = _part(model, head, batch)
-    calls = _calls(network, part, batch)
+    calls = _calls(network, part, batch, len(rows))
     if head is not None and not calls.called(head):
         head, part = None, _part(model, None, batch)
-        calls = _calls(network, part, batch)
+        calls = _calls(network, part, batch, len(rows))
     units = _units(model, part, calls)
     joined = [units[first : first + _step(len(units))] for first in range(0, len(units), _step(len(units)))]
     ends = [calls.end(held[-1]) for held in joined]
@@ -116,13 +116,20 @@ def read_blocks(network: Network, anatomy: Layers, batch: Mapping[str, Any]) -> 
         output: ModelOutput = part(**batch, **_as_output(network, part))
     middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
     if anatomy.head:
-        return Reading((*middle, heard[anatomy.head].flatten(1)), output["logits"])
-    return Reading((*middle, _pooled_output(network, output, heard[anatomy.blocks[-1].end], batch)), None)
+        return Reading((*middle, _before_head(network, heard[anatomy.head], batch)), output["logits"])
+    stated = any(output.get(key) is not None for key in ("pooler_output", "last_hidden_state"))
+    last = network.summary(output, batch) if stated else network.pool(heard[anatomy.blocks[-1].end], batch)
+    return Reading((*middle, last), None)
 
 
 def _as_output(network: Network, part: nn.Module) -> dict[str, object]:
     """What a forward pass is told beside the batch, so that it gives a ModelOutput."""
     return {**network.settings(part), "return_dict": True}
+
+
+def _before_head(network: Network, features: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    """What the head labels: heads that label every place of a sequence are read where the network reads a block."""
+    return network.pool(features, batch) if features.ndim == 3 else features.flatten(1)
 
 
 def _step(units: int) -> int:
@@ -178,19 +185,19 @@ def _part(model: PreTrainedModel, head: str | None, batch: Mapping[str, Any]) ->
     return paths[backbone]
 
 
-def _calls(network: Network, part: str, batch: Mapping[str, Any]) -> _Calls:
+def _calls(network: Network, part: str, batch: Mapping[str, Any], rows: int) -> _Calls:
     """What is called when a part of the model sees a batch; run without values where it can be run so."""
     module: nn.Module = network.model.get_submodule(part)
     told = _as_output(network, module)
     with torch.no_grad():
         try:
-            with _watching(network.model, part) as calls:
+            with _watching(network.model, part, rows) as calls:
                 values = {**dict(module.named_parameters()), **dict(module.named_buffers())}
                 bare = {name: _without_values(tensor) for name, tensor in values.items()}
                 seen = {name: _without_values(value) for name, value in batch.items()}
                 functional_call(module, bare, (), {**seen, **told})
         except Exception:  # what a net computes may hang on values, and any error may say so
-            with _watching(network.model, part) as calls:
+            with _watching(network.model, part, rows) as calls:
                 module(**batch, **told)
     return calls
 
@@ -200,7 +207,7 @@ def _without_values(value: Any) -> Any:  # noqa: ANN401 - whatever a batch holds
 
 
 @contextmanager
-def _watching(model: PreTrainedModel, part: str) -> Iterator[_Calls]:
+def _watching(model: PreTrainedModel, part: str, rows: int) -> Iterator[_Calls]:
     calls = _Calls()
     open_calls: list[int] = []
 
@@ -212,7 +219,7 @@ def _watching(model: PreTrainedModel, part: str) -> Iterator[_Calls]:
         calls.clock += 1
         calls.spans.setdefault(path, []).append((open_calls.pop(), calls.clock))
         first = next(_tensors(made), None)
-        if first is not None and first.is_floating_point() and first.ndim > 1 and len(first) == _ROWS:
+        if first is not None and first.is_floating_point() and first.ndim > 1 and len(first) == rows:
             calls.gives.add(path)
 
     handles = []
@@ -338,14 +345,3 @@ def _tensors(made: object) -> Iterator[torch.Tensor]:
     elif isinstance(made, list | tuple):
         for value in made:
             yield from _tensors(value)
-
-
-def _pooled_output(
-    network: Network, output: ModelOutput, hidden: torch.Tensor, batch: Mapping[str, Any]
-) -> torch.Tensor:
-    pooled = output.get("pooler_output")
-    if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
-        return pooled.flatten(1)
-    last = output.get("last_hidden_state")
-    read: torch.Tensor = network.pool(hidden if last is None else last, batch)
-    return read

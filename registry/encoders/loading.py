@@ -33,7 +33,7 @@ from registry.errors import (
     UnreadableDocument,
     Unsupported,
 )
-from registry.modalities import DEFAULT_CAP, Modality, Network, modalities, modality_of
+from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
 __all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_network", "quiet"]
@@ -103,10 +103,11 @@ def inspect(folder: Path, *, values: bool = True) -> Opened:
     _refuse_integers(found, model)
     for file in found.files if values else ():
         _check_tensors(file)
-    network = _modality(folder, type(model)).open(folder, model, DEFAULT_CAP)
+    modality = _modality(folder, type(model))
+    network = modality.open(folder, model, modality.defaults.cap)
     labels = _real_labels(type(model).__name__, found.settings)
     return Opened(
-        modality=_modality(folder, type(model)).name,
+        modality=modality.name,
         architecture=type(model).__name__,
         model_type=str(model.config.model_type),
         parameters=sum(p.numel() for p in model.parameters()),
@@ -140,14 +141,15 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
     return model
 
 
-def open_network(folder: Path, *, cap: int = DEFAULT_CAP, from_scratch: bool = False, bare: bool = False) -> Network:
-    """The model, loaded as `load` does, with what its modality knows of its two ends.
+def open_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
+    """The model, loaded as `load` does, with what its modality knows of its two ends; without ``cap`` its default.
 
     Raises:
         CheckpointError: as `inspect`, but for the values.
     """
     model = load(folder, from_scratch=from_scratch, bare=bare)
-    return _modality(folder, type(model)).open(folder, model, cap)
+    modality = _modality(folder, type(model))
+    return modality.open(folder, model, modality.defaults.cap if cap is None else cap)
 
 
 def modality_at(folder: Path) -> Modality:

@@ -1,4 +1,4 @@
-"""Items wherever they lie: a folder, an archive, a single file."""
+"""Items wherever they lie: a folder, an archive, a single file, records."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from registry.progress import Progress, silent
 from registry.readers.archive import read_archive
 from registry.readers.folder import content, read_folder
 from registry.readers.layout import Lay, is_item
+from registry.readers.records import is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["read_anywhere", "read_rows"]
@@ -25,7 +26,7 @@ def read_rows(
     reading: Reading | None = None,
     progress: Progress = silent,
 ) -> Rows:
-    """Rows of a folder or an archive, as `read_folder` and `read_archive` have it.
+    """Rows of a folder, an archive or records, as `read_folder`, `read_archive` and `read_records` have it.
 
     Raises:
         PathMissing: nothing lies there.
@@ -37,6 +38,16 @@ def read_rows(
         raise PathMissing(path) from cause
     if not there:
         raise PathMissing(path)
+    if is_records(path) and (modality is None or modality.text_is_item):
+        return read_records(
+            path,
+            labelled=lay is not None,
+            limit=limit,
+            seed=seed,
+            modality=modality,
+            reading=reading,
+            progress=progress,
+        )
     if folder:
         return read_folder(
             path,

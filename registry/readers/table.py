@@ -3,6 +3,9 @@
 Columns are ``file`` and ``group``, or ``file`` and ``target``; the usual other headings (``image,label``) are
 understood. What the targets are is read off the whole column. A ``|``, or a cell left empty beside text, makes it
 multi-label; a number with a fraction, or more than 20 different ones, regression; all else are classes.
+
+A table is read row by row. Of a long one no row is kept at first; once the items are known it is read again, and the
+rows that may be about them are kept: memory grows with the items, and never with the table.
 """
 
 import csv
@@ -11,6 +14,7 @@ import re
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import TextIOWrapper
@@ -21,6 +25,7 @@ from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
 from registry.modalities import Words
 from registry.readers.layout import ITEMS, Layout, counted, plain, tabled
+from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import known_suffixes
 
 __all__ = ["LARGEST", "LabelTable", "read_groups", "read_labels"]
@@ -59,9 +64,16 @@ _HEADINGS = {
     "target": ("target", "targets", "label", "labels", "class", "classes", "class_name", "classname", "category"),
 }
 """What a column may be called, the first that is there counts."""
-_MOST_ROWS = 1_000_000
+_KEPT_ROWS = 200_000
+"""Rows up to which a table is kept before the items are known."""
+_MOST_NAMES = 1_000_000
+"""Items that are looked up in a long table; of more a draw."""
+_MOST_ROWS = 2 * _MOST_NAMES
+"""Rows about these that are kept: each may be there twice."""
+_MOST_CELLS = 1_000_000
+"""Different cells of a column that are kept."""
 _MOST_COLUMNS = 10_000
-_MOST_TEXT = 1 << 27
+_MOST_TEXT = 1 << 28
 """Letters that are kept of a table."""
 _LONGEST_LINE = 1 << 20
 _SHOWN = 60
@@ -78,7 +90,13 @@ class LabelTable:
 
     path: Path
     task: Task
+    first: _Row
     rows: tuple[_Row, ...]
+    """All of them, or none where there are more than are kept before the items are known."""
+    seen: int
+    """How many there are."""
+    whole: bool
+    """Whether 1.0 is the class 1."""
     notes: tuple[str, ...] = ()
 
     def lay_out(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
@@ -87,10 +105,13 @@ class LabelTable:
         Raises:
             BadTable: it names none of them, or one twice with two targets, or a row fits several.
         """
-        found = _matched(self.path, self.rows, place, names, words)
-        self._require_some(place, names, found, words)
-        layout = tabled(names, found.cells, words, stratified=self.task is Task.CLASSIFICATION)
-        return replace(layout, notes=(*layout.notes, *found.notes))
+        looked_up = names if self.rows else reservoir_sample(sorted(names), _MOST_NAMES).entries
+        found = self._matched(place, looked_up, words)
+        layout = tabled(looked_up, found.cells, words, stratified=self.task is Task.CLASSIFICATION)
+        notes = [*layout.notes, *found.notes]
+        if len(looked_up) < len(names):
+            notes.append(f"{len(names):,} {words.many} there: a draw of {len(looked_up):,} was looked up in the table")
+        return replace(layout, notes=tuple(notes))
 
     def match(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> dict[str, str]:
         """The target of each named file that it speaks of.
@@ -98,19 +119,20 @@ class LabelTable:
         Raises:
             BadTable: as above.
         """
-        found = _matched(self.path, self.rows, place, names, words)
-        self._require_some(place, names, found, words)
-        return found.cells
+        return self._matched(place, names, words).cells
 
-    def _require_some(self, place: Path, names: Sequence[str], found: "_Matched", words: Words) -> None:
+    def _matched(self, place: Path, names: Sequence[str], words: Words) -> "_Matched":
+        kept = _Kept(self.rows) if self.rows else _read_again(self, names)
+        found = _matched(self.path, kept, place, names, words)
         if not found.cells:
-            one, other = _cut(self.rows[0][1]), _cut(plain(min(names)))
+            one, other = _cut(self.first[1]), _cut(plain(min(names)))
             raise BadTable(
                 self.path,
-                f"no row names {words.article()} {words.one} below {place}: line {self.rows[0][0]} says {one!r}, "
+                f"no row names {words.article()} {words.one} below {place}: line {self.first[0]} says {one!r}, "
                 f"{words.article()} {words.one} there is {other!r}",
                 _COLUMNS["target"],
             )
+        return found
 
 
 def read_groups(path: Path, names: Sequence[str], place: Path | None = None) -> dict[str, str]:
@@ -123,11 +145,16 @@ def read_groups(path: Path, names: Sequence[str], place: Path | None = None) -> 
         PathMissing: there is no such file.
         BadTable: a missing column, an empty cell, a file that fits several items, or one that comes twice.
     """
-    table = _read(path, "group")
-    for line, _, group in table.rows:
-        if not group:
-            raise BadTable(path, f"line {line}: the cell 'group' is empty", _COLUMNS["group"])
-    return _matched(path, table.rows, place or Path(), names).cells
+
+    def checked(rows: Iterator[_Row]) -> Iterator[_Row]:
+        for row in rows:
+            if not row[2]:
+                raise BadTable(path, f"line {row[0]}: the cell 'group' is empty", _COLUMNS["group"])
+            yield row
+
+    with _rows(path, "group") as (rows, _):
+        kept = _at_hand(path, checked(rows), names)
+    return _matched(path, kept, place or Path(), names).cells
 
 
 def read_labels(path: Path, task: Task | None = None) -> LabelTable:
@@ -137,52 +164,127 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
         PathMissing: there is no such file.
         BadTable: a missing column, no row, a cell that is no target of the task, or more than can be read.
     """
-    table = _read(path, "target")
-    rows, notes = table.rows, list(table.notes)
-    if not rows:
+    column, seen, letters = _Column(), 0, 0
+    first: _Row | None = None
+    kept: list[_Row] | None = []
+    with _rows(path, "target") as (rows, note):
+        for row in rows:
+            first = first or row
+            seen += 1
+            column.add(row[2])
+            if kept is not None:
+                kept.append(row)
+                letters += len(row[1]) + len(row[2])
+                if seen > _KEPT_ROWS or letters > _MOST_TEXT:
+                    kept = None
+    if first is None:
         raise BadTable(path, "it has no row", _COLUMNS["target"])
-    cells = {cell for _, _, cell in rows}
-    found = _task_of(cells) if task is None else task
-    whole = found is Task.CLASSIFICATION and all(_WHOLE.fullmatch(c) or _WHOLE_FLOAT.fullmatch(c) for c in cells if c)
-    targets = tuple((line, file, _target(path, line, cell, found, whole=whole)) for line, file, cell in rows)
-    notes += _doubts(rows, found, task)
-    return LabelTable(path, found, targets, tuple(notes))
+    found = column.task if task is None else task
+    table = LabelTable(path, found, first, (), seen, found is Task.CLASSIFICATION and column.whole)
+    notes = ([note] if note else []) + list(column.doubts(found, task))
+    if kept is None:
+        notes.append(f"the table has {seen:,} rows: those about what lies there were kept")
+    return replace(table, rows=tuple(_targets(table, iter(kept or ()))), notes=tuple(notes))
 
 
-def _task_of(cells: set[str]) -> Task:
-    numbers = [cell for cell in cells if _number(cell) is not None]
-    if numbers and len(numbers) == sum(map(bool, cells)):
-        floats = any(map(_WHOLE_FLOAT.fullmatch, numbers))
-        whole = all(_WHOLE.fullmatch(cell) or _WHOLE_FLOAT.fullmatch(cell) for cell in numbers)
-        if not whole or len(set(map(float, numbers))) > _CLASSES:
-            return Task.REGRESSION
-        if floats:
-            return Task.CLASSIFICATION
-    if any(_SEPARATOR in cell or not cell for cell in cells):
-        return Task.MULTI_LABEL
-    return Task.CLASSIFICATION
+def _read_again(table: LabelTable, names: Sequence[str]) -> "_Kept":
+    """The rows of a long table that may be about the items."""
+    with _rows(table.path, "target") as (rows, _):
+        return _at_hand(table.path, _targets(table, rows), names)
 
 
-def _doubts(rows: Sequence[_Row], found: Task, task: Task | None) -> Iterator[str]:
-    """Notes about targets that may have meant something else."""
-    cells = {cell for _, _, cell in rows}
-    if task is None and found is Task.REGRESSION and all(map(_WHOLE.fullmatch, cells)):
-        yield f"{len(cells)} different whole numbers taken for quantities; --task classification makes them classes"
-    if found is Task.REGRESSION:
-        return
-    if task is None and cells and all(map(_WHOLE_FLOAT.fullmatch, cells)):
-        yield f"{len(cells)} different whole numbers taken for classes; --task regression makes them quantities"
-    absent = sorted(cell for cell in cells if cell.casefold() in _ABSENT)
-    if absent:
-        count = sum(cell.casefold() in _ABSENT for _, _, cell in rows)
-        yield (
-            f"{counted(count, 'row')} whose target reads {', '.join(absent)}: taken for "
-            f"{'a class' if len(absent) == 1 else 'classes'} of that name; remove them where no target is meant"
-        )
-    if found is Task.CLASSIFICATION:
-        several = [cell for cell in cells if any(sign in cell and _parts(cell, sign) & cells for sign in ",;")]
-        if several:
-            yield f"{min(several)!r} is taken for one class: several labels are joined by {_SEPARATOR}"
+def _targets(table: LabelTable, rows: Iterator[_Row]) -> Iterator[_Row]:
+    """Rows with their targets in the form that they have everywhere."""
+    known: dict[str, str] = {}
+    for line, file, cell in rows:
+        if cell not in known:
+            if len(known) == _MOST_CELLS:
+                known.clear()
+            known[cell] = _target(table.path, line, cell, table.task, whole=table.whole)
+        yield line, file, known[cell]
+
+
+@dataclass
+class _Column:
+    """What a column of targets holds, cell by cell."""
+
+    cells: set[str] = field(default_factory=set)
+    """Different ones; of very many not all."""
+    different: int = 0
+    absent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Rows of each cell that may mean that there is no target."""
+    numbers: int = 0
+    """Different cells that are numbers, whether some are written as floats, and some have fractions."""
+    floats: bool = False
+    fractions: bool = False
+    values: set[float] = field(default_factory=set)
+    """Different numbers, one more than classes may be at most."""
+    joined: bool = False
+    """Whether a cell holds several labels, or none."""
+    empty: bool = False
+
+    def add(self, cell: str) -> None:
+        if cell.casefold() in _ABSENT:
+            self.absent[cell] += 1
+        if cell in self.cells:
+            return
+        if len(self.cells) < _MOST_CELLS:
+            self.cells.add(cell)
+        self.different += 1
+        self.joined = self.joined or _SEPARATOR in cell
+        self.empty = self.empty or not cell
+        number = _number(cell)
+        if number is None:
+            return
+        self.numbers += 1
+        if _WHOLE_FLOAT.fullmatch(cell):
+            self.floats = True
+        elif not _WHOLE.fullmatch(cell):
+            self.fractions = True
+        if len(self.values) <= _CLASSES:
+            self.values.add(number)
+
+    @property
+    def task(self) -> Task:
+        """What the targets are."""
+        if self._only_numbers:
+            if self.fractions or len(self.values) > _CLASSES:
+                return Task.REGRESSION
+            if self.floats:
+                return Task.CLASSIFICATION
+        return Task.MULTI_LABEL if self.joined or self.empty else Task.CLASSIFICATION
+
+    @property
+    def whole(self) -> bool:
+        """Whether all are whole numbers, which may be written as floats."""
+        return not self.fractions and self.numbers == self.different - self.empty
+
+    @property
+    def _only_numbers(self) -> bool:
+        return 0 < self.numbers == self.different - self.empty
+
+    def doubts(self, found: Task, task: Task | None) -> Iterator[str]:
+        """Notes about targets that may have meant something else."""
+        whole = self._only_numbers and not self.fractions and not self.empty
+        if task is None and found is Task.REGRESSION and whole and not self.floats:
+            yield (
+                f"{self.different} different whole numbers taken for quantities; "
+                "--task classification makes them classes"
+            )
+        if found is Task.REGRESSION:
+            return
+        if task is None and whole and all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
+            yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
+        if self.absent:
+            yield (
+                f"{counted(sum(self.absent.values()), 'row')} whose target reads {', '.join(sorted(self.absent))}: "
+                f"taken for {'a class' if len(self.absent) == 1 else 'classes'} of that name; "
+                "remove them where no target is meant"
+            )
+        if found is Task.CLASSIFICATION:
+            several = [c for c in self.cells if any(sign in c and _parts(c, sign) & self.cells for sign in ",;")]
+            if several:
+                yield f"{min(several)!r} is taken for one class: several labels are joined by {_SEPARATOR}"
 
 
 def _parts(cell: str, sign: str) -> set[str]:
@@ -216,6 +318,47 @@ def _target(path: Path, line: int, cell: str, task: Task, *, whole: bool) -> str
 
 
 @dataclass(frozen=True)
+class _Kept:
+    """Rows that may be about the items, and how many others there are, with the first of these."""
+
+    rows: Sequence[_Row]
+    others: int = 0
+    other: _Row | None = None
+
+
+def _at_hand(path: Path, rows: Iterator[_Row], names: Sequence[str]) -> _Kept:
+    """The rows that may be about the items: they end in one's path, or in its name but for the ending.
+
+    Raises:
+        BadTable: they are more than can be kept.
+    """
+    endings = known_suffixes() | _UNREAD
+    whole, bare = defaultdict(list), set()
+    for name in names:
+        parts = plain(name).split("/")
+        whole[parts[-1]].append(parts[:-1])
+        bare.add(_stem(parts[-1], endings))
+    kept: list[_Row] = []
+    others, letters = 0, 0
+    other = None
+    for row in rows:
+        parts = plain(row[1]).split("/")
+        last = parts.pop()
+        if not any(_same_tail(its, parts) for its in whole.get(last, ())) and _stem(last, endings) not in bare:
+            others, other = others + 1, other or row
+            continue
+        kept.append(row)
+        letters += len(row[1]) + len(row[2])
+        if len(kept) > _MOST_ROWS or letters > _MOST_TEXT:
+            raise BadTable(
+                path,
+                f"line {row[0]}: more than {_MOST_ROWS:,} rows or {_MOST_TEXT >> 20} MiB fit what lies there",
+                "Write files as paths below the folder, each once.",
+            )
+    return _Kept(kept, others, other)
+
+
+@dataclass(frozen=True)
 class _Matched:
     """The cell of each named item that a table speaks of."""
 
@@ -223,10 +366,10 @@ class _Matched:
     notes: tuple[str, ...]
 
 
-def _matched(path: Path, rows: Sequence[_Row], place: Path, names: Sequence[str], words: Words = ITEMS) -> _Matched:
+def _matched(path: Path, kept: _Kept, place: Path, names: Sequence[str], words: Words = ITEMS) -> _Matched:
     """First by the whole name of a file; then, for files that nothing fits so far, by the name without its ending."""
     chosen = _Chosen(path)
-    left, missing, height = _by(_base, path, rows, place, names, chosen, 0)
+    left, missing, height = _by(_base, path, kept.rows, place, names, chosen, 0)
     fitting = len(chosen.rows)
     free = [name for name in names if name not in chosen.rows]
     left, more, _ = _by(partial(_stem, endings=known_suffixes() | _UNREAD), path, left, place, free, chosen, height)
@@ -236,9 +379,11 @@ def _matched(path: Path, rows: Sequence[_Row], place: Path, names: Sequence[str]
     if other := list(chosen.rows.items())[fitting:]:
         example = f"{_cut(other[0][1][1])} for {_cut(plain(other[0][0]))}"
         notes.append(f"{counted(len(other), 'row')} of the table fit by name but for the ending ({example})")
-    if absent := sorted([*left, *missing, *more]):
-        example = f"line {absent[0][0]}: {_cut(absent[0][1])}"
-        notes.append(f"{counted(len(absent), 'row')} of the table without {words.article()} {words.one} ({example})")
+    absent = [*left, *missing, *more]
+    if absent or kept.other:
+        line, file, _ = min([*absent, *([kept.other] if kept.other else [])])
+        count = counted(len(absent) + kept.others, "row")
+        notes.append(f"{count} of the table without {words.article()} {words.one} (line {line}: {_cut(file)})")
     return _Matched({name: row[2] for name, row in chosen.rows.items()}, tuple(notes))
 
 
@@ -315,8 +460,9 @@ def _base(name: str) -> str:
 
 def _stem(name: str, endings: frozenset[str]) -> str:
     """A file's name in small letters without an item's ending."""
-    path = PurePosixPath(name.casefold())
-    return path.stem if path.suffix in endings else path.name
+    whole = name.casefold()
+    stem, _, ending = whole.rpartition(".")
+    return stem if stem and f".{ending}" in endings else whole
 
 
 def _same_tail(one: Sequence[str], other: Sequence[str]) -> bool:
@@ -330,54 +476,53 @@ def _shared(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-@dataclass(frozen=True)
-class _Table:
-    rows: tuple[_Row, ...]
-    notes: tuple[str, ...]
+@contextmanager
+def _rows(path: Path, column: str) -> Iterator[tuple[Iterator[_Row], str]]:
+    """Line, file and cell of each row, read line by line, and a note about the columns; no file is empty.
 
-
-def _read(path: Path, column: str) -> _Table:
-    """Line, file and cell of each row; no file is empty. Read line by line, and never more than can be kept."""
+    Raises:
+        PathMissing: there is no such file.
+        BadTable: it cannot be read, or has no such columns.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             what = "it is a folder" if path.is_dir() else "it is a pipe, a device or a socket"
             raise BadTable(path, what, "Give a CSV file.")
         with path.open("rb") as file:
             text = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-            return _parsed(path, column, text)
+            yield _parsed(path, column, text)
     except FileNotFoundError as cause:
         raise PathMissing(path) from cause
     except OSError as cause:
         raise BadTable(path, cause.strerror or str(cause), _COLUMNS[column]) from cause
 
 
-def _parsed(path: Path, column: str, text: TextIOWrapper) -> _Table:
+def _parsed(path: Path, column: str, text: TextIOWrapper) -> tuple[Iterator[_Row], str]:
     lines = _lines(path, text)
     first = next(lines, "")
     delimiter = max(",;\t", key=first.count)
     table = csv.reader(chain([first], lines), delimiter=delimiter)
-    rows: list[_Row] = []
-    kept = 0
+
+    def refused(cause: csv.Error) -> BadTable:
+        return BadTable(path, f"line {table.line_num}: {cause}", _COLUMNS[column])
+
     try:
         heading = next(table, [])
-        places, note = _columns(path, column, heading)
-        if _is_headless(heading):
-            rows.append(_row(path, column, 1, heading, places))
-        for cells in table:
-            if not cells:
-                continue
-            row = _row(path, column, table.line_num, cells, places)
-            rows.append(row)
-            kept += len(row[1]) + len(row[2])
-            if len(rows) > _MOST_ROWS or kept > _MOST_TEXT:
-                raise BadTable(
-                    path,
-                    f"line {row[0]}: it goes on beyond {_MOST_ROWS:,} rows or {_MOST_TEXT >> 20} MiB of names",
-                    "Keep the rows of the items at hand, and the columns that are needed.",
-                )
     except csv.Error as cause:
-        raise BadTable(path, f"line {table.line_num}: {cause}", _COLUMNS[column]) from cause
-    return _Table(tuple(rows), (note,) if note else ())
+        raise refused(cause) from cause
+    places, note = _columns(path, column, heading)
+
+    def rows() -> Iterator[_Row]:
+        try:
+            if _is_headless(heading):
+                yield _row(path, column, 1, heading, places)
+            for cells in table:
+                if cells:
+                    yield _row(path, column, table.line_num, cells, places)
+        except csv.Error as cause:
+            raise refused(cause) from cause
+
+    return rows(), note
 
 
 def _lines(path: Path, text: TextIOWrapper) -> Iterator[str]:
@@ -388,7 +533,7 @@ def _lines(path: Path, text: TextIOWrapper) -> Iterator[str]:
             raise BadTable(path, f"line {number} is longer than {_LONGEST_LINE:,} letters", "Give a CSV, row by row.")
         if "\0" in line:
             raise BadTable(path, f"line {number} holds a NUL byte", "Save it as plain UTF-8 text.")
-        if _NO_TEXT.search(line):
+        if not line.isascii() and _NO_TEXT.search(line):
             raise BadTable(path, f"line {number} is not UTF-8", "Save it as UTF-8.")
         yield line
 
@@ -420,7 +565,9 @@ def _row(path: Path, column: str, line: int, cells: list[str], places: tuple[int
     file, cell = (cells[place].strip() if place < len(cells) else "" for place in places)
     if not file:
         raise BadTable(path, f"line {line}: the cell 'file' is empty", _COLUMNS[column])
-    return line, str(PurePosixPath(file.replace("\\", "/"))), cell
+    if "\\" in file or "./" in file or "//" in file or file.endswith(("/", "/.")):
+        file = str(PurePosixPath(file.replace("\\", "/")))
+    return line, file, cell
 
 
 def _cut(text: str) -> str:

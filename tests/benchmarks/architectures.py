@@ -51,7 +51,9 @@ _SHRINKS = ((8, 2, 64), (4, 2, 64), (4, 2, 0), (1, 2, 0), (1, 99, 0))
 
 The first with which the net works is taken."""
 _DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^(?:num_hidden_layers|n_layer)$")
-_WIDTH = re.compile(r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|_ratio_dim|n_embd)$")
+_WIDTH = re.compile(
+    r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|_ratio_dim|n_embd)$"
+)
 _KEPT = re.compile(r"num_channels|in_channels|head_dim|head_size|^patch|window")
 _LEAST_WIDTH = 8
 _WHY = 110

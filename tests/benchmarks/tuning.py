@@ -33,7 +33,7 @@ from recommender import results
 from recommender.results import Plan, Stage
 from recommender.runs.job import Job
 from recommender.runs.provider import ZooProvider
-from recommender.runs.tracking import Unkept, no_tracking
+from recommender.runs.tracking import NullTrackerRun, no_tracking
 from recommender.tuning import recipe
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
@@ -241,7 +241,7 @@ class FrozenNet(nn.Module):
         super().__init__()
         self.network = open_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
-        self.anatomy = layers_of(self.network)
+        self.layers = layers_of(self.network)
         self.head = nn.LazyLinear(classes)
         seen = self.network.preprocessing
         self.head(self._features(torch.zeros(1, 3, seen.height, seen.width)))
@@ -260,7 +260,7 @@ class FrozenNet(nn.Module):
         return self
 
     def _features(self, pixels: torch.Tensor) -> torch.Tensor:
-        return read_blocks(self.network, self.anatomy, {"pixel_values": pixels}).blocks[-1]
+        return read_blocks(self.network, self.layers, {"pixel_values": pixels}).blocks[-1]
 
 
 class Files(Dataset[dict[str, torch.Tensor]]):
@@ -371,7 +371,7 @@ def _typical(passes: list[Spent], rows: int) -> Spent:
 
 
 @dataclass
-class _Ear(Unkept):
+class _Ear(NullTrackerRun):
     """A tracker's run, and a progress, that remembers when each step was done and each epoch judged."""
 
     judged: list[tuple[float, float]] = field(default_factory=list)

@@ -1,8 +1,13 @@
 """The hub, through the real client, on a double of it that listens on 127.0.0.1."""
 
+import json
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from filelock import FileLock
 
 from registry import upstream
 from registry.cards import Claim, HubState
@@ -19,6 +24,7 @@ from registry.errors import (
     HubRedirected,
     HubUnreachable,
     MalformedWeights,
+    NameHeld,
     NotAHub,
     NotHere,
     NoWeights,
@@ -32,6 +38,7 @@ from registry.errors import (
     UnusableHubId,
     UnusableRequest,
 )
+from registry.files import sha256_of
 from registry.hub import Hub, front_matter, parse_hub_id
 from registry.progress import Cancelled, Phase
 from registry.zoo import Zoo
@@ -225,12 +232,92 @@ def test_a_file_that_is_cut_goes_on_where_it_was_cut(hub, zoo):
     upstream.add(zoo, "org/net")
     hub.fail("cut", WEIGHTS, times=1, after=11 << 20)
     assert zoo.here(upstream.fetch(zoo, "net"))
-    ranges = [headers.get("Range") for _, path, headers in hub.requests if path.endswith("model.safetensors")]
-    assert f"bytes={10 << 20}-" in ranges  # the client keeps what came in pieces of 10 MiB
+    assert f"bytes={11 << 20}-" in ranges_of(hub)
+
+
+KILLED = """
+import json, sys
+from pathlib import Path
+from registry.cards import HubFile
+from registry.hub import Hub
+hub, commit, *file = json.loads(sys.argv[1])
+Hub().fetch(hub, commit, [HubFile(*file)], aside=Path(sys.argv[2]))
+"""
+
+
+def test_after_a_kill_another_process_goes_on_by_a_range_and_the_whole_is_checked(hub, zoo, tmp_path):
+    hub.add("org/net", padded(6))
+    card = upstream.add(zoo, "org/net")
+    (file,) = card.locator.weights
+    hub.fail("slow", WEIGHTS, times=1, after=5 << 20)
+    what = json.dumps([card.locator.hub, card.locator.commit, file.name, file.bytes, file.digest])
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, what, str(tmp_path / "aside")])
+    part = Hub().snapshot("org/net", card.locator.commit).parents[1] / "blobs" / f"{card.digest}.incomplete"
+    wait_for(lambda: part.is_file() and part.stat().st_size == 5 << 20)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    hub.requests.clear()
+    seen = Recorder()
+    assert zoo.here(upstream.fetch(zoo, "net", progress=seen))
+    assert [one for one in ranges_of(hub) if one] == [f"bytes={5 << 20}-"]
+    assert min(event.done for event in seen.events if event.of > 1 << 20) >= 5 << 20
+    assert not part.exists()
 
 
 @pytest.mark.slow
-def test_a_file_that_is_always_cut_ends_by_name_and_leaves_nothing_half_fetched(hub, zoo):
+@pytest.mark.parametrize("left", [b"x" * (5 << 20), b"x" * (9 << 20)])
+def test_a_part_that_is_damaged_or_too_long_costs_one_more_download_and_no_more(hub, zoo, left):
+    hub.add("org/net", padded(6))
+    card = upstream.add(zoo, "org/net")
+    blobs = Hub().snapshot("org/net", card.locator.commit).parents[1] / "blobs"
+    (blobs / f"{card.digest}.incomplete").write_bytes(left)
+    assert zoo.here(upstream.fetch(zoo, "net"))
+    assert sha256_of(zoo.checkpoint("net").folder / "model.safetensors") == card.digest
+
+
+@pytest.mark.slow
+def test_of_a_file_whose_etag_has_changed_nothing_is_gone_on_with(hub, zoo):
+    repository = hub.add("org/net", padded(6))
+    card = upstream.add(zoo, "org/net")
+    blobs = Hub().snapshot("org/net", card.locator.commit).parents[1] / "blobs"
+    content = bytearray(repository.files["model.safetensors"])
+    (blobs / f"{card.digest}.incomplete").write_bytes(content[: 5 << 20])
+    hub.requests.clear()
+    content[-1] ^= 1
+    repository.commits[repository.head] = {**repository.files, "model.safetensors": bytes(content)}
+    with pytest.raises(HubDamaged, match=r"model\.safetensors"):
+        upstream.fetch(zoo, "net")
+    assert not any(ranges_of(hub))
+    assert not zoo.here(card)
+    assert upstream.remove(zoo, "net", weights=True) >= 5 << 20
+    assert not list(blobs.glob("*.incomplete"))
+
+
+def test_one_that_another_process_fetches_is_waited_for_and_then_named(hub, zoo):
+    hub.add("org/net", padded(2))
+    card = upstream.add(zoo, "org/net")
+    lock = Hub().cache / ".locks" / "models--org--net" / f"{card.digest}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock), pytest.raises(NameHeld, match="fetching the file"):
+        upstream.fetch(zoo, "net", hub=Hub(stall=1.0))
+    assert zoo.here(upstream.fetch(zoo, "net"))
+
+
+def ranges_of(hub):
+    """What parts of the weights were asked for."""
+    gets = [(path, headers) for method, path, headers in hub.requests if method == "GET"]
+    return [headers.get("Range") for path, headers in gets if path.endswith("model.safetensors")]
+
+
+def wait_for(condition):
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_file_that_is_always_cut_ends_by_name_and_leaves_the_entry_as_it_was(hub, zoo):
     hub.add("org/net", a_net())
     before = upstream.add(zoo, "org/net")
     hub.fail("cut", WEIGHTS)

@@ -89,7 +89,11 @@ class Image:
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """As `Modality.objection`."""
         channels = getattr(config, "num_channels", max(_CHANNELS))
-        return None if channels in _CHANNELS else f"it takes {channels} channels, pictures have 3, or 1 where they are gray"
+        return (
+            None
+            if channels in _CHANNELS
+            else f"it takes {channels} channels, pictures have 3, or 1 where they are gray"
+        )
 
     def open(self, folder: Path, model: Any, cap: int = DEFAULT_CAP) -> Network:  # noqa: ANN401 - a PreTrainedModel
         """As `Modality.open`."""

@@ -92,6 +92,13 @@ class ImageNetwork:
             return hidden[:, extra:].mean(1)
         return hidden.flatten(1)
 
+    def summary(self, output: Mapping[str, Any], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """As `Network.summary`: the pooler's output where it is one vector, else the last map or sequence, pooled."""
+        pooled = output.get("pooler_output")
+        if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
+            return pooled.flatten(1)
+        return self.pool(output["last_hidden_state"], batch)
+
     def examples(self) -> tuple[ImageItem, ...]:
         """Pictures of several shapes, smooth and rough."""
         random = np.random.default_rng(0)

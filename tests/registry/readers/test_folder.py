@@ -44,6 +44,7 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path):
         "2 hidden folders passed over (.hidden/, cat/.ipynb_checkpoints/)",
         "1 hidden image passed over (cat/.1.png)",
         "1 file that is no image ignored (1 .txt)",
+        "1 text there too, not read: --modality text (modality='text') reads them",
     )
 
 

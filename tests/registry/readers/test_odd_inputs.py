@@ -29,7 +29,7 @@ from registry.readers import table as tables
 from registry.readers.anywhere import read_anywhere
 from registry.readers.archive import read_archive
 from registry.readers.layout import plain, truths
-from registry.readers.table import read_labels
+from registry.readers.table import read_groups, read_labels
 from registry.sample import Sample
 from tests.conftest import draw_folder, drawn
 
@@ -440,15 +440,24 @@ def test_names_that_may_mean_nothing_are_text_and_noted(tmp_path):
         (b"file,target\na.png,b\xe9\n", "line 2 is not UTF-8"),
         (b"file,target," + b"x," * 20_000 + b"\n", "20,003 columns"),
         (b'file,target\na.png,"' + b"x\n" * 200_000, "field larger than field limit"),
-        (b"file,target\n" + b"a.png,b\n" * 1_001, "goes on beyond 1,000 rows"),
     ],
-    ids=["line", "NUL", "bytes", "columns", "cell", "rows"],
+    ids=["line", "NUL", "bytes", "columns", "cell"],
 )
-def test_a_table_beyond_all_measure_ends_in_a_named_error(tmp_path, monkeypatch, content, why):
-    monkeypatch.setattr(tables, "_MOST_ROWS", 1_000)
+def test_a_table_beyond_all_measure_ends_in_a_named_error(tmp_path, content, why):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(BadTable, match=why):
         read_labels(tmp_path / "t.csv")
+
+
+def test_more_rows_about_a_file_than_can_be_kept_end_in_a_named_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_KEPT_ROWS", 10)
+    monkeypatch.setattr(tables, "_MOST_ROWS", 100)
+    (tmp_path / "t.csv").write_text("file,target,group\n" + "a.png,b,c\n" * 101)
+    targets = read_labels(tmp_path / "t.csv")
+    with pytest.raises(BadTable, match="line 102: more than 100 rows"):
+        targets.match(tmp_path, ["a.png"])
+    with pytest.raises(BadTable, match="line 102: more than 100 rows"):
+        read_groups(tmp_path / "t.csv", ["a.png"])
 
 
 def test_a_list_of_images_is_a_sample():

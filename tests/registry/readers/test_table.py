@@ -1,11 +1,19 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing
 from registry.modalities.image import IMAGE
+from registry.readers import table as tables
 from registry.readers.layout import sampled, tabled
 from registry.readers.table import read_groups, read_labels
+from tests.conftest import draw_folder
 
+ROOT = Path(__file__).parents[3]
 NAMES = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/sub/3.png"]
 
 
@@ -156,3 +164,78 @@ def test_a_draw_of_quantities_takes_all_of_them_alike():
     drawn = sampled(part, 100, 0)
     assert len(set(drawn.names)) == 100
     assert abs(sum(map(float, drawn.labels)) / 100 - 500) < 3 * 1000 / 12**0.5 / 10
+
+
+LONG = "file,target\n" + "".join(f"else/{row}.png,{'xy'[row % 2]}\n" for row in range(40))
+ABOUT = "b.png,x\nimg/deep/er/a.jpg,y\nb.png,x\nC.png,y\n"
+
+
+@pytest.mark.parametrize("task", [None, *Task])
+def test_a_long_table_is_read_as_a_short_one_and_says_so(tmp_path, monkeypatch, task):
+    if task is Task.REGRESSION:
+        path = table(tmp_path, (LONG + ABOUT).replace(",x", ",1").replace(",y", ",2.5"))
+    else:
+        path = table(tmp_path, LONG + ABOUT)
+    names = ["b.png", "deep/er/a.png", "c.png", "d.png"]
+    short = read_labels(path, task)
+    monkeypatch.setattr(tables, "_KEPT_ROWS", 10)
+    long = read_labels(path, task)
+    assert (long.task, long.seen, len(long.rows), len(short.rows)) == (short.task, 44, 0, 44)
+    assert "44 rows" in long.notes[-1]
+    laid = [one.lay_out(tmp_path, names, IMAGE.words) for one in (short, long)]
+    assert laid[0] == laid[1]
+    assert "40 rows of the table without an image (line 2: else/0.png)" in laid[0].notes
+    with pytest.raises(BadTable, match=r"line 2 says 'else/0\.png', an item there is 'z\.png'"):
+        long.match(tmp_path, ["z.png"])
+
+
+def test_of_more_items_than_can_be_looked_up_a_draw_is_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_KEPT_ROWS", 10)
+    monkeypatch.setattr(tables, "_MOST_NAMES", 20)
+    layout = read_labels(table(tmp_path, LONG)).lay_out(tmp_path, [f"{row}.png" for row in range(30)], IMAGE.words)
+    assert len(layout.train.names) == 20
+    assert "30 images there: a draw of 20 was looked up in the table" in layout.notes
+
+
+@pytest.mark.parametrize("cell", ["", "much"])
+def test_a_bad_cell_of_a_long_table_is_named_by_its_line_too(tmp_path, monkeypatch, cell):
+    monkeypatch.setattr(tables, "_KEPT_ROWS", 2)
+    long = read_labels(targets(tmp_path, "0.5", "1.5", "2.5", cell, "3.5"), Task.REGRESSION)
+    with pytest.raises(BadTable, match="line 5"):
+        long.match(tmp_path, ["0.png"])
+
+
+SAMPLE = """
+import sys
+from pathlib import Path
+import psutil
+from registry.sample import Sample
+place = Path(sys.argv[1])
+Sample.from_folder(place / "img", labels=place / "short.csv")
+before = psutil.Process().memory_info().rss
+sample = Sample.from_folder(place / "img", labels=place / "long.csv", groups=place / "groups.csv")
+print(len(sample), dict(sample.counts), len(set(sample.groups)), (psutil.Process().memory_info().rss - before) >> 20)
+print(*sample.health.warnings, sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_sound_table_of_more_than_a_million_rows_is_read_in_little_memory(tmp_path):
+    draw_folder(tmp_path / "img", {".": 6})
+    rows = [f"{row}.png,{'ab'[row % 2]}\n" for row in range(6)]
+    (tmp_path / "short.csv").write_text("file,target\n" + "".join(rows))
+    with (tmp_path / "long.csv").open("w") as file, (tmp_path / "groups.csv").open("w") as groups:
+        file.write("file,target\n")
+        groups.write("file,group\n" + "".join(f"{row}.png,{row // 2}\n" for row in range(6)))
+        for row in range(1_200_000):
+            file.write(f"elsewhere/of/the/{row:09}.png,{'ab'[row % 2]}\n")
+            groups.write(f"elsewhere/of/the/{row:09}.png,{row}\n")
+        file.writelines(rows)
+    done = subprocess.run(
+        [sys.executable, "-c", SAMPLE, str(tmp_path)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    figures, *notes = done.stdout.splitlines()
+    assert figures.startswith("6 {'a': 3, 'b': 3} 3 ")
+    assert int(figures.split()[-1]) < 150, "more MiB than the rows of a tenth of it take"
+    assert "the table has 1,200,006 rows: those about what lies there were kept" in notes
+    assert any(re.match(r"1200000 rows of the table without an image \(line 2: ", note) for note in notes)
