@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch.nn import functional
-from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it exports no names
     IMAGE_PROCESSOR_MAPPING_NAMES,
 )
@@ -211,7 +211,7 @@ def _written(
 def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, side: int) -> dict[str, Any]:
     """The settings of a configuration with widths divided, fewer layers and smaller inputs, all the way down."""
 
-    def changed(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+    def changed(key: str, value: Any) -> Any:
         if isinstance(value, Mapping):
             return _smaller(value, narrower, layers, side)
         if isinstance(value, list):
@@ -276,8 +276,8 @@ def _adapted(folder: Path, rows: Sequence[Any]) -> str:
     made, batch, _ = _classifier(folder, rows)
     with torch.no_grad():
         before = made(**batch)
-    made.adapt(made.anatomy.names, 2)
-    made.learn(made.anatomy.names, "adapters")
+    made.adapt(made.layers.names, 2)
+    made.learn(made.layers.names, "adapters")
     after = made(**batch)
     if not torch.allclose(before, after.detach(), atol=1e-4 * float(before.abs().max() + 1)):
         return "no: adapters change it before they have learned anything"
@@ -289,7 +289,7 @@ def _adapted(folder: Path, rows: Sequence[Any]) -> str:
 
 def _stepped(folder: Path, rows: Sequence[Any]) -> str:
     made, batch, _ = _classifier(folder, rows)
-    made.learn(made.anatomy.names)
+    made.learn(made.layers.names)
     made.train(False)
     before = {name: p.detach().clone() for name, p in made.body.named_parameters()}
     optimizer = torch.optim.SGD([p for p in made.parameters() if p.requires_grad], 1e-2)
@@ -300,15 +300,13 @@ def _stepped(folder: Path, rows: Sequence[Any]) -> str:
     if not bool(torch.isfinite(loss)):
         return "no: its loss is no number"
     changed = {name for name, p in made.body.named_parameters() if not torch.equal(p, before[name])}
-    still = [
-        block.name for block in made.anatomy.blocks if not any(name.startswith(block.prefixes) for name in changed)
-    ]
+    still = [block.name for block in made.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)]
     return f"no: {', '.join(still)} learns nothing" if still else "yes"
 
 
 def _resumed(folder: Path, rows: Sequence[Any]) -> str:
     made, batch, network = _classifier(folder, rows)
-    names = made.anatomy.names
+    names = made.layers.names
     if len(names) < 2:
         return "no: it is one block"
     middle = names[(len(names) - 1) // 2]
