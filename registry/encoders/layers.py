@@ -108,17 +108,17 @@ def is_classifier(architecture: str) -> bool:
     return _CLASSIFIER.search(architecture) is not None
 
 
-def read_blocks(network: Network, anatomy: Layers, batch: Mapping[str, Any]) -> Reading:
+def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> Reading:
     """One forward pass, every block's features, and the logits."""
     model: PreTrainedModel = network.model
-    part = model.get_submodule(anatomy.part)
-    with _listening(model, anatomy) as heard:
+    part = model.get_submodule(layers.part)
+    with _recorded_outputs(model, layers) as outputs:
         output: ModelOutput = part(**batch, **_as_output(network, part))
-    middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
-    if anatomy.head:
-        return Reading((*middle, _before_head(network, heard[anatomy.head], batch)), output["logits"])
+    middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
+    if layers.head:
+        return Reading((*middle, _before_head(network, outputs[layers.head], batch)), output["logits"])
     stated = any(output.get(key) is not None for key in ("pooler_output", "last_hidden_state"))
-    last = network.summary(output, batch) if stated else network.pool(heard[anatomy.blocks[-1].end], batch)
+    last = network.summary(output, batch) if stated else network.pool(outputs[layers.blocks[-1].end], batch)
     return Reading((*middle, last), None)
 
 
@@ -141,12 +141,12 @@ def _head_of(model: PreTrainedModel) -> str | None:
     if not is_classifier(type(model).__name__):
         return None
     backbone = set() if model.base_model is model else set(model.base_model.modules())
-    found = [
+    heads = [
         path
         for path, module in model.named_modules()
         if isinstance(module, nn.Linear) and module not in backbone and module.out_features == model.config.num_labels
     ]
-    return found[-1] if found else None
+    return heads[-1] if heads else None
 
 
 @dataclass(eq=False)
@@ -188,17 +188,17 @@ def _part(model: PreTrainedModel, head: str | None, batch: Mapping[str, Any]) ->
 def _calls(network: Network, part: str, batch: Mapping[str, Any], rows: int) -> _Calls:
     """What is called when a part of the model sees a batch; run without values where it can be run so."""
     module: nn.Module = network.model.get_submodule(part)
-    told = _as_output(network, module)
+    options = _as_output(network, module)
     with torch.no_grad():
         try:
             with _watching(network.model, part, rows) as calls:
                 values = {**dict(module.named_parameters()), **dict(module.named_buffers())}
                 bare = {name: _without_values(tensor) for name, tensor in values.items()}
-                seen = {name: _without_values(value) for name, value in batch.items()}
-                functional_call(module, bare, (), {**seen, **told})
+                inputs = {name: _without_values(value) for name, value in batch.items()}
+                functional_call(module, bare, (), {**inputs, **options})
         except Exception:  # what a net computes may hang on values, and any error may say so
             with _watching(network.model, part, rows) as calls:
-                module(**batch, **told)
+                module(**batch, **options)
     return calls
 
 
@@ -211,14 +211,14 @@ def _watching(model: PreTrainedModel, part: str, rows: int) -> Iterator[_Calls]:
     calls = _Calls()
     open_calls: list[int] = []
 
-    def begin(_module: nn.Module, _given: object) -> None:
+    def begin(_module: nn.Module, _inputs: object) -> None:
         calls.clock += 1
         open_calls.append(calls.clock)
 
-    def end(path: str, made: object) -> None:
+    def end(path: str, output: object) -> None:
         calls.clock += 1
         calls.spans.setdefault(path, []).append((open_calls.pop(), calls.clock))
-        first = next(_tensors(made), None)
+        first = next(_tensors(output), None)
         if first is not None and first.is_floating_point() and first.ndim > 1 and len(first) == rows:
             calls.gives.add(path)
 
@@ -226,7 +226,7 @@ def _watching(model: PreTrainedModel, part: str, rows: int) -> Iterator[_Calls]:
     for path, module in model.named_modules():
         if path == part or _below(path, part):
             handles.append(module.register_forward_pre_hook(begin))
-            handles.append(module.register_forward_hook(lambda _module, _given, made, path=path: end(path, made)))
+            handles.append(module.register_forward_hook(lambda _module, _inputs, output, path=path: end(path, output)))
     try:
         yield calls
     finally:
@@ -311,37 +311,37 @@ def _ancestors(name: str) -> list[str]:
 
 
 @contextmanager
-def _listening(model: PreTrainedModel, anatomy: Layers) -> Iterator[dict[str, torch.Tensor]]:
-    heard: dict[str, torch.Tensor] = {}
+def _recorded_outputs(model: PreTrainedModel, layers: Layers) -> Iterator[dict[str, torch.Tensor]]:
+    outputs: dict[str, torch.Tensor] = {}
 
-    def keep(path: str, made: object) -> None:
-        heard[path] = _first_tensor(made)
+    def keep(path: str, output: object) -> None:
+        outputs[path] = _first_tensor(output)
 
     handles = [
-        model.get_submodule(path).register_forward_hook(lambda _module, _given, made, path=path: keep(path, made))
-        for path in (block.end for block in anatomy.blocks)
+        model.get_submodule(path).register_forward_hook(lambda _module, _inputs, output, path=path: keep(path, output))
+        for path in (block.end for block in layers.blocks)
     ]
-    if anatomy.head is not None:
-        path = anatomy.head
-        handles.append(model.get_submodule(path).register_forward_pre_hook(lambda _module, given: keep(path, given)))
+    if layers.head is not None:
+        path = layers.head
+        handles.append(model.get_submodule(path).register_forward_pre_hook(lambda _module, inputs: keep(path, inputs)))
     try:
-        yield heard
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _first_tensor(made: object) -> torch.Tensor:
-    return next(_tensors(made))
+def _first_tensor(output: object) -> torch.Tensor:
+    return next(_tensors(output))
 
 
-def _tensors(made: object) -> Iterator[torch.Tensor]:
+def _tensors(output: object) -> Iterator[torch.Tensor]:
     """The tensors of an output, in order, however it is nested."""
-    if isinstance(made, torch.Tensor):
-        yield made
-    elif isinstance(made, Mapping):
-        for value in made.values():
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
             yield from _tensors(value)
-    elif isinstance(made, list | tuple):
-        for value in made:
+    elif isinstance(output, list | tuple):
+        for value in output:
             yield from _tensors(value)

@@ -34,7 +34,7 @@ from recommender.results import Plan, Stage
 from recommender.runs.job import Job
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import NullTrackerRun, no_tracking
-from recommender.tuning import recipe
+from recommender.tuning import fitting
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
 from recommender.tuning.parameter_groups import rates
@@ -320,7 +320,7 @@ def _ours(bench: Bench) -> tuple[Spent, float]:
 
 def _bare(bench: Bench) -> tuple[Spent, float]:
     """Forward, backward and step on batches that are there already; as many rows as our training learns from."""
-    learning, _ = bench.sample.split(recipe._VALIDATION, 0)
+    learning, _ = bench.sample.split(fitting._VALIDATION, 0)
     net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
         rows = prepare_rows(learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open")

@@ -114,8 +114,8 @@ def processor_settings(folder: Path, channels: int = 3) -> dict[str, Any]:
     """
     for file, part in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
         if (folder / file).is_file():
-            found = stated(folder, file)
-            settings = found if part is None else found.get(part)
+            content = stated(folder, file)
+            settings = content if part is None else content.get(part)
             if not isinstance(settings, dict):
                 raise Unsupported(folder, f"{file} cannot be read (it holds no {part})")
             require_sound_processor(folder, settings, channels)
@@ -139,8 +139,8 @@ def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
     if maker is None:
         raise Unsupported(folder, f"its image processor {named!r:.200} is not one of transformers'", _BRING)
     try:
-        made: BaseImageProcessor = maker.from_dict(settings)
-        return made
+        processor: BaseImageProcessor = maker.from_dict(settings)
+        return processor
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor refuses its settings ({cause})") from cause
 
@@ -172,10 +172,10 @@ def _output_size(folder: Path, processor: BaseImageProcessor, mode: str) -> tupl
 
 def _size_of(folder: Path, processor: BaseImageProcessor, shape: tuple[int, int], mode: str) -> tuple[int, int]:
     try:
-        made = _geometry(processor, Image.new(mode, shape))
+        pixels = _geometry(processor, Image.new(mode, shape))
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor fails ({cause})") from cause
-    return int(made.shape[1]), int(made.shape[2])
+    return int(pixels.shape[1]), int(pixels.shape[2])
 
 
 def _scaled(processor: BaseImageProcessor, ratio: float) -> dict[str, Any]:
@@ -194,11 +194,11 @@ def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.nda
     changes = {"do_rescale": False, "do_normalize": False}
     if "include_top" in processor.to_dict():  # EfficientNet's second normalization
         changes["include_top"] = False
-    made = processor.preprocess(_seen(processor, image), **changes)["pixel_values"][0]
-    return np.ascontiguousarray(made, dtype=np.uint8)
+    pixels = processor.preprocess(_as_processed(processor, image), **changes)["pixel_values"][0]
+    return np.ascontiguousarray(pixels, dtype=np.uint8)
 
 
-def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
+def _as_processed(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
     """The middle of a long and narrow picture, as far as it is looked at.
 
     A processor that fits the short side first would blow up the long one (30000 x 1 to 6,720,000 x 224), and crop it
@@ -230,7 +230,7 @@ def _line(
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
     """Slope and offset of each channel, proved on a picture of noise."""
     flat = (_whole(folder, processor, Image.new("L", (64, 64), v).convert(mode)) for v in (0, 255))
-    black, white = (made[:, made.shape[1] // 2, made.shape[2] // 2] for made in flat)
+    black, white = (pixels[:, pixels.shape[1] // 2, pixels.shape[2] // 2] for pixels in flat)
     slope, offset = (white - black) / 255, black
     reach = float(np.abs(white - black).min())
     if not (reach >= _LEAST_RANGE and np.abs([black, white]).max() <= _WIDEST):

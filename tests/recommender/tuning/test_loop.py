@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from recommender.results import Plan, Stage
-from recommender.tuning import loop
+from recommender.tuning import keeper
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import prepare_rows
-from recommender.tuning.loop import EpochScore, Training, logits_of, train
+from recommender.tuning.keeper import EpochScore, Training, logits_of
+from recommender.tuning.loop import train
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import open_network
@@ -120,10 +121,10 @@ def dictate(monkeypatch, training, validation=None):
     def judged(_, epoch):
         return EpochScore(epoch, 0.5, validation[min(epoch, len(validation) - 1)])
 
-    judge = loop._Keeper.judge
-    monkeypatch.setattr(loop._Keeper, "judge", losses)
+    judge = keeper.Keeper.judge
+    monkeypatch.setattr(keeper.Keeper, "judge", losses)
     if validation:
-        monkeypatch.setattr(loop._Keeper, "_judged", judged)
+        monkeypatch.setattr(keeper.Keeper, "_judged", judged)
 
 
 @pytest.mark.parametrize(
