@@ -119,17 +119,20 @@ def processor_settings(folder: Path, channels: int = 3) -> dict[str, Any]:
             if not isinstance(settings, dict):
                 raise Unsupported(folder, f"{file} cannot be read (it holds no {part})")
             require_sound_processor(folder, settings, channels)
-            return settings if channels == _COLORS else _gray(settings)
+            return settings if channels == _COLORS else _gray(folder, settings)
     kept = next((file for file in _OF_A_TRAINER if (folder / file).exists()), None)
     whose = f"it is a Trainer's checkpoint ({kept}) saved without its image processor; " if kept else ""
     missing = "without preprocessor_config.json nobody knows what its input should look like"
     raise Unsupported(folder, whose + missing, _BRING)
 
 
-def _gray(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _gray(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings that leave a gray picture gray."""
-    alike = {key: value[:1] for key in PER_CHANNEL if isinstance(value := settings.get(key), list)}
-    return {**settings, **alike, **({"do_convert_rgb": False} if settings.get("do_convert_rgb") else {})}
+    usual = _build(folder, settings).to_dict()
+    channels = {key: usual[key] for key in PER_CHANNEL if isinstance(usual.get(key), list | tuple)}
+    alike = {**settings, **{key: list(values) for key, values in channels.items()}}
+    require_sound_processor(folder, alike, 1)
+    return {**alike, **{key: list(values)[:1] for key, values in channels.items()}, "do_convert_rgb": False}
 
 
 def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:

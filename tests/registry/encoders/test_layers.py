@@ -1,15 +1,107 @@
 import pytest
 import torch
 import transformers
+from torch import nn
 
 from registry.encoders.layers import layers_of, read_blocks
 from tests.registry.encoders.nets import NETS, network_of
 
+ODD = {
+    "dinov3_convnext": lambda: transformers.DINOv3ConvNextModel(
+        transformers.DINOv3ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1])
+    ),
+    "dinov3_vit": lambda: transformers.DINOv3ViTModel(
+        transformers.DINOv3ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=32,
+            patch_size=8,
+        )
+    ),
+    "poolformer": lambda: transformers.PoolFormerForImageClassification(
+        transformers.PoolFormerConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1])
+    ),
+    "pvt": lambda: transformers.PvtForImageClassification(
+        transformers.PvtConfig(
+            hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1], num_attention_heads=[1, 1, 2, 2], image_size=32
+        )
+    ),
+    "pvt_v2": lambda: transformers.PvtV2ForImageClassification(
+        transformers.PvtV2Config(
+            hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1], num_attention_heads=[1, 1, 2, 2], image_size=32
+        )
+    ),
+}
+"""Lists of lists, lists beside lists, and lists whose members are never called themselves."""
 
-@pytest.fixture(params=sorted(NETS))
+
+@pytest.fixture(params=sorted({**NETS, **ODD}))
 def model(request):
     torch.manual_seed(0)
-    return NETS[request.param]().eval()
+    return {**NETS, **ODD}[request.param]().eval()
+
+
+class Rounds(transformers.ViTModel):
+    """A net whose layers are gone through twice."""
+
+    def __init__(self):
+        super().__init__(transformers.ViTConfig(**SMALL), add_pooling_layer=False)
+
+    def forward(self, pixel_values, return_dict=True):
+        hidden = self.embeddings(pixel_values)
+        for _ in range(2):
+            for layer in self.layers:
+                hidden = layer(hidden)
+        return {"last_hidden_state": hidden}
+
+
+class Siblings(transformers.ViTModel):
+    """A net whose stages stand side by side, in no list."""
+
+    def __init__(self):
+        super().__init__(transformers.ViTConfig(**{**SMALL, "num_hidden_layers": 1}), add_pooling_layer=False)
+        self.stage1, self.stage2, self.stage3 = (nn.Linear(16, 16) for _ in range(3))
+
+    def forward(self, pixel_values, return_dict=True):
+        hidden = self.embeddings(pixel_values)
+        for stage in (self.stage1, self.stage2, self.stage3):
+            hidden = stage(hidden)
+        return {"last_hidden_state": hidden}
+
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+}
+
+
+def test_layers_that_are_gone_through_in_rounds_are_one_block():
+    assert layers_of(network_of(Rounds().eval())).names == ("block 01",)
+
+
+def test_stages_side_by_side_are_blocks_in_the_order_in_which_they_are_called():
+    blocks = layers_of(network_of(Siblings().eval())).blocks
+    assert [block.end for block in blocks] == ["stage1", "stage2", "stage3"]
+    assert "embeddings." in blocks[0].prefixes
+
+
+def test_what_lies_between_two_blocks_belongs_to_the_later_one():
+    blocks = layers_of(network_of(ODD["pvt"]().eval())).blocks
+    assert [block.end for block in blocks] == [f"pvt.encoder.block.{place}" for place in ("0.0", "1.0", "2.1", "3.0")]
+    assert all(f"pvt.encoder.patch_embeddings.{place}." in block.prefixes for place, block in enumerate(blocks))
+
+
+def test_a_net_that_is_looked_at_is_left_as_it_was(model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    layers_of(network_of(model))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def named(model, anatomy):
