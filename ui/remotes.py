@@ -11,10 +11,10 @@ from rich.text import Text
 from ui import render
 from ui.strangers import shown
 
-__all__ = ["added_report", "changes_report", "found_table", "usage_report"]
+__all__ = ["added_report", "changes_report", "models_table", "usage_report"]
 
 
-def found_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What a search gave, numbered for ``--add``."""
     if not rows:
         return Text("The hub has none of these.", "dim")

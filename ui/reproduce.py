@@ -39,13 +39,13 @@ def advice_commands(advice: Json, home: Path, place: int = 0) -> str:
     """What to type for this advice, and then to tune the choice at that place of it."""
     lines = [as_command(recommend_request(advice), home)]
     if advice["choices"]:
-        lines.append(as_command(_carried_out(advice, place), home))
+        lines.append(as_command(_request_of(advice, place), home))
     return "\n".join(lines)
 
 
 def advice_python(advice: Json, home: Path, place: int = 0) -> str:
     """The same in Python."""
-    choice = _carried_out(advice, place) if advice["choices"] else None
+    choice = _request_of(advice, place) if advice["choices"] else None
     return as_python(recommend_request(advice), choice, home, best=place == 0)
 
 
@@ -85,18 +85,18 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
     )
 
 
-def _carried_out(advice: Json, place: int) -> TuneRequest:
+def _request_of(advice: Json, place: int) -> TuneRequest:
     """What is advised at a place: where that is not to transfer, the first is the model of no transfer."""
     return choice_request(advice, None if place == 0 and not advice["verdict"]["transfer"] else place)
 
 
 def _reading(sample: SampleRequest) -> str:
-    given = sample.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
-    return f"{str(sample.path)!r}{_call(given)}"
+    options = sample.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
+    return f"{str(sample.path)!r}{_call(options)}"
 
 
-def _call(given: Mapping[str, object]) -> str:
-    return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
+def _call(options: Mapping[str, object]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
 
 
 def _arguments(request: Request) -> list[str]:

@@ -14,7 +14,7 @@ from registry.errors import CheckpointError, DiskFull, HubError, UnknownName, Un
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from ui import offers, remotes, render
-from ui.context import CommandContext, HomeOption, JsonOption, asked, command_context
+from ui.context import CommandContext, HomeOption, JsonOption, command_context, parse_request
 from ui.strangers import shown
 
 __all__ = ["app"]
@@ -77,8 +77,8 @@ def zoo_list(
             and (max_parameters is None or (card.parameters is not None and card.parameters <= max_parameters))
             and (not license_ or context.zoo.licenses(card).objection(license_) is None)
         ]
-        context.say(offers.offers_table(rows))
-        context.say_json(rows)
+        context.print(offers.offers_table(rows))
+        context.print_json(rows)
 
 
 @app.command("show")
@@ -94,24 +94,26 @@ def zoo_show(
         if listing is not None and name not in zoo:
             domains = [render.plain(zoo.domain(domain)) for domain in listing.data]
             row = offers.listing_json(zoo, listing)
-            context.say(offers.facts_report(row, domains))
-            context.say_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
+            context.print(offers.facts_report(row, domains))
+            context.print_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
             return
         card = zoo.checkpoint(name)
         domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
-        told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
-        context.say(render.card_report(told))
+        form = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
+        context.print(render.card_report(form))
         if twins := zoo.same_weights(card):
-            context.say(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
+            context.print(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
         licenses = zoo.licenses(card)
         more = {"weights": licenses.weights, "base_model": licenses.base, "training_data": licenses.data}
         stated = zoo.listing_of(card)
         if stated is not None:
             own = {"licenses": {of: list(names) for of, names in more.items() if names}}
             row = offers.listing_json(zoo, stated, here=True) | own
-            told |= {"facts": row["facts"], "contradictions": row["contradictions"]}
-            context.say(offers.facts_report(row, []))
-        context.say_json({**told, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}})
+            form |= {"facts": row["facts"], "contradictions": row["contradictions"]}
+            context.print(offers.facts_report(row, []))
+        context.print_json(
+            {**form, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}}
+        )
 
 
 @app.command("add")
@@ -143,7 +145,7 @@ def zoo_add(
             _require_no_source(source_data, domain)
             _add_from_hub(context, str(folder), name, license_, weights)
         return
-    request = asked("zoo add", locals())
+    request = parse_request("zoo add", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -170,17 +172,17 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is a filter
         from registry.upstream import add as add_from_hub  # noqa: PLC0415 - loads NumPy
 
         known = {card.locator.hub for card in context.zoo.checkpoints() if card.locator is not None}
-        found = Hub().search(
+        models = Hub().search(
             words, task=task, license=license_, max_parameters=max_parameters, sort=sort.value, limit=limit
         )
-        rows = [{**asdict(row), "in_zoo": row.hub in known} for row in found]
+        rows = [{**asdict(row), "in_zoo": row.hub in known} for row in models]
         chosen = [rows[number - 1] for number in _numbers(add, len(rows))]
-        context.say(remotes.found_table(rows))
+        context.print(remotes.models_table(rows))
         with context.bars as progress:
             cards = [add_from_hub(context.zoo, str(row["hub"]), progress=progress) for row in chosen]
         for card in cards:
-            context.say(_added(context, card))
-        context.say_json({"found": rows, "added": [render.plain(card) for card in cards]} if add else rows)
+            context.print(_added(context, card))
+        context.print_json({"found": rows, "added": [render.plain(card) for card in cards]} if add else rows)
 
 
 @app.command("fetch")
@@ -203,10 +205,10 @@ def zoo_fetch(
                     raise
                 failed.append({"checkpoint": name, "why": str(failure), "remedy": failure.remedy})
         for card in cards:
-            context.say(_added(context, card))
+            context.print(_added(context, card))
         for row in failed:
-            context.say(Text(f"{shown(row['checkpoint'])}: {shown(row['why'])}. {shown(row['remedy'])}", "red"))
-        context.say_json({"fetched": [render.plain(card) for card in cards], "failed": failed})
+            context.print(Text(f"{shown(row['checkpoint'])}: {shown(row['why'])}. {shown(row['remedy'])}", "red"))
+        context.print_json({"fetched": [render.plain(card) for card in cards], "failed": failed})
         if failed:
             raise typer.Exit(1)
 
@@ -223,8 +225,8 @@ def zoo_remove(
         from registry import upstream  # noqa: PLC0415 - loads NumPy
 
         freed = upstream.remove(context.zoo, name, weights=weights)
-        context.say(f"{shown(name)} is forgotten; {freed:,} bytes were freed.")
-        context.say_json({"checkpoint": name, "freed": freed})
+        context.print(f"{shown(name)} is forgotten; {freed:,} bytes were freed.")
+        context.print_json({"checkpoint": name, "freed": freed})
 
 
 @app.command("disk")
@@ -236,8 +238,8 @@ def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
 
         cache = str(Hub().cache)
         rows = [{**asdict(row), "folder": str(row.folder)} for row in upstream.disk(context.zoo)]
-        context.say(remotes.usage_report(rows, cache))
-        context.say_json({"cache": cache, "repositories": rows})
+        context.print(remotes.usage_report(rows, cache))
+        context.print_json({"cache": cache, "repositories": rows})
 
 
 @app.command("promote")
@@ -248,7 +250,7 @@ def zoo_promote(
     json: JsonOption = False,
 ) -> None:
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
-    request = asked("zoo promote", locals())
+    request = parse_request("zoo promote", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -271,8 +273,8 @@ def zoo_lock(
             {"checkpoint": one.card.name, "files": len(one.files), "bytes": one.bytes, "digest": one.card.digest}
             for one in entries
         ]
-        context.say(offers.locked_report(rows, file))
-        context.say_json({"file": str(file), "checkpoints": rows})
+        context.print(offers.locked_report(rows, file))
+        context.print_json({"file": str(file), "checkpoints": rows})
 
 
 @app.command("sync")
@@ -295,12 +297,12 @@ def zoo_sync(
 
         if locked is None:
             changes = [asdict(row) for row in upstream.sync(context.zoo)]
-            context.say(remotes.changes_report(changes))
-            context.say_json(changes)
+            context.print(remotes.changes_report(changes))
+            context.print_json(changes)
             return
         report = lock.restore(context.zoo, lock.read_lock(locked), source or ())
-        context.say(offers.restored_report([asdict(row) for row in report]))
-        context.say_json([asdict(row) for row in report])
+        context.print(offers.restored_report([asdict(row) for row in report]))
+        context.print_json([asdict(row) for row in report])
         if not all(row.sound for row in report):
             raise typer.Exit(1)
 
@@ -327,10 +329,10 @@ def _add_from_hub(context: CommandContext, text: str, name: str | None, license:
         card = upstream.add(
             context.zoo, text, name=name, weights=weights is When.NOW, license=license, progress=progress
         )
-    context.say(_added(context, card))
+    context.print(_added(context, card))
     if not context.zoo.here(card):
-        render.say_next(context.terminal, [render.command("zoo fetch", card.name)])
-    context.say_json(render.plain(card))
+        render.print_next(context.terminal, [render.command("zoo fetch", card.name)])
+    context.print_json(render.plain(card))
 
 
 def _added(context: CommandContext, card: Checkpoint) -> RenderableType:
