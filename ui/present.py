@@ -10,13 +10,21 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from recommender import holdings
 from recommender.checks import check
 from recommender.observer import Observer
-from recommender.requests import CompareRequest, RecommendRequest, ResumeRequest, TuneRequest
+from recommender.requests import (
+    CompareRequest,
+    FetchRequest,
+    HoldingsRequest,
+    RecommendRequest,
+    ResumeRequest,
+    TuneRequest,
+)
 from recommender.results import Distance, Recommendation
 from registry.cards import Checkpoint
 from registry.progress import Cancelled, Event
-from ui import offers, render
+from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
 from ui.strangers import cell
@@ -26,9 +34,10 @@ if TYPE_CHECKING:
     from recommender.results import Cost, Unprobed
     from recommender.service import Tuned
     from recommender.serving.predict import Answer
+    from recommender.serving.promote import Promoted
     from registry.sample import Sample
 
-__all__ = ["Watcher", "present"]
+__all__ = ["Watcher", "present", "present_holdings"]
 
 
 class Watcher(Observer):
@@ -133,26 +142,88 @@ def present(
             context.say(render.export_report(record))
             context.say_json(record)
         case Promoted():
-            told = {
-                "checkpoint": render.plain(result.checkpoint),
-                "domain": render.plain(result.domain),
-                "notes": [*result.notes],
-            }
-            context.say(render.planted_report(told))
-            shown = render.command("zoo show", result.checkpoint.name, home=context.home)
-            render.say_next(context.terminal, [shown])
-            context.say_json(told)
+            _promoted(context, result)
         case Distance():
             if isinstance(request, CompareRequest):
                 context.say(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
             context.say_json(result.to_dict())
         case Checkpoint():
-            context.say(render.checkpoint_table([render.plain(result)]))
-            context.say_json(render.plain(result))
+            _added(context, result)
         case tuple():
             near = [row.to_dict() for row in result]
             context.say(render.near_table(near))
             context.say_json(near)
+
+
+def _promoted(context: CommandContext, promoted: "Promoted") -> None:
+    """What a run became, and where to look at it."""
+    told = {
+        "checkpoint": render.plain(promoted.checkpoint),
+        "domain": render.plain(promoted.domain),
+        "notes": [*promoted.notes],
+    }
+    context.say(render.planted_report(told))
+    shown = render.command("zoo show", promoted.checkpoint.name, home=context.home)
+    render.say_next(context.terminal, [shown])
+    context.say_json(told)
+
+
+def _added(context: CommandContext, card: Checkpoint) -> None:
+    """A checkpoint that was registered, and what to type where its weights are not here."""
+    context.say(_registered(context, card))
+    if card.locator is not None and not context.zoo.here(card):
+        render.say_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
+    context.say_json(render.plain(card))
+
+
+def present_holdings(context: CommandContext, request: "Request") -> None:
+    """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
+
+    Raises:
+        TransferZooError: it cannot be done, or failed.
+        typer.Exit: something could not be fetched, or is not as it was locked.
+    """
+    if not isinstance(request, HoldingsRequest):
+        raise TypeError(f"{type(request).__name__} is no request about what the registry holds")
+    with context.bars:
+        result = holdings.manage(request, context.zoo, Watcher(context))
+    record = result.to_dict()
+    told: object = record
+    match result:
+        case holdings.Searched():
+            context.say(remotes.found_table(record["found"]))
+            for card in result.added:
+                context.say(_registered(context, card))
+            told = record if result.added else record["found"]
+        case holdings.Fetched():
+            for card in result.fetched:
+                context.say(_registered(context, card))
+            if record["failed"]:
+                context.say(remotes.unfetched_report(record["failed"]))
+        case holdings.Upstream():
+            context.say(remotes.changes_report(record["changes"]))
+            told = record["changes"]
+        case holdings.Restorations():
+            context.say(offers.restored_report(record["rows"]))
+            told = record["rows"]
+        case holdings.Removed():
+            context.say(remotes.removed_line(record))
+        case holdings.Disk():
+            context.say(remotes.usage_report(record["repositories"], record["cache"]))
+        case holdings.LockFile():
+            context.say(offers.locked_report(record["checkpoints"], result.file))
+    context.say_json(told)
+    failed = isinstance(result, holdings.Fetched) and result.failed
+    if failed or (isinstance(result, holdings.Restorations) and not result.sound):
+        raise typer.Exit(1)
+
+
+def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
+    """A checkpoint that was registered or fetched."""
+    if card.locator is None:
+        return render.checkpoint_table([render.plain(card)])
+    size = sum(file.bytes for file in card.locator.weights)
+    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)
 
 
 def _performed(context: CommandContext, request: "Request") -> object:
