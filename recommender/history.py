@@ -56,8 +56,8 @@ class History:
         ``half`` is the number of rows at which half of that is removed. What is ``stated`` of a strategy counts as so
         many outcomes elsewhere: it moves the prior that outcomes here correct.
         """
-        found = self._elsewhere(strategy, digest)
-        score, probe, rows = found[found[:, 1] < 1].T
+        elsewhere = self._elsewhere(strategy, digest)
+        score, probe, rows = elsewhere[elsewhere[:, 1] < 1].T
         share = (score - probe) / (1 - probe) * (rows + half) / rows
         prior = SHARE, SHARE_SPREAD
         if stated is not None and stated.outcomes > 0:
@@ -66,10 +66,10 @@ class History:
 
     def on(self, digest: str, checkpoint: str, metric: Metric) -> tuple[Outcome, ...]:
         """Earlier results of a checkpoint on the same sample by the same metric, of any strategy; oldest first."""
-        found = (
+        matching = (
             o for o in self.outcomes if o.sample_digest == digest and o.checkpoint == checkpoint and o.metric is metric
         )
-        return tuple(sorted(found, key=lambda o: (o.created, o.id)))
+        return tuple(sorted(matching, key=lambda o: (o.created, o.id)))
 
     def advantage(self, checkpoint: str) -> float:
         """How much better than the mean of all checkpoints it scored on the same samples, shrunk by their number."""
@@ -85,7 +85,7 @@ class History:
         scores: dict[tuple[str, Metric, str], list[float]] = {}
         for o in self.outcomes:
             scores.setdefault((o.sample_digest, o.metric, o.strategy), []).append(o.score)
-        return {key: float(np.mean(found)) for key, found in scores.items()}
+        return {key: float(np.mean(values)) for key, values in scores.items()}
 
     def _of(self, checkpoint: str) -> list[Outcome]:
         return [o for o in self.outcomes if o.checkpoint == checkpoint]
@@ -116,10 +116,10 @@ def _between(stated: Correction, mean: float, spread: float) -> tuple[float, flo
     return middle, float(np.sqrt(variance))
 
 
-def _shrunk(found: Float[np.ndarray, " n"], mean: float, spread: float) -> Correction:
-    n = len(found)
+def _shrunk(values: Float[np.ndarray, " n"], mean: float, spread: float) -> Correction:
+    n = len(values)
     if n == 0:
         return Correction(mean, spread, 0)
     weight = n / (n + PRIOR_OUTCOMES)
-    variance = (1 - weight) * spread**2 + weight * float(found.var())
-    return Correction((1 - weight) * mean + weight * float(found.mean()), float(np.sqrt(variance)), n)
+    variance = (1 - weight) * spread**2 + weight * float(values.var())
+    return Correction((1 - weight) * mean + weight * float(values.mean()), float(np.sqrt(variance)), n)

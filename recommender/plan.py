@@ -45,7 +45,7 @@ SPECIALIZED = 1.5
 
 _NOISE, _LEAST = 0.01, 0.005
 """Standard error of a result that tells none, and the least that any has."""
-_TOLD = 3
+_MOST_REPORTED = 3
 """Results that are told."""
 _COMMON = np.random.default_rng(0).standard_normal(500)
 """How well training does beside what is expected of it, in draws: as well for all plans, for the rows are the same."""
@@ -70,7 +70,7 @@ def plan(
     """
     evidence = _evidence(ranked, sample, reference)
     if strategy is not None:
-        return _choice(_made(strategy, evidence), evidence, sample, reference, history, fresh, ())
+        return _choice(_plan_of(strategy, evidence), evidence, sample, reference, history, fresh, ())
     ours: list[Choice] = []
     brought: list[Choice] = []
     refused = []
@@ -79,7 +79,7 @@ def plan(
     for name in (*shipped, *strategies.brought):
         offers = ours if name in shipped else brought
         try:
-            offers.append(_choice(_made(name, evidence), evidence, sample, reference, history, fresh, ()))
+            offers.append(_choice(_plan_of(name, evidence), evidence, sample, reference, history, fresh, ()))
         except NotOffered as reason:
             refused.append(f"{name} is not offered: {reason.why}")
         except PluginUnusable as failure:
@@ -91,10 +91,10 @@ def plan(
     return _choice(best.plan, evidence, sample, reference, history, fresh, tuple(refused))
 
 
-def controlled(made: Plan, *, wanted: bool) -> Plan:
+def controlled(planned: Plan, *, wanted: bool) -> Plan:
     """The plan with all controls that fit it, or with none."""
-    fitting = ("no-transfer", "scratch") if made.stages and not made.from_scratch else ("no-transfer",)
-    return replace(made, controls=fitting if wanted else ())
+    fitting = ("no-transfer", "scratch") if planned.stages and not planned.from_scratch else ("no-transfer",)
+    return replace(planned, controls=fitting if wanted else ())
 
 
 def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
@@ -112,10 +112,10 @@ def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
     )
 
 
-def _made(strategy: str, evidence: Evidence) -> Plan:
+def _plan_of(strategy: str, evidence: Evidence) -> Plan:
     """The strategy's plan; whatever a plug-in raises, and a plan that does not fit the net, is a refusal."""
     try:
-        made = strategies[strategy](evidence)
+        planned = strategies[strategy](evidence)
     except (NotOffered, UnknownName, PluginUnusable):
         raise
     except Exception as failure:
@@ -123,20 +123,20 @@ def _made(strategy: str, evidence: Evidence) -> Plan:
             raise
         raise NotOffered(strategy, f"its plug-in failed: {type(failure).__name__}: {failure}") from failure
     if strategy in strategies.brought:
-        require_fitting(strategy, made, evidence.blocks)
-    require_head(strategy, made.head, evidence.task)
-    return made
+        require_fitting(strategy, planned, evidence.blocks)
+    require_head(strategy, planned.head, evidence.task)
+    return planned
 
 
 def _stated(strategy: str, evidence: Evidence) -> StatedGain | None:
     """What a plug-in strategy states of its gain; None of one that states nothing, or nothing that can be."""
     if strategy not in strategies.brought:
         return None
-    found = strategies[strategy]
-    if not isinstance(found, EvidencedStrategy):
+    plugin = strategies[strategy]
+    if not isinstance(plugin, EvidencedStrategy):
         return None
     try:
-        stated = found.gain(evidence)
+        stated = plugin.gain(evidence)
     except Exception as failure:
         raise NotOffered(strategy, f"its plug-in failed: {type(failure).__name__}: {failure}") from failure
     if not (-1 <= stated.share <= 1 and 0 <= stated.spread < np.inf and stated.cases >= 0):
@@ -145,7 +145,7 @@ def _stated(strategy: str, evidence: Evidence) -> StatedGain | None:
 
 
 def _choice(
-    made: Plan,
+    planned: Plan,
     evidence: Evidence,
     sample: Sample,
     reference: Baseline,
@@ -153,19 +153,21 @@ def _choice(
     fresh: tuple[int, int] | None,
     also: tuple[str, ...],
 ) -> Choice:
-    ranked, prior = evidence.ranked, _prior(made, evidence, sample, history)
+    ranked, prior = evidence.ranked, _prior(planned, evidence, sample, history)
     earlier = history.on(sample.digest, ranked.checkpoint.name, prior.metric)
-    guess, why = _after(prior, made.strategy, earlier, evidence, sample, history)
+    guess, why = _after(prior, planned.strategy, earlier, evidence, sample, history)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
-    gain = _gain(guess, prior, ranked, reference, floored=bool(made.stages) and made.head == "logistic" and not earlier)
+    gain = _gain(
+        guess, prior, ranked, reference, floored=bool(planned.stages) and planned.head == "logistic" and not earlier
+    )
     ranked = replace(ranked, gain=gain)
     if gain.low <= 0:
-        made = controlled(made, wanted=True)
+        planned = controlled(planned, wanted=True)
         why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
-    found = ranked.transferability
+    scored = ranked.transferability
     cost = estimate(
-        made,
-        found,
+        planned,
+        scored,
         evidence.rows,
         classes=evidence.classes,
         parameters=ranked.checkpoint.parameters,
@@ -177,7 +179,7 @@ def _choice(
     training = guess.training * _COMMON[: len(ranked.draws)]
     draws = guess.mean + wider * (ranked.draws - ranked.expected.mean + training)
     realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in earlier)
-    return Choice(ranked, made, expected, cost, (*made.because, *why, *ranked.because, *also), draws, realized)
+    return Choice(ranked, planned, expected, cost, (*planned.because, *why, *ranked.because, *also), draws, realized)
 
 
 @dataclass(frozen=True)
@@ -191,23 +193,23 @@ class _Guess:
     why: tuple[str, ...]
 
 
-def _prior(made: Plan, evidence: Evidence, sample: Sample, history: History) -> _Guess:
+def _prior(planned: Plan, evidence: Evidence, sample: Sample, history: History) -> _Guess:
     """Before any result on the same sample."""
     probe = evidence.ranked.expected
-    mean = _read_score(made, evidence, probe.mean)
+    mean = _read_score(planned, evidence, probe.mean)
     deviation, spread = (probe.high - probe.low) / (2 * Z), 0.0
     why: tuple[str, ...] = ()
-    if made.head in {"prototype", "neighbors"}:
+    if planned.head in {"prototype", "neighbors"}:
         deviation = float(np.hypot(deviation, UNPROBED))
         why = ("the expectation is that of a linear head, for this one was not probed",)
-    if made.stages:
-        half = SCRATCH_HALF if made.from_scratch else ROWS_HALF
-        rows = evidence.rows if made.from_scratch else _unseen(evidence, sample)
+    if planned.stages:
+        half = SCRATCH_HALF if planned.from_scratch else ROWS_HALF
+        rows = evidence.rows if planned.from_scratch else _unseen(evidence, sample)
         reach = rows / (rows + half)
-        stated = _stated(made.strategy, evidence)
+        stated = _stated(planned.strategy, evidence)
         known = None if stated is None else Correction(stated.share, stated.spread, stated.cases)
-        learned = history.error_removed(made.strategy, sample.digest, half, known)
-        share = learned.mean * reach * _specialized(made, evidence)
+        learned = history.error_removed(planned.strategy, sample.digest, half, known)
+        share = learned.mean * reach * _specialized(planned, evidence)
         mean, room = mean + share * (1 - mean), 1 - mean
         spread = learned.spread * room * reach
         deviation = float(np.hypot(deviation, spread))
@@ -237,19 +239,19 @@ def _after(
     deviation = np.array([guess.deviation for guess in before])
     stretch = max(1.0, float(np.mean(error**2 / (deviation**2 + noise))))
     names = np.array([o.strategy for o in earlier])
-    alike = np.where(names[:, None] == names, 1.0, SHARED) * np.outer(deviation, deviation) * stretch
+    covariance = np.where(names[:, None] == names, 1.0, SHARED) * np.outer(deviation, deviation) * stretch
     ours = np.where(names == strategy, 1.0, SHARED) * deviation * prior.deviation * stretch
-    weight = np.linalg.solve(alike + np.diag(noise), ours)
+    weight = np.linalg.solve(covariance + np.diag(noise), ours)
     mean = float(np.clip(prior.mean + weight @ error, prior.metric.lowest, 1))
     left = max(stretch * prior.deviation**2 - float(weight @ ours), 0.0)
     again = float(np.min(noise))
     words = prior.metric.words
-    told = [
+    reports = [
         f"{'the same tuning' if o.strategy == strategy else f'its {o.strategy}'} on this sample reached "
         f"{words(o.score)} before (expected was {words(guess.mean)})"
-        for o, guess in zip(earlier[-_TOLD:], before[-_TOLD:], strict=True)
+        for o, guess in zip(earlier[-_MOST_REPORTED:], before[-_MOST_REPORTED:], strict=True)
     ]
-    return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *told)
+    return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *reports)
 
 
 def _thought(strategy: str, ours: str, prior: _Guess, evidence: Evidence, sample: Sample, history: History) -> _Guess:
@@ -257,7 +259,7 @@ def _thought(strategy: str, ours: str, prior: _Guess, evidence: Evidence, sample
     if strategy == ours:
         return prior
     try:
-        return _prior(_made(strategy, evidence), evidence, sample, history)
+        return _prior(_plan_of(strategy, evidence), evidence, sample, history)
     except (NotOffered, UnknownName):
         probe = evidence.ranked.expected
         return _Guess(probe.metric, probe.mean, max((probe.high - probe.low) / (2 * Z), _LEAST), 0.0, ())
@@ -275,11 +277,11 @@ def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, 
     return Expected(guess.metric, mean, low, mean + reach)
 
 
-def _read_score(made: Plan, evidence: Evidence, probed: float) -> float:
+def _read_score(planned: Plan, evidence: Evidence, probed: float) -> float:
     """The probe's expected score, moved to the block that the plan reads."""
-    found = evidence.ranked.transferability
-    curve = {row.block: row.score for row in found.blocks}
-    return float(np.clip(probed + curve[made.read] - found.read.score, evidence.ranked.expected.metric.lowest, 1))
+    scored = evidence.ranked.transferability
+    curve = {row.block: row.score for row in scored.blocks}
+    return float(np.clip(probed + curve[planned.read] - scored.read.score, evidence.ranked.expected.metric.lowest, 1))
 
 
 def _unseen(evidence: Evidence, sample: Sample) -> int:
@@ -290,7 +292,7 @@ def _unseen(evidence: Evidence, sample: Sample) -> int:
     return int(exposure.unseen([item.digest for item in sample.items]).sum())
 
 
-def _specialized(made: Plan, evidence: Evidence) -> float:
+def _specialized(planned: Plan, evidence: Evidence) -> float:
     """More is to be gained where the upper blocks are too special to the source."""
-    found = evidence.ranked.transferability
-    return 1.0 if made.from_scratch or found.read is found.blocks[-1] else SPECIALIZED
+    scored = evidence.ranked.transferability
+    return 1.0 if planned.from_scratch or scored.read is scored.blocks[-1] else SPECIALIZED

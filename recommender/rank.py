@@ -35,7 +35,7 @@ UNMEASURED = 0.05
 _ALIKE = 1e-9
 _FEWEST_COMPARED = 2
 """Checkpoints that a score of a plug-in must tell apart before it moves any."""
-_TOLD = 0.001
+_LEAST_REPORTED = 0.001
 """By how much the choice of a block must flatter a score for that to be told."""
 
 
@@ -50,7 +50,7 @@ def rank(
     test_rows: int,
     seed: int = 0,
 ) -> tuple[Ranked, ...]:
-    """Order the scored candidates, best first; ties (no difference beyond chance) share a tier.
+    """Order the scored candidates, best first; what ties beyond chance is said of whole plans (`place`).
 
     ``sample`` is what was probed, ``digest`` names the whole sample, ``test_rows`` is the size of the part on which a
     tuned model will be judged.
@@ -59,22 +59,19 @@ def rank(
     weights = draw_weights(sample.group_ids, draws=DRAWS, seed=seed)
     raw = resample(sample.metric, sample.targets[tested], reference.predicted[tested], weights[:, tested])
     learned = history.probe_error(digest)
-    found: dict[str, Ranked] = {}
+    by_name: dict[str, Ranked] = {}
     for row in scored:
         if row.believed:
             rows = tested if row.judged is None else tested & row.judged
             drawn = resample(sample.metric, sample.targets[rows], row.predicted[rows], weights[:, rows])
-            found[row.candidate.checkpoint.name] = _measured(sample, row, drawn, learned, test_rows)
-    found |= _with_estimates(found)
-    rivals = [ranked.expected.mean for ranked in found.values()]
+            by_name[row.candidate.checkpoint.name] = _measured(sample, row, drawn, learned, test_rows)
+    by_name |= _with_estimates(by_name)
+    rivals = [ranked.expected.mean for ranked in by_name.values()]
     for row in scored:
         if not row.believed:
-            found[row.candidate.checkpoint.name] = _unmeasured(sample.metric, row, reference, rivals, test_rows, seed)
-    ordered = _ordered([replace(ranked, gain=_gain(ranked, reference, raw)) for ranked in found.values()])
-    tiers, p_best = _tiers([ranked.draws for ranked in ordered]), _p_best([ranked.draws for ranked in ordered])
-    return tuple(
-        replace(row, tier=tier, p_best=float(share)) for row, tier, share in zip(ordered, tiers, p_best, strict=True)
-    )
+            by_name[row.candidate.checkpoint.name] = _unmeasured(sample.metric, row, reference, rivals, test_rows, seed)
+    judged = [replace(ranked, gain=_gain(ranked, reference, raw)) for ranked in by_name.values()]
+    return tuple(sorted(judged, key=lambda row: _key(row, row.expected.mean)))
 
 
 def place(choices: Sequence[Choice]) -> tuple[Choice, ...]:
@@ -146,23 +143,8 @@ def _passed(choice: Choice, before: Sequence[Choice], behind: Sequence[Choice]) 
     return ("it stands before what is expected to score more, for that has seen the rows and was judged on no others",)
 
 
-def _ordered(rows: Sequence[Ranked]) -> list[Ranked]:
-    return sorted(rows, key=lambda row: _key(row, row.expected.mean))
-
-
 def _key(row: Ranked, mean: float) -> tuple[float, float, str]:
     return (-mean, -row.transferability.scores.get("logme", 0.0), row.checkpoint.name)
-
-
-def _tiers(drawn: Sequence[Float[np.ndarray, " B"]]) -> list[int]:
-    """Best first: a new tier begins where the difference to the tier's leader lies beyond chance."""
-    tiers: list[int] = []
-    leader = 0
-    for at, draws in enumerate(drawn):
-        if at and np.quantile(drawn[leader] - draws, 0.05) > 0:
-            leader = at
-        tiers.append((tiers[-1] + (leader == at)) if tiers else 1)
-    return tiers
 
 
 def _p_best(drawn: Sequence[Float[np.ndarray, " B"]]) -> Float[np.ndarray, " c"]:
@@ -172,20 +154,20 @@ def _p_best(drawn: Sequence[Float[np.ndarray, " B"]]) -> Float[np.ndarray, " c"]
     return np.asarray((leads / leads.sum(axis=0)).mean(axis=1))
 
 
-def _measured(sample: Sample, found: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Ranked:
-    expected = _expected(sample, found, draws, learned, test_rows)
-    reasons = list(_of_source(found))
-    exposure, judged = found.candidate.exposure, found.judged
+def _measured(sample: Sample, scored: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Ranked:
+    expected = _expected(sample, scored, draws, learned, test_rows)
+    reasons = list(_of_source(scored))
+    exposure, judged = scored.candidate.exposure, scored.judged
     if exposure is not None and judged is not None:
         reasons.append(f"{exposure.because}: its probe is judged on {int(judged.sum()):,} rows that it has not seen")
-        if found.optimism >= _TOLD:
-            moved = sample.metric.difference(-found.optimism)
+        if scored.optimism >= _LEAST_REPORTED:
+            moved = sample.metric.difference(-scored.optimism)
             reasons.append(f"that the block to read was chosen on these few rows moves the expectation by {moved}")
     if learned.outcomes:
         moved = sample.metric.difference(learned.mean)
         reasons.append(f"{learned.outcomes} earlier outcomes move the expectation by {moved}")
     shifted = draws.draws - draws.draws.mean() + expected.mean
-    return Ranked(found, expected, 0.0, 1, expected, tuple(reasons), shifted)
+    return Ranked(scored, expected, 0.0, 1, expected, tuple(reasons), shifted)
 
 
 def _with_estimates(measured: Mapping[str, Ranked]) -> dict[str, Ranked]:
@@ -223,7 +205,7 @@ def _moved(row: Ranked, by: float) -> Ranked:
     mean = float(np.clip(before.mean + by, before.metric.lowest, 1))
     reach = max(before.high - before.mean, before.mean - before.low)
     reasons = row.because
-    if abs(mean - before.mean) >= _TOLD:
+    if abs(mean - before.mean) >= _LEAST_REPORTED:
         words = " and ".join(f"{e.score} ({before.metric.words(e.value)})" for e in row.transferability.estimates)
         reasons = (*reasons, f"{words} of a plug-in moves the expectation by {before.metric.difference(by)}")
     expected = Expected.around(before.metric, mean, reach)
@@ -231,12 +213,12 @@ def _moved(row: Ranked, by: float) -> Ranked:
 
 
 def _unmeasured(
-    metric: Metric, found: Transferability, reference: Baseline, rivals: Sequence[float], test_rows: int, seed: int
+    metric: Metric, scored: Transferability, reference: Baseline, rivals: Sequence[float], test_rows: int, seed: int
 ) -> Ranked:
     """What is expected of a checkpoint whose probe is not believed, from the best of what is known otherwise."""
-    checkpoint, exposure = found.candidate.checkpoint, found.candidate.exposure
+    checkpoint, exposure = scored.candidate.checkpoint, scored.candidate.exposure
     held_out = _held_out(checkpoint, metric) if exposure and checkpoint.domain in exposure.through else None
-    raw, probe = reference.expected.mean, found.read.score
+    raw, probe = reference.expected.mean, scored.read.score
     if held_out is not None:
         (mean, rows), spread = held_out, UNMEASURED
         spread = float(np.hypot(spread, np.sqrt(mean * (1 - mean) / rows)))
@@ -251,10 +233,10 @@ def _unmeasured(
     expected = Expected.around(metric, float(np.clip(mean, metric.lowest, 1)), Z * deviation)
     random = np.random.default_rng([seed, crc32(checkpoint.name.encode())])
     reasons = (
-        *_of_source(found),
+        *_of_source(scored),
         f"{'' if exposure is None else exposure.because}: its probe ({metric.words(probe)}) is not believed; {why}",
     )
-    return Ranked(found, expected, 0.0, 1, expected, reasons, expected.mean + spread * random.standard_normal(DRAWS))
+    return Ranked(scored, expected, 0.0, 1, expected, reasons, expected.mean + spread * random.standard_normal(DRAWS))
 
 
 def _held_out(checkpoint: Checkpoint, metric: Metric) -> tuple[float, int] | None:
@@ -269,12 +251,12 @@ def _held_out(checkpoint: Checkpoint, metric: Metric) -> tuple[float, int] | Non
     return float(score), rows
 
 
-def _expected(sample: Sample, found: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Expected:
-    mean = float(np.clip(draws.value - found.optimism + learned.mean, sample.metric.lowest, 1))
-    folds = np.array(found.fold_scores)
+def _expected(sample: Sample, scored: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Expected:
+    mean = float(np.clip(draws.value - scored.optimism + learned.mean, sample.metric.lowest, 1))
+    folds = np.array(scored.fold_scores)
     between = float(folds.var(ddof=1) / len(folds)) if len(folds) > 1 else 0.0
     chance = _chance(sample, mean, draws, max(test_rows, 1))
-    own = max(draws.standard_error**2, between) + found.optimism**2
+    own = max(draws.standard_error**2, between) + scored.optimism**2
     deviation = float(np.sqrt(own + chance + learned.spread**2))
     return Expected.around(sample.metric, mean, Z * deviation)
 
@@ -293,14 +275,14 @@ def _gain(ranked: Ranked, reference: Baseline, raw: Draws) -> Expected:
     return Expected(ranked.expected.metric, mean, mean - Z * deviation, mean + Z * deviation)
 
 
-def _of_source(found: Transferability) -> tuple[str, ...]:
-    distance = found.candidate.distance
+def _of_source(scored: Transferability) -> tuple[str, ...]:
+    distance = scored.candidate.distance
     if distance is None:
         return ("its source domain has no sketch here, so distance says nothing",)
     if distance.percentile is None:
         return ()
     share = f"nearer than {distance.percentile:.0f} % of the registry's domain pairs"
-    card = found.candidate.checkpoint
+    card = scored.candidate.checkpoint
     if card.domain is None:
         return (f"its source in words, {card.source!r}, is taken for {distance.domain}, which is {share}",)
     return (f"its source {distance.domain} is {share}",)

@@ -482,14 +482,14 @@ def recommend_request(advice: Mapping[str, Any]) -> RecommendRequest:
     Raises:
         UnusableRequest: a field does not fit.
     """
-    asked = advice["settings"]
+    settings = advice["settings"]
     return RecommendRequest(
-        sample=sample_request(advice["sample"], asked["seed"]),
-        keep=asked["keep"],
-        max_parameters=asked["max_parameters"],
-        licenses=tuple(asked["licenses"]),
-        exclude=tuple(asked["exclude"]),
-        **{name: asked[name] for name in LIMITS if name in asked},
+        sample=sample_request(advice["sample"], settings["seed"]),
+        keep=settings["keep"],
+        max_parameters=settings["max_parameters"],
+        licenses=tuple(settings["licenses"]),
+        exclude=tuple(settings["exclude"]),
+        **{name: settings[name] for name in LIMITS if name in settings},
     )
 
 
@@ -515,17 +515,17 @@ def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, TransferZooError):
         return inner
-    field, given = ".".join(map(str, first["loc"])), first["input"]
+    field, value = ".".join(map(str, first["loc"])), first["input"]
     known = _known(form, first)
     if known is not None and first["type"] != "extra_forbidden":
-        return UnusableRequest(form.kind, field, f"there is no {given!r}", _hint(str(given), known))
+        return UnusableRequest(form.kind, field, f"there is no {value!r}", _hint(str(value), known))
     if known is not None:
         return UnusableRequest(form.kind, field, "is no field of it", _hint(field, known))
     if first["type"] == "missing":
         return UnusableRequest(form.kind, field, "is missing")
     if inner is not None:
         return UnusableRequest(form.kind, field, str(inner))
-    return UnusableRequest(form.kind, field, f"{given!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
+    return UnusableRequest(form.kind, field, f"{value!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
 
 
 def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None:

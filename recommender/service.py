@@ -317,8 +317,8 @@ def _fetched(request: RecommendRequest, advice: Recommendation, zoo: Zoo, observ
 def _compare(request: CompareRequest, zoo: Zoo, observer: Observer) -> Distance:
     place = require_domain(zoo, request.other)
     mine = read_sample(request.sample, observer)
-    alike = {"path": place, "groups": None, "test": None}
-    theirs = request.other if place is None else read_sample(request.sample.model_copy(update=alike), observer)
+    shared = {"path": place, "groups": None, "test": None}
+    theirs = request.other if place is None else read_sample(request.sample.model_copy(update=shared), observer)
     return flow.compare(
         mine,
         theirs,
@@ -338,7 +338,7 @@ def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
     exported = (export_onnx if request.onnx else export)(run, request.folder, progress=observer)
     if not (request.card or hub is not None):
         return exported
-    name = str(run.told.get("checkpoint"))
+    name = str(run.result.get("checkpoint"))
     write_card(run, exported, zoo.checkpoint(name) if name in zoo else None)
     if hub is None or request.push is None:
         return replace(exported, card="README.md")
@@ -397,8 +397,8 @@ def _choice(
         checkpoint = str(kept["choices"][0]["checkpoint"])
     for place, row in enumerate([] if kept is None else kept["choices"]):
         if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]}:
-            return flow.carried(kept or {}, place, sample, zoo)
-    return flow.consider(sample, zoo, str(checkpoint), strategy, seed=seed, progress=progress)
+            return flow.kept_choice(kept or {}, place, sample, zoo)
+    return flow.evaluate(sample, zoo, str(checkpoint), strategy, seed=seed, progress=progress)
 
 
 # ---------------------------------------------------------------- tuning
@@ -434,7 +434,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
     )
     steps.begin()
     if isinstance(choice, Choice):
-        cost = flow.price(choice, sample, zoo, terms, progress=steps)
+        cost = flow.estimate_cost(choice, sample, zoo, terms, progress=steps)
         terms = replace(terms, estimated=cost)
         observer.on_cost(cost, terms.device)
     steps.begin()
@@ -454,13 +454,13 @@ def _fits_raw(request: TuneRequest, kept: Kept | None) -> bool:
 def _raw(zoo: Zoo, sample: Sample, kept: Kept | None, seed: int, observer: Observer, progress: Progress) -> Baseline:
     """The model of no transfer: the one that the advice names, else the better one by cross-validation."""
     if kept is None:
-        found = flow.without(sample, zoo, seed=seed, progress=progress)
+        model = flow.no_transfer_model(sample, zoo, seed=seed, progress=progress)
     else:
         if not kept["verdict"]["transfer"]:
             observer.on_note(str(kept["verdict"]["sentence"]), warning=True)
-        found = _no_transfer(kept)
-    observer.on_note(f"Fitting {found.model}; --anyway or --checkpoint NAME tunes a checkpoint.", warning=False)
-    return found
+        model = _no_transfer(kept)
+    observer.on_note(f"Fitting {model.model}; --anyway or --checkpoint NAME tunes a checkpoint.", warning=False)
+    return model
 
 
 def _no_transfer(kept: Kept) -> Baseline:
@@ -475,7 +475,7 @@ def _gone_on_with(request: TuneRequest, zoo: Zoo, observer: Observer, job: str) 
         return None
     if begun.state is RunState.FINISHED:
         observer.on_note(f"run {begun.id} was finished when its job was lost", warning=False)
-        return from_json(TuningRun, begun.told)
+        return from_json(TuningRun, begun.result)
     observer.on_note(f"going on with run {begun.id}", warning=False)
     try:
         execute, track = executors[request.executor], _overheard(trackers[request.tracker], observer)
@@ -539,10 +539,10 @@ def _benefit(request: BenefitRequest, zoo: Zoo, observer: Observer) -> Drawn:
     steps = _Steps(observer, 0)
     kept = _kept_advice(zoo, sample, None, needed=request.checkpoint is None, seed=seed, steps=steps)
     choice = _choice(zoo, sample, kept, named, seed, observer, observer)
-    for warning in _seen_before(kept, choice.checkpoint.name):
+    for warning in _exposure_notes(kept, choice.checkpoint.name):
         observer.on_note(warning, warning=True)
-    scratch = flow.consider(sample, zoo, choice.checkpoint.name, "scratch", seed=seed, progress=observer)
-    found = benefit(
+    scratch = flow.evaluate(sample, zoo, choice.checkpoint.name, "scratch", seed=seed, progress=observer)
+    measured = benefit(
         choice,
         for_epochs(scratch.plan, request.epochs),
         sample,
@@ -553,16 +553,16 @@ def _benefit(request: BenefitRequest, zoo: Zoo, observer: Observer) -> Drawn:
         progress=observer,
     )
     place = request.picture or zoo.home.root / f"benefit-{sample.digest[:12]}.png"
-    return Drawn(found, benefit_curves(found, place))
+    return Drawn(measured, benefit_curves(measured, place))
 
 
-def _seen_before(kept: Kept | None, checkpoint: str) -> Iterator[str]:
+def _exposure_notes(kept: Kept | None, checkpoint: str) -> Iterator[str]:
     """A net that has seen these very items needs no labels of them."""
     for choice in [] if kept is None else kept["choices"]:
         distance = choice["distance"]
         if choice["checkpoint"] == checkpoint and distance is not None and (distance["p_same"] or 0) > _SAME:
-            told = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
-            yield f"Warning: {told} (p = {distance['p_same']:.2f}): it may have seen these items."
+            note = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
+            yield f"Warning: {note} (p = {distance['p_same']:.2f}): it may have seen these items."
 
 
 class _Steps:
@@ -570,7 +570,7 @@ class _Steps:
 
     def __init__(self, observer: Observer, steps: int, *, by_part: bool = False) -> None:
         self._observer, self._steps, self._by_part = observer, steps, by_part
-        self._step, self._seen = 0, set[tuple[Phase, str]]()
+        self._step, self._phases = 0, set[tuple[Phase, str]]()
 
     def begin(self) -> None:
         """What is reported from now on is of the next step."""
@@ -583,8 +583,8 @@ class _Steps:
     def report(self, event: Event) -> None:
         """Pass it on."""
         stage = event.phase, event.part
-        if stage not in self._seen:
-            self._seen.add(stage)
+        if stage not in self._phases:
+            self._phases.add(stage)
             self._step += not self._by_part
         if self._steps:
             event = replace(event, step=self._step, steps=max(self._step, self._steps))

@@ -31,7 +31,7 @@ from registry.metrics import Z, score
 from registry.sample import Sample
 from registry.targets import stratum_of
 
-__all__ = ["MOST_ROWS", "drops", "lowered", "source_test", "unlabelled"]
+__all__ = ["MOST_ROWS", "draw_unlabelled", "drops", "lower_expectation", "source_test"]
 
 MOST_ROWS = 800
 """Rows of the test part that are looked at."""
@@ -40,7 +40,7 @@ CLUSTERS = 5
 """Clusters that every class is parted into, to hold them out one after the other."""
 
 
-def unlabelled(test: Sample, seed: int = 0) -> Sample:
+def draw_unlabelled(test: Sample, seed: int = 0) -> Sample:
     """At most `MOST_ROWS` rows of a test part, drawn by their content alone: whatever their labels are."""
     tickets = [sha256(f"{seed}:{item.digest}".encode()).digest() for item in test.items]
     rows = sorted(range(len(test)), key=tickets.__getitem__)[:MOST_ROWS]
@@ -60,8 +60,8 @@ def source_test(
         EstimatorError: fewer than two rows, or two groups, in a part; or all rows are identical.
     """
     far = mmd(train, test, groups=groups, permutations=PERMUTATIONS, seed=seed)
-    told = classifier(train, test, groups=groups, seed=seed)
-    return Shift(float(far.p_same or 0.0), told.details["auc"], len(train), len(test))
+    separation = classifier(train, test, groups=groups, seed=seed)
+    return Shift(float(far.p_same or 0.0), separation.details["auc"], len(train), len(test))
 
 
 def drops(
@@ -75,20 +75,20 @@ def drops(
         EstimatorError: the rows cannot be learned from.
     """
     groups = None if sample.groups is None else sample.group_ids
-    told = _of_confidence(train, test, sample, folds, groups)
+    falls = _of_confidence(train, test, sample, folds, groups)
     far = _of_far_rows(train, test, sample, folds, groups)
-    return told if far is None else {**told, "far rows": far}
+    return falls if far is None else {**falls, "far rows": far}
 
 
-def lowered(expected: Expected, found: Mapping[str, float]) -> Expected:
+def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expected:
     """What is to be expected of the test part: moved by the mean of the estimates (never up), widened by their spread.
 
     That nothing changes, as the folds have it, counts as an estimate too.
     """
-    estimates = np.array([0.0, *found.values()])
+    estimates = np.array([0.0, *drops_by.values()])
     mean = max(expected.mean - max(0.0, float(estimates.mean())), expected.metric.lowest)
     deviation = (expected.high - expected.low) / (2 * Z)
-    reach = Z * float(np.hypot(deviation, estimates.std(ddof=1) if len(found) else 0.0))
+    reach = Z * float(np.hypot(deviation, estimates.std(ddof=1) if len(drops_by) else 0.0))
     return Expected.around(expected.metric, mean, reach)
 
 
@@ -129,8 +129,8 @@ def _predicted(
     targets = targets.astype(sample.targets.dtype)
     alone = None if groups is None else np.concatenate([groups[rows], groups.max() + 1 + np.arange(len(test))])
     folds = np.repeat([-1, 0], [int(rows.sum()), len(test)])
-    found = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
-    return found.probabilities[int(rows.sum()) :]
+    predicted = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
+    return predicted.probabilities[int(rows.sum()) :]
 
 
 def _confidence(probabilities: Float64[np.ndarray, "n c"], task: Task) -> Float64[np.ndarray, " r"]:

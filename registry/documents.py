@@ -72,8 +72,8 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         raise UnreadableDocument(path, f"it is not UTF-8 (byte {cause.start})") from cause
 
 
-def read_json(path: Path, most: int = MOST_BYTES) -> Plain:
-    """What a JSON file holds.
+def read_json(path: Path, most: int = MOST_BYTES, *, clipped: bool = False) -> Plain:
+    """What a JSON file holds; ``clipped`` makes whole numbers of more than 64 bits the largest of 64.
 
     Raises:
         UnreadableDocument, NotFetched: as `read_text`; or it is no JSON, too deep, or holds NaN or infinity.
@@ -84,7 +84,7 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Plain:
     if depth > MOST_DEPTH:
         raise UnreadableDocument(path, f"it is nested {depth} deep, more than {MOST_DEPTH}")
     try:
-        return _plain(json.loads(text, parse_constant=_no_number))
+        return _plain(json.loads(text, parse_constant=_no_number, parse_int=_clipped if clipped else None))
     except (ValueError, RecursionError) as cause:
         raise UnreadableDocument(path, f"it is no JSON ({cause})") from cause
 
@@ -168,6 +168,10 @@ def _plain(value: object) -> Plain:
             case _:
                 raise ValueError(f"a {type(part).__name__} is neither text, number, list nor mapping")
     return value  # type: ignore[return-value] # every part was looked at
+
+
+def _clipped(text: str) -> int:
+    return max(-MOST_WHOLE, min(int(text), MOST_WHOLE))
 
 
 def _no_number(text: str) -> NoReturn:

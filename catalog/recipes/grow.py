@@ -63,13 +63,13 @@ def grow(name: str, recipe: dict, asked: argparse.Namespace, deadline: float) ->
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     model = new_learner(recipe, classes, targets.shape[-1]).to(asked.device, memory_format=torch.channels_last)
     steps = min(recipe["images"], recipe["epochs"] * len(rows)) // recipe["batch"]
-    optimizer, schedule = _optimizer(model, recipe, steps)
-    start, spent = _resume(work, model, optimizer)
+    optimizer, schedule = make_optimizer(model, recipe, steps)
+    start, spent = resume(work, model, optimizer)
     began = saved = told = time.monotonic()
     model.train()
     for step in range(start, steps):
         views, wanted = draw(images, targets, rows, recipe, step)
-        _set_rate(optimizer, schedule(step))
+        set_rate(optimizer, schedule(step))
         loss = model.loss([view.to(asked.device) for view in views], wanted.to(asked.device))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{name}: loss is {loss.item()} at step {step}")
@@ -87,7 +87,7 @@ def grow(name: str, recipe: dict, asked: argparse.Namespace, deadline: float) ->
             )
         if now - saved > SAVE_EVERY or now > deadline:
             saved = now
-            _save(work, model, optimizer, step + 1, spent + now - began)
+            save(work, model, optimizer, step + 1, spent + now - began)
         if now > deadline:
             return
     seconds = spent + time.monotonic() - began
@@ -152,7 +152,8 @@ def held_out(model: Learner, images: torch.Tensor, targets: torch.Tensor) -> flo
     return float(head.score(features[~half], targets[~half]))
 
 
-def _optimizer(model: torch.nn.Module, recipe: dict, steps: int) -> tuple[torch.optim.Optimizer, object]:
+def make_optimizer(model: torch.nn.Module, recipe: dict, steps: int) -> tuple[torch.optim.Optimizer, object]:
+    """AdamW without decay of biases and norms, and the rate of each step: a linear warm-up, then a cosine."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -168,12 +169,14 @@ def _optimizer(model: torch.nn.Module, recipe: dict, steps: int) -> tuple[torch.
     return optimizer, schedule
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Learn at this rate from now on."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def _save(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float) -> None:
+def save(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, spent: float) -> None:
+    """Write all that `resume` needs: weights, moments, the step and the seconds so far."""
     tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
     for place, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{place}.{key}": value.contiguous() for key, value in state.items()}
@@ -181,7 +184,8 @@ def _save(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, 
     (work / "state.tmp").replace(work / "state.safetensors")
 
 
-def _resume(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+def resume(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """Read back what was saved: the step and the seconds so far, 0 where nothing was."""
     path = work / "state.safetensors"
     if not path.exists():
         return 0, 0.0

@@ -17,7 +17,7 @@ import yaml
 from bundle import see_domains
 
 from recommender.distance.classifier import classifier
-from recommender.distance.knn import knn
+from recommender.distance.knn import knn_distance
 from recommender.distance.mmd import mmd
 from registry.encoders.encoder import open_encoder
 from registry.features import Features
@@ -60,7 +60,7 @@ def distances(seen: dict[str, Features], metrics: Sequence[str]) -> dict[str, di
     }
     ways = {
         "mmd": lambda x, y: mmd(x, y, sigma=lens.sigma, permutations=1).statistic,
-        "knn": lambda x, y: knn(x, y).statistic,
+        "knn": lambda x, y: knn_distance(x, y).statistic,
         "classifier": lambda x, y: classifier(x, y).statistic,
     }
     return {

@@ -32,13 +32,20 @@ class DistanceFunction(Protocol):
         """How far ``x`` lies from ``y``."""
 
 
-def _ours(name: str) -> Callable[[], DistanceFunction]:
-    return lambda: cast("DistanceFunction", getattr(import_module(f"recommender.distance.{name}"), name))
+def _ours(module: str, name: str = "") -> Callable[[], DistanceFunction]:
+    return lambda: cast("DistanceFunction", getattr(import_module(f"recommender.distance.{module}"), name or module))
 
 
 distances: Plugins[DistanceFunction] = Plugins(
     "distance",
     "transferzoo.distances",
-    {name: _ours(name) for name in ("mmd", "knn", "classifier", "energy", "frechet", "mean_embedding")},
+    {
+        "mmd": _ours("mmd"),
+        "knn": _ours("knn", "knn_distance"),
+        "classifier": _ours("classifier"),
+        "energy": _ours("energy"),
+        "frechet": _ours("frechet"),
+        "mean_embedding": _ours("mean_embedding"),
+    },
     promise=DistanceFunction,
 )

@@ -13,14 +13,14 @@ from registry.errors import TooManyNeighbors
 from registry.features import Array, finite_rows
 from registry.index import neighbors, other_neighbors
 
-__all__ = ["knn", "novelty"]
+__all__ = ["knn_distance", "novelty"]
 
 _BLOCK = 1024
 _SLACK = 1 + 1e-6
 """Distances come in single precision; a row on the rim of a ball lies in it."""
 
 
-def knn(
+def knn_distance(
     x: Real[Array, "n d"],
     y: Real[Array, "m e"],
     *,
@@ -73,8 +73,8 @@ def novelty(x: Real[Array, "n d"], y: Real[Array, "m e"], *, k: int = 5) -> Floa
     scale = np.where(spread > 0, spread, 1)
     source, rows = source / scale, rows / scale
     own = np.sort(other_neighbors(source, k)[0][:, -1])
-    found = neighbors(rows, source, k)[0][:, -1]
-    return np.asarray(100.0 * np.searchsorted(own, found, side="left") / len(own))
+    reach = neighbors(rows, source, k)[0][:, -1]
+    return np.asarray(100.0 * np.searchsorted(own, reach, side="left") / len(own))
 
 
 def _most_neighbors(pair: Pair) -> int:

@@ -21,18 +21,18 @@ def present() -> tuple[str, ...]:
     return (*graphics, *(("mps",) if torch.backends.mps.is_available() else ()), "cpu")
 
 
-def resolve(asked: str = "auto") -> str:
+def resolve(device: str = "auto") -> str:
     """The device meant by ``auto`` (the fastest there is), ``cpu``, ``cuda`` (the first), ``cuda:N`` or ``mps``.
 
     Raises:
         DeviceMissing: it is not there, or torch cannot use it.
     """
     there = present()
-    if asked == "auto":
+    if device == "auto":
         return there[0]
-    wanted = "cuda:0" if asked == "cuda" else asked
+    wanted = "cuda:0" if device == "cuda" else device
     if wanted not in there:
-        raise DeviceMissing(asked, _why_not(wanted, there), there)
+        raise DeviceMissing(device, _why_not(wanted, there), there)
     return wanted
 
 

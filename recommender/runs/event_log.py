@@ -1,6 +1,6 @@
-"""The journal of a run: one JSON line an event, in the run's folder, written before anybody else is told.
+"""The event log of a run: one JSON line an event, in the run's folder, written before anything is tracked elsewhere.
 
-It holds all that is needed to tell the run again elsewhere: first what the run is (its opening), then points of curves,
+It holds all that is needed to log the run elsewhere: first what the run is (its opening), then points of curves,
 results, files worth keeping and how it ended, each with its time in milliseconds. Numbers that JSON lacks are text:
 ``"inf"``, ``"nan"``. A line torn by a crash is passed over.
 """
@@ -25,7 +25,7 @@ _FILE = "journal.jsonl"
 
 
 class EventLog:
-    """The journal in a folder, to write or to read."""
+    """The event log in a folder, to write or to read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._file = folder, folder / _FILE
@@ -40,7 +40,7 @@ class EventLog:
         self.write({"resumed": True} if self.opening else {"opening": dict(opening)})
 
     def point(self, series: str, step: int, value: float) -> None:
-        """One point of a curve; one that is repeated, as after an interruption, is told once."""
+        """One point of a curve; one that is repeated, as after an interruption, is written once."""
         plain = _plain(value)
         if self._points.get((series, step)) != plain:
             self._points[series, step] = plain
@@ -54,7 +54,7 @@ class EventLog:
         """Add an event, with its time; whatever is no mere point is on the disk when this returns.
 
         Raises:
-            DiskFull: there is no room; the journal is as it was.
+            DiskFull: there is no room; the event log is as it was.
         """
         line = (json.dumps({**event, "at": round(time.time() * 1000)}) + "\n").encode()
         with self._writing, disk_full_named(self._file, len(line)), self._file.open("ab", buffering=0) as file:
@@ -75,25 +75,25 @@ class EventLog:
         with self._file.open("rb") as file:
             file.seek(after)
             text = file.read()
-        found = []
+        events = []
         for line in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
             after += len(line)
-            found.append((after, _parsed(line)))
-        return found
+            events.append((after, _parsed(line)))
+        return events
 
     @property
     def opening(self) -> Event:
-        """What the run is; empty where the journal does not say."""
+        """What the run is; empty where the event log does not say."""
         return next((event["opening"] for _, event in self.read() if "opening" in event), {})
 
     @property
     def curves(self) -> dict[str, dict[int, float]]:
-        """Series, step, value; where a step was told twice, as it was told last."""
-        found: dict[str, dict[int, float]] = {}
+        """Series, step, value; where a step was logged twice, as it was last."""
+        curves: dict[str, dict[int, float]] = {}
         for _, event in self.read():
             if "point" in event:
-                found.setdefault(event["point"], {})[event["step"]] = float(event["value"])
-        return found
+                curves.setdefault(event["point"], {})[event["step"]] = float(event["value"])
+        return curves
 
     def next_step(self, series: str) -> int:
         """The first step that a series does not have."""

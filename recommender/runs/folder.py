@@ -61,14 +61,14 @@ class RunFolder(Record):
         return _read(self.path / _JOB)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """What came of it; empty unless it is finished."""
         return _read(self.path / _RUN)
 
     @property
     def state(self) -> RunState:
         """How it stands now."""
-        if self.told:
+        if self.result:
             return RunState.FINISHED
         if is_locked(self.lock):
             return RunState.RUNNING
@@ -88,7 +88,7 @@ class RunFolder(Record):
 
     @property
     def spent(self) -> float:
-        """Seconds that were worked on it, up to the last beat; none once it is finished, for `told` has them."""
+        """Seconds that were worked on it, up to the last beat; none once it is finished, for `result` has them."""
         spent = _read(self.path / _STATE).get("spent")
         return float(spent) if isinstance(spent, int | float) else 0.0
 
@@ -101,15 +101,15 @@ class RunFolder(Record):
             self.id, self.state, reason, job.get("checkpoint"), plan.get("strategy"), sample.get("name")
         )
 
-    def start(self, told: Mapping[str, object]) -> None:
+    def start(self, job: Mapping[str, object]) -> None:
         """Write down what is to be done, once; a resumed run keeps what it was started with."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.job:
-            _write(self.path / _JOB, told)
+            _write(self.path / _JOB, job)
 
-    def finish(self, told: Mapping[str, object]) -> None:
+    def finish(self, result: Mapping[str, object]) -> None:
         """Write what came of it; from now on it is finished."""
-        _write(self.path / _RUN, told)
+        _write(self.path / _RUN, result)
         (self.path / _STATE).unlink(missing_ok=True)
 
     def mark(self, state: RunState, reason: str = "", remedy: str = "", *, spent: float | None = None) -> None:
@@ -155,13 +155,13 @@ class RunFolder(Record):
         except Timeout:
             raise self.occupied() from None
         try:
-            if self.told:
+            if self.result:
                 raise NotResumable(self.id, "it is finished", "See `transferzoo runs list`.")
             if self.job:
                 self.mark(RunState.RUNNING)  # so that others hear of this process, not of one that is gone
             yield
         finally:
-            if self.told:
+            if self.result:
                 self.lock.unlink(missing_ok=True)  # nobody will carry it out again
             lock.release()
 
@@ -199,21 +199,21 @@ class UnfinishedForm:
 
 def run_folders(home: Home) -> tuple[RunFolder, ...]:
     """All runs that were begun, newest first."""
-    found = [RunFolder(path) for path in home.runs.iterdir() if (path / _JOB).is_file() or (path / _RUN).is_file()]
-    return tuple(sorted(found, key=lambda run: run.id, reverse=True))
+    folders = [RunFolder(path) for path in home.runs.iterdir() if (path / _JOB).is_file() or (path / _RUN).is_file()]
+    return tuple(sorted(folders, key=lambda run: run.id, reverse=True))
 
 
 def reap(home: Home) -> tuple[RunFolder, ...]:
     """Mark the runs whose process is gone without having said so as interrupted; gives those found now."""
-    found = []
+    reaped = []
     for file in sorted(home.runs.glob(f"*/{_STATE}")):
         run = RunFolder(file.parent)
         marked = _read(file).get("state") in {RunState.FAILED, RunState.INTERRUPTED}
         if not marked and run.state is RunState.INTERRUPTED:
             remedy = f"Go on: transferzoo runs resume {run.id}"
             run.mark(RunState.INTERRUPTED, "its process ended without a word", remedy)
-            found.append(run)
-    return tuple(found)
+            reaped.append(run)
+    return tuple(reaped)
 
 
 def find_run(home: Home, name: str) -> RunFolder:
@@ -224,12 +224,12 @@ def find_run(home: Home, name: str) -> RunFolder:
     """
     runs = run_folders(home)
     if name == "latest":
-        found = [run for run in runs if run.state is RunState.FINISHED][:1]
+        matching = [run for run in runs if run.state is RunState.FINISHED][:1]
     else:
-        found = [run for run in runs if run.id == name] or [run for run in runs if name and run.id.startswith(name)]
-    if len(found) != 1:
+        matching = [run for run in runs if run.id == name] or [run for run in runs if name and run.id.startswith(name)]
+    if len(matching) != 1:
         raise UnknownName("run", name, [run.id for run in runs])
-    return found[0]
+    return matching[0]
 
 
 def find_queued(home: Home, job: str) -> RunFolder | None:
@@ -241,14 +241,14 @@ def find_queued(home: Home, job: str) -> RunFolder | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _write(path: Path, told: Mapping[str, object], *, durable: bool = True) -> None:
-    write_atomic(path, json.dumps(told, indent=1, default=_plain).encode(), durable=durable)
+def _write(path: Path, content: Mapping[str, object], *, durable: bool = True) -> None:
+    write_atomic(path, json.dumps(content, indent=1, default=_plain).encode(), durable=durable)
 
 
 def _plain(value: object) -> object:

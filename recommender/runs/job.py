@@ -73,7 +73,7 @@ class Job(Record):
     """What the advice that is followed comes to, for those who are told of the run."""
 
     @classmethod
-    def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions = DEFAULTS) -> "Job":
+    def of(cls, choice: Choice | Baseline, sample: Sample, zoo: Zoo, options: TuneOptions = DEFAULTS) -> "Job":
         """The job that carries out a choice, or fits the model of *no transfer*, under a new id.
 
         Raises:
@@ -81,28 +81,28 @@ class Job(Record):
             SingleClass, NoVariation: there is nothing that a model could tell apart.
         """
         if isinstance(choice, Baseline):
-            return cls._raw(choice, sample, zoo, terms)
-        plan = choice.plan if terms.controls is None else controlled(choice.plan, wanted=terms.controls)
+            return cls._raw(choice, sample, zoo, options)
+        plan = choice.plan if options.controls is None else controlled(choice.plan, wanted=options.controls)
         return cls(
             id=_new_id(),
             checkpoint=choice.checkpoint,
             plan=plan,
             sample=sample,
             home=zoo.home,
-            seed=terms.seed,
-            device=resolve(terms.device),
+            seed=options.seed,
+            device=resolve(options.device),
             expected=choice.expected,
             known=_known(choice),
-            recommendation=terms.recommendation or choice.recommendation,
-            estimated=terms.estimated,
-            source=terms.source,
-            queue_job=terms.queue_job,
-            advice=_summary(zoo, terms.recommendation or choice.recommendation),
+            recommendation=options.recommendation or choice.recommendation,
+            estimated=options.estimated,
+            source=options.source,
+            queue_job=options.queue_job,
+            advice=_summary(zoo, options.recommendation or choice.recommendation),
             exposure=choice.ranked.transferability.candidate.exposure,
         )
 
     @classmethod
-    def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, terms: TuneOptions) -> "Job":
+    def _raw(cls, model: Baseline, sample: Sample, zoo: Zoo, options: TuneOptions) -> "Job":
         strategy = raw_strategy(model.model)
         if strategy is None:
             raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
@@ -127,12 +127,12 @@ class Job(Record):
             plan=plan,
             sample=sample,
             home=zoo.home,
-            seed=terms.seed,
+            seed=options.seed,
             device="cpu",
             expected=expected,
             known={"no_transfer": expected.mean},
-            recommendation=terms.recommendation,
-            advice=_summary(zoo, terms.recommendation),
+            recommendation=options.recommendation,
+            advice=_summary(zoo, options.recommendation),
         )
 
     @classmethod
@@ -149,33 +149,33 @@ class Job(Record):
         if run.state is RunState.RUNNING:
             raise run.occupied()
         try:
-            told = from_json(JobForm, run.job)
+            form = from_json(JobForm, run.job)
         except UnreadableForm as cause:
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
             raise NotResumable(run.id, f"its job.json is damaged ({cause})", remedy) from cause
-        raw, modality = is_raw(told.plan.strategy), str(told.sample.get("modality"))
-        card = _nothing(zoo.home, modality) if raw else zoo.checkpoint(told.checkpoint)
-        if card.digest != told.checkpoint_digest:
+        raw, modality = is_raw(form.plan.strategy), str(form.sample.get("modality"))
+        card = _nothing(zoo.home, modality) if raw else zoo.checkpoint(form.checkpoint)
+        if card.digest != form.checkpoint_digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
-        read = partial(Sample.again, seed=told.seed, progress=progress)
-        rows = read(told.sample) if sample is None else sample
-        if rows.digest != told.sample.get("digest"):
-            raise OtherRows(rows.origin, str(told.sample.get("digest")), rows.digest)
+        read = partial(Sample.again, seed=form.seed, progress=progress)
+        rows = read(form.sample) if sample is None else sample
+        if rows.digest != form.sample.get("digest"):
+            raise OtherRows(rows.origin, str(form.sample.get("digest")), rows.digest)
         return cls(
             id=run.id,
             checkpoint=card,
-            plan=told.plan,
+            plan=form.plan,
             sample=rows,
             home=zoo.home,
-            seed=told.seed,
-            device=told.device,
-            expected=told.expected,
-            known=told.known,
-            recommendation=told.recommendation,
-            estimated=told.estimated,
-            source=None if told.source is None else read(told.source),
-            queue_job=told.queue_job,
-            exposure=None if told.exposure is None else told.exposure.of(rows),
+            seed=form.seed,
+            device=form.device,
+            expected=form.expected,
+            known=form.known,
+            recommendation=form.recommendation,
+            estimated=form.estimated,
+            source=None if form.source is None else read(form.source),
+            queue_job=form.queue_job,
+            exposure=None if form.exposure is None else form.exposure.of(rows),
         )
 
     def to_form(self) -> "JobForm":
@@ -263,14 +263,14 @@ def _summary(zoo: Zoo, recommendation: str | None) -> dict[str, Any] | None:
         return None
     best, health = next(iter(kept["choices"]), None), kept["sample"]["health"]
     counts = ("rows", "unreadable", "exact_duplicates", "near_duplicates", "leaked", "near_leaked")
-    asked = {key: kept["settings"].get(key) for key in ("keep", "seed", "max_parameters", "licenses")}
+    settings = {key: kept["settings"].get(key) for key in ("keep", "seed", "max_parameters", "licenses")}
     facts = {
         "sample": kept["sample"]["name"],
         "metric": kept["sample"]["metric"],
         "transfer": kept["verdict"]["transfer"],
         "no_transfer": kept["baseline"]["model"],
         **{f"health.{key}": health[key] for key in counts},
-        **{f"asked.{key}": value for key, value in asked.items()},
+        **{f"asked.{key}": value for key, value in settings.items()},
     }
     figures = {"no_transfer": kept["baseline"]["mean"]}
     if best is not None:
@@ -296,18 +296,18 @@ def _summary(zoo: Zoo, recommendation: str | None) -> dict[str, Any] | None:
 
 
 def _known(choice: Choice) -> dict[str, object]:
-    found = choice.ranked.transferability
-    at_read = {row.block: row.score for row in found.blocks}
-    distance = found.candidate.distance
+    scored = choice.ranked.transferability
+    at_read = {row.block: row.score for row in scored.blocks}
+    distance = scored.candidate.distance
     known: dict[str, object] = {
         "probe": at_read[choice.plan.read],
-        "scores": dict(found.scores),
+        "scores": dict(scored.scores),
         "distance": None if distance is None else distance.to_dict(),
         "no_transfer": choice.expected.mean - choice.ranked.gain.mean,
     }
-    if found.candidate.exposure is None:
+    if scored.candidate.exposure is None:
         return known
-    if not found.believed:
+    if not scored.believed:
         del known["probe"]
-    exposure = found.candidate.exposure
+    exposure = scored.candidate.exposure
     return {**known, "rows_seen": len(exposure.seen), "seen_through": list(exposure.through)}

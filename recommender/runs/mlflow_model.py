@@ -56,16 +56,16 @@ def log_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, tags: 
     """Give the model of a finished run to MLflow, once, and connect it with its MLflow run; gives the model's id."""
     from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - a second to import
 
-    told, logged = run.told, client.get_run(mlflow_run_id)
+    result, logged = run.result, client.get_run(mlflow_run_id)
     model = find_model(client, logged.info.experiment_id, run.id)
     if model is None:
         model = client.create_logged_model(
             logged.info.experiment_id,
-            re.sub(_FORBIDDEN_IN_NAMES, "-", f"{told['checkpoint']} {told['strategy']}"),
+            re.sub(_FORBIDDEN_IN_NAMES, "-", f"{result['checkpoint']} {result['strategy']}"),
             source_run_id=mlflow_run_id,
             tags=tags,
             params=logged.data.params,
-            model_type=told["task"],
+            model_type=result["task"],
         )
     known = [] if logged.outputs is None else [output.model_id for output in logged.outputs.model_outputs]
     if model.model_id not in known:
@@ -107,8 +107,8 @@ def register_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, n
 
 def find_model(client: "MlflowClient", experiment: str, run: str) -> Any:  # noqa: ANN401 - MLflow's LoggedModel
     """The model that was logged for a run of ours, finished or not; None where there is none."""
-    found = client.search_logged_models([experiment], filter_string=f"tags.`transferzoo.job` = '{run}'")
-    return max(found, key=lambda model: str(model.status) == "READY", default=None)
+    models = client.search_logged_models([experiment], filter_string=f"tags.`transferzoo.job` = '{run}'")
+    return max(models, key=lambda model: str(model.status) == "READY", default=None)
 
 
 def check_names(name: str | None, alias: str | None) -> None:
@@ -136,7 +136,7 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
     data, packed, nothing = place / "run", place / "model", place / "nothing"
     data.mkdir()
     nothing.mkdir()
-    for pattern in (*_FILES, *modalities[run.told["sample"]["modality"]].processor_files):
+    for pattern in (*_FILES, *modalities[run.result["sample"]["modality"]].processor_files):
         for file in run.path.glob(pattern):
             shutil.copyfile(file, data / file.name)
     save_model(
@@ -162,10 +162,10 @@ def _signature(run: RunFolder) -> "ModelSignature":
     from mlflow.models import ModelSignature  # noqa: PLC0415 - as above
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec  # noqa: PLC0415 - as above
 
-    told = run.told
-    named = DataType.double if told["task"] == Task.REGRESSION else DataType.string
+    result = run.result
+    named = DataType.double if result["task"] == Task.REGRESSION else DataType.string
     columns: list[ColSpec | TensorSpec] = [ColSpec(named, "prediction")]
-    columns += [ColSpec(DataType.double, label) for label in probability_columns(told["classes"])]
+    columns += [ColSpec(DataType.double, label) for label in probability_columns(result["classes"])]
     return ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]), Schema(columns))
 
 
@@ -179,7 +179,7 @@ def _connect_metrics(client: "MlflowClient", run: RunFolder, mlflow_run_id: str,
     from mlflow.entities import Metric  # noqa: PLC0415 - as above
 
     metrics = []
-    for name in run.told["metrics"]:
+    for name in run.result["metrics"]:
         for point in client.get_metric_history(mlflow_run_id, name):
             metrics.append(Metric(name, point.value, point.timestamp, point.step, model_id=model_id))  # noqa: PERF401
     client.log_batch(mlflow_run_id, metrics)

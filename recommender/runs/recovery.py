@@ -17,11 +17,11 @@ import psutil
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
-from recommender.runs.mlflow_sync import damage
-from recommender.runs.training_checkpoints import damaged, set_damaged_aside
+from recommender.runs.mlflow_server import damage
+from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
-from registry.doctor import Finding, Found, Kind
+from registry.doctor import Diagnosis, Finding, Kind
 from registry.errors import TransferZooError, UnreadableForm
 from registry.files import is_locked
 from registry.forms import from_json
@@ -62,25 +62,25 @@ def record_again(zoo: Zoo, runs: Iterable[str]) -> None:
     """Give the registry the outcomes of finished runs once more: MLflow's ids of them have been learned."""
     for name in runs:
         run = RunFolder(zoo.home.runs / name)
-        if run.told:
+        if run.result:
             with suppress(TransferZooError, ValueError):
-                zoo.record(outcome_of(run.told))
+                zoo.record(outcome_of(run.result))
 
 
-def outcome_of(told: Mapping[str, Any]) -> Outcome:
+def outcome_of(result: Mapping[str, Any]) -> Outcome:
     """The outcome in a run.json; of one that was written before outcomes were part of it, from its parts.
 
     Raises:
         ValueError: it does not say what is needed.
     """
     try:
-        known = dict(told["outcome"] if "outcome" in told else _from_parts(told))
-        return from_json(Outcome, {**known, "mlflow_run_id": told.get("mlflow_run_id")})
+        known = dict(result["outcome"] if "outcome" in result else _from_parts(result))
+        return from_json(Outcome, {**known, "mlflow_run_id": result.get("mlflow_run_id")})
     except (KeyError, TypeError, UnreadableForm) as cause:
         raise ValueError(f"run.json lacks what an outcome needs: {cause!r}") from cause
 
 
-def findings(zoo: Zoo) -> Iterator[Found]:
+def findings(zoo: Zoo) -> Iterator[Diagnosis]:
     """Runs that are not what they should be, each with its repair."""
     known = zoo.store.outcome_ids()
     for folder in sorted(path for path in zoo.home.runs.iterdir() if path.is_dir()):
@@ -88,21 +88,21 @@ def findings(zoo: Zoo) -> Iterator[Found]:
         if run.state is RunState.RUNNING:
             continue
         yield from _damaged(zoo.home, run)
-        if run.told and run.id not in known:
+        if run.result and run.id not in known:
             yield from _unrecorded(zoo, run)
-        elif run.told and (gone := _missing_model(run)):
+        elif run.result and (gone := _missing_model(run)):
             what = f"it is finished, but {gone} is gone: it can neither predict nor be exported"
             remedy = "The repair sets the folder aside, its outcome stays known; tune anew for the model."
             yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, zoo.home, run.path)
     yield from _litter(zoo.home)
 
 
-def tracking_findings(zoo: Zoo) -> Iterator[Found]:
+def tracking_findings(zoo: Zoo) -> Iterator[Diagnosis]:
     """A tracking store of the home's own that MLflow cannot open."""
     file = zoo.home.tracking_database
     why = damage(sqlite_url(file))
     if why:
-        remedy = "The repair sets it aside; the runs' journals hold everything: transferzoo runs sync"
+        remedy = "The repair sets it aside; the runs' event logs hold everything: transferzoo runs sync"
         yield Finding(Kind.TRACKING, str(file), f"MLflow cannot open it: {why}", remedy), partial(_store_aside, file)
 
 
@@ -118,24 +118,24 @@ def _store_aside(file: Path) -> str:
     return f"set aside as {aside}; `transferzoo runs sync` tells the next one everything"
 
 
-def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
+def _damaged(home: Home, run: RunFolder) -> Iterator[Diagnosis]:
     """A folder that says neither what was to be done nor what came of it; a file of it that is none."""
     state, result = run.path / "state.json", run.path / "run.json"
-    if not run.job and not run.told:
+    if not run.job and not run.result:
         begun = any(file.is_file() and file.suffix != ".tmp" for file in run.path.rglob("*"))
         what = "its job.json is damaged, so nobody can say what was to be done" if begun else "it never began"
         remedy = "The repair sets the folder aside; tune anew." if begun else "Remove it."
         mend = partial(_set_aside, home, run.path) if begun else partial(_removed, run.path)
         yield Finding(Kind.RUN, run.id, what, remedy), mend
         return
-    if result.is_file() and not run.told:
+    if result.is_file() and not run.result:
         what = "its run.json is damaged, so it counts as interrupted"
         remedy = f"The repair sets the file aside; then: transferzoo runs resume {run.id}"
         yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, home, result)
-    if state.is_file() and not run.told and not _sound_state(state):
+    if state.is_file() and not run.result and not _sound_state(state):
         what = "its state.json is damaged, so it counts as interrupted"
         yield Finding(Kind.RUN, run.id, what, "The repair sets it aside."), partial(_set_aside, home, state)
-    if not run.told and (bad := damaged(run.path)):
+    if not run.result and (bad := damaged(run.path)):
         saves = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
         remedy = f"The repair sets them aside; it goes on from a sound one: transferzoo runs resume {run.id}"
         yield (
@@ -144,10 +144,10 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
         )
 
 
-def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
+def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Diagnosis]:
     what = "it is finished, but the registry does not have its outcome"
     try:
-        outcome_of(run.told)
+        outcome_of(run.result)
     except ValueError as cause:
         remedy = "The repair sets the folder aside; tune anew."
         yield Finding(Kind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
@@ -164,7 +164,7 @@ def _missing_model(run: RunFolder) -> str:
     return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"
 
 
-def _litter(home: Home) -> Iterator[Found]:
+def _litter(home: Home) -> Iterator[Diagnosis]:
     """Files that processes have begun to write and that died."""
     beside = sorted(home.root.glob("*.tmp-*"))  # what SQLite keeps beside a file that it was writing
     for path in (*beside, *(path for pattern in _WRITTEN_BY_PROCESS for path in sorted(home.runs.glob(pattern)))):
@@ -177,21 +177,21 @@ def _litter(home: Home) -> Iterator[Found]:
 
 def _sound_state(file: Path) -> bool:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return found["state"] in set(RunState) and isinstance(found["pid"], int)
+        state = json.loads(file.read_text(encoding="utf-8"))
+        return state["state"] in set(RunState) and isinstance(state["pid"], int)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _taken_up(zoo: Zoo, run: RunFolder) -> Outcome:
-    outcome = outcome_of(run.told)
+    outcome = outcome_of(run.result)
     zoo.record(outcome)
     return outcome
 
 
 def _clear(run: RunFolder) -> None:
     """Take away what a finished run's process had no time to take away."""
-    if (run.path / "state.json").is_file() and run.told and not is_locked(run.lock):
+    if (run.path / "state.json").is_file() and run.result and not is_locked(run.lock):
         with suppress(OSError):
             run.tidy()
 
@@ -213,7 +213,7 @@ def _set_aside(home: Home, path: Path) -> str:
 
 
 def _saves_aside(folder: Path) -> str:
-    return "; ".join(set_damaged_aside(folder))
+    return "; ".join(quarantine_damaged(folder))
 
 
 def _removed(path: Path) -> str:
@@ -224,12 +224,12 @@ def _removed(path: Path) -> str:
     return "removed"
 
 
-def _from_parts(told: Mapping[str, Any]) -> dict[str, object]:
-    sample, metrics = told["sample"], told["metrics"]
+def _from_parts(result: Mapping[str, Any]) -> dict[str, object]:
+    sample, metrics = result["sample"], result["metrics"]
     return {
-        "id": told["id"],
-        "checkpoint": told["checkpoint"],
-        "strategy": told["strategy"],
+        "id": result["id"],
+        "checkpoint": result["checkpoint"],
+        "strategy": result["strategy"],
         "sample_digest": sample["digest"],
         "sample_name": sample["name"],
         "task": sample["task"],
@@ -240,6 +240,6 @@ def _from_parts(told: Mapping[str, Any]) -> dict[str, object]:
         "rows_test": int(metrics["rows_test"]),
         "seconds": metrics["seconds"],
         "origin": Origin.OURS,
-        "created": told["created"],
-        "conditions": told["conditions"],
+        "created": result["created"],
+        "conditions": result["conditions"],
     }

@@ -74,14 +74,14 @@ def _nvml() -> Any:  # noqa: ANN401 - a module without types
 
 
 def _gpus(library: Any) -> Mapping[str, float]:  # noqa: ANN401 - as above
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for place in range(0 if library is None else library.nvmlDeviceGetCount()):
         try:
             device = library.nvmlDeviceGetHandleByIndex(place)
             memory = library.nvmlDeviceGetMemoryInfo(device)
-            found[f"gpu_{place}_memory_usage_megabytes"] = memory.used / _MEGA
-            found[f"gpu_{place}_memory_usage_percentage"] = 100 * memory.used / memory.total
-            found[f"gpu_{place}_utilization_percentage"] = library.nvmlDeviceGetUtilizationRates(device).gpu
+            figures[f"gpu_{place}_memory_usage_megabytes"] = memory.used / _MEGA
+            figures[f"gpu_{place}_memory_usage_percentage"] = 100 * memory.used / memory.total
+            figures[f"gpu_{place}_utilization_percentage"] = library.nvmlDeviceGetUtilizationRates(device).gpu
         except library.NVMLError:
             continue  # what this device does not tell
-    return found
+    return figures

@@ -1,8 +1,8 @@
 """Trackers: what a run tells the world. MLflow may fail; no failure of it loses a run.
 
-Everything is written to a journal in the run's folder first. A thread carries it to MLflow, so that a slow or dead
-server delays nothing, and tries again while the run goes on; what MLflow still lacks at the end ``transferzoo runs
-sync`` carries later, and the run says so.
+Everything is written to an event log in the run's folder first. A thread pushes it to MLflow, so that a slow or dead
+server delays nothing, and tries again while the run goes on; what MLflow still lacks at the end ``transferzoo
+runs sync`` pushes later, and the run says so.
 """
 
 import getpass
@@ -20,12 +20,13 @@ from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
 from recommender.runs.mlflow_model import check_names
-from recommender.runs.mlflow_sync import PATIENCE, MlflowSync, asked, in_words, public
+from recommender.runs.mlflow_server import PATIENCE, environment_settings, in_words, public
+from recommender.runs.mlflow_sync import MlflowSync
 from recommender.runs.system_metrics import FIRST, watched
 from registry.plugins import Plugins
 from registry.progress import Cancelled
 
-__all__ = ["Tracker", "TrackerRun", "Unkept", "mlflow_runs", "no_tracking", "retold", "trackers"]
+__all__ = ["NullTrackerRun", "Tracker", "TrackerRun", "mlflow_runs", "no_tracking", "shielded_tracker", "trackers"]
 
 _PATIENCE = PATIENCE
 """Seconds without any getting on that a finished run waits for what is still on its way."""
@@ -34,7 +35,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 _LONGEST = 5000
 _LONGEST_DIGEST = 36
 
-Kept = TypeVar("Kept", bound="_Kept")
+Logged = TypeVar("Logged", bound="_LoggedRun")
 
 
 @runtime_checkable
@@ -70,15 +71,15 @@ Tracker = Callable[[Job], AbstractContextManager[TrackerRun]]
 
 
 @dataclass
-class Unkept:
-    """A tracker's run that keeps nothing, for who only wants to hear how a job goes."""
+class NullTrackerRun:
+    """A tracker's run that keeps nothing: the null object, and a base for who only observes a job."""
 
     run_id: str | None = None
     troubles: tuple[str, ...] = ()
 
     @contextmanager
     def track(self, job: Job) -> Iterator[Self]:
-        """The same tracker_run, for whatever job."""
+        """The same entry, for whatever job."""
         del job
         yield self
 
@@ -100,14 +101,14 @@ class Unkept:
 
 @contextmanager
 def no_tracking(job: Job) -> Iterator[TrackerRun]:
-    """The journal in the run's folder, and nothing else."""
-    with _closing(_Kept(job, "none")) as tracker_run:
+    """The event log in the run's folder, and nothing else."""
+    with _closing(_LoggedRun(job, "none")) as tracker_run:
         yield tracker_run
 
 
 @contextmanager
 def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = None) -> Iterator[TrackerRun]:
-    """The journal, carried to MLflow: ``MLFLOW_TRACKING_URI`` where that is set, else a SQLite store in the home.
+    """The event log, pushed to MLflow: ``MLFLOW_TRACKING_URI`` where that is set, else a SQLite store in the home.
 
     Args:
         job: what is done.
@@ -119,18 +120,18 @@ def mlflow_runs(job: Job, *, register: str | None = None, alias: str | None = No
     """
     check_names(register, alias)
     with (
-        _closing(_Carried(job, register, alias)) as tracker_run,
-        watched(tracker_run.point, tracker_run.journal.next_step(FIRST)),
+        _closing(_MlflowRun(job, register, alias)) as tracker_run,
+        watched(tracker_run.point, tracker_run.event_log.next_step(FIRST)),
     ):
         yield tracker_run
 
 
-def retold(name: str, track: Tracker) -> Tracker:
-    """A plug-in's tracker beside the journal: it may fail, and the run goes on without it."""
+def shielded_tracker(name: str, track: Tracker) -> Tracker:
+    """A plug-in's tracker beside the event log: it may fail, and the run goes on without it."""
 
     @contextmanager
     def both(job: Job) -> Iterator[TrackerRun]:
-        with _closing(_Retold(job, name, _opened(track, job))) as tracker_run:
+        with _closing(_PluginRun(job, name, _opened(track, job))) as tracker_run:
             try:
                 yield tracker_run
             except BaseException as failure:
@@ -149,7 +150,7 @@ def _opened(track: Tracker, job: Job) -> Iterator[TrackerRun]:
 
 
 @contextmanager
-def _closing(tracker_run: Kept) -> Iterator[Kept]:
+def _closing(tracker_run: Logged) -> Iterator[Logged]:
     try:
         yield tracker_run
     except (KeyboardInterrupt, Cancelled):
@@ -161,12 +162,12 @@ def _closing(tracker_run: Kept) -> Iterator[Kept]:
     tracker_run.close("FINISHED")
 
 
-class _Kept:
-    """A journal that nobody carries."""
+class _LoggedRun:
+    """A run whose event log nobody else reads."""
 
     def __init__(self, job: Job, tracker: str) -> None:
-        self.journal = EventLog(job.folder)
-        self.journal.open(_opening(job, tracker))
+        self.event_log = EventLog(job.folder)
+        self.event_log.open(_opening(job, tracker))
 
     @property
     def run_id(self) -> str | None:
@@ -177,31 +178,31 @@ class _Kept:
         return ()
 
     def point(self, series: str, step: int, value: float) -> None:
-        self.journal.point(series, step, value)
-        self.told()
+        self.event_log.point(series, step, value)
+        self.notify()
 
     def result(self, metrics: Mapping[str, float]) -> None:
-        self.journal.result(metrics)
-        self.told()
+        self.event_log.result(metrics)
+        self.notify()
 
     def artifact(self, file: Path) -> None:
-        self.journal.write({"artifact": file.relative_to(self.journal.folder).as_posix()})
-        self.told()
+        self.event_log.write({"artifact": file.relative_to(self.event_log.folder).as_posix()})
+        self.notify()
 
     def model(self, folder: Path) -> None:
-        self.journal.write({"model": folder.relative_to(self.journal.folder).as_posix()})
-        self.told()
+        self.event_log.write({"model": folder.relative_to(self.event_log.folder).as_posix()})
+        self.notify()
 
     def close(self, status: str) -> None:
-        self.journal.write({"status": status})
-        self.told()
+        self.event_log.write({"status": status})
+        self.notify()
 
-    def told(self) -> None:
-        """The journal has something new."""
+    def notify(self) -> None:
+        """The event log has something new."""
 
 
-class _Retold(_Kept):
-    """A journal, whose entries a plug-in's tracker gets too; whatever that raises ends its part and nothing else."""
+class _PluginRun(_LoggedRun):
+    """An event log whose entries a plug-in's tracker gets too; whatever that raises ends its part and nothing else."""
 
     def __init__(self, job: Job, name: str, entry: AbstractContextManager[TrackerRun]) -> None:
         super().__init__(job, name)
@@ -221,19 +222,19 @@ class _Retold(_Kept):
 
     def point(self, series: str, step: int, value: float) -> None:
         super().point(series, step, value)
-        self._tell(lambda theirs: theirs.point(series, step, value))
+        self._forward(lambda theirs: theirs.point(series, step, value))
 
     def result(self, metrics: Mapping[str, float]) -> None:
         super().result(metrics)
-        self._tell(lambda theirs: theirs.result(metrics))
+        self._forward(lambda theirs: theirs.result(metrics))
 
     def artifact(self, file: Path) -> None:
         super().artifact(file)
-        self._tell(lambda theirs: theirs.artifact(file))
+        self._forward(lambda theirs: theirs.artifact(file))
 
     def model(self, folder: Path) -> None:
         super().model(folder)
-        self._tell(lambda theirs: theirs.model(folder))
+        self._forward(lambda theirs: theirs.model(folder))
 
     def leave(self, failure: BaseException | None) -> None:
         """End their entry as the run ended."""
@@ -242,7 +243,7 @@ class _Retold(_Kept):
             with self._shielded():
                 self._entry.__exit__(kind, failure, trace)
 
-    def _tell(self, news: Callable[[TrackerRun], None]) -> None:
+    def _forward(self, news: Callable[[TrackerRun], None]) -> None:
         """After a first failure no more: what it has then would have holes that nobody sees."""
         if self._theirs is not None and self._trouble is None:
             with self._shielded():
@@ -257,65 +258,65 @@ class _Retold(_Kept):
             self._trouble = f"the tracker {self._name!r} failed ({words}). The run's folder has everything"
 
 
-class _Carried(_Kept):
-    """A journal that a thread carries to MLflow."""
+class _MlflowRun(_LoggedRun):
+    """An event log that a thread pushes to MLflow."""
 
     def __init__(self, job: Job, register: str | None, alias: str | None) -> None:
         self._news, self._over = threading.Event(), threading.Event()
         super().__init__(job, "mlflow")
         self._register, self._alias = register, alias
-        self._carrier = MlflowSync(RunFolder(job.folder), job.home)
+        self._sync = MlflowSync(RunFolder(job.folder), job.home)
         self._trouble: str | None = None
         self._closed = 0.0
-        self._thread = threading.Thread(target=self._carry, name=f"mlflow {job.id}", daemon=True)
+        self._thread = threading.Thread(target=self._synchronize, name=f"mlflow {job.id}", daemon=True)
         self._thread.start()
 
     @property
     def run_id(self) -> str | None:
-        return self._carrier.run_id
+        return self._sync.run_id
 
     @property
     def troubles(self) -> tuple[str, ...]:
         if self._trouble is None:
             return ()
-        return (f"{self._trouble}. The journal has everything: `transferzoo runs sync {self._carrier.run.id}`",)
+        return (f"{self._trouble}. The event log has everything: `transferzoo runs sync {self._sync.run.id}`",)
 
     def model(self, folder: Path) -> None:
         super().model(folder)
         if self._register is not None:
-            self.journal.write({"register": self._register, "alias": self._alias})
-            self.told()
+            self.event_log.write({"register": self._register, "alias": self._alias})
+            self.notify()
 
     def close(self, status: str) -> None:
         super().close(status)
         self._closed = time.monotonic()
         self._over.set()
-        self.told()
+        self.notify()
         while self._thread.is_alive() and not self._stuck():
             self._thread.join(0.1)
         if self._thread.is_alive():
-            self._trouble = f"MLflow at {public(self._carrier.address)} did not answer in time"
-        elif self._trouble is None and (left := self._carrier.left):
+            self._trouble = f"MLflow at {public(self._sync.address)} did not answer in time"
+        elif self._trouble is None and (left := self._sync.left):
             self._trouble = f"MLflow lacks {left} entries"
 
-    def told(self) -> None:
+    def notify(self) -> None:
         self._news.set()
 
     def _stuck(self) -> bool:
-        patience = self._carrier.patience if self._carrier.patience > PATIENCE else _PATIENCE
-        return time.monotonic() - max(self._carrier.moved, self._closed) > patience
+        patience = self._sync.patience if self._sync.patience > PATIENCE else _PATIENCE
+        return time.monotonic() - max(self._sync.moved, self._closed) > patience
 
-    def _carry(self) -> None:
-        """Carry whatever is new; after a failure with pauses that grow, and once more when the run is over."""
+    def _synchronize(self) -> None:
+        """Push whatever is new; after a failure with pauses that grow, and once more when the run is over."""
         pause = 0.0
         while True:
             self._news.clear()
             last = self._over.is_set()
             try:
-                self._carrier.carry()
+                self._sync.push()
                 self._trouble, pause = None, 0.0
             except Exception as failure:  # no failure of MLflow loses the run
-                self._trouble = in_words(failure, self._carrier.address)
+                self._trouble = in_words(failure, self._sync.address)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             if last:
                 return
@@ -345,7 +346,7 @@ def _opening(job: Job, tracker: str) -> dict[str, object]:
             "source": json.dumps({"uri": sample.origin}),
             "profile": json.dumps({"rows": len(sample), "classes": len(sample.classes)}),
         },
-        **asked(),
+        **environment_settings(),
     }
 
 
@@ -375,7 +376,7 @@ def _user() -> str:
 
 def _parameters(job: Job) -> dict[str, str]:
     """The plan and its conditions, flat."""
-    told: dict[str, object] = {
+    parameters: dict[str, object] = {
         "checkpoint": job.checkpoint.name,
         "sample": job.sample.name,
         "metric": str(job.sample.metric),
@@ -383,17 +384,17 @@ def _parameters(job: Job) -> dict[str, str]:
         "device": job.device,
     }
     if job.expected is not None:
-        told |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
+        parameters |= {f"expected_{end}": getattr(job.expected, end) for end in ("mean", "low", "high")}
     if job.estimated is not None:
-        told |= {f"estimated_{name}": value for name, value in job.estimated.to_dict().items()}
+        parameters |= {f"estimated_{name}": value for name, value in job.estimated.to_dict().items()}
     for key, value in job.plan.to_dict().items():
-        told[f"plan.{key}"] = json.dumps(value) if isinstance(value, list | dict) else value
-    return {key: str(value)[:_LONGEST] for key, value in told.items()}
+        parameters[f"plan.{key}"] = json.dumps(value) if isinstance(value, list | dict) else value
+    return {key: str(value)[:_LONGEST] for key, value in parameters.items()}
 
 
 trackers: Plugins[Tracker] = Plugins(
     "tracker",
     "transferzoo.trackers",
     {"mlflow": lambda: mlflow_runs, "none": lambda: no_tracking},
-    adapt=retold,
+    adapt=shielded_tracker,
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from registry.files import flush, sha256_of, write_atomic
 
-__all__ = ["damaged", "newest", "seal", "set_damaged_aside", "stage_folder"]
+__all__ = ["damaged", "mark_complete", "newest", "quarantine_damaged", "stage_folder"]
 
 _MARKER = "COMPLETE.json"
 _ASIDE = "damaged-saves"
@@ -23,28 +23,28 @@ def stage_folder(folder: Path, place: int) -> Path:
     return folder / "trainer" / f"stage-{place:02d}"
 
 
-def seal(save: Path, told: Mapping[str, object]) -> None:
-    """Mark a save as complete; ``told`` is what must be known to go on from it."""
+def mark_complete(save: Path, state: Mapping[str, object]) -> None:
+    """Mark a save as complete; ``state`` is what must be known to go on from it."""
     for file in save.iterdir():
         flush(file)
-    write_atomic(save / _MARKER, json.dumps({"files": _digests(save), "told": told}).encode())
+    write_atomic(save / _MARKER, json.dumps({"files": _digests(save), "told": state}).encode())
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest complete save of the newest stage, and what is to be known; None where there is none."""
     for save in _saves(folder):
-        told = _told(save)
-        if told is not None:
-            return save, told
+        state = _read_state(save)
+        if state is not None:
+            return save, state
     return None
 
 
 def damaged(folder: Path) -> tuple[Path, ...]:
     """The saves in a run's folder that were complete and are not any more, newest first."""
-    return tuple(save for save in _saves(folder) if (save / _MARKER).exists() and _told(save) is None)
+    return tuple(save for save in _saves(folder) if (save / _MARKER).exists() and _read_state(save) is None)
 
 
-def set_damaged_aside(folder: Path) -> tuple[str, ...]:
+def quarantine_damaged(folder: Path) -> tuple[str, ...]:
     """Move what `damaged` gives out of the way, to a folder beside the saves; a sentence for each."""
     notes = []
     for save in damaged(folder):
@@ -53,34 +53,34 @@ def set_damaged_aside(folder: Path) -> tuple[str, ...]:
         while (place := folder / _ASIDE / (name if number == 1 else f"{name}.{number}")).exists():
             number += 1
         save.rename(place)
-        told = place.relative_to(folder)
-        notes.append(f"the save {save.parent.name}/{save.name} of an earlier attempt was damaged: set aside as {told}")
+        aside = place.relative_to(folder)
+        notes.append(f"the save {save.parent.name}/{save.name} of an earlier attempt was damaged: set aside as {aside}")
     return tuple(notes)
 
 
 def _saves(folder: Path) -> list[Path]:
     """All saves, complete or not, newest first."""
-    found = []
+    saves = []
     for stage in sorted((folder / "trainer").glob("stage-*"), reverse=True):
         numbered = [save for save in stage.glob("checkpoint-*") if save.name.rpartition("-")[2].isdecimal()]
-        found += sorted(numbered, key=lambda save: -int(save.name.rpartition("-")[2]))
-    return found
+        saves += sorted(numbered, key=lambda save: -int(save.name.rpartition("-")[2]))
+    return saves
 
 
-def _told(save: Path) -> dict[str, Any] | None:
+def _read_state(save: Path) -> dict[str, Any] | None:
     try:
         marker = json.loads((save / _MARKER).read_text())
     except (OSError, ValueError):
         return None
     if not isinstance(marker, dict) or not isinstance(marker.get("told"), dict):
         return None
-    found: dict[str, Any] = marker["told"]
-    return found if found and marker.get("files") == _digests(save) else None
+    state: dict[str, Any] = marker["told"]
+    return state if state and marker.get("files") == _digests(save) else None
 
 
 def _digests(save: Path) -> dict[str, str]:
-    found = {}
+    digests = {}
     for file in sorted(save.iterdir()):
         if not file.name.startswith(_MARKER):
-            found[file.name] = sha256_of(file)
-    return found
+            digests[file.name] = sha256_of(file)
+    return digests

@@ -61,7 +61,7 @@ strategies: Plugins[Strategy] = Plugins(
     "transferzoo.strategies",
     {
         "prototype": _ours("prototype"),
-        "knn": _ours("knn"),
+        "knn": _ours("knn", "nearest_neighbors"),
         "linear-probe": _ours("linear_probe"),
         "norm-only": _ours("norm_only"),
         "lora": _ours("lora"),

@@ -32,7 +32,7 @@ _PROCESS = 620 << 20
 
 def estimate(
     plan: Plan,
-    found: Transferability,
+    scored: Transferability,
     rows: int,
     *,
     classes: int,
@@ -50,19 +50,19 @@ def estimate(
     fitted = rows if test_rows is not None else round(rows * (1 - _HELD_OUT))
     judged = rows - fitted if test_rows is None else test_rows
     of_sample, of_test = (rows, test_rows or 0) if fresh is None else fresh
-    forward = max(found.forward_seconds - found.opening_seconds, found.forward_seconds / 20)
-    seconds = _RUN + _HEAD + _HEAD_PRODUCT * fitted * found.width * classes
+    forward = max(scored.forward_seconds - scored.opening_seconds, scored.forward_seconds / 20)
+    seconds = _RUN + _HEAD + _HEAD_PRODUCT * fitted * scored.width * classes
     if plan.from_scratch or plan.head == "fresh":
         seconds = _RUN
     else:
-        seconds += (of_sample + of_test * (not plan.stages)) * found.forward_seconds
-    blocks = [block.block for block in found.blocks]
+        seconds += (of_sample + of_test * (not plan.stages)) * scored.forward_seconds
+    blocks = [block.block for block in scored.blocks]
     used = blocks[: blocks.index(plan.read) + 1] if plan.read in blocks else blocks
-    trainable = _most_trainable(plan, found, parameters) + (found.width + 1) * classes
+    trainable = _most_trainable(plan, scored, parameters) + (scored.width + 1) * classes
     if plan.stages:
         learned, validated = fitted * (1 - _VALIDATION), fitted * _VALIDATION
         depth = len(used) / max(1, len(blocks))
-        opened = (fitted + judged) * found.opening_seconds
+        opened = (fitted + judged) * scored.opening_seconds
         saving = _EPOCH + 16 * (parameters + trainable) / _BYTES_A_SECOND
         seconds += (
             _START
@@ -71,19 +71,19 @@ def estimate(
             + sum(_stage(plan, stage, used, forward * depth, learned, validated, saving) for stage in plan.stages)
         )
     learns = max((len(stage.train) / max(1, len(blocks)) for stage in plan.stages), default=0.0)
-    defaults = modalities[found.candidate.checkpoint.modality].defaults
+    defaults = modalities[scored.candidate.checkpoint.modality].defaults
     places = defaults.places(input_size) * bool(plan.stages)
     held = 4 * (parameters + 3 * trainable) + defaults.place_bytes * (fitted + judged) * places
     active = plan.batch_size * places * defaults.activation_bytes * max(learns, 0.1)
     return Cost(seconds, round(_PROCESS + held + active), trainable)
 
 
-def _most_trainable(plan: Plan, found: Transferability, parameters: int) -> int:
+def _most_trainable(plan: Plan, scored: Transferability, parameters: int) -> int:
     """Parameters of the backbone that learn in the stage where most do."""
-    if len(found.sizes) != len(found.blocks):
-        shares = [len(stage.train) / max(1, len(found.blocks)) for stage in plan.stages]
+    if len(scored.sizes) != len(scored.blocks):
+        shares = [len(stage.train) / max(1, len(scored.blocks)) for stage in plan.stages]
         return round(parameters * max(shares, default=0.0))
-    sizes = {block.block: size for block, size in zip(found.blocks, found.sizes, strict=True)}
+    sizes = {block.block: size for block, size in zip(scored.blocks, scored.sizes, strict=True)}
     of = {
         "all": lambda size: size.parameters,
         "norms": lambda size: size.norms,

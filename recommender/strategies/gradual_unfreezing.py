@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, lowered, training, used_blocks
+from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, rate_ratio, training, used_blocks
 
 __all__ = ["GradualUnfreezing"]
 
@@ -29,7 +29,7 @@ class GradualUnfreezing:
         steps = min(MOST_STAGES, len(used))
         lengths = [1] * (steps - 1) + [max(1, epochs_for(evidence) - steps + 1)]
         rate = backbone_rate(evidence)
-        share = lowered(len(used)) if self.discriminative else 1.0
+        share = rate_ratio(len(used)) if self.discriminative else 1.0
         bottoms = [int(part[0]) for part in np.array_split(np.arange(len(used)), steps)][::-1]
         stages = tuple(
             Stage(used[bottom:], epochs, head_rate(evidence), rate, share)

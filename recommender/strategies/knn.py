@@ -3,10 +3,10 @@
 from recommender.results import Evidence, Plan
 from recommender.strategies.rules import head_on
 
-__all__ = ["knn"]
+__all__ = ["nearest_neighbors"]
 
 
-def knn(evidence: Evidence) -> Plan:
+def nearest_neighbors(evidence: Evidence) -> Plan:
     """Freeze everything; the five nearest training rows vote, and nothing is trained."""
     why = "nothing is trained: new rows are named by those they look like, which can be shown as the reason"
     return head_on("knn", evidence, "neighbors", [why])

@@ -17,8 +17,8 @@ def lora(evidence: Evidence) -> Plan:
     Raises:
         NotOffered: too few rows a class, or no linear layers there.
     """
-    found = evidence.ranked.transferability
-    adapted = tuple(block for block in used_blocks(evidence) if block in found.adaptable)
+    scored = evidence.ranked.transferability
+    adapted = tuple(block for block in used_blocks(evidence) if block in scored.adaptable)
     if not adapted:
         raise NotOffered("lora", f"{evidence.architecture} has no linear layers for adapters")
     epochs, rate = epochs_for(evidence), FASTER * backbone_rate(evidence)

@@ -61,5 +61,5 @@ def _gains(evidence: Evidence, parts: list[tuple[str, ...]]) -> list[float]:
 
 def _learn(name: str, evidence: Evidence, blocks: tuple[str, ...], why: str) -> Plan:
     epochs, rate = epochs_for(evidence), backbone_rate(evidence)
-    told = f"{', '.join(blocks)} learn for {epochs} epochs at {rate:.0e} after the head was fitted"
-    return training(name, evidence, (Stage(blocks, epochs, head_rate(evidence), rate),), [why, told])
+    schedule = f"{', '.join(blocks)} learn for {epochs} epochs at {rate:.0e} after the head was fitted"
+    return training(name, evidence, (Stage(blocks, epochs, head_rate(evidence), rate),), [why, schedule])

@@ -14,7 +14,7 @@ __all__ = [
     "epochs_for",
     "head_on",
     "head_rate",
-    "lowered",
+    "rate_ratio",
     "read_from",
     "require_fitting",
     "require_head",
@@ -119,7 +119,7 @@ def backbone_rate(evidence: Evidence) -> float:
     return head_rate(evidence) * min(1.0, sqrt(_MILLION / evidence.ranked.checkpoint.parameters))
 
 
-def lowered(blocks: int) -> float:
+def rate_ratio(blocks: int) -> float:
     """The rate of a block as a share of the one above's: 1/2.6 as in ULMFiT, milder where there are many blocks."""
     return max(1 / _LOWER, float(_LOWEST ** (1 / max(1, blocks - 1))))
 
@@ -214,12 +214,12 @@ def _modality(evidence: Evidence) -> Modality:
 
 
 def _against(many: str, smoothed: bool, mixup: float, dropped: bool, weighed: bool) -> list[str]:
-    told = []
+    reasons = []
     if smoothed:
         also = f" and pairs of {many} mixed" if mixup else ""
-        told.append(f"labels are smoothed by {_SMOOTHING}{also}: there are {_SMOOTHED} rows or more")
+        reasons.append(f"labels are smoothed by {_SMOOTHING}{also}: there are {_SMOOTHED} rows or more")
     if dropped:
-        told.append(f"{_DROPOUT:.0%} of the head's inputs are dropped: there are fewer than {_DROPPED} rows")
+        reasons.append(f"{_DROPOUT:.0%} of the head's inputs are dropped: there are fewer than {_DROPPED} rows")
     if weighed:
-        told.append("classes weigh alike in sum, for they are uneven and the metric counts classes")
-    return told
+        reasons.append("classes weigh alike in sum, for they are uneven and the metric counts classes")
+    return reasons

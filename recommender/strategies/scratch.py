@@ -19,7 +19,7 @@ def scratch(evidence: Evidence) -> Plan:
     """
     why = "a control: what the architecture learns from these rows alone, on the budget of a tuning"
     stage = Stage(evidence.blocks, epochs_for(evidence), RATE, RATE)
-    made = training("scratch", evidence, (stage,), [why], head="fresh", augment=True)
+    planned = training("scratch", evidence, (stage,), [why], head="fresh", augment=True)
     return replace(
-        made, read=evidence.blocks[-1], from_scratch=True, weight_decay=WEIGHT_DECAY, because=made.because[1:]
+        planned, read=evidence.blocks[-1], from_scratch=True, weight_decay=WEIGHT_DECAY, because=planned.because[1:]
     )

@@ -1,6 +1,6 @@
 """What every tracker promises. A plug-in subclasses `TrackerContract` and gives the fixture `track`.
 
-That is what the plug-ins' registry hands out, ``trackers["name"]``: the plug-in's own beside the run's journal.
+That is what the plug-ins' registry hands out, ``trackers["name"]``: the plug-in's own beside the run's event log.
 """
 
 import json
@@ -20,8 +20,8 @@ class TrackerContract:
         made.folder.mkdir()
         return made
 
-    def told(self, made):
-        """The journal without times and without the machine's vital signs."""
+    def events(self, made):
+        """The event log without times and without the machine's vital signs."""
         lines = [json.loads(line) for line in (made.folder / "journal.jsonl").read_text().splitlines()]
         assert all(line.pop("at") > 0 for line in lines)
         return [line for line in lines if not line.get("point", "").startswith("system/")]
@@ -36,7 +36,7 @@ class TrackerContract:
             tracker_run.result({"score": 0.9})
             tracker_run.artifact(figure)
             tracker_run.model(made.folder)
-        opening, *rest = self.told(made)
+        opening, *rest = self.events(made)
         assert opening["opening"]["job"] == made.id
         assert opening["opening"]["params"]["plan.strategy"] == "by hand"
         assert opening["opening"]["tags"]["transferzoo.sample"] == made.sample.digest
@@ -53,13 +53,13 @@ class TrackerContract:
     def test_a_run_that_breaks_is_told_as_such_and_breaks_on(self, track, made, failure, status):
         with pytest.raises(failure), track(made):
             raise failure
-        assert self.told(made)[1:] == [{"status": status}]
+        assert self.events(made)[1:] == [{"status": status}]
 
     def test_numbers_that_are_none_do_not_break_it(self, track, made):
         with track(made) as tracker_run:
             tracker_run.point("validation loss", 0, float("inf"))
             tracker_run.result({"score": float("nan")})
-        assert self.told(made)[1:] == [
+        assert self.events(made)[1:] == [
             {"point": "validation loss", "step": 0, "value": "inf"},
             {"result": {"score": "nan"}},
             {"status": "FINISHED"},
@@ -76,7 +76,7 @@ class TrackerContract:
         with track(made) as tracker_run:
             tracker_run.point("validation loss", 1, 0.5)
             tracker_run.point("validation loss", 2, 0.25)
-        assert self.told(made)[1:] == [
+        assert self.events(made)[1:] == [
             {"point": "validation loss", "step": 1, "value": 0.5},
             {"status": "KILLED"},
             {"resumed": True},

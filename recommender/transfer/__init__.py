@@ -54,12 +54,24 @@ class ComparableScore(ScoreFunction, Protocol):
         """How far it may be off the score of a head on new rows, as a standard deviation in the metric's unit."""
 
 
-def _ours(name: str) -> Callable[[], ScoreFunction]:
-    return lambda: cast("ScoreFunction", getattr(import_module(f"recommender.transfer.{name}"), name))
+def _ours(module: str, name: str = "") -> Callable[[], ScoreFunction]:
+    return lambda: cast("ScoreFunction", getattr(import_module(f"recommender.transfer.{module}"), name or module))
 
-
-_NAMES = ("logme", "hscore", "knn", "linear", "leep", "nce", "nleep", "gbc", "transrate", "parc")
 
 scores: Plugins[ScoreFunction] = Plugins(
-    "score", "transferzoo.scores", {name: _ours(name) for name in _NAMES}, promise=ScoreFunction
+    "score",
+    "transferzoo.scores",
+    {
+        "logme": _ours("logme"),
+        "hscore": _ours("hscore"),
+        "knn": _ours("knn", "knn_score"),
+        "linear": _ours("linear"),
+        "leep": _ours("leep"),
+        "nce": _ours("nce"),
+        "nleep": _ours("nleep"),
+        "gbc": _ours("gbc"),
+        "transrate": _ours("transrate"),
+        "parc": _ours("parc"),
+    },
+    promise=ScoreFunction,
 )

@@ -25,7 +25,7 @@ _TOLERANCE = 1e-4
 def frozen_prefix(classifier: Classifier, learned: frozenset[str]) -> str | None:
     """The last of the leading blocks that have not learned so far and do not now; None where the first one does."""
     last = None
-    for name in classifier.anatomy.names[: classifier.place]:
+    for name in classifier.layers.names[: classifier.place]:
         if name in learned:
             break
         last = name
@@ -54,16 +54,21 @@ class Boundary:
             ValueError: resumed there, it says something else than from the start.
         """
         self.classifier = classifier
-        anatomy = classifier.anatomy
-        before = anatomy.blocks[: anatomy.names.index(block) + 1]
-        self.end = anatomy.block(block).end
+        layers = classifier.layers
+        before = layers.blocks[: layers.names.index(block) + 1]
+        self.end = layers.block(block).end
         self._paths = _outermost(classifier.body, [prefix for one in before for prefix in one.prefixes], self.end)
         self._items = {name: tensor[:1] for name, tensor in batch.items() if name not in context}
         beside = {name: tensor for name, tensor in batch.items() if name in context}
-        self._seen: Mapping[str, object] = {}
+        self._outputs: Mapping[str, object] = {}
+        self._places: int | None = None
+        """Places of the sequences that were looked at; None where all items are of one size."""
         with torch.inference_mode():
             whole = self._remembered(batch)
-            resumed = self.logits(self.activations(batch), **beside)
+            kept = self.activations(batch)
+            self._places = kept.shape[1] if kept.ndim == 3 and beside else None
+            self._refuse_what_hangs_on_length(block)
+            resumed = self.logits(kept, **beside)
         if not torch.allclose(whole, resumed, atol=_TOLERANCE * float(whole.abs().max() + 1), rtol=0):
             raise ValueError(f"{type(classifier.body).__name__} cannot be resumed behind {block}")
 
@@ -71,8 +76,8 @@ class Boundary:
         """What flows out of the block; nothing behind it is run."""
         caught: list[torch.Tensor] = []
 
-        def stop(_module: nn.Module, _given: object, made: object) -> None:
-            caught.append(_tensors(made)[0])
+        def stop(_module: nn.Module, _inputs: object, output: object) -> None:
+            caught.append(_tensors(output)[0])
             raise _Reached
 
         handle = self.classifier.body.get_submodule(self.end).register_forward_hook(stop)
@@ -97,10 +102,10 @@ class Boundary:
 
     def _remembered(self, batch: Mapping[str, torch.Tensor]) -> Float[torch.Tensor, "n c"]:
         """Logits, and the form of what each module of the prefix gives."""
-        seen: dict[str, object] = {}
+        outputs: dict[str, object] = {}
         handles = [
             self.classifier.body.get_submodule(path).register_forward_hook(
-                lambda _module, _given, made, path=path: seen.__setitem__(path, made)
+                lambda _module, _inputs, output, path=path: outputs.__setitem__(path, output)
             )
             for path in self._paths
         ]
@@ -109,18 +114,20 @@ class Boundary:
         finally:
             for handle in handles:
                 handle.remove()
-        self._seen = {path: _mapped(made, lambda t: t[:1].clone() if t.ndim else t) for path, made in seen.items()}
+        self._outputs = {
+            path: _mapped(output, lambda t: t[:1].clone() if t.ndim else t) for path, output in outputs.items()
+        }
         return logits
 
     @contextmanager
     def _replaying(self, kept: torch.Tensor) -> Iterator[dict[str, torch.Tensor]]:
         """The modules of the prefix answer from memory, whatever the items; gives items of the right form to go in."""
-        modules = {path: self.classifier.body.get_submodule(path) for path in self._seen}
+        modules = {path: self.classifier.body.get_submodule(path) for path in self._outputs}
         for path, module in modules.items():
             module.forward = self._answer(path, kept)
         try:
             yield {
-                name: torch.zeros((), dtype=tensor.dtype, device=kept.device).expand(len(kept), *tensor.shape[1:])
+                name: torch.zeros((), dtype=tensor.dtype, device=kept.device).expand(self._shape(tensor, kept))
                 for name, tensor in self._items.items()
             }
         finally:
@@ -128,41 +135,57 @@ class Boundary:
                 del module.forward
 
     def _answer(self, path: str, kept: torch.Tensor) -> Callable[..., object]:
-        told = _mapped(self._seen[path], lambda t: t.expand(len(kept), *t.shape[1:]) if t.ndim else t)
+        answer = _mapped(self._outputs[path], lambda t: self._formed(t, kept) if t.ndim else t)
         if path == self.end:
-            told = _with_first(told, kept)
-        return lambda *_given, **_settings: told
+            answer = _with_first(answer, kept)
+        return lambda *_inputs, **_settings: answer
+
+    def _shape(self, tensor: torch.Tensor, kept: torch.Tensor) -> tuple[int, ...]:
+        """Of what was seen of one row, for so many rows, of as many places as theirs have."""
+        sequence = tensor.ndim > 1 and tensor.shape[1] == self._places
+        return (len(kept), *(kept.shape[1:2] if sequence else tensor.shape[1:2]), *tensor.shape[2:])
+
+    def _formed(self, output: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        shape = self._shape(output, kept)
+        return (output if output.shape[1:] == shape[1:] else output[:, :1]).expand(shape)
+
+    def _refuse_what_hangs_on_length(self, block: str) -> None:
+        """What is handed on beside the activations is remembered of one row: it must be the same for every length."""
+        beside = _tensors(self._outputs[self.end])[1:]
+        if self._places is not None and any(self._places in tensor.shape[1:] for tensor in beside):
+            kind = type(self.classifier.body).__name__
+            raise ValueError(f"{kind} cannot be resumed behind {block}: it hands on what depends on a row's length")
 
 
 def _outermost(body: nn.Module, prefixes: list[str], end: str) -> list[str]:
     """Paths of the modules that the prefixes stand for; single parameters need no module."""
     modules = dict(body.named_modules())
-    found = [prefix.removesuffix(".") for prefix in prefixes if prefix.endswith(".")]
-    return [path for path in dict.fromkeys([*found, end]) if path in modules]
+    outer = [prefix.removesuffix(".") for prefix in prefixes if prefix.endswith(".")]
+    return [path for path in dict.fromkeys([*outer, end]) if path in modules]
 
 
-def _tensors(made: object) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
+def _tensors(output: object) -> list[torch.Tensor]:
+    tensors: list[torch.Tensor] = []
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
-        found.append(tensor)
+        tensors.append(tensor)
         return tensor
 
-    _mapped(made, note)
-    return found
+    _mapped(output, note)
+    return tensors
 
 
-def _with_first(made: object, tensor: torch.Tensor) -> object:
+def _with_first(output: object, tensor: torch.Tensor) -> object:
     waiting = [tensor]
-    return _mapped(made, lambda other: waiting.pop() if waiting else other)
+    return _mapped(output, lambda other: waiting.pop() if waiting else other)
 
 
-def _mapped(made: object, change: Callable[[torch.Tensor], torch.Tensor]) -> object:
+def _mapped(output: object, change: Callable[[torch.Tensor], torch.Tensor]) -> object:
     """The same structure of tuples, lists and mappings with its tensors changed, in order."""
-    if isinstance(made, torch.Tensor):
-        return change(made)
-    if isinstance(made, dict):
-        return type(made)(**{key: _mapped(value, change) for key, value in made.items()})
-    if isinstance(made, list | tuple):
-        return type(made)(_mapped(value, change) for value in made)
-    return made
+    if isinstance(output, torch.Tensor):
+        return change(output)
+    if isinstance(output, dict):
+        return type(output)(**{key: _mapped(value, change) for key, value in output.items()})
+    if isinstance(output, list | tuple):
+        return type(output)(_mapped(value, change) for value in output)
+    return output

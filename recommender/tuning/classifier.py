@@ -37,13 +37,13 @@ class Classifier(nn.Module):
     Only what `learn` names is ever in training mode: frozen statistics stay as they are.
     """
 
-    def __init__(self, network: Network, anatomy: Layers, read: str, head: nn.Linear, *, dropout: float = 0.0) -> None:
+    def __init__(self, network: Network, layers: Layers, read: str, head: nn.Linear, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.network = network
         self.body: PreTrainedModel = network.model
         self.head = head
-        self.anatomy = anatomy
-        self.place = anatomy.names.index(read)
+        self.layers = layers
+        self.place = layers.names.index(read)
         self.dropout = dropout
         self.boundary: Resumable | None = None
         """Where a pass begins that is given activations instead of items."""
@@ -59,7 +59,7 @@ class Classifier(nn.Module):
     def blocks(self, kept: torch.Tensor | None = None, **inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Pooled features (n, d) after each block up to the one that is read."""
         if kept is None:
-            return read_blocks(self.network, self.anatomy, inputs).blocks[: self.place + 1]
+            return read_blocks(self.network, self.layers, inputs).blocks[: self.place + 1]
         if self.boundary is None:
             raise ValueError("activations, and no boundary that they were kept at")
         return self.boundary.blocks(kept, **inputs)
@@ -90,7 +90,7 @@ class Classifier(nn.Module):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The backbone's parameters under the names they have without adapters, what these have learned added."""
-        found = {
+        weights = {
             name.replace(".base_layer.", "."): p.detach()
             for name, p in self.body.named_parameters()
             if ".lora_" not in name
@@ -98,8 +98,8 @@ class Classifier(nn.Module):
         for path, module in self.body.named_modules():
             if isinstance(module, LoraLinear):
                 for adapter in module.active_adapters:
-                    found[f"{path}.weight"] = found[f"{path}.weight"] + module.get_delta_weight(adapter).detach()
-        return found
+                    weights[f"{path}.weight"] = weights[f"{path}.weight"] + module.get_delta_weight(adapter).detach()
+        return weights
 
     def learn(self, blocks: Sequence[str], only: str = "all") -> None:
         """From now on these blocks learn (all of them, or ``only`` their ``norms`` or ``adapters``) and the head."""
@@ -121,7 +121,7 @@ class Classifier(nn.Module):
         return self
 
     def _prefixes_of(self, blocks: Sequence[str]) -> tuple[str, ...]:
-        return tuple(prefix for name in blocks for prefix in self.anatomy.block(name).prefixes)
+        return tuple(prefix for name in blocks for prefix in self.layers.block(name).prefixes)
 
 
 def logistic_head(

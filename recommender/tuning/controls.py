@@ -47,17 +47,17 @@ class Control(Record):
     def sentence(self) -> str:
         """What follows, in words; beyond chance means outside the nominal 90 % interval."""
         by, error = (self.metric.difference(size).lstrip("+") for size in (abs(self.gain), self.standard_error))
-        told = f"{self.what} scores {self.metric.words(self.score)}, the run {by} "
-        told += f"{'more' if self.gain >= 0 else 'less'} (± {error}, paired)"
+        sentence = f"{self.what} scores {self.metric.words(self.score)}, the run {by} "
+        sentence += f"{'more' if self.gain >= 0 else 'less'} (± {error}, paired)"
         if self.gain < -Z * self.standard_error:
-            return f"negative transfer: {told}. Take that, or another checkpoint"
+            return f"negative transfer: {sentence}. Take that, or another checkpoint"
         if self.gain > Z * self.standard_error:
-            return f"transfer was worth it: {told}"
-        return f"transfer cannot be told from none: {told}. More test rows would tell"
+            return f"transfer was worth it: {sentence}"
+        return f"transfer cannot be told from none: {sentence}. More test rows would tell"
 
 
 def without_transfer(
-    job: Job, train: Sample, test: Sample, said: Shaped[np.ndarray, "m ..."], progress: Progress
+    job: Job, train: Sample, test: Sample, own: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> Control:
     """The run against the better of a linear model and nearest neighbors on raw pixels, chosen on training rows.
 
@@ -65,20 +65,20 @@ def without_transfer(
         SampleError, EstimatorError: the rows allow no such model.
     """
     model, predicted = no_transfer(train, test, seed=job.seed, progress=progress)
-    return against(job, test, said, NO_TRANSFER, f"no transfer ({model})", predicted)
+    return against(job, test, own, NO_TRANSFER, f"no transfer ({model})", predicted)
 
 
 def against(
     job: Job,
     test: Sample,
-    said: Shaped[np.ndarray, "m ..."],
+    own: Shaped[np.ndarray, "m ..."],
     name: str,
     what: str,
     predicted: Shaped[np.ndarray, "m ..."],
 ) -> Control:
-    """What the run said of its test rows against what a control predicts of them."""
+    """What the run predicts of its test rows against what a control predicts of them."""
     metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
-    ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (said, predicted))
+    ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (own, predicted))
     error = ours.error_beside(theirs)
     return Control(name, what, theirs.value, ours.value - theirs.value, error, metric)
 

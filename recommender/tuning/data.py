@@ -148,21 +148,25 @@ def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, pa
         batches = -(-len(items) // _AT_ONCE)
         for rows in tracked(list(slices(items)), progress, Phase.CACHE, batches, part):
             batch = {name: tensor.to(device) for name, tensor in items.batch(rows).items() if name != "labels"}
-            made = _channels_last(boundary.activations(batch)).cpu().numpy()
+            activations = _channels_last(boundary.activations(batch)).cpu().numpy()
             if kept is None:
-                shape = (_longest(items, made), *made.shape[2:]) if made.ndim == 3 else made.shape[1:]
-                kept = _mapped(file, made.dtype, (len(items), *shape))
-            if made.ndim == 3:
-                kept[rows.start : rows.stop, : made.shape[1]] = made  # type: ignore[attr-defined]  # as below
+                shape = (
+                    (_longest(items, activations), *activations.shape[2:])
+                    if activations.ndim == 3
+                    else activations.shape[1:]
+                )
+                kept = _mapped(file, activations.dtype, (len(items), *shape))
+            if activations.ndim == 3:
+                kept[rows.start : rows.stop, : activations.shape[1]] = activations  # type: ignore[attr-defined]  # as below
             else:
-                kept[rows.start : rows.stop] = made  # type: ignore[attr-defined]  # slices are ranges
+                kept[rows.start : rows.stop] = activations  # type: ignore[attr-defined]  # slices are ranges
     return ActivationRows(np.lib.format.open_memmap(file, "r"), items)
 
 
-def _longest(items: ItemRows, made: Float[np.ndarray, "n l d"]) -> int:
+def _longest(items: ItemRows, activations: Float[np.ndarray, "n l d"]) -> int:
     """Places of the longest row's activations, given those of the first rows."""
-    first, every = (_places(items.context(range(rows))) for rows in (len(made), len(items)))
-    return every if first == made.shape[1] and every is not None else made.shape[1]
+    first, every = (_places(items.context(range(rows))) for rows in (len(activations), len(items)))
+    return every if first == activations.shape[1] and every is not None else activations.shape[1]
 
 
 def _places(context: Batch) -> int | None:
@@ -172,9 +176,9 @@ def _places(context: Batch) -> int | None:
 
 def _mapped(file: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
     """A new array in a file that has all its room on the disk."""
-    made: np.ndarray = np.lib.format.open_memmap(file, "w+", dtype, shape)
+    array: np.ndarray = np.lib.format.open_memmap(file, "w+", dtype, shape)
     allocate(file)
-    return made
+    return array
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:

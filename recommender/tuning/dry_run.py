@@ -17,7 +17,7 @@ import numpy as np
 from recommender.results import Cost, Stage
 from recommender.runs.devices import metered
 from recommender.runs.job import Job
-from recommender.runs.tracking import Unkept
+from recommender.runs.tracking import NullTrackerRun
 from recommender.transfer.linear import fit_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Outcome
@@ -28,7 +28,7 @@ from registry.home import Home
 from registry.progress import Event, Phase, Progress, advance, silent
 from registry.sample import Sample
 
-__all__ = ["measure"]
+__all__ = ["measure_cost"]
 
 _EPOCHS = 2
 _STEPS = 4
@@ -46,7 +46,7 @@ _SPILL = 1 << 30
 """Bytes of prepared items that are held in memory at most."""
 
 
-def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = silent) -> Cost:
+def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress = silent) -> Cost:
     """Try a job on a few rows; ``encoded`` tells whether a sample's features are in the cache already.
 
     Raises:
@@ -58,14 +58,14 @@ def measure(job: Job, encoded: Callable[[Sample], bool], progress: Progress = si
     advance(progress, Phase.TRY, 0, 1)
     encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name))
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
-    ear = _Ear(progress=progress)
+    recorder = _Recorder(progress=progress)
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
         home = Home.find(place)
         stages = tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages)
         plan = replace(job.plan, stages=stages, controls=())
         tried = replace(job, id="trial", home=home, sample=few, plan=plan, source=None)
-        run, _ = run_local(tried, ear.track, ear, encoding)
-    trial = _Trial(job, few, ear.heard, encoding, {name: float(value) for name, value in run.metrics.items()})
+        run, _ = run_local(tried, recorder.track, recorder, encoding)
+    trial = _DryRun(job, few, recorder.instants, encoding, {name: float(value) for name, value in run.metrics.items()})
     advance(progress, Phase.TRY, 1, 1)
     memory = meter.peak_bytes + (trial.more_bytes() if job.device == "cpu" else 0)
     return Cost(trial.seconds(encoded), memory, round(run.metrics["trainable_parameters"]))
@@ -82,7 +82,7 @@ def _few(job: Job, seconds_a_row: float) -> Sample:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Instant:
     """Something that happened, and when: an event of the progress, or a judgment after an epoch."""
 
     at: float
@@ -95,16 +95,16 @@ class _Heard:
 
 
 @dataclass
-class _Ear(Unkept):
+class _Recorder(NullTrackerRun):
     """The progress and the tracker_run of a trial; remembers when it was told what."""
 
     progress: Progress = silent
     """Whoever waits for the trial."""
-    heard: list[_Heard] = field(default_factory=list)
+    instants: list[_Instant] = field(default_factory=list)
 
     def report(self, event: Event) -> None:
         """Hear of progress."""
-        self.heard.append(_Heard(time.perf_counter(), event.phase, event.part, event.done, event.of))
+        self.instants.append(_Instant(time.perf_counter(), event.phase, event.part, event.done, event.of))
 
     def cancelled(self) -> bool:
         """Ask whoever waits for the trial."""
@@ -113,7 +113,7 @@ class _Ear(Unkept):
     def point(self, series: str, step: int, value: float) -> None:
         """Hear that an epoch was judged."""
         del series, value
-        self.heard.append(_Heard(time.perf_counter(), None, "", step, 0))
+        self.instants.append(_Instant(time.perf_counter(), None, "", step, 0))
 
 
 @dataclass
@@ -154,12 +154,12 @@ class _Encoding:
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
+class _DryRun:
     """What was heard of a trial, and what follows from it for the whole."""
 
     job: Job
     few: Sample
-    heard: Sequence[_Heard]
+    instants: Sequence[_Instant]
     encoding: _Encoding
     metrics: Mapping[str, float]
 
@@ -181,12 +181,14 @@ class _Trial:
     def _rows(self) -> dict[str, tuple[int, int]]:
         """Rows of the trial and of the whole that are learned from, that choose, that test."""
         test = self.job.sample.test
-        found = {}
+        rows = {}
         for part in ("training", "validation", "test"):
-            few = next(heard.of for heard in self.heard if (heard.phase, heard.part) == (Phase.PREPARE, part))
+            few = next(
+                instant.of for instant in self.instants if (instant.phase, instant.part) == (Phase.PREPARE, part)
+            )
             whole = round(few * len(self.job.sample) / len(self.few))
-            found[part] = few, len(test) if part == "test" and test is not None else whole
-        return found
+            rows[part] = few, len(test) if part == "test" and test is not None else whole
+        return rows
 
     def _fitting(self) -> float:
         """What more rows add to the fit of the head: fitted again, to several times the trial's rows, blurred."""
@@ -213,7 +215,7 @@ class _Trial:
         """What more rows and epochs add to the training, with the opening of its items and the last judgment."""
         rows = self._rows()
         opening = sum(self._span(Phase.PREPARE, part) * (whole / few - 1) for part, (few, whole) in rows.items())
-        stages = _stages(self.heard)
+        stages = _stages(self.instants)
         judged = stages[-1].judging / rows["validation"][0] * (rows["test"][1] - rows["test"][0])
         pairs = zip(stages, self.job.plan.stages, strict=True)
         return opening + judged + sum(self._stage(timed, stage) for timed, stage in pairs)
@@ -231,7 +233,7 @@ class _Trial:
 
     def _span(self, phase: Phase, part: str = "") -> float:
         """Seconds from the first to the last event of a part of a phase."""
-        at = [heard.at for heard in self.heard if (heard.phase, heard.part) == (phase, part)]
+        at = [instant.at for instant in self.instants if (instant.phase, instant.part) == (phase, part)]
         return at[-1] - at[0] if at else 0.0
 
 
@@ -248,11 +250,13 @@ class _Timed:
     """Running the frozen prefix over all rows."""
 
 
-def _stages(heard: Sequence[_Heard]) -> list[_Timed]:
+def _stages(instants: Sequence[_Instant]) -> list[_Timed]:
     """The stages of a trial, from what was heard of its steps and judgments; judgment 0 is of the start."""
-    judged = {told.done: told.at for told in reversed(heard) if told.phase is None}
+    judged = {instant.done: instant.at for instant in reversed(instants) if instant.phase is None}
     epochs = [
-        [told for told in heard if judged[epoch - 1] < told.at < judged[epoch]] for epoch in sorted(judged) if epoch
+        [instant for instant in instants if judged[epoch - 1] < instant.at < judged[epoch]]
+        for epoch in sorted(judged)
+        if epoch
     ]
     return [
         _timed(epochs[place], epochs[place + 1], judged[place + 1], judged[place + 2])
@@ -260,13 +264,13 @@ def _stages(heard: Sequence[_Heard]) -> list[_Timed]:
     ]
 
 
-def _timed(first: Sequence[_Heard], second: Sequence[_Heard], first_end: float, second_end: float) -> _Timed:
+def _timed(first: Sequence[_Instant], second: Sequence[_Instant], first_end: float, second_end: float) -> _Timed:
     """A stage, from what was heard in its two epochs, and when those were judged."""
-    one, two = ([told.at for told in epoch if told.phase is Phase.TUNE] for epoch in (first, second))
+    one, two = ([instant.at for instant in epoch if instant.phase is Phase.TUNE] for epoch in (first, second))
     begun = two[0] - first_end
     step = median([later - earlier for times in (one, two) for earlier, later in pairwise(times)] or [begun])
     keeping = 0.0
-    for part in {told.part for told in first if told.phase is Phase.CACHE}:
-        at = [told.at for told in first if (told.phase, told.part) == (Phase.CACHE, part)]
+    for part in {instant.part for instant in first if instant.phase is Phase.CACHE}:
+        at = [instant.at for instant in first if (instant.phase, instant.part) == (Phase.CACHE, part)]
         keeping += at[-1] - at[0]
     return _Timed(step, min(first_end - one[-1], second_end - two[-1]), max(0.0, begun - step), keeping)

@@ -27,7 +27,7 @@ from registry.metrics import Z
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 
-__all__ = ["RECOGNIZED", "BlockChange", "Forgetting", "SourceProbe", "Watch", "alikeness", "probe_source"]
+__all__ = ["RECOGNIZED", "BlockChange", "FeatureDrift", "Forgetting", "SourceProbe", "linear_cka", "probe_source"]
 
 RECOGNIZED = 0.5
 """CKA below which a block has changed beyond recognition: about what trained nets have in common with the same nets at
@@ -79,58 +79,58 @@ class Forgetting(Record):
     def metrics(self) -> dict[str, float]:
         """The figures of a run."""
         measured = [block.cka for block in self.blocks if block.cka is not None]
-        found = {"weight_change": self.weights}
+        metrics = {"weight_change": self.weights}
         if measured or not self.blocks:
-            found["cka_lowest"] = min(measured, default=1.0)
+            metrics["cka_lowest"] = min(measured, default=1.0)
         if self.source is not None:
-            found |= {
+            metrics |= {
                 "source_before": self.source.before,
                 "source_after": self.source.after,
                 "source_standard_error": self.source.standard_error,
             }
-        return found
+        return metrics
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Warnings."""
-        told = []
+        notes = []
         changed = [block for block in self.blocks if block.cka is not None and block.cka < RECOGNIZED]
         if changed:
             listed = ", ".join(f"{block.block} (CKA {block.cka:.2f} to its start)" for block in changed)
-            told.append(
+            notes.append(
                 f"changed beyond recognition: {listed}; what the source taught it is mostly gone there. "
                 "A lower backbone rate, fewer epochs, or lora or norm-only keep more"
             )
         if self.source is not None and self.source.fell:
             metric, error = self.source.metric, self.source.metric.difference(self.source.standard_error).lstrip("+")
-            told.append(
+            notes.append(
                 f"the source was partly forgotten: a linear head's {metric} on it was "
                 f"{metric.words(self.source.before)} before and is {metric.words(self.source.after)} after "
                 f"(± {error}, paired). A lower backbone rate, or lora, forgets less"
             )
-        return tuple(told)
+        return tuple(notes)
 
 
-class Watch:
+class FeatureDrift:
     """Holds a classifier against the checkpoint that it began as; reads that from disk, also when a run goes on."""
 
     def __init__(self, classifier: Classifier, folder: Path, held_out: ItemRows) -> None:
         """Remember the weights and the features of some held-out rows as they were in the checkpoint's folder."""
         self._classifier = classifier
         self._rows = np.unique(np.linspace(0, len(held_out) - 1, min(_MOST_ROWS, len(held_out))).round().astype(int))
-        start = _begun(folder, classifier.anatomy.names[classifier.place], classifier.head.weight.device)
+        start = _begun(folder, classifier.layers.names[classifier.place], classifier.head.weight.device)
         self._weights = {name: tensor.cpu() for name, tensor in start.weights().items()}
         self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
         self._features = _features(start, held_out, self._rows)
 
-    def look(self, rows: TrainingRows) -> Mapping[str, float]:
+    def drift(self, rows: TrainingRows) -> Mapping[str, float]:
         """Where the classifier stands now, as points of the learning curve; ``rows`` are the held-out ones."""
-        told: dict[str, float] = {}
-        for found in self.changes(rows):
-            told[f"weight change {found.block}"] = found.weights
-            if found.cka is not None:
-                told[f"CKA {found.block}"] = found.cka
-        return told
+        points: dict[str, float] = {}
+        for change in self.changes(rows):
+            points[f"weight change {change.block}"] = change.weights
+            if change.cka is not None:
+                points[f"CKA {change.block}"] = change.cka
+        return points
 
     def forgetting(self, rows: TrainingRows) -> Forgetting:
         """What the classifier as it is now has kept."""
@@ -139,33 +139,33 @@ class Watch:
 
     def changes(self, rows: TrainingRows) -> tuple[BlockChange, ...]:
         """Of each block up to the one that is read. Features of leading blocks that are as they were are not run."""
-        names = self._classifier.anatomy.names[: self._classifier.place + 1]
+        names = self._classifier.layers.names[: self._classifier.place + 1]
         weights = [(moved / length) ** 0.5 if length else 0.0 for moved, length in self._distances()]
         same = [not weight and self._same_statistics(name) for name, weight in zip(names, weights, strict=True)]
         leading = same.index(False) if False in same else len(same)
-        likeness: list[float | None] = [1.0] * leading
+        cka: list[float | None] = [1.0] * leading
         if leading < len(names):
             now = _features(self._classifier, rows, self._rows)
-            likeness += [alikeness(x, y) for x, y in zip(self._features[leading:], now[leading:], strict=True)]
-        return tuple(BlockChange(*row) for row in zip(names, likeness, weights, strict=True))
+            cka += [linear_cka(x, y) for x, y in zip(self._features[leading:], now[leading:], strict=True)]
+        return tuple(BlockChange(*row) for row in zip(names, cka, weights, strict=True))
 
     def _distances(self) -> list[tuple[float, float]]:
         """||w - w0||^2 and ||w0||^2 of each block."""
-        now, found = self._classifier.weights(), []
-        for block in self._classifier.anatomy.blocks[: self._classifier.place + 1]:
+        now, distances = self._classifier.weights(), []
+        for block in self._classifier.layers.blocks[: self._classifier.place + 1]:
             own = [name for name in self._weights if name.startswith(block.prefixes)]
             moved = sum(float((now[name].cpu() - self._weights[name]).double().square().sum()) for name in own)
-            found.append((moved, sum(float(self._weights[name].double().square().sum()) for name in own)))
-        return found
+            distances.append((moved, sum(float(self._weights[name].double().square().sum()) for name in own)))
+        return distances
 
     def _same_statistics(self, name: str) -> bool:
-        prefixes = self._classifier.anatomy.block(name).prefixes
+        prefixes = self._classifier.layers.block(name).prefixes
         now = dict(self._classifier.body.named_buffers())
         own = [buffer for buffer in self._buffers if buffer.startswith(prefixes)]
         return all(torch.equal(now[buffer].cpu(), self._buffers[buffer]) for buffer in own)
 
 
-def alikeness(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n e"]) -> float | None:
+def linear_cka(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n e"]) -> float | None:
     """Linear CKA of two clouds of the same rows, debiased: 1 where distances agree, about 0 where they are unrelated.
 
     None where it has no value: under four rows, a cloud that is one point, a number that is none.
@@ -228,8 +228,8 @@ def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) ->
     with torch.inference_mode():
         for start in range(0, len(chosen), _AT_ONCE):
             batch = rows.batch(chosen[start : start + _AT_ONCE].tolist())
-            given = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**given)])
+            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
     classifier.train(was)
     return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
 

@@ -24,8 +24,8 @@ __all__ = [
     "benefit_curves",
     "confusion_matrix",
     "draw",
+    "draw_learning_curve",
     "intervals",
-    "learning_curve",
     "transferred_and_learned",
 ]
 
@@ -50,7 +50,7 @@ def draw(
     drawn: list[Path] = []
     curves = {name: curve for name, curve in EventLog(job.folder).curves.items() if not name.startswith("system/")}
     if any(len(curve) > 1 for curve in curves.values()):
-        drawn.append(learning_curve(curves, folder / "learning-curve.png"))
+        drawn.append(draw_learning_curve(curves, folder / "learning-curve.png"))
     if job.sample.task is Task.CLASSIFICATION:
         drawn.append(confusion_matrix(truth, predicted, job.sample.classes, folder / "confusion-matrix.png"))
     if job.expected is not None:
@@ -61,15 +61,15 @@ def draw(
     return tuple(drawn)
 
 
-def learning_curve(curves: Mapping[str, Mapping[int, float]], file: Path) -> Path:
+def draw_learning_curve(curves: Mapping[str, Mapping[int, float]], file: Path) -> Path:
     """Losses above, the metric on the validation rows below, by epoch; values that are no numbers leave a gap."""
     losses = {name: curve for name, curve in curves.items() if name.endswith("loss")}
     scores = {name: c for name, c in curves.items() if name.startswith("validation ") and name not in losses}
-    parts = [(what, found) for what, found in (("loss", losses), ("score", scores)) if found]
+    parts = [(what, curves_of) for what, curves_of in (("loss", losses), ("score", scores)) if curves_of]
     figure = Figure(figsize=(7, 3 * max(1, len(parts))), layout="constrained")
-    for place, (what, found) in enumerate(parts, start=1):
+    for place, (what, curves_of) in enumerate(parts, start=1):
         axes = figure.add_subplot(len(parts), 1, place)
-        for name, curve in sorted(found.items()):
+        for name, curve in sorted(curves_of.items()):
             values = np.array([curve[epoch] for epoch in sorted(curve)])
             axes.plot(
                 sorted(curve), np.where(np.isfinite(values), values, np.nan), marker="o", markersize=3, label=name
@@ -164,11 +164,11 @@ def _probes(axes: Axes, source: SourceProbe) -> None:
 
 def benefit_curves(benefit: Benefit, file: Path) -> Path:
     """Test score against number of labels, with the labels saved; beside it validation score by epoch at all labels."""
-    told = {name: curve for name, curve in benefit.curves.items() if curve}
+    drawn = {name: curve for name, curve in benefit.curves.items() if curve}
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     _against_labels(figure.add_subplot(1, 2, 1), benefit)
     axes = figure.add_subplot(1, 2, 2)
-    for name, curve in told.items():
+    for name, curve in drawn.items():
         values = [curve[epoch] for epoch in sorted(curve)]
         axes.plot(sorted(curve), values, marker="o", markersize=3, color=_ARMS[name], label=name)
     if not benefit.epochs["plan"]:
@@ -189,8 +189,8 @@ def _against_labels(axes: Axes, benefit: Benefit) -> None:
         "no transfer": "no transfer: raw pixels",
     }
     for arm, color in _ARMS.items():
-        found = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]
-        mean, error = (np.array([getattr(row, what) for row in found]) for what in ("mean", "standard_error"))
+        values = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]
+        mean, error = (np.array([getattr(row, what) for row in values]) for what in ("mean", "standard_error"))
         axes.plot(labels, mean, marker="o", color=color, label=names[arm])
         axes.fill_between(labels, mean - Z * error, mean + Z * error, color=color, alpha=0.15, linewidth=0)
     target, at = benefit.points[-1].scratch.mean, benefit.saving.labels

@@ -15,14 +15,14 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from recommender.baseline import NEIGHBORS, RawEncoder, votes
-from recommender.transfer.linear import Head as Ridge
+from recommender.transfer.linear import AffineHead
 from registry.cards import Task
 from registry.errors import PathMissing, Unsupported
 from registry.index import neighbors
 from registry.modalities import modalities
 
 __all__ = [
-    "Head",
+    "FittedHead",
     "LinearHead",
     "NeighborsHead",
     "PrototypeHead",
@@ -43,7 +43,7 @@ _NEVER = 1e-3
 
 
 @runtime_checkable
-class Head(Protocol):
+class FittedHead(Protocol):
     """What turns features into one number a class or label, or into the quantity."""
 
     kind: ClassVar[str]
@@ -55,7 +55,7 @@ class Head(Protocol):
         """All that it consists of."""
 
     @classmethod
-    def of(cls, tensors: Mapping[str, np.ndarray]) -> "Head":
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "FittedHead":
         """The head that consists of these."""
 
 
@@ -68,16 +68,16 @@ class LinearHead:
     bias: Float[np.ndarray, " c"]
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """As `Head.logits`."""
+        """As `FittedHead.logits`."""
         return np.asarray(features @ self.weight.T + self.bias)
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """As `Head.tensors`."""
+        """As `FittedHead.tensors`."""
         return {"weight": self.weight, "bias": self.bias}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> "LinearHead":
-        """As `Head.of`."""
+        """As `FittedHead.of`."""
         return cls(tensors["weight"], tensors["bias"])
 
 
@@ -102,18 +102,18 @@ class PrototypeHead:
         return cls(center, means, np.array([spread or 1.0], np.float32))
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """As `Head.logits`."""
+        """As `FittedHead.logits`."""
         unit = _unit(features, self.center)
         squares = (unit**2).sum(1)[:, None] - 2 * unit @ self.means.T + (self.means**2).sum(1)
         return np.asarray(-squares / self.within, np.float32)
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """As `Head.tensors`."""
+        """As `FittedHead.tensors`."""
         return {"center": self.center, "means": self.means, "within": self.within}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> "PrototypeHead":
-        """As `Head.of`."""
+        """As `FittedHead.of`."""
         return cls(tensors["center"], tensors["means"], tensors["within"])
 
 
@@ -134,7 +134,7 @@ class NeighborsHead:
         return cls(center, _unit(features, center), targets, np.array([classes]))
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """As `Head.logits`."""
+        """As `FittedHead.logits`."""
         distances, near = neighbors(_unit(features, self.center), self.rows, min(_VOTERS, len(self.rows)))
         votes = np.full((len(features), int(self.classes[0])), _NEVER, np.float32)
         for distance, row in zip(distances.T, near.T, strict=True):
@@ -142,12 +142,12 @@ class NeighborsHead:
         return np.asarray(np.log(votes / votes.sum(1, keepdims=True)))
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """As `Head.tensors`."""
+        """As `FittedHead.tensors`."""
         return {"center": self.center, "rows": self.rows, "targets": self.targets, "classes": self.classes}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> "NeighborsHead":
-        """As `Head.of`."""
+        """As `FittedHead.of`."""
         return cls(tensors["center"], tensors["rows"], tensors["targets"], tensors["classes"])
 
 
@@ -162,22 +162,22 @@ class ScaledLinearHead:
     bias: Float[np.ndarray, " c"]
 
     @classmethod
-    def of_ridge(cls, fitted: Ridge) -> "ScaledLinearHead":
+    def of_ridge(cls, fitted: AffineHead) -> "ScaledLinearHead":
         """A ridge on standardized features; a column that never varied weighs nothing."""
         varied = np.isfinite(fitted.scale)
         return cls(fitted.mean, np.where(varied, fitted.scale, 1.0), np.where(varied, fitted.weight, 0.0), fitted.bias)
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """As `Head.logits`."""
+        """As `FittedHead.logits`."""
         return np.asarray((features - self.mean) / self.scale @ self.weight.T + self.bias)
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """As `Head.tensors`."""
+        """As `FittedHead.tensors`."""
         return {"mean": self.mean, "scale": self.scale, "weight": self.weight, "bias": self.bias}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> "ScaledLinearHead":
-        """As `Head.of`."""
+        """As `FittedHead.of`."""
         return cls(tensors["mean"], tensors["scale"], tensors["weight"], tensors["bias"])
 
 
@@ -205,24 +205,24 @@ class RawNeighborsHead:
         return votes(distances, self.targets[near], int(self.classes[0]))
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
-        """As `Head.logits`."""
-        found = self.shares(features)
+        """As `FittedHead.logits`."""
+        shares = self.shares(features)
         if not self.classes[0]:
-            return found
-        sure = np.clip(found, _NEVER, 1 - _NEVER if self.targets.ndim > 1 else None)
+            return shares
+        sure = np.clip(shares, _NEVER, 1 - _NEVER if self.targets.ndim > 1 else None)
         return np.asarray(np.log(sure) - np.log(1 - sure) if self.targets.ndim > 1 else np.log(sure))
 
     def tensors(self) -> Mapping[str, np.ndarray]:
-        """As `Head.tensors`."""
+        """As `FittedHead.tensors`."""
         return {"rows": self.rows, "targets": self.targets, "classes": self.classes}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> "RawNeighborsHead":
-        """As `Head.of`."""
+        """As `FittedHead.of`."""
         return cls(tensors["rows"], tensors["targets"], tensors["classes"])
 
 
-_KINDS: Mapping[str, type[Head]] = {
+_KINDS: Mapping[str, type[FittedHead]] = {
     kind.kind: kind for kind in (LinearHead, PrototypeHead, NeighborsHead, ScaledLinearHead, RawNeighborsHead)
 }
 
@@ -234,13 +234,13 @@ def named(task: Task, logits: Float[np.ndarray, "n c"]) -> np.ndarray:
     return (logits > 0).astype(np.float64) if task is Task.MULTI_LABEL else logits[:, 0].astype(np.float64)
 
 
-def save_head(head: Head, folder: Path) -> None:
+def save_head(head: FittedHead, folder: Path) -> None:
     """Write a head into a run's folder."""
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in head.tensors().items()}
     save_file(tensors, folder / _FILE, {"kind": head.kind})
 
 
-def read_head(folder: Path) -> Head:
+def read_head(folder: Path) -> FittedHead:
     """The head in a run's folder.
 
     Raises:

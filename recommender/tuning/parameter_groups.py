@@ -18,7 +18,7 @@ def rates(classifier: Classifier, stage: Stage, weight_decay: float) -> list[dic
     classifier.learn(stage.train, stage.only)
     groups = _pair(list(classifier.head.parameters()), stage.head_rate, weight_decay)
     rate = stage.backbone_rate
-    for block in reversed([block for block in classifier.anatomy.blocks if block.name in stage.train]):
+    for block in reversed([block for block in classifier.layers.blocks if block.name in stage.train]):
         held = [
             p for name, p in classifier.body.named_parameters() if name.startswith(block.prefixes) and p.requires_grad
         ]

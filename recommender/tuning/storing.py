@@ -7,7 +7,7 @@ import torch
 from recommender.baseline import RawEncoder
 from recommender.runs.job import Job
 from recommender.tuning.classifier import Classifier
-from recommender.tuning.heads import Head, save_head, save_raw
+from recommender.tuning.heads import FittedHead, save_head, save_raw
 from registry.encoders.loading import load, quiet
 from registry.errors import ShapeMismatch
 from registry.modalities import modalities
@@ -15,7 +15,7 @@ from registry.modalities import modalities
 __all__ = ["store"]
 
 
-def store(job: Job, head: Head, classifier: Classifier | None, raw: RawEncoder | None = None) -> None:
+def store(job: Job, head: FittedHead, classifier: Classifier | None, raw: RawEncoder | None = None) -> None:
     """Write the trained backbone, or the checkpoint's own where nothing but a head was fitted; or what is ``raw``.
 
     Raises:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from registry.features import Encoded
-from registry.modalities import DEFAULT_CAP
 from registry.progress import Progress, silent
 
 __all__ = ["BlockSize", "Encoder", "open_encoder"]
@@ -56,7 +55,7 @@ class Encoder(Protocol):
         """Every block's features of the items, in their order."""
 
 
-def open_encoder(folder: Path, *, name: str | None = None, cap: int = DEFAULT_CAP) -> Encoder:
+def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = None) -> Encoder:
     """Open the checkpoint in ``folder``; torch is loaded now, and not before.
 
     Raises:

@@ -190,6 +190,9 @@ class Network(Protocol):
     def pool(self, hidden: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch tensors
         """A block's output as one vector a row (n, d), padding left out."""
 
+    def summary(self, output: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a ModelOutput, torch tensors
+        """What the whole backbone made of each row (n, d), of the output of its forward pass."""
+
     def examples(self) -> tuple[Item, ...]:
         """Synthetic items of several shapes: an export is checked on them, and MLflow's model signed."""
 
@@ -305,7 +308,10 @@ class Modality(Protocol):
 modalities: Plugins[Modality] = Plugins(
     "modality",
     "transferzoo.modalities",
-    {"image": lambda: import_module("registry.modalities.image").IMAGE},
+    {
+        "image": lambda: import_module("registry.modalities.image").IMAGE,
+        "text": lambda: import_module("registry.modalities.text").TEXT,
+    },
     promise=Modality,
 )
 

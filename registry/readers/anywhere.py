@@ -1,4 +1,4 @@
-"""Items wherever they lie: a folder, an archive, a single file."""
+"""Items wherever they lie: a folder, an archive, a single file, records."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,8 @@ from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive
 from registry.readers.folder import content, read_folder
-from registry.readers.layout import Lay, is_item
+from registry.readers.layout import LayoutRule, is_item
+from registry.readers.records import is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["read_anywhere", "read_rows"]
@@ -17,7 +18,7 @@ __all__ = ["read_anywhere", "read_rows"]
 def read_rows(
     path: Path,
     *,
-    lay: Lay | None,
+    rule: LayoutRule | None,
     limit: int,
     modality: Modality | None = None,
     seed: int = 0,
@@ -25,7 +26,7 @@ def read_rows(
     reading: Reading | None = None,
     progress: Progress = silent,
 ) -> Rows:
-    """Rows of a folder or an archive, as `read_folder` and `read_archive` have it.
+    """Rows of a folder, an archive or records, as `read_folder`, `read_archive` and `read_records` have it.
 
     Raises:
         PathMissing: nothing lies there.
@@ -37,10 +38,20 @@ def read_rows(
         raise PathMissing(path) from cause
     if not there:
         raise PathMissing(path)
+    if is_records(path) and (modality is None or modality.text_is_item):
+        return read_records(
+            path,
+            labelled=rule is not None,
+            limit=limit,
+            seed=seed,
+            modality=modality,
+            reading=reading,
+            progress=progress,
+        )
     if folder:
         return read_folder(
             path,
-            lay=lay,
+            rule=rule,
             limit=limit,
             modality=modality,
             seed=seed,
@@ -48,7 +59,7 @@ def read_rows(
             reading=reading,
             progress=progress,
         )
-    if lay is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
+    if rule is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
         kind = prevailing([path.name], modality)[0]
         return read_items(
             path.parent,
@@ -60,7 +71,7 @@ def read_rows(
             tolerated=1.0,
             reading=reading,
         )
-    return read_archive(path, lay=lay, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
+    return read_archive(path, rule=rule, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
 
 
 def read_anywhere(
@@ -80,7 +91,7 @@ def read_anywhere(
     """
     rows = read_rows(
         path,
-        lay=None,
+        rule=None,
         limit=sys.maxsize,
         modality=modality,
         follow_links=follow_links,

@@ -26,7 +26,7 @@ from recommender.results import Cost
 from recommender.runs.job import Job, TuneOptions
 from recommender.runs.tracking import no_tracking
 from recommender.tuning import loop  # noqa: F401 - seconds to import, which are no case's
-from recommender.tuning.dry_run import measure
+from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from registry.progress import Phase
 from registry.sample import Sample
@@ -80,11 +80,11 @@ def main() -> None:
 def run(zoo: Zoo, sample: Sample, case: tuple[str, str, str], seed: int) -> Row:
     """One case, the estimates first."""
     _, strategy, checkpoint = case
-    choice = flow.consider(sample, zoo, checkpoint, strategy)
+    choice = flow.evaluate(sample, zoo, checkpoint, strategy)
     choice = replace(choice, plan=replace(choice.plan, controls=()))
     job = Job.of(choice, sample, zoo, TuneOptions(seed))
     began = time.perf_counter()
-    trial = measure(job, lambda part: zoo.encoded(checkpoint, part))
+    trial = measure_cost(job, lambda part: zoo.encoded(checkpoint, part))
     took, processor = time.perf_counter() - began, time.process_time()
     heard = Recorder()
     done, _ = run_local(job, no_tracking, heard)

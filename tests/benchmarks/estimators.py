@@ -28,7 +28,7 @@ from recommender.testing.scores import Scored, lost_to_noise
 from recommender.transfer import FROM_THE_SOURCE_HEAD, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.hscore import hscore
-from recommender.transfer.knn import knn
+from recommender.transfer.knn import knn_score
 from recommender.transfer.linear import linear
 from recommender.transfer.logme import logme
 from registry.index import other_neighbors
@@ -223,7 +223,7 @@ def _knn(watch: Watch) -> Row:
     def plain() -> np.ndarray:
         return NearestNeighbors(n_neighbors=5, algorithm="brute").fit(scaled()).kneighbors(return_distance=False)
 
-    slow, fast = watch.least(plain, lambda: knn(features, labels, metric="l2"))
+    slow, fast = watch.least(plain, lambda: knn_score(features, labels, metric="l2"))
     ours = other_neighbors(scaled(), 5)[1]
     same = f"{np.mean(np.sort(ours, axis=1) == np.sort(plain(), axis=1)):.2%} of neighbors"
     return Row("k-NN leave-one-out, n 10,000, d 768", slow, fast, 1.8, same, 10_000**2 * 768 / 1e9)

@@ -33,8 +33,8 @@ from recommender import results
 from recommender.results import Plan, Stage
 from recommender.runs.job import Job
 from recommender.runs.provider import ZooProvider
-from recommender.runs.tracking import Unkept, no_tracking
-from recommender.tuning import recipe
+from recommender.runs.tracking import NullTrackerRun, no_tracking
+from recommender.tuning import fitting
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
 from recommender.tuning.parameter_groups import rates
@@ -241,7 +241,7 @@ class FrozenNet(nn.Module):
         super().__init__()
         self.network = open_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
-        self.anatomy = layers_of(self.body)
+        self.layers = layers_of(self.body)
         self.head = nn.LazyLinear(classes)
         seen = self.network.preprocessing
         self.head(self._features(torch.zeros(1, 3, seen.height, seen.width)))
@@ -260,7 +260,7 @@ class FrozenNet(nn.Module):
         return self
 
     def _features(self, pixels: torch.Tensor) -> torch.Tensor:
-        return read_blocks(self.network, self.anatomy, {"pixel_values": pixels}).blocks[-1]
+        return read_blocks(self.network, self.layers, {"pixel_values": pixels}).blocks[-1]
 
 
 class Files(Dataset[dict[str, torch.Tensor]]):
@@ -320,7 +320,7 @@ def _ours(bench: Bench) -> tuple[Spent, float]:
 
 def _bare(bench: Bench) -> tuple[Spent, float]:
     """Forward, backward and step on batches that are there already; as many rows as our training learns from."""
-    learning, _ = bench.sample.split(recipe._VALIDATION, 0)
+    learning, _ = bench.sample.split(fitting._VALIDATION, 0)
     net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
         rows = prepare_rows(learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open")
@@ -371,7 +371,7 @@ def _typical(passes: list[Spent], rows: int) -> Spent:
 
 
 @dataclass
-class _Ear(Unkept):
+class _Ear(NullTrackerRun):
     """A tracker's run, and a progress, that remembers when each step was done and each epoch judged."""
 
     judged: list[tuple[float, float]] = field(default_factory=list)

@@ -5,9 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from recommender.distance.knn import knn as knn_distance
-from recommender.distance.knn import novelty
-from recommender.transfer.knn import knn as knn_score
+from recommender.distance.knn import knn_distance, novelty
+from recommender.transfer.knn import knn_score
 from registry.index import other_neighbors
 
 

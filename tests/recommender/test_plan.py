@@ -16,10 +16,10 @@ from tests.recommender.tuning.jobs import colored
 def planned(low, strategy):
     pictures, labels = colored(90)
     sample = Sample.from_arrays(pictures, labels, name="colors")
-    told = evidence()
+    known = evidence()
     reach = 0.2
-    raw = replace(told.baseline, expected=Expected.around(Metric.ACCURACY, 0.8 - reach - low, 0.05))
-    ranked = replace(told.ranked, gain=Expected(Metric.ACCURACY, low + reach, low, low + 2 * reach))
+    raw = replace(known.baseline, expected=Expected.around(Metric.ACCURACY, 0.8 - reach - low, 0.05))
+    ranked = replace(known.ranked, gain=Expected(Metric.ACCURACY, low + reach, low, low + 2 * reach))
     return plan(ranked, sample, raw, History(()), strategy=strategy)
 
 
@@ -40,15 +40,15 @@ def test_controls_are_asked_for_where_transfer_is_doubtful(low, strategy, contro
 
 
 def test_who_asks_gets_all_controls_that_fit_or_none():
-    made = planned(0.05, "lp-ft").plan
-    assert controlled(made, wanted=True).controls == ("no-transfer", "scratch")
-    assert controlled(controlled(made, wanted=True), wanted=False) == made
+    base = planned(0.05, "lp-ft").plan
+    assert controlled(base, wanted=True).controls == ("no-transfer", "scratch")
+    assert controlled(controlled(base, wanted=True), wanted=False) == base
 
 
 def test_a_plan_that_was_stored_before_there_were_controls_can_still_be_read():
-    made = strategies["lp-ft"](evidence())
-    told = made.to_dict()
-    assert from_json(Plan, told) == made
-    del told["controls"]
-    assert from_json(Plan, told) == made
-    assert from_json(Plan, controlled(made, wanted=True).to_dict()).controls == ("no-transfer", "scratch")
+    base = strategies["lp-ft"](evidence())
+    stored = base.to_dict()
+    assert from_json(Plan, stored) == base
+    del stored["controls"]
+    assert from_json(Plan, stored) == base
+    assert from_json(Plan, controlled(base, wanted=True).to_dict()).controls == ("no-transfer", "scratch")

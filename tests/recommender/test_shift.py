@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recommender.flow import consider, recommend
+from recommender.flow import evaluate, recommend
 from recommender.results import Expected
-from recommender.shift import drops, lowered, source_test, unlabelled
+from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from registry.cards import Metric
 from registry.sample import Sample
 from tests.recommender.planted import Reader, planted_zoo, told_sample
@@ -50,12 +50,12 @@ def test_whole_groups_move_so_that_a_few_scenes_are_no_evidence():
 
 
 def test_estimates_lower_and_widen_and_never_raise():
-    moved = lowered(EXPECTED, {"threshold": 0.1, "confidence": 0.05, "far rows": 0.3})
+    moved = lower_expectation(EXPECTED, {"threshold": 0.1, "confidence": 0.05, "far rows": 0.3})
     assert moved.mean < EXPECTED.mean
     assert moved.high - moved.low > EXPECTED.high - EXPECTED.low
-    risen = lowered(EXPECTED, {"threshold": -0.1, "confidence": -0.1, "far rows": -0.1})
+    risen = lower_expectation(EXPECTED, {"threshold": -0.1, "confidence": -0.1, "far rows": -0.1})
     assert risen.mean == pytest.approx(EXPECTED.mean)
-    same = lowered(EXPECTED, dict.fromkeys(("threshold", "confidence", "far rows"), 0.0))
+    same = lower_expectation(EXPECTED, dict.fromkeys(("threshold", "confidence", "far rows"), 0.0))
     assert (same.mean, same.low, same.high) == pytest.approx((0.8, 0.7, 0.9))
 
 
@@ -86,8 +86,8 @@ def test_a_quantity_is_judged_by_far_rows_alone():
 def test_labels_of_the_test_part_are_never_looked_at():
     test = told_sample(900, (1.0,), seed=3)
     lied = replace(test, labels=tuple("class 0" for _ in test.labels))
-    assert unlabelled(test).order == unlabelled(lied).order
-    assert len(unlabelled(test)) == 800
+    assert draw_unlabelled(test).order == draw_unlabelled(lied).order
+    assert len(draw_unlabelled(test)) == 800
 
 
 def test_advice_on_one_source_tells_so_and_moves_nothing(tmp_path):
@@ -120,5 +120,5 @@ def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
     sample = with_test(told_sample(120, (0.9,), seed=1), told_sample(60, (0.9,), shade=60, seed=2))
     zoo = zoo_of(tmp_path)
     advised = next(c for c in recommend(sample, zoo, keep=2).choices if c.checkpoint.name == "reader")
-    named = consider(sample, zoo, "reader", advised.plan.strategy)
+    named = evaluate(sample, zoo, "reader", advised.plan.strategy)
     assert named.expected == advised.expected

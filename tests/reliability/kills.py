@@ -1,7 +1,8 @@
 """kill -9 at a random moment, then all that a user would do: list, doctor, repair, resume, sync, the same again.
 
 Nothing may be lost and nothing unrepairable, and a run that is resumed comes to the very weights that it would have
-come to. `python -m tests.reliability.kills --kills 100 --seed 0` kills that often and prints the figures.
+come to. `python -m tests.reliability.kills --kills 100 --seed 0` kills that often and prints the figures; with
+``--folder`` it goes on where it was broken off.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 import psutil
 
 from recommender.runs.folder import RunFolder
-from registry.files import sha256_of
+from registry.files import sha256_of, write_atomic
 from registry.zoo import Zoo
 from tests.reliability.hanging import hanging
 from tests.reliability.product import Done, Product
@@ -124,7 +125,14 @@ class Bench:
     @classmethod
     @contextmanager
     def of(cls, folder: Path, checkout: Path) -> Iterator["Bench"]:
-        """Set up, with data that an untrained net learns within seconds."""
+        """Set up, with data that an untrained net learns within seconds; or as it was left in that folder."""
+        kept = folder / "bench.json"
+        if kept.exists():
+            with Product(folder / "log", checkout, {"MLFLOW_TRACKING_URI": None}) as product:
+                bench = cls(folder, product)
+                bench._take_up(json.loads(kept.read_bytes()))
+                yield bench
+            return
         data = draw(folder / "data")
         shutil.copytree(checkout / "catalog" / "seedlings" / "resnet-photos", folder / "net")
         with Product(folder / "log", checkout, {"MLFLOW_TRACKING_URI": None}) as product:
@@ -134,7 +142,22 @@ class Bench:
             tuned = bench._well("tune", str(data), *_TUNE[:3], "--seed", "4", "--strategy", "scratch", home=home)
             bench.names["run"] = tuned.json["id"]
             bench._learn_what_tuning_comes_to()
+            bench.keep()
             yield bench
+
+    def keep(self) -> None:
+        """Write down what has been learned so far."""
+        seconds = [[list(words), taken] for words, taken in self.seconds.items()]
+        kept = {"names": self.names, "seconds": seconds, "weights": self.weights}
+        write_atomic(self.folder / "bench.json", json.dumps(kept).encode())
+
+    def _take_up(self, kept: Mapping[str, Any]) -> None:
+        self.names.update(kept["names"])
+        self.seconds.update({tuple(words): taken for words, taken in kept["seconds"]})
+        self.weights.update({strategy: (digest, score) for strategy, (digest, score) in kept["weights"].items()})
+        if "begun" not in self.names:
+            shutil.rmtree(self.folder / "begun", ignore_errors=True)
+        shutil.rmtree(self.folder / "homes" / "reference", ignore_errors=True)
 
     def copy(self, scenario: Scenario, name: str) -> Path:
         """A home for one kill."""
@@ -276,7 +299,7 @@ def untracked(home: Path, runs: Iterable[str]) -> list[str]:
 def weights_of(run: Path) -> tuple[str, float]:
     """What a run has learned, as a digest, and its score."""
     digests = [sha256_of(run / file) for file in ("model.safetensors", "head.safetensors")]
-    return " ".join(digests), RunFolder(run).told["metrics"]["score"]
+    return " ".join(digests), RunFolder(run).result["metrics"]["score"]
 
 
 def _events(run: Path) -> list[dict[str, Any]]:
@@ -323,7 +346,7 @@ class _Aftermath:
 
     def go(self, before: _Known, printed: Done) -> None:
         """List, doctor, repair, ask again, resume, sync, doctor; then look whether all is there."""
-        begun = {run.id for run in map(RunFolder, _run_folders(self._home)) if not run.told}
+        begun = {run.id for run in map(RunFolder, _run_folders(self._home)) if not run.result}
         self._run("runs", "list")
         self._run("zoo", "list")
         self._run("doctor", also=(1,))
@@ -361,7 +384,7 @@ class _Aftermath:
                 self._run("runs", "resume", row["id"])
         for run in begun:
             folder = RunFolder(self._home / "runs" / run)
-            if folder.told:
+            if folder.result:
                 self.resumed += 1
                 wanted, comes_to = self._bench.weights[folder.job["plan"]["strategy"]], weights_of(folder.path)
                 self.identical += comes_to == wanted
@@ -375,7 +398,7 @@ class _Aftermath:
         self.lost += [f"advice {name} was there" for name in before.advice - now.advice]
         self.lost += [f"checkpoint {name} was there" for name in before.checkpoints - now.checkpoints]
         for folder in map(RunFolder, _run_folders(self._home)):
-            if folder.told and listed.get(folder.id, {}).get("state") != "finished":
+            if folder.result and listed.get(folder.id, {}).get("state") != "finished":
                 self.lost.append(f"run {folder.id} is finished and in no list")
             elif folder.job and folder.id not in listed:
                 self.lost.append(f"run {folder.id} was begun and is in no list")
@@ -455,10 +478,18 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp()) if asked.folder is None else asked.folder
-    kills = []
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = folder / "kills.jsonl"
+    kills = [Kill(**json.loads(line)) for line in lines.read_text().splitlines()] if lines.exists() else []
     with Bench.of(folder, asked.checkout.resolve()) as bench:
         for turn, (scenario, chance) in enumerate(schedule(asked.kills, asked.seed, asked.only)):
+            if turn < len(kills):
+                continue
+            shutil.rmtree(folder / "homes" / f"kill-{turn:03d}", ignore_errors=True)
             kills.append(survive(bench, scenario, chance, f"kill-{turn:03d}"))
+            bench.keep()
+            with lines.open("a") as file:
+                file.write(json.dumps(asdict(kills[-1])) + "\n")
             print(json.dumps({"kill": turn, **asdict(kills[-1])}), flush=True)
     print(figures(kills))
     sys.exit(any(kill.lost or kill.unrepairable for kill in kills))

@@ -51,11 +51,11 @@ def runs_sync(
 ) -> None:
     """Carry to MLflow what it missed: while a server was down, refused, or a run was killed."""
     with command_context(home, json) as context:
-        from recommender.runs.mlflow_sync import sync  # noqa: PLC0415 - loads NumPy
+        from recommender.runs.mlflow_sync import sync_runs  # noqa: PLC0415 - loads NumPy
         from recommender.runs.recovery import record_again  # noqa: PLC0415 - as above
 
         with context.bars as progress:
-            found = sync(context.zoo.home, run, progress=progress)
+            found = sync_runs(context.zoo.home, run, progress=progress)
         record_again(context.zoo, [row.run for row in found if row.carried])
         context.say(render.synced_table([row.to_dict() for row in found]))
         context.say_json([row.to_dict() for row in found])

@@ -92,6 +92,13 @@ class ImageNetwork:
             return hidden[:, extra:].mean(1)
         return hidden.flatten(1)
 
+    def summary(self, output: Mapping[str, Any], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """As `Network.summary`: the pooler's output where it is one vector, else the last map or sequence, pooled."""
+        pooled = output.get("pooler_output")
+        if isinstance(pooled, torch.Tensor) and pooled.flatten(1).shape[1] == pooled.shape[1]:
+            return pooled.flatten(1)
+        return self.pool(output["last_hidden_state"], batch)
+
     def examples(self) -> tuple[ImageItem, ...]:
         """Pictures of several shapes, smooth and rough."""
         random = np.random.default_rng(0)
@@ -123,10 +130,10 @@ class ImageNetwork:
     def resized(self, owner: Any, wanted: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - whatever holds the positions
         """As the net makes them whenever it sees that size."""
         with torch.inference_mode():
-            made = owner.interpolate_pos_encoding(
+            resized = owner.interpolate_pos_encoding(
                 torch.zeros_like(wanted), self.preprocessing.height, self.preprocessing.width
             )
-        return torch.Tensor(made.clone())
+        return torch.Tensor(resized.clone())
 
     def _patches(self, batch: Mapping[str, torch.Tensor]) -> int:
         """How many patch tokens the input is cut into; 0 where the net does not cut it."""

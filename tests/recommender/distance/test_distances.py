@@ -10,7 +10,7 @@ import recommender
 from recommender.distance.classifier import classifier
 from recommender.distance.energy import energy
 from recommender.distance.frechet import frechet
-from recommender.distance.knn import knn, novelty
+from recommender.distance.knn import knn_distance, novelty
 from recommender.distance.mean_embedding import mean_embedding
 from recommender.distance.mmd import mmd
 from registry.errors import TooManyNeighbors
@@ -27,7 +27,7 @@ def test_the_unbiased_statistic_is_negative_in_many_null_draws():
     assert np.mean(found) == pytest.approx(0, abs=3 * np.std(found) / np.sqrt(60))
 
 
-@pytest.mark.parametrize("distance", [mmd, energy, knn, frechet])
+@pytest.mark.parametrize("distance", [mmd, energy, knn_distance, frechet])
 def test_a_change_of_spread_alone_is_seen(distance):
     same, wider = distance(*clouds()), distance(*clouds(spread=1.6))
     assert wider.value > max(3 * same.value, wider.details["null_high"])
@@ -76,7 +76,7 @@ def test_a_fixed_bandwidth_gives_the_same_scale_to_every_pair():
 
 
 def test_the_null_band_holds_the_permuted_statistics_about_zero():
-    for distance in (mmd, energy, knn):
+    for distance in (mmd, energy, knn_distance):
         details = distance(*clouds(shift=0.5)).details
         assert details["null_low"] < 0 < details["null_high"] < distance(*clouds(shift=0.5)).value
 
@@ -89,14 +89,14 @@ def test_rows_far_from_the_source_are_novel_and_its_own_are_not():
 
 def test_a_row_inside_the_support_counts_for_precision_one_beyond_does_not():
     x, y = clouds()
-    inside, beyond = knn(0.3 * x, y).details, knn(x + 8, y).details
+    inside, beyond = knn_distance(0.3 * x, y).details, knn_distance(x + 8, y).details
     assert inside["precision"] > 0.95 > inside["recall"]
     assert beyond["precision"] == beyond["recall"] == beyond["coverage"] == 0
 
 
 def test_no_neighbors_at_all_are_refused():
     with pytest.raises(TooManyNeighbors):
-        knn(*clouds(), k=0)
+        knn_distance(*clouds(), k=0)
     with pytest.raises(TooManyNeighbors):
         novelty(*clouds(4), k=4)
 
@@ -105,8 +105,8 @@ def test_neighbors_of_one_group_do_not_count():
     random = np.random.default_rng(0)
     groups = np.repeat(np.arange(30), 6)
     x, y = (random.normal(size=(30, 4))[groups] + 0.01 * random.normal(size=(180, 4)) for _ in range(2))
-    assert knn(x, y).value > 0.4
-    assert knn(x, y, groups=(groups, groups)).value < 0.15
+    assert knn_distance(x, y).value > 0.4
+    assert knn_distance(x, y, groups=(groups, groups)).value < 0.15
 
 
 def test_the_shelves_load_no_heavy_library():

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from recommender.runs import mlflow_sync
+from recommender.runs import mlflow_server, mlflow_sync
 from recommender.runs.folder import RunFolder
-from recommender.runs.mlflow_sync import sync
-from recommender.runs.tracking import _Kept
+from recommender.runs.mlflow_sync import sync_runs
+from recommender.runs.tracking import _LoggedRun
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 from tests.reliability.hanging import answering_with, dripping, hanging
 
@@ -25,24 +25,25 @@ REFUSALS = {
 
 @pytest.fixture
 def untold(tmp_path, monkeypatch):
-    """A run whose journal nobody has carried yet."""
+    """A run whose event log nobody has carried yet."""
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     card = checkpoint(tmp_path / "net")
     made = job(tmp_path, card, plan(card, whole(card, epochs=1)))
     RunFolder(made.folder).start(made.to_dict())
-    _Kept(made, "mlflow").close("KILLED")
+    _LoggedRun(made, "mlflow").close("KILLED")
     return made
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("server", [dripping, hanging])
 def test_a_server_that_does_not_get_on_is_given_up_in_time(untold, monkeypatch, server):
-    monkeypatch.setattr(mlflow_sync, "PATIENCE", PATIENCE)
+    for room in (mlflow_server, mlflow_sync):
+        monkeypatch.setattr(room, "PATIENCE", PATIENCE)
     with server() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         began = time.monotonic()
-        [found] = sync(untold.home, untold.id)
+        [found] = sync_runs(untold.home, untold.id)
         took = time.monotonic() - began
     assert took < 30, "it would drip for 100,000 s"
     assert "did not answer in time" in found.trouble
@@ -54,7 +55,7 @@ def test_a_server_that_does_not_get_on_is_given_up_in_time(untold, monkeypatch, 
 def test_what_a_server_answers_is_told_with_what_to_do(untold, monkeypatch, status):
     with answering_with(status, {"Retry-After": "7"} if status.startswith("429") else None) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        [found] = sync(untold.home, untold.id)
+        [found] = sync_runs(untold.home, untold.id)
     assert f"({status[:3]})" in found.trouble
     assert REFUSALS[status] in found.trouble
     assert found.left

@@ -16,7 +16,8 @@ import pytest
 from recommender.runs import tracking
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder
-from recommender.runs.mlflow_sync import in_words, public, register, sync
+from recommender.runs.mlflow_server import in_words, public
+from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.tracking import mlflow_runs, no_tracking
 from recommender.tuning.recipe import run_local
 from registry.errors import NotFinished, UnknownName
@@ -62,7 +63,7 @@ def as_stored(value):
 
 
 def points(folder):
-    """Every point and result that the journal holds, by name, as MLflow stores them."""
+    """Every point and result that the event log holds, by name, as MLflow stores them."""
     found = {}
     for _, event in EventLog(folder).read():
         if "point" in event:
@@ -75,7 +76,7 @@ def points(folder):
 
 
 def assert_all_there(made, asked, status="FINISHED"):
-    """MLflow has one run of the job, with every point of the journal once, and nothing else."""
+    """MLflow has one run of the job, with every point of the event log once, and nothing else."""
     experiment = asked.get_experiment_by_name("transferzoo").experiment_id
     [run] = asked.search_runs([experiment], f"tags.`transferzoo.job` = '{made.id}'")
     assert run.info.status == status
@@ -105,7 +106,7 @@ def test_secrets_stay_out_of_what_is_told():
 
 def test_a_run_that_nobody_knows_gets_a_name_that_is_near(made):
     with pytest.raises(UnknownName):
-        sync(made.home, "runn")
+        sync_runs(made.home, "runn")
 
 
 def test_only_a_finished_run_can_be_registered(made):
@@ -116,18 +117,18 @@ def test_only_a_finished_run_can_be_registered(made):
 def test_runs_that_were_made_without_mlflow_are_left_alone_unless_named(made):
     with no_tracking(made):
         pass
-    assert sync(made.home) == ()
+    assert sync_runs(made.home) == ()
 
 
 def test_a_run_without_a_journal_is_told_as_a_trouble(made):
-    [found] = sync(made.home, made.id)
+    [found] = sync_runs(made.home, made.id)
     assert "does not begin with what the run is" in found.trouble
     assert found.mlflow_run_id is None
 
 
 def test_a_run_that_goes_on_is_not_carried_by_another(made):
     with RunFolder(made.folder).held(), no_tracking(made):
-        [found] = sync(made.home, made.id)
+        [found] = sync_runs(made.home, made.id)
     assert "still going on" in found.trouble
     assert found.left
 
@@ -150,52 +151,52 @@ class TestAStoreOnThisMachine:
                     raise Broken
 
                 monkeypatch.setattr(MlflowClient, name, breaks)
-                [found] = sync(made.home, made.id)
+                [found] = sync_runs(made.home, made.id)
                 assert "Broken" in found.trouble
                 assert found.left
                 monkeypatch.setattr(MlflowClient, name, real)
-        [found] = sync(made.home, made.id)
+        [found] = sync_runs(made.home, made.id)
         assert (found.trouble, found.left) == (None, 0)
         run = assert_all_there(made, client(made.home), "KILLED")
         assert [file.path for file in client(made.home).list_artifacts(run.info.run_id, "figures")] == ["figures/a.png"]
 
     def test_points_are_told_once_also_where_all_memory_of_it_is_lost(self, made):
         self.write(made)
-        sync(made.home, made.id)
+        sync_runs(made.home, made.id)
         (made.folder / "carried.json").unlink()
-        [found] = sync(made.home, made.id)
+        [found] = sync_runs(made.home, made.id)
         assert found.carried
         assert_all_there(made, client(made.home), "KILLED")
-        assert sync(made.home, made.id)[0].carried == 0
+        assert sync_runs(made.home, made.id)[0].carried == 0
 
     def test_a_run_carried_to_another_home_is_told_there(self, made, tmp_path):
         self.write(made)
-        sync(made.home, made.id)
+        sync_runs(made.home, made.id)
         other = Home.find(tmp_path / "other")
         shutil.copytree(made.folder, other.runs / made.id)
-        [found] = sync(other, made.id)
+        [found] = sync_runs(other, made.id)
         assert found.trouble is None
         assert str(other.root) in found.place
         assert_all_there(made, client(other), "KILLED")
 
     def test_a_home_that_was_moved_knows_its_runs(self, made, tmp_path):
         self.write(made)
-        [first] = sync(made.home, made.id)
+        [first] = sync_runs(made.home, made.id)
         moved = Home(tmp_path / "moved")
         shutil.move(made.home.root, moved.root)
-        [found] = sync(Home.find(moved.root), made.id)
+        [found] = sync_runs(Home.find(moved.root), made.id)
         assert found.trouble is None
         assert found.mlflow_run_id == first.mlflow_run_id
         assert_all_there(replace(made, home=moved), client(moved), "KILLED")
 
     def test_a_store_that_was_wiped_gets_everything_again(self, made):
         self.write(made)
-        sync(made.home, made.id)
+        sync_runs(made.home, made.id)
         store = client(made.home)
         experiment = store.get_experiment_by_name("transferzoo").experiment_id
         for run in store.search_runs([experiment]):
             store.delete_run(run.info.run_id)
-        [found] = sync(made.home, made.id)
+        [found] = sync_runs(made.home, made.id)
         assert "was deleted there" in found.trouble, "what somebody deleted is not brought back"
         subprocess.run(
             [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", f"sqlite:///{made.home.tracking_database}"],
@@ -203,7 +204,7 @@ class TestAStoreOnThisMachine:
             capture_output=True,
             env=os.environ | {"MLFLOW_TRACKING_URI": found.place},
         )
-        [found] = sync(made.home, made.id)
+        [found] = sync_runs(made.home, made.id)
         assert (found.trouble, found.left) == (None, 0)
         assert_all_there(made, client(made.home), "KILLED")
 
@@ -212,7 +213,7 @@ class TestAStoreOnThisMachine:
             made, "for epoch in range(3): tracker_run.point('validation loss', epoch, 1.0)\n    os.kill(os.getpid(), 9)"
         )
         assert "status" not in EventLog(made.folder).read()[-1][1]
-        [found] = sync(made.home)
+        [found] = sync_runs(made.home)
         assert found.trouble is None
         assert_all_there(made, client(made.home), "KILLED")
 
@@ -273,14 +274,14 @@ class TestAServer:
         run, _ = run_local(made, mlflow_runs)
         assert run.mlflow_run_id is None
         assert any("did not answer" in note for note in run.notes)
-        assert sync(made.home)[0].left
+        assert sync_runs(made.home)[0].left
         server.start()
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
-        [found] = sync(made.home)
+        [found] = sync_runs(made.home)
         assert (found.trouble, found.left, found.place) == (None, 0, server.address)
         told = assert_all_there(made, client(server.address))
         assert json.loads((made.folder / "run.json").read_text())["mlflow_run_id"] == told.info.run_id
-        assert [row.carried for row in sync(made.home)] == [0]
+        assert [row.carried for row in sync_runs(made.home)] == [0]
 
     def test_that_dies_in_the_middle_of_a_run(self, made, server, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
@@ -305,7 +306,7 @@ class TestAServer:
         assert run.metrics["score"] == plain.metrics["score"]
         server.start()
         assert client(server.address).get_run(run.mlflow_run_id).info.status == "RUNNING"
-        [found] = sync(made.home)
+        [found] = sync_runs(made.home)
         assert (found.trouble, found.left, found.mlflow_run_id) == (None, 0, run.mlflow_run_id)
         assert_all_there(made, client(server.address))
 
@@ -320,7 +321,7 @@ class TestAServer:
         assert "refused (401). Set MLFLOW_TRACKING_USERNAME" in note
         server.start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-        assert sync(made.home)[0].trouble is None
+        assert sync_runs(made.home)[0].trouble is None
         assert_all_there(made, client(server.address))
 
     def test_that_is_slow(self, made, server, monkeypatch):
@@ -334,7 +335,7 @@ class TestAServer:
         assert any("did not answer in time" in note for note in run.notes)
         server.start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-        assert sync(made.home)[0].trouble is None
+        assert sync_runs(made.home)[0].trouble is None
         assert_all_there(made, client(server.address))
 
     def test_keeps_model_figures_and_version(self, made, server, monkeypatch):

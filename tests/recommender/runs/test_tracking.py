@@ -36,7 +36,7 @@ def test_a_dead_server_costs_the_run_nothing_but_a_note(made, monkeypatch):
 
 def test_a_server_that_hangs_is_not_waited_for(made, monkeypatch):
     over = threading.Event()
-    monkeypatch.setattr(MlflowSync, "carry", lambda self: over.wait(20))
+    monkeypatch.setattr(MlflowSync, "push", lambda self: over.wait(20))
     monkeypatch.setattr(tracking, "_PATIENCE", 0.1)
     made.folder.mkdir()
     began = time.monotonic()
@@ -51,11 +51,11 @@ def test_a_server_that_comes_back_while_the_run_goes_on_leaves_no_trouble(made, 
     tried = []
 
     def carry(self):
-        tried.append(len(self.journal.read()))
+        tried.append(len(self.event_log.read()))
         if len(tried) == 1:
             raise ConnectionError("gone")
 
-    monkeypatch.setattr(MlflowSync, "carry", carry)
+    monkeypatch.setattr(MlflowSync, "push", carry)
     monkeypatch.setattr(MlflowSync, "left", 0)
     monkeypatch.setattr(tracking, "_FIRST_PAUSE", 0.01)
     made.folder.mkdir()

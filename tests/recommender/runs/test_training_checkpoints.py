@@ -7,7 +7,7 @@ import pytest
 from recommender.runs.folder import RunFolder
 from recommender.runs.recovery import findings
 from recommender.runs.tracking import no_tracking
-from recommender.runs.training_checkpoints import damaged, newest, seal, set_damaged_aside
+from recommender.runs.training_checkpoints import damaged, mark_complete, newest, quarantine_damaged
 from recommender.tuning.recipe import run_local
 from registry.progress import Cancelled, Phase
 from registry.zoo import Zoo
@@ -20,7 +20,7 @@ def save(run, epoch, stage=0):
     folder = run / "trainer" / f"stage-{stage:02d}" / f"checkpoint-{epoch}"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"weights %d" % epoch)
-    seal(folder, {"epoch": epoch})
+    mark_complete(folder, {"epoch": epoch})
     return folder
 
 
@@ -38,11 +38,11 @@ def test_a_damaged_save_is_set_aside_by_name_and_the_one_before_it_is_gone_on_fr
     sound, bad = save(tmp_path, 7), save(tmp_path, 14)
     harm(bad)
     assert damaged(tmp_path) == (bad,)
-    [note] = set_damaged_aside(tmp_path)
+    [note] = quarantine_damaged(tmp_path)
     assert "stage-00/checkpoint-14" in note
     assert (tmp_path / "damaged-saves" / "stage-00-checkpoint-14").is_dir()
     assert newest(tmp_path) == (sound, {"epoch": 7})
-    assert set_damaged_aside(tmp_path) == ()
+    assert quarantine_damaged(tmp_path) == ()
 
 
 def test_half_a_save_is_what_a_kill_leaves_and_no_damage(tmp_path):

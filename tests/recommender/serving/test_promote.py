@@ -82,7 +82,7 @@ def tune(zoo, tmp_path, tuned):
 
 def scored(run, **metrics):
     """The run, having told other figures."""
-    run.finish({**run.told, "metrics": {**run.told["metrics"], **metrics}})
+    run.finish({**run.result, "metrics": {**run.result["metrics"], **metrics}})
     return run
 
 
@@ -94,7 +94,7 @@ def test_a_run_becomes_a_checkpoint_with_all_that_is_known_of_it(zoo, tune):
     assert (card.license, card.origin, card.domain) == ("MIT", Origin.OURS, "colors")
     assert card.lineage == ("gray", "colors")
     assert card.source == "colors (run run: resnet, by hand)"
-    told = run.told["metrics"]
+    told = run.result["metrics"]
     assert card.measured["score"] == told["score"]
     assert (card.measured["held_out_rows"], card.measured["rows"], card.measured["run"]) == (12, 30, "run")
 
@@ -103,7 +103,7 @@ def test_its_domain_is_the_sample_with_a_sketch_and_is_found_again(zoo, tune, tm
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
     sample, domain = Sample.from_folder(tmp_path / "colors"), zoo.domain("colors")
     assert (domain.digest, domain.data, domain.rows) == (sample.digest, str(tmp_path / "colors"), 30)
-    assert zoo.near(zoo.see(sample), 1)[0][0] == domain
+    assert zoo.near(zoo.lens_features(sample), 1)[0][0] == domain
 
 
 def test_what_is_planted_is_what_was_tuned_with_the_samples_classes(zoo, tune):
@@ -153,7 +153,7 @@ def test_a_domain_of_that_name_but_other_content_keeps_it(zoo, tune, tmp_path):
     zoo.add(save_net(tmp_path / "other", seed=3, net="resnet"), source=other)
     run = scored(tune(), best_epoch=1.0)
     card = promote(run, "colors-net", zoo).checkpoint
-    assert card.domain == f"colors-{run.told['sample']['digest'][:8]}"
+    assert card.domain == f"colors-{run.result['sample']['digest'][:8]}"
     assert zoo.domain("colors").digest == other.digest
 
 
@@ -193,7 +193,7 @@ def test_an_unfinished_run_and_one_whose_start_is_unknown_or_changed_are_refused
     with pytest.raises(NotFinished):
         promote(half, "x", zoo)
     run = scored(tune(), best_epoch=1.0)
-    told = run.told
+    told = run.result
     run.finish({**told, "conditions": {**told["conditions"], "checkpoint_digest": "0" * 64}})
     with pytest.raises(NotPromotable, match="other weights now"):
         promote(run, "x", zoo)
@@ -218,7 +218,7 @@ def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
 
     def exposure(sample):
-        found = shortlist(sample, zoo.see(sample), zoo, keep=9)
+        found = shortlist(sample, zoo.lens_features(sample), zoo, keep=9)
         return next(c.exposure for c in found.candidates if c.checkpoint.name == "colors-net")
 
     same = Sample.from_folder(tmp_path / "colors")

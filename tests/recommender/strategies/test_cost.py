@@ -10,14 +10,14 @@ from registry.encoders import BlockSize
 
 
 def cost(name, rows=600, seconds=0.001, **case):
-    told = evidence(rows=rows, **case)
-    return estimated(strategies[name](told), told, rows, seconds)
+    known = evidence(rows=rows, **case)
+    return estimated(strategies[name](known), known, rows, seconds)
 
 
-def estimated(plan, told, rows=600, seconds=0.001, side=64, **other):
-    found = replace(told.ranked.transferability, forward_seconds=seconds, width=128)
+def estimated(plan, known, rows=600, seconds=0.001, side=64, **other):
+    scored = replace(known.ranked.transferability, forward_seconds=seconds, width=128)
     sizes = {"classes": 5, "parameters": CHECKPOINT.parameters, "input_size": side}
-    return estimate(plan, found, rows, **sizes, **other)
+    return estimate(plan, scored, rows, **sizes, **other)
 
 
 def test_a_probe_trains_the_head_alone():
@@ -47,16 +47,16 @@ def test_seconds_grow_with_rows_and_with_the_forward_pass():
 
 
 def test_memory_grows_with_the_input_up_to_the_cap():
-    plan, told = strategies["lp-ft"](evidence()), evidence()
-    small, large, capped = (estimated(plan, told, side=side).peak_memory_bytes for side in (64, 224, 513))
+    plan, known = strategies["lp-ft"](evidence()), evidence()
+    small, large, capped = (estimated(plan, known, side=side).peak_memory_bytes for side in (64, 224, 513))
     assert small < large == capped
 
 
 def test_a_probe_is_charged_for_every_row_that_has_no_features_yet_and_for_no_other():
-    told = evidence()
-    plan = strategies["linear-probe"](told)
+    known = evidence()
+    plan = strategies["linear-probe"](known)
     seconds = [
-        estimated(plan, told, seconds=0.01, test_rows=400, fresh=fresh).seconds
+        estimated(plan, known, seconds=0.01, test_rows=400, fresh=fresh).seconds
         for fresh in (None, (0, 400), (600, 0), (0, 0))
     ]
     assert seconds[0] - seconds[3] == pytest.approx(10.0)
@@ -66,19 +66,21 @@ def test_a_probe_is_charged_for_every_row_that_has_no_features_yet_and_for_no_ot
 
 def test_what_learns_is_counted_block_by_block():
     sizes = tuple(BlockSize(parameters, 10, 100) for parameters in (1_000, 2_000, 40_000, 300_000))
-    told = evidence(curve=(0.5, 0.9, 0.6, 0.6))
-    told = replace(told, ranked=replace(told.ranked, transferability=replace(told.ranked.transferability, sizes=sizes)))
+    known = evidence(curve=(0.5, 0.9, 0.6, 0.6))
+    known = replace(
+        known, ranked=replace(known.ranked, transferability=replace(known.ranked.transferability, sizes=sizes))
+    )
     head = 129 * 5
-    assert estimated(strategies["lp-ft"](told), told).trainable_parameters == 3_000 + head
-    assert estimated(strategies["norm-only"](told), told).trainable_parameters == 20 + head
-    lora = strategies["lora"](told)
-    assert estimated(lora, told).trainable_parameters == 200 * lora.adapter_rank + head
+    assert estimated(strategies["lp-ft"](known), known).trainable_parameters == 3_000 + head
+    assert estimated(strategies["norm-only"](known), known).trainable_parameters == 20 + head
+    lora = strategies["lora"](known)
+    assert estimated(lora, known).trainable_parameters == 200 * lora.adapter_rank + head
 
 
 def test_opening_pictures_is_paid_once_and_not_in_every_epoch():
-    told = evidence()
-    plan = strategies["lp-ft"](told)
-    slow = replace(told.ranked.transferability, forward_seconds=0.011, opening_seconds=0.010, width=128)
+    known = evidence()
+    plan = strategies["lp-ft"](known)
+    slow = replace(known.ranked.transferability, forward_seconds=0.011, opening_seconds=0.010, width=128)
     quick = replace(slow, forward_seconds=0.001, opening_seconds=0.0)
     case = {"classes": 5, "parameters": 1000, "input_size": 64, "test_rows": 100, "fresh": (0, 0)}
     more = estimate(plan, slow, 600, **case).seconds - estimate(plan, quick, 600, **case).seconds

@@ -21,8 +21,8 @@ def test_the_last_block_is_read_unless_an_earlier_one_is_better_beyond_chance(na
 
 @pytest.mark.parametrize("name", ["linear-probe", "lp-ft"])
 def test_the_reason_names_both_blocks_and_their_scores(name):
-    told = " ".join(strategies[name](evidence(**EARLY)).because)
-    assert all(word in told for word in ("block 02", "90.0 %", "block 04", "60.0 %"))
+    reason = " ".join(strategies[name](evidence(**EARLY)).because)
+    assert all(word in reason for word in ("block 02", "90.0 %", "block 04", "60.0 %"))
 
 
 def test_a_linear_probe_trains_no_block():

@@ -7,7 +7,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from recommender.runs.folder import RunFolder
-from recommender.tuning.heads import Head, LinearHead, save_head
+from recommender.tuning.heads import FittedHead, LinearHead, save_head
 from registry.cards import METRICS, Task
 from registry.encoders.encoder import open_encoder
 from tests.registry.encoders.nets import pictures, save_net
@@ -22,7 +22,7 @@ def finished_run(
     block: int = -1,
     task: str = "classification",
     classes: tuple[str, ...] = CLASSES,
-    head: Head | None = None,
+    head: FittedHead | None = None,
     preprocessor: dict | None = None,
 ) -> RunFolder:
     save_net(folder, net, preprocessor)

@@ -39,10 +39,10 @@ def classifier(net):
 def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_run(net):
     made, pixels = classifier(net)
     made.eval()
-    for block in made.anatomy.names[:-1]:
+    for block in made.layers.names[:-1]:
         boundary = Boundary(made, block, few(pixels, 2))
         kept = boundary.activations(pixels).detach()
-        first = made.anatomy.blocks[0]
+        first = made.layers.blocks[0]
         called: list[str] = []
         handles = [
             module.register_forward_hook(lambda *_, path=path, called=called: called.append(path))
@@ -60,35 +60,35 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
 
 def test_gradients_reach_what_lies_behind_the_boundary_and_nothing_before():
     made, pixels = classifier("resnet")
-    made.learn(made.anatomy.names[2:])
-    boundary = Boundary(made, made.anatomy.names[1], few(pixels, 2))
+    made.learn(made.layers.names[2:])
+    boundary = Boundary(made, made.layers.names[1], few(pixels, 2))
     with torch.inference_mode():
         kept = boundary.activations(pixels)
     boundary.logits(kept.clone()).sum().backward()
-    behind = [p for n, p in made.body.named_parameters() if n.startswith(made.anatomy.blocks[2].prefixes)]
+    behind = [p for n, p in made.body.named_parameters() if n.startswith(made.layers.blocks[2].prefixes)]
     assert all(p.grad is not None for p in behind)
-    assert all(p.grad is None for n, p in made.body.named_parameters() if n.startswith(made.anatomy.blocks[1].prefixes))
+    assert all(p.grad is None for n, p in made.body.named_parameters() if n.startswith(made.layers.blocks[1].prefixes))
 
 
 def test_a_net_that_says_something_else_when_resumed_is_refused(monkeypatch):
     made, pixels = classifier("resnet")
     monkeypatch.setattr(Boundary, "activations", lambda *_: torch.ones(2, 8, 8, 8))
     with pytest.raises((ValueError, RuntimeError)):
-        Boundary(made, made.anatomy.names[1], few(pixels, 2))
+        Boundary(made, made.layers.names[1], few(pixels, 2))
 
 
 def test_after_a_pass_the_net_is_as_it_was():
     made, pixels = classifier("vit")
     made.eval()
     before = made(**pixels)
-    boundary = Boundary(made, made.anatomy.names[0], few(pixels, 2))
+    boundary = Boundary(made, made.layers.names[0], few(pixels, 2))
     boundary.logits(boundary.activations(pixels))
     torch.testing.assert_close(made(**pixels), before)
 
 
 def test_the_prefix_ends_before_the_first_block_that_learns_and_before_the_one_that_is_read():
     made, _ = classifier("resnet")
-    one, two, three, four = made.anatomy.names
+    one, two, three, four = made.layers.names
     assert frozen_prefix(made, frozenset({three, four})) == two
     assert frozen_prefix(made, frozenset({one})) is None
     assert frozen_prefix(made, frozenset()) == three
@@ -108,7 +108,7 @@ def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
     save_net(tmp_path / "net", "resnet")
     network = open_network(tmp_path / "net")
     items = ItemRows([network.prepare(item) for item in pictures(9)], np.arange(9), network)
-    boundary = Boundary(made, made.anatomy.names[1], inputs(items.batch([0, 1])))
+    boundary = Boundary(made, made.layers.names[1], inputs(items.batch([0, 1])))
     made.boundary = boundary
     rows = keep(boundary, items, tmp_path / "kept.npy", silent, "keep")
     chosen = rows.batch([7, 2])

@@ -27,7 +27,7 @@ def test_at_first_only_the_head_learns(classifier):
 
 
 def test_only_the_named_blocks_and_the_head_learn(classifier):
-    last = classifier.anatomy.blocks[-1]
+    last = classifier.layers.blocks[-1]
     classifier.learn([last.name])
     wanted = {f"body.{name}" for name, _ in classifier.body.named_parameters() if name.startswith(last.prefixes)}
     assert learning(classifier) == wanted | {"head.weight", "head.bias"}
@@ -35,12 +35,12 @@ def test_only_the_named_blocks_and_the_head_learn(classifier):
 
 
 def test_the_source_head_never_learns(classifier):
-    classifier.learn(classifier.anatomy.names)
+    classifier.learn(classifier.layers.names)
     assert not any(name.startswith("body.classifier") for name in learning(classifier))
 
 
 def test_what_is_frozen_stays_in_evaluation_mode(classifier):
-    last = classifier.anatomy.blocks[-1]
+    last = classifier.layers.blocks[-1]
     classifier.learn([last.name])
     classifier.train()
     for path, module in classifier.body.named_modules():
@@ -51,7 +51,7 @@ def test_what_is_frozen_stays_in_evaluation_mode(classifier):
 
 def test_dropout_before_the_source_head_is_never_on(classifier):
     """MobileNetV1 states a dropout of 0.999 there."""
-    classifier.learn(classifier.anatomy.names)
+    classifier.learn(classifier.layers.names)
     classifier.train()
     outside = [m for path, m in classifier.body.named_modules() if isinstance(m, torch.nn.Dropout) and "." not in path]
     assert not any(module.training for module in outside)
@@ -81,7 +81,7 @@ def test_the_logistic_head_is_the_fitted_one_with_its_scaling_folded_in():
 
 def test_the_head_can_read_an_earlier_block(classifier):
     pixels = torch.rand(2, 3, 32, 32)
-    features = read_blocks(classifier.network, classifier.anatomy, {"pixel_values": pixels}).blocks[0]
+    features = read_blocks(classifier.network, classifier.layers, {"pixel_values": pixels}).blocks[0]
     head = torch.nn.Linear(features.shape[1], 2)
-    early = Classifier(classifier.network, classifier.anatomy, classifier.anatomy.names[0], head)
+    early = Classifier(classifier.network, classifier.layers, classifier.layers.names[0], head)
     torch.testing.assert_close(early(pixel_values=pixels), head(features))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from recommender.runs.tracking import no_tracking
-from recommender.tuning.dry_run import _Encoding, _Heard, _stages, _Trial, measure
+from recommender.tuning.dry_run import _DryRun, _Encoding, _Instant, _stages, measure_cost
 from recommender.tuning.recipe import run_local
 from registry.encoders import open_encoder
 from registry.errors import Diverged
@@ -26,7 +26,7 @@ def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
         Phase.CACHE: [(2.0, 0), (3.0, 1)],
         Phase.TUNE: [(at, 0) for at in (5.0, 5.5, 6.0, 9.5, 10.0, 10.5)],
     }
-    heard = [_Heard(at, phase, "training", done, 0) for phase, row in told.items() for at, done in row]
+    heard = [_Instant(at, phase, "training", done, 0) for phase, row in told.items() for at, done in row]
     heard.sort(key=lambda one: one.at)
     (timed,) = _stages(heard)
     assert (timed.step, timed.judging, timed.between, timed.keeping) == (0.5, 1.5, 1.0, 1.0)
@@ -34,7 +34,7 @@ def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
 
 def test_a_trial_leaves_nothing_behind(tmp_path, card):
     work = job(tmp_path, card, plan(card, whole(card)), sample(120, 0))
-    cost = measure(work, nothing)
+    cost = measure_cost(work, nothing)
     assert not work.folder.exists()
     assert list(work.home.root.rglob("*.safetensors")) == []
     assert cost.seconds > 0
@@ -54,18 +54,18 @@ def heard_of(few, whole_epochs):
     at, told = 0.0, []
     for part, rows in (("training", learn), ("validation", choose), ("test", test)):
         told += [
-            _Heard(at, Phase.PREPARE, part, 0, rows),
-            _Heard(at + 0.02 * rows, Phase.PREPARE, part, rows, rows),
+            _Instant(at, Phase.PREPARE, part, 0, rows),
+            _Instant(at + 0.02 * rows, Phase.PREPARE, part, rows, rows),
         ]
         at += 0.02 * rows
-    told.append(_Heard(at, None, "", 0, 0))
+    told.append(_Instant(at, None, "", 0, 0))
     for epoch in (1, 2):
         at += 0.25
         for _ in range(6):
             at += 0.5
-            told.append(_Heard(at, Phase.TUNE, "by hand", 0, 0))
+            told.append(_Instant(at, Phase.TUNE, "by hand", 0, 0))
         at += 1.0
-        told.append(_Heard(at, None, "", epoch, 0))
+        told.append(_Instant(at, None, "", epoch, 0))
     return told, at
 
 
@@ -74,7 +74,7 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
     told, took = heard_of(160, 8)
     work = job(tmp_path, card, plan(card, whole(card, 8)), whole_sample)
     encoding = Steady(open_encoder(card.folder), took={few.order: 1.6})
-    trial = _Trial(work, few, told, encoding, {"seconds": took + 1.6})
+    trial = _DryRun(work, few, told, encoding, {"seconds": took + 1.6})
     steps = 0.5 * (6 * 60 - 2 * 6)  # of 8 epochs 4 to 8 are run, for that is how long an improvement is waited for
     judging = 1.0 * (6 * 10 - 2) + 1.0 / 32 * (320 - 32)
     opening, between = 0.02 * (1600 - 160), 0.25 * (6 - 2)
@@ -86,7 +86,7 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
 @pytest.mark.parametrize("test_rows", [0, pytest.param(60, marks=pytest.mark.slow)])
 def test_more_rows_and_more_epochs_are_estimated_to_take_longer(tmp_path, card, test_rows):
     def cost(rows, epochs):
-        return measure(job(tmp_path, card, plan(card, whole(card, epochs)), sample(rows, test_rows)), nothing)
+        return measure_cost(job(tmp_path, card, plan(card, whole(card, epochs)), sample(rows, test_rows)), nothing)
 
     few, long = cost(150, 4), cost(3000, 80)
     assert 2 * few.seconds < long.seconds
@@ -95,16 +95,16 @@ def test_more_rows_and_more_epochs_are_estimated_to_take_longer(tmp_path, card, 
 
 @pytest.mark.parametrize("head", ["prototype", "neighbors"])
 def test_a_head_that_is_not_fitted_can_be_priced_too(tmp_path, card, head):
-    assert measure(job(tmp_path, card, plan(card, head=head)), nothing).seconds > 0
+    assert measure_cost(job(tmp_path, card, plan(card, head=head)), nothing).seconds > 0
 
 
 def test_two_stages_are_timed_apart(tmp_path, card):
     names = whole(card).train
     stages = (whole(card, 3, train=names[-1:]), whole(card, 3))
-    assert measure(job(tmp_path, card, plan(card, *stages), sample(150, 0)), nothing).seconds > 0
+    assert measure_cost(job(tmp_path, card, plan(card, *stages), sample(150, 0)), nothing).seconds > 0
 
 
 def test_a_training_that_breaks_at_once_breaks_in_the_trial(tmp_path, card):
     stage = replace(whole(card), backbone_rate=1e30, head_rate=1e30)
     with pytest.raises(Diverged):
-        measure(job(tmp_path, card, plan(card, stage), sample(150, 0)), nothing)
+        measure_cost(job(tmp_path, card, plan(card, stage), sample(150, 0)), nothing)

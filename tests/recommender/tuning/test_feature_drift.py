@@ -13,10 +13,10 @@ from recommender.tuning.data import keep, prepare_rows
 from recommender.tuning.feature_drift import (
     RECOGNIZED,
     BlockChange,
+    FeatureDrift,
     Forgetting,
     SourceProbe,
-    Watch,
-    alikeness,
+    linear_cka,
     probe_source,
 )
 from recommender.tuning.recipe import run_local
@@ -53,7 +53,7 @@ def shaken(classifier, block, by=1.0):
     torch.manual_seed(1)
     with torch.no_grad():
         for name, parameter in classifier.body.named_parameters():
-            if name.startswith(classifier.anatomy.block(block).prefixes):
+            if name.startswith(classifier.layers.block(block).prefixes):
                 noise = torch.randn_like(parameter)
                 parameter.add_(by * noise * parameter.norm() / noise.norm())
 
@@ -67,30 +67,30 @@ def test_alikeness_is_that_of_its_definition():
 
     one, other = x.astype(float) @ x.T, y.astype(float) @ y.T
     wanted = slow(one, other) / np.sqrt(slow(one, one) * slow(other, other))
-    assert alikeness(x, y) == pytest.approx(wanted, abs=1e-5)
+    assert linear_cka(x, y) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_alikeness_is_blind_to_rotation_scale_and_shift_and_nothing_else():
     x = cloud(40, 8)
     turned = np.linalg.qr(cloud(8, 8, seed=2))[0].astype(np.float32)
-    assert alikeness(x, 3 * x @ turned + 5) == pytest.approx(1, abs=1e-4)
-    assert alikeness(x, x * np.array([9, *[1] * 7], np.float32)) < 0.9
+    assert linear_cka(x, 3 * x @ turned + 5) == pytest.approx(1, abs=1e-4)
+    assert linear_cka(x, x * np.array([9, *[1] * 7], np.float32)) < 0.9
 
 
 def test_unrelated_features_are_not_alike_even_where_they_are_wider_than_there_are_rows():
-    found = [alikeness(cloud(30, 500, seed), cloud(30, 500, seed + 50)) for seed in range(10)]
+    found = [linear_cka(cloud(30, 500, seed), cloud(30, 500, seed + 50)) for seed in range(10)]
     assert abs(np.mean(found)) < 0.05
     assert max(map(abs, found)) < 0.3
 
 
 @pytest.mark.parametrize("x", [cloud(3, 4), np.ones((9, 4), np.float32), np.full((9, 4), np.nan, np.float32)])
 def test_alikeness_that_has_no_value_is_not_made_up(x):
-    assert alikeness(x, cloud(len(x), 4)) is None
+    assert linear_cka(x, cloud(len(x), 4)) is None
 
 
 def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
     card, classifier, rows = made(tmp_path)
-    found = Watch(classifier, card.folder, rows).forgetting(rows)
+    found = FeatureDrift(classifier, card.folder, rows).forgetting(rows)
     assert {(block.cka, block.weights) for block in found.blocks} == {(1.0, 0.0)}
     assert found.metrics == {"weight_change": 0.0, "cka_lowest": 1.0}
     assert found.notes == ()
@@ -99,23 +99,23 @@ def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
 @pytest.mark.parametrize("net", ["resnet", "vit", "swin", "mobilenet_v1"])
 def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net, tmp_path):
     card, classifier, rows = made(tmp_path, net)
-    watch = Watch(classifier, card.folder, rows)
-    changed = classifier.anatomy.names[-1]
+    watch = FeatureDrift(classifier, card.folder, rows)
+    changed = classifier.layers.names[-1]
     shaken(classifier, changed)
     *below, last = watch.changes(rows)
     assert {(block.cka, block.weights) for block in below} == {(1.0, 0.0)}
     assert last.block == changed
     assert 0.3 < last.weights < 3
     assert last.cka < 0.999
-    assert set(watch.look(rows)) == {
-        f"{what} {name}" for what in ("CKA", "weight change") for name in classifier.anatomy.names
+    assert set(watch.drift(rows)) == {
+        f"{what} {name}" for what in ("CKA", "weight change") for name in classifier.layers.names
     }
 
 
 def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
     card, classifier, rows = made(tmp_path)
-    watch = Watch(classifier, card.folder, rows)
-    classifier.learn(classifier.anatomy.names)
+    watch = FeatureDrift(classifier, card.folder, rows)
+    classifier.learn(classifier.layers.names)
     classifier.train()
     classifier(**{name: 3 * tensor for name, tensor in inputs(rows, range(12)).items()})
     first, *_ = watch.changes(rows)
@@ -125,13 +125,13 @@ def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
 
 def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
     card, classifier, rows = made(tmp_path)
-    watch = Watch(classifier, card.folder, rows)
-    classifier.learn(classifier.anatomy.names[-1:])
+    watch = FeatureDrift(classifier, card.folder, rows)
+    classifier.learn(classifier.layers.names[-1:])
     classifier.train()
-    shaken(classifier, classifier.anatomy.names[-1])
+    shaken(classifier, classifier.layers.names[-1])
     modes = {name: module.training for name, module in classifier.named_modules()}
     weights, chance = {n: t.clone() for n, t in classifier.state_dict().items()}, torch.get_rng_state()
-    watch.look(rows)
+    watch.drift(rows)
     assert {name: module.training for name, module in classifier.named_modules()} == modes
     assert torch.equal(torch.get_rng_state(), chance)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in classifier.state_dict().items())
@@ -140,35 +140,35 @@ def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
 @pytest.mark.parametrize("net", ["resnet", "vit"])
 def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_path):
     card, classifier, rows = made(tmp_path, net)
-    watch = Watch(classifier, card.folder, rows)
-    shaken(classifier, classifier.anatomy.names[-1], by=0.5)
-    whole_net = watch.look(rows)
-    classifier.boundary = Boundary(classifier, classifier.anatomy.names[-2], inputs(rows, range(4)))
+    watch = FeatureDrift(classifier, card.folder, rows)
+    shaken(classifier, classifier.layers.names[-1], by=0.5)
+    whole_net = watch.drift(rows)
+    classifier.boundary = Boundary(classifier, classifier.layers.names[-2], inputs(rows, range(4)))
     kept = keep(classifier.boundary, rows, tmp_path / "kept.npy", silent, "keep")
     boundary = classifier.boundary
-    assert watch.look(kept) == pytest.approx(whole_net, abs=1e-4)
+    assert watch.drift(kept) == pytest.approx(whole_net, abs=1e-4)
     assert classifier.boundary is boundary
 
 
 def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
     card, classifier, rows = made(tmp_path, "vit")
-    classifier.adapt(classifier.anatomy.names, 2)
-    watch = Watch(classifier, card.folder, rows)
+    classifier.adapt(classifier.layers.names, 2)
+    watch = FeatureDrift(classifier, card.folder, rows)
     assert watch.forgetting(rows).weights == 0
     with torch.no_grad():
         for name, parameter in classifier.body.named_parameters():
             if "lora_B" in name:
                 parameter.normal_()
-    beside = watch.look(rows)
+    beside = watch.drift(rows)
     classifier.merge()
-    assert watch.look(rows) == pytest.approx(beside, abs=1e-4)
+    assert watch.drift(rows) == pytest.approx(beside, abs=1e-4)
     assert max(beside.values()) > 0.1
 
 
 def test_a_run_that_goes_on_is_held_against_the_checkpoint_and_not_against_where_it_was_resumed(tmp_path):
     card, classifier, rows = made(tmp_path)
-    shaken(classifier, classifier.anatomy.names[0])
-    assert Watch(classifier, card.folder, rows).changes(rows)[0].weights > 0.3
+    shaken(classifier, classifier.layers.names[0])
+    assert FeatureDrift(classifier, card.folder, rows).changes(rows)[0].weights > 0.3
 
 
 def test_an_epoch_tells_of_every_block_and_a_resumed_training_tells_the_same(tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 from recommender.results import Expected
 from recommender.runs.event_log import EventLog
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
-from recommender.tuning.figures import confusion_matrix, draw, intervals, learning_curve, transferred_and_learned
+from recommender.tuning.figures import confusion_matrix, draw, draw_learning_curve, intervals, transferred_and_learned
 from registry.cards import Metric
 from tests.recommender.tuning.jobs import checkpoint, job, plan
 
@@ -45,7 +45,7 @@ def test_what_there_is_nothing_to_draw_of_is_left_out(made):
 
 def test_a_loss_that_is_no_number_leaves_a_gap(tmp_path):
     curves = {"validation loss": {0: 1.0, 1: float("inf"), 2: 0.5}, "training loss": {1: float("nan"), 2: 0.4}}
-    assert picture(learning_curve(curves, tmp_path / "curve.png")).std() > 0
+    assert picture(draw_learning_curve(curves, tmp_path / "curve.png")).std() > 0
 
 
 @pytest.mark.parametrize("classes", [2, 15, 120])

@@ -65,7 +65,7 @@ def test_a_job_sent_to_a_fresh_process_comes_to_the_same_run(tmp_path):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         there = pool.submit(carried_out, pickle.dumps(job)).result()
     here = carried_out(pickle.dumps(replace(job, id="here")))
-    assert RunFolder(job.folder).told["id"] == job.id
+    assert RunFolder(job.folder).result["id"] == job.id
     measured = {"seconds", "peak_memory_bytes"}
     assert there.keys() == here.keys()
     for name in here.keys() - measured:

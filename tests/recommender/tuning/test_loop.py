@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from recommender.results import Plan, Stage
-from recommender.tuning import loop
+from recommender.tuning import keeper
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import prepare_rows
-from recommender.tuning.loop import Judged, Training, logits_of, train
+from recommender.tuning.keeper import EpochScore, Training, logits_of
+from recommender.tuning.loop import train
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load, open_network
@@ -63,7 +64,7 @@ def test_what_is_frozen_is_bit_identical_after_statistics_included(tmp_path):
     classifier, training = made(tmp_path, Stage(LAST, 3, 1e-2, 1e-2))
     before = copied(classifier.body)
     run(classifier, training)
-    prefixes = classifier.anatomy.block("block 04").prefixes
+    prefixes = classifier.layers.block("block 04").prefixes
     changed = {name for name, value in classifier.body.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith(prefixes) for name in changed)
@@ -118,12 +119,12 @@ def dictate(monkeypatch, training, validation=None):
         return judge(keeper, [float(training[min(epoch, len(training) - 1)])] * len(_losses), seconds)
 
     def judged(_, epoch):
-        return Judged(epoch, 0.5, validation[min(epoch, len(validation) - 1)])
+        return EpochScore(epoch, 0.5, validation[min(epoch, len(validation) - 1)])
 
-    judge = loop._Keeper.judge
-    monkeypatch.setattr(loop._Keeper, "judge", losses)
+    judge = keeper.Keeper.judge
+    monkeypatch.setattr(keeper.Keeper, "judge", losses)
     if validation:
-        monkeypatch.setattr(loop._Keeper, "_judged", judged)
+        monkeypatch.setattr(keeper.Keeper, "_judged", judged)
 
 
 @pytest.mark.parametrize(
@@ -253,9 +254,9 @@ def test_training_says_nothing(tmp_path, capfd):
 
 
 def test_ties_in_the_metric_are_broken_by_the_loss():
-    assert Judged(2, 0.5, 0.9).beats(Judged(1, 0.5, 1.0))
-    assert Judged(2, 0.6, 9.0).beats(Judged(1, 0.5, 1.0))
-    assert not Judged(2, 0.5, 1.0).beats(Judged(1, 0.5, 1.0))
+    assert EpochScore(2, 0.5, 0.9).beats(EpochScore(1, 0.5, 1.0))
+    assert EpochScore(2, 0.6, 9.0).beats(EpochScore(1, 0.5, 1.0))
+    assert not EpochScore(2, 0.5, 1.0).beats(EpochScore(1, 0.5, 1.0))
 
 
 def interrupted(folder, *stages, at, **changes):
@@ -332,12 +333,12 @@ def test_after_the_activations_are_kept_the_first_block_is_never_called_again(tm
     classifier, training = made(tmp_path, Stage(LAST, 3, 1e-2, 1e-3))
     called = {"first": 0, "last": 0}
     for place, where in ((0, "first"), (-1, "last")):
-        prefixes = classifier.anatomy.blocks[place].prefixes
+        prefixes = classifier.layers.blocks[place].prefixes
         for path, module in classifier.body.named_modules():
             if isinstance(module, torch.nn.Conv2d) and path.startswith(prefixes):
                 module.register_forward_hook(lambda *_, where=where: called.__setitem__(where, called[where] + 1))
     at_epochs = []
-    training = replace(training, look=lambda _: at_epochs.append(dict(called)) or {})
+    training = replace(training, drift=lambda _: at_epochs.append(dict(called)) or {})
     run(classifier, training)
     assert at_epochs[0]["first"] == at_epochs[-1]["first"]
     assert at_epochs[0]["last"] < at_epochs[1]["last"] < at_epochs[-1]["last"]

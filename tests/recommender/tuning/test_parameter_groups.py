@@ -18,16 +18,16 @@ def rate_of(groups, parameter):
 
 
 def test_every_learning_parameter_has_one_rate(classifier):
-    groups = rates(classifier, Stage(classifier.anatomy.names, 1, 1e-2, 1e-3), 0.1)
+    groups = rates(classifier, Stage(classifier.layers.names, 1, 1e-2, 1e-3), 0.1)
     held = [id(parameter) for group in groups for parameter in group["params"]]
-    classifier.learn(classifier.anatomy.names)
+    classifier.learn(classifier.layers.names)
     assert sorted(held) == sorted(id(p) for p in classifier.parameters() if p.requires_grad)
 
 
 def test_lower_blocks_learn_more_slowly_by_the_stated_factor(classifier):
-    groups = rates(classifier, Stage(classifier.anatomy.names, 1, 1e-2, 1e-3, 0.5), 0.1)
+    groups = rates(classifier, Stage(classifier.layers.names, 1, 1e-2, 1e-3, 0.5), 0.1)
     assert rate_of(groups, classifier.head.weight) == [1e-2]
-    for place, block in enumerate(reversed(classifier.anatomy.blocks)):
+    for place, block in enumerate(reversed(classifier.layers.blocks)):
         for name, parameter in classifier.body.named_parameters():
             if name.startswith(block.prefixes):
                 assert rate_of(groups, parameter) == [pytest.approx(1e-3 * 0.5**place)]
@@ -41,6 +41,6 @@ def test_frozen_blocks_are_in_no_group(classifier):
 
 
 def test_biases_and_norms_have_no_weight_decay(classifier):
-    for group in rates(classifier, Stage(classifier.anatomy.names, 1, 1e-2, 1e-3), 0.1):
+    for group in rates(classifier, Stage(classifier.layers.names, 1, 1e-2, 1e-3), 0.1):
         for parameter in group["params"]:
             assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0)

@@ -11,8 +11,8 @@ from recommender.results import Exposure
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.provider import FolderProvider
-from recommender.runs.tracking import Unkept, no_tracking
-from recommender.tuning import recipe
+from recommender.runs.tracking import NullTrackerRun, no_tracking
+from recommender.tuning import fitting, recipe
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.encoders.loading import load
@@ -79,7 +79,7 @@ def test_training_that_never_helps_is_told_and_comes_to_a_linear_probe(card, tmp
 
 def test_weights_that_score_no_better_by_chance_are_not_kept(card, tmp_path, monkeypatch):
     """The best of many epochs on few rows is no reason to learn from a fifth of the rows less."""
-    monkeypatch.setattr(recipe, "_BEYOND", 1e6)
+    monkeypatch.setattr(fitting, "_BEYOND", 1e6)
     made = job(tmp_path, card, plan(card, whole(card, rate=1e-3)))
     run, _ = run_local(made, no_tracking)
     assert run.metrics["best_epoch"] == 0
@@ -144,7 +144,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_where_there_is_room_again(card
 def test_the_outcome_is_recorded_before_anybody_waits_for_the_diary(card, tmp_path):
     recorded = []
 
-    class Slow(Unkept):
+    class Slow(NullTrackerRun):
         def close(self, status):
             told = json.loads((tmp_path / "home" / "runs" / "run" / "run.json").read_text())
             assert [outcome.id for outcome in recorded] == [told["outcome"]["id"]] == ["run"]
@@ -192,7 +192,7 @@ def test_pictures_are_drawn_and_told_to_the_diary_with_the_model(card, tmp_path)
     assert figures == [f"figures/{name}.png" for name in names]
     assert all((made.folder / figure).stat().st_size > 1000 for figure in figures)
     assert [event["model"] for event in events if "model" in event] == ["."]
-    told = RunFolder(made.folder).told
+    told = RunFolder(made.folder).result
     assert [block["block"] for block in told["forgetting"]["blocks"]] == list(made.plan.stages[0].train)
     assert told["controls"] == []
     assert told["metrics"] == run.metrics
@@ -222,7 +222,7 @@ def test_a_run_that_is_over_is_not_lost_by_giving_up_on_its_diary(card, tmp_path
     assert outcome.score == run.metrics["score"]
     assert run.notes == ("telling MLflow was interrupted: `transferzoo runs sync run`",)
     assert RunFolder(made.folder).state is RunState.FINISHED
-    assert RunFolder(made.folder).told["notes"] == list(run.notes)
+    assert RunFolder(made.folder).result["notes"] == list(run.notes)
 
 
 def exposed(work, rows, *, copies=False):

@@ -9,7 +9,7 @@ import pytest
 
 from recommender.runs.tracking import no_tracking
 from recommender.serving.predict import Predictor
-from recommender.tuning.dry_run import measure
+from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.errors import NotOffered
@@ -136,5 +136,5 @@ def test_a_mixed_and_smoothed_training_is_carried_out_too(sample, card, tmp_path
 
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_what_a_job_will_cost_can_be_measured(sample, card, tmp_path):
-    found = measure(replace(job(tmp_path, card, plan(card, whole(card, 2)), sample())), lambda _: False)
+    found = measure_cost(replace(job(tmp_path, card, plan(card, whole(card, 2)), sample())), lambda _: False)
     assert found.seconds > 0

@@ -196,7 +196,7 @@ def test_a_config_of_another_depth_is_refused(folder):
         ({"architectures": ["NobodysNet"]}, "not one of transformers'"),
         ({"architectures": ["os"]}, "not one of transformers'"),
         ({"architectures": [], "model_type": "nobodys"}, "not one of transformers'"),
-        ({"architectures": ["BertModel"]}, "takes input_ids"),
+        ({"architectures": ["WhisperModel"]}, "takes input_features"),
         ({"num_channels": 1}, "1 channels"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"hidden_sizes": "wide"}, "config is refused"),

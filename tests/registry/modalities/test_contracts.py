@@ -1,6 +1,7 @@
 """Every modality keeps the contract: ours, and one that a package brings."""
 
 import json
+import unicodedata
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from registry.encoders.loading import open_network
 from registry.modalities import modalities
 from registry.testing import ModalityContract
 from tests.fakes import SHAPES, save_net, series
 from tests.registry.encoders.nets import NETS, network_of
+from tests.registry.modalities.text.nets import SENTENCES, save
 
 
 def _picture(seed):
@@ -46,6 +49,33 @@ class TestImage(ModalityContract):
         return _vit()
 
 
+class _OfTexts(ModalityContract):
+    modality = modalities["text"]
+    contents = {f"{place}.txt": sentence.encode() for place, sentence in enumerate(SENTENCES)}
+    copies = {
+        "0.txt": SENTENCES[0].encode("utf-16"),
+        "3.txt": SENTENCES[3].replace(" ", "\r\n  ").encode(),
+        "9.txt": unicodedata.normalize("NFD", SENTENCES[9]).encode(),
+    }
+    broken = (b" \n\t ", b"a\0b", b"\xff\xfe\x00\xd8", b"\x89PNG\r\n\x1a\n\x00", bytes(range(1, 9)) + b"\xff")
+
+
+class TestTextsOfAnEncoder(_OfTexts):
+    def network(self):
+        return _of_text("bert")
+
+
+class TestTextsOfADecoder(_OfTexts):
+    def network(self):
+        return _of_text("gpt2")
+
+
+@lru_cache
+def _of_text(name):
+    with TemporaryDirectory() as place:
+        return open_network(save(Path(place), name))
+
+
 @pytest.mark.usefixtures("numbers")
 class TestNumber(ModalityContract):
     contents = {
@@ -64,7 +94,5 @@ class TestNumber(ModalityContract):
 
 @lru_cache
 def _numbers():
-    from registry.encoders.loading import open_network
-
     with TemporaryDirectory() as place:
         return open_network(save_net(Path(place), seed=1))

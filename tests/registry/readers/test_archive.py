@@ -119,6 +119,6 @@ def test_what_is_no_zip_is_said_to_be_none(tmp_path, content):
 def test_a_zip_without_images_is_empty(tmp_path):
     path = tmp_path / "words.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("cat/words.txt", "words")
+        archive.writestr("cat/words.md", "words")
     with pytest.raises(NoItems, match="images in class folders"):
         read_archive(path, limit=99)

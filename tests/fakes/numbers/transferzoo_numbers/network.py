@@ -206,6 +206,10 @@ class NumberNetwork:
         """As `Network.pool`."""
         return _mean(hidden, batch["attention_mask"])
 
+    def summary(self, output: Mapping[str, Any], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """As `Network.summary`."""
+        return self.pool(output["last_hidden_state"], batch)
+
     def examples(self) -> tuple[Series, ...]:
         """As `Network.examples`."""
         random = np.random.default_rng(0)

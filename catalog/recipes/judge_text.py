@@ -1,0 +1,98 @@
+"""By how much a grown text checkpoint beats its own body at random initialization: margin.json beside `done`.
+
+    python catalog/recipes/judge_text.py --shared ../shared --work .cache/grow-text [NAME ...]
+
+A linear head on the mean of all blocks' mean-pooled features, 600 training and 600 test rows, three targets of other
+families than the sources, three random initializations.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+ROWS = 600
+SEEDS = (0, 1, 2)
+TARGETS = ("trec", "subj", "paper_field", "clinc150", "amazon_reviews", "novel_author")
+RELATED = {
+    "product_reviews": {"amazon_reviews"},
+    "fiction": {"novel_author"},
+    "biomedical": {"paper_field"},
+    "dialogue": {"clinc150"},
+}
+"""Targets that are of the same family as a corpus."""
+
+
+def main() -> None:
+    """Judge what is named, or whatever is finished."""
+    options = _arguments()
+    for name in options.names or sorted(path.parent.parent.name for path in options.work.glob("*/done/card.json")):
+        judge(options.work / name, options.shared)
+
+
+def judge(work: Path, shared: Path) -> None:
+    """Write the margin of one checkpoint, and print it."""
+    card = json.loads((work / "done" / "card.json").read_text())
+    near = set().union(*(RELATED.get(source, set()) for source in card["source"]))
+    targets = [target for target in TARGETS if target not in near][:3]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(work / "done")
+    grown = transformers.AutoModel.from_pretrained(work / "done", dtype=torch.float32).eval()
+    bodies = [grown]
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        bodies.append(type(grown)(grown.config).eval())
+    scores = np.array([[accuracy(body, tokenizer, shared, target) for target in targets] for body in bodies])
+    margin = scores[0] - scores[1:].mean(0)
+    record = {
+        "margin": round(float(margin.mean()), 4),
+        "margin_targets": {target: round(float(value), 4) for target, value in zip(targets, margin, strict=True)},
+        "accuracy": {target: round(float(value), 4) for target, value in zip(targets, scores[0], strict=True)},
+    }
+    (work / "margin.json").write_text(json.dumps(record, indent=1))
+    print(work.name, record, flush=True)
+
+
+def accuracy(body: torch.nn.Module, tokenizer: object, shared: Path, target: str) -> float:
+    """Test accuracy of a linear head on the body's features."""
+    parts = [_rows(shared, target, part) for part in ("train", "test")]
+    (train, labels), (test, truth) = [(_features(body, tokenizer, texts), names) for texts, names in parts]
+    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1)).fit(train, labels)
+    return float(head.score(test, truth))
+
+
+def _rows(shared: Path, target: str, part: str) -> tuple[list[str], list[str]]:
+    with (shared / "data" / "text" / target / f"{part}.csv").open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    chosen = np.random.default_rng(0).permutation(len(rows))[:ROWS]
+    return [rows[place]["text"] for place in chosen], [rows[place]["label"] for place in chosen]
+
+
+def _features(body: torch.nn.Module, tokenizer: object, texts: list[str]) -> np.ndarray:
+    pooled = []
+    for first in range(0, len(texts), 64):
+        batch = tokenizer(texts[first : first + 64], truncation=True, max_length=128, padding=True, return_tensors="pt")
+        inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            hidden = torch.stack(body(**inputs, output_hidden_states=True).hidden_states[1:]).mean(0)
+        mask = batch["attention_mask"][..., None]
+        pooled.append((hidden * mask).sum(1) / mask.sum(1))
+    return torch.cat(pooled).numpy()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Margins of grown text checkpoints over random initialization.")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder that holds data/")
+    parser.add_argument("--work", type=Path, default=Path(".cache/grow-text"), help="where grow_text.py wrote")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
