@@ -23,7 +23,7 @@ from registry import upstream
 from registry.cards import Checkpoint
 from registry.errors import AlreadyThere, CheckpointError, DiskFull, HubError, NameHeld, UnusableRequest
 from registry.forms import Record
-from registry.hub import Found, Hub
+from registry.hub import Hub, HubModel
 from registry.lock import Restored, lock, read_lock, restore, write_lock
 from registry.upstream import Change, Usage
 from registry.zoo import Zoo
@@ -46,7 +46,7 @@ __all__ = [
 class Searched(Record):
     """What a hub has, best first, and which rows of it were registered."""
 
-    found: tuple[Found, ...]
+    found: tuple[HubModel, ...]
     added: tuple[Checkpoint, ...] = ()
 
 
