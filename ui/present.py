@@ -10,13 +10,21 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from recommender import holdings
 from recommender.checks import check
 from recommender.observer import Observer
-from recommender.requests import CompareRequest, RecommendRequest, ResumeRequest, TuneRequest
+from recommender.requests import (
+    CompareRequest,
+    FetchRequest,
+    HoldingsRequest,
+    RecommendRequest,
+    ResumeRequest,
+    TuneRequest,
+)
 from recommender.results import Distance, Recommendation
 from registry.cards import Checkpoint
 from registry.progress import Cancelled, Event
-from ui import offers, render
+from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
 from ui.strangers import cell
@@ -26,9 +34,10 @@ if TYPE_CHECKING:
     from recommender.results import Cost, Unprobed
     from recommender.service import Tuned
     from recommender.serving.predict import Answer
+    from recommender.serving.promote import Promoted
     from registry.sample import Sample
 
-__all__ = ["Watcher", "present"]
+__all__ = ["Watcher", "present", "present_holdings"]
 
 
 class Watcher(Observer):
@@ -133,26 +142,88 @@ def present(
             context.print(render.export_report(record))
             context.print_json(record)
         case Promoted():
-            form = {
-                "checkpoint": render.plain(result.checkpoint),
-                "domain": render.plain(result.domain),
-                "notes": [*result.notes],
-            }
-            context.print(render.promoted_report(form))
-            shown = render.command("zoo show", result.checkpoint.name, home=context.home)
-            render.print_next(context.terminal, [shown])
-            context.print_json(form)
+            _promoted(context, result)
         case Distance():
             if isinstance(request, CompareRequest):
                 context.print(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
             context.print_json(result.to_dict())
         case Checkpoint():
-            context.print(render.checkpoint_table([render.plain(result)]))
-            context.print_json(render.plain(result))
+            _added(context, result)
         case tuple():
             near = [row.to_dict() for row in result]
             context.print(render.near_table(near))
             context.print_json(near)
+
+
+def _promoted(context: CommandContext, promoted: "Promoted") -> None:
+    """What a run became, and where to look at it."""
+    form = {
+        "checkpoint": render.plain(promoted.checkpoint),
+        "domain": render.plain(promoted.domain),
+        "notes": [*promoted.notes],
+    }
+    context.print(render.promoted_report(form))
+    shown = render.command("zoo show", promoted.checkpoint.name, home=context.home)
+    render.print_next(context.terminal, [shown])
+    context.print_json(form)
+
+
+def _added(context: CommandContext, card: Checkpoint) -> None:
+    """A checkpoint that was registered, and what to type where its weights are not here."""
+    context.print(_registered(context, card))
+    if card.locator is not None and not context.zoo.here(card):
+        render.print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
+    context.print_json(render.plain(card))
+
+
+def present_holdings(context: CommandContext, request: "Request") -> None:
+    """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
+
+    Raises:
+        TransferZooError: it cannot be done, or failed.
+        typer.Exit: something could not be fetched, or is not as it was locked.
+    """
+    if not isinstance(request, HoldingsRequest):
+        raise TypeError(f"{type(request).__name__} is no request about what the registry holds")
+    with context.bars:
+        result = holdings.manage(request, context.zoo, Watcher(context))
+    record = result.to_dict()
+    form: object = record
+    match result:
+        case holdings.Searched():
+            context.print(remotes.models_table(record["found"]))
+            for card in result.added:
+                context.print(_registered(context, card))
+            form = record if result.added else record["found"]
+        case holdings.Fetched():
+            for card in result.fetched:
+                context.print(_registered(context, card))
+            if record["failed"]:
+                context.print(remotes.unfetched_report(record["failed"]))
+        case holdings.Upstream():
+            context.print(remotes.changes_report(record["changes"]))
+            form = record["changes"]
+        case holdings.Restorations():
+            context.print(offers.restored_report(record["rows"]))
+            form = record["rows"]
+        case holdings.Removed():
+            context.print(remotes.removed_line(record))
+        case holdings.Disk():
+            context.print(remotes.usage_report(record["repositories"], record["cache"]))
+        case holdings.LockFile():
+            context.print(offers.locked_report(record["checkpoints"], result.file))
+    context.print_json(form)
+    failed = isinstance(result, holdings.Fetched) and result.failed
+    if failed or (isinstance(result, holdings.Restorations) and not result.sound):
+        raise typer.Exit(1)
+
+
+def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
+    """A checkpoint that was registered or fetched."""
+    if card.locator is None:
+        return render.checkpoint_table([render.plain(card)])
+    size = sum(file.bytes for file in card.locator.weights)
+    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)
 
 
 def _performed(context: CommandContext, request: "Request") -> object:

@@ -16,11 +16,11 @@ from ui.render import Json, command
 
 __all__ = ["advice_commands", "advice_python", "as_command", "as_python", "options_of"]
 
-ARGUMENTS = ("run", "path", "other", "folder", "name")
+ARGUMENTS = ("run", "path", "other", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
 NAMED = {("zoo add", "name")}
 """Fields of these names that are options all the same."""
-REPEATED = {"licenses": "license", "exclude": "exclude"}
+REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from"}
 """Fields of several values, and the option that gives each of them."""
 
 
@@ -101,7 +101,8 @@ def _call(options: Mapping[str, object]) -> str:
 
 def _arguments(request: Request) -> list[str]:
     fields = {"path": request.place, **_own(request)}
-    return [str(fields[name]) for name in ARGUMENTS if fields.get(name) and (request.kind, name) not in NAMED]
+    typed = [fields[name] for name in ARGUMENTS if fields.get(name) and (request.kind, name) not in NAMED]
+    return [str(one) for value in typed for one in (value if isinstance(value, tuple) else (value,))]
 
 
 def _own(request: Request) -> dict[str, object]:
@@ -121,6 +122,8 @@ def _option(name: str, value: object) -> tuple[str, str | bool | list[str] | Non
     long = REPEATED.get(name, name).replace("_", "-")
     if value is False:
         return f"no-{long}", True
+    if name == "add" and isinstance(value, list):
+        return long, ",".join(map(str, value))
     if isinstance(value, list):
         return long, [str(one) for one in value]
     return long, True if value is True else None if value is None else str(value)
