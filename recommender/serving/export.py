@@ -117,16 +117,16 @@ class _Tuned:
 
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
-        told = finished(run)
+        result = finished(run)
         head, network = _linear(run.id, read_head(run.path)), open_network(run.path)
         return cls(
             run.id,
-            Task(told["task"]),
-            tuple(told["classes"]),
+            Task(result["task"]),
+            tuple(result["classes"]),
             modality_at(run.path),
             network,
             layers_of(network),
-            told["plan"]["read"],
+            result["plan"]["read"],
             head,
         )
 
@@ -302,13 +302,13 @@ def _cut(tuned: _Tuned) -> PretrainedConfig:
     block = tuned.layers.block(tuned.read)
     path, _, place = block.end.rpartition(".")
     kept, units = int(place) + 1, len(list(tuned.body.get_submodule(path).children()))
-    told = tuned.body.config.to_dict()
+    settings = tuned.body.config.to_dict()
     cut = {
         key: value[: kept + len(value) - units]
-        for key, value in told.items()
+        for key, value in settings.items()
         if isinstance(value, list) and len(value) in (units, units + 1)
     }
-    left = {key: value for key, value in told.items() if key not in ("stage_names", "out_features", "out_indices")}
+    left = {key: value for key, value in settings.items() if key not in ("stage_names", "out_features", "out_indices")}
     return type(tuned.body.config).from_dict({**left, **cut})
 
 
@@ -360,10 +360,10 @@ def _positions(
         for path, module in tuned.body.named_modules()
         if _inner(tuned.body, f"{path}.position_embeddings") == _inner(model, name)
     )
-    made: torch.Tensor = tuned.network.resized(owner, wanted)
-    if made.shape != wanted.shape or stored.shape[-1] != made.shape[-1]:
+    resized: torch.Tensor = tuned.network.resized(owner, wanted)
+    if resized.shape != wanted.shape or stored.shape[-1] != resized.shape[-1]:
         raise _elsewhere(tuned, model)
-    return made
+    return resized
 
 
 def _put_head(tuned: _Tuned, model: PreTrainedModel, layers: Layers) -> None:
@@ -372,11 +372,11 @@ def _put_head(tuned: _Tuned, model: PreTrainedModel, layers: Layers) -> None:
     batch = tuned.network.batch(tuned.prepared)
     read, width = tuned.features(batch), tuned.head.weight.shape[1]
     with torch.inference_mode():
-        given = read_blocks(tuned.network.around(model), layers, batch).blocks[-1]
+        features = read_blocks(tuned.network.around(model), layers, batch).blocks[-1]
     places = [
         at
-        for at in range(0, given.shape[1] - width + 1, width)
-        if _distance(given[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE
+        for at in range(0, features.shape[1] - width + 1, width)
+        if _distance(features[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE
     ]
     if not places or not isinstance(layer, nn.Linear) or layer.bias is None:
         raise _elsewhere(tuned, model)
@@ -401,8 +401,8 @@ def _difference(tuned: _Tuned, folder: Path) -> float:
     with quiet(), torch.inference_mode():
         batch = tuned.network.reopened(folder, tuned.network.examples())
         model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        found = model.eval()(**batch).logits.numpy()
-    return _close_enough(tuned, found)
+        logits = model.eval()(**batch).logits.numpy()
+    return _close_enough(tuned, logits)
 
 
 class _Positional(nn.Module):
@@ -465,14 +465,14 @@ def _onnx_difference(tuned: _Tuned, file: Path) -> float:
 
     session, prepared = InferenceSession(file, providers=["CPUExecutionProvider"]), tuned.prepared
     parts = [tuned.network.batch(rows) for rows in (prepared[:1], prepared[1:])]
-    found = np.concatenate(
+    logits = np.concatenate(
         [session.run(["logits"], {name: tensor.numpy() for name, tensor in part.items()})[0] for part in parts]
     )
-    return _close_enough(tuned, found)
+    return _close_enough(tuned, logits)
 
 
-def _close_enough(tuned: _Tuned, found: Float[np.ndarray, "n c"]) -> float:
-    difference = _distance(found, tuned.logits())
+def _close_enough(tuned: _Tuned, logits: Float[np.ndarray, "n c"]) -> float:
+    difference = _distance(logits, tuned.logits())
     if not difference <= TOLERANCE:
         raise tuned.cannot(f"what was written differs from the run by {difference:.1e} in a logit")
     return difference

@@ -38,10 +38,10 @@ class TextItem:
 
 def decoded_item(name: str, content: bytes) -> TextItem | Undecodable:
     """As `registry.modalities.Modality.decode`."""
-    found = decoded(content)
-    if isinstance(found, Undecodable):
-        return found
-    return TextItem(name, hashlib.sha256(content).hexdigest(), *found)
+    decoding = decoded(content)
+    if isinstance(decoding, Undecodable):
+        return decoding
+    return TextItem(name, hashlib.sha256(content).hexdigest(), *decoding)
 
 
 def items_from_memory(values: Any) -> tuple[TextItem, ...]:  # noqa: ANN401 - lists, arrays or columns of texts
@@ -63,7 +63,7 @@ def _of_value(row: int, value: object) -> TextItem:
     if not isinstance(value, str):
         kind = type(value).__name__
         raise UnusableArrays(kind, (), f"text {row} cannot be of type {kind}", _USABLE)
-    found = kept(value, ())
-    if isinstance(found, Undecodable):
-        raise UnusableArrays("str", (len(value),), f"text {row} cannot be used: {found.reason}", _USABLE)
-    return TextItem(str(row), hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest(), *found)
+    decoding = kept(value, ())
+    if isinstance(decoding, Undecodable):
+        raise UnusableArrays("str", (len(value),), f"text {row} cannot be used: {decoding.reason}", _USABLE)
+    return TextItem(str(row), hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest(), *decoding)

@@ -167,7 +167,7 @@ def open_network(folder: Path, model: PreTrainedModel, cap: int = CAP) -> TextNe
     )
     if getattr(model.config, "pad_token_id", None) is None:  # classifiers of decoders look for it
         model.config.pad_token_id = tokenization.padding
-    pooling = sentences.pooling or (Pooling.LAST if _looks_back(model) else Pooling.MEAN)
+    pooling = sentences.pooling or (Pooling.LAST if _is_causal(model) else Pooling.MEAN)
     return TextNetwork(model, tokenization, pooling, sentences.normalized, _MASK in arguments)
 
 
@@ -185,7 +185,7 @@ def _positions(model: PreTrainedModel) -> int:
     return stated - max(behind, default=0)
 
 
-def _looks_back(model: PreTrainedModel) -> bool:
+def _is_causal(model: PreTrainedModel) -> bool:
     """Whether a token knows those before it alone."""
     of_type = model.config.model_type
     causal = of_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and of_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -193,7 +193,7 @@ def _looks_back(model: PreTrainedModel) -> bool:
 
 
 def _padded(rows: Sequence[np.ndarray], padding: int) -> torch.Tensor:
-    made = np.full((len(rows), max(map(len, rows))), padding, np.int64)
+    padded = np.full((len(rows), max(map(len, rows))), padding, np.int64)
     for place, row in enumerate(rows):
-        made[place, : len(row)] = row
-    return torch.from_numpy(made)
+        padded[place, : len(row)] = row
+    return torch.from_numpy(padded)
