@@ -14,21 +14,30 @@ from typing import Any, overload
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
 from recommender.checks import check, require_advice, require_domain
+from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
 from recommender.requests import (
     AddRequest,
     BenefitRequest,
     CompareRequest,
+    DiskRequest,
     ExportRequest,
     Fetch,
+    FetchRequest,
+    HoldingsRequest,
+    LockRequest,
     NearRequest,
     PredictRequest,
     PromoteRequest,
     RecommendRequest,
+    RemoveRequest,
     Request,
     ResumeRequest,
     SampleRequest,
+    SearchRequest,
+    SyncRequest,
     TuneRequest,
+    When,
 )
 from recommender.results import (
     Baseline,
@@ -69,7 +78,7 @@ from registry.forms import from_json
 from registry.hub import Hub
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
-from registry.upstream import fetch
+from registry.upstream import add, fetch
 from registry.zoo import Zoo
 
 __all__ = ["Drawn", "Tuned", "perform", "read_sample", "reference"]
@@ -151,6 +160,38 @@ def perform(request: AddRequest, zoo: Zoo, observer: Observer = ..., *, job: str
 
 
 @overload
+def perform(request: SearchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Searched:
+    pass
+
+
+@overload
+def perform(request: FetchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Fetched:
+    pass
+
+
+@overload
+def perform(
+    request: SyncRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...
+) -> Upstream | Restorations:
+    pass
+
+
+@overload
+def perform(request: RemoveRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Removed:
+    pass
+
+
+@overload
+def perform(request: DiskRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Disk:
+    pass
+
+
+@overload
+def perform(request: LockRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> LockFile:
+    pass
+
+
+@overload
 def perform(request: Request, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> object:
     pass
 
@@ -190,6 +231,8 @@ def perform(  # noqa: PLR0911 - one case a kind
             return promote(find_run(zoo.home, request.run), request.name, zoo, progress=watcher)
         case AddRequest():
             return _add(request, zoo, watcher)
+        case HoldingsRequest():
+            return manage(request, zoo, watcher)
     raise TypeError(f"{type(request).__name__} is no request that can be performed")
 
 
@@ -308,6 +351,9 @@ def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
 
 
 def _add(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
+    if request.folder is None:
+        now, license = request.weights is When.NOW, request.license
+        return add(zoo, str(request.hub), name=request.name, weights=now, license=license, progress=observer)
     place, source = request.source_data, None
     if place is not None:
         source = read_sample(SampleRequest(path=place, keep_duplicates=True), observer)
