@@ -6,6 +6,7 @@ which cost nothing to name: what a fixed preset would take whatever the data are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,16 @@ from registry.listings import Listing
 from registry.zoo import Zoo
 
 __all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
+
+
+class _Sized(Protocol):
+    """What there is so much of to fetch."""
+
+    @property
+    def bytes(self) -> int | None: ...
+
+
+Row = TypeVar("Row", bound=_Sized)
 
 
 def unprobed(
@@ -45,9 +56,9 @@ def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
     return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
 
 
-def within_budget(rows: Iterable[Unprobed], disk: int | None, most: int) -> tuple[Unprobed, ...]:
+def within_budget(rows: Iterable[Row], disk: int | None, most: int) -> tuple[Row, ...]:
     """The first ``most`` of them that fit together into so many bytes, if any are given; unknown sizes do not."""
-    chosen: list[Unprobed] = []
+    chosen: list[Row] = []
     left = disk
     for row in rows:
         if len(chosen) == most:
