@@ -6,12 +6,12 @@ which cost nothing to name: what a fixed preset would take whatever the data are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from recommender.history import History
-from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed
+from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed, UnprobedForm
 from recommender.shortlist import Constraints
 from registry.cards import Checkpoint, Origin
 from registry.listings import Listing
@@ -19,15 +19,7 @@ from registry.zoo import Zoo
 
 __all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
 
-
-class _Sized(Protocol):
-    """What there is so much of to fetch."""
-
-    @property
-    def bytes(self) -> int | None: ...
-
-
-Row = TypeVar("Row", bound=_Sized)
+Row = TypeVar("Row", Unprobed, UnprobedForm)
 
 
 def unprobed(
