@@ -29,7 +29,7 @@ from recommender.serving.predict import finished
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
-from registry.encoders.layers import layers_of, read_blocks
+from registry.encoders.layers import Layers, layers_of, read_blocks
 from registry.encoders.loading import auto_class, modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.forms import Record
@@ -111,19 +111,21 @@ class _Tuned:
     classes: tuple[str, ...]
     modality: Modality
     network: Network
+    layers: Layers
     read: str
     head: LinearHead
 
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         result = finished(run)
-        head = _linear(run.id, read_head(run.path))
+        head, network = _linear(run.id, read_head(run.path)), open_network(run.path)
         return cls(
             run.id,
             Task(result["task"]),
             tuple(result["classes"]),
             modality_at(run.path),
-            open_network(run.path),
+            network,
+            layers_of(network),
             result["plan"]["read"],
             head,
         )
@@ -146,9 +148,8 @@ class _Tuned:
 
     def features(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the head reads."""
-        layers = layers_of(self.body)
         with torch.inference_mode():
-            return read_blocks(self.network, layers, batch).blocks[layers.names.index(self.read)]
+            return read_blocks(self.network, self.layers, batch).blocks[self.layers.names.index(self.read)]
 
     def logits(self) -> Float[np.ndarray, "n c"]:
         """What the run says of the examples."""
@@ -272,16 +273,16 @@ def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, 
 
 def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The classifier of transformers that computes what the run does."""
-    names = layers_of(tuned.body).names
+    names = tuned.layers.names
     notes: tuple[str, ...] = ()
     if tuned.read == names[-1]:
         config = _config(tuned, tuned.body.config)
     else:
         config = _config(tuned, _cut(tuned))
         notes = (f"cut after {tuned.read} of {len(names)}, where the run's head reads",)
-    model = _built(tuned, config)
-    _fill(tuned, model)
-    _put_head(tuned, model)
+    model, layers = _built(tuned, config)
+    _fill(tuned, model, f"{layers.head}.")
+    _put_head(tuned, model, layers)
     return model, notes
 
 
@@ -289,6 +290,7 @@ def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
     """A configuration with the run's labels and the size of its inputs."""
     config: PretrainedConfig = tuned.network.configured(start)
     config.architectures = []
+    config.num_labels = len(tuned.labels)
     config.id2label = tuned.labels
     config.label2id = {name: place for place, name in tuned.labels.items()}
     config.problem_type = _PROBLEMS[tuned.task]  # type: ignore[assignment]  # one of three literals
@@ -297,7 +299,7 @@ def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
 
 def _cut(tuned: _Tuned) -> PretrainedConfig:
     """The configuration of a net that ends with the block that is read: lists with an entry a stage made shorter."""
-    block = layers_of(tuned.body).block(tuned.read)
+    block = tuned.layers.block(tuned.read)
     path, _, place = block.end.rpartition(".")
     kept, units = int(place) + 1, len(list(tuned.body.get_submodule(path).children()))
     settings = tuned.body.config.to_dict()
@@ -310,28 +312,27 @@ def _cut(tuned: _Tuned) -> PretrainedConfig:
     return type(tuned.body.config).from_dict({**left, **cut})
 
 
-def _built(tuned: _Tuned, config: PretrainedConfig) -> PreTrainedModel:
+def _built(tuned: _Tuned, config: PretrainedConfig) -> tuple[PreTrainedModel, Layers]:
     try:
         with quiet():
-            model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32)
+            model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32).eval()
+            layers = layers_of(tuned.network.around(model))
     except Exception as cause:  # any config class may raise anything
-        kind, (*_, last) = type(tuned.body).__name__, layers_of(tuned.body).names
+        kind, (*_, last) = type(tuned.body).__name__, tuned.layers.names
         why = (
             f"transformers builds no {tuned.modality.name} classifier of {kind}"
             if tuned.read == last
             else f"its head reads {tuned.read}, and {kind} cannot be cut there"
         )
         raise tuned.cannot(why) from cause
-    if layers_of(model).head is None:
+    if layers.head is None:
         raise tuned.cannot(f"{type(model).__name__} has no linear classifier to put the head in")
-    model.eval()
-    return model
+    return model, layers
 
 
-def _fill(tuned: _Tuned, model: PreTrainedModel) -> None:
+def _fill(tuned: _Tuned, model: PreTrainedModel, head: str) -> None:
     """Give the net the run's weights, all but the head's."""
     known = {_inner(tuned.body, name): tensor for name, tensor in tuned.body.state_dict().items()}
-    head = f"{layers_of(model).head}."
     filled = {}
     for name, wanted in model.state_dict().items():
         stored = known.get(_inner(model, name))
@@ -365,9 +366,8 @@ def _positions(
     return resized
 
 
-def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
+def _put_head(tuned: _Tuned, model: PreTrainedModel, layers: Layers) -> None:
     """Put the head in, where in its classifier's input the net hands over what the head reads."""
-    layers = layers_of(model)
     layer = model.get_submodule(str(layers.head))
     batch = tuned.network.batch(tuned.prepared)
     read, width = tuned.features(batch), tuned.head.weight.shape[1]
@@ -387,7 +387,7 @@ def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
 
 
 def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
-    names = layers_of(tuned.body).names
+    names = tuned.layers.names
     where = f"{tuned.read} of {len(names)}" if tuned.read != names[-1] else f"what {type(tuned.body).__name__} pools"
     return tuned.cannot(f"its head reads {where}, and {type(model).__name__} never hands that to its classifier")
 
@@ -423,7 +423,7 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
     layer = nn.Linear(width, classes)
     layer.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tuned.head.tensors().items()})
     batch = tuned.network.batch(tuned.prepared[:2])
-    net = _Positional(Classifier(tuned.network, layers_of(tuned.body), tuned.read, layer), tuple(batch)).eval()
+    net = _Positional(Classifier(tuned.network, tuned.layers, tuned.read, layer), tuple(batch)).eval()
     size = sum(p.numel() * p.element_size() for p in net.parameters())
     try:
         with _hushed(), torch.no_grad():

@@ -134,5 +134,5 @@ def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = Non
     opened = inspect(folder)
     network = open_network(folder, cap=cap)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    layers = layers_of(network.model)
+    layers = layers_of(network)
     return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)

@@ -15,7 +15,7 @@ from registry.modalities.image.preview import preview_of
 
 __all__ = ["IMAGE", "Image"]
 
-_CHANNELS = 3
+_CHANNELS = (1, 3)
 
 
 class Image:
@@ -88,8 +88,12 @@ class Image:
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """As `Modality.objection`."""
-        channels = getattr(config, "num_channels", _CHANNELS)
-        return None if channels == _CHANNELS else f"it takes {channels} channels, pictures have {_CHANNELS}"
+        channels = getattr(config, "num_channels", max(_CHANNELS))
+        return (
+            None
+            if channels in _CHANNELS
+            else f"it takes {channels} channels, pictures have 3, or 1 where they are gray"
+        )
 
     def open(self, folder: Path, model: Any, cap: int = DEFAULT_CAP) -> Network:  # noqa: ANN401 - a PreTrainedModel
         """As `Modality.open`."""
