@@ -23,15 +23,14 @@ from pathlib import Path, PurePosixPath
 
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
+from registry.features import LARGEST
 from registry.modalities import Words
 from registry.readers.layout import ITEMS, Layout, counted, plain_name, tabled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import known_suffixes
 
-__all__ = ["LARGEST", "LabelTable", "read_groups", "read_labels"]
+__all__ = ["LabelTable", "read_groups", "read_labels"]
 
-LARGEST = 1e100
-"""The largest quantity: its square is a number still."""
 _SEPARATOR = "|"
 _CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
