@@ -263,6 +263,11 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
         class_folder=request.class_folder,
         follow_links=request.follow_links,
         modality=request.modality,
+        text=request.text,
+        label=request.label,
+        text2=request.text2,
+        group=request.group,
+        time=request.time,
         progress=progress or observer,
     )
     observer.on_sample(sample)

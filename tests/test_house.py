@@ -20,14 +20,15 @@ def modules() -> Iterator[Path]:
         yield from sorted((ROOT / room).rglob("*.py"))
 
 
-def public_names(module: Path) -> Iterator[str]:
+def top_level_names(module: Path) -> Iterator[str]:
     """What a module defines at its top level, without what it imports."""
     for node in ast.parse(module.read_text(encoding="utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        named = [target.id for target in targets if isinstance(target, ast.Name)]
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            named = [node.name]
-        yield from (name for name in set(named) if not name.startswith("_"))
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
 
 
 def is_mirrored(paths: list[str]) -> bool:
@@ -42,7 +43,7 @@ def test_no_public_name_is_defined_in_two_modules():
         path = module.relative_to(ROOT).as_posix()
         if "/migrations/versions/" in path:
             continue  # Alembic calls the parts of a migration by their names
-        for name in public_names(module):
+        for name in {name for name in top_level_names(module) if not name.startswith("_")}:
             where[name].append(path)
     twice = {
         name: [path for path in paths if not (name in COMMANDS and path.startswith("ui/commands/"))]
@@ -56,10 +57,10 @@ def test_no_public_name_is_defined_in_two_modules():
     ("text", "names"),
     [
         ("def look(): ...\nclass Look: ...\nasync def wait(): ...", {"look", "Look", "wait"}),
-        ("ONE = 1\ntwo: int = 2\n_three = 3\nfrom os import path", {"ONE", "two"}),
+        ("ONE = 1\ntwo: int = 2\n_three = 3\nfrom os import path", {"ONE", "two", "_three"}),
         ("if True:\n    hidden = 1\nclass Outer:\n    inner = 2", {"Outer"}),
     ],
 )
-def test_a_public_name_is_one_that_a_module_defines_at_its_top(tmp_path, text, names):
+def test_names_at_the_top_of_a_module_are_those_that_it_defines(tmp_path, text, names):
     (tmp_path / "module.py").write_text(text)
-    assert set(public_names(tmp_path / "module.py")) == names
+    assert set(top_level_names(tmp_path / "module.py")) == names
