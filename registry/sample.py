@@ -241,7 +241,7 @@ class Sample(Record):
         items: Any,  # noqa: ANN401 - whatever a modality takes
         labels: Sequence[object] | np.ndarray,
         *,
-        name: str,
+        name: str = "arrays",
         groups: Sequence[object] | np.ndarray | None = None,
         test: tuple[Any, Sequence[object] | np.ndarray] | None = None,
         task: Task | str | None = None,
@@ -285,7 +285,7 @@ class Sample(Record):
         item: str,
         label: str,
         *,
-        name: str,
+        name: str = "frame",
         groups: str | None = None,
         split: str | None = None,
         test: Any = None,  # noqa: ANN401 - as above
@@ -329,7 +329,7 @@ class Sample(Record):
         cls,
         data: Any,  # noqa: ANN401 - a datasets.Dataset or DatasetDict
         *,
-        name: str,
+        name: str = "dataset",
         item: str | None = None,
         label: str | None = None,
         groups: str | None = None,
