@@ -209,6 +209,22 @@ class Zoo:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
 
+    def downloads(self) -> Mapping[str, int]:
+        """How often checkpoints of hubs were downloaded, by hub id, as their hub stated when it was asked last."""
+        try:
+            kept = json.loads(self.store.note("downloads") or "{}")
+        except ValueError:
+            return {}
+        known = kept.items() if isinstance(kept, dict) else ()
+        return {hub: count for hub, count in known if isinstance(count, int) and not isinstance(count, bool)}
+
+    def keep_downloads(self, counts: Mapping[str, int | None]) -> None:
+        """Remember what a hub states of downloads, by hub id; None is not known, and changes nothing."""
+        known = self.downloads()
+        stated = {**known, **{hub: count for hub, count in counts.items() if count is not None}}
+        if stated != known and self.home.writable:
+            self.store.write_notes({"downloads": json.dumps(stated, sort_keys=True)})
+
     def unregistered(self, modality: str | None = None) -> tuple[Listing, ...]:
         """Listings that no registered checkpoint comes from, nor has the name of."""
         cards = self.store.checkpoints(modality)
