@@ -104,7 +104,7 @@ def recommend(
         NoCandidates: the constraints left nothing, or every probe failed.
     """
     looked = sample.subsample(MOST_ROWS, seed)
-    seen = zoo.see(looked, progress=progress)
+    seen = zoo.lens_features(looked, progress=progress)
     history = _history(zoo, sample)
     found = shortlist(
         looked,
@@ -178,7 +178,7 @@ def consider(
     """
     probed = sample.subsample(MOST_ROWS, seed)
     card, history = zoo.checkpoint(checkpoint), _history(zoo, sample)
-    candidate = candidate_of(card, probed, zoo.see(probed, progress=progress), zoo, sample, seed)
+    candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
     ranked, reference, failed = _judge(sample, probed, (candidate,), history, zoo, seed, progress)
     if not ranked:
@@ -204,7 +204,7 @@ def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, pr
     exposure = None
     if choice.exposure is not None:
         probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
-        exposure = Exposures(sample, probed, zoo.see(probed, progress=progress), zoo).of(card)
+        exposure = Exposures(sample, probed, zoo.lens_features(probed, progress=progress), zoo).of(card)
     return choice.of(Candidate(card, distance, exposure), kept["id"])
 
 
@@ -248,7 +248,7 @@ def compare(
     if through is not None:
         x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
         return distances[metric](x, y, seed=seed, groups=groups)
-    x, y = (lens.standardize(zoo.see(part, progress=progress).vectors) for part in pair)
+    x, y = (lens.standardize(zoo.lens_features(part, progress=progress).vectors) for part in pair)
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
@@ -261,7 +261,7 @@ def near(
         UnknownName: no such metric, or no lens for this modality.
     """
     part = sample.subsample(MOST_ROWS, seed)
-    seen = zoo.see(part, progress=progress)
+    seen = zoo.lens_features(part, progress=progress)
     found = measure_domains(part, seen, zoo, keep=most, seed=seed, metric=metric, progress=progress)
     return tuple(found[:most])
 
@@ -367,7 +367,7 @@ def _to_domain(
     if sketch is None or (through is not None and through != lens.checkpoint):
         raise EncoderMismatch(through or lens.name, f"the sketch of {domain}")
     part = sample.subsample(MOST_COMPARED, seed)
-    seen = zoo.see(part, progress=progress)
+    seen = zoo.lens_features(part, progress=progress)
     groups = None if part.groups is None else (part.group_ids, np.arange(len(sketch.rows)))
     x, y = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
@@ -424,7 +424,7 @@ def _beside_test(
     test = draw_unlabelled(probed.test, seed)
     groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
     try:
-        train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
+        train_seen, test_seen = (zoo.lens_features(part, progress=progress).vectors for part in (probed, test))
         shift = source_test(train_seen, test_seen, groups, seed=seed)
     except EstimatorError:
         return ranked, reference, None

@@ -31,7 +31,7 @@ from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_rows
-from registry.readers.layout import Lay, as_known, lay_out, plain
+from registry.readers.layout import LayoutRule, as_known, infer_layout, plain_name
 from registry.readers.memory import plain_labels, read_values
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
@@ -143,20 +143,20 @@ class Sample(Record):
         """
         chosen = None if class_folder is None else _class_folder(class_folder)
         table, place = _table(labels, task), _located(path)
-        told, lay = Task.CLASSIFICATION if table is None else table.task, _rule(table, chosen)
-        judged = _judge(metric, told)
-        read = partial(read_rows, lay=lay, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
+        labels_task, rule = Task.CLASSIFICATION if table is None else table.task, _rule(table, chosen)
+        judged = _judge(metric, labels_task)
+        read = partial(read_rows, rule=rule, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
         rows = read(place, modality=None if modality is None else modalities[modality])
         if test is not None:
             held_out = read(_located(test), modality=rows.modality, reading=rows.reading)
             rows = replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
         tabled, tabled_test = (None, None) if groups is None else _grouped(_located(groups), place, rows)
-        part = None if rows.test is None else Part(rows.test, told, tabled_test)
-        train, origin = Part(rows, told, tabled), printable(str(place.absolute()))
-        made = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
+        part = None if rows.test is None else Part(rows.test, labels_task, tabled_test)
+        train, origin = Part(rows, labels_task, tabled), printable(str(place.absolute()))
+        sample = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
         return replace(
-            made,
+            sample,
             groups_from=_absolute(groups),
             test_from=_absolute(test),
             labels_from=_absolute(labels),
@@ -165,7 +165,7 @@ class Sample(Record):
         )
 
     @classmethod
-    def again(cls, told: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
+    def again(cls, origin: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
         """The sample that `to_dict` told of, read from where it lay.
 
         Raises:
@@ -174,10 +174,10 @@ class Sample(Record):
             SampleError: it cannot be read.
             UnreadableForm: what was told of it is damaged.
         """
-        form = from_json(SampleForm, told)
+        form = from_json(SampleForm, origin)
         if form.origin == _MEMORY:
             raise RowsInMemory(form.name)
-        found = cls.from_folder(
+        sample = cls.from_folder(
             form.origin,
             labels=form.labels_from,
             task=form.task if form.labels_from else None,
@@ -191,9 +191,9 @@ class Sample(Record):
             keep_duplicates=form.keep_duplicates,
             progress=progress,
         )
-        if found.digest != form.digest:
-            raise OtherRows(form.origin, form.digest, found.digest)
-        return found
+        if sample.digest != form.digest:
+            raise OtherRows(form.origin, form.digest, sample.digest)
+        return sample
 
     @classmethod
     def from_arrays(  # noqa: PLR0913 - as above
@@ -350,8 +350,8 @@ class Sample(Record):
     @property
     def counts(self) -> dict[str, int]:
         """Rows of each of the classes or labels."""
-        found = Counter(name for label in self.labels for name in names_in(label, self.task))
-        return {label: found[label] for label in self.classes}
+        counts = Counter(name for label in self.labels for name in names_in(label, self.task))
+        return {label: counts[label] for label in self.classes}
 
     @property
     def group_ids(self) -> Int[np.ndarray, " n"]:
@@ -486,17 +486,17 @@ def _named_task(name: Task | str) -> Task:
         raise UnknownName("task", str(name), [str(known) for known in Task]) from cause
 
 
-def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> Lay:
+def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> LayoutRule:
     """How items are laid out: as a table says, else by their folders."""
-    return partial(lay_out, class_folder=class_folder) if table is None else table.lay_out
+    return partial(infer_layout, class_folder=class_folder) if table is None else table.layout
 
 
 def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | None:
-    asked = None if task is None else _named_task(task)
+    wanted = None if task is None else _named_task(task)
     if labels is not None:
-        return read_labels(_located(labels), asked)
-    if asked not in {None, Task.CLASSIFICATION}:
-        raise LabelsMissing(str(asked))
+        return read_labels(_located(labels), wanted)
+    if wanted not in {None, Task.CLASSIFICATION}:
+        raise LabelsMissing(str(wanted))
     return None
 
 
@@ -539,13 +539,13 @@ def _in_memory(  # noqa: PLR0913 - as above
     notes: tuple[str, ...] = (),
 ) -> Sample:
     """A sample of items, labels and groups that lie nowhere."""
-    found = infer_task(train[1]) if task is None else _named_task(task)
-    judged = _judge(metric, found)
-    part = _from_memory(*train, found, modality, None, progress)
+    inferred = infer_task(train[1]) if task is None else _named_task(task)
+    judged = _judge(metric, inferred)
+    part = _from_memory(*train, inferred, modality, None, progress)
     part = replace(part, rows=replace(part.rows, notes=(*part.rows.notes, *notes)))
     held_out = None
     if test is not None:
-        held_out = _from_memory(*test, found, part.rows.modality, part.rows.reading, progress)
+        held_out = _from_memory(*test, inferred, part.rows.modality, part.rows.reading, progress)
     return _sample(name, _MEMORY, part, held_out, judged, progress, keep_duplicates=keep_duplicates)
 
 
@@ -608,22 +608,22 @@ def _absolute(place: Path | str | None) -> str | None:
 
 def _title(place: Path) -> str:
     resolved = place.resolve()
-    return plain(resolved.stem if resolved.is_file() else resolved.name or str(resolved))
+    return plain_name(resolved.stem if resolved.is_file() else resolved.name or str(resolved))
 
 
 def _grouped(table: Path, place: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Groups of the training rows, and of the test rows where the table speaks of all of them."""
     held_out = () if rows.test is None else rows.test.items
-    found = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
-    missing = [item.name for item in rows.items if item.name not in found]
+    groups = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
+    missing = [item.name for item in rows.items if item.name not in groups]
     if missing:
         raise BadTable(
             table,
             f"no row for {missing[0]!r} ({len(missing)} of {len(rows.items)} files have none)",
             "Give every training file a row: file,group.",
         )
-    of_test = tuple(found.get(item.name, "") for item in held_out)
-    return tuple(found[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
+    of_test = tuple(groups.get(item.name, "") for item in held_out)
+    return tuple(groups[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
 
 
 def _sample(
@@ -636,7 +636,7 @@ def _sample(
     *,
     keep_duplicates: bool,
 ) -> Sample:
-    found = examine(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
+    examined = examine(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
     reading = (train.rows if test is None else test.rows).reading
 
     def part(called: str, clean: Clean, health: Health, held_out: Sample | None) -> Sample:
@@ -652,15 +652,15 @@ def _sample(
             digest=_digest(clean.items, clean.labels, clean.groups, clean.task, metric),
             test=held_out,
             origin=origin,
-            classes=found.classes,
+            classes=examined.classes,
             reading=reading,
         )
 
     held_out = None
-    if found.test is not None and found.test_health is not None:
-        held_out = part(f"{name} (test)", found.test, found.test_health, None)
-    made = part(name, found.train, found.health, held_out)
-    return replace(made, keep_duplicates=keep_duplicates, named_groups=train.groups is not None)
+    if examined.test is not None and examined.test_health is not None:
+        held_out = part(f"{name} (test)", examined.test, examined.test_health, None)
+    sample = part(name, examined.train, examined.health, held_out)
+    return replace(sample, keep_duplicates=keep_duplicates, named_groups=train.groups is not None)
 
 
 def _digest(

@@ -25,7 +25,7 @@ from registry.metrics import score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
-from registry.readers.layout import as_known, plain, role_of, truths
+from registry.readers.layout import as_known, plain_name, role_of, truths
 from registry.readers.table import LabelTable, read_labels
 from registry.targets import names_in, values_of
 
@@ -212,7 +212,7 @@ class Predictor:
         opened = items if held else self.modality.from_memory(items)
         encoded = self.encoder.encode(opened, progress=progress)
         vectors = encoded.blocks[encoded.names.index(self.read)].vectors
-        names = tuple(plain(item.name) for item in opened)
+        names = tuple(plain_name(item.name) for item in opened)
         return Predictions(self.task, self.classes, names, self.head.logits(vectors))
 
 
@@ -290,7 +290,7 @@ def answer(
     truth = _truth(predictor, trained, table, place.expanduser(), [item.name for item in rows.items])
     said = predictor.predict(rows.items, progress=progress)
     judged = Judged.of(said, truth, predictor.metric)
-    skipped = tuple((plain(name), why) for name, why in rows.unreadable)
+    skipped = tuple((plain_name(name), why) for name, why in rows.unreadable)
     notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place, predictor.modality))
     return Answer(run.id, said, judged, skipped, notes, predictor.modality.name)
 

@@ -12,7 +12,7 @@ import torch
 
 from registry.encoders import BlockSize
 from registry.encoders.layers import Layers, Reading, layers_of, read_blocks
-from registry.encoders.loading import Opened, inspect, open_network
+from registry.encoders.loading import Opened, open_checkpoint
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import Network, Prepared
@@ -31,7 +31,7 @@ class CheckpointEncoder:
     digest: str
     opened: Opened
     network: Network
-    anatomy: Layers
+    layers: Layers
     batch: int
     """Items of one forward pass."""
 
@@ -43,19 +43,19 @@ class CheckpointEncoder:
     @property
     def blocks(self) -> tuple[str, ...]:
         """Names of the blocks, input side first."""
-        return self.anatomy.names
+        return self.layers.names
 
     @property
     def adaptable(self) -> tuple[str, ...]:
         """Names of the blocks that hold linear layers."""
         modules = self.network.model.named_modules()
         linear = [f"{path}." for path, module in modules if isinstance(module, torch.nn.Linear)]
-        return tuple(block.name for block in self.anatomy.blocks if any(p.startswith(block.prefixes) for p in linear))
+        return tuple(block.name for block in self.layers.blocks if any(p.startswith(block.prefixes) for p in linear))
 
     @property
     def sizes(self) -> tuple[BlockSize, ...]:
         """How much there is to learn in each block."""
-        return tuple(self._size(block.prefixes) for block in self.anatomy.blocks)
+        return tuple(self._size(block.prefixes) for block in self.layers.blocks)
 
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, float32, in their order.
@@ -93,7 +93,7 @@ class CheckpointEncoder:
         batch = self.network.batch(rows)
         try:
             with torch.inference_mode():
-                return read_blocks(self.network, self.anatomy, batch)
+                return read_blocks(self.network, self.layers, batch)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as cause:  # a stranger's net may raise anything
@@ -125,14 +125,15 @@ class CheckpointEncoder:
         return Encoded(blocks, self.blocks, classes)
 
 
-def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = None) -> CheckpointEncoder:
+def open_encoder(
+    folder: Path, *, name: str | None = None, cap: int | None = None, weights: str | None = None
+) -> CheckpointEncoder:
     """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
 
     Raises:
-        CheckpointError: as `registry.encoders.loading.inspect`.
+        CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.
     """
-    opened = inspect(folder)
-    network = open_network(folder, cap=cap)
+    opened, network = open_checkpoint(folder, cap=cap, digest=weights)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    anatomy = layers_of(network.model)
-    return CheckpointEncoder(name or folder.name, digest, opened, network, anatomy, network.at_once)
+    layers = layers_of(network.model)
+    return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)

@@ -86,15 +86,15 @@ def is_classifier(architecture: str) -> bool:
     return _CLASSIFIER.search(architecture) is not None
 
 
-def read_blocks(network: Network, anatomy: Layers, batch: Mapping[str, Any]) -> Reading:
+def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> Reading:
     """One forward pass, every block's features, and the logits."""
     model: PreTrainedModel = network.model
-    part = model if anatomy.head else model.base_model
-    with _listening(model, anatomy) as heard:
+    part = model if layers.head else model.base_model
+    with _recorded_outputs(model, layers) as outputs:
         output: ModelOutput = part(**batch, **network.settings(part), return_dict=True)
-    middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
-    last = _before_head(network, heard[anatomy.head], batch) if anatomy.head else network.summary(output, batch)
-    return Reading((*middle, last), output["logits"] if anatomy.head else None)
+    middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
+    last = _before_head(network, outputs[layers.head], batch) if layers.head else network.summary(output, batch)
+    return Reading((*middle, last), output["logits"] if layers.head else None)
 
 
 def _before_head(network: Network, features: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -111,12 +111,12 @@ def _head_of(model: PreTrainedModel) -> str | None:
     if not is_classifier(type(model).__name__):
         return None
     backbone = set() if model.base_model is model else set(model.base_model.modules())
-    found = [
+    heads = [
         path
         for path, module in model.named_modules()
         if isinstance(module, nn.Linear) and module not in backbone and module.out_features == model.config.num_labels
     ]
-    return found[-1] if found else None
+    return heads[-1] if heads else None
 
 
 def _units(model: PreTrainedModel) -> list[str]:
@@ -145,12 +145,12 @@ def _owners(model: PreTrainedModel, head: str | None, units: list[str]) -> dict[
     if head is None and model.base_model is not model:
         inside = [name for name in inside if _below(name, model.base_model_prefix)]
     owners: dict[str, str] = {}
-    seen = False
+    reached = False
     for name in inside:
         unit = next((unit for unit in units if _below(name, unit)), None)
-        seen = seen or unit is not None
+        reached = reached or unit is not None
         prefix = f"{unit}." if unit is not None else _stem(name, units)
-        owners.setdefault(prefix, unit if unit is not None else units[-1 if seen else 0])
+        owners.setdefault(prefix, unit if unit is not None else units[-1 if reached else 0])
     return owners
 
 
@@ -169,28 +169,28 @@ def _stem(name: str, units: list[str]) -> str:
 
 
 @contextmanager
-def _listening(model: PreTrainedModel, anatomy: Layers) -> Iterator[dict[str, torch.Tensor]]:
-    heard: dict[str, torch.Tensor] = {}
+def _recorded_outputs(model: PreTrainedModel, layers: Layers) -> Iterator[dict[str, torch.Tensor]]:
+    outputs: dict[str, torch.Tensor] = {}
 
-    def keep(path: str, made: object) -> None:
-        heard[path] = _first_tensor(made)
+    def keep(path: str, output: object) -> None:
+        outputs[path] = _first_tensor(output)
 
     handles = [
-        model.get_submodule(path).register_forward_hook(lambda _module, _given, made, path=path: keep(path, made))
-        for path in (block.end for block in anatomy.blocks)
+        model.get_submodule(path).register_forward_hook(lambda _module, _inputs, output, path=path: keep(path, output))
+        for path in (block.end for block in layers.blocks)
     ]
-    if anatomy.head is not None:
-        path = anatomy.head
-        handles.append(model.get_submodule(path).register_forward_pre_hook(lambda _module, given: keep(path, given)))
+    if layers.head is not None:
+        path = layers.head
+        handles.append(model.get_submodule(path).register_forward_pre_hook(lambda _module, inputs: keep(path, inputs)))
     try:
-        yield heard
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _first_tensor(made: object) -> torch.Tensor:
-    if isinstance(made, torch.Tensor):
-        return made
-    values = made.values() if isinstance(made, dict) else made
+def _first_tensor(output: object) -> torch.Tensor:
+    if isinstance(output, torch.Tensor):
+        return output
+    values = output.values() if isinstance(output, dict) else output
     return next(value for value in values if isinstance(value, torch.Tensor))  # type: ignore[attr-defined]

@@ -5,13 +5,14 @@ import inspect as signatures
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
@@ -36,7 +37,7 @@ from registry.errors import (
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
-__all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_network", "quiet"]
+__all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_checkpoint", "open_network", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -45,6 +46,12 @@ _MOST_HEADER = 8 << 20
 _MOST_TENSORS = 50_000
 _MOST_SHARDS = 1000
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_DTYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
+    "BOOL": torch.bool,
+}
+_READ_AT_ONCE = 16 << 20
 _BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
 _PLACEHOLDER = "LABEL_"
 _MOST_LABELS = 100_000
@@ -98,25 +105,38 @@ def inspect(folder: Path, *, values: bool = True) -> Opened:
         ShapeMismatch: config and weights disagree.
         Unsupported: not a model of transformers that takes items of a known modality.
     """
-    found = _trusted(folder)
+    checked = _trusted(folder)
     model = load(folder, bare=True)
-    _refuse_integers(found, model)
-    for file in found.files if values else ():
+    _refuse_integers(checked, model)
+    for file in checked.files if values else ():
         _check_tensors(file)
     modality = _modality(folder, type(model))
     network = modality.open(folder, model, modality.defaults.cap)
-    labels = _real_labels(type(model).__name__, found.settings)
-    return Opened(
-        modality=modality.name,
-        architecture=type(model).__name__,
-        model_type=str(model.config.model_type),
-        parameters=sum(p.numel() for p in model.parameters()),
-        digest=_digest(folder, found.files) if values else "",
-        input_size=network.stated,
-        num_labels=len(labels),
-        id2label=labels,
-        license=_license(folder),
-    )
+    return _opened(checked, network, _digest(folder, checked.files) if values else "")
+
+
+def open_checkpoint(folder: Path, *, cap: int | None = None, digest: str | None = None) -> tuple[Opened, Network]:
+    """What a checkpoint's folder says, and its model as `open_network` gives it; all of `inspect` is checked.
+
+    Every weight is read from the disk once.
+
+    Raises:
+        CheckpointError: as `inspect`.
+        BadWeights: the weights are not those of ``digest``.
+    """
+    checked = _trusted(folder)
+    with quiet():
+        kind = _kind(checked)
+        config = _config(checked, kind)
+        weights = _read(checked)
+        if digest not in {None, weights.digest}:
+            raise BadWeights(folder, "all", "are not those that were registered")
+        model = _strictly_loaded(folder, kind, config, _parts(checked, kind, config), weights.tensors)
+    model.eval()
+    _refuse_integers(checked, model)
+    modality = _modality(folder, kind)
+    network = modality.open(folder, model, modality.defaults.cap if cap is None else cap)
+    return _opened(checked, network, weights.digest), network
 
 
 def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> PreTrainedModel:
@@ -128,15 +148,15 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
         NoWeights, PickleRefused, RemoteCodeRefused, MalformedWeights, BadWeights, NotFetched, ShapeMismatch,
         Unsupported: as `inspect`, but for the values.
     """
-    found = _trusted(folder)
+    checked = _trusted(folder)
     with quiet():
-        kind = _kind(found)
-        config = _config(found, kind)
-        parts = _parts(found, kind, config)
+        kind = _kind(checked)
+        config = _config(checked, kind)
+        parts = _parts(checked, kind, config)
         if from_scratch:
             model: PreTrainedModel = kind(config, **parts).float()
         else:
-            model = _strictly_loaded(folder, kind, config, bare, parts)
+            model = _strictly_loaded(folder, kind, config, parts, bare=bare)
     model.eval()
     return model
 
@@ -279,7 +299,7 @@ def _checked_header(path: Path) -> dict[str, str]:
         raise MalformedWeights(path, str(cause)) from cause
 
 
-def _refuse_integers(found: _Folder, model: PreTrainedModel) -> None:
+def _refuse_integers(checked: _Folder, model: PreTrainedModel) -> None:
     """Refuse weights that are no floats: read as they are, without the scales that belong to them, they are garbage."""
     floats = {
         name.rpartition(".")[2]
@@ -287,27 +307,83 @@ def _refuse_integers(found: _Folder, model: PreTrainedModel) -> None:
         for name, tensor in tensors
         if tensor.is_floating_point()
     }
-    for name, dtype in sorted(found.dtypes.items()):
+    for name, dtype in sorted(checked.dtypes.items()):
         if dtype.startswith(_BYTE_OR_LESS) or (dtype not in _FLOATS and name.rpartition(".")[2] in floats):
             raise BadWeights(
-                found.path,
+                checked.path,
                 name,
                 f"is stored as {dtype}, not as floats of 16 bits or more",
                 "Bring the checkpoint as float32, float16 or bfloat16, before it was quantized.",
             )
 
 
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The stored numbers of a checkpoint, and the digest of the files that they were read from."""
+
+    tensors: Mapping[str, torch.Tensor]
+    digest: str
+
+
+def _read(checked: _Folder) -> _Weights:
+    """All weights, each file read once from its first byte to its last; the tensors share the memory read into.
+
+    Raises:
+        MalformedWeights: a file changed while it was read.
+        BadWeights: a tensor is stored twice, or holds NaN or infinity.
+    """
+    total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
+    if checked.files[0].name != _WEIGHTS:
+        total.update((checked.path / _INDEX).read_bytes())
+    for path in checked.files:
+        for name, tensor in _tensors(path, total.update):
+            if name in tensors:
+                raise BadWeights(path, name, "is stored twice")
+            _refuse_infinite(path, name, tensor)
+            tensors[name] = tensor
+    return _Weights(tensors, total.hexdigest())
+
+
+def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a safetensors file whose header is sound; ``update`` is given all of its bytes, in their order."""
+    with path.open("rb", buffering=0) as file:
+        start = file.read(8)
+        header = file.read(struct.unpack("<Q", start)[0])
+        content = np.empty(path.stat().st_size - len(start) - len(header), np.uint8)
+        update(start + header)
+        view, place = memoryview(content), 0
+        while count := file.readinto(view[place : place + _READ_AT_ONCE]):
+            update(view[place : place + count])
+            place += count
+    if place != len(content):
+        raise MalformedWeights(path, "it changed while it was read")
+    flat = torch.from_numpy(content)
+    for name, entry in json.loads(header).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            dtype = _DTYPES.get(entry["dtype"])
+            part = flat[first:last]
+            if dtype is None:  # of a kind that is refused once it is known what it was for
+                yield name, part
+            else:
+                aligned = part if first % dtype.itemsize == 0 else part.clone()
+                yield name, aligned.view(dtype).reshape(entry["shape"])
+
+
+def _refuse_infinite(path: Path, name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise BadWeights(path, name, "holds NaN or infinity")
+
+
 def _check_tensors(path: Path) -> None:
     with safe_open(path, "pt") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a dict
-            tensor = stored.get_tensor(name)
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise BadWeights(path, name, "holds NaN or infinity")
+            _refuse_infinite(path, name, stored.get_tensor(name))
 
 
-def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
+def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
     """The classes that it may be, likeliest first: what its config names, else what transformers has for its type."""
-    named, of_type = found.settings["architectures"], str(found.settings.get("model_type"))
+    named, of_type = checked.settings["architectures"], str(checked.settings.get("model_type"))
     if named:
         first = str(named[0]) if isinstance(named, list) else ""
         registered = (kind for kind in _registered(of_type) if kind.__name__ == first)
@@ -316,12 +392,12 @@ def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
         kinds = _registered(of_type)
     sound = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
     if not sound:
-        raise Unsupported(found.path, f"architecture {named!r:.200} is not one of transformers'")
+        raise Unsupported(checked.path, f"architecture {named!r:.200} is not one of transformers'")
     for kind in sound:
-        _modality(found.path, kind)
+        _modality(checked.path, kind)
     for key in ("quantization_config", "use_pretrained_backbone", "use_timm_backbone"):
-        if found.settings.get(key):
-            raise Unsupported(found.path, f"{key} is set in its config")
+        if checked.settings.get(key):
+            raise Unsupported(checked.path, f"{key} is set in its config")
     return sound
 
 
@@ -334,48 +410,48 @@ def _registered(model_type: str) -> list[Any]:
     return [kind for several in kinds for kind in (several if isinstance(several, tuple | list) else [several])]
 
 
-def _kind(found: _Folder) -> type[PreTrainedModel]:
+def _kind(checked: _Folder) -> type[PreTrainedModel]:
     """The first of the classes that it may be whose weights are those stored."""
-    *others, last = _architectures(found)
+    *others, last = _architectures(checked)
     for kind in others:
         try:
-            config = _config(found, kind)
-            _strictly_loaded(found.path, kind, config, True, _parts(found, kind, config))
+            config = _config(checked, kind)
+            _strictly_loaded(checked.path, kind, config, _parts(checked, kind, config), bare=True)
         except CheckpointError:
             continue
         return kind
     return last
 
 
-def _config(found: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
-    of_type = found.settings.get("model_type")
+def _config(checked: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
+    of_type = checked.settings.get("model_type")
     maker: Any = CONFIG_MAPPING[of_type] if of_type in set(CONFIG_MAPPING) else kind.config_class
     if maker is None:
-        raise Unsupported(found.path, "its config states no model_type that transformers knows")
+        raise Unsupported(checked.path, "its config states no model_type that transformers knows")
     try:
         known = {*maker().to_dict(), "num_labels"} - {"id2label", "label2id"}
-        require_modest(found.path, {k: v for k, v in found.settings.items() if k in known}, len(found.dtypes))
-        config: PretrainedConfig = maker.from_dict(dict(found.settings))
+        require_modest(checked.path, {k: v for k, v in checked.settings.items() if k in known}, len(checked.dtypes))
+        config: PretrainedConfig = maker.from_dict(dict(checked.settings))
     except CheckpointError:
         raise
     except Exception as cause:  # any config class may raise anything
-        raise Unsupported(found.path, f"its config is refused ({_first_line(cause)})") from cause
-    objection = _modality(found.path, kind).objection(config)
+        raise Unsupported(checked.path, f"its config is refused ({_first_line(cause)})") from cause
+    objection = _modality(checked.path, kind).objection(config)
     if objection is not None:
-        raise Unsupported(found.path, objection)
+        raise Unsupported(checked.path, objection)
     return config
 
 
-def _parts(found: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, bool]:
+def _parts(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, bool]:
     """Without the pooler of a backbone that was saved without: made up, its random weights would be read."""
     optional = "add_pooling_layer" in signatures.signature(kind.__init__).parameters
-    if not optional or any("pooler." in name for name in found.dtypes):
+    if not optional or any("pooler." in name for name in checked.dtypes):
         return {}
     try:
         with torch.device("meta"):
             wanted = any(name.startswith("pooler.") for name, _ in kind(config).named_parameters())
     except Exception as cause:  # any architecture may raise anything
-        raise Unsupported(found.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+        raise Unsupported(checked.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
     return {"add_pooling_layer": False} if wanted else {}
 
 
@@ -392,12 +468,20 @@ def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
 
 
 def _strictly_loaded(
-    folder: Path, kind: type[PreTrainedModel], config: PretrainedConfig, bare: bool, parts: Mapping[str, bool]
+    folder: Path,
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    parts: Mapping[str, bool],
+    tensors: Mapping[str, torch.Tensor] | None = None,
+    *,
+    bare: bool = False,
 ) -> PreTrainedModel:
+    """A model of the weights in its folder, or of those that were read from it."""
     options: dict[str, Any] = dict(parts)
     try:
         loaded: Any = kind.from_pretrained(
-            folder,
+            folder if tensors is None else None,
+            state_dict=None if tensors is None else dict(tensors),
             **options,
             config=config,
             dtype=torch.float32,
@@ -411,13 +495,13 @@ def _strictly_loaded(
     except Exception as cause:  # any architecture may raise anything
         raise Unsupported(folder, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
     model: PreTrainedModel = loaded[0]
-    told: dict[str, Any] = loaded[1]
-    for key in sorted(told["mismatched_keys"], key=str):
+    report: dict[str, Any] = loaded[1]
+    for key in sorted(report["mismatched_keys"], key=str):
         name, stored, wanted = key
         raise ShapeMismatch(folder, f"{name} is stored as {tuple(stored)}, the config wants {tuple(wanted)}")
-    for name in sorted(told["missing_keys"]):
+    for name in sorted(report["missing_keys"]):
         raise ShapeMismatch(folder, f"{name} is not stored")
-    for name in sorted(told["unexpected_keys"]):
+    for name in sorted(report["unexpected_keys"]):
         if _of_backbone(model, name):
             raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")
     return model
@@ -426,6 +510,22 @@ def _strictly_loaded(
 def _of_backbone(model: PreTrainedModel, name: str) -> bool:
     inner = name.removeprefix(f"{model.base_model_prefix}.")
     return inner.split(".", 1)[0] in {child for child, _ in model.base_model.named_children()}
+
+
+def _opened(checked: _Folder, network: Network, digest: str) -> Opened:
+    model = network.model
+    labels = _real_labels(type(model).__name__, checked.settings)
+    return Opened(
+        modality=_modality(checked.path, type(model)).name,
+        architecture=type(model).__name__,
+        model_type=str(model.config.model_type),
+        parameters=sum(p.numel() for p in model.parameters()),
+        digest=digest,
+        input_size=network.stated,
+        num_labels=len(labels),
+        id2label=labels,
+        license=_license(checked.path),
+    )
 
 
 def _real_labels(architecture: str, settings: Mapping[str, Any]) -> dict[int, str]:
@@ -451,8 +551,8 @@ def _license(folder: Path) -> str:
     """A license stated in SOURCE.json, card.json or README.md's front matter, as it is stated; else ``unknown``."""
     for file in ("SOURCE.json", "card.json"):
         if (folder / file).is_file():
-            found = stated(folder, file)
-            words = _license_words(found.get("license") or found.get("licence"))
+            front = stated(folder, file)
+            words = _license_words(front.get("license") or front.get("licence"))
             if words:
                 return words
     return _license_words(_front_matter(folder / "README.md").get("license")) or UNKNOWN_LICENSE
@@ -463,20 +563,20 @@ def _front_matter(readme: Path) -> Mapping[str, Plain]:
     try:
         text = read_text(readme)
         front = text[:MOST_YAML_BYTES].replace("\r\n", "\n").split("\n---", 1)[0] if text.startswith("---") else ""
-        found = yaml_of(front.removeprefix("---"))
+        content = yaml_of(front.removeprefix("---"))
     except (UnreadableDocument, NotFetched, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _license_words(found: Plain) -> str:
+def _license_words(front: Plain) -> str:
     """A license as one text: of a list all hold, for nothing says that one may choose; a mapping has its name."""
-    if isinstance(found, dict):
-        named = (found.get(key) for key in ("spdx", "spdx_id", "id", "name", "type"))
-        found = next((name for name in named if isinstance(name, str)), None)
-    if isinstance(found, list):
-        return " AND ".join(_license_words(one) or UNKNOWN_LICENSE for one in found)
-    return found.strip()[:_LONGEST_LICENSE] if isinstance(found, str) else ""
+    if isinstance(front, dict):
+        named = (front.get(key) for key in ("spdx", "spdx_id", "id", "name", "type"))
+        front = next((name for name in named if isinstance(name, str)), None)
+    if isinstance(front, list):
+        return " AND ".join(_license_words(one) or UNKNOWN_LICENSE for one in front)
+    return front.strip()[:_LONGEST_LICENSE] if isinstance(front, str) else ""
 
 
 def _first_line(cause: Exception) -> str:

@@ -8,7 +8,7 @@ from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive
 from registry.readers.folder import content, read_folder
-from registry.readers.layout import Lay, is_item
+from registry.readers.layout import LayoutRule, is_item
 from registry.readers.records import is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
@@ -18,7 +18,7 @@ __all__ = ["read_anywhere", "read_rows"]
 def read_rows(
     path: Path,
     *,
-    lay: Lay | None,
+    rule: LayoutRule | None,
     limit: int,
     modality: Modality | None = None,
     seed: int = 0,
@@ -41,7 +41,7 @@ def read_rows(
     if is_records(path) and (modality is None or modality.text_is_item):
         return read_records(
             path,
-            labelled=lay is not None,
+            labelled=rule is not None,
             limit=limit,
             seed=seed,
             modality=modality,
@@ -51,7 +51,7 @@ def read_rows(
     if folder:
         return read_folder(
             path,
-            lay=lay,
+            rule=rule,
             limit=limit,
             modality=modality,
             seed=seed,
@@ -59,7 +59,7 @@ def read_rows(
             reading=reading,
             progress=progress,
         )
-    if lay is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
+    if rule is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
         kind = prevailing([path.name], modality)[0]
         return read_items(
             path.parent,
@@ -71,7 +71,7 @@ def read_rows(
             tolerated=1.0,
             reading=reading,
         )
-    return read_archive(path, lay=lay, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
+    return read_archive(path, rule=rule, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
 
 
 def read_anywhere(
@@ -91,7 +91,7 @@ def read_anywhere(
     """
     rows = read_rows(
         path,
-        lay=None,
+        rule=None,
         limit=sys.maxsize,
         modality=modality,
         follow_links=follow_links,

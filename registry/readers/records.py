@@ -16,7 +16,7 @@ import numpy as np
 from registry.errors import BadTable, printable
 from registry.modalities import Modality, Reading, modalities
 from registry.progress import Progress, silent
-from registry.readers.layout import Layout, Part, counted, plain, read_parts, role_of, sampled
+from registry.readers.layout import Layout, LayoutPart, counted, plain_name, read_parts, role_of, sampled
 from registry.readers.rows import TOLERATED, Rows, read_items
 
 __all__ = ["ENDINGS", "is_records", "read_records"]
@@ -39,7 +39,7 @@ class _Kept:
     """Rows of one file, each by its number; and what is to be said of it."""
 
     rows: Mapping[int, _Record]
-    found: int
+    total: int
     notes: tuple[str, ...] = ()
 
 
@@ -88,9 +88,9 @@ def read_records(
     if label:
         _refuse_quantities(first, label, labels)
 
-    def part(*roles: str) -> Part:
+    def part(*roles: str) -> LayoutPart:
         names = [name for name in texts if any(name.startswith(f"{files[role].name}:") for role in roles)]
-        return Part(tuple(names), tuple(labels[name] for name in names), stratified=bool(label))
+        return LayoutPart(tuple(names), tuple(labels[name] for name in names), stratified=bool(label))
 
     def fetch(name: str) -> tuple[bytes, None]:
         value = texts[name]
@@ -98,7 +98,7 @@ def read_records(
             raise ValueError(str(value) if isinstance(value, Exception) else f"a {type(value).__name__}, no text")
         return value.encode("utf-8", "surrogatepass"), None
 
-    def read(chosen: Part, as_read: Reading | None) -> Rows:
+    def read(chosen: LayoutPart, as_read: Reading | None) -> Rows:
         drawn = sampled(chosen, limit, seed)
         tolerated = TOLERATED if label else 1.0
         rows = read_items(
@@ -111,7 +111,7 @@ def read_records(
             tolerated=tolerated,
             reading=as_read,
         )
-        return replace(rows, found=len(chosen.names))
+        return replace(rows, total=len(chosen.names))
 
     held_out = "test" if "test" in files else "validation"
     if not labelled:
@@ -125,14 +125,14 @@ def read_records(
 
 def _parts(folder: Path) -> dict[str, Path]:
     """The file of each part; none where two could be the same part."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         role = role_of(file.stem) if file.suffix.lower() in ENDINGS and file.is_file() else ""
-        if role and role in found:
+        if role and role in files:
             return {}
         if role:
-            found[role] = file
-    return found
+            files[role] = file
+    return files
 
 
 def _of_validation(files: Mapping[str, Path]) -> Iterator[str]:
@@ -146,18 +146,18 @@ def _kept(path: Path, seed: int) -> _Kept:
     notes: list[str] = []
     random = np.random.default_rng(seed)
     kept: list[tuple[int, _Record]] = []
-    found = 0
+    total = 0
     for number, record in _records(path, notes):
-        found += 1
+        total += 1
         if len(kept) < _MOST:
             kept.append((number, record))
-        elif (place := int(random.integers(found))) < _MOST:
+        elif (place := int(random.integers(total))) < _MOST:
             kept[place] = (number, record)
-    if not found:
+    if not total:
         raise BadTable(path, "it has no row", "Give a file with a line of headings and a row for each text.")
-    if found > _MOST:
-        notes.append(f"{path.name} has {found:,} rows: a draw of {_MOST:,} was read")
-    return _Kept(dict(sorted(kept, key=lambda row: row[0])), found, tuple(notes))
+    if total > _MOST:
+        notes.append(f"{path.name} has {total:,} rows: a draw of {_MOST:,} was read")
+    return _Kept(dict(sorted(kept, key=lambda row: row[0])), total, tuple(notes))
 
 
 def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, _Record]]:
@@ -287,7 +287,7 @@ def _label(path: Path, number: int, record: _Record, column: str) -> str | None:
         raise BadTable(path, f"row {number} has a {type(value).__name__} as its label", _NAME_THEM)
     if isinstance(value, float):
         value = None if math.isnan(value) else int(value) if value.is_integer() else value
-    return None if value is None else plain(str(value).strip()) or None
+    return None if value is None else plain_name(str(value).strip()) or None
 
 
 def _refuse_quantities(path: Path, column: str, labels: Mapping[str, str]) -> None:

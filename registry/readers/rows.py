@@ -28,7 +28,7 @@ class Rows:
     labels: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...] = ()
     """Name and reason of each item skipped."""
-    found: int = 0
+    total: int = 0
     """Files there were, before any sampling."""
     notes: tuple[str, ...] = ()
     test: "Rows | None" = None
@@ -46,11 +46,11 @@ def known_suffixes() -> frozenset[str]:
     return frozenset[str]().union(*(modality.suffixes for modality in modalities.each()))
 
 
-def prevailing(names: Iterable[str], asked: Modality | None = None) -> tuple[Modality, tuple[str, ...]]:
+def prevailing(names: Iterable[str], modality: Modality | None = None) -> tuple[Modality, tuple[str, ...]]:
     """The modality asked for, else that of most of the named files, and a note where there are others of another."""
     endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
     files = {each.name: sum(endings[suffix] for suffix in each.suffixes) for each in modalities.each()}
-    chosen = modalities[max(files, key=lambda name: files[name])] if asked is None else asked
+    chosen = modalities[max(files, key=lambda name: files[name])] if modality is None else modality
     return chosen, tuple(
         f"{modalities[name].words.count(count)} there too, not read: --modality {name} (modality={name!r}) reads them"
         for name, count in files.items()
@@ -77,7 +77,7 @@ def read_items(
         TooManyUnreadable: more than the share ``tolerated`` cannot be read.
     """
 
-    def see(name: str) -> Item | Undecodable:
+    def decode(name: str) -> Item | Undecodable:
         try:
             content, path = fetch(name)
         except Exception as fault:  # archives raise anything at all on broken bytes
@@ -86,15 +86,17 @@ def read_items(
 
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # decoders' complaints become results
-        seen = list(tracked(pool.map(see, names), progress, Phase.READ, len(names), modality.words.many))
+        decoded = list(tracked(pool.map(decode, names), progress, Phase.READ, len(names), modality.words.many))
     bad = [
-        (printable(name), each.reason) for name, each in zip(names, seen, strict=True) if isinstance(each, Undecodable)
+        (printable(name), each.reason)
+        for name, each in zip(names, decoded, strict=True)
+        if isinstance(each, Undecodable)
     ]
     if len(bad) > tolerated * len(names):
         raise TooManyUnreadable(place, len(bad), len(names), ": ".join(bad[0]))
-    kept = [(each, label) for each, label in zip(seen, labels, strict=True) if not isinstance(each, Undecodable)]
+    kept = [(each, label) for each, label in zip(decoded, labels, strict=True) if not isinstance(each, Undecodable)]
     items, settled = modality.settled([item for item, _ in kept], reading or {})
-    return Rows(modality, items, tuple(label for _, label in kept), tuple(bad), found=len(names), reading=settled)
+    return Rows(modality, items, tuple(label for _, label in kept), tuple(bad), total=len(names), reading=settled)
 
 
 def _in_words(fault: Exception) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
 from registry.modalities import Words
-from registry.readers.layout import ITEMS, Layout, counted, plain, tabled
+from registry.readers.layout import ITEMS, Layout, counted, plain_name, tabled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import known_suffixes
 
@@ -99,16 +99,16 @@ class LabelTable:
     """Whether 1.0 is the class 1."""
     notes: tuple[str, ...] = ()
 
-    def lay_out(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
+    def layout(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
         """The named files that it speaks of with their targets, as parts.
 
         Raises:
             BadTable: it names none of them, or one twice with two targets, or a row fits several.
         """
         looked_up = names if self.rows else reservoir_sample(sorted(names), _MOST_NAMES).entries
-        found = self._matched(place, looked_up, words)
-        layout = tabled(looked_up, found.cells, words, stratified=self.task is Task.CLASSIFICATION)
-        notes = [*layout.notes, *found.notes]
+        matched = self._matched(place, looked_up, words)
+        layout = tabled(looked_up, matched.cells, words, stratified=self.task is Task.CLASSIFICATION)
+        notes = [*layout.notes, *matched.notes]
         if len(looked_up) < len(names):
             notes.append(f"{len(names):,} {words.many} there: a draw of {len(looked_up):,} was looked up in the table")
         return replace(layout, notes=tuple(notes))
@@ -125,7 +125,7 @@ class LabelTable:
         kept = _Kept(self.rows) if self.rows else _read_again(self, names)
         found = _matched(self.path, kept, place, names, words)
         if not found.cells:
-            one, other = _cut(self.first[1]), _cut(plain(min(names)))
+            one, other = _cut(self.first[1]), _cut(plain_name(min(names)))
             raise BadTable(
                 self.path,
                 f"no row names {words.article()} {words.one} below {place}: line {self.first[0]} says {one!r}, "
@@ -164,26 +164,26 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
         PathMissing: there is no such file.
         BadTable: a missing column, no row, a cell that is no target of the task, or more than can be read.
     """
-    column, seen, letters = _Column(), 0, 0
+    column, read, letters = _Column(), 0, 0
     first: _Row | None = None
     kept: list[_Row] | None = []
     with _rows(path, "target") as (rows, note):
         for row in rows:
             first = first or row
-            seen += 1
+            read += 1
             column.add(row[2])
             if kept is not None:
                 kept.append(row)
                 letters += len(row[1]) + len(row[2])
-                if seen > _KEPT_ROWS or letters > _MOST_TEXT:
+                if read > _KEPT_ROWS or letters > _MOST_TEXT:
                     kept = None
     if first is None:
         raise BadTable(path, "it has no row", _COLUMNS["target"])
-    found = column.task if task is None else task
-    table = LabelTable(path, found, first, (), seen, found is Task.CLASSIFICATION and column.whole)
-    notes = ([note] if note else []) + list(column.doubts(found, task))
+    task_of = column.task if task is None else task
+    table = LabelTable(path, task_of, first, (), read, task_of is Task.CLASSIFICATION and column.whole)
+    notes = ([note] if note else []) + list(column.doubts(task_of, task))
     if kept is None:
-        notes.append(f"the table has {seen:,} rows: those about what lies there were kept")
+        notes.append(f"the table has {read:,} rows: those about what lies there were kept")
     return replace(table, rows=tuple(_targets(table, iter(kept or ()))), notes=tuple(notes))
 
 
@@ -263,15 +263,15 @@ class _Column:
     def _only_numbers(self) -> bool:
         return 0 < self.numbers == self.different - self.empty
 
-    def doubts(self, found: Task, task: Task | None) -> Iterator[str]:
+    def doubts(self, inferred: Task, task: Task | None) -> Iterator[str]:
         """Notes about targets that may have meant something else."""
         whole = self._only_numbers and not self.fractions and not self.empty
-        if task is None and found is Task.REGRESSION and whole and not self.floats:
+        if task is None and inferred is Task.REGRESSION and whole and not self.floats:
             yield (
                 f"{self.different} different whole numbers taken for quantities; "
                 "--task classification makes them classes"
             )
-        if found is Task.REGRESSION:
+        if inferred is Task.REGRESSION:
             return
         if task is None and whole and all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
             yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
@@ -281,7 +281,7 @@ class _Column:
                 f"taken for {'a class' if len(self.absent) == 1 else 'classes'} of that name; "
                 "remove them where no target is meant"
             )
-        if found is Task.CLASSIFICATION:
+        if inferred is Task.CLASSIFICATION:
             several = [c for c in self.cells if any(sign in c and _parts(c, sign) & self.cells for sign in ",;")]
             if several:
                 yield f"{min(several)!r} is taken for one class: several labels are joined by {_SEPARATOR}"
@@ -302,13 +302,13 @@ def _target(path: Path, line: int, cell: str, task: Task, *, whole: bool) -> str
     """A cell in the form that rows of the task have everywhere; ``whole``: 1.0 is the class 1."""
     if task is Task.MULTI_LABEL:
         names = {name.strip() for name in cell.split(_SEPARATOR)} - {""}
-        return _SEPARATOR.join(sorted(map(plain, names)))
+        return _SEPARATOR.join(sorted(map(plain_name, names)))
     if not cell:
         remedy = "Remove the row, or say --task multi-label where no label applies to it."
         raise BadTable(path, f"line {line}: the cell 'target' is empty", remedy)
     if task is Task.CLASSIFICATION:
         float_form = _WHOLE_FLOAT.fullmatch(cell) if whole else None
-        return plain(float_form[1] if float_form else cell)
+        return plain_name(float_form[1] if float_form else cell)
     value = _number(cell)
     if value is None or not math.isfinite(value):
         raise BadTable(path, f"line {line}: {_cut(cell)!r} is no finite number", "Correct it, or remove the row.")
@@ -335,14 +335,14 @@ def _at_hand(path: Path, rows: Iterator[_Row], names: Sequence[str]) -> _Kept:
     endings = known_suffixes() | _UNREAD
     whole, bare = defaultdict(list), set()
     for name in names:
-        parts = plain(name).split("/")
+        parts = plain_name(name).split("/")
         whole[parts[-1]].append(parts[:-1])
         bare.add(_stem(parts[-1], endings))
     kept: list[_Row] = []
     others, letters = 0, 0
     other = None
     for row in rows:
-        parts = plain(row[1]).split("/")
+        parts = plain_name(row[1]).split("/")
         last = parts.pop()
         if not any(_same_tail(its, parts) for its in whole.get(last, ())) and _stem(last, endings) not in bare:
             others, other = others + 1, other or row
@@ -377,7 +377,7 @@ def _matched(path: Path, kept: _Kept, place: Path, names: Sequence[str], words: 
     if chosen.repeated:
         notes.append(f"{counted(chosen.repeated, 'row')} of the table repeated: each file counts once")
     if other := list(chosen.rows.items())[fitting:]:
-        example = f"{_cut(other[0][1][1])} for {_cut(plain(other[0][0]))}"
+        example = f"{_cut(other[0][1][1])} for {_cut(plain_name(other[0][0]))}"
         notes.append(f"{counted(len(other), 'row')} of the table fit by name but for the ending ({example})")
     absent = [*left, *missing, *more]
     if absent or kept.other:
@@ -419,19 +419,19 @@ def _by(
     Raises:
         BadTable: a row fits several items by their whole names.
     """
-    shelf = defaultdict(list)
+    rows_by = defaultdict(list)
     for name in names:
-        parts = plain(name).split("/")
-        shelf[key(parts[-1])].append((parts, name))
+        parts = plain_name(name).split("/")
+        rows_by[key(parts[-1])].append((parts, name))
     whole = place.absolute()
-    above = tuple(map(plain, whole.parts if whole.is_dir() else (*whole.parts[:-1], whole.stem)))
+    above = tuple(map(plain_name, whole.parts if whole.is_dir() else (*whole.parts[:-1], whole.stem)))
     left: list[_Row] = []
     higher: list[tuple[int, str, _Row]] = []
     for row in rows:
-        parts = plain(row[1]).split("/")
-        alike = [(its, name) for its, name in shelf.get(key(parts[-1]), ()) if _same_tail(its[:-1], parts[:-1])]
-        below = [name for its, name in alike if len(parts) <= len(its)]
-        exact = [name for its, name in alike if len(parts) == len(its)]
+        parts = plain_name(row[1]).split("/")
+        same = [(its, name) for its, name in rows_by.get(key(parts[-1]), ()) if _same_tail(its[:-1], parts[:-1])]
+        below = [name for its, name in same if len(parts) <= len(its)]
+        exact = [name for its, name in same if len(parts) == len(its)]
         fitting = exact or below
         if len(fitting) > 1 and key is _base:
             remedy = f"Write it as a path: {_FILE}"
@@ -439,10 +439,10 @@ def _by(
             raise BadTable(path, why, remedy)
         if len(fitting) == 1:
             chosen.enter(fitting[0], row)
-        elif fitting or not alike:
+        elif fitting or not same:
             left.append(row)
         else:
-            its, name = max(alike, key=lambda one: len(one[0]))
+            its, name = max(same, key=lambda one: len(one[0]))
             higher.append((_shared((*above, *its[:-1]), parts[:-1]) - len(its) + 1, name, row))
     height = max([height, *(depth for depth, _, _ in higher)])
     elsewhere = []

@@ -298,7 +298,7 @@ def copies_exposure(zoo, pictures, source):
     zoo.sketch_anew("photos", source)
     sample = Sample.from_arrays(pictures, [f"c{row % 2}" for row in range(len(pictures))], name="mine")
     card = Checkpoint("net", "image", "Net", Path("net"), "0" * 64, 1, 8, domain="photos")
-    return Exposures(sample, sample, zoo.see(sample), zoo).of(card), sample
+    return Exposures(sample, sample, zoo.lens_features(sample), zoo).of(card), sample
 
 
 @pytest.mark.parametrize("how", [{"format": "JPEG", "quality": 60}, {"format": "WEBP", "quality": 70}])

@@ -71,7 +71,7 @@ class Image:
 
     def fingerprints(self, items: Sequence[ImageItem]) -> Float[np.ndarray, "n d"]:
         """As `Modality.fingerprints`."""
-        return fingerprints_of([item.look for item in items])
+        return fingerprints_of([item.thumbnail for item in items])
 
     def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
         """As `Modality.raw`: 24 x 24 pixels."""

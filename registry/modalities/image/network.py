@@ -130,10 +130,10 @@ class ImageNetwork:
     def resized(self, owner: Any, wanted: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - whatever holds the positions
         """As the net makes them whenever it sees that size."""
         with torch.inference_mode():
-            made = owner.interpolate_pos_encoding(
+            resized = owner.interpolate_pos_encoding(
                 torch.zeros_like(wanted), self.preprocessing.height, self.preprocessing.width
             )
-        return torch.Tensor(made.clone())
+        return torch.Tensor(resized.clone())
 
     def _patches(self, batch: Mapping[str, torch.Tensor]) -> int:
         """How many patch tokens the input is cut into; 0 where the net does not cut it."""

@@ -108,8 +108,8 @@ def processor_settings(folder: Path) -> dict[str, Any]:
     """
     for file, part in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
         if (folder / file).is_file():
-            found = stated(folder, file)
-            settings = found if part is None else found.get(part)
+            content = stated(folder, file)
+            settings = content if part is None else content.get(part)
             if not isinstance(settings, dict):
                 raise Unsupported(folder, f"{file} cannot be read (it holds no {part})")
             require_sound_processor(folder, settings)
@@ -127,8 +127,8 @@ def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
     if maker is None:
         raise Unsupported(folder, f"its image processor {named!r:.200} is not one of transformers'", _BRING)
     try:
-        made: BaseImageProcessor = maker.from_dict(settings)
-        return made
+        processor: BaseImageProcessor = maker.from_dict(settings)
+        return processor
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor refuses its settings ({cause})") from cause
 
@@ -160,10 +160,10 @@ def _output_size(folder: Path, processor: BaseImageProcessor) -> tuple[int, int]
 
 def _size_of(folder: Path, processor: BaseImageProcessor, shape: tuple[int, int]) -> tuple[int, int]:
     try:
-        made = _geometry(processor, Image.new("RGB", shape))
+        pixels = _geometry(processor, Image.new("RGB", shape))
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor fails ({cause})") from cause
-    return int(made.shape[1]), int(made.shape[2])
+    return int(pixels.shape[1]), int(pixels.shape[2])
 
 
 def _scaled(processor: BaseImageProcessor, ratio: float) -> dict[str, Any]:
@@ -182,11 +182,11 @@ def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.nda
     changes = {"do_rescale": False, "do_normalize": False}
     if "include_top" in processor.to_dict():  # EfficientNet's second normalization
         changes["include_top"] = False
-    made = processor.preprocess(_seen(processor, image).convert("RGB"), **changes)["pixel_values"][0]
-    return np.ascontiguousarray(made, dtype=np.uint8)
+    pixels = processor.preprocess(_as_processed(processor, image).convert("RGB"), **changes)["pixel_values"][0]
+    return np.ascontiguousarray(pixels, dtype=np.uint8)
 
 
-def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
+def _as_processed(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
     """The middle of a long and narrow picture, as far as it is looked at.
 
     A processor that fits the short side first would blow up the long one (30000 x 1 to 6,720,000 x 224), and crop it
@@ -216,7 +216,7 @@ def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
 def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Slope and offset of each channel, proved on a picture of noise."""
     flat = (_whole(folder, processor, Image.new("RGB", (64, 64), (v, v, v))) for v in (0, 255))
-    black, white = (made[:, made.shape[1] // 2, made.shape[2] // 2] for made in flat)
+    black, white = (pixels[:, pixels.shape[1] // 2, pixels.shape[2] // 2] for pixels in flat)
     slope, offset = (white - black) / 255, black
     reach = float(np.abs(white - black).min())
     if not (reach >= _LEAST_RANGE and np.abs([black, white]).max() <= _WIDEST):
