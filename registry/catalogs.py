@@ -47,10 +47,10 @@ class Catalogs:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
         advance(progress, Phase.CATALOG, 0, 1)
-        found = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
-        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in found]
+        catalogs = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
+        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in catalogs]
         entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
-        listings = json.dumps([asdict(listing) for one in found for listing in one.listings])
+        listings = json.dumps([asdict(listing) for one in catalogs for listing in one.listings])
         self._store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 

@@ -344,10 +344,10 @@ class Zoo:
             EncoderMismatch: the features lie in no lens's space.
         """
         lens = self._lens_of(features)
-        found = self._domains.nearest(lens, lens.embed(features.vectors), k)
-        names = self.store.sketch_domains([number for number, _ in found])
+        nearest = self._domains.nearest(lens, lens.embed(features.vectors), k)
+        names = self.store.sketch_domains([number for number, _ in nearest])
         cards = {card.name: card for card in self.store.domains(names=list(names.values()))}
-        ordered = [(names.get(number), square) for number, square in found]
+        ordered = [(names.get(number), square) for number, square in nearest]
         return [(cards[name], square) for name, square in ordered if name in cards]
 
     def add(

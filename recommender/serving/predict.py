@@ -310,7 +310,7 @@ def finished(run: RunFolder) -> dict[str, Any]:
 def _truth(
     predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, names: Sequence[str]
 ) -> list[str | None]:
-    """What is known of each named image: from the table, else from its folder, read as for the run's own sample."""
+    """What is known of each named item: from the table, else from its folder, read as for the run's own sample."""
     if table is not None:
         stated = table.match(place, names, predictor.modality.words)
         if predictor.task is Task.CLASSIFICATION:

@@ -128,7 +128,7 @@ class CheckpointEncoder:
 def open_encoder(
     folder: Path, *, name: str | None = None, cap: int | None = None, weights: str | None = None
 ) -> CheckpointEncoder:
-    """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
+    """Open the checkpoint in a folder; inputs larger than ``cap`` (in the modality's unit) are made smaller.
 
     Raises:
         CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.

@@ -125,12 +125,11 @@ def open_checkpoint(folder: Path, *, cap: int | None = None, digest: str | None 
         BadWeights: the weights are not those of ``digest``.
     """
     checked = _trusted(folder)
+    registered = None if digest is None else _read(checked, digest)
     with quiet():
         kind = _kind(checked)
         config = _config(checked, kind)
-        weights = _read(checked)
-        if digest not in {None, weights.digest}:
-            raise BadWeights(folder, "all", "are not those that were registered")
+        weights = registered or _read(checked)
         model = _strictly_loaded(folder, kind, config, _parts(checked, kind, config), weights.tensors)
     model.eval()
     _refuse_integers(checked, model)
@@ -325,12 +324,12 @@ class _Weights:
     digest: str
 
 
-def _read(checked: _Folder) -> _Weights:
+def _read(checked: _Folder, digest: str | None = None) -> _Weights:
     """All weights, each file read once from its first byte to its last; the tensors share the memory read into.
 
     Raises:
         MalformedWeights: a file changed while it was read.
-        BadWeights: a tensor is stored twice, or holds NaN or infinity.
+        BadWeights: they are not those of ``digest``; a tensor is stored twice, or holds NaN or infinity.
     """
     total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
     if checked.files[0].name != _WEIGHTS:
@@ -339,9 +338,13 @@ def _read(checked: _Folder) -> _Weights:
         for name, tensor in _tensors(path, total.update):
             if name in tensors:
                 raise BadWeights(path, name, "is stored twice")
-            _refuse_infinite(path, name, tensor)
             tensors[name] = tensor
-    return _Weights(tensors, total.hexdigest())
+    weights = _Weights(tensors, total.hexdigest())
+    if digest not in {None, weights.digest}:
+        raise BadWeights(checked.path, "all", "are not those that were registered")
+    for name, tensor in tensors.items():
+        _refuse_infinite(checked.path, name, tensor)
+    return weights
 
 
 def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterator[tuple[str, torch.Tensor]]:
