@@ -134,6 +134,8 @@ class HubModel:
     gated: bool
     objection: str
     """Why it cannot be used here, as far as that is seen; empty where nothing speaks against it."""
+    in_zoo: bool = False
+    """Whether a registered checkpoint comes from it, where that was looked up."""
 
 
 @dataclass

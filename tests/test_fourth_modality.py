@@ -11,20 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recommender import TuneOptions, recommend, resume, tune
-from recommender.requests import SampleRequest, TuneRequest
+from recommender import TuneOptions, recommend, tune
 from recommender.runs.folder import find_run
 from recommender.runs.tracking import trackers
 from recommender.serving.predict import Predictor
-from recommender.service import perform
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.files import sha256_of
 from registry.home import Home
-from registry.progress import Cancelled, Phase
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.fakes import SHAPES, WAVES, save_net, series, write_catalog, write_series
-from tests.observers import stopping
 
 KINDS = ("rising", "falling", "slow")
 OPEN = """
@@ -159,7 +155,9 @@ def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, nu
     assert opened.split()[0] == "NumberForNumberClassification"
     assert all(kind in opened for kind in KINDS)
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{place / 'home' / 'mlflow.db'}"}
-    served = _python(SERVED, find_run(Home.find(place / "home"), tuned["id"]).result["mlflow_run_id"], on=numbers_site, **store)
+    served = _python(
+        SERVED, find_run(Home.find(place / "home"), tuned["id"]).result["mlflow_run_id"], on=numbers_site, **store
+    )
     assert len(json.loads(served.splitlines()[-1].replace("'", '"'))) == 2
 
     command("zoo", "promote", tuned["id"], "grown")
@@ -230,7 +228,9 @@ def test_outcomes_of_images_move_no_advice_on_it(registered, zoo):
     )
     for place in range(5):
         zoo.record(replace(outcome, id=f"elsewhere {place}"))
-        zoo.record(replace(outcome, id=f"a quantity {place}", modality="number", task=Task.REGRESSION, metric=Metric.R2))
+        zoo.record(
+            replace(outcome, id=f"a quantity {place}", modality="number", task=Task.REGRESSION, metric=Metric.R2)
+        )
     assert [one.expected for one in recommend(sample, zoo, keep=3).choices] == before
     for place in range(5):
         zoo.record(replace(outcome, id=f"here {place}", modality="number"))

@@ -26,13 +26,13 @@ class _Model:
         list or the one column of a table.
         """
         del params
-        said = self._predictor.predict(
+        predicted = self._predictor.predict(
             model_input.iloc[:, 0].to_list() if isinstance(model_input, pd.DataFrame) else model_input
         )
-        if said.task is Task.REGRESSION:
-            return pd.DataFrame({"prediction": said.scores[:, 0].astype(np.float64)})
-        scores = pd.DataFrame(said.scores.astype(np.float64), columns=probability_columns(list(said.classes)))
-        scores.insert(0, "prediction", list(said.labels))
+        if predicted.task is Task.REGRESSION:
+            return pd.DataFrame({"prediction": predicted.scores[:, 0].astype(np.float64)})
+        scores = pd.DataFrame(predicted.scores.astype(np.float64), columns=probability_columns(list(predicted.classes)))
+        scores.insert(0, "prediction", list(predicted.labels))
         return scores
 
 

@@ -257,7 +257,7 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
     network = open_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
-    classifier = Classifier(network, layers_of(network.model), job.plan.read, head, dropout=job.plan.dropout)
+    classifier = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
         classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
     classifier.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it

@@ -135,5 +135,5 @@ def open_encoder(
     """
     opened, network = open_checkpoint(folder, cap=cap, digest=weights)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    layers = layers_of(network.model)
+    layers = layers_of(network)
     return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)

@@ -225,7 +225,7 @@ class ModalityContract(ABC):
 
 
 def _vectors(network: Network, rows: Sequence[Prepared]) -> list[Float[np.ndarray, "n d"]]:
-    reading = read_blocks(network, layers_of(network.model), network.batch(rows))
+    reading = read_blocks(network, layers_of(network), network.batch(rows))
     return [block.detach().numpy() for block in reading.blocks]
 
 

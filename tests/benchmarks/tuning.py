@@ -241,7 +241,7 @@ class FrozenNet(nn.Module):
         super().__init__()
         self.network = open_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
-        self.layers = layers_of(self.body)
+        self.layers = layers_of(self.network)
         self.head = nn.LazyLinear(classes)
         seen = self.network.preprocessing
         self.head(self._features(torch.zeros(1, 3, seen.height, seen.width)))
@@ -345,7 +345,7 @@ def _net(bench: Bench) -> Classifier:
     network = open_network(bench.card.folder)
     width = bench.zoo.encode(bench.card.name, bench.sample).last.width
     head = fresh_head(width, len(bench.sample.classes))
-    made = Classifier(network, layers_of(network.model), bench.blocks[-1], head)
+    made = Classifier(network, layers_of(network), bench.blocks[-1], head)
     return made.to(memory_format=torch.channels_last)
 
 

@@ -10,7 +10,7 @@ import yaml
 from registry import open_nets
 from registry.cards import Origin
 from registry.catalog import write_domain
-from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
+from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, NoWeights, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
 from registry.store import Damage, Entries, damaged_rows, quarantine
@@ -160,7 +160,7 @@ def test_weights_that_changed_since_they_were_registered_are_refused(zoo, catalo
     with pytest.raises(BadWeights, match="not those that were registered"):
         zoo.encoder("mean-color")
     weights.unlink()
-    with pytest.raises(PathMissing):
+    with pytest.raises(NoWeights):
         zoo.encoder("mean-color")
 
 

@@ -25,7 +25,8 @@ from registry.modalities.image.preview import preview_of
 
 __all__ = ["IMAGE", "Image"]
 
-_CHANNELS, _EXAMPLE_SIDE = 3, 32
+_CHANNELS = (1, 3)
+_EXAMPLE_SIDE = 32
 
 
 class Image:
@@ -73,12 +74,19 @@ class Image:
     @property
     def in_memory(self) -> InMemory:
         """As `Modality.in_memory`: noise, for no sample's picture is for everyone's eyes."""
-        noise = np.random.default_rng(0).integers(0, 256, (2, _EXAMPLE_SIDE, _EXAMPLE_SIDE, _CHANNELS), dtype=np.uint8)
-        return InMemory(noise, "uint8", (-1, -1, _CHANNELS))
+        noise = np.random.default_rng(0).integers(0, 256, (2, _EXAMPLE_SIDE, _EXAMPLE_SIDE, 3), dtype=np.uint8)
+        return InMemory(noise, "uint8", (-1, -1, 3))
 
     def decode(self, name: str, content: bytes, path: Path | None = None) -> ImageItem | Undecodable:
         """As `Modality.decode`."""
         return decoded_item(name, content, path)
+
+    def from_cells(self, name: str, cells: Sequence[object]) -> ImageItem | Undecodable:
+        """As `Modality.from_cells`: one cell with the bytes of a file."""
+        match cells:
+            case [bytes() as content] if content:
+                return self.decode(name, content)
+        return Undecodable(f"{' and '.join(type(cell).__name__ for cell in cells) or 'nothing'}, no bytes of a file")
 
     def settled(self, items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
         """As `Modality.settled`: deep images get the scale by which they become 8-bit."""
@@ -107,8 +115,12 @@ class Image:
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """As `Modality.objection`."""
-        channels = getattr(config, "num_channels", _CHANNELS)
-        return None if channels == _CHANNELS else f"it takes {channels} channels, pictures have {_CHANNELS}"
+        channels = getattr(config, "num_channels", max(_CHANNELS))
+        return (
+            None
+            if channels in _CHANNELS
+            else f"it takes {channels} channels, pictures have 3, or 1 where they are gray"
+        )
 
     def open(self, folder: Path, model: Any, cap: int = DEFAULT_CAP) -> Network:  # noqa: ANN401 - a PreTrainedModel
         """As `Modality.open`."""

@@ -23,7 +23,7 @@ ITEMS = modalities["text"].from_memory([*SHORT, *SENTENCES, "long " * 100])
 def _rows(name):
     with TemporaryDirectory() as place:
         network = open_network(save(Path(place), name))
-    layers = layers_of(network.model)
+    layers = layers_of(network)
     made = Classifier(network, layers, layers.names[-1], fresh_head(16, 3))
     torch.nn.init.normal_(made.head.weight)
     made.eval()

@@ -67,6 +67,10 @@ class Number:
         """As `Modality.in_memory`."""
         return InMemory(np.random.default_rng(0).normal(size=(2, 24)), "float64", (-1,))
 
+    def from_cells(self, name: str, cells: Sequence[object]) -> Series | Undecodable:
+        """As `Modality.from_cells`: the numbers of a row."""
+        return self.decode(name, json.dumps(list(cells), default=str).encode())
+
     def decode(self, name: str, content: bytes, path: Path | None = None) -> Series | Undecodable:
         """As `Modality.decode`."""
         del path
