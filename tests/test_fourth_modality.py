@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recommender import TuneOptions, recommend, tune
-from recommender.runs.folder import find_run
+from recommender import TuneOptions, recommend, resume, tune
+from recommender.flow import evaluate
+from recommender.runs.folder import RunState, find_run, run_folders
 from recommender.runs.tracking import trackers
 from recommender.serving.predict import Predictor
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.files import sha256_of
 from registry.home import Home
+from registry.progress import Cancelled, Phase
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.fakes import SHAPES, WAVES, save_net, series, write_catalog, write_series
+from tests.observers import stopping
 
 KINDS = ("rising", "falling", "slow")
 OPEN = """
@@ -33,7 +36,6 @@ TUNE = """
 import os, signal, sys
 from recommender.observer import Observer
 from recommender.requests import SampleRequest, TuneRequest
-from recommender.service import perform
 from registry.progress import Phase
 from registry.zoo import Zoo
 
@@ -155,9 +157,8 @@ def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, nu
     assert opened.split()[0] == "NumberForNumberClassification"
     assert all(kind in opened for kind in KINDS)
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{place / 'home' / 'mlflow.db'}"}
-    served = _python(
-        SERVED, find_run(Home.find(place / "home"), tuned["id"]).result["mlflow_run_id"], on=numbers_site, **store
-    )
+    logged = find_run(Home.find(place / "home"), tuned["id"]).result["mlflow_run_id"]
+    served = _python(SERVED, logged, on=numbers_site, **store)
     assert len(json.loads(served.splitlines()[-1].replace("'", '"'))) == 2
 
     command("zoo", "promote", tuned["id"], "grown")
@@ -201,8 +202,14 @@ def test_a_run_on_rows_in_memory_that_was_cancelled_goes_on_when_they_are_handed
     labels = np.repeat(KINDS, 30).tolist()
     values, tested = ([row for kind in KINDS for row in series(kind, 30, seed)] for seed in (51, 52))
     sample = Sample.from_arrays(values, labels, modality="number", test=(tested, labels))
-    choice = next(one for one in recommend(sample, zoo, keep=3).choices if one.checkpoint.name == "shaped")
-    learning = replace(choice, plan=strategies["lp-ft"](choice.evidence))
+    choice, options = evaluate(sample, zoo, "shaped", "lora"), TuneOptions(controls=False)
+    with pytest.raises(Cancelled):
+        tune(choice, sample, zoo, options, track=trackers["none"], progress=stopping(Phase.TUNE, 4))
+    (stopped,) = (run for run in run_folders(zoo.home) if run.state is RunState.INTERRUPTED)
+    resumed = resume(stopped.id, zoo, sample=sample, track=trackers["none"])
+    whole = tune(choice, sample, zoo, options, track=trackers["none"])
+    assert resumed.id == stopped.id
+    assert resumed.metrics["score"] == pytest.approx(whole.metrics["score"])
 
 
 @pytest.mark.slow
@@ -228,9 +235,8 @@ def test_outcomes_of_images_move_no_advice_on_it(registered, zoo):
     )
     for place in range(5):
         zoo.record(replace(outcome, id=f"elsewhere {place}"))
-        zoo.record(
-            replace(outcome, id=f"a quantity {place}", modality="number", task=Task.REGRESSION, metric=Metric.R2)
-        )
+        quantity = {"modality": "number", "task": Task.REGRESSION, "metric": Metric.R2}
+        zoo.record(replace(outcome, id=f"a quantity {place}", **quantity))
     assert [one.expected for one in recommend(sample, zoo, keep=3).choices] == before
     for place in range(5):
         zoo.record(replace(outcome, id=f"here {place}", modality="number"))

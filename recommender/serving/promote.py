@@ -95,7 +95,7 @@ def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
     """A copy of the starting backbone under another name, with another domain, would mislead every later advice."""
     start = result["checkpoint"]
     if start == NOTHING:
-        raw = modalities[told["sample"]["modality"]].words.raw
+        raw = modalities[result["sample"]["modality"]].words.raw
         why = f"nothing was transferred and no net was trained: it is a model on {raw}"
         raise NotPromotable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."

@@ -187,7 +187,7 @@ def _against_labels(axes: Axes, benefit: Benefit) -> None:
     names = {
         "plan": f"{benefit.strategy} on {benefit.checkpoint}",
         "scratch": "the same net from scratch",
-        "no transfer": f"no transfer: {modalities[benefit.sample['modality']].words.raw}",
+        "no transfer": f"no transfer: {modalities[str(benefit.sample['modality'])].words.raw}",
     }
     for arm, color in _ARMS.items():
         values = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]

@@ -354,7 +354,7 @@ def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterat
         header = file.read(struct.unpack("<Q", start)[0])
         content = np.empty(path.stat().st_size - len(start) - len(header), np.uint8)
         update(start + header)
-        view, place = memoryview(content), 0
+        view, place = content.data, 0
         while count := file.readinto(view[place : place + _READ_AT_ONCE]):
             update(view[place : place + count])
             place += count
