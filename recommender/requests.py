@@ -140,6 +140,15 @@ class SampleRequest(Request):
     modality: str | None = None
     """What the items are; None for what most of the files hold."""
     keep_duplicates: bool = False
+    text: Name | None = None
+    """Of records the column of texts; None for one that is recognized. So with the label."""
+    label: Name | None = None
+    text2: Name | None = None
+    """The column of the second text of a pair."""
+    group: Name | None = None
+    """A column whose equal values belong together."""
+    time: Name | None = None
+    """A column of times: the latest rows are the test part."""
     limit: Count | None = None
     """Rows of a part that are read at most; None for as many as is usual."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -461,10 +470,11 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         UnusableRequest: a field does not fit.
     """
     table, metric = sample.get("labels_from"), Metric(sample["metric"])
+    columns = sample.get("columns") or {}
     return SampleRequest(
         path=sample["origin"],
         labels=table,
-        task=sample["task"] if table else None,
+        task=sample["task"] if table or columns else None,
         groups=sample["groups_from"],
         test=sample["test_from"],
         metric=None if metric is METRICS[Task(sample["task"])][0] else metric,
@@ -473,6 +483,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
         seed=seed,
+        **columns,
     )
 
 

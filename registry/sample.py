@@ -33,6 +33,7 @@ from registry.progress import Progress, silent
 from registry.readers.anywhere import read_rows
 from registry.readers.layout import LayoutRule, as_known, infer_layout, plain_name
 from registry.readers.memory import plain_labels, read_values
+from registry.readers.records import RecordColumns, is_records
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
 from registry.splits import Splitter
@@ -86,6 +87,8 @@ class Sample(Record):
     """Whether links out of the folder were followed."""
     reading: Reading = field(default_factory=dict)
     """How its items are read alike, as their modality has it; what a run on them predicts is read so too."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The columns of records that it was read by; empty where it is none."""
 
     @classmethod
     def from_folder(  # noqa: PLR0913 - each says how it is read
@@ -103,15 +106,25 @@ class Sample(Record):
         class_folder: ClassFolder | str | None = None,
         follow_links: bool = False,
         modality: str | None = None,
+        text: str | None = None,
+        label: str | None = None,
+        text2: str | None = None,
+        group: str | None = None,
+        time: str | None = None,
         progress: Progress = silent,
     ) -> "Sample":
-        """Items in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes.
+        """Items in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes. Or records.
+
+        Records are the rows of a CSV, TSV, JSON-lines or Parquet file, or of a folder with ``train.*`` and ``test.*``
+        of them. What their labels are is read off the column: as with ``labels``, several are joined by ``|`` (or a
+        list). Files that are no UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
+        a draw is kept.
 
         Transparent images are laid on white. Images of more than 8 bits a channel, and of floats, are mapped to 8 bits
         by one scale for the whole sample, its test part and all that a run on it predicts: see `reading`.
 
         Args:
-            path: the folder or zip; with ``labels`` of any layout.
+            path: the folder, zip or file; with ``labels`` of any layout.
             labels: CSV with the columns ``file`` and ``target``, several targets joined by ``|``; items without a row
                 are left out. Numbers with fractions, or more than 20 of them, are a regression target;
                 a ``|`` or a file without target makes it multi-label; all else are classes.
@@ -127,10 +140,17 @@ class Sample(Record):
             class_folder: ``outer`` or ``inner``, where two folders above an item could both be its class.
             follow_links: whether links that lead out of the folder are followed; those within it always are.
             modality: what the items are, where files of several modalities lie there; else that of most of them.
+            text: of records the column of texts; else one that is called as such columns are, or the only one that
+                holds writing.
+            label: the column of labels, likewise.
+            text2: the column of the second text of a pair.
+            group: a column; rows with the same value are never parted.
+            time: a column of dates or numbers: the latest quarter of the rows is the test part.
             progress: told stage, done and of.
 
         Raises:
             PathMissing: nothing lies there.
+            ColumnsOfNoRecords: columns are named of what has none.
             NoItems: no item lies in a class folder.
             AmbiguousLayout: the classes may be these folders or those, or several data sets lie there.
             TooManyUnreadable: more than one item in five cannot be read.
@@ -138,20 +158,33 @@ class Sample(Record):
             BadTable: the table of groups or of targets does not fit.
             LabelsMissing: a task that class folders cannot tell.
             UnusableLabels: the test part has classes that the training part lacks.
-            UnknownName: no metric, task or modality of that name.
+            UnknownName: no column, metric, task or modality of that name.
             UnfitMetric: the metric does not judge the task.
         """
         chosen = None if class_folder is None else _class_folder(class_folder)
-        table, place = _table(labels, task), _located(path)
-        labels_task, rule = Task.CLASSIFICATION if table is None else table.task, _rule(table, chosen)
-        judged = _judge(metric, labels_task)
+        place, columns = _located(path), RecordColumns(text, label, text2, group, time)
+        known_task = None if task is None else _named_task(task)
+        records = is_records(place)
+        table = None if records else _table(labels, known_task)
+        if records and labels is not None:
+            why = f"it names files, and {place} holds records"
+            raise BadTable(_located(labels), why, "Name their column of labels: --label COLUMN (label=).")
+        rule = _rule(table, chosen)
+        if known_task is not None or not records:
+            _judge(metric, known_task or (Task.CLASSIFICATION if table is None else table.task))
         read = partial(read_rows, rule=rule, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
-        rows = read(place, modality=None if modality is None else modalities[modality])
+        kind = None if modality is None else modalities[modality]
+        rows = read(place, modality=kind, columns=columns, task=known_task)
+        labels_task = rows.task or (Task.CLASSIFICATION if table is None else table.task)
+        judged = _judge(metric, labels_task)
         if test is not None:
-            held_out = read(_located(test), modality=rows.modality, reading=rows.reading)
+            same = RecordColumns(**{role: name for role, name in rows.columns.items() if role != "time"})
+            held_out = read(_located(test), modality=rows.modality, reading=rows.reading, columns=same, task=rows.task)
             rows = replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
-        tabled, tabled_test = (None, None) if groups is None else _grouped(_located(groups), place, rows)
+        tabled, tabled_test = rows.groups, None if rows.test is None else rows.test.groups
+        if groups is not None:
+            tabled, tabled_test = _grouped(_located(groups), place, rows)
         part = None if rows.test is None else Part(rows.test, labels_task, tabled_test)
         train, origin = Part(rows, labels_task, tabled), printable(str(place.absolute()))
         sample = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
@@ -162,6 +195,7 @@ class Sample(Record):
             labels_from=_absolute(labels),
             class_folder=chosen,
             follow_links=follow_links,
+            columns=rows.columns,
         )
 
     @classmethod
@@ -177,10 +211,11 @@ class Sample(Record):
         form = from_json(SampleForm, origin)
         if form.origin == _MEMORY:
             raise RowsInMemory(form.name)
+        columns = RecordColumns(**(form.columns or {}))
         sample = cls.from_folder(
             form.origin,
             labels=form.labels_from,
-            task=form.task if form.labels_from else None,
+            task=form.task if form.labels_from or form.columns else None,
             groups=form.groups_from,
             test=form.test_from,
             metric=form.metric,
@@ -190,6 +225,11 @@ class Sample(Record):
             modality=form.modality,
             keep_duplicates=form.keep_duplicates,
             progress=progress,
+            text=columns.text,
+            label=columns.label,
+            text2=columns.text2,
+            group=columns.group,
+            time=columns.time,
         )
         if sample.digest != form.digest:
             raise OtherRows(form.origin, form.digest, sample.digest)
@@ -201,7 +241,7 @@ class Sample(Record):
         items: Any,  # noqa: ANN401 - whatever a modality takes
         labels: Sequence[object] | np.ndarray,
         *,
-        name: str,
+        name: str = "arrays",
         groups: Sequence[object] | np.ndarray | None = None,
         test: tuple[Any, Sequence[object] | np.ndarray] | None = None,
         task: Task | str | None = None,
@@ -245,7 +285,7 @@ class Sample(Record):
         item: str,
         label: str,
         *,
-        name: str,
+        name: str = "frame",
         groups: str | None = None,
         split: str | None = None,
         test: Any = None,  # noqa: ANN401 - as above
@@ -289,7 +329,7 @@ class Sample(Record):
         cls,
         data: Any,  # noqa: ANN401 - a datasets.Dataset or DatasetDict
         *,
-        name: str,
+        name: str = "dataset",
         item: str | None = None,
         label: str | None = None,
         groups: str | None = None,
@@ -434,6 +474,7 @@ class Sample(Record):
             follow_links=self.follow_links,
             scale=dict(self.reading) or None,
             values=self._values(),
+            columns=dict(self.columns) or None,
             keep_duplicates=self.keep_duplicates,
         )
 
@@ -469,6 +510,7 @@ class SampleForm:
     scale: Mapping[str, Any] | None = None
     values: Mapping[str, float] | None = None
     keep_duplicates: bool = True
+    columns: Mapping[str, str] | None = None
 
 
 def _judge(name: Metric | str | None, task: Task) -> Metric:
@@ -491,12 +533,11 @@ def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> LayoutR
     return partial(infer_layout, class_folder=class_folder) if table is None else table.layout
 
 
-def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | None:
-    wanted = None if task is None else _named_task(task)
+def _table(labels: Path | str | None, task: Task | None) -> LabelTable | None:
     if labels is not None:
-        return read_labels(_located(labels), wanted)
-    if wanted not in {None, Task.CLASSIFICATION}:
-        raise LabelsMissing(str(wanted))
+        return read_labels(_located(labels), task)
+    if task not in {None, Task.CLASSIFICATION}:
+        raise LabelsMissing(str(task))
     return None
 
 

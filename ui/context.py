@@ -44,7 +44,10 @@ __all__ = [
 ]
 
 PathArgument = Annotated[
-    Path, typer.Argument(help="Items as <class>/*.jpg|png|..., or train/ and test/ above; or a zip.")
+    Path,
+    typer.Argument(
+        help="Items as <class>/*.jpg|png|txt ..., or train/ and test/ above; a zip; a CSV, TSV, JSONL or Parquet file."
+    ),
 ]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
@@ -82,6 +85,15 @@ FollowLinksOption = Annotated[
 ModalityOption = Annotated[
     str | None, typer.Option("--modality", help="What the items are, where files of several modalities lie there.")
 ]
+TextOption = Annotated[str | None, typer.Option("--text", help="Of records, the column of texts; else recognized.")]
+LabelOption = Annotated[str | None, typer.Option("--label", help="Of records, the column of labels; else recognized.")]
+Text2Option = Annotated[str | None, typer.Option("--text2", help="Of records, the column of a pair's second text.")]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", help="Of records, a column: rows with the same value stay together.")
+]
+TimeOption = Annotated[
+    str | None, typer.Option("--time", help="Of records, a column of times: the latest quarter is the test part.")
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows of a part that are read at most; more are sampled.")
 ]
@@ -97,6 +109,11 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "class_folder": (ClassFolderOption, None),
     "follow_links": (FollowLinksOption, False),
     "modality": (ModalityOption, None),
+    "text": (TextOption, None),
+    "label": (LabelOption, None),
+    "text2": (Text2Option, None),
+    "group": (GroupOption, None),
+    "time": (TimeOption, None),
     "limit": (LimitOption, None),
     "seed": (SeedOption, 0),
 }

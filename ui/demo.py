@@ -122,7 +122,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     if advice.verdict.transfer:
         with bars as progress:
             tuned = flow.tune(advice.best, shifted, zoo, TuneOptions(seed, recommendation=advice.id), progress=progress)
-        terminal.print(render.run_report(tuned.to_dict(), expected=advice.best.expected.to_dict()), "")
+        terminal.print(render.run_report(tuned.to_dict()), "")
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
     picker = render.command("picker", home=zoo.home.root)

@@ -26,6 +26,8 @@ from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
 from registry.readers.layout import as_known, plain_name, role_of, truths
+from registry.readers.records import RecordColumns
+from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_labels
 from registry.targets import names_in, values_of
 
@@ -290,9 +292,11 @@ def answer(
         modality=predictor.modality,
         reading=trained.get("scale") or {},
         follow_links=follow_links,
+        columns=RecordColumns(**(trained.get("columns") or {})),
+        task=predictor.task,
         progress=progress,
     )
-    truth = _truth(predictor, trained, table, place.expanduser(), [item.name for item in rows.items])
+    truth = _truth(predictor, trained, table, place.expanduser(), rows)
     predicted = predictor.predict(rows.items, progress=progress)
     judged = Judged.of(predicted, truth, predictor.metric)
     skipped = tuple((plain_name(name), why) for name, why in rows.unreadable)
@@ -313,18 +317,21 @@ def finished(run: RunFolder) -> dict[str, Any]:
 
 
 def _truth(
-    predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, names: Sequence[str]
+    predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, rows: Rows
 ) -> list[str | None]:
-    """What is known of each named image: from the table, else from its folder, read as for the run's own sample."""
+    """What is known of each item: from the table, from its record, or else from its folder, read as for the sample."""
+    names = [item.name for item in rows.items]
     if table is not None:
         stated = table.match(place, names, predictor.modality.words)
-        if predictor.task is Task.CLASSIFICATION:
-            stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
+    elif rows.truths:
+        stated = dict(rows.truths)
     elif predictor.task is Task.CLASSIFICATION:
         chosen = trained.get("class_folder")
         stated = truths(place, names, predictor.classes, None if chosen is None else ClassFolder(chosen))
     else:
         return []
+    if predictor.task is Task.CLASSIFICATION:
+        stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
     return [stated.get(name) for name in names]
 
 

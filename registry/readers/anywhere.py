@@ -3,19 +3,20 @@
 import sys
 from pathlib import Path
 
-from registry.errors import NoItems, PathMissing
+from registry.cards import Task
+from registry.errors import ColumnsOfNoRecords, NoItems, PathMissing
 from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive
 from registry.readers.folder import content, read_folder
 from registry.readers.layout import LayoutRule, is_item
-from registry.readers.records import is_records, read_records
+from registry.readers.records import RecordColumns, is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["read_anywhere", "read_rows"]
 
 
-def read_rows(
+def read_rows(  # noqa: PLR0913 - each says how they are read
     path: Path,
     *,
     rule: LayoutRule | None,
@@ -23,13 +24,18 @@ def read_rows(
     modality: Modality | None = None,
     seed: int = 0,
     follow_links: bool = False,
+    columns: RecordColumns | None = None,
+    task: Task | None = None,
     reading: Reading | None = None,
     progress: Progress = silent,
 ) -> Rows:
     """Rows of a folder, an archive or records, as `read_folder`, `read_archive` and `read_records` have it.
 
+    ``columns`` and ``task`` say how records are read.
+
     Raises:
         PathMissing: nothing lies there.
+        ColumnsOfNoRecords: columns are named of what has none.
         SampleError: as they raise it.
     """
     try:
@@ -41,6 +47,8 @@ def read_rows(
     if is_records(path) and (modality is None or modality.text_is_item):
         return read_records(
             path,
+            columns=columns,
+            task=task,
             labelled=rule is not None,
             limit=limit,
             seed=seed,
@@ -48,6 +56,8 @@ def read_rows(
             reading=reading,
             progress=progress,
         )
+    if columns is not None and columns.named and rule is not None:
+        raise ColumnsOfNoRecords(path, tuple(columns.named))
     if folder:
         return read_folder(
             path,
@@ -80,9 +90,14 @@ def read_anywhere(
     modality: Modality | None = None,
     reading: Reading | None = None,
     follow_links: bool = False,
+    columns: RecordColumns | None = None,
+    task: Task | None = None,
     progress: Progress = silent,
 ) -> Rows:
     """Every item there, in no class, by name; what cannot be read is listed. ``reading`` is that of those trained on.
+
+    Of records ``columns`` are those trained on, as far as they are there, and ``task`` is what the labels are that may
+    stand beside the texts: see `Rows.truths`.
 
     Raises:
         PathMissing: nothing lies there.
@@ -95,6 +110,8 @@ def read_anywhere(
         limit=sys.maxsize,
         modality=modality,
         follow_links=follow_links,
+        columns=columns,
+        task=task,
         reading=reading,
         progress=progress,
     )

@@ -3,16 +3,17 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from registry.cards import Task
 from registry.errors import TooManyUnreadable, printable
 from registry.modalities import Item, Modality, Reading, Undecodable, modalities
 from registry.progress import Phase, Progress, tracked
 
-__all__ = ["MAX_BYTES", "TOLERATED", "Rows", "known_suffixes", "prevailing", "read_items"]
+__all__ = ["MAX_BYTES", "TOLERATED", "Rows", "keep_items", "known_suffixes", "prevailing", "read_items"]
 
 MAX_BYTES = 256 * 2**20
 TOLERATED = 0.2
@@ -34,6 +35,14 @@ class Rows:
     test: "Rows | None" = None
     reading: Reading = field(default_factory=dict)
     """By which the items were settled."""
+    task: Task | None = None
+    """What the labels are, where the container says it."""
+    groups: tuple[str, ...] | None = None
+    """What each row belongs to, where the container says it."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The columns that records were read by."""
+    truths: Mapping[str, str] = field(default_factory=dict)
+    """What records state of items that were read in no class, by name."""
 
     @property
     def converted(self) -> dict[str, int]:
@@ -84,6 +93,27 @@ def read_items(
             return Undecodable(_in_words(fault))
         return modality.decode(printable(name), content, path) if content else Undecodable("empty file")
 
+    return keep_items(
+        place, names, labels, decode, modality=modality, progress=progress, tolerated=tolerated, reading=reading
+    )
+
+
+def keep_items(
+    place: Path,
+    names: Sequence[str],
+    labels: Sequence[str],
+    decode: Callable[[str], Item | Undecodable],
+    *,
+    modality: Modality,
+    progress: Progress,
+    tolerated: float = TOLERATED,
+    reading: Reading | None = None,
+) -> Rows:
+    """What ``decode`` makes of every name, in a pool of threads, without what is no item.
+
+    Raises:
+        TooManyUnreadable: as `read_items`.
+    """
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")  # decoders' complaints become results
         decoded = list(tracked(pool.map(decode, names), progress, Phase.READ, len(names), modality.words.many))

@@ -24,6 +24,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
 
 
+def scored_difference(difference: float, metric: str) -> str:
+    """A difference of two scores as their metric is read, with its sign."""
+    return f"{difference:+.3f}" if metric == Metric.R2 else points(difference)
+
+
 def scored(value: float, metric: str) -> str:
     """A score as its metric is read: R squared as a number, all else in percent."""
     return f"{value:.3f}" if metric == Metric.R2 else percent(value)
@@ -37,7 +42,7 @@ def scored_interval(low: float, high: float, metric: str) -> str:
 def gained(gain: Json, metric: str) -> tuple[str, str]:
     """A gain and its bounds as its metric is read: R squared as numbers, all else in points."""
     if metric == Metric.R2:
-        return f"{gain['mean']:+.3f}", f"{gain['low']:+.2f} to {gain['high']:+.2f}"
+        return scored_difference(gain["mean"], metric), f"{gain['low']:+.2f} to {gain['high']:+.2f}"
     return points(gain["mean"]), f"{points(gain['low'])} to {points(gain['high'])}"
 
 

@@ -61,6 +61,13 @@ class Image:
         """As `Modality.decode`."""
         return decoded_item(name, content, path)
 
+    def from_cells(self, name: str, cells: Sequence[object]) -> ImageItem | Undecodable:
+        """As `Modality.from_cells`: one cell with the bytes of a file."""
+        match cells:
+            case [bytes() as content] if content:
+                return self.decode(name, content)
+        return Undecodable(f"{' and '.join(type(cell).__name__ for cell in cells) or 'nothing'}, no bytes of a file")
+
     def settled(self, items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
         """As `Modality.settled`: deep images get the scale by which they become 8-bit."""
         return settled_items(items, reading)

@@ -29,9 +29,10 @@ _BATCH_TOKENS = 1 << 14
 _MOST_IN_BATCH = 128
 _UNSTATED = 512
 """Tokens that a net takes which states no number of positions."""
-_EXAMPLES = (
+_EXAMPLES: tuple[str | tuple[str, str], ...] = (
     "A short text.",
     "Yes",
+    ("What is it?", "It is the answer, which may be longer than what was asked."),
     "The second sentence is a little longer than the first one, and it has a comma in it.",
     "Größe, naïve café, 東京, Ελλάδα: what is no ASCII 😀!",
     "Numbers 3.14 and 42; then the same again and again, " + "as long texts do, " * 60 + "until they are cut.",
@@ -72,7 +73,7 @@ class TextNetwork:
 
     def prepare(self, item: TextItem) -> Prepared:
         """As `Network.prepare`: numbers of tokens, cut at the length."""
-        tokens, parts = self.tokenization.numbers(item.open())
+        tokens, parts = self.tokenization.numbers(*item.parts)
         return {"tokens": tokens, "parts": parts} if self.tokenization.segments else {"tokens": tokens}
 
     def batch(
@@ -133,8 +134,8 @@ class TextNetwork:
     def reopened(self, folder: Path, items: Sequence[TextItem]) -> dict[str, torch.Tensor]:
         """As `Network.reopened`."""
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        texts = [item.open() for item in items]
-        return dict(tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
+        encoded = [tokenizer(*item.parts, truncation=True) for item in items]
+        return dict(tokenizer.pad(encoded, return_tensors="pt"))
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`: positions stay as they are; the padding token is stated."""

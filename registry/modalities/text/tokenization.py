@@ -50,9 +50,12 @@ class Tokenization:
         rest = f"{self.padding} {self.segments}"
         return hashlib.sha256(f"{self.encoder.to_str()} {rest}".encode()).hexdigest()
 
-    def numbers(self, text: str) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
-        """Tokens of a text and the parts that they are of; one of padding where nothing of it is known."""
-        encoding = self.encoder.encode(text)
+    def numbers(self, text: str, second: str | None = None) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
+        """Tokens of a text, or of a pair as the tokenizer joins it, and the parts that they are of.
+
+        It is one token of padding where nothing of the text is known.
+        """
+        encoding = self.encoder.encode(text, second)
         if not encoding.ids:
             return np.array([self.padding], np.int32), np.zeros(1, np.int32)
         return np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32)

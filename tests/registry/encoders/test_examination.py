@@ -68,7 +68,7 @@ class Company:
 
 
 def test_a_vector_that_depends_on_its_company_is_refused():
-    with pytest.raises(NotAFunction, match="encoded with it"):
+    with pytest.raises(NotAFunction, match="is encoded with it"):
         require_function(Company(), network_of(NETS["resnet"]()).examples())
 
 
