@@ -7,6 +7,7 @@ transformers' own, and the straight line of each channel is read off the process
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class PatchPreprocessing:
     @property
     def side(self) -> int:
         """Side of the square that has as many patches."""
-        return round(self.most**0.5 * self.patch)
+        return round(math.sqrt(self.most) * self.patch)
 
     @property
     def height(self) -> int:
@@ -120,7 +121,7 @@ def read_patches(folder: Path, processor: BaseImageProcessor, cap: int) -> Patch
     used = type(processor).from_dict({**settings, "max_num_patches": most})
     slope, offset = _line(folder, used)
     kept = {key: value for key, value in used.to_dict().items() if value is not None}
-    return PatchPreprocessing(patch, most, round(stated**0.5 * patch), slope, offset, kept, used)
+    return PatchPreprocessing(patch, most, round(math.sqrt(stated) * patch), slope, offset, kept, used)
 
 
 def _patches(processor: BaseImageProcessor, image: Image.Image, **changes: bool) -> tuple[np.ndarray, np.ndarray]:
