@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
-from recommender.checks import check, require_advice, require_domain
+from recommender.checks import check_request, require_advice, require_domain
 from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
 from recommender.requests import (
@@ -197,7 +197,7 @@ def perform(  # noqa: PLR0911 - one case a kind
         Cancelled: the observer wanted no more; what was finished is kept.
     """
     watcher = observer or Observer()
-    check(request, zoo)
+    check_request(request, zoo)
     match request:
         case RecommendRequest():
             return _recommend(request, zoo, watcher)

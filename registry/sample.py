@@ -26,7 +26,7 @@ from registry.errors import (
     printable,
 )
 from registry.forms import Record, from_json
-from registry.health import Clean, Health, HealthForm, Part, examine
+from registry.health import Clean, Health, HealthForm, Part, examine_parts
 from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
@@ -677,7 +677,7 @@ def _sample(
     *,
     keep_duplicates: bool,
 ) -> Sample:
-    examined = examine(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
+    examined = examine_parts(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
     reading = (train.rows if test is None else test.rows).reading
 
     def part(called: str, clean: Clean, health: Health, held_out: Sample | None) -> Sample:

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from recommender import holdings
-from recommender.checks import check
+from recommender.checks import check_request
 from recommender.observer import Observer
 from recommender.requests import (
     CompareRequest,
@@ -109,7 +109,7 @@ def present(
         Cancelled: its job was cancelled.
     """
     began = time.monotonic()
-    check(request, context.zoo)  # before seconds are spent on loading what performs it
+    check_request(request, context.zoo)  # before seconds are spent on loading what performs it
     from recommender import service  # noqa: PLC0415 - loads scikit-learn and torch
     from recommender.serving.export import Exported  # noqa: PLC0415 - as above
     from recommender.serving.predict import Answer  # noqa: PLC0415 - as above

@@ -30,7 +30,7 @@ from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
 from registry.encoders.layers import Layers, layers_of, read_blocks
-from registry.encoders.loading import auto_class, modality_at, open_network, quiet
+from registry.encoders.loading import auto_class, load_network, modality_at, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.forms import Record
 from registry.modalities import Modality, Network, Prepared
@@ -118,7 +118,7 @@ class _Tuned:
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         result = finished(run)
-        head, network = _linear(run.id, read_head(run.path)), open_network(run.path)
+        head, network = _linear(run.id, read_head(run.path)), load_network(run.path)
         return cls(
             run.id,
             Task(result["task"]),

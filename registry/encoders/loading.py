@@ -40,7 +40,7 @@ from registry.errors import (
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
-__all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_network", "quiet"]
+__all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -150,7 +150,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
     return model
 
 
-def open_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
+def load_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
     """The model, loaded as `load` does, with what its modality knows of its two ends; without ``cap`` its default.
 
     Raises:

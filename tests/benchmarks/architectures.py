@@ -37,10 +37,10 @@ from recommender.serving.export import export
 from recommender.tuning.activation_cache import Boundary
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.heads import LinearHead, save_head
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
-from registry.encoders.examination import examine
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
+from registry.encoders.examination import examine_checkpoint
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import auto_class, inspect, open_network, quiet
+from registry.encoders.loading import auto_class, inspect, load_network, quiet
 from registry.modalities import Modality, Network, modalities
 
 MOST_PARAMETERS = 60_000_000
@@ -132,7 +132,7 @@ def judged(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Row:
     if built.folder is None:
         return Row(kind.__name__, f"no: {built.why}")
     folder = built.folder
-    encoder, read = _tried(lambda: open_encoder(folder))
+    encoder, read = _tried(lambda: load_encoder(folder))
     if encoder is None:
         return Row(kind.__name__, "yes", read)
     rows = [encoder.network.prepare(item) for item in encoder.network.examples()]
@@ -183,7 +183,7 @@ def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Buil
                 if not written:
                     continue
                 inspect(folder)
-                examine(folder, "net")
+                examine_checkpoint(folder, "net")
         except Exception as fault:  # configurations so changed may raise anything; a fault of ours is to be told too
             why = _in_short(fault)
             continue
@@ -269,7 +269,7 @@ _PROCESSORS: Mapping[str, Callable[[Path, PretrainedConfig, int], None]] = {"ima
 
 def _classifier(folder: Path, rows: Sequence[Any]) -> tuple[Classifier, dict[str, torch.Tensor], Network]:
     """A net with a head drawn at random, and a batch."""
-    network = open_network(folder)
+    network = load_network(folder)
     anatomy = layers_of(network)
     batch = network.batch(rows)
     made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(1, len(CLASSES)))

@@ -29,7 +29,7 @@ def two() -> dict[str, object]:
 def test_scores_are_percent_and_differences_have_a_sign() -> None:
     assert render.percent(0.8424) == "84.2 %"
     assert render.interval(0.804, 0.881) == "80.4 to 88.1 %"
-    assert (render.points(0.16), render.points(-0.021)) == ("+16.0", "-2.1")
+    assert (render.percentage_points(0.16), render.percentage_points(-0.021)) == ("+16.0", "-2.1")
 
 
 def test_counts_memory_and_time_come_in_their_shortest_form() -> None:

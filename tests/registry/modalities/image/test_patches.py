@@ -7,9 +7,9 @@ import transformers as t
 from PIL import Image
 
 from recommender.serving.export import TOLERANCE, export
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.encoders.examination import require_function
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from tests.recommender.tuning.runs import finished_run
 from tests.registry.encoders.nets import pictures, save_net
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("size", [(40, 40), (90, 30), (20, 70)])
 def test_patches_are_those_of_the_checkpoints_own_processor(folder, size):
-    network = open_network(folder)
+    network = load_network(folder)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
     theirs = t.Siglip2ImageProcessorPil(**PROCESSOR, **MEANS)(images=picture, return_tensors="pt")
     ours = network.batch([network.preprocessing.prepared(picture)])
@@ -47,18 +47,18 @@ def test_patches_are_those_of_the_checkpoints_own_processor(folder, size):
 
 
 def test_padding_and_company_change_no_vector(folder):
-    assert len(require_function(open_encoder(folder), open_network(folder).examples()).blocks) == 3
+    assert len(require_function(load_encoder(folder), load_network(folder).examples()).blocks) == 3
 
 
 def test_a_cap_leaves_fewer_patches_and_another_digest(folder):
-    whole, capped = (open_network(folder, cap=cap) for cap in (32, 17))
+    whole, capped = (load_network(folder, cap=cap) for cap in (32, 17))
     assert (whole.stated, capped.stated) == (32, 32)
     assert (whole.preprocessing.most, capped.preprocessing.most) == (16, 4)
     assert whole.digest != capped.digest
 
 
 def test_a_varied_picture_keeps_its_shape_and_what_is_padding(folder):
-    network = open_network(folder)
+    network = load_network(folder)
     rows = [network.prepare(item) for item in pictures(2)]
     plain, varied = (
         network.batch(rows, chance)["pixel_values"] for chance in (None, [np.random.default_rng(n) for n in range(2)])
