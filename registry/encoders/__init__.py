@@ -63,7 +63,7 @@ def open_encoder(
     Raises:
         CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.
     """
-    opened: Encoder = import_module("registry.encoders.encoder").open_encoder(
+    opened: Encoder = import_module("registry.encoders.encoder").load_encoder(
         folder, name=name, cap=cap, weights=weights
     )
     return opened
