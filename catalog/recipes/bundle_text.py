@@ -20,7 +20,7 @@ from grow_text import passages
 
 from registry.cards import Checkpoint, Domain, Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens, write_rows
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.features import Encoded, cached
 from registry.modalities import Undecodable
 from registry.modalities.text.items import TextItem, decoded_item
@@ -29,7 +29,7 @@ from registry.sketch import RowKeys, fit_lens, sketch_of
 HERE = Path(__file__).parent
 CATALOG = HERE.parent
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-SKETCHED_ROWS = 1000
+SKETCHED_ROWS = 400
 LEAST_MARGIN = 0.03
 
 
@@ -82,7 +82,7 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
     """Look at every domain through one block of the checkpoint that is the lens; write all that this gives."""
     lens_name, block = through.split("#")
-    encoder = open_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
+    encoder = load_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
     seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
     lens = fit_lens("text", "text", list(seen.values()))
