@@ -1,7 +1,7 @@
 """The two ends of an image model: pictures to tensors, and a block's output to one vector a picture."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,6 +119,11 @@ class ImageNetwork:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         opened = (item.open().convert(self.preprocessing.mode) for item in items)
         return {_INPUT: torch.cat([processor(images=image, return_tensors="pt")[_INPUT] for image in opened])}
+
+    def classifiers(self, config: Any, weight: np.ndarray, bias: np.ndarray, build: Any) -> Iterator[Any]:  # noqa: ANN401 - as `Network.classifiers`
+        """As `Network.classifiers`: there are none beside transformers' own."""
+        del config, weight, bias, build
+        return iter(())
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`."""
