@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 
 from registry.encoders import Encoder
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.errors import EstimatorError, NotAFunction, TransferZooError, Unsupported
 from registry.features import Encoded
 
-__all__ = ["TOLERANCE", "examine", "require_function"]
+__all__ = ["REPEATED_WITHIN", "examine_checkpoint", "require_function"]
 
 _LARGE = 30_000_000
 """Parameters from which on a net is shown two examples."""
-TOLERANCE = 1e-3
+REPEATED_WITHIN = 1e-3
 """How far two vectors of one item may lie apart, relative to the largest value of any: batches are summed otherwise."""
 
 
-def examine(folder: Path, name: str) -> None:
+def examine_checkpoint(folder: Path, name: str) -> None:
     """Open the checkpoint in a folder as `Zoo.encoder` does, and encode examples with it.
 
     Raises:
         CheckpointError: it cannot be opened, fails on an example, is no function of its item, or a constant one.
     """
     try:
-        encoder = open_encoder(folder, name=name)
+        encoder = load_encoder(folder, name=name)
         vectors = require_function(encoder, _examples(encoder)).last.vectors
     except EstimatorError as cause:
         raise Unsupported(folder, f"it cannot encode an example ({cause})") from cause
@@ -74,5 +74,5 @@ def _require_equal(name: str, one: Encoded, other: Encoded, why: str) -> None:
     for left, right in zip(one.blocks, other.blocks, strict=True):
         apart = float(np.abs(left.vectors - right.vectors).max())
         scale = max(float(np.abs(left.vectors).max()), float(np.finfo(np.float32).tiny))
-        if apart > TOLERANCE * scale:
+        if apart > REPEATED_WITHIN * scale:
             raise NotAFunction(name, f"{why} (by {100 * apart / scale:.0f} % of the largest value)")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from recommender.checks import check
+from recommender.checks import check_request
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
@@ -98,7 +98,7 @@ def _request_form(zoo: Zoo) -> None:
     place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
     try:
         request = RecommendRequest(**_request(place, options))
-        check(request, zoo)
+        check_request(request, zoo)
     except TransferZooError as failure:
         if upload is not None:
             discard_upload(place)
@@ -463,7 +463,7 @@ def _evidence(advice: Json, place: int) -> None:
 
 def _distances(advice: Json) -> None:
     if advice["domains"]:
-        st.altair_chart(charts.distances(advice["domains"]), width="stretch")
+        st.altair_chart(charts.distance_chart(advice["domains"]), width="stretch")
         st.caption("Smaller is nearer; lines are nominal 90 % intervals.")
     else:
         st.caption("No source domain has a sketch here.")
@@ -494,7 +494,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     if st.button(label, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
         try:
             request = choice_request(advice, place)
-            check(request, zoo)
+            check_request(request, zoo)
         except TransferZooError as failure:
             _refused(failure)
             return
