@@ -462,7 +462,7 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
                 file,
                 input_names=list(batch),
                 output_names=["logits"],
-                dynamic_shapes=(tuple({0: torch.export.Dim("rows")} for _ in batch),),
+                dynamic_shapes=(_dynamic_shapes(tuned),),
                 dynamo=True,
                 external_data=size > _PROTOBUF_LIMIT,
                 verbose=False,
@@ -473,6 +473,20 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
         first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         why = f"torch.onnx cannot express {type(tuned.body).__name__} ({first})"
         raise tuned.cannot(why, "Export without --onnx.") from cause
+
+
+def _dynamic_shapes(tuned: _Tuned) -> tuple[dict[int, Any], ...]:
+    """For each input the axes that change with the items: the first, and those in which batches of two differ."""
+    one, other = (tuned.network.batch([row]) for row in tuned.prepared[:2])
+    return tuple(
+        {0: torch.export.Dim("rows")}
+        | {
+            axis: torch.export.Dim.DYNAMIC
+            for axis in range(1, tensor.ndim)
+            if tensor.shape[axis] != other[name].shape[axis]
+        }
+        for name, tensor in one.items()
+    )
 
 
 @contextmanager

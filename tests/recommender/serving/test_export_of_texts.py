@@ -1,6 +1,7 @@
 """Classifiers of texts: what transformers' own classes make of an exported folder is what the run says."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -8,15 +9,19 @@ import torch
 import transformers as t
 
 from recommender.runs.folder import RunFolder
-from recommender.serving.export import TOLERANCE, export
+from recommender.serving.export import TOLERANCE, export, export_onnx
 from recommender.serving.predict import Predictor
 from recommender.tuning.heads import LinearHead, save_head
-from registry.encoders.encoder import open_encoder
+from registry.encoders import open_encoder
 from registry.encoders.loading import quiet
 from registry.errors import NotExportable
 from registry.modalities import modalities
 from tests.registry.modalities.text.nets import SENTENCES, as_sentences, save
 
+ONNX = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")),
+    reason='needs the extra: pip install "transferzoo[onnx]"',
+)
 ITEMS = modalities["text"].from_memory([*SENTENCES, "Yes", ("Is it so?", "It is."), "long " * 200])
 
 
@@ -88,3 +93,12 @@ def test_what_transformers_cannot_compute_is_refused_with_what_to_do(net, tmp_pa
     with pytest.raises(NotExportable) as caught:
         export(run, tmp_path / "out")
     assert "transferzoo predict" in caught.value.remedy
+
+
+@ONNX
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["bert", "distilbert"])
+def test_a_graph_takes_rows_and_texts_of_any_length(net, tmp_path):
+    done = export_onnx(finished_run(tmp_path / "run", net, block=1), tmp_path / "out")
+    assert done.difference < TOLERANCE
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
