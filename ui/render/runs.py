@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.cards import Metric
+from registry.escapes import shown
 from ui.render.parts import bullet, new_table
 from ui.render.words import Json, about, duration, give_or_take, percent, scored, scored_interval, size
-from ui.strangers import shown
 
 
 def run_report(run: Json, *, expected: Json | None, whole: float | None = None) -> RenderableType:
