@@ -15,7 +15,7 @@ from recommender.baseline import RawRows, baseline
 from recommender.distance import distances
 from recommender.exposure import Exposures
 from recommender.history import History
-from recommender.plan import plan
+from recommender.plan import choose_plan
 from recommender.probe import MOST_ROWS, probe
 from recommender.rank import place, rank
 from recommender.results import (
@@ -196,7 +196,7 @@ def evaluate(
         raise NoCandidates("; ".join(row.reason for row in failed))
     ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fresh = _fresh(zoo, card.name, sample)
-    return place([plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
+    return place([choose_plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
 
 def kept_choice(
@@ -348,11 +348,11 @@ def _affordable(
     choices, costly = [], {}
     for row in ranked:
         fresh = _fresh(zoo, row.checkpoint.name, sample)
-        choice = plan(row, sample, reference, history, fresh=fresh)
+        choice = choose_plan(row, sample, reference, history, fresh=fresh)
         objections = limits.objections_to(choice.cost)
         for strategy in CHEAPER if objections else ():
             with suppress(NotOffered):
-                cheaper = plan(row, sample, reference, history, strategy=strategy, fresh=fresh)
+                cheaper = choose_plan(row, sample, reference, history, strategy=strategy, fresh=fresh)
                 why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
                 if not objections:
                     because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)

@@ -23,7 +23,7 @@ from registry.metrics import Z
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
-__all__ = ["OFFERED", "controlled", "plan"]
+__all__ = ["OFFERED", "choose_plan", "controlled"]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
@@ -51,7 +51,7 @@ _COMMON = np.random.default_rng(0).standard_normal(500)
 """How well training does beside what is expected of it, in draws: as well for all plans, for the rows are the same."""
 
 
-def plan(
+def choose_plan(
     ranked: Ranked,
     sample: Sample,
     reference: Baseline,

@@ -31,9 +31,9 @@ from registry.metrics import Z, score
 from registry.sample import Sample
 from registry.targets import stratum_of
 
-__all__ = ["MOST_ROWS", "draw_unlabelled", "drops", "lower_expectation", "source_test"]
+__all__ = ["MOST_UNLABELLED", "draw_unlabelled", "drops", "lower_expectation", "source_test"]
 
-MOST_ROWS = 800
+MOST_UNLABELLED = 800
 """Rows of the test part that are looked at."""
 PERMUTATIONS = 999
 CLUSTERS = 5
@@ -41,9 +41,9 @@ CLUSTERS = 5
 
 
 def draw_unlabelled(test: Sample, seed: int = 0) -> Sample:
-    """At most `MOST_ROWS` rows of a test part, drawn by their content alone: whatever their labels are."""
+    """At most `MOST_UNLABELLED` rows of a test part, drawn by their content alone: whatever their labels are."""
     tickets = [sha256(f"{seed}:{item.digest}".encode()).digest() for item in test.items]
-    rows = sorted(range(len(test)), key=tickets.__getitem__)[:MOST_ROWS]
+    rows = sorted(range(len(test)), key=tickets.__getitem__)[:MOST_UNLABELLED]
     return test.take(np.array(sorted(rows), np.int64))
 
 

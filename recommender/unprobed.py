@@ -6,17 +6,20 @@ which cost nothing to name: what a fixed preset would take whatever the data are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from recommender.history import History
-from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed
+from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed, UnprobedForm
 from recommender.shortlist import Constraints
 from registry.cards import Checkpoint, Origin
 from registry.listings import Listing
 from registry.zoo import Zoo
 
 __all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
+
+Row = TypeVar("Row", Unprobed, UnprobedForm)
 
 
 def unprobed(
@@ -45,9 +48,9 @@ def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
     return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
 
 
-def within_budget(rows: Iterable[Unprobed], disk: int | None, most: int) -> tuple[Unprobed, ...]:
+def within_budget(rows: Iterable[Row], disk: int | None, most: int) -> tuple[Row, ...]:
     """The first ``most`` of them that fit together into so many bytes, if any are given; unknown sizes do not."""
-    chosen: list[Unprobed] = []
+    chosen: list[Row] = []
     left = disk
     for row in rows:
         if len(chosen) == most:

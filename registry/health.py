@@ -17,7 +17,7 @@ from registry.readers.layout import counted
 from registry.readers.rows import Rows
 from registry.targets import classes_of, names_in
 
-__all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine"]
+__all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine_parts"]
 
 _LISTED = 20
 _UNEVEN = 10
@@ -110,7 +110,9 @@ class Examined:
     test_health: Health | None
 
 
-def examine(train: Part, test: Part | None, origin: str, *, keep_duplicates: bool, progress: Progress) -> Examined:
+def examine_parts(
+    train: Part, test: Part | None, origin: str, *, keep_duplicates: bool, progress: Progress
+) -> Examined:
     """Leave out exact duplicates, what the test part holds too, and what is like it; group what is alike.
 
     Raises:

@@ -27,6 +27,7 @@ __all__ = [
     "offers_table",
     "restored_report",
     "to_fetch",
+    "unprobed_cells",
     "unprobed_report",
 ]
 
@@ -123,6 +124,18 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
     return Group(*parts)
 
 
+def unprobed_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of a checkpoint that was not probed, column by column."""
+    far, first = row["distance"], next(iter(row["published"]), None)
+    return {
+        "not probed": row["checkpoint"],
+        "parameters": UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
+        "to fetch": UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
+        "distance": "no sketch" if far is None else f"{far['value']:.3f}",
+        "published": "-" if first is None else f"{first['sample']} {render.scored(first['score'], first['metric'])}",
+    }
+
+
 def to_fetch(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What would be fetched, and how much it is in all."""
     whole = sum(row["bytes"] or 0 for row in rows)
@@ -157,14 +170,7 @@ def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     for column in table.columns[1:]:
         column.no_wrap = True
     for row in rows:
-        far, first = row["distance"], next(iter(row["published"]), None)
-        table.add_row(
-            Text(shown(row["checkpoint"])),
-            UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
-            UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
-            "no sketch" if far is None else f"{far['value']:.3f}",
-            "-" if first is None else shown(f"{first['sample']} {render.scored(first['score'], first['metric'])}"),
-        )
+        table.add_row(*map(shown, unprobed_cells(row).values()))
     return table
 
 

@@ -18,7 +18,7 @@ from sources import read_labeled
 
 from registry.cards import Checkpoint, Domain, Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.features import Encoded, cached
 from registry.modalities.image.items import ImageItem
 from registry.sketch import fit_lens, sketch_of
@@ -81,7 +81,7 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
     """Look at every domain through one block of the seedling that is the lens; write lens, cards and sketches."""
     lens_name, block = through.split("#")
-    encoder = open_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
+    encoder = load_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
     seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
     lens = fit_lens("image", "image", list(seen.values()))

@@ -19,7 +19,7 @@ import yaml
 from sources import read_labeled
 
 from recommender.transfer.linear import fit_head
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.modalities.image.items import ImageItem
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ def judge(name: str, work: Path, shared: Path, domains: dict) -> None:
     sources = card["source"] if isinstance(card["source"], list) else [card["source"]]
     families = {told["family"] for told in domains.values() if told["source"] in sources}
     targets = [target for target in TARGETS if domains[target]["family"] not in families][:3]
-    ours = [linear_accuracy(open_encoder(work / "done", name=name), shared, target) for target in targets]
+    ours = [linear_accuracy(load_encoder(work / "done", name=name), shared, target) for target in targets]
     random = [[_chance(work, seed, shared, target) for target in targets] for seed in SEEDS]
     told = {
         "margin_over_random": round(float(np.mean(ours) - np.mean(random)), 4),
@@ -79,7 +79,7 @@ def at_random(folder: Path, seed: int) -> CheckpointEncoder:
     with tempfile.TemporaryDirectory() as place:
         model.save_pretrained(place)
         (Path(place) / "preprocessor_config.json").write_bytes((folder / "preprocessor_config.json").read_bytes())
-        return open_encoder(Path(place), name=f"random-{seed}")
+        return load_encoder(Path(place), name=f"random-{seed}")
 
 
 def linear_accuracy(encoder: CheckpointEncoder, shared: Path, target: str) -> float:

@@ -19,7 +19,7 @@ from bundle import see_domains
 from recommender.distance.classifier import classifier
 from recommender.distance.knn import knn_distance
 from recommender.distance.mmd import mmd
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.features import Features
 from registry.sketch import fit_lens
 
@@ -36,7 +36,7 @@ def main() -> None:
     nearest: dict[str, dict[str, str]] = {}
     print(f"{len(expectations)} expectations".ljust(40) + "".join(m.rjust(12) for m in ("mmd", "knn", "classifier")))
     for name in asked.names:
-        seen = see_domains(open_encoder(asked.work / name / "done", name=name), domains, asked.shared, asked.work)
+        seen = see_domains(load_encoder(asked.work / name / "done", name=name), domains, asked.shared, asked.work)
         blocks = range(len(seen["cifar10"].names)) if asked.blocks == "all" else [-1]
         for place in blocks:
             lens = f"{name} {seen['cifar10'].names[place]}"

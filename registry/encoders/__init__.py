@@ -61,5 +61,5 @@ def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = Non
     Raises:
         CheckpointError: as `registry.encoders.loading.inspect`.
     """
-    opened: Encoder = import_module("registry.encoders.encoder").open_encoder(folder, name=name, cap=cap)
+    opened: Encoder = import_module("registry.encoders.encoder").load_encoder(folder, name=name, cap=cap)
     return opened

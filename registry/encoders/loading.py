@@ -3,7 +3,9 @@
 import hashlib
 import inspect as signatures
 import json
+import re
 import struct
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,19 +26,21 @@ from registry.encoders.layers import is_classifier
 from registry.errors import (
     BadWeights,
     CheckpointError,
+    ExtraMissing,
     MalformedWeights,
     NotFetched,
     NoWeights,
     PathMissing,
     PickleRefused,
     ShapeMismatch,
+    TransferZooError,
     UnreadableDocument,
     Unsupported,
 )
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
-__all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_network", "quiet"]
+__all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -47,6 +51,11 @@ _MOST_SHARDS = 1000
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
 _PLACEHOLDER = "LABEL_"
+_UNSTATED = {"text"}
+"""What transformers says that a class takes whose authors did not say it."""
+_LIBRARY = re.compile(r"requires the (\w+) library")
+_EXTRAS = {"timm"}
+"""Libraries for which there is an extra of that name."""
 _MOST_LABELS = 100_000
 _LONGEST_LICENSE = 500
 
@@ -141,7 +150,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
     return model
 
 
-def open_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
+def load_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
     """The model, loaded as `load` does, with what its modality knows of its two ends; without ``cap`` its default.
 
     Raises:
@@ -314,7 +323,8 @@ def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
         kinds = [getattr(transformers, first, None) or next(registered, None)]
     else:
         kinds = _registered(of_type)
-    sound = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
+    known = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
+    sound = [_tower(kind) or kind for kind in known]
     if not sound:
         raise Unsupported(checked.path, f"architecture {named!r:.200} is not one of transformers'")
     for kind in sound:
@@ -323,6 +333,33 @@ def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
         if checked.settings.get(key):
             raise Unsupported(checked.path, f"{key} is set in its config")
     return sound
+
+
+def _tower(kind: type[PreTrainedModel]) -> type[PreTrainedModel] | None:
+    """The image encoder (or the first whose items can be made) inside a model that compares images with texts."""
+    if not {"get_image_features", "get_text_features"} <= set(dir(kind)):
+        return None
+    parts = set((getattr(kind.config_class, "sub_configs", None) or {}).values())
+    towers = [
+        other
+        for other in vars(sys.modules[kind.__module__]).values()
+        if isinstance(other, type) and issubclass(other, PreTrainedModel) and other.config_class in parts
+    ]
+    plain = sorted(towers, key=lambda tower: len(tower.__name__))  # a projection into a shared space lengthens the name
+    each = (tower for modality in modalities.each() for tower in plain if _modality_of(tower) is modality)
+    return next(each, None)
+
+
+def _modality_of(kind: type[PreTrainedModel]) -> Modality | None:
+    """The modality whose items a class takes; None where they are of another kind, or made into something else."""
+    stated = getattr(kind, "input_modalities", ())
+    taken = {stated} if isinstance(stated, str) else set(stated)
+    modality = modality_of(kind.main_input_name) if isinstance(kind.main_input_name, str) else None
+    if modality is None:
+        inputs = signatures.signature(kind.forward).parameters
+        alone = (one for one in modalities.each() if taken == {one.name} and not one.inputs.isdisjoint(inputs))
+        return next(alone, None)
+    return modality if modality.name in taken or taken <= _UNSTATED else None
 
 
 def _registered(model_type: str) -> list[Any]:
@@ -358,11 +395,16 @@ def _config(checked: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
         config: PretrainedConfig = maker.from_dict(dict(checked.settings))
     except CheckpointError:
         raise
+    except ImportError as cause:
+        raise _unbuildable(checked.path, kind, cause) from cause
     except Exception as cause:  # any config class may raise anything
         raise Unsupported(checked.path, f"its config is refused ({_first_line(cause)})") from cause
+    if kind.config_class is not None and not isinstance(config, kind.config_class):
+        parts = [getattr(config, name, None) for name in getattr(config, "sub_configs", None) or {}]
+        config = next((part for part in parts if isinstance(part, kind.config_class)), config)
     objection = _modality(checked.path, kind).objection(config)
     if objection is not None:
-        raise Unsupported(checked.path, objection)
+        raise Unsupported(checked.path, objection, "Take a net that reads one kind of item alone, by itself.")
     return config
 
 
@@ -375,20 +417,28 @@ def _parts(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedConf
         with torch.device("meta"):
             wanted = any(name.startswith("pooler.") for name, _ in kind(config).named_parameters())
     except Exception as cause:  # any architecture may raise anything
-        raise Unsupported(checked.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+        raise _unbuildable(checked.path, kind, cause) from cause
     return {"add_pooling_layer": False} if wanted else {}
 
 
 def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
-    modality = modality_of(kind.main_input_name)
-    if modality is None:
-        known = ", ".join(modality.name + "s" for modality in modalities.each())
+    modality = _modality_of(kind)
+    if modality is not None:
+        return modality
+    known = ", ".join(modality.name + "s" for modality in modalities.each())
+    takes, stated = kind.main_input_name, kind.input_modalities
+    if modality_of(takes) is not None:
+        what = stated if isinstance(stated, str) else " and ".join(stated)
         raise Unsupported(
             folder,
-            f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}",
-            "Of a model of several modalities, save the tower of one alone, as model.vision_model.save_pretrained().",
+            f"{kind.__name__} takes {takes} that are made of {what}",
+            f"Take a net that reads its items as they are; what can be made are {known}, each for nets of its own.",
         )
-    return modality
+    raise Unsupported(
+        folder,
+        f"{kind.__name__} takes {takes}; what can be made are {known}",
+        "Of a model of several modalities, save the tower of one alone, as model.vision_model.save_pretrained().",
+    )
 
 
 def _strictly_loaded(
@@ -409,7 +459,7 @@ def _strictly_loaded(
             device_map="meta" if bare else None,
         )
     except Exception as cause:  # any architecture may raise anything
-        raise Unsupported(folder, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+        raise _unbuildable(folder, kind, cause) from cause
     model: PreTrainedModel = loaded[0]
     report: dict[str, Any] = loaded[1]
     for key in sorted(report["mismatched_keys"], key=str):
@@ -421,6 +471,17 @@ def _strictly_loaded(
         if _of_backbone(model, name):
             raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")
     return model
+
+
+def _unbuildable(folder: Path, kind: type[PreTrainedModel], cause: Exception) -> TransferZooError:
+    """The error for a class that cannot be built; where a library is missing, with what to install."""
+    missing = _LIBRARY.search(str(cause)) if isinstance(cause, ImportError) else None
+    if missing is not None and missing[1] in _EXTRAS:
+        return ExtraMissing(missing[1], missing[1])
+    why = f"{kind.__name__} cannot be built ({_first_line(cause)})"
+    if missing is None:
+        return Unsupported(folder, why)
+    return Unsupported(folder, why, f"Install that library where it is to be used: pip install {missing[1]}")
 
 
 def _of_backbone(model: PreTrainedModel, name: str) -> bool:

@@ -41,7 +41,7 @@ from recommender.tuning.parameter_groups import rates
 from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import open_network, quiet
+from registry.encoders.loading import load_network, quiet
 from registry.features import Encoded
 from registry.modalities.image.preprocessing import read_preprocessing
 from registry.progress import Event, Phase, Progress, silent
@@ -239,7 +239,7 @@ class FrozenNet(nn.Module):
 
     def __init__(self, folder: Path, classes: int) -> None:
         super().__init__()
-        self.network = open_network(folder)
+        self.network = load_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
         self.layers = layers_of(self.network)
         self.head = nn.LazyLinear(classes)
@@ -342,7 +342,7 @@ def _bare(bench: Bench) -> tuple[Spent, float]:
 
 
 def _net(bench: Bench) -> Classifier:
-    network = open_network(bench.card.folder)
+    network = load_network(bench.card.folder)
     width = bench.zoo.encode(bench.card.name, bench.sample).last.width
     head = fresh_head(width, len(bench.sample.classes))
     made = Classifier(network, layers_of(network), bench.blocks[-1], head)

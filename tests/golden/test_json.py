@@ -31,7 +31,7 @@ from recommender.serving.predict import Answer, Judged, Predictions
 from recommender.tuning.controls import Control
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
 from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Origin, Outcome, Task
-from registry.doctor import Finding, Kind, Report
+from registry.doctor import Finding, FindingKind, Report
 from registry.home import Home
 from registry.sample import Health, Sample
 from tests.recommender.test_benefit import planted
@@ -160,7 +160,10 @@ RECORDS: Mapping[str, Callable[[], object]] = {
         SourceProbe(0.9, 0.8, 0.05, 100, Metric.ACCURACY),
     ),
     "doctor": lambda: Report(
-        (Finding(Kind.DATABASE, "row", "is wrong", "Mend it."), Finding(Kind.RUN, "run", "odd", "Go on.", "done")),
+        (
+            Finding(FindingKind.DATABASE, "row", "is wrong", "Mend it."),
+            Finding(FindingKind.RUN, "run", "odd", "Go on.", "done"),
+        ),
         ("/aside",),
     ),
     "queue_job": lambda: JobRecord(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from registry.doctor import Kind, examine, repair
+from registry.doctor import FindingKind, examine, repair
 from registry.errors import CacheDamaged
 from registry.features import Encoded, Features, cached
 from registry.zoo import Zoo
@@ -110,7 +110,7 @@ def test_the_registry_tells_of_damaged_features_and_doctor_finds_them(tmp_path):
     (path,) = zoo.home.features.iterdir()
     rewritten(path, permute)
     (finding,) = examine(zoo).findings
-    assert (finding.kind, "does not match its digest" in finding.what) == (Kind.FEATURES, True)
+    assert (finding.kind, "does not match its digest" in finding.what) == (FindingKind.FEATURES, True)
     np.testing.assert_array_equal(zoo.encode("mean-color", shaded(40)).last.vectors, before.last.vectors)
     assert "made anew" in zoo.notes[0]
     rewritten(path, put_nan)
@@ -124,6 +124,6 @@ def test_half_written_files_are_found_wherever_a_home_writes_any(tmp_path):
     for place in places:
         place.mkdir(parents=True)
         (place / "x.json.1.999999999.tmp").write_bytes(b"half")
-    assert [finding.kind for finding in examine(zoo).findings] == [Kind.LEFTOVER] * 4
+    assert [finding.kind for finding in examine(zoo).findings] == [FindingKind.LEFTOVER] * 4
     assert repair(zoo).healthy
     assert not list(zoo.home.root.rglob("*.tmp"))

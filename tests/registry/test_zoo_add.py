@@ -55,11 +55,11 @@ def net(tmp_path_factory):
 @pytest.fixture
 def catalog(net, tmp_path):
     """A catalog whose lens is that net, and whose one domain is gray."""
-    from registry.encoders.encoder import open_encoder
+    from registry.encoders.encoder import load_encoder
 
     folder = tmp_path / "catalog"
     shutil.copytree(net, folder / "seedlings/lens-net")
-    encoder = open_encoder(folder / "seedlings/lens-net", name="lens-net")
+    encoder = load_encoder(folder / "seedlings/lens-net", name="lens-net")
     gray = encoder.encode(shaded(128).items).last
     lens = fit_lens("small", "image", [gray, encoder.encode(shaded(40).items).last])
     write_lens(folder, lens)

@@ -38,15 +38,15 @@ def test_training_patches_lie_left_of_test_patches() -> None:
 
 def test_a_target_is_laid_down_once_and_read_as_any_folder(tmp_path: Path) -> None:
     home = Home.find(tmp_path)
-    first = demo.sample("digits", home)
+    first = demo.demo_sample("digits", home)
     assert len(first.classes) == 10
     assert len(first) + len(first.test.items if first.test else ()) > 1700
-    assert demo.sample("digits", home).digest == first.digest
+    assert demo.demo_sample("digits", home).digest == first.digest
     assert not list((tmp_path / "samples").glob(".*"))
 
 
 def test_surfaces_come_with_groups(tmp_path: Path) -> None:
-    found = demo.sample("surfaces", Home.find(tmp_path))
+    found = demo.demo_sample("surfaces", Home.find(tmp_path))
     assert found.groups is not None
     assert 28 <= len(set(found.groups)) <= 60
 
@@ -54,14 +54,14 @@ def test_surfaces_come_with_groups(tmp_path: Path) -> None:
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo, "find_spec", {}.get)
     with pytest.raises(ExtraMissing, match="scikit-image") as told:
-        demo.sample("surfaces", Home.find(tmp_path))
+        demo.demo_sample("surfaces", Home.find(tmp_path))
     assert told.value.remedy == 'Run: pip install "transferzoo[demo]"'
     assert importlib.util.find_spec("skimage") is not None
 
 
 def test_an_unknown_target_gets_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="surface"):
-        demo.sample("surface", Home.find(tmp_path))
+        demo.demo_sample("surface", Home.find(tmp_path))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from registry.cards import Checkpoint
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.features import Encoded, cached
 from registry.home import Home, catalog_folder
 from registry.sample import Sample
@@ -125,4 +125,4 @@ def _digest(path: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _opened(folder: Path, name: str) -> CheckpointEncoder:
-    return open_encoder(folder, name=name)
+    return load_encoder(folder, name=name)

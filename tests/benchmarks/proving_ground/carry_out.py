@@ -17,7 +17,7 @@ from recommender.transfer.linear import fit_head, out_of_fold
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Outcome
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.features import Encoded
 from registry.home import Home
 from registry.index import neighbors
@@ -132,7 +132,7 @@ def _head_on(place: int, cell: Cell, bench: Bench, known: dict[str, object]) -> 
 
 def _stored_says(job: Job, test: Sample) -> Int[np.ndarray, " n"]:
     """The classes that the run's stored backbone and head name."""
-    encoder = open_encoder(job.folder)
+    encoder = load_encoder(job.folder)
     encoded = encoder.encode(test.items)
     read = encoded.blocks[encoded.names.index(job.plan.read)].vectors
     return np.asarray(read_head(job.folder).logits(read).argmax(axis=1))

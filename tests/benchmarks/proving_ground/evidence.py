@@ -12,7 +12,7 @@ import numpy as np
 
 from recommender.baseline import baseline
 from recommender.history import History
-from recommender.plan import plan
+from recommender.plan import choose_plan
 from recommender.probe import transferability
 from recommender.rank import rank
 from recommender.results import Baseline, BlockScore, Candidate, Choice, Ranked, Transferability
@@ -68,7 +68,7 @@ def ranked(cells: Sequence[Cell], bench: Bench, history: History) -> dict[int, R
 def choice_of(cell: Cell, bench: Bench, strategy: str | None, history: History, row: Ranked | None = None) -> Choice:
     """The product's choice for a pair, ranked alone unless its rank is given."""
     row = row or ranked([cell], bench, history)[cell.cell]
-    return plan(row, bench.part(cell).train, reference_of(cell, bench), history, strategy=strategy)
+    return choose_plan(row, bench.part(cell).train, reference_of(cell, bench), history, strategy=strategy)
 
 
 def reference_of(cell: Cell, bench: Bench) -> Baseline:

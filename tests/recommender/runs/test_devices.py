@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.runs.devices import metered, precision, present, resolve
+from recommender.runs.devices import available_devices, metered, precision, resolve
 from registry.errors import DeviceMissing
 
 
 def test_a_machine_has_a_cpu_at_least_and_auto_is_the_first_that_it_has():
-    assert present()[-1] == "cpu"
-    assert resolve("auto") == resolve() == present()[0]
+    assert available_devices()[-1] == "cpu"
+    assert resolve("auto") == resolve() == available_devices()[0]
     assert resolve("cpu") == "cpu"
 
 
@@ -39,7 +39,7 @@ def test_two_gpus_are_two_devices_and_cuda_is_the_first(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
-    assert present()[:2] == ("cuda:0", "cuda:1")
+    assert available_devices()[:2] == ("cuda:0", "cuda:1")
     assert (resolve(), resolve("cuda"), resolve("cuda:1")) == ("cuda:0", "cuda:0", "cuda:1")
     with pytest.raises(DeviceMissing, match="only 2"):
         resolve("cuda:2")

@@ -12,7 +12,7 @@ from recommender.serving.predict import Judged, Predictions, Predictor, answer
 from recommender.tuning.heads import LinearHead, read_head, save_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Metric, Task
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.errors import BadTable, NoItems, NotFinished, PathMissing, UnusableArrays
 from registry.forms import to_json
 from registry.progress import Cancelled, Phase
@@ -60,7 +60,7 @@ def test_heads_that_train_nothing_predict_too(head, tmp_path):
 def test_logits_are_the_heads_of_the_block_that_is_read(tmp_path):
     run = finished_run(tmp_path / "run", block=1)
     items = pictures(5)
-    features = open_encoder(run.path).encode(items).blocks[1].vectors
+    features = load_encoder(run.path).encode(items).blocks[1].vectors
     found = Predictor.open(run.path).predict(items)
     np.testing.assert_allclose(found.logits, read_head(run.path).logits(features), rtol=1e-5, atol=1e-6)
 

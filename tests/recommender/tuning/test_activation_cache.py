@@ -6,7 +6,7 @@ from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.progress import silent
 from tests.registry.encoders.nets import NETS, network_of, pictures, save_net
 
@@ -106,7 +106,7 @@ def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
     made, _ = classifier("resnet")
     made.eval()
     save_net(tmp_path / "net", "resnet")
-    network = open_network(tmp_path / "net")
+    network = load_network(tmp_path / "net")
     items = ItemRows([network.prepare(item) for item in pictures(9)], np.arange(9), network)
     boundary = Boundary(made, made.layers.names[1], inputs(items.batch([0, 1])))
     made.boundary = boundary

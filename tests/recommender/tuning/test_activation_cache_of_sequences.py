@@ -11,7 +11,7 @@ from recommender.tuning.activation_cache import Boundary
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.modalities import modalities
 from registry.progress import silent
 from tests.registry.modalities.text.nets import SENTENCES, save
@@ -22,7 +22,7 @@ ITEMS = modalities["text"].from_memory([*SHORT, *SENTENCES, "long " * 100])
 
 def _rows(name):
     with TemporaryDirectory() as place:
-        network = open_network(save(Path(place), name))
+        network = load_network(save(Path(place), name))
     layers = layers_of(network)
     made = Classifier(network, layers, layers.names[-1], fresh_head(16, 3))
     torch.nn.init.normal_(made.head.weight)

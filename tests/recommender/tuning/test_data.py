@@ -3,7 +3,7 @@ import pytest
 
 from recommender.tuning import data
 from recommender.tuning.data import prepare_rows
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.progress import Event, Phase, silent
 from tests.observers import Recorder
 from tests.registry.encoders.nets import pictures, save_net
@@ -11,7 +11,7 @@ from tests.registry.encoders.nets import pictures, save_net
 
 @pytest.fixture
 def network(tmp_path):
-    return open_network(save_net(tmp_path / "net", "resnet"))
+    return load_network(save_net(tmp_path / "net", "resnet"))
 
 
 def test_a_batch_is_what_the_preprocessing_makes_of_the_pictures(network, tmp_path):

@@ -22,7 +22,7 @@ from recommender.tuning.feature_drift import (
 from recommender.tuning.recipe import run_local
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.progress import Cancelled, Phase, silent
 from tests.observers import stopping
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
@@ -39,7 +39,7 @@ def inputs(rows, chosen):
 def made(place, net="resnet"):
     """A checkpoint, a classifier that begins as it, and held-out rows."""
     card = checkpoint(place / "net", net)
-    network = open_network(card.folder)
+    network = load_network(card.folder)
     anatomy = layers_of(network)
     data = sample(30, 0)
     rows = prepare_rows(data.items, data.targets, network, place / "spill", silent, "open")

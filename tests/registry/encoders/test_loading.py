@@ -3,10 +3,12 @@ import os
 import struct
 import time
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
+import transformers as t
 from safetensors.numpy import save_file
 
 from registry.encoders.loading import inspect, load
@@ -384,3 +386,49 @@ def test_a_pipe_is_not_waited_for(folder, file):
     os.mkfifo(folder / file)
     with pytest.raises((NoWeights, Unsupported)):
         inspect(folder)
+
+
+TOWER = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+}
+WORDS = {**TOWER, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+@pytest.mark.parametrize(("config", "kind"), [(t.CLIPConfig, t.CLIPModel), (t.SiglipConfig, t.SiglipModel)])
+def test_of_a_model_that_compares_images_with_texts_the_image_tower_is_opened(config, kind, tmp_path):
+    whole = kind(config(vision_config=TOWER, text_config=WORDS)).eval()
+    folder = save_net(tmp_path, whole)
+    assert inspect(folder).architecture == kind.__name__.replace("Model", "VisionModel")
+    tower = load(folder)
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = whole.vision_model(pixel_values=pixels).pooler_output
+        torch.testing.assert_close(tower(pixel_values=pixels).pooler_output, expected)
+    assert inspect(folder).parameters < sum(p.numel() for p in whole.parameters())
+
+
+def test_pixels_that_were_made_into_numbers_of_colors_are_no_pictures(folder):
+    change(folder, architectures=["ImageGPTForImageClassification"], model_type="imagegpt")
+    with pytest.raises(Unsupported, match="input_ids that are made of image") as caught:
+        inspect(folder)
+    assert "reads its items as they are" in caught.value.remedy
+
+
+@pytest.mark.skipif(find_spec("natten") is not None, reason="natten is installed")
+def test_a_library_that_an_architecture_lacks_is_named(folder):
+    change(folder, architectures=["DinatForImageClassification"], model_type="dinat")
+    with pytest.raises(Unsupported, match="natten") as caught:
+        inspect(folder)
+    assert "pip install natten" in caught.value.remedy
+
+
+def test_a_judge_of_pictures_by_a_written_policy_is_refused(folder):
+    change(folder, architectures=["ShieldGemma2ForImageClassification"], model_type="shieldgemma2")
+    with pytest.raises(Unsupported, match="texts") as caught:
+        inspect(folder)
+    assert "one kind of item" in caught.value.remedy
