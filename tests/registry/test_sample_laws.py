@@ -219,7 +219,7 @@ def measured(draw: st.DrawFn, grouped: bool | None = None) -> Labelled:
     return "regression", values, groups
 
 
-def sample_of(drawn: Labelled) -> Sample:
+def task_sample(drawn: Labelled) -> Sample:
     task, labels, groups = drawn
     return Sample.from_arrays(POOL[: len(labels)], labels, name="any", task=task, groups=groups)
 
@@ -227,7 +227,7 @@ def sample_of(drawn: Labelled) -> Sample:
 @FEW
 @given(marked(), st.integers(2, 7), st.integers(0, 3))
 def test_every_label_is_in_every_training_part(drawn, k, seed):
-    sample = sample_of(drawn)
+    sample = task_sample(drawn)
     folds = folds_of(sample, k, seed)
     for fold in range(folds.max() + 1):
         assert sample.targets[folds != fold].any(axis=0).all()
@@ -236,7 +236,7 @@ def test_every_label_is_in_every_training_part(drawn, k, seed):
 @FEW
 @given(marked() | measured(), st.integers(2, 7), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_folds_of_other_tasks_are_numbered_keep_groups_and_follow_the_rows(drawn, k, seed, random):
-    sample = sample_of(drawn)
+    sample = task_sample(drawn)
     folds = folds_of(sample, k, seed)
     held_out = np.unique(folds[folds >= 0])
     assert held_out.tolist() == list(range(len(held_out)))
@@ -250,7 +250,7 @@ def test_folds_of_other_tasks_are_numbered_keep_groups_and_follow_the_rows(drawn
 @FEW
 @given(marked(grouped=False), st.integers(2, 5))
 def test_ungrouped_folds_share_every_label_about_evenly(drawn, k):
-    sample = sample_of(drawn)
+    sample = task_sample(drawn)
     folds = folds_of(sample, k, 0)
     for column in sample.targets.T:
         mine = np.bincount(folds[(column > 0) & (folds >= 0)], minlength=folds.max() + 1)
@@ -280,7 +280,7 @@ def test_two_groups_of_other_quantities_are_two_folds():
 @FEW
 @given(marked() | measured(), st.sampled_from([0.2, 0.25, 0.5]))
 def test_a_split_of_other_tasks_keeps_groups_whole_and_every_label_in_training(drawn, share):
-    sample = sample_of(drawn)
+    sample = task_sample(drawn)
     try:
         train, test = sample.split(share)
     except TooFewRows:
@@ -295,7 +295,7 @@ def test_a_split_of_other_tasks_keeps_groups_whole_and_every_label_in_training(d
 @FEW
 @given(marked() | measured(), st.integers(1, 70), st.randoms(use_true_random=False))
 def test_a_subsample_of_other_tasks_is_as_large_as_asked_and_follows_content(drawn, most, random):
-    sample = sample_of(drawn)
+    sample = task_sample(drawn)
     small = sample.subsample(most)
     assert len(small) == min(most, len(sample))
     order = np.array(random.sample(range(len(sample)), len(sample)))
