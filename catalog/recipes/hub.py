@@ -106,7 +106,11 @@ def listing_of_timm(hub: str, card: dict, results: dict[str, dict[str, str]], da
 
 
 def _with_preset(listing: Listing, presets: dict) -> Listing:
-    facts = [Fact(name, preset["source"]) for name, preset in presets.items() if listing.hub in preset["takes"]]
+    facts = [
+        Fact(name, preset["source"], preset["checked"])
+        for name, preset in presets.items()
+        if listing.hub in preset["takes"]
+    ]
     return replace(listing, facts={**listing.facts, "preset": tuple(facts)}) if facts else listing
 
 

@@ -401,7 +401,7 @@ def _difference(tuned: _Tuned, folder: Path) -> float:
     with quiet(), torch.inference_mode():
         batch = tuned.network.reopened(folder, tuned.network.examples())
         model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        logits = model.eval()(**batch).logits.numpy()
+        logits = model.eval()(**batch)[0].numpy()
     return _close_enough(tuned, logits)
 
 

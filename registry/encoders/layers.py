@@ -116,7 +116,10 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> B
         output: ModelOutput = part(**batch, **_as_output(network, part))
     middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
     if layers.head:
-        return BlockReading((*middle, _before_head(network, outputs[layers.head], batch)), output["logits"])
+        read, logits = outputs[layers.head], output.get("logits")
+        if logits is None:  # a classifier that calls them otherwise
+            logits = model.get_submodule(layers.head)(read)
+        return BlockReading((*middle, _before_head(network, read, batch)), logits)
     stated = any(output.get(key) is not None for key in ("pooler_output", "last_hidden_state"))
     last = network.summary(output, batch) if stated else network.pool(outputs[layers.blocks[-1].end], batch)
     return BlockReading((*middle, last), None)

@@ -46,14 +46,12 @@ from registry.modalities import Modality, Network, modalities
 MOST_PARAMETERS = 60_000_000
 """Of a net that is made here at all."""
 CLASSES = ("blue", "green", "red", "white", "black")
-_SHRINKS = ((8, 2, 64), (4, 2, 64), (4, 2, 0), (1, 2, 0), (1, 99, 0))
-"""By how much widths are divided, how many layers are left, and the side of the input (0: its own).
-
-The first with which the net works is taken."""
-_DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^(?:num_hidden_layers|n_layer)$")
-_WIDTH = re.compile(
-    r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|_ratio_dim|n_embd)$"
-)
+_SHRINKS = ((8, 2, 0, 64), (4, 2, 0, 64), (8, 2, 1, 64), (4, 2, 0, 0), (1, 2, 0, 0), (1, 99, 0, 0))
+"""By how much widths are divided; how many layers, how many heads of attention are left; the side of the input (0: as
+it is). The first with which the net works is taken."""
+_DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^n_layer$|_per_block$")
+_WIDTH = re.compile(r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|n_embd|latents)$")
+_DERIVED = re.compile(r"^(?:id2label|label2id|_?stage_names|_?out_features|_?out_indices)$")
 _KEPT = re.compile(r"num_channels|in_channels|head_dim|head_size|^patch|window")
 _LEAST_WIDTH = 8
 _WHY = 110
@@ -117,9 +115,11 @@ def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[Pr
     for auto in (auto_class(modality), transformers.AutoModel):
         for of_type, names in auto._model_mapping._model_mapping.items():
             kinds = [_class_of(name) for name in ([names] if isinstance(names, str) else names)]
-            if (types and of_type not in types) or of_type in labelled:
+            if types and of_type not in types:
                 continue
             ours = [kind for kind in kinds if kind is not None and _takes(kind, modality)]
+            if of_type in labelled:
+                ours = [kind for kind in ours if _compares(kind)]
             result.update(dict.fromkeys(ours))
             if auto is not transformers.AutoModel and ours:
                 labelled.add(of_type)
@@ -161,8 +161,14 @@ def _takes(kind: type[PreTrainedModel], modality: Modality) -> bool:
     stated = getattr(kind, "input_modalities", ())
     taken = {stated} if isinstance(stated, str) else set(stated)
     main = kind.main_input_name
-    compares = modality.name in taken and hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")
-    return (isinstance(main, str) and main in modality.inputs) or taken == {modality.name} or compares
+    tower = modality.name == "image" and _compares(kind)
+    ours = isinstance(main, str) and main in modality.inputs and not _compares(kind)
+    return ours or taken == {modality.name} or tower
+
+
+def _compares(kind: type[PreTrainedModel]) -> bool:
+    """Whether it compares images with texts: its image encoder is what is registered."""
+    return hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")
 
 
 def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Built:
@@ -174,16 +180,11 @@ def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Buil
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 written = _written(kind, modality, folder, *shrink)
-        except Exception as fault:  # configurations so changed may raise anything
-            why = why if "cannot" in why else _in_short(fault)
-            continue
-        if not written:
-            why = f"it has more than {MOST_PARAMETERS:,} parameters however it is made smaller"
-            continue
-        try:
-            inspect(folder)
-            examine_checkpoint(folder, "net")
-        except Exception as fault:  # a fault of ours, where it is none of our errors: it is to be told
+                if not written:
+                    continue
+                inspect(folder)
+                examine_checkpoint(folder, "net")
+        except Exception as fault:  # configurations so changed may raise anything; a fault of ours is to be told too
             why = _in_short(fault)
             continue
         return Built(folder)
@@ -191,11 +192,11 @@ def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Buil
 
 
 def _written(
-    kind: type[PreTrainedModel], modality: Modality, folder: Path, narrower: int, layers: int, side: int
+    kind: type[PreTrainedModel], modality: Modality, folder: Path, narrower: int, layers: int, heads: int, side: int
 ) -> bool:
-    """Save a net at random weights with its processor; not one that is too large."""
+    """Save a net at random weights with its processor, unless it is too large."""
     maker: Any = kind.config_class
-    config = maker.from_dict({**_smaller(maker().to_dict(), narrower, layers, side), "num_labels": 3})
+    config = maker.from_dict({**_smaller(maker().to_dict(), narrower, layers, heads, side), "num_labels": 3})
     with torch.device("meta"):
         size = sum(p.numel() for p in kind(config).parameters())
     if size > MOST_PARAMETERS:
@@ -208,23 +209,28 @@ def _written(
     return True
 
 
-def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, side: int) -> dict[str, Any]:
+def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, heads: int, side: int) -> dict[str, Any]:
     """The settings of a configuration with widths divided, fewer layers and smaller inputs, all the way down."""
 
     def changed(key: str, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return _smaller(value, narrower, layers, side)
+            return _smaller(value, narrower, layers, heads, side)
         if isinstance(value, list):
             return [changed(key, one) for one in value]
-        if not isinstance(value, int) or isinstance(value, bool) or _KEPT.search(key):
-            return value
-        if key == "image_size":
-            return side or value
-        if _DEPTH.search(key):
-            return min(value, layers)
-        return max(_LEAST_WIDTH, value // narrower) if _WIDTH.search(key) and value > _LEAST_WIDTH else value
+        number = isinstance(value, int) and not isinstance(value, bool) and not _KEPT.search(key)
+        return _less(key, value, narrower, layers, heads, side) if number else value
 
-    return {key: changed(key, value) for key, value in settings.items() if key not in ("id2label", "label2id")}
+    return {key: changed(key, value) for key, value in settings.items() if not _DERIVED.search(key)}
+
+
+def _less(key: str, value: int, narrower: int, layers: int, heads: int, side: int) -> int:
+    if key == "image_size":
+        return side or value
+    if _DEPTH.search(key):
+        return min(value, layers)
+    if heads and "_heads" in key:
+        return heads
+    return max(_LEAST_WIDTH, value // narrower) if _WIDTH.search(key) and value > _LEAST_WIDTH else value
 
 
 def _enliven(model: PreTrainedModel) -> None:
@@ -250,6 +256,8 @@ def _image_processor(folder: Path, config: PretrainedConfig, side: int) -> None:
     stated = getattr(getattr(config, "vision_config", config), "image_size", None)
     stated = stated[0] if isinstance(stated, list | tuple) else stated
     wanted = stated if isinstance(stated, int) else side
+    if "max_num_patches" in settings and side:
+        settings["max_num_patches"] = (side // settings["patch_size"]) ** 2
     for key in ("size", "crop_size"):
         if wanted and isinstance(settings.get(key), Mapping):
             settings[key] = dict.fromkeys((edge for edge, value in settings[key].items() if value), wanted)

@@ -8,7 +8,7 @@ from recommender import recommend
 from recommender.history import History
 from recommender.results import Unprobed
 from recommender.shortlist import Constraints
-from recommender.unprobed import unprobed, within_budget
+from recommender.unprobed import rivals, unprobed, within_budget
 from registry.cards import Claim, HubFile, Locator
 from registry.catalog import write_listing
 from registry.listings import Fact
@@ -96,6 +96,14 @@ def test_a_preset_is_a_rival_and_unknown_downloads_are_not_guessed(advice):
     )
     assert downloaded.checkpoint is None
     assert "not known" in downloaded.because
+
+
+def test_of_what_a_hub_stated_when_it_was_asked_the_most_downloaded_that_fits_is_a_rival(zoo):
+    zoo.keep_downloads({"someone/small": 7, "someone/large": 900, "someone/sizeless": None})
+    taken = [rivals(zoo, "image", Constraints(max_parameters=most), ())[-1] for most in (None, 5000)]
+    assert [row.checkpoint for row in taken] == ["large", "small"]
+    assert taken[0].because.startswith("900 downloads; of ")
+    assert taken[0].because.endswith("others they are not known here")
 
 
 def test_the_json_form_marks_each_as_not_probed_and_says_how_to_fetch_it(advice):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from registry import zoo as room
+from registry import open_nets
 from registry.cards import Origin
 from registry.catalog import write_domain
-from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
+from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, NoWeights, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
 from registry.store import Damage, Entries, damaged_rows, quarantine
@@ -160,7 +160,7 @@ def test_weights_that_changed_since_they_were_registered_are_refused(zoo, catalo
     with pytest.raises(BadWeights, match="not those that were registered"):
         zoo.encoder("mean-color")
     weights.unlink()
-    with pytest.raises(PathMissing):
+    with pytest.raises(NoWeights):
         zoo.encoder("mean-color")
 
 
@@ -272,8 +272,8 @@ def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
 
 def test_a_zoo_lets_go_of_the_net_asked_for_longest_ago_before_it_holds_more_than_it_may(zoo, tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr(room, "_opened", lambda card: opened.append(card.name) or MeanColor())
-    monkeypatch.setattr(room, "OPEN_BYTES", 24)  # two nets of three parameters
+    monkeypatch.setattr(open_nets, "_opened", lambda card: opened.append(card.name) or MeanColor())
+    monkeypatch.setattr(open_nets, "OPEN_BYTES", 24)  # two nets of three parameters
     zoo._encoders.clear()
     zoo.store.write(Entries(tuple(a_checkpoint(tmp_path / name, name) for name in ("a", "b", "c"))))
     for name in ("a", "b", "a", "c", "a", "b"):

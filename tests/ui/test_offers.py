@@ -36,6 +36,15 @@ def test_what_is_here_and_what_is_known_stand_apart(zoo):
     assert "unknown" in report
 
 
+def test_downloads_are_unknown_until_the_hub_is_asked(zoo):
+    def report():
+        return " ".join(printed(offers.facts_report(offers.listing_json(zoo, zoo.listing("big")), [])).split())
+
+    assert "downloads unknown here; `zoo search` asks the hub" in report()
+    zoo.keep_downloads({zoo.listing("big").hub: 1234})
+    assert "downloads 1,234 (as the hub stated when it was asked last)" in report()
+
+
 def test_a_checkpoint_whose_weights_are_gone_is_not_here(zoo):
     (zoo.checkpoint("mean-color").folder / "model.safetensors").unlink()
     assert [row["here"] for _, row in offers.listed(zoo)] == [False, False]
