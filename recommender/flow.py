@@ -306,7 +306,7 @@ def tune(
 ) -> TuningRun:
     """Carry out a choice, and return its outcome to the registry.
 
-    ``advice.baseline`` is a choice too, the one where the advice is not to transfer: its model on raw pixels is fitted.
+    ``advice.baseline`` is a choice too, the one not to transfer: its model on raw features is fitted.
 
     Raises:
         DeviceMissing: the device asked for is not there.

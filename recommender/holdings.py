@@ -161,6 +161,7 @@ def _searched(request: SearchRequest, zoo: Zoo, observer: Observer) -> Searched:
         sort=request.sort.value,
         limit=request.limit,
     )
+    zoo.keep_downloads({row.hub: row.downloads for row in rows})
     if not all(number <= len(rows) for number in request.add):
         numbers = ",".join(map(str, request.add))
         why = f"{numbers!r} names no rows of {len(rows)}"

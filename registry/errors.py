@@ -392,7 +392,7 @@ class NoItems(SampleError):
         super().__init__(
             f"{path} holds no {expected}{also}{lies}",
             remedy
-            or "Expected <class>/*.png|jpg, or train/ and test/ above it; any layout with --labels, and in `predict`.",
+            or "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`.",
         )
 
 

@@ -326,8 +326,9 @@ def _of_files(health: Health, kept: Clean) -> Iterator[str]:
     if health.unreadable:
         name, why = health.unreadable_items[0]
         yield f"{words.count(health.unreadable)} skipped as unreadable; the first: {name} ({why})"
-    if animated := health.converted.get("animated"):
-        yield f"{words.count(animated, 'animated')}: only the first frame is used"
+    for kind, remark in words.remarks.items():
+        if count := health.converted.get(kind):
+            yield f"{words.count(count, kind)}: {remark}"
     if kept.conflicting:
         yield f"{counted(kept.conflicting, 'row')} removed: the same {words.one} {_ELSEWHERE[kept.task]}"
     if health.exact_duplicates > kept.conflicting:

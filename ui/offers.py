@@ -10,11 +10,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.escapes import shown
 from registry.licenses import Licenses
 from registry.listings import Fact, Listing, hub_task
 from ui import render
 from ui.render.parts import new_table
-from ui.strangers import shown
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
@@ -59,6 +59,7 @@ def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[st
         "hub": listing.hub,
         "aliases": list(listing.aliases),
         "bytes": listing.bytes,
+        "downloads": zoo.downloads().get(listing.hub),
         "data": list(listing.data),
         "base": list(listing.base),
         "facts": {kind: [asdict(fact) for fact in facts] for kind, facts in listing.facts.items()},
@@ -93,6 +94,10 @@ def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -
             (kind, "yellow" if disputed else "dim"), ("  sources disagree" if disputed else "", "yellow")
         )
         lines += [head, *(_fact_line(kind, Fact(**fact)) for fact in facts)]
+    lines.append(Text("downloads", "dim"))
+    count = row["downloads"]
+    unknown = "unknown here; `zoo search` asks the hub"
+    lines.append(_indented(unknown if count is None else f"{count:,}  (as the hub stated when it was asked last)"))
     lines.append(Text("licenses", "dim"))
     for of, names in row["licenses"].items():
         lines.append(_indented(f"{of.replace('_', ' ')}: {', '.join(map(shown, names))}"))

@@ -59,7 +59,7 @@ class Control(Record):
 def without_transfer(
     job: Job, train: Sample, test: Sample, own: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> Control:
-    """The run against the better of a linear model and nearest neighbors on raw pixels, chosen on training rows.
+    """The run against the better of a linear model and nearest neighbors on raw features, chosen on training rows.
 
     Raises:
         SampleError, EstimatorError: the rows allow no such model.

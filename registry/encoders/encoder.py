@@ -12,7 +12,7 @@ import torch
 
 from registry.encoders import BlockSize
 from registry.encoders.layers import BlockReading, Layers, layers_of, read_blocks
-from registry.encoders.loading import Opened, inspect, load_network
+from registry.encoders.loading import Opened, open_checkpoint
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import Network, Prepared
@@ -125,14 +125,15 @@ class CheckpointEncoder:
         return Encoded(blocks, self.blocks, classes)
 
 
-def load_encoder(folder: Path, *, name: str | None = None, cap: int | None = None) -> CheckpointEncoder:
-    """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
+def load_encoder(
+    folder: Path, *, name: str | None = None, cap: int | None = None, weights: str | None = None
+) -> CheckpointEncoder:
+    """Open the checkpoint in a folder; inputs larger than ``cap`` (in the modality's unit) are made smaller.
 
     Raises:
-        CheckpointError: as `registry.encoders.loading.inspect`.
+        CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.
     """
-    opened = inspect(folder)
-    network = load_network(folder, cap=cap)
+    opened, network = open_checkpoint(folder, cap=cap, digest=weights)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
     layers = layers_of(network)
     return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)

@@ -7,13 +7,14 @@ import re
 import struct
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
@@ -40,7 +41,7 @@ from registry.errors import (
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
-__all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "quiet"]
+__all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "open_checkpoint", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -49,6 +50,12 @@ _MOST_HEADER = 8 << 20
 _MOST_TENSORS = 50_000
 _MOST_SHARDS = 1000
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_DTYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
+    "BOOL": torch.bool,
+}
+_READ_AT_ONCE = 16 << 20
 _BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
 _PLACEHOLDER = "LABEL_"
 _UNSTATED = {"text"}
@@ -114,18 +121,30 @@ def inspect(folder: Path, *, values: bool = True) -> Opened:
         _check_tensors(file)
     modality = _modality(folder, type(model))
     network = modality.open(folder, model, modality.defaults.cap)
-    labels = _real_labels(type(model).__name__, checked.settings)
-    return Opened(
-        modality=modality.name,
-        architecture=type(model).__name__,
-        model_type=str(model.config.model_type),
-        parameters=sum(p.numel() for p in model.parameters()),
-        digest=_digest(folder, checked.files) if values else "",
-        input_size=network.stated,
-        num_labels=len(labels),
-        id2label=labels,
-        license=_license(folder),
-    )
+    return _opened(checked, network, _digest(folder, checked.files) if values else "")
+
+
+def open_checkpoint(folder: Path, *, cap: int | None = None, digest: str | None = None) -> tuple[Opened, Network]:
+    """What a checkpoint's folder says, and its model as `load_network` gives it; all of `inspect` is checked.
+
+    Every weight is read from the disk once.
+
+    Raises:
+        CheckpointError: as `inspect`.
+        BadWeights: the weights are not those of ``digest``.
+    """
+    checked = _trusted(folder)
+    registered = None if digest is None else _read(checked, digest)
+    with quiet():
+        kind = _kind(checked)
+        config = _config(checked, kind)
+        weights = registered or _read(checked)
+        model = _strictly_loaded(folder, kind, config, _parts(checked, kind, config), weights.tensors)
+    model.eval()
+    _refuse_integers(checked, model)
+    modality = _modality(folder, kind)
+    network = modality.open(folder, model, modality.defaults.cap if cap is None else cap)
+    return _opened(checked, network, weights.digest), network
 
 
 def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> PreTrainedModel:
@@ -145,7 +164,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
         if from_scratch:
             model: PreTrainedModel = kind(config, **parts).float()
         else:
-            model = _strictly_loaded(folder, kind, config, bare, parts)
+            model = _strictly_loaded(folder, kind, config, parts, bare=bare)
     model.eval()
     return model
 
@@ -306,12 +325,72 @@ def _refuse_integers(checked: _Folder, model: PreTrainedModel) -> None:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The stored numbers of a checkpoint, and the digest of the files that they were read from."""
+
+    tensors: Mapping[str, torch.Tensor]
+    digest: str
+
+
+def _read(checked: _Folder, digest: str | None = None) -> _Weights:
+    """All weights, each file read once from its first byte to its last; the tensors share the memory read into.
+
+    Raises:
+        MalformedWeights: a file changed while it was read.
+        BadWeights: they are not those of ``digest``; a tensor is stored twice, or holds NaN or infinity.
+    """
+    total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
+    if checked.files[0].name != _WEIGHTS:
+        total.update((checked.path / _INDEX).read_bytes())
+    for path in checked.files:
+        for name, tensor in _tensors(path, total.update):
+            if name in tensors:
+                raise BadWeights(path, name, "is stored twice")
+            tensors[name] = tensor
+    weights = _Weights(tensors, total.hexdigest())
+    if digest not in {None, weights.digest}:
+        raise BadWeights(checked.path, "all", "are not those that were registered")
+    for name, tensor in tensors.items():
+        _refuse_infinite(checked.path, name, tensor)
+    return weights
+
+
+def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a safetensors file whose header is sound; ``update`` is given all of its bytes, in their order."""
+    with path.open("rb", buffering=0) as file:
+        start = file.read(8)
+        header = file.read(struct.unpack("<Q", start)[0])
+        content = np.empty(path.stat().st_size - len(start) - len(header), np.uint8)
+        update(start + header)
+        view, place = content.data, 0
+        while count := file.readinto(view[place : place + _READ_AT_ONCE]):
+            update(view[place : place + count])
+            place += count
+    if place != len(content):
+        raise MalformedWeights(path, "it changed while it was read")
+    flat = torch.from_numpy(content)
+    for name, entry in json.loads(header).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            dtype = _DTYPES.get(entry["dtype"])
+            part = flat[first:last]
+            if dtype is None:  # of a kind that is refused once it is known what it was for
+                yield name, part
+            else:
+                aligned = part if first % dtype.itemsize == 0 else part.clone()
+                yield name, aligned.view(dtype).reshape(entry["shape"])
+
+
+def _refuse_infinite(path: Path, name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise BadWeights(path, name, "holds NaN or infinity")
+
+
 def _check_tensors(path: Path) -> None:
     with safe_open(path, "pt") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a dict
-            tensor = stored.get_tensor(name)
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise BadWeights(path, name, "holds NaN or infinity")
+            _refuse_infinite(path, name, stored.get_tensor(name))
 
 
 def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
@@ -377,7 +456,7 @@ def _kind(checked: _Folder) -> type[PreTrainedModel]:
     for kind in others:
         try:
             config = _config(checked, kind)
-            _strictly_loaded(checked.path, kind, config, True, _parts(checked, kind, config))
+            _strictly_loaded(checked.path, kind, config, _parts(checked, kind, config), bare=True)
         except CheckpointError:
             continue
         return kind
@@ -442,12 +521,20 @@ def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
 
 
 def _strictly_loaded(
-    folder: Path, kind: type[PreTrainedModel], config: PretrainedConfig, bare: bool, parts: Mapping[str, bool]
+    folder: Path,
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    parts: Mapping[str, bool],
+    tensors: Mapping[str, torch.Tensor] | None = None,
+    *,
+    bare: bool = False,
 ) -> PreTrainedModel:
+    """A model of the weights in its folder, or of those that were read from it."""
     options: dict[str, Any] = dict(parts)
     try:
         loaded: Any = kind.from_pretrained(
-            folder,
+            folder if tensors is None else None,
+            state_dict=None if tensors is None else dict(tensors),
             **options,
             config=config,
             dtype=torch.float32,
@@ -487,6 +574,22 @@ def _unbuildable(folder: Path, kind: type[PreTrainedModel], cause: Exception) ->
 def _of_backbone(model: PreTrainedModel, name: str) -> bool:
     inner = name.removeprefix(f"{model.base_model_prefix}.")
     return inner.split(".", 1)[0] in {child for child, _ in model.base_model.named_children()}
+
+
+def _opened(checked: _Folder, network: Network, digest: str) -> Opened:
+    model = network.model
+    labels = _real_labels(type(model).__name__, checked.settings)
+    return Opened(
+        modality=_modality(checked.path, type(model)).name,
+        architecture=type(model).__name__,
+        model_type=str(model.config.model_type),
+        parameters=sum(p.numel() for p in model.parameters()),
+        digest=digest,
+        input_size=network.stated,
+        num_labels=len(labels),
+        id2label=labels,
+        license=_license(checked.path),
+    )
 
 
 def _real_labels(architecture: str, settings: Mapping[str, Any]) -> dict[int, str]:
