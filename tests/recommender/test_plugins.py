@@ -359,10 +359,11 @@ def test_a_strategy_is_advised_and_tuned_from_the_advice_that_was_kept(monkeypat
 @pytest.mark.slow
 def test_an_executor_and_a_tracker_are_named_on_the_command_line(monkeypatch, tmp_path):
     bring(monkeypatch, tmp_path, "executors:remote", "trackers:written")
-    command = [sys.executable, "-m", "ui.cli", "tune", str(write_stripes(tmp_path, rows=24)), "--home", str(tmp_path)]
+    options = ("--checkpoint", "resnet-photos", "--strategy", "linear-probe", "--no-controls", "--json")
+    named = ("--executor", "remote", "--tracker", "written", "--home", str(tmp_path))
+    place = write_stripes(tmp_path, rows=24)
     done = subprocess.run(
-        [*command, "--checkpoint", "resnet-photos", "--strategy", "linear-probe", "--no-controls", "--json"]
-        + ["--executor", "remote", "--tracker", "written"],
+        [sys.executable, "-m", "ui.cli", "tune", str(place), *options, *named],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "package"), *sys.path])},
         capture_output=True,
         text=True,
