@@ -1,6 +1,6 @@
 """What an item is: the promises Item, Modality and Network, and the modalities there are. Nothing here loads torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -216,6 +216,19 @@ class Network(Protocol):
 
     def reopened(self, folder: Path, items: Sequence[Item]) -> dict[str, Any]:
         """The batch that transformers' own processor makes of items, read from a folder."""
+
+    def classifiers(
+        self,
+        config: Any,  # noqa: ANN401 - a PretrainedConfig
+        weight: Float[np.ndarray, "c d"],
+        bias: Float[np.ndarray, " c"],
+        build: Callable[[Any], Any],
+    ) -> Iterator[Any]:
+        """Transformers' classifiers that may compute this head on what the network pools, where theirs reads another.
+
+        ``build`` gives the classifier of a configuration, with all of the backbone's weights that it has. None need be
+        right: they are checked.
+        """
 
     def configured(self, config: Any) -> Any:  # noqa: ANN401 - a PretrainedConfig
         """A copy of a configuration that states the size of input which the network is given."""

@@ -89,16 +89,16 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="types of models as transformers names them; all of them by default")
     parser.add_argument("--modality", default="image", choices=sorted(modalities))
     parser.add_argument("--json", type=Path, help="write the rows there, too")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     rows = []
-    for row in table(asked.modality, asked.types):
+    for row in table(requested.modality, requested.types):
         print(" | ".join((row.architecture, *(str(value) for value in list(asdict(row).values())[1:]))), flush=True)
         rows.append(row)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    _say(rows)
+    if requested.json:
+        requested.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    _print_table(rows)
 
 
 def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
@@ -110,7 +110,7 @@ def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
 
 def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[PreTrainedModel]]:
     """Classifiers of that modality, then bare models of the types that have none, in transformers' order."""
-    found: dict[type[PreTrainedModel], None] = {}
+    result: dict[type[PreTrainedModel], None] = {}
     labelled = set()
     for auto in (auto_class(modality), transformers.AutoModel):
         for of_type, names in auto._model_mapping._model_mapping.items():
@@ -120,10 +120,10 @@ def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[Pr
             ours = [kind for kind in kinds if kind is not None and _takes(kind, modality)]
             if of_type in labelled:
                 ours = [kind for kind in ours if _compares(kind)]
-            found.update(dict.fromkeys(ours))
+            result.update(dict.fromkeys(ours))
             if auto is not transformers.AutoModel and ours:
                 labelled.add(of_type)
-    return list(found)
+    return list(result)
 
 
 def judged(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Row:
@@ -270,56 +270,58 @@ _PROCESSORS: Mapping[str, Callable[[Path, PretrainedConfig, int], None]] = {"ima
 def _classifier(folder: Path, rows: Sequence[Any]) -> tuple[Classifier, dict[str, torch.Tensor], Network]:
     """A net with a head drawn at random, and a batch."""
     network = load_network(folder)
-    anatomy = layers_of(network)
+    layers = layers_of(network)
     batch = network.batch(rows)
-    made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(1, len(CLASSES)))
+    classifier = Classifier(network, layers, layers.names[-1], fresh_head(1, len(CLASSES)))
     with torch.no_grad():
-        width = made.blocks(**batch)[-1].shape[1]
+        width = classifier.blocks(**batch)[-1].shape[1]
     torch.manual_seed(1)
-    made.head = nn.Linear(width, len(CLASSES))
-    return made, batch, network
+    classifier.head = nn.Linear(width, len(CLASSES))
+    return classifier, batch, network
 
 
 def _adapted(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, _ = _classifier(folder, rows)
+    built, batch, _ = _classifier(folder, rows)
     with torch.no_grad():
-        before = made(**batch)
-    made.adapt(made.layers.names, 2)
-    made.learn(made.layers.names, "adapters")
-    after = made(**batch)
+        before = built(**batch)
+    built.adapt(built.layers.names, 2)
+    built.learn(built.layers.names, "adapters")
+    after = built(**batch)
     if not torch.allclose(before, after.detach(), atol=1e-4 * float(before.abs().max() + 1)):
         return "no: adapters change it before they have learned anything"
     _loss(after).backward()
-    learning = [p for name, p in made.body.named_parameters() if "lora_B" in name]
+    learning = [p for name, p in built.body.named_parameters() if "lora_B" in name]
     moved = sum(p.grad is not None and bool(p.grad.any()) for p in learning)
     return f"yes, {moved}" if moved else "no: no gradient comes to them"
 
 
 def _stepped(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, _ = _classifier(folder, rows)
-    made.learn(made.layers.names)
-    made.train(False)
-    before = {name: p.detach().clone() for name, p in made.body.named_parameters()}
-    optimizer = torch.optim.SGD([p for p in made.parameters() if p.requires_grad], 1e-2)
-    loss = _loss(made(**batch))
+    built, batch, _ = _classifier(folder, rows)
+    built.learn(built.layers.names)
+    built.train(False)
+    before = {name: p.detach().clone() for name, p in built.body.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in built.parameters() if p.requires_grad], 1e-2)
+    loss = _loss(built(**batch))
     loss.backward()
-    nn.utils.clip_grad_norm_(made.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(built.parameters(), 1.0)
     optimizer.step()
     if not bool(torch.isfinite(loss)):
         return "no: its loss is no number"
-    changed = {name for name, p in made.body.named_parameters() if not torch.equal(p, before[name])}
-    still = [block.name for block in made.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)]
+    changed = {name for name, p in built.body.named_parameters() if not torch.equal(p, before[name])}
+    still = [
+        block.name for block in built.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)
+    ]
     return f"no: {', '.join(still)} learns nothing" if still else "yes"
 
 
 def _resumed(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, network = _classifier(folder, rows)
-    names = made.layers.names
+    built, batch, network = _classifier(folder, rows)
+    names = built.layers.names
     if len(names) < 2:
         return "no: it is one block"
     middle = names[(len(names) - 1) // 2]
     try:
-        Boundary(made.eval(), middle, batch, network.context(rows).keys())
+        Boundary(built.eval(), middle, batch, network.context(rows).keys())
     except Exception as fault:  # a net that hands on more than one tensor may raise anything
         return f"no: {_in_short(fault)}"
     return "yes"
@@ -361,7 +363,7 @@ def _in_short(fault: Exception) -> str:
     return " ".join(str(words).split())[:_WHY]
 
 
-def _say(rows: Sequence[Row]) -> None:
+def _print_table(rows: Sequence[Row]) -> None:
     shown = Table(title=f"{len(rows)} architectures of transformers {transformers.__version__}")
     for field in fields(Row):
         shown.add_column(field.name)

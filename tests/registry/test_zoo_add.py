@@ -162,8 +162,8 @@ def test_a_known_domain_can_be_named_and_stays_named(zoo, mine):
     ],
 )
 def test_a_license_is_tidied_and_kept_as_it_was_stated(zoo, mine, stated, license, verbatim):
-    said = {**stated, "source_domain": "gray things", "claimed_accuracy": "91 %"}
-    (mine / "SOURCE.json").write_text(json.dumps(said))
+    predicted = {**stated, "source_domain": "gray things", "claimed_accuracy": "91 %"}
+    (mine / "SOURCE.json").write_text(json.dumps(predicted))
     card = zoo.add(mine)
     assert (card.license, card.claimed["license"]) == (license, verbatim)
     assert (card.source, card.claimed["claimed_accuracy"]) == ("gray things", "91 %")

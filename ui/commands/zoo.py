@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from registry.errors import UnknownName
+from registry.escapes import shown
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from ui import offers, render
 from ui.context import HomeOption, JsonOption, command_context, parse_request
-from ui.strangers import shown
 
 __all__ = ["app"]
 

@@ -1,7 +1,7 @@
 """The two ends of an image model: pictures to tensors, and a block's output to one vector a picture."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,6 +121,11 @@ class ImageNetwork:
         opened = [item.open().convert(self.preprocessing.mode) for item in items]
         batches = [processor(images=image, return_tensors="pt") for image in opened]
         return {name: torch.cat([batch[name] for batch in batches]) for name in self.batch([self.prepare(items[0])])}
+
+    def classifiers(self, config: Any, weight: np.ndarray, bias: np.ndarray, build: Any) -> Iterator[Any]:  # noqa: ANN401 - as `Network.classifiers`
+        """As `Network.classifiers`: there are none beside transformers' own."""
+        del config, weight, bias, build
+        return iter(())
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`."""
