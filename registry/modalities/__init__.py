@@ -86,13 +86,17 @@ class Defaults:
     activation_bytes: int = 4000
     """Bytes of stored activations for each place of an input, where everything learns."""
 
+    def used(self, size: int, cap: int | None = None) -> int:
+        """The size of an input that states its size, once it was made smaller; without ``cap`` as far as usual."""
+        return min(size, self.cap if cap is None else cap)
+
     def places(self, size: int) -> int:
-        """Places of an input that states its size, once it was made smaller."""
-        return int(min(size, self.cap) ** self.dimensions)
+        """Places of an input of that size."""
+        return int(size**self.dimensions)
 
     def uses(self, size: int) -> float:
         """About how often each weight of a net is used for an input of that size."""
-        return float((min(size, self.cap) / self.stride) ** self.dimensions)
+        return float((size / self.stride) ** self.dimensions)
 
 
 @dataclass(frozen=True)
