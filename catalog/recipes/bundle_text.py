@@ -135,7 +135,7 @@ def items_of(shared: Path, source: str) -> list[TextItem]:
 
 def _margin(work: Path) -> float:
     path = work / "margin.json"
-    return float(json.loads(path.read_text())["margin"]) if path.exists() else 0.0
+    return float(json.loads(path.read_text())["margin_over_random"]) if path.exists() else 0.0
 
 
 def _arguments() -> argparse.Namespace:
