@@ -100,9 +100,10 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
             aliases=tuple(described.get("aliases", ())),
         )
         write_domain(CATALOG, card, sketch_of(name, seen[name], lens))
-        whole = described["source"].startswith("corpora/")
-        items = items_of(shared, described["source"]) if whole else domain_items(shared, described["source"])
-        write_rows(CATALOG, "text", RowKeys.of(name, {item.digest for item in items}))
+        texts = texts_of(shared, described["source"])
+        if not described["source"].startswith("corpora/"):
+            texts = [texts[place] for place in _spread(len(texts))]
+        write_rows(CATALOG, "text", RowKeys.of(name, {sha256(text.encode()).hexdigest() for text in texts}))
 
 
 def see_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
@@ -117,20 +118,22 @@ def see_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: P
 
 def domain_items(shared: Path, source: str) -> list[TextItem]:
     """At most `SKETCHED_ROWS` texts of a source, evenly spread over its rows."""
-    items = items_of(shared, source)
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(len(items), SKETCHED_ROWS)).astype(int)]
+    texts = texts_of(shared, source)
+    decoded = (decoded_item(f"{source}/{place}", texts[place].encode()) for place in _spread(len(texts)))
+    return [item for item in decoded if not isinstance(item, Undecodable)]
 
 
-def items_of(shared: Path, source: str) -> list[TextItem]:
+def texts_of(shared: Path, source: str) -> list[str]:
     """Every passage of a corpus, or every training text of a labelled set."""
     kind, _, name = source.partition("/")
     if kind == "corpora":
-        texts = passages(shared, name)
-    else:
-        with (shared / source / "train.csv").open(newline="", encoding="utf-8") as opened:
-            texts = [row["text"] for row in csv.DictReader(opened)]
-    decoded = (decoded_item(f"{source}/{place}", text.encode()) for place, text in enumerate(texts))
-    return [item for item in decoded if not isinstance(item, Undecodable)]
+        return passages(shared, name)
+    with (shared / source / "train.csv").open(newline="", encoding="utf-8") as opened:
+        return [row["text"] for row in csv.DictReader(opened)]
+
+
+def _spread(rows: int) -> list[int]:
+    return [int(place) for place in np.linspace(0, rows - 1, min(rows, SKETCHED_ROWS)).astype(int)]
 
 
 def _margin(work: Path) -> float:
