@@ -293,6 +293,8 @@ class Transferability:
     """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
     estimates: tuple[Estimate, ...] = ()
     """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
+    remarks: tuple[str, ...] = ()
+    """What of the rows the checkpoint does not see."""
 
     @property
     def read(self) -> BlockScore:

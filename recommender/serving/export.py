@@ -25,7 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
 from recommender.serving.pipeline import write_pipeline
-from recommender.serving.predict import finished
+from recommender.serving.predict import cap_of, finished
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
@@ -118,7 +118,7 @@ class _Tuned:
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         result = finished(run)
-        head, network = _linear(run.id, read_head(run.path)), load_network(run.path)
+        head, network = _linear(run.id, read_head(run.path)), load_network(run.path, cap=cap_of(result))
         return cls(
             run.id,
             Task(result["task"]),

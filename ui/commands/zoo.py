@@ -97,7 +97,7 @@ def zoo_show(
 
 
 @app.command("add")
-def zoo_add(
+def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     folder: Annotated[
         Path,
         typer.Argument(
@@ -116,6 +116,10 @@ def zoo_add(
         str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
     ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
+    max_input: Annotated[
+        int | None,
+        typer.Option("--max-input", min=1, help="Make inputs smaller only beyond this size (224 px, 128 tokens else)."),
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch.func import functional_call
 from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel
 
 from registry.modalities import Prepared
@@ -55,6 +56,11 @@ class ImageNetwork:
         """As `Network.at_once`: about a million pixels."""
         pixels = self.preprocessing.height * self.preprocessing.width
         return max(1, min(_MOST_IN_BATCH, _BATCH_PIXELS // pixels))
+
+    def remarks(self, items: Sequence[ImageItem]) -> tuple[str, ...]:
+        """As `Network.remarks`: none; what is small in a large picture is for the probe to show."""
+        del items
+        return ()
 
     def around(self, model: PreTrainedModel) -> "ImageNetwork":
         """As `Network.around`."""
@@ -135,6 +141,18 @@ class ImageNetwork:
             copied.image_size = self.preprocessing.side
         return copied
 
+    def can_run(self) -> bool:
+        """Whether the model takes inputs of that size, as far as a pass without values shows it."""
+        batch = {name: tensor.to("meta") for name, tensor in self.batch([self.prepare(self.examples()[0])]).items()}
+        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        bare = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+        try:
+            with torch.no_grad():
+                functional_call(self.model, bare, (), {**batch, **self.settings(self.model)})
+        except Exception:  # any architecture may raise anything
+            return False
+        return True
+
     def resized(self, owner: Any, wanted: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - whatever holds the positions
         """As the net makes them whenever it sees that size."""
         with torch.inference_mode():
@@ -151,14 +169,20 @@ class ImageNetwork:
 
 
 def open_network(folder: Path, model: PreTrainedModel, cap: int) -> ImageNetwork:
-    """The two ends of an image model, with the preprocessing in its folder; inputs are no larger than ``cap`` pixels.
+    """The two ends of an image model, with the preprocessing in its folder.
+
+    Inputs are no larger than ``cap`` pixels, but for a net that takes its own size alone.
 
     Raises:
         Unsupported: there is no preprocessing that can be reproduced.
     """
     nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     channels = getattr(model.config, "num_channels", _CHANNELS)
-    return ImageNetwork(model, read_input(folder, cap=cap, channels=channels))
+    network = ImageNetwork(model, read_input(folder, cap=cap, channels=channels))
+    if network.preprocessing.side == network.stated or network.can_run():
+        return network
+    whole = ImageNetwork(model, read_input(folder, cap=network.stated, channels=channels))
+    return whole if whole.can_run() else network
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
