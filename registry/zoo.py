@@ -1,4 +1,8 @@
-"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes."""
+"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
+
+What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
+`Zoo.jobs`, and the repairs of `registry.doctor`; no other module may import `registry.store`.
+"""
 
 import json
 import re
