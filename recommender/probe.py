@@ -68,7 +68,11 @@ def probe(
             encoder = zoo.encoder(candidate.checkpoint.name)
             scored.append(
                 replace(
-                    result, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=min(opening, seconds / 2)
+                    result,
+                    adaptable=encoder.adaptable,
+                    sizes=encoder.sizes,
+                    opening_seconds=min(opening, seconds / 2),
+                    remarks=encoder.remarks(sample.items),
                 )
             )
         except Exception as failure:  # a stranger's net may raise anything, and the others go on

@@ -26,6 +26,7 @@ from registry.errors import (
     DiskFull,
     EncoderMismatch,
     HomeUnusable,
+    MalformedWeights,
     NameHeld,
     NotFetched,
     NotHere,
@@ -47,12 +48,13 @@ from registry.open_nets import OpenNets
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import Lens, RowKeys, Sketch, sketch_of
+from registry.statements import SHARD_INDEX, shard_names
 from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_WEIGHTS = ("model.safetensors", SHARD_INDEX)
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
 _NAME_PATIENCE = 60.0
@@ -246,7 +248,7 @@ class Zoo:
         if card.locator is not None and not self.here(card):
             return sum(file.bytes for file in card.locator.weights)
         whole = card.folder / _WEIGHTS[0]
-        files = [whole] if whole.is_file() else _shards(card.folder / _WEIGHTS[1])
+        files = [whole] if whole.is_file() else _shards(card.folder)
         return sum(path.stat().st_size for path in files if path.is_file()) or None
 
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
@@ -556,6 +558,19 @@ class Zoo:
                 self.store.write(Entries(checkpoints=(card,)))
         return self.checkpoint(card.name)
 
+    def use_inputs_up_to(self, name: str, cap: int) -> Checkpoint:
+        """Make inputs of a checkpoint smaller only beyond that size from now on, whatever its modality does else.
+
+        Raises:
+            UnknownName: there is none of that name.
+            CheckpointError: it cannot be used at that size.
+        """
+        card = replace(self.checkpoint(name), cap=cap)
+        if self.here(card):
+            import_module("registry.encoders.examination").examine_checkpoint(card.folder, name, cap)
+        self._encoders.pop(name, None)
+        return self.renew(card)
+
     def renew(self, card: Checkpoint) -> Checkpoint:
         """Keep what is newly known of a checkpoint: where it lies, how its repository stands.
 
@@ -730,8 +745,8 @@ def weights_digest(folder: Path) -> str:
     Raises:
         PathMissing: the folder or its weights are gone.
     """
-    whole, listed = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    files = [listed, *_shards(listed)] if listed.is_file() and not whole.is_file() else [whole]
+    whole, listed = folder / _WEIGHTS[0], folder / _WEIGHTS[1]
+    files = [listed, *_shards(folder)] if listed.is_file() and not whole.is_file() else [whole]
     total = sha256()
     for path in files:
         if not path.is_file():
@@ -742,15 +757,12 @@ def weights_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _shards(listed: Path) -> list[Path]:
-    """The files that an index of shards names; a damaged index names none."""
+def _shards(folder: Path) -> list[Path]:
+    """The files that its index of shards names; a damaged index names none."""
     try:
-        stated = read_json(listed)
-    except (UnreadableDocument, NotFetched):
+        return [folder / name for name in shard_names(folder)]
+    except (MalformedWeights, NotFetched):
         return []
-    mapping = stated.get("weight_map") if isinstance(stated, dict) else None
-    names = {Path(str(name)).name for name in mapping.values()} if isinstance(mapping, dict) else set()
-    return [listed.with_name(name) for name in sorted(names - {""})]
 
 
 def labelled_digests(sample: Sample) -> Iterator[str]:
@@ -803,7 +815,8 @@ def _claim(value: Plain) -> str:
 
 def _recipe(card: Checkpoint) -> str:
     """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
-    total = sha256(f"{card.name} {card.digest} {version('transferzoo')}".encode())
+    cap = "" if card.cap is None else f" {card.cap}"
+    total = sha256(f"{card.name} {card.digest} {version('transferzoo')}{cap}".encode())
     for file in ("config.json", *modalities[card.modality].processor_files):
         path = card.folder / file
         content = path.read_bytes() if path.is_file() else b""

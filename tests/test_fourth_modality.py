@@ -149,8 +149,8 @@ def test_it_goes_the_whole_way_by_the_command_line_alone(registered, command, nu
     tuned = command("tune", place / "target", "--checkpoint", "shaped", "--strategy", "full", "--no-controls")
     assert tuned["metrics"]["best_epoch"] > 0
 
-    said = command("predict", tuned["id"], place / "target" / "test")
-    assert said["judged"]["score"] == pytest.approx(tuned["metrics"]["score"], abs=1e-6)
+    predicted = command("predict", tuned["id"], place / "target" / "test")
+    assert predicted["judged"]["score"] == pytest.approx(tuned["metrics"]["score"], abs=1e-6)
     exported = command("export", tuned["id"], place / "exported")
     assert exported["largest_difference"] < 1e-4
     opened = _python(OPEN, place / "exported", on=numbers_site)

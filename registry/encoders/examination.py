@@ -20,7 +20,7 @@ REPEATED_WITHIN = 1e-3
 """How far two vectors of one item may lie apart, relative to the largest value of any: batches are summed otherwise."""
 
 
-def examine_checkpoint(folder: Path, name: str) -> Opened:
+def examine_checkpoint(folder: Path, name: str, cap: int | None = None) -> Opened:
     """Open the checkpoint in a folder as `Zoo.encoder` does, and encode examples with it; what the folder says.
 
     Its weights are read once: hashed, held to be finite and loaded from the same memory.
@@ -29,7 +29,7 @@ def examine_checkpoint(folder: Path, name: str) -> Opened:
         CheckpointError: it cannot be opened, fails on an example, is no function of its item, or a constant one.
     """
     try:
-        encoder = load_encoder(folder, name=name)
+        encoder = load_encoder(folder, name=name, cap=cap)
         vectors = require_function(encoder, _examples(encoder)).last.vectors
     except EstimatorError as cause:
         raise Unsupported(folder, f"it cannot encode an example ({cause})") from cause

@@ -3,11 +3,12 @@
     python -m tests.benchmarks.architectures [--modality image] [--json FILE] [TYPE ...]
 
 A row for each class that transformers' Auto classes have for a modality: its classifiers, and of the types without one
-the bare model. Its default configuration is made narrower and shallower as far as the net still works; it is saved with
-the image processor (or a tokenizer) that belongs to it, and goes the whole way: registered (inspected, and examined
-whether it is a function of its items), read by blocks, adapters beside its linear layers, one step of training in which
-every block learns, resumed in its middle from kept activations, exported for the Auto classes and opened to the same
-logits. A cell says yes, or no and why.
+the bare model; of texts, where these are hundreds, those that people start from (`USUAL`), unless others are named. The
+default configuration is made narrower and shallower as far as the net still works; it is saved with the image processor
+(or a tokenizer) that belongs to it, and goes the whole way: registered (inspected, and examined whether it is a
+function of its items), read by blocks, adapters beside its linear layers, one step of training in which every block
+learns, resumed in its middle from kept activations, exported for the Auto classes and opened to the same logits. A cell
+says yes, or no and why.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch.nn import functional
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it exports no names
     IMAGE_PROCESSOR_MAPPING_NAMES,
 )
@@ -42,18 +44,38 @@ from registry.encoders.examination import examine_checkpoint
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import auto_class, inspect, load_network, quiet
 from registry.modalities import Modality, Network, modalities
+from tests.registry.modalities.text.nets import word_pieces
 
 MOST_PARAMETERS = 60_000_000
 """Of a net that is made here at all."""
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "text": (
+        "bert",
+        "distilbert",
+        "roberta",
+        "deberta-v2",
+        "electra",
+        "albert",
+        "mpnet",
+        "xlm-roberta",
+        "modernbert",
+        "T5EncoderModel",
+        "gpt2",
+        "llama",
+        "mamba",
+    )
+}
 CLASSES = ("blue", "green", "red", "white", "black")
 _SHRINKS = ((8, 2, 0, 64), (4, 2, 0, 64), (8, 2, 1, 64), (4, 2, 0, 0), (1, 2, 0, 0), (1, 99, 0, 0))
 """By how much widths are divided; how many layers, how many heads of attention are left; the side of the input (0: as
 it is). The first with which the net works is taken."""
 _DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^n_layer$|_per_block$")
 _WIDTH = re.compile(r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|n_embd|latents)$")
-_DERIVED = re.compile(r"^(?:id2label|label2id|_?stage_names|_?out_features|_?out_indices)$")
+_DERIVED = re.compile(r"^(?:layer_types|id2label|label2id|_?stage_names|_?out_features|_?out_indices)$")
 _KEPT = re.compile(r"num_channels|in_channels|head_dim|head_size|^patch|window")
 _LEAST_WIDTH = 8
+_VOCABULARY, _LAST_SPECIAL = 512, 3
+"""Of the tokenizer that texts are written with: how many tokens there are, and the last that is no part of a text."""
 _WHY = 110
 
 
@@ -89,16 +111,16 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="types of models as transformers names them; all of them by default")
     parser.add_argument("--modality", default="image", choices=sorted(modalities))
     parser.add_argument("--json", type=Path, help="write the rows there, too")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     rows = []
-    for row in table(asked.modality, asked.types):
+    for row in table(requested.modality, requested.types):
         print(" | ".join((row.architecture, *(str(value) for value in list(asdict(row).values())[1:]))), flush=True)
         rows.append(row)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    _say(rows)
+    if requested.json:
+        requested.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    _print_table(rows)
 
 
 def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
@@ -109,21 +131,23 @@ def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
 
 
 def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[PreTrainedModel]]:
-    """Classifiers of that modality, then bare models of the types that have none, in transformers' order."""
-    found: dict[type[PreTrainedModel], None] = {}
+    """Classifiers of that modality, then bare models of the types that have none, and classes that are named."""
+    result: dict[type[PreTrainedModel], None] = {}
     labelled = set()
+    types = types or USUAL.get(modality.name, ())
+    named = [name for name in types if hasattr(transformers, name)]
     for auto in (auto_class(modality), transformers.AutoModel):
-        for of_type, names in auto._model_mapping._model_mapping.items():
+        for of_type, names in (*auto._model_mapping._model_mapping.items(), *((name, name) for name in named)):
             kinds = [_class_of(name) for name in ([names] if isinstance(names, str) else names)]
             if types and of_type not in types:
                 continue
             ours = [kind for kind in kinds if kind is not None and _takes(kind, modality)]
             if of_type in labelled:
                 ours = [kind for kind in ours if _compares(kind)]
-            found.update(dict.fromkeys(ours))
+            result.update(dict.fromkeys(ours))
             if auto is not transformers.AutoModel and ours:
                 labelled.add(of_type)
-    return list(found)
+    return list(result)
 
 
 def judged(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Row:
@@ -205,7 +229,7 @@ def _written(
     model = kind(config)
     _enliven(model)
     model.save_pretrained(folder)
-    _PROCESSORS[modality.name](folder, config, side)
+    _PROCESSORS[modality.name](folder, model, side)
     return True
 
 
@@ -226,6 +250,8 @@ def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, heads: int
 def _less(key: str, value: int, narrower: int, layers: int, heads: int, side: int) -> int:
     if key == "image_size":
         return side or value
+    if key == "vocab_size" or key.endswith("_token_id"):
+        return 0 if key == "pad_token_id" else min(value, _VOCABULARY if key == "vocab_size" else _LAST_SPECIAL)
     if _DEPTH.search(key):
         return min(value, layers)
     if heads and "_heads" in key:
@@ -248,8 +274,9 @@ def _enliven(model: PreTrainedModel) -> None:
             buffer.uniform_(0.5, 1.5)
 
 
-def _image_processor(folder: Path, config: PretrainedConfig, side: int) -> None:
+def _image_processor(folder: Path, model: PreTrainedModel, side: int) -> None:
     """The processor of the type, for pictures of the size that the net states; a plain one where it has none."""
+    config = model.config
     named = IMAGE_PROCESSOR_MAPPING_NAMES.get(str(config.model_type), {}).get("pil", "")
     maker = getattr(transformers, named or "ViTImageProcessorPil")
     settings: dict[str, Any] = maker().to_dict()
@@ -264,62 +291,76 @@ def _image_processor(folder: Path, config: PretrainedConfig, side: int) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
-_PROCESSORS: Mapping[str, Callable[[Path, PretrainedConfig, int], None]] = {"image": _image_processor}
+def _tokenizer(folder: Path, model: PreTrainedModel, side: int) -> None:
+    """A tokenizer of word pieces, trained on a few sentences."""
+    del side
+    tokenizer = word_pieces()
+    takes = signature(model.forward).parameters
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in takes]
+    tokenizer.save_pretrained(folder)
+
+
+_PROCESSORS: Mapping[str, Callable[[Path, PreTrainedModel, int], None]] = {
+    "image": _image_processor,
+    "text": _tokenizer,
+}
 
 
 def _classifier(folder: Path, rows: Sequence[Any]) -> tuple[Classifier, dict[str, torch.Tensor], Network]:
     """A net with a head drawn at random, and a batch."""
     network = load_network(folder)
-    anatomy = layers_of(network)
+    layers = layers_of(network)
     batch = network.batch(rows)
-    made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(1, len(CLASSES)))
+    classifier = Classifier(network, layers, layers.names[-1], fresh_head(1, len(CLASSES)))
     with torch.no_grad():
-        width = made.blocks(**batch)[-1].shape[1]
+        width = classifier.blocks(**batch)[-1].shape[1]
     torch.manual_seed(1)
-    made.head = nn.Linear(width, len(CLASSES))
-    return made, batch, network
+    classifier.head = nn.Linear(width, len(CLASSES))
+    return classifier, batch, network
 
 
 def _adapted(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, _ = _classifier(folder, rows)
+    built, batch, _ = _classifier(folder, rows)
     with torch.no_grad():
-        before = made(**batch)
-    made.adapt(made.layers.names, 2)
-    made.learn(made.layers.names, "adapters")
-    after = made(**batch)
+        before = built(**batch)
+    built.adapt(built.layers.names, 2)
+    built.learn(built.layers.names, "adapters")
+    after = built(**batch)
     if not torch.allclose(before, after.detach(), atol=1e-4 * float(before.abs().max() + 1)):
         return "no: adapters change it before they have learned anything"
     _loss(after).backward()
-    learning = [p for name, p in made.body.named_parameters() if "lora_B" in name]
+    learning = [p for name, p in built.body.named_parameters() if "lora_B" in name]
     moved = sum(p.grad is not None and bool(p.grad.any()) for p in learning)
     return f"yes, {moved}" if moved else "no: no gradient comes to them"
 
 
 def _stepped(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, _ = _classifier(folder, rows)
-    made.learn(made.layers.names)
-    made.train(False)
-    before = {name: p.detach().clone() for name, p in made.body.named_parameters()}
-    optimizer = torch.optim.SGD([p for p in made.parameters() if p.requires_grad], 1e-2)
-    loss = _loss(made(**batch))
+    built, batch, _ = _classifier(folder, rows)
+    built.learn(built.layers.names)
+    built.train(False)
+    before = {name: p.detach().clone() for name, p in built.body.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in built.parameters() if p.requires_grad], 1e-2)
+    loss = _loss(built(**batch))
     loss.backward()
-    nn.utils.clip_grad_norm_(made.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(built.parameters(), 1.0)
     optimizer.step()
     if not bool(torch.isfinite(loss)):
         return "no: its loss is no number"
-    changed = {name for name, p in made.body.named_parameters() if not torch.equal(p, before[name])}
-    still = [block.name for block in made.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)]
+    changed = {name for name, p in built.body.named_parameters() if not torch.equal(p, before[name])}
+    still = [
+        block.name for block in built.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)
+    ]
     return f"no: {', '.join(still)} learns nothing" if still else "yes"
 
 
 def _resumed(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, network = _classifier(folder, rows)
-    names = made.layers.names
+    built, batch, network = _classifier(folder, rows)
+    names = built.layers.names
     if len(names) < 2:
         return "no: it is one block"
     middle = names[(len(names) - 1) // 2]
     try:
-        Boundary(made.eval(), middle, batch, network.context(rows).keys())
+        Boundary(built.eval(), middle, batch, network.context(rows).keys())
     except Exception as fault:  # a net that hands on more than one tensor may raise anything
         return f"no: {_in_short(fault)}"
     return "yes"
@@ -361,7 +402,7 @@ def _in_short(fault: Exception) -> str:
     return " ".join(str(words).split())[:_WHY]
 
 
-def _say(rows: Sequence[Row]) -> None:
+def _print_table(rows: Sequence[Row]) -> None:
     shown = Table(title=f"{len(rows)} architectures of transformers {transformers.__version__}")
     for field in fields(Row):
         shown.add_column(field.name)

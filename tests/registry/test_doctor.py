@@ -58,11 +58,11 @@ def test_a_healthy_registry_has_no_findings_and_a_repair_changes_nothing(zoo):
 
 
 def test_an_examination_tells_how_far_it_is(zoo):
-    heard = Recorder()
-    examine(zoo, progress=heard)
-    assert heard.words == ["examine the registry"]
-    assert heard.counts[0][0] == 0
-    assert heard.events[-1].finished
+    recorder = Recorder()
+    examine(zoo, progress=recorder)
+    assert recorder.words == ["examine the registry"]
+    assert recorder.counts[0][0] == 0
+    assert recorder.events[-1].finished
 
 
 def test_a_row_of_the_catalog_that_was_changed_comes_back(zoo):
@@ -184,14 +184,14 @@ def test_sketches_of_an_old_lens_are_dropped_made_anew_or_listed(zoo, home, cata
     source = Sample.from_folder(folder)
     there = a_domain("photos", data=str(folder), digest=source.digest, rows=12)
     gone = a_domain("gone", data=str(tmp_path / "gone"), digest="x")
-    made = tuple(sketch_of(name, cloud(200), a_lens()) for name in ("photos", "gone"))
-    zoo.store.write(Entries(domains=(there, gone), sketches=made))
+    built = tuple(sketch_of(name, cloud(200), a_lens()) for name in ("photos", "gone"))
+    zoo.store.write(Entries(domains=(there, gone), sketches=built))
     lens = another_lens(catalog)
     again = Zoo.open(home, catalog=catalog)
     again._encoders["mean-color"] = MeanColor()
     assert again.sketch("photos") is None
-    found = {finding.subject: finding for finding in examine(again).findings if finding.kind is FindingKind.SKETCH}
-    assert sorted(found) == ["bright", "dark", "gone", "gray", "photos"]
+    by_name = {finding.subject: finding for finding in examine(again).findings if finding.kind is FindingKind.SKETCH}
+    assert sorted(by_name) == ["bright", "dark", "gone", "gray", "photos"]
     done = {finding.subject: finding.done for finding in repair(again).findings if finding.kind is FindingKind.SKETCH}
     assert done["dark"] == "dropped"
     assert "12 rows" in done["photos"]

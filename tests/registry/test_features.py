@@ -23,10 +23,10 @@ def rewritten(path, change, notes=None):
     """The same file with other tensors or notes, as a safetensors writer leaves it: sound in form."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    told = json.loads(content[8 : 8 + length])["__metadata__"]
+    record = json.loads(content[8 : 8 + length])["__metadata__"]
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata=told if notes is None else notes(told))
+    save_file(tensors, path, metadata=record if notes is None else notes(record))
 
 
 def permute(tensors):

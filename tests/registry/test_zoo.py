@@ -67,9 +67,9 @@ def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
 
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
     def told():
-        heard = Recorder()
-        Zoo.open(tmp_path / "home", catalog=catalog, progress=heard)
-        return heard.words, heard.counts
+        recorder = Recorder()
+        Zoo.open(tmp_path / "home", catalog=catalog, progress=recorder)
+        return recorder.words, recorder.counts
 
     assert told() == ([], [])
     (catalog / "seedlings/mean-color/notes.txt").write_text("not read")
@@ -126,9 +126,9 @@ def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
     assert seen.encoder == zoo.lens("image").space
     np.testing.assert_allclose(seen.vectors, [np.asarray(i.open()).mean(axis=(0, 1)) for i in sample.items], rtol=1e-6)
     np.testing.assert_array_equal(zoo.lens_features(sample).vectors, seen.vectors)
-    assert zoo._encoders["mean-color"].asked == 1
+    assert zoo._encoders["mean-color"].paths_of == 1
     assert len(zoo.encode("mean-color", sample).blocks) == 2
-    assert zoo._encoders["mean-color"].asked == 1
+    assert zoo._encoders["mean-color"].paths_of == 1
 
 
 def test_rows_in_another_order_or_number_are_encoded_anew(zoo):
@@ -143,7 +143,7 @@ def test_changed_settings_of_a_checkpoint_are_not_answered_from_what_was_kept(zo
     zoo.lens_features(shaded(40))
     (catalog / "seedlings/mean-color/preprocessor_config.json").write_text(json.dumps({"size": 16}))
     zoo.lens_features(shaded(40))
-    assert zoo._encoders["mean-color"].asked == 2
+    assert zoo._encoders["mean-color"].paths_of == 2
 
 
 def test_a_lens_checkpoint_that_is_not_the_fitted_one_is_refused(zoo):

@@ -41,9 +41,9 @@ def test_what_is_not_here_is_shown_with_its_bytes_and_the_command_that_fetches_i
     assert table.value["not probed"].tolist() == ["big", "huge"]
     assert table.value["to fetch"].tolist() == ["328 MiB", "unknown"]
     assert drawn.code[0].value == "transferzoo zoo fetch big --home /home"
-    told = " ".join(line.value for line in drawn.markdown)
-    assert "its license is unknown" in told
-    assert "how often is not known here" in told
+    report = " ".join(line.value for line in drawn.markdown)
+    assert "its license is unknown" in report
+    assert "how often is not known here" in report
 
 
 def test_a_click_asks_to_fetch_the_best_of_it_and_to_advise_anew(drawn):

@@ -46,16 +46,26 @@ def test_a_target_is_laid_down_once_and_read_as_any_folder(tmp_path: Path) -> No
 
 
 def test_surfaces_come_with_groups(tmp_path: Path) -> None:
-    found = demo.demo_sample("surfaces", Home.find(tmp_path))
-    assert found.groups is not None
-    assert 28 <= len(set(found.groups)) <= 60
+    result = demo.demo_sample("surfaces", Home.find(tmp_path))
+    assert result.groups is not None
+    assert 28 <= len(set(result.groups)) <= 60
+
+
+def test_texts_are_what_scipy_says_of_its_functions_without_their_signatures() -> None:
+    passages = list(demo.subjects())
+    counts = Counter((passage.part, passage.label) for passage in passages)
+    assert len(counts) == 24
+    assert min(counts.values()) >= 3
+    assert len(passages) > 1000
+    assert not any(passage.text.startswith(("eig(", "gamma(")) for passage in passages)
+    assert "Solve an ordinary or generalized eigenvalue problem" in " ".join(passage.text for passage in passages)
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo, "find_spec", {}.get)
-    with pytest.raises(ExtraMissing, match="scikit-image") as told:
+    with pytest.raises(ExtraMissing, match="scikit-image") as report:
         demo.demo_sample("surfaces", Home.find(tmp_path))
-    assert told.value.remedy == 'Run: pip install "transferzoo[demo]"'
+    assert report.value.remedy == 'Run: pip install "transferzoo[demo]"'
     assert importlib.util.find_spec("skimage") is not None
 
 
@@ -79,8 +89,8 @@ def test_the_demo_advises_tunes_and_remembers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_digits_are_refused_and_nothing_is_tuned(tmp_path: Path) -> None:
-    told = transferzoo("demo", "digits", home=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert "Do not transfer" in told.stdout
-    assert "Nothing is tuned" in told.stdout
+    finished = transferzoo("demo", "digits", home=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "Do not transfer" in finished.stdout
+    assert "Nothing is tuned" in finished.stdout
     assert json.loads(transferzoo("runs", "list", "--json", home=tmp_path).stdout) == []

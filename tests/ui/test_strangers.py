@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -9,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.errors import UnknownName
+from registry.escapes import shown
 from registry.progress import Phase, advance
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain
 from ui import render
-from ui.strangers import StrangersConsole, cell, markdown, safe_json, shown
+from ui.strangers import StrangersConsole, cell, markdown, safe_json
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/nope] [red]x[/red] \u202egnp.exe \x9b31m"
 UNSAFE = ("\x1b", "\x07", "\x9b", "\u202e", "\udcff")
@@ -71,18 +73,32 @@ def test_a_page_shows_names_and_carries_out_none():
 
 
 def test_json_says_the_same_in_escapes():
-    told = {"name": HOSTILE + "\udcff"}
-    written = safe_json(json.dumps(told, ensure_ascii=False))
-    assert json.loads(written) == told
+    record = {"name": HOSTILE + "\udcff"}
+    written = safe_json(json.dumps(record, ensure_ascii=False))
+    assert json.loads(written) == record
     assert not any(sign in written for sign in UNSAFE)
 
 
 def test_an_error_with_a_name_in_it_is_shown(capsys):
     failure = UnknownName("domain", "[/nope] \x1b[2J", ())
     render.print_error(str(failure), failure.remedy)
-    told = capsys.readouterr().err
-    assert "[/nope]" in told
-    assert "\x1b[2J" not in told
+    report = capsys.readouterr().err
+    assert "[/nope]" in report
+    assert "\x1b[2J" not in report
+
+
+def test_an_error_is_wrapped_between_words_on_a_terminal_and_one_line_elsewhere(capsys, monkeypatch):
+    path = "/a/" + "long" * 20
+    monkeypatch.setenv("COLUMNS", "40")
+    render.print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
+    assert capsys.readouterr().err.count("\n") == 2
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    render.print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
+    lines = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
+    assert any(path in line for line in lines)
+    assert all(len(line) <= 40 for line in lines if path not in line)
+    assert " ".join(" ".join(lines).split()).endswith("Check the spelling of it, or give another place.")
 
 
 def hostile_home(tmp_path):
@@ -107,9 +123,9 @@ def run(*words, home, **environment):
 def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encoding):
     done = run("domains", "list", home=hostile_home(tmp_path), PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
-    told = done.stdout.decode(encoding)
-    assert "[/nope]" in told
-    assert not any(sign in told for sign in UNSAFE)
+    decoded = done.stdout.decode(encoding)
+    assert "[/nope]" in decoded
+    assert not any(sign in decoded for sign in UNSAFE)
     assert done.stderr == b"" or b"Traceback" not in done.stderr
 
 
@@ -118,5 +134,5 @@ def test_a_closed_pipe_is_no_fault(tmp_path):
     for words in ("domains list", "zoo list --json", "zoo show resnet-cifar10"):
         command = f"{sys.executable} -m ui.cli {words} --home {home} 2>{tmp_path}/errors | true"
         subprocess.run(["bash", "-c", command], check=True)
-        told = (tmp_path / "errors").read_text()
-        assert not any(word in told for word in ("Traceback", "BrokenPipe", "fault")), told
+        text = (tmp_path / "errors").read_text()
+        assert not any(word in text for word in ("Traceback", "BrokenPipe", "fault")), text

@@ -94,16 +94,16 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
         run, _ = run_local(job, no_tracking, provider=Measured(part.train, train, test))
         seconds = time.process_time() - began
         predicted = _stored_says(job, part.test)
-    agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
-    if abs(agreed - said) > 0.005:
-        raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {said:.3f}")
-    told = {
+    agreed, metrics = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
+    if abs(agreed - metrics) > 0.005:
+        raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {metrics:.3f}")
+    record = {
         **_known(choice),
         "batch_size": plan.batch_size,
         "best_epoch": run.metrics.get("best_epoch", 0),
         **{key: plan.to_dict()[key] for key in ("stages", "augment", "dropout")},
     }
-    return Done(predicted, seconds, told)
+    return Done(predicted, seconds, record)
 
 
 @dataclass(frozen=True)

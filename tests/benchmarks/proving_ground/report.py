@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.benchmarks.proving_ground.cells import HERE, read_design, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.pictures import draw
-from tests.benchmarks.proving_ground.words import told
+from tests.benchmarks.proving_ground.words import report_in_words
 
 
 def main() -> None:
@@ -14,11 +14,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Judge the advice from the proving ground's tables.")
     parser.add_argument("--tables", type=Path, default=HERE, help="folder of design.csv, outcomes.csv and scores.csv")
     parser.add_argument("--out", type=Path, default=HERE / "pictures", help="where the two pictures go")
-    asked = parser.parse_args()
-    design, outcomes, scores = (asked.tables / f"{name}.csv" for name in ("design", "outcomes", "scores"))
-    found = report(read_design(design), read_outcomes(outcomes), read_scores(scores))
-    print(told(found))
-    for path in draw(found, asked.out):
+    requested = parser.parse_args()
+    design, outcomes, scores = (requested.tables / f"{name}.csv" for name in ("design", "outcomes", "scores"))
+    result = report(read_design(design), read_outcomes(outcomes), read_scores(scores))
+    print(report_in_words(result))
+    for path in draw(result, requested.out):
         print(f"picture: {path}")
 
 

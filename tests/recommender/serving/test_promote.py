@@ -94,8 +94,8 @@ def test_a_run_becomes_a_checkpoint_with_all_that_is_known_of_it(zoo, tune):
     assert (card.license, card.origin, card.domain) == ("MIT", Origin.OURS, "colors")
     assert card.lineage == ("gray", "colors")
     assert card.source == "colors (run run: resnet, by hand)"
-    told = run.result["metrics"]
-    assert card.measured["score"] == told["score"]
+    result = run.result["metrics"]
+    assert card.measured["score"] == result["score"]
     assert (card.measured["held_out_rows"], card.measured["rows"], card.measured["run"]) == (12, 30, "run")
 
 
@@ -111,13 +111,14 @@ def test_what_is_planted_is_what_was_tuned_with_the_samples_classes(zoo, tune):
     card = promote(run, "colors-net", zoo).checkpoint
     items = pictures(4)
     encoded = zoo.encode("colors-net", replace(Sample.from_arrays(*colored(4), name="x"), items=tuple(items)))
-    found = Predictor.open(run.path).predict(items)
-    np.testing.assert_allclose(encoded.head, found.scores, atol=1e-4)
+    predicted = Predictor.open(run.path).predict(items)
+    np.testing.assert_allclose(encoded.head, predicted.scores, atol=1e-4)
     assert dict(load_encoder(card.folder).opened.id2label) == {0: "blue", 1: "green", 2: "red"}
     stored, tuned = load(card.folder).state_dict(), load(run.path).state_dict()
     assert all(torch.equal(stored[name], tuned[name]) for name in tuned if "classifier" not in name)
 
 
+@pytest.mark.slow
 def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_classes(zoo, tune):
     blocks = ("block 01", "block 02")
     run = scored(tune("vit", stages=None, read="block 02", frozen=("block 03",)), best_epoch=1.0)
@@ -131,6 +132,7 @@ def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_clas
     )
 
 
+@pytest.mark.slow
 def test_where_the_data_are_gone_the_domain_has_no_sketch_and_that_is_said(zoo, tune, tmp_path):
     run = scored(tune(), best_epoch=1.0)
     shutil.rmtree(tmp_path / "colors" / "train" / "red")
@@ -140,6 +142,7 @@ def test_where_the_data_are_gone_the_domain_has_no_sketch_and_that_is_said(zoo, 
     assert zoo.checkpoint("colors-net").domain == "colors"
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_sample_shares_its_domain(zoo, tune, tmp_path):
     promote(scored(tune(), best_epoch=1.0), "one", zoo)
     second = scored(tune(name="again", rate=2e-3), best_epoch=1.0)
@@ -148,6 +151,7 @@ def test_a_second_run_on_the_sample_shares_its_domain(zoo, tune, tmp_path):
     assert zoo.checkpoint("two").domain == zoo.checkpoint("one").domain == "colors"
 
 
+@pytest.mark.slow
 def test_a_domain_of_that_name_but_other_content_keeps_it(zoo, tune, tmp_path):
     other = Sample.from_arrays(*colored(12, seed=5), name="colors")
     zoo.add(save_net(tmp_path / "other", seed=3, net="resnet"), source=other)
@@ -167,6 +171,7 @@ def test_training_that_never_helped_is_not_planted(zoo, tune):
         promote(scored(tune(), best_epoch=0.0), "same", zoo)
 
 
+@pytest.mark.slow
 def test_from_scratch_inherits_neither_license_nor_lineage(zoo, tune):
     card = promote(scored(tune(from_scratch=True, head="fresh"), best_epoch=1.0), "own", zoo).checkpoint
     assert (card.license, card.lineage) == ("unknown", ("colors",))
@@ -193,11 +198,11 @@ def test_an_unfinished_run_and_one_whose_start_is_unknown_or_changed_are_refused
     with pytest.raises(NotFinished):
         promote(half, "x", zoo)
     run = scored(tune(), best_epoch=1.0)
-    told = run.result
-    run.finish({**told, "conditions": {**told["conditions"], "checkpoint_digest": "0" * 64}})
+    result = run.result
+    run.finish({**result, "conditions": {**result["conditions"], "checkpoint_digest": "0" * 64}})
     with pytest.raises(NotPromotable, match="other weights now"):
         promote(run, "x", zoo)
-    run.finish({**told, "checkpoint": "gone"})
+    run.finish({**result, "checkpoint": "gone"})
     with pytest.raises(UnknownName, match="gone"):
         promote(run, "x", zoo)
     assert list(zoo.home.checkpoints.iterdir()) == []
@@ -214,24 +219,26 @@ def test_a_failure_while_registering_takes_the_folder_away(zoo, tune, monkeypatc
     assert list(zoo.home.checkpoints.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune, tmp_path):
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
 
     def exposure(sample):
-        found = shortlist(sample, zoo.lens_features(sample), zoo, keep=9)
-        return next(c.exposure for c in found.candidates if c.checkpoint.name == "colors-net")
+        listed = shortlist(sample, zoo.lens_features(sample), zoo, keep=9)
+        return next(c.exposure for c in listed.candidates if c.checkpoint.name == "colors-net")
 
     same = Sample.from_folder(tmp_path / "colors")
     assert exposure(same).seen == {item.digest for item in same.items}
     assert exposure(Sample.from_arrays(*colored(24, seed=7), name="others")) is None
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_folders_that_were_never_registered(zoo, tune):
     promote(scored(tune(), best_epoch=1.0), "mine", zoo)
     (zoo.home.checkpoints / "half").mkdir()
     (zoo.home.checkpoints / "dead.abc.999999999.tmp").mkdir()
     (zoo.home.checkpoints / f"alive.abc.{os.getpid()}.tmp").mkdir()
-    found = [finding for finding in examine(zoo).findings if finding.kind is FindingKind.LEFTOVER]
-    assert [Path(finding.subject).name for finding in found] == ["dead.abc.999999999.tmp", "half"]
+    results = [finding for finding in examine(zoo).findings if finding.kind is FindingKind.LEFTOVER]
+    assert [Path(finding.subject).name for finding in results] == ["dead.abc.999999999.tmp", "half"]
     repair(zoo)
     assert sorted(path.name for path in zoo.home.checkpoints.iterdir()) == [f"alive.abc.{os.getpid()}.tmp", "mine"]

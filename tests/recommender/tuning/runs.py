@@ -34,11 +34,11 @@ def finished_run(
     )
     save_head(head or drawn, folder)
     metric = str(METRICS[Task(task)][0])
-    told = {
+    record = {
         "task": task,
         "classes": classes,
         "plan": {"strategy": "linear-probe", "read": encoder.blocks[block]},
         "sample": {"metric": metric, "modality": "image", "origin": str(folder / "data")},
     }
-    (folder / "run.json").write_text(json.dumps(told))
+    (folder / "run.json").write_text(json.dumps(record))
     return RunFolder(folder)

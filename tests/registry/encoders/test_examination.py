@@ -34,7 +34,7 @@ def test_a_net_that_masks_at_random_is_refused(tmp_path):
 
 def test_a_net_whose_first_pass_fails_is_refused(tmp_path, monkeypatch):
     folder = save_net(tmp_path, "resnet")
-    monkeypatch.setattr("registry.encoders.encoder.read_blocks", lambda *given: {}["block"])
+    monkeypatch.setattr("registry.encoders.encoder.read_blocks", lambda *passed: {}["block"])
     with pytest.raises(Unsupported, match="KeyError: 'block'"):
         examine_checkpoint(folder, "resnet")
 

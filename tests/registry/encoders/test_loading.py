@@ -28,7 +28,7 @@ from registry.errors import (
     ShapeMismatch,
     Unsupported,
 )
-from tests.registry.encoders.nets import NETS, change, save_net, weights
+from tests.registry.encoders.nets import NETS, SQUARE, change, save_net, weights
 
 
 @pytest.fixture
@@ -52,14 +52,14 @@ def with_header(folder, header, data):
 
 
 def test_a_sound_folder_says_what_it_is(folder):
-    found = inspect(folder)
-    assert found.architecture == "ResNetForImageClassification"
-    assert found.model_type == "resnet"
-    assert found.parameters == sum(p.numel() for p in NETS["resnet"]().parameters())
-    assert found.input_size == 32
-    assert found.id2label == {0: "cat", 1: "dog", 2: "hen"}
-    assert found.num_labels == 3
-    assert found.license == "unknown"
+    result = inspect(folder)
+    assert result.architecture == "ResNetForImageClassification"
+    assert result.model_type == "resnet"
+    assert result.parameters == sum(p.numel() for p in NETS["resnet"]().parameters())
+    assert result.input_size == 32
+    assert result.id2label == {0: "cat", 1: "dog", 2: "hen"}
+    assert result.num_labels == 3
+    assert result.license == "unknown"
 
 
 @pytest.mark.parametrize("net", sorted(NETS))
@@ -305,8 +305,8 @@ def test_opening_says_nothing(folder, capfd):
         warnings.simplefilter("error")
         inspect(folder)
         load(folder)
-    told = capfd.readouterr()
-    assert told.out == told.err == ""
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.float8_e5m2])
@@ -354,9 +354,9 @@ def test_a_backbone_saved_without_its_pooler_is_opened_without_one(tmp_path):
     assert inspect(folder).architecture == "ViTModel"
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        expected, found = (model(pixel_values=pixels) for model in (whole.vit, load(folder)))
-    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)
-    assert found.pooler_output is None
+        expected, result = (model(pixel_values=pixels) for model in (whole.vit, load(folder)))
+    torch.testing.assert_close(result.last_hidden_state, expected.last_hidden_state)
+    assert result.pooler_output is None
     assert not any("pooler" in name for name, _ in load(folder, from_scratch=True).named_parameters())
 
 
@@ -485,3 +485,12 @@ def test_a_judge_of_pictures_by_a_written_policy_is_refused(folder):
     with pytest.raises(Unsupported, match="texts") as caught:
         inspect(folder)
     assert "one kind of item" in caught.value.remedy
+
+
+def test_a_net_that_takes_its_own_size_alone_is_shown_that(tmp_path):
+    torch.manual_seed(0)
+    narrow = {"hidden_sizes": [16] * 3, "num_attention_heads": [1] * 3, "depths": [1] * 3, "key_dim": [8] * 3}
+    net = t.LevitForImageClassification(t.LevitConfig(image_size=64, **narrow))
+    folder = save_net(tmp_path / "levit", net, {**SQUARE, "size": {"height": 64, "width": 64}})
+    assert load_network(folder, cap=32).preprocessing.side == 64
+    assert load_network(save_net(tmp_path / "vit", "vit"), cap=16).preprocessing.side == 16

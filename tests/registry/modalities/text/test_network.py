@@ -102,8 +102,8 @@ def test_a_text_of_which_nothing_is_known_is_a_finite_vector():
 def test_threads_that_prepare_at_once_do_not_stop_one_another():
     network = _network("gpt2")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(network.prepare, ITEMS * 30))
-    assert all(np.array_equal(row["tokens"], found[place % len(ITEMS)]["tokens"]) for place, row in enumerate(found))
+        result = list(pool.map(network.prepare, ITEMS * 30))
+    assert all(np.array_equal(row["tokens"], result[place % len(ITEMS)]["tokens"]) for place, row in enumerate(result))
 
 
 @pytest.mark.parametrize(
