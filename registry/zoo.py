@@ -334,6 +334,39 @@ class Zoo:
             note=self._note,
         )
 
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """Checkpoints that are held open, the one that was asked for last at the end."""
+        return tuple(self._encoders)
+
+    def measurement(self, checkpoint: str, sample: Sample) -> Plain:
+        """What `keep_measurement` kept beside a sample's features; None where there is nothing, or it is damaged.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        path = self._place_of(checkpoint, sample)
+        if not (path.exists() and path.with_suffix(".json").exists()):
+            return None
+        try:
+            return read_json(path.with_suffix(".json"))
+        except (UnreadableDocument, NotFetched):
+            return None
+
+    def keep_measurement(self, checkpoint: str, sample: Sample, content: Plain) -> None:
+        """Keep what encoding a sample took beside its features, as plain JSON; they would tell nothing of it.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        path = self._place_of(checkpoint, sample).with_suffix(".json")
+        if not self.home.writable:
+            return
+        try:
+            write_atomic(path, json.dumps(content).encode())
+        except OSError as cause:
+            self._note(f"what encoding took is not kept: {cause}")
+
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
         """Whether a sample's features are kept already.
 
