@@ -67,7 +67,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
         hide_index=True,
         width="stretch",
         height=min(_HEIGHT, 38 * (len(rows) + 1)),
-        column_order=("not probed", "to fetch", *(name for name in table if name not in {"not probed", "to fetch"})),
+        column_order=("not probed", "to fetch", "parameters", "distance", "published", "license"),
         column_config={"not probed": st.column_config.TextColumn(width=210)},
     )
 
