@@ -40,18 +40,17 @@ def _ours(module: str, name: str = "") -> Callable[[], Strategy]:
 
 def _partial(last: int) -> Callable[[], Strategy]:
     def load() -> Strategy:
-        from recommender.strategies.partial import Partial  # noqa: PLC0415 - loaded on demand, as all are
-
-        return Partial(last)
+        strategy: Strategy = import_module("recommender.strategies.partial").Partial(last)
+        return strategy
 
     return load
 
 
 def _gradual(name: str, *, discriminative: bool) -> Callable[[], Strategy]:
     def load() -> Strategy:
-        from recommender.strategies.gradual_unfreezing import GradualUnfreezing  # noqa: PLC0415 - as above
-
-        return GradualUnfreezing(name, discriminative)
+        module = import_module("recommender.strategies.gradual_unfreezing")
+        strategy: Strategy = module.GradualUnfreezing(name, discriminative)
+        return strategy
 
     return load
 
