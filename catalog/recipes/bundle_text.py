@@ -51,10 +51,11 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
     for file in FILES:
         shutil.copyfile(work / "done" / file, folder / file)
     recipe = card["recipe"]
-    known = [key for source in card["source"] for key in domains if domains[key]["source"] == f"corpora/{source}"]
+    known = _domains_of(card["source"], domains)
     began = [] if recipe["start"] in {"random", "teacher"} else [recipe["start"]]
-    taught = [recipe["teacher"]] if recipe["distill"] or recipe["start"] != "random" else []
-    licenses = [domains[key]["license"] for key in known]
+    grown_from = yaml.safe_load((HERE / "texts.yaml").read_text())["texts"]
+    before = [key for base in began for key in _domains_of(grown_from[base]["source"], domains) if key not in known]
+    licenses = [domains[key]["license"].partition(" (")[0] for key in (*known, *before)]
     write_checkpoint(
         CATALOG,
         Checkpoint(
@@ -67,8 +68,8 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
             input_size=json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"],
             license=" + ".join(dict.fromkeys(licenses)),
             domain=known[0] if len(known) == 1 else None,
-            source=" + ".join(domains[key]["title"] for key in known),
-            lineage=(*known, *began, *taught),
+            source=domains[known[0]]["title"] if len(known) == 1 else f"a mixture of {len(known)} corpora",
+            lineage=(*known, *before, *began, recipe["teacher"]),
             origin=Origin.SEEDLING,
             measured={key: card[key] for key in ("held_out_loss", "steps", "tokens_seen", "seed", "date")}
             | {"objective": recipe["objective"] if recipe["tokens"] else "teacher"}
@@ -77,6 +78,10 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
         ),
     )
     print(f"{name}: {card['parameters']:,} parameters")
+
+
+def _domains_of(sources: list[str], domains: dict) -> list[str]:
+    return [key for source in sources for key in domains if domains[key]["source"] == f"corpora/{source}"]
 
 
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
