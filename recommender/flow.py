@@ -14,6 +14,7 @@ from jaxtyping import Int
 from recommender.baseline import RawRows, baseline
 from recommender.distance import distances
 from recommender.exposure import Exposures
+from recommender.fusion import Candidates, Fusion, Standing, body_of
 from recommender.history import History
 from recommender.plan import plan
 from recommender.probe import MOST_ROWS, probe
@@ -135,7 +136,8 @@ def recommend(
     if not ranked:
         raise _nothing_left(skipped, found.against)
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
-    affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits)
+    fused = _candidates(ranked, sample, reference, history, zoo)
+    affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
         raise _nothing_left(skipped, {**found.against, **costly})
@@ -329,17 +331,23 @@ def resume(
 
 
 def _affordable(
-    ranked: Sequence[Ranked], sample: Sample, reference: Baseline, history: History, zoo: Zoo, limits: Constraints
+    ranked: Sequence[Ranked],
+    sample: Sample,
+    reference: Baseline,
+    history: History,
+    zoo: Zoo,
+    limits: Constraints,
+    fused: Candidates | None,
 ) -> tuple[list[Choice], dict[str, tuple[Objection, ...]]]:
     """A choice of each whose cost is within the limits, by a cheaper plan if need be; else what speaks against it."""
     choices, costly = [], {}
     for row in ranked:
         fresh = _fresh(zoo, row.checkpoint.name, sample)
-        choice = plan(row, sample, reference, history, fresh=fresh)
+        choice = plan(row, sample, reference, history, fresh=fresh, fused=fused)
         objections = limits.objections_to(choice.cost)
         for strategy in CHEAPER if objections else ():
             with suppress(NotOffered):
-                cheaper = plan(row, sample, reference, history, strategy=strategy, fresh=fresh)
+                cheaper = plan(row, sample, reference, history, strategy=strategy, fresh=fresh, fused=fused)
                 why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
                 if not objections:
                     because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)
@@ -386,8 +394,9 @@ def _judge(
     reference = baseline(probed, folds=folds, seed=seed, progress=progress)
     scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
+    probes = History(()) if _is_fused(sample) else history  # what outcomes teach of probes is fused later
     ranked = (
-        rank(probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed)
+        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=seed)
         if scored
         else ()
     )
@@ -470,6 +479,40 @@ def _gain_in_view_of(was: Ranked, now: Ranked, before: Baseline, after: Baseline
     wider = sum(max(0.0, (new.high - new.low) ** 2 - (old.high - old.low) ** 2) for old, new in pairs)
     reach = float(np.sqrt((was.gain.high - was.gain.low) ** 2 + wider)) / 2
     return replace(was.gain, mean=mean, low=mean - reach, high=mean + reach)
+
+
+def _is_fused(sample: Sample) -> bool:
+    """Whether expectations are fused: one class of several is named, and the metric runs from 0 to 1."""
+    return sample.task is Task.CLASSIFICATION and sample.metric.lowest == 0
+
+
+def _candidates(
+    ranked: Sequence[Ranked], sample: Sample, reference: Baseline, history: History, zoo: Zoo
+) -> Candidates | None:
+    """What stands beside one another on this sample, and all outcomes of other samples to judge it by.
+
+    A checkpoint whose probe is not believed is not among them.
+    """
+    if not _is_fused(sample):
+        return None
+    others = (o for o in zoo.history() if o.modality != sample.modality and not o.conditions.get("flattered"))
+    fusion = Fusion.of((*history.outcomes, *others), without=sample.digest)
+    standings = {row.checkpoint.name: _standing(row) for row in ranked if row.transferability.believed}
+    return Candidates.beside(fusion, standings, reference.expected.mean, len(sample.classes), sample.modality)
+
+
+def _standing(row: Ranked) -> Standing:
+    scored, card = row.transferability, row.checkpoint
+    distance, best = scored.candidate.distance, scored.over_blocks
+    nearer = None if distance is None or distance.percentile is None else distance.percentile / 100
+    return Standing(
+        card.digest[:8] or card.name,
+        body_of(card.architecture, scored.sizes, card.input_size),
+        scored.read.score - scored.optimism,
+        best.get("knn"),
+        best.get("hscore"),
+        nearer,
+    )
 
 
 def _history(zoo: Zoo, sample: Sample) -> History:
