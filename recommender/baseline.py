@@ -136,19 +136,19 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     """Cross-validate both models on the sample's rows; the one with the better score speaks for *no transfer*."""
     raw = RawRows.of(sample.modality, sample.items, progress)
     groups = None if sample.groups is None else sample.group_ids
-    found = held_out(raw, sample.targets, folds, groups)
+    predicted = held_out(raw, sample.targets, folds, groups)
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     scored = {
         model: resample(sample.metric, sample.targets[tested], guess[tested], weights[:, tested])
-        for model, guess in found.items()
+        for model, guess in predicted.items()
     }
     model = max(scored, key=lambda name: scored[name].value)
     mean, test_rows = scored[model].value, round(0.25 * len(sample)) if sample.test is None else len(sample.test)
     reach = Z * float(
         np.sqrt(scored[model].standard_error ** 2 * (1 + len(sample) / max(test_rows, 1)) + BASELINE_SPREAD**2)
     )
-    return Baseline(model, Expected.around(sample.metric, mean, reach), found[model])
+    return Baseline(model, Expected.around(sample.metric, mean, reach), predicted[model])
 
 
 def no_transfer(
@@ -161,10 +161,10 @@ def no_transfer(
     """
     raw = RawRows.of(train.modality, (*train.items, *test.items), progress)
     best = better(train, raw.take(np.arange(len(train))), seed)
-    asked = np.repeat([-1, 0], [len(train), len(test)])
+    folds = np.repeat([-1, 0], [len(train), len(test)])
     groups = np.concatenate([train.group_ids, len(train) + np.arange(len(test))])
     targets = np.concatenate([train.targets, test.targets])
-    return best, held_out(raw, targets, asked, groups)[best][len(train) :]
+    return best, held_out(raw, targets, folds, groups)[best][len(train) :]
 
 
 def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
@@ -174,8 +174,8 @@ def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
         TooFewRows: they cannot be folded.
     """
     folds, truth = sample.folds(seed=seed), sample.targets
-    found, tested = held_out(raw, truth, folds, sample.group_ids), folds >= 0
-    return max(found, key=lambda name: score(sample.metric, truth[tested], found[name][tested]))
+    predicted, tested = held_out(raw, truth, folds, sample.group_ids), folds >= 0
+    return max(predicted, key=lambda name: score(sample.metric, truth[tested], predicted[name][tested]))
 
 
 def held_out(
@@ -188,12 +188,12 @@ def held_out(
 
     Raw features are fitted on the others too: rows that are held out are not looked at.
     """
-    found = {f"{raw.modality.words.raw} + {model}": np.full(targets.shape, -1, targets.dtype) for model in _MODELS}
+    predicted = {f"{raw.modality.words.raw} + {model}": np.full(targets.shape, -1, targets.dtype) for model in _MODELS}
     for fold in np.unique(folds[folds >= 0]):
-        features, asked = raw.features(folds != fold), np.where(folds == fold, 0, -1)
-        for name, model in zip(found, _MODELS.values(), strict=True):
-            found[name][folds == fold] = model(features, targets, asked, groups)[folds == fold]
-    return found
+        features, inner = raw.features(folds != fold), np.where(folds == fold, 0, -1)
+        for name, model in zip(predicted, _MODELS.values(), strict=True):
+            predicted[name][folds == fold] = model(features, targets, inner, groups)[folds == fold]
+    return predicted
 
 
 def votes(

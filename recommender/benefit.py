@@ -64,9 +64,9 @@ def benefit(
     ladders = [nested(train, budgets, turn) for turn in seeds]
     most = min(len(ladder) for ladder in ladders)
     with TemporaryDirectory(prefix="transferzoo-benefit-") as place:
-        home, told = Home.find(place), _Count(progress, 2 * most * repeats)
+        home, counter = Home.find(place), _Count(progress, 2 * most * repeats)
         rungs = [
-            [_rung(ground, part, home, turn, told) for part in ladder[-most:]]
+            [_rung(ground, part, home, turn, counter) for part in ladder[-most:]]
             for ladder, turn in zip(ladders, seeds, strict=True)
         ]
     return _concluded(ground, choice.plan.strategy, seeds, rungs)
@@ -98,7 +98,7 @@ def nested(sample: Sample, budgets: int, seed: int = 0) -> tuple[Sample, ...]:
 
 def label_saving(labels: Sequence[int], scores: Sequence[float], target: float) -> LabelSaving:
     """Where scores over rising numbers of labels first reach a target; between two, linear in log(labels)."""
-    place = next((place for place, found in enumerate(scores) if found >= target), None)
+    place = next((place for place, value in enumerate(scores) if value >= target), None)
     if place is None:
         return LabelSaving("never", None, None)
     if place == 0:
@@ -113,7 +113,7 @@ def equal_epochs(plan: Mapping[int, float], scratch: Mapping[int, float]) -> Epo
     """From validation scores by epoch, of which 0 is before any: the first as good as the best of scratch."""
     target = max(scratch.values())
     reached = (epoch for epoch in sorted(plan) if plan[epoch] >= target)
-    return EpochsToEqual(target, min(e for e, found in scratch.items() if found == target), next(reached, None))
+    return EpochsToEqual(target, min(e for e, value in scratch.items() if value == target), next(reached, None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,12 +214,12 @@ def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, flo
     rows = np.array([places[item] for item in part.items])
     test = ground.test
     model = _model(part, ground.raw.take(rows), seed)
-    asked = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
+    fold = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
     targets = np.concatenate([part.targets, test.targets])
     groups = np.concatenate([part.group_ids, len(part) + np.arange(len(test))])
-    asking = ground.raw.take(np.concatenate([rows, len(ground.train) + np.arange(len(test))]))
-    told = held_out(asking, targets, asked, groups)
-    predicted = (told[model] if model else next(iter(told.values())))[len(rows) :]
+    features = ground.raw.take(np.concatenate([rows, len(ground.train) + np.arange(len(test))]))
+    by_model = held_out(features, targets, fold, groups)
+    predicted = (by_model[model] if model else next(iter(by_model.values())))[len(rows) :]
     drawn = resample(part.metric, test.targets, predicted, draw_weights(test.group_ids, seed=seed))
     return score(part.metric, test.targets, predicted), drawn.standard_error
 
@@ -239,7 +239,7 @@ def _concluded(ground: _Ground, strategy: str, seeds: tuple[int, ...], rungs: Se
         for row in rungs
     )
     saving = label_saving([p.labels for p in points], [p.plan.mean for p in points], points[-1].scratch.mean)
-    made = Benefit(
+    measured = Benefit(
         sample=ground.train.to_dict(),
         checkpoint=ground.checkpoint.name,
         strategy=strategy,
@@ -253,14 +253,14 @@ def _concluded(ground: _Ground, strategy: str, seeds: tuple[int, ...], rungs: Se
         curves=rungs[0][-1].curves,
         sentences=(),
     )
-    return replace(made, sentences=tuple(say(made) for say in (_scores, _where, _saved, _epochs)))
+    return replace(measured, sentences=tuple(sentence(measured) for sentence in (_scores, _where, _saved, _epochs)))
 
 
 def _point(same: Sequence[_Rung]) -> BenefitPoint:
     def measured(arm: str) -> Measured:
-        found = [rung.scores[arm] for rung in same]
-        means = [value for value, _ in found]
-        return Measured(fmean(means), fmean(e for _, e in found), stdev(means) if len(means) > 1 else None)
+        values = [rung.scores[arm] for rung in same]
+        means = [value for value, _ in values]
+        return Measured(fmean(means), fmean(e for _, e in values), stdev(means) if len(means) > 1 else None)
 
     labels = round(fmean(rung.labels for rung in same))
     return BenefitPoint(labels, measured("plan"), measured("scratch"), measured("no transfer"))
@@ -271,35 +271,36 @@ def _to_equal(rung: _Rung) -> EpochsToEqual:
     scratch = rung.curves["scratch"]
     if rung.curves["plan"]:
         return equal_epochs(rung.curves["plan"], scratch)
-    told = equal_epochs({}, scratch)
-    return replace(told, plan=0 if rung.scores["plan"][0] >= rung.scores["scratch"][0] else None)
+    needed = equal_epochs({}, scratch)
+    return replace(needed, plan=0 if rung.scores["plan"][0] >= rung.scores["scratch"][0] else None)
 
 
 # ---------------------------------------------------------------- in words
 
 
-def _scores(found: Benefit) -> str:
-    last, metric = found.points[-1], found.sample["metric"]
+def _scores(measured: Benefit) -> str:
+    last, metric = measured.points[-1], measured.sample["metric"]
     arms = {"the plan": last.plan, "scratch": last.scratch, "no transfer": last.no_transfer}
     best, second = sorted(arms, key=lambda arm: -arms[arm].mean)[:2]
     chance = "" if _above(arms[best], arms[second]) else f", but not above {second} beyond chance"
-    told = [_measured(arm, found) for arm in arms.values()]
+    words = [_measured(arm, measured) for arm in arms.values()]
     return (
-        f"With all {last.labels:,} labels {found.strategy} on {found.checkpoint} has a test {metric} of "
-        f"{told[0]}, the same net from scratch ({found.epochs['scratch']} epochs) {told[1]}, no transfer {told[2]}: "
+        f"With all {last.labels:,} labels {measured.strategy} on {measured.checkpoint} has a test {metric} of "
+        f"{words[0]}, the same net from scratch ({measured.epochs['scratch']} epochs) {words[1]}, "
+        f"no transfer {words[2]}: "
         f"{best} is best{chance}."
     )
 
 
-def _where(found: Benefit) -> str:
+def _where(measured: Benefit) -> str:
     """With how many labels either is the better."""
-    ahead = [f"{point.labels:,}" for point in found.points if _above(point.plan, point.scratch)]
-    behind = [f"{point.labels:,}" for point in found.points if _above(point.scratch, point.plan)]
-    told = [f"the plan is above scratch with {_listed(ahead)} labels"] if ahead else []
+    ahead = [f"{point.labels:,}" for point in measured.points if _above(point.plan, point.scratch)]
+    behind = [f"{point.labels:,}" for point in measured.points if _above(point.scratch, point.plan)]
+    parts = [f"the plan is above scratch with {_listed(ahead)} labels"] if ahead else []
     if behind:
         form = "scratch above the plan with {}" if ahead else "scratch is above the plan with {} labels"
-        told.append(form.format(_listed(behind)))
-    return f"Beyond chance {', '.join(told) or 'the plan and scratch differ with no number of labels'}."
+        parts.append(form.format(_listed(behind)))
+    return f"Beyond chance {', '.join(parts) or 'the plan and scratch differ with no number of labels'}."
 
 
 def _above(one: Measured, other: Measured) -> bool:
@@ -307,46 +308,50 @@ def _above(one: Measured, other: Measured) -> bool:
     return one.mean - other.mean > Z * float(np.hypot(one.standard_error, other.standard_error))
 
 
-def _saved(found: Benefit) -> str:
-    last, saving = found.points[-1], found.saving
-    told = f"scratch's {_worded(last.scratch.mean, found)}"
+def _saved(measured: Benefit) -> str:
+    last, saving = measured.points[-1], measured.saving
+    words = f"scratch's {_worded(last.scratch.mean, measured)}"
     if saving.labels is None or saving.share is None:
-        return f"The plan does not reach {told} even with all {last.labels:,} labels: it saves no label.{_each(found)}"
+        return (
+            f"The plan does not reach {words} even with all {last.labels:,} labels: it saves no label.{_each(measured)}"
+        )
     if saving.reached == "before":
         return (
-            f"The plan is above {told} already with the fewest labels that were tried, {saving.labels:.0f} of "
-            f"{last.labels:,}: it saves more than {_floor(saving.share)} of the labels.{_each(found)}"
+            f"The plan is above {words} already with the fewest labels that were tried, {saving.labels:.0f} of "
+            f"{last.labels:,}: it saves more than {_floor(saving.share)} of the labels.{_each(measured)}"
         )
     return (
-        f"The plan reaches {told} with about {saving.labels:,.0f} of {last.labels:,} labels: it saves "
-        f"{100 * saving.share:.0f} % of the labels.{_each(found)}"
+        f"The plan reaches {words} with about {saving.labels:,.0f} of {last.labels:,} labels: it saves "
+        f"{100 * saving.share:.0f} % of the labels.{_each(measured)}"
     )
 
 
-def _each(found: Benefit) -> str:
+def _each(measured: Benefit) -> str:
     """The saving of each repeat, where there are several."""
-    if len(found.savings) == 1:
+    if len(measured.savings) == 1:
         return ""
-    told = [
+    parts = [
         "none" if s.share is None else f"more than {_floor(s.share)}" if s.reached == "before" else f"{s.share:.0%}"
-        for s in found.savings
+        for s in measured.savings
     ]
-    return f" Repeat by repeat: {', '.join(told)}."
+    return f" Repeat by repeat: {', '.join(parts)}."
 
 
-def _epochs(found: Benefit) -> str:
-    needed = [told.scratch for told in found.to_equal]
+def _epochs(measured: Benefit) -> str:
+    needed = [row.scratch for row in measured.to_equal]
     if not max(needed):
-        return f"Scratch never rose above where it began in {found.epochs['scratch']} epochs: nothing to be equal to."
-    target = _worded(fmean(told.target for told in found.to_equal), found)
+        return (
+            f"Scratch never rose above where it began in {measured.epochs['scratch']} epochs: nothing to be equal to."
+        )
+    target = _worded(fmean(row.target for row in measured.to_equal), measured)
     scratch = f"Scratch needs {_listed(needed)} epochs to its best validation score, {target}"
-    plan = [told.plan for told in found.to_equal if told.plan is not None]
-    if not found.epochs["plan"]:
-        rest = "at least scratch's" if len(plan) == len(found.to_equal) else "below scratch's"
-        return f"{scratch}; {found.strategy} trains no backbone: 0 epochs of it, and its test score is {rest}."
-    if len(plan) < len(found.to_equal):
-        missed = f" in {len(found.to_equal) - len(plan)} of {len(found.to_equal)} repeats" if plan else ""
-        return f"{scratch}; the plan does not reach that in {found.epochs['plan']} epochs{missed}."
+    plan = [row.plan for row in measured.to_equal if row.plan is not None]
+    if not measured.epochs["plan"]:
+        rest = "at least scratch's" if len(plan) == len(measured.to_equal) else "below scratch's"
+        return f"{scratch}; {measured.strategy} trains no backbone: 0 epochs of it, and its test score is {rest}."
+    if len(plan) < len(measured.to_equal):
+        missed = f" in {len(measured.to_equal) - len(plan)} of {len(measured.to_equal)} repeats" if plan else ""
+        return f"{scratch}; the plan does not reach that in {measured.epochs['plan']} epochs{missed}."
     if not max(plan):
         return f"{scratch}; the plan's head is as good on its features before any epoch: 0 epochs."
     return f"{scratch}, the plan {_listed(plan)} to one as good: {_ratio(needed, plan)}."
@@ -358,19 +363,19 @@ def _ratio(needed: Sequence[int], plan: Sequence[int]) -> str:
 
 
 def _listed(numbers: Sequence[object]) -> str:
-    told = [str(number) for number in numbers]
-    return f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
+    words = [str(number) for number in numbers]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
-def _measured(arm: Measured, found: Benefit) -> str:
-    form, unit = (".3f", 1) if found.sample["metric"] == Metric.R2 else (".1f", 100)
+def _measured(arm: Measured, measured: Benefit) -> str:
+    form, unit = (".3f", 1) if measured.sample["metric"] == Metric.R2 else (".1f", 100)
     spread = "" if arm.spread is None else f", {unit * arm.spread:{form}} between repeats"
-    return f"{_worded(arm.mean, found)} (± {unit * arm.standard_error:{form}}{spread})"
+    return f"{_worded(arm.mean, measured)} (± {unit * arm.standard_error:{form}}{spread})"
 
 
-def _worded(value: float, found: Benefit) -> str:
+def _worded(value: float, measured: Benefit) -> str:
     """A score as its metric is read."""
-    return f"{value:.3f}" if found.sample["metric"] == Metric.R2 else f"{100 * value:.1f} %"
+    return f"{value:.3f}" if measured.sample["metric"] == Metric.R2 else f"{100 * value:.1f} %"
 
 
 def _floor(share: float) -> str:

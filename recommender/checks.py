@@ -12,10 +12,12 @@ from recommender.requests import (
     NearRequest,
     RecommendRequest,
     Request,
+    SyncRequest,
     TuneRequest,
 )
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
+from registry.hub import parse_hub_id
 from registry.licenses import Licenses, require_license
 from registry.listings import Listing
 from registry.plugins import Plugins
@@ -34,6 +36,7 @@ def check(request: Request, zoo: Zoo) -> None:
         SampleError: a path of it cannot be used.
         UnknownName: a name of it names nothing.
         DeviceMissing: there is no such device.
+        UnusableHubId: it names no checkpoint of a hub.
         FolderUnusable: its picture cannot be written.
     """
     match request:
@@ -64,8 +67,14 @@ def check(request: Request, zoo: Zoo) -> None:
             require_names(zoo, distance=request.metric)
         case AddRequest():
             require_places(request.folder, request.source_data)
+            if request.license is not None:
+                require_license(request.license)
+            if request.hub is not None:
+                parse_hub_id(request.hub)
             if request.domain is not None and request.source_data is None:
                 zoo.domain(request.domain)
+        case SyncRequest():
+            require_places(request.locked, *request.source)
         case _:
             pass
 

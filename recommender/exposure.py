@@ -52,7 +52,7 @@ class Exposures:
     zoo: Zoo
     _cards: dict[str, Checkpoint] = field(init=False)
     _domains: dict[str, Domain] = field(init=False)
-    _found: dict[str, tuple[frozenset[str], str]] = field(init=False, default_factory=dict)
+    _cache: dict[str, tuple[frozenset[str], str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._cards = {card.name: card for card in self.zoo.checkpoints(self.sample.modality)}
@@ -64,14 +64,14 @@ class Exposures:
 
     def of(self, checkpoint: Checkpoint) -> Exposure | None:
         """What it has seen of the sample; None where nothing is known of that."""
-        found = {name: self._through(name) for name in self._learned_from(checkpoint)}
-        seen = frozenset[str]().union(*(rows for rows, _ in found.values()))
+        by_domain = {name: self._through(name) for name in self._learned_from(checkpoint)}
+        exposed = frozenset[str]().union(*(rows for rows, _ in by_domain.values()))
         rows = len(self.sample) + (0 if self.sample.test is None else len(self.sample.test))
-        if seen:
-            through = tuple(name for name, (rows_seen, _) in found.items() if rows_seen)
-            told = f"it learned from {len(seen):,} of these {rows:,} rows ({', '.join(through)})"
-            return Exposure(seen, through, copies=False, because=told)
-        copied = [(name, why) for name, (_, why) in found.items() if why]
+        if exposed:
+            through = tuple(name for name, (rows_of, _) in by_domain.items() if rows_of)
+            because = f"it learned from {len(exposed):,} of these {rows:,} rows ({', '.join(through)})"
+            return Exposure(exposed, through, copies=False, because=because)
+        copied = [(name, why) for name, (_, why) in by_domain.items() if why]
         if not copied:
             return None
         names, reasons = zip(*copied, strict=True)
@@ -79,26 +79,26 @@ class Exposures:
 
     def _learned_from(self, checkpoint: Checkpoint) -> tuple[str, ...]:
         """Names of the domains that shaped it, through teachers and ancestors that are registered here too."""
-        found, asked, waiting = dict[str, None](), set[str](), [checkpoint]
+        sources, visited, waiting = dict[str, None](), set[str](), [checkpoint]
         while waiting:
             card = waiting.pop()
             declared = self.declared(card)
             named = {*card.lineage, card.domain or "", "" if declared is None else declared.name}
-            found |= dict.fromkeys(sorted(name for name in named if name in self._domains))
-            waiting += [self._cards[name] for name in sorted(named - asked) if name in self._cards]
-            asked |= named
-        return tuple(found)
+            sources |= dict.fromkeys(sorted(name for name in named if name in self._domains))
+            waiting += [self._cards[name] for name in sorted(named - visited) if name in self._cards]
+            visited |= named
+        return tuple(sources)
 
     def _through(self, name: str) -> tuple[frozenset[str], str]:
         """Digests of the sample's rows that a domain holds; else why all may be copies of its rows, or nothing."""
-        if name not in self._found:
+        if name not in self._cache:
             domain = self._domains[name]
             kept = self.zoo.rows(name) or self.zoo.rows(f"sample:{domain.digest}")
             items = (*self.sample.items, *(() if self.sample.test is None else self.sample.test.items))
-            seen = frozenset(item.digest for item in items if kept is not None and item.digest in kept)
+            exposed = frozenset(item.digest for item in items if kept is not None and item.digest in kept)
             rows = domain.rows if kept is None else max(len(kept.keys), 1)
-            self._found[name] = seen, "" if seen else self._copies(name, rows)
-        return self._found[name]
+            self._cache[name] = exposed, "" if exposed else self._copies(name, rows)
+        return self._cache[name]
 
     def _copies(self, name: str, rows: int) -> str:
         sketch = self.zoo.sketch(name)

@@ -71,7 +71,18 @@ from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.zoo import Zoo, labelled_digests
 
-__all__ = ["MOST_COMPARED", "carried", "compare", "consider", "near", "price", "recommend", "resume", "tune", "without"]
+__all__ = [
+    "MOST_COMPARED",
+    "compare",
+    "estimate_cost",
+    "evaluate",
+    "kept_choice",
+    "near",
+    "no_transfer_model",
+    "recommend",
+    "resume",
+    "tune",
+]
 
 MOST_COMPARED = 2000
 """Rows of each side that a comparison looks at."""
@@ -104,12 +115,12 @@ def recommend(
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
     """
-    looked = sample.subsample(MOST_ROWS, seed)
-    seen = zoo.see(looked, progress=progress)
+    screened = sample.subsample(MOST_ROWS, seed)
+    features = zoo.lens_features(screened, progress=progress)
     history = _history(zoo, sample)
-    found = shortlist(
-        looked,
-        seen,
+    listed = shortlist(
+        screened,
+        features,
         zoo,
         of=sample,
         history=history,
@@ -129,22 +140,22 @@ def recommend(
     }
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
-        return _distances_only(name, sample, found, settings)
-    probed = _with_unseen(sample, looked, found.candidates, seed)
-    ranked, reference, failed = _judge(sample, probed, found.candidates, history, zoo, seed, progress)
-    skipped = (*found.skipped, *failed)
+        return _distances_only(name, sample, listed, settings)
+    probed = _with_unseen(sample, screened, listed.candidates, seed)
+    ranked, reference, failed = _judge(sample, probed, listed.candidates, history, zoo, seed, progress)
+    skipped = (*listed.skipped, *failed)
     if not ranked:
-        raise _nothing_left(skipped, found.against)
+        raise _nothing_left(skipped, listed.against)
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fused = _candidates(ranked, sample, reference, history, zoo)
     affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
-        raise _nothing_left(skipped, {**found.against, **costly})
+        raise _nothing_left(skipped, {**listed.against, **costly})
     choices = place([replace(choice, recommendation=name) for choice in affordable])
-    near = {row.domain: row for row in found.domains}
+    near = {row.domain: row for row in listed.domains}
     far = [domain for domain in trained_on(zoo, sample.modality) if domain not in near]
-    near |= distances_to(far, looked, seen, zoo, seed=seed)
+    near |= distances_to(far, screened, features, zoo, seed=seed)
     absent, beyond = unprobed(zoo, sample.modality, near, history, limits)
     return Recommendation(
         name,
@@ -152,7 +163,7 @@ def recommend(
         reference,
         choices,
         skipped,
-        found.domains,
+        listed.domains,
         _verdict(choices[0], reference),
         settings,
         shift,
@@ -162,7 +173,7 @@ def recommend(
     )
 
 
-def consider(
+def evaluate(
     sample: Sample,
     zoo: Zoo,
     checkpoint: str,
@@ -180,7 +191,7 @@ def consider(
     """
     probed = sample.subsample(MOST_ROWS, seed)
     card, history = zoo.checkpoint(checkpoint), _history(zoo, sample)
-    candidate = candidate_of(card, probed, zoo.see(probed, progress=progress), zoo, sample, seed)
+    candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
     ranked, reference, failed = _judge(sample, probed, (candidate,), history, zoo, seed, progress)
     if not ranked:
@@ -190,7 +201,9 @@ def consider(
     return place([plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
 
-def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent) -> Choice:
+def kept_choice(
+    kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, progress: Progress = silent
+) -> Choice:
     """The choice at a place of kept advice (`Recommendation.to_dict`), as it was advised: nothing is probed again.
 
     Raises:
@@ -206,11 +219,11 @@ def carried(kept: Mapping[str, Any], place: int, sample: Sample, zoo: Zoo, *, pr
     exposure = None
     if choice.exposure is not None:
         probed = sample.subsample(MOST_ROWS, kept["settings"]["seed"])
-        exposure = Exposures(sample, probed, zoo.see(probed, progress=progress), zoo).of(card)
+        exposure = Exposures(sample, probed, zoo.lens_features(probed, progress=progress), zoo).of(card)
     return choice.of(Candidate(card, distance, exposure), kept["id"])
 
 
-def without(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:
+def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Progress = silent) -> Baseline:
     """The model of no transfer that advice would name, with what is expected of it; no checkpoint is looked at.
 
     Raises:
@@ -250,7 +263,7 @@ def compare(
     if through is not None:
         x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
         return distances[metric](x, y, seed=seed, groups=groups)
-    x, y = (lens.standardize(zoo.see(part, progress=progress).vectors) for part in pair)
+    x, y = (lens.standardize(zoo.lens_features(part, progress=progress).vectors) for part in pair)
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
@@ -263,12 +276,12 @@ def near(
         UnknownName: no such metric, or no lens for this modality.
     """
     part = sample.subsample(MOST_ROWS, seed)
-    seen = zoo.see(part, progress=progress)
-    found = measure_domains(part, seen, zoo, keep=most, seed=seed, metric=metric, progress=progress)
-    return tuple(found[:most])
+    features = zoo.lens_features(part, progress=progress)
+    nearest = measure_domains(part, features, zoo, keep=most, seed=seed, metric=metric, progress=progress)
+    return tuple(nearest[:most])
 
 
-def price(
+def estimate_cost(
     choice: Choice, sample: Sample, zoo: Zoo, options: TuneOptions = DEFAULTS, *, progress: Progress = silent
 ) -> Cost:
     """What carrying out a choice will cost, measured on a few rows of it; where that is soon done, as advised.
@@ -325,8 +338,8 @@ def resume(
         RowsInMemory: its sample was made from arrays, and is not handed over.
         TuningError: it did not come to its end.
     """
-    found = find_run(zoo.home, name)
-    run, _ = execute(Job.again(found, zoo, progress, sample=sample), track, progress, ZooProvider(zoo))
+    begun = find_run(zoo.home, name)
+    run, _ = execute(Job.again(begun, zoo, progress, sample=sample), track, progress, ZooProvider(zoo))
     return run
 
 
@@ -375,9 +388,9 @@ def _to_domain(
     if sketch is None or (through is not None and through != lens.checkpoint):
         raise EncoderMismatch(through or lens.name, f"the sketch of {domain}")
     part = sample.subsample(MOST_COMPARED, seed)
-    seen = zoo.see(part, progress=progress)
+    features = zoo.lens_features(part, progress=progress)
     groups = None if part.groups is None else (part.group_ids, np.arange(len(sketch.rows)))
-    x, y = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
+    x, y = lens.standardize(features.vectors), lens.standardize(sketch.rows.vectors)
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
@@ -433,35 +446,35 @@ def _beside_test(
     test = draw_unlabelled(probed.test, seed)
     groups = None if probed.groups is None and test.groups is None else (probed.group_ids, test.group_ids)
     try:
-        train_seen, test_seen = (zoo.see(part, progress=progress).vectors for part in (probed, test))
-        shift = source_test(train_seen, test_seen, groups, seed=seed)
+        train_vectors, test_vectors = (zoo.lens_features(part, progress=progress).vectors for part in (probed, test))
+        shift = source_test(train_vectors, test_vectors, groups, seed=seed)
     except EstimatorError:
         return ranked, reference, None
     if not shift.detected:
         return ranked, reference, shift
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
-    found: dict[str, Mapping[str, float]] = {}
+    drops_by: dict[str, Mapping[str, float]] = {}
     moved = []
     for row in ranked:
         name, read = row.checkpoint.name, row.transferability.read.block
         try:
             pair = [zoo.encode(name, part, progress=progress) for part in (probed, test)]
             train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in pair)
-            found[name] = drops(train_rows, test_rows, probed, folds)
+            drops_by[name] = drops(train_rows, test_rows, probed, folds)
         except (TransferZooError, OSError, MemoryError):
             moved.append(row)
             continue
-        moved.append(_in_view_of(row, lower_expectation(row.expected, found[name])))
+        moved.append(_in_view_of(row, lower_expectation(row.expected, drops_by[name])))
     rows = len(probed)
     features = RawRows.of(probed.modality, (*probed.items, *test.items), progress).features(np.arange(rows))
-    found["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
+    drops_by["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
     before, reference = (
         reference,
-        replace(reference, expected=lower_expectation(reference.expected, found["no transfer"])),
+        replace(reference, expected=lower_expectation(reference.expected, drops_by["no transfer"])),
     )
     pairs = zip(ranked, moved, strict=True)
     beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
-    return beside, reference, replace(shift, drops=found)
+    return beside, reference, replace(shift, drops=drops_by)
 
 
 def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
@@ -523,12 +536,14 @@ def _history(zoo: Zoo, sample: Sample) -> History:
     of = (sample.modality, sample.task)
     outcomes = [o for o in zoo.history() if (o.modality, o.task) == of and not o.conditions.get("flattered")]
     ours = RowKeys.of("", labelled_digests(sample)).keys
-    alike = {sample.digest}
-    for digest in {o.sample_digest for o in outcomes if o.origin is Origin.OURS} - alike:
+    digests = {sample.digest}
+    for digest in {o.sample_digest for o in outcomes if o.origin is Origin.OURS} - digests:
         theirs = zoo.rows(f"targets:{digest}")
         if theirs is not None and len(ours & theirs.keys) >= ALIKE * len(ours | theirs.keys):
-            alike.add(digest)
-    return History(tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in alike else o for o in outcomes))
+            digests.add(digest)
+    return History(
+        tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in digests else o for o in outcomes)
+    )
 
 
 def _verdict(best: Choice, reference: Baseline) -> Verdict:
@@ -552,15 +567,17 @@ def _verdict(best: Choice, reference: Baseline) -> Verdict:
     )
 
 
-def _distances_only(name: str, sample: Sample, found: Shortlist, settings: Mapping[str, object]) -> Recommendation:
+def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapping[str, object]) -> Recommendation:
     metric = sample.metric
     target, same = (
         ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
     )
     constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
-    near: tuple[DomainDistance, ...] = found.domains
+    near: tuple[DomainDistance, ...] = listed.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
-    return Recommendation(name, sample.to_dict(), constant, (), found.skipped, near, Verdict(False, sentence), settings)
+    return Recommendation(
+        name, sample.to_dict(), constant, (), listed.skipped, near, Verdict(False, sentence), settings
+    )
 
 
 def _id(sample: Sample, zoo: Zoo, settings: Mapping[str, object]) -> str:

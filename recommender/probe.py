@@ -66,11 +66,11 @@ def probe(
             clock = _Clock(progress)
             encoded = zoo.encode(candidate.checkpoint.name, sample, progress=clock)
             seconds = clock.seconds_a_row or seconds
-            found = transferability(candidate, encoded, sample, folds, seed, seconds)
+            result = transferability(candidate, encoded, sample, folds, seed, seconds)
             encoder = zoo.encoder(candidate.checkpoint.name)
             scored.append(
                 replace(
-                    found, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=min(opening, seconds / 2)
+                    result, adaptable=encoder.adaptable, sizes=encoder.sizes, opening_seconds=min(opening, seconds / 2)
                 )
             )
         except Exception as failure:  # a stranger's net may raise anything, and the others go on
@@ -207,7 +207,7 @@ def _scores(
     encoded: Encoded, targets: Shaped[np.ndarray, "n ..."], groups: Int[np.ndarray, " n"] | None
 ) -> dict[str, float]:
     """Each score of features that is defined for such targets; one of a plug-in that fails is left out and named."""
-    vectors, found = encoded.last.vectors, {}
+    vectors, values = encoded.last.vectors, {}
     try:
         shared = decompose(vectors)
     except EstimatorError:
@@ -226,15 +226,15 @@ def _scores(
             warn_of_plugin("score", name, failure)
             continue
         if np.isfinite(value):
-            found[name] = float(value)
+            values[name] = float(value)
         else:
             warn_of_plugin("score", name, NotAScore(name, value))
-    return found
+    return values
 
 
 def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> tuple[Estimate, ...]:
     """What the comparable scores of plug-ins say of the block to read."""
-    found = []
+    estimates = []
     for name, score in scores.usable():
         if name not in scores.brought or not isinstance(score, ComparableScore):
             continue
@@ -248,7 +248,7 @@ def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | N
             warn_of_plugin("score", name, failure)
             continue
         if sample.metric.lowest <= value <= 1 and 0 < error < np.inf:
-            found.append(Estimate(name, float(value), float(error)))
+            estimates.append(Estimate(name, float(value), float(error)))
         else:
             warn_of_plugin("score", name, NotAScore(name, value, str(sample.metric), error))
-    return tuple(found)
+    return tuple(estimates)

@@ -32,16 +32,25 @@ __all__ = [
     "AddRequest",
     "BenefitRequest",
     "CompareRequest",
+    "DiskRequest",
     "ExportRequest",
     "Fetch",
+    "FetchRequest",
+    "HoldingsRequest",
+    "LockRequest",
     "NearRequest",
+    "Order",
     "PredictRequest",
     "PromoteRequest",
     "RecommendRequest",
+    "RemoveRequest",
     "Request",
     "ResumeRequest",
     "SampleRequest",
+    "SearchRequest",
+    "SyncRequest",
     "TuneRequest",
+    "When",
     "choice_request",
     "place_of",
     "recommend_request",
@@ -131,6 +140,15 @@ class SampleRequest(Request):
     modality: str | None = None
     """What the items are; None for what most of the files hold."""
     keep_duplicates: bool = False
+    text: Name | None = None
+    """Of records the column of texts; None for one that is recognized. So with the label."""
+    label: Name | None = None
+    text2: Name | None = None
+    """The column of the second text of a pair."""
+    group: Name | None = None
+    """A column whose equal values belong together."""
+    time: Name | None = None
+    """A column of times: the latest rows are the test part."""
     limit: Count | None = None
     """Rows of a part that are read at most; None for as many as is usual."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -291,15 +309,116 @@ class PromoteRequest(_OfRun):
     name: Name
 
 
+class When(StrEnum):
+    """When weights of a hub are fetched."""
+
+    NOW = "now"
+    LATER = "later"
+
+
 class AddRequest(Request):
-    """Register a checkpoint folder."""
+    """Register a checkpoint: a folder, or one of a hub."""
 
     kind = "zoo add"
-    folder: Place
+    folder: Place | None = None
+    hub: Name | None = None
+    """``organization/name[@revision]``."""
     name: Name | None = None
+    weights: When = When.LATER
+    """Of a hub: whether the weights are fetched at once."""
     source_data: Place | None = None
     domain: Name | None = None
     license: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "AddRequest":
+        if (self.folder is None) is (self.hub is None):
+            raise ValueError("give a folder, or the id of a checkpoint of a hub")
+        for field in ("source_data", "domain") if self.hub is not None else ():
+            if getattr(self, field) is not None:
+                option = f"--{field.replace('_', '-')}"
+                why = f"{option} goes with a folder: a checkpoint of a hub says itself what it was trained on"
+                raise ValueError(why)
+        return self
+
+
+class HoldingsRequest(Request):
+    """A request about what the registry holds, for which no sample is read; `recommender.holdings` performs it."""
+
+    kind = ""
+
+
+class Order(StrEnum):
+    """What comes first in a search."""
+
+    DOWNLOADS = "downloads"
+    LIKES = "likes"
+    NEWEST = "last_modified"
+
+
+def _rows(value: object) -> object:
+    """``1,3`` as row numbers; any other is left as it is."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class SearchRequest(HoldingsRequest):
+    """What a hub has, and whether it can be used here."""
+
+    kind = "zoo search"
+    words: str = ""
+    """Words of the id."""
+    task: Name | None = None
+    license: Name | None = None
+    """As the hub states it."""
+    max_parameters: Count | None = None
+    sort: Order = Order.DOWNLOADS
+    limit: Annotated[int, Field(ge=1, le=200)] = 20
+    add: Annotated[tuple[Count, ...], BeforeValidator(_rows)] = ()
+    """Rows of the answer, from 1, that are registered."""
+
+
+class FetchRequest(HoldingsRequest):
+    """Fetch the weights of checkpoints that are known, by name or by their id on a hub."""
+
+    kind = "zoo fetch"
+    names: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class SyncRequest(HoldingsRequest):
+    """What has changed upstream; with a lock, bring the checkpoints up to what it names, offline."""
+
+    kind = "zoo sync"
+    locked: Place | None = None
+    source: tuple[Place, ...] = ()
+    """Folders with checkpoints to look in, too."""
+
+    @model_validator(mode="after")
+    def _with_a_lock(self) -> "SyncRequest":
+        if self.source and self.locked is None:
+            raise ValueError("--from goes with --locked")
+        return self
+
+
+class RemoveRequest(HoldingsRequest):
+    """Forget a checkpoint."""
+
+    kind = "zoo remove"
+    name: Name
+    weights: bool = False
+    """Whether its files are removed from the hub's cache, too."""
+
+
+class DiskRequest(HoldingsRequest):
+    """What the hub's cache holds, and what of it may go."""
+
+    kind = "zoo disk"
+
+
+class LockRequest(HoldingsRequest):
+    """Write down which checkpoints there are, byte for byte."""
+
+    kind = "zoo lock"
+    file: Place = Field(Path("zoo.lock"), validate_default=True)
 
 
 REQUESTS: Mapping[str, type[Request]] = {
@@ -315,6 +434,12 @@ REQUESTS: Mapping[str, type[Request]] = {
         ExportRequest,
         PromoteRequest,
         AddRequest,
+        SearchRequest,
+        FetchRequest,
+        SyncRequest,
+        RemoveRequest,
+        DiskRequest,
+        LockRequest,
     )
 }
 """Every request by its kind."""
@@ -345,10 +470,11 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         UnusableRequest: a field does not fit.
     """
     table, metric = sample.get("labels_from"), Metric(sample["metric"])
+    columns = sample.get("columns") or {}
     return SampleRequest(
         path=sample["origin"],
         labels=table,
-        task=sample["task"] if table else None,
+        task=sample["task"] if table or columns else None,
         groups=sample["groups_from"],
         test=sample["test_from"],
         metric=None if metric is METRICS[Task(sample["task"])][0] else metric,
@@ -357,6 +483,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
         seed=seed,
+        **columns,
     )
 
 
@@ -366,14 +493,14 @@ def recommend_request(advice: Mapping[str, Any]) -> RecommendRequest:
     Raises:
         UnusableRequest: a field does not fit.
     """
-    asked = advice["settings"]
+    settings = advice["settings"]
     return RecommendRequest(
-        sample=sample_request(advice["sample"], asked["seed"]),
-        keep=asked["keep"],
-        max_parameters=asked["max_parameters"],
-        licenses=tuple(asked["licenses"]),
-        exclude=tuple(asked["exclude"]),
-        **{name: asked[name] for name in LIMITS if name in asked},
+        sample=sample_request(advice["sample"], settings["seed"]),
+        keep=settings["keep"],
+        max_parameters=settings["max_parameters"],
+        licenses=tuple(settings["licenses"]),
+        exclude=tuple(settings["exclude"]),
+        **{name: settings[name] for name in LIMITS if name in settings},
     )
 
 
@@ -399,24 +526,31 @@ def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, TransferZooError):
         return inner
-    field, given = ".".join(map(str, first["loc"])), first["input"]
+    field, value = ".".join(map(str, first["loc"])), first["input"]
     known = _known(form, first)
     if known is not None and first["type"] != "extra_forbidden":
-        return UnusableRequest(form.kind, field, f"there is no {given!r}", _hint(str(given), known))
+        return UnusableRequest(form.kind, field, f"there is no {value!r}", _hint(str(value), known))
     if known is not None:
         return UnusableRequest(form.kind, field, "is no field of it", _hint(field, known))
     if first["type"] == "missing":
         return UnusableRequest(form.kind, field, "is missing")
     if inner is not None:
         return UnusableRequest(form.kind, field, str(inner))
-    return UnusableRequest(form.kind, field, f"{given!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
+    return UnusableRequest(form.kind, field, f"{value!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
 
 
 def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None:
     """What would have done, where only names do."""
     if problem["type"] == "extra_forbidden":
         return tuple(form.model_fields)
-    kinds = {"task": Task, "metric": Metric, "class_folder": ClassFolder, "fetch": Fetch}
+    kinds = {
+        "task": Task,
+        "metric": Metric,
+        "class_folder": ClassFolder,
+        "fetch": Fetch,
+        "weights": When,
+        "sort": Order,
+    }
     words = kinds.get(str(problem["loc"][-1])) if problem["type"] == "enum" and problem["loc"] else None
     return None if words is None else tuple(str(word) for word in words)
 

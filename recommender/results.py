@@ -564,16 +564,16 @@ class Choice(Record):
 
     def to_form(self) -> "ChoiceForm":
         """All that was found of it, by the checkpoint's name; the arrays of evidence are left out."""
-        found, gain = self.ranked.transferability, self.ranked.gain
-        distance = found.candidate.distance
+        scored, gain = self.ranked.transferability, self.ranked.gain
+        distance = scored.candidate.distance
         return ChoiceForm(
             checkpoint=self.checkpoint.name,
             strategy=self.plan.strategy,
             plan=self.plan,
             expected=self.expected,
             distance=None if distance is None else distance.to_form(),
-            scores=found.scores,
-            blocks=found.blocks,
+            scores=scored.scores,
+            blocks=scored.blocks,
             cost=self.cost,
             because=self.because,
             p_best=self.ranked.p_best,
@@ -586,12 +586,12 @@ class Choice(Record):
         )
 
     def _exposure(self) -> "ExposureForm | None":
-        found = self.ranked.transferability
-        known = found.candidate.exposure
+        scored = self.ranked.transferability
+        known = scored.candidate.exposure
         if known is None:
             return None
-        judged = 0 if not found.believed or found.judged is None else int(found.judged.sum())
-        return ExposureForm(len(known.seen), known.through, known.copies, judged, found.believed, known.because)
+        judged = 0 if not scored.believed or scored.judged is None else int(scored.judged.sum())
+        return ExposureForm(len(known.seen), known.through, known.copies, judged, scored.believed, known.because)
 
 
 @dataclass(frozen=True)
@@ -692,11 +692,11 @@ class Shift(Record):
     @property
     def sentence(self) -> str:
         """What follows, in words."""
-        told = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
+        figures = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
         if not self.detected:
-            return f"The test part is like the training part ({told})."
+            return f"The test part is like the training part ({figures})."
         return (
-            f"The test part is not like the training part ({told}): folds of the training part cannot see that, so "
+            f"The test part is not like the training part ({figures}): folds of the training part cannot see that, so "
             "expectations are lowered and widened by what the unlabelled test rows tell."
         )
 

@@ -14,21 +14,30 @@ from typing import Any, overload
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
 from recommender.checks import check, require_advice, require_domain
+from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
 from recommender.requests import (
     AddRequest,
     BenefitRequest,
     CompareRequest,
+    DiskRequest,
     ExportRequest,
     Fetch,
+    FetchRequest,
+    HoldingsRequest,
+    LockRequest,
     NearRequest,
     PredictRequest,
     PromoteRequest,
     RecommendRequest,
+    RemoveRequest,
     Request,
     ResumeRequest,
     SampleRequest,
+    SearchRequest,
+    SyncRequest,
     TuneRequest,
+    When,
 )
 from recommender.results import (
     Baseline,
@@ -69,7 +78,7 @@ from registry.forms import from_json
 from registry.hub import Hub
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
-from registry.upstream import fetch
+from registry.upstream import add, fetch
 from registry.zoo import Zoo
 
 __all__ = ["Drawn", "Tuned", "perform", "read_sample", "reference"]
@@ -151,6 +160,38 @@ def perform(request: AddRequest, zoo: Zoo, observer: Observer = ..., *, job: str
 
 
 @overload
+def perform(request: SearchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Searched:
+    pass
+
+
+@overload
+def perform(request: FetchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Fetched:
+    pass
+
+
+@overload
+def perform(
+    request: SyncRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...
+) -> Upstream | Restorations:
+    pass
+
+
+@overload
+def perform(request: RemoveRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Removed:
+    pass
+
+
+@overload
+def perform(request: DiskRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Disk:
+    pass
+
+
+@overload
+def perform(request: LockRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> LockFile:
+    pass
+
+
+@overload
 def perform(request: Request, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> object:
     pass
 
@@ -190,6 +231,8 @@ def perform(  # noqa: PLR0911 - one case a kind
             return promote(find_run(zoo.home, request.run), request.name, zoo, progress=watcher)
         case AddRequest():
             return _add(request, zoo, watcher)
+        case HoldingsRequest():
+            return manage(request, zoo, watcher)
     raise TypeError(f"{type(request).__name__} is no request that can be performed")
 
 
@@ -220,6 +263,11 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
         class_folder=request.class_folder,
         follow_links=request.follow_links,
         modality=request.modality,
+        text=request.text,
+        label=request.label,
+        text2=request.text2,
+        group=request.group,
+        time=request.time,
         progress=progress or observer,
     )
     observer.on_sample(sample)
@@ -274,8 +322,8 @@ def _fetched(request: RecommendRequest, advice: Recommendation, zoo: Zoo, observ
 def _compare(request: CompareRequest, zoo: Zoo, observer: Observer) -> Distance:
     place = require_domain(zoo, request.other)
     mine = read_sample(request.sample, observer)
-    alike = {"path": place, "groups": None, "test": None}
-    theirs = request.other if place is None else read_sample(request.sample.model_copy(update=alike), observer)
+    shared = {"path": place, "groups": None, "test": None}
+    theirs = request.other if place is None else read_sample(request.sample.model_copy(update=shared), observer)
     return flow.compare(
         mine,
         theirs,
@@ -303,6 +351,9 @@ def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
 
 
 def _add(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
+    if request.folder is None:
+        now, license = request.weights is When.NOW, request.license
+        return add(zoo, str(request.hub), name=request.name, weights=now, license=license, progress=observer)
     place, source = request.source_data, None
     if place is not None:
         source = read_sample(SampleRequest(path=place, keep_duplicates=True), observer)
@@ -351,8 +402,8 @@ def _choice(
         checkpoint = str(kept["choices"][0]["checkpoint"])
     for place, row in enumerate([] if kept is None else kept["choices"]):
         if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]}:
-            return flow.carried(kept or {}, place, sample, zoo)
-    return flow.consider(sample, zoo, str(checkpoint), strategy, seed=seed, progress=progress)
+            return flow.kept_choice(kept or {}, place, sample, zoo)
+    return flow.evaluate(sample, zoo, str(checkpoint), strategy, seed=seed, progress=progress)
 
 
 # ---------------------------------------------------------------- tuning
@@ -388,7 +439,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
     )
     steps.begin()
     if isinstance(choice, Choice):
-        cost = flow.price(choice, sample, zoo, terms, progress=steps)
+        cost = flow.estimate_cost(choice, sample, zoo, terms, progress=steps)
         terms = replace(terms, estimated=cost)
         observer.on_cost(cost, terms.device)
     steps.begin()
@@ -408,13 +459,13 @@ def _fits_raw(request: TuneRequest, kept: Kept | None) -> bool:
 def _raw(zoo: Zoo, sample: Sample, kept: Kept | None, seed: int, observer: Observer, progress: Progress) -> Baseline:
     """The model of no transfer: the one that the advice names, else the better one by cross-validation."""
     if kept is None:
-        found = flow.without(sample, zoo, seed=seed, progress=progress)
+        model = flow.no_transfer_model(sample, zoo, seed=seed, progress=progress)
     else:
         if not kept["verdict"]["transfer"]:
             observer.on_note(str(kept["verdict"]["sentence"]), warning=True)
-        found = _no_transfer(kept)
-    observer.on_note(f"Fitting {found.model}; --anyway or --checkpoint NAME tunes a checkpoint.", warning=False)
-    return found
+        model = _no_transfer(kept)
+    observer.on_note(f"Fitting {model.model}; --anyway or --checkpoint NAME tunes a checkpoint.", warning=False)
+    return model
 
 
 def _no_transfer(kept: Kept) -> Baseline:
@@ -493,10 +544,10 @@ def _benefit(request: BenefitRequest, zoo: Zoo, observer: Observer) -> Drawn:
     steps = _Steps(observer, 0)
     kept = _kept_advice(zoo, sample, None, needed=request.checkpoint is None, seed=seed, steps=steps)
     choice = _choice(zoo, sample, kept, named, seed, observer, observer)
-    for warning in _seen_before(kept, choice.checkpoint.name):
+    for warning in _exposure_notes(kept, choice.checkpoint.name):
         observer.on_note(warning, warning=True)
-    scratch = flow.consider(sample, zoo, choice.checkpoint.name, "scratch", seed=seed, progress=observer)
-    found = benefit(
+    scratch = flow.evaluate(sample, zoo, choice.checkpoint.name, "scratch", seed=seed, progress=observer)
+    measured = benefit(
         choice,
         for_epochs(scratch.plan, request.epochs),
         sample,
@@ -507,16 +558,16 @@ def _benefit(request: BenefitRequest, zoo: Zoo, observer: Observer) -> Drawn:
         progress=observer,
     )
     place = request.picture or zoo.home.root / f"benefit-{sample.digest[:12]}.png"
-    return Drawn(found, benefit_curves(found, place))
+    return Drawn(measured, benefit_curves(measured, place))
 
 
-def _seen_before(kept: Kept | None, checkpoint: str) -> Iterator[str]:
+def _exposure_notes(kept: Kept | None, checkpoint: str) -> Iterator[str]:
     """A net that has seen these very items needs no labels of them."""
     for choice in [] if kept is None else kept["choices"]:
         distance = choice["distance"]
         if choice["checkpoint"] == checkpoint and distance is not None and (distance["p_same"] or 0) > _SAME:
-            told = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
-            yield f"Warning: {told} (p = {distance['p_same']:.2f}): it may have seen these items."
+            note = f"{checkpoint} was trained on {distance['domain']}, from which this sample cannot be told"
+            yield f"Warning: {note} (p = {distance['p_same']:.2f}): it may have seen these items."
 
 
 class _Steps:
@@ -524,7 +575,7 @@ class _Steps:
 
     def __init__(self, observer: Observer, steps: int, *, by_part: bool = False) -> None:
         self._observer, self._steps, self._by_part = observer, steps, by_part
-        self._step, self._seen = 0, set[tuple[Phase, str]]()
+        self._step, self._phases = 0, set[tuple[Phase, str]]()
 
     def begin(self) -> None:
         """What is reported from now on is of the next step."""
@@ -537,8 +588,8 @@ class _Steps:
     def report(self, event: Event) -> None:
         """Pass it on."""
         stage = event.phase, event.part
-        if stage not in self._seen:
-            self._seen.add(stage)
+        if stage not in self._phases:
+            self._phases.add(stage)
             self._step += not self._by_part
         if self._steps:
             event = replace(event, step=self._step, steps=max(self._step, self._steps))

@@ -129,8 +129,8 @@ def _predicted(
     targets = targets.astype(sample.targets.dtype)
     alone = None if groups is None else np.concatenate([groups[rows], groups.max() + 1 + np.arange(len(test))])
     folds = np.repeat([-1, 0], [int(rows.sum()), len(test)])
-    found = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
-    return found.probabilities[int(rows.sum()) :]
+    predicted = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
+    return predicted.probabilities[int(rows.sum()) :]
 
 
 def _confidence(probabilities: Float64[np.ndarray, "n c"], task: Task) -> Float64[np.ndarray, " r"]:

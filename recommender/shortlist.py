@@ -38,10 +38,10 @@ __all__ = [
     "Shortlist",
     "candidate_of",
     "distances_to",
-    "first_look",
     "measure_distance",
     "measure_domains",
     "relaxation",
+    "screening_scores",
     "shortlist",
 ]
 
@@ -129,19 +129,19 @@ class Constraints:
 
         The strictest license of weights, base model and training data counts.
         """
-        found: list[Objection] = []
+        objections: list[Objection] = []
         if checkpoint.name in self.exclude:
-            found.append(Objection("--exclude", "excluded by name"))
+            objections.append(Objection("--exclude", "excluded by name"))
         if self.max_parameters is not None:
-            found += _above("--max-parameters", "parameters", checkpoint.parameters, self.max_parameters)
+            objections += _above("--max-parameters", "parameters", checkpoint.parameters, self.max_parameters)
         if self.max_bytes is not None:
-            found += _above("--max-bytes", "of weights", zoo.weights_bytes(checkpoint), self.max_bytes)
+            objections += _above("--max-bytes", "of weights", zoo.weights_bytes(checkpoint), self.max_bytes)
         if self.max_memory is not None and checkpoint.parameters is not None:
             least = _BYTES_A_WEIGHT * checkpoint.parameters
-            found += _above("--max-memory", "for its weights alone", least, self.max_memory)
+            objections += _above("--max-memory", "for its weights alone", least, self.max_memory)
         if self.licenses and (why := zoo.licenses(checkpoint).objection(self.licenses)) is not None:
-            found.append(Objection("--license", why, license=zoo.licenses(checkpoint).lacking(self.licenses)))
-        return tuple(found)
+            objections.append(Objection("--license", why, license=zoo.licenses(checkpoint).lacking(self.licenses)))
+        return tuple(objections)
 
     def objection(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> str | None:
         """The first of these in words, or None."""
@@ -149,12 +149,12 @@ class Constraints:
 
     def objections_to(self, cost: Cost) -> tuple[Objection, ...]:
         """What speaks against carrying out a plan of that cost."""
-        found: list[Objection] = []
+        objections: list[Objection] = []
         if self.max_memory is not None:
-            found += _above("--max-memory", "of memory", cost.peak_memory_bytes, self.max_memory)
+            objections += _above("--max-memory", "of memory", cost.peak_memory_bytes, self.max_memory)
         if self.time_budget is not None:
-            found += _above("--time-budget", "seconds", cost.seconds, self.time_budget)
-        return tuple(found)
+            objections += _above("--time-budget", "seconds", cost.seconds, self.time_budget)
+        return tuple(objections)
 
     def too_slow(self, seconds: float) -> tuple[Objection, ...]:
         """What speaks against a checkpoint that takes so long for one item alone."""
@@ -193,7 +193,7 @@ class Shortlist:
 
 def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     sample: Sample,
-    seen: Features,
+    features: Features,
     zoo: Zoo,
     *,
     of: Sample | None = None,
@@ -205,16 +205,16 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
 ) -> Shortlist:
     """Choose the ``keep`` checkpoints whose first look is best, beside at most `MOST_SEEN` that have seen rows.
 
-    ``sample`` is what is probed, as the lens sees it ``seen``; ``of`` is the whole of which it is a part. What has seen
+    ``sample`` is what is probed, ``features`` the lens's of it; ``of`` is the whole of which it is part. What has seen
     rows is not looked at, for it would flatter itself; of these, the most accurate at their source are kept.
 
     All others are looked at (a few dozen rows, one forward pass) before any is left out, as far as `LOOKED_WORK` goes:
     first those of which most is to be hoped (see `_hope`).
     """
     allowed, skipped, against = _filter(zoo, sample, constraints or Constraints())
-    measured = measure_domains(sample, seen, zoo, keep=keep, seed=seed, progress=progress)
+    measured = measure_domains(sample, features, zoo, keep=keep, seed=seed, progress=progress)
     distance_of = {row.domain: row for row in measured}
-    exposures = Exposures(of or sample, sample, seen, zoo)
+    exposures = Exposures(of or sample, sample, features, zoo)
     candidates = []
     for card in allowed:
         declared = exposures.declared(card)
@@ -229,13 +229,13 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
         if c.exposure is not None
     ]
     fresh = [c for c in candidates if c.exposure is None]
-    chosen, left = _looked_at(sample, fresh, zoo, keep, seed, progress)
-    kept = [_with_distance(c, sample, seen, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
+    chosen, left = _screened(sample, fresh, zoo, keep, seed, progress)
+    kept = [_with_distance(c, sample, features, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
     domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
     return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)), against)
 
 
-def _looked_at(
+def _screened(
     sample: Sample, candidates: Sequence[Candidate], zoo: Zoo, keep: int, seed: int, progress: Progress
 ) -> tuple[list[Candidate], list[Skipped]]:
     """The ``keep`` best by a first look, and why the others are left out; all, unseen, where they are not more."""
@@ -248,19 +248,19 @@ def _looked_at(
     ]
     work = sum(map(_work, within))
     part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
-    looks: list[tuple[Candidate, Mapping[str, float]]] = []
+    screened: list[tuple[Candidate, Mapping[str, float]]] = []
     unreported = Unreported(progress)
     for done, candidate in enumerate(within):
         advance(progress, Phase.LOOK, done, len(within))
         try:
-            looks.append(
-                (candidate, first_look(zoo.encode(candidate.checkpoint.name, part, progress=unreported), part))
+            screened.append(
+                (candidate, screening_scores(zoo.encode(candidate.checkpoint.name, part, progress=unreported), part))
             )
         except Exception as failure:
             skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
     advance(progress, Phase.LOOK, len(within), len(within))
-    order = np.argsort(-_total([look for _, look in looks]), kind="stable")  # equal looks in the order of hope
-    ordered = [looks[at][0] for at in order]
+    order = np.argsort(-_total([values for _, values in screened]), kind="stable")  # equal looks in the order of hope
+    ordered = [screened[at][0] for at in order]
     skipped += [
         Skipped(
             candidate.checkpoint.name,
@@ -271,27 +271,27 @@ def _looked_at(
     return ordered[:keep], skipped
 
 
-def first_look(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
+def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
     """How well a few rows are told apart by each of `LOOKED_BY`, after the block that does it best.
 
     Raises:
         NoVariation: no block tells any row from another.
     """
     groups = None if sample.groups is None else sample.group_ids
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for block in encoded.blocks:
         with suppress(NoVariation):
             for name in LOOKED_BY:
                 score = scores[name](block.vectors, sample.targets, groups=groups)
-                found[name] = max(score, found.get(name, score))
-    if not found:
+                values[name] = max(score, values.get(name, score))
+    if not values:
         raise NoVariation(encoded.last.encoder)
-    return found
+    return values
 
 
-def _total(looks: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " n"]:
+def _total(screenings: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " n"]:
     """The sum of each look's scores, in standard deviations of that score over all looks."""
-    table = np.array([[look[name] for name in LOOKED_BY] for look in looks]).reshape(-1, len(LOOKED_BY))
+    table = np.array([[values[name] for name in LOOKED_BY] for values in screenings]).reshape(-1, len(LOOKED_BY))
     spread = table.std(axis=0) if len(table) else np.ones(len(LOOKED_BY))
     return np.asarray((table / np.where(spread > 0, spread, 1.0)).sum(axis=1))
 
@@ -321,7 +321,7 @@ def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, 
 
 
 def _with_distance(
-    candidate: Candidate, sample: Sample, seen: Features, zoo: Zoo, seed: int, exposures: Exposures
+    candidate: Candidate, sample: Sample, features: Features, zoo: Zoo, seed: int, exposures: Exposures
 ) -> Candidate:
     """With the distance of its domain, where that has a sketch, measured now if it was not among the nearest."""
     declared = exposures.declared(candidate.checkpoint)
@@ -329,12 +329,12 @@ def _with_distance(
     if candidate.distance is not None or domain is None or zoo.sketch(domain) is None:
         return candidate
     pairs = _pair_distances(zoo, sample)
-    return replace(candidate, distance=_measured(domain, sample, seen, zoo, "mmd", pairs, seed))
+    return replace(candidate, distance=_measured(domain, sample, features, zoo, "mmd", pairs, seed))
 
 
 def measure_domains(
     sample: Sample,
-    seen: Features,
+    features: Features,
     zoo: Zoo,
     *,
     keep: int = 5,
@@ -346,31 +346,33 @@ def measure_domains(
 
     The percentile among the registry's own pairs is told for ``mmd`` alone, whose pairs the sketches hold.
     """
-    names = [domain.name for domain, _ in zoo.near(seen, max(LEAST, ROOM * keep))]
+    names = [domain.name for domain, _ in zoo.near(features, max(LEAST, ROOM * keep))]
     pairs = _pair_distances(zoo, sample) if metric == "mmd" else np.array([])
     rows = []
     for done, name in enumerate(names):
         advance(progress, Phase.DISTANCES, done, len(names))
-        found = _measured(name, sample, seen, zoo, metric, pairs, seed)
-        rows += [] if found is None else [found]
+        measured = _measured(name, sample, features, zoo, metric, pairs, seed)
+        rows += [] if measured is None else [measured]
     advance(progress, Phase.DISTANCES, len(names), len(names))
     return sorted(rows, key=_nearness)
 
 
 def distances_to(
-    domains: Sequence[str], sample: Sample, seen: Features, zoo: Zoo, *, seed: int = 0
+    domains: Sequence[str], sample: Sample, features: Features, zoo: Zoo, *, seed: int = 0
 ) -> dict[str, DomainDistance]:
     """The exact distance of what the lens saw to these domains, by name; those without a sketch are left out."""
     pairs = _pair_distances(zoo, sample) if domains else np.array([])
-    rows = {name: _measured(name, sample, seen, zoo, "mmd", pairs, seed) for name in domains}
+    rows = {name: _measured(name, sample, features, zoo, "mmd", pairs, seed) for name in domains}
     return {name: row for name, row in rows.items() if row is not None}
 
 
-def candidate_of(checkpoint: Checkpoint, sample: Sample, seen: Features, zoo: Zoo, of: Sample, seed: int) -> Candidate:
+def candidate_of(
+    checkpoint: Checkpoint, sample: Sample, features: Features, zoo: Zoo, of: Sample, seed: int
+) -> Candidate:
     """One checkpoint that is not chosen but named, with its distance and what it has seen; as `shortlist` has them."""
-    exposures = Exposures(of, sample, seen, zoo)
+    exposures = Exposures(of, sample, features, zoo)
     bare = Candidate(checkpoint, None, exposures.of(checkpoint))
-    return _with_distance(bare, sample, seen, zoo, seed, exposures)
+    return _with_distance(bare, sample, features, zoo, seed, exposures)
 
 
 def measure_distance(
@@ -431,32 +433,32 @@ def _too_slow(zoo: Zoo, checkpoint: Checkpoint, sample: Sample, constraints: Con
 
 
 def _measured(
-    domain: str, sample: Sample, seen: Features, zoo: Zoo, metric: str, pairs: np.ndarray, seed: int
+    domain: str, sample: Sample, features: Features, zoo: Zoo, metric: str, pairs: np.ndarray, seed: int
 ) -> DomainDistance | None:
     """The exact distance of what the lens saw to a domain; None where that has no sketch."""
     lens, sketch = zoo.lens(sample.modality), zoo.sketch(domain)
     if sketch is None:
         return None
-    ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
+    ours, theirs = lens.standardize(features.vectors), lens.standardize(sketch.rows.vectors)
     groups = None if sample.groups is None else (sample.group_ids, np.arange(len(theirs)))
-    found = measure_distance(metric, ours, theirs, lens.sigma, groups, seed)
+    distance = measure_distance(metric, ours, theirs, lens.sigma, groups, seed)
     brought = _of_plugins(ours, theirs, groups, seed)
-    return DomainDistance(domain, lens.name, found, _percentile(found.value, pairs), brought)
+    return DomainDistance(domain, lens.name, distance, _percentile(distance.value, pairs), brought)
 
 
 def _of_plugins(
     x: np.ndarray, y: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, seed: int
 ) -> dict[str, float]:
     """What each distance of a plug-in makes of two clouds; one that fails is left out with a warning."""
-    found = {}
+    values = {}
     for name in distances.brought:
         try:
-            found[name] = float(distances[name](x, y, seed=seed, groups=groups).value)
+            values[name] = float(distances[name](x, y, seed=seed, groups=groups).value)
         except EstimatorError:
             continue
         except Exception as failure:
             warn_of_plugin("distance", name, failure)
-    return found
+    return values
 
 
 def _nearness(row: DomainDistance) -> tuple[float, float, str]:

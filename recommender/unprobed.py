@@ -64,15 +64,21 @@ def rivals(zoo: Zoo, modality: str, constraints: Constraints, choices: Sequence[
     """What a fixed preset would take, and the most downloaded checkpoint that fits; beside no transfer."""
     expected = {choice.checkpoint.name: choice.expected for choice in reversed(choices)}
     here = {card.name for card in zoo.checkpoints(modality) if zoo.here(card)}
-    found: list[Rival] = []
+    rows: list[Rival] = []
     for listing in zoo.listings(modality):
         for preset in listing.facts.get("preset", ()):
             why = constraints.objection(listing, zoo)
-            said = "whatever the data are" if why is None else f"whatever the data are; out here: {why}"
-            found.append(
-                Rival(f"preset of {preset.value}", listing.name, listing.name in here, expected.get(listing.name), said)
+            limits_text = "whatever the data are" if why is None else f"whatever the data are; out here: {why}"
+            rows.append(
+                Rival(
+                    f"preset of {preset.value}",
+                    listing.name,
+                    listing.name in here,
+                    expected.get(listing.name),
+                    limits_text,
+                )
             )
-    return (*found, _most_downloaded(zoo, modality, constraints, expected, here))
+    return (*rows, _most_downloaded(zoo, modality, constraints, expected, here))
 
 
 def _most_downloaded(

@@ -315,8 +315,10 @@ def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain
 def _phrases(domain: Domain) -> list[list[str]]:
     """What a text may call a domain: its name, the head of its title, its aliases; without words of mere quantity."""
     head = re.split(r"[,:(]", domain.title)[0]
-    told = [[word for word in _words(name) if word not in _QUANTITY] for name in (domain.name, head, *domain.aliases)]
-    return [phrase for phrase in told if phrase]
+    phrases = [
+        [word for word in _words(name) if word not in _QUANTITY] for name in (domain.name, head, *domain.aliases)
+    ]
+    return [phrase for phrase in phrases if phrase]
 
 
 def _words(text: str) -> list[str]:

@@ -107,7 +107,7 @@ def read_lens(folder: Path, modality: str) -> Lens:
 def write_checkpoint(folder: Path, card: Checkpoint) -> Path:
     """Write a seedling's card; its folder must lie in the catalog's."""
     inside = card.folder.relative_to(folder) if card.folder.is_absolute() else card.folder
-    body = _told(_CheckpointCard, {**asdict(card), "folder": inside.as_posix(), "lineage": list(card.lineage)})
+    body = _stated_fields(_CheckpointCard, {**asdict(card), "folder": inside.as_posix(), "lineage": list(card.lineage)})
     return _write_yaml(folder / "checkpoints" / card.modality / f"{card.name}.yaml", body)
 
 
@@ -123,7 +123,7 @@ def write_listing(folder: Path, listing: Listing) -> Path:
 def write_domain(folder: Path, card: Domain, sketch: Sketch | None = None) -> Path:
     """Write a domain's card, and its sketch beside it."""
     known = {key: value for key, value in asdict(card).items() if value or key != "rows"}
-    body = _told(_DomainCard, {**known, "aliases": list(card.aliases)})
+    body = _stated_fields(_DomainCard, {**known, "aliases": list(card.aliases)})
     path = _write_yaml(folder / "domains" / card.modality / f"{card.name}.yaml", body)
     if sketch is not None:
         path.with_suffix(".safetensors").write_bytes(sketch.pack())
@@ -260,24 +260,24 @@ def _read_domain(path: Path) -> Domain:
 
 
 def _read_sketches(folder: Path, domains: tuple[Domain, ...], lenses: Mapping[str, Lens]) -> list[Sketch]:
-    found = []
+    sketches = []
     for domain in domains:
         path = folder / "domains" / domain.modality / f"{domain.name}.safetensors"
         if path.exists():  # a folder or pipe of that name is told, not left out
-            found.append(_read_sketch(path, domain, lenses))
-    return found
+            sketches.append(_read_sketch(path, domain, lenses))
+    return sketches
 
 
 def _read_rows(folder: Path, domains: tuple[Domain, ...]) -> list[RowKeys]:
-    found = []
+    rows = []
     for domain in domains:
         path = folder / "domains" / domain.modality / f"{domain.name}.rows"
         if path.exists():
             try:
-                found.append(RowKeys.unpack(path.read_bytes(), domain.name))
+                rows.append(RowKeys.unpack(path.read_bytes(), domain.name))
             except MalformedWeights as cause:
                 raise BadCard(path, "rows", cause.why) from cause
-    return found
+    return rows
 
 
 def _read_sketch(path: Path, domain: Domain, lenses: Mapping[str, Lens]) -> Sketch:
@@ -383,7 +383,7 @@ def _number(cell: str) -> float | str:
     return number if isfinite(number) else cell
 
 
-def _told(model: type[BaseModel], body: Mapping[str, object]) -> dict[str, object]:
+def _stated_fields(model: type[BaseModel], body: Mapping[str, object]) -> dict[str, object]:
     """What a card says that its defaults do not."""
     card = model.model_validate({key: value for key, value in body.items() if key in model.model_fields})
     return card.model_dump(exclude_defaults=True)

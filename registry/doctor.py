@@ -22,7 +22,7 @@ from registry.sketch import Lens
 from registry.store import Damage, Store, damaged_rows, salvage
 from registry.zoo import Zoo, weights_digest
 
-__all__ = ["Check", "Finding", "Found", "Kind", "Report", "check", "examine", "repair"]
+__all__ = ["Check", "Diagnosis", "Finding", "Kind", "Report", "check", "examine", "repair"]
 
 
 class Kind(StrEnum):
@@ -82,9 +82,9 @@ class ReportForm:
 
 Mend = Callable[[], str]
 """A repair; gives what it did."""
-Found = tuple[Finding, Mend | None]
+Diagnosis = tuple[Finding, Mend | None]
 """A finding with its repair, where there is a safe one."""
-Check = Callable[[Zoo], Iterator[Found]]
+Check = Callable[[Zoo], Iterator[Diagnosis]]
 
 
 def check(
@@ -120,13 +120,13 @@ def check(
 
 def examine(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong; changes nothing."""
-    return Report(tuple(finding for finding, _ in _found(zoo, also, progress)), _kept_aside(zoo))
+    return Report(tuple(finding for finding, _ in _findings(zoo, also, progress)), _kept_aside(zoo))
 
 
 def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent) -> Report:
     """Everything that is wrong, after what can be mended safely was mended."""
     mended = []
-    for finding, mend in _found(zoo, also, progress):
+    for finding, mend in _findings(zoo, also, progress):
         try:
             mended.append(replace(finding, done=mend()) if mend else finding)
         except TransferZooError as cause:
@@ -134,19 +134,19 @@ def repair(zoo: Zoo, *, also: Sequence[Check] = (), progress: Progress = silent)
     return Report(tuple(mended), _kept_aside(zoo))
 
 
-def _found(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Found]:
+def _findings(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[Diagnosis]:
     """Every finding with its repair, where there is a safe one. Later checks rely on the repairs of earlier ones."""
     checks = (_database, _checkpoints, _sketches, _index, _features, _jobs, _leftovers, *also)
-    for done, look in enumerate(checks):
+    for done, check in enumerate(checks):
         advance(progress, Phase.EXAMINE, done, len(checks))
         try:
-            yield from list(look(zoo))
+            yield from list(check(zoo))
         except RegistryCorrupt as cause:
-            yield Finding(Kind.DATABASE, look.__name__.strip("_"), cause.why, cause.remedy), None
+            yield Finding(Kind.DATABASE, check.__name__.strip("_"), cause.why, cause.remedy), None
     advance(progress, Phase.EXAMINE, len(checks), len(checks))
 
 
-def _database(zoo: Zoo) -> Iterator[Found]:
+def _database(zoo: Zoo) -> Iterator[Diagnosis]:
     damage = damaged_rows(zoo.store.database)
     complaints = [one.why for one in damage if one.table == "file"]
     if complaints and zoo.store.database.index_differs(complaints):
@@ -164,7 +164,7 @@ def _database(zoo: Zoo) -> Iterator[Found]:
             yield Finding(Kind.ROW, f"{one.table}: {one.key}", what, remedy), partial(_set_aside, zoo, one)
 
 
-def _checkpoints(zoo: Zoo) -> Iterator[Found]:
+def _checkpoints(zoo: Zoo) -> Iterator[Diagnosis]:
     for card in zoo.checkpoints():
         why = _wrong_with(card)
         if why:
@@ -182,7 +182,7 @@ def _wrong_with(card: Checkpoint) -> str:
     return f"the weights in {card.folder} are not those that were registered" if changed else ""
 
 
-def _sketches(zoo: Zoo) -> Iterator[Found]:
+def _sketches(zoo: Zoo) -> Iterator[Diagnosis]:
     """Domains that were seen through another lens than today's only."""
     today = {lens.digest for lens in _lenses(zoo)}
     cards = {card.name: card for card in zoo.domains()}
@@ -198,12 +198,12 @@ def _sketches(zoo: Zoo) -> Iterator[Found]:
             continue
         elif Path(cards[domain].data or "/nowhere").exists():
             remedy = f"Look at {cards[domain].data} through today's lens."
-            yield Finding(Kind.SKETCH, domain, what, remedy), partial(_seen_anew, zoo, cards[domain], number)
+            yield Finding(Kind.SKETCH, domain, what, remedy), partial(_sketched_anew, zoo, cards[domain], number)
         else:
             yield Finding(Kind.SKETCH, domain, what, "Add its checkpoint again with --source-data."), None
 
 
-def _index(zoo: Zoo) -> Iterator[Found]:
+def _index(zoo: Zoo) -> Iterator[Diagnosis]:
     """An index file that is damaged, or that holds other vectors than the database."""
     rooms = import_module("registry.index")
     for lens in _lenses(zoo):
@@ -214,8 +214,8 @@ def _index(zoo: Zoo) -> Iterator[Found]:
         if kept is None or not _agrees(zoo, lens, kept.numbers, kept.vectors):
             what = "it is damaged, or was made of something else" if kept is None else "it differs from the database"
             remedy = "Make it anew from the database."
-            said = "removed; the next search makes it anew"
-            yield Finding(Kind.INDEX, str(path), what, remedy), partial(_removed, path, said)
+            repair = "removed; the next search makes it anew"
+            yield Finding(Kind.INDEX, str(path), what, remedy), partial(_removed, path, repair)
 
 
 def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> bool:
@@ -226,7 +226,7 @@ def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> b
     return all(np.array_equal(embedding, held[number]) for number, embedding in there.items())
 
 
-def _features(zoo: Zoo) -> Iterator[Found]:
+def _features(zoo: Zoo) -> Iterator[Diagnosis]:
     """Kept features that no registered checkpoint gives any more, or that are not what was kept."""
     known = {zoo.recipe(card) for card in zoo.checkpoints()}
     for path in sorted(zoo.home.features.glob("*.safetensors")):
@@ -245,14 +245,14 @@ def _wrong_in(path: Path) -> str:
     return ""
 
 
-def _jobs(zoo: Zoo) -> Iterator[Found]:
+def _jobs(zoo: Zoo) -> Iterator[Diagnosis]:
     for job in zoo.jobs.dead():
         what = f"the {job.kind} job counts as {job.state}, but its process {job.pid} on {job.host} is gone"
         finding = Finding(Kind.JOB, job.id, what, "Start the same again: it goes on where it stopped.")
         yield finding, partial(_reaped, zoo)
 
 
-def _leftovers(zoo: Zoo) -> Iterator[Found]:
+def _leftovers(zoo: Zoo) -> Iterator[Diagnosis]:
     """Half-written files of processes that were killed, and folders of checkpoints that were never registered."""
     for path in sorted(path for place in _litter(zoo.home) for path in place.glob("*.tmp") if path.is_file()):
         process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
@@ -268,13 +268,13 @@ def _leftovers(zoo: Zoo) -> Iterator[Found]:
 
 
 def _lenses(zoo: Zoo) -> list[Lens]:
-    found = []
+    findings = []
     for modality in {card.modality for card in zoo.domains()}:
         try:
-            found.append(zoo.lens(modality))
+            findings.append(zoo.lens(modality))
         except UnknownName:
             continue
-    return found
+    return findings
 
 
 def _litter(home: Home) -> Iterator[Path]:
@@ -323,13 +323,13 @@ def _rescue(home: Home) -> str:
     if not aside.exists():
         return "a new database was made"
     taken = salvage(fresh.database, aside)
-    told = ", ".join(f"{count} {table}" for table, (count, _) in taken.items() if count) or "nothing"
+    counts = ", ".join(f"{count} {table}" for table, (count, _) in taken.items() if count) or "nothing"
     lost = ", ".join(f"{unsound} {table}" for table, (_, unsound) in taken.items() if unsound)
     left = f" ({lost} are damaged and were not)" if lost else ""
-    return f"a new database was made and {told} taken over{left}; the damaged one is kept as {aside}"
+    return f"a new database was made and {counts} taken over{left}; the damaged one is kept as {aside}"
 
 
-def _seen_anew(zoo: Zoo, card: Domain, number: int) -> str:
+def _sketched_anew(zoo: Zoo, card: Domain, number: int) -> str:
     """Sketch a domain whose data are at hand through today's lens, if they are still the same."""
     readings = (Sample.from_folder(card.data, keep_duplicates=keep) for keep in (True, False))
     source = next((read for read in readings if read.digest == card.digest), None)
@@ -355,6 +355,6 @@ def _removed_folder(path: Path) -> str:
     return "removed"
 
 
-def _removed(path: Path, said: str = "removed") -> str:
+def _removed(path: Path, repair: str = "removed") -> str:
     path.unlink(missing_ok=True)
-    return said
+    return repair

@@ -26,22 +26,22 @@ class Fingerprints:
 
     def repeated(self) -> Bool[np.ndarray, " n"]:
         """Rows that are like an earlier row."""
-        found = np.zeros(len(self.vectors), bool)
-        for start in range(0, len(found), _BLOCK):
+        repeated = np.zeros(len(self.vectors), bool)
+        for start in range(0, len(repeated), _BLOCK):
             rows = self.vectors[start : start + _BLOCK]
             near = rows @ self.vectors[: start + len(rows)].T > self._bar
-            found[start : start + _BLOCK] = np.tril(near, start - 1).any(axis=1)
-        return found
+            repeated[start : start + _BLOCK] = np.tril(near, start - 1).any(axis=1)
+        return repeated
 
     def also_in(self, others: "Fingerprints") -> Bool[np.ndarray, " n"]:
         """Rows that are like any row of the others."""
-        found = np.zeros(len(self.vectors), bool)
+        shared = np.zeros(len(self.vectors), bool)
         if not len(others.vectors):
-            return found
-        for start in range(0, len(found), _BLOCK):
+            return shared
+        for start in range(0, len(shared), _BLOCK):
             near = self.vectors[start : start + _BLOCK] @ others.vectors.T > self._bar
-            found[start : start + _BLOCK] = near.any(axis=1)
-        return found
+            shared[start : start + _BLOCK] = near.any(axis=1)
+        return shared
 
     def components(self) -> Int[np.ndarray, " n"]:
         """A number for each row, equal for rows that a chain of likenesses connects.
@@ -49,30 +49,30 @@ class Fingerprints:
         A chain that holds more than a tenth of the rows is taken apart by a stricter bar, so that no drift from item to
         item swallows a sample; what even the strictest does not part is one item many times over.
         """
-        found, apart = self._linked(np.arange(len(self.vectors)), 1 - self._bar), 1 - self._bar
-        most, strictest = max(_LEAST_MOST, _MOST * len(found)), apart / _STRICTEST
+        numbers, apart = self._linked(np.arange(len(self.vectors)), 1 - self._bar), 1 - self._bar
+        most, strictest = max(_LEAST_MOST, _MOST * len(numbers)), apart / _STRICTEST
         while apart > strictest:
             apart /= 2
-            large = np.flatnonzero(np.bincount(found) > most) if len(found) else ()
+            large = np.flatnonzero(np.bincount(numbers) > most) if len(numbers) else ()
             for number in large:
-                rows = np.flatnonzero(found == number)
-                found[rows] = found.max() + 1 + self._linked(rows, apart)
-        return np.unique(found, return_inverse=True)[1].astype(np.int64).reshape(-1)
+                rows = np.flatnonzero(numbers == number)
+                numbers[rows] = numbers.max() + 1 + self._linked(rows, apart)
+        return np.unique(numbers, return_inverse=True)[1].astype(np.int64).reshape(-1)
 
     def _linked(self, rows: Int[np.ndarray, " r"], apart: float) -> Int[np.ndarray, " r"]:
         """Connected components among some rows that link where they lie nearer than ``apart``."""
         from scipy.sparse import coo_array  # noqa: PLC0415 - only where items are compared
         from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - as above
 
-        vectors, found = self.vectors[rows], np.arange(len(rows))
+        vectors, numbers = self.vectors[rows], np.arange(len(rows))
         for start in range(0, len(rows), _BLOCK):
             near = np.tril(vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T > 1 - apart, start - 1)
             one, other = np.nonzero(near)
-            ends = np.concatenate([one + start, np.arange(len(rows))]), np.concatenate([other, found])
+            ends = np.concatenate([one + start, np.arange(len(rows))]), np.concatenate([other, numbers])
             links = coo_array((np.ones(len(ends[0]), bool), ends), shape=(len(rows), len(rows)))
-            found = connected_components(links, directed=False)[1]
-            found = np.unique(found, return_index=True)[1][found]  # a component is named by its first row
-        return found.astype(np.int64)
+            numbers = connected_components(links, directed=False)[1]
+            numbers = np.unique(numbers, return_index=True)[1][numbers]  # a component is named by its first row
+        return numbers.astype(np.int64)
 
     @property
     def _bar(self) -> float:

@@ -108,6 +108,7 @@ __all__ = [
     "BadWeights",
     "CacheDamaged",
     "CheckpointError",
+    "ColumnsOfNoRecords",
     "DeviceMissing",
     "DiskFull",
     "Diverged",
@@ -439,6 +440,18 @@ class BadTable(SampleError):
     def __init__(self, path: Path | str, why: str, remedy: str) -> None:
         self.path, self.why = str(path), why
         super().__init__(f"{path}: {why}", remedy)
+
+
+class ColumnsOfNoRecords(SampleError):
+    """Columns that are named of a folder or archive of files, which has none."""
+
+    def __init__(self, place: Path | str, options: Sequence[str]) -> None:
+        self.place, self.options = str(place), tuple(options)
+        listed = ", ".join(f"--{name}" for name in options)
+        super().__init__(
+            f"{place} holds no records, whose columns {listed} could name",
+            "Give a CSV, TSV, JSON-lines or Parquet file, or a folder with train.* and test.* of them.",
+        )
 
 
 class UnusableArrays(SampleError):

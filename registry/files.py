@@ -89,8 +89,8 @@ def disk_full_named(path: Path, size: int | None = None) -> Iterator[None]:
         first = next((link for link in _chain(cause) if isinstance(link, DiskFull)), None)
         if first is not None:  # what failed because of it says less
             raise DiskFull(first.path, first.free, first.size) from cause
-        told = cause.filename if isinstance(cause, OSError) else None
-        raise DiskFull(told if isinstance(told, str | Path) else path, _free(path), size) from cause
+        named = cause.filename if isinstance(cause, OSError) else None
+        raise DiskFull(named if isinstance(named, str | Path) else path, _free(path), size) from cause
 
 
 @contextmanager
@@ -183,10 +183,10 @@ def sha256_of(path: Path) -> str:
 
 def _chain(failure: BaseException) -> Iterator[BaseException]:
     """A failure, what it came of, and so on."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     link: BaseException | None = failure
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    while link is not None and id(link) not in visited:
+        visited.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
 

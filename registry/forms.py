@@ -30,8 +30,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        found: dict[str, Any] = to_json(self.to_form())
-        return found
+        form: dict[str, Any] = to_json(self.to_form())
+        return form
 
 
 def to_json(record: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
@@ -48,11 +48,11 @@ def from_json(kind: type[Kind], plain: object) -> Kind:
     from pydantic import ValidationError  # noqa: PLC0415 - as below
 
     try:
-        found: Kind = _adapter(kind).validate_python(plain)
+        value: Kind = _adapter(kind).validate_python(plain)
     except ValidationError as cause:
         first = cause.errors()[0]
         raise UnreadableForm(kind.__name__, ".".join(map(str, first["loc"])), first["msg"]) from cause
-    return found
+    return value
 
 
 def _adapter(kind: type) -> "TypeAdapter[Any]":

@@ -129,17 +129,17 @@ def examine(train: Part, test: Part | None, origin: str, *, keep_duplicates: boo
             remedy=f"Keep each {words.one} in one class, and in one part: compare the folders that hold or link to the "
             "same.",
         )
-    alike = _Alike.of(apart, clean_test, keep=keep_duplicates)
-    kept = apart.keep([row for row in range(len(apart.items)) if row not in alike.left_out])
+    near = _NearRows.of(apart, clean_test, keep=keep_duplicates)
+    kept = apart.keep([row for row in range(len(apart.items)) if row not in near.left_out])
     classes = classes_of(kept.labels, kept.task)
-    health = _health(clean, kept, alike)
+    health = _health(clean, kept, near)
     health = replace(health, warnings=(*health.warnings, *_of_targets(kept), *_of_groups(kept, clean_test)))
     of_test, test_health = None, None
     if clean_test is not None and clean_test.items:
         _require_known(clean_test, classes)
-        of_test, test_health = replace(clean_test, groups=alike.test_groups), _health(clean_test, clean_test)
+        of_test, test_health = replace(clean_test, groups=near.test_groups), _health(clean_test, clean_test)
     advance(progress, Phase.COMPARE, 1, 1, words.many)
-    return Examined(replace(kept, groups=alike.groups), of_test, classes, health, test_health)
+    return Examined(replace(kept, groups=near.groups), of_test, classes, health, test_health)
 
 
 def _nothing_but_copies(train: "Clean") -> str:
@@ -198,7 +198,7 @@ def _require_known(test: Clean, classes: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Alike:
+class _NearRows:
     """What near duplicates make of a training part beside its test part."""
 
     kept_apart: bool
@@ -216,7 +216,7 @@ class _Alike:
     """Groups of near duplicates that would have merged too many of the named groups."""
 
     @classmethod
-    def of(cls, train: Clean, test: Clean | None, *, keep: bool) -> "_Alike":
+    def of(cls, train: Clean, test: Clean | None, *, keep: bool) -> "_NearRows":
         held_out = () if test is None else test.items
         rows, named = len(train.items), None if test is None else test.groups
         vectors = train.rows.modality.fingerprints([*train.items, *held_out])
@@ -271,8 +271,8 @@ def _merged(part: Clean, chains: Int[np.ndarray, " n"]) -> tuple[tuple[str, ...]
 
     across = [rows for rows in several if len({part.groups[row] for row in rows}) > 1]
     for rows in across:
-        found = {lead(part.groups[row]) for row in rows}
-        leader |= dict.fromkeys(found, min(found))
+        leads = {lead(part.groups[row]) for row in rows}
+        leader |= dict.fromkeys(leads, min(leads))
     merged = tuple(lead(name) for name in part.groups)
     before, after = Counter(part.groups), Counter(merged)
     if len(after) < min(_FEWEST_GROUPS, len(before)) or max(after.values()) > max(*before.values(), len(merged) // 2):
@@ -280,28 +280,28 @@ def _merged(part: Clean, chains: Int[np.ndarray, " n"]) -> tuple[tuple[str, ...]
     return merged, sizes, 0
 
 
-def _health(clean: Clean, kept: Clean, alike: _Alike | None = None) -> Health:
-    """What became of a part on its way from ``clean.rows`` to ``kept``; ``alike`` of a training part only."""
-    found = _Alike.of(clean, None, keep=True) if alike is None else alike
+def _health(clean: Clean, kept: Clean, near: _NearRows | None = None) -> Health:
+    """What became of a part on its way from ``clean.rows`` to ``kept``; ``near`` of a training part only."""
+    near_rows = _NearRows.of(clean, None, keep=True) if near is None else near
     rows, counts = clean.rows, _counts(kept)
     draft = Health(
         rows=len(kept.items),
         unreadable=len(rows.unreadable),
         converted=rows.converted,
         exact_duplicates=len(rows.items) - len(clean.items),
-        near_duplicates=found.near_duplicates,
-        leaked=len(clean.items) - len(kept.items) - len(found.left_out),
-        near_leaked=found.near_leaked,
-        sampled_from=rows.found if rows.found > len(rows.items) + len(rows.unreadable) else None,
+        near_duplicates=near_rows.near_duplicates,
+        leaked=len(clean.items) - len(kept.items) - len(near_rows.left_out),
+        near_leaked=near_rows.near_leaked,
+        sampled_from=rows.total if rows.total > len(rows.items) + len(rows.unreadable) else None,
         balance=min(counts.values()) / max(counts.values()) if counts else 1.0,
         warnings=(),
         unreadable_items=rows.unreadable,
-        near_groups=len(found.sizes),
-        largest_near_group=max(found.sizes, default=0),
-        left_out=len(found.left_out),
+        near_groups=len(near_rows.sizes),
+        largest_near_group=max(near_rows.sizes, default=0),
+        left_out=len(near_rows.left_out),
     )
     lost = (*_of_files(draft, kept), *_of_lost_classes(rows, kept))
-    return replace(draft, warnings=(*rows.notes, *lost, *_of_likeness(draft, found, kept.words)))
+    return replace(draft, warnings=(*rows.notes, *lost, *_near_warnings(draft, near_rows, kept.words)))
 
 
 def _of_lost_classes(rows: Rows, kept: Clean) -> Iterator[str]:
@@ -334,7 +334,7 @@ def _of_files(health: Health, kept: Clean) -> Iterator[str]:
         yield f"{words.count(health.leaked, 'training')} removed: in the test part too"
 
 
-def _of_likeness(health: Health, alike: _Alike, words: Words) -> Iterator[str]:
+def _near_warnings(health: Health, near: _NearRows, words: Words) -> Iterator[str]:
     """Warnings about items that are alike, and what was done about it."""
     repeated, leaked = words.count(health.near_duplicates), words.count(health.near_leaked, "training")
     if health.near_groups:
@@ -343,11 +343,11 @@ def _of_likeness(health: Health, alike: _Alike, words: Words) -> Iterator[str]:
             f"{repeated} much like an earlier one: grouped with it ({largest}), so that no fold parts them; "
             "--keep-duplicates takes them for independent"
         )
-    elif alike.kept_apart and health.near_duplicates:
+    elif near.kept_apart and health.near_duplicates:
         yield f"{repeated} much like an earlier one: kept ungrouped, they flatter the score"
-    if alike.unmerged:
+    if near.unmerged:
         yield (
-            f"{counted(alike.unmerged, 'group')} of {words.many} that look alike lie in several of the named groups, "
+            f"{counted(near.unmerged, 'group')} of {words.many} that look alike lie in several of the named groups, "
             "which were left as they are: merged, too few would be left to hold out"
         )
     if health.left_out:

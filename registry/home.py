@@ -22,7 +22,7 @@ class Home:
     """Whether anything can be kept there; a home that cannot be written can still be read."""
 
     @classmethod
-    def find(cls, asked: Path | str | None = None) -> "Home":
+    def find(cls, root: Path | str | None = None) -> "Home":
         """The home asked for, made if need be; one with a registry that cannot be written is there to be read.
 
         Raises:
@@ -30,7 +30,7 @@ class Home:
             DiskFull: there is no room to make it.
         """
         usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
-        named = asked or os.environ.get("TRANSFERZOO_HOME") or usual
+        named = root or os.environ.get("TRANSFERZOO_HOME") or usual
         home = cls(Path(named).expanduser().absolute())
         try:
             with disk_full_named(home.root):

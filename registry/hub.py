@@ -51,7 +51,7 @@ from registry.errors import (
 from registry.files import disk_full_named
 from registry.progress import Phase, Progress, advance, require_wanted, silent
 
-__all__ = ["Found", "Hub", "Remote", "front_matter", "parse_hub_id", "small_files", "weight_files"]
+__all__ = ["Hub", "HubModel", "Remote", "front_matter", "parse_hub_id", "small_files", "weight_files"]
 
 Result = TypeVar("Result")
 
@@ -121,7 +121,7 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Found:
+class HubModel:
     """A row of a search: what can be seen before anything is fetched."""
 
     hub: str
@@ -134,6 +134,8 @@ class Found:
     gated: bool
     objection: str
     """Why it cannot be used here, as far as that is seen; empty where nothing speaks against it."""
+    in_zoo: bool = False
+    """Whether a registered checkpoint comes from it, where that was looked up."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ class _Call:
     deadline: float | None
     moved: int = 0
     """Bytes of bodies that came or went."""
-    heard: float = field(default_factory=time.monotonic)
+    active: float = field(default_factory=time.monotonic)
     abandoned: bool = False
 
     def require_allowed(self, host: str) -> None:
@@ -189,12 +191,12 @@ class Hub:
         """
         _require_id(hub, revision)
         self._require_online(f"{hub}@{revision}")
-        info = self._ask(lambda api: api.model_info(hub, revision=revision), f"repository {hub}@{revision}", hub)
+        info = self._request(lambda api: api.model_info(hub, revision=revision), f"repository {hub}@{revision}", hub)
         commit = str(info.sha or "")
         if not _COMMIT.fullmatch(commit):
             raise NotAHub(_bare(self.endpoint), f"it names no commit of {hub}")
         now = info.id if isinstance(info.id, str) and _ID.fullmatch(info.id) else hub
-        listed = self._ask(
+        listed = self._request(
             lambda api: list(_at_most(api.list_repo_tree(now, recursive=True, revision=commit), _MOST_FILES)),
             f"repository {now}@{commit[:12]}",
             hub,
@@ -270,7 +272,7 @@ class Hub:
         max_parameters: int | None = None,
         sort: str = "downloads",
         limit: int = 20,
-    ) -> tuple[Found, ...]:
+    ) -> tuple[HubModel, ...]:
         """Models whose id holds the words, best first.
 
         Raises:
@@ -278,7 +280,7 @@ class Hub:
         """
         self._require_online(f"a search for {words!r}")
         wanted = [f"license:{license.casefold()}"] if license else []
-        listed = self._ask(
+        listed = self._request(
             lambda api: [
                 *api.list_models(
                     search=words or None,
@@ -301,7 +303,7 @@ class Hub:
             ],
             f"model for {words!r}",
         )
-        rows = [_found(info) for info in listed if isinstance(info.id, str) and _ID.fullmatch(info.id)]
+        rows = [_hub_model(info) for info in listed if isinstance(info.id, str) and _ID.fullmatch(info.id)]
         return tuple(
             row
             for row in rows
@@ -337,7 +339,7 @@ class Hub:
             return f"{_bare(self.endpoint)}/{hub}"
 
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return self._ask(
+        return self._request(
             upload, f"repository {hub}", hub, stalling=True, progress=progress, size=size, phase=Phase.PUSH
         )
 
@@ -366,7 +368,7 @@ class Hub:
 
         try:
             with disk_full_named(self.cache, size - have()):
-                self._ask(
+                self._request(
                     work, f"repository {hub}@{commit[:12]}", hub, stalling=True, progress=progress, size=size, have=have
                 )
         except BaseException as failure:
@@ -428,13 +430,13 @@ class Hub:
                         break
             return content[: last - first + 1] if response.status_code == 206 else content[first : last + 1]
 
-        return self._ask(read, f"file {file.name} in {hub}", hub)
+        return self._request(read, f"file {file.name} in {hub}", hub)
 
     def _require_online(self, what: str) -> None:
         if self.offline:
             raise HubOffline(what)
 
-    def _ask(
+    def _request(
         self,
         work: Callable[[Any], Result],
         what: str,
@@ -499,7 +501,7 @@ class Hub:
                     moment = time.monotonic()
                     if deadline is not None and moment > deadline:
                         raise HubUnreachable(call.endpoint, f"no answer within {self._patience:g} s")
-                    if deadline is None and moment - call.heard > self._stall:
+                    if deadline is None and moment - call.active > self._stall:
                         raise HubUnreachable(call.endpoint, f"nothing came for {self._stall:g} s")
             finally:
                 call.abandoned = not done.is_set()
@@ -522,11 +524,11 @@ class Hub:
 
     def _named(self, cause: Exception, what: str, hub: str) -> Exception:  # noqa: PLR0911 - one for each of its errors
         """The error of ours that the client's stands for."""
-        for link in _chain(cause):
+        for link in _causes(cause):
             if isinstance(link, HubError):
                 return link
         errors, endpoint = importlib.import_module("huggingface_hub.errors"), _bare(self.endpoint)
-        for link in _chain(cause):
+        for link in _causes(cause):
             status = getattr(getattr(link, "response", None), "status_code", None)
             match link:
                 case errors.GatedRepoError():
@@ -632,7 +634,7 @@ def _watching(call: _Call) -> Any:  # noqa: ANN401 - a Client of httpx2
             for part in self._inner:
                 if call.abandoned:
                     raise HubUnreachable(call.endpoint, "it took too long")
-                call.moved, call.heard = call.moved + len(part), time.monotonic()
+                call.moved, call.active = call.moved + len(part), time.monotonic()
                 yield part
 
         def close(self) -> None:
@@ -642,7 +644,7 @@ def _watching(call: _Call) -> Any:  # noqa: ANN401 - a Client of httpx2
     class Transport(httpx.HTTPTransport):  # type: ignore[name-defined,misc]
         def handle_request(self, request: Any) -> Any:  # noqa: ANN401
             call.require_allowed(request.url.netloc.decode("ascii", "replace").rpartition("@")[2])
-            call.heard = time.monotonic()
+            call.active = time.monotonic()
             if request.method in {"POST", "PUT"}:
                 request.stream = Body(request.stream)
             response = super().handle_request(request)
@@ -662,14 +664,14 @@ def _file(entry: Any) -> HubFile:  # noqa: ANN401 - a RepoFile
     return HubFile(str(entry.path), int(large.size if large is not None else entry.size), digest)
 
 
-def _found(info: Any) -> Found:  # noqa: ANN401 - a ModelInfo
+def _hub_model(info: Any) -> HubModel:  # noqa: ANN401 - a ModelInfo
     names = [str(sibling.rfilename) for sibling in info.siblings or ()]
     tags = [str(tag) for tag in info.tags or ()]
     config = info.config if isinstance(info.config, dict) else {}
     counted = None if info.safetensors is None else _whole(info.safetensors.total)
     license = next((tag.partition(":")[2] for tag in tags if tag.startswith("license:")), "")
     plain = any(name.endswith(".safetensors") and "/" not in name for name in names)
-    return Found(
+    return HubModel(
         info.id,
         str(info.pipeline_tag or ""),
         license,
@@ -762,23 +764,23 @@ def _at_most(items: Any, most: int) -> Iterator[Any]:  # noqa: ANN401 - an itera
 
 def _wait(cause: Exception, tried: int) -> float | None:
     """Seconds after which another try may do better; None where none will."""
-    for link in _chain(cause):
+    for link in _causes(cause):
         response = getattr(link, "response", None)
         status = getattr(response, "status_code", None)
         if status is not None:
             if status not in _BUSY:
                 return None
-            asked = _seconds(response.headers.get("Retry-After")) if response is not None else None
-            return asked if asked is not None else 0.5 * 2 ** (tried - 1)
-    names = {kind.__name__ for link in _chain(cause) for kind in type(link).__mro__}
+            stated = _seconds(response.headers.get("Retry-After")) if response is not None else None
+            return stated if stated is not None else 0.5 * 2 ** (tried - 1)
+    names = {kind.__name__ for link in _causes(cause) for kind in type(link).__mro__}
     return 0.5 * 2 ** (tried - 1) if names & {"TransportError", "ConnectionError"} else None
 
 
-def _chain(cause: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _causes(cause: BaseException) -> Iterator[BaseException]:
+    visited: set[int] = set()
     link: BaseException | None = cause
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    while link is not None and id(link) not in visited:
+        visited.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
 

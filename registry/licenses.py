@@ -179,8 +179,8 @@ def require_license(name: str) -> str:
     known = spdx(name)
     if known == UNKNOWN_LICENSE:
         names = {one.casefold(): one for one in (*_COMMON, *_HUBS, *WRITTEN.values())}
-        alike = [names[one] for one in get_close_matches(name.casefold(), names, n=3, cutoff=0.6)]
-        raise UnknownName("license", name, alike or _COMMON)
+        close = [names[one] for one in get_close_matches(name.casefold(), names, n=3, cutoff=0.6)]
+        raise UnknownName("license", name, close or _COMMON)
     return known
 
 

@@ -82,7 +82,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         Raises:
             NameTakenTwice: two packages bring one name, or one brings a name of ours.
         """
-        self._look()
+        self._discover()
         return tuple(sorted(self._points))
 
     def __getitem__(self, name: str) -> Kind:
@@ -93,7 +93,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
             PluginUnusable: it cannot be loaded, or is not what it should be.
             NameTakenTwice: as `brought`.
         """
-        self._look()
+        self._discover()
         if name not in self._loaded:
             if name in self._points:
                 self._loaded[name] = self._load(self._points[name])
@@ -104,11 +104,11 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        self._look()
+        self._discover()
         return iter((*self._ours, *self.brought))
 
     def __contains__(self, name: object) -> bool:
-        self._look()
+        self._discover()
         return name in self._ours or name in self._points
 
     def __len__(self) -> int:
@@ -122,17 +122,17 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         """
         for name in self:
             try:
-                found = self[name]
+                plugin = self[name]
             except PluginUnusable as failure:
                 warn_of_plugin(self._what, name, failure)
             else:
-                yield name, found
+                yield name, plugin
 
     def each(self) -> Iterator[Kind]:
         """What stands behind every name; as `usable`."""
-        return (found for _, found in self.usable())
+        return (plugin for _, plugin in self.usable())
 
-    def _look(self) -> None:
+    def _discover(self) -> None:
         """Find what is installed, once for every state of the import path."""
         if self._path == tuple(sys.path):
             return

@@ -31,8 +31,9 @@ from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_rows
-from registry.readers.layout import Lay, as_known, lay_out, plain
+from registry.readers.layout import LayoutRule, as_known, infer_layout, plain_name
 from registry.readers.memory import plain_labels, read_values
+from registry.readers.records import RecordColumns, is_records
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
 from registry.splits import Splitter
@@ -86,6 +87,8 @@ class Sample(Record):
     """Whether links out of the folder were followed."""
     reading: Reading = field(default_factory=dict)
     """How its items are read alike, as their modality has it; what a run on them predicts is read so too."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The columns of records that it was read by; empty where it is none."""
 
     @classmethod
     def from_folder(  # noqa: PLR0913 - each says how it is read
@@ -103,15 +106,25 @@ class Sample(Record):
         class_folder: ClassFolder | str | None = None,
         follow_links: bool = False,
         modality: str | None = None,
+        text: str | None = None,
+        label: str | None = None,
+        text2: str | None = None,
+        group: str | None = None,
+        time: str | None = None,
         progress: Progress = silent,
     ) -> "Sample":
-        """Items in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes.
+        """Items in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes. Or records.
+
+        Records are the rows of a CSV, TSV, JSON-lines or Parquet file, or of a folder with ``train.*`` and ``test.*``
+        of them. What their labels are is read off the column: as with ``labels``, several are joined by ``|`` (or a
+        list). Files that are no UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
+        a draw is kept.
 
         Transparent images are laid on white. Images of more than 8 bits a channel, and of floats, are mapped to 8 bits
         by one scale for the whole sample, its test part and all that a run on it predicts: see `reading`.
 
         Args:
-            path: the folder or zip; with ``labels`` of any layout.
+            path: the folder, zip or file; with ``labels`` of any layout.
             labels: CSV with the columns ``file`` and ``target``, several targets joined by ``|``; items without a row
                 are left out. Numbers with fractions, or more than 20 of them, are a regression target;
                 a ``|`` or a file without target makes it multi-label; all else are classes.
@@ -127,10 +140,17 @@ class Sample(Record):
             class_folder: ``outer`` or ``inner``, where two folders above an item could both be its class.
             follow_links: whether links that lead out of the folder are followed; those within it always are.
             modality: what the items are, where files of several modalities lie there; else that of most of them.
+            text: of records the column of texts; else one that is called as such columns are, or the only one that
+                holds writing.
+            label: the column of labels, likewise.
+            text2: the column of the second text of a pair.
+            group: a column; rows with the same value are never parted.
+            time: a column of dates or numbers: the latest quarter of the rows is the test part.
             progress: told stage, done and of.
 
         Raises:
             PathMissing: nothing lies there.
+            ColumnsOfNoRecords: columns are named of what has none.
             NoItems: no item lies in a class folder.
             AmbiguousLayout: the classes may be these folders or those, or several data sets lie there.
             TooManyUnreadable: more than one item in five cannot be read.
@@ -138,34 +158,48 @@ class Sample(Record):
             BadTable: the table of groups or of targets does not fit.
             LabelsMissing: a task that class folders cannot tell.
             UnusableLabels: the test part has classes that the training part lacks.
-            UnknownName: no metric, task or modality of that name.
+            UnknownName: no column, metric, task or modality of that name.
             UnfitMetric: the metric does not judge the task.
         """
         chosen = None if class_folder is None else _class_folder(class_folder)
-        table, place = _table(labels, task), _located(path)
-        told, lay = Task.CLASSIFICATION if table is None else table.task, _rule(table, chosen)
-        judged = _judge(metric, told)
-        read = partial(read_rows, lay=lay, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
-        rows = read(place, modality=None if modality is None else modalities[modality])
+        place, columns = _located(path), RecordColumns(text, label, text2, group, time)
+        known_task = None if task is None else _named_task(task)
+        records = is_records(place)
+        table = None if records else _table(labels, known_task)
+        if records and labels is not None:
+            why = f"it names files, and {place} holds records"
+            raise BadTable(_located(labels), why, "Name their column of labels: --label COLUMN (label=).")
+        rule = _rule(table, chosen)
+        if known_task is not None or not records:
+            _judge(metric, known_task or (Task.CLASSIFICATION if table is None else table.task))
+        read = partial(read_rows, rule=rule, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
+        kind = None if modality is None else modalities[modality]
+        rows = read(place, modality=kind, columns=columns, task=known_task)
+        labels_task = rows.task or (Task.CLASSIFICATION if table is None else table.task)
+        judged = _judge(metric, labels_task)
         if test is not None:
-            held_out = read(_located(test), modality=rows.modality, reading=rows.reading)
+            same = RecordColumns(**{role: name for role, name in rows.columns.items() if role != "time"})
+            held_out = read(_located(test), modality=rows.modality, reading=rows.reading, columns=same, task=rows.task)
             rows = replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
-        tabled, tabled_test = (None, None) if groups is None else _grouped(_located(groups), place, rows)
-        part = None if rows.test is None else Part(rows.test, told, tabled_test)
-        train, origin = Part(rows, told, tabled), printable(str(place.absolute()))
-        made = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
+        tabled, tabled_test = rows.groups, None if rows.test is None else rows.test.groups
+        if groups is not None:
+            tabled, tabled_test = _grouped(_located(groups), place, rows)
+        part = None if rows.test is None else Part(rows.test, labels_task, tabled_test)
+        train, origin = Part(rows, labels_task, tabled), printable(str(place.absolute()))
+        sample = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
         return replace(
-            made,
+            sample,
             groups_from=_absolute(groups),
             test_from=_absolute(test),
             labels_from=_absolute(labels),
             class_folder=chosen,
             follow_links=follow_links,
+            columns=rows.columns,
         )
 
     @classmethod
-    def again(cls, told: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
+    def again(cls, origin: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
         """The sample that `to_dict` told of, read from where it lay.
 
         Raises:
@@ -174,13 +208,14 @@ class Sample(Record):
             SampleError: it cannot be read.
             UnreadableForm: what was told of it is damaged.
         """
-        form = from_json(SampleForm, told)
+        form = from_json(SampleForm, origin)
         if form.origin == _MEMORY:
             raise RowsInMemory(form.name)
-        found = cls.from_folder(
+        columns = RecordColumns(**(form.columns or {}))
+        sample = cls.from_folder(
             form.origin,
             labels=form.labels_from,
-            task=form.task if form.labels_from else None,
+            task=form.task if form.labels_from or form.columns else None,
             groups=form.groups_from,
             test=form.test_from,
             metric=form.metric,
@@ -190,10 +225,15 @@ class Sample(Record):
             modality=form.modality,
             keep_duplicates=form.keep_duplicates,
             progress=progress,
+            text=columns.text,
+            label=columns.label,
+            text2=columns.text2,
+            group=columns.group,
+            time=columns.time,
         )
-        if found.digest != form.digest:
-            raise OtherRows(form.origin, form.digest, found.digest)
-        return found
+        if sample.digest != form.digest:
+            raise OtherRows(form.origin, form.digest, sample.digest)
+        return sample
 
     @classmethod
     def from_arrays(  # noqa: PLR0913 - as above
@@ -350,8 +390,8 @@ class Sample(Record):
     @property
     def counts(self) -> dict[str, int]:
         """Rows of each of the classes or labels."""
-        found = Counter(name for label in self.labels for name in names_in(label, self.task))
-        return {label: found[label] for label in self.classes}
+        counts = Counter(name for label in self.labels for name in names_in(label, self.task))
+        return {label: counts[label] for label in self.classes}
 
     @property
     def group_ids(self) -> Int[np.ndarray, " n"]:
@@ -434,6 +474,7 @@ class Sample(Record):
             follow_links=self.follow_links,
             scale=dict(self.reading) or None,
             values=self._values(),
+            columns=dict(self.columns) or None,
             keep_duplicates=self.keep_duplicates,
         )
 
@@ -469,6 +510,7 @@ class SampleForm:
     scale: Mapping[str, Any] | None = None
     values: Mapping[str, float] | None = None
     keep_duplicates: bool = True
+    columns: Mapping[str, str] | None = None
 
 
 def _judge(name: Metric | str | None, task: Task) -> Metric:
@@ -486,17 +528,16 @@ def _named_task(name: Task | str) -> Task:
         raise UnknownName("task", str(name), [str(known) for known in Task]) from cause
 
 
-def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> Lay:
+def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> LayoutRule:
     """How items are laid out: as a table says, else by their folders."""
-    return partial(lay_out, class_folder=class_folder) if table is None else table.lay_out
+    return partial(infer_layout, class_folder=class_folder) if table is None else table.layout
 
 
-def _table(labels: Path | str | None, task: Task | str | None) -> LabelTable | None:
-    asked = None if task is None else _named_task(task)
+def _table(labels: Path | str | None, task: Task | None) -> LabelTable | None:
     if labels is not None:
-        return read_labels(_located(labels), asked)
-    if asked not in {None, Task.CLASSIFICATION}:
-        raise LabelsMissing(str(asked))
+        return read_labels(_located(labels), task)
+    if task not in {None, Task.CLASSIFICATION}:
+        raise LabelsMissing(str(task))
     return None
 
 
@@ -539,13 +580,13 @@ def _in_memory(  # noqa: PLR0913 - as above
     notes: tuple[str, ...] = (),
 ) -> Sample:
     """A sample of items, labels and groups that lie nowhere."""
-    found = infer_task(train[1]) if task is None else _named_task(task)
-    judged = _judge(metric, found)
-    part = _from_memory(*train, found, modality, None, progress)
+    inferred = infer_task(train[1]) if task is None else _named_task(task)
+    judged = _judge(metric, inferred)
+    part = _from_memory(*train, inferred, modality, None, progress)
     part = replace(part, rows=replace(part.rows, notes=(*part.rows.notes, *notes)))
     held_out = None
     if test is not None:
-        held_out = _from_memory(*test, found, part.rows.modality, part.rows.reading, progress)
+        held_out = _from_memory(*test, inferred, part.rows.modality, part.rows.reading, progress)
     return _sample(name, _MEMORY, part, held_out, judged, progress, keep_duplicates=keep_duplicates)
 
 
@@ -608,22 +649,22 @@ def _absolute(place: Path | str | None) -> str | None:
 
 def _title(place: Path) -> str:
     resolved = place.resolve()
-    return plain(resolved.stem if resolved.is_file() else resolved.name or str(resolved))
+    return plain_name(resolved.stem if resolved.is_file() else resolved.name or str(resolved))
 
 
 def _grouped(table: Path, place: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Groups of the training rows, and of the test rows where the table speaks of all of them."""
     held_out = () if rows.test is None else rows.test.items
-    found = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
-    missing = [item.name for item in rows.items if item.name not in found]
+    groups = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
+    missing = [item.name for item in rows.items if item.name not in groups]
     if missing:
         raise BadTable(
             table,
             f"no row for {missing[0]!r} ({len(missing)} of {len(rows.items)} files have none)",
             "Give every training file a row: file,group.",
         )
-    of_test = tuple(found.get(item.name, "") for item in held_out)
-    return tuple(found[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
+    of_test = tuple(groups.get(item.name, "") for item in held_out)
+    return tuple(groups[item.name] for item in rows.items), of_test if of_test and all(of_test) else None
 
 
 def _sample(
@@ -636,7 +677,7 @@ def _sample(
     *,
     keep_duplicates: bool,
 ) -> Sample:
-    found = examine(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
+    examined = examine(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
     reading = (train.rows if test is None else test.rows).reading
 
     def part(called: str, clean: Clean, health: Health, held_out: Sample | None) -> Sample:
@@ -652,15 +693,15 @@ def _sample(
             digest=_digest(clean.items, clean.labels, clean.groups, clean.task, metric),
             test=held_out,
             origin=origin,
-            classes=found.classes,
+            classes=examined.classes,
             reading=reading,
         )
 
     held_out = None
-    if found.test is not None and found.test_health is not None:
-        held_out = part(f"{name} (test)", found.test, found.test_health, None)
-    made = part(name, found.train, found.health, held_out)
-    return replace(made, keep_duplicates=keep_duplicates, named_groups=train.groups is not None)
+    if examined.test is not None and examined.test_health is not None:
+        held_out = part(f"{name} (test)", examined.test, examined.test_health, None)
+    sample = part(name, examined.train, examined.health, held_out)
+    return replace(sample, keep_duplicates=keep_duplicates, named_groups=train.groups is not None)
 
 
 def _digest(

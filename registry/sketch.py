@@ -73,9 +73,9 @@ class Lens:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all that fixes the space: encoder, means, scales, bandwidth, seed."""
-        told = json.dumps([self.space, self.sigma, self.seed, FREQUENCIES, BANDWIDTHS]).encode()
+        text = json.dumps([self.space, self.sigma, self.seed, FREQUENCIES, BANDWIDTHS]).encode()
         columns = np.stack([self.mean, self.scale]).astype("<f8").tobytes()
-        return sha256(told + columns).hexdigest()
+        return sha256(text + columns).hexdigest()
 
     def standardize(self, vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """The vectors in the lens's fixed column means and scales.
@@ -162,8 +162,8 @@ class Sketch:
         """One safetensors file: fp16 rows, fp32 embedding, and what they are."""
         kept = self.rows.vectors
         half = kept.astype(np.float16) if np.abs(kept).max() < np.finfo(np.float16).max else kept.astype(np.float32)
-        told = {"domain": self.domain, "lens": self.lens, "encoder": self.rows.encoder, "seen": str(self.seen)}
-        return _settled(save({"embedding": self.embedding, "rows": half}, metadata=told))
+        metadata = {"domain": self.domain, "lens": self.lens, "encoder": self.rows.encoder, "seen": str(self.seen)}
+        return _settled(save({"embedding": self.embedding, "rows": half}, metadata=metadata))
 
     @classmethod
     def unpack(cls, packed: bytes, where: str) -> "Sketch":
@@ -174,9 +174,9 @@ class Sketch:
         """
         try:
             tensors = load(packed)
-            told = _head(packed)["__metadata__"]
-            rows = Features(tensors["rows"].astype(np.float32), told["encoder"])
-            sketch = cls(told["domain"], told["lens"], rows, tensors["embedding"], int(told["seen"]))
+            metadata = _head(packed)["__metadata__"]
+            rows = Features(tensors["rows"].astype(np.float32), metadata["encoder"])
+            sketch = cls(metadata["domain"], metadata["lens"], rows, tensors["embedding"], int(metadata["seen"]))
         except (SafetensorError, KeyError, ValueError, TypeError, struct.error, RecursionError) as cause:
             raise MalformedWeights(where, str(cause)) from cause
         if rows.vectors.ndim != 2 or not rows.vectors.size or sketch.embedding.shape != (2 * FREQUENCIES,):

@@ -25,29 +25,29 @@ def stated(folder: Path, file: str) -> dict[str, Any]:
         NotFetched: it is a Git LFS pointer.
     """
     try:
-        found = read_json(folder / file, clipped=True)
+        content = read_json(folder / file, clipped=True)
     except UnreadableDocument as cause:
         raise Unsupported(folder, f"{file} cannot be read ({cause.why})", cause.remedy) from cause
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise Unsupported(folder, f"{file} holds no settings")
-    return found
+    return content
 
 
-def refuse_code(folder: Path, found: object, place: str = "") -> None:
+def refuse_code(folder: Path, content: object, place: str = "") -> None:
     """Refuse auto_map anywhere, and attention kernels that would be fetched from a hub.
 
     Raises:
         RemoteCodeRefused: with the field.
     """
-    if isinstance(found, Mapping):
-        for key, value in found.items():
+    if isinstance(content, Mapping):
+        for key, value in content.items():
             here = f"{place}.{key}" if place else str(key)
             fetched = "implementation" in str(key) and isinstance(value, str) and "/" in value
             if key == "auto_map" or fetched:
                 raise RemoteCodeRefused(folder, here)
             refuse_code(folder, value, here)
-    elif isinstance(found, list):
-        for row, value in enumerate(found):
+    elif isinstance(content, list):
+        for row, value in enumerate(content):
             refuse_code(folder, value, f"{place}[{row}]")
 
 
@@ -69,13 +69,13 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def numbers_in(found: object, key: str = "") -> Iterator[tuple[str, float]]:
+def numbers_in(content: object, key: str = "") -> Iterator[tuple[str, float]]:
     """All numbers, each with the keys that lead to it."""
-    if isinstance(found, Mapping):
-        for name, value in found.items():
+    if isinstance(content, Mapping):
+        for name, value in content.items():
             yield from numbers_in(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(found, list):
-        for value in found:
+    elif isinstance(content, list):
+        for value in content:
             yield from numbers_in(value, key)
-    elif is_number(found):
-        yield key, found
+    elif is_number(content):
+        yield key, content

@@ -276,14 +276,14 @@ def _with_weights(zoo: Zoo, hub: Hub, card: Checkpoint, progress: Progress) -> C
     if locator is None:
         return card
     folder = hub.fetch(locator.hub, locator.commit, locator.files, aside=zoo.home.damaged, progress=progress)
-    seen = zoo.inspected(folder, card.name)
+    inspected = zoo.inspected(folder, card.name)
     return replace(
         card,
         folder=folder,
-        digest=seen.digest,
-        architecture=seen.architecture,
-        parameters=seen.parameters,
-        input_size=seen.input_size,
+        digest=inspected.digest,
+        architecture=inspected.architecture,
+        parameters=inspected.parameters,
+        input_size=inspected.input_size,
     )
 
 
@@ -363,8 +363,8 @@ def _skeleton(
 
 def _tensors(path: str, header: bytes) -> dict[str, str]:
     try:
-        found = json.loads(header[8:])
-        return {str(name): str(entry["dtype"]) for name, entry in found.items() if name != "__metadata__"}
+        header_json = json.loads(header[8:])
+        return {str(name): str(entry["dtype"]) for name, entry in header_json.items() if name != "__metadata__"}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
         raise MalformedWeights(path, f"its header cannot be read ({type(cause).__name__})") from cause
 
@@ -393,7 +393,7 @@ def _card(folder: Path) -> Mapping[str, Plain]:
 
 def _claimed(card: Mapping[str, Plain], remote: Remote, license: str, dtype: str) -> dict[str, object]:
     """What its maker and the hub state of it, in words."""
-    told: dict[str, object] = {
+    claims: dict[str, object] = {
         "license": license or UNKNOWN_LICENSE,
         "datasets": list(_names(card.get("datasets"))),
         "base_model": list(_names(card.get("base_model"))),
@@ -403,7 +403,7 @@ def _claimed(card: Mapping[str, Plain], remote: Remote, license: str, dtype: str
         "gated": remote.gated,
         "downloads": remote.downloads,
     }
-    return {key: value for key, value in told.items() if value not in ("", [], None)}
+    return {key: value for key, value in claims.items() if value not in ("", [], None)}
 
 
 def _dtype_stated(folder: Path) -> str:

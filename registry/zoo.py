@@ -107,17 +107,17 @@ class Zoo:
             RegistryBusy: another process held it too long.
             BadCard: the catalog has a bad file.
         """
-        found = Home.find(home)
-        lost = _lost(found)
+        place = Home.find(home)
+        lost = _lost(place)
         if lost and not mend:
-            raise RegistryCorrupt(found.database, lost)
-        store = Store.open(found.database, writable=found.writable, mend=mend)
-        zoo = cls(found, store, catalog or catalog_folder())
+            raise RegistryCorrupt(place.database, lost)
+        store = Store.open(place.database, writable=place.writable, mend=mend)
+        zoo = cls(place, store, catalog or catalog_folder())
         if lost:
-            zoo._note(f"{found.database}: {lost}; a new registry was made")
-        if not found.writable:
-            zoo._note(f"{found.root} is read-only: it is read, and nothing is kept there")
-        if mend and found.writable and store.database.checked_when_opened:
+            zoo._note(f"{place.database}: {lost}; a new registry was made")
+        if not place.writable:
+            zoo._note(f"{place.root} is read-only: it is read, and nothing is kept there")
+        if mend and place.writable and store.database.checked_when_opened:
             zoo._set_damaged_aside()
         zoo.load_catalog(progress=progress)
         return zoo
@@ -351,7 +351,7 @@ class Zoo:
         """
         return self._place_of(checkpoint, sample).exists()
 
-    def see(self, sample: Sample, *, progress: Progress = silent) -> Features:
+    def lens_features(self, sample: Sample, *, progress: Progress = silent) -> Features:
         """A sample's raw features through the lens of its modality.
 
         Raises:
@@ -360,9 +360,9 @@ class Zoo:
         """
         lens = self.lens(sample.modality)
         encoded = self.encode(lens.checkpoint, sample, progress=progress)
-        seen = next((block for block in encoded.blocks if block.encoder == lens.space), encoded.last)
-        seen.require_space(lens.space)
-        return seen
+        read = next((block for block in encoded.blocks if block.encoder == lens.space), encoded.last)
+        read.require_space(lens.space)
+        return read
 
     def near(self, features: Features, k: int | None = None) -> list[tuple[Domain, float]]:
         """The ``k`` nearest domains, or all, to a cloud seen through a lens, with their squared distances (MMD^2).
@@ -485,15 +485,15 @@ class Zoo:
             HomeUnusable: the folder cannot be moved there.
             DiskFull: there is no room for it.
         """
-        found = _inspected(card.folder, card.name)
+        inspected = _inspected(card.folder, card.name)
         place = self.home.checkpoints / card.name
-        made = replace(
+        promoted = replace(
             card,
             folder=place,
-            architecture=found.architecture,
-            digest=found.digest,
-            parameters=found.parameters,
-            input_size=found.input_size,
+            architecture=inspected.architecture,
+            digest=inspected.digest,
+            parameters=inspected.parameters,
+            input_size=inspected.input_size,
             domain=domain.name,
         )
         sketches = () if source is None else (self._sketched(domain.name, source, progress),)
@@ -507,7 +507,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            self.store.write(Entries((made,), (domain,), sketches, rows=self._rows_of(domain, source)))
+            self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source)))
         except BaseException:
             rmtree(place, ignore_errors=True)
             raise
@@ -637,10 +637,10 @@ class Zoo:
             self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
             return
         advance(progress, Phase.CATALOG, 0, 1)
-        found = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
-        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in found]
+        catalogs = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
+        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in catalogs]
         entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
-        listings = json.dumps([asdict(listing) for one in found for listing in one.listings])
+        listings = json.dumps([asdict(listing) for one in catalogs for listing in one.listings])
         self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
         advance(progress, Phase.CATALOG, 1, 1)
 
@@ -654,9 +654,9 @@ class Zoo:
         place = self.home.damaged / f"{damage.table}-{_unlike(damage.key)}.json"
 
         def keep(rows: Sequence[tuple[str, Mapping[Any, Any]]]) -> None:
-            told = [{"table": table, "row": {name: _plain(row[name]) for name in row}} for table, row in rows]
+            quarantined = [{"table": table, "row": {name: _plain(row[name]) for name in row}} for table, row in rows]
             self.home.damaged.mkdir(exist_ok=True)
-            content = json.dumps({"why": damage.why, "kept": told}, indent=1)
+            content = json.dumps({"why": damage.why, "kept": quarantined}, indent=1)
             write_atomic(place, content.encode())
 
         quarantine(self.store.database, damage, keep)
@@ -751,8 +751,8 @@ class Zoo:
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""
-        seen = self.see(source.subsample(_SKETCHED_ROWS), progress=progress)
-        return sketch_of(domain, seen, self.lens(source.modality))
+        features = self.lens_features(source.subsample(_SKETCHED_ROWS), progress=progress)
+        return sketch_of(domain, features, self.lens(source.modality))
 
     def _rows_of(self, domain: Domain, source: Sample | None) -> tuple[RowKeys, ...]:
         """The keys of a domain's rows: of the sample it is, else as kept when that was tuned on."""
@@ -842,8 +842,8 @@ def _shards(listed: Path) -> list[Path]:
 def labelled_digests(sample: Sample) -> Iterator[str]:
     """A digest of each row's content with its target."""
     return (
-        sha256(f"{item.digest} {told}".encode()).hexdigest()
-        for item, told in zip(sample.items, sample.labels, strict=True)
+        sha256(f"{item.digest} {label}".encode()).hexdigest()
+        for item, label in zip(sample.items, sample.labels, strict=True)
     )
 
 
@@ -863,7 +863,7 @@ def _inspected(folder: Path, name: str) -> Checkpoint:
     opened = import_module("registry.encoders.loading").inspect(folder)
     tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
     import_module("registry.encoders.examination").examine(folder, tidy)
-    told = _stated(folder)
+    statements = _stated(folder)
     return Checkpoint(
         name=tidy,
         modality=opened.modality,
@@ -873,8 +873,8 @@ def _inspected(folder: Path, name: str) -> Checkpoint:
         parameters=opened.parameters,
         input_size=opened.input_size,
         license=spdx(opened.license),
-        source=_claim(told.get("source_domain", "")),
-        claimed={**{key: _claim(told[key]) for key in _CLAIMS if key in told}, "license": opened.license},
+        source=_claim(statements.get("source_domain", "")),
+        claimed={**{key: _claim(statements[key]) for key in _CLAIMS if key in statements}, "license": opened.license},
     )
 
 
@@ -887,10 +887,10 @@ def _stated(folder: Path) -> Mapping[str, Plain]:
     for file in ("SOURCE.json", "card.json"):
         if (folder / file).is_file():
             try:
-                found = read_json(folder / file)
+                content = read_json(folder / file)
             except UnreadableDocument as cause:
                 raise Unsupported(folder, f"{file} cannot be read ({cause.why})", "Mend or remove it.") from cause
-            return found if isinstance(found, dict) else {}
+            return content if isinstance(content, dict) else {}
     return {}
 
 

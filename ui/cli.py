@@ -48,25 +48,27 @@ def main() -> None:
         pacify()
         sys.exit(1)
     except TransferZooError as failure:
-        render.say_error(str(failure), failure.remedy)
+        render.print_error(str(failure), failure.remedy)
         sys.exit(2)
     except Cancelled:
-        render.say_error("cancelled", "What was finished is kept; ask for the same again to go on.")
+        render.print_error("cancelled", "What was finished is kept; ask for the same again to go on.")
         sys.exit(130)
     except SystemExit as leaving:
         if leaving.code == 130:
-            render.say_error("interrupted", "What was finished is kept; run the same command again.")
+            render.print_error("interrupted", "What was finished is kept; run the same command again.")
         raise
     except Exception as fault:
         if os.environ.get(DEBUG):
             raise
-        told = f"unexpected {type(fault).__name__}: {fault}"
-        render.say_error(told, "A fault of transferzoo: please report it with what `transferzoo --debug ...` prints.")
+        message = f"unexpected {type(fault).__name__}: {fault}"
+        render.print_error(
+            message, "A fault of transferzoo: please report it with what `transferzoo --debug ...` prints."
+        )
         sys.exit(1)
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version  # noqa: PLC0415 - loads the email package
 
         typer.echo(f"transferzoo {version('transferzoo')}")
@@ -77,7 +79,7 @@ def _say_version(asked: bool) -> None:
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     del version  # answered above

@@ -38,13 +38,16 @@ __all__ = [
     "SeedOption",
     "TaskOption",
     "TestOption",
-    "asked",
     "command_context",
+    "parse_request",
     "takes_sample",
 ]
 
 PathArgument = Annotated[
-    Path, typer.Argument(help="Items as <class>/*.jpg|png|..., or train/ and test/ above; or a zip.")
+    Path,
+    typer.Argument(
+        help="Items as <class>/*.jpg|png|txt ..., or train/ and test/ above; a zip; a CSV, TSV, JSONL or Parquet file."
+    ),
 ]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="The registry's folder; else TRANSFERZOO_HOME.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
@@ -82,6 +85,15 @@ FollowLinksOption = Annotated[
 ModalityOption = Annotated[
     str | None, typer.Option("--modality", help="What the items are, where files of several modalities lie there.")
 ]
+TextOption = Annotated[str | None, typer.Option("--text", help="Of records, the column of texts; else recognized.")]
+LabelOption = Annotated[str | None, typer.Option("--label", help="Of records, the column of labels; else recognized.")]
+Text2Option = Annotated[str | None, typer.Option("--text2", help="Of records, the column of a pair's second text.")]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", help="Of records, a column: rows with the same value stay together.")
+]
+TimeOption = Annotated[
+    str | None, typer.Option("--time", help="Of records, a column of times: the latest quarter is the test part.")
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows of a part that are read at most; more are sampled.")
 ]
@@ -97,6 +109,11 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "class_folder": (ClassFolderOption, None),
     "follow_links": (FollowLinksOption, False),
     "modality": (ModalityOption, None),
+    "text": (TextOption, None),
+    "label": (LabelOption, None),
+    "text2": (Text2Option, None),
+    "group": (GroupOption, None),
+    "time": (TimeOption, None),
     "limit": (LimitOption, None),
     "seed": (SeedOption, 0),
 }
@@ -118,14 +135,14 @@ class CommandContext:
     home: Path | None = None
     """The registry's folder as it was typed."""
 
-    def say(self, report: RenderableType) -> None:
+    def print(self, report: RenderableType) -> None:
         """Print for a person: to stdout, or to stderr where stdout is for JSON."""
         self.terminal.print(report, "")
 
-    def say_json(self, told: object) -> None:
+    def print_json(self, form: object) -> None:
         """Print for a program, where that was asked for."""
         if self.json:
-            render.print_json(told)
+            render.print_json(form)
 
     def finish(self, result: Mapping[str, object]) -> None:
         """Tell the job, where there is one, what came of it."""
@@ -141,8 +158,8 @@ def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[...
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters
-        given = {name: option for name, option in SAMPLE_OPTIONS.items() if name not in left_out}
-        options = {name: inspect.Parameter(name, _KEYWORD, annotation=a, default=d) for name, (a, d) in given.items()}
+        offered = {name: option for name, option in SAMPLE_OPTIONS.items() if name not in left_out}
+        options = {name: inspect.Parameter(name, _KEYWORD, annotation=a, default=d) for name, (a, d) in offered.items()}
         rest = [each.replace(kind=_KEYWORD) for name, each in own.items() if name != "sample"]
 
         def run(**typed: object) -> None:
@@ -159,7 +176,7 @@ def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def asked(kind: str, typed: Mapping[str, Any]) -> "Request":
+def parse_request(kind: str, typed: Mapping[str, Any]) -> "Request":
     """The request that options of a command make: they are named as its fields are, a reserved word with a ``_``.
 
     Raises:
@@ -175,8 +192,8 @@ def asked(kind: str, typed: Mapping[str, Any]) -> "Request":
 
 
 def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    given = {name: options.get(name, options.get(f"{name}_")) for name in fields if name != "sample"}
-    return {name: value for name, value in given.items() if value is not None}
+    values = {name: options.get(name, options.get(f"{name}_")) for name in fields if name != "sample"}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @contextmanager
@@ -198,7 +215,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
         for outcome in recovered.recorded:
             errors.print(Text(f"Run {outcome.id} was finished; its outcome is recorded now", "yellow"))
         bars = render.Bars(errors, also=silent if job is None else _JobObserver(zoo, job))
-        noted = _say_notes(errors, zoo, 0)
+        noted = _print_notes(errors, zoo, 0)
         try:
             yield CommandContext(zoo, errors if json else render.console(), bars, json, job, home)
         except BaseException as failure:
@@ -206,10 +223,10 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
                 zoo.jobs.fail(job, _in_words(failure))
             raise
         finally:
-            _say_notes(errors, zoo, noted)
+            _print_notes(errors, zoo, noted)
 
 
-def _say_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
+def _print_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
     """Say what the registry has met since that is not as it should be; how much that is by now."""
     for note in zoo.notes[known:]:
         terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
@@ -227,7 +244,7 @@ class _JobObserver:
 
     def __init__(self, zoo: "Zoo", job: str) -> None:
         self._zoo, self._job = zoo, job
-        self._reported, self._asked, self._cancelled = 0.0, 0.0, False
+        self._reported, self._polled, self._cancelled = 0.0, 0.0, False
 
     def report(self, event: Event) -> None:
         if event.finished or time.monotonic() - self._reported >= TELL_EVERY:
@@ -235,7 +252,7 @@ class _JobObserver:
             self._zoo.jobs.report(self._job, event)
 
     def cancelled(self) -> bool:
-        if not self._cancelled and time.monotonic() - self._asked >= TELL_EVERY:
-            self._asked = time.monotonic()
+        if not self._cancelled and time.monotonic() - self._polled >= TELL_EVERY:
+            self._polled = time.monotonic()
             self._cancelled = self._zoo.jobs.get(self._job).state == "cancelled"
         return self._cancelled

@@ -104,38 +104,38 @@ def sample(target: str, home: Home, *, progress: Progress = silent) -> Sample:
         raise UnknownName("target", target, tuple(TARGETS))
     folder, groups = home.root / "samples" / target, home.root / "samples" / f"{target}-groups.csv"
     if not folder.is_dir():
-        _lay_down(list(TARGETS[target]()), folder, groups)
+        _write_patches(list(TARGETS[target]()), folder, groups)
     return Sample.from_folder(folder, groups=groups if groups.exists() else None, progress=progress)
 
 
 def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: int = 0) -> Recommendation:
     """Sample, advice, tuning, outcome, each told as it comes; no tuning where the advice is not to transfer."""
     with bars as progress:
-        found = sample(target, zoo.home, progress=progress)
-    terminal.print(render.sample_report(found.to_dict()), "")
-    for outcome in zoo.history(sample_digest=found.digest):
+        shifted = sample(target, zoo.home, progress=progress)
+    terminal.print(render.sample_report(shifted.to_dict()), "")
+    for outcome in zoo.history(sample_digest=shifted.digest):
         terminal.print(_memory(outcome), "")
     with bars as progress:
-        advice = flow.recommend(found, zoo, keep=KEEP, seed=seed, progress=progress)
+        advice = flow.recommend(shifted, zoo, keep=KEEP, seed=seed, progress=progress)
     zoo.keep(advice)
     terminal.print(render.advice_report(advice.to_dict()), "")
     if advice.verdict.transfer:
         with bars as progress:
-            tuned = flow.tune(advice.best, found, zoo, TuneOptions(seed, recommendation=advice.id), progress=progress)
+            tuned = flow.tune(advice.best, shifted, zoo, TuneOptions(seed, recommendation=advice.id), progress=progress)
         terminal.print(render.run_report(tuned.to_dict(), expected=advice.best.expected.to_dict()), "")
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
     picker = render.command("picker", home=zoo.home.root)
-    render.say_next(terminal, [picker, render.mlflow_command(zoo.home)])
+    render.print_next(terminal, [picker, render.mlflow_command(zoo.home)])
     return advice
 
 
 def _memory(outcome: Outcome) -> Text:
-    told = f"{outcome.checkpoint}, {outcome.strategy}: {render.percent(outcome.score)}"
-    return Text(f"You have run this before, on {outcome.created[:10]}: {told}", "cyan")
+    reached = f"{outcome.checkpoint}, {outcome.strategy}: {render.percent(outcome.score)}"
+    return Text(f"You have run this before, on {outcome.created[:10]}: {reached}", "cyan")
 
 
-def _lay_down(patches: Sequence[Patch], folder: Path, groups: Path) -> None:
+def _write_patches(patches: Sequence[Patch], folder: Path, groups: Path) -> None:
     """Write ``<part>/<label>/<number>.png`` and the table of groups; the folder appears when all of it is there."""
     partial = folder.with_name(f".{folder.name}-{os.getpid()}")
     table = ["file,group"]
@@ -150,10 +150,10 @@ def _lay_down(patches: Sequence[Patch], folder: Path, groups: Path) -> None:
 
 
 def _photographs() -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:
-    found = find_spec("skimage")
-    if found is None or found.origin is None:
+    package = find_spec("skimage")
+    if package is None or package.origin is None:
         raise ExtraMissing("scikit-image", "demo")
-    folder = Path(found.origin).parent / "data"
+    folder = Path(package.origin).parent / "data"
     for file in PHOTOGRAPHS:
         with Image.open(folder / file) as stored:
             gray = stored.convert("L")
@@ -164,13 +164,13 @@ def _photographs() -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:
 
 def _patches(gray: UInt8[np.ndarray, "h w"]) -> list[tuple[UInt8[np.ndarray, "p p"], int]]:
     """At most `MOST` patches with the number of their strip, spread evenly over the picture."""
-    found: list[tuple[UInt8[np.ndarray, "p p"], int]] = []
+    patches: list[tuple[UInt8[np.ndarray, "p p"], int]] = []
     for stride in STRIDES:
-        found = _cut(gray, stride)
-        if len(found) >= MOST:
+        patches = _cut(gray, stride)
+        if len(patches) >= MOST:
             break
-    chosen = np.unique(np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int))
-    return [found[place] for place in chosen]
+    chosen = np.unique(np.linspace(0, len(patches) - 1, min(MOST, len(patches))).round().astype(int))
+    return [patches[place] for place in chosen]
 
 
 def _cut(gray: UInt8[np.ndarray, "h w"], stride: int) -> list[tuple[UInt8[np.ndarray, "p p"], int]]:

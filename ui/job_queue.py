@@ -32,7 +32,7 @@ __all__ = [
     "ADVICE",
     "OVER",
     "QUEUED",
-    "ask",
+    "enqueue",
     "ensure_worker",
     "has_worker",
     "lane_of",
@@ -59,7 +59,7 @@ _SIGNALS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 _SECRETS = ("PASSWORD", "TOKEN")
 
 
-def ask(zoo: "Zoo", request: Request) -> "JobRecord":
+def enqueue(zoo: "Zoo", request: Request) -> "JobRecord":
     """Queue a request, and see that somebody works; asked twice, as by a double click, it is one job.
 
     What was finished before may be asked for again: the key counts how often this came to its end.
@@ -132,7 +132,7 @@ def has_worker(home: Home, lane: str) -> bool:
         return True
 
 
-def work(zoo: "Zoo", lane: str, *, until_empty: bool, say: Callable[[str], None], linger: float = _LINGER) -> bool:
+def work(zoo: "Zoo", lane: str, *, until_empty: bool, announce: Callable[[str], None], linger: float = _LINGER) -> bool:
     """Carry out what is queued in a lane, one job after the other; False where another worker has the lane.
 
     With ``until_empty`` this ends when there was nothing to do for ``linger`` seconds.
@@ -141,7 +141,7 @@ def work(zoo: "Zoo", lane: str, *, until_empty: bool, say: Callable[[str], None]
     while not worked or zoo.jobs.next(lane) is not None:  # what was asked for while the lock was still held
         try:
             with lock.acquire(timeout=_PATIENCE):
-                _Worker(zoo, lane, say).work_off(linger if until_empty else float("inf"))
+                _Worker(zoo, lane, announce).work_off(linger if until_empty else float("inf"))
         except Timeout:
             return worked
         worked = True
@@ -157,8 +157,8 @@ def last_words(home: Home, job: str) -> str:
 class _Worker:
     """Who holds a lane."""
 
-    def __init__(self, zoo: "Zoo", lane: str, say: Callable[[str], None]) -> None:
-        self._zoo, self._lane, self._say = zoo, lane, say
+    def __init__(self, zoo: "Zoo", lane: str, announce: Callable[[str], None]) -> None:
+        self._zoo, self._lane, self._announce = zoo, lane, announce
         self._mind()
 
     def work_off(self, linger: float) -> None:
@@ -170,16 +170,16 @@ class _Worker:
             if job is None:
                 time.sleep(_LOOK_EVERY)
             else:
-                self._see_through(job)
+                self._supervise(job)
                 ended = time.monotonic()
 
-    def _see_through(self, job: "JobRecord") -> None:
+    def _supervise(self, job: "JobRecord") -> None:
         """Begin a queued job, or wait for one whose worker has died; end it where it is cancelled."""
         begun = job.state == "queued"
         process = _begin(self._zoo.home, job) if begun else _process(job)
         if process is None:
             return
-        self._say(f"{job.id} {'begins' if begun else 'goes on'}: {job.kind} {place_of(job.spec)}")
+        self._announce(f"{job.id} {'begins' if begun else 'goes on'}: {job.kind} {place_of(job.spec)}")
         while not _over(process, _LOOK_EVERY):
             if time.monotonic() > self._minded + _MIND_EVERY:
                 self._mind()
@@ -187,14 +187,14 @@ class _Worker:
                 _end(process)
         if begun:
             self._account_for(job.id, process.returncode)
-        self._say(f"{job.id} {self._zoo.jobs.get(job.id).state}")
+        self._announce(f"{job.id} {self._zoo.jobs.get(job.id).state}")
 
     def _account_for(self, job: str, code: int | None) -> None:
         """What became of a job whose process has ended without telling."""
         if self._zoo.jobs.get(job).state == "queued":
             if code is not None and code > 0:
-                said = last_words(self._zoo.home, job).splitlines()
-                self._zoo.jobs.fail(job, said[-1] if said else f"its process ended with exit code {code}")
+                lines = last_words(self._zoo.home, job).splitlines()
+                self._zoo.jobs.fail(job, lines[-1] if lines else f"its process ended with exit code {code}")
             else:
                 self._zoo.jobs.lose(job)
         self._zoo.jobs.reap()
@@ -254,9 +254,9 @@ def _over(process: Any, seconds: float) -> bool:  # noqa: ANN401 - as above
 def _end(process: Any) -> None:  # noqa: ANN401 - as above
     """Ask a process and those of its group to end, ever more firmly."""
     alone = os.getpgid(process.pid) != process.pid
-    for told, patience in _SIGNALS:
+    for signal_sent, patience in _SIGNALS:
         with suppress(OSError, psutil.NoSuchProcess):
-            process.send_signal(told) if alone else os.killpg(process.pid, told)
+            process.send_signal(signal_sent) if alone else os.killpg(process.pid, signal_sent)
         if _over(process, patience):
             break
     if not alone:
@@ -266,10 +266,10 @@ def _end(process: Any) -> None:  # noqa: ANN401 - as above
 
 def _keep_surroundings(home: Home, job: str) -> None:
     """Write down where this process tells MLflow, for the worker may be somebody else's; passwords are not written."""
-    told = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_") and not k.endswith(_SECRETS)}
+    variables = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_") and not k.endswith(_SECRETS)}
     file = _file(home, f"{job}.json")
     file.touch(0o600)
-    file.write_text(json.dumps(told))
+    file.write_text(json.dumps(variables))
 
 
 def _surroundings(home: Home, job: str) -> dict[str, str]:

@@ -10,13 +10,21 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from recommender import holdings
 from recommender.checks import check
 from recommender.observer import Observer
-from recommender.requests import CompareRequest, RecommendRequest, ResumeRequest, TuneRequest
+from recommender.requests import (
+    CompareRequest,
+    FetchRequest,
+    HoldingsRequest,
+    RecommendRequest,
+    ResumeRequest,
+    TuneRequest,
+)
 from recommender.results import Distance, Recommendation
 from registry.cards import Checkpoint
 from registry.progress import Cancelled, Event
-from ui import offers, render
+from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
 from ui.strangers import cell
@@ -26,9 +34,10 @@ if TYPE_CHECKING:
     from recommender.results import Cost, Unprobed
     from recommender.service import Tuned
     from recommender.serving.predict import Answer
+    from recommender.serving.promote import Promoted
     from registry.sample import Sample
 
-__all__ = ["Watcher", "present"]
+__all__ = ["Watcher", "present", "present_holdings"]
 
 
 class Watcher(Observer):
@@ -59,15 +68,15 @@ class Watcher(Observer):
 
     def on_sample(self, sample: "Sample") -> None:
         """Say what was read, and how healthy it is."""
-        self._say(render.sample_report(sample.to_dict()))
+        self._print(render.sample_report(sample.to_dict()))
 
     def on_note(self, note: str, *, warning: bool) -> None:
         """Say it."""
-        self._say(Text(note, "yellow" if warning else "dim"))
+        self._print(Text(note, "yellow" if warning else "dim"))
 
     def on_cost(self, cost: "Cost", device: str) -> None:
         """Say what is estimated."""
-        self._say(render.cost_line(cost.to_dict(), device))
+        self._print(render.cost_line(cost.to_dict(), device))
 
     def on_run(self, run: str) -> None:
         """Remember what can be resumed."""
@@ -78,9 +87,9 @@ class Watcher(Observer):
         if self._context.job is not None:
             self._context.zoo.jobs.point(self._context.job, series, step, value)
 
-    def _say(self, report: RenderableType) -> None:
+    def _print(self, report: RenderableType) -> None:
         with self._context.bars.paused():
-            self._context.say(report)
+            self._context.print(report)
 
 
 def present(
@@ -117,42 +126,104 @@ def present(
             _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
         case service.Drawn():
             record = result.benefit.to_dict()
-            context.say(render.benefit_report(record))
+            context.print(render.benefit_report(record))
             context.terminal.print(f"Drawn in {result.picture}", soft_wrap=True)
-            context.say_json({**record, "picture": str(result.picture)})
+            context.print_json({**record, "picture": str(result.picture)})
         case Answer():
             record = result.to_dict()
             many = modalities[record["modality"]].words.many
-            context.say(render.answer_report(record, many=many, listed=not as_csv))
+            context.print(render.answer_report(record, many=many, listed=not as_csv))
             if as_csv:
                 _write_csv(result)
             else:
-                context.say_json(record)
+                context.print_json(record)
         case Exported():
             record = result.to_dict()
-            context.say(render.export_report(record))
-            context.say_json(record)
+            context.print(render.export_report(record))
+            context.print_json(record)
         case Promoted():
-            told = {
-                "checkpoint": render.plain(result.checkpoint),
-                "domain": render.plain(result.domain),
-                "notes": [*result.notes],
-            }
-            context.say(render.planted_report(told))
-            shown = render.command("zoo show", result.checkpoint.name, home=context.home)
-            render.say_next(context.terminal, [shown])
-            context.say_json(told)
+            _promoted(context, result)
         case Distance():
             if isinstance(request, CompareRequest):
-                context.say(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
-            context.say_json(result.to_dict())
+                context.print(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
+            context.print_json(result.to_dict())
         case Checkpoint():
-            context.say(render.checkpoint_table([render.plain(result)]))
-            context.say_json(render.plain(result))
+            _added(context, result)
         case tuple():
             near = [row.to_dict() for row in result]
-            context.say(render.near_table(near))
-            context.say_json(near)
+            context.print(render.near_table(near))
+            context.print_json(near)
+
+
+def _promoted(context: CommandContext, promoted: "Promoted") -> None:
+    """What a run became, and where to look at it."""
+    form = {
+        "checkpoint": render.plain(promoted.checkpoint),
+        "domain": render.plain(promoted.domain),
+        "notes": [*promoted.notes],
+    }
+    context.print(render.promoted_report(form))
+    shown = render.command("zoo show", promoted.checkpoint.name, home=context.home)
+    render.print_next(context.terminal, [shown])
+    context.print_json(form)
+
+
+def _added(context: CommandContext, card: Checkpoint) -> None:
+    """A checkpoint that was registered, and what to type where its weights are not here."""
+    context.print(_registered(context, card))
+    if card.locator is not None and not context.zoo.here(card):
+        render.print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
+    context.print_json(render.plain(card))
+
+
+def present_holdings(context: CommandContext, request: "Request") -> None:
+    """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
+
+    Raises:
+        TransferZooError: it cannot be done, or failed.
+        typer.Exit: something could not be fetched, or is not as it was locked.
+    """
+    if not isinstance(request, HoldingsRequest):
+        raise TypeError(f"{type(request).__name__} is no request about what the registry holds")
+    with context.bars:
+        result = holdings.manage(request, context.zoo, Watcher(context))
+    record = result.to_dict()
+    form: object = record
+    match result:
+        case holdings.Searched():
+            context.print(remotes.models_table(record["found"]))
+            for card in result.added:
+                context.print(_registered(context, card))
+            form = record if result.added else record["found"]
+        case holdings.Fetched():
+            for card in result.fetched:
+                context.print(_registered(context, card))
+            if record["failed"]:
+                context.print(remotes.unfetched_report(record["failed"]))
+        case holdings.Upstream():
+            context.print(remotes.changes_report(record["changes"]))
+            form = record["changes"]
+        case holdings.Restorations():
+            context.print(offers.restored_report(record["rows"]))
+            form = record["rows"]
+        case holdings.Removed():
+            context.print(remotes.removed_line(record))
+        case holdings.Disk():
+            context.print(remotes.usage_report(record["repositories"], record["cache"]))
+        case holdings.LockFile():
+            context.print(offers.locked_report(record["checkpoints"], result.file))
+    context.print_json(form)
+    failed = isinstance(result, holdings.Fetched) and result.failed
+    if failed or (isinstance(result, holdings.Restorations) and not result.sound):
+        raise typer.Exit(1)
+
+
+def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
+    """A checkpoint that was registered or fetched."""
+    if card.locator is None:
+        return render.checkpoint_table([render.plain(card)])
+    size = sum(file.bytes for file in card.locator.weights)
+    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)
 
 
 def _performed(context: CommandContext, request: "Request") -> object:
@@ -165,7 +236,7 @@ def _performed(context: CommandContext, request: "Request") -> object:
             return service.perform(request, context.zoo, watcher, job=context.job)
     except (KeyboardInterrupt, Cancelled):
         if watcher.run is not None:
-            render.say_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+            render.print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
         raise
 
 
@@ -174,35 +245,39 @@ def _advised(
 ) -> None:
     """The advice, what is known beside it, and what to type next."""
     record = advice.to_dict()
-    context.say(render.advice_report(record, explain=explain))
+    context.print(render.advice_report(record, explain=explain))
     if (absent := offers.unprobed_report(record, everything=everything)) is not None:
-        context.say(absent)
+        context.print(absent)
     if advice.choices and isinstance(request, RecommendRequest):
         again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
         picker = render.command("picker", home=context.home)
-        render.say_next(context.terminal, [as_command(again, context.home), picker])
-    context.say_json(record)
+        render.print_next(context.terminal, [as_command(again, context.home), picker])
+    context.print_json(record)
 
 
 def _tuned(context: CommandContext, tuned: "Tuned", whole: float | None) -> None:
     """The run beside what was expected of it, and where to look at it; what was resumed was begun elsewhere."""
     run, expected = tuned.run, tuned.expected
-    told = None if expected is None else expected.to_dict()
-    context.say(render.run_report(run.to_dict(), expected=told, whole=None if expected is None else whole))
+    expectation = None if expected is None else expected.to_dict()
+    context.print(render.run_report(run.to_dict(), expected=expectation, whole=None if expected is None else whole))
     if expected is not None:
         if run.mlflow_run_id is not None:
-            context.say(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
+            context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
         pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
-        render.say_next(context.terminal, pages)
-    context.say_json(run.to_dict())
+        render.print_next(context.terminal, pages)
+    context.print_json(run.to_dict())
 
 
 def _write_csv(answer: "Answer") -> None:
     """One row an item: file, prediction, confidence, then the score of every class."""
-    said, sheet = answer.predictions, csv.writer(sys.stdout, lineterminator="\n")
-    sheet.writerow(["file", "prediction", "confidence", *map(cell, said.classes)])
-    if said.confidence is None:  # a number and no text: a minus begins no formula
-        sheet.writerows((cell(name), label, "") for name, label in zip(said.names, said.labels, strict=True))
+    predictions, sheet = answer.predictions, csv.writer(sys.stdout, lineterminator="\n")
+    sheet.writerow(["file", "prediction", "confidence", *map(cell, predictions.classes)])
+    if predictions.confidence is None:  # a number and no text: a minus begins no formula
+        sheet.writerows(
+            (cell(name), label, "") for name, label in zip(predictions.names, predictions.labels, strict=True)
+        )
         return
-    for name, label, sure, scores in zip(said.names, said.labels, said.confidence, said.scores, strict=True):
+    for name, label, sure, scores in zip(
+        predictions.names, predictions.labels, predictions.confidence, predictions.scores, strict=True
+    ):
         sheet.writerow([cell(name), cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])

@@ -11,10 +11,17 @@ from rich.text import Text
 from ui import render
 from ui.strangers import shown
 
-__all__ = ["added_report", "changes_report", "found_table", "usage_report"]
+__all__ = [
+    "added_report",
+    "changes_report",
+    "models_table",
+    "removed_line",
+    "unfetched_report",
+    "usage_report",
+]
 
 
-def found_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What a search gave, numbered for ``--add``."""
     if not rows:
         return Text("The hub has none of these.", "dim")
@@ -53,6 +60,17 @@ def added_report(row: Mapping[str, Any], *, here: bool, size: int) -> Renderable
     state = "its weights are here, every checksum as it should be" if here else f"not fetched: {_bytes(size)}"
     lines.append(Text(state, "green" if here else "yellow"))
     return Group(*lines)
+
+
+def unfetched_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What could not be fetched, each with its remedy."""
+    lines = (f"{shown(row['checkpoint'])}: {shown(row['why'])}. {shown(row['remedy'])}" for row in rows)
+    return Group(*(Text(line, "red", overflow="fold") for line in lines))
+
+
+def removed_line(row: Mapping[str, Any]) -> RenderableType:
+    """A checkpoint that is forgotten."""
+    return Text(f"{shown(row['checkpoint'])} is forgotten; {row['freed']:,} bytes were freed.")
 
 
 def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:

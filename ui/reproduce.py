@@ -16,11 +16,11 @@ from ui.render import Json, command
 
 __all__ = ["advice_commands", "advice_python", "as_command", "as_python", "options_of"]
 
-ARGUMENTS = ("run", "path", "other", "folder", "name")
+ARGUMENTS = ("run", "path", "other", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
 NAMED = {("zoo add", "name")}
 """Fields of these names that are options all the same."""
-REPEATED = {"licenses": "license", "exclude": "exclude"}
+REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from"}
 """Fields of several values, and the option that gives each of them."""
 
 
@@ -39,13 +39,13 @@ def advice_commands(advice: Json, home: Path, place: int = 0) -> str:
     """What to type for this advice, and then to tune the choice at that place of it."""
     lines = [as_command(recommend_request(advice), home)]
     if advice["choices"]:
-        lines.append(as_command(_carried_out(advice, place), home))
+        lines.append(as_command(_request_of(advice, place), home))
     return "\n".join(lines)
 
 
 def advice_python(advice: Json, home: Path, place: int = 0) -> str:
     """The same in Python."""
-    choice = _carried_out(advice, place) if advice["choices"] else None
+    choice = _request_of(advice, place) if advice["choices"] else None
     return as_python(recommend_request(advice), choice, home, best=place == 0)
 
 
@@ -85,23 +85,24 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
     )
 
 
-def _carried_out(advice: Json, place: int) -> TuneRequest:
+def _request_of(advice: Json, place: int) -> TuneRequest:
     """What is advised at a place: where that is not to transfer, the first is the model of no transfer."""
     return choice_request(advice, None if place == 0 and not advice["verdict"]["transfer"] else place)
 
 
 def _reading(sample: SampleRequest) -> str:
-    given = sample.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
-    return f"{str(sample.path)!r}{_call(given)}"
+    options = sample.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
+    return f"{str(sample.path)!r}{_call(options)}"
 
 
-def _call(given: Mapping[str, object]) -> str:
-    return "".join(f", {name}={value!r}" for name, value in given.items() if value is not None)
+def _call(options: Mapping[str, object]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
 
 
 def _arguments(request: Request) -> list[str]:
     fields = {"path": request.place, **_own(request)}
-    return [str(fields[name]) for name in ARGUMENTS if fields.get(name) and (request.kind, name) not in NAMED]
+    typed = [fields[name] for name in ARGUMENTS if fields.get(name) and (request.kind, name) not in NAMED]
+    return [str(one) for value in typed for one in (value if isinstance(value, tuple) else (value,))]
 
 
 def _own(request: Request) -> dict[str, object]:
@@ -121,6 +122,8 @@ def _option(name: str, value: object) -> tuple[str, str | bool | list[str] | Non
     long = REPEATED.get(name, name).replace("_", "-")
     if value is False:
         return f"no-{long}", True
+    if name == "add" and isinstance(value, list):
+        return long, ",".join(map(str, value))
     if isinstance(value, list):
         return long, [str(one) for one in value]
     return long, True if value is True else None if value is None else str(value)

@@ -65,7 +65,7 @@ def require_free(port: int) -> None:
             raise PortUnusable(port, cause.strerror or str(cause)) from cause
 
 
-def serve(zoo: "Zoo", port: int, *, browser: bool, say: Callable[[str], None]) -> None:
+def serve(zoo: "Zoo", port: int, *, browser: bool, announce: Callable[[str], None]) -> None:
     """Serve the page until this process is told to end."""
     token = new_token()
     address = f"http://{HOST}:{port}/?token={token}"
@@ -73,7 +73,7 @@ def serve(zoo: "Zoo", port: int, *, browser: bool, say: Callable[[str], None]) -
     os.environ |= {"TRANSFERZOO_HOME": str(zoo.home.root), TOKEN: token, STARTED_IN: str(Path.cwd())}
     os.chdir(zoo.home.root)
     clear_uploads(zoo, older=MOST_SECONDS)
-    say(f"The picker is at {address}")
+    announce(f"The picker is at {address}")
     if browser:
         threading.Thread(target=_show, args=(zoo.home.root / "picker.html", address, port), daemon=True).start()
     from streamlit.web.cli import main as streamlit  # noqa: PLC0415 - reads the folder it stands in when it is imported

@@ -71,7 +71,7 @@ def cell(text: object) -> str:
 
 def safe_json(text: str) -> str:
     """JSON that a terminal shows as it is: what it would act on stands in JSON's own escapes, and means the same."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class StrangersConsole(Console):
@@ -108,8 +108,8 @@ def pacify() -> None:
             os.dup2(nowhere, stream.fileno())
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def _instead(failure: UnicodeError) -> tuple[str | bytes, int]:
@@ -124,7 +124,7 @@ def _safe(text: Text) -> Text:
     """The same text and styles, its unsafe characters escaped."""
     if not _UNSAFE.search(text.plain):
         return text
-    cuts = sorted({at for found in _UNSAFE.finditer(text.plain) for at in found.span()} - {0, len(text.plain)})
+    cuts = sorted({at for match in _UNSAFE.finditer(text.plain) for at in match.span()} - {0, len(text.plain)})
     escaped = text.blank_copy()
     for part in text.divide(cuts):
         whole = _UNSAFE.sub(_escaped, part.plain)

@@ -57,8 +57,8 @@ def _auc(rows: Float64[np.ndarray, "N d"], first: Bool[np.ndarray, " N"], test: 
     ours, theirs = rows[first & ~test], rows[~first & ~test]
     means = ours.mean(axis=0), theirs.mean(axis=0)
     spread = shrunk_covariance(np.concatenate([ours - means[0], theirs - means[1]]))
-    told = rows[test] @ np.linalg.lstsq(spread, means[0] - means[1], rcond=None)[0]
-    return _rank_auc(told[first[test]], told[~first[test]])
+    scores = rows[test] @ np.linalg.lstsq(spread, means[0] - means[1], rcond=None)[0]
+    return _rank_auc(scores[first[test]], scores[~first[test]])
 
 
 def _rank_auc(high: Float64[np.ndarray, " a"], low: Float64[np.ndarray, " b"]) -> float:

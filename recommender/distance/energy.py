@@ -31,10 +31,10 @@ def energy(
         LengthMismatch: a cloud and its groups differ in length.
         NoVariation: all rows are identical.
     """
-    found = two_sample(pool(x, y, groups), _negative_distance, permutations=permutations, seed=seed)
-    low, high = found.interval
-    value = max(0.0, found.statistic)
-    return Distance("energy", value, found.statistic, low, high, found.p_same, found.null_band)
+    tested = two_sample(pool(x, y, groups), _negative_distance, permutations=permutations, seed=seed)
+    low, high = tested.interval
+    value = max(0.0, tested.statistic)
+    return Distance("energy", value, tested.statistic, low, high, tested.p_same, tested.null_band)
 
 
 def _negative_distance(squared: Float64[np.ndarray, "a b"]) -> Float64[np.ndarray, "a b"]:

@@ -62,9 +62,9 @@ class Pair:
     @cached_property
     def unit_first(self) -> Bool[np.ndarray, " G"]:
         """True where the unit is the first cloud's."""
-        told = np.zeros(int(self.unit.max()) + 1, bool)
-        told[self.unit] = self.first
-        return told
+        in_first = np.zeros(int(self.unit.max()) + 1, bool)
+        in_first[self.unit] = self.first
+        return in_first
 
     @cached_property
     def unit_sizes(self) -> Float64[np.ndarray, " G"]:
@@ -188,8 +188,8 @@ def squared_distances(x: Float64[np.ndarray, "a d"], y: Float64[np.ndarray, "b d
     """Squared Euclidean distance of each row of ``x`` to each of ``y``."""
     left = np.column_stack([-2 * x, np.einsum("ij,ij->i", x, x), np.ones(len(x))])
     right = np.column_stack([y, np.ones(len(y)), np.einsum("ij,ij->i", y, y)])
-    found = left @ right.T
-    return np.asarray(np.maximum(found, 0, out=found))
+    products = left @ right.T
+    return np.asarray(np.maximum(products, 0, out=products))
 
 
 def two_sample(pair: Pair, kernel: Kernel, *, permutations: int, seed: int) -> TwoSample:

@@ -73,8 +73,8 @@ def novelty(x: Real[Array, "n d"], y: Real[Array, "m e"], *, k: int = 5) -> Floa
     scale = np.where(spread > 0, spread, 1)
     source, rows = source / scale, rows / scale
     own = np.sort(other_neighbors(source, k)[0][:, -1])
-    found = neighbors(rows, source, k)[0][:, -1]
-    return np.asarray(100.0 * np.searchsorted(own, found, side="left") / len(own))
+    reach = neighbors(rows, source, k)[0][:, -1]
+    return np.asarray(100.0 * np.searchsorted(own, reach, side="left") / len(own))
 
 
 def _most_neighbors(pair: Pair) -> int:

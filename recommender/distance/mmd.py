@@ -44,11 +44,11 @@ def mmd(
     fixed = None if sigma is None else fixed_scale(np.shape(x)[-1], mean, scale)
     pair = pool(x, y, groups, fixed)
     width = median_distance(pair) if sigma is None else sigma
-    found = two_sample(pair, gaussian_kernel(width), permutations=permutations, seed=seed)
-    low, high = found.interval
-    effect = 1 - 2 * found.between / (found.within_first + found.within_second)
-    details = {"effect": effect, "sigma": width, **found.null_band}
-    return Distance("mmd", max(0.0, found.statistic), found.statistic, low, high, found.p_same, details)
+    tested = two_sample(pair, gaussian_kernel(width), permutations=permutations, seed=seed)
+    low, high = tested.interval
+    effect = 1 - 2 * tested.between / (tested.within_first + tested.within_second)
+    details = {"effect": effect, "sigma": width, **tested.null_band}
+    return Distance("mmd", max(0.0, tested.statistic), tested.statistic, low, high, tested.p_same, details)
 
 
 def gaussian_kernel(sigma: float) -> Kernel:

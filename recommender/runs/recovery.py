@@ -17,11 +17,11 @@ import psutil
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
-from recommender.runs.mlflow_sync import damage
+from recommender.runs.mlflow_server import damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
-from registry.doctor import Finding, Found, Kind
+from registry.doctor import Diagnosis, Finding, Kind
 from registry.errors import TransferZooError, UnreadableForm
 from registry.files import is_locked
 from registry.forms import from_json
@@ -80,7 +80,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         raise ValueError(f"run.json lacks what an outcome needs: {cause!r}") from cause
 
 
-def findings(zoo: Zoo) -> Iterator[Found]:
+def findings(zoo: Zoo) -> Iterator[Diagnosis]:
     """Runs that are not what they should be, each with its repair."""
     known = zoo.store.outcome_ids()
     for folder in sorted(path for path in zoo.home.runs.iterdir() if path.is_dir()):
@@ -97,7 +97,7 @@ def findings(zoo: Zoo) -> Iterator[Found]:
     yield from _litter(zoo.home)
 
 
-def tracking_findings(zoo: Zoo) -> Iterator[Found]:
+def tracking_findings(zoo: Zoo) -> Iterator[Diagnosis]:
     """A tracking store of the home's own that MLflow cannot open."""
     file = zoo.home.tracking_database
     why = damage(sqlite_url(file))
@@ -118,7 +118,7 @@ def _store_aside(file: Path) -> str:
     return f"set aside as {aside}; `transferzoo runs sync` tells the next one everything"
 
 
-def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
+def _damaged(home: Home, run: RunFolder) -> Iterator[Diagnosis]:
     """A folder that says neither what was to be done nor what came of it; a file of it that is none."""
     state, result = run.path / "state.json", run.path / "run.json"
     if not run.job and not run.result:
@@ -144,7 +144,7 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Found]:
         )
 
 
-def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Found]:
+def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Diagnosis]:
     what = "it is finished, but the registry does not have its outcome"
     try:
         outcome_of(run.result)
@@ -164,7 +164,7 @@ def _missing_model(run: RunFolder) -> str:
     return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"
 
 
-def _litter(home: Home) -> Iterator[Found]:
+def _litter(home: Home) -> Iterator[Diagnosis]:
     """Files that processes have begun to write and that died."""
     beside = sorted(home.root.glob("*.tmp-*"))  # what SQLite keeps beside a file that it was writing
     for path in (*beside, *(path for pattern in _WRITTEN_BY_PROCESS for path in sorted(home.runs.glob(pattern)))):

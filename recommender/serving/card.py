@@ -42,27 +42,27 @@ def model_card(run: RunFolder, exported: Exported, start: Checkpoint | None) -> 
     Raises:
         NotFinished: the run has not come to its end.
     """
-    told = finished(run)
+    result = finished(run)
     license = UNKNOWN_LICENSE if start is None else start.license
-    front = yaml.safe_dump(_front(run, told, start, license, exported), sort_keys=False, allow_unicode=True)
+    front = yaml.safe_dump(_front(run, result, start, license, exported), sort_keys=False, allow_unicode=True)
     parts = [
-        f"# {_text(_title(told))}",
-        _origin(told, start),
-        "## Data\n\n" + _table(_data(told)),
-        "## Scores\n\n" + _table(_scores(told)),
-        "## Training\n\n" + _table(_training(run, told)),
+        f"# {_text(_title(result))}",
+        _origin(result, start),
+        "## Data\n\n" + _table(_data(result)),
+        "## Scores\n\n" + _table(_scores(result)),
+        "## Training\n\n" + _table(_training(run, result)),
         "## License\n\n" + _license(license, start),
         "## How to load it\n\n" + _loading(exported),
     ]
-    if told.get("notes"):
-        parts.insert(4, "## Notes\n\n" + "\n".join(f"- {_text(note)}" for note in told["notes"]))
+    if result.get("notes"):
+        parts.insert(4, "## Notes\n\n" + "\n".join(f"- {_text(note)}" for note in result["notes"]))
     return f"---\n{front}---\n\n" + "\n\n".join(parts) + "\n"
 
 
 def _front(
-    run: RunFolder, told: Mapping[str, Any], start: Checkpoint | None, license: str, exported: Exported
+    run: RunFolder, result: Mapping[str, Any], start: Checkpoint | None, license: str, exported: Exported
 ) -> dict[str, Any]:
-    sample, metric = told["sample"], str(told["sample"].get("metric", "score"))
+    sample, metric = result["sample"], str(result["sample"].get("metric", "score"))
     name = license.removeprefix("LicenseRef-").casefold()
     body: dict[str, Any] = {"library_name": exported.form, "tags": ["transferzoo"]}
     if license == UNKNOWN_LICENSE:
@@ -76,26 +76,26 @@ def _front(
     task = _HUB_TASKS.get(str(sample.get("modality")))
     if task is not None and exported.form == "transformers":
         body["pipeline_tag"] = task
-    if "score" in told.get("metrics", {}):
-        result = {
-            "task": {"type": task or str(told["task"])},
+    if "score" in result.get("metrics", {}):
+        entry = {
+            "task": {"type": task or str(result["task"])},
             "dataset": {
                 "name": str(sample.get("name", "")),
                 "type": "private",
                 "revision": str(sample.get("digest", "")),
             },
-            "metrics": [{"type": metric, "value": float(told["metrics"]["score"])}],
+            "metrics": [{"type": metric, "value": float(result["metrics"]["score"])}],
         }
-        body["model-index"] = [{"name": run.id, "results": [result]}]
+        body["model-index"] = [{"name": run.id, "results": [entry]}]
     return body
 
 
-def _title(told: Mapping[str, Any]) -> str:
-    return f"{told.get('checkpoint', 'a checkpoint')} tuned on {told['sample'].get('name', 'a sample')}"
+def _title(result: Mapping[str, Any]) -> str:
+    return f"{result.get('checkpoint', 'a checkpoint')} tuned on {result['sample'].get('name', 'a sample')}"
 
 
-def _origin(told: Mapping[str, Any], start: Checkpoint | None) -> str:
-    words = f"Made with transferzoo from **{_text(str(told.get('checkpoint', '')))}**"
+def _origin(result: Mapping[str, Any], start: Checkpoint | None) -> str:
+    words = f"Made with transferzoo from **{_text(str(result.get('checkpoint', '')))}**"
     if start is None:
         return f"{words}, of which nothing more is known any longer."
     if start.locator is not None:
@@ -105,25 +105,25 @@ def _origin(told: Mapping[str, Any], start: Checkpoint | None) -> str:
     return f"{words}, weights `sha256:{start.digest}`. It had learned from: {lineage}."
 
 
-def _data(told: Mapping[str, Any]) -> dict[str, object]:
-    sample = told["sample"]
-    classes = ", ".join(map(str, told.get("classes", ())[:50]))
+def _data(result: Mapping[str, Any]) -> dict[str, object]:
+    sample = result["sample"]
+    classes = ", ".join(map(str, result.get("classes", ())[:50]))
     return {
         "sample": sample.get("name", ""),
         "digest": sample.get("digest", ""),
         "modality": sample.get("modality", ""),
-        "task": told["task"],
+        "task": result["task"],
         "rows to learn from": sample.get("rows", ""),
         "rows to test on": sample.get("test_rows", ""),
         "classes": classes,
     }
 
 
-def _scores(told: Mapping[str, Any]) -> dict[str, object]:
-    metrics = told.get("metrics", {})
+def _scores(result: Mapping[str, Any]) -> dict[str, object]:
+    metrics = result.get("metrics", {})
     if "score" not in metrics:
         return {"score": "not measured"}
-    metric, score = Metric(told["sample"]["metric"]), float(metrics["score"])
+    metric, score = Metric(result["sample"]["metric"]), float(metrics["score"])
     rows: dict[str, object] = {}
     error = metrics.get("standard_error")
     within = ""
@@ -137,18 +137,18 @@ def _scores(told: Mapping[str, Any]) -> dict[str, object]:
     return rows
 
 
-def _training(run: RunFolder, told: Mapping[str, Any]) -> dict[str, object]:
-    plan = told.get("plan", {})
+def _training(run: RunFolder, result: Mapping[str, Any]) -> dict[str, object]:
+    plan = result.get("plan", {})
     stages = [
         f"{stage['epochs']} epochs of {', '.join(stage['train']) or 'the head'}" for stage in plan.get("stages", ())
     ]
-    versions = ", ".join(f"{name} {number}" for name, number in told.get("versions", {}).items())
+    versions = ", ".join(f"{name} {number}" for name, number in result.get("versions", {}).items())
     return {
-        "strategy": told.get("strategy", plan.get("strategy", "")),
+        "strategy": result.get("strategy", plan.get("strategy", "")),
         "head reads": plan.get("read", ""),
         "frozen": ", ".join(plan.get("frozen", ())) or "nothing",
         "stages": "; ".join(stages) or "the head alone",
-        "seed": run.job.get("seed", told.get("conditions", {}).get("seed", "unknown")),
+        "seed": run.job.get("seed", result.get("conditions", {}).get("seed", "unknown")),
         "run": run.id,
         "versions": versions,
     }

@@ -29,7 +29,7 @@ from recommender.serving.predict import finished
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
-from registry.encoders.layers import layers_of, read_blocks
+from registry.encoders.layers import Layers, layers_of, read_blocks
 from registry.encoders.loading import auto_class, modality_at, open_network, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.forms import Record
@@ -111,20 +111,22 @@ class _Tuned:
     classes: tuple[str, ...]
     modality: Modality
     network: Network
+    layers: Layers
     read: str
     head: LinearHead
 
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
-        told = finished(run)
-        head = _linear(run.id, read_head(run.path))
+        result = finished(run)
+        head, network = _linear(run.id, read_head(run.path)), open_network(run.path)
         return cls(
             run.id,
-            Task(told["task"]),
-            tuple(told["classes"]),
+            Task(result["task"]),
+            tuple(result["classes"]),
             modality_at(run.path),
-            open_network(run.path),
-            told["plan"]["read"],
+            network,
+            layers_of(network),
+            result["plan"]["read"],
             head,
         )
 
@@ -146,9 +148,8 @@ class _Tuned:
 
     def features(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the head reads."""
-        anatomy = layers_of(self.body)
         with torch.inference_mode():
-            return read_blocks(self.network, anatomy, batch).blocks[anatomy.names.index(self.read)]
+            return read_blocks(self.network, self.layers, batch).blocks[self.layers.names.index(self.read)]
 
     def logits(self) -> Float[np.ndarray, "n c"]:
         """What the run says of the examples."""
@@ -272,16 +273,16 @@ def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, 
 
 def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The classifier of transformers that computes what the run does."""
-    names = layers_of(tuned.body).names
+    names = tuned.layers.names
     notes: tuple[str, ...] = ()
     if tuned.read == names[-1]:
         config = _config(tuned, tuned.body.config)
     else:
         config = _config(tuned, _cut(tuned))
         notes = (f"cut after {tuned.read} of {len(names)}, where the run's head reads",)
-    model = _built(tuned, config)
-    _fill(tuned, model)
-    _put_head(tuned, model)
+    model, layers = _built(tuned, config)
+    _fill(tuned, model, f"{layers.head}.")
+    _put_head(tuned, model, layers)
     return model, notes
 
 
@@ -289,6 +290,7 @@ def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
     """A configuration with the run's labels and the size of its inputs."""
     config: PretrainedConfig = tuned.network.configured(start)
     config.architectures = []
+    config.num_labels = len(tuned.labels)
     config.id2label = tuned.labels
     config.label2id = {name: place for place, name in tuned.labels.items()}
     config.problem_type = _PROBLEMS[tuned.task]  # type: ignore[assignment]  # one of three literals
@@ -297,41 +299,40 @@ def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
 
 def _cut(tuned: _Tuned) -> PretrainedConfig:
     """The configuration of a net that ends with the block that is read: lists with an entry a stage made shorter."""
-    block = layers_of(tuned.body).block(tuned.read)
+    block = tuned.layers.block(tuned.read)
     path, _, place = block.end.rpartition(".")
     kept, units = int(place) + 1, len(list(tuned.body.get_submodule(path).children()))
-    told = tuned.body.config.to_dict()
+    settings = tuned.body.config.to_dict()
     cut = {
         key: value[: kept + len(value) - units]
-        for key, value in told.items()
+        for key, value in settings.items()
         if isinstance(value, list) and len(value) in (units, units + 1)
     }
-    left = {key: value for key, value in told.items() if key not in ("stage_names", "out_features", "out_indices")}
+    left = {key: value for key, value in settings.items() if key not in ("stage_names", "out_features", "out_indices")}
     return type(tuned.body.config).from_dict({**left, **cut})
 
 
-def _built(tuned: _Tuned, config: PretrainedConfig) -> PreTrainedModel:
+def _built(tuned: _Tuned, config: PretrainedConfig) -> tuple[PreTrainedModel, Layers]:
     try:
         with quiet():
-            model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32)
+            model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32).eval()
+            layers = layers_of(tuned.network.around(model))
     except Exception as cause:  # any config class may raise anything
-        kind, (*_, last) = type(tuned.body).__name__, layers_of(tuned.body).names
+        kind, (*_, last) = type(tuned.body).__name__, tuned.layers.names
         why = (
             f"transformers builds no {tuned.modality.name} classifier of {kind}"
             if tuned.read == last
             else f"its head reads {tuned.read}, and {kind} cannot be cut there"
         )
         raise tuned.cannot(why) from cause
-    if layers_of(model).head is None:
+    if layers.head is None:
         raise tuned.cannot(f"{type(model).__name__} has no linear classifier to put the head in")
-    model.eval()
-    return model
+    return model, layers
 
 
-def _fill(tuned: _Tuned, model: PreTrainedModel) -> None:
+def _fill(tuned: _Tuned, model: PreTrainedModel, head: str) -> None:
     """Give the net the run's weights, all but the head's."""
     known = {_inner(tuned.body, name): tensor for name, tensor in tuned.body.state_dict().items()}
-    head = f"{layers_of(model).head}."
     filled = {}
     for name, wanted in model.state_dict().items():
         stored = known.get(_inner(model, name))
@@ -359,24 +360,23 @@ def _positions(
         for path, module in tuned.body.named_modules()
         if _inner(tuned.body, f"{path}.position_embeddings") == _inner(model, name)
     )
-    made: torch.Tensor = tuned.network.resized(owner, wanted)
-    if made.shape != wanted.shape or stored.shape[-1] != made.shape[-1]:
+    resized: torch.Tensor = tuned.network.resized(owner, wanted)
+    if resized.shape != wanted.shape or stored.shape[-1] != resized.shape[-1]:
         raise _elsewhere(tuned, model)
-    return made
+    return resized
 
 
-def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
+def _put_head(tuned: _Tuned, model: PreTrainedModel, layers: Layers) -> None:
     """Put the head in, where in its classifier's input the net hands over what the head reads."""
-    anatomy = layers_of(model)
-    layer = model.get_submodule(str(anatomy.head))
+    layer = model.get_submodule(str(layers.head))
     batch = tuned.network.batch(tuned.prepared)
     read, width = tuned.features(batch), tuned.head.weight.shape[1]
     with torch.inference_mode():
-        given = read_blocks(tuned.network.around(model), anatomy, batch).blocks[-1]
+        features = read_blocks(tuned.network.around(model), layers, batch).blocks[-1]
     places = [
         at
-        for at in range(0, given.shape[1] - width + 1, width)
-        if _distance(given[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE
+        for at in range(0, features.shape[1] - width + 1, width)
+        if _distance(features[:, at : at + width].numpy(), read.numpy()) <= TOLERANCE
     ]
     if not places or not isinstance(layer, nn.Linear) or layer.bias is None:
         raise _elsewhere(tuned, model)
@@ -387,7 +387,7 @@ def _put_head(tuned: _Tuned, model: PreTrainedModel) -> None:
 
 
 def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
-    names = layers_of(tuned.body).names
+    names = tuned.layers.names
     where = f"{tuned.read} of {len(names)}" if tuned.read != names[-1] else f"what {type(tuned.body).__name__} pools"
     return tuned.cannot(f"its head reads {where}, and {type(model).__name__} never hands that to its classifier")
 
@@ -401,8 +401,8 @@ def _difference(tuned: _Tuned, folder: Path) -> float:
     with quiet(), torch.inference_mode():
         batch = tuned.network.reopened(folder, tuned.network.examples())
         model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        found = model.eval()(**batch).logits.numpy()
-    return _close_enough(tuned, found)
+        logits = model.eval()(**batch).logits.numpy()
+    return _close_enough(tuned, logits)
 
 
 class _Positional(nn.Module):
@@ -423,7 +423,7 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
     layer = nn.Linear(width, classes)
     layer.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tuned.head.tensors().items()})
     batch = tuned.network.batch(tuned.prepared[:2])
-    net = _Positional(Classifier(tuned.network, layers_of(tuned.body), tuned.read, layer), tuple(batch)).eval()
+    net = _Positional(Classifier(tuned.network, tuned.layers, tuned.read, layer), tuple(batch)).eval()
     size = sum(p.numel() * p.element_size() for p in net.parameters())
     try:
         with _hushed(), torch.no_grad():
@@ -465,14 +465,14 @@ def _onnx_difference(tuned: _Tuned, file: Path) -> float:
 
     session, prepared = InferenceSession(file, providers=["CPUExecutionProvider"]), tuned.prepared
     parts = [tuned.network.batch(rows) for rows in (prepared[:1], prepared[1:])]
-    found = np.concatenate(
+    logits = np.concatenate(
         [session.run(["logits"], {name: tensor.numpy() for name, tensor in part.items()})[0] for part in parts]
     )
-    return _close_enough(tuned, found)
+    return _close_enough(tuned, logits)
 
 
-def _close_enough(tuned: _Tuned, found: Float[np.ndarray, "n c"]) -> float:
-    difference = _distance(found, tuned.logits())
+def _close_enough(tuned: _Tuned, logits: Float[np.ndarray, "n c"]) -> float:
+    difference = _distance(logits, tuned.logits())
     if not difference <= TOLERANCE:
         raise tuned.cannot(f"what was written differs from the run by {difference:.1e} in a logit")
     return difference

@@ -25,7 +25,9 @@ from registry.metrics import score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
-from registry.readers.layout import as_known, plain, role_of, truths
+from registry.readers.layout import as_known, plain_name, role_of, truths
+from registry.readers.records import RecordColumns
+from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_labels
 from registry.targets import names_in, values_of
 
@@ -109,24 +111,29 @@ class Judged(Record):
     """Class, what it was taken for, and how often; the most frequent first."""
 
     @classmethod
-    def of(cls, said: Predictions, truth: Sequence[str | None], metric: Metric) -> "Judged | None":
+    def of(cls, predicted: Predictions, truth: Sequence[str | None], metric: Metric) -> "Judged | None":
         """The judgment, where what is true is told as in a table of labels; None where nothing is known."""
-        rows = [row for row, told in enumerate(truth) if told is not None and _known(told, said)]
+        rows = [row for row, truths in enumerate(truth) if truths is not None and _known(truths, predicted)]
         if not rows:
             return None
-        told = [str(truth[row]) for row in rows]
-        true, guessed = values_of(told, said.classes, said.task), named(said.task, said.logits[rows])
+        truths = [str(truth[row]) for row in rows]
+        true, guessed = (
+            values_of(truths, predicted.classes, predicted.task),
+            named(predicted.task, predicted.logits[rows]),
+        )
         drawn = resample(metric, true, guessed, draw_weights(np.arange(len(rows))))
-        pairs = Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if said.task is Task.CLASSIFICATION else {}
-        wrong = [(said.classes[t], said.classes[g], count) for (t, g), count in pairs.items() if t != g]
+        pairs = (
+            Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if predicted.task is Task.CLASSIFICATION else {}
+        )
+        wrong = [(predicted.classes[t], predicted.classes[g], count) for (t, g), count in pairs.items() if t != g]
         return cls(
             metric,
             drawn.value,
             drawn.standard_error,
-            None if said.task is Task.REGRESSION else score(Metric.ACCURACY, true, guessed),
+            None if predicted.task is Task.REGRESSION else score(Metric.ACCURACY, true, guessed),
             len(rows),
             len(truth) - len(rows),
-            _recall(said.classes, said.task, true, guessed),
+            _recall(predicted.classes, predicted.task, true, guessed),
             tuple(sorted(wrong, key=lambda row: (-row[2], row[0], row[1]))),
         )
 
@@ -179,18 +186,18 @@ class Predictor:
         run = RunFolder(Path(folder).expanduser().absolute())
         if not run.path.is_dir():
             raise PathMissing(run.path)
-        told, head = finished(run), read_head(run.path)
+        result, head = finished(run), read_head(run.path)
         if isinstance(head, ScaledLinearHead | RawNeighborsHead):
-            encoder: Encoder = read_raw(run.path, told["sample"]["modality"])
+            encoder: Encoder = read_raw(run.path, result["sample"]["modality"])
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}")
         return cls(
             run,
-            Task(told["task"]),
-            Metric(told["sample"]["metric"]),
-            tuple(told["classes"]),
-            told["plan"]["read"],
-            modalities[told["sample"]["modality"]],
+            Task(result["task"]),
+            Metric(result["sample"]["metric"]),
+            tuple(result["classes"]),
+            result["plan"]["read"],
+            modalities[result["sample"]["modality"]],
             encoder,
             head,
         )
@@ -212,7 +219,7 @@ class Predictor:
         opened = items if held else self.modality.from_memory(items)
         encoded = self.encoder.encode(opened, progress=progress)
         vectors = encoded.blocks[encoded.names.index(self.read)].vectors
-        names = tuple(plain(item.name) for item in opened)
+        names = tuple(plain_name(item.name) for item in opened)
         return Predictions(self.task, self.classes, names, self.head.logits(vectors))
 
 
@@ -230,12 +237,12 @@ class Answer(Record):
 
     def to_form(self) -> "AnswerForm":
         """Schema 1."""
-        said, judged = self.predictions, self.judged
+        predicted, judged = self.predictions, self.judged
         return AnswerForm(
             run=self.run,
-            task=said.task,
-            classes=said.classes,
-            rows=said.rows(),
+            task=predicted.task,
+            classes=predicted.classes,
+            rows=predicted.rows(),
             judged=None if judged is None else judged.to_form(),
             skipped=tuple({"file": name, "reason": why} for name, why in self.skipped),
             notes=self.notes,
@@ -285,14 +292,16 @@ def answer(
         modality=predictor.modality,
         reading=trained.get("scale") or {},
         follow_links=follow_links,
+        columns=RecordColumns(**(trained.get("columns") or {})),
+        task=predictor.task,
         progress=progress,
     )
-    truth = _truth(predictor, trained, table, place.expanduser(), [item.name for item in rows.items])
-    said = predictor.predict(rows.items, progress=progress)
-    judged = Judged.of(said, truth, predictor.metric)
-    skipped = tuple((plain(name), why) for name, why in rows.unreadable)
+    truth = _truth(predictor, trained, table, place.expanduser(), rows)
+    predicted = predictor.predict(rows.items, progress=progress)
+    judged = Judged.of(predicted, truth, predictor.metric)
+    skipped = tuple((plain_name(name), why) for name, why in rows.unreadable)
     notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place, predictor.modality))
-    return Answer(run.id, said, judged, skipped, notes, predictor.modality.name)
+    return Answer(run.id, predicted, judged, skipped, notes, predictor.modality.name)
 
 
 def finished(run: RunFolder) -> dict[str, Any]:
@@ -301,31 +310,34 @@ def finished(run: RunFolder) -> dict[str, Any]:
     Raises:
         NotFinished: it has not come to it.
     """
-    told = run.result
-    if not {"task", "classes", "plan", "sample"} <= set(told):
+    result = run.result
+    if not {"task", "classes", "plan", "sample"} <= set(result):
         raise NotFinished(run.id, str(run.state), run.reason)
-    return told
+    return result
 
 
 def _truth(
-    predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, names: Sequence[str]
+    predictor: Predictor, trained: Mapping[str, Any], table: LabelTable | None, place: Path, rows: Rows
 ) -> list[str | None]:
-    """What is known of each named image: from the table, else from its folder, read as for the run's own sample."""
+    """What is known of each item: from the table, from its record, or else from its folder, read as for the sample."""
+    names = [item.name for item in rows.items]
     if table is not None:
         stated = table.match(place, names, predictor.modality.words)
-        if predictor.task is Task.CLASSIFICATION:
-            stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
+    elif rows.truths:
+        stated = dict(rows.truths)
     elif predictor.task is Task.CLASSIFICATION:
         chosen = trained.get("class_folder")
         stated = truths(place, names, predictor.classes, None if chosen is None else ClassFolder(chosen))
     else:
         return []
+    if predictor.task is Task.CLASSIFICATION:
+        stated = {name: as_known(label, predictor.classes) for name, label in stated.items()}
     return [stated.get(name) for name in names]
 
 
-def _known(told: str, said: Predictions) -> bool:
+def _known(truth: str, predicted: Predictions) -> bool:
     """Whether every class or label of a row is one that the run can name."""
-    return set(names_in(told, said.task)) <= set(said.classes)
+    return set(names_in(truth, predicted.task)) <= set(predicted.classes)
 
 
 def _recall(

@@ -62,21 +62,21 @@ def promote(run: RunFolder, name: str, zoo: Zoo, *, progress: Progress = silent)
         UnknownName: the registry does not know the checkpoint that the run started from.
         HomeUnusable: the home cannot be written.
     """
-    told = finished(run)
+    result = finished(run)
     if _NAME.fullmatch(name) is None:
         raise UnusableName("checkpoint", name)
     with zoo.naming(name):
-        return _promoted(run, told, name, zoo, progress)
+        return _promoted(run, result, name, zoo, progress)
 
 
-def _promoted(run: RunFolder, told: Mapping[str, Any], name: str, zoo: Zoo, progress: Progress) -> Promoted:
+def _promoted(run: RunFolder, result: Mapping[str, Any], name: str, zoo: Zoo, progress: Progress) -> Promoted:
     """The name is held."""
     if any(card.name == name for card in zoo.checkpoints()):
         raise AlreadyThere("checkpoint", name)
-    _require_learned(run, told)
-    domain = _domain(told, zoo)
-    card = _card(run, told, name, domain, zoo)
-    source, notes = _source(told, domain, zoo, progress)
+    _require_learned(run, result)
+    domain = _domain(result, zoo)
+    card = _card(run, result, name, domain, zoo)
+    source, notes = _source(result, domain, zoo, progress)
     try:
         with TemporaryDirectory(dir=zoo.home.checkpoints, prefix=f"{name}.", suffix=f".{os.getpid()}.tmp") as place:
             folder = Path(place) / name
@@ -90,28 +90,28 @@ def _promoted(run: RunFolder, told: Mapping[str, Any], name: str, zoo: Zoo, prog
     return Promoted(promoted, domain, notes)
 
 
-def _require_learned(run: RunFolder, told: Mapping[str, Any]) -> None:
+def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
     """A copy of the starting backbone under another name, with another domain, would mislead every later advice."""
-    start = told["checkpoint"]
+    start = result["checkpoint"]
     if start == NOTHING:
         why = "nothing was transferred and no net was trained: it is a model on raw pixels"
         raise NotPromotable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
-    if not any(stage["train"] for stage in told["plan"]["stages"]):
+    if not any(stage["train"] for stage in result["plan"]["stages"]):
         raise NotPromotable(run.id, f"only a head was fitted, its backbone is that of {start} still", remedy)
-    if told["metrics"].get("best_epoch") == 0:
+    if result["metrics"].get("best_epoch") == 0:
         raise NotPromotable(run.id, f"training never improved on its start, so its backbone is that of {start}", remedy)
 
 
-def _card(run: RunFolder, told: Mapping[str, Any], name: str, domain: Domain, zoo: Zoo) -> Checkpoint:
+def _card(run: RunFolder, result: Mapping[str, Any], name: str, domain: Domain, zoo: Zoo) -> Checkpoint:
     """What is known of the new checkpoint beside what its folder tells; weights from scratch inherit nothing."""
-    start = zoo.checkpoint(told["checkpoint"])
-    if start.digest != told["conditions"]["checkpoint_digest"]:
+    start = zoo.checkpoint(result["checkpoint"])
+    if start.digest != result["conditions"]["checkpoint_digest"]:
         why = f"{start.name} has other weights now, and nothing is known of those that it started from"
         raise NotPromotable(run.id, why, f"Register the ones that it started from as {start.name} again.")
-    scratch = bool(told["plan"]["from_scratch"])
+    scratch = bool(result["plan"]["from_scratch"])
     lineage = () if scratch else start.lineage or ((start.domain,) if start.domain else ())
-    words = f"{told['sample']['name']} (run {run.id}: {start.name}, {told['plan']['strategy']})"
+    words = f"{result['sample']['name']} (run {run.id}: {start.name}, {result['plan']['strategy']})"
     return replace(
         start,
         name=name,
@@ -120,12 +120,12 @@ def _card(run: RunFolder, told: Mapping[str, Any], name: str, domain: Domain, zo
         claimed={},
         lineage=tuple(dict.fromkeys((*lineage, domain.name))),
         origin=Origin.OURS,
-        measured=_measured(run, told),
+        measured=_measured(run, result),
     )
 
 
-def _measured(run: RunFolder, told: Mapping[str, Any]) -> dict[str, object]:
-    metrics = told["metrics"]
+def _measured(run: RunFolder, result: Mapping[str, Any]) -> dict[str, object]:
+    metrics = result["metrics"]
     known = {
         "score": "score",
         "standard_error": "standard_error",
@@ -135,12 +135,12 @@ def _measured(run: RunFolder, told: Mapping[str, Any]) -> dict[str, object]:
     }
     scores = {ours: metrics[name] for ours, name in known.items() if name in metrics}
     rows: dict[str, object] = {name: int(scores[name]) for name in ("held_out_rows", "rows") if name in scores}
-    return {"metric": told["sample"]["metric"], **scores, **rows, "run": run.id, "date": told["created"][:10]}
+    return {"metric": result["sample"]["metric"], **scores, **rows, "run": run.id, "date": result["created"][:10]}
 
 
-def _domain(told: Mapping[str, Any], zoo: Zoo) -> Domain:
+def _domain(result: Mapping[str, Any], zoo: Zoo) -> Domain:
     """The domain that the sample is already, else a new one; where the sample's name is taken, with its digest."""
-    sample, known = told["sample"], zoo.domains()
+    sample, known = result["sample"], zoo.domains()
     for domain in known:
         if domain.digest == sample["digest"]:
             return domain
@@ -159,13 +159,13 @@ def _domain(told: Mapping[str, Any], zoo: Zoo) -> Domain:
 
 
 def _source(
-    told: Mapping[str, Any], domain: Domain, zoo: Zoo, progress: Progress
+    result: Mapping[str, Any], domain: Domain, zoo: Zoo, progress: Progress
 ) -> tuple[Sample | None, tuple[str, ...]]:
     """The sample, read again, unless the domain has its sketch; a note where it is not at hand."""
     if domain in zoo.domains() and zoo.sketch(domain.name) is not None:
         return None, ()
     try:
-        return Sample.again(told["sample"], seed=told["conditions"]["seed"], progress=progress), ()
+        return Sample.again(result["sample"], seed=result["conditions"]["seed"], progress=progress), ()
     except SampleError as cause:
         note = f"its domain {domain.name} has no sketch, so that distance cannot be told: {cause}"
         return None, (note,)

@@ -21,11 +21,11 @@ class _Model:
     def predict(self, model_input: np.ndarray, params: object = None) -> pd.DataFrame:
         """The class or value named for each uint8 picture (n, height, width, 3), and each class's probability."""
         del params
-        said = self._predictor.predict(np.asarray(model_input))
-        if said.task is Task.REGRESSION:
-            return pd.DataFrame({"prediction": said.scores[:, 0].astype(np.float64)})
-        scores = pd.DataFrame(said.scores.astype(np.float64), columns=probability_columns(list(said.classes)))
-        scores.insert(0, "prediction", list(said.labels))
+        predicted = self._predictor.predict(np.asarray(model_input))
+        if predicted.task is Task.REGRESSION:
+            return pd.DataFrame({"prediction": predicted.scores[:, 0].astype(np.float64)})
+        scores = pd.DataFrame(predicted.scores.astype(np.float64), columns=probability_columns(list(predicted.classes)))
+        scores.insert(0, "prediction", list(predicted.labels))
         return scores
 
 

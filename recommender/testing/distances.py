@@ -41,17 +41,17 @@ class DistanceContract:
 
     def test_the_result_is_frozen_and_its_value_is_the_statistic_or_zero(self, distance):
         for shift in (0.0, 0.5):
-            found = distance(*two_clouds(shift=shift), seed=0)
-            assert found.value == max(0.0, found.statistic)
+            result = distance(*two_clouds(shift=shift), seed=0)
+            assert result.value == max(0.0, result.statistic)
             with pytest.raises(FrozenInstanceError):
-                found.value = 1.0
+                result.value = 1.0
 
     def test_the_interval_holds_the_value_and_never_falls_below_zero(self, distance):
         for shift in (0.0, 0.5):
-            found = distance(*two_clouds(shift=shift), seed=0)
-            assert (found.low is None) == (found.high is None)
-            if found.low is not None:
-                assert 0 <= found.low <= found.value <= found.high
+            result = distance(*two_clouds(shift=shift), seed=0)
+            assert (result.low is None) == (result.high is None)
+            if result.low is not None:
+                assert 0 <= result.low <= result.value <= result.high
 
     def test_it_is_symmetric(self, distance):
         x, y = two_clouds(shift=0.3)
@@ -109,9 +109,9 @@ class DistanceContract:
     )
     def test_hard_rows_stay_finite(self, distance, spoil):
         x, y = (spoil(cloud) for cloud in two_clouds(shift=0.3))
-        found = distance(x, y, seed=0)
-        told = [found.value, found.statistic, found.low, found.high, found.p_same, *found.details.values()]
-        assert np.isfinite([number for number in told if number is not None]).all()
+        result = distance(x, y, seed=0)
+        numbers = [result.value, result.statistic, result.low, result.high, result.p_same, *result.details.values()]
+        assert np.isfinite([number for number in numbers if number is not None]).all()
 
     def test_constant_columns_change_nothing(self, distance):
         x, y = two_clouds(shift=0.3)
@@ -201,10 +201,10 @@ def assert_super_uniform(distance, draws, grouped):
     """P(p <= a) <= a, up to three binomial deviations, one-sided: ties make p-values larger."""
     if null_p_value(distance, 0, grouped) is None:
         pytest.skip("this distance has no p-value")
-    found = [null_p_value(distance, seed, grouped) for seed in range(draws)]
-    assert min(found) > 0
+    values = [null_p_value(distance, seed, grouped) for seed in range(draws)]
+    assert min(values) > 0
     for level in (0.02, 0.05, 0.1, 0.2, 0.5):
-        assert np.mean(np.array(found) <= level) <= level + binomial_slack(level, draws)
+        assert np.mean(np.array(values) <= level) <= level + binomial_slack(level, draws)
 
 
 def null_p_value(distance, seed, grouped):
@@ -222,9 +222,9 @@ def assert_coverage(distance, draws, grouped, slack):
     """
     if shifted(distance, 0, grouped).low is None:
         pytest.skip("this distance has no interval")
-    found = [shifted(distance, seed, grouped) for seed in range(draws)]
-    truth = np.mean([one.statistic for one in found])
-    covered = np.mean([one.low <= truth <= one.high for one in found])
+    intervals = [shifted(distance, seed, grouped) for seed in range(draws)]
+    truth = np.mean([one.statistic for one in intervals])
+    covered = np.mean([one.low <= truth <= one.high for one in intervals])
     assert 0.85 - slack <= covered <= 0.97 + slack
 
 

@@ -26,7 +26,7 @@ def evidence(
     expected = Expected(metric, curve[-1], curve[-1] - 0.03, curve[-1] + 0.03)
     predicted = np.zeros(rows, np.int64)
     candidate = Candidate(replace(CHECKPOINT, parameters=parameters), None)
-    found = Transferability(
+    scored = Transferability(
         candidate,
         {"linear": curve[-1]},
         blocks,
@@ -35,7 +35,7 @@ def evidence(
         0.001,
         adaptable=tuple(block.block for block in blocks) if adaptable is None else adaptable,
     )
-    ranked = Ranked(found, expected, 1.0, 1, Expected(Metric.ACCURACY, 0.2, 0.1, 0.3), ())
+    ranked = Ranked(scored, expected, 1.0, 1, Expected(Metric.ACCURACY, 0.2, 0.1, 0.3), ())
     raw = Baseline("raw pixels + linear", Expected(Metric.ACCURACY, 0.4, 0.3, 0.5), predicted)
     names = tuple(block.block for block in blocks)
     return Evidence(ranked, rows, classes, fewest or rows // classes, raw, CHECKPOINT.architecture, names)

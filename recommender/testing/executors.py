@@ -20,7 +20,7 @@ from registry.progress import Cancelled, Event, Phase, silent
 
 
 @dataclass
-class _Heard:
+class _Recorder:
     """An observer that remembers what it hears, or wants no more from the start."""
 
     stopped: bool = False
@@ -77,9 +77,9 @@ class ExecutorContract:
             "job.json",
             "figures",
         }
-        told = json.loads((Path(run.folder) / "run.json").read_text())
-        assert told["id"] == made.id
-        assert told["classes"] == list(made.sample.classes)
+        result = json.loads((Path(run.folder) / "run.json").read_text())
+        assert result["id"] == made.id
+        assert result["classes"] == list(made.sample.classes)
 
     def test_what_was_stored_predicts_what_was_scored(self, execute, made):
         run, _ = execute(made, no_tracking, silent, FolderProvider())
@@ -114,14 +114,14 @@ class ExecutorContract:
         assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
     def test_progress_hears_of_the_work(self, execute, made):
-        heard = _Heard()
-        execute(made, no_tracking, heard, FolderProvider())
-        assert Phase.HEAD in {event.phase for event in heard.events}
-        assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in heard.events))
+        recorder = _Recorder()
+        execute(made, no_tracking, recorder, FolderProvider())
+        assert Phase.HEAD in {event.phase for event in recorder.events}
+        assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in recorder.events))
 
     def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, made):
         with pytest.raises(Cancelled):
-            execute(made, no_tracking, _Heard(stopped=True), FolderProvider())
+            execute(made, no_tracking, _Recorder(stopped=True), FolderProvider())
         assert RunFolder(made.folder).state is RunState.INTERRUPTED
         assert RunFolder(made.folder).job["id"] == made.id
         execute(made, no_tracking, silent, FolderProvider())

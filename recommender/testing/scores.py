@@ -94,8 +94,8 @@ class ScoreContract:
 
     def test_it_grows_with_separation(self, scored):
         draws = [[scored(*labelled_rows(90, 12, 3, apart, seed)) for seed in range(5)] for apart in (0, 0.5, 2)]
-        found = [np.mean(draw) for draw in draws]
-        assert found == sorted(found)
+        means = [np.mean(draw) for draw in draws]
+        assert means == sorted(means)
 
     @pytest.mark.parametrize("columns", [1, 2, 12])
     def test_it_grows_as_two_classes_part_along_one_direction(self, scored, columns):
@@ -103,9 +103,9 @@ class ScoreContract:
         if scored.reads_probabilities:
             pytest.skip("it reads probabilities, not columns")
         draws = [[scored(*two_classes(columns, apart, seed)) for seed in range(5)] for apart in (0, 0.5, 2)]
-        found = [np.mean(draw) for draw in draws]
-        assert found == sorted(found)
-        assert found[0] < found[2]
+        means = [np.mean(draw) for draw in draws]
+        assert means == sorted(means)
+        assert means[0] < means[2]
 
     @few_examples
     @given(constants=st.lists(st.floats(-1000, 1000), min_size=12, max_size=12))

@@ -29,9 +29,9 @@ class StrategyContract:
     @pytest.fixture(params=sorted(CASES))
     def offer(self, request, strategy):
         """What is seen and the plan made of it; cases that are not offered must say why."""
-        seen = evidence(**CASES[request.param])
+        known = evidence(**CASES[request.param])
         try:
-            return seen, strategy(seen)
+            return known, strategy(known)
         except NotOffered as refusal:
             pytest.skip(f"not offered: {refusal.why}")
 
@@ -55,54 +55,54 @@ class StrategyContract:
         assert stated.source.strip()
 
     def test_it_never_freezes_more_than_there_is(self, offer):
-        seen, made = offer
-        assert set(made.frozen) <= set(seen.blocks)
-        assert made.read in seen.blocks
+        known, planned = offer
+        assert set(planned.frozen) <= set(known.blocks)
+        assert planned.read in known.blocks
 
     def test_what_is_frozen_is_never_trained(self, offer):
-        _, made = offer
-        assert not set(made.frozen) & {block for stage in made.stages for block in stage.train}
+        _, planned = offer
+        assert not set(planned.frozen) & {block for stage in planned.stages for block in stage.train}
 
     def test_every_block_that_is_read_through_is_either_frozen_or_trained(self, offer):
-        seen, made = offer
-        trained = {block for stage in made.stages for block in stage.train}
-        through = seen.blocks[: seen.blocks.index(made.read) + 1]
-        assert set(through) <= trained | set(made.frozen)
+        known, planned = offer
+        trained = {block for stage in planned.stages for block in stage.train}
+        through = known.blocks[: known.blocks.index(planned.read) + 1]
+        assert set(through) <= trained | set(planned.frozen)
         assert trained <= set(through)
 
     def test_it_says_why(self, offer):
-        _, made = offer
-        assert made.because
-        assert all(reason.strip() for reason in made.because)
+        _, planned = offer
+        assert planned.because
+        assert all(reason.strip() for reason in planned.because)
 
     def test_rates_and_lengths_are_positive(self, offer):
-        _, made = offer
-        assert made.batch_size > 0
-        for stage in made.stages:
+        _, planned = offer
+        assert planned.batch_size > 0
+        for stage in planned.stages:
             assert stage.epochs > 0
             assert stage.head_rate > 0
             assert stage.backbone_rate >= 0
             assert 0 < stage.layer_decay <= 1
 
     def test_the_head_starts_in_a_known_way(self, offer):
-        _, made = offer
-        assert made.head in {"logistic", "fresh", "prototype", "neighbors"}
-        assert made.head in {"logistic", "fresh"} if made.stages else made.head != "fresh"
+        _, planned = offer
+        assert planned.head in {"logistic", "fresh", "prototype", "neighbors"}
+        assert planned.head in {"logistic", "fresh"} if planned.stages else planned.head != "fresh"
 
     def test_blocks_learn_together_from_the_top_of_what_is_read_or_say_which_part_does(self, offer):
-        seen, made = offer
-        for stage in made.stages:
-            places = [seen.blocks.index(block) for block in stage.train]
+        known, planned = offer
+        for stage in planned.stages:
+            places = [known.blocks.index(block) for block in stage.train]
             assert places == list(range(places[0], places[0] + len(places)))
 
     def test_the_plan_comes_back_from_its_json(self, offer):
-        _, made = offer
-        assert from_json(Plan, json.loads(json.dumps(made.to_dict()))) == made
+        _, planned = offer
+        assert from_json(Plan, json.loads(json.dumps(planned.to_dict()))) == planned
 
     def test_the_same_evidence_gives_the_same_plan(self, strategy):
         assert isinstance(strategy(evidence()), Plan)
         assert strategy(evidence()) == strategy(evidence())
 
     def test_the_plan_can_be_told_as_json(self, offer):
-        _, made = offer
-        assert json.loads(json.dumps(made.to_dict()))["strategy"] == made.strategy
+        _, planned = offer
+        assert json.loads(json.dumps(planned.to_dict()))["strategy"] == planned.strategy

@@ -51,10 +51,10 @@ def _agreement(targets: Targets, near: Int[np.ndarray, "n k"]) -> float:
     columns = targets.columns
     if targets.task is Task.CLASSIFICATION:
         return float((_vote(targets.codes[near], columns.shape[1]) == targets.codes).mean())
-    told = columns[near].mean(axis=1)
+    votes = columns[near].mean(axis=1)
     if targets.task is Task.MULTI_LABEL:
-        return float(((told > 0.5) == columns).mean())
-    return float(1 - np.square(told - columns).sum() / np.square(columns - columns.mean(axis=0)).sum())
+        return float(((votes > 0.5) == columns).mean())
+    return float(1 - np.square(votes - columns).sum() / np.square(columns - columns.mean(axis=0)).sum())
 
 
 def _vote(codes: Int[np.ndarray, "n k"], classes: int) -> Int[np.ndarray, " n"]:

@@ -95,8 +95,8 @@ def linear(
     """
     thin = decompose(features)
     targets = read_targets(labels, len(thin.rows), "linear", tuple(Task))
-    told = _best_on_path(thin, targets.columns, group_numbers(groups, len(thin.rows)))[1]
-    return _agreement(targets, told)
+    predicted = _best_on_path(thin, targets.columns, group_numbers(groups, len(thin.rows)))[1]
+    return _agreement(targets, predicted)
 
 
 def left_out(
@@ -138,9 +138,9 @@ def out_of_fold(
         SingleClass: a training part holds one class.
     """
     rows, codes, fold = finite_rows(features, "features"), np.asarray(targets), np.asarray(folds)
-    for what, told in (("features and targets", codes), ("features and folds", fold)):
-        if len(told) != len(rows):
-            raise LengthMismatch(what, len(rows), len(told))
+    for what, values in (("features and targets", codes), ("features and folds", fold)):
+        if len(values) != len(rows):
+            raise LengthMismatch(what, len(rows), len(values))
     units = None if groups is None else group_numbers(groups, len(rows))
     task = task_of(codes)
     if task is not Task.CLASSIFICATION:
@@ -153,9 +153,9 @@ def out_of_fold(
         present, compact = np.unique(codes[train], return_inverse=True)
         if len(present) < 2:
             raise SingleClass("the training part of a fold")
-        found = np.zeros((test.sum(), probabilities.shape[1]))
-        found[:, present] = fit(rows[train], np.eye(len(present))[compact], inner, rows[test])
-        probabilities[test] = found
+        logits = np.zeros((test.sum(), probabilities.shape[1]))
+        logits[:, present] = fit(rows[train], np.eye(len(present))[compact], inner, rows[test])
+        probabilities[test] = logits
     return OutOfFold(np.where(fold >= 0, probabilities.argmax(axis=1), -1), probabilities)
 
 
@@ -229,12 +229,14 @@ class _Link(Enum):
         return _softmax(values) if self is _Link.TOGETHER else np.asarray(expit(values))
 
     def likelihood(
-        self, told: Float64[np.ndarray, "n c"], columns: Float64[np.ndarray, "n c"], least: float
+        self, probabilities: Float64[np.ndarray, "n c"], columns: Float64[np.ndarray, "n c"], least: float
     ) -> Float64[np.ndarray, " l"]:
         """Log likelihood: one number, or one a label."""
         if self is _Link.TOGETHER:
-            return np.atleast_1d(np.log(np.maximum(told[columns > 0], least)).sum())
-        return np.asarray(np.log(np.maximum(np.where(columns > 0, told, 1 - told), least)).sum(axis=0))
+            return np.atleast_1d(np.log(np.maximum(probabilities[columns > 0], least)).sum())
+        return np.asarray(
+            np.log(np.maximum(np.where(columns > 0, probabilities, 1 - probabilities), least)).sum(axis=0)
+        )
 
     def start(self, columns: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, " c"]:
         """The bias of a model without features."""
@@ -252,7 +254,7 @@ def _columns_out_of_fold(
     head: str,
 ) -> OutOfFold:
     columns = targets.reshape(len(targets), -1)
-    told = np.zeros_like(columns)
+    predicted = np.zeros_like(columns)
     for number in np.unique(folds[folds >= 0]):
         test, train = folds == number, folds != number
         inner = np.arange(train.sum()) if units is None else np.unique(units[train], return_inverse=True)[1]
@@ -261,12 +263,12 @@ def _columns_out_of_fold(
             weight, bias = _logistic(thin, columns[train], inner, _Link.APART)
         else:
             weight, bias = _ridge_columns(thin, columns[train], inner, task)
-        told[test] = (rows[test] - thin.mean) / thin.scale @ weight.T + bias
+        predicted[test] = (rows[test] - thin.mean) / thin.scale @ weight.T + bias
     out = folds >= 0
     if task is Task.REGRESSION:
-        return OutOfFold(np.where(out, told[:, 0], -1.0), np.where(out[:, None], told, 0.0))
+        return OutOfFold(np.where(out, predicted[:, 0], -1.0), np.where(out[:, None], predicted, 0.0))
     return OutOfFold(
-        np.where(out[:, None], (told > 0).astype(np.float64), -1.0), np.where(out[:, None], expit(told), 0.0)
+        np.where(out[:, None], (predicted > 0).astype(np.float64), -1.0), np.where(out[:, None], expit(predicted), 0.0)
     )
 
 
@@ -285,16 +287,16 @@ def _ridge(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"], Float64[np.ndarray, "n c"]]:
     """Weight and bias at each column's own best penalty, and what is said of units left out there."""
-    least, best, told = np.full(columns.shape[1], np.inf), np.ones(columns.shape[1]), columns.copy()
-    for penalty, found in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
-        error = np.square(found - columns).sum(axis=0)
+    least, best, predicted = np.full(columns.shape[1], np.inf), np.ones(columns.shape[1]), columns.copy()
+    for penalty, held_out in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
+        error = np.square(held_out - columns).sum(axis=0)
         better = error < least
         least, best = np.where(better, error, least), np.where(better, penalty, best)
-        told = np.where(better, found, told)
+        predicted = np.where(better, held_out, predicted)
     shrink = np.sqrt(thin.squares)[:, None] / (thin.squares[:, None] + best)
     mean = columns.mean(axis=0)
     weight = np.asarray((thin.right @ (shrink * thin.project(columns - mean))).T)
-    return weight, np.asarray(mean), told
+    return weight, np.asarray(mean), predicted
 
 
 def _calibrated(
@@ -311,8 +313,8 @@ def _calibrated(
     usual = np.log(smooth.mean(axis=0)) - np.log(1 - smooth.mean(axis=0))
     slope, offset = np.zeros(len(yes)), usual
     for _ in range(_NEWTON_STEPS):
-        told = expit(slope * scaled + offset)
-        error, curve = told - smooth, told * (1 - told)
+        probabilities = expit(slope * scaled + offset)
+        error, curve = probabilities - smooth, probabilities * (1 - probabilities)
         by_slope, by_offset = (error * scaled).sum(axis=0) + _STEADY * slope, error.sum(axis=0)
         ss, so, oo = (curve * scaled**2).sum(axis=0) + _STEADY, (curve * scaled).sum(axis=0), curve.sum(axis=0) + _LEAST
         determinant = ss * oo - so**2
@@ -322,25 +324,25 @@ def _calibrated(
     return slope / spread, offset - slope * center / spread
 
 
-def _agreement(targets: Targets, told: Float64[np.ndarray, "n c"]) -> float:
+def _agreement(targets: Targets, predicted: Float64[np.ndarray, "n c"]) -> float:
     columns = targets.columns
     if targets.task is Task.CLASSIFICATION:
-        return float((told.argmax(axis=1) == targets.codes).mean())
+        return float((predicted.argmax(axis=1) == targets.codes).mean())
     if targets.task is Task.MULTI_LABEL:
-        return float(((told > 0.5) == columns).mean())
-    return float(1 - np.square(told - columns).sum() / np.square(columns - columns.mean(axis=0)).sum())
+        return float(((predicted > 0.5) == columns).mean())
+    return float(1 - np.square(predicted - columns).sum() / np.square(columns - columns.mean(axis=0)).sum())
 
 
 def _best_on_path(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[float, Float64[np.ndarray, "n c"]]:
     """The penalty with the least squared error on units left out, and what is said of them there."""
-    least, best, told = np.inf, 0.0, columns
-    for penalty, found in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
-        error = float(np.square(found - columns).sum())
+    least, best, predicted = np.inf, 0.0, columns
+    for penalty, held_out in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
+        error = float(np.square(held_out - columns).sum())
         if error < least:
-            least, best, told = error, float(penalty), found
-    return best, told
+            least, best, predicted = error, float(penalty), held_out
+    return best, predicted
 
 
 def _by_size(units: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, "g s"]]:
@@ -378,8 +380,8 @@ def _ridge_softmax(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
     """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax."""
-    penalty, told = _best_on_path(thin, columns, units)
-    likelihood = [np.log(np.maximum(_softmax(told * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
+    penalty, predicted = _best_on_path(thin, columns, units)
+    likelihood = [np.log(np.maximum(_softmax(predicted * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
     mean = columns.mean(axis=0)
     weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
     sharpness = _SHARPNESS[int(np.argmax(likelihood))]
@@ -411,8 +413,8 @@ def _logistic(
     decays = _DECAYS * thin.squares.mean() / len(rows)
     with threadpool_limits(_threads_for(rows.size * columns.shape[1]), "blas"):
         best, start = _best_decay(rows, columns, list(_inner_folds(thin.order, units)), decays, link)
-        found = _logistic_fit(rows, columns, decays[best], start, link)
-    return (thin.right @ found[1:]).T, found[0]
+        fitted = _logistic_fit(rows, columns, decays[best], start, link)
+    return (thin.right @ fitted[1:]).T, fitted[0]
 
 
 def _best_decay(
@@ -426,17 +428,20 @@ def _best_decay(
 
     From the strongest on, each fit started from the one before, until the loss rises.
     """
-    found = [_from_start(rows, columns[~inner], link) for inner in folds]
+    fits = [_from_start(rows, columns[~inner], link) for inner in folds]
     losses, means = [], []
     for decay in decays:
-        found = [
+        fits = [
             _logistic_fit(rows[~inner], columns[~inner], np.atleast_1d(decay), at, link)
-            for inner, at in zip(folds, found, strict=True)
+            for inner, at in zip(folds, fits, strict=True)
         ]
-        told = [link.probabilities(_values(rows[inner], at)) for inner, at in zip(folds, found, strict=True)]
-        likelihood = [link.likelihood(said, columns[inner], 1e-12) for said, inner in zip(told, folds, strict=True)]
+        predicted = [link.probabilities(_values(rows[inner], at)) for inner, at in zip(folds, fits, strict=True)]
+        likelihood = [
+            link.likelihood(probabilities, columns[inner], 1e-12)
+            for probabilities, inner in zip(predicted, folds, strict=True)
+        ]
         losses.append(-np.sum(likelihood, axis=0))
-        means.append(np.mean(found, axis=0))
+        means.append(np.mean(fits, axis=0))
         best = np.argmin(losses, axis=0)
         if best.max() < len(losses) - 1:
             break
@@ -476,17 +481,17 @@ def _logistic_fit(
 
     Sought in coordinates where the loss curves alike in all directions (the columns of ``rows`` are nearly orthogonal).
     """
-    told = link.probabilities(_values(rows, start))
-    slack = (told * (1 - told)).mean(axis=0)
+    probabilities = link.probabilities(_values(rows, start))
+    slack = (probabilities * (1 - probabilities)).mean(axis=0)
     curve = np.concatenate([slack[None], slack * np.square(rows).mean(axis=0)[:, None] + decay])
     unit = 1 / np.sqrt(np.maximum(curve, _LEAST))
 
     def loss(flat: Float64[np.ndarray, " p"]) -> tuple[float, Float64[np.ndarray, " p"]]:
         at = flat.reshape(start.shape) * unit
-        told = link.probabilities(_values(rows, at))
-        error = (told - columns) / len(rows)
+        probabilities = link.probabilities(_values(rows, at))
+        error = (probabilities - columns) / len(rows)
         slope = np.concatenate([error.sum(axis=0)[None], rows.T @ error + decay * at[1:]])
-        likelihood = link.likelihood(told, columns, 1e-300).sum() / len(rows)
+        likelihood = link.likelihood(probabilities, columns, 1e-300).sum() / len(rows)
         return float(0.5 * (decay * np.square(at[1:])).sum() - likelihood), (slope * unit).ravel()
 
     options = {"maxiter": 200, "gtol": 1e-5}
@@ -499,5 +504,5 @@ def _values(rows: Float64[np.ndarray, "n k"], at: Float64[np.ndarray, "q c"]) ->
 
 
 def _softmax(values: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
-    told = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(told / told.sum(axis=1, keepdims=True))
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -59,8 +59,8 @@ def logme(
     centered /= unit
     energy, explained = np.square(centered).sum(axis=0), np.square(thin.project(centered))
     rest = np.maximum(energy - explained.sum(axis=0), rows * _PRECISION * energy)
-    found = _maximized(thin.squares, explained, rest, rows - 1) - (rows - 1) * np.log(unit)
-    return float(found.mean() / rows)
+    evidence = _maximized(thin.squares, explained, rest, rows - 1) - (rows - 1) * np.log(unit)
+    return float(evidence.mean() / rows)
 
 
 def _maximized(

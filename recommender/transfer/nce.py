@@ -29,7 +29,7 @@ def nce(
     head = source_probabilities(features, "nce")
     group_numbers(groups, len(head))
     columns = read_targets(labels, len(head), "nce").columns
-    told = np.eye(head.shape[1])[head.argmax(axis=1)]
-    joint = columns.T @ told / len(head)
-    given = joint / np.where(joint.sum(axis=0) > 0, joint.sum(axis=0), 1)
-    return float((joint[joint > 0] * np.log(given[joint > 0])).sum())
+    named = np.eye(head.shape[1])[head.argmax(axis=1)]
+    joint = columns.T @ named / len(head)
+    conditional = joint / np.where(joint.sum(axis=0) > 0, joint.sum(axis=0), 1)
+    return float((joint[joint > 0] * np.log(conditional[joint > 0])).sum())

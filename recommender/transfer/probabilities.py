@@ -31,6 +31,6 @@ def log_expected_prediction(head: Float64[np.ndarray, "n z"], columns: Float64[n
     Nguyen et al. 2020, "LEEP: A New Measure to Evaluate Transferability of Learned Representations", eq. 2.
     """
     joint = columns.T @ head
-    given = joint / np.maximum(joint.sum(axis=0), np.finfo(np.float64).tiny)
-    likelihood = np.einsum("ij,ij->i", columns @ given, head)
+    conditional = joint / np.maximum(joint.sum(axis=0), np.finfo(np.float64).tiny)
+    likelihood = np.einsum("ij,ij->i", columns @ conditional, head)
     return float(np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).mean())

@@ -109,7 +109,7 @@ def _many(array: Shaped[np.ndarray, "n c"]) -> Targets:
 
 
 def _odd_rows(columns: Float64[np.ndarray, "n c"]) -> list[int]:
-    return [row for row, told in enumerate(columns.tolist()) if not set(told) <= {0, 1}]
+    return [row for row, values in enumerate(columns.tolist()) if not set(values) <= {0, 1}]
 
 
 def _indicator(labels: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, "n c"]:

@@ -16,7 +16,7 @@ from recommender.runs.job import Job
 from recommender.strategies.scratch import RATE
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import load
+from registry.encoders.loading import open_network
 from registry.forms import Record
 from registry.metrics import Z
 from registry.progress import Progress
@@ -85,7 +85,7 @@ def against(
 
 def from_scratch(job: Job) -> Job:
     """The same net from random weights, everything learning for as many epochs, in a folder inside the run's."""
-    plan, names = job.plan, layers_of(load(job.checkpoint.folder, bare=True)).names
+    plan, names = job.plan, layers_of(open_network(job.checkpoint.folder)).names
     stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), RATE, RATE)
     fresh = replace(
         plan,

@@ -216,7 +216,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
 def _begun(folder: Path, read: str, device: torch.device) -> Classifier:
     """The net as it was before any training."""
     network = open_network(folder)
-    return Classifier(network, layers_of(network.model), read, fresh_head(1, 1)).to(device).eval()
+    return Classifier(network, layers_of(network), read, fresh_head(1, 1)).to(device).eval()
 
 
 def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) -> list[Float[np.ndarray, "n d"]]:

@@ -31,7 +31,7 @@ class CheckpointEncoder:
     digest: str
     opened: Opened
     network: Network
-    anatomy: Layers
+    layers: Layers
     batch: int
     """Items of one forward pass."""
 
@@ -43,19 +43,19 @@ class CheckpointEncoder:
     @property
     def blocks(self) -> tuple[str, ...]:
         """Names of the blocks, input side first."""
-        return self.anatomy.names
+        return self.layers.names
 
     @property
     def adaptable(self) -> tuple[str, ...]:
         """Names of the blocks that hold linear layers."""
         modules = self.network.model.named_modules()
         linear = [f"{path}." for path, module in modules if isinstance(module, torch.nn.Linear)]
-        return tuple(block.name for block in self.anatomy.blocks if any(p.startswith(block.prefixes) for p in linear))
+        return tuple(block.name for block in self.layers.blocks if any(p.startswith(block.prefixes) for p in linear))
 
     @property
     def sizes(self) -> tuple[BlockSize, ...]:
         """How much there is to learn in each block."""
-        return tuple(self._size(block.prefixes) for block in self.anatomy.blocks)
+        return tuple(self._size(block.prefixes) for block in self.layers.blocks)
 
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, float32, in their order.
@@ -93,7 +93,7 @@ class CheckpointEncoder:
         batch = self.network.batch(rows)
         try:
             with torch.inference_mode():
-                return read_blocks(self.network, self.anatomy, batch)
+                return read_blocks(self.network, self.layers, batch)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as cause:  # a stranger's net may raise anything
@@ -134,5 +134,5 @@ def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = Non
     opened = inspect(folder)
     network = open_network(folder, cap=cap)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    anatomy = layers_of(network.model)
-    return CheckpointEncoder(name or folder.name, digest, opened, network, anatomy, network.at_once)
+    layers = layers_of(network)
+    return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)

@@ -48,16 +48,16 @@ def require_function(encoder: Encoder, items: Sequence[Any]) -> Encoded:
         NotAFunction: it has not.
     """
     first, again = encoder.encode(items), encoder.encode(items)
-    _require_alike(encoder.name, first, again, "the same items give other vectors the second time")
+    _require_equal(encoder.name, first, again, "the same items give other vectors the second time")
     places = np.arange(len(items))[::-1]
     turned = encoder.encode([items[place] for place in places]).take(places)
     company = "an item's vector depends on what else is encoded with it"
-    _require_alike(encoder.name, first, turned, company)
-    _require_alike(encoder.name, first.take(np.array([0])), encoder.encode(items[:1]), company)
+    _require_equal(encoder.name, first, turned, company)
+    _require_equal(encoder.name, first.take(np.array([0])), encoder.encode(items[:1]), company)
     return first
 
 
-def _require_alike(name: str, one: Encoded, other: Encoded, why: str) -> None:
+def _require_equal(name: str, one: Encoded, other: Encoded, why: str) -> None:
     for left, right in zip(one.blocks, other.blocks, strict=True):
         apart = float(np.abs(left.vectors - right.vectors).max())
         scale = max(float(np.abs(left.vectors).max()), float(np.finfo(np.float32).tiny))

@@ -1,20 +1,28 @@
 """The blocks of a backbone: where each ends, which parameters belong to it, and how its output is read.
 
-Blocks are the members of the backbone's largest module list (stages of a ResNet or Swin, layers of a ViT, inverted
-residuals of a MobileNet), neighbors joined so that there are at most eight. What comes before the list counts to the
-first block, what comes after it to the last. An output is read as its network pools it (`Network.pool`). The last block
-is read as the source's head reads it: the input of its linear layer (CLS token, pooled map ...); without such a head
-the pooled output, else the last hidden state as the network pools it.
+What a net consists of is seen in one forward pass of examples, without values (on torch's meta device) where the net
+allows: which modules are called, in which order, and which of them hand on a tensor with a row for each item. Blocks
+are the members of the backbone's largest list of modules (stages of a ResNet or Swin, layers of a ViT, inverted
+residuals of a MobileNet) that are called one after another, neighbors joined so that there are at most eight. A member
+that is a mere container ends with the last call inside it. A parameter belongs to the block in whose stretch its module
+is called first: what runs before the list counts to the first block, what runs after it to the last. An output is read
+as its network pools it (`Network.pool`). The last block is read as the source's head reads it: the input of its linear
+layer (CLS token, pooled map ...); without such a head the pooled output, else the last hidden state as the network
+pools it, else the output of the last block.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from inspect import signature
+from itertools import groupby, pairwise
 from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
@@ -23,6 +31,9 @@ from registry.modalities import Network
 __all__ = ["Block", "Layers", "Reading", "is_classifier", "layers_of", "read_blocks"]
 
 _MOST_BLOCKS = 8
+_ROWS = 3
+"""Items of the pass in which the net is watched."""
+_NUMBERED = re.compile(r"(.*?)\d+")
 _CLASSIFIER = re.compile(r"For(?!Token)\w*Classification$")
 """Names of transformers' models that end in one label, or several, an item."""
 
@@ -45,6 +56,8 @@ class Layers:
     blocks: tuple[Block, ...]
     head: str | None
     """Path of the source head's linear layer, where there is one."""
+    part: str = ""
+    """Path of the module that is run to read them; of the whole model it is empty."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,21 +77,30 @@ class Reading:
     logits: torch.Tensor | None
 
 
-def layers_of(model: PreTrainedModel) -> Layers:
-    """Find the blocks of a transformers model."""
+def layers_of(network: Network) -> Layers:
+    """Find the blocks of an opened checkpoint.
+
+    Raises:
+        Exception: whatever the net raises when it sees its network's own examples.
+    """
+    model: PreTrainedModel = network.model
+    rows = [network.prepare(item) for item in network.examples()[:_ROWS]]
+    batch = network.batch(rows)
     head = _head_of(model)
-    units = _units(model)
-    ends = units[_step(len(units)) - 1 :: _step(len(units))]
-    if not ends or ends[-1] != units[-1]:
-        ends = [*ends, units[-1]]
-    owners = _owners(model, head, units)
-    blocks = []
-    for place, end in enumerate(ends):
-        first = 0 if place == 0 else units.index(ends[place - 1]) + 1
-        held = units[first : units.index(end) + 1]
-        prefixes = tuple(prefix for prefix, unit in owners.items() if unit in held)
-        blocks.append(Block(f"block {place + 1:02d}", _called(model, end), prefixes))
-    return Layers(tuple(blocks), head)
+    part = _part(model, head, batch)
+    calls = _calls(network, part, batch, len(rows))
+    if head is not None and not calls.called(head):
+        head, part = None, _part(model, None, batch)
+        calls = _calls(network, part, batch, len(rows))
+    units = _units(model, part, calls)
+    joined = [units[first : first + _step(len(units))] for first in range(0, len(units), _step(len(units)))]
+    ends = [calls.end(held[-1]) for held in joined]
+    prefixes = _prefixes(model, head, part, calls, ends)
+    blocks = (
+        Block(f"block {place + 1:02d}", end, owned)
+        for place, (end, owned) in enumerate(zip(ends, prefixes, strict=True))
+    )
+    return Layers(tuple(blocks), head, part)
 
 
 def is_classifier(architecture: str) -> bool:
@@ -86,15 +108,23 @@ def is_classifier(architecture: str) -> bool:
     return _CLASSIFIER.search(architecture) is not None
 
 
-def read_blocks(network: Network, anatomy: Layers, batch: Mapping[str, Any]) -> Reading:
+def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> Reading:
     """One forward pass, every block's features, and the logits."""
     model: PreTrainedModel = network.model
-    part = model if anatomy.head else model.base_model
-    with _listening(model, anatomy) as heard:
-        output: ModelOutput = part(**batch, **network.settings(part), return_dict=True)
-    middle = [network.pool(heard[block.end], batch) for block in anatomy.blocks[:-1]]
-    last = _before_head(network, heard[anatomy.head], batch) if anatomy.head else network.summary(output, batch)
-    return Reading((*middle, last), output["logits"] if anatomy.head else None)
+    part = model.get_submodule(layers.part)
+    with _recorded_outputs(model, layers) as outputs:
+        output: ModelOutput = part(**batch, **_as_output(network, part))
+    middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
+    if layers.head:
+        return Reading((*middle, _before_head(network, outputs[layers.head], batch)), output["logits"])
+    stated = any(output.get(key) is not None for key in ("pooler_output", "last_hidden_state"))
+    last = network.summary(output, batch) if stated else network.pool(outputs[layers.blocks[-1].end], batch)
+    return Reading((*middle, last), None)
+
+
+def _as_output(network: Network, part: nn.Module) -> dict[str, object]:
+    """What a forward pass is told beside the batch, so that it gives a ModelOutput."""
+    return {**network.settings(part), "return_dict": True}
 
 
 def _before_head(network: Network, features: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -111,86 +141,207 @@ def _head_of(model: PreTrainedModel) -> str | None:
     if not is_classifier(type(model).__name__):
         return None
     backbone = set() if model.base_model is model else set(model.base_model.modules())
-    found = [
+    heads = [
         path
         for path, module in model.named_modules()
         if isinstance(module, nn.Linear) and module not in backbone and module.out_features == model.config.num_labels
     ]
-    return found[-1] if found else None
+    return heads[-1] if heads else None
 
 
-def _units(model: PreTrainedModel) -> list[str]:
-    lists = [
-        (sum(p.numel() for p in module.parameters()), path, len(module))
-        for path, module in model.named_modules()
-        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1
-    ]
-    if not lists:
-        return [next(path for path, module in model.named_modules() if module is model.base_model)]
-    _, path, length = max(lists, key=lambda entry: entry[0])
-    return [f"{path}.{place}" for place in range(length)]
+@dataclass(eq=False)
+class _Calls:
+    """Which modules were called in a pass, by their paths: each time from when to when, on one clock."""
+
+    spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    gives: set[str] = field(default_factory=set)
+    """Those whose output begins with a tensor of floats that has a row for each item."""
+    clock: int = 0
+
+    def called(self, path: str) -> bool:
+        """Whether it was called at all."""
+        return path in self.spans
+
+    def inside(self, path: str) -> list[str]:
+        """What was called of a module and of all below it."""
+        return [other for other in self.spans if other == path or _below(other, path)]
+
+    def end(self, path: str) -> str:
+        """What handed on a tensor last, of a module and all below it: mostly itself, a mere container's last member."""
+        return max((one for one in self.inside(path) if one in self.gives), key=lambda one: self.spans[one][-1][1])
+
+    def span(self, path: str) -> tuple[int, int]:
+        """From the first call to the end of the last, of a module and all below it."""
+        spans = [span for one in self.inside(path) for span in self.spans[one]]
+        return min(began for began, _ in spans), max(ended for _, ended in spans)
 
 
-def _called(model: PreTrainedModel, path: str) -> str:
-    """The path, or of a list of modules, which is never called itself, its last member's."""
-    module = model.get_submodule(path)
-    while isinstance(module, nn.ModuleList) and len(module):
-        path, module = f"{path}.{len(module) - 1}", module[len(module) - 1]
-    return path
+def _part(model: PreTrainedModel, head: str | None, batch: Mapping[str, Any]) -> str:
+    """What is run: with a head the whole model, else the backbone inside it, as far as that takes the same batch."""
+    backbone: nn.Module = model.base_model
+    if head is not None or backbone is model or not set(batch) <= set(signature(backbone.forward).parameters):
+        return ""
+    paths: dict[nn.Module, str] = {module: path for path, module in model.named_modules()}
+    return paths[backbone]
 
 
-def _owners(model: PreTrainedModel, head: str | None, units: list[str]) -> dict[str, str]:
-    """Prefixes of parameter names, each with the unit that owns it, in the order of registration."""
-    inside = [name for name, _ in model.named_parameters() if not _below(name, head)]
-    if head is None and model.base_model is not model:
-        inside = [name for name in inside if _below(name, model.base_model_prefix)]
-    owners: dict[str, str] = {}
-    seen = False
-    for name in inside:
-        unit = next((unit for unit in units if _below(name, unit)), None)
-        seen = seen or unit is not None
-        prefix = f"{unit}." if unit is not None else _stem(name, units)
-        owners.setdefault(prefix, unit if unit is not None else units[-1 if seen else 0])
-    return owners
+def _calls(network: Network, part: str, batch: Mapping[str, Any], rows: int) -> _Calls:
+    """What is called when a part of the model sees a batch; run without values where it can be run so."""
+    module: nn.Module = network.model.get_submodule(part)
+    options = _as_output(network, module)
+    with torch.no_grad():
+        try:
+            with _watching(network.model, part, rows) as calls:
+                values = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+                bare = {name: _without_values(tensor) for name, tensor in values.items()}
+                inputs = {name: _without_values(value) for name, value in batch.items()}
+                functional_call(module, bare, (), {**inputs, **options})
+        except Exception:  # what a net computes may hang on values, and any error may say so
+            with _watching(network.model, part, rows) as calls:
+                module(**batch, **options)
+    return calls
+
+
+def _without_values(value: Any) -> Any:  # noqa: ANN401 - whatever a batch holds
+    return torch.empty_like(value, device="meta") if isinstance(value, torch.Tensor) else value
+
+
+@contextmanager
+def _watching(model: PreTrainedModel, part: str, rows: int) -> Iterator[_Calls]:
+    calls = _Calls()
+    open_calls: list[int] = []
+
+    def begin(_module: nn.Module, _inputs: object) -> None:
+        calls.clock += 1
+        open_calls.append(calls.clock)
+
+    def end(path: str, output: object) -> None:
+        calls.clock += 1
+        calls.spans.setdefault(path, []).append((open_calls.pop(), calls.clock))
+        first = next(_tensors(output), None)
+        if first is not None and first.is_floating_point() and first.ndim > 1 and len(first) == rows:
+            calls.gives.add(path)
+
+    handles = []
+    for path, module in model.named_modules():
+        if path == part or _below(path, part):
+            handles.append(module.register_forward_pre_hook(begin))
+            handles.append(module.register_forward_hook(lambda _module, _inputs, output, path=path: end(path, output)))
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _units(model: PreTrainedModel, part: str, calls: _Calls) -> list[str]:
+    """Paths of what follows one another: the members of the largest list, as they are called, else all as one."""
+    groups = sorted(_lists(model), key=lambda paths: -sum(_parameters(model, path) for path in paths))
+    for paths in groups:
+        members = [path for path in paths if _below(path, part) and calls.gives.intersection(calls.inside(path))]
+        members.sort(key=calls.span)
+        if len(members) > 1 and all(calls.span(one)[1] < calls.span(next_)[0] for one, next_ in pairwise(members)):
+            return members
+    return [part]
+
+
+def _lists(model: nn.Module) -> Iterator[list[str]]:
+    """Modules that stand in one list, or beside each other under one name with a number (layer1, layer2 ...)."""
+    for path, module in model.named_modules():
+        names = [name for name, _ in module.named_children()]
+        if isinstance(module, nn.ModuleList | nn.Sequential):
+            groups = [names]
+        else:
+            numbered = [(match[1], name) for name in names if (match := _NUMBERED.fullmatch(name))]
+            groups = [[name for _, name in held] for _, held in groupby(sorted(numbered), key=lambda pair: pair[0])]
+        yield from ([f"{path}.{name}" if path else name for name in group] for group in groups if len(group) > 1)
+
+
+def _parameters(model: nn.Module, path: str) -> int:
+    return sum(p.numel() for p in model.get_submodule(path).parameters())
+
+
+def _prefixes(
+    model: PreTrainedModel, head: str | None, part: str, calls: _Calls, ends: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """What the names of each block's parameters begin with, in the order of registration.
+
+    Each as short as it can be: a module that holds no end and none of another block's parameters, else the whole name.
+    """
+    places: dict[str, int] = {}
+    last = 0
+    for name, _ in model.named_parameters():
+        if _below(name, part) and not _below(name, head):
+            last = places[name] = _place(name, calls, ends, last)
+    held: dict[str, set[int]] = defaultdict(set)
+    for name, place in places.items():
+        for path in _ancestors(name):
+            held[path].add(place)
+    prefixes: list[dict[str, None]] = [{} for _ in ends]
+    for name, place in places.items():
+        alone = (
+            path for path in _ancestors(name) if len(held[path]) == 1 and not any(_below(end, path) for end in ends)
+        )
+        prefixes[place][next((f"{path}." for path in alone), name)] = None
+    return [tuple(owned) for owned in prefixes]
+
+
+def _place(name: str, calls: _Calls, ends: Sequence[str], before: int) -> int:
+    """In which block's stretch the module that holds a parameter is called first.
+
+    Where that is never called itself, what is next above it counts; where that holds blocks, the parameter before it.
+    """
+    owner = path = name.rpartition(".")[0]
+    while not calls.called(path) and path:
+        path = path.rpartition(".")[0]
+    if not calls.called(path) or (path != owner and any(_below(end, path) for end in ends)):
+        return before
+    began = calls.spans[path][0][0]
+    return next((place for place, end in enumerate(ends) if began < calls.spans[end][-1][1]), len(ends) - 1)
 
 
 def _below(name: str, path: str | None) -> bool:
     return path is not None and (path == "" or name.startswith(f"{path}."))
 
 
-def _stem(name: str, units: list[str]) -> str:
-    """The shortest ancestor of a parameter that holds no unit, as a prefix; else the whole name."""
+def _ancestors(name: str) -> list[str]:
+    """Paths of the modules that hold a parameter, the outermost first."""
     parts = name.split(".")
-    for depth in range(1, len(parts)):
-        path = ".".join(parts[:depth])
-        if not any(_below(unit, path) for unit in units):
-            return f"{path}."
-    return name
+    return [".".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 @contextmanager
-def _listening(model: PreTrainedModel, anatomy: Layers) -> Iterator[dict[str, torch.Tensor]]:
-    heard: dict[str, torch.Tensor] = {}
+def _recorded_outputs(model: PreTrainedModel, layers: Layers) -> Iterator[dict[str, torch.Tensor]]:
+    outputs: dict[str, torch.Tensor] = {}
 
-    def keep(path: str, made: object) -> None:
-        heard[path] = _first_tensor(made)
+    def keep(path: str, output: object) -> None:
+        outputs[path] = _first_tensor(output)
 
     handles = [
-        model.get_submodule(path).register_forward_hook(lambda _module, _given, made, path=path: keep(path, made))
-        for path in (block.end for block in anatomy.blocks)
+        model.get_submodule(path).register_forward_hook(lambda _module, _inputs, output, path=path: keep(path, output))
+        for path in (block.end for block in layers.blocks)
     ]
-    if anatomy.head is not None:
-        path = anatomy.head
-        handles.append(model.get_submodule(path).register_forward_pre_hook(lambda _module, given: keep(path, given)))
+    if layers.head is not None:
+        path = layers.head
+        handles.append(model.get_submodule(path).register_forward_pre_hook(lambda _module, inputs: keep(path, inputs)))
     try:
-        yield heard
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _first_tensor(made: object) -> torch.Tensor:
-    if isinstance(made, torch.Tensor):
-        return made
-    values = made.values() if isinstance(made, dict) else made
-    return next(value for value in values if isinstance(value, torch.Tensor))  # type: ignore[attr-defined]
+def _first_tensor(output: object) -> torch.Tensor:
+    return next(_tensors(output))
+
+
+def _tensors(output: object) -> Iterator[torch.Tensor]:
+    """The tensors of an output, in order, however it is nested."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors(value)

@@ -98,20 +98,20 @@ def inspect(folder: Path, *, values: bool = True) -> Opened:
         ShapeMismatch: config and weights disagree.
         Unsupported: not a model of transformers that takes items of a known modality.
     """
-    found = _trusted(folder)
+    checked = _trusted(folder)
     model = load(folder, bare=True)
-    _refuse_integers(found, model)
-    for file in found.files if values else ():
+    _refuse_integers(checked, model)
+    for file in checked.files if values else ():
         _check_tensors(file)
     modality = _modality(folder, type(model))
     network = modality.open(folder, model, modality.defaults.cap)
-    labels = _real_labels(type(model).__name__, found.settings)
+    labels = _real_labels(type(model).__name__, checked.settings)
     return Opened(
         modality=modality.name,
         architecture=type(model).__name__,
         model_type=str(model.config.model_type),
         parameters=sum(p.numel() for p in model.parameters()),
-        digest=_digest(folder, found.files) if values else "",
+        digest=_digest(folder, checked.files) if values else "",
         input_size=network.stated,
         num_labels=len(labels),
         id2label=labels,
@@ -128,11 +128,11 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
         NoWeights, PickleRefused, RemoteCodeRefused, MalformedWeights, BadWeights, NotFetched, ShapeMismatch,
         Unsupported: as `inspect`, but for the values.
     """
-    found = _trusted(folder)
+    checked = _trusted(folder)
     with quiet():
-        kind = _kind(found)
-        config = _config(found, kind)
-        parts = _parts(found, kind, config)
+        kind = _kind(checked)
+        config = _config(checked, kind)
+        parts = _parts(checked, kind, config)
         if from_scratch:
             model: PreTrainedModel = kind(config, **parts).float()
         else:
@@ -279,7 +279,7 @@ def _checked_header(path: Path) -> dict[str, str]:
         raise MalformedWeights(path, str(cause)) from cause
 
 
-def _refuse_integers(found: _Folder, model: PreTrainedModel) -> None:
+def _refuse_integers(checked: _Folder, model: PreTrainedModel) -> None:
     """Refuse weights that are no floats: read as they are, without the scales that belong to them, they are garbage."""
     floats = {
         name.rpartition(".")[2]
@@ -287,10 +287,10 @@ def _refuse_integers(found: _Folder, model: PreTrainedModel) -> None:
         for name, tensor in tensors
         if tensor.is_floating_point()
     }
-    for name, dtype in sorted(found.dtypes.items()):
+    for name, dtype in sorted(checked.dtypes.items()):
         if dtype.startswith(_BYTE_OR_LESS) or (dtype not in _FLOATS and name.rpartition(".")[2] in floats):
             raise BadWeights(
-                found.path,
+                checked.path,
                 name,
                 f"is stored as {dtype}, not as floats of 16 bits or more",
                 "Bring the checkpoint as float32, float16 or bfloat16, before it was quantized.",
@@ -305,9 +305,9 @@ def _check_tensors(path: Path) -> None:
                 raise BadWeights(path, name, "holds NaN or infinity")
 
 
-def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
+def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
     """The classes that it may be, likeliest first: what its config names, else what transformers has for its type."""
-    named, of_type = found.settings["architectures"], str(found.settings.get("model_type"))
+    named, of_type = checked.settings["architectures"], str(checked.settings.get("model_type"))
     if named:
         first = str(named[0]) if isinstance(named, list) else ""
         registered = (kind for kind in _registered(of_type) if kind.__name__ == first)
@@ -316,12 +316,12 @@ def _architectures(found: _Folder) -> list[type[PreTrainedModel]]:
         kinds = _registered(of_type)
     sound = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
     if not sound:
-        raise Unsupported(found.path, f"architecture {named!r:.200} is not one of transformers'")
+        raise Unsupported(checked.path, f"architecture {named!r:.200} is not one of transformers'")
     for kind in sound:
-        _modality(found.path, kind)
+        _modality(checked.path, kind)
     for key in ("quantization_config", "use_pretrained_backbone", "use_timm_backbone"):
-        if found.settings.get(key):
-            raise Unsupported(found.path, f"{key} is set in its config")
+        if checked.settings.get(key):
+            raise Unsupported(checked.path, f"{key} is set in its config")
     return sound
 
 
@@ -334,48 +334,48 @@ def _registered(model_type: str) -> list[Any]:
     return [kind for several in kinds for kind in (several if isinstance(several, tuple | list) else [several])]
 
 
-def _kind(found: _Folder) -> type[PreTrainedModel]:
+def _kind(checked: _Folder) -> type[PreTrainedModel]:
     """The first of the classes that it may be whose weights are those stored."""
-    *others, last = _architectures(found)
+    *others, last = _architectures(checked)
     for kind in others:
         try:
-            config = _config(found, kind)
-            _strictly_loaded(found.path, kind, config, True, _parts(found, kind, config))
+            config = _config(checked, kind)
+            _strictly_loaded(checked.path, kind, config, True, _parts(checked, kind, config))
         except CheckpointError:
             continue
         return kind
     return last
 
 
-def _config(found: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
-    of_type = found.settings.get("model_type")
+def _config(checked: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
+    of_type = checked.settings.get("model_type")
     maker: Any = CONFIG_MAPPING[of_type] if of_type in set(CONFIG_MAPPING) else kind.config_class
     if maker is None:
-        raise Unsupported(found.path, "its config states no model_type that transformers knows")
+        raise Unsupported(checked.path, "its config states no model_type that transformers knows")
     try:
         known = {*maker().to_dict(), "num_labels"} - {"id2label", "label2id"}
-        require_modest(found.path, {k: v for k, v in found.settings.items() if k in known}, len(found.dtypes))
-        config: PretrainedConfig = maker.from_dict(dict(found.settings))
+        require_modest(checked.path, {k: v for k, v in checked.settings.items() if k in known}, len(checked.dtypes))
+        config: PretrainedConfig = maker.from_dict(dict(checked.settings))
     except CheckpointError:
         raise
     except Exception as cause:  # any config class may raise anything
-        raise Unsupported(found.path, f"its config is refused ({_first_line(cause)})") from cause
-    objection = _modality(found.path, kind).objection(config)
+        raise Unsupported(checked.path, f"its config is refused ({_first_line(cause)})") from cause
+    objection = _modality(checked.path, kind).objection(config)
     if objection is not None:
-        raise Unsupported(found.path, objection)
+        raise Unsupported(checked.path, objection)
     return config
 
 
-def _parts(found: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, bool]:
+def _parts(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, bool]:
     """Without the pooler of a backbone that was saved without: made up, its random weights would be read."""
     optional = "add_pooling_layer" in signatures.signature(kind.__init__).parameters
-    if not optional or any("pooler." in name for name in found.dtypes):
+    if not optional or any("pooler." in name for name in checked.dtypes):
         return {}
     try:
         with torch.device("meta"):
             wanted = any(name.startswith("pooler.") for name, _ in kind(config).named_parameters())
     except Exception as cause:  # any architecture may raise anything
-        raise Unsupported(found.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+        raise Unsupported(checked.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
     return {"add_pooling_layer": False} if wanted else {}
 
 
@@ -411,13 +411,13 @@ def _strictly_loaded(
     except Exception as cause:  # any architecture may raise anything
         raise Unsupported(folder, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
     model: PreTrainedModel = loaded[0]
-    told: dict[str, Any] = loaded[1]
-    for key in sorted(told["mismatched_keys"], key=str):
+    report: dict[str, Any] = loaded[1]
+    for key in sorted(report["mismatched_keys"], key=str):
         name, stored, wanted = key
         raise ShapeMismatch(folder, f"{name} is stored as {tuple(stored)}, the config wants {tuple(wanted)}")
-    for name in sorted(told["missing_keys"]):
+    for name in sorted(report["missing_keys"]):
         raise ShapeMismatch(folder, f"{name} is not stored")
-    for name in sorted(told["unexpected_keys"]):
+    for name in sorted(report["unexpected_keys"]):
         if _of_backbone(model, name):
             raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")
     return model
@@ -451,8 +451,8 @@ def _license(folder: Path) -> str:
     """A license stated in SOURCE.json, card.json or README.md's front matter, as it is stated; else ``unknown``."""
     for file in ("SOURCE.json", "card.json"):
         if (folder / file).is_file():
-            found = stated(folder, file)
-            words = _license_words(found.get("license") or found.get("licence"))
+            front = stated(folder, file)
+            words = _license_words(front.get("license") or front.get("licence"))
             if words:
                 return words
     return _license_words(_front_matter(folder / "README.md").get("license")) or UNKNOWN_LICENSE
@@ -463,20 +463,20 @@ def _front_matter(readme: Path) -> Mapping[str, Plain]:
     try:
         text = read_text(readme)
         front = text[:MOST_YAML_BYTES].replace("\r\n", "\n").split("\n---", 1)[0] if text.startswith("---") else ""
-        found = yaml_of(front.removeprefix("---"))
+        content = yaml_of(front.removeprefix("---"))
     except (UnreadableDocument, NotFetched, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _license_words(found: Plain) -> str:
+def _license_words(front: Plain) -> str:
     """A license as one text: of a list all hold, for nothing says that one may choose; a mapping has its name."""
-    if isinstance(found, dict):
-        named = (found.get(key) for key in ("spdx", "spdx_id", "id", "name", "type"))
-        found = next((name for name in named if isinstance(name, str)), None)
-    if isinstance(found, list):
-        return " AND ".join(_license_words(one) or UNKNOWN_LICENSE for one in found)
-    return found.strip()[:_LONGEST_LICENSE] if isinstance(found, str) else ""
+    if isinstance(front, dict):
+        named = (front.get(key) for key in ("spdx", "spdx_id", "id", "name", "type"))
+        front = next((name for name in named if isinstance(name, str)), None)
+    if isinstance(front, list):
+        return " AND ".join(_license_words(one) or UNKNOWN_LICENSE for one in front)
+    return front.strip()[:_LONGEST_LICENSE] if isinstance(front, str) else ""
 
 
 def _first_line(cause: Exception) -> str:

@@ -243,6 +243,9 @@ class Modality(Protocol):
         Where ``path`` is given the bytes lie there and need not be kept.
         """
 
+    def from_cells(self, name: str, cells: Sequence[object]) -> Item | Undecodable:
+        """The item that cells of a record are, or why they are none; never an exception."""
+
     def settled(self, items: Sequence[Item], reading: Reading) -> tuple[tuple[Item, ...], Reading]:
         """Decoded items, each as it is read from now on: by a reading, and what it lacks measured on these.
 

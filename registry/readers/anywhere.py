@@ -3,33 +3,39 @@
 import sys
 from pathlib import Path
 
-from registry.errors import NoItems, PathMissing
+from registry.cards import Task
+from registry.errors import ColumnsOfNoRecords, NoItems, PathMissing
 from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive
 from registry.readers.folder import content, read_folder
-from registry.readers.layout import Lay, is_item
-from registry.readers.records import is_records, read_records
+from registry.readers.layout import LayoutRule, is_item
+from registry.readers.records import RecordColumns, is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["read_anywhere", "read_rows"]
 
 
-def read_rows(
+def read_rows(  # noqa: PLR0913 - each says how they are read
     path: Path,
     *,
-    lay: Lay | None,
+    rule: LayoutRule | None,
     limit: int,
     modality: Modality | None = None,
     seed: int = 0,
     follow_links: bool = False,
+    columns: RecordColumns | None = None,
+    task: Task | None = None,
     reading: Reading | None = None,
     progress: Progress = silent,
 ) -> Rows:
     """Rows of a folder, an archive or records, as `read_folder`, `read_archive` and `read_records` have it.
 
+    ``columns`` and ``task`` say how records are read.
+
     Raises:
         PathMissing: nothing lies there.
+        ColumnsOfNoRecords: columns are named of what has none.
         SampleError: as they raise it.
     """
     try:
@@ -41,17 +47,21 @@ def read_rows(
     if is_records(path) and (modality is None or modality.text_is_item):
         return read_records(
             path,
-            labelled=lay is not None,
+            columns=columns,
+            task=task,
+            labelled=rule is not None,
             limit=limit,
             seed=seed,
             modality=modality,
             reading=reading,
             progress=progress,
         )
+    if columns is not None and columns.named and rule is not None:
+        raise ColumnsOfNoRecords(path, tuple(columns.named))
     if folder:
         return read_folder(
             path,
-            lay=lay,
+            rule=rule,
             limit=limit,
             modality=modality,
             seed=seed,
@@ -59,7 +69,7 @@ def read_rows(
             reading=reading,
             progress=progress,
         )
-    if lay is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
+    if rule is None and is_item(path.name, known_suffixes() if modality is None else modality.suffixes):
         kind = prevailing([path.name], modality)[0]
         return read_items(
             path.parent,
@@ -71,7 +81,7 @@ def read_rows(
             tolerated=1.0,
             reading=reading,
         )
-    return read_archive(path, lay=lay, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
+    return read_archive(path, rule=rule, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
 
 
 def read_anywhere(
@@ -80,9 +90,14 @@ def read_anywhere(
     modality: Modality | None = None,
     reading: Reading | None = None,
     follow_links: bool = False,
+    columns: RecordColumns | None = None,
+    task: Task | None = None,
     progress: Progress = silent,
 ) -> Rows:
     """Every item there, in no class, by name; what cannot be read is listed. ``reading`` is that of those trained on.
+
+    Of records ``columns`` are those trained on, as far as they are there, and ``task`` is what the labels are that may
+    stand beside the texts: see `Rows.truths`.
 
     Raises:
         PathMissing: nothing lies there.
@@ -91,10 +106,12 @@ def read_anywhere(
     """
     rows = read_rows(
         path,
-        lay=None,
+        rule=None,
         limit=sys.maxsize,
         modality=modality,
         follow_links=follow_links,
+        columns=columns,
+        task=task,
         reading=reading,
         progress=progress,
     )

@@ -17,18 +17,18 @@ from registry.errors import NoItems, TransferZooError, UnsafeArchive, printable
 from registry.modalities import Modality, Reading
 from registry.progress import Progress, silent
 from registry.readers.layout import (
-    Lay,
-    Part,
+    LayoutPart,
+    LayoutRule,
+    infer_layout,
     is_hidden,
     is_hidden_item,
     is_item,
-    lay_out,
     not_items,
     other_files,
     read_parts,
     readable_endings,
     sampled,
-    unlabelled,
+    without_labels,
 )
 from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
@@ -58,15 +58,15 @@ def read_archive(
     limit: int,
     modality: Modality | None = None,
     seed: int = 0,
-    lay: Lay | None = lay_out,
+    rule: LayoutRule | None = infer_layout,
     reading: Reading | None = None,
     caps: Caps = _CAPS,
     progress: Progress = silent,
 ) -> Rows:
-    """Judge every member, label (``lay``), sample to ``limit`` rows a part, then decode from memory.
+    """Judge every member, label (``rule``), sample to ``limit`` rows a part, then decode from memory.
 
-    Without ``modality`` it is that of most members. Without ``lay`` every item counts, wherever it lies, and any number
-    of them may be unreadable. Items are settled by ``reading``, and else as they are measured themselves.
+    Without ``modality`` it is that of most members. Without ``rule`` every item counts, wherever it lies, and any
+    number of them may be unreadable. Items are settled by ``reading``, and else as they are measured themselves.
 
     Raises:
         UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
@@ -85,19 +85,19 @@ def read_archive(
         if not chosen:
             raise NoItems(
                 path,
-                words.many if lay is None else f"{words.many} in class folders",
+                words.many if rule is None else f"{words.many} in class folders",
                 there=other_files(others),
                 remedy=_remedy(others, kind),
             )
         names = tuple(chosen)
-        layout, tolerated = (unlabelled(names), 1.0) if lay is None else (lay(path, names, words), TOLERATED)
+        layout, tolerated = (without_labels(names), 1.0) if rule is None else (rule(path, names, words), TOLERATED)
 
         def fetch(name: str) -> tuple[bytes, Path | None]:
             if chosen[name].file_size > MAX_BYTES:
                 raise OSError(f"{chosen[name].file_size >> 20} MiB, more than {MAX_BYTES >> 20}")
             return archive.read(chosen[name]), None
 
-        def read(part: Part, reading: Reading | None) -> Rows:
+        def read(part: LayoutPart, reading: Reading | None) -> Rows:
             drawn = sampled(part, limit, seed)
             rows = read_items(
                 path,
@@ -109,7 +109,7 @@ def read_archive(
                 tolerated=tolerated,
                 reading=reading,
             )
-            return replace(rows, found=len(part.names))
+            return replace(rows, total=len(part.names))
 
         hidden = sorted({printable(name) for name in members if is_hidden_item(name, kind.suffixes)})
         notes = [f"{words.count(len(hidden), 'hidden')} passed over ({hidden[0]} for one)"] if hidden else []

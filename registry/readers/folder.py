@@ -15,20 +15,20 @@ from registry.errors import NoItems
 from registry.modalities import Modality, Reading
 from registry.progress import Phase, Progress, advance, silent
 from registry.readers.layout import (
-    Lay,
-    Part,
+    LayoutPart,
+    LayoutRule,
     counted,
+    infer_layout,
     is_hidden_item,
     is_item,
     is_litter,
-    lay_out,
     not_items,
     other_files,
-    plain,
+    plain_name,
     read_parts,
     readable_endings,
     sampled,
-    unlabelled,
+    without_labels,
 )
 from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
@@ -48,14 +48,14 @@ def read_folder(
     limit: int,
     modality: Modality | None = None,
     seed: int = 0,
-    lay: Lay | None = lay_out,
+    rule: LayoutRule | None = infer_layout,
     follow_links: bool = False,
     reading: Reading | None = None,
     progress: Progress = silent,
 ) -> Rows:
-    """Scan, label (``lay``), sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
+    """Scan, label (``rule``), sample to ``limit`` rows a part, then decode. Hidden files and folders are passed over.
 
-    Without ``modality`` it is that of most files there. Without ``lay`` every item counts, wherever it lies, and any
+    Without ``modality`` it is that of most files there. Without ``rule`` every item counts, wherever it lies, and any
     number of them may be unreadable. Items are settled by ``reading``, and else as they are measured themselves. Links
     that lead out of ``path`` need ``follow_links``.
 
@@ -72,14 +72,14 @@ def read_folder(
     if not names:
         raise NoItems(
             path,
-            kind.words.many if lay is None else f"{kind.words.many} in class folders",
+            kind.words.many if rule is None else f"{kind.words.many} in class folders",
             len(listing.closed),
             there=listing.instead,
             remedy=listing.remedy(kind),
         )
-    layout, tolerated = (unlabelled(names), 1.0) if lay is None else (lay(path, names, kind.words), TOLERATED)
+    layout, tolerated = (without_labels(names), 1.0) if rule is None else (rule(path, names, kind.words), TOLERATED)
 
-    def read(part: Part, reading: Reading | None) -> Rows:
+    def read(part: LayoutPart, reading: Reading | None) -> Rows:
         drawn = sampled(part, limit, seed)
         rows = read_items(
             path,
@@ -91,7 +91,7 @@ def read_folder(
             tolerated=tolerated,
             reading=reading,
         )
-        return replace(rows, found=len(part.names))
+        return replace(rows, total=len(part.names))
 
     return read_parts(layout, read, reading, (*listing.notes(kind), *mixed))
 
@@ -200,7 +200,7 @@ class _Listing:
         return readable_endings(modality) if self.others else ""
 
     def _some(self, names: list[str]) -> str:
-        shown = [plain(name) for name in sorted(names)[:_LISTED]]
+        shown = [plain_name(name) for name in sorted(names)[:_LISTED]]
         return ", ".join(shown) + (", ..." if len(names) > _LISTED else "")
 
     def _files(self) -> Iterator[str]:
@@ -222,7 +222,7 @@ class _Listing:
                         if not self._goes_deeper(entry, name, home, chain, waiting):
                             yield name
             except OSError as cause:
-                self.closed.append((plain(below) or ".", cause.strerror or str(cause)))
+                self.closed.append((plain_name(below) or ".", cause.strerror or str(cause)))
 
     def _goes_deeper(
         self,

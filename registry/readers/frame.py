@@ -69,8 +69,8 @@ def read_frame(
         if not role:
             raise UnknownName(f"part (row {row} of column {split!r})", str(name), _PARTS)
         parts[role].append(row)
-    found = _placed("the frame", {role: _taken(whole, rows) for role, rows in parts.items()})
-    return found if held_out is None else replace(found, test=held_out)
+    placed = _placed("the frame", {role: _taken(whole, rows) for role, rows in parts.items()})
+    return placed if held_out is None else replace(placed, test=held_out)
 
 
 def read_dataset(
@@ -108,18 +108,18 @@ def read_dataset(
             parts[role] = parts[role] + columns if role in parts else columns
         else:
             notes.append(f"split {name!r} ({len(part)} rows) not read: no part for training, validation or test")
-    found = _placed("the dataset", parts)
-    return replace(found, modality=_modality(features[chosen]), notes=(*notes, *found.notes))
+    placed = _placed("the dataset", parts)
+    return replace(placed, modality=_modality(features[chosen]), notes=(*notes, *placed.notes))
 
 
 def _frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - as above
     try:
-        made = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame)
+        table = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame)
     except (ValueError, TypeError) as cause:
         raise UnusableArrays(type(frame).__name__, (), f"a {type(frame).__name__} is no frame: {cause}") from cause
-    if not len(made):
+    if not len(table):
         raise NoItems("the frame", "row", remedy="Give a frame with a row for each item.")
-    return made
+    return table
 
 
 def _column(frame: pd.DataFrame, name: str) -> list[Any]:
@@ -168,12 +168,12 @@ def _modality(feature: Any) -> str | None:  # noqa: ANN401 - as above
     return name if name in modalities else None
 
 
-def _only(what: str, asked: str | None, fitting: Sequence[str], features: Mapping[str, Any]) -> str:
+def _only(what: str, wanted: str | None, fitting: Sequence[str], features: Mapping[str, Any]) -> str:
     """The column asked for, else the only one that fits."""
-    if asked is not None:
-        if asked not in features:
-            raise UnknownName("column", asked, tuple(features))
-        return asked
+    if wanted is not None:
+        if wanted not in features:
+            raise UnknownName("column", wanted, tuple(features))
+        return wanted
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())

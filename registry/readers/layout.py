@@ -19,27 +19,27 @@ from registry.modalities import Modality, Reading, Words
 from registry.readers.rows import Rows
 
 __all__ = [
-    "Lay",
     "Layout",
-    "Part",
+    "LayoutPart",
+    "LayoutRule",
     "allot",
     "as_known",
     "counted",
+    "infer_layout",
     "is_hidden",
     "is_hidden_item",
     "is_item",
     "is_litter",
-    "lay_out",
     "not_items",
     "other_files",
-    "plain",
+    "plain_name",
     "read_parts",
     "readable_endings",
     "role_of",
     "sampled",
     "tabled",
     "truths",
-    "unlabelled",
+    "without_labels",
 ]
 
 _ROLES = {
@@ -85,7 +85,7 @@ ITEMS = Words(one="item", many="items", unit="", raw="")
 
 
 @dataclass(frozen=True)
-class Part:
+class LayoutPart:
     """Names of files, and the class each lies in."""
 
     names: tuple[str, ...]
@@ -98,12 +98,12 @@ class Part:
 class Layout:
     """The training part, the test part where there is one, and what was decided on the way."""
 
-    train: Part
-    test: Part | None
+    train: LayoutPart
+    test: LayoutPart | None
     notes: tuple[str, ...]
 
 
-Lay = Callable[[Path, Sequence[str], Words], Layout]
+LayoutRule = Callable[[Path, Sequence[str], Words], Layout]
 """How names of files below a place become labelled parts; notes and errors call them as the words do."""
 _Trails = dict[str, tuple[str, ...]]
 """The folders below which each named file lies, and its own name at the end."""
@@ -157,7 +157,7 @@ def other_files(others: Counter[str]) -> str:
     return _listed([f"{count} {printable(ending) or 'without an ending'}" for ending, count in kinds])
 
 
-def plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name as it can be shown: composed, and bytes that are no text escaped; its own result stays as it is."""
     return unicodedata.normalize("NFC", printable(name))
 
@@ -167,7 +167,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def lay_out(place: Path, names: Sequence[str], words: Words = ITEMS, class_folder: ClassFolder | None = None) -> Layout:
+def infer_layout(
+    place: Path, names: Sequence[str], words: Words = ITEMS, class_folder: ClassFolder | None = None
+) -> Layout:
     """Label each item by its class folder; what lies deeper in a class folder belongs to that class.
 
     ``train/`` and ``test/`` above the classes (or below each of them) are parts, not classes, and so are folders named
@@ -227,8 +229,8 @@ def truths(
     if usual or class_folder is not None:
         return usual
     readings = [_known(place, names, classes, reading) for reading in ClassFolder]
-    found = [reading for reading in readings if reading]
-    return found[0] if len(found) == 1 else {}
+    known = [reading for reading in readings if reading]
+    return known[0] if len(known) == 1 else {}
 
 
 def as_known(label: str, classes: Iterable[str]) -> str:
@@ -237,15 +239,15 @@ def as_known(label: str, classes: Iterable[str]) -> str:
     if label in known:
         return label
     for form in (str.casefold, _as_number):
-        alike = [name for name in known if form(name) == form(label)]
-        if len(alike) == 1:
-            return alike[0]
+        close = [name for name in known if form(name) == form(label)]
+        if len(close) == 1:
+            return close[0]
     return label
 
 
-def unlabelled(names: Sequence[str]) -> Layout:
+def without_labels(names: Sequence[str]) -> Layout:
     """Every item, wherever it lies, in no class."""
-    return Layout(Part(tuple(sorted(names)), ("",) * len(names), stratified=False), None, ())
+    return Layout(LayoutPart(tuple(sorted(names)), ("",) * len(names), stratified=False), None, ())
 
 
 def tabled(names: Sequence[str], labels: Mapping[str, str], words: Words = ITEMS, *, stratified: bool) -> Layout:
@@ -269,8 +271,8 @@ def tabled(names: Sequence[str], labels: Mapping[str, str], words: Words = ITEMS
     if left:
         notes.append(f"{words.count(left)} {'has' if left == 1 else 'have'} no row in the table of labels: left out")
 
-    def part(chosen: Sequence[str]) -> Part:
-        return Part(tuple(sorted(chosen)), tuple(labels[name] for name in sorted(chosen)), stratified)
+    def part(chosen: Sequence[str]) -> LayoutPart:
+        return LayoutPart(tuple(sorted(chosen)), tuple(labels[name] for name in sorted(chosen)), stratified)
 
     return Layout(part(train), part(inside["test"]) if inside["test"] else None, tuple(notes))
 
@@ -283,7 +285,7 @@ def role_of(head: str) -> str:
 
 def read_parts(
     layout: Layout,
-    read: Callable[[Part, Reading | None], Rows],
+    read: Callable[[LayoutPart, Reading | None], Rows],
     reading: Reading | None,
     notes: Sequence[str],
 ) -> Rows:
@@ -296,7 +298,7 @@ def read_parts(
     return replace(train, notes=(*layout.notes, *notes, *gone), test=test)
 
 
-def sampled(part: Part, limit: int, seed: int) -> Part:
+def sampled(part: LayoutPart, limit: int, seed: int) -> LayoutPart:
     """At most ``limit`` rows, each class in proportion and none lost while there is room; the same for a seed."""
     if len(part.names) <= limit:
         return part
@@ -309,8 +311,8 @@ def sampled(part: Part, limit: int, seed: int) -> Part:
             left[strata[row]] -= 1
             kept.append(int(row))
     kept.sort()
-    names, labels = (tuple(told[row] for row in kept) for told in (part.names, part.labels))
-    return Part(names, labels, part.stratified)
+    names, labels = (tuple(column[row] for row in kept) for column in (part.names, part.labels))
+    return LayoutPart(names, labels, part.stratified)
 
 
 def allot(counts: Mapping[str, int], most: int) -> dict[str, int]:
@@ -335,7 +337,7 @@ def _known(
 ) -> dict[str, str]:
     """The files that one reading of the folders puts into a class that is known."""
     try:
-        layout = lay_out(place, names, class_folder=class_folder)
+        layout = infer_layout(place, names, class_folder=class_folder)
     except SampleError:
         return {}
     parts = [layout.train] if layout.test is None else [layout.train, layout.test]
@@ -343,7 +345,7 @@ def _known(
     return {name: label for name, label in labels if label in classes}
 
 
-def _gone(part: Part, rows: Rows, where: str) -> list[str]:
+def _gone(part: LayoutPart, rows: Rows, where: str) -> list[str]:
     """A note for each class of which no item was read."""
     if not part.stratified:
         return []
@@ -365,7 +367,7 @@ def _words(name: str) -> list[str]:
 
 def _leaning(name: str) -> str:
     """The part that a folder's name speaks of, whatever else it says: one word of it, and of no other part."""
-    roles = {_ROLES[found[1]] for word in _words(name) if (found := _WORD.fullmatch(word))}
+    roles = {_ROLES[match[1]] for word in _words(name) if (match := _WORD.fullmatch(word))}
     return roles.pop() if len(roles) == 1 else ""
 
 
@@ -382,17 +384,19 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _folders(names: Iterable[str]) -> str:
-    return _listed([f"{plain(name)}/" for name in sorted(names)])
+    return _listed([f"{plain_name(name)}/" for name in sorted(names)])
 
 
 def _without_folders(names: Sequence[str], words: Words) -> str:
     """What to do about items that lie in no class folder; where their names begin with words, those may be classes."""
-    starts = Counter(found[0] for name in names if (found := re.match(r"[^\W\d_]+", PurePosixPath(name).name)))
+    starts = Counter(match[0] for name in names if (match := re.match(r"[^\W\d_]+", PurePosixPath(name).name)))
     usual = (
         f"Put each {words.one} into a folder named as its class, or pass a table of the columns file, target: --labels."
     )
     if len(starts) > 1 and min(starts.values()) > 1:
-        return f"{usual} If names tell the class ({_listed(sorted(map(plain, starts)))}), write it into that table."
+        return (
+            f"{usual} If names tell the class ({_listed(sorted(map(plain_name, starts)))}), write it into that table."
+        )
     return usual
 
 
@@ -409,7 +413,7 @@ def _unwrapped(trails: _Trails, notes: _Notes) -> _Trails:
         around.append(next(iter(trails.values()))[0])
         trails = {name: trail[1:] for name, trail in trails.items()}
     if around:
-        notes.append(f"read from inside {plain('/'.join(around))}/")
+        notes.append(f"read from inside {plain_name('/'.join(around))}/")
     if loose:
         notes.append(f"{notes.words.count(loose)} outside any class folder ignored")
     return trails
@@ -485,17 +489,17 @@ def _roles(trails: _Trails) -> dict[str, str]:
 def _agreeing(trails: _Trails, deep: set[str]) -> dict[str, str]:
     """Folders named as training parts and as others that hold the same classes, most of the fewer."""
     classes = {
-        head: {plain(sub).casefold() for sub in inside if sub}
+        head: {plain_name(sub).casefold() for sub in inside if sub}
         for head, inside in _below(trails).items()
         if head in deep and _leaning(head)
     }
-    found: dict[str, str] = {}
+    roles: dict[str, str] = {}
     for one, its in classes.items():
         for other, theirs in classes.items():
-            alike = 2 * len(its & theirs) >= min(len(its), len(theirs)) > 0
-            if alike and _leaning(one) == "train" != _leaning(other):
-                found |= {one: "train", other: _leaning(other)}
-    return found
+            overlapping = 2 * len(its & theirs) >= min(len(its), len(theirs)) > 0
+            if overlapping and _leaning(one) == "train" != _leaning(other):
+                roles |= {one: "train", other: _leaning(other)}
+    return roles
 
 
 def _peeled(trails: _Trails, heads: set[str]) -> _Trails:
@@ -533,16 +537,16 @@ def _split_layout(
         if head not in roles:
             inside_it = f"{notes.words.many} lie in it without class folders"
             why = inside_it if role_of(head) else f"no part, beside {_folders(roles)}"
-            notes.append(f"{plain(head)}/ ignored ({notes.words.count(subs.total())}): {why}")
+            notes.append(f"{plain_name(head)}/ ignored ({notes.words.count(subs.total())}): {why}")
         elif subs[""]:
-            notes.append(f"{notes.words.count(subs[''])} of {plain(head)}/ outside any class folder ignored")
+            notes.append(f"{notes.words.count(subs[''])} of {plain_name(head)}/ outside any class folder ignored")
     inside["train"] = _at_class(place, inside["train"], class_folder, notes)
     nested = class_folder is ClassFolder.INNER
     for role in ("test", "validation"):
         inside[role] = _shifted(inside[role], notes) if nested else inside[role]
-        known = {plain(trail[0]) for trail in inside["train"].values()}
-        inside[role] = _named_alike(role, inside[role], known, notes)
-        if inside[role] and known.isdisjoint(plain(trail[0]) for trail in inside[role].values()):
+        known = {plain_name(trail[0]) for trail in inside["train"].values()}
+        inside[role] = _matching_names(role, inside[role], known, notes)
+        if inside[role] and known.isdisjoint(plain_name(trail[0]) for trail in inside[role].values()):
             strange = _folders({trail[0] for trail in inside[role].values()})
             count = notes.words.count(len(inside[role]))
             notes.append(f"{role} part ignored ({count}): none of its folders ({strange}) is a class of train/")
@@ -550,12 +554,12 @@ def _split_layout(
     return _with_validation(place, inside, notes)
 
 
-def _named_alike(role: str, trails: _Trails, known: set[str], notes: _Notes) -> _Trails:
+def _matching_names(role: str, trails: _Trails, known: set[str], notes: _Notes) -> _Trails:
     """A part's classes under the names that the training part has for them."""
-    names = {trail[0]: as_known(plain(trail[0]), known) for trail in trails.values()}
-    other = {old: new for old, new in names.items() if plain(old) != new}
+    names = {trail[0]: as_known(plain_name(trail[0]), known) for trail in trails.values()}
+    other = {old: new for old, new in names.items() if plain_name(old) != new}
     if other:
-        listed = _listed([f"{plain(old)} as {plain(new)}" for old, new in sorted(other.items())])
+        listed = _listed([f"{plain_name(old)} as {plain_name(new)}" for old, new in sorted(other.items())])
         notes.append(f"{role} part: {listed}, as the training part writes it")
     return {name: (names[trail[0]], *trail[1:]) for name, trail in trails.items()}
 
@@ -617,7 +621,7 @@ def _validation_placed(train: list[str], inside: dict[str, list[str]]) -> list[s
     return ["no test part: the validation part is used as one"]
 
 
-def _part(place: Path, trails: _Trails, notes: _Notes) -> Part:
+def _part(place: Path, trails: _Trails, notes: _Notes) -> LayoutPart:
     """The files with their classes; folders whose names only differ in how letters are composed are one class.
 
     Raises:
@@ -628,10 +632,10 @@ def _part(place: Path, trails: _Trails, notes: _Notes) -> Part:
         raise NoItems(place, f"{notes.words.many} in class folders")
     shown: dict[str, set[str]] = defaultdict(set)
     for trail in trails.values():
-        shown[plain(trail[0])].add(trail[0])
+        shown[plain_name(trail[0])].add(trail[0])
     for label, names in shown.items():
         if len({printable(name) for name in names}) < len(names):
             raise AmbiguousLayout(place, f"two folders both read {label!r}", "Rename one of them.")
         if len(names) > 1:
             notes.append(f"{len(names)} folders named {label!r}, their letters composed differently, are one class")
-    return Part(tuple(trails), tuple(plain(trail[0]) for trail in trails.values()))
+    return LayoutPart(tuple(trails), tuple(plain_name(trail[0]) for trail in trails.values()))

@@ -46,8 +46,8 @@ def read_values(
     kind, items = _taken(held, modality)
     if len(items) != len(labels):
         raise LengthMismatch(f"{kind.words.many} and labels", len(items), len(labels))
-    settled, found = kind.settled(items, reading or {})
-    return Rows(kind, settled, tuple(labels), found=len(items), reading=found)
+    settled, settled_reading = kind.settled(items, reading or {})
+    return Rows(kind, settled, tuple(labels), total=len(items), reading=settled_reading)
 
 
 def plain_labels(labels: Sequence[object] | np.ndarray) -> tuple[str, ...]:

@@ -1,58 +1,111 @@
 """Records: a CSV, TSV, JSON-lines or Parquet file whose rows hold a text and its label; or a folder of such parts.
 
-Where a file ends in train and another in test or validation, they are parts. Columns are found by what they are called;
-what was taken is noted. Rows are read one after the other: of very long files a draw is kept.
+Where a file ends in train and another in test or validation, they are parts. Columns are named, or recognized by what
+they are called; what was taken is noted. Rows are read one after the other: of very long files a draw is kept.
 """
 
-import csv
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from registry.errors import BadTable, printable
-from registry.modalities import Modality, Reading, modalities
+from registry.cards import Task
+from registry.errors import BadTable, UnknownName, printable
+from registry.modalities import Item, Modality, Reading, Undecodable, modalities
 from registry.progress import Progress, silent
-from registry.readers.layout import Layout, Part, counted, plain, read_parts, role_of, sampled
-from registry.readers.rows import TOLERATED, Rows, read_items
+from registry.readers.cells import TargetColumn, shortened, target_of
+from registry.readers.layout import Layout, LayoutPart, counted, plain_name, read_parts, role_of, sampled
+from registry.readers.reservoir import reservoir_sample
+from registry.readers.rows import TOLERATED, Rows, keep_items
+from registry.readers.streams import ENDINGS, Record, stream_records
 
-__all__ = ["ENDINGS", "is_records", "read_records"]
+__all__ = ["RecordColumns", "is_records", "read_records"]
 
-ENDINGS = frozenset({".csv", ".jsonl", ".ndjson", ".parquet", ".tsv"})
 _TEXTS = ("text", "sentence", "content", "document", "review", "tweet", "utterance", "comment", "message", "body")
 _LABELS = ("label", "labels", "target", "class", "category", "label_text", "sentiment", "intent", "emotion", "topic")
+_PAIRS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("text", "text_pair"),
+)
 _MOST = 200_000
 """Rows of a file that are kept; of more a draw."""
-_LONGEST = 1 << 27
-_SIGNS = ",;\t|"
-_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-_CLASSES = 20
-_NAME_THEM = "Call the columns text and label, or read it with pandas and give Sample.from_frame the columns' names."
-_Record = Mapping[str, object]
+_LOOKED_AT = 100
+_SHOWN = 8
+_HELD_OUT = 0.25
+"""Share of the rows, the latest ones, that are the test part where a column of times is named."""
+_NAME_THEM = "Name the columns: --text COLUMN --label COLUMN (text=, label= in Python)."
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """Rows of one file, each by its number; and what is to be said of it."""
+class RecordColumns:
+    """Names of the columns that count; None where they are to be recognized, or there are none."""
 
-    rows: Mapping[int, _Record]
-    found: int
+    text: str | None = None
+    label: str | None = None
+    text2: str | None = None
+    """The second text of a pair."""
+    group: str | None = None
+    """Rows with the same value are never parted."""
+    time: str | None = None
+    """The test part is what comes last."""
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Those that have a name."""
+        return {role: name for role, name in asdict(self).items() if name is not None}
+
+
+@dataclass(frozen=True)
+class _File:
+    """Rows of one file, each by its number."""
+
+    path: Path
+    rows: Mapping[int, Record]
     notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Columns that the first rows have."""
+        sound = (record for record in self.rows.values() if "" not in record)
+        return list(dict.fromkeys(name for _, row in zip(range(_LOOKED_AT), sound, strict=False) for name in row))
+
+    def row_name(self, number: int) -> str:
+        """What the item of a row is called."""
+        return f"{self.path.name}:{number}"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What the rows of all files hold that count, by name."""
+
+    cells: Mapping[str, tuple[object, ...]]
+    """The text of each, or both of a pair; or what is wrong with the row."""
+    labels: Mapping[str, str]
+    groups: Mapping[str, str]
+    task: Task | None
+    notes: tuple[str, ...]
 
 
 def is_records(path: Path) -> bool:
     """Whether a file holds records, or a folder nothing but parts of them, one of them to train on."""
-    if not path.is_dir():
-        return path.suffix.lower() in ENDINGS
-    return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
+    try:
+        if not path.is_dir():
+            return path.suffix.lower() in ENDINGS
+        return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL; a folder that cannot be listed
+        return False
 
 
-def read_records(
+def read_records(  # noqa: PLR0913 - each says how they are read
     path: Path,
     *,
+    columns: RecordColumns | None = None,
+    task: Task | None = None,
     labelled: bool = True,
     limit: int,
     seed: int = 0,
@@ -62,251 +115,311 @@ def read_records(
 ) -> Rows:
     """Rows of a file, or of the parts in a folder; not ``labelled``, of every part, in no class.
 
+    What the labels are is read off the whole column where ``task`` does not say it, as in a table of labels: several
+    of a row are joined by ``|``, or a list. Rows without a label are left out and counted. With a column of times, and
+    no test part, the latest quarter of the rows is one.
+
     Raises:
-        BadTable: it cannot be read, has no row, or no column that is plainly the text or the label.
+        BadTable: it cannot be read, has no row, or no column that is plainly the text or the label; a cell is no
+            label, or no time.
+        UnknownName: there is no column of a name that was given.
         TooManyUnreadable: more than one row in five holds no text.
     """
     kind = modality or next(each for each in modalities.each() if each.text_is_item)
-    files = _parts(path) if path.is_dir() else {"train": path}
-    kept = {role: _kept(file, seed) for role, file in files.items()}
-    first = files["train"]
-    text, label, notes = _columns(first, kept["train"], labelled=labelled)
-    texts: dict[str, object] = {}
-    labels: dict[str, str] = {}
-    for role, file in files.items():
-        notes += kept[role].notes
-        missing = 0
-        for number, record in kept[role].rows.items():
-            name = f"{file.name}:{number}"
-            value = _label(file, number, record, label) if label else ""
-            if value is None:
-                missing += 1
-                continue
-            texts[name], labels[name] = _text(record, text), value
-        if missing:
-            notes.append(f"{counted(missing, 'row')} of {file.name} without a label left out")
-    if label:
-        _refuse_quantities(first, label, labels)
+    places = _parts(path) if path.is_dir() else {"train": path}
+    files = {role: _opened(place, seed) for role, place in places.items()}
+    chosen, notes = _columns(files["train"], columns or RecordColumns(), labelled=labelled)
+    table = _table(files, chosen, task, labelled=labelled)
+    notes += [note for file in files.values() for note in file.notes] + list(table.notes)
 
-    def part(*roles: str) -> Part:
-        names = [name for name in texts if any(name.startswith(f"{files[role].name}:") for role in roles)]
-        return Part(tuple(names), tuple(labels[name] for name in names), stratified=bool(label))
+    def part(names: Sequence[str]) -> LayoutPart:
+        stratified = labelled and table.task is Task.CLASSIFICATION
+        return LayoutPart(tuple(names), tuple(table.labels[name] if labelled else "" for name in names), stratified)
 
-    def fetch(name: str) -> tuple[bytes, None]:
-        value = texts[name]
-        if not isinstance(value, str):
-            raise ValueError(str(value) if isinstance(value, Exception) else f"a {type(value).__name__}, no text")
-        return value.encode("utf-8", "surrogatepass"), None
+    def of(*roles: str) -> list[str]:
+        whose = {files[role].path.name for role in roles}
+        return [name for name in table.cells if name.rpartition(":")[0] in whose]
 
-    def read(chosen: Part, as_read: Reading | None) -> Rows:
-        drawn = sampled(chosen, limit, seed)
-        tolerated = TOLERATED if label else 1.0
-        rows = read_items(
+    def decode(name: str) -> Item | Undecodable:
+        fault = next((cell for cell in table.cells[name] if isinstance(cell, Exception)), None)
+        return Undecodable(str(fault)) if fault else kind.from_cells(printable(name), table.cells[name])
+
+    def read(wanted: LayoutPart, as_read: Reading | None) -> Rows:
+        drawn = sampled(wanted, limit, seed)
+        rows = keep_items(
             path,
             drawn.names,
             drawn.labels,
-            fetch,
+            decode,
             modality=kind,
             progress=progress,
-            tolerated=tolerated,
+            tolerated=TOLERATED if labelled else 1.0,
             reading=as_read,
         )
-        return replace(rows, found=len(chosen.names))
+        by_item = {printable(name): name for name in drawn.names}
+        names = [by_item[item.name] for item in rows.items]
+        return replace(
+            rows,
+            total=len(wanted.names),
+            task=table.task if labelled else None,
+            groups=tuple(table.groups[name] for name in names) if table.groups else None,
+            columns=chosen.named,
+            truths={} if labelled else {by: table.labels[name] for by, name in by_item.items() if name in table.labels},
+        )
 
-    held_out = "test" if "test" in files else "validation"
     if not labelled:
-        layout = Layout(part(*files), None, ())
-    elif held_out in files:
-        layout = Layout(part(*(set(files) - {held_out})), part(held_out), tuple(_of_validation(files)))
+        layout = Layout(part(of(*files)), None, ())
     else:
-        layout = Layout(part("train"), None, ())
+        train, test, more = _divided(files, chosen.time, table, of)
+        layout = Layout(part(train), part(test) if test else None, ())
+        notes += more
     return read_parts(layout, read, reading, notes)
+
+
+def _divided(
+    files: Mapping[str, _File], time: str | None, table: _Table, parts: Callable[..., list[str]]
+) -> tuple[list[str], list[str], list[str]]:
+    """Names of the training rows and of the test rows, and notes."""
+    held_out = next((role for role in ("test", "validation") if role in files), None)
+    if held_out is None:
+        return _by_time(files["train"], time, table) if time is not None else (parts("train"), [], [])
+    notes = []
+    if "validation" in files:
+        joined = "joined to the training part" if "test" in files else "used as test part: there is none of that name"
+        notes.append(f"{files['validation'].path.name} {joined}")
+    if time is not None:
+        notes.append(f"column {time!r} not used: {files[held_out].path.name} is the test part")
+    return parts(*(set(files) - {held_out})), parts(held_out), notes
+
+
+def _by_time(file: _File, column: str, table: _Table) -> tuple[list[str], list[str], list[str]]:
+    """The latest quarter of the rows, and those of the same time, as test part; classes that begin there are left out.
+
+    Raises:
+        BadTable: a cell is no time, or all are the same.
+    """
+    numbers = {file.row_name(number): number for number in file.rows}
+    names = list(table.cells)
+    times = _times(file.path, column, {name: file.rows[numbers[name]].get(column) for name in names})
+    order = sorted(names, key=lambda name: (times[name], numbers[name]))
+    first = times[order[-max(1, round(_HELD_OUT * len(order)))]]
+    if first == times[order[0]]:
+        remedy = "Give times that differ, or leave --time out."
+        raise BadTable(
+            file.path, f"too many rows have the first time in column {column!r} to hold the rest out", remedy
+        )
+    train, test = ([n for n in names if (times[n] >= first) is late] for late in (False, True))
+    notes = [f"by column {column!r}: the {len(test)} latest of {len(names)} rows are the test part"]
+    if table.task is Task.CLASSIFICATION:
+        known = {table.labels[name] for name in train}
+        new = sorted({table.labels[name] for name in test} - known)
+        if new:
+            gone = [name for name in test if table.labels[name] not in known]
+            test = [name for name in test if table.labels[name] in known]
+            listed = ", ".join(map(shortened, new[:_SHOWN]))
+            notes.append(f"{counted(len(gone), 'row')} of classes that begin only then left out: {listed}")
+    return train, test, notes
+
+
+def _times(path: Path, column: str, cells: Mapping[str, object]) -> dict[str, float]:
+    """Each row's time, as a number.
+
+    Raises:
+        BadTable: a cell is neither a number nor a date.
+    """
+    try:
+        return {name: _finite(cell) for name, cell in cells.items()}
+    except ValueError:
+        import pandas as pd  # noqa: PLC0415 - half a second to import
+
+        dates = pd.to_datetime(pd.Series(list(cells.values()), dtype=object), errors="coerce", utc=True, format="mixed")
+        bad = [name for name, missing in zip(cells, dates.isna(), strict=True) if missing]
+        if bad:
+            why = f"{shortened(repr(cells[bad[0]]))} of row {bad[0]} in column {column!r} is no time"
+            raise BadTable(path, why, "Write dates as 2026-01-31, or times as numbers.") from None
+        return {name: date.timestamp() for name, date in zip(cells, dates, strict=True)}
+
+
+def _finite(cell: object) -> float:
+    value = float(cell) if isinstance(cell, str | int | float) else math.nan
+    if not math.isfinite(value):
+        raise ValueError(cell)
+    return value
 
 
 def _parts(folder: Path) -> dict[str, Path]:
     """The file of each part; none where two could be the same part."""
-    found: dict[str, Path] = {}
+    parts: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         role = role_of(file.stem) if file.suffix.lower() in ENDINGS and file.is_file() else ""
-        if role and role in found:
+        if role and role in parts:
             return {}
         if role:
-            found[role] = file
-    return found
+            parts[role] = file
+    return parts
 
 
-def _of_validation(files: Mapping[str, Path]) -> Iterator[str]:
-    if "validation" in files:
-        joined = "joined to the training part" if "test" in files else "used as test part: there is none of that name"
-        yield f"{files['validation'].name} {joined}"
-
-
-def _kept(path: Path, seed: int) -> _Kept:
-    """All rows, or a draw of so many that each was as likely as any other (Vitter 1985, algorithm R)."""
+def _opened(path: Path, seed: int) -> _File:
+    """All rows, or a draw of them."""
     notes: list[str] = []
-    random = np.random.default_rng(seed)
-    kept: list[tuple[int, _Record]] = []
-    found = 0
-    for number, record in _records(path, notes):
-        found += 1
-        if len(kept) < _MOST:
-            kept.append((number, record))
-        elif (place := int(random.integers(found))) < _MOST:
-            kept[place] = (number, record)
-    if not found:
+    drawn = reservoir_sample(stream_records(path, notes), _MOST, seed)
+    if not drawn.seen:
         raise BadTable(path, "it has no row", "Give a file with a line of headings and a row for each text.")
-    if found > _MOST:
-        notes.append(f"{path.name} has {found:,} rows: a draw of {_MOST:,} was read")
-    return _Kept(dict(sorted(kept, key=lambda row: row[0])), found, tuple(notes))
+    if drawn.note:
+        notes.append(f"{path.name} has {drawn.seen:,} rows: {drawn.note} was read")
+    return _File(path, dict(drawn.entries), tuple(notes))
 
 
-def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, _Record]]:
-    try:
-        if path.suffix.lower() == ".parquet":
-            yield from _of_parquet(path)
-        else:
-            encoding = _encoding(path)
-            if encoding in {"cp1252", "utf-16"}:
-                notes.append(f"{path.name} read as {'Windows-1252' if encoding == 'cp1252' else 'UTF-16'}")
-            yield from (_of_csv if path.suffix.lower() in {".csv", ".tsv"} else _of_json)(path, encoding)
-    except OSError as cause:
-        raise BadTable(path, cause.strerror or str(cause), "Give a file that can be read.") from cause
-    except UnicodeDecodeError as cause:
-        raise BadTable(path, f"it is not {cause.encoding} (byte {cause.start})", "Save it as UTF-8.") from cause
+def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[RecordColumns, list[str]]:
+    """The columns that count, and a note on those that were recognized.
 
-
-def _encoding(path: Path) -> str:
-    """By its mark; else UTF-8 where the whole file is, else one byte a letter."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
-    if marked is not None:
-        return marked
-    try:
-        with path.open(encoding="utf-8", newline="") as text:
-            while text.read(1 << 20):
-                pass
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
-
-
-def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, _Record]]:
-    errors = "replace" if encoding == "cp1252" else "strict"
-    before = csv.field_size_limit(_LONGEST)
-    try:
-        with path.open(encoding=encoding, errors=errors, newline="") as file:
-            first = file.readline()
-            sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
-            file.seek(0)
-            rows = csv.reader(file, delimiter=sign)
-            heading = [name.strip() for name in next(rows, [])]
-            for number, cells in enumerate(rows, start=1):
-                if len(cells) == len(heading):
-                    yield number, dict(zip(heading, cells, strict=True))
-                elif cells:
-                    why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")
-                    yield number, {"": why, **dict(zip(heading, cells, strict=False))}
-    except csv.Error as cause:
-        raise BadTable(path, str(cause), "Save it as CSV once more.") from cause
-    finally:
-        csv.field_size_limit(before)
-
-
-def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, _Record]]:
-    with path.open(encoding=encoding) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as cause:
-                raise BadTable(path, f"line {number} is no JSON ({cause})", "Write one object a line.") from cause
-            if not isinstance(record, dict):
-                raise BadTable(path, f"line {number} holds no object", "Write one object a line.")
-            yield number, record
-
-
-def _of_parquet(path: Path) -> Iterator[tuple[int, _Record]]:
-    from pyarrow import ArrowException  # noqa: PLC0415 - a third of a second to import
-    from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
-
-    try:
-        with ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(4096):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield number, record
-    except ArrowException as cause:
-        raise BadTable(path, f"it is no Parquet ({cause})", "Write it once more.") from cause
-
-
-def _columns(path: Path, kept: _Kept, *, labelled: bool) -> tuple[str, str, list[str]]:
-    """Names of the columns of texts and of labels, and a note."""
-    sound = (record for record in kept.rows.values() if "" not in record)
-    names = list(dict.fromkeys(name for _, record in zip(range(100), sound, strict=False) for name in record))
-    shown = ", ".join(printable(str(name))[:40] for name in names[:8]) or "nothing"
-    text = _named(names, _TEXTS)
-    label = _named(names, _LABELS)
-    if text is None:
-        others = [name for name in names if name != label and _is_written(kept, name)]
-        text = others[0] if len(others) == 1 else None
-    if text is None:
-        raise BadTable(path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)
+    Raises:
+        UnknownName: there is no column of a name that was given.
+        BadTable: no column is plainly the text, or the label.
+    """
+    names = file.names
     if not labelled:
-        return text, "", [f"column {text!r} read as text"] if text != "text" else []
-    others = [name for name in names if name != text]
-    if label is None and len(others) == 1:
-        label = others[0]
-    if label is None:
-        raise BadTable(path, f"no column is plainly that of the labels among {shown}", _NAME_THEM)
-    note = [f"columns {text!r} and {label!r} read as text and label"] if (text, label) != ("text", "label") else []
-    return text, label, note
+        there = {role: name for role, name in wanted.named.items() if name in names}
+        wanted = RecordColumns(there.get("text"), there.get("label"), there.get("text2"))
+    for name in wanted.named.values():
+        if name not in names:
+            raise UnknownName("column", name, names)
+    text, text2 = wanted.text, wanted.text2
+    others = [name for name in names if name not in wanted.named.values()]
+    if text is None and text2 is None:
+        text, text2 = _pair(others)
+    text = text or _first_of(others, _TEXTS) or _only_writing(file, others, wanted.label or _first_of(others, _LABELS))
+    shown = ", ".join(printable(str(name))[:40] for name in names[:_SHOWN]) or "nothing"
+    if text is None:
+        raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)
+    others = [name for name in others if name not in {text, text2}]
+    label = wanted.label or _first_of(others, _LABELS) or (others[0] if len(others) == 1 and labelled else None)
+    if label is None and labelled:
+        raise BadTable(file.path, f"no column is plainly that of the labels among {shown}", _NAME_THEM)
+    columns = replace(wanted, text=text, text2=text2, label=label)
+    new = {role: name for role, name in columns.named.items() if role not in wanted.named and role != name}
+    if not labelled:
+        new.pop("label", None)
+    listed = ", ".join(f"{name!r} as {role}" for role, name in new.items())
+    return columns, [f"{file.path.name}: column {listed}"] if new else []
 
 
-def _named(names: Sequence[str], known: Sequence[str]) -> str | None:
+def _pair(names: Sequence[str]) -> tuple[str | None, str | None]:
+    """Two columns that are named as the two texts of a pair are."""
+    lowered = {str(name).strip().lower(): name for name in reversed(names)}
+    pairs = [(lowered[one], lowered[other]) for one, other in _PAIRS if one in lowered and other in lowered]
+    return pairs[0] if pairs else (None, None)
+
+
+def _first_of(names: Sequence[str], known: Sequence[str]) -> str | None:
     lowered = {str(name).strip().lower(): name for name in reversed(names)}
     return next((lowered[name] for name in known if name in lowered), None)
 
 
-def _is_written(kept: _Kept, name: str) -> bool:
-    """Whether a column holds words, several in a cell."""
-    cells = [record.get(name) for _, record in zip(range(100), kept.rows.values(), strict=False)]
-    words = [len(cell.split()) for cell in cells if isinstance(cell, str)]
-    return 2 * len(words) > len(cells) and sum(words) > 2 * len(words)
+def _only_writing(file: _File, names: Sequence[str], label: str | None) -> str | None:
+    """The only column that holds words, several in a cell."""
+    rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+    written = []
+    for name in names:
+        words = [len(cell.split()) for row in rows if isinstance(cell := row.get(name), str)]
+        if name != label and 2 * len(words) > len(rows) and sum(words) > 2 * len(words):
+            written.append(name)
+    return written[0] if len(written) == 1 else None
 
 
-def _text(record: _Record, column: str) -> object:
-    return record.get("", record.get(column))
+def _table(files: Mapping[str, _File], chosen: RecordColumns, task: Task | None, *, labelled: bool) -> _Table:
+    """Texts, labels and groups of all rows that have a label, labels in the form that they have everywhere.
 
-
-def _label(path: Path, number: int, record: _Record, column: str) -> str | None:
-    value = record.get(column)
-    if isinstance(value, list | dict | tuple):
-        raise BadTable(path, f"row {number} has a {type(value).__name__} as its label", _NAME_THEM)
-    if isinstance(value, float):
-        value = None if math.isnan(value) else int(value) if value.is_integer() else value
-    return None if value is None else plain(str(value).strip()) or None
-
-
-def _refuse_quantities(path: Path, column: str, labels: Mapping[str, str]) -> None:
-    """Numbers with fractions are no classes."""
-    cells = set(labels.values())
-    if (
-        len(cells) > _CLASSES
-        and all(_is_number(cell) for cell in cells)
-        and not all(c.lstrip("+-").isdigit() for c in cells)
-    ):
-        raise BadTable(
-            path,
-            f"column {column!r} holds {len(cells)} different numbers, which are no classes",
-            "Read it with pandas, and give Sample.from_frame task='regression'.",
-        )
-
-
-def _is_number(cell: str) -> bool:
+    Raises:
+        BadTable: a cell is no label, or labels are of several kinds, or a row has no group.
+    """
+    rows = [(file, number, record) for file in files.values() for number, record in file.rows.items()]
+    cells = {
+        file.row_name(number): _label(file.path, number, record.get(chosen.label) if chosen.label else None)
+        for file, number, record in rows
+    }
+    first = files["train"].path
+    labels: dict[str, str] = {}
+    notes: list[str] = []
     try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
+        labels, task, notes = _labels(first, cells, task)
+    except BadTable:
+        if labelled:
+            raise
+    texts: dict[str, tuple[object, ...]] = {}
+    groups: dict[str, str] = {}
+    gone: Counter[str] = Counter()
+    for file, number, record in rows:
+        name = file.row_name(number)
+        if labelled and name not in labels:
+            gone[file.path.name] += 1
+            continue
+        wanted = (chosen.text, *([chosen.text2] if chosen.text2 else []))
+        texts[name] = (record[""],) if "" in record else tuple(record.get(str(column)) for column in wanted)
+        if chosen.group is not None and labelled:
+            groups[name] = _group(file.path, number, record.get(chosen.group), chosen.group)
+    if labelled and not texts:
+        raise BadTable(first, f"no row has a label in column {chosen.label!r}", _NAME_THEM)
+    if labelled:
+        notes += [f"{counted(count, 'row')} of {name} without a label left out" for name, count in gone.items()]
+    return _Table(texts, labels, groups, task, tuple(notes if labelled else []))
+
+
+def _labels(path: Path, cells: Mapping[str, "_Cell"], task: Task | None) -> tuple[dict[str, str], Task, list[str]]:
+    """Labels of the rows that have one, what they are, and notes."""
+    several = task is Task.MULTI_LABEL or any(cell.several for cell in cells.values())
+    there = {name: cell for name, cell in cells.items() if cell.text or (several and cell.text is not None)}
+    kinds = {cell.kind: name for name, cell in reversed(there.items()) if cell.kind}
+    if len(kinds) > 1:
+        among = " and ".join(
+            f"{kind}s ({shortened(str(there[name].text))} in row {name})" for kind, name in kinds.items()
+        )
+        raise BadTable(path, f"its labels are {among}", "Write all of them as texts, or all as numbers.")
+    column = TargetColumn(joined=several)
+    for cell in there.values():
+        column.add(cell.text or "")
+    kind = task or (Task.MULTI_LABEL if several else column.task)
+    whole = kind is Task.CLASSIFICATION and column.whole
+    known: dict[str, str] = {}
+    labels = {}
+    for name, cell in there.items():
+        text = cell.text or ""
+        if text not in known:
+            known[text] = target_of(path, int(name.rpartition(":")[2]), text, kind, whole=whole)
+        labels[name] = known[text]
+    return labels, kind, list(column.doubts(kind, task))
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell of labels: its text, None where it is none; what JSON has for it; whether it may hold several."""
+
+    text: str | None
+    kind: str = ""
+    several: bool = False
+
+
+def _label(path: Path, number: int, value: object) -> _Cell:
+    match value:
+        case None:
+            return _Cell(None)
+        case float() if math.isnan(value):
+            return _Cell(None)
+        case str():
+            text = value.strip()
+            return _Cell(text, "text" if text and path.suffix.lower() not in {".csv", ".tsv"} else "", "|" in text)
+        case bool():
+            return _Cell(str(value), "truth value")
+        case int() | float():
+            return _Cell(str(value), "number")
+        case list() | tuple() if all(isinstance(name, str | int) and "|" not in str(name) for name in value):
+            return _Cell("|".join(map(str, value)), "list", several=True)
+    why = f"row {number} has {shortened(repr(value))} as its label"
+    raise BadTable(path, why, "Give a text, a number, or a list of names without |.")
+
+
+def _group(path: Path, number: int, value: object, column: str) -> str:
+    text = "" if value is None or value != value else plain_name(str(value).strip())  # noqa: PLR0124 - NaN
+    if not text:
+        raise BadTable(path, f"row {number} has no group in column {column!r}", "Give every row one.")
+    return text

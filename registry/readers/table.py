@@ -9,7 +9,6 @@ rows that may be about them are kept: memory grows with the items, and never wit
 """
 
 import csv
-import math
 import re
 import stat
 from collections import defaultdict
@@ -24,21 +23,13 @@ from pathlib import Path, PurePosixPath
 from registry.cards import Task
 from registry.errors import BadTable, PathMissing, printable
 from registry.modalities import Words
-from registry.readers.layout import ITEMS, Layout, counted, plain, tabled
+from registry.readers.cells import MOST_CELLS, TargetColumn, shortened, target_of
+from registry.readers.layout import ITEMS, Layout, counted, plain_name, tabled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import known_suffixes
 
-__all__ = ["LARGEST", "LabelTable", "read_groups", "read_labels"]
+__all__ = ["LabelTable", "read_groups", "read_labels"]
 
-LARGEST = 1e100
-"""The largest quantity: its square is a number still."""
-_SEPARATOR = "|"
-_CLASSES = 20
-"""Different whole numbers up to which they are taken for classes."""
-_WHOLE = re.compile(r"[+-]?\d+")
-_WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0*")
-"""How pandas writes whole numbers of a column that once had a gap."""
-_ABSENT = frozenset({"nan", "na", "n/a", "none", "null", "<na>", "#n/a"})
 _FILE = "file is the path below the folder, or the bare name where it is unique."
 _COLUMNS = {
     "group": f"Give it the columns file and group: {_FILE}",
@@ -70,8 +61,6 @@ _MOST_NAMES = 1_000_000
 """Items that are looked up in a long table; of more a draw."""
 _MOST_ROWS = 2 * _MOST_NAMES
 """Rows about these that are kept: each may be there twice."""
-_MOST_CELLS = 1_000_000
-"""Different cells of a column that are kept."""
 _MOST_COLUMNS = 10_000
 _MOST_TEXT = 1 << 28
 """Letters that are kept of a table."""
@@ -99,16 +88,16 @@ class LabelTable:
     """Whether 1.0 is the class 1."""
     notes: tuple[str, ...] = ()
 
-    def lay_out(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
+    def layout(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
         """The named files that it speaks of with their targets, as parts.
 
         Raises:
             BadTable: it names none of them, or one twice with two targets, or a row fits several.
         """
         looked_up = names if self.rows else reservoir_sample(sorted(names), _MOST_NAMES).entries
-        found = self._matched(place, looked_up, words)
-        layout = tabled(looked_up, found.cells, words, stratified=self.task is Task.CLASSIFICATION)
-        notes = [*layout.notes, *found.notes]
+        matched = self._matched(place, looked_up, words)
+        layout = tabled(looked_up, matched.cells, words, stratified=self.task is Task.CLASSIFICATION)
+        notes = [*layout.notes, *matched.notes]
         if len(looked_up) < len(names):
             notes.append(f"{len(names):,} {words.many} there: a draw of {len(looked_up):,} was looked up in the table")
         return replace(layout, notes=tuple(notes))
@@ -125,7 +114,7 @@ class LabelTable:
         kept = _Kept(self.rows) if self.rows else _read_again(self, names)
         found = _matched(self.path, kept, place, names, words)
         if not found.cells:
-            one, other = _cut(self.first[1]), _cut(plain(min(names)))
+            one, other = shortened(self.first[1]), shortened(plain_name(min(names)))
             raise BadTable(
                 self.path,
                 f"no row names {words.article()} {words.one} below {place}: line {self.first[0]} says {one!r}, "
@@ -164,26 +153,26 @@ def read_labels(path: Path, task: Task | None = None) -> LabelTable:
         PathMissing: there is no such file.
         BadTable: a missing column, no row, a cell that is no target of the task, or more than can be read.
     """
-    column, seen, letters = _Column(), 0, 0
+    column, read, letters = TargetColumn(), 0, 0
     first: _Row | None = None
     kept: list[_Row] | None = []
     with _rows(path, "target") as (rows, note):
         for row in rows:
             first = first or row
-            seen += 1
+            read += 1
             column.add(row[2])
             if kept is not None:
                 kept.append(row)
                 letters += len(row[1]) + len(row[2])
-                if seen > _KEPT_ROWS or letters > _MOST_TEXT:
+                if read > _KEPT_ROWS or letters > _MOST_TEXT:
                     kept = None
     if first is None:
         raise BadTable(path, "it has no row", _COLUMNS["target"])
-    found = column.task if task is None else task
-    table = LabelTable(path, found, first, (), seen, found is Task.CLASSIFICATION and column.whole)
-    notes = ([note] if note else []) + list(column.doubts(found, task))
+    task_of = column.task if task is None else task
+    table = LabelTable(path, task_of, first, (), read, task_of is Task.CLASSIFICATION and column.whole)
+    notes = ([note] if note else []) + list(column.doubts(task_of, task))
     if kept is None:
-        notes.append(f"the table has {seen:,} rows: those about what lies there were kept")
+        notes.append(f"the table has {read:,} rows: those about what lies there were kept")
     return replace(table, rows=tuple(_targets(table, iter(kept or ()))), notes=tuple(notes))
 
 
@@ -198,123 +187,10 @@ def _targets(table: LabelTable, rows: Iterator[_Row]) -> Iterator[_Row]:
     known: dict[str, str] = {}
     for line, file, cell in rows:
         if cell not in known:
-            if len(known) == _MOST_CELLS:
+            if len(known) == MOST_CELLS:
                 known.clear()
-            known[cell] = _target(table.path, line, cell, table.task, whole=table.whole)
+            known[cell] = target_of(table.path, line, cell, table.task, whole=table.whole)
         yield line, file, known[cell]
-
-
-@dataclass
-class _Column:
-    """What a column of targets holds, cell by cell."""
-
-    cells: set[str] = field(default_factory=set)
-    """Different ones; of very many not all."""
-    different: int = 0
-    absent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """Rows of each cell that may mean that there is no target."""
-    numbers: int = 0
-    """Different cells that are numbers, whether some are written as floats, and some have fractions."""
-    floats: bool = False
-    fractions: bool = False
-    values: set[float] = field(default_factory=set)
-    """Different numbers, one more than classes may be at most."""
-    joined: bool = False
-    """Whether a cell holds several labels, or none."""
-    empty: bool = False
-
-    def add(self, cell: str) -> None:
-        if cell.casefold() in _ABSENT:
-            self.absent[cell] += 1
-        if cell in self.cells:
-            return
-        if len(self.cells) < _MOST_CELLS:
-            self.cells.add(cell)
-        self.different += 1
-        self.joined = self.joined or _SEPARATOR in cell
-        self.empty = self.empty or not cell
-        number = _number(cell)
-        if number is None:
-            return
-        self.numbers += 1
-        if _WHOLE_FLOAT.fullmatch(cell):
-            self.floats = True
-        elif not _WHOLE.fullmatch(cell):
-            self.fractions = True
-        if len(self.values) <= _CLASSES:
-            self.values.add(number)
-
-    @property
-    def task(self) -> Task:
-        """What the targets are."""
-        if self._only_numbers:
-            if self.fractions or len(self.values) > _CLASSES:
-                return Task.REGRESSION
-            if self.floats:
-                return Task.CLASSIFICATION
-        return Task.MULTI_LABEL if self.joined or self.empty else Task.CLASSIFICATION
-
-    @property
-    def whole(self) -> bool:
-        """Whether all are whole numbers, which may be written as floats."""
-        return not self.fractions and self.numbers == self.different - self.empty
-
-    @property
-    def _only_numbers(self) -> bool:
-        return 0 < self.numbers == self.different - self.empty
-
-    def doubts(self, found: Task, task: Task | None) -> Iterator[str]:
-        """Notes about targets that may have meant something else."""
-        whole = self._only_numbers and not self.fractions and not self.empty
-        if task is None and found is Task.REGRESSION and whole and not self.floats:
-            yield (
-                f"{self.different} different whole numbers taken for quantities; "
-                "--task classification makes them classes"
-            )
-        if found is Task.REGRESSION:
-            return
-        if task is None and whole and all(map(_WHOLE_FLOAT.fullmatch, self.cells)):
-            yield f"{self.different} different whole numbers taken for classes; --task regression makes them quantities"
-        if self.absent:
-            yield (
-                f"{counted(sum(self.absent.values()), 'row')} whose target reads {', '.join(sorted(self.absent))}: "
-                f"taken for {'a class' if len(self.absent) == 1 else 'classes'} of that name; "
-                "remove them where no target is meant"
-            )
-        if found is Task.CLASSIFICATION:
-            several = [c for c in self.cells if any(sign in c and _parts(c, sign) & self.cells for sign in ",;")]
-            if several:
-                yield f"{min(several)!r} is taken for one class: several labels are joined by {_SEPARATOR}"
-
-
-def _parts(cell: str, sign: str) -> set[str]:
-    return {part.strip() for part in cell.split(sign)}
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
-
-
-def _target(path: Path, line: int, cell: str, task: Task, *, whole: bool) -> str:
-    """A cell in the form that rows of the task have everywhere; ``whole``: 1.0 is the class 1."""
-    if task is Task.MULTI_LABEL:
-        names = {name.strip() for name in cell.split(_SEPARATOR)} - {""}
-        return _SEPARATOR.join(sorted(map(plain, names)))
-    if not cell:
-        remedy = "Remove the row, or say --task multi-label where no label applies to it."
-        raise BadTable(path, f"line {line}: the cell 'target' is empty", remedy)
-    if task is Task.CLASSIFICATION:
-        float_form = _WHOLE_FLOAT.fullmatch(cell) if whole else None
-        return plain(float_form[1] if float_form else cell)
-    value = _number(cell)
-    if value is None or not math.isfinite(value):
-        raise BadTable(path, f"line {line}: {_cut(cell)!r} is no finite number", "Correct it, or remove the row.")
-    if abs(value) > LARGEST:
-        raise BadTable(path, f"line {line}: {_cut(cell)} is larger than {LARGEST:g}", "Give it in a larger unit.")
-    return repr(value)
 
 
 @dataclass(frozen=True)
@@ -335,14 +211,14 @@ def _at_hand(path: Path, rows: Iterator[_Row], names: Sequence[str]) -> _Kept:
     endings = known_suffixes() | _UNREAD
     whole, bare = defaultdict(list), set()
     for name in names:
-        parts = plain(name).split("/")
+        parts = plain_name(name).split("/")
         whole[parts[-1]].append(parts[:-1])
         bare.add(_stem(parts[-1], endings))
     kept: list[_Row] = []
     others, letters = 0, 0
     other = None
     for row in rows:
-        parts = plain(row[1]).split("/")
+        parts = plain_name(row[1]).split("/")
         last = parts.pop()
         if not any(_same_tail(its, parts) for its in whole.get(last, ())) and _stem(last, endings) not in bare:
             others, other = others + 1, other or row
@@ -377,13 +253,13 @@ def _matched(path: Path, kept: _Kept, place: Path, names: Sequence[str], words: 
     if chosen.repeated:
         notes.append(f"{counted(chosen.repeated, 'row')} of the table repeated: each file counts once")
     if other := list(chosen.rows.items())[fitting:]:
-        example = f"{_cut(other[0][1][1])} for {_cut(plain(other[0][0]))}"
+        example = f"{shortened(other[0][1][1])} for {shortened(plain_name(other[0][0]))}"
         notes.append(f"{counted(len(other), 'row')} of the table fit by name but for the ending ({example})")
     absent = [*left, *missing, *more]
     if absent or kept.other:
         line, file, _ = min([*absent, *([kept.other] if kept.other else [])])
         count = counted(len(absent) + kept.others, "row")
-        notes.append(f"{count} of the table without {words.article()} {words.one} (line {line}: {_cut(file)})")
+        notes.append(f"{count} of the table without {words.article()} {words.one} (line {line}: {shortened(file)})")
     return _Matched({name: row[2] for name, row in chosen.rows.items()}, tuple(notes))
 
 
@@ -398,7 +274,9 @@ class _Chosen:
     def enter(self, name: str, row: _Row) -> None:
         before = self.rows.setdefault(name, row)
         if before[2] != row[2]:
-            raise BadTable(self.path, f"line {row[0]}: {_cut(row[1])!r} is there twice", "Keep one row for each file.")
+            raise BadTable(
+                self.path, f"line {row[0]}: {shortened(row[1])!r} is there twice", "Keep one row for each file."
+            )
         self.repeated += before is not row
 
 
@@ -419,30 +297,30 @@ def _by(
     Raises:
         BadTable: a row fits several items by their whole names.
     """
-    shelf = defaultdict(list)
+    rows_by = defaultdict(list)
     for name in names:
-        parts = plain(name).split("/")
-        shelf[key(parts[-1])].append((parts, name))
+        parts = plain_name(name).split("/")
+        rows_by[key(parts[-1])].append((parts, name))
     whole = place.absolute()
-    above = tuple(map(plain, whole.parts if whole.is_dir() else (*whole.parts[:-1], whole.stem)))
+    above = tuple(map(plain_name, whole.parts if whole.is_dir() else (*whole.parts[:-1], whole.stem)))
     left: list[_Row] = []
     higher: list[tuple[int, str, _Row]] = []
     for row in rows:
-        parts = plain(row[1]).split("/")
-        alike = [(its, name) for its, name in shelf.get(key(parts[-1]), ()) if _same_tail(its[:-1], parts[:-1])]
-        below = [name for its, name in alike if len(parts) <= len(its)]
-        exact = [name for its, name in alike if len(parts) == len(its)]
+        parts = plain_name(row[1]).split("/")
+        same = [(its, name) for its, name in rows_by.get(key(parts[-1]), ()) if _same_tail(its[:-1], parts[:-1])]
+        below = [name for its, name in same if len(parts) <= len(its)]
+        exact = [name for its, name in same if len(parts) == len(its)]
         fitting = exact or below
         if len(fitting) > 1 and key is _base:
             remedy = f"Write it as a path: {_FILE}"
-            why = f"line {row[0]}: {_cut(row[1])!r} fits {len(fitting)} items, {fitting[0]!r} for one"
+            why = f"line {row[0]}: {shortened(row[1])!r} fits {len(fitting)} items, {fitting[0]!r} for one"
             raise BadTable(path, why, remedy)
         if len(fitting) == 1:
             chosen.enter(fitting[0], row)
-        elif fitting or not alike:
+        elif fitting or not same:
             left.append(row)
         else:
-            its, name = max(alike, key=lambda one: len(one[0]))
+            its, name = max(same, key=lambda one: len(one[0]))
             higher.append((_shared((*above, *its[:-1]), parts[:-1]) - len(its) + 1, name, row))
     height = max([height, *(depth for depth, _, _ in higher)])
     elsewhere = []
@@ -549,7 +427,7 @@ def _columns(path: Path, column: str, heading: list[str]) -> tuple[tuple[int, in
     for wanted in ("file", column):
         known = [name for name in _HEADINGS[wanted] if name in names]
         if not known:
-            shown = ", ".join(_cut(printable(name)) or "(empty)" for name in heading[:5]) or "nothing"
+            shown = ", ".join(shortened(printable(name)) or "(empty)" for name in heading[:5]) or "nothing"
             raise BadTable(path, f"it has no column {wanted!r}; its first line says {shown}", _COLUMNS[column])
         chosen.append(known[0])
     note = f"columns {chosen[0]!r} and {chosen[1]!r} read as file and {column}" if chosen != ["file", column] else ""
@@ -568,7 +446,3 @@ def _row(path: Path, column: str, line: int, cells: list[str], places: tuple[int
     if "\\" in file or "./" in file or "//" in file or file.endswith(("/", "/.")):
         file = str(PurePosixPath(file.replace("\\", "/")))
     return line, file, cell
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"

@@ -55,10 +55,10 @@ class Store:
         Raises:
             RegistryCorrupt: the one of that name is damaged.
         """
-        found = self._cards(schema.checkpoints, equal_to(schema.checkpoints, modality=modality, name=name))
-        if name is not None and not found:
+        cards = self._cards(schema.checkpoints, equal_to(schema.checkpoints, modality=modality, name=name))
+        if name is not None and not cards:
             self.database.require_no_damage(schema.checkpoints, name)
-        return tuple(from_json(Checkpoint, card) for card in found)
+        return tuple(from_json(Checkpoint, card) for card in cards)
 
     def domains(self, modality: str | None = None, *, names: Sequence[str] | None = None) -> tuple[Domain, ...]:
         """All domains, or one modality's, or those of these names, by name; damaged ones are left out."""
@@ -153,10 +153,10 @@ class Store:
 
     def keep(self, advice: Keepable) -> None:
         """Keep advice under its id; once is enough."""
-        told = advice.to_dict()
-        sample = told.get("sample")
+        form = advice.to_dict()
+        sample = form.get("sample")
         digest = str(sample.get("digest", "")) if isinstance(sample, Mapping) else ""
-        content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": json_text(told)}
+        content = {"id": advice.id, "created": now(), "sample_digest": digest, "body": json_text(form)}
 
         def work(connection: sa.Connection) -> None:
             there = raw(schema.recommendations, "number").where(schema.recommendations.c.id == advice.id)
@@ -173,10 +173,10 @@ class Store:
         """
         same = equal_to(schema.recommendations, id=name, sample_digest=sample_digest)
         wanted = raw(schema.recommendations).where(*same)
-        found = self._bodies(wanted, 1)
-        if not found and name is not None:
+        bodies = self._bodies(wanted, 1)
+        if not bodies and name is not None:
             self.database.require_no_damage(schema.recommendations, name)
-        return found[0][1] if found else None
+        return bodies[0][1] if bodies else None
 
     def kept(self, most: int) -> tuple[tuple[str, dict[str, Any]], ...]:
         """The newest advice, newest first, each with the time when it was kept."""
@@ -205,13 +205,13 @@ class Store:
         newest = wanted.order_by(schema.recommendations.c.number.desc())
 
         def read(connection: sa.Connection) -> list[tuple[str, dict[str, Any]]]:
-            found: list[tuple[str, dict[str, Any]]] = []
+            bodies: list[tuple[str, dict[str, Any]]] = []
             for row in connection.execution_options(yield_per=20).execute(newest).mappings():
                 if self.database.sound(schema.recommendations, row) is not None:
-                    found.append((row["created"], json.loads(row["body"])))
-                if len(found) == most:
+                    bodies.append((row["created"], json.loads(row["body"])))
+                if len(bodies) == most:
                     break
-            return found
+            return bodies
 
         return self.database.run(read)
 

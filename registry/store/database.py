@@ -56,15 +56,15 @@ class Database:
         url = sa.make_url(place) if isinstance(place, str) else dialect.sqlite_file(place, writable=writable)
         where = str(place) if isinstance(place, Path) else url.database or url.render_as_string()
         database = cls(dialect.make_engine(url, writable=writable), where, patience, writable=writable)
-        found = database.run(_revision)
-        if found == migrations.HEAD:
+        revision = database.run(_revision)
+        if revision == migrations.HEAD:
             database._require_sound(mend=mend and writable)
         elif writable:
             database._prepare()
-        elif found in migrations.REVISIONS:
+        elif revision in migrations.REVISIONS:
             raise HomeUnusable(Path(where).parent, "its registry must be brought up to date, and it is read-only")
         else:
-            raise _unknown_revision(where, found)
+            raise _unknown_revision(where, revision)
         return database
 
     @property
@@ -111,14 +111,14 @@ class Database:
         """Make or migrate the schema; the first of several processes does it."""
 
         def work(connection: sa.Connection) -> None:
-            found = _revision(connection)
-            if found is not None and found not in migrations.REVISIONS:
-                raise _unknown_revision(self.where, found)
-            if found is None and sa.inspect(connection).get_table_names():
+            revision = _revision(connection)
+            if revision is not None and revision not in migrations.REVISIONS:
+                raise _unknown_revision(self.where, revision)
+            if revision is None and sa.inspect(connection).get_table_names():
                 raise RegistryCorrupt(self.where, "it is a database, but not a registry")
-            if found != migrations.HEAD:
+            if revision != migrations.HEAD:
                 migrations.upgrade(connection)
-            if found is None:
+            if revision is None:
                 connection.execute(sa.insert(schema.notes).values(key="registry", value=uuid.uuid4().hex))
 
         self.run(work, write=True)
@@ -185,12 +185,12 @@ def _revision(connection: sa.Connection) -> str | None:
     """The schema's revision; None where there is no schema yet."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return None if found is None else str(found)
+    revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return None if revision is None else str(revision)
 
 
-def _unknown_revision(where: str, found: str | None) -> RegistryNewer | RegistryCorrupt:
+def _unknown_revision(where: str, revision: str | None) -> RegistryNewer | RegistryCorrupt:
     """A later version's schema, or none at all."""
-    if found is not None and re.fullmatch(r"\d{4}[\w-]*", found) and found > migrations.HEAD:
-        return RegistryNewer(where, found)
-    return RegistryCorrupt(where, "it is no registry" if found is None else f"there is no schema {found!r}")
+    if revision is not None and re.fullmatch(r"\d{4}[\w-]*", revision) and revision > migrations.HEAD:
+        return RegistryNewer(where, revision)
+    return RegistryCorrupt(where, "it is no registry" if revision is None else f"there is no schema {revision!r}")

@@ -79,14 +79,14 @@ def _as_it_lies(text: bytes) -> str:
 
 def name_error(cause: DBAPIError, where: str, size: int | None) -> Exception:
     """The error of ours that a database's error stands for; ``size`` bytes were to be written."""
-    said, folder = str(cause.orig), Path(where).parent
-    opened = "readonly" in said or "unable to open" in said or "disk I/O" in said
-    if "disk is full" in said or (opened and _is_full(folder)):
+    message, folder = str(cause.orig), Path(where).parent
+    opened = "readonly" in message or "unable to open" in message or "disk I/O" in message
+    if "disk is full" in message or (opened and _is_full(folder)):
         return DiskFull(where, shutil.disk_usage(folder).free, size)
     if isinstance(cause, OperationalError) and opened:
-        return HomeUnusable(folder, said)
+        return HomeUnusable(folder, message)
     sqlite = isinstance(cause.orig, sqlite3.DatabaseError) and not isinstance(cause.orig, sqlite3.ProgrammingError)
-    return RegistryCorrupt(where, said) if sqlite else cause
+    return RegistryCorrupt(where, message) if sqlite else cause
 
 
 def _is_full(folder: Path) -> bool:

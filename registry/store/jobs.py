@@ -79,13 +79,13 @@ class Jobs:
 
     def next(self, lane: str) -> JobRecord | None:
         """The job of a lane that is being carried out here, else the one queued longest; None where there is none."""
-        found = self._read(jobs.c.lane == lane, _ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
-        return min(found, key=lambda job: (job.state is not JobState.RUNNING, job.created, job.id), default=None)
+        jobs_there = self._read(jobs.c.lane == lane, _ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        return min(jobs_there, key=lambda job: (job.state is not JobState.RUNNING, job.created, job.id), default=None)
 
     def lanes(self) -> tuple[str, ...]:
         """The lanes that have work queued or under way here."""
-        found = self._read(_ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
-        return tuple(sorted({job.lane for job in found}))
+        jobs_there = self._read(_ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        return tuple(sorted({job.lane for job in jobs_there}))
 
     def ahead(self, job: str) -> int:
         """How many jobs come before one that is queued."""
@@ -113,8 +113,8 @@ class Jobs:
     def report(self, job: str, event: Event) -> JobState:
         """How far the work has come, said by the process that does it; gives how the job stands."""
         self._hold(job)
-        told = {"stage": str(event.phase)} | {name: getattr(event, name) for name in _EVENT}
-        values = {**told, "heartbeat": now(), **_here()}
+        event_row = {"stage": str(event.phase)} | {name: getattr(event, name) for name in _EVENT}
+        values = {**event_row, "heartbeat": now(), **_here()}
         alive = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.LOST])
         self._change(job, alive, state=JobState.RUNNING, **values)
         return self.get(job).state
@@ -166,11 +166,11 @@ class Jobs:
             UnknownName: there is none.
             RegistryCorrupt: it is damaged.
         """
-        found = self._read(jobs.c.id == job)
-        if not found:
+        matching = self._read(jobs.c.id == job)
+        if not matching:
             self._database.require_no_damage(jobs, job)
             raise UnknownName("job", job, [row.id for row in self.list()])
-        return found[0]
+        return matching[0]
 
     def list(self) -> tuple[JobRecord, ...]:
         """All jobs, newest first."""

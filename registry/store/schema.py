@@ -97,8 +97,8 @@ def now() -> str:
 def raw(table: sa.Table, *names: str) -> sa.Select[Any]:
     """Rows as they lie in the database: no type's own reading chokes on a damaged value."""
     columns = [table.c[name] for name in names] or list(table.c)
-    asked: list[Any] = [sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in columns]
-    selected: sa.Select[Any] = sa.select(*asked)
+    labelled: list[Any] = [sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in columns]
+    selected: sa.Select[Any] = sa.select(*labelled)
     return selected
 
 

@@ -74,9 +74,9 @@ class ModalityContract(ABC):
     def test_broken_bytes_are_a_reason_and_never_an_exception(self) -> None:
         """Also what is cut off anywhere, or has a byte changed, is an item or a reason."""
         for content in (b"", *self.broken):
-            found = self.modality.decode("broken", content)
-            assert isinstance(found, Undecodable), content[:40]
-            assert found.reason
+            decoded = self.modality.decode("broken", content)
+            assert isinstance(decoded, Undecodable), content[:40]
+            assert decoded.reason
         random = np.random.default_rng(0)
         for name, content in self.contents.items():
             for cut in {*random.integers(0, len(content), 8).tolist(), len(content) - 1}:
@@ -111,8 +111,8 @@ class ModalityContract(ABC):
             copy = self._decoded(name, content)
             assert copy.digest != originals[names.index(name)].digest
             copied = Fingerprints(self._fingerprints([copy]))
-            alike = [bool(copied.also_in(Fingerprints(one[None])).any()) for one in vectors]
-            assert alike == [other == name for other in names], name
+            matches = [bool(copied.also_in(Fingerprints(one[None])).any()) for one in vectors]
+            assert matches == [other == name for other in names], name
 
     def test_raw_features_never_see_the_held_out_rows(self) -> None:
         """A row's features follow from the row and from what was fitted, whatever else is transformed with it."""
@@ -189,13 +189,13 @@ class ModalityContract(ABC):
         return [self._decoded(name, content) for name, content in self.contents.items()]
 
     def _decoded(self, name: str, content: bytes) -> Item:
-        found = self.modality.decode(name, content)
-        assert not isinstance(found, Undecodable), found
-        return found
+        decoded = self.modality.decode(name, content)
+        assert not isinstance(decoded, Undecodable), decoded
+        return decoded
 
     def _item_or_reason(self, name: str, content: bytes) -> None:
-        found = self.modality.decode(name, content)
-        assert isinstance(found, Item) or found.reason
+        decoded = self.modality.decode(name, content)
+        assert isinstance(decoded, Item) or decoded.reason
 
     def _fingerprints(self, items: Sequence[Item]) -> Float[np.ndarray, "n d"]:
         settled, _ = self.modality.settled(items, {})
@@ -213,7 +213,7 @@ class ModalityContract(ABC):
 
 
 def _vectors(network: Network, rows: Sequence[Prepared]) -> list[Float[np.ndarray, "n d"]]:
-    reading = read_blocks(network, layers_of(network.model), network.batch(rows))
+    reading = read_blocks(network, layers_of(network), network.batch(rows))
     return [block.detach().numpy() for block in reading.blocks]
 
 

@@ -80,7 +80,7 @@ def main() -> None:
 def run(zoo: Zoo, sample: Sample, case: tuple[str, str, str], seed: int) -> Row:
     """One case, the estimates first."""
     _, strategy, checkpoint = case
-    choice = flow.consider(sample, zoo, checkpoint, strategy)
+    choice = flow.evaluate(sample, zoo, checkpoint, strategy)
     choice = replace(choice, plan=replace(choice.plan, controls=()))
     job = Job.of(choice, sample, zoo, TuneOptions(seed))
     began = time.perf_counter()

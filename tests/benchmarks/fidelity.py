@@ -26,7 +26,7 @@ def main() -> None:
     zoo = Zoo.open(asked.home)
     lens = zoo.lens("image")
     samples = {path.name: Sample.from_folder(path) for path in sorted(asked.sets.iterdir()) if path.is_dir()}
-    ours = sub_domains(samples, {name: zoo.see(s.subsample(1200, 0)) for name, s in samples.items()})
+    ours = sub_domains(samples, {name: zoo.lens_features(s.subsample(1200, 0)) for name, s in samples.items()})
     exact = exact_distances(lens, ours)
     sketched = embedding_distances(lens, ours)
     names = list(ours)

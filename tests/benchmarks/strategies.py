@@ -63,7 +63,7 @@ def main() -> None:
 def run(zoo: Zoo, sample: Sample, checkpoint: str, strategy: str) -> Row:
     """Carry out one strategy."""
     try:
-        choice = flow.consider(sample, zoo, checkpoint, strategy)
+        choice = flow.evaluate(sample, zoo, checkpoint, strategy)
     except NotOffered as reason:
         return Row(sample.name, strategy, {}, reason.why)
     done, _ = run_local(Job.of(choice, sample, zoo, TuneOptions()), no_tracking)

@@ -34,7 +34,7 @@ from recommender.results import Plan, Stage
 from recommender.runs.job import Job
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import NullTrackerRun, no_tracking
-from recommender.tuning import recipe
+from recommender.tuning import fitting
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, prepare_rows, slices
 from recommender.tuning.parameter_groups import rates
@@ -241,7 +241,7 @@ class FrozenNet(nn.Module):
         super().__init__()
         self.network = open_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
-        self.layers = layers_of(self.body)
+        self.layers = layers_of(self.network)
         self.head = nn.LazyLinear(classes)
         seen = self.network.preprocessing
         self.head(self._features(torch.zeros(1, 3, seen.height, seen.width)))
@@ -320,7 +320,7 @@ def _ours(bench: Bench) -> tuple[Spent, float]:
 
 def _bare(bench: Bench) -> tuple[Spent, float]:
     """Forward, backward and step on batches that are there already; as many rows as our training learns from."""
-    learning, _ = bench.sample.split(recipe._VALIDATION, 0)
+    learning, _ = bench.sample.split(fitting._VALIDATION, 0)
     net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
         rows = prepare_rows(learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open")
@@ -345,7 +345,7 @@ def _net(bench: Bench) -> Classifier:
     network = open_network(bench.card.folder)
     width = bench.zoo.encode(bench.card.name, bench.sample).last.width
     head = fresh_head(width, len(bench.sample.classes))
-    made = Classifier(network, layers_of(network.model), bench.blocks[-1], head)
+    made = Classifier(network, layers_of(network), bench.blocks[-1], head)
     return made.to(memory_format=torch.channels_last)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from recommender import benefit as room
 from recommender.benefit import benefit, equal_epochs, for_epochs, label_saving, nested
-from recommender.flow import consider
+from recommender.flow import evaluate
 from recommender.results import Benefit, BenefitPoint, EpochsToEqual, LabelSaving, Measured
 from recommender.tuning.figures import benefit_curves
 from registry.progress import Cancelled, Event, Phase
@@ -154,8 +154,8 @@ def zoo(tmp_path):
 
 
 def measured(zoo, sample, strategy, **settings):
-    choice = consider(sample, zoo, "net", strategy)
-    scratch = consider(sample, zoo, "net", "scratch").plan
+    choice = evaluate(sample, zoo, "net", strategy)
+    scratch = evaluate(sample, zoo, "net", "scratch").plan
     short = replace(choice, plan=for_epochs(choice.plan, 1))
     return benefit(short, for_epochs(scratch, 2), sample, zoo, budgets=2, **settings)
 
@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_benefit(zoo):
 
 def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     sample = jobs.sample()
-    choice = consider(sample, zoo, "net", "linear-probe")
+    choice = evaluate(sample, zoo, "net", "linear-probe")
     found = measured(zoo, sample, "linear-probe")
     job = jobs.job(tmp_path, choice.checkpoint, choice.plan, sample)
     run, _ = room.run_local(job, room.no_tracking)

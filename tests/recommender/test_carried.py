@@ -43,7 +43,7 @@ def test_a_choice_comes_back_as_it_was_kept(home):
     sample = jobs.sample()
     with reopened(home) as zoo:
         advice, place = kept(zoo, sample)
-        choice = flow.carried(advice, place, sample, zoo)
+        choice = flow.kept_choice(advice, place, sample, zoo)
     assert json.loads(json.dumps(choice.to_dict())) == advice["choices"][place]
     assert choice.recommendation == advice["id"]
 
@@ -52,7 +52,7 @@ def test_a_tuning_keeps_distance_expectation_and_plan_of_the_advice_with_its_out
     sample = jobs.sample()
     with reopened(home) as zoo:
         advice, place = kept(zoo, sample)
-        run = flow.tune(flow.carried(advice, place, sample, zoo), sample, zoo, track=no_tracking)
+        run = flow.tune(flow.kept_choice(advice, place, sample, zoo), sample, zoo, track=no_tracking)
         (outcome,) = zoo.history()
     told = advice["choices"][place]
     assert told["distance"] is not None
@@ -69,7 +69,7 @@ def test_advice_about_other_rows_is_not_carried_out(home):
     with reopened(home) as zoo:
         advice, place = kept(zoo, jobs.sample())
         with pytest.raises(OtherSample):
-            flow.carried(advice, place, jobs.sample(24), zoo)
+            flow.kept_choice(advice, place, jobs.sample(24), zoo)
 
 
 _ELSEWHERE = """

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from recommender.exposure import LEAST_UNSEEN, Exposures, enough_unseen
-from recommender.flow import consider, recommend
+from recommender.flow import evaluate, recommend
 from recommender.probe import transferability
 from recommender.rank import place
 from recommender.results import Candidate, Expected, Exposure
@@ -82,13 +82,13 @@ def test_who_has_seen_some_rows_is_judged_on_the_others(zoo, sample):
 def test_unseen_rows_outside_the_probed_ones_are_taken_in_to_judge_it(zoo):
     sample = told_sample(1200, (1.0, 0.7), shade=128)
     seen(zoo, sample, 1100)
-    choice = consider(sample, zoo, "remembers", "linear-probe")
+    choice = evaluate(sample, zoo, "remembers", "linear-probe")
     assert choice.to_dict()["exposure"]["rows_judged"] == 100
 
 
 def test_too_few_unseen_rows_judge_nobody(zoo, sample):
     seen(zoo, sample, ROWS - LEAST_UNSEEN + 1)
-    assert not consider(sample, zoo, "remembers", "linear-probe").ranked.transferability.believed
+    assert not evaluate(sample, zoo, "remembers", "linear-probe").ranked.transferability.believed
     assert not enough_unseen(LEAST_UNSEEN, classes=100)
 
 
@@ -108,7 +108,7 @@ def test_its_score_on_held_out_rows_of_that_source_is_expected_where_its_card_te
     card = a_checkpoint(tmp_path / "told", "told", domain="dark", lineage=("dark",), measured=known)
     zoo.store.write(Entries(checkpoints=(card,)))
     zoo._encoders["told"] = Reader("told", (0, 0))
-    marked = consider(sample, zoo, "told", "linear-probe")
+    marked = evaluate(sample, zoo, "told", "linear-probe")
     assert marked.expected.mean == pytest.approx(0.64)
     assert any("200 held-out rows of its source, 64.0 %" in reason for reason in marked.because)
 
@@ -150,9 +150,9 @@ def an_outcome(sample, checkpoint, score, *, strategy, **other):
 
 @pytest.mark.parametrize("strategy", ["linear-probe", "lp-ft"])
 def test_a_recorded_miss_lowers_every_strategy_of_its_checkpoint_and_stands_in_the_json(zoo, sample, strategy):
-    before = {name: consider(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
+    before = {name: evaluate(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
     zoo.record(an_outcome(sample, "remembers", 0.6, strategy=strategy))
-    after = {name: consider(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
+    after = {name: evaluate(sample, zoo, "remembers", name) for name in ("linear-probe", "lp-ft")}
     assert after[strategy].expected.mean == pytest.approx(0.6, abs=0.05)
     for name, choice in after.items():
         assert choice.expected.mean < before[name].expected.mean - 0.1
@@ -169,14 +169,14 @@ def test_a_result_on_the_same_rows_under_another_digest_counts_and_on_others_wit
     swapped = replace(sample, labels=tuple(reversed(sample.labels)), digest="e" * 64)
     for other, score in ((fewer, 0.6), (swapped, 0.1)):
         zoo.record(replace(an_outcome(sample, "remembers", score, strategy="lp-ft"), sample_digest=other.digest), other)
-    choice = consider(sample, zoo, "remembers", "lp-ft")
+    choice = evaluate(sample, zoo, "remembers", "lp-ft")
     assert [row.score for row in choice.realized] == [0.6]
 
 
 def test_a_hit_leaves_the_expectation_where_it_is(zoo, sample):
-    before = consider(sample, zoo, "learns", "linear-probe").expected
+    before = evaluate(sample, zoo, "learns", "linear-probe").expected
     zoo.record(an_outcome(sample, "learns", round(before.mean, 3), strategy="linear-probe"))
-    after = consider(sample, zoo, "learns", "linear-probe").expected
+    after = evaluate(sample, zoo, "learns", "linear-probe").expected
     assert after.mean == pytest.approx(before.mean, abs=0.002)
     assert after.high - after.low < before.high - before.low
 
@@ -219,7 +219,7 @@ def test_a_source_in_words_counts_for_what_was_seen(zoo, sample, tmp_path):
     zoo.store.write(Entries(checkpoints=(card,)))
     zoo._encoders["bare"] = Reader("bare", (0, 0))
     assert isinstance(zoo.domain("dark"), Domain)
-    choice = consider(sample, zoo, "bare", "linear-probe")
+    choice = evaluate(sample, zoo, "bare", "linear-probe")
     assert not choice.ranked.transferability.believed
     assert choice.ranked.transferability.candidate.distance.domain == "dark"
 
@@ -298,7 +298,7 @@ def copies_exposure(zoo, pictures, source):
     zoo.sketch_anew("photos", source)
     sample = Sample.from_arrays(pictures, [f"c{row % 2}" for row in range(len(pictures))], name="mine")
     card = Checkpoint("net", "image", "Net", Path("net"), "0" * 64, 1, 8, domain="photos")
-    return Exposures(sample, sample, zoo.see(sample), zoo).of(card), sample
+    return Exposures(sample, sample, zoo.lens_features(sample), zoo).of(card), sample
 
 
 @pytest.mark.parametrize("how", [{"format": "JPEG", "quality": 60}, {"format": "WEBP", "quality": 70}])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recommender.flow import consider, recommend
+from recommender.flow import evaluate, recommend
 from recommender.shortlist import Constraints
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
@@ -190,19 +190,19 @@ def test_the_json_has_the_promised_keys(tmp_path):
 
 def test_asking_for_one_checkpoint_and_strategy_gives_just_that(tmp_path):
     zoo, sample = two_readers(tmp_path), told_sample(60, (1.0,))
-    choice = consider(sample, zoo, "near-blind", "linear-probe")
+    choice = evaluate(sample, zoo, "near-blind", "linear-probe")
     assert (choice.checkpoint.name, choice.plan.strategy) == ("near-blind", "linear-probe")
     assert choice.cost.trainable_parameters == 2 * (17 + 1)
     with pytest.raises(UnknownName):
-        consider(sample, zoo, "near-blind", "lp_ft")
+        evaluate(sample, zoo, "near-blind", "lp_ft")
     with pytest.raises(UnknownName):
-        consider(sample, zoo, "near-blnd")
+        evaluate(sample, zoo, "near-blnd")
 
 
 def test_training_is_not_offered_on_a_handful_of_rows(tmp_path):
     sample = told_sample(8, (1.0,))
     with pytest.raises(NotOffered):
-        consider(sample, two_readers(tmp_path), "far-sighted", "lp-ft")
+        evaluate(sample, two_readers(tmp_path), "far-sighted", "lp-ft")
 
 
 def test_advice_is_drawn_for_notebooks_without_trusting_names(tmp_path):

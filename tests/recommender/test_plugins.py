@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.flow import compare, consider, near, recommend
+from recommender.flow import compare, evaluate, near, recommend
 from recommender.runs.executors import executors
 from recommender.runs.tracking import trackers
 from registry.cards import Metric
@@ -200,9 +200,9 @@ def test_a_comparable_score_does_not_overrule_what_the_probe_is_sure_of(monkeypa
 
 def test_one_checkpoint_alone_is_moved_by_no_plug_in(monkeypatch, tmp_path):
     zoo, sample = two_alike(tmp_path)
-    before = consider(sample, zoo, "first")
+    before = evaluate(sample, zoo, "first")
     bring(monkeypatch, tmp_path, "scores:oracle")
-    assert consider(sample, zoo, "first").expected == before.expected
+    assert evaluate(sample, zoo, "first").expected == before.expected
 
 
 def test_a_score_of_another_metric_is_reported_and_no_more(monkeypatch, tmp_path):
@@ -247,10 +247,10 @@ def test_a_distance_is_reported_and_may_be_asked_for(monkeypatch, tmp_path):
 
 def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path):
     zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), told_sample(2000, (0.8,))
-    before = consider(sample, zoo, "one")
+    before = evaluate(sample, zoo, "one")
     assert before.plan.strategy != "tower"
     bring(monkeypatch, tmp_path, "strategies:tower", "strategies:unsure")
-    after = consider(sample, zoo, "one")
+    after = evaluate(sample, zoo, "one")
     assert after.plan.strategy == "tower"
     assert after.expected.mean > before.expected.mean
     assert any("removes 90 %, on 400 cases (a table in a paper)" in reason for reason in after.because)
@@ -258,20 +258,20 @@ def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path)
 
 def test_a_strategy_that_states_nothing_is_no_better_than_ours(monkeypatch, tmp_path):
     zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), told_sample(2000, (0.8,))
-    before = consider(sample, zoo, "one")
+    before = evaluate(sample, zoo, "one")
     bring(monkeypatch, tmp_path, "strategies:unsure")
-    assert consider(sample, zoo, "one").plan == before.plan
-    unsure = consider(sample, zoo, "one", "unsure")
-    assert unsure.expected == consider(sample, zoo, "one", "lp-ft").expected
+    assert evaluate(sample, zoo, "one").plan == before.plan
+    unsure = evaluate(sample, zoo, "one", "unsure")
+    assert unsure.expected == evaluate(sample, zoo, "one", "lp-ft").expected
 
 
 def test_a_strategy_that_freezes_more_than_there_is_is_not_offered_and_says_so(monkeypatch, tmp_path):
     zoo, sample = two_alike(tmp_path)
     bring(monkeypatch, tmp_path, "strategies:boundless")
-    choice = consider(sample, zoo, "first")
+    choice = evaluate(sample, zoo, "first")
     assert "boundless is not offered: its plan names attic, which this net does not have" in choice.because
     with pytest.raises(NotOffered, match="attic"):
-        consider(sample, zoo, "first", "boundless")
+        evaluate(sample, zoo, "first", "boundless")
 
 
 def carried_out(tmp_path, tracker, execute=None):

@@ -11,9 +11,16 @@ from alembic.config import Config
 
 from recommender.requests import (
     REQUESTS,
+    AddRequest,
     BenefitRequest,
+    DiskRequest,
+    FetchRequest,
+    LockRequest,
     RecommendRequest,
+    RemoveRequest,
     SampleRequest,
+    SearchRequest,
+    SyncRequest,
     TuneRequest,
     choice_request,
     recommend_request,
@@ -23,6 +30,7 @@ from registry.errors import UnknownName, UnusableRequest
 from registry.store import Store
 from registry.store.schema import now
 from tests.ui.cases import advice, choice
+from ui.reproduce import as_command
 
 SAMPLE = SampleRequest(path="/data/a b", labels="t.csv", task="regression", limit=10, seed=3)
 
@@ -126,3 +134,39 @@ def test_a_time_is_read_in_the_units_that_people_type(tmp_path, typed, seconds):
 def test_a_limit_that_is_none_is_named(tmp_path, wrong):
     with pytest.raises(UnusableRequest, match=next(iter(wrong))):
         RecommendRequest(sample=SampleRequest(path=tmp_path), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("request_", "typed"),
+    [
+        (AddRequest(hub="org/net@v1", name="mine", weights="now"), "zoo add org/net@v1 --name mine --weights now"),
+        (SearchRequest(words="net", add="1,3", sort="likes"), "zoo search net --sort likes --add 1,3"),
+        (FetchRequest(names=("a", "b")), "zoo fetch a b"),
+        (SyncRequest(locked="/a.lock", source=("/x", "/y")), "zoo sync --locked /a.lock --from /x --from /y"),
+        (RemoveRequest(name="net", weights=True), "zoo remove net --weights"),
+        (DiskRequest(), "zoo disk"),
+        (LockRequest(file="/a.lock"), "zoo lock /a.lock"),
+    ],
+)
+def test_what_is_asked_of_a_hub_is_a_request_like_any_other(request_, typed):
+    assert request_of(request_.kind, json.loads(json.dumps(request_.to_json()))) == request_
+    assert as_command(request_) == f"transferzoo {typed}"
+
+
+@pytest.mark.parametrize(
+    ("form", "fields", "words"),
+    [
+        (AddRequest, {}, "give a folder"),
+        (AddRequest, {"hub": "org/net", "folder": "x"}, "give a folder"),
+        (AddRequest, {"hub": "org/net", "source_data": "x"}, "--source-data goes with a folder"),
+        (AddRequest, {"hub": "org/net", "weights": "nwo"}, "there is no 'nwo'"),
+        (SearchRequest, {"add": "1,x"}, "'x' does not do"),
+        (SearchRequest, {"add": "0"}, "'0' does not do"),
+        (SearchRequest, {"sort": "download"}, "there is no 'download'"),
+        (FetchRequest, {"names": ()}, "does not do"),
+        (SyncRequest, {"source": ("x",)}, "--from goes with --locked"),
+    ],
+)
+def test_what_does_not_go_together_about_a_hub_is_named(form, fields, words):
+    with pytest.raises(UnusableRequest, match=words):
+        form(**fields)

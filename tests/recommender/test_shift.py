@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recommender.flow import consider, recommend
+from recommender.flow import evaluate, recommend
 from recommender.results import Expected
 from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from registry.cards import Metric
@@ -120,5 +120,5 @@ def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
     sample = with_test(told_sample(120, (0.9,), seed=1), told_sample(60, (0.9,), shade=60, seed=2))
     zoo = zoo_of(tmp_path)
     advised = next(c for c in recommend(sample, zoo, keep=2).choices if c.checkpoint.name == "reader")
-    named = consider(sample, zoo, "reader", advised.plan.strategy)
+    named = evaluate(sample, zoo, "reader", advised.plan.strategy)
     assert named.expected == advised.expected

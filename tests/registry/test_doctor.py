@@ -34,7 +34,7 @@ def zoo(home, catalog):
     opened._encoders["mean-color"] = MeanColor()
     opened.record(an_outcome())
     opened.keep(Advice())
-    opened.near(opened.see(shaded(40)))
+    opened.near(opened.lens_features(shaded(40)))
     return opened
 
 
@@ -196,7 +196,9 @@ def test_sketches_of_an_old_lens_are_dropped_made_anew_or_listed(zoo, home, cata
     assert done["dark"] == "dropped"
     assert "12 rows" in done["photos"]
     assert done["gone"] == ""
-    np.testing.assert_allclose(again.sketch("photos").embedding, lens.embed(again.see(source).vectors), atol=1e-6)
+    np.testing.assert_allclose(
+        again.sketch("photos").embedding, lens.embed(again.lens_features(source).vectors), atol=1e-6
+    )
     assert [finding.subject for finding in examine(again).findings] == ["gone"]
 
 

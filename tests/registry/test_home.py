@@ -112,7 +112,7 @@ def test_a_read_only_home_is_read_and_says_so_in_one_line(tmp_path, catalog, rea
     zoo = Zoo.open(home, catalog=catalog)
     zoo._encoders["mean-color"] = MeanColor()
     assert everything(zoo) == before
-    assert [domain.name for domain, _ in zoo.near(zoo.see(shaded(40)), 1)] == ["dark"]
+    assert [domain.name for domain, _ in zoo.near(zoo.lens_features(shaded(40)), 1)] == ["dark"]
     assert zoo.jobs.list() == ()
     assert zoo.notes == (f"{home} is read-only: it is read, and nothing is kept there",)
     with pytest.raises(HomeUnusable, match="it is read-only, and this must be written"):

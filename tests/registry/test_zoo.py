@@ -122,10 +122,10 @@ def test_a_misspelt_name_gets_a_hint(zoo):
 
 def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
     sample = shaded(40)
-    seen = zoo.see(sample)
+    seen = zoo.lens_features(sample)
     assert seen.encoder == zoo.lens("image").space
     np.testing.assert_allclose(seen.vectors, [np.asarray(i.open()).mean(axis=(0, 1)) for i in sample.items], rtol=1e-6)
-    np.testing.assert_array_equal(zoo.see(sample).vectors, seen.vectors)
+    np.testing.assert_array_equal(zoo.lens_features(sample).vectors, seen.vectors)
     assert zoo._encoders["mean-color"].asked == 1
     assert len(zoo.encode("mean-color", sample).blocks) == 2
     assert zoo._encoders["mean-color"].asked == 1
@@ -133,23 +133,23 @@ def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
 
 def test_rows_in_another_order_or_number_are_encoded_anew(zoo):
     sample = shaded(40)
-    zoo.see(sample)
+    zoo.lens_features(sample)
     backwards = sample.take(np.arange(len(sample.items))[::-1])
-    np.testing.assert_allclose(zoo.see(backwards).vectors, zoo.see(sample).vectors[::-1])
-    assert len(zoo.see(sample.take(np.arange(5)))) == 5
+    np.testing.assert_allclose(zoo.lens_features(backwards).vectors, zoo.lens_features(sample).vectors[::-1])
+    assert len(zoo.lens_features(sample.take(np.arange(5)))) == 5
 
 
 def test_changed_settings_of_a_checkpoint_are_not_answered_from_what_was_kept(zoo, catalog):
-    zoo.see(shaded(40))
+    zoo.lens_features(shaded(40))
     (catalog / "seedlings/mean-color/preprocessor_config.json").write_text(json.dumps({"size": 16}))
-    zoo.see(shaded(40))
+    zoo.lens_features(shaded(40))
     assert zoo._encoders["mean-color"].asked == 2
 
 
 def test_a_lens_checkpoint_that_is_not_the_fitted_one_is_refused(zoo):
     zoo._encoders["mean-color"] = MeanColor(digest="4567")
     with pytest.raises(EncoderMismatch):
-        zoo.see(shaded(40))
+        zoo.lens_features(shaded(40))
 
 
 def test_weights_that_changed_since_they_were_registered_are_refused(zoo, catalog):
@@ -166,13 +166,13 @@ def test_weights_that_changed_since_they_were_registered_are_refused(zoo, catalo
 
 @pytest.mark.parametrize(("shade", "order"), [(40, ["dark", "gray", "bright"]), (215, ["bright", "gray", "dark"])])
 def test_the_nearest_domains_come_first_with_their_squared_distance(zoo, shade, order):
-    near = zoo.near(zoo.see(shaded(shade)))
+    near = zoo.near(zoo.lens_features(shaded(shade)))
     assert names(near) == order
-    ours = sketch_of("mine", zoo.see(shaded(shade)), a_lens())
+    ours = sketch_of("mine", zoo.lens_features(shaded(shade)), a_lens())
     for domain, square in near:
         assert square == pytest.approx(ours.squared_distance(zoo.sketch(domain.name)), abs=1e-6)
-    assert names(zoo.near(zoo.see(shaded(shade)), 1)) == order[:1]
-    assert len(zoo.near(zoo.see(shaded(shade)), 99)) == 3
+    assert names(zoo.near(zoo.lens_features(shaded(shade)), 1)) == order[:1]
+    assert len(zoo.near(zoo.lens_features(shaded(shade)), 99)) == 3
 
 
 def test_features_of_no_lens_are_refused(zoo):

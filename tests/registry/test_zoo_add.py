@@ -129,7 +129,7 @@ def test_source_data_become_a_domain_with_a_sketch(zoo, mine):
     assert (card.domain, card.lineage) == ("snow", ("snow",))
     assert (domain.family, domain.rows, domain.digest) == ("weather", 30, source.digest)
     assert zoo.sketch("snow").seen == 30
-    assert zoo.near(zoo.see(source), 1)[0][0] == domain
+    assert zoo.near(zoo.lens_features(source), 1)[0][0] == domain
     assert zoo.add(mine, source=source, family="weather") == card
     assert len(zoo.domains()) == 2
 

@@ -66,7 +66,7 @@ def ground(tmp_path_factory):
 def answers(zoo):
     """What a list, an advice, a history, a queue and a search for near domains read."""
     zoo._encoders["mean-color"] = MeanColor()
-    near = zoo.near(zoo.see(QUERY))
+    near = zoo.near(zoo.lens_features(QUERY))
     return {
         "checkpoints": {card.name: (card.digest, card.license, str(card.folder)) for card in zoo.checkpoints()},
         "domains": {card.name: (card.title, card.family, card.rows) for card in zoo.domains()},

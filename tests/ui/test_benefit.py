@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.service import _seen_before
+from recommender.service import _exposure_notes
 from tests.recommender.test_benefit import planted
 from tests.ui.cases import choice
 from tests.ui.pictures import write_stripes
@@ -35,9 +35,9 @@ def test_a_checkpoint_whose_source_the_sample_may_be_is_warned_of() -> None:
     own, other = choice("own", 0.9, gain=0.2).to_dict(), choice("other", 0.8, gain=0.2).to_dict()
     own["distance"] |= {"p_same": 0.87}
     kept = {"choices": [own, other]}
-    (warning,) = _seen_before(kept, "own")
+    (warning,) = _exposure_notes(kept, "own")
     assert "own was trained on own-source, from which this sample cannot be told (p = 0.87)" in warning
-    assert [*_seen_before(kept, "other"), *_seen_before(None, "own")] == []
+    assert [*_exposure_notes(kept, "other"), *_exposure_notes(None, "own")] == []
 
 
 @pytest.mark.slow

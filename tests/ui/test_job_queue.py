@@ -54,14 +54,14 @@ def tuning(manner: str, run: str = "", device: str = "cpu") -> TuneRequest:
 
 
 def ask(zoo: Zoo, manner: str, **options: str) -> str:
-    return job_queue.ask(zoo, tuning(manner, **options)).id
+    return job_queue.enqueue(zoo, tuning(manner, **options)).id
 
 
 def worker(zoo: Zoo, linger: float = 0.3) -> threading.Thread:
     done = threading.Thread(
         target=job_queue.work,
         args=(zoo, "cpu"),
-        kwargs={"until_empty": True, "say": lambda _line: None, "linger": linger},
+        kwargs={"until_empty": True, "announce": lambda _line: None, "linger": linger},
     )
     done.start()
     return done
@@ -89,24 +89,24 @@ def gone(*processes: int) -> bool:
 
 def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(zoo: Zoo, detached: Detached) -> None:
     twice = RecommendRequest(sample=SampleRequest(path="/twice"))
-    first = job_queue.ask(zoo, twice)
+    first = job_queue.enqueue(zoo, twice)
     assert zoo.jobs.claim(first.id)
-    assert job_queue.ask(zoo, RecommendRequest(sample=SampleRequest(path="/twice"), keep=5)).id == first.id
+    assert job_queue.enqueue(zoo, RecommendRequest(sample=SampleRequest(path="/twice"), keep=5)).id == first.id
     zoo.jobs.finish(first.id, {})
-    assert job_queue.ask(zoo, twice).id != first.id
+    assert job_queue.enqueue(zoo, twice).id != first.id
     assert set(detached) == {"advice"}
 
 
 def test_advice_does_not_wait_for_tunings(zoo: Zoo, detached: Detached) -> None:
     ask(zoo, "tuning")
-    assert job_queue.ask(zoo, RecommendRequest(sample=SampleRequest(path="/sample"))).lane == "advice"
+    assert job_queue.enqueue(zoo, RecommendRequest(sample=SampleRequest(path="/sample"))).lane == "advice"
     assert set(detached) == {"cpu", "advice"}
 
 
 def test_a_device_that_is_not_there_is_told_before_anything_is_queued(zoo: Zoo, detached: Detached) -> None:
     before = zoo.jobs.list()
     with pytest.raises(DeviceMissing, match="cuda:99"):
-        job_queue.ask(zoo, tuning("sample", device="cuda:99"))
+        job_queue.enqueue(zoo, tuning("sample", device="cuda:99"))
     assert zoo.jobs.list() == before
     assert detached == []
 
@@ -149,7 +149,7 @@ def test_a_killed_job_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detache
     working.join(60)
     os.kill(child, signal.SIGKILL)
     assert zoo.jobs.get(job).state == "lost"
-    again = job_queue.ask(zoo, tuning("patient", run="killed"))
+    again = job_queue.enqueue(zoo, tuning("patient", run="killed"))
     assert (again.id, again.state) == (job, "queued")
 
 
@@ -166,9 +166,9 @@ def test_a_second_worker_of_a_lane_ends_at_once(zoo: Zoo, detached: Detached) ->
     first = worker(zoo, linger=8)
     wait_for(lambda: job_queue.has_worker(zoo.home, "cpu"))
     began = time.monotonic()
-    assert not job_queue.work(zoo, "cpu", until_empty=True, say=print)
+    assert not job_queue.work(zoo, "cpu", until_empty=True, announce=print)
     assert time.monotonic() - began < 6
-    assert job_queue.work(zoo, "cuda:0", until_empty=True, say=print, linger=0.1)
+    assert job_queue.work(zoo, "cuda:0", until_empty=True, announce=print, linger=0.1)
     first.join(60)
     assert not job_queue.has_worker(zoo.home, "cpu")
 
@@ -251,10 +251,10 @@ def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
 
 def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zoo: Zoo, detached: Detached) -> None:
     request = RecommendRequest(sample=SampleRequest(path="/a b", seed=3), licenses=("mit", "apache"))
-    job = job_queue.ask(zoo, request)
+    job = job_queue.enqueue(zoo, request)
     assert request_of(job.kind, job.spec) == request
     with pytest.raises(UnknownName, match="predict"):
-        job_queue.ask(zoo, PredictRequest(run="latest", path="/a b"))
+        job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

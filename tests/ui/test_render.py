@@ -171,7 +171,7 @@ def test_commands_are_quoted_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_long_command_is_never_cut_or_broken() -> None:
     out, line = StringIO(), f"transferzoo tune {'x' * 200}"
-    render.say_next(Console(file=out, width=80), [line])
+    render.print_next(Console(file=out, width=80), [line])
     assert out.getvalue().splitlines() == ["Next", f"  $ {line}"]
 
 

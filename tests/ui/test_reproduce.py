@@ -12,7 +12,7 @@ from recommender.requests import RecommendRequest, SampleRequest, TuneRequest, c
 from tests.ui.cases import advice, choice
 from ui import reproduce
 from ui.cli import app
-from ui.context import asked
+from ui.context import parse_request
 from ui.strangers import markdown as literal
 from ui.uploads import clear_own_uploads, clear_uploads, save_upload
 
@@ -85,7 +85,7 @@ def test_a_request_and_its_command_are_one_and_the_same(tmp_path: Path) -> None:
         words = shlex.split(reproduce.as_command(request))[1:]
         command: Any = typer.main.get_command(app).commands[words[0]]
         with command.make_context(words[0], words[1:]) as parsed:
-            assert asked(words[0], parsed.params) == request
+            assert parse_request(words[0], parsed.params) == request
 
 
 def test_advice_without_choices_has_nothing_to_tune() -> None:

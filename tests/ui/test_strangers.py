@@ -79,7 +79,7 @@ def test_json_says_the_same_in_escapes():
 
 def test_an_error_with_a_name_in_it_is_shown(capsys):
     failure = UnknownName("domain", "[/nope] \x1b[2J", ())
-    render.say_error(str(failure), failure.remedy)
+    render.print_error(str(failure), failure.remedy)
     told = capsys.readouterr().err
     assert "[/nope]" in told
     assert "\x1b[2J" not in told

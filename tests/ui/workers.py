@@ -48,4 +48,4 @@ if __name__ == "__main__":
     else:
         job_queue._command = as_their_paths_say
         with Zoo.open(sys.argv[1]) as opened:
-            job_queue.work(opened, "cpu", until_empty=True, say=print)
+            job_queue.work(opened, "cpu", until_empty=True, announce=print)

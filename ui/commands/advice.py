@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.context import HomeOption, JsonOption, SeedOption, asked, command_context, takes_sample
+from ui.context import HomeOption, JsonOption, SeedOption, command_context, parse_request, takes_sample
 
 __all__ = ["demo", "recommend"]
 
@@ -19,7 +19,7 @@ def demo(
     with command_context(home, json) as context:
         from ui import demo as case  # noqa: PLC0415 - loads the recommender
 
-        context.say_json(case.run(target, context.zoo, context.terminal, context.bars, seed=seed).to_dict())
+        context.print_json(case.run(target, context.zoo, context.terminal, context.bars, seed=seed).to_dict())
 
 
 @takes_sample()
@@ -67,7 +67,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     json: JsonOption = False,
 ) -> None:
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
-    request = asked("recommend", locals())
+    request = parse_request("recommend", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 

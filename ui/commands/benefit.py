@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.context import HomeOption, JsonOption, asked, command_context, takes_sample
+from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
 
 __all__ = ["benefit"]
 
@@ -23,7 +23,7 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     json: JsonOption = False,
 ) -> None:
     """Measure what transfer is worth: labels and epochs saved against the same net from scratch."""
-    request = asked("benefit", locals())
+    request = parse_request("benefit", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 

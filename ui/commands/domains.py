@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from ui import render
-from ui.context import HomeOption, JsonOption, asked, command_context, takes_sample
+from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
 
 __all__ = ["app", "distance"]
 
@@ -29,7 +29,7 @@ def distance(
     json: JsonOption = False,
 ) -> None:
     """Measure how far two folders, or a folder and a known domain, lie apart."""
-    request = asked("distance", locals())
+    request = parse_request("distance", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -40,9 +40,9 @@ def distance(
 def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List the known domains."""
     with command_context(home, json) as context:
-        told = [render.plain(domain) for domain in context.zoo.domains()]
-        context.say(render.domain_table(told))
-        context.say_json(told)
+        rows = [render.plain(domain) for domain in context.zoo.domains()]
+        context.print(render.domain_table(rows))
+        context.print_json(rows)
 
 
 @app.command("near")
@@ -55,7 +55,7 @@ def domains_near(
     json: JsonOption = False,
 ) -> None:
     """List the known domains nearest to a folder, with interval and percentile."""
-    request = asked("domains near", locals())
+    request = parse_request("domains near", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 

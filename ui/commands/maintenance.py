@@ -29,7 +29,7 @@ def doctor(
     terminal = errors if json else render.console()
     terminal.print(render.doctor_report(report.to_dict()))
     if not (repair or report.healthy):
-        render.say_next(terminal, [render.command("doctor", "--repair", home=home)])
+        render.print_next(terminal, [render.command("doctor", "--repair", home=home)])
     if json:
         render.print_json(report.to_dict())
     sys.exit(0 if report.healthy else 1)
@@ -48,5 +48,5 @@ def picker(
 
         serving.require_free(port)
     serving.serve(
-        context.zoo, port, browser=browser, say=lambda line: context.terminal.print(Text(line), soft_wrap=True)
+        context.zoo, port, browser=browser, announce=lambda line: context.terminal.print(Text(line), soft_wrap=True)
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ui.context import FollowLinksOption, HomeOption, JsonOption, asked, command_context
+from ui.context import FollowLinksOption, HomeOption, JsonOption, command_context, parse_request
 
 __all__ = ["RunArgument", "export", "predict"]
 
@@ -26,7 +26,7 @@ def predict(
     """Say what a fine-tuned model says of items; where it is known, also how often it is right."""
     if as_csv and json:
         raise typer.BadParameter("give --csv or --json, not both")
-    request = asked("predict", locals())
+    request = parse_request("predict", locals())
     with command_context(home, json or as_csv) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -45,7 +45,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write a fine-tuned model as transformers' Auto classes open it, or as ONNX; checked before it is done."""
-    request = asked("export", locals())
+    request = parse_request("export", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from registry.errors import TransferZooError, UnknownName
 from ui import render
-from ui.context import CommandContext, HomeOption, JsonOption, asked, command_context
+from ui.context import CommandContext, HomeOption, JsonOption, command_context, parse_request
 
 if TYPE_CHECKING:
     from recommender.requests import Request
@@ -37,11 +37,11 @@ def queue_add(
         from ui import job_queue  # noqa: PLC0415 - loads psutil
 
         check(request, context.zoo)
-        job = job_queue.ask(context.zoo, request)
-        _tell_of(context, [job])
+        job = job_queue.enqueue(context.zoo, request)
+        _report_start(context, [job])
         shown = [render.command("queue", word, job.id, home=home) for word in ("show", "cancel")]
-        render.say_next(context.terminal, [render.command("queue", "list", home=home), *shown])
-        context.say_json(_told(job))
+        render.print_next(context.terminal, [render.command("queue", "list", home=home), *shown])
+        context.print_json(_form_of(job))
 
 
 @app.command("list")
@@ -56,8 +56,8 @@ def queue_list(
 
         job_queue.ensure_worker(context.zoo)
         jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
-        _tell_of(context, sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created)))
-        context.say_json([_told(job) for job in jobs])
+        _report_start(context, sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created)))
+        context.print_json([_form_of(job) for job in jobs])
 
 
 @app.command("show")
@@ -71,14 +71,14 @@ def queue_show(name: JobArgument, home: HomeOption = None, json: JsonOption = Fa
         from recommender.requests import request_of  # noqa: PLC0415 - loads pydantic
         from ui.reproduce import as_command  # noqa: PLC0415 - as above
 
-        told = {
-            **_told(job),
+        form = {
+            **_form_of(job),
             "command": as_command(request_of(job.kind, job.spec)),
             "ahead": context.zoo.jobs.ahead(job.id),
             "said": job_queue.last_words(context.zoo.home, job.id),
         }
-        context.say(render.job_report(told))
-        context.say_json(told)
+        context.print(render.job_report(form))
+        context.print_json(form)
 
 
 @app.command("cancel")
@@ -92,8 +92,8 @@ def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = 
         if before.state == "running":
             seconds = job_queue.wait_until_gone(before)
         gone = "" if seconds is None else f"; its process was gone after {seconds:.1f} s"
-        context.say(Text(f"{after.id} {'was' if before.state in job_queue.OVER else 'is'} {after.state}{gone}"))
-        context.say_json(_told(after))
+        context.print(Text(f"{after.id} {'was' if before.state in job_queue.OVER else 'is'} {after.state}{gone}"))
+        context.print_json(_form_of(after))
 
 
 @app.command("work")
@@ -109,8 +109,10 @@ def queue_work(
         from ui import job_queue  # noqa: PLC0415 - loads psutil
 
         lane = job_queue.lane_of(device)
-        if not job_queue.work(context.zoo, lane, until_empty=until_empty, say=lambda line: context.say(Text(line))):
-            context.say(Text(f"{lane} has a worker already"))
+        if not job_queue.work(
+            context.zoo, lane, until_empty=until_empty, announce=lambda line: context.print(Text(line))
+        ):
+            context.print(Text(f"{lane} has a worker already"))
 
 
 @app.command("perform", hidden=True)
@@ -131,27 +133,27 @@ def _parsed(invocation: typer.Context, words: list[str]) -> "Request":
         raise UnknownName("command to queue", verb, KINDS)
     command: Any = invocation.find_root().command
     with command.get_command(invocation, verb).make_context(verb, rest, parent=invocation.find_root()) as parsed:
-        return asked(verb, parsed.params)
+        return parse_request(verb, parsed.params)
 
 
-def _told(job: "JobRecord") -> dict[str, object]:
+def _form_of(job: "JobRecord") -> dict[str, object]:
     """The JSON form of a job: its request, and the same as the options of a command (``spec``)."""
     from recommender.requests import place_of, request_of  # noqa: PLC0415 - loads pydantic
     from ui.reproduce import options_of  # noqa: PLC0415 - as above
 
-    told = job.to_dict()
+    form = job.to_dict()
     try:
         spec: dict[str, object] = {"path": place_of(job.spec), **options_of(request_of(job.kind, job.spec))}
     except TransferZooError:  # of another version
         spec = {"path": place_of(job.spec)}
-    return {**told, "spec": spec, "request": told["spec"]}
+    return {**form, "spec": spec, "request": form["spec"]}
 
 
 def _named(context: CommandContext, name: str) -> "JobRecord":
     """The job of that id, or the only one whose id begins so."""
-    found = [job for job in context.zoo.jobs.list() if name and job.id.startswith(name)]
-    return found[0] if len(found) == 1 else context.zoo.jobs.get(name)
+    matching = [job for job in context.zoo.jobs.list() if name and job.id.startswith(name)]
+    return matching[0] if len(matching) == 1 else context.zoo.jobs.get(name)
 
 
-def _tell_of(context: CommandContext, jobs: list["JobRecord"]) -> None:
-    context.say(render.job_table([_told(job) for job in jobs]))
+def _report_start(context: CommandContext, jobs: list["JobRecord"]) -> None:
+    context.print(render.job_table([_form_of(job) for job in jobs]))

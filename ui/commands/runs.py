@@ -6,7 +6,7 @@ import typer
 
 from registry.cards import Origin
 from ui import render
-from ui.context import HomeOption, JsonOption, asked, command_context
+from ui.context import HomeOption, JsonOption, command_context, parse_request
 
 __all__ = ["app"]
 
@@ -22,11 +22,11 @@ def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
 
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
-        told = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
-        context.say(render.outcome_table(told))
+        rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
+        context.print(render.outcome_table(rows))
         if rest:
-            context.say(render.unfinished_table(rest))
-        context.say_json([*({**row, "state": "finished"} for row in told), *rest])
+            context.print(render.unfinished_table(rest))
+        context.print_json([*({**row, "state": "finished"} for row in rows), *rest])
 
 
 @app.command("resume")
@@ -36,7 +36,7 @@ def runs_resume(
     json: JsonOption = False,
 ) -> None:
     """Go on with an interrupted fine-tuning from its last complete save."""
-    request = asked("runs resume", locals())
+    request = parse_request("runs resume", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -55,11 +55,11 @@ def runs_sync(
         from recommender.runs.recovery import record_again  # noqa: PLC0415 - as above
 
         with context.bars as progress:
-            found = sync_runs(context.zoo.home, run, progress=progress)
-        record_again(context.zoo, [row.run for row in found if row.carried])
-        context.say(render.synced_table([row.to_dict() for row in found]))
-        context.say_json([row.to_dict() for row in found])
-    if any(row.left or row.trouble for row in found):
+            synced = sync_runs(context.zoo.home, run, progress=progress)
+        record_again(context.zoo, [row.run for row in synced if row.carried])
+        context.print(render.synced_table([row.to_dict() for row in synced]))
+        context.print_json([row.to_dict() for row in synced])
+    if any(row.left or row.trouble for row in synced):
         raise typer.Exit(1)
 
 
@@ -76,7 +76,7 @@ def runs_register(
         from recommender.runs.mlflow_sync import register  # noqa: PLC0415 - loads NumPy
 
         done = register(context.zoo.home, run, name, alias)
-        context.say(render.synced_table([done.to_dict()]))
-        context.say_json(done.to_dict())
+        context.print(render.synced_table([done.to_dict()]))
+        context.print_json(done.to_dict())
     if done.left:
         raise typer.Exit(1)

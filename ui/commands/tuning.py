@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.context import DeviceOption, HomeOption, JsonOption, asked, command_context, takes_sample
+from ui.context import DeviceOption, HomeOption, JsonOption, command_context, parse_request, takes_sample
 
 __all__ = ["tune"]
 
@@ -44,7 +44,7 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     Where the advice is not to transfer, the model on raw inputs is fitted instead, a run like any other, unless
     --checkpoint, --strategy or --anyway asks for a checkpoint.
     """
-    request = asked("tune", locals())
+    request = parse_request("tune", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 

@@ -1,38 +1,18 @@
 """Commands about checkpoints."""
 
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.text import Text
 
-from registry.cards import Checkpoint
-from registry.errors import CheckpointError, DiskFull, HubError, UnknownName, UnusableRequest
+from registry.errors import UnknownName
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
-from ui import offers, remotes, render
-from ui.context import CommandContext, HomeOption, JsonOption, asked, command_context
+from ui import offers, render
+from ui.context import HomeOption, JsonOption, command_context, parse_request
 from ui.strangers import shown
 
 __all__ = ["app"]
-
-
-class When(StrEnum):
-    """When weights of a hub are fetched."""
-
-    NOW = "now"
-    LATER = "later"
-
-
-class Order(StrEnum):
-    """What comes first in a search."""
-
-    DOWNLOADS = "downloads"
-    LIKES = "likes"
-    NEWEST = "last_modified"
 
 
 app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry knows.")
@@ -77,8 +57,8 @@ def zoo_list(
             and (max_parameters is None or (card.parameters is not None and card.parameters <= max_parameters))
             and (not license_ or context.zoo.licenses(card).objection(license_) is None)
         ]
-        context.say(offers.offers_table(rows))
-        context.say_json(rows)
+        context.print(offers.offers_table(rows))
+        context.print_json(rows)
 
 
 @app.command("show")
@@ -94,24 +74,26 @@ def zoo_show(
         if listing is not None and name not in zoo:
             domains = [render.plain(zoo.domain(domain)) for domain in listing.data]
             row = offers.listing_json(zoo, listing)
-            context.say(offers.facts_report(row, domains))
-            context.say_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
+            context.print(offers.facts_report(row, domains))
+            context.print_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
             return
         card = zoo.checkpoint(name)
         domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
-        told = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
-        context.say(render.card_report(told))
+        form = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
+        context.print(render.card_report(form))
         if twins := zoo.same_weights(card):
-            context.say(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
+            context.print(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")
         licenses = zoo.licenses(card)
         more = {"weights": licenses.weights, "base_model": licenses.base, "training_data": licenses.data}
         stated = zoo.listing_of(card)
         if stated is not None:
             own = {"licenses": {of: list(names) for of, names in more.items() if names}}
             row = offers.listing_json(zoo, stated, here=True) | own
-            told |= {"facts": row["facts"], "contradictions": row["contradictions"]}
-            context.say(offers.facts_report(row, []))
-        context.say_json({**told, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}})
+            form |= {"facts": row["facts"], "contradictions": row["contradictions"]}
+            context.print(offers.facts_report(row, []))
+        context.print_json(
+            {**form, "same_weights_as": list(twins), "licenses": {of: list(n) for of, n in more.items()}}
+        )
 
 
 @app.command("add")
@@ -125,8 +107,8 @@ def zoo_add(
     ],
     name: Annotated[str | None, typer.Option("--name", help="What to call it; else the folder's name.")] = None,
     weights: Annotated[
-        When, typer.Option("--weights", help="Of a hub: fetch the weights now, or when they are wanted.")
-    ] = When.LATER,
+        str | None, typer.Option("--weights", help="Of a hub: fetch the weights now, or later, when they are wanted.")
+    ] = None,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Items it was pretrained on, so that distance can be told.")
     ] = None,
@@ -138,12 +120,8 @@ def zoo_add(
     json: JsonOption = False,
 ) -> None:
     """Register a checkpoint: a folder, or one of a hub, pinned to its commit."""
-    if _is_hub_id(folder):
-        with command_context(home, json) as context:
-            _require_no_source(source_data, domain)
-            _add_from_hub(context, str(folder), name, license_, weights)
-        return
-    request = asked("zoo add", locals())
+    typed = {**locals(), **({"folder": None, "hub": str(folder)} if _is_hub_id(folder) else {})}
+    request = parse_request("zoo add", typed)
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -151,36 +129,27 @@ def zoo_add(
 
 
 @app.command("search")
-def zoo_search(  # noqa: PLR0913, PLR0917 - each is a filter
+def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
     words: Annotated[str, typer.Argument(help="Words of its id.")] = "",
     task: Annotated[str | None, typer.Option("--task", help="Only what does this: image-classification ...")] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Only this license, as the hub states it.")] = None,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
     ] = None,
-    sort: Annotated[Order, typer.Option("--sort", help="What comes first.")] = Order.DOWNLOADS,
+    sort: Annotated[
+        str | None, typer.Option("--sort", help="What comes first: downloads, likes or last_modified.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Rows at most.")] = 20,
     add: Annotated[str | None, typer.Option("--add", help="Register these rows: 1,3.")] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search the hub: what is there, and whether it can be used here."""
+    request = parse_request("zoo search", locals())
     with command_context(home, json) as context:
-        from registry.hub import Hub  # noqa: PLC0415 - loads PyYAML
-        from registry.upstream import add as add_from_hub  # noqa: PLC0415 - loads NumPy
+        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
 
-        known = {card.locator.hub for card in context.zoo.checkpoints() if card.locator is not None}
-        found = Hub().search(
-            words, task=task, license=license_, max_parameters=max_parameters, sort=sort.value, limit=limit
-        )
-        rows = [{**asdict(row), "in_zoo": row.hub in known} for row in found]
-        chosen = [rows[number - 1] for number in _numbers(add, len(rows))]
-        context.say(remotes.found_table(rows))
-        with context.bars as progress:
-            cards = [add_from_hub(context.zoo, str(row["hub"]), progress=progress) for row in chosen]
-        for card in cards:
-            context.say(_added(context, card))
-        context.say_json({"found": rows, "added": [render.plain(card) for card in cards]} if add else rows)
+        present_holdings(context, request)
 
 
 @app.command("fetch")
@@ -190,25 +159,11 @@ def zoo_fetch(
     json: JsonOption = False,
 ) -> None:
     """Fetch the weights of checkpoints that are known; exit code 1 where some could not be fetched."""
+    request = parse_request("zoo fetch", locals())
     with command_context(home, json) as context:
-        from registry import upstream  # noqa: PLC0415 - loads NumPy
+        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
 
-        cards, failed = [], []
-        for name in names:
-            try:
-                with context.bars as progress:
-                    cards.append(upstream.fetch(context.zoo, name, progress=progress))
-            except (HubError, CheckpointError, DiskFull) as failure:
-                if len(names) == 1:
-                    raise
-                failed.append({"checkpoint": name, "why": str(failure), "remedy": failure.remedy})
-        for card in cards:
-            context.say(_added(context, card))
-        for row in failed:
-            context.say(Text(f"{shown(row['checkpoint'])}: {shown(row['why'])}. {shown(row['remedy'])}", "red"))
-        context.say_json({"fetched": [render.plain(card) for card in cards], "failed": failed})
-        if failed:
-            raise typer.Exit(1)
+        present_holdings(context, request)
 
 
 @app.command("remove")
@@ -219,25 +174,21 @@ def zoo_remove(
     json: JsonOption = False,
 ) -> None:
     """Forget a checkpoint; a folder that was added stays where it lies, and outcomes stay history."""
+    request = parse_request("zoo remove", locals())
     with command_context(home, json) as context:
-        from registry import upstream  # noqa: PLC0415 - loads NumPy
+        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
 
-        freed = upstream.remove(context.zoo, name, weights=weights)
-        context.say(f"{shown(name)} is forgotten; {freed:,} bytes were freed.")
-        context.say_json({"checkpoint": name, "freed": freed})
+        present_holdings(context, request)
 
 
 @app.command("disk")
 def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
     """Say what the hub's cache holds, and what of it no registered checkpoint uses."""
+    request = parse_request("zoo disk", locals())
     with command_context(home, json) as context:
-        from registry import upstream  # noqa: PLC0415 - loads NumPy
-        from registry.hub import Hub  # noqa: PLC0415 - loads PyYAML
+        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
 
-        cache = str(Hub().cache)
-        rows = [{**asdict(row), "folder": str(row.folder)} for row in upstream.disk(context.zoo)]
-        context.say(remotes.usage_report(rows, cache))
-        context.say_json({"cache": cache, "repositories": rows})
+        present_holdings(context, request)
 
 
 @app.command("promote")
@@ -248,7 +199,7 @@ def zoo_promote(
     json: JsonOption = False,
 ) -> None:
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
-    request = asked("zoo promote", locals())
+    request = parse_request("zoo promote", locals())
     with command_context(home, json) as context:
         from ui.present import present  # noqa: PLC0415 - loads NumPy
 
@@ -262,17 +213,11 @@ def zoo_lock(
     json: JsonOption = False,
 ) -> None:
     """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
+    request = parse_request("zoo lock", locals())
     with command_context(home, json) as context:
-        from registry import lock  # noqa: PLC0415 - loads NumPy
+        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
 
-        entries = lock.lock(context.zoo)
-        lock.write_lock(file, entries)
-        rows = [
-            {"checkpoint": one.card.name, "files": len(one.files), "bytes": one.bytes, "digest": one.card.digest}
-            for one in entries
-        ]
-        context.say(offers.locked_report(rows, file))
-        context.say_json({"file": str(file), "checkpoints": rows})
+        present_holdings(context, request)
 
 
 @app.command("sync")
@@ -290,59 +235,14 @@ def zoo_sync(
 
     Exit code 1 where some are missing or changed of a lock.
     """
+    request = parse_request("zoo sync", locals())
     with command_context(home, json) as context:
-        from registry import lock, upstream  # noqa: PLC0415 - loads NumPy
+        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
 
-        if locked is None:
-            changes = [asdict(row) for row in upstream.sync(context.zoo)]
-            context.say(remotes.changes_report(changes))
-            context.say_json(changes)
-            return
-        report = lock.restore(context.zoo, lock.read_lock(locked), source or ())
-        context.say(offers.restored_report([asdict(row) for row in report]))
-        context.say_json([asdict(row) for row in report])
-        if not all(row.sound for row in report):
-            raise typer.Exit(1)
+        present_holdings(context, request)
 
 
 def _is_hub_id(place: Path) -> bool:
     """Whether it is no folder here, and has the form of a hub's id: ``organization/name[@revision]``."""
     parts = str(place).split("/")
     return not place.exists() and len(parts) == 2 and all(parts) and not parts[0].startswith((".", "~"))
-
-
-def _require_no_source(source: Path | None, domain: str | None) -> None:
-    if source is not None or domain is not None:
-        option = "--domain" if source is None else "--source-data"
-        why = "a checkpoint of a hub says itself what it was trained on"
-        raise UnusableRequest("zoo add", option, why, "Leave it out; or fetch the repository and add its folder.")
-
-
-def _add_from_hub(context: CommandContext, text: str, name: str | None, license: str | None, weights: When) -> None:
-    from registry import upstream  # noqa: PLC0415 - loads NumPy
-
-    if license is not None:
-        require_license(license)
-    with context.bars as progress:
-        card = upstream.add(
-            context.zoo, text, name=name, weights=weights is When.NOW, license=license, progress=progress
-        )
-    context.say(_added(context, card))
-    if not context.zoo.here(card):
-        render.say_next(context.terminal, [render.command("zoo fetch", card.name)])
-    context.say_json(render.plain(card))
-
-
-def _added(context: CommandContext, card: Checkpoint) -> RenderableType:
-    if card.locator is None:
-        return render.checkpoint_table([render.plain(card)])
-    size = sum(file.bytes for file in card.locator.weights)
-    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)
-
-
-def _numbers(text: str | None, most: int) -> list[int]:
-    """The rows that ``--add`` names."""
-    numbers = [int(part) if part.strip().isdecimal() else 0 for part in (text or "").split(",")] if text else []
-    if not all(1 <= number <= most for number in numbers):
-        raise UnusableRequest("zoo search", "--add", f"{text!r} names no rows of {most}", "Write their numbers: 1,3.")
-    return list(dict.fromkeys(numbers))

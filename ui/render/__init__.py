@@ -12,7 +12,7 @@ from ui.render.doctor import doctor_report
 from ui.render.jobs import job_report, job_table
 from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
-from ui.render.terminal import console, plain, print_json, quiet, say_error, say_next
+from ui.render.terminal import console, plain, print_error, print_json, print_next, quiet
 from ui.render.words import (
     Json,
     about,
@@ -29,7 +29,7 @@ from ui.render.words import (
     scored_interval,
     size,
 )
-from ui.render.zoo import card_report, checkpoint_table, domain_table, planted_report
+from ui.render.zoo import card_report, checkpoint_table, domain_table, promoted_report
 
 __all__ = [
     "Bars",
@@ -60,16 +60,16 @@ __all__ = [
     "outcome_table",
     "percent",
     "plain",
-    "planted_report",
     "points",
+    "print_error",
     "print_json",
+    "print_next",
     "program",
+    "promoted_report",
     "quiet",
     "run_report",
     "sample_report",
     "sample_words",
-    "say_error",
-    "say_next",
     "scored",
     "scored_interval",
     "size",

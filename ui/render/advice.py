@@ -31,9 +31,11 @@ REASONS, WIDE = 5, 74
 def sample_report(sample: Json) -> RenderableType:
     """What the sample is, and how healthy."""
     head = Text.assemble(("Sample  ", "dim"), (str(sample["name"]), "bold"), f": {sample_words(sample)}")
-    told = [bullet(line, "yellow") for line in sample["health"]["warnings"]] or [Text("Health  nothing amiss", "dim")]
+    warnings = [bullet(line, "yellow") for line in sample["health"]["warnings"]] or [
+        Text("Health  nothing amiss", "dim")
+    ]
     converted = converted_words(sample["health"])
-    return Group(head, *told, *([] if converted is None else [bullet(converted, "dim")]))
+    return Group(head, *warnings, *([] if converted is None else [bullet(converted, "dim")]))
 
 
 def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
@@ -58,9 +60,9 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     return Group(*parts)
 
 
-def _podium(verdict: Json) -> RenderableType:
-    mark, style = ("✔ ", "bold green") if verdict["transfer"] else ("✘ ", "bold yellow")
-    return Text.assemble((mark, style), (verdict["sentence"], "bold"))
+def _podium(judgment: Json) -> RenderableType:
+    mark, style = ("✔ ", "bold green") if judgment["transfer"] else ("✘ ", "bold yellow")
+    return Text.assemble((mark, style), (judgment["sentence"], "bold"))
 
 
 def _shift(shift: Json | None) -> list[RenderableType]:
@@ -130,8 +132,8 @@ def _remarks(choice: Json) -> list[Text]:
 
 def _terms(strategies: list[str]) -> RenderableType:
     """What the words of a ranking mean, right below it."""
-    told = "; ".join(f"{name}: {meaning}" for name, meaning in terms_of(strategies))
-    return Text(f"{told}; intervals: nominal 90 %", "dim")
+    meanings = "; ".join(f"{name}: {meaning}" for name, meaning in terms_of(strategies))
+    return Text(f"{meanings}; intervals: nominal 90 %", "dim")
 
 
 def _best_reasons(choice: Json) -> RenderableType:
@@ -169,9 +171,9 @@ def _curve(choice: Json) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, score, role in rows:
         filled = round(BAR * max(0.0, min(1.0, score)))
-        told = f"{role}, head reads here" if name == choice["plan"]["read"] else role
+        label = f"{role}, head reads here" if name == choice["plan"]["read"] else role
         bar = Text("█" * filled, ROLES[role]) + Text("·" * (BAR - filled), "dim")
-        table.add_row(Text(name), bar, scored(score, choice["expected"]["metric"]), told)
+        table.add_row(Text(name), bar, scored(score, choice["expected"]["metric"]), label)
     title = Text.assemble(
         ("Blocks  ", "dim"), (choice["checkpoint"], "bold"), " from input to output: score of a linear head after each"
     )

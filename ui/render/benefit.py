@@ -10,18 +10,18 @@ ARMS = {"plan": ("●", "blue"), "scratch": ("○", "yellow"), "no_transfer": ("
 """What a benefit compares, and the mark and color of it."""
 
 
-def benefit_report(found: Json) -> RenderableType:
+def benefit_report(benefit: Json) -> RenderableType:
     """Scores by number of labels, as numbers and on a scale, and what is true in words."""
-    scores = [point[arm]["mean"] for point in found["points"] for arm in ARMS]
-    low, high, metric = min(scores), max(scores), found["sample"]["metric"]
+    scores = [point[arm]["mean"] for point in benefit["points"] for arm in ARMS]
+    low, high, metric = min(scores), max(scores), benefit["sample"]["metric"]
     heads = (f">{arm.replace('_', ' ')} {mark}" for arm, (mark, _) in ARMS.items())
     table = new_table(">labels", *heads, f"{scored(low, metric)} to {scored(high, metric)}")
-    for point in found["points"]:
+    for point in benefit["points"]:
         pairs = ((point[arm]["mean"], point[arm]["standard_error"]) for arm in ARMS)
         cells = (f"{scored(mean, metric)}{give_or_take(error, metric)}" for mean, error in pairs)
         table.add_row(f"{point['labels']:,}", *cells, _marks(point, low, high))
     claims = "It is often said that transfer saves up to 90 % of the labels and takes 5 to 20 times fewer epochs."
-    return Group(table, Text(), *(bullet(line) for line in found["sentences"]), bullet(claims, "dim"))
+    return Group(table, Text(), *(bullet(line) for line in benefit["sentences"]), bullet(claims, "dim"))
 
 
 def _marks(point: Json, low: float, high: float) -> Text:

@@ -12,13 +12,13 @@ from registry.home import Home
 
 def command(verb: str, *words: object, **options: object) -> str:
     """A command of ours to type, quoted for a shell; options that are None are left out."""
-    given = [
+    flags = [
         part
         for name, value in options.items()
         if value is not None
         for part in (f"--{name.replace('_', '-')}", str(value))
     ]
-    return shlex.join([program("transferzoo"), *verb.split(), *map(str, words), *given])
+    return shlex.join([program("transferzoo"), *verb.split(), *map(str, words), *flags])
 
 
 def mlflow_command(home: Home) -> str:

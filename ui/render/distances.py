@@ -25,20 +25,20 @@ def near_table(rows: Sequence[Json]) -> RenderableType:
     return table
 
 
-def distance_report(found: Json, one: str, other: str) -> RenderableType:
+def distance_report(distance: Json, one: str, other: str) -> RenderableType:
     """One distance, with the band in which it would lie if both were one source."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row(Text(str(found["metric"]), "dim"), Text(f"{found['value']:.4f}  {one} to {other}", "bold"))
-    if found["low"] is not None:
-        table.add_row(Text("90 % interval", "dim"), f"{found['low']:.4f} to {found['high']:.4f}")
-    if found["p_same"] is not None:
-        table.add_row(Text("same source", "dim"), f"p = {found['p_same']:.4f}")
-    for name, value in found["details"].items():
+    table.add_row(Text(str(distance["metric"]), "dim"), Text(f"{distance['value']:.4f}  {one} to {other}", "bold"))
+    if distance["low"] is not None:
+        table.add_row(Text("90 % interval", "dim"), f"{distance['low']:.4f} to {distance['high']:.4f}")
+    if distance["p_same"] is not None:
+        table.add_row(Text("same source", "dim"), f"p = {distance['p_same']:.4f}")
+    for name, value in distance["details"].items():
         if not name.startswith("null_"):
             table.add_row(Text(name, "dim"), f"{value:.4g}")
-    if "null_high" not in found["details"]:
+    if "null_high" not in distance["details"]:
         return table
-    return Group(table, Text(), _null_band(found["statistic"], found["details"]))
+    return Group(table, Text(), _null_band(distance["statistic"], distance["details"]))
 
 
 def _null_band(statistic: float, details: Json) -> RenderableType:
@@ -54,5 +54,5 @@ def _null_band(statistic: float, details: Json) -> RenderableType:
     marks[at(low) : at(high) + 1] = "▒" * (at(high) - at(low) + 1)
     marks[at(statistic)] = "◆"
     inside = low <= statistic <= high
-    told = "inside" if inside else "outside"
-    return Group(Text("".join(marks)), Text(f"▒ where one source would lie (90 %)   ◆ measured, {told} it", "dim"))
+    where = "inside" if inside else "outside"
+    return Group(Text("".join(marks)), Text(f"▒ where one source would lie (90 %)   ◆ measured, {where} it", "dim"))

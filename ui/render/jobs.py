@@ -24,28 +24,28 @@ def job_table(rows: Sequence[Json]) -> RenderableType:
     for row in rows:
         what = shown(f"{row['kind']} {Path(str(row['spec']['path'])).name}")
         style = STATES.get(row["state"], "")
-        asked = f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}"
-        table.add_row(row["id"], Text(what, "bold"), row["lane"], Text(row["state"], style), _stage(row), asked)
+        created = f"{datetime.fromisoformat(row['created']).astimezone():%d %b %H:%M}"
+        table.add_row(row["id"], Text(what, "bold"), row["lane"], Text(row["state"], style), _stage(row), created)
     return table
 
 
-def job_report(told: Json) -> RenderableType:
+def job_report(job: Json) -> RenderableType:
     """One job: what it does, how far it is, what came of it, what it said last."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    state = Text(told["state"], STATES.get(told["state"], "bold"))
-    waits = f", behind {told['ahead']}" if told["ahead"] else ""
-    table.add_row("job", told["id"])
-    table.add_row("does", Text(told["command"], overflow="fold"))
-    table.add_row("state", Text.assemble(state, f" on {told['lane']}{waits}"))
-    if told["state"] == "running":
-        table.add_row("stage", _stage(told))
-    for name, value in (told["result"] or {}).items():
+    state = Text(job["state"], STATES.get(job["state"], "bold"))
+    waits = f", behind {job['ahead']}" if job["ahead"] else ""
+    table.add_row("job", job["id"])
+    table.add_row("does", Text(job["command"], overflow="fold"))
+    table.add_row("state", Text.assemble(state, f" on {job['lane']}{waits}"))
+    if job["state"] == "running":
+        table.add_row("stage", _stage(job))
+    for name, value in (job["result"] or {}).items():
         table.add_row(name, str(value))
-    if told["error"]:
-        table.add_row("error", Text(told["error"], "red", overflow="fold"))
-    if not told["said"]:
+    if job["error"]:
+        table.add_row("error", Text(job["error"], "red", overflow="fold"))
+    if not job["said"]:
         return table
-    return Group(table, Text(), Text("The last that it wrote", "dim"), Text(told["said"]))
+    return Group(table, Text(), Text("The last that it wrote", "dim"), Text(job["said"]))
 
 
 def _stage(row: Json) -> str:

@@ -11,35 +11,35 @@ from ui.strangers import shown
 LISTED = 20
 
 
-def answer_report(told: Json, *, many: str, listed: bool) -> RenderableType:
+def answer_report(answer: Json, *, many: str, listed: bool) -> RenderableType:
     """What a run says of items (the first of them, where they are to be listed), and how often it is right.
 
     ``many`` is the modality's word for items.
     """
     parts: list[RenderableType] = []
     if listed:
-        parts.append(_predictions(told))
-    if told["judged"] is not None:
-        parts += [Text(), _judgment(told["judged"], many)]
-    skipped = [f"skipped {row['file']}: {row['reason']}" for row in told["skipped"]]
-    return Group(*parts, *(bullet(note, "yellow") for note in (*told["notes"], *skipped)))
+        parts.append(_predictions(answer))
+    if answer["judged"] is not None:
+        parts += [Text(), _judgment(answer["judged"], many)]
+    skipped = [f"skipped {row['file']}: {row['reason']}" for row in answer["skipped"]]
+    return Group(*parts, *(bullet(note, "yellow") for note in (*answer["notes"], *skipped)))
 
 
-def _predictions(told: Json) -> RenderableType:
-    value = told["task"] == "regression"
+def _predictions(answer: Json) -> RenderableType:
+    value = answer["task"] == "regression"
     table = new_table("file", ">value" if value else "prediction", *([] if value else [">confidence"]))
-    for row in told["rows"][:LISTED]:
+    for row in answer["rows"][:LISTED]:
         sure = [] if row["confidence"] is None else [percent(row["confidence"])]
         table.add_row(Text(shown(row["file"])), Text(shown(row["prediction"]), "bold"), *sure)
-    more = len(told["rows"]) - LISTED
+    more = len(answer["rows"]) - LISTED
     return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
 
 
 def _judgment(judged: Json, many: str) -> RenderableType:
     """The run's own metric, accuracy where that is another, what is least often recognized, the confusions."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    told = f"{scored(judged['score'], judged['metric'])}{give_or_take(judged['standard_error'], judged['metric'])}"
-    table.add_row(judged["metric"], Text(f"{told} on {judged['rows']:,} {many}", "bold"))
+    line = f"{scored(judged['score'], judged['metric'])}{give_or_take(judged['standard_error'], judged['metric'])}"
+    table.add_row(judged["metric"], Text(f"{line} on {judged['rows']:,} {many}", "bold"))
     if judged["metric"] != "accuracy" and judged["accuracy"] is not None:
         table.add_row("accuracy", percent(judged["accuracy"]))
     if judged["unknown"]:
@@ -50,6 +50,6 @@ def _judgment(judged: Json, many: str) -> RenderableType:
         first = "" if place else "least recognized" if len(shares) > NEAREST else "recognized"
         table.add_row(first, Text(f"{shown(label)}  {row['right']:,} of {row['rows']:,}  ({percent(shares[label])})"))
     for place, row in enumerate(judged["confusions"][:NEAREST]):
-        told = f"{shown(row['class'])} taken for {shown(row['taken_for'])}  {row['rows']:,}"
-        table.add_row("" if place else "confusions", Text(told))
+        line = f"{shown(row['class'])} taken for {shown(row['taken_for'])}  {row['rows']:,}"
+        table.add_row("" if place else "confusions", Text(line))
     return table

@@ -15,8 +15,8 @@ from ui.strangers import shown
 
 def run_report(run: Json, *, expected: Json | None, whole: float | None = None) -> RenderableType:
     """Expected against realized score of one tuning; ``whole`` are the seconds of all that was done for it."""
-    found = run["metrics"]
-    away = found.get("mean_absolute_error")
+    metrics = run["metrics"]
+    away = metrics.get("mean_absolute_error")
     metric = "" if away is None else str(Metric.R2)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(run["id"]))
@@ -24,27 +24,27 @@ def run_report(run: Json, *, expected: Json | None, whole: float | None = None) 
     if expected is not None:
         reach = scored_interval(expected["low"], expected["high"], metric)
         table.add_row("expected", f"{scored(expected['mean'], metric)}  ({reach})")
-    error = found.get("standard_error")
+    error = metrics.get("standard_error")
     spread = "" if error is None else give_or_take(error, metric)
-    told = f"{scored(found['score'], metric)}{spread} on {found['rows_test']:.0f} held-out rows"
-    table.add_row("realized", Text(f"r2 {told}" if metric else told, "bold"))
+    score_line = f"{scored(metrics['score'], metric)}{spread} on {metrics['rows_test']:.0f} held-out rows"
+    table.add_row("realized", Text(f"r2 {score_line}" if metric else score_line, "bold"))
     if expected is not None:
-        table.add_row("", _verdict_on(found["score"], expected))
+        table.add_row("", _expectation_met(metrics["score"], expected))
     if away is not None:
         table.add_row("off by", f"{away:.4g} on average")
-    table.add_row("took", _beside(duration, found, "seconds"))
+    table.add_row("took", _beside(duration, metrics, "seconds"))
     if whole is not None:
         table.add_row("in all", f"{duration(whole)} for the whole command, reading and advice included")
-    if "peak_memory_bytes" in found:
-        table.add_row("memory", _beside(size, found, "peak_memory_bytes"))
-    if "weight_change" in found:
-        table.add_row("forgetting", _forgetting(found))
-    if controls := _controls(found):
+    if "peak_memory_bytes" in metrics:
+        table.add_row("memory", _beside(size, metrics, "peak_memory_bytes"))
+    if "weight_change" in metrics:
+        table.add_row("forgetting", _forgetting(metrics))
+    if controls := _controls(metrics):
         table.add_row("controls", controls)
     return Group(table, *(bullet(note, "yellow") for note in run["notes"]))
 
 
-def _verdict_on(score: float, expected: Json) -> Text:
+def _expectation_met(score: float, expected: Json) -> Text:
     if score < expected["low"]:
         return Text("below the interval: the advice promised too much", "red")
     if score > expected["high"]:
@@ -52,30 +52,30 @@ def _verdict_on(score: float, expected: Json) -> Text:
     return Text("within the interval", "green")
 
 
-def _forgetting(found: Json) -> str:
+def _forgetting(metrics: Json) -> str:
     """What is left of the checkpoint, and of what it knew of its source."""
-    told = "the backbone is as it was"
-    if found["weight_change"]:
-        told = f"weights moved by {percent(found['weight_change'])}"
-        if "cka_lowest" in found:
-            told += f"; the block that changed most is {found['cka_lowest']:.2f} alike to its start (CKA)"
+    line = "the backbone is as it was"
+    if metrics["weight_change"]:
+        line = f"weights moved by {percent(metrics['weight_change'])}"
+        if "cka_lowest" in metrics:
+            line += f"; the block that changed most is {metrics['cka_lowest']:.2f} alike to its start (CKA)"
     source = "source not measured (--source-data)"
-    if "source_before" in found:
-        error = f" ± {100 * found['source_standard_error']:.1f}"
-        source = f"source {percent(found['source_before'])} before, {percent(found['source_after'])} after{error}"
-    return f"{told}; {source}"
+    if "source_before" in metrics:
+        error = f" ± {100 * metrics['source_standard_error']:.1f}"
+        source = f"source {percent(metrics['source_before'])} before, {percent(metrics['source_after'])} after{error}"
+    return f"{line}; {source}"
 
 
-def _controls(found: Json) -> str:
+def _controls(metrics: Json) -> str:
     """What the same rows gave without transfer."""
     names = (("no_transfer_score", "no transfer"), ("scratch_score", "from scratch"))
-    return ", ".join(f"{name} {percent(found[key])}" for key, name in names if key in found)
+    return ", ".join(f"{name} {percent(metrics[key])}" for key, name in names if key in metrics)
 
 
 def cost_line(cost: Json, device: str) -> RenderableType:
     """What a tuning is estimated to take, before it begins."""
-    told = f"{about(cost['seconds'])} and {size(cost['peak_memory_bytes'])} of memory on {device}"
-    return Text(f"Estimated: {told}; {cost['trainable_parameters']:,} parameters learn.", "dim")
+    line = f"{about(cost['seconds'])} and {size(cost['peak_memory_bytes'])} of memory on {device}"
+    return Text(f"Estimated: {line}; {cost['trainable_parameters']:,} parameters learn.", "dim")
 
 
 def _beside(worded: Callable[[float], str], metrics: Json, name: str) -> str:
@@ -84,25 +84,25 @@ def _beside(worded: Callable[[float], str], metrics: Json, name: str) -> str:
     return worded(metrics[name]) + ("" if estimated is None else f"  (estimated {worded(estimated)})")
 
 
-def export_report(told: Json) -> RenderableType:
+def export_report(export: Json) -> RenderableType:
     """Where a run was exported to, as what, and how equal it is; how to open it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("run", Text(told["run"]))
-    opener = str(told.get("opener"))
+    table.add_row("run", Text(export["run"]))
+    opener = str(export.get("opener"))
     file, opened = {
         "onnx": ("model.onnx", "onnxruntime.InferenceSession({!r})"),
         "scikit-learn": ("model.skops", "skops.io.load({!r}, trusted=[])"),
-    }.get(told["form"], ("", f"{opener if '.' in opener else f'transformers.{opener}'}.from_pretrained({{!r}})"))
-    form = file if told["form"] == "onnx" else told["architecture"]
-    what = "probability or value" if told["form"] == "scikit-learn" else "logit"
-    table.add_row("written", Text(f"{told['folder']}  ({form}, {len(told['classes'])} outputs)", "bold"))
-    table.add_row("checked", f"opened again, no {what} differs by more than {told['largest_difference']:.1e}")
-    table.add_row("open", Text(opened.format(str(Path(told["folder"]) / file)), overflow="fold"))
-    if told.get("card"):
-        table.add_row("card", Text(str(Path(told["folder"]) / told["card"])))
-    if told.get("pushed"):
-        table.add_row("uploaded", Text(f"{told['pushed']}, private"))
-    return Group(table, *(bullet(note, "yellow") for note in told["notes"]))
+    }.get(export["form"], ("", f"{opener if '.' in opener else f'transformers.{opener}'}.from_pretrained({{!r}})"))
+    form = file if export["form"] == "onnx" else export["architecture"]
+    what = "probability or value" if export["form"] == "scikit-learn" else "logit"
+    table.add_row("written", Text(f"{export['folder']}  ({form}, {len(export['classes'])} outputs)", "bold"))
+    table.add_row("checked", f"opened again, no {what} differs by more than {export['largest_difference']:.1e}")
+    table.add_row("open", Text(opened.format(str(Path(export["folder"]) / file)), overflow="fold"))
+    if export.get("card"):
+        table.add_row("card", Text(str(Path(export["folder"]) / export["card"])))
+    if export.get("pushed"):
+        table.add_row("uploaded", Text(f"{export['pushed']}, private"))
+    return Group(table, *(bullet(note, "yellow") for note in export["notes"]))
 
 
 def outcome_table(rows: Sequence[Json]) -> RenderableType:

@@ -45,24 +45,24 @@ def quiet(*, loud: bool = False) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.simplefilter("ignore")
     warnings.simplefilter("default", PluginWarning)
-    warnings.showwarning = _say_warning
+    warnings.showwarning = _print_warning
     for library in CHATTY:
         logging.getLogger(library).setLevel(logging.ERROR)
 
 
-def _say_warning(message: Warning | str, *_where: object, **_file: object) -> None:
+def _print_warning(message: Warning | str, *_where: object, **_file: object) -> None:
     """One yellow line on stderr; where in the code it was met helps nobody who asks for advice."""
     console(stderr=True).print(Text(str(message), "yellow"), soft_wrap=True)
 
 
-def say_error(what: str, remedy: str) -> None:
+def print_error(what: str, remedy: str) -> None:
     """One red line on stderr, and what to do."""
     terminal = console(stderr=True)
     terminal.print(Text.assemble(("error: ", "bold red"), (what, "red")), soft_wrap=True)
     terminal.print(Text.assemble(("  → ", "dim"), remedy), soft_wrap=True)
 
 
-def say_next(terminal: Console, lines: Iterable[str]) -> None:
+def print_next(terminal: Console, lines: Iterable[str]) -> None:
     """What to type next, one command a line; a long one is left whole, so that it can be copied."""
     terminal.print(Text("Next", "dim"))
     for line in lines:

@@ -38,19 +38,19 @@ def domain_table(rows: Sequence[Json]) -> RenderableType:
     return table
 
 
-def card_report(told: Json) -> RenderableType:
+def card_report(card: Json) -> RenderableType:
     """One checkpoint's card, its domain's, and its outcomes."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in told["checkpoint"].items():
+    for name, value in card["checkpoint"].items():
         if value not in (None, "", {}, [], ()):
             table.add_row(Text(name.replace("_", " "), "dim"), Text(_card_value(value), overflow="fold"))
-    if told["domain"] is not None:
-        domain = told["domain"]
+    if card["domain"] is not None:
+        domain = card["domain"]
         known = f"{domain['title']} ({domain['rows']:,} rows, {domain['license']})"
         table.add_row(Text("source domain", "dim"), Text(known))
-    if not told["outcomes"]:
+    if not card["outcomes"]:
         return table
-    return Group(table, outcome_table(told["outcomes"]))
+    return Group(table, outcome_table(card["outcomes"]))
 
 
 def _card_value(value: object) -> str:
@@ -59,7 +59,7 @@ def _card_value(value: object) -> str:
     return ", ".join(map(shown, value)) if isinstance(value, (list, tuple)) else shown(value)
 
 
-def planted_report(told: Json) -> RenderableType:
+def promoted_report(promoted: Json) -> RenderableType:
     """A checkpoint that a run became."""
-    card = {"checkpoint": told["checkpoint"], "domain": told["domain"], "outcomes": []}
-    return Group(card_report(card), *(bullet(note, "yellow") for note in told["notes"]))
+    card = {"checkpoint": promoted["checkpoint"], "domain": promoted["domain"], "outcomes": []}
+    return Group(card_report(card), *(bullet(note, "yellow") for note in promoted["notes"]))

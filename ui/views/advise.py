@@ -45,7 +45,7 @@ def page() -> None:
     fresh = "job" not in st.query_params and not zoo.kept(1)
     with st.sidebar:
         if not fresh:
-            _ask(zoo)
+            _request_form(zoo)
         _queued(zoo)
         _earlier(zoo)
     job = _job(zoo, st.query_params.get("job"))
@@ -55,7 +55,7 @@ def page() -> None:
     if advice is None:
         _welcome()
         if fresh:  # where there is nothing else, what to begin with is seen on a narrow screen too
-            _ask(zoo)
+            _request_form(zoo)
         return
     _show(zoo, advice)
 
@@ -80,7 +80,7 @@ def _tidy(_zoo: Zoo) -> int:
 # ---------------------------------------------------------------- the sidebar
 
 
-def _ask(zoo: Zoo) -> None:
+def _request_form(zoo: Zoo) -> None:
     """Where the sample lies and what to mind; starts a job."""
     st.markdown("### Data")
     with st.form("ask", border=False):
@@ -88,8 +88,8 @@ def _ask(zoo: Zoo) -> None:
         upload = st.file_uploader("or drop a zip of it", type="zip")
         with st.expander("Options"):
             options = _options()
-        asked = st.form_submit_button("Recommend", type="primary", width="stretch")
-    if not asked:
+        submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
+    if not submitted:
         return
     if upload is None and not path.strip():
         st.warning("Give a folder, or drop a zip.")
@@ -104,7 +104,7 @@ def _ask(zoo: Zoo) -> None:
         _refused(failure)
         st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
         return
-    _go(job=job_queue.ask(zoo, request).id)
+    _go(job=job_queue.enqueue(zoo, request).id)
 
 
 def _refused(failure: TransferZooError) -> None:
@@ -162,8 +162,8 @@ def _queue(zoo: Zoo) -> None:
     st.markdown("##### Queue")
     for job in waiting:
         name = literal(f"{WORK[job.kind]} on {Path(place_of(job.spec)).name}")
-        told, stop = st.columns([5, 1], vertical_alignment="center")
-        with told.container(gap=None):
+        status, stop = st.columns([5, 1], vertical_alignment="center")
+        with status.container(gap=None):
             if st.button(name, key=f"job-{job.id}", type="tertiary"):
                 _go(**_place(job))
             st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
@@ -262,11 +262,11 @@ def _progress(zoo: Zoo, job: JobRecord) -> None:
 
 
 def _broken(zoo: Zoo, job: JobRecord) -> None:
-    told = {"cancelled": "It was stopped.", "lost": "Its process is gone. Start it again to go on."}
+    explanations = {"cancelled": "It was stopped.", "lost": "Its process is gone. Start it again to go on."}
     if job.state == "failed":
         st.error(literal(job.error or "It failed without a word."))
     else:
-        st.warning(told[job.state])
+        st.warning(explanations[job.state])
     words = job_queue.last_words(zoo.home, job.id)
     if words and job.state != "cancelled":
         with st.expander("What it wrote"):
@@ -278,12 +278,12 @@ def _broken(zoo: Zoo, job: JobRecord) -> None:
 
 def _advice(zoo: Zoo) -> Json | None:
     """What the address names, else the newest."""
-    asked = st.query_params.get("advice")
-    found = zoo.advice(asked)
-    if asked is not None and found is None:
+    wanted = st.query_params.get("advice")
+    advice = zoo.advice(wanted)
+    if wanted is not None and advice is None:
         st.warning("That advice is not known here. This is the newest.")
         return zoo.advice()
-    return found
+    return advice
 
 
 def _welcome() -> None:
@@ -320,16 +320,16 @@ def _show(zoo: Zoo, advice: Json) -> None:
 
 def _thumbnails(sample: Json) -> None:
     modality = modalities[sample["modality"]]
-    found = _previews(
+    previews = _previews(
         sample["origin"], sample["labels_from"], sample["task"], sample["digest"], sample["classes"], modality.name
     )
-    if not found:
+    if not previews:
         st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
-    pictures = [(literal(label), one.content) for label, one in found if one.mime.startswith("image/")]
+    pictures = [(literal(label), one.content) for label, one in previews if one.mime.startswith("image/")]
     if pictures:
         st.image([content for _, content in pictures], caption=[label for label, _ in pictures], width=THUMBNAIL_SIDE)
-    for label, one in found:
+    for label, one in previews:
         if one.mime.startswith("audio/"):
             st.caption(literal(label))
             st.audio(one.content, one.mime)
@@ -411,8 +411,9 @@ def _row(choice: Json) -> dict[str, str]:
     }
 
 
-def _expected(found: Json, metric: str) -> str:
-    return f"{render.scored(found['mean'], metric)} ({render.scored_interval(found['low'], found['high'], metric)})"
+def _expected(expected: Json, metric: str) -> str:
+    interval = render.scored_interval(expected["low"], expected["high"], metric)
+    return f"{render.scored(expected['mean'], metric)} ({interval})"
 
 
 def _nearness(distance: Json | None) -> str:
@@ -452,8 +453,8 @@ def _evidence(advice: Json, place: int) -> None:
     st.markdown("\n".join(f"- {literal(reason)}" for reason in choice["because"]))
     if advice["skipped"]:
         with st.expander(f"Skipped ({len(advice['skipped'])})"):
-            told = [f"{row['checkpoint']}: {row['reason']}" for row in advice["skipped"]]
-            st.markdown("\n".join(f"- {literal(line)}" for line in told))
+            skipped = [f"{row['checkpoint']}: {row['reason']}" for row in advice["skipped"]]
+            st.markdown("\n".join(f"- {literal(line)}" for line in skipped))
 
 
 def _distances(advice: Json) -> None:
@@ -481,19 +482,19 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     if not advice["verdict"]["transfer"]:
         st.caption("The advice is not to transfer: fit the model of no transfer, or tune a checkpoint all the same.")
         if st.button(f"Fit {literal(advice['baseline']['model'])}", type="primary", key=f"raw-{advice['id']}"):
-            job = job_queue.ask(zoo, choice_request(advice, None))
+            job = job_queue.enqueue(zoo, choice_request(advice, None))
             st.query_params.from_dict({"advice": advice["id"], "job": job.id})
             st.rerun()
     cost = choice["cost"]
-    told = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
-    if st.button(told, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
+    label = f"Tune {literal(charts.row_name(choice))}: {render.about(cost['seconds'])}"
+    if st.button(label, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
         try:
             request = choice_request(advice, place)
             check(request, zoo)
         except TransferZooError as failure:
             _refused(failure)
             return
-        job = job_queue.ask(zoo, request)
+        job = job_queue.enqueue(zoo, request)
         _go(advice=str(advice["id"]), job=job.id, **({"row": str(place + 1)} if place else {}))
 
 

@@ -15,7 +15,7 @@ from registry.modalities.image.preview import preview_of
 
 __all__ = ["IMAGE", "Image"]
 
-_CHANNELS = 3
+_CHANNELS = (1, 3)
 
 
 class Image:
@@ -61,6 +61,13 @@ class Image:
         """As `Modality.decode`."""
         return decoded_item(name, content, path)
 
+    def from_cells(self, name: str, cells: Sequence[object]) -> ImageItem | Undecodable:
+        """As `Modality.from_cells`: one cell with the bytes of a file."""
+        match cells:
+            case [bytes() as content] if content:
+                return self.decode(name, content)
+        return Undecodable(f"{' and '.join(type(cell).__name__ for cell in cells) or 'nothing'}, no bytes of a file")
+
     def settled(self, items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
         """As `Modality.settled`: deep images get the scale by which they become 8-bit."""
         return settled_items(items, reading)
@@ -71,7 +78,7 @@ class Image:
 
     def fingerprints(self, items: Sequence[ImageItem]) -> Float[np.ndarray, "n d"]:
         """As `Modality.fingerprints`."""
-        return fingerprints_of([item.look for item in items])
+        return fingerprints_of([item.thumbnail for item in items])
 
     def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
         """As `Modality.raw`: 24 x 24 pixels."""
@@ -88,8 +95,12 @@ class Image:
 
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """As `Modality.objection`."""
-        channels = getattr(config, "num_channels", _CHANNELS)
-        return None if channels == _CHANNELS else f"it takes {channels} channels, pictures have {_CHANNELS}"
+        channels = getattr(config, "num_channels", max(_CHANNELS))
+        return (
+            None
+            if channels in _CHANNELS
+            else f"it takes {channels} channels, pictures have 3, or 1 where they are gray"
+        )
 
     def open(self, folder: Path, model: Any, cap: int = DEFAULT_CAP) -> Network:  # noqa: ANN401 - a PreTrainedModel
         """As `Modality.open`."""

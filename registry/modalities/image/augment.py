@@ -19,20 +19,22 @@ _TILT = 10.0
 _LIGHT = 0.2
 
 
-def augmented(pixels: UInt8[np.ndarray, "3 h w"], chance: np.random.Generator) -> UInt8[np.ndarray, "3 h w"]:
+def augmented(pixels: UInt8[np.ndarray, "c h w"], chance: np.random.Generator) -> UInt8[np.ndarray, "c h w"]:
     """The same picture seen a little otherwise; what lies beyond its edge has its mean color."""
-    picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    beyond = tuple(int(value) for value in pixels.mean((1, 2)))
+    gray = len(pixels) == 1
+    picture = Image.fromarray(pixels[0] if gray else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    colors = tuple(int(value) for value in pixels.mean((1, 2)))
     moved = picture.transform(
         picture.size,
         Image.Transform.AFFINE,
         _window(picture.size, chance),
         Image.Resampling.BILINEAR,
-        fillcolor=beyond,
+        fillcolor=colors[0] if gray else colors,
     )
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast):
         moved = enhance(moved).enhance(chance.uniform(1 - _LIGHT, 1 + _LIGHT))
-    return np.asarray(moved, np.uint8).transpose(2, 0, 1)
+    varied = np.asarray(moved, np.uint8)
+    return varied[None] if gray else varied.transpose(2, 0, 1)
 
 
 def _window(size: tuple[int, int], chance: np.random.Generator) -> tuple[float, ...]:

@@ -76,11 +76,11 @@ class Scale(Record):
         Whole numbers begin at 0 and are scaled by the bits that they use (12-bit data in 16-bit files). Floats
         within 0 and 1 keep that range, others span theirs.
         """
-        found: dict[bool, Range] = {}
+        known: dict[bool, Range] = {}
         for floats, (low, high) in ranges:
-            lowest, highest = found.get(floats, (low, high))
-            found[floats] = min(low, lowest), max(high, highest)
-        whole, real = found.get(False), found.get(True)
+            lowest, highest = known.get(floats, (low, high))
+            known[floats] = min(low, lowest), max(high, highest)
+        whole, real = known.get(False), known.get(True)
         if whole is not None:
             low, high = min(0.0, whole[0]), whole[1]
             whole = low, low + 2.0 ** max(8, int(high - low).bit_length()) - 1

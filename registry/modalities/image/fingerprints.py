@@ -17,18 +17,18 @@ _FAINT = 2.0
 _FREQUENCIES = 10
 
 
-def fingerprints_of(looks: Sequence[bytes]) -> Float[np.ndarray, "n d"]:
+def fingerprints_of(thumbnails: Sequence[bytes]) -> Float[np.ndarray, "n d"]:
     """Unit vectors from square luma thumbnails of one size; zero where one is next to flat or empty."""
-    side = int(len(max(looks, key=len, default=b"")) ** 0.5) or 1
-    cells = np.zeros((len(looks), side, side), np.float32)
-    for row, look in enumerate(looks):
-        if look:
-            cells[row] = np.frombuffer(look, np.uint8).reshape(side, side)
+    side = int(len(max(thumbnails, key=len, default=b"")) ** 0.5) or 1
+    cells = np.zeros((len(thumbnails), side, side), np.float32)
+    for row, thumbnail in enumerate(thumbnails):
+        if thumbnail:
+            cells[row] = np.frombuffer(thumbnail, np.uint8).reshape(side, side)
     waves, weights = _cosines(side)
-    found = ((waves @ cells @ waves.T) * weights).reshape(len(looks), weights.size)
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    seen = (length > 1e-6) & (cells.std(axis=(1, 2))[:, None] >= _FAINT)
-    return np.where(seen, found / np.maximum(length, 1e-6), 0.0).astype(np.float32)
+    frequencies = ((waves @ cells @ waves.T) * weights).reshape(len(thumbnails), weights.size)
+    length = np.linalg.norm(frequencies, axis=1, keepdims=True)
+    textured = (length > 1e-6) & (cells.std(axis=(1, 2))[:, None] >= _FAINT)
+    return np.where(textured, frequencies / np.maximum(length, 1e-6), 0.0).astype(np.float32)
 
 
 def _cosines(side: int) -> tuple[Float[np.ndarray, "k side"], Float[np.ndarray, "k k"]]:

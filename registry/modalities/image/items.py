@@ -38,7 +38,7 @@ class ImageItem:
     path: Path | None = field(default=None, compare=False, repr=False)
     data: bytes | None = field(default=None, compare=False, repr=False)
     pixels: UInt8[np.ndarray, "h w *c"] | None = field(default=None, compare=False, repr=False)
-    look: bytes = field(default=b"", compare=False, repr=False)
+    thumbnail: bytes = field(default=b"", compare=False, repr=False)
     """A 16 x 16 luma thumbnail, row by row; empty where none was taken."""
     scale: Scale = field(default=Scale(), compare=False, repr=False)
     """What is black and white where the picture has more than 8 bits: its sample's, and empty otherwise."""
@@ -74,13 +74,15 @@ class ImageItem:
 def decoded_item(name: str, content: bytes, path: Path | None) -> ImageItem | Undecodable:
     """As `registry.modalities.Modality.decode`."""
     try:
-        found = decode(content, least_side=_PATIENT_PIXELS)  # JPEG: all bytes read, a fraction of the work
-        depth = found.depth
-        look = b"" if found.shallow is None else thumbnail(found.shallow)
+        decoding = decode(content, least_side=_PATIENT_PIXELS)  # JPEG: all bytes read, a fraction of the work
+        depth = decoding.depth
+        thumb = b"" if decoding.shallow is None else thumbnail(decoding.shallow)
     except Exception as fault:  # decoders raise anything at all on broken bytes
         return Undecodable(looks_like(content) or _in_words(fault))
     digest = hashlib.sha256(content).hexdigest()
-    return ImageItem(name, digest, path, content if path is None else None, look=look, kinds=found.kinds, depth=depth)
+    return ImageItem(
+        name, digest, path, content if path is None else None, thumbnail=thumb, kinds=decoding.kinds, depth=depth
+    )
 
 
 def settled_items(items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[ImageItem, ...], Reading]:
@@ -90,7 +92,7 @@ def settled_items(items: Sequence[ImageItem], reading: Reading) -> tuple[tuple[I
     settled = tuple(
         item
         if item.depth is None
-        else replace(item, scale=item.depth.own(scale), look=item.depth.thumbnail(scale), depth=None)
+        else replace(item, scale=item.depth.own(scale), thumbnail=item.depth.thumbnail(scale), depth=None)
         for item in items
     )
     return settled, scale.to_dict() if scale else {}
@@ -147,16 +149,16 @@ def _of_pixels(row: int, pixels: np.ndarray, kinds: tuple[str, ...] = ()) -> Ima
     flat = np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels)
     digest = hashlib.sha256(f"{flat.shape}".encode() + flat.tobytes()).hexdigest()
     gray = ("gray",) if flat.ndim == 2 and "gray" not in kinds else ()
-    return ImageItem(str(row), digest, pixels=flat, look=thumbnail(Image.fromarray(flat)), kinds=(*gray, *kinds))
+    return ImageItem(str(row), digest, pixels=flat, thumbnail=thumbnail(Image.fromarray(flat)), kinds=(*gray, *kinds))
 
 
 def _of_picture(row: int, picture: Image.Image) -> ImageItem:
     """One of PIL's; where it has more than 8 bits a channel it is kept as the file that holds the same values."""
     try:
-        found = decoded(picture)
-        if found.shallow is not None:
-            as_it_is = found.shallow.convert("L") if picture.mode == "L" else found.shallow
-            return _of_pixels(row, np.asarray(as_it_is), found.kinds)
+        decoding = decoded(picture)
+        if decoding.shallow is not None:
+            as_it_is = decoding.shallow.convert("L") if picture.mode == "L" else decoding.shallow
+            return _of_pixels(row, np.asarray(as_it_is), decoding.kinds)
         written = BytesIO()
         picture.save(written, "TIFF")
     except Exception as fault:  # pictures are read late, from bytes that may be broken

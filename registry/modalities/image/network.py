@@ -65,7 +65,7 @@ class ImageNetwork:
         self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None = None
     ) -> dict[str, torch.Tensor]:
         """As `Network.batch`."""
-        pixels: list[UInt8[np.ndarray, "3 h w"]] = [row["pixels"] for row in rows]
+        pixels: list[UInt8[np.ndarray, "c h w"]] = [row["pixels"] for row in rows]
         if chance is not None:
             pixels = [augmented(one, random) for one, random in zip(pixels, chance, strict=True)]
         normalized = torch.from_numpy(self.preprocessing.normalized(np.stack(pixels)))
@@ -117,7 +117,8 @@ class ImageNetwork:
     def reopened(self, folder: Path, items: Sequence[ImageItem]) -> dict[str, torch.Tensor]:
         """As `Network.reopened`."""
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-        return {_INPUT: torch.cat([processor(images=item.open(), return_tensors="pt")[_INPUT] for item in items])}
+        opened = (item.open().convert(self.preprocessing.mode) for item in items)
+        return {_INPUT: torch.cat([processor(images=image, return_tensors="pt")[_INPUT] for image in opened])}
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`."""
@@ -130,10 +131,10 @@ class ImageNetwork:
     def resized(self, owner: Any, wanted: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - whatever holds the positions
         """As the net makes them whenever it sees that size."""
         with torch.inference_mode():
-            made = owner.interpolate_pos_encoding(
+            resized = owner.interpolate_pos_encoding(
                 torch.zeros_like(wanted), self.preprocessing.height, self.preprocessing.width
             )
-        return torch.Tensor(made.clone())
+        return torch.Tensor(resized.clone())
 
     def _patches(self, batch: Mapping[str, torch.Tensor]) -> int:
         """How many patch tokens the input is cut into; 0 where the net does not cut it."""
@@ -149,4 +150,5 @@ def open_network(folder: Path, model: PreTrainedModel, cap: int) -> ImageNetwork
         Unsupported: there is no preprocessing that can be reproduced.
     """
     nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    return ImageNetwork(model, read_preprocessing(folder, cap=cap))
+    channels = getattr(model.config, "num_channels", _CHANNELS)
+    return ImageNetwork(model, read_preprocessing(folder, cap=cap, channels=channels))

@@ -23,12 +23,13 @@ from transformers.models.auto.image_processing_auto import (  # type: ignore[att
 
 from registry.errors import Unsupported
 from registry.modalities import DEFAULT_CAP
-from registry.modalities.image.settings import require_sound_processor
+from registry.modalities.image.settings import PER_CHANNEL, require_sound_processor
 from registry.statements import stated
 
 __all__ = ["Preprocessing", "processor_settings", "read_preprocessing"]
 
 _TOLERANCE = 1e-4
+_COLORS = 3
 _LONG = 8
 """Of a picture that is longer than this many times its width, only the middle is resized where no more is seen."""
 _SAME_SCALE = 2e-3
@@ -54,10 +55,12 @@ class Preprocessing:
     width: int
     stated: int
     """Side of the input before any cap."""
-    slope: Float[np.ndarray, " 3"]
-    offset: Float[np.ndarray, " 3"]
+    slope: Float[np.ndarray, " c"]
+    offset: Float[np.ndarray, " c"]
     settings: Mapping[str, Any]
     processor: BaseImageProcessor
+    mode: str = "RGB"
+    """PIL's word for the channels that the net takes: ``L`` for a net of gray pictures."""
 
     @property
     def side(self) -> int:
@@ -69,55 +72,67 @@ class Preprocessing:
         """SHA-256 of all settings, the cap's effect included."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
-    def pixels(self, image: Image.Image) -> UInt8[np.ndarray, "3 h w"]:
+    def pixels(self, image: Image.Image) -> UInt8[np.ndarray, "c h w"]:
         """Resized and cropped, still 8-bit."""
-        return _geometry(self.processor, image)
+        return _geometry(self.processor, image.convert(self.mode))
 
-    def tensor(self, image: Image.Image) -> Float[np.ndarray, "3 h w"]:
+    def tensor(self, image: Image.Image) -> Float[np.ndarray, "c h w"]:
         """The net's input."""
         return np.asarray(self.normalized(self.pixels(image)[None])[0])
 
-    def normalized(self, pixels: UInt8[np.ndarray, "n 3 h w"]) -> Float[np.ndarray, "n 3 h w"]:
+    def normalized(self, pixels: UInt8[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n c h w"]:
         """Rescaled and normalized, float32."""
-        shape = (1, 3, 1, 1)
+        shape = (1, -1, 1, 1)
         return np.asarray(pixels.astype(np.float32) * self.slope.reshape(shape) + self.offset.reshape(shape))
 
 
-def read_preprocessing(folder: Path, *, cap: int = DEFAULT_CAP) -> Preprocessing:
-    """The preprocessing that lies in a checkpoint's folder, with inputs no larger than ``cap``.
+def read_preprocessing(folder: Path, *, cap: int = DEFAULT_CAP, channels: int = 3) -> Preprocessing:
+    """The preprocessing that lies in a checkpoint's folder, with inputs no larger than ``cap``, for so many channels.
 
     Raises:
         Unsupported: there is none, or it cannot be reproduced.
     """
-    processor = _with_fixed_size(folder, processor_settings(folder))
-    height, width = _output_size(folder, processor)
+    mode = "RGB" if channels == _COLORS else "L"
+    processor = _with_fixed_size(folder, processor_settings(folder, channels), mode)
+    height, width = _output_size(folder, processor, mode)
     stated = max(height, width)
     if stated > cap:
         processor = _build(folder, _scaled(processor, cap / stated))
-        height, width = _output_size(folder, processor)
-    slope, offset = _line(folder, processor)
+        height, width = _output_size(folder, processor, mode)
+    slope, offset = _line(folder, processor, mode)
     used = {key: value for key, value in processor.to_dict().items() if value is not None}
-    return Preprocessing(height, width, stated, slope, offset, used, processor)
+    return Preprocessing(height, width, stated, slope, offset, used, processor, mode)
 
 
-def processor_settings(folder: Path) -> dict[str, Any]:
+def processor_settings(folder: Path, channels: int = 3) -> dict[str, Any]:
     """The settings of the image processor, from preprocessor_config.json or a part of processor_config.json.
+
+    Of a net of gray pictures, colors that it treats alike are one.
 
     Raises:
         Unsupported: neither file is there and sound.
     """
     for file, part in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
         if (folder / file).is_file():
-            found = stated(folder, file)
-            settings = found if part is None else found.get(part)
+            content = stated(folder, file)
+            settings = content if part is None else content.get(part)
             if not isinstance(settings, dict):
                 raise Unsupported(folder, f"{file} cannot be read (it holds no {part})")
-            require_sound_processor(folder, settings)
-            return settings
+            require_sound_processor(folder, settings, channels)
+            return settings if channels == _COLORS else _gray(folder, settings)
     kept = next((file for file in _OF_A_TRAINER if (folder / file).exists()), None)
     whose = f"it is a Trainer's checkpoint ({kept}) saved without its image processor; " if kept else ""
     missing = "without preprocessor_config.json nobody knows what its input should look like"
     raise Unsupported(folder, whose + missing, _BRING)
+
+
+def _gray(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that leave a gray picture gray."""
+    usual = _build(folder, settings).to_dict()
+    channels = {key: usual[key] for key in PER_CHANNEL if isinstance(usual.get(key), list | tuple)}
+    alike = {**settings, **{key: list(values) for key, values in channels.items()}}
+    require_sound_processor(folder, alike, 1)
+    return {**alike, **{key: list(values)[:1] for key, values in channels.items()}, "do_convert_rgb": False}
 
 
 def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
@@ -127,8 +142,8 @@ def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
     if maker is None:
         raise Unsupported(folder, f"its image processor {named!r:.200} is not one of transformers'", _BRING)
     try:
-        made: BaseImageProcessor = maker.from_dict(settings)
-        return made
+        processor: BaseImageProcessor = maker.from_dict(settings)
+        return processor
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor refuses its settings ({cause})") from cause
 
@@ -139,10 +154,10 @@ def _usual(folder: Path) -> str:
     return str(IMAGE_PROCESSOR_MAPPING_NAMES.get(str(of_type), {}).get("pil", ""))
 
 
-def _with_fixed_size(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
+def _with_fixed_size(folder: Path, settings: dict[str, Any], mode: str) -> BaseImageProcessor:
     """The processor; where it lets the shape follow the picture, a square center crop of the short side is added."""
     processor = _build(folder, settings)
-    wide, tall, large = (_size_of(folder, processor, shape) for shape in ((96, 48), (48, 96), (192, 96)))
+    wide, tall, large = (_size_of(folder, processor, shape, mode) for shape in ((96, 48), (48, 96), (192, 96)))
     if wide == tall == large:
         return processor
     side = min(*wide, *tall)
@@ -151,19 +166,19 @@ def _with_fixed_size(folder: Path, settings: dict[str, Any]) -> BaseImageProcess
     return _build(folder, {**settings, "do_center_crop": True, "crop_size": {"height": side, "width": side}})
 
 
-def _output_size(folder: Path, processor: BaseImageProcessor) -> tuple[int, int]:
-    sizes = {_size_of(folder, processor, shape) for shape in ((96, 48), (48, 96), (60, 60))}
+def _output_size(folder: Path, processor: BaseImageProcessor, mode: str) -> tuple[int, int]:
+    sizes = {_size_of(folder, processor, shape, mode) for shape in ((96, 48), (48, 96), (60, 60))}
     if len(sizes) != 1:
         raise Unsupported(folder, _NO_FIXED_SIZE, _STATE_SIZE)
     return sizes.pop()
 
 
-def _size_of(folder: Path, processor: BaseImageProcessor, shape: tuple[int, int]) -> tuple[int, int]:
+def _size_of(folder: Path, processor: BaseImageProcessor, shape: tuple[int, int], mode: str) -> tuple[int, int]:
     try:
-        made = _geometry(processor, Image.new("RGB", shape))
+        pixels = _geometry(processor, Image.new(mode, shape))
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor fails ({cause})") from cause
-    return int(made.shape[1]), int(made.shape[2])
+    return int(pixels.shape[1]), int(pixels.shape[2])
 
 
 def _scaled(processor: BaseImageProcessor, ratio: float) -> dict[str, Any]:
@@ -178,15 +193,15 @@ def _scaled(processor: BaseImageProcessor, ratio: float) -> dict[str, Any]:
     return {**stated, **scaled, **({"crop_pct": 1.0} if warps else {})}
 
 
-def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.ndarray, "3 h w"]:
+def _geometry(processor: BaseImageProcessor, image: Image.Image) -> UInt8[np.ndarray, "c h w"]:
     changes = {"do_rescale": False, "do_normalize": False}
     if "include_top" in processor.to_dict():  # EfficientNet's second normalization
         changes["include_top"] = False
-    made = processor.preprocess(_seen(processor, image).convert("RGB"), **changes)["pixel_values"][0]
-    return np.ascontiguousarray(made, dtype=np.uint8)
+    pixels = processor.preprocess(_as_processed(processor, image), **changes)["pixel_values"][0]
+    return np.ascontiguousarray(pixels, dtype=np.uint8)
 
 
-def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
+def _as_processed(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
     """The middle of a long and narrow picture, as far as it is looked at.
 
     A processor that fits the short side first would blow up the long one (30000 x 1 to 6,720,000 x 224), and crop it
@@ -213,10 +228,12 @@ def _seen(processor: BaseImageProcessor, image: Image.Image) -> Image.Image:
     return image.crop((start, 0, start + kept, short) if across else (0, start, short, start + kept))
 
 
-def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+def _line(
+    folder: Path, processor: BaseImageProcessor, mode: str
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
     """Slope and offset of each channel, proved on a picture of noise."""
-    flat = (_whole(folder, processor, Image.new("RGB", (64, 64), (v, v, v))) for v in (0, 255))
-    black, white = (made[:, made.shape[1] // 2, made.shape[2] // 2] for made in flat)
+    flat = (_whole(folder, processor, Image.new("L", (64, 64), v).convert(mode)) for v in (0, 255))
+    black, white = (pixels[:, pixels.shape[1] // 2, pixels.shape[2] // 2] for pixels in flat)
     slope, offset = (white - black) / 255, black
     reach = float(np.abs(white - black).min())
     if not (reach >= _LEAST_RANGE and np.abs([black, white]).max() <= _WIDEST):
@@ -226,7 +243,7 @@ def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray
             "Mend preprocessor_config.json: image_mean and image_std are of the scale that rescale_factor leaves.",
         )
     noise = np.random.default_rng(0).integers(0, 256, (72, 56, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
+    picture = Image.fromarray(noise).convert(mode)
     ours = _geometry(processor, picture) * slope[:, None, None] + offset[:, None, None]
     theirs = _whole(folder, processor, picture)
     if ours.shape != theirs.shape or np.abs(ours - theirs).max() > _TOLERANCE * max(1.0, float(np.abs(theirs).max())):
@@ -234,9 +251,9 @@ def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray
     return slope.astype(np.float32), offset.astype(np.float32)
 
 
-def _whole(folder: Path, processor: BaseImageProcessor, image: Image.Image) -> Float[np.ndarray, "3 h w"]:
+def _whole(folder: Path, processor: BaseImageProcessor, image: Image.Image) -> Float[np.ndarray, "c h w"]:
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(processor.preprocess(image.convert("RGB"))["pixel_values"][0], dtype=np.float64)
+            return np.asarray(processor.preprocess(image)["pixel_values"][0], dtype=np.float64)
     except Exception as cause:  # any processor class may raise anything
         raise Unsupported(folder, f"its image processor fails ({cause})") from cause

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from registry.modalities import Defaults, Network, Preview, RawRecipe, Reading, Undecodable, Words
 from registry.modalities.text.fingerprints import fingerprints_of
-from registry.modalities.text.items import TextItem, decoded_item, items_from_memory
+from registry.modalities.text.items import TextItem, decoded_item, item_of_cells, items_from_memory
 from registry.modalities.text.preview import preview_of
 from registry.modalities.text.settings import CAP, FILES, objection_to
 
@@ -36,12 +36,16 @@ class Text:
         del path
         return decoded_item(name, content)
 
+    def from_cells(self, name: str, cells: Sequence[object]) -> TextItem | Undecodable:
+        """As `Modality.from_cells`: a text, or the two of a pair."""
+        return item_of_cells(name, cells)
+
     def settled(self, items: Sequence[TextItem], reading: Reading) -> tuple[tuple[TextItem, ...], Reading]:
         """As `Modality.settled`: there is nothing to measure."""
         return tuple(items), reading
 
     def from_memory(self, values: Any) -> tuple[TextItem, ...]:  # noqa: ANN401 - lists, arrays or columns of texts
-        """As `Modality.from_memory`: a list, an array or a column of `str`, none of them without a word."""
+        """As `Modality.from_memory`: a list, an array or a column of `str`, or of pairs of them, none empty."""
         return items_from_memory(values)
 
     def fingerprints(self, items: Sequence[TextItem]) -> Float[np.ndarray, "n d"]:

@@ -1,7 +1,7 @@
 """Texts as items: from untrusted bytes, or from memory. What was written is kept as it is; nothing is folded."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,16 @@ from registry.errors import UnusableArrays
 from registry.modalities import Undecodable
 from registry.modalities.text.decoding import decoded, kept
 
-__all__ = ["TextItem", "decoded_item", "items_from_memory"]
+__all__ = ["TextItem", "decoded_item", "item_of_cells", "items_from_memory"]
 
-_USABLE = "Give a list, an array or a column of texts (str), none of them empty; at least one."
+_USABLE = "Give a list, an array or a column of texts (str) or of pairs of them, none empty; at least one."
+
+_PAIR = 2
 
 
 @dataclass(frozen=True)
 class TextItem:
-    """One text. Equal where name and content are."""
+    """One text, or a pair of them. Equal where name and content are."""
 
     name: str
     """Path below the folder or archive that was read (bytes that are no text escaped), or the row's number."""
@@ -25,6 +27,13 @@ class TextItem:
     text: str = field(compare=False, repr=False)
     kinds: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """As `registry.modalities.Item.kinds`: UTF-16, Latin-1, HTML tags, cut at 100,000 characters ..."""
+    second: str | None = field(default=None, compare=False, repr=False)
+    """What the text is paired with, as a question with its answer."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The text alone, or both of a pair, as tokenizers take them."""
+        return (self.text,) if self.second is None else (self.text, self.second)
 
     @property
     def shown(self) -> str:
@@ -32,20 +41,35 @@ class TextItem:
         return self.digest
 
     def open(self) -> str:
-        """The text."""
-        return self.text
+        """The text; of a pair one behind the other."""
+        return "\n".join(self.parts)
 
 
 def decoded_item(name: str, content: bytes) -> TextItem | Undecodable:
     """As `registry.modalities.Modality.decode`."""
-    found = decoded(content)
-    if isinstance(found, Undecodable):
-        return found
-    return TextItem(name, hashlib.sha256(content).hexdigest(), *found)
+    decoding = decoded(content)
+    if isinstance(decoding, Undecodable):
+        return decoding
+    return TextItem(name, hashlib.sha256(content).hexdigest(), *decoding)
+
+
+def item_of_cells(name: str, cells: Sequence[object]) -> TextItem | Undecodable:
+    """As `registry.modalities.Modality.from_cells`."""
+    texts, kinds = [], dict[str, None]()
+    for cell in cells:
+        if not isinstance(cell, str):
+            return Undecodable("it holds no text" if _is_absent(cell) else f"a {type(cell).__name__}, no text")
+        decoding = kept(cell, ())
+        if isinstance(decoding, Undecodable):
+            return decoding
+        texts.append(decoding[0])
+        kinds |= dict.fromkeys(decoding[1])
+    content = "\0".join(map(str, cells)).encode("utf-8", "surrogatepass")
+    return TextItem(name, hashlib.sha256(content).hexdigest(), texts[0], tuple(kinds), *texts[1:])
 
 
 def items_from_memory(values: Any) -> tuple[TextItem, ...]:  # noqa: ANN401 - lists, arrays or columns of texts
-    """One item for each text of a list, an array or a column.
+    """One item for each text of a list, an array or a column, or for each pair of texts.
 
     Raises:
         UnusableArrays: there is none, or one of them is no text, or holds nothing.
@@ -60,10 +84,16 @@ def items_from_memory(values: Any) -> tuple[TextItem, ...]:  # noqa: ANN401 - li
 
 
 def _of_value(row: int, value: object) -> TextItem:
-    if not isinstance(value, str):
+    pair = isinstance(value, tuple | list) and len(value) == _PAIR and all(isinstance(part, str) for part in value)
+    if not isinstance(value, str) and not pair:
         kind = type(value).__name__
         raise UnusableArrays(kind, (), f"text {row} cannot be of type {kind}", _USABLE)
-    found = kept(value, ())
-    if isinstance(found, Undecodable):
-        raise UnusableArrays("str", (len(value),), f"text {row} cannot be used: {found.reason}", _USABLE)
-    return TextItem(str(row), hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest(), *found)
+    cells = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]  # a pair
+    decoding = item_of_cells(str(row), cells)
+    if isinstance(decoding, Undecodable):
+        raise UnusableArrays("str", (len(cells[0]),), f"text {row} cannot be used: {decoding.reason}", _USABLE)
+    return decoding
+
+
+def _is_absent(cell: object) -> bool:
+    return cell is None or cell != cell  # noqa: PLR0124 - NaN

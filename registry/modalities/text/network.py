@@ -29,9 +29,10 @@ _BATCH_TOKENS = 1 << 14
 _MOST_IN_BATCH = 128
 _UNSTATED = 512
 """Tokens that a net takes which states no number of positions."""
-_EXAMPLES = (
+_EXAMPLES: tuple[str | tuple[str, str], ...] = (
     "A short text.",
     "Yes",
+    ("What is it?", "It is the answer, which may be longer than what was asked."),
     "The second sentence is a little longer than the first one, and it has a comma in it.",
     "Größe, naïve café, 東京, Ελλάδα: what is no ASCII 😀!",
     "Numbers 3.14 and 42; then the same again and again, " + "as long texts do, " * 60 + "until they are cut.",
@@ -72,7 +73,7 @@ class TextNetwork:
 
     def prepare(self, item: TextItem) -> Prepared:
         """As `Network.prepare`: numbers of tokens, cut at the length."""
-        tokens, parts = self.tokenization.numbers(item.open())
+        tokens, parts = self.tokenization.numbers(*item.parts)
         return {"tokens": tokens, "parts": parts} if self.tokenization.segments else {"tokens": tokens}
 
     def batch(
@@ -133,8 +134,8 @@ class TextNetwork:
     def reopened(self, folder: Path, items: Sequence[TextItem]) -> dict[str, torch.Tensor]:
         """As `Network.reopened`."""
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        texts = [item.open() for item in items]
-        return dict(tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
+        encoded = [tokenizer(*item.parts, truncation=True) for item in items]
+        return dict(tokenizer.pad(encoded, return_tensors="pt"))
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`: positions stay as they are; the padding token is stated."""
@@ -167,7 +168,7 @@ def open_network(folder: Path, model: PreTrainedModel, cap: int = CAP) -> TextNe
     )
     if getattr(model.config, "pad_token_id", None) is None:  # classifiers of decoders look for it
         model.config.pad_token_id = tokenization.padding
-    pooling = sentences.pooling or (Pooling.LAST if _looks_back(model) else Pooling.MEAN)
+    pooling = sentences.pooling or (Pooling.LAST if _is_causal(model) else Pooling.MEAN)
     return TextNetwork(model, tokenization, pooling, sentences.normalized, _MASK in arguments)
 
 
@@ -185,7 +186,7 @@ def _positions(model: PreTrainedModel) -> int:
     return stated - max(behind, default=0)
 
 
-def _looks_back(model: PreTrainedModel) -> bool:
+def _is_causal(model: PreTrainedModel) -> bool:
     """Whether a token knows those before it alone."""
     of_type = model.config.model_type
     causal = of_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and of_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -193,7 +194,7 @@ def _looks_back(model: PreTrainedModel) -> bool:
 
 
 def _padded(rows: Sequence[np.ndarray], padding: int) -> torch.Tensor:
-    made = np.full((len(rows), max(map(len, rows))), padding, np.int64)
+    padded = np.full((len(rows), max(map(len, rows))), padding, np.int64)
     for place, row in enumerate(rows):
-        made[place, : len(row)] = row
-    return torch.from_numpy(made)
+        padded[place, : len(row)] = row
+    return torch.from_numpy(padded)

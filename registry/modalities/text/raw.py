@@ -68,10 +68,10 @@ class Spanned(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as abov
         places = np.unique(np.linspace(0, X.shape[0] - 1, min(LANDMARKS, X.shape[0])).round().astype(np.int64))
         rows = csr_matrix(X)[places]
         values, vectors = np.linalg.eigh((rows @ rows.T).toarray().astype(np.float64))
-        seen = values > _FAINT * values[-1]
-        turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(int(seen.sum()),) * 2))
+        spanned = values > _FAINT * values[-1]
+        turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(int(spanned.sum()),) * 2))
         self.data_, self.indices_, self.indptr_, self.width_ = rows.data, rows.indices, rows.indptr, rows.shape[1]
-        self.axes_ = ((vectors[:, seen] / np.sqrt(values[seen])) @ turned).astype(np.float32)
+        self.axes_ = ((vectors[:, spanned] / np.sqrt(values[spanned])) @ turned).astype(np.float32)
         return self
 
     def transform(self, X: csr_matrix) -> Float[np.ndarray, "n d"]:

@@ -83,8 +83,8 @@ def sentence_settings(folder: Path) -> SentenceSettings:
             raise Unsupported(folder, f"modules.json states {kind!r:.60} behind the net, which is not reproduced")
     longest = None
     if (folder / "sentence_bert_config.json").is_file():
-        found = stated(folder, "sentence_bert_config.json").get("max_seq_length")
-        longest = int(found) if is_number(found) and 0 < found < LONGEST else None
+        stated_length = stated(folder, "sentence_bert_config.json").get("max_seq_length")
+        longest = int(stated_length) if is_number(stated_length) and 0 < stated_length < LONGEST else None
     return SentenceSettings(pooling, normalized, longest)
 
 
@@ -99,20 +99,20 @@ def objection_to(config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfi
 
 def _modules(folder: Path) -> list[Mapping[str, Any]]:
     try:
-        found = read_json(folder / "modules.json")
+        modules = read_json(folder / "modules.json")
     except UnreadableDocument as cause:
         raise Unsupported(folder, f"modules.json cannot be read ({cause.why})", cause.remedy) from cause
-    if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise Unsupported(folder, "modules.json holds no list of modules")
-    return found
+    return modules
 
 
 def _pooling(folder: Path, path: str) -> Pooling:
     if not path or Path(path).name != path or not (folder / path / "config.json").is_file():
         raise Unsupported(folder, f"modules.json names {path!r:.60} for its pooling, where no config.json lies")
-    found = stated(folder, f"{path}/config.json")
-    named = [str(found["pooling_mode"])] if "pooling_mode" in found else []
-    named += [key for key, value in found.items() if key.startswith("pooling_mode_") and value is True]
+    pooling = stated(folder, f"{path}/config.json")
+    named = [str(pooling["pooling_mode"])] if "pooling_mode" in pooling else []
+    named += [key for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]
     known = [_POOLINGS.get(name) for name in named]
     if len(known) != 1 or known[0] is None:
         several = ", ".join(named)[:80] or "nothing"

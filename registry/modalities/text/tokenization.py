@@ -50,12 +50,15 @@ class Tokenization:
         rest = f"{self.padding} {self.segments}"
         return hashlib.sha256(f"{self.encoder.to_str()} {rest}".encode()).hexdigest()
 
-    def numbers(self, text: str) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
-        """Tokens of a text and the parts that they are of; one of padding where nothing of it is known."""
-        found = self.encoder.encode(text)
-        if not found.ids:
+    def numbers(self, text: str, second: str | None = None) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
+        """Tokens of a text, or of a pair as the tokenizer joins it, and the parts that they are of.
+
+        It is one token of padding where nothing of the text is known.
+        """
+        encoding = self.encoder.encode(text, second)
+        if not encoding.ids:
             return np.array([self.padding], np.int32), np.zeros(1, np.int32)
-        return np.array(found.ids, np.int32), np.array(found.type_ids, np.int32)
+        return np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32)
 
 
 def read_tokenization(
@@ -100,15 +103,15 @@ def _opened(folder: Path) -> PreTrainedTokenizerFast:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(50)
     try:
-        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
     except Exception as cause:  # any tokenizer may raise anything
         why = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
         raise Unsupported(folder, f"its tokenizer cannot be opened ({why})", _BRING) from cause
     finally:
         logging.set_verbosity(verbosity)
-    if not isinstance(found, PreTrainedTokenizerFast):
-        raise Unsupported(folder, f"{type(found).__name__} is no fast tokenizer (tokenizer.json)", _BRING)
-    return found
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise Unsupported(folder, f"{type(tokenizer).__name__} is no fast tokenizer (tokenizer.json)", _BRING)
+    return tokenizer
 
 
 def _length(tokenizer: PreTrainedTokenizerFast) -> int:

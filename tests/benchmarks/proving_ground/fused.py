@@ -56,9 +56,7 @@ def bundled() -> tuple[Expectation, ...]:
     return tuple(expectations(Fusion.of(read_catalog(catalog_folder()).outcomes).cases))
 
 
-def figures(
-    design: Sequence[Cell], found: Iterable[Expectation]
-) -> dict[str, dict[tuple[str, str], float]]:
+def figures(design: Sequence[Cell], found: Iterable[Expectation]) -> dict[str, dict[tuple[str, str], float]]:
     """Mean, low and high of every truth that is judged, by name and (weights, target)."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     told: dict[str, dict[tuple[str, str], float]] = {}

@@ -101,7 +101,7 @@ def distance_figures(cell: Cell, bench: Bench, zoo: Zoo, scores_known: Mapping[K
 def _distance(name: str, data: Path, target: str, seed: int, source: str, zoo: Zoo) -> str:
     """The raw statistic, which orders near sources too, or the name of what forbids it."""
     lens, sketch = zoo.lens("image"), zoo.sketch(source)
-    seen = zoo.see(part_of(data, target, PROBE_ROWS, seed).train)
+    seen = zoo.lens_features(part_of(data, target, PROBE_ROWS, seed).train)
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     more = {"sigma": lens.sigma} if name in SCALED else {}
     try:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from recommender.runs import mlflow_sync
+from recommender.runs import mlflow_server, mlflow_sync
 from recommender.runs.folder import RunFolder
 from recommender.runs.mlflow_sync import sync_runs
 from recommender.runs.tracking import _LoggedRun
@@ -38,7 +38,8 @@ def untold(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("server", [dripping, hanging])
 def test_a_server_that_does_not_get_on_is_given_up_in_time(untold, monkeypatch, server):
-    monkeypatch.setattr(mlflow_sync, "PATIENCE", PATIENCE)
+    for room in (mlflow_server, mlflow_sync):
+        monkeypatch.setattr(room, "PATIENCE", PATIENCE)
     with server() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         began = time.monotonic()

@@ -16,7 +16,8 @@ import pytest
 from recommender.runs import tracking
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder
-from recommender.runs.mlflow_sync import in_words, public, register, sync_runs
+from recommender.runs.mlflow_server import in_words, public
+from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.tracking import mlflow_runs, no_tracking
 from recommender.tuning.recipe import run_local
 from registry.errors import NotFinished, UnknownName

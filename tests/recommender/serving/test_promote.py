@@ -103,7 +103,7 @@ def test_its_domain_is_the_sample_with_a_sketch_and_is_found_again(zoo, tune, tm
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
     sample, domain = Sample.from_folder(tmp_path / "colors"), zoo.domain("colors")
     assert (domain.digest, domain.data, domain.rows) == (sample.digest, str(tmp_path / "colors"), 30)
-    assert zoo.near(zoo.see(sample), 1)[0][0] == domain
+    assert zoo.near(zoo.lens_features(sample), 1)[0][0] == domain
 
 
 def test_what_is_planted_is_what_was_tuned_with_the_samples_classes(zoo, tune):
@@ -218,7 +218,7 @@ def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
 
     def exposure(sample):
-        found = shortlist(sample, zoo.see(sample), zoo, keep=9)
+        found = shortlist(sample, zoo.lens_features(sample), zoo, keep=9)
         return next(c.exposure for c in found.candidates if c.checkpoint.name == "colors-net")
 
     same = Sample.from_folder(tmp_path / "colors")

@@ -25,10 +25,10 @@ def classifier(net):
     torch.manual_seed(0)
     body = NETS[net]()
     body.eval()
-    anatomy = layers_of(body)
     side = getattr(body.config, "image_size", 32)
     shape = [side, side] if isinstance(side, int) else side
     pixels, network = {"pixel_values": torch.rand(6, 3, *shape)}, network_of(body, shape[0])
+    anatomy = layers_of(network)
     width = read_blocks(network, anatomy, few(pixels, 1)).blocks[-1].shape[1]
     made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 3))
     torch.nn.init.normal_(made.head.weight)

@@ -23,8 +23,8 @@ ITEMS = modalities["text"].from_memory([*SHORT, *SENTENCES, "long " * 100])
 def _rows(name):
     with TemporaryDirectory() as place:
         network = open_network(save(Path(place), name))
-    anatomy = layers_of(network.model)
-    made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(16, 3))
+    layers = layers_of(network)
+    made = Classifier(network, layers, layers.names[-1], fresh_head(16, 3))
     torch.nn.init.normal_(made.head.weight)
     made.eval()
     return made, ItemRows([network.prepare(item) for item in ITEMS], np.zeros(len(ITEMS), np.int64), network)
@@ -37,7 +37,7 @@ def _inputs(batch):
 @pytest.mark.parametrize("name", ["bert", "bert-classifier", "distilbert", "roberta", "gpt2", "gpt2-classifier"])
 def test_short_and_long_rows_say_the_same_when_resumed_behind_any_block(name, tmp_path):
     made, rows = _rows(name)
-    for block in made.anatomy.names[:-1]:
+    for block in made.layers.names[:-1]:
         boundary = Boundary(made, block, _inputs(rows.batch(range(len(SHORT)))), rows.context([0]).keys())
         kept = keep(boundary, rows, tmp_path / f"{block}.npy", silent, "rows")
         made.boundary = boundary
@@ -51,4 +51,4 @@ def test_a_net_that_hands_on_what_depends_on_the_length_is_refused():
     made, rows = _rows("t5")
     alike = _inputs(rows.batch([len(ITEMS) - 1, len(ITEMS) - 1]))
     with pytest.raises(ValueError, match="depends on a row's length"):
-        Boundary(made, made.anatomy.names[0], alike, rows.context([0]).keys())
+        Boundary(made, made.layers.names[0], alike, rows.context([0]).keys())

@@ -40,7 +40,7 @@ def made(place, net="resnet"):
     """A checkpoint, a classifier that begins as it, and held-out rows."""
     card = checkpoint(place / "net", net)
     network = open_network(card.folder)
-    anatomy = layers_of(network.model)
+    anatomy = layers_of(network)
     data = sample(30, 0)
     rows = prepare_rows(data.items, data.targets, network, place / "spill", silent, "open")
     with torch.inference_mode():

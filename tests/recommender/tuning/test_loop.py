@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from recommender.results import Plan, Stage
-from recommender.tuning import loop
+from recommender.tuning import keeper
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import prepare_rows
-from recommender.tuning.loop import EpochScore, Training, logits_of, train
+from recommender.tuning.keeper import EpochScore, Training, logits_of
+from recommender.tuning.loop import train
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import load, open_network
+from registry.encoders.loading import open_network
 from registry.errors import Diverged
 from registry.progress import Cancelled, Phase, silent
 from tests.observers import Recorder, stopping
@@ -30,7 +31,7 @@ def made(folder, *stages, net="resnet", width=24, **changes):
     rows, held_out = (
         prepare_rows(part.items, part.targets, network, folder / "spill", silent, "open") for part in (data, data.test)
     )
-    anatomy = layers_of(network.model)
+    anatomy = layers_of(network)
     plan = Plan("by hand", anatomy.names[-1], "fresh", stages, (), False, False, 8, 0.01, 0.0, ("a test",))
     classifier = Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 3))
     training = Training(replace(plan, **changes), rows, held_out, Metric.ACCURACY, folder, 0, "cpu")
@@ -49,7 +50,7 @@ def copied(module):
 
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_training_learns_and_ends_with_its_best_weights(net, width, tmp_path):
-    stage = Stage(tuple(layers_of(load(save_net(tmp_path / "probe", net))).names), 4, 1e-2, 1e-3)
+    stage = Stage(tuple(layers_of(open_network(save_net(tmp_path / "probe", net))).names), 4, 1e-2, 1e-3)
     classifier, training = made(tmp_path, stage, net=net, width=width)
     start, best, curve = run(classifier, training)
     assert best.score > start.score
@@ -95,7 +96,7 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
 
 @pytest.mark.parametrize(("net", "width"), [("vit", 16), ("mobilenet_v1", 102), ("regnet", 24)])
 def test_pictures_that_are_no_numbers_are_not_trained_on_whatever_the_net(net, width, tmp_path):
-    names = layers_of(load(save_net(tmp_path / "probe", net))).names
+    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
     classifier, training = made(tmp_path, Stage(names, 2, 1e-2, 1e-3), net=net, width=width)
     training.rows.network.preprocessing.slope[:] = np.nan
     with pytest.raises(Diverged, match="nan at step 0"):
@@ -120,10 +121,10 @@ def dictate(monkeypatch, training, validation=None):
     def judged(_, epoch):
         return EpochScore(epoch, 0.5, validation[min(epoch, len(validation) - 1)])
 
-    judge = loop._Keeper.judge
-    monkeypatch.setattr(loop._Keeper, "judge", losses)
+    judge = keeper.Keeper.judge
+    monkeypatch.setattr(keeper.Keeper, "judge", losses)
     if validation:
-        monkeypatch.setattr(loop._Keeper, "_judged", judged)
+        monkeypatch.setattr(keeper.Keeper, "_judged", judged)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ RESUMED = [
 
 @pytest.mark.parametrize(("net", "width"), RESUMED)
 def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_have_come_to(net, width, tmp_path):
-    names = layers_of(load(save_net(tmp_path / "probe", net))).names
+    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
     stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names, 3, 1e-2, 3e-3))
     settings = {"net": net, "width": width, "dropout": 0.3, "mixup": 0.2}
     (tmp_path / "whole").mkdir()
@@ -312,7 +313,7 @@ def test_half_a_save_is_passed_over(tmp_path):
 
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_kept_activations_change_nothing_but_the_time(net, width, tmp_path):
-    names = layers_of(load(save_net(tmp_path / "probe", net))).names
+    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
     stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names[-2:], 2, 1e-2, 1e-3))
     done = {}
     for cache in (True, False):
@@ -363,7 +364,7 @@ def test_adapters_learn_are_merged_and_leave_all_else_as_it_was(tmp_path):
 
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_only_norms_learn_where_only_norms_are_to_learn(net, width, tmp_path):
-    names = layers_of(load(save_net(tmp_path / "probe", net))).names
+    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
     classifier, training = made(tmp_path, Stage(names, 8, 1e-2, 3e-2, only="norms"), net=net, width=width)
     before = copied(classifier.body)
     run(classifier, training)

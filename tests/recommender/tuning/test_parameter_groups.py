@@ -10,7 +10,7 @@ from tests.registry.encoders.nets import NETS, network_of
 @pytest.fixture
 def classifier():
     body = NETS["resnet"]()
-    return Classifier(network_of(body), layers_of(body), "block 04", fresh_head(24, 3))
+    return Classifier(network_of(body), layers_of(network_of(body)), "block 04", fresh_head(24, 3))
 
 
 def rate_of(groups, parameter):

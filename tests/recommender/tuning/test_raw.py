@@ -9,7 +9,7 @@ from PIL import Image
 from skops.io import dump, get_untrusted_types, load
 
 from recommender.baseline import NEAREST, NOTHING, STRATEGIES, RawRows, baseline, held_out, raw_strategy
-from recommender.flow import resume, tune, without
+from recommender.flow import no_transfer_model, resume, tune
 from recommender.history import History
 from recommender.runs.folder import RunFolder, RunState, find_run
 from recommender.runs.tracking import no_tracking
@@ -157,7 +157,7 @@ def test_it_is_no_checkpoint_to_start_from_and_no_onnx(zoo, tmp_path):
 
 def test_no_transfer_can_be_asked_for_without_looking_at_any_checkpoint(zoo):
     sample = sample_of()
-    found = without(sample, zoo)
+    found = no_transfer_model(sample, zoo)
     assert raw_strategy(found.model) in STRATEGIES.values()
     assert found.expected.mean == pytest.approx(model_of(sample).expected.mean)
 
@@ -165,7 +165,7 @@ def test_no_transfer_can_be_asked_for_without_looking_at_any_checkpoint(zoo):
 def test_a_single_class_is_refused(zoo):
     sample = Sample.from_arrays(shaded(), ["one"] * 90, name="shades")
     with pytest.raises(SingleClass):
-        without(sample, zoo)
+        no_transfer_model(sample, zoo)
 
 
 def test_the_exported_folder_says_how_features_are_made(zoo, tmp_path):

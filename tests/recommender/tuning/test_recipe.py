@@ -12,7 +12,7 @@ from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import NullTrackerRun, no_tracking
-from recommender.tuning import recipe
+from recommender.tuning import fitting, recipe
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.encoders.loading import load
@@ -79,7 +79,7 @@ def test_training_that_never_helps_is_told_and_comes_to_a_linear_probe(card, tmp
 
 def test_weights_that_score_no_better_by_chance_are_not_kept(card, tmp_path, monkeypatch):
     """The best of many epochs on few rows is no reason to learn from a fifth of the rows less."""
-    monkeypatch.setattr(recipe, "_BEYOND", 1e6)
+    monkeypatch.setattr(fitting, "_BEYOND", 1e6)
     made = job(tmp_path, card, plan(card, whole(card, rate=1e-3)))
     run, _ = run_local(made, no_tracking)
     assert run.metrics["best_epoch"] == 0

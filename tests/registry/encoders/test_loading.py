@@ -197,7 +197,7 @@ def test_a_config_of_another_depth_is_refused(folder):
         ({"architectures": ["os"]}, "not one of transformers'"),
         ({"architectures": [], "model_type": "nobodys"}, "not one of transformers'"),
         ({"architectures": ["WhisperModel"]}, "takes input_features"),
-        ({"num_channels": 1}, "1 channels"),
+        ({"num_channels": 2}, "2 channels"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"hidden_sizes": "wide"}, "config is refused"),
         ({"hidden_sizes": [10**9] * 4}, "more than 1,000,000"),

@@ -6,7 +6,7 @@ import pytest
 from registry.errors import NoItems
 from registry.modalities.image import IMAGE
 from registry.readers.folder import read_folder
-from registry.readers.layout import allot, lay_out
+from registry.readers.layout import allot, infer_layout
 from tests.conftest import draw_folder
 
 
@@ -97,7 +97,7 @@ def test_sampling_is_stratified_seeded_and_told(tmp_path):
     first, again, other = (read_folder(tmp_path, limit=20, seed=seed) for seed in (0, 0, 1))
     assert {label: first.labels.count(label) for label in set(first.labels)} == {"many": 15, "few": 4, "one": 1}
     assert first.items == again.items != other.items
-    assert (first.found, len(first.items)) == (50, 20)
+    assert (first.total, len(first.items)) == (50, 20)
 
 
 def names(**folders: int) -> list[str]:
@@ -105,32 +105,32 @@ def names(**folders: int) -> list[str]:
 
 
 def test_one_folder_around_everything_is_looked_through():
-    layout = lay_out(Path("x"), [*names(top__cat=2, top__dog=2), "top/preview.png"], IMAGE.words)
+    layout = infer_layout(Path("x"), [*names(top__cat=2, top__dog=2), "top/preview.png"], IMAGE.words)
     assert set(layout.train.labels) == {"cat", "dog"}
     assert layout.notes == ("read from inside top/", "1 image outside any class folder ignored")
 
 
 def test_validation_joins_training_where_there_is_a_test_part():
-    layout = lay_out(Path("x"), names(train__cat=2, val__cat=1, test__cat=1), IMAGE.words)
+    layout = infer_layout(Path("x"), names(train__cat=2, val__cat=1, test__cat=1), IMAGE.words)
     assert layout.test is not None
     assert (len(layout.train.names), layout.test.names) == (3, ("test/cat/0.png",))
     assert layout.notes == ("validation part (1 files) joined to the training part",)
 
 
 def test_validation_is_the_test_part_where_there_is_no_other():
-    layout = lay_out(Path("x"), names(train__cat=2, val__cat=1), IMAGE.words)
+    layout = infer_layout(Path("x"), names(train__cat=2, val__cat=1), IMAGE.words)
     assert layout.test is not None
     assert layout.test.names == ("val/cat/0.png",)
 
 
 def test_a_class_may_be_called_train():
-    layout = lay_out(Path("x"), names(train=3, bus=2), IMAGE.words)
+    layout = infer_layout(Path("x"), names(train=3, bus=2), IMAGE.words)
     assert set(layout.train.labels) == {"train", "bus"}
 
 
 def test_a_test_part_without_classes_is_ignored_and_told():
-    flat = lay_out(Path("x"), names(train__cat=2, train__dog=2, test=5), IMAGE.words)
-    strange = lay_out(Path("x"), names(train__cat=2, train__dog=2, test__images=5), IMAGE.words)
+    flat = infer_layout(Path("x"), names(train__cat=2, train__dog=2, test=5), IMAGE.words)
+    strange = infer_layout(Path("x"), names(train__cat=2, train__dog=2, test__images=5), IMAGE.words)
     assert flat.test is strange.test is None
     assert flat.notes == ("test/ ignored (5 images): images lie in it without class folders",)
     assert strange.notes == ("test part ignored (5 images): none of its folders (images/) is a class of train/",)
@@ -138,7 +138,7 @@ def test_a_test_part_without_classes_is_ignored_and_told():
 
 def test_train_and_test_without_class_folders_are_no_two_classes():
     with pytest.raises(NoItems, match="class folders in test/, train/"):
-        lay_out(Path("x"), names(train=3, test=2), IMAGE.words)
+        infer_layout(Path("x"), names(train=3, test=2), IMAGE.words)
 
 
 @pytest.mark.parametrize("most", [1, 3, 4, 10, 57, 200])

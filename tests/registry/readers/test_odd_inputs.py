@@ -28,7 +28,7 @@ from registry.modalities.image import IMAGE
 from registry.readers import table as tables
 from registry.readers.anywhere import read_anywhere
 from registry.readers.archive import read_archive
-from registry.readers.layout import plain, truths
+from registry.readers.layout import plain_name, truths
 from registry.readers.table import read_groups, read_labels
 from registry.sample import Sample
 from tests.conftest import draw_folder, drawn
@@ -140,7 +140,7 @@ def test_folder_names_that_are_no_text_stay_apart_and_can_be_printed(tmp_path):
     sample = Sample.from_folder(tmp_path)
     assert sample.counts == {"cat": 2, r"\xb9\xb7": 2, r"\xc4\xf1": 2}
     assert all(item.name.encode() for item in sample.items)
-    assert plain(plain("\udcb9 cafe\u0301")) == "\\xb9 caf\u00e9"
+    assert plain_name(plain_name("\udcb9 cafe\u0301")) == "\\xb9 caf\u00e9"
 
 
 def test_a_place_that_is_no_text_is_printable_and_still_there(tmp_path):

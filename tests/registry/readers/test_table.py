@@ -128,7 +128,7 @@ def test_a_target_that_is_none_is_named_by_its_line(tmp_path, cells, task, why):
 
 
 def laid_out(tmp_path, names: list[str], text: str):
-    return read_labels(table(tmp_path, text)).lay_out(tmp_path, names, IMAGE.words)
+    return read_labels(table(tmp_path, text)).layout(tmp_path, names, IMAGE.words)
 
 
 def test_files_of_any_layout_are_labelled_and_those_without_a_row_left_out(tmp_path):
@@ -182,7 +182,7 @@ def test_a_long_table_is_read_as_a_short_one_and_says_so(tmp_path, monkeypatch, 
     long = read_labels(path, task)
     assert (long.task, long.seen, len(long.rows), len(short.rows)) == (short.task, 44, 0, 44)
     assert "44 rows" in long.notes[-1]
-    laid = [one.lay_out(tmp_path, names, IMAGE.words) for one in (short, long)]
+    laid = [one.layout(tmp_path, names, IMAGE.words) for one in (short, long)]
     assert laid[0] == laid[1]
     assert "40 rows of the table without an image (line 2: else/0.png)" in laid[0].notes
     with pytest.raises(BadTable, match=r"line 2 says 'else/0\.png', an item there is 'z\.png'"):
@@ -192,7 +192,7 @@ def test_a_long_table_is_read_as_a_short_one_and_says_so(tmp_path, monkeypatch, 
 def test_of_more_items_than_can_be_looked_up_a_draw_is_and_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "_KEPT_ROWS", 10)
     monkeypatch.setattr(tables, "_MOST_NAMES", 20)
-    layout = read_labels(table(tmp_path, LONG)).lay_out(tmp_path, [f"{row}.png" for row in range(30)], IMAGE.words)
+    layout = read_labels(table(tmp_path, LONG)).layout(tmp_path, [f"{row}.png" for row in range(30)], IMAGE.words)
     assert len(layout.train.names) == 20
     assert "30 images there: a draw of 20 was looked up in the table" in layout.notes
 

@@ -61,6 +61,10 @@ class Number:
         beside = Path(__file__).with_name("catalog")
         return beside if beside.is_dir() else None
 
+    def from_cells(self, name: str, cells: Sequence[object]) -> Series | Undecodable:
+        """As `Modality.from_cells`: the numbers of a row."""
+        return self.decode(name, json.dumps(list(cells), default=str).encode())
+
     def decode(self, name: str, content: bytes, path: Path | None = None) -> Series | Undecodable:
         """As `Modality.decode`."""
         del path

@@ -242,3 +242,18 @@ def test_a_scan_line_is_not_blown_up(tmp_path, monkeypatch):
     )
     assert read.pixels(Image.new("RGB", (30_000, 1), (9, 9, 9))).shape == (3, 224, 224)
     assert max(widest) < 32
+
+
+@pytest.mark.parametrize("mean", [0.5, [0.5], [0.5, 0.5, 0.5]])
+def test_a_net_of_one_channel_sees_a_picture_in_gray(tmp_path, mean):
+    stated = {**SETTINGS["vit"], "image_mean": mean, "image_std": mean, "do_convert_rgb": True}
+    read = read_preprocessing(settle(tmp_path, stated), channels=1)
+    colored = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    assert read.tensor(colored).shape[0] == 1
+    np.testing.assert_array_equal(read.tensor(colored), read.tensor(colored.convert("L")))
+
+
+def test_colors_that_a_net_of_one_channel_would_weigh_apart_are_refused(tmp_path):
+    stated = {**SETTINGS["vit"], "image_mean": [0.4, 0.5, 0.6]}
+    with pytest.raises(Unsupported, match="takes one channel"):
+        read_preprocessing(settle(tmp_path, stated), channels=1)

@@ -32,7 +32,7 @@ def _network(name, cap=None):
 def _blocks(network, items=ITEMS):
     with torch.inference_mode():
         rows = [network.prepare(item) for item in items]
-        return read_blocks(network, layers_of(network.model), network.batch(rows)).blocks
+        return read_blocks(network, layers_of(network), network.batch(rows)).blocks
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -62,8 +62,8 @@ def test_each_kind_is_cut_pooled_and_read_as_it_was_made(name, stated, pooling, 
     network = _network(name)
     assert network.stated == stated
     assert network.pooling is pooling
-    assert layers_of(network.model).head == head
-    assert len(layers_of(network.model).names) == 3
+    assert layers_of(network).head == head
+    assert len(layers_of(network).names) == 3
     assert max(len(network.prepare(item)["tokens"]) for item in ITEMS) == stated
     assert max(len(_network(name, 9).prepare(item)["tokens"]) for item in ITEMS) == 9
     assert _network(name, 9).digest != network.digest
@@ -89,7 +89,7 @@ def test_what_a_head_labels_at_every_place_is_read_at_the_last():
     network = _network("gpt2-classifier")
     rows = [network.prepare(item) for item in ITEMS]
     with torch.inference_mode():
-        read = read_blocks(network, layers_of(network.model), network.batch(rows))
+        read = read_blocks(network, layers_of(network), network.batch(rows))
         assert torch.allclose(network.model.score(read.blocks[-1]), read.logits, atol=1e-5)
 
 

@@ -1,0 +1,112 @@
+"""Rows of a file, one after the other, each with its number: CSV and TSV, JSON lines, Parquet.
+
+Encodings are known by their mark, or by what the bytes hold; nothing but one row is kept.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from registry.errors import BadTable
+from registry.readers.layout import counted
+
+__all__ = ["ENDINGS", "Record", "stream_records"]
+
+ENDINGS = frozenset({".csv", ".jsonl", ".ndjson", ".parquet", ".tsv"})
+Record = Mapping[str, object]
+"""Cells by column. What is wrong with the whole row, an exception, stands under the empty name."""
+_LONGEST = 1 << 27
+_SIGNS = ",;\t|"
+_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+_NOTED = {"cp1252": "Windows-1252", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+
+
+def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, Record]]:
+    """Every row of the file with its number, from 1; what is unusual about the file is added to the notes.
+
+    Raises:
+        BadTable: it cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".parquet":
+            yield from _of_parquet(path)
+        else:
+            encoding = _encoding(path)
+            if encoding in _NOTED:
+                notes.append(f"{path.name} read as {_NOTED[encoding]}")
+            yield from (_of_csv if path.suffix.lower() in {".csv", ".tsv"} else _of_json)(path, encoding)
+    except OSError as cause:
+        raise BadTable(path, cause.strerror or str(cause), "Give a file that can be read.") from cause
+    except UnicodeDecodeError as cause:
+        raise BadTable(path, f"it is not {cause.encoding} (byte {cause.start})", "Save it as UTF-8.") from cause
+
+
+def _encoding(path: Path) -> str:
+    """By its mark; else UTF-8 where the whole file is, else one byte a letter."""
+    with path.open("rb") as file:
+        start = file.read(1 << 12)
+    marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if len(start) > 3 and 2 * zeros.count(0) > len(zeros):  # as text of few letters beyond Latin-1 has it
+            return encoding
+    try:
+        with path.open(encoding="utf-8", newline="") as text:
+            while text.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
+    errors = "replace" if encoding == "cp1252" else "strict"
+    before = csv.field_size_limit(_LONGEST)
+    try:
+        with path.open(encoding=encoding, errors=errors, newline="") as file:
+            first = file.readline()
+            sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
+            file.seek(0)
+            rows = csv.reader(file, delimiter=sign)
+            heading = [name.strip() for name in next(rows, [])]
+            for number, cells in enumerate(rows, start=1):
+                if len(cells) == len(heading):
+                    yield number, dict(zip(heading, cells, strict=True))
+                elif cells:
+                    why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")
+                    yield number, {"": why, **dict(zip(heading, cells, strict=False))}
+    except csv.Error as cause:
+        raise BadTable(path, str(cause), "Save it as CSV once more.") from cause
+    finally:
+        csv.field_size_limit(before)
+
+
+def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
+    with path.open(encoding=encoding) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as cause:
+                raise BadTable(path, f"line {number} is no JSON ({cause})", "Write one object a line.") from cause
+            if not isinstance(record, dict):
+                raise BadTable(path, f"line {number} holds no object", "Write one object a line.")
+            yield number, record
+
+
+def _of_parquet(path: Path) -> Iterator[tuple[int, Record]]:
+    from pyarrow import ArrowException  # noqa: PLC0415 - a third of a second to import
+    from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
+
+    try:
+        with ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(4096):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield number, record
+    except ArrowException as cause:
+        raise BadTable(path, f"it is no Parquet ({cause})", "Write it once more.") from cause
