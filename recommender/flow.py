@@ -478,9 +478,12 @@ def _beside_test(
 
 
 def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+    before, metric = row.expected, row.expected.metric
+    reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
     why = (
-        f"the test part is of another source: its head's score is expected at {expected.words} and not at "
-        f"{row.expected.words}"
+        f"the test part is of another source: what its unlabelled rows tell moves the head's score by "
+        f"{metric.difference(expected.mean - before.mean)} and its reach from {100 * reaches[0]:.1f} to "
+        f"{100 * reaches[1]:.1f} points"
     )
     return replace(row, expected=expected, because=(*row.because, why))
 

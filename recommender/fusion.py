@@ -79,7 +79,7 @@ class Kind(StrEnum):
 
 
 FEATURES: Mapping[Kind, tuple[str, ...]] = {
-    Kind.HEAD: ("level", "no transfer", "body", "body's neighbors", "probe", "domain", "hscore", "neighbors"),
+    Kind.HEAD: ("level", "no transfer"),
     Kind.TRAINING: (
         "level",
         "no transfer",
@@ -94,7 +94,7 @@ FEATURES: Mapping[Kind, tuple[str, ...]] = {
     ),
     Kind.SCRATCH: ("level", "classes"),
 }
-"""What each kind is predicted from."""
+"""What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md)."""
 SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
 """Features that mean the same in every modality."""
 WORDS: Mapping[str, tuple[str, str]] = {

@@ -697,7 +697,7 @@ class Shift(Record):
             return f"The test part is like the training part ({figures})."
         return (
             f"The test part is not like the training part ({figures}): folds of the training part cannot see that, so "
-            "expectations are lowered and widened by what the unlabelled test rows tell."
+            "expectations move, and are less certain, by as much as the unlabelled test rows tell."
         )
 
     def to_form(self) -> "ShiftForm":

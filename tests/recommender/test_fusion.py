@@ -129,7 +129,8 @@ def test_candidates_stand_beside_one_another_within_their_body_and_between_bodie
     }
     candidates = Candidates.beside(Fusion(()), standings, 0.4, 3, "image")
     a, b, c = (candidates.features[name] for name in "abc")
-    assert a["probe"] == pytest.approx(-b["probe"]) and a["probe"] < 0
+    assert a["probe"] == pytest.approx(-b["probe"])
+    assert a["probe"] < 0
     assert a["domain"] == pytest.approx(0.4)
     assert c["probe"] == pytest.approx(0)
     assert "domain" not in c

@@ -1,7 +1,7 @@
-"""What the product's fusion expects of every cell, fitted on the outcomes of all other families, as a user's would be."""
+"""What the product expects of every cell, fused from the outcomes of all other families, as a user's would be."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
 
@@ -16,12 +16,12 @@ from tests.benchmarks.proving_ground.cells import Cell
 from tests.benchmarks.proving_ground.design import TUNED_EPOCHS, TUNED_ROWS
 from tests.benchmarks.proving_ground.targets import PROBE_ROWS
 
-__all__ = ["Expectation", "advised", "expectations", "figures"]
+__all__ = ["Expectation", "advised", "bundled", "expectations", "figures"]
 
 JUDGED = {"block-probe": ("linear-probe", PROBE_ROWS), "lp-ft": ("lp-ft", TUNED_ROWS)}
 """Truths, with the strategy and the most rows of their cells."""
-PASSES = {"lp-ft": 1.0 + 3 * TUNED_EPOCHS, "scratch": 1.0 + 3 * TUNED_EPOCHS}
-"""What a cell took, in passes over its rows; one where nothing is trained."""
+TRAINED = 1.0 + 3 * TUNED_EPOCHS
+"""What a training took, in passes over its rows; a head takes one."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Expectation:
     mean: float
     low: float
     high: float
+    head: float | None = None
+    """What the same probe's head is expected to score, where the case is a training."""
 
 
 def expectations(cases: Iterable[Case]) -> list[Expectation]:
@@ -46,8 +48,15 @@ def expectations(cases: Iterable[Case]) -> list[Expectation]:
                 mean = fused.score(case.anchor)
                 reach = Z * fused.deviation(mean, float(np.sqrt(case.noise)))[0]
                 low, high = min(mean, max(0.0, mean - reach)), max(mean, min(1.0, mean + reach))
-                found.append(Expectation(case, mean, low, high))
+                found.append(Expectation(case, mean, low, high, _of_head(case, fusion)))
     return found
+
+
+def _of_head(case: Case, fusion: Fusion) -> float | None:
+    if case.kind is not Kind.TRAINING:
+        return None
+    fused = fusion.expect(replace(case, strategy="linear-probe", kind=Kind.HEAD))
+    return None if fused is None else fused.score(case.anchor)
 
 
 @lru_cache(maxsize=1)
@@ -70,18 +79,25 @@ def figures(design: Sequence[Cell], found: Iterable[Expectation]) -> dict[str, d
 
 
 def advised(design: Sequence[Cell], found: Iterable[Expectation]) -> dict[tuple[str, str], str]:
-    """By pair, the strategy with the best expectation net of its passes, of those that all pairs have."""
+    """By pair, the strategy whose expectation is the best net of its passes, among all that were carried out there."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     nets: dict[tuple[str, str], dict[str, float]] = {}
-    probes = {(c.weights, c.target): c for c in design if c.strategy == "block-probe" and c.rows == TUNED_ROWS}
-    del probes
+    bodies: dict[tuple[str, str], str] = {}
+    scratch: dict[tuple[str, str], float] = {}
     for one in found:
         case = one.case
-        if case.checkpoint in weights and case.kind is not Kind.SCRATCH and case.strategy in {"linear-probe", "lp-ft"}:
+        net = one.mean - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else TRAINED))
+        if case.kind is Kind.SCRATCH:
+            scratch[case.body, case.sample] = net
+        elif case.strategy != "linear-probe" and case.checkpoint in weights and _is_of(case, case.strategy, TUNED_ROWS):
             pair = weights[case.checkpoint], case.sample
-            if case.strategy == "linear-probe" or _is_of(case, "lp-ft", TUNED_ROWS):
-                net = one.mean - PRICE * np.log2(PASSES.get(case.strategy, 1.0))
-                nets.setdefault(pair, {})[case.strategy] = float(net)
+            nets.setdefault(pair, {})[case.strategy] = net
+            if one.head is not None:
+                nets[pair]["linear-probe"] = one.head
+            bodies[pair] = case.body
+    for pair, body in bodies.items():
+        if (body, pair[1]) in scratch:
+            nets[pair]["scratch"] = scratch[body, pair[1]]
     return {pair: max(of, key=lambda name: of[name]) for pair, of in nets.items()}
 
 
@@ -94,6 +110,3 @@ def _is_of(case: Case, strategy: str, rows: int) -> bool:
         and case.features["rows"] > fewest
         and (epochs is None or abs(epochs - log(TUNED_EPOCHS)) < 1e-6)
     )
-
-
-_ = Mapping
