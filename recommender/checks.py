@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a single image is read: names that do not exist, places where nothing lies."""
+"""What can be known to be wrong before a single item is read: names that do not exist, places where nothing lies."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -23,13 +23,13 @@ from registry.listings import Listing
 from registry.plugins import Plugins
 from registry.zoo import Zoo
 
-__all__ = ["check", "require_advice", "require_domain", "require_names", "require_places"]
+__all__ = ["check_request", "require_advice", "require_domain", "require_names", "require_places"]
 
 _KEPT = 200
 """Recommendations, the newest first, among which a misspelt id is looked for."""
 
 
-def check(request: Request, zoo: Zoo) -> None:
+def check_request(request: Request, zoo: Zoo) -> None:
     """All that would be refused before anything is read; what may be written is tried.
 
     Raises:

@@ -16,7 +16,7 @@ from recommender.distance import distances
 from recommender.exposure import Exposures
 from recommender.fusion import Candidates, Fusion, Standing, body_of
 from recommender.history import History
-from recommender.plan import plan
+from recommender.plan import choose_plan
 from recommender.probe import MOST_ROWS, probe
 from recommender.rank import place, rank
 from recommender.results import (
@@ -198,7 +198,7 @@ def evaluate(
         raise NoCandidates("; ".join(row.reason for row in failed))
     ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fresh = _fresh(zoo, card.name, sample)
-    return place([plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
+    return place([choose_plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
 
 def kept_choice(
@@ -308,7 +308,7 @@ def tune(
 ) -> TuningRun:
     """Carry out a choice, and return its outcome to the registry.
 
-    ``advice.baseline`` is a choice too, the one where the advice is not to transfer: its model on raw pixels is fitted.
+    ``advice.baseline`` is a choice too, the one not to transfer: its model on raw features is fitted.
 
     Raises:
         DeviceMissing: the device asked for is not there.
@@ -356,11 +356,11 @@ def _affordable(
     choices, costly = [], {}
     for row in ranked:
         fresh = _fresh(zoo, row.checkpoint.name, sample)
-        choice = plan(row, sample, reference, history, fresh=fresh, fused=fused)
+        choice = choose_plan(row, sample, reference, history, fresh=fresh, fused=fused)
         objections = limits.objections_to(choice.cost)
         for strategy in CHEAPER if objections else ():
             with suppress(NotOffered):
-                cheaper = plan(row, sample, reference, history, strategy=strategy, fresh=fresh, fused=fused)
+                cheaper = choose_plan(row, sample, reference, history, strategy=strategy, fresh=fresh, fused=fused)
                 why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
                 if not objections:
                     because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)

@@ -2,7 +2,7 @@
 
 A case is a checkpoint and a strategy on a sample. Its score is predicted in log-odds from an *anchor*: the probe's
 cross-validated score, or of training from random weights that of *no transfer*. What is added to the anchor is a ridge
-regression on few named, standardized features, fitted on outcomes of other samples. Three things are told apart, for
+regression on few named, standardized features, fitted on outcomes of other samples. Three things are kept apart, for
 training treats them differently:
 
 - what holds for the whole sample (how well it is read at all; how near *no transfer* comes to it);
@@ -65,7 +65,7 @@ COVERED = 0.9
 _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 """Least deviation of an expected score; and that of an outcome that states no rows."""
 _FREE = 1e-2
-_TOLD = 0.002
+_WORTH_A_WORD = 0.002
 """Points of a score below which a contribution is not worth a word."""
 _HEADS = frozenset({"linear-probe", "prototype", "knn"})
 
@@ -126,7 +126,7 @@ def contribution_words(points: Mapping[str, float], features: Mapping[str, float
     return [
         f"{WORDS[name][features.get(name, points[name]) < 0]} ({100 * points[name]:+.1f})"
         for name in ordered
-        if abs(points[name]) >= _TOLD
+        if abs(points[name]) >= _WORTH_A_WORD
     ]
 
 
@@ -174,7 +174,7 @@ def features_of(candidates: Sequence[Standing], no_transfer: float, classes: int
     bodies = np.array([one.body for one in candidates])
     probe = log_odds(np.array([one.probe for one in candidates]))
     level = float(probe.mean())
-    found: list[dict[str, float]] = [
+    features: list[dict[str, float]] = [
         {"level": level, "no transfer": float(log_odds(no_transfer)) - level, "classes": float(np.log(classes))}
         for _ in candidates
     ]
@@ -187,13 +187,13 @@ def features_of(candidates: Sequence[Standing], no_transfer: float, classes: int
     for name, values in columns.items():
         for at, own in enumerate(_within(values, bodies)):
             if np.isfinite(own):
-                found[at][name] = float(own)
+                features[at][name] = float(own)
     for name, of in (("body", "probe"), ("body's neighbors", "neighbors")):
         beside = _between(columns[of], bodies)
         for at, value in enumerate(beside):
             if np.isfinite(value):
-                found[at][name] = float(value)
-    return found
+                features[at][name] = float(value)
+    return features
 
 
 def _column(values: Sequence[float | None], *, odds: bool) -> Float[np.ndarray, " n"]:
@@ -432,20 +432,20 @@ class _Design:
         """A column of ones, hardly penalized; the features; the effects."""
         table = np.array([[case.features.get(name, np.nan) for name in self.names] for case in cases])
         table = table.reshape(len(cases), len(self.names))
-        found = np.zeros((len(cases), self.width))
-        found[:, 0] = 1 / _FREE
-        found[:, 1 : 1 + len(self.names)] = np.nan_to_num((table - self.mean) / self.spread)
+        columns = np.zeros((len(cases), self.width))
+        columns[:, 0] = 1 / _FREE
+        columns[:, 1 : 1 + len(self.names)] = np.nan_to_num((table - self.mean) / self.spread)
         for row, case in enumerate(cases):
             for effect in _effects(case):
                 if effect in self.effects:
-                    found[row, self.effects[effect]] = EFFECTS[effect[0]]
-        return found
+                    columns[row, self.effects[effect]] = EFFECTS[effect[0]]
+        return columns
 
     def scale(self, penalty: float) -> Float[np.ndarray, " p"]:
         """What the columns are multiplied by, so that a ridge of one penalty gives the features that one."""
-        found = np.ones(self.width)
-        found[1 : 1 + len(self.names)] = 1 / np.sqrt(penalty)
-        return found
+        columns = np.ones(self.width)
+        columns[1 : 1 + len(self.names)] = 1 / np.sqrt(penalty)
+        return columns
 
     def unseen(self, case: Case) -> float:
         """Variance of effects of which nothing is known, as a share of the residuals'."""
@@ -493,11 +493,11 @@ class _Model:
         row = self.design.rows([case])[0] * self.scale
         parts = row * self.weights
         names = ("usual", *self.design.names)
-        found = {name: float(value) for name, value in zip(names, parts, strict=False)}
+        contributions = {name: float(value) for name, value in zip(names, parts, strict=False)}
         for effect, at in self.design.effects.items():
             if row[at]:
                 key = {"body": "architecture"}.get(effect[0], effect[0])
-                found[key] = found.get(key, 0.0) + float(parts[at])
+                contributions[key] = contributions.get(key, 0.0) + float(parts[at])
         unsure = 1 + float(row @ self.inverse @ row) + (0.0 if self.elsewhere else self.design.unseen(case))
         return Fused(
             case.kind,
@@ -505,7 +505,7 @@ class _Model:
             self.own * float(np.sqrt(unsure)),
             self.common,
             self.calibration,
-            found,
+            contributions,
             self.cases,
             self.elsewhere,
         )
@@ -562,9 +562,9 @@ class _Known:
 
 
 def _sums(table: Float[np.ndarray, "n p"], groups: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "g p"]:
-    found = np.zeros((int(groups.max()) + 1, table.shape[1]))
-    np.add.at(found, groups, table)
-    return found
+    sums = np.zeros((int(groups.max()) + 1, table.shape[1]))
+    np.add.at(sums, groups, table)
+    return sums
 
 
 def _weights(cases: Sequence[Case]) -> Float[np.ndarray, " n"]:
@@ -633,8 +633,8 @@ def _cases(outcomes: Sequence[Outcome]) -> list[Case]:
     """
     plain = [one for one in outcomes if one.task is Task.CLASSIFICATION and one.metric.lowest == 0]
     published = [one for one in plain if one.origin is Origin.PUBLISHED and "no_transfer" in one.conditions]
-    found = [case for one in plain if one.origin is Origin.OURS and (case := _own_case(one)) is not None]
-    return found + _published(published)
+    cases = [case for one in plain if one.origin is Origin.OURS and (case := _own_case(one)) is not None]
+    return cases + _published(published)
 
 
 def _own_case(one: Outcome) -> Case | None:
@@ -669,16 +669,16 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
     samples: dict[str, list[Outcome]] = {}
     for one in sorted(outcomes, key=lambda row: (-row.rows_train, row.strategy, row.id)):
         samples.setdefault(one.sample_name, []).append(one)
-    found = []
+    cases_of_table = []
     for name, rows in samples.items():
         family = next((str(one.conditions["family"]) for one in rows if "family" in one.conditions), name)
-        told: dict[str, dict[str, object]] = {}
+        merged: dict[str, dict[str, object]] = {}
         for one in rows:
-            told[_key(one)] = {**one.conditions, **told.get(_key(one), {})}
+            merged[_key(one)] = {**one.conditions, **merged.get(_key(one), {})}
         for size in dict.fromkeys(one.rows_train for one in rows):
             bout = [one for one in rows if one.rows_train == size]
             standings = {
-                _key(one): _standing(_key(one), {**told[_key(one)], "probe": one.conditions["probe"]})
+                _key(one): _standing(_key(one), {**merged[_key(one)], "probe": one.conditions["probe"]})
                 for one in reversed(bout)
                 if isinstance(one.conditions.get("probe"), float)
             }
@@ -686,8 +686,8 @@ def _published(outcomes: Sequence[Outcome]) -> list[Case]:
             classes = int(_float(bout[0].conditions.get("classes", 2.0)))
             features = dict(zip(standings, features_of([*standings.values()], raw, classes), strict=True))
             cases = (_published_case(one, family, standings, features) for one in bout)
-            found += [case for case in cases if case is not None]
-    return found
+            cases_of_table += [case for case in cases if case is not None]
+    return cases_of_table
 
 
 def _key(one: Outcome) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recommender.checks import check
+from recommender.checks import check_request
 from recommender.observer import Observer
 from recommender.requests import (
     DiskRequest,
@@ -130,7 +130,7 @@ def manage(  # noqa: PLR0911 - one case a kind
         Cancelled: the observer wanted no more; what was finished is kept.
     """
     watcher = observer or Observer()
-    check(request, zoo)
+    check_request(request, zoo)
     match request:
         case SearchRequest():
             return _searched(request, zoo, watcher)
@@ -161,6 +161,7 @@ def _searched(request: SearchRequest, zoo: Zoo, observer: Observer) -> Searched:
         sort=request.sort.value,
         limit=request.limit,
     )
+    zoo.keep_downloads({row.hub: row.downloads for row in rows})
     if not all(number <= len(rows) for number in request.add):
         numbers = ",".join(map(str, request.add))
         why = f"{numbers!r} names no rows of {len(rows)}"

@@ -38,7 +38,7 @@ from registry.metrics import Z
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
-__all__ = ["OFFERED", "controlled", "plan"]
+__all__ = ["OFFERED", "choose_plan", "controlled"]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
@@ -73,7 +73,7 @@ _COMMON = np.random.default_rng(0).standard_normal(500)
 """How well training does beside what is expected of it, in draws: as well for all plans, for the rows are the same."""
 
 
-def plan(
+def choose_plan(
     ranked: Ranked,
     sample: Sample,
     reference: Baseline,
@@ -348,10 +348,10 @@ def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
     kind = kind_of(planned.strategy, {"from_scratch": planned.from_scratch, "stages": planned.stages})
     rows = evidence.rows if planned.from_scratch else max(1, _unseen(evidence, setting.sample))
     epochs = sum(stage.epochs for stage in planned.stages)
-    found = setting.fused.expect(evidence.ranked.checkpoint.name, planned.strategy, kind, rows, epochs)
-    if found is None:
+    expectation = setting.fused.expect(evidence.ranked.checkpoint.name, planned.strategy, kind, rows, epochs)
+    if expectation is None:
         return None
-    case, fused = found
+    case, fused = expectation
     of = setting.reference.expected if kind is Kind.SCRATCH else probe
     anchor = of.mean if kind is Kind.SCRATCH else _read_score(planned, evidence, of.mean)
     mean = fused.score(anchor)

@@ -159,14 +159,14 @@ def _over_blocks(encoded: Encoded, sample: Sample, groups: Int[np.ndarray, " n"]
     if sample.task is not Task.CLASSIFICATION:
         return {}
     most = {"knn": 1.0, "hscore": max(1.0, float(sample.targets.max()))}
-    found: dict[str, float] = {}
+    best: dict[str, float] = {}
     for block in encoded.blocks:
         with suppress(EstimatorError):
             thin = decompose(block.vectors)
             for name, of in most.items():
                 value = float(scores[name](thin, sample.targets, groups=groups)) / of
-                found[name] = max(value, found.get(name, value))
-    return found
+                best[name] = max(value, best.get(name, value))
+    return best
 
 
 def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: float) -> float:

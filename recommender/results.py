@@ -463,7 +463,7 @@ class Plan(Record):
     label_smoothing: float
     because: tuple[str, ...]
     mixup: float = 0.0
-    """Alpha of the Beta distribution that pairs of pictures are mixed by; 0 for none (Zhang et al. 2018)."""
+    """Alpha of the Beta distribution that pairs of items are mixed by; 0 for none (Zhang et al. 2018)."""
     dropout: float = 0.0
     """Share of the head's inputs that are dropped in training."""
     class_weights: bool = False
@@ -476,7 +476,7 @@ class Plan(Record):
     """Whether activations at the end of a frozen prefix are kept on disk instead of computed in every epoch;
     with ``augment`` or ``mixup`` there is nothing to keep."""
     controls: tuple[str, ...] = ()
-    """What the run is held against: ``no-transfer`` (raw pixels), ``scratch`` (the same net from random weights)."""
+    """What the run is held against: ``no-transfer`` (raw features), ``scratch`` (the same net from random weights)."""
 
 
 @dataclass(frozen=True)
@@ -857,7 +857,7 @@ class Measured(Record):
 
 @dataclass(frozen=True)
 class BenefitPoint(Record):
-    """What so many labels give: to the plan, to the same net from random weights, to raw pixels."""
+    """What so many labels give: to the plan, to the same net from random weights, to raw features."""
 
     labels: int
     plan: Measured

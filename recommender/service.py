@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
-from recommender.checks import check, require_advice, require_domain
+from recommender.checks import check_request, require_advice, require_domain
 from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
 from recommender.requests import (
@@ -46,7 +46,6 @@ from recommender.results import (
     Choice,
     Distance,
     DomainDistance,
-    Expected,
     Recommendation,
     TuningRun,
 )
@@ -81,7 +80,7 @@ from registry.sample import LIMIT, Sample
 from registry.upstream import add, fetch
 from registry.zoo import Zoo
 
-__all__ = ["Drawn", "Tuned", "perform", "read_sample", "reference"]
+__all__ = ["Drawn", "perform", "read_sample", "reference"]
 
 _ADVICE_STEPS = 5
 """Reading and comparing items, the lens, distances, no transfer; then there is one for each checkpoint."""
@@ -92,14 +91,6 @@ _SAME = 0.05
 
 Kept = Mapping[str, Any]
 """The JSON form of kept advice."""
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """A finished run beside what was expected of it; None where it was resumed."""
-
-    run: TuningRun
-    expected: Expected | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +109,7 @@ def perform(request: RecommendRequest, zoo: Zoo, observer: Observer = ..., *, jo
 @overload
 def perform(
     request: TuneRequest | ResumeRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...
-) -> Tuned:
+) -> TuningRun:
     pass
 
 
@@ -206,14 +197,14 @@ def perform(  # noqa: PLR0911 - one case a kind
         Cancelled: the observer wanted no more; what was finished is kept.
     """
     watcher = observer or Observer()
-    check(request, zoo)
+    check_request(request, zoo)
     match request:
         case RecommendRequest():
             return _recommend(request, zoo, watcher)
         case TuneRequest():
             return _tune(request, zoo, watcher, job)
         case ResumeRequest():
-            return Tuned(flow.resume(request.run, zoo, progress=watcher), None)
+            return flow.resume(request.run, zoo, progress=watcher)
         case BenefitRequest():
             return _benefit(request, zoo, watcher)
         case CompareRequest():
@@ -241,8 +232,8 @@ def reference(result: object) -> dict[str, str]:
     match result:
         case Recommendation():
             return {"recommendation": result.id}
-        case Tuned():
-            return {"run": result.run.id}
+        case TuningRun():
+            return {"run": result.id}
         case Drawn():
             return {"picture": str(result.picture)}
     return {}
@@ -368,13 +359,14 @@ def _add(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
 
 
 def _kept_advice(
-    zoo: Zoo, sample: Sample, name: str | None, *, needed: bool, seed: int, steps: "_Steps"
+    zoo: Zoo, sample: Sample, name: str | None, *, needed: bool, seed: int, observer: Observer, steps: "_Steps"
 ) -> Kept | None:
     """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
     kept = zoo.advice(sample_digest=sample.digest) if name is None else require_advice(zoo, name)
     if kept is not None and kept["sample"]["digest"] != sample.digest:
         raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
     if kept is None and needed:
+        observer.on_note("No advice on this sample is kept: it is made first.", warning=False)
         steps.foresee(1)
         steps.begin()
         advice = flow.recommend(sample, zoo, seed=seed, progress=steps)
@@ -409,10 +401,10 @@ def _choice(
 # ---------------------------------------------------------------- tuning
 
 
-def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -> Tuned:
+def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -> TuningRun:
     gone_on_with = None if job is None else _gone_on_with(request, zoo, observer, job)
     if gone_on_with is not None:
-        return Tuned(gone_on_with, None)
+        return gone_on_with
     seed = request.sample.seed
     steps = _Steps(observer, _TUNING_PARTS + (request.source_data is not None), by_part=True)
     steps.begin()
@@ -422,7 +414,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
         steps.begin()
         source = Sample.from_folder(request.source_data, seed=seed, progress=steps)
     needed = request.checkpoint is None and not request.no_transfer
-    kept = _kept_advice(zoo, sample, request.recommendation, needed=needed, seed=seed, steps=steps)
+    kept = _kept_advice(zoo, sample, request.recommendation, needed=needed, seed=seed, observer=observer, steps=steps)
     steps.begin()
     choice: Choice | Baseline
     if _fits_raw(request, kept):
@@ -444,8 +436,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
         observer.on_cost(cost, terms.device)
     steps.begin()
     execute, track = executors[request.executor], _overheard(trackers[request.tracker], observer)
-    run = flow.tune(choice, sample, zoo, terms, execute=execute, track=track, progress=steps)
-    return Tuned(run, choice.expected)
+    return flow.tune(choice, sample, zoo, terms, execute=execute, track=track, progress=steps)
 
 
 def _fits_raw(request: TuneRequest, kept: Kept | None) -> bool:
@@ -542,7 +533,7 @@ def _benefit(request: BenefitRequest, zoo: Zoo, observer: Observer) -> Drawn:
     seed, named = request.sample.seed, (request.checkpoint, request.strategy)
     sample = read_sample(request.sample, observer)
     steps = _Steps(observer, 0)
-    kept = _kept_advice(zoo, sample, None, needed=request.checkpoint is None, seed=seed, steps=steps)
+    kept = _kept_advice(zoo, sample, None, needed=request.checkpoint is None, seed=seed, observer=observer, steps=steps)
     choice = _choice(zoo, sample, kept, named, seed, observer, observer)
     for warning in _exposure_notes(kept, choice.checkpoint.name):
         observer.on_note(warning, warning=True)

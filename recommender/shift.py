@@ -35,9 +35,9 @@ from registry.metrics import Z, score, weighted_scores
 from registry.sample import Sample
 from registry.targets import stratum_of
 
-__all__ = ["MOST_ROWS", "draw_unlabelled", "drops", "lower_expectation", "source_test"]
+__all__ = ["MOST_UNLABELLED", "draw_unlabelled", "drops", "lower_expectation", "source_test"]
 
-MOST_ROWS = 800
+MOST_UNLABELLED = 800
 """Rows of the test part that are looked at."""
 PERMUTATIONS = 999
 MOST_ODDS = 20.0
@@ -49,9 +49,9 @@ CLUSTERS = 5
 
 
 def draw_unlabelled(test: Sample, seed: int = 0) -> Sample:
-    """At most `MOST_ROWS` rows of a test part, drawn by their content alone: whatever their labels are."""
+    """At most `MOST_UNLABELLED` rows of a test part, drawn by their content alone: whatever their labels are."""
     tickets = [sha256(f"{seed}:{item.digest}".encode()).digest() for item in test.items]
-    rows = sorted(range(len(test)), key=tickets.__getitem__)[:MOST_ROWS]
+    rows = sorted(range(len(test)), key=tickets.__getitem__)[:MOST_UNLABELLED]
     return test.take(np.array(sorted(rows), np.int64))
 
 
@@ -136,8 +136,8 @@ def _of_weighted_folds(
     if weights.sum() ** 2 < LEAST_EFFECTIVE * (weights**2).sum():
         return {}
     predicted = out_of_fold(train, sample.targets, folds, groups=groups).predicted
-    truth, said = sample.targets[tested], predicted[tested]
-    plain, weighted = weighted_scores(sample.metric, truth, said, np.stack([np.ones(len(weights)), weights]))
+    truth, answers = sample.targets[tested], predicted[tested]
+    plain, weighted = weighted_scores(sample.metric, truth, answers, np.stack([np.ones(len(weights)), weights]))
     return {"weighted folds": float(plain - weighted)}
 
 
@@ -153,7 +153,7 @@ def _odds(
     units = None if groups is None else np.concatenate([groups, groups.max() + 1 + np.arange(len(test))])
     held_out = out_of_fold(np.concatenate([train, test]), parts, dealt, groups=units)
     other = np.clip(held_out.probabilities[: len(train), 1], 1e-6, 1 - 1e-6)
-    return np.clip(other / (1 - other) * len(train) / len(test), 1 / MOST_ODDS, MOST_ODDS)
+    return np.asarray(np.clip(other / (1 - other) * len(train) / len(test), 1 / MOST_ODDS, MOST_ODDS))
 
 
 def _predicted(

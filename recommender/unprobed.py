@@ -6,17 +6,20 @@ which cost nothing to name: what a fixed preset would take whatever the data are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from recommender.history import History
-from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed
+from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed, UnprobedForm
 from recommender.shortlist import Constraints
 from registry.cards import Checkpoint, Origin
 from registry.listings import Listing
 from registry.zoo import Zoo
 
 __all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
+
+Row = TypeVar("Row", Unprobed, UnprobedForm)
 
 
 def unprobed(
@@ -45,9 +48,9 @@ def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
     return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
 
 
-def within_budget(rows: Iterable[Unprobed], disk: int | None, most: int) -> tuple[Unprobed, ...]:
+def within_budget(rows: Iterable[Row], disk: int | None, most: int) -> tuple[Row, ...]:
     """The first ``most`` of them that fit together into so many bytes, if any are given; unknown sizes do not."""
-    chosen: list[Unprobed] = []
+    chosen: list[Row] = []
     left = disk
     for row in rows:
         if len(chosen) == most:
@@ -85,16 +88,19 @@ def _most_downloaded(
     zoo: Zoo, modality: str, constraints: Constraints, expected: Mapping[str, Expected], here: set[str]
 ) -> Rival:
     counts: dict[str, int] = {}
+    stated = zoo.downloads()
     cards: list[Checkpoint | Listing] = [*zoo.checkpoints(modality), *zoo.listings(modality)]
     for card in cards:
-        count = _downloads(card)
+        count = _downloads(card, stated)
         if count is not None and constraints.objection(card, zoo) is None:
             counts[card.name] = count
     if not counts:
         why = f"how often any of the {len(cards)} known ones was downloaded is not known here"
         return Rival("most downloaded", None, False, None, why)
+    unknown = sum(_downloads(card, stated) is None for card in cards)
+    more = f"; of {unknown} others they are not known here" if unknown else ""
     name = min(counts, key=lambda one: (-counts[one], one))
-    return Rival("most downloaded", name, name in here, expected.get(name), f"{counts[name]:,} downloads")
+    return Rival("most downloaded", name, name in here, expected.get(name), f"{counts[name]:,} downloads{more}")
 
 
 def _absent(zoo: Zoo, modality: str) -> tuple[Checkpoint | Listing, ...]:
@@ -134,10 +140,9 @@ def _hope(row: Unprobed, history: History) -> tuple[float, float, int, str]:
     return (-history.advantage(row.checkpoint), float(far), -(row.parameters or 0), row.checkpoint)
 
 
-def _downloads(card: Checkpoint | Listing) -> int | None:
-    """How often it was downloaded, where that is stated."""
+def _downloads(card: Checkpoint | Listing, stated: Mapping[str, int]) -> int | None:
+    """How often it was downloaded, as its hub stated when it was asked last; None where it was not."""
     if isinstance(card, Listing):
-        stated = [fact.number[0] for fact in card.facts.get("downloads", ()) if fact.number is not None]
-        return round(max(stated)) if stated else None
-    count = card.claimed.get("downloads")
-    return count if isinstance(count, int) else None
+        counts = [stated[hub] for hub in (card.hub, *card.aliases) if hub in stated]
+        return max(counts, default=None)
+    return None if card.locator is None else stated.get(card.locator.hub)

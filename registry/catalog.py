@@ -44,7 +44,7 @@ _DESCRIBED = frozenset({"audio", "image", "text"})
 """What the bundled cards are of; a plug-in's modality is known by its own name."""
 
 Model = TypeVar("Model", bound=BaseModel)
-Card = TypeVar("Card")
+AnyCard = TypeVar("AnyCard")
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ class _OutcomeRow(BaseModel):  # not strict: a CSV's cells are text
     modality: str = FIRST_MODALITY
 
 
-def _read_all(folder: Path, read: Callable[[Path], Card]) -> list[Card]:
+def _read_all(folder: Path, read: Callable[[Path], AnyCard]) -> list[AnyCard]:
     return [read(path) for path in sorted(folder.glob("*/*.yaml"))]
 
 

@@ -22,10 +22,10 @@ from registry.sketch import Lens
 from registry.store import Damage, Store, damaged_rows, salvage
 from registry.zoo import Zoo, weights_digest
 
-__all__ = ["Check", "Diagnosis", "Finding", "Kind", "Report", "check", "examine", "repair"]
+__all__ = ["Check", "Diagnosis", "Finding", "FindingKind", "Report", "check", "examine", "repair"]
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What is not as it should be."""
 
     DATABASE = "database"
@@ -44,7 +44,7 @@ class Kind(StrEnum):
 class Finding(Record):
     """One thing that is wrong, what to do about it, and what was done."""
 
-    kind: Kind
+    kind: FindingKind
     subject: str
     what: str
     remedy: str
@@ -107,7 +107,7 @@ def check(
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
     except RegistryCorrupt as cause:
         place = Home.find(home)
-        finding = Finding(Kind.DATABASE, cause.path, cause.why, "Run `transferzoo doctor --repair`.")
+        finding = Finding(FindingKind.DATABASE, cause.path, cause.why, "Run `transferzoo doctor --repair`.")
         if not (mend and place.writable):
             return Report((finding,))
         done = _rescue(place)
@@ -142,7 +142,7 @@ def _findings(zoo: Zoo, also: Sequence[Check], progress: Progress) -> Iterator[D
         try:
             yield from list(check(zoo))
         except RegistryCorrupt as cause:
-            yield Finding(Kind.DATABASE, check.__name__.strip("_"), cause.why, cause.remedy), None
+            yield Finding(FindingKind.DATABASE, check.__name__.strip("_"), cause.why, cause.remedy), None
     advance(progress, Phase.EXAMINE, len(checks), len(checks))
 
 
@@ -151,17 +151,20 @@ def _database(zoo: Zoo) -> Iterator[Diagnosis]:
     complaints = [one.why for one in damage if one.table == "file"]
     if complaints and zoo.store.database.index_differs(complaints):
         remedy = "Make its indexes anew from its tables."
-        yield Finding(Kind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy), partial(_reindexed, zoo)
+        yield (
+            Finding(FindingKind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy),
+            partial(_reindexed, zoo),
+        )
     elif complaints:
         what = "; ".join(complaints)
         remedy = "The repair takes over what is sound into a new database."
-        yield Finding(Kind.DATABASE, str(zoo.home.database), what, remedy), partial(_rescued, zoo)
+        yield Finding(FindingKind.DATABASE, str(zoo.home.database), what, remedy), partial(_rescued, zoo)
         return
     for one in damage:
         if one.table != "file":
             what = f"it {one.why}: it was changed from outside"
             remedy = "The repair sets it aside; what the catalog has comes back, the rest must be added again."
-            yield Finding(Kind.ROW, f"{one.table}: {one.key}", what, remedy), partial(_set_aside, zoo, one)
+            yield Finding(FindingKind.ROW, f"{one.table}: {one.key}", what, remedy), partial(_set_aside, zoo, one)
 
 
 def _checkpoints(zoo: Zoo) -> Iterator[Diagnosis]:
@@ -169,7 +172,7 @@ def _checkpoints(zoo: Zoo) -> Iterator[Diagnosis]:
         why = _wrong_with(card)
         if why:
             remedy = f"Add it again from where it lies now: `transferzoo zoo add FOLDER --name {card.name}`."
-            yield Finding(Kind.CHECKPOINT, card.name, why, remedy), None
+            yield Finding(FindingKind.CHECKPOINT, card.name, why, remedy), None
 
 
 def _wrong_with(card: Checkpoint) -> str:
@@ -192,15 +195,15 @@ def _sketches(zoo: Zoo) -> Iterator[Diagnosis]:
             continue
         what = f"its sketch was made through another lens ({lens[:12]}) and is compared with nothing"
         if domain in current:
-            old = Finding(Kind.SKETCH, domain, f"an old sketch of it is left (lens {lens[:12]})", "Drop it.")
+            old = Finding(FindingKind.SKETCH, domain, f"an old sketch of it is left (lens {lens[:12]})", "Drop it.")
             yield old, partial(_dropped, zoo, number)
         elif domain not in cards:  # its card is damaged, which is a finding already
             continue
         elif Path(cards[domain].data or "/nowhere").exists():
             remedy = f"Look at {cards[domain].data} through today's lens."
-            yield Finding(Kind.SKETCH, domain, what, remedy), partial(_sketched_anew, zoo, cards[domain], number)
+            yield Finding(FindingKind.SKETCH, domain, what, remedy), partial(_sketched_anew, zoo, cards[domain], number)
         else:
-            yield Finding(Kind.SKETCH, domain, what, "Add its checkpoint again with --source-data."), None
+            yield Finding(FindingKind.SKETCH, domain, what, "Add its checkpoint again with --source-data."), None
 
 
 def _index(zoo: Zoo) -> Iterator[Diagnosis]:
@@ -215,7 +218,7 @@ def _index(zoo: Zoo) -> Iterator[Diagnosis]:
             what = "it is damaged, or was made of something else" if kept is None else "it differs from the database"
             remedy = "Make it anew from the database."
             repair = "removed; the next search makes it anew"
-            yield Finding(Kind.INDEX, str(path), what, remedy), partial(_removed, path, repair)
+            yield Finding(FindingKind.INDEX, str(path), what, remedy), partial(_removed, path, repair)
 
 
 def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> bool:
@@ -233,7 +236,9 @@ def _features(zoo: Zoo) -> Iterator[Diagnosis]:
         orphaned = path.name[:32] not in known
         what = "no registered checkpoint gives these features" if orphaned else _wrong_in(path)
         if what:
-            finding = Finding(Kind.FEATURES, path.name, f"{what} ({path.stat().st_size / 1e6:.1f} MB)", "Remove it.")
+            finding = Finding(
+                FindingKind.FEATURES, path.name, f"{what} ({path.stat().st_size / 1e6:.1f} MB)", "Remove it."
+            )
             yield finding, partial(_removed, path)
 
 
@@ -248,7 +253,7 @@ def _wrong_in(path: Path) -> str:
 def _jobs(zoo: Zoo) -> Iterator[Diagnosis]:
     for job in zoo.jobs.dead():
         what = f"the {job.kind} job counts as {job.state}, but its process {job.pid} on {job.host} is gone"
-        finding = Finding(Kind.JOB, job.id, what, "Start the same again: it goes on where it stopped.")
+        finding = Finding(FindingKind.JOB, job.id, what, "Start the same again: it goes on where it stopped.")
         yield finding, partial(_reaped, zoo)
 
 
@@ -257,13 +262,13 @@ def _leftovers(zoo: Zoo) -> Iterator[Diagnosis]:
     for path in sorted(path for place in _litter(zoo.home) for path in place.glob("*.tmp") if path.is_file()):
         process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
         if not (process.isdigit() and psutil.pid_exists(int(process))):
-            finding = Finding(Kind.LEFTOVER, str(path), "a killed process left it half written", "Remove it.")
+            finding = Finding(FindingKind.LEFTOVER, str(path), "a killed process left it half written", "Remove it.")
             yield finding, partial(_removed, path)
     kept = {card.folder for card in zoo.checkpoints()}
     for folder in sorted(path for path in zoo.home.checkpoints.glob("*") if path.is_dir() and path not in kept):
         process = folder.name.split(".")[-2] if folder.name.endswith(".tmp") else ""
         if not (process.isdigit() and psutil.pid_exists(int(process))):
-            finding = Finding(Kind.LEFTOVER, str(folder), "no registered checkpoint lies there", "Remove it.")
+            finding = Finding(FindingKind.LEFTOVER, str(folder), "no registered checkpoint lies there", "Remove it.")
             yield finding, partial(_removed_folder, folder)
 
 

@@ -392,7 +392,7 @@ class NoItems(SampleError):
         super().__init__(
             f"{path} holds no {expected}{also}{lies}",
             remedy
-            or "Expected <class>/*.png|jpg, or train/ and test/ above it; any layout with --labels, and in `predict`.",
+            or "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`.",
         )
 
 
@@ -477,10 +477,10 @@ class UnusableLabels(SampleError):
 class OtherRows(SampleError):
     """Data that changed since they were read."""
 
-    def __init__(self, where: str, expected: str, found: str) -> None:
-        self.where, self.expected, self.found = where, expected, found
+    def __init__(self, where: str, expected: str, actual: str) -> None:
+        self.where, self.expected, self.actual = where, expected, actual
         super().__init__(
-            f"{where} holds sample {found[:12]} now, {expected[:12]} was read there", "Put the data back as they were."
+            f"{where} holds sample {actual[:12]} now, {expected[:12]} was read there", "Put the data back as they were."
         )
 
 
@@ -913,10 +913,10 @@ class RegistryCorrupt(RegistryError):
 class RegistryNewer(RegistryError):
     """Written by a later transferzoo."""
 
-    def __init__(self, path: Path | str, found: str) -> None:
-        self.path, self.found = str(path), found
+    def __init__(self, path: Path | str, actual: str) -> None:
+        self.path, self.actual = str(path), actual
         super().__init__(
-            f"the registry {path} was written by a newer transferzoo (schema {found})",
+            f"the registry {path} was written by a newer transferzoo (schema {actual})",
             "Upgrade transferzoo, or choose another home with --home.",
         )
 
@@ -975,10 +975,10 @@ class NotOffered(AdviceError):
 class OtherSample(AdviceError):
     """Advice made for other data."""
 
-    def __init__(self, advice: str, expected: str, found: str) -> None:
-        self.advice, self.expected, self.found = advice, expected, found
+    def __init__(self, advice: str, expected: str, actual: str) -> None:
+        self.advice, self.expected, self.actual = advice, expected, actual
         super().__init__(
-            f"recommendation {advice} was made for sample {expected[:12]}, this one is {found[:12]}",
+            f"recommendation {advice} was made for sample {expected[:12]}, this one is {actual[:12]}",
             "Run `transferzoo recommend` on this folder first.",
         )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "from_json", "to_json"]
 
-Kind = TypeVar("Kind")
+Form = TypeVar("Form")
 
 _ADAPTERS: "dict[type, TypeAdapter[Any]]" = {}
 """Each is made once: that takes longer than using it."""
@@ -39,7 +39,7 @@ def to_json(record: object) -> Any:  # noqa: ANN401 - whatever JSON can hold
     return _adapter(type(record)).dump_python(record, mode="json")
 
 
-def from_json(kind: type[Kind], plain: object) -> Kind:
+def from_json(kind: type[Form], plain: object) -> Form:
     """The dataclass of that plain form; what has a default may be missing, keys that it does not know are passed over.
 
     Raises:
@@ -48,7 +48,7 @@ def from_json(kind: type[Kind], plain: object) -> Kind:
     from pydantic import ValidationError  # noqa: PLC0415 - as below
 
     try:
-        value: Kind = _adapter(kind).validate_python(plain)
+        value: Form = _adapter(kind).validate_python(plain)
     except ValidationError as cause:
         first = cause.errors()[0]
         raise UnreadableForm(kind.__name__, ".".join(map(str, first["loc"])), first["msg"]) from cause

@@ -17,7 +17,7 @@ from registry.readers.layout import counted
 from registry.readers.rows import Rows
 from registry.targets import classes_of, names_in
 
-__all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine"]
+__all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine_parts"]
 
 _LISTED = 20
 _UNEVEN = 10
@@ -110,7 +110,9 @@ class Examined:
     test_health: Health | None
 
 
-def examine(train: Part, test: Part | None, origin: str, *, keep_duplicates: bool, progress: Progress) -> Examined:
+def examine_parts(
+    train: Part, test: Part | None, origin: str, *, keep_duplicates: bool, progress: Progress
+) -> Examined:
     """Leave out exact duplicates, what the test part holds too, and what is like it; group what is alike.
 
     Raises:
@@ -324,8 +326,9 @@ def _of_files(health: Health, kept: Clean) -> Iterator[str]:
     if health.unreadable:
         name, why = health.unreadable_items[0]
         yield f"{words.count(health.unreadable)} skipped as unreadable; the first: {name} ({why})"
-    if animated := health.converted.get("animated"):
-        yield f"{words.count(animated, 'animated')}: only the first frame is used"
+    for kind, remark in words.remarks.items():
+        if count := health.converted.get(kind):
+            yield f"{words.count(count, kind)}: {remark}"
     if kept.conflicting:
         yield f"{counted(kept.conflicting, 'row')} removed: the same {words.one} {_ELSEWHERE[kept.task]}"
     if health.exact_duplicates > kept.conflicting:

@@ -53,7 +53,7 @@ from registry.progress import Phase, Progress, advance, require_wanted, silent
 
 __all__ = ["Hub", "HubModel", "Remote", "front_matter", "parse_hub_id", "small_files", "weight_files"]
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 _ENDPOINT = "https://huggingface.co"
 _OWN_HOSTS = (".huggingface.co", ".hf.co")
@@ -438,7 +438,7 @@ class Hub:
 
     def _request(
         self,
-        work: Callable[[Any], Result],
+        work: Callable[[Any], Returned],
         what: str,
         hub: str = "",
         *,
@@ -447,7 +447,7 @@ class Hub:
         size: int = 0,
         have: Callable[[], int] = lambda: 0,
         phase: Phase = Phase.FETCH,
-    ) -> Result:
+    ) -> Returned:
         """What the client gives, tried again where the hub was busy, within the deadline; its errors by our names.
 
         ``stalling`` calls have no deadline, but end when for too long nothing comes. Of ``size`` bytes that are to move
@@ -469,17 +469,17 @@ class Hub:
 
     def _watched(
         self,
-        work: Callable[[Any], Result],
+        work: Callable[[Any], Returned],
         deadline: float | None,
         progress: Progress,
         sizes: tuple[int, int],
         phase: Phase,
-    ) -> Result:
+    ) -> Returned:
         """Do the work in a thread of its own, which is left behind when it takes too long."""
         require_wanted(progress)
         have, size = sizes
         call = _Call(_bare(self.endpoint), self._hosts, deadline)
-        box: list[tuple[Result | None, BaseException | None]] = []
+        box: list[tuple[Returned | None, BaseException | None]] = []
         done = threading.Event()
 
         def carry_out() -> None:

@@ -15,7 +15,7 @@ from registry.errors import NameTakenTwice, PluginUnusable, PluginWarning, Unkno
 
 __all__ = ["Plugins", "warn_of_plugin"]
 
-Kind = TypeVar("Kind")
+Plugin = TypeVar("Plugin")
 
 _OURS = "transferzoo"
 
@@ -47,7 +47,7 @@ def warn_of_plugin(kind: str, name: str, failure: Exception) -> None:
     warnings.warn(f"{reason}; it is left out", PluginWarning, stacklevel=3)
 
 
-class Plugins(Mapping[str, Kind], Generic[Kind]):
+class Plugins(Mapping[str, Plugin], Generic[Plugin]):
     """A read-only mapping of names to what stands behind them; nothing is imported before it is asked for.
 
     Args:
@@ -62,16 +62,16 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         self,
         what: str,
         group: str,
-        ours: Mapping[str, Callable[[], Kind]],
+        ours: Mapping[str, Callable[[], Plugin]],
         promise: type | None = None,
-        adapt: Callable[[str, Kind], Kind] = lambda _, brought: brought,
+        adapt: Callable[[str, Plugin], Plugin] = lambda _, brought: brought,
     ) -> None:
         self._what = what
         self._group = group
         self._ours = ours
         self._promise = promise
         self._adapt = adapt
-        self._loaded: dict[str, Kind] = {}
+        self._loaded: dict[str, Plugin] = {}
         self._path: tuple[str, ...] | None = None
         self._points: dict[str, _EntryPoint] = {}
 
@@ -85,7 +85,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
         self._discover()
         return tuple(sorted(self._points))
 
-    def __getitem__(self, name: str) -> Kind:
+    def __getitem__(self, name: str) -> Plugin:
         """What stands behind a name.
 
         Raises:
@@ -114,7 +114,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
     def __len__(self) -> int:
         return len(self._ours) + len(self.brought)
 
-    def usable(self) -> Iterator[tuple[str, Kind]]:
+    def usable(self) -> Iterator[tuple[str, Plugin]]:
         """Every name with what stands behind it, ours first; what cannot be loaded is left out with a warning.
 
         Raises:
@@ -128,7 +128,7 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
             else:
                 yield name, plugin
 
-    def each(self) -> Iterator[Kind]:
+    def each(self) -> Iterator[Plugin]:
         """What stands behind every name; as `usable`."""
         return (plugin for _, plugin in self.usable())
 
@@ -148,9 +148,9 @@ class Plugins(Mapping[str, Kind], Generic[Kind]):
             self._loaded.pop(name, None)
         self._points, self._path = points, tuple(sys.path)
 
-    def _load(self, point: _EntryPoint) -> Kind:
+    def _load(self, point: _EntryPoint) -> Plugin:
         try:
-            brought: Kind = point.load()
+            brought: Plugin = point.load()
         except Exception as cause:  # a stranger's module may raise anything
             words = f"{type(cause).__name__}: {cause}"
             raise PluginUnusable(self._what, point.name, _owner(point), words) from cause

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 __all__ = ["Cancelled", "Event", "Phase", "Progress", "Unreported", "advance", "require_wanted", "silent", "tracked"]
 
-Item = TypeVar("Item")
+Element = TypeVar("Element")
 
 
 class Cancelled(BaseException):
@@ -133,7 +133,7 @@ def require_wanted(progress: Progress) -> None:
         raise Cancelled
 
 
-def tracked(items: Iterable[Item], progress: Progress, phase: Phase, of: int, part: str = "") -> Iterator[Item]:
+def tracked(items: Iterable[Element], progress: Progress, phase: Phase, of: int, part: str = "") -> Iterator[Element]:
     """Yield the items; `advance` is called before the first and after each.
 
     Raises:

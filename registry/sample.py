@@ -26,7 +26,7 @@ from registry.errors import (
     printable,
 )
 from registry.forms import Record, from_json
-from registry.health import Clean, Health, HealthForm, Part, examine
+from registry.health import Clean, Health, HealthForm, Part, examine_parts
 from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
@@ -241,7 +241,7 @@ class Sample(Record):
         items: Any,  # noqa: ANN401 - whatever a modality takes
         labels: Sequence[object] | np.ndarray,
         *,
-        name: str,
+        name: str = "arrays",
         groups: Sequence[object] | np.ndarray | None = None,
         test: tuple[Any, Sequence[object] | np.ndarray] | None = None,
         task: Task | str | None = None,
@@ -285,7 +285,7 @@ class Sample(Record):
         item: str,
         label: str,
         *,
-        name: str,
+        name: str = "frame",
         groups: str | None = None,
         split: str | None = None,
         test: Any = None,  # noqa: ANN401 - as above
@@ -329,7 +329,7 @@ class Sample(Record):
         cls,
         data: Any,  # noqa: ANN401 - a datasets.Dataset or DatasetDict
         *,
-        name: str,
+        name: str = "dataset",
         item: str | None = None,
         label: str | None = None,
         groups: str | None = None,
@@ -677,7 +677,7 @@ def _sample(
     *,
     keep_duplicates: bool,
 ) -> Sample:
-    examined = examine(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
+    examined = examine_parts(train, test, origin, keep_duplicates=keep_duplicates, progress=progress)
     reading = (train.rows if test is None else test.rows).reading
 
     def part(called: str, clean: Clean, health: Health, held_out: Sample | None) -> Sample:

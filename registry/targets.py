@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from registry.cards import Task
 from registry.errors import UnusableLabels
-from registry.readers.cells import LARGEST
+from registry.features import LARGEST
 from registry.readers.memory import label_values, plain_labels
 
 __all__ = ["classes_of", "infer_task", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "values_of"]

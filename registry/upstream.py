@@ -79,6 +79,8 @@ class Change:
     """Files that are new, gone or other there."""
     unknown: str = ""
     """Why nothing could be learned of it; empty where something was."""
+    downloads: int | None = None
+    """How often it was downloaded, as the hub states it now."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def add(
     if hub.offline:
         return _known(zoo, id, hub, weights=weights, progress=progress)
     remote = hub.remote(id, revision)
+    zoo.keep_downloads({remote.hub: remote.downloads})
     card = _judged(zoo, hub, remote, name or remote.hub.rpartition("/")[2], license, progress)
     known = next((one for one in zoo.checkpoints() if one.name == card.name and one.locator == card.locator), None)
     if known is not None and zoo.here(known):
@@ -154,7 +157,7 @@ def sync(zoo: Zoo, *, hub: Hub | None = None, progress: Progress = silent) -> tu
     Offline, or where the hub does not answer, the row says so and the state stays as it was.
     """
     hub = hub or Hub()
-    rows = []
+    rows: list[Change] = []
     for card in zoo.checkpoints():
         if card.locator is None:
             continue
@@ -162,6 +165,7 @@ def sync(zoo: Zoo, *, hub: Hub | None = None, progress: Progress = silent) -> tu
         if not change.unknown:
             zoo.renew(replace(card, locator=replace(card.locator, state=change.state, upstream=change.upstream)))
         rows.append(change)
+    zoo.keep_downloads({row.hub: row.downloads for row in rows})
     del progress
     return tuple(rows)
 
@@ -312,6 +316,7 @@ def _change(hub: Hub, card: Checkpoint, pinned: Locator) -> Change:
         return replace(row, state=HubState.DELETED)
     except HubError as why:
         return replace(row, unknown=str(why))
+    row = replace(row, downloads=now.downloads)
     if now.hub != pinned.hub:
         return replace(row, state=HubState.RENAMED, upstream=now.hub)
     if now.commit != pinned.commit:

@@ -4,24 +4,22 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import lru_cache
+from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from shutil import rmtree
-from threading import Lock
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, declared_domain
+from registry.catalogs import Catalogs
 from registry.documents import Plain, read_json
-from registry.encoders import Encoder, open_encoder
+from registry.domain_search import DomainSearch
+from registry.encoders import Encoder
 from registry.errors import (
     AlreadyThere,
     BadWeights,
@@ -34,7 +32,6 @@ from registry.errors import (
     PathMissing,
     RegistryBusy,
     RegistryCorrupt,
-    TransferZooError,
     UnknownName,
     UnreadableDocument,
     Unsupported,
@@ -42,25 +39,20 @@ from registry.errors import (
 )
 from registry.features import Encoded, Features, cached
 from registry.files import disk_full_named, write_atomic
-from registry.forms import from_json
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
 from registry.modalities import modalities
-from registry.progress import Phase, Progress, advance, silent
+from registry.open_nets import OpenNets
+from registry.progress import Progress, silent
 from registry.sample import Sample
-from registry.sketch import FREQUENCIES, Lens, RowKeys, Sketch, sketch_of
+from registry.sketch import Lens, RowKeys, Sketch, sketch_of
 from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
-OPEN_BYTES = 2 << 30
-"""Weights that a zoo holds open at most, at four bytes a parameter; the one asked for is held whatever it is."""
-_BYTES_A_PARAMETER = 4
 _SKETCHED_ROWS = 2000
-_SAVED_EVERY = 100
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_READ = ("checkpoints/**/*", "domains/**/*", "lenses*", "lenses/**/*", "outcomes/*")
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
 _NAME_PATIENCE = 60.0
@@ -73,17 +65,11 @@ class Zoo:
     def __init__(self, home: Home, store: Store, catalog: Path) -> None:
         self.home = home
         self.store = store
-        self.catalog = catalog
         self.jobs = store.jobs
-        self._lenses: dict[str, Lens] = {}
-        self._encoders: dict[str, Encoder] = {}
-        """Opened checkpoints, the one that was asked for last at the end."""
-        self._weights: dict[str, int] = {}
-        """About the bytes of each that was opened."""
-        self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
-        self._searching = Lock()
         self._notes: dict[str, None] = {}
-        self._listings: tuple[str | None, tuple[Listing, ...]] = (None, ())
+        self._catalogs = Catalogs(catalog, store, self._note)
+        self._encoders = OpenNets()
+        self._domains = DomainSearch(store, home, self._note)
 
     @classmethod
     def open(
@@ -123,6 +109,11 @@ class Zoo:
         return zoo
 
     @property
+    def catalog(self) -> Path:
+        """The bundled catalog's folder."""
+        return self._catalogs.bundled
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was met that is not as it should be, and what was done about it: one sentence each, the oldest first."""
         damages = self.store.database.left_out
@@ -136,7 +127,7 @@ class Zoo:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._encoders.clear()
-        self._indexes.clear()
+        self._domains.close()
 
     def __repr__(self) -> str:
         known = f"{_count(len(self), 'checkpoint')}, {_count(len(self.domains()), 'domain')}"
@@ -200,14 +191,27 @@ class Zoo:
 
     def listings(self, modality: str | None = None) -> tuple[Listing, ...]:
         """All checkpoints of hubs that the catalog describes, or one modality's, by name, whether here or not."""
-        digest = self.store.note("catalog")
-        if digest != self._listings[0]:
-            self._listings = digest, self._read_listings()
-        return tuple(one for one in self._listings[1] if modality in {None, one.modality})
+        return tuple(one for one in self._catalogs.listings if modality in {None, one.modality})
 
     def listing(self, name: str) -> Listing | None:
         """The listing of that name, hub id or earlier hub id; None where there is none."""
         return find_listing(self.listings(), name)
+
+    def downloads(self) -> Mapping[str, int]:
+        """How often checkpoints of hubs were downloaded, by hub id, as their hub stated when it was asked last."""
+        try:
+            kept = json.loads(self.store.note("downloads") or "{}")
+        except ValueError:
+            return {}
+        known = kept.items() if isinstance(kept, dict) else ()
+        return {hub: count for hub, count in known if isinstance(count, int) and not isinstance(count, bool)}
+
+    def keep_downloads(self, counts: Mapping[str, int | None]) -> None:
+        """Remember what a hub states of downloads, by hub id; None is not known, and changes nothing."""
+        known = self.downloads()
+        stated = {**known, **{hub: count for hub, count in counts.items() if count is not None}}
+        if stated != known and self.home.writable:
+            self.store.write_notes({"downloads": json.dumps(stated, sort_keys=True)})
 
     def unregistered(self, modality: str | None = None) -> tuple[Listing, ...]:
         """Listings that no registered checkpoint comes from, nor has the name of."""
@@ -286,9 +290,7 @@ class Zoo:
         Raises:
             UnknownName: the catalog names none for it.
         """
-        if modality not in self._lenses:
-            self._lenses[modality] = _catalog().read_lens(self._catalog_of(modality), modality)
-        return self._lenses[modality]
+        return self._catalogs.lens(modality)
 
     def sketch(self, domain: str) -> Sketch | None:
         """What is kept of a domain as seen through today's lens; None where there is nothing, or only of another lens.
@@ -311,23 +313,10 @@ class Zoo:
             UnknownName: there is none of that name.
             CheckpointError: it cannot be used.
         """
-        if checkpoint in self._encoders:
-            self._encoders[checkpoint] = self._encoders.pop(checkpoint)
-        else:
-            card = self.checkpoint(checkpoint)
-            self._make_room(_BYTES_A_PARAMETER * card.parameters)
+        card = self.checkpoint(checkpoint)
+        if checkpoint not in self._encoders:
             self.require_here(card)
-            _require_same_weights(card)
-            self._encoders[checkpoint] = _opened(card)
-            self._weights[checkpoint] = _BYTES_A_PARAMETER * card.parameters
-        return self._encoders[checkpoint]
-
-    def _make_room(self, size: int) -> None:
-        """Let go of those that were asked for longest ago, until another of that size keeps within `OPEN_BYTES`."""
-        for name in [*self._encoders]:
-            if sum(self._weights.get(one, 0) for one in self._encoders) + size <= OPEN_BYTES:
-                break
-            del self._encoders[name]
+        return self._encoders.encoder(card)
 
     def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
@@ -371,14 +360,10 @@ class Zoo:
             EncoderMismatch: the features lie in no lens's space.
         """
         lens = self._lens_of(features)
-        embedding = lens.embed(features.vectors)
-        with self._searching:
-            index = self._index(lens)
-            most = len(index) if k is None else min(k, len(index))
-            squares, numbers = index.search(embedding, most) if most else ((), ())
-        names = self.store.sketch_domains([int(number) for number in numbers])
+        nearest = self._domains.nearest(lens, lens.embed(features.vectors), k)
+        names = self.store.sketch_domains([number for number, _ in nearest])
         cards = {card.name: card for card in self.store.domains(names=list(names.values()))}
-        ordered = [(names.get(int(number)), float(square)) for square, number in zip(squares, numbers, strict=True)]
+        ordered = [(names.get(number), square) for number, square in nearest]
         return [(cards[name], square) for name, square in ordered if name in cards]
 
     def add(
@@ -612,11 +597,11 @@ class Zoo:
 
     def index_path(self, lens: Lens) -> Path:
         """Where the index of a lens is kept; always rebuildable from the database."""
-        return self.home.index.with_suffix(f".{lens.modality}{self.home.index.suffix}")
+        return self._domains.path(lens)
 
     def index_stamp(self, lens: Lens) -> str:
         """What an index file must say it was made of: this registry, that lens."""
-        return f"{self.store.note('registry')} {lens.digest}"
+        return self._domains.stamp(lens)
 
     def recipe(self, checkpoint: Checkpoint) -> str:
         """What its features are kept under: it changes with name, weights, settings, and the version that encodes."""
@@ -628,21 +613,7 @@ class Zoo:
         Raises:
             BadCard: the catalog has a bad file.
         """
-        folders = self._catalogs()
-        digests = [_folder_digest(folder) for folder in folders]
-        digest = digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
-        if self.store.note("catalog") == digest and not again:
-            return
-        if not self.home.writable:
-            self._note("the bundled catalog has changed since this home was last written; what it held then is shown")
-            return
-        advance(progress, Phase.CATALOG, 0, 1)
-        catalogs = [_catalog_as(folder, digest) for folder, digest in zip(folders, digests, strict=True)]
-        parts = [(one.checkpoints, one.domains, one.sketches, one.outcomes, one.rows) for one in catalogs]
-        entries = Entries(*(tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True)))
-        listings = json.dumps([asdict(listing) for one in catalogs for listing in one.listings])
-        self.store.write_bundled(entries, {"catalog": digest, "listings": listings})
-        advance(progress, Phase.CATALOG, 1, 1)
+        self._catalogs.load(progress, again=again, writable=self.home.writable)
 
     def set_aside(self, damage: Damage) -> Path:
         """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
@@ -687,14 +658,6 @@ class Zoo:
     def _note(self, line: str) -> None:
         self._notes[line] = None
 
-    def _read_listings(self) -> tuple[Listing, ...]:
-        """As they were taken in with the catalog; where that is damaged, as the catalog has them."""
-        try:
-            listings = [from_json(Listing, kept) for kept in json.loads(self.store.note("listings") or "[]")]
-        except (KeyError, TypeError, ValueError, AttributeError):
-            listings = [one for folder in self._catalogs() for one in _catalog().read_catalog(folder).listings]
-        return tuple(sorted(listings, key=lambda listing: listing.name.casefold()))
-
     def _placed(self, cards: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
         """With their folders where the catalog lies today, if they came with it; without domains that were lost."""
         named = sorted({card.domain for card in cards if card.domain is not None})
@@ -702,20 +665,11 @@ class Zoo:
         return tuple(
             replace(
                 card,
-                folder=self._catalog_of(card.modality) / card.folder,
+                folder=self._catalogs.of(card.modality) / card.folder,
                 domain=card.domain if card.domain in there else None,
             )
             for card in cards
         )
-
-    def _catalogs(self) -> list[Path]:
-        """The bundled catalog, then those of plug-ins."""
-        return [self.catalog, *(known.catalog for known in modalities.each() if known.catalog is not None)]
-
-    def _catalog_of(self, modality: str) -> Path:
-        """The catalog that holds what is bundled of a modality."""
-        own = modalities[modality].catalog if modality in modalities else None
-        return own or self.catalog
 
     def _place_of(self, checkpoint: str, sample: Sample) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
@@ -763,51 +717,11 @@ class Zoo:
 
     def _lens_of(self, features: Features) -> Lens:
         """The lens in whose space the features lie."""
-        for modality in modalities:
-            try:
-                lens = self.lens(modality)
-            except UnknownName:
-                continue
+        for lens in self._catalogs.lenses:
             if lens.space == features.encoder:
                 return lens
-        raise EncoderMismatch(features.encoder, ", ".join(lens.space for lens in self._lenses.values()) or "no lens")
-
-    def _index(self, lens: Lens) -> Any:  # noqa: ANN401 - a DomainIndex; FAISS is loaded for searches only
-        """The index of all sketches in a lens, brought up to date with the database."""
-        from registry.index import DomainIndex  # noqa: PLC0415 - FAISS, for searches only
-
-        path = self.index_path(lens)
-        if lens.digest not in self._indexes:
-            loaded = DomainIndex.load(path, self.index_stamp(lens)) or DomainIndex(2 * FREQUENCIES)
-            self._indexes[lens.digest] = loaded, (0, 0)
-        index, known = self._indexes[lens.digest]
-        state = self.store.sketch_count(lens.digest)
-        if state != known:
-            changed = self._follow(index, lens, known, state)
-            self._indexes[lens.digest] = index, state
-            if changed * _SAVED_EVERY > len(index) and self.home.writable:
-                self._save(index, path, self.index_stamp(lens))
-        return index
-
-    def _follow(self, index: Any, lens: Lens, known: tuple[int, int], state: tuple[int, int]) -> int:  # noqa: ANN401
-        """Add to the index what the database has gained and take from it what that has lost; how many these were."""
-        numbers = self.store.sketch_numbers(lens.digest, after=known[1])
-        gone = np.array([], dtype=np.int64)
-        if known[0] + len(numbers) != state[0] or not known[0]:
-            numbers, have = self.store.sketch_numbers(lens.digest), index.numbers
-            gone, numbers = np.setdiff1d(have, numbers), np.setdiff1d(numbers, have)
-            index.remove(gone)
-        read = self.store.embeddings([int(number) for number in numbers])
-        if read:
-            index.add([*read], np.stack([*read.values()]))
-        return len(gone) + len(read)
-
-    def _save(self, index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
-        """Keep the index; where that cannot be done the next process makes it anew."""
-        try:
-            index.save(path, stamp)
-        except OSError as cause:
-            self._note(f"the index of domains is not kept: {cause}")
+        known = ", ".join(lens.space for lens in self._catalogs.lenses)
+        raise EncoderMismatch(features.encoder, known or "no lens")
 
 
 def weights_digest(folder: Path) -> str:
@@ -847,22 +761,11 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
     )
 
 
-@lru_cache(maxsize=2)
-def _catalog_as(folder: Path, digest: str) -> Any:  # noqa: ANN401, ARG001 - a Catalog; the digest tells whether it is still the same
-    """What a catalog folder of that digest holds; the second home that a process opens need not read it again."""
-    return _catalog().read_catalog(folder)
-
-
-def _catalog() -> ModuleType:
-    """The room that reads cards; pydantic is loaded only when one is read."""
-    return import_module("registry.catalog")
-
-
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
     opened = import_module("registry.encoders.loading").inspect(folder)
     tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
-    import_module("registry.encoders.examination").examine(folder, tidy)
+    import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
     statements = _stated(folder)
     return Checkpoint(
         name=tidy,
@@ -899,20 +802,6 @@ def _claim(value: Plain) -> str:
     return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_CLAIM]
 
 
-def _opened(card: Checkpoint) -> Encoder:
-    try:
-        return open_encoder(card.folder, name=card.name)
-    except (TransferZooError, OSError, MemoryError):
-        raise
-    except Exception as cause:  # a stranger's net, or a plug-in, may raise anything
-        raise Unsupported(card.folder, f"{type(cause).__name__}: {cause}") from cause
-
-
-def _require_same_weights(card: Checkpoint) -> None:
-    if weights_digest(card.folder) != card.digest:
-        raise BadWeights(card.folder, "all", "are not those that were registered")
-
-
 def _recipe(card: Checkpoint) -> str:
     """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
     total = sha256(f"{card.name} {card.digest} {version('transferzoo')}".encode())
@@ -929,15 +818,6 @@ def _count(number: int, noun: str) -> str:
 
 def _short(digest: str) -> str:
     return re.sub(r"\W+", "-", digest)[:32]
-
-
-def _folder_digest(catalog: Path) -> str:
-    """SHA-256 over a catalog's cards, sketches, lenses and outcomes; cards vouch for the weights."""
-    total = sha256()
-    for path in sorted(path for part in _READ for path in catalog.glob(part) if path.is_file()):
-        total.update(f"{path.relative_to(catalog).as_posix()} {path.stat().st_size}\n".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
 
 
 def _lost(home: Home) -> str:

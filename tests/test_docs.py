@@ -13,20 +13,20 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 def commands() -> dict[str, set[str]]:
     """Every command that is not hidden, with its options."""
-    found = {}
+    by_name = {}
 
     def walk(command: object, name: str) -> None:
         inner = getattr(command, "commands", None)
         if getattr(command, "hidden", False):
             return
         if inner is None:
-            found[name] = {option for given in command.params for option in (*given.opts, *given.secondary_opts)}
+            by_name[name] = {option for passed in command.params for option in (*passed.opts, *passed.secondary_opts)}
             return
         for word, below in inner.items():
             walk(below, f"{name} {word}".strip())
 
     walk(typer.main.get_command(app), "")
-    return found
+    return by_name
 
 
 def lines() -> list[list[str]]:
@@ -50,4 +50,4 @@ def test_every_command_of_a_block_exists_with_its_options() -> None:
 
 def test_every_option_of_recommend_tells_what_it_is_for() -> None:
     command = typer.main.get_command(app).commands["recommend"]
-    assert [given.name for given in command.params if not given.help] == []
+    assert [passed.name for passed in command.params if not passed.help] == []

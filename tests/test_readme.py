@@ -25,6 +25,6 @@ def test_every_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "home"))
     for block in python_blocks():
-        told: dict[str, object] = {}
-        exec(compile(block, "README.md", "exec"), told)  # noqa: S102 - it is our own README
-        assert 0 <= told["run"].metrics["score"] <= 1
+        report: dict[str, object] = {}
+        exec(compile(block, "README.md", "exec"), report)  # noqa: S102 - it is our own README
+        assert 0 <= report["run"].metrics["score"] <= 1

@@ -199,7 +199,7 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 @contextmanager
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
-    render.quiet(loud=bool(os.environ.get(DEBUG)))
+    render.silence_libraries(loud=bool(os.environ.get(DEBUG)))
     from recommender.runs.recovery import recover  # noqa: PLC0415 - loads psutil
     from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
 

@@ -24,7 +24,7 @@ from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import render
 
-__all__ = ["TARGETS", "Patch", "digits", "run", "sample", "surfaces"]
+__all__ = ["TARGETS", "Patch", "demo_sample", "digits", "run", "surfaces"]
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -93,7 +93,7 @@ def digits() -> Iterator[Patch]:
 TARGETS: Mapping[str, Callable[[], Iterator[Patch]]] = MappingProxyType({"surfaces": surfaces, "digits": digits})
 
 
-def sample(target: str, home: Home, *, progress: Progress = silent) -> Sample:
+def demo_sample(target: str, home: Home, *, progress: Progress = silent) -> Sample:
     """A target as an image folder in the home, so that every other command and the picker can take it too.
 
     Raises:
@@ -111,7 +111,7 @@ def sample(target: str, home: Home, *, progress: Progress = silent) -> Sample:
 def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: int = 0) -> Recommendation:
     """Sample, advice, tuning, outcome, each told as it comes; no tuning where the advice is not to transfer."""
     with bars as progress:
-        shifted = sample(target, zoo.home, progress=progress)
+        shifted = demo_sample(target, zoo.home, progress=progress)
     terminal.print(render.sample_report(shifted.to_dict()), "")
     for outcome in zoo.history(sample_digest=shifted.digest):
         terminal.print(_memory(outcome), "")
@@ -122,7 +122,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     if advice.verdict.transfer:
         with bars as progress:
             tuned = flow.tune(advice.best, shifted, zoo, TuneOptions(seed, recommendation=advice.id), progress=progress)
-        terminal.print(render.run_report(tuned.to_dict(), expected=advice.best.expected.to_dict()), "")
+        terminal.print(render.run_report(tuned.to_dict()), "")
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
     picker = render.command("picker", home=zoo.home.root)

@@ -27,6 +27,7 @@ __all__ = [
     "offers_table",
     "restored_report",
     "to_fetch",
+    "unprobed_cells",
     "unprobed_report",
 ]
 
@@ -58,6 +59,7 @@ def listing_json(zoo: "Zoo", listing: Listing, *, here: bool = False) -> dict[st
         "hub": listing.hub,
         "aliases": list(listing.aliases),
         "bytes": listing.bytes,
+        "downloads": zoo.downloads().get(listing.hub),
         "data": list(listing.data),
         "base": list(listing.base),
         "facts": {kind: [asdict(fact) for fact in facts] for kind, facts in listing.facts.items()},
@@ -92,6 +94,10 @@ def facts_report(row: Mapping[str, Any], domains: Sequence[Mapping[str, Any]]) -
             (kind, "yellow" if disputed else "dim"), ("  sources disagree" if disputed else "", "yellow")
         )
         lines += [head, *(_fact_line(kind, Fact(**fact)) for fact in facts)]
+    lines.append(Text("downloads", "dim"))
+    count = row["downloads"]
+    unknown = "unknown here; `zoo search` asks the hub"
+    lines.append(_indented(unknown if count is None else f"{count:,}  (as the hub stated when it was asked last)"))
     lines.append(Text("licenses", "dim"))
     for of, names in row["licenses"].items():
         lines.append(_indented(f"{of.replace('_', ' ')}: {', '.join(map(shown, names))}"))
@@ -121,6 +127,18 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
     if rows:
         parts.append(Text("--fetch ask fetches the best of them, to be probed like the others.", "dim"))
     return Group(*parts)
+
+
+def unprobed_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of a checkpoint that was not probed, column by column."""
+    far, first = row["distance"], next(iter(row["published"]), None)
+    return {
+        "not probed": row["checkpoint"],
+        "parameters": UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
+        "to fetch": UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
+        "distance": "no sketch" if far is None else f"{far['value']:.3f}",
+        "published": "-" if first is None else f"{first['sample']} {render.scored(first['score'], first['metric'])}",
+    }
 
 
 def to_fetch(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -157,14 +175,7 @@ def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     for column in table.columns[1:]:
         column.no_wrap = True
     for row in rows:
-        far, first = row["distance"], next(iter(row["published"]), None)
-        table.add_row(
-            Text(shown(row["checkpoint"])),
-            UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
-            UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
-            "no sketch" if far is None else f"{far['value']:.3f}",
-            "-" if first is None else shown(f"{first['sample']} {render.scored(first['score'], first['metric'])}"),
-        )
+        table.add_row(*map(shown, unprobed_cells(row).values()))
     return table
 
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from recommender import holdings
-from recommender.checks import check
+from recommender.checks import check_request
 from recommender.observer import Observer
 from recommender.requests import (
     CompareRequest,
@@ -21,7 +21,7 @@ from recommender.requests import (
     ResumeRequest,
     TuneRequest,
 )
-from recommender.results import Distance, Recommendation
+from recommender.results import Distance, Recommendation, TuningRun
 from registry.cards import Checkpoint
 from registry.progress import Cancelled, Event
 from ui import offers, remotes, render
@@ -32,7 +32,6 @@ from ui.strangers import cell
 if TYPE_CHECKING:
     from recommender.requests import Request
     from recommender.results import Cost, Unprobed
-    from recommender.service import Tuned
     from recommender.serving.predict import Answer
     from recommender.serving.promote import Promoted
     from registry.sample import Sample
@@ -110,7 +109,7 @@ def present(
         Cancelled: its job was cancelled.
     """
     began = time.monotonic()
-    check(request, context.zoo)  # before seconds are spent on loading what performs it
+    check_request(request, context.zoo)  # before seconds are spent on loading what performs it
     from recommender import service  # noqa: PLC0415 - loads scikit-learn and torch
     from recommender.serving.export import Exported  # noqa: PLC0415 - as above
     from recommender.serving.predict import Answer  # noqa: PLC0415 - as above
@@ -122,7 +121,7 @@ def present(
     match result:
         case Recommendation():
             _advised(context, result, request, explain=explain, everything=everything)
-        case service.Tuned():
+        case TuningRun():
             _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
         case service.Drawn():
             record = result.benefit.to_dict()
@@ -255,16 +254,13 @@ def _advised(
     context.print_json(record)
 
 
-def _tuned(context: CommandContext, tuned: "Tuned", whole: float | None) -> None:
-    """The run beside what was expected of it, and where to look at it; what was resumed was begun elsewhere."""
-    run, expected = tuned.run, tuned.expected
-    expectation = None if expected is None else expected.to_dict()
-    context.print(render.run_report(run.to_dict(), expected=expectation, whole=None if expected is None else whole))
-    if expected is not None:
-        if run.mlflow_run_id is not None:
-            context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
-        pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
-        render.print_next(context.terminal, pages)
+def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None:
+    """The run beside what was expected of it, and where to look at it; of one that was resumed no time in all."""
+    context.print(render.run_report(run.to_dict(), whole=whole))
+    if run.mlflow_run_id is not None:
+        context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
+    pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
+    render.print_next(context.terminal, pages)
     context.print_json(run.to_dict())
 
 

@@ -18,7 +18,7 @@ from sources import read_labeled
 
 from registry.cards import Checkpoint, Domain, Origin
 from registry.catalog import write_checkpoint, write_domain, write_lens
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.features import Encoded, cached
 from registry.modalities.image.items import ImageItem
 from registry.sketch import fit_lens, sketch_of
@@ -32,13 +32,13 @@ LEAST_MARGIN = 0.03
 
 def main() -> None:
     """Bundle what was asked for and say what became of it."""
-    asked = _arguments()
+    requested = _arguments()
     domains = yaml.safe_load((HERE / "domains.yaml").read_text())
-    grown = {path.parent.parent.name: json.loads(path.read_text()) for path in asked.work.glob("*/done/card.json")}
-    names = asked.names or [name for name in grown if _margin(asked.work / name) >= LEAST_MARGIN]
+    grown = {path.parent.parent.name: json.loads(path.read_text()) for path in requested.work.glob("*/done/card.json")}
+    names = requested.names or [name for name in grown if _margin(requested.work / name) >= LEAST_MARGIN]
     for name in sorted(names):
-        bundle(name, grown[name], asked.work / name, domains)
-    write_domains(domains, asked.shared, asked.work, asked.lens)
+        bundle(name, grown[name], requested.work / name, domains)
+    write_domains(domains, requested.shared, requested.work, requested.lens)
 
 
 def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
@@ -81,32 +81,32 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
     """Look at every domain through one block of the seedling that is the lens; write lens, cards and sketches."""
     lens_name, block = through.split("#")
-    encoder = open_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
+    encoder = load_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
-    seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
+    seen = {name: encoded.blocks[place] for name, encoded in encode_domains(encoder, domains, shared, work).items()}
     lens = fit_lens("image", "image", list(seen.values()))
     write_lens(CATALOG, lens)
-    for name, told in domains.items():
+    for name, report in domains.items():
         card = Domain(
             name,
             "image",
-            told["title"],
-            told["family"],
+            report["title"],
+            report["family"],
             len(seen[name]),
-            told["license"],
-            told["citation"],
+            report["license"],
+            report["citation"],
             Origin.PUBLISHED,
-            aliases=tuple(told.get("aliases", ())),
+            aliases=tuple(report.get("aliases", ())),
         )
         write_domain(CATALOG, card, sketch_of(name, seen[name], lens))
 
 
-def see_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
+def encode_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
     """Every domain's rows through an encoder, kept in WORK/seen."""
     seen = {}
-    for name, told in domains.items():
+    for name, report in domains.items():
         kept = work / "seen" / f"{encoder.name}-{encoder.digest[:12]}-{name}.safetensors"
-        seen[name] = cached(kept, lambda source=told["source"]: encoder.encode(domain_items(shared, source)))
+        seen[name] = cached(kept, lambda source=report["source"]: encoder.encode(domain_items(shared, source)))
         print(f"{name}: {len(seen[name])} rows seen by {encoder.name}", file=sys.stderr, flush=True)
     return seen
 
@@ -122,7 +122,7 @@ def domain_items(shared: Path, source: str) -> list[ImageItem]:
 
 
 def _domain_of(source: str, domains: dict) -> str:
-    return next(name for name, told in domains.items() if told["source"] == source)
+    return next(name for name, report in domains.items() if report["source"] == source)
 
 
 def _margin(work: Path) -> float:

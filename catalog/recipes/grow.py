@@ -31,13 +31,13 @@ TELL_EVERY = 10.0
 
 def main() -> None:
     """Grow what was asked for, one after the other, until the minutes are over."""
-    asked = _arguments()
-    torch.set_num_threads(asked.threads)
+    requested = _arguments()
+    torch.set_num_threads(requested.threads)
     recipes = yaml.safe_load((HERE / "seedlings.yaml").read_text())
-    deadline = time.monotonic() + 60 * asked.minutes
-    for name in asked.names or list(recipes["seedlings"]):
+    deadline = time.monotonic() + 60 * requested.minutes
+    for name in requested.names or list(recipes["seedlings"]):
         if time.monotonic() < deadline:
-            grow(name, settings_of(recipes, name), asked, deadline)
+            grow(name, settings_of(recipes, name), requested, deadline)
 
 
 def settings_of(recipes: dict, name: str) -> dict:
@@ -46,39 +46,39 @@ def settings_of(recipes: dict, name: str) -> dict:
     return {**recipes["defaults"], **recipes["bodies"][own["body"]], **own}
 
 
-def grow(name: str, recipe: dict, asked: argparse.Namespace, deadline: float) -> None:
+def grow(name: str, recipe: dict, requested: argparse.Namespace, deadline: float) -> None:
     """Train one seedling until it is done or the deadline passes."""
-    work = asked.work / name
+    work = requested.work / name
     if (work / "done" / "card.json").exists():
         print(f"{name}: done already", flush=True)
         return
     work.mkdir(parents=True, exist_ok=True)
-    pixels, labels = read_sources(asked.shared, recipe["source"], recipe["size"])
+    pixels, labels = read_sources(requested.shared, recipe["source"], recipe["size"])
     rows, held = hold_out(labels, 0.1, recipe["seed"])
     classes = sorted(set(labels))
     targets = torch.tensor([classes.index(label) for label in labels])
     if recipe["objective"] == "teacher":
-        teacher = asked.shared / "checkpoints" / recipe["teacher"]
+        teacher = requested.shared / "checkpoints" / recipe["teacher"]
         targets = teacher_features(teacher, pixels, work / "teacher.safetensors")
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    model = new_learner(recipe, classes, targets.shape[-1]).to(asked.device, memory_format=torch.channels_last)
+    model = new_learner(recipe, classes, targets.shape[-1]).to(requested.device, memory_format=torch.channels_last)
     steps = min(recipe["images"], recipe["epochs"] * len(rows)) // recipe["batch"]
     optimizer, schedule = make_optimizer(model, recipe, steps)
     start, spent = resume(work, model, optimizer)
-    began = saved = told = time.monotonic()
+    began = saved = report = time.monotonic()
     model.train()
     for step in range(start, steps):
         views, wanted = draw(images, targets, rows, recipe, step)
         set_rate(optimizer, schedule(step))
-        loss = model.loss([view.to(asked.device) for view in views], wanted.to(asked.device))
+        loss = model.loss([view.to(requested.device) for view in views], wanted.to(requested.device))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"{name}: loss is {loss.item()} at step {step}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         now = time.monotonic()
-        if now - told > TELL_EVERY:
-            told = now
+        if now - report > TELL_EVERY:
+            report = now
             rate = (step + 1 - start) / (now - began)
             print(
                 f"{name}: {step + 1}/{steps} loss {loss.item():.3f}, {rate * recipe['batch']:.0f} images/s, "
@@ -190,7 +190,7 @@ def resume(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer)
     if not path.exists():
         return 0, 0.0
     with safe_open(path, "pt") as stored:
-        told = stored.metadata()
+        report = stored.metadata()
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 - not a dict
     model.load_state_dict({key[6:]: value for key, value in tensors.items() if key.startswith("model.")})
     whole = optimizer.state_dict()
@@ -199,7 +199,7 @@ def resume(work: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer)
             _, place, entry = key.split(".", 2)
             whole["state"].setdefault(int(place), {})[entry] = value
     optimizer.load_state_dict(whole)
-    return int(told["step"]), float(told["spent"])
+    return int(report["step"]), float(report["spent"])
 
 
 def _finish(

@@ -51,20 +51,20 @@ ADDRESS = re.compile(r": (?=https?://)")
 
 def main() -> None:
     """Write all cards and say how many, and how many facts have a witness."""
-    asked = _arguments()
+    requested = _arguments()
     added = yaml.safe_load((HERE / "hub.yaml").read_text())
     for name, card in added["domains"].items():
-        write_domain(asked.into, _domain(name, card))
-    with asked.facts.open(newline="") as file:
+        write_domain(requested.into, _domain(name, card))
+    with requested.facts.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    results = read_results(asked.timm)
+    results = read_results(requested.timm)
     listings = [listing_of(row, added) for row in rows]
     day = max(row["checked_on"] for row in rows)
     listings += [listing_of_timm(hub, card, results["ImageNet-1k"], day) for hub, card in added["timm"].items()]
     listings = [_with_preset(listing, added["presets"]) for listing in listings]
     for listing in listings:
-        write_listing(asked.into, listing)
-    write_outcomes(asked.into, listings, added, results)
+        write_listing(requested.into, listing)
+    write_outcomes(requested.into, listings, added, results)
     facts = [fact for listing in listings for stated in listing.facts.values() for fact in stated]
     held = sum(bool(fact.witness) for fact in facts)
     print(f"{len(listings)} checkpoints, {len(facts)} facts, {held} of them held by a config", file=sys.stderr)
@@ -106,18 +106,22 @@ def listing_of_timm(hub: str, card: dict, results: dict[str, dict[str, str]], da
 
 
 def _with_preset(listing: Listing, presets: dict) -> Listing:
-    facts = [Fact(name, preset["source"]) for name, preset in presets.items() if listing.hub in preset["takes"]]
+    facts = [
+        Fact(name, preset["source"], preset["checked"])
+        for name, preset in presets.items()
+        if listing.hub in preset["takes"]
+    ]
     return replace(listing, facts={**listing.facts, "preset": tuple(facts)}) if facts else listing
 
 
 def read_results(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
     """Results by set and by model; of several input sizes the smallest."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
+    result: dict[str, dict[str, dict[str, str]]] = {}
     for file, sample in TIMM.items():
         with (folder / file).open(newline="") as table:
             rows = sorted(csv.DictReader(table), key=lambda row: -int(row["img_size"]))
-        found[sample] = {row["model"]: row for row in rows}
-    return found
+        result[sample] = {row["model"]: row for row in rows}
+    return result
 
 
 def write_outcomes(into: Path, listings: list[Listing], added: dict, results: dict) -> None:

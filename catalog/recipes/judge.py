@@ -19,7 +19,7 @@ import yaml
 from sources import read_labeled
 
 from recommender.transfer.linear import fit_head
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.modalities.image.items import ImageItem
 
 HERE = Path(__file__).parent
@@ -30,33 +30,33 @@ TRAIN_ROWS, TEST_ROWS = 600, 600
 
 def main() -> None:
     """Judge what was asked for, or all that is grown and not judged yet."""
-    asked = _arguments()
-    torch.set_num_threads(asked.threads)
+    requested = _arguments()
+    torch.set_num_threads(requested.threads)
     transformers.utils.logging.disable_progress_bar()
     domains = yaml.safe_load((HERE / "domains.yaml").read_text())
-    grown = sorted(path.parent.parent.name for path in asked.work.glob("*/done/card.json"))
-    for name in asked.names or grown:
-        if asked.names or not (asked.work / name / "margin.json").exists():
-            judge(name, asked.work / name, asked.shared, domains)
+    grown = sorted(path.parent.parent.name for path in requested.work.glob("*/done/card.json"))
+    for name in requested.names or grown:
+        if requested.names or not (requested.work / name / "margin.json").exists():
+            judge(name, requested.work / name, requested.shared, domains)
 
 
 def judge(name: str, work: Path, shared: Path, domains: dict) -> None:
     """Measure and write one seedling's margin."""
     card = json.loads((work / "done" / "card.json").read_text())
     sources = card["source"] if isinstance(card["source"], list) else [card["source"]]
-    families = {told["family"] for told in domains.values() if told["source"] in sources}
+    families = {record["family"] for record in domains.values() if record["source"] in sources}
     targets = [target for target in TARGETS if domains[target]["family"] not in families][:3]
-    ours = [linear_accuracy(open_encoder(work / "done", name=name), shared, target) for target in targets]
+    ours = [linear_accuracy(load_encoder(work / "done", name=name), shared, target) for target in targets]
     random = [[_chance(work, seed, shared, target) for target in targets] for seed in SEEDS]
-    told = {
+    record = {
         "margin_over_random": round(float(np.mean(ours) - np.mean(random)), 4),
         "margin_targets": {
             t: [round(o, 4), round(float(r), 4)] for t, o, r in zip(targets, ours, np.mean(random, axis=0), strict=True)
         },
         "random_seeds": list(SEEDS),
     }
-    (work / "margin.json").write_text(json.dumps(told, indent=1))
-    print(f"{name}: {told['margin_over_random']:+.3f} over random; {told['margin_targets']}", flush=True)
+    (work / "margin.json").write_text(json.dumps(record, indent=1))
+    print(f"{name}: {record['margin_over_random']:+.3f} over random; {record['margin_targets']}", flush=True)
 
 
 def _chance(work: Path, seed: int, shared: Path, target: str) -> float:
@@ -79,7 +79,7 @@ def at_random(folder: Path, seed: int) -> CheckpointEncoder:
     with tempfile.TemporaryDirectory() as place:
         model.save_pretrained(place)
         (Path(place) / "preprocessor_config.json").write_bytes((folder / "preprocessor_config.json").read_bytes())
-        return open_encoder(Path(place), name=f"random-{seed}")
+        return load_encoder(Path(place), name=f"random-{seed}")
 
 
 def linear_accuracy(encoder: CheckpointEncoder, shared: Path, target: str) -> float:

@@ -19,7 +19,7 @@ from bundle import see_domains
 from recommender.distance.classifier import classifier
 from recommender.distance.knn import knn_distance
 from recommender.distance.mmd import mmd
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.features import Features
 from registry.sketch import fit_lens
 
@@ -29,22 +29,24 @@ ROWS = 256
 
 def main() -> None:
     """Print the table, then the disagreement between the lenses."""
-    asked = _arguments()
+    requested = _arguments()
     domains = yaml.safe_load((HERE / "domains.yaml").read_text())
     with (HERE / "expectations.csv").open() as file:
         expectations = list(csv.DictReader(file))
     nearest: dict[str, dict[str, str]] = {}
     print(f"{len(expectations)} expectations".ljust(40) + "".join(m.rjust(12) for m in ("mmd", "knn", "classifier")))
-    for name in asked.names:
-        seen = see_domains(open_encoder(asked.work / name / "done", name=name), domains, asked.shared, asked.work)
-        blocks = range(len(seen["cifar10"].names)) if asked.blocks == "all" else [-1]
+    for name in requested.names:
+        seen = see_domains(
+            load_encoder(requested.work / name / "done", name=name), domains, requested.shared, requested.work
+        )
+        blocks = range(len(seen["cifar10"].names)) if requested.blocks == "all" else [-1]
         for place in blocks:
             lens = f"{name} {seen['cifar10'].names[place]}"
-            tables = distances({domain: encoded.blocks[place] for domain, encoded in seen.items()}, asked.metrics)
+            tables = distances({domain: encoded.blocks[place] for domain, encoded in seen.items()}, requested.metrics)
             held = {metric: held_by(table, expectations) for metric, table in tables.items()}
             nearest[lens] = nearest_of(tables["mmd"])
             print(lens.ljust(40) + "".join(f"{held[m]:>9}/{len(expectations)}" for m in tables), flush=True)
-            (asked.work / "lens.jsonl").open("a").write(json.dumps({"lens": lens, **held}) + "\n")
+            (requested.work / "lens.jsonl").open("a").write(json.dumps({"lens": lens, **held}) + "\n")
     for one, other in combinations(nearest, 2):
         differ = sum(nearest[one][d] != nearest[other][d] for d in nearest[one])
         print(f"{one} and {other} name another nearest domain for {differ} of {len(nearest[one])}")

@@ -30,8 +30,8 @@ def main() -> None:
     for name in sorted(path.stem for path in (CATALOG / "checkpoints/image").glob("*.yaml")):
         for source, digests in grown_on(settings_of(recipes, name), shared).items():
             grown.setdefault(source, set()).update(digests)
-    for name, told in domains.items():
-        digests = {item.digest for item in domain_items(shared, told["source"])} | grown.get(told["source"], set())
+    for name, report in domains.items():
+        digests = {item.digest for item in domain_items(shared, report["source"])} | grown.get(report["source"], set())
         write_rows(CATALOG, "image", RowKeys.of(name, digests))
         print(f"{name}: {len(digests)} rows")
 

@@ -17,15 +17,15 @@ def main() -> None:
     for column in ("seedling", "architecture", "lineage", "parameters", "own held-out", "over random", "license"):
         drawn.add_column(column, justify="right" if column in {"parameters", "own held-out", "over random"} else "left")
     for card in read_catalog(Path(__file__).parent.parent).checkpoints:
-        told = card.measured
-        own = told.get("held_out_accuracy", told.get("held_out_cosine_to_teacher"))
+        report = card.measured
+        own = report.get("held_out_accuracy", report.get("held_out_cosine_to_teacher"))
         drawn.add_row(
             card.name,
             card.architecture.removesuffix("ForImageClassification"),
             ", ".join(card.lineage),
             f"{card.parameters:,}",
             f"{own}",
-            f"{float(str(told['margin_over_random'])):+.3f}",
+            f"{float(str(report['margin_over_random'])):+.3f}",
             card.license,
         )
     Console(width=170).print(drawn)

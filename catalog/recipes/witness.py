@@ -18,18 +18,18 @@ WIDTHS = ("hidden_size", "d_model", "n_embd")
 def computed(built: Architecture) -> Mapping[str, int | str]:
     """Parameters, width and depth, as far as the config computes them."""
     config = getattr(transformers, built.config)(**built.settings)
-    found: dict[str, int | str] = {}
+    result: dict[str, int | str] = {}
     net = _net(config, built)
     if built.counted:
         parts = (p for name, p in net.named_parameters() if not built.without or built.without not in name)
-        found["parameters"] = sum(p.numel() for p in parts)
+        result["parameters"] = sum(p.numel() for p in parts)
     width = _width(config)
     if width is not None:
-        found["width"] = width
+        result["width"] = width
     depth = _depth(config, net)
     if depth is not None:
-        found["depth"] = depth
-    return found
+        result["depth"] = depth
+    return result
 
 
 def _net(config: transformers.PretrainedConfig, built: Architecture) -> torch.nn.Module:

@@ -24,7 +24,7 @@ __all__ = [
     "Groups",
     "Kernel",
     "Pair",
-    "Scale",
+    "Scaling",
     "TwoSample",
     "dealt",
     "fixed_scale",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Groups = tuple[Shaped[Array, " p"], Shaped[Array, " q"]]
-Scale = tuple[Float[np.ndarray, " f"], Float[np.ndarray, " g"]]
+Scaling = tuple[Float[np.ndarray, " f"], Float[np.ndarray, " g"]]
 """Column means and column scales."""
 Kernel = Callable[[Float64[np.ndarray, "a b"]], Float64[np.ndarray, "a b"]]
 """Squared distances to kernel values; may write into its argument."""
@@ -109,7 +109,7 @@ def pool(
     x: Real[Array, "n d"],
     y: Real[Array, "m e"],
     groups: Groups | None = None,
-    scale: Scale | None = None,
+    scale: Scaling | None = None,
 ) -> Pair:
     """Pool two clouds; ``scale`` is a fixed pair of column means and scales, else they are the pool's own.
 
@@ -141,7 +141,7 @@ def pool(
     return Pair(_standardized(rows[order], scale), first[order] != swapped, _by_appearance(unit[order]), swapped)
 
 
-def fixed_scale(width: int, mean: Float[Array, " f"] | None, scale: Float[Array, " g"] | None) -> Scale:
+def fixed_scale(width: int, mean: Float[Array, " f"] | None, scale: Float[Array, " g"] | None) -> Scaling:
     """Column means and scales that are given, 0 and 1 where they are not."""
     return (
         np.zeros(width) if mean is None else np.asarray(mean, np.float64),
@@ -295,7 +295,7 @@ def _by_appearance(unit: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     return np.argsort(np.argsort(place))[number]
 
 
-def _standardized(rows: Float64[np.ndarray, "N d"], scale: Scale | None) -> Float64[np.ndarray, "N d"]:
+def _standardized(rows: Float64[np.ndarray, "N d"], scale: Scaling | None) -> Float64[np.ndarray, "N d"]:
     """The rows standardized in place; a column that varies by rounding alone becomes 0."""
     if scale is None:
         mean, spread = rows.mean(axis=0), rows.std(axis=0)

@@ -10,12 +10,12 @@ import torch
 
 from registry.errors import DeviceMissing
 
-__all__ = ["Meter", "metered", "precision", "present", "resolve"]
+__all__ = ["Meter", "available_devices", "metered", "precision", "resolve"]
 
 _LOOK_EVERY = 0.02
 
 
-def present() -> tuple[str, ...]:
+def available_devices() -> tuple[str, ...]:
     """The devices of this machine, the fastest first."""
     graphics = tuple(f"cuda:{place}" for place in range(torch.cuda.device_count())) if torch.cuda.is_available() else ()
     return (*graphics, *(("mps",) if torch.backends.mps.is_available() else ()), "cpu")
@@ -27,7 +27,7 @@ def resolve(device: str = "auto") -> str:
     Raises:
         DeviceMissing: it is not there, or torch cannot use it.
     """
-    there = present()
+    there = available_devices()
     if device == "auto":
         return there[0]
     wanted = "cuda:0" if device == "cuda" else device

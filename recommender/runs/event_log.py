@@ -17,9 +17,9 @@ from typing import Any
 
 from registry.files import disk_full_named
 
-__all__ = ["Event", "EventLog"]
+__all__ = ["EventLog", "LogEntry"]
 
-Event = Mapping[str, Any]
+LogEntry = Mapping[str, Any]
 
 _FILE = "journal.jsonl"
 
@@ -32,7 +32,7 @@ class EventLog:
         self._writing = threading.Lock()
         self._points: dict[tuple[str, int], object] = {}
 
-    def open(self, opening: Event) -> None:
+    def open(self, opening: LogEntry) -> None:
         """Begin it; one that was begun before goes on, under the opening that it has."""
         self._end_torn_line()
         events = [event for _, event in self.read()]
@@ -50,7 +50,7 @@ class EventLog:
         """What the run came to."""
         self.write({"result": {name: _plain(value) for name, value in metrics.items()}})
 
-    def write(self, event: Event) -> None:
+    def write(self, event: LogEntry) -> None:
         """Add an event, with its time; whatever is no mere point is on the disk when this returns.
 
         Raises:
@@ -68,7 +68,7 @@ class EventLog:
                 file.truncate(before)
                 raise
 
-    def read(self, after: int = 0) -> list[tuple[int, Event]]:
+    def read(self, after: int = 0) -> list[tuple[int, LogEntry]]:
         """The events behind a byte of the file, each with the byte where its line ends."""
         if not self._file.is_file():
             return []
@@ -82,7 +82,7 @@ class EventLog:
         return events
 
     @property
-    def opening(self) -> Event:
+    def opening(self) -> LogEntry:
         """What the run is; empty where the event log does not say."""
         return next((event["opening"] for _, event in self.read() if "opening" in event), {})
 
@@ -109,7 +109,7 @@ def _plain(value: float) -> float | str:
     return float(value) if math.isfinite(value) else str(float(value))
 
 
-def _parsed(line: bytes) -> Event:
+def _parsed(line: bytes) -> LogEntry:
     try:
         event = json.loads(line)
     except ValueError:

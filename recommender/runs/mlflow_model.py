@@ -16,7 +16,7 @@ import numpy as np
 from recommender.runs.folder import RunFolder
 from registry.cards import Task
 from registry.errors import UnusableName
-from registry.modalities import modalities
+from registry.modalities import Modality, modalities
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,7 +46,6 @@ _REQUIRED = (
     "scikit-learn",
     "skops",
 )
-_EXAMPLES, _SIDE = 2, 32
 _VERSIONS = "mlflow.modelVersions"
 """The tag by which MLflow's pages lead from a model to its versions."""
 _FORBIDDEN_IN_NAMES = r"[/:.%\"']"
@@ -136,15 +135,16 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
     data, packed, nothing = place / "run", place / "model", place / "nothing"
     data.mkdir()
     nothing.mkdir()
-    for pattern in (*_FILES, *modalities[run.result["sample"]["modality"]].processor_files):
+    modality = modalities[run.result["sample"]["modality"]]
+    for pattern in (*_FILES, *modality.processor_files):
         for file in run.path.glob(pattern):
             shutil.copyfile(file, data / file.name)
     save_model(
         str(packed),
         loader_module=_LOADER,
         data_path=str(data),
-        signature=_signature(run),
-        input_example=_example(),
+        signature=_signature(run, modality),
+        input_example=modality.in_memory.example,
         mlflow_model=Model(run_id=mlflow_run_id, model_uuid=model_id, model_id=model_id),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIRED],
         uv_project_path=str(nothing),  # else MLflow packs the uv project of whoever stands in one
@@ -152,13 +152,7 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
     return packed
 
 
-def _example() -> np.ndarray:
-    """Noise: a picture of the sample's might not be for everyone's eyes."""
-    shape = (_EXAMPLES, _SIDE, _SIDE, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
-def _signature(run: RunFolder) -> "ModelSignature":
+def _signature(run: RunFolder, modality: Modality) -> "ModelSignature":
     from mlflow.models import ModelSignature  # noqa: PLC0415 - as above
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec  # noqa: PLC0415 - as above
 
@@ -166,7 +160,9 @@ def _signature(run: RunFolder) -> "ModelSignature":
     named = DataType.double if result["task"] == Task.REGRESSION else DataType.string
     columns: list[ColSpec | TensorSpec] = [ColSpec(named, "prediction")]
     columns += [ColSpec(DataType.double, label) for label in probability_columns(result["classes"])]
-    return ModelSignature(Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]), Schema(columns))
+    given = modality.in_memory
+    item = TensorSpec(np.dtype(given.dtype), (-1, *given.shape)) if given.dtype else ColSpec(DataType.string)
+    return ModelSignature(Schema([item]), Schema(columns))
 
 
 def probability_columns(classes: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recommender.runs.event_log import Event
+from recommender.runs.event_log import LogEntry
 from recommender.runs.folder import RunFolder
 from recommender.runs.mlflow_model import log_model, register_model
 from recommender.runs.mlflow_server import address_of, environment_experiment
@@ -46,7 +46,7 @@ class MlflowRun:
         self._there: dict[str, set[tuple[int, int, float]]] | None = None if new else {}
 
     @classmethod
-    def of(cls, client: "MlflowClient", opening: Event, home: Home, run_id: str | None) -> "MlflowRun":
+    def of(cls, client: "MlflowClient", opening: LogEntry, home: Home, run_id: str | None) -> "MlflowRun":
         """The entry of that id, else the one with the job's tag, else a new one."""
         known = _run_of(client, run_id)
         if known is not None:
@@ -62,7 +62,7 @@ class MlflowRun:
         created = client.create_run(experiment, start_time=opening["began"], tags=tags)
         return cls(client, created, opening["tags"], new=True)
 
-    def log_events(self, events: Sequence[Event]) -> None:
+    def log_events(self, events: Sequence[LogEntry]) -> None:
         """Log some events, those of files excepted."""
         metrics: list[Metric] = []
         for event in events:
@@ -83,7 +83,7 @@ class MlflowRun:
         """The run is over: FINISHED, FAILED or KILLED."""
         self._client.set_terminated(self.run_id, status, at)
 
-    def upload(self, event: Event, run: RunFolder) -> None:
+    def upload(self, event: LogEntry, run: RunFolder) -> None:
         """Upload the file or model of an event, or register the model."""
         if "artifact" in event:
             file = Path(event["artifact"])
@@ -94,7 +94,7 @@ class MlflowRun:
         else:
             register_model(self._client, run, self.run_id, event["register"], event["alias"])
 
-    def _describe(self, opening: Event) -> None:
+    def _describe(self, opening: LogEntry) -> None:
         from mlflow.entities import Param  # noqa: PLC0415 - a second to import
 
         self._client.log_batch(self.run_id, params=[Param(*pair) for pair in opening["params"].items()])
@@ -125,7 +125,7 @@ class MlflowRun:
         return _identity(metric) in self._there[metric.key]
 
 
-def _experiment(client: "MlflowClient", opening: Event, home: Home) -> str:
+def _experiment(client: "MlflowClient", opening: LogEntry, home: Home) -> str:
     """The experiment that the environment names, else the one that the run was made under."""
     wanted = environment_experiment() or opening["experiment"] or {}
     if "id" in wanted:
@@ -179,7 +179,7 @@ def _search(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) ->
     return runs[0] if runs else None
 
 
-def _parent(client: "MlflowClient", experiment: str, opening: Event) -> str:
+def _parent(client: "MlflowClient", experiment: str, opening: LogEntry) -> str:
     """The run of the recommendation, made at its first job."""
     mine = {"transferzoo.recommendation": opening["recommendation"], "transferzoo.kind": "recommendation"}
     known = _search(client, experiment, mine)
@@ -193,7 +193,7 @@ def _parent(client: "MlflowClient", experiment: str, opening: Event) -> str:
     return str(known.info.run_id)
 
 
-def _describe_advice(client: "MlflowClient", run_id: str, opening: Event) -> None:
+def _describe_advice(client: "MlflowClient", run_id: str, opening: LogEntry) -> None:
     """What was advised on which data: a sentence, figures, and the table of choices."""
     from mlflow.entities import Metric, Param  # noqa: PLC0415 - as above
 
@@ -206,13 +206,13 @@ def _describe_advice(client: "MlflowClient", run_id: str, opening: Event) -> Non
     client.log_batch(run_id, metrics=figures, params=[Param(*pair) for pair in advice["facts"].items()])
 
 
-def _data(opening: Event) -> "DatasetInput":
+def _data(opening: LogEntry) -> "DatasetInput":
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415 - as above
 
     return DatasetInput(Dataset(**opening["dataset"]), [InputTag("mlflow.data.context", "training")])
 
 
-def _metrics(event: Event) -> "list[Metric]":
+def _metrics(event: LogEntry) -> "list[Metric]":
     from mlflow.entities import Metric  # noqa: PLC0415 - as above
 
     if "point" in event:

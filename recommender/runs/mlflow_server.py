@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 from filelock import FileLock, Timeout
 
-from recommender.runs.event_log import Event
+from recommender.runs.event_log import LogEntry
 from registry.addresses import sqlite_path, sqlite_url
 from registry.files import is_disk_full, replacing
 from registry.home import Home
@@ -189,7 +189,7 @@ def only_one(address: str, home: Home) -> Iterator[None]:
         yield
 
 
-def address_of(home: Home, opening: Event) -> str:
+def address_of(home: Home, opening: LogEntry) -> str:
     """Where a run is tracked: where the environment says, else as at first, else in the home's own store."""
     return str(_environment_address() or opening.get("address") or sqlite_url(home.tracking_database))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from recommender.runs.event_log import Event, EventLog
+from recommender.runs.event_log import EventLog, LogEntry
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from recommender.runs.mlflow_model import check_names
 from recommender.runs.mlflow_run import MlflowRun
@@ -184,7 +184,7 @@ class MlflowSync:
         if thread.is_alive():
             raise TimeoutError(f"nothing came of it for {self.patience:.0f} s")
 
-    def _upload(self, entry: "MlflowRun", event: Event) -> None:
+    def _upload(self, entry: "MlflowRun", event: LogEntry) -> None:
         files = [self.run.path / event["artifact"]] if "artifact" in event else list(self.run.path.glob("*"))
         size = sum(file.stat().st_size for file in files if file.is_file())
         with self._taking(_PACKING + size / _SLOWEST):
@@ -199,7 +199,7 @@ class MlflowSync:
         finally:
             self.moved, self.patience = time.monotonic(), PATIENCE
 
-    def _last_change(self) -> Event:
+    def _last_change(self) -> LogEntry:
         changes = [event for _, event in self.event_log.read() if {"status", "resumed", "opening"} & set(event)]
         return changes[-1] if changes else {}
 

@@ -21,7 +21,7 @@ from recommender.runs.mlflow_server import damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
-from registry.doctor import Diagnosis, Finding, Kind
+from registry.doctor import Diagnosis, Finding, FindingKind
 from registry.errors import TransferZooError, UnreadableForm
 from registry.files import is_locked
 from registry.forms import from_json
@@ -93,7 +93,7 @@ def findings(zoo: Zoo) -> Iterator[Diagnosis]:
         elif run.result and (gone := _missing_model(run)):
             what = f"it is finished, but {gone} is gone: it can neither predict nor be exported"
             remedy = "The repair sets the folder aside, its outcome stays known; tune anew for the model."
-            yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, zoo.home, run.path)
+            yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_set_aside, zoo.home, run.path)
     yield from _litter(zoo.home)
 
 
@@ -103,7 +103,10 @@ def tracking_findings(zoo: Zoo) -> Iterator[Diagnosis]:
     why = damage(sqlite_url(file))
     if why:
         remedy = "The repair sets it aside; the runs' event logs hold everything: transferzoo runs sync"
-        yield Finding(Kind.TRACKING, str(file), f"MLflow cannot open it: {why}", remedy), partial(_store_aside, file)
+        yield (
+            Finding(FindingKind.TRACKING, str(file), f"MLflow cannot open it: {why}", remedy),
+            partial(_store_aside, file),
+        )
 
 
 def _store_aside(file: Path) -> str:
@@ -126,20 +129,20 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Diagnosis]:
         what = "its job.json is damaged, so nobody can say what was to be done" if begun else "it never began"
         remedy = "The repair sets the folder aside; tune anew." if begun else "Remove it."
         mend = partial(_set_aside, home, run.path) if begun else partial(_removed, run.path)
-        yield Finding(Kind.RUN, run.id, what, remedy), mend
+        yield Finding(FindingKind.RUN, run.id, what, remedy), mend
         return
     if result.is_file() and not run.result:
         what = "its run.json is damaged, so it counts as interrupted"
         remedy = f"The repair sets the file aside; then: transferzoo runs resume {run.id}"
-        yield Finding(Kind.RUN, run.id, what, remedy), partial(_set_aside, home, result)
+        yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_set_aside, home, result)
     if state.is_file() and not run.result and not _sound_state(state):
         what = "its state.json is damaged, so it counts as interrupted"
-        yield Finding(Kind.RUN, run.id, what, "The repair sets it aside."), partial(_set_aside, home, state)
+        yield Finding(FindingKind.RUN, run.id, what, "The repair sets it aside."), partial(_set_aside, home, state)
     if not run.result and (bad := damaged(run.path)):
         saves = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
         remedy = f"The repair sets them aside; it goes on from a sound one: transferzoo runs resume {run.id}"
         yield (
-            Finding(Kind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy),
+            Finding(FindingKind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy),
             partial(_saves_aside, run.path),
         )
 
@@ -150,9 +153,9 @@ def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Diagnosis]:
         outcome_of(run.result)
     except ValueError as cause:
         remedy = "The repair sets the folder aside; tune anew."
-        yield Finding(Kind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
+        yield Finding(FindingKind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
     else:
-        yield Finding(Kind.RUN, run.id, what, "Record it."), partial(_recorded, zoo, run)
+        yield Finding(FindingKind.RUN, run.id, what, "Record it."), partial(_recorded, zoo, run)
 
 
 def _missing_model(run: RunFolder) -> str:
@@ -172,7 +175,7 @@ def _litter(home: Home) -> Iterator[Diagnosis]:
             process = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ""
             if not (process.isdigit() and psutil.pid_exists(int(process))):
                 what = "a killed process left it half written"
-                yield Finding(Kind.LEFTOVER, str(path), what, "Remove it."), partial(_removed, path)
+                yield Finding(FindingKind.LEFTOVER, str(path), what, "Remove it."), partial(_removed, path)
 
 
 def _sound_state(file: Path) -> bool:

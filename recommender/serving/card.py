@@ -16,11 +16,11 @@ from recommender.serving.export import Exported
 from recommender.serving.predict import finished
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric
 from registry.files import write_atomic
+from registry.metrics import Z
+from registry.modalities import modalities
 
 __all__ = ["model_card", "write_card"]
 
-_NORMAL_90 = 1.645
-_HUB_TASKS = {"image": "image-classification", "text": "text-classification", "audio": "audio-classification"}
 _HUB_LICENSE = re.compile(r"[a-z0-9.+-]+")
 
 
@@ -73,8 +73,8 @@ def _front(
         body |= {"license": "other", "license_name": license}
     if start is not None and start.locator is not None:
         body["base_model"] = start.locator.hub
-    task = _HUB_TASKS.get(str(sample.get("modality")))
-    if task is not None and exported.form == "transformers":
+    task = _hub_task(str(sample.get("modality")))
+    if task and exported.form == "transformers":
         body["pipeline_tag"] = task
     if "score" in result.get("metrics", {}):
         entry = {
@@ -88,6 +88,10 @@ def _front(
         }
         body["model-index"] = [{"name": run.id, "results": [entry]}]
     return body
+
+
+def _hub_task(modality: str) -> str:
+    return modalities[modality].hub_task if modality in modalities else ""
 
 
 def _title(result: Mapping[str, Any]) -> str:
@@ -128,8 +132,8 @@ def _scores(result: Mapping[str, Any]) -> dict[str, object]:
     error = metrics.get("standard_error")
     within = ""
     if error is not None:
-        low = max(metric.lowest, score - _NORMAL_90 * error)
-        within = f" (90 % interval {metric.interval(low, min(1.0, score + _NORMAL_90 * error))})"
+        low = max(metric.lowest, score - Z * error)
+        within = f" (90 % interval {metric.interval(low, min(1.0, score + Z * error))})"
     rows[f"{metric} on the test rows"] = f"{metric.words(score)}{within}"
     if "expected_mean" in metrics:
         bounds = metric.interval(metrics["expected_low"], metrics["expected_high"])

@@ -30,7 +30,7 @@ from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
 from registry.encoders.layers import Layers, layers_of, read_blocks
-from registry.encoders.loading import auto_class, modality_at, open_network, quiet
+from registry.encoders.loading import auto_class, load_network, modality_at, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.forms import Record
 from registry.modalities import Modality, Network, Prepared
@@ -118,7 +118,7 @@ class _Tuned:
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         result = finished(run)
-        head, network = _linear(run.id, read_head(run.path)), open_network(run.path)
+        head, network = _linear(run.id, read_head(run.path)), load_network(run.path)
         return cls(
             run.id,
             Task(result["task"]),
@@ -401,7 +401,7 @@ def _difference(tuned: _Tuned, folder: Path) -> float:
     with quiet(), torch.inference_mode():
         batch = tuned.network.reopened(folder, tuned.network.examples())
         model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        logits = model.eval()(**batch).logits.numpy()
+        logits = model.eval()(**batch)[0].numpy()
     return _close_enough(tuned, logits)
 
 

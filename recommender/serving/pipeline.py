@@ -30,7 +30,7 @@ from registry.progress import Phase, Progress, advance, silent
 __all__ = ["Pipelined", "write_pipeline"]
 
 FILE = "model.skops"
-TOLERANCE = 1e-4
+PIPELINE_TOLERANCE = 1e-4
 """Largest difference of two probabilities or, of values, as a share of the largest."""
 _ROWS = 16
 
@@ -66,7 +66,7 @@ def write_pipeline(run: RunFolder, folder: Path, progress: Progress = silent) ->
     advance(progress, Phase.EXPORT, 1, 2)
     foreign = [name for name in io.get_untrusted_types(file=folder / FILE) if not name.startswith("sklearn.")]
     difference = _difference(predictor, io.load(folder / FILE, trusted=[]), features) if not foreign else np.inf
-    if not difference <= TOLERANCE:
+    if not difference <= PIPELINE_TOLERANCE:
         why = f"what was written differs from the run by {difference:.1e}"
         raise NotExportable(run.id, why, "`transferzoo predict` uses the run as it is.")
     advance(progress, Phase.EXPORT, 2, 2)

@@ -29,6 +29,7 @@ from registry.errors import (
     TransferZooError,
     UnusableName,
 )
+from registry.modalities import modalities
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -94,7 +95,8 @@ def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
     """A copy of the starting backbone under another name, with another domain, would mislead every later advice."""
     start = result["checkpoint"]
     if start == NOTHING:
-        why = "nothing was transferred and no net was trained: it is a model on raw pixels"
+        raw = modalities[result["sample"]["modality"]].words.raw
+        why = f"nothing was transferred and no net was trained: it is a model on {raw}"
         raise NotPromotable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
     if not any(stage["train"] for stage in result["plan"]["stages"]):

@@ -1,6 +1,7 @@
 """A run's model as ``mlflow.pyfunc.load_model`` calls it: the same `Predictor` that ``transferzoo predict`` uses."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,21 @@ __all__: list[str] = []
 
 
 class _Model:
-    """What ``mlflow.pyfunc`` calls: pictures in, a table out."""
+    """What ``mlflow.pyfunc`` calls: items in, a table out."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
 
-    def predict(self, model_input: np.ndarray, params: object = None) -> pd.DataFrame:
-        """The class or value named for each uint8 picture (n, height, width, 3), and each class's probability."""
+    def predict(self, model_input: np.ndarray | pd.DataFrame | list[Any], params: object = None) -> pd.DataFrame:
+        """The class or value named for each item, and each class's probability.
+
+        Items are as `registry.modalities.Modality.in_memory` says: uint8 images (n, height, width, 3), or texts as a
+        list or the one column of a table.
+        """
         del params
-        predicted = self._predictor.predict(np.asarray(model_input))
+        predicted = self._predictor.predict(
+            model_input.iloc[:, 0].to_list() if isinstance(model_input, pd.DataFrame) else model_input
+        )
         if predicted.task is Task.REGRESSION:
             return pd.DataFrame({"prediction": predicted.scores[:, 0].astype(np.float64)})
         scores = pd.DataFrame(predicted.scores.astype(np.float64), columns=probability_columns(list(predicted.classes)))

@@ -7,7 +7,7 @@ from registry.errors import NotOffered
 __all__ = ["lora"]
 
 RANK = 8
-FASTER = 10.0
+_FASTER = 10.0
 """Times the rate of full tuning (Biderman et al. 2024)."""
 
 
@@ -21,7 +21,7 @@ def lora(evidence: Evidence) -> Plan:
     adapted = tuple(block for block in used_blocks(evidence) if block in scored.adaptable)
     if not adapted:
         raise NotOffered("lora", f"{evidence.architecture} has no linear layers for adapters")
-    epochs, rate = epochs_for(evidence), FASTER * backbone_rate(evidence)
+    epochs, rate = epochs_for(evidence), _FASTER * backbone_rate(evidence)
     why = (
         f"adapters of rank {RANK} beside the linear layers learn for {epochs} epochs at {rate:.0e}; the weights "
         "themselves stay, so memory is spared and little is forgotten"

@@ -5,7 +5,7 @@ from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, t
 
 __all__ = ["norm_only"]
 
-FASTER = 10.0
+_FASTER = 10.0
 """Times the rate of full tuning: few parameters, each of which moves a whole channel."""
 
 
@@ -16,7 +16,7 @@ def norm_only(evidence: Evidence) -> Plan:
         NotOffered: too few rows a class.
     """
     used, epochs = used_blocks(evidence), epochs_for(evidence)
-    rate = FASTER * backbone_rate(evidence)
+    rate = _FASTER * backbone_rate(evidence)
     why = (
         f"only scales and shifts of the normalization layers learn, for {epochs} epochs at {rate:.0e}: so few "
         "parameters can hardly overfit, and no weight of the source is lost"

@@ -7,11 +7,8 @@ import pytest
 import torch
 
 from recommender.distance import DistanceFunction
-from recommender.testing.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
+from recommender.testing.odd_arrays import FLOAT_TOLERANCE, ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 from registry.errors import LengthMismatch, NotFinite, NotRows, NoVariation, TooFewRows, WidthMismatch
-
-FLOAT_TOLERANCE = 1e-3
-"""How far a value from single precision may lie from that of double, relative to the value."""
 
 
 def two_clouds(n=60, m=50, d=8, shift=0.0, seed=0):

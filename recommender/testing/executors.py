@@ -14,7 +14,7 @@ from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import no_tracking
 from recommender.testing.jobs import job, plan, sample, tiny_checkpoint, whole
 from registry.cards import Origin, Outcome
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.errors import Diverged
 from registry.progress import Cancelled, Event, Phase, silent
 
@@ -37,17 +37,17 @@ class ExecutorContract:
     """The laws; every test takes the executor under test."""
 
     @pytest.fixture(params=["probe", "training"])
-    def made(self, request, tmp_path):
+    def prepared(self, request, tmp_path):
         card = tiny_checkpoint(tmp_path / "net")
         return job(tmp_path, card, plan(card) if request.param == "probe" else plan(card, whole(card)))
 
-    def test_a_job_goes_in_and_a_run_with_its_outcome_comes_out(self, execute, made):
-        run, outcome = execute(made, no_tracking, silent, FolderProvider())
+    def test_a_job_goes_in_and_a_run_with_its_outcome_comes_out(self, execute, prepared):
+        run, outcome = execute(prepared, no_tracking, silent, FolderProvider())
         assert isinstance(run, TuningRun)
         assert isinstance(outcome, Outcome)
-        assert run.id == outcome.id == made.id
+        assert run.id == outcome.id == prepared.id
         assert outcome.origin is Origin.OURS
-        assert outcome.sample_digest == made.sample.digest
+        assert outcome.sample_digest == prepared.sample.digest
         assert outcome.score == run.metrics["score"]
         assert (outcome.rows_train, outcome.rows_test) == (48, 24)
         assert outcome.conditions["probe"] == 0.75
@@ -64,8 +64,8 @@ class ExecutorContract:
             "expected_high",
         } <= set(run.metrics)
 
-    def test_a_finished_run_lies_in_its_folder(self, execute, made):
-        run, _ = execute(made, no_tracking, silent, FolderProvider())
+    def test_a_finished_run_lies_in_its_folder(self, execute, prepared):
+        run, _ = execute(prepared, no_tracking, silent, FolderProvider())
         names = {path.name for path in Path(run.folder).iterdir()}
         assert names == {
             "config.json",
@@ -78,23 +78,23 @@ class ExecutorContract:
             "figures",
         }
         result = json.loads((Path(run.folder) / "run.json").read_text())
-        assert result["id"] == made.id
-        assert result["classes"] == list(made.sample.classes)
+        assert result["id"] == prepared.id
+        assert result["classes"] == list(prepared.sample.classes)
 
-    def test_what_was_stored_predicts_what_was_scored(self, execute, made):
-        run, _ = execute(made, no_tracking, silent, FolderProvider())
+    def test_what_was_stored_predicts_what_was_scored(self, execute, prepared):
+        run, _ = execute(prepared, no_tracking, silent, FolderProvider())
         head = load_file(Path(run.folder) / "head.safetensors")
-        encoded = open_encoder(Path(run.folder)).encode(made.sample.test.items)
-        features = encoded.blocks[encoded.names.index(made.plan.read)].vectors
+        encoded = load_encoder(Path(run.folder)).encode(prepared.sample.test.items)
+        features = encoded.blocks[encoded.names.index(prepared.plan.read)].vectors
         predicted = (features @ head["weight"].T + head["bias"]).argmax(1)
-        assert (predicted == made.sample.test.targets).mean() == pytest.approx(run.metrics["accuracy"])
+        assert (predicted == prepared.sample.test.targets).mean() == pytest.approx(run.metrics["accuracy"])
 
     def test_the_same_seed_gives_the_same_run(self, execute, tmp_path):
         card = tiny_checkpoint(tmp_path / "net")
-        made = plan(card, whole(card))
+        planned = plan(card, whole(card))
         scores = []
         for name in ("first", "second"):
-            run, _ = execute(job(tmp_path, card, made, name=name), no_tracking, silent, FolderProvider())
+            run, _ = execute(job(tmp_path, card, planned, name=name), no_tracking, silent, FolderProvider())
             scores.append((run.metrics["score"], run.metrics["validation_best"], run.metrics["best_epoch"]))
         assert scores[0] == scores[1]
 
@@ -107,27 +107,27 @@ class ExecutorContract:
 
     def test_a_failed_job_leaves_no_finished_run(self, execute, tmp_path):
         card = tiny_checkpoint(tmp_path / "net")
-        made = job(tmp_path, card, plan(card, whole(card, rate=float("nan"))))
+        prepared = job(tmp_path, card, plan(card, whole(card, rate=float("nan"))))
         with pytest.raises(Diverged):
-            execute(made, no_tracking, silent, FolderProvider())
-        assert not (made.folder / "run.json").exists()
-        assert json.loads((made.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
+            execute(prepared, no_tracking, silent, FolderProvider())
+        assert not (prepared.folder / "run.json").exists()
+        assert json.loads((prepared.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
-    def test_progress_hears_of_the_work(self, execute, made):
+    def test_progress_hears_of_the_work(self, execute, prepared):
         recorder = _Recorder()
-        execute(made, no_tracking, recorder, FolderProvider())
+        execute(prepared, no_tracking, recorder, FolderProvider())
         assert Phase.HEAD in {event.phase for event in recorder.events}
         assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in recorder.events))
 
-    def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, made):
+    def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, prepared):
         with pytest.raises(Cancelled):
-            execute(made, no_tracking, _Recorder(stopped=True), FolderProvider())
-        assert RunFolder(made.folder).state is RunState.INTERRUPTED
-        assert RunFolder(made.folder).job["id"] == made.id
-        execute(made, no_tracking, silent, FolderProvider())
-        assert RunFolder(made.folder).state is RunState.FINISHED
+            execute(prepared, no_tracking, _Recorder(stopped=True), FolderProvider())
+        assert RunFolder(prepared.folder).state is RunState.INTERRUPTED
+        assert RunFolder(prepared.folder).job["id"] == prepared.id
+        execute(prepared, no_tracking, silent, FolderProvider())
+        assert RunFolder(prepared.folder).state is RunState.FINISHED
 
-    def test_a_score_lies_between_nothing_and_all(self, execute, made):
-        run, _ = execute(made, no_tracking, silent, FolderProvider())
+    def test_a_score_lies_between_nothing_and_all(self, execute, prepared):
+        run, _ = execute(prepared, no_tracking, silent, FolderProvider())
         assert 0 <= run.metrics["score"] <= 1
         assert np.isfinite(list(run.metrics.values())).all()

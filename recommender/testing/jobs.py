@@ -11,7 +11,7 @@ from transformers import ResNetConfig, ResNetModel
 from recommender.results import Expected, Plan, Stage
 from recommender.runs.job import Job
 from registry.cards import Checkpoint, Metric
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.encoders.loading import inspect, quiet
 from registry.home import Home
 from registry.sample import Sample
@@ -64,7 +64,7 @@ def sample(rows: int = 48, test_rows: int = 24, *, groups: list[str] | None = No
 
 def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:
     """A plan that reads the last block; without stages a linear probe."""
-    blocks = open_encoder(card.folder).blocks
+    blocks = load_encoder(card.folder).blocks
     trained = {block for stage in stages for block in stage.train}
     probe = Plan(
         strategy="by hand",
@@ -84,7 +84,7 @@ def plan(card: Checkpoint, *stages: Stage, **changes: object) -> Plan:
 
 def whole(card: Checkpoint, epochs: int = 2, rate: float = 1e-3, **changes: object) -> Stage:
     """A stage in which everything learns."""
-    return replace(Stage(open_encoder(card.folder).blocks, epochs, 1e-2, rate), **changes)  # type: ignore[arg-type]
+    return replace(Stage(load_encoder(card.folder).blocks, epochs, 1e-2, rate), **changes)  # type: ignore[arg-type]
 
 
 def job(

@@ -7,8 +7,10 @@ import numpy as np
 
 from registry.errors import TransferZooError
 
-__all__ = ["ODD_LABELS", "ODD_ROWS", "a_finite_number_or_a_named_error", "without_shape_checks"]
+__all__ = ["FLOAT_TOLERANCE", "ODD_LABELS", "ODD_ROWS", "a_finite_number_or_a_named_error", "without_shape_checks"]
 
+FLOAT_TOLERANCE = 1e-3
+"""How far what is computed in single precision may lie from that of double, relative to it."""
 ODD_ROWS = {
     "text": lambda rows: rows.astype(str),
     "complex": lambda rows: rows + 1j,

@@ -8,12 +8,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recommender.testing.odd_arrays import ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
+from recommender.testing.odd_arrays import FLOAT_TOLERANCE, ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 from recommender.transfer import ComparableScore, ScoreFunction
 from registry.errors import LengthMismatch, NotFinite, NotRows, SingleClass, TooFewRows, UnusableLabels
-
-FLOAT_TOLERANCE = 1e-3
-"""How far a score from single precision may lie from that of double, relative to the score."""
 
 
 @dataclass(frozen=True)

@@ -14,32 +14,32 @@ class TrackerContract:
     """The laws; every test takes the tracker under test."""
 
     @pytest.fixture
-    def made(self, tmp_path):
+    def prepared(self, tmp_path):
         card = tiny_checkpoint(tmp_path / "net")
-        made = job(tmp_path, card, plan(card))
-        made.folder.mkdir()
-        return made
+        prepared = job(tmp_path, card, plan(card))
+        prepared.folder.mkdir()
+        return prepared
 
-    def events(self, made):
+    def events(self, prepared):
         """The event log without times and without the machine's vital signs."""
-        lines = [json.loads(line) for line in (made.folder / "journal.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (prepared.folder / "journal.jsonl").read_text().splitlines()]
         assert all(line.pop("at") > 0 for line in lines)
         return [line for line in lines if not line.get("point", "").startswith("system/")]
 
-    def test_the_journal_has_everything_in_order(self, track, made):
-        figure = made.folder / "figures" / "curve.png"
+    def test_the_journal_has_everything_in_order(self, track, prepared):
+        figure = prepared.folder / "figures" / "curve.png"
         figure.parent.mkdir()
         figure.write_bytes(b"drawn")
-        with track(made) as tracker_run:
+        with track(prepared) as tracker_run:
             tracker_run.point("validation loss", 0, 1.5)
             tracker_run.point("validation loss", 1, 0.5)
             tracker_run.result({"score": 0.9})
             tracker_run.artifact(figure)
-            tracker_run.model(made.folder)
-        opening, *rest = self.events(made)
-        assert opening["opening"]["job"] == made.id
+            tracker_run.model(prepared.folder)
+        opening, *rest = self.events(prepared)
+        assert opening["opening"]["job"] == prepared.id
         assert opening["opening"]["params"]["plan.strategy"] == "by hand"
-        assert opening["opening"]["tags"]["transferzoo.sample"] == made.sample.digest
+        assert opening["opening"]["tags"]["transferzoo.sample"] == prepared.sample.digest
         assert rest == [
             {"point": "validation loss", "step": 0, "value": 1.5},
             {"point": "validation loss", "step": 1, "value": 0.5},
@@ -50,33 +50,33 @@ class TrackerContract:
         ]
 
     @pytest.mark.parametrize(("failure", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-    def test_a_run_that_breaks_is_told_as_such_and_breaks_on(self, track, made, failure, status):
-        with pytest.raises(failure), track(made):
+    def test_a_run_that_breaks_is_told_as_such_and_breaks_on(self, track, prepared, failure, status):
+        with pytest.raises(failure), track(prepared):
             raise failure
-        assert self.events(made)[1:] == [{"status": status}]
+        assert self.events(prepared)[1:] == [{"status": status}]
 
-    def test_numbers_that_are_none_do_not_break_it(self, track, made):
-        with track(made) as tracker_run:
+    def test_numbers_that_are_none_do_not_break_it(self, track, prepared):
+        with track(prepared) as tracker_run:
             tracker_run.point("validation loss", 0, float("inf"))
             tracker_run.result({"score": float("nan")})
-        assert self.events(made)[1:] == [
+        assert self.events(prepared)[1:] == [
             {"point": "validation loss", "step": 0, "value": "inf"},
             {"result": {"score": "nan"}},
             {"status": "FINISHED"},
         ]
 
-    def test_a_run_that_goes_on_keeps_one_journal(self, track, made):
+    def test_a_run_that_goes_on_keeps_one_journal(self, track, prepared):
         def be_interrupted():
-            with track(made) as tracker_run:
+            with track(prepared) as tracker_run:
                 tracker_run.point("validation loss", 1, 0.5)
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             be_interrupted()
-        with track(made) as tracker_run:
+        with track(prepared) as tracker_run:
             tracker_run.point("validation loss", 1, 0.5)
             tracker_run.point("validation loss", 2, 0.25)
-        assert self.events(made)[1:] == [
+        assert self.events(prepared)[1:] == [
             {"point": "validation loss", "step": 1, "value": 0.5},
             {"status": "KILLED"},
             {"resumed": True},

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["gbc"]
@@ -34,7 +34,7 @@ def gbc(
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))
-    columns = read_targets(labels, len(thin.rows), "gbc").columns
+    columns = parse_targets(labels, len(thin.rows), "gbc").columns
     rows = thin.left[:, :_COMPONENTS] * np.sqrt(thin.squares[:_COMPONENTS])
     count = columns.sum(axis=0)[:, None]
     mean = columns.T @ rows / count

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["hscore"]
@@ -33,7 +33,7 @@ def hscore(
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    columns = read_targets(labels, rows, "hscore").columns
+    columns = parse_targets(labels, rows, "hscore").columns
     variances = thin.squares / rows
     weight = _shrinkage(thin)
     between = variances * (np.square(thin.project(columns)) / columns.sum(axis=0)).sum(axis=1)

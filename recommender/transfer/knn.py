@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import Targets, group_numbers, read_targets
+from recommender.transfer.targets import Targets, group_numbers, parse_targets
 from registry.cards import Task
 from registry.errors import TooManyNeighbors
 from registry.features import Array
@@ -38,7 +38,7 @@ def knn_score(
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
-    targets = read_targets(labels, len(thin.rows), "knn", tuple(Task))
+    targets = parse_targets(labels, len(thin.rows), "knn", tuple(Task))
     units = group_numbers(groups, len(thin.rows))
     most = len(thin.rows) - int(np.bincount(units).max())
     if k < 1:

@@ -3,7 +3,7 @@
 from jaxtyping import Real, Shaped
 
 from recommender.transfer.probabilities import log_expected_prediction, source_probabilities
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["leep"]
@@ -27,4 +27,4 @@ def leep(
     """
     head = source_probabilities(features, "leep")
     group_numbers(groups, len(head))
-    return log_expected_prediction(head, read_targets(labels, len(head), "leep").columns)
+    return log_expected_prediction(head, parse_targets(labels, len(head), "leep").columns)

@@ -18,7 +18,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import Targets, group_numbers, read_targets, task_of
+from recommender.transfer.targets import Targets, group_numbers, parse_targets, task_of
 from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
 from registry.features import Array, finite_rows
@@ -94,7 +94,7 @@ def linear(
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
-    targets = read_targets(labels, len(thin.rows), "linear", tuple(Task))
+    targets = parse_targets(labels, len(thin.rows), "linear", tuple(Task))
     predicted = _best_on_path(thin, targets.columns, group_numbers(groups, len(thin.rows)))[1]
     return _agreement(targets, predicted)
 

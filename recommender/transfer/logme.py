@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.cards import Task
 from registry.features import Array
 
@@ -52,7 +52,7 @@ def logme(
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    columns = read_targets(labels, rows, "logme", tuple(Task)).columns
+    columns = parse_targets(labels, rows, "logme", tuple(Task)).columns
     columns = columns[:, (columns != columns[0]).any(axis=0)]
     centered = columns - columns.mean(axis=0)
     unit = np.abs(centered).max(axis=0)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Real, Shaped
 
 from recommender.transfer.probabilities import source_probabilities
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["nce"]
@@ -28,7 +28,7 @@ def nce(
     """
     head = source_probabilities(features, "nce")
     group_numbers(groups, len(head))
-    columns = read_targets(labels, len(head), "nce").columns
+    columns = parse_targets(labels, len(head), "nce").columns
     named = np.eye(head.shape[1])[head.argmax(axis=1)]
     joint = columns.T @ named / len(head)
     conditional = joint / np.where(joint.sum(axis=0) > 0, joint.sum(axis=0), 1)

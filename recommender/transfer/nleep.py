@@ -7,7 +7,7 @@ from jaxtyping import Float64, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.probabilities import log_expected_prediction
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["nleep"]
@@ -39,7 +39,7 @@ def nleep(
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))
-    columns = read_targets(labels, len(thin.rows), "nleep").columns
+    columns = parse_targets(labels, len(thin.rows), "nleep").columns
     share = np.cumsum(thin.squares) / thin.squares.sum()
     kept = slice(0, int(np.searchsorted(share, _ENERGY)) + 1)
     components = thin.left[:, kept] * np.sqrt(thin.squares[kept])

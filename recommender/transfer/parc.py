@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["parc"]
@@ -41,7 +41,7 @@ def parc(
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    columns = read_targets(labels, rows, "parc").columns
+    columns = parse_targets(labels, rows, "parc").columns
     some = thin.order[:: -(-rows // _MOST_ROWS)]
     pairs = np.tril_indices(len(some), -1)
     ranks = [_ranks(-_cosines(table[some])[pairs]) for table in (thin.rows, columns)]

@@ -19,7 +19,7 @@ from registry.errors import (
 )
 from registry.features import LARGEST, Array, numbered
 
-__all__ = ["Targets", "group_numbers", "read_targets", "task_of"]
+__all__ = ["Targets", "group_numbers", "parse_targets", "task_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Targets:
         return np.asarray(self.columns.argmax(axis=1))
 
 
-def read_targets(
+def parse_targets(
     labels: Shaped[Array, "n ..."], rows: int, method: str, admits: Sequence[Task] = (Task.CLASSIFICATION,)
 ) -> Targets:
     """The labels' columns. Floats are a regression target; two dimensions of 0 and 1 are multi-label.

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import group_numbers, read_targets
+from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
 
 __all__ = ["transrate"]
@@ -40,7 +40,7 @@ def transrate(
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    codes = read_targets(labels, rows, "transrate").codes
+    codes = parse_targets(labels, rows, "transrate").codes
     whole = 0.5 * np.log1p(thin.squares / (rows * _DISTORTION)).sum()
     parts = [_rate(thin.rows[codes == code]) * np.mean(codes == code) for code in np.unique(codes)]
     return float(whole - np.sum(parts))

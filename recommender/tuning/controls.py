@@ -16,7 +16,7 @@ from recommender.runs.job import Job
 from recommender.strategies.scratch import RATE
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.forms import Record
 from registry.metrics import Z
 from registry.progress import Progress
@@ -59,7 +59,7 @@ class Control(Record):
 def without_transfer(
     job: Job, train: Sample, test: Sample, own: Shaped[np.ndarray, "m ..."], progress: Progress
 ) -> Control:
-    """The run against the better of a linear model and nearest neighbors on raw pixels, chosen on training rows.
+    """The run against the better of a linear model and nearest neighbors on raw features, chosen on training rows.
 
     Raises:
         SampleError, EstimatorError: the rows allow no such model.
@@ -85,7 +85,7 @@ def against(
 
 def from_scratch(job: Job) -> Job:
     """The same net from random weights, everything learning for as many epochs, in a folder inside the run's."""
-    plan, names = job.plan, layers_of(open_network(job.checkpoint.folder)).names
+    plan, names = job.plan, layers_of(load_network(job.checkpoint.folder)).names
     stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), RATE, RATE)
     fresh = replace(
         plan,

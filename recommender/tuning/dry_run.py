@@ -22,7 +22,7 @@ from recommender.transfer.linear import fit_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Outcome
 from registry.encoders import Encoder, open_encoder
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.features import Encoded
 from registry.home import Home
 from registry.progress import Event, Phase, Progress, advance, silent
@@ -174,7 +174,7 @@ class _DryRun:
         """Prepared items that the whole holds beyond those of the trial."""
         if not self.job.plan.stages:
             return 0
-        prepared = open_network(self.job.checkpoint.folder, bare=True).prepare(self.few.items[0])
+        prepared = load_network(self.job.checkpoint.folder, bare=True).prepare(self.few.items[0])
         row = sum(part.nbytes for part in prepared.values())
         return sum(min(_SPILL, rows * row) - few * row for few, rows in self._rows().values())
 

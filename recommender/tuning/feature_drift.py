@@ -21,7 +21,7 @@ from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.forms import Record
 from registry.metrics import Z
 from registry.progress import Phase, Progress, advance
@@ -215,7 +215,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
 
 def _begun(folder: Path, read: str, device: torch.device) -> Classifier:
     """The net as it was before any training."""
-    network = open_network(folder)
+    network = load_network(folder)
     return Classifier(network, layers_of(network), read, fresh_head(1, 1)).to(device).eval()
 
 

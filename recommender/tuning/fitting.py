@@ -31,7 +31,7 @@ from recommender.tuning.splitting import Split, places
 from recommender.tuning.storing import store
 from registry.cards import Task
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.errors import Diverged, TooFewRows
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
@@ -256,7 +256,7 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
-    network = open_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
+    network = load_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
     classifier = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
         classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)

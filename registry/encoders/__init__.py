@@ -55,11 +55,15 @@ class Encoder(Protocol):
         """Every block's features of the items, in their order."""
 
 
-def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = None) -> Encoder:
-    """Open the checkpoint in ``folder``; torch is loaded now, and not before.
+def open_encoder(
+    folder: Path, *, name: str | None = None, cap: int | None = None, weights: str | None = None
+) -> Encoder:
+    """Open the checkpoint in ``folder``; torch is loaded now, and not before. Its weights are read once.
 
     Raises:
-        CheckpointError: as `registry.encoders.loading.inspect`.
+        CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.
     """
-    opened: Encoder = import_module("registry.encoders.encoder").open_encoder(folder, name=name, cap=cap)
+    opened: Encoder = import_module("registry.encoders.encoder").load_encoder(
+        folder, name=name, cap=cap, weights=weights
+    )
     return opened

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from registry.encoders import BlockSize
-from registry.encoders.layers import Layers, Reading, layers_of, read_blocks
-from registry.encoders.loading import Opened, inspect, open_network
+from registry.encoders.layers import BlockReading, Layers, layers_of, read_blocks
+from registry.encoders.loading import Opened, open_checkpoint
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, advance, silent
 
-__all__ = ["CheckpointEncoder", "open_encoder"]
+__all__ = ["CheckpointEncoder", "load_encoder"]
 
 _READERS = min(4, os.cpu_count() or 1)
 
@@ -68,7 +68,7 @@ class CheckpointEncoder:
         """
         if not items:
             raise TooFewRows(f"encoding with {self.name}", 1, 0)
-        parts = list[Reading]()
+        parts = list[BlockReading]()
         advance(progress, Phase.ENCODE, 0, len(items), self.name)
         done = 0
         for rows in self._prepared(items):
@@ -89,7 +89,7 @@ class CheckpointEncoder:
                 ahead = following
             yield [one.result() for one in ahead]
 
-    def _read(self, rows: Sequence[Prepared]) -> Reading:
+    def _read(self, rows: Sequence[Prepared]) -> BlockReading:
         batch = self.network.batch(rows)
         try:
             with torch.inference_mode():
@@ -108,14 +108,14 @@ class CheckpointEncoder:
         linear = [m for path, m in kinds.items() if isinstance(m, torch.nn.Linear) and path.startswith(prefixes)]
         return BlockSize(sum(n for _, n in own), norms, sum(m.in_features + m.out_features for m in linear))
 
-    def _refuse_overflow(self, part: Reading, items: Sequence[Any], first: int) -> None:
+    def _refuse_overflow(self, part: BlockReading, items: Sequence[Any], first: int) -> None:
         for block, vectors in zip(self.blocks, part.blocks, strict=True):
             bad = ~torch.isfinite(vectors).all(1)
             if bool(bad.any()):
                 row = first + int(bad.int().argmax())
                 raise NotFinite(f"{self.name}, {block}, at {items[row].name}", row)
 
-    def _joined(self, parts: list[Reading]) -> Encoded:
+    def _joined(self, parts: list[BlockReading]) -> Encoded:
         blocks = tuple(
             Features(torch.cat([part.blocks[place] for part in parts]).numpy(), f"{self.name}@{self.digest}#{block}")
             for place, block in enumerate(self.blocks)
@@ -125,14 +125,15 @@ class CheckpointEncoder:
         return Encoded(blocks, self.blocks, classes)
 
 
-def open_encoder(folder: Path, *, name: str | None = None, cap: int | None = None) -> CheckpointEncoder:
-    """Open the checkpoint in a folder; inputs larger than ``cap`` (pixels, tokens, frames) are made smaller.
+def load_encoder(
+    folder: Path, *, name: str | None = None, cap: int | None = None, weights: str | None = None
+) -> CheckpointEncoder:
+    """Open the checkpoint in a folder; inputs larger than ``cap`` (in the modality's unit) are made smaller.
 
     Raises:
-        CheckpointError: as `registry.encoders.loading.inspect`.
+        CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.
     """
-    opened = inspect(folder)
-    network = open_network(folder, cap=cap)
+    opened, network = open_checkpoint(folder, cap=cap, digest=weights)
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
     layers = layers_of(network)
     return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)

@@ -28,7 +28,7 @@ from transformers.utils.generic import ModelOutput
 
 from registry.modalities import Network
 
-__all__ = ["Block", "Layers", "Reading", "is_classifier", "layers_of", "read_blocks"]
+__all__ = ["Block", "BlockReading", "Layers", "is_classifier", "layers_of", "read_blocks"]
 
 _MOST_BLOCKS = 8
 _ROWS = 3
@@ -70,7 +70,7 @@ class Layers:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class BlockReading:
     """What one forward pass gave: each block's features (n, d), and the head's logits where there is one."""
 
     blocks: tuple[torch.Tensor, ...]
@@ -108,7 +108,7 @@ def is_classifier(architecture: str) -> bool:
     return _CLASSIFIER.search(architecture) is not None
 
 
-def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> Reading:
+def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> BlockReading:
     """One forward pass, every block's features, and the logits."""
     model: PreTrainedModel = network.model
     part = model.get_submodule(layers.part)
@@ -116,10 +116,13 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> R
         output: ModelOutput = part(**batch, **_as_output(network, part))
     middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
     if layers.head:
-        return Reading((*middle, _before_head(network, outputs[layers.head], batch)), output["logits"])
+        read, logits = outputs[layers.head], output.get("logits")
+        if logits is None:  # a classifier that calls them otherwise
+            logits = model.get_submodule(layers.head)(read)
+        return BlockReading((*middle, _before_head(network, read, batch)), logits)
     stated = any(output.get(key) is not None for key in ("pooler_output", "last_hidden_state"))
     last = network.summary(output, batch) if stated else network.pool(outputs[layers.blocks[-1].end], batch)
-    return Reading((*middle, last), None)
+    return BlockReading((*middle, last), None)
 
 
 def _as_output(network: Network, part: nn.Module) -> dict[str, object]:

@@ -3,15 +3,18 @@
 import hashlib
 import inspect as signatures
 import json
+import re
 import struct
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
@@ -24,19 +27,21 @@ from registry.encoders.layers import is_classifier
 from registry.errors import (
     BadWeights,
     CheckpointError,
+    ExtraMissing,
     MalformedWeights,
     NotFetched,
     NoWeights,
     PathMissing,
     PickleRefused,
     ShapeMismatch,
+    TransferZooError,
     UnreadableDocument,
     Unsupported,
 )
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import refuse_code, require_modest, stated
 
-__all__ = ["Opened", "auto_class", "inspect", "load", "modality_at", "open_network", "quiet"]
+__all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "open_checkpoint", "quiet"]
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -45,8 +50,19 @@ _MOST_HEADER = 8 << 20
 _MOST_TENSORS = 50_000
 _MOST_SHARDS = 1000
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_DTYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
+    "BOOL": torch.bool,
+}
+_READ_AT_ONCE = 16 << 20
 _BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
 _PLACEHOLDER = "LABEL_"
+_UNSTATED = {"text"}
+"""What transformers says that a class takes whose authors did not say it."""
+_LIBRARY = re.compile(r"requires the (\w+) library")
+_EXTRAS = {"timm"}
+"""Libraries for which there is an extra of that name."""
 _MOST_LABELS = 100_000
 _LONGEST_LICENSE = 500
 
@@ -105,18 +121,30 @@ def inspect(folder: Path, *, values: bool = True) -> Opened:
         _check_tensors(file)
     modality = _modality(folder, type(model))
     network = modality.open(folder, model, modality.defaults.cap)
-    labels = _real_labels(type(model).__name__, checked.settings)
-    return Opened(
-        modality=modality.name,
-        architecture=type(model).__name__,
-        model_type=str(model.config.model_type),
-        parameters=sum(p.numel() for p in model.parameters()),
-        digest=_digest(folder, checked.files) if values else "",
-        input_size=network.stated,
-        num_labels=len(labels),
-        id2label=labels,
-        license=_license(folder),
-    )
+    return _opened(checked, network, _digest(folder, checked.files) if values else "")
+
+
+def open_checkpoint(folder: Path, *, cap: int | None = None, digest: str | None = None) -> tuple[Opened, Network]:
+    """What a checkpoint's folder says, and its model as `load_network` gives it; all of `inspect` is checked.
+
+    Every weight is read from the disk once.
+
+    Raises:
+        CheckpointError: as `inspect`.
+        BadWeights: the weights are not those of ``digest``.
+    """
+    checked = _trusted(folder)
+    registered = None if digest is None else _read(checked, digest)
+    with quiet():
+        kind = _kind(checked)
+        config = _config(checked, kind)
+        weights = registered or _read(checked)
+        model = _strictly_loaded(folder, kind, config, _parts(checked, kind, config), weights.tensors)
+    model.eval()
+    _refuse_integers(checked, model)
+    modality = _modality(folder, kind)
+    network = modality.open(folder, model, modality.defaults.cap if cap is None else cap)
+    return _opened(checked, network, weights.digest), network
 
 
 def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> PreTrainedModel:
@@ -136,12 +164,12 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
         if from_scratch:
             model: PreTrainedModel = kind(config, **parts).float()
         else:
-            model = _strictly_loaded(folder, kind, config, bare, parts)
+            model = _strictly_loaded(folder, kind, config, parts, bare=bare)
     model.eval()
     return model
 
 
-def open_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
+def load_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
     """The model, loaded as `load` does, with what its modality knows of its two ends; without ``cap`` its default.
 
     Raises:
@@ -297,12 +325,72 @@ def _refuse_integers(checked: _Folder, model: PreTrainedModel) -> None:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The stored numbers of a checkpoint, and the digest of the files that they were read from."""
+
+    tensors: Mapping[str, torch.Tensor]
+    digest: str
+
+
+def _read(checked: _Folder, digest: str | None = None) -> _Weights:
+    """All weights, each file read once from its first byte to its last; the tensors share the memory read into.
+
+    Raises:
+        MalformedWeights: a file changed while it was read.
+        BadWeights: they are not those of ``digest``; a tensor is stored twice, or holds NaN or infinity.
+    """
+    total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
+    if checked.files[0].name != _WEIGHTS:
+        total.update((checked.path / _INDEX).read_bytes())
+    for path in checked.files:
+        for name, tensor in _tensors(path, total.update):
+            if name in tensors:
+                raise BadWeights(path, name, "is stored twice")
+            tensors[name] = tensor
+    weights = _Weights(tensors, total.hexdigest())
+    if digest not in {None, weights.digest}:
+        raise BadWeights(checked.path, "all", "are not those that were registered")
+    for name, tensor in tensors.items():
+        _refuse_infinite(checked.path, name, tensor)
+    return weights
+
+
+def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a safetensors file whose header is sound; ``update`` is given all of its bytes, in their order."""
+    with path.open("rb", buffering=0) as file:
+        start = file.read(8)
+        header = file.read(struct.unpack("<Q", start)[0])
+        content = np.empty(path.stat().st_size - len(start) - len(header), np.uint8)
+        update(start + header)
+        view, place = content.data, 0
+        while count := file.readinto(view[place : place + _READ_AT_ONCE]):
+            update(view[place : place + count])
+            place += count
+    if place != len(content):
+        raise MalformedWeights(path, "it changed while it was read")
+    flat = torch.from_numpy(content)
+    for name, entry in json.loads(header).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            dtype = _DTYPES.get(entry["dtype"])
+            part = flat[first:last]
+            if dtype is None:  # of a kind that is refused once it is known what it was for
+                yield name, part
+            else:
+                aligned = part if first % dtype.itemsize == 0 else part.clone()
+                yield name, aligned.view(dtype).reshape(entry["shape"])
+
+
+def _refuse_infinite(path: Path, name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise BadWeights(path, name, "holds NaN or infinity")
+
+
 def _check_tensors(path: Path) -> None:
     with safe_open(path, "pt") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a dict
-            tensor = stored.get_tensor(name)
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise BadWeights(path, name, "holds NaN or infinity")
+            _refuse_infinite(path, name, stored.get_tensor(name))
 
 
 def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
@@ -314,7 +402,8 @@ def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
         kinds = [getattr(transformers, first, None) or next(registered, None)]
     else:
         kinds = _registered(of_type)
-    sound = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
+    known = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)]
+    sound = [_tower(kind) or kind for kind in known]
     if not sound:
         raise Unsupported(checked.path, f"architecture {named!r:.200} is not one of transformers'")
     for kind in sound:
@@ -323,6 +412,33 @@ def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
         if checked.settings.get(key):
             raise Unsupported(checked.path, f"{key} is set in its config")
     return sound
+
+
+def _tower(kind: type[PreTrainedModel]) -> type[PreTrainedModel] | None:
+    """The image encoder (or the first whose items can be made) inside a model that compares images with texts."""
+    if not {"get_image_features", "get_text_features"} <= set(dir(kind)):
+        return None
+    parts = set((getattr(kind.config_class, "sub_configs", None) or {}).values())
+    towers = [
+        other
+        for other in vars(sys.modules[kind.__module__]).values()
+        if isinstance(other, type) and issubclass(other, PreTrainedModel) and other.config_class in parts
+    ]
+    plain = sorted(towers, key=lambda tower: len(tower.__name__))  # a projection into a shared space lengthens the name
+    each = (tower for modality in modalities.each() for tower in plain if _modality_of(tower) is modality)
+    return next(each, None)
+
+
+def _modality_of(kind: type[PreTrainedModel]) -> Modality | None:
+    """The modality whose items a class takes; None where they are of another kind, or made into something else."""
+    stated = getattr(kind, "input_modalities", ())
+    taken = {stated} if isinstance(stated, str) else set(stated)
+    modality = modality_of(kind.main_input_name) if isinstance(kind.main_input_name, str) else None
+    if modality is None:
+        inputs = signatures.signature(kind.forward).parameters
+        alone = (one for one in modalities.each() if taken == {one.name} and not one.inputs.isdisjoint(inputs))
+        return next(alone, None)
+    return modality if modality.name in taken or taken <= _UNSTATED else None
 
 
 def _registered(model_type: str) -> list[Any]:
@@ -340,7 +456,7 @@ def _kind(checked: _Folder) -> type[PreTrainedModel]:
     for kind in others:
         try:
             config = _config(checked, kind)
-            _strictly_loaded(checked.path, kind, config, True, _parts(checked, kind, config))
+            _strictly_loaded(checked.path, kind, config, _parts(checked, kind, config), bare=True)
         except CheckpointError:
             continue
         return kind
@@ -358,11 +474,16 @@ def _config(checked: _Folder, kind: type[PreTrainedModel]) -> PretrainedConfig:
         config: PretrainedConfig = maker.from_dict(dict(checked.settings))
     except CheckpointError:
         raise
+    except ImportError as cause:
+        raise _unbuildable(checked.path, kind, cause) from cause
     except Exception as cause:  # any config class may raise anything
         raise Unsupported(checked.path, f"its config is refused ({_first_line(cause)})") from cause
+    if kind.config_class is not None and not isinstance(config, kind.config_class):
+        parts = [getattr(config, name, None) for name in getattr(config, "sub_configs", None) or {}]
+        config = next((part for part in parts if isinstance(part, kind.config_class)), config)
     objection = _modality(checked.path, kind).objection(config)
     if objection is not None:
-        raise Unsupported(checked.path, objection)
+        raise Unsupported(checked.path, objection, "Take a net that reads one kind of item alone, by itself.")
     return config
 
 
@@ -375,29 +496,45 @@ def _parts(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedConf
         with torch.device("meta"):
             wanted = any(name.startswith("pooler.") for name, _ in kind(config).named_parameters())
     except Exception as cause:  # any architecture may raise anything
-        raise Unsupported(checked.path, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+        raise _unbuildable(checked.path, kind, cause) from cause
     return {"add_pooling_layer": False} if wanted else {}
 
 
 def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
-    modality = modality_of(kind.main_input_name)
-    if modality is None:
-        known = ", ".join(modality.name + "s" for modality in modalities.each())
+    modality = _modality_of(kind)
+    if modality is not None:
+        return modality
+    known = ", ".join(modality.name + "s" for modality in modalities.each())
+    takes, stated = kind.main_input_name, kind.input_modalities
+    if modality_of(takes) is not None:
+        what = stated if isinstance(stated, str) else " and ".join(stated)
         raise Unsupported(
             folder,
-            f"{kind.__name__} takes {kind.main_input_name}; what can be made are {known}",
-            "Of a model of several modalities, save the tower of one alone, as model.vision_model.save_pretrained().",
+            f"{kind.__name__} takes {takes} that are made of {what}",
+            f"Take a net that reads its items as they are; what can be made are {known}, each for nets of its own.",
         )
-    return modality
+    raise Unsupported(
+        folder,
+        f"{kind.__name__} takes {takes}; what can be made are {known}",
+        "Of a model of several modalities, save the tower of one alone, as model.vision_model.save_pretrained().",
+    )
 
 
 def _strictly_loaded(
-    folder: Path, kind: type[PreTrainedModel], config: PretrainedConfig, bare: bool, parts: Mapping[str, bool]
+    folder: Path,
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    parts: Mapping[str, bool],
+    tensors: Mapping[str, torch.Tensor] | None = None,
+    *,
+    bare: bool = False,
 ) -> PreTrainedModel:
+    """A model of the weights in its folder, or of those that were read from it."""
     options: dict[str, Any] = dict(parts)
     try:
         loaded: Any = kind.from_pretrained(
-            folder,
+            folder if tensors is None else None,
+            state_dict=None if tensors is None else dict(tensors),
             **options,
             config=config,
             dtype=torch.float32,
@@ -409,7 +546,7 @@ def _strictly_loaded(
             device_map="meta" if bare else None,
         )
     except Exception as cause:  # any architecture may raise anything
-        raise Unsupported(folder, f"{kind.__name__} cannot be built ({_first_line(cause)})") from cause
+        raise _unbuildable(folder, kind, cause) from cause
     model: PreTrainedModel = loaded[0]
     report: dict[str, Any] = loaded[1]
     for key in sorted(report["mismatched_keys"], key=str):
@@ -423,9 +560,36 @@ def _strictly_loaded(
     return model
 
 
+def _unbuildable(folder: Path, kind: type[PreTrainedModel], cause: Exception) -> TransferZooError:
+    """The error for a class that cannot be built; where a library is missing, with what to install."""
+    missing = _LIBRARY.search(str(cause)) if isinstance(cause, ImportError) else None
+    if missing is not None and missing[1] in _EXTRAS:
+        return ExtraMissing(missing[1], missing[1])
+    why = f"{kind.__name__} cannot be built ({_first_line(cause)})"
+    if missing is None:
+        return Unsupported(folder, why)
+    return Unsupported(folder, why, f"Install that library where it is to be used: pip install {missing[1]}")
+
+
 def _of_backbone(model: PreTrainedModel, name: str) -> bool:
     inner = name.removeprefix(f"{model.base_model_prefix}.")
     return inner.split(".", 1)[0] in {child for child, _ in model.base_model.named_children()}
+
+
+def _opened(checked: _Folder, network: Network, digest: str) -> Opened:
+    model = network.model
+    labels = _real_labels(type(model).__name__, checked.settings)
+    return Opened(
+        modality=_modality(checked.path, type(model)).name,
+        architecture=type(model).__name__,
+        model_type=str(model.config.model_type),
+        parameters=sum(p.numel() for p in model.parameters()),
+        digest=digest,
+        input_size=network.stated,
+        num_labels=len(labels),
+        id2label=labels,
+        license=_license(checked.path),
+    )
 
 
 def _real_labels(architecture: str, settings: Mapping[str, Any]) -> dict[int, str]:

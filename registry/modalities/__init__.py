@@ -1,7 +1,7 @@
 """What an item is: the promises Item, Modality and Network, and the modalities there are. Nothing here loads torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ from registry.plugins import Plugins
 __all__ = [
     "DEFAULT_CAP",
     "Defaults",
+    "InMemory",
     "Item",
     "Modality",
     "Network",
@@ -48,6 +49,8 @@ class Words:
     """Of an input's size: ``px``."""
     raw: str
     """The features of no transfer, which stand for a block: ``raw pixels``."""
+    remarks: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of conversions (`Item.kinds`) that lose something of an item, what is lost: a sample's health warns of it."""
 
     def count(self, number: int, kind: str = "") -> str:
         """A number of items in words: ``3 hidden images``."""
@@ -105,6 +108,18 @@ class Preview:
 
     mime: str
     content: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """Items as others hand them over without files: what a model's signature states."""
+
+    example: Any
+    """Synthetic ones, as `Modality.from_memory` takes them."""
+    dtype: str
+    """NumPy's name of the numbers that an item consists of; empty where an item is a text."""
+    shape: tuple[int, ...] = ()
+    """Of one item; -1 where it may be anything."""
 
 
 @dataclass(frozen=True)
@@ -288,6 +303,14 @@ class Modality(Protocol):
 
         What it has registered (`transformers.AutoConfig.register` and its own) may be opened as checkpoints too.
         """
+
+    @property
+    def hub_task(self) -> str:
+        """What hubs call that which its classifiers do: ``image-classification``; empty where they have no word."""
+
+    @property
+    def in_memory(self) -> InMemory:
+        """How callers hand over its items without files."""
 
     @property
     def processor_files(self) -> tuple[str, ...]:

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from registry.cards import Task
 from registry.errors import BadTable
+from registry.features import LARGEST
 from registry.readers.layout import counted, plain_name
 
-__all__ = ["LARGEST", "MOST_CELLS", "TargetColumn", "shortened", "target_of"]
+__all__ = ["MOST_CELLS", "TargetColumn", "shortened", "target_of"]
 
-LARGEST = 1e100
-"""The largest quantity: its square is a number still."""
 MOST_CELLS = 1_000_000
 """Different cells of a column that are kept."""
 _SEPARATOR = "|"

@@ -18,7 +18,7 @@ from registry.readers.cells import TargetColumn, shortened, target_of
 from registry.readers.layout import Layout, LayoutPart, counted, plain_name, read_parts, role_of, sampled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import TOLERATED, Rows, keep_items
-from registry.readers.streams import ENDINGS, Record, stream_records
+from registry.readers.streams import ENDINGS, TableRecord, stream_records
 
 __all__ = ["RecordColumns", "is_records", "read_records"]
 
@@ -65,7 +65,7 @@ class _File:
     """Rows of one file, each by its number."""
 
     path: Path
-    rows: Mapping[int, Record]
+    rows: Mapping[int, TableRecord]
     notes: tuple[str, ...] = ()
 
     @property

@@ -11,10 +11,10 @@ from pathlib import Path
 from registry.errors import BadTable
 from registry.readers.layout import counted
 
-__all__ = ["ENDINGS", "Record", "stream_records"]
+__all__ = ["ENDINGS", "TableRecord", "stream_records"]
 
 ENDINGS = frozenset({".csv", ".jsonl", ".ndjson", ".parquet", ".tsv"})
-Record = Mapping[str, object]
+TableRecord = Mapping[str, object]
 """Cells by column. What is wrong with the whole row, an exception, stands under the empty name."""
 _LONGEST = 1 << 27
 _SIGNS = ",;\t|"
@@ -22,7 +22,7 @@ _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "u
 _NOTED = {"cp1252": "Windows-1252", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 
 
-def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, Record]]:
+def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRecord]]:
     """Every row of the file with its number, from 1; what is unusual about the file is added to the notes.
 
     Raises:
@@ -61,7 +61,7 @@ def _encoding(path: Path) -> str:
     return "utf-8"
 
 
-def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
+def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
     errors = "replace" if encoding == "cp1252" else "strict"
     before = csv.field_size_limit(_LONGEST)
     try:
@@ -83,7 +83,7 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
         csv.field_size_limit(before)
 
 
-def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
+def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
     with path.open(encoding=encoding) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -97,7 +97,7 @@ def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
             yield number, record
 
 
-def _of_parquet(path: Path) -> Iterator[tuple[int, Record]]:
+def _of_parquet(path: Path) -> Iterator[tuple[int, TableRecord]]:
     from pyarrow import ArrowException  # noqa: PLC0415 - a third of a second to import
     from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
 

@@ -130,11 +130,13 @@ class Store:
         def work(connection: sa.Connection) -> None:
             _forget_bundled(connection, entries)
             _write(connection, entries, bundled=True)
-            for key, value in notes.items():
-                connection.execute(sa.delete(schema.notes).where(schema.notes.c.key == key))
-                connection.execute(sa.insert(schema.notes).values(key=key, value=value))
+            _note(connection, notes)
 
         self.database.write(work, _size(entries))
+
+    def write_notes(self, notes: Mapping[str, str]) -> None:
+        """Keep these notes in the place of those of their keys."""
+        self.database.write(lambda c: _note(c, notes), sum(len(value) for value in notes.values()))
 
     def renew(self, card: Checkpoint) -> None:
         """Put a user's checkpoint in the place of the one of its name: what is known of it has changed."""
@@ -221,6 +223,12 @@ def _size(entries: Entries) -> int:
     cards: tuple[Card, ...] = (*entries.checkpoints, *entries.domains, *entries.outcomes)
     sketches = sum(2 * sketch.embedding.nbytes + sketch.rows.vectors.nbytes for sketch in entries.sketches)
     return sum(len(json_text(_plain(card))) for card in cards) + sketches
+
+
+def _note(connection: sa.Connection, notes: Mapping[str, str]) -> None:
+    for key, value in notes.items():
+        connection.execute(sa.delete(schema.notes).where(schema.notes.c.key == key))
+        connection.execute(sa.insert(schema.notes).values(key=key, value=value))
 
 
 def _write(connection: sa.Connection, entries: Entries, *, bundled: bool) -> None:

@@ -117,7 +117,7 @@ class Database:
             if revision is None and sa.inspect(connection).get_table_names():
                 raise RegistryCorrupt(self.where, "it is a database, but not a registry")
             if revision != migrations.HEAD:
-                migrations.upgrade(connection)
+                migrations.migrate(connection)
             if revision is None:
                 connection.execute(sa.insert(schema.notes).values(key="registry", value=uuid.uuid4().hex))
 

@@ -101,6 +101,18 @@ class ModalityContract(ABC):
                 continue
             raise AssertionError(f"{values!r} was taken")
 
+    def test_what_a_models_signature_states_is_what_python_may_hand_over(self) -> None:
+        """Its example is items, of the kind of number and the shape stated; nothing is stated of a text's."""
+        given = self.modality.in_memory
+        assert self.modality.from_memory(given.example)
+        if given.dtype:
+            for one in map(np.asarray, given.example):
+                assert one.dtype == np.dtype(given.dtype)
+                assert len(one.shape) == len(given.shape)
+                assert all(wanted in {-1, held} for wanted, held in zip(given.shape, one.shape, strict=True))
+        else:
+            assert all(isinstance(one, str) for one in given.example)
+
     def test_fingerprints_find_a_copy_written_anew_and_no_other(self) -> None:
         """Each copy is alike its own original alone."""
         originals = self._items()

@@ -37,23 +37,21 @@ from recommender.serving.export import export
 from recommender.tuning.activation_cache import Boundary
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.heads import LinearHead, save_head
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
-from registry.encoders.examination import examine
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
+from registry.encoders.examination import examine_checkpoint
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import auto_class, inspect, open_network, quiet
+from registry.encoders.loading import auto_class, inspect, load_network, quiet
 from registry.modalities import Modality, Network, modalities
 
 MOST_PARAMETERS = 60_000_000
 """Of a net that is made here at all."""
 CLASSES = ("blue", "green", "red", "white", "black")
-_SHRINKS = ((8, 2, 64), (4, 2, 64), (4, 2, 0), (1, 2, 0), (1, 99, 0))
-"""By how much widths are divided, how many layers are left, and the side of the input (0: its own).
-
-The first with which the net works is taken."""
-_DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^(?:num_hidden_layers|n_layer)$")
-_WIDTH = re.compile(
-    r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|_ratio_dim|n_embd)$"
-)
+_SHRINKS = ((8, 2, 0, 64), (4, 2, 0, 64), (8, 2, 1, 64), (4, 2, 0, 0), (1, 2, 0, 0), (1, 99, 0, 0))
+"""By how much widths are divided; how many layers, how many heads of attention are left; the side of the input (0: as
+it is). The first with which the net works is taken."""
+_DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^n_layer$|_per_block$")
+_WIDTH = re.compile(r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|n_embd|latents)$")
+_DERIVED = re.compile(r"^(?:id2label|label2id|_?stage_names|_?out_features|_?out_indices)$")
 _KEPT = re.compile(r"num_channels|in_channels|head_dim|head_size|^patch|window")
 _LEAST_WIDTH = 8
 _WHY = 110
@@ -91,16 +89,16 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="types of models as transformers names them; all of them by default")
     parser.add_argument("--modality", default="image", choices=sorted(modalities))
     parser.add_argument("--json", type=Path, help="write the rows there, too")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     rows = []
-    for row in table(asked.modality, asked.types):
+    for row in table(requested.modality, requested.types):
         print(" | ".join((row.architecture, *(str(value) for value in list(asdict(row).values())[1:]))), flush=True)
         rows.append(row)
-    if asked.json:
-        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    _say(rows)
+    if requested.json:
+        requested.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    _print_table(rows)
 
 
 def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
@@ -112,18 +110,20 @@ def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
 
 def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[PreTrainedModel]]:
     """Classifiers of that modality, then bare models of the types that have none, in transformers' order."""
-    found: dict[type[PreTrainedModel], None] = {}
+    result: dict[type[PreTrainedModel], None] = {}
     labelled = set()
     for auto in (auto_class(modality), transformers.AutoModel):
         for of_type, names in auto._model_mapping._model_mapping.items():
             kinds = [_class_of(name) for name in ([names] if isinstance(names, str) else names)]
-            if (types and of_type not in types) or of_type in labelled:
+            if types and of_type not in types:
                 continue
             ours = [kind for kind in kinds if kind is not None and _takes(kind, modality)]
-            found.update(dict.fromkeys(ours))
+            if of_type in labelled:
+                ours = [kind for kind in ours if _compares(kind)]
+            result.update(dict.fromkeys(ours))
             if auto is not transformers.AutoModel and ours:
                 labelled.add(of_type)
-    return list(found)
+    return list(result)
 
 
 def judged(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Row:
@@ -132,7 +132,7 @@ def judged(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Row:
     if built.folder is None:
         return Row(kind.__name__, f"no: {built.why}")
     folder = built.folder
-    encoder, read = _tried(lambda: open_encoder(folder))
+    encoder, read = _tried(lambda: load_encoder(folder))
     if encoder is None:
         return Row(kind.__name__, "yes", read)
     rows = [encoder.network.prepare(item) for item in encoder.network.examples()]
@@ -161,8 +161,14 @@ def _takes(kind: type[PreTrainedModel], modality: Modality) -> bool:
     stated = getattr(kind, "input_modalities", ())
     taken = {stated} if isinstance(stated, str) else set(stated)
     main = kind.main_input_name
-    compares = modality.name in taken and hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")
-    return (isinstance(main, str) and main in modality.inputs) or taken == {modality.name} or compares
+    tower = modality.name == "image" and _compares(kind)
+    ours = isinstance(main, str) and main in modality.inputs and not _compares(kind)
+    return ours or taken == {modality.name} or tower
+
+
+def _compares(kind: type[PreTrainedModel]) -> bool:
+    """Whether it compares images with texts: its image encoder is what is registered."""
+    return hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")
 
 
 def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Built:
@@ -174,16 +180,11 @@ def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Buil
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 written = _written(kind, modality, folder, *shrink)
-        except Exception as fault:  # configurations so changed may raise anything
-            why = why if "cannot" in why else _in_short(fault)
-            continue
-        if not written:
-            why = f"it has more than {MOST_PARAMETERS:,} parameters however it is made smaller"
-            continue
-        try:
-            inspect(folder)
-            examine(folder, "net")
-        except Exception as fault:  # a fault of ours, where it is none of our errors: it is to be told
+                if not written:
+                    continue
+                inspect(folder)
+                examine_checkpoint(folder, "net")
+        except Exception as fault:  # configurations so changed may raise anything; a fault of ours is to be told too
             why = _in_short(fault)
             continue
         return Built(folder)
@@ -191,11 +192,11 @@ def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Buil
 
 
 def _written(
-    kind: type[PreTrainedModel], modality: Modality, folder: Path, narrower: int, layers: int, side: int
+    kind: type[PreTrainedModel], modality: Modality, folder: Path, narrower: int, layers: int, heads: int, side: int
 ) -> bool:
-    """Save a net at random weights with its processor; not one that is too large."""
+    """Save a net at random weights with its processor, unless it is too large."""
     maker: Any = kind.config_class
-    config = maker.from_dict({**_smaller(maker().to_dict(), narrower, layers, side), "num_labels": 3})
+    config = maker.from_dict({**_smaller(maker().to_dict(), narrower, layers, heads, side), "num_labels": 3})
     with torch.device("meta"):
         size = sum(p.numel() for p in kind(config).parameters())
     if size > MOST_PARAMETERS:
@@ -208,23 +209,28 @@ def _written(
     return True
 
 
-def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, side: int) -> dict[str, Any]:
+def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, heads: int, side: int) -> dict[str, Any]:
     """The settings of a configuration with widths divided, fewer layers and smaller inputs, all the way down."""
 
     def changed(key: str, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return _smaller(value, narrower, layers, side)
+            return _smaller(value, narrower, layers, heads, side)
         if isinstance(value, list):
             return [changed(key, one) for one in value]
-        if not isinstance(value, int) or isinstance(value, bool) or _KEPT.search(key):
-            return value
-        if key == "image_size":
-            return side or value
-        if _DEPTH.search(key):
-            return min(value, layers)
-        return max(_LEAST_WIDTH, value // narrower) if _WIDTH.search(key) and value > _LEAST_WIDTH else value
+        number = isinstance(value, int) and not isinstance(value, bool) and not _KEPT.search(key)
+        return _less(key, value, narrower, layers, heads, side) if number else value
 
-    return {key: changed(key, value) for key, value in settings.items() if key not in ("id2label", "label2id")}
+    return {key: changed(key, value) for key, value in settings.items() if not _DERIVED.search(key)}
+
+
+def _less(key: str, value: int, narrower: int, layers: int, heads: int, side: int) -> int:
+    if key == "image_size":
+        return side or value
+    if _DEPTH.search(key):
+        return min(value, layers)
+    if heads and "_heads" in key:
+        return heads
+    return max(_LEAST_WIDTH, value // narrower) if _WIDTH.search(key) and value > _LEAST_WIDTH else value
 
 
 def _enliven(model: PreTrainedModel) -> None:
@@ -250,6 +256,8 @@ def _image_processor(folder: Path, config: PretrainedConfig, side: int) -> None:
     stated = getattr(getattr(config, "vision_config", config), "image_size", None)
     stated = stated[0] if isinstance(stated, list | tuple) else stated
     wanted = stated if isinstance(stated, int) else side
+    if "max_num_patches" in settings and side:
+        settings["max_num_patches"] = (side // settings["patch_size"]) ** 2
     for key in ("size", "crop_size"):
         if wanted and isinstance(settings.get(key), Mapping):
             settings[key] = dict.fromkeys((edge for edge, value in settings[key].items() if value), wanted)
@@ -261,57 +269,59 @@ _PROCESSORS: Mapping[str, Callable[[Path, PretrainedConfig, int], None]] = {"ima
 
 def _classifier(folder: Path, rows: Sequence[Any]) -> tuple[Classifier, dict[str, torch.Tensor], Network]:
     """A net with a head drawn at random, and a batch."""
-    network = open_network(folder)
-    anatomy = layers_of(network)
+    network = load_network(folder)
+    layers = layers_of(network)
     batch = network.batch(rows)
-    made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(1, len(CLASSES)))
+    classifier = Classifier(network, layers, layers.names[-1], fresh_head(1, len(CLASSES)))
     with torch.no_grad():
-        width = made.blocks(**batch)[-1].shape[1]
+        width = classifier.blocks(**batch)[-1].shape[1]
     torch.manual_seed(1)
-    made.head = nn.Linear(width, len(CLASSES))
-    return made, batch, network
+    classifier.head = nn.Linear(width, len(CLASSES))
+    return classifier, batch, network
 
 
 def _adapted(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, _ = _classifier(folder, rows)
+    built, batch, _ = _classifier(folder, rows)
     with torch.no_grad():
-        before = made(**batch)
-    made.adapt(made.layers.names, 2)
-    made.learn(made.layers.names, "adapters")
-    after = made(**batch)
+        before = built(**batch)
+    built.adapt(built.layers.names, 2)
+    built.learn(built.layers.names, "adapters")
+    after = built(**batch)
     if not torch.allclose(before, after.detach(), atol=1e-4 * float(before.abs().max() + 1)):
         return "no: adapters change it before they have learned anything"
     _loss(after).backward()
-    learning = [p for name, p in made.body.named_parameters() if "lora_B" in name]
+    learning = [p for name, p in built.body.named_parameters() if "lora_B" in name]
     moved = sum(p.grad is not None and bool(p.grad.any()) for p in learning)
     return f"yes, {moved}" if moved else "no: no gradient comes to them"
 
 
 def _stepped(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, _ = _classifier(folder, rows)
-    made.learn(made.layers.names)
-    made.train(False)
-    before = {name: p.detach().clone() for name, p in made.body.named_parameters()}
-    optimizer = torch.optim.SGD([p for p in made.parameters() if p.requires_grad], 1e-2)
-    loss = _loss(made(**batch))
+    built, batch, _ = _classifier(folder, rows)
+    built.learn(built.layers.names)
+    built.train(False)
+    before = {name: p.detach().clone() for name, p in built.body.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in built.parameters() if p.requires_grad], 1e-2)
+    loss = _loss(built(**batch))
     loss.backward()
-    nn.utils.clip_grad_norm_(made.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(built.parameters(), 1.0)
     optimizer.step()
     if not bool(torch.isfinite(loss)):
         return "no: its loss is no number"
-    changed = {name for name, p in made.body.named_parameters() if not torch.equal(p, before[name])}
-    still = [block.name for block in made.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)]
+    changed = {name for name, p in built.body.named_parameters() if not torch.equal(p, before[name])}
+    still = [
+        block.name for block in built.layers.blocks if not any(name.startswith(block.prefixes) for name in changed)
+    ]
     return f"no: {', '.join(still)} learns nothing" if still else "yes"
 
 
 def _resumed(folder: Path, rows: Sequence[Any]) -> str:
-    made, batch, network = _classifier(folder, rows)
-    names = made.layers.names
+    built, batch, network = _classifier(folder, rows)
+    names = built.layers.names
     if len(names) < 2:
         return "no: it is one block"
     middle = names[(len(names) - 1) // 2]
     try:
-        Boundary(made.eval(), middle, batch, network.context(rows).keys())
+        Boundary(built.eval(), middle, batch, network.context(rows).keys())
     except Exception as fault:  # a net that hands on more than one tensor may raise anything
         return f"no: {_in_short(fault)}"
     return "yes"
@@ -353,7 +363,7 @@ def _in_short(fault: Exception) -> str:
     return " ".join(str(words).split())[:_WHY]
 
 
-def _say(rows: Sequence[Row]) -> None:
+def _print_table(rows: Sequence[Row]) -> None:
     shown = Table(title=f"{len(rows)} architectures of transformers {transformers.__version__}")
     for field in fields(Row):
         shown.add_column(field.name)

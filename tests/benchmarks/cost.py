@@ -56,20 +56,20 @@ class Row:
 
 def main() -> None:
     """Run the cases and print the table."""
-    asked = _arguments()
-    torch.set_num_threads(asked.threads)
+    requested = _arguments()
+    torch.set_num_threads(requested.threads)
     measured = []
     for checkpoint, strategy, name in product(CHECKPOINTS, STRATEGIES, SETS):
-        folder = None if asked.checkpoints is None else asked.checkpoints / checkpoint
+        folder = None if requested.checkpoints is None else requested.checkpoints / checkpoint
         runs = []
-        for seed in range(asked.repeats):
-            with tempfile.TemporaryDirectory() as place, Zoo.open(asked.home or place) as zoo:
+        for seed in range(requested.repeats):
+            with tempfile.TemporaryDirectory() as place, Zoo.open(requested.home or place) as zoo:
                 if checkpoint not in {card.name for card in zoo.checkpoints()}:
                     if folder is None or not folder.is_dir():
                         continue
                     zoo.add(folder)
-                whole = Sample.from_folder(asked.sets / name)
-                sample = replace(whole.subsample(asked.rows, 0), test=whole.test)
+                whole = Sample.from_folder(requested.sets / name)
+                sample = replace(whole.subsample(requested.rows, 0), test=whole.test)
                 runs.append(run(zoo, sample, (name, strategy, checkpoint), seed))
         if runs:
             measured.append(middle(runs))
@@ -86,10 +86,10 @@ def run(zoo: Zoo, sample: Sample, case: tuple[str, str, str], seed: int) -> Row:
     began = time.perf_counter()
     trial = measure_cost(job, lambda part: zoo.encoded(checkpoint, part))
     took, processor = time.perf_counter() - began, time.process_time()
-    heard = Recorder()
-    done, _ = run_local(job, no_tracking, heard)
+    recorder = Recorder()
+    done, _ = run_local(job, no_tracking, recorder)
     processor = time.process_time() - processor
-    steps = max((event.done for event in heard.events if event.phase is Phase.TUNE), default=0)
+    steps = max((event.done for event in recorder.events if event.phase is Phase.TUNE), default=0)
     planned = sum(stage.epochs for stage in choice.plan.stages)
     an_epoch = -(-round(done.metrics["rows_train"] * 0.8) // choice.plan.batch_size)
     epochs = f"{round(steps / an_epoch)} of {planned}" if planned else "none"
@@ -150,14 +150,14 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def _arguments() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--sets", type=Path, required=True)
-    asked.add_argument("--checkpoints", type=Path)
-    asked.add_argument("--home", type=Path)
-    asked.add_argument("--rows", type=int, default=2000)
-    asked.add_argument("--repeats", type=int, default=1)
-    asked.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    return asked.parse_args()
+    requested = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    requested.add_argument("--sets", type=Path, required=True)
+    requested.add_argument("--checkpoints", type=Path)
+    requested.add_argument("--home", type=Path)
+    requested.add_argument("--rows", type=int, default=2000)
+    requested.add_argument("--repeats", type=int, default=1)
+    requested.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    return requested.parse_args()
 
 
 if __name__ == "__main__":

@@ -45,18 +45,18 @@ DIRECTIONS = 32
 
 def main() -> None:
     """Measure and print."""
-    asked = _arguments()
+    requested = _arguments()
     faiss.omp_set_num_threads(1)
-    found = read_catalog(catalog_folder())
-    lens = found.lenses["image"]
-    made = mixtures(list(found.sketches), lens, asked.domains + QUERIES, seed=0)
-    known, queries = made[: asked.domains], made[asked.domains :]
-    told = f"{asked.domains:,} domains of {known.shape[1]} numbers, mixtures of {len(found.sketches)} real ones"
-    print(f"{told}; one thread; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
+    result = read_catalog(catalog_folder())
+    lens = result.lenses["image"]
+    built = mixtures(list(result.sketches), lens, requested.domains + QUERIES, seed=0)
+    known, queries = built[: requested.domains], built[requested.domains :]
+    message = f"{requested.domains:,} domains of {known.shape[1]} numbers, mixtures of {len(result.sketches)} real ones"
+    print(f"{message}; one thread; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     report_search(known, queries)
     with tempfile.TemporaryDirectory() as folder:
         report_file(known, queries[0], Path(folder))
-        report_registry(known, queries, found.sketches[0], Path(folder))
+        report_registry(known, queries, result.sketches[0], Path(folder))
 
 
 def mixtures(sketches: list[Sketch], lens: Lens, count: int, seed: int) -> np.ndarray:
@@ -84,17 +84,17 @@ def report_search(known: np.ndarray, queries: np.ndarray) -> None:
     bounds, column = np.ones((len(known), 64), dtype=np.float32), np.ones(64, dtype=np.float32)
     scan = Times([partial(np.matmul, bounds, column)] * 50)
     recall = np.mean([_recall(index, known, query) for query in queries[:CHECKED]])
-    _tell("search", search.told(), "p99 < 10 ms")
-    _tell(f"recall@{NEAREST} against exact search in float64", f"{recall:.4f}", ">= .99")
-    _tell("FAISS flat over all numbers", f"{whole.told()}: {whole.median / search.median:.0f} times as long")
+    _print_row("search", search.summary(), "p99 < 10 ms")
+    _print_row(f"recall@{NEAREST} against exact search in float64", f"{recall:.4f}", ">= .99")
+    _print_row("FAISS flat over all numbers", f"{whole.summary()}: {whole.median / search.median:.0f} times as long")
     times = search.median / scan.median
-    _tell("reading the 64-number bounds once", f"{scan.told()}: the search takes {times:.0f} times as long")
-    _tell("the first search, which makes the bounds", first.told())
+    _print_row("reading the 64-number bounds once", f"{scan.summary()}: the search takes {times:.0f} times as long")
+    _print_row("the first search, which makes the bounds", first.summary())
     adding = Times([partial(index.add, [len(known) + at], queries[at : at + 1]) for at in range(100)])
-    _tell("adding one to the index", adding.told(), "< 50 ms")
+    _print_row("adding one to the index", adding.summary(), "< 50 ms")
     size = known.nbytes * (1 + 64 / known.shape[1]) / 2**30
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    _tell("memory of the index", f"{size:.2f} GiB (the benchmark's peak: {peak:.2f})")
+    _print_row("memory of the index", f"{size:.2f} GiB (the benchmark's peak: {peak:.2f})")
 
 
 def report_file(known: np.ndarray, query: np.ndarray, folder: Path) -> None:
@@ -102,14 +102,14 @@ def report_file(known: np.ndarray, query: np.ndarray, folder: Path) -> None:
     index, path = DomainIndex(known.shape[1]), folder / "index.faiss"
     index.add(np.arange(len(known)), known)
     saving = Times([lambda: index.save(path, "stamp")])
-    _tell("saving the file", f"{saving.told()}, {path.stat().st_size / 2**20:.0f} MiB")
-    _tell("loading it, checksum and all", Times([lambda: DomainIndex.load(path, "stamp")]).told())
+    _print_row("saving the file", f"{saving.summary()}, {path.stat().st_size / 2**20:.0f} MiB")
+    _print_row("loading it, checksum and all", Times([lambda: DomainIndex.load(path, "stamp")]).summary())
     expected, sound = index.search(query, NEAREST)[1].tolist(), 0
     for attempt in range(5):
         _save_and_die(path, 0.05 + 0.2 * attempt)
         kept = DomainIndex.load(path, "stamp")
         sound += kept is not None and kept.search(query, NEAREST)[1].tolist() == expected
-    _tell("kill -9 in the midst of a save", f"{sound} of 5 times the file was whole", "5")
+    _print_row("kill -9 in the midst of a save", f"{sound} of 5 times the file was whole", "5")
 
 
 def report_registry(known: np.ndarray, queries: np.ndarray, like: Sketch, folder: Path) -> None:
@@ -117,22 +117,22 @@ def report_registry(known: np.ndarray, queries: np.ndarray, like: Sketch, folder
     zoo = Zoo.open(folder / "home")
     starts = range(0, len(known), 5000)
     filling = Times([partial(zoo.store.write, _entries(at, known[at : at + 5000], like)) for at in starts])
-    _tell("registering them, each", f"{1e3 * filling.waited.sum() / len(known):.2f} ms")
+    _print_row("registering them, each", f"{1e3 * filling.waited.sum() / len(known):.2f} ms")
 
     def near(zoo: Zoo = zoo) -> list[tuple[Domain, float]]:
         return zoo.near(like.rows, NEAREST)
 
-    _tell("making the index from SQL, and searching", Times([near]).told())
-    _tell("zoo.near with 256 rows", Times([near] * 100).told())
+    _print_row("making the index from SQL, and searching", Times([near]).summary())
+    _print_row("zoo.near with 256 rows", Times([near] * 100).summary())
     later = [_entries(len(known) + place, queries[place : place + 1], like) for place in range(30)]
     adding = Times([lambda one=one: (zoo.store.write(one), near()) for one in later])
-    _tell("registering one and finding it", adding.told(), "< 50 ms")
+    _print_row("registering one and finding it", adding.summary(), "< 50 ms")
     path = zoo.index_path(zoo.lens("image"))
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     again = Zoo.open(folder / "home")
     making = Times([partial(near, again)])
     same = "the same answer" if near(again) == near() else "ANOTHER ANSWER"
-    _tell("a damaged file, made anew from SQL", f"{making.told()}, {same}", "the same answer")
+    _print_row("a damaged file, made anew from SQL", f"{making.summary()}, {same}", "the same answer")
 
 
 class Times:
@@ -152,7 +152,7 @@ class Times:
         """The median of the thread's own time."""
         return float(np.median(self.own))
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Median and p99, and the same with waiting; one number where there is but one."""
         if len(self.own) == 1:
             return f"{self.own[0]:.2f} s ({self.waited[0]:.2f})"
@@ -165,8 +165,8 @@ def _entries(first: int, embeddings: np.ndarray, like: Sketch) -> Entries:
     rows = Features(like.rows.vectors[:KEPT], like.rows.encoder)
     names = [f"mixture-{first + place:06d}" for place in range(len(embeddings))]
     cards = tuple(Domain(name, "image", name, "mixtures", ROWS) for name in names)
-    made = zip(names, embeddings, strict=True)
-    return Entries(domains=cards, sketches=tuple(Sketch(name, like.lens, rows, one, ROWS) for name, one in made))
+    built = zip(names, embeddings, strict=True)
+    return Entries(domains=cards, sketches=tuple(Sketch(name, like.lens, rows, one, ROWS) for name, one in built))
 
 
 def _save_and_die(path: Path, after: float) -> None:
@@ -201,7 +201,7 @@ def _recall(index: DomainIndex, known: np.ndarray, query: np.ndarray) -> float:
     return len(set(index.search(query, NEAREST)[1].tolist()) & set(exact.tolist())) / NEAREST
 
 
-def _tell(what: str, measured: str, wanted: str = "") -> None:
+def _print_row(what: str, measured: str, wanted: str = "") -> None:
     print(f"{what:<44} {measured:<62} {wanted}", flush=True)
 
 

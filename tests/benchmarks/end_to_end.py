@@ -29,14 +29,14 @@ SOURCES = {"imagenet": "imagenet_sample", "cifar10": "cifar10", "vww": "coco_sam
 
 def main() -> None:
     """Run what is missing, then print the table."""
-    asked = _arguments()
-    results = asked.home / "results.jsonl"
-    with Zoo.open(asked.home) as zoo:
-        if asked.checkpoints is not None:
-            _add(zoo, asked.checkpoints)
+    requested = _arguments()
+    results = requested.home / "results.jsonl"
+    with Zoo.open(requested.home) as zoo:
+        if requested.checkpoints is not None:
+            _add(zoo, requested.checkpoints)
         done = {row["set"] for row in _rows(results)}
-        for folder in sorted(path for path in asked.sets.iterdir() if path.is_dir()):
-            if folder.name not in done and (not asked.names or folder.name in asked.names):
+        for folder in sorted(path for path in requested.sets.iterdir() if path.is_dir()):
+            if folder.name not in done and (not requested.names or folder.name in requested.names):
                 row = run(zoo, folder)
                 with results.open("a") as file:
                     file.write(json.dumps(row) + "\n")

@@ -65,17 +65,17 @@ class Watch:
 
 
 def main() -> None:
-    told = _arguments()
-    if told.memory_child:
+    report = _arguments()
+    if report.memory_child:
         _memory_child()
         return
     console = Console(width=150)
-    if told.laws:
-        console.print(_distance_laws(told.draws))
+    if report.laws:
+        console.print(_distance_laws(report.draws))
         console.print(_score_laws())
         return
-    threads = 1 if told.processor_time else told.threads
-    watch = Watch(time.process_time if told.processor_time else time.perf_counter, told.rounds)
+    threads = 1 if report.processor_time else report.threads
+    watch = Watch(time.process_time if report.processor_time else time.perf_counter, report.rounds)
     with threadpool_limits(threads):
         rate = _gemm_rate(watch)
         rows = [_mmd(watch), *_logme(watch), _knn(watch)]
@@ -92,11 +92,13 @@ def main() -> None:
             f"{limit:.3f}",
             f"{row.ours / limit:.1f}x",
         )
-    told_by = "processor" if told.processor_time else "wall"
-    console.print(f"{threads} threads, float64 GEMM {rate:.0f} GFLOP/s, least of {told.rounds} rounds, {told_by} time")
+    told_by = "processor" if report.processor_time else "wall"
+    console.print(
+        f"{threads} threads, float64 GEMM {rate:.0f} GFLOP/s, least of {report.rounds} rounds, {told_by} time"
+    )
     console.print(table)
-    if told.large:
-        console.print(_memory(told.threads))
+    if report.large:
+        console.print(_memory(report.threads))
 
 
 def _arguments() -> argparse.Namespace:
@@ -120,13 +122,17 @@ def _gemm_rate(watch: Watch) -> float:
 def _mmd(watch: Watch) -> Row:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(2000, 512)), random.normal(size=(2000, 512)) + 0.008
-    found = []
+    results = []
     slow, fast = watch.least(
-        lambda: found.append(plain_mmd(x, y, 30.0, 100, 0)),
-        lambda: found.append(mmd(x, y, sigma=30.0, permutations=100, seed=0).p_same),
+        lambda: results.append(plain_mmd(x, y, 30.0, 100, 0)),
+        lambda: results.append(mmd(x, y, sigma=30.0, permutations=100, seed=0).p_same),
     )
     products = (4000**2 * 512 + 4000**2 * 2 * 102) / 1e9
-    agreement = f"p {found[0]:.4f} = {found[1]:.4f}" if found[0] == found[1] else f"p {found[0]:.4f} / {found[1]:.4f}"
+    agreement = (
+        f"p {results[0]:.4f} = {results[1]:.4f}"
+        if results[0] == results[1]
+        else f"p {results[0]:.4f} / {results[1]:.4f}"
+    )
     return Row("MMD, 2000 + 2000 rows, d 512, 100 permutations", slow, fast, 25, agreement, products)
 
 
@@ -182,7 +188,7 @@ def plain_logme(features: np.ndarray, labels: np.ndarray) -> float:
     freedom = n - 1
     u, s, _ = np.linalg.svd(rows, full_matrices=False)
     squares = s**2
-    found = []
+    results = []
     for label in np.unique(labels):
         target = (labels == label) - np.mean(labels == label)
         shares = (u.T @ target) ** 2
@@ -198,7 +204,7 @@ def plain_logme(features: np.ndarray, labels: np.ndarray) -> float:
         weight = (shares * squares * (beta / (alpha + beta * squares)) ** 2).sum()
         error = (shares * (alpha / (alpha + beta * squares)) ** 2).sum() + rest
         log_determinant = np.log(alpha + beta * squares).sum() + (d - len(s)) * np.log(alpha)
-        found.append(
+        results.append(
             0.5
             * (
                 freedom * np.log(beta / (2 * np.pi))
@@ -209,7 +215,7 @@ def plain_logme(features: np.ndarray, labels: np.ndarray) -> float:
             )
             / n
         )
-    return float(np.mean(found))
+    return float(np.mean(results))
 
 
 def _knn(watch: Watch) -> Row:
@@ -235,11 +241,13 @@ def _distance_laws(draws: int) -> Table:
     for name in sorted(distances):
         for grouped in (False, True):
             null = [null_p_value(distances[name], seed, grouped) for seed in range(draws)]
-            found = [shifted(distances[name], seed, grouped) for seed in range(draws)]
-            truth = np.mean([one.statistic for one in found])
+            results = [shifted(distances[name], seed, grouped) for seed in range(draws)]
+            truth = np.mean([one.statistic for one in results])
             false = "none" if null[0] is None else f"{np.mean(np.array(null) <= 0.05):.3f}"
             covered = (
-                "none" if found[0].low is None else f"{np.mean([one.low <= truth <= one.high for one in found]):.3f}"
+                "none"
+                if results[0].low is None
+                else f"{np.mean([one.low <= truth <= one.high for one in results]):.3f}"
             )
             table.add_row(name, "groups" if grouped else "rows", false, covered)
     return table
@@ -266,12 +274,12 @@ def _memory_child() -> None:
     before = psutil.Process().memory_info().rss
     began = time.perf_counter()
     with threadpool_limits(_arguments().threads):
-        found = mmd(x, y, sigma=30.0, seed=0)
+        result = mmd(x, y, sigma=30.0, seed=0)
     seconds = time.perf_counter() - began
     above = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     print(
         f"MMD, 20,000 + 20,000 rows, d 512, 200 permutations: {above / GIB:.2f} GiB above the inputs (wanted: 1), "
-        f"{seconds:.1f} s, p {found.p_same:.3f}"
+        f"{seconds:.1f} s, p {result.p_same:.3f}"
     )
 
 

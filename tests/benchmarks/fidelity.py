@@ -22,10 +22,10 @@ ROWS, LEAST, SHORT = 60, 20, 10
 
 def main() -> None:
     """Print both figures."""
-    asked = _arguments()
-    zoo = Zoo.open(asked.home)
+    requested = _arguments()
+    zoo = Zoo.open(requested.home)
     lens = zoo.lens("image")
-    samples = {path.name: Sample.from_folder(path) for path in sorted(asked.sets.iterdir()) if path.is_dir()}
+    samples = {path.name: Sample.from_folder(path) for path in sorted(requested.sets.iterdir()) if path.is_dir()}
     ours = sub_domains(samples, {name: zoo.lens_features(s.subsample(1200, 0)) for name, s in samples.items()})
     exact = exact_distances(lens, ours)
     sketched = embedding_distances(lens, ours)
@@ -38,33 +38,33 @@ def main() -> None:
         f"{len(names)} sub-domains of {len(samples)} sets: a shortlist of {SHORT} holds the exact nearest "
         f"non-sibling {held:.1%} of the time"
     )
-    theirs = {name: zoo.encode(asked.other, s.subsample(1200, 0)).last for name, s in samples.items()}
+    theirs = {name: zoo.encode(requested.other, s.subsample(1200, 0)).last for name, s in samples.items()}
     second = fit_lens("second", "image", list(theirs.values()))
     others = exact_distances(second, sub_domains(samples, theirs))
     differ = np.mean(np.where(allowed, others, np.inf).argmin(axis=1) != nearest)
-    print(f"{asked.other} as lens names another nearest non-sibling {differ:.1%} of the time")
+    print(f"{requested.other} as lens names another nearest non-sibling {differ:.1%} of the time")
 
 
 def sub_domains(samples: dict[str, Sample], seen: dict[str, Features]) -> dict[tuple[str, str], Features]:
     """The features of every class of every set that has enough rows."""
-    found = {}
+    by_name = {}
     for name, sample in samples.items():
         labels = np.array(sample.subsample(1200, 0).labels)
         for label in sorted(set(labels)):
             rows = np.flatnonzero(labels == label)[:ROWS]
             if len(rows) >= LEAST:
-                found[name, str(label)] = seen[name].take(rows)
-    return found
+                by_name[name, str(label)] = seen[name].take(rows)
+    return by_name
 
 
 def exact_distances(lens: Lens, clouds: dict[tuple[str, str], Features]) -> np.ndarray:
     """Unbiased MMD² of every pair (K, K)."""
     rows = [lens.standardize(cloud.vectors) for cloud in clouds.values()]
-    found = np.zeros((len(rows), len(rows)))
+    result = np.zeros((len(rows), len(rows)))
     for a in range(len(rows)):
         for b in range(a):
-            found[a, b] = found[b, a] = mmd(rows[a], rows[b], sigma=lens.sigma, permutations=1).statistic
-    return found
+            result[a, b] = result[b, a] = mmd(rows[a], rows[b], sigma=lens.sigma, permutations=1).statistic
+    return result
 
 
 def embedding_distances(lens: Lens, clouds: dict[tuple[str, str], Features]) -> np.ndarray:

@@ -65,14 +65,14 @@ class Line:
 
 def main() -> None:
     """Train until time is up, then print what there is."""
-    asked = _arguments()
+    requested = _arguments()
     torch.set_num_threads(1)
     results._PATIENCE = 10**6
-    bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
-    done = read_rows(asked.results, Line)
+    bench = Bench(unpacked(requested.data, requested.shared), requested.shared, requested.grown, requested.cache)
+    done = read_rows(requested.results, Line)
     known = {(line.target, line.checkpoint, line.rows, line.recipe) for line in done}
-    deadline = time.monotonic() + 60 * asked.minutes
-    for cell in _cells(asked.checkpoints, asked.rows):
+    deadline = time.monotonic() + 60 * requested.minutes
+    for cell in _cells(requested.checkpoints, requested.rows):
         for recipe in RECIPES:
             if time.monotonic() < deadline and (cell.target, cell.checkpoint, cell.rows, str(recipe)) not in known:
                 try:
@@ -80,7 +80,7 @@ def main() -> None:
                 except WeightsMissing:
                     continue
                 done.append(line)
-                append(asked.results, [line])
+                append(requested.results, [line])
     Console(width=140).print(table(done))
 
 
@@ -103,16 +103,16 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
         run, _ = run_local(job, no_tracking, provider=provider)
         plain = replace(job, id="probe", plan=replace(plan, strategy="linear-probe", stages=(), augment=False))
         probe, _ = run_local(plain, no_tracking, provider=provider)
-    found = run.metrics
+    metrics = run.metrics
     return Line(
         cell.target,
         cell.checkpoint,
         cell.rows,
         str(recipe),
         round(probe.metrics["accuracy"], 4),
-        round(found["accuracy"], 4),
-        found.get("best_epoch", 0),
-        round(found["seconds"], 1),
+        round(metrics["accuracy"], 4),
+        metrics.get("best_epoch", 0),
+        round(metrics["seconds"], 1),
     )
 
 
@@ -163,16 +163,16 @@ def _cells(checkpoints: list[str], rows: list[int]) -> list[Cell]:
 
 
 def _arguments() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--minutes", type=float, default=60.0)
-    asked.add_argument("--rows", type=int, nargs="+", default=[600])
-    asked.add_argument("--checkpoints", nargs="+", default=list(LIGHT))
-    asked.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".csv"))
-    asked.add_argument("--shared", type=Path, default=Path("../shared"))
-    asked.add_argument("--data", type=Path, default=Path(".cache/data"))
-    asked.add_argument("--grown", type=Path, default=Path(".cache/grow"))
-    asked.add_argument("--cache", type=Path, default=Path(".cache/proving"))
-    return asked.parse_args()
+    requested = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    requested.add_argument("--minutes", type=float, default=60.0)
+    requested.add_argument("--rows", type=int, nargs="+", default=[600])
+    requested.add_argument("--checkpoints", nargs="+", default=list(LIGHT))
+    requested.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".csv"))
+    requested.add_argument("--shared", type=Path, default=Path("../shared"))
+    requested.add_argument("--data", type=Path, default=Path(".cache/data"))
+    requested.add_argument("--grown", type=Path, default=Path(".cache/grow"))
+    requested.add_argument("--cache", type=Path, default=Path(".cache/proving"))
+    return requested.parse_args()
 
 
 if __name__ == "__main__":

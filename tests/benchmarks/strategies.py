@@ -41,23 +41,23 @@ class Row:
         """Accuracy with its standard error, seconds, and the lowest likeness of a block to its start."""
         if self.refused:
             return "not offered"
-        found = self.metrics
-        forgot = f", {found['cka_lowest']:.2f}" if "cka_lowest" in found else ""
-        return f"{found['accuracy']:.3f} ± {found['standard_error']:.3f}  {found['seconds']:.0f} s{forgot}"
+        metrics = self.metrics
+        forgot = f", {metrics['cka_lowest']:.2f}" if "cka_lowest" in metrics else ""
+        return f"{metrics['accuracy']:.3f} ± {metrics['standard_error']:.3f}  {metrics['seconds']:.0f} s{forgot}"
 
 
 def main() -> None:
     """Run every strategy on every target and print the table."""
-    asked = _arguments()
-    torch.set_num_threads(asked.threads)
+    requested = _arguments()
+    torch.set_num_threads(requested.threads)
     console, rows = Console(width=150), []
     with tempfile.TemporaryDirectory() as place, Zoo.open(place) as zoo:
         for target in TARGETS:
-            sample = Sample.from_folder(asked.sets / target).subsample(asked.rows)
-            for name in strategies if asked.only is None else (asked.only,):
-                rows.append(run(zoo, sample, asked.checkpoint, name))
+            sample = Sample.from_folder(requested.sets / target).subsample(requested.rows)
+            for name in strategies if requested.only is None else (requested.only,):
+                rows.append(run(zoo, sample, requested.checkpoint, name))
                 console.print(f"{target:12s} {name:20s} {rows[-1].cell()} {rows[-1].refused}")
-    console.print(table(rows, asked.checkpoint, asked.rows))
+    console.print(table(rows, requested.checkpoint, requested.rows))
 
 
 def run(zoo: Zoo, sample: Sample, checkpoint: str, strategy: str) -> Row:
@@ -85,13 +85,13 @@ def table(rows: list[Row], checkpoint: str, most: int) -> Table:
 
 
 def _arguments() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--sets", type=Path, required=True)
-    asked.add_argument("--checkpoint", default="resnet-photos")
-    asked.add_argument("--rows", type=int, default=1500)
-    asked.add_argument("--threads", type=int, default=1)
-    asked.add_argument("--only", default=None, help="one strategy")
-    return asked.parse_args()
+    requested = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    requested.add_argument("--sets", type=Path, required=True)
+    requested.add_argument("--checkpoint", default="resnet-photos")
+    requested.add_argument("--rows", type=int, default=1500)
+    requested.add_argument("--threads", type=int, default=1)
+    requested.add_argument("--only", default=None, help="one strategy")
+    return requested.parse_args()
 
 
 if __name__ == "__main__":

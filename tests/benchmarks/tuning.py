@@ -41,7 +41,7 @@ from recommender.tuning.parameter_groups import rates
 from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import open_network, quiet
+from registry.encoders.loading import load_network, quiet
 from registry.features import Encoded
 from registry.modalities.image.preprocessing import read_preprocessing
 from registry.progress import Event, Phase, Progress, silent
@@ -84,21 +84,21 @@ class Timed:
 
 def main() -> None:
     """Run what is asked for and print a table each."""
-    asked = _arguments()
-    torch.set_num_threads(asked.threads)
+    requested = _arguments()
+    torch.set_num_threads(requested.threads)
     results._PATIENCE = 10**6
     for part, cases, run in (
         ("probe", PROBED, probe),
         ("partial", TRAINED, partial),
         ("loading", TRAINED, loading),
     ):
-        for name, checkpoint in cases if not asked.parts or part in asked.parts else ():
-            whole = Sample.from_folder(asked.sets / name)
-            sample = replace(whole.subsample(asked.rows, 0), test=whole.test)
+        for name, checkpoint in cases if not requested.parts or part in requested.parts else ():
+            whole = Sample.from_folder(requested.sets / name)
+            sample = replace(whole.subsample(requested.rows, 0), test=whole.test)
             with tempfile.TemporaryDirectory() as place, Zoo.open(place) as zoo:
                 bench = Bench(sample, zoo, zoo.checkpoint(checkpoint))
                 title = f"{part}: {name}, {len(sample)} rows, {checkpoint}"
-                Console(width=120).print(table(title, take_turns(run(bench), asked.repetitions)))
+                Console(width=120).print(table(title, take_turns(run(bench), requested.repetitions)))
 
 
 @dataclass(frozen=True)
@@ -151,16 +151,16 @@ class Bench:
 def take_turns(variants: Mapping[str, Callable[[], tuple[Spent, float]]], repetitions: int) -> dict[str, Timed]:
     """Every variant in every round, so that what disturbs one disturbs all."""
     rounds = [{name: run() for name, run in variants.items()} for _ in range(repetitions)]
-    return {name: Timed(tuple(found[name][0] for found in rounds), rounds[0][name][1]) for name in variants}
+    return {name: Timed(tuple(result[name][0] for result in rounds), rounds[0][name][1]) for name in variants}
 
 
-def table(title: str, found: Mapping[str, Timed]) -> Table:
+def table(title: str, result: Mapping[str, Timed]) -> Table:
     """Each variant, and how many times as long as the first it took."""
-    ours = next(iter(found.values()))
+    ours = next(iter(result.values()))
     drawn = Table(title=title)
     for column in ("variant", "wall s", "processor s", "wall ratio", "processor ratio", "test accuracy"):
         drawn.add_column(column, justify="left" if column == "variant" else "right")
-    for name, timed in found.items():
+    for name, timed in result.items():
         drawn.add_row(
             name,
             f"{timed.wall:.3f}",
@@ -230,8 +230,8 @@ def _plain(bench: Bench, workers: int, *, held: bool) -> tuple[Spent, float]:
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     with quiet():
-        said = trainer.predict(judged).predictions.argmax(1)
-    return spent[0], float((said == judged.targets).mean())
+        predicted = trainer.predict(judged).predictions.argmax(1)
+    return spent[0], float((predicted == judged.targets).mean())
 
 
 class FrozenNet(nn.Module):
@@ -239,7 +239,7 @@ class FrozenNet(nn.Module):
 
     def __init__(self, folder: Path, classes: int) -> None:
         super().__init__()
-        self.network = open_network(folder)
+        self.network = load_network(folder)
         self.body = self.network.model.requires_grad_(False).eval()
         self.layers = layers_of(self.network)
         self.head = nn.LazyLinear(classes)
@@ -297,10 +297,10 @@ def partial(bench: Bench) -> dict[str, Callable[[], tuple[Spent, float]]]:
 
 def _epoch(bench: Bench, learning: tuple[str, ...], *, cache: bool = True) -> tuple[Spent, float]:
     """The median of the epochs from the second on."""
-    ear = _Ear()
+    recorder = _Ear()
     plan = bench.plan(Stage(learning, MEASURED, 1e-3, 1e-4), cache=cache)
-    run, _ = run_local(bench.job(plan), ear.track, silent)
-    return ear.epoch(), run.metrics["accuracy"]
+    run, _ = run_local(bench.job(plan), recorder.track, silent)
+    return recorder.epoch(), run.metrics["accuracy"]
 
 
 # ---------------------------------------------------------------- loading
@@ -313,9 +313,9 @@ def loading(bench: Bench) -> dict[str, Callable[[], tuple[Spent, float]]]:
 
 def _ours(bench: Bench) -> tuple[Spent, float]:
     """From the steps that the training tells of; judging and saving lie between epochs."""
-    ear = _Ear()
-    run, _ = run_local(bench.job(bench.plan(Stage(bench.blocks, MEASURED, 1e-3, 1e-4))), ear.track, ear)
-    return ear.passed(), run.metrics["accuracy"]
+    recorder = _Ear()
+    run, _ = run_local(bench.job(bench.plan(Stage(bench.blocks, MEASURED, 1e-3, 1e-4))), recorder.track, recorder)
+    return recorder.passed(), run.metrics["accuracy"]
 
 
 def _bare(bench: Bench) -> tuple[Spent, float]:
@@ -342,11 +342,11 @@ def _bare(bench: Bench) -> tuple[Spent, float]:
 
 
 def _net(bench: Bench) -> Classifier:
-    network = open_network(bench.card.folder)
+    network = load_network(bench.card.folder)
     width = bench.zoo.encode(bench.card.name, bench.sample).last.width
     head = fresh_head(width, len(bench.sample.classes))
-    made = Classifier(network, layers_of(network), bench.blocks[-1], head)
-    return made.to(memory_format=torch.channels_last)
+    classifier = Classifier(network, layers_of(network), bench.blocks[-1], head)
+    return classifier.to(memory_format=torch.channels_last)
 
 
 def _batches(rows: ItemRows) -> list[dict[str, torch.Tensor]]:
@@ -405,13 +405,13 @@ class _Ear(NullTrackerRun):
 
 
 def _arguments() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("parts", nargs="*", metavar="PART", help="probe, partial, loading; else all")
-    asked.add_argument("--sets", type=Path, required=True)
-    asked.add_argument("--rows", type=int, default=1500)
-    asked.add_argument("--repetitions", type=int, default=3)
-    asked.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    return asked.parse_args()
+    requested = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    requested.add_argument("parts", nargs="*", metavar="PART", help="probe, partial, loading; else all")
+    requested.add_argument("--sets", type=Path, required=True)
+    requested.add_argument("--rows", type=int, default=1500)
+    requested.add_argument("--repetitions", type=int, default=3)
+    requested.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    return requested.parse_args()
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def test_a_path_becomes_advice_and_a_tuning_that_a_reload_does_not_lose(
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     page.reload()
     expect(page.get_by_text("Realized", exact=True)).to_be_visible(timeout=240_000)
-    told = json.loads(run(picker, "runs", "list", "--json").stdout)
-    assert len(told) == 1
+    record = json.loads(run(picker, "runs", "list", "--json").stdout)
+    assert len(record) == 1
 
 
 def test_advice_from_the_command_line_is_there_and_names_are_shown_as_text(

@@ -35,12 +35,12 @@ font = "Nunito:https://fonts.googleapis.com/css2?family=Nunito&display=swap"
 
 def connected(port: int, *, origin: str, host: str = "127.0.0.1") -> int:
     """What a websocket from elsewhere is answered: 101 where it is let in."""
-    asked = (
+    message = (
         f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
-        line.sendall(asked.encode())
+        line.sendall(message.encode())
         return int(line.recv(64).split()[1])
 
 
@@ -70,15 +70,15 @@ def test_without_its_token_the_page_shows_nothing(page: Page, picker: Served) ->
 
 def test_nothing_is_asked_of_another_host(page: Page, picker: Served, tmp_path: Path) -> None:
     run(picker, "recommend", str(write_stripes(tmp_path)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(picker.address)
     expect(page.get_by_text("The same from a terminal")).to_be_visible()
     page.wait_for_load_state("networkidle")
-    assert asked
+    assert requested
     strangers = [
         url
-        for url in asked
+        for url in requested
         if urlsplit(url).scheme in {"http", "https", "ws"} and urlsplit(url).hostname != "127.0.0.1"
     ]
     assert strangers == []

@@ -51,10 +51,10 @@ class EncoderContract:
         assert spaces == [f"{encoder.name}@{encoder.digest}#{block}" for block in encoder.blocks]
 
     def test_progress_is_told_to_the_end(self, encoder, items):
-        heard = Recorder()
-        encoder.encode(items, progress=heard)
-        assert heard.counts[0] == (0, len(items))
-        assert heard.counts[-1] == (len(items), len(items))
+        recorder = Recorder()
+        encoder.encode(items, progress=recorder)
+        assert recorder.counts[0] == (0, len(items))
+        assert recorder.counts[-1] == (len(items), len(items))
 
     def test_encoding_ends_where_the_observer_wants_no_more(self, encoder, items):
         with pytest.raises(Cancelled):

@@ -32,6 +32,6 @@ def test_a_misspelt_distance_gets_a_hint():
 def test_only_those_without_an_interval_or_a_p_value_leave_it_out():
     from recommender.testing.distances import two_clouds
 
-    found = {name: distances[name](*two_clouds(), seed=0) for name in distances}
-    assert {name for name, one in found.items() if one.low is not None} == {"mmd", "energy", "classifier"}
-    assert {name for name, one in found.items() if one.p_same is not None} == {"mmd", "energy", "knn"}
+    by_name = {name: distances[name](*two_clouds(), seed=0) for name in distances}
+    assert {name for name, one in by_name.items() if one.low is not None} == {"mmd", "energy", "classifier"}
+    assert {name for name, one in by_name.items() if one.p_same is not None} == {"mmd", "energy", "knn"}

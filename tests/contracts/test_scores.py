@@ -43,16 +43,16 @@ def test_a_score_of_the_source_head_refuses_features(name):
 def test_a_number_is_predicted_better_where_the_features_tell_it(name):
     random = np.random.default_rng(0)
     features = random.normal(size=(120, 6))
-    told, untold = features[:, 0] + 0.1 * random.normal(size=120), random.normal(size=120)
-    assert scores[name](features, told) > scores[name](features, untold)
+    report, untold = features[:, 0] + 0.1 * random.normal(size=120), random.normal(size=120)
+    assert scores[name](features, report) > scores[name](features, untold)
 
 
 @pytest.mark.parametrize("name", ANY_TARGET)
 def test_several_labels_are_predicted_better_where_the_features_tell_them(name):
     random = np.random.default_rng(0)
     features = random.normal(size=(120, 6))
-    told, untold = features[:, :2] > 0, random.normal(size=(120, 2)) > 0
-    assert scores[name](features, told) > scores[name](features, untold)
+    report, untold = features[:, :2] > 0, random.normal(size=(120, 2)) > 0
+    assert scores[name](features, report) > scores[name](features, untold)
 
 
 @few_examples
@@ -64,8 +64,8 @@ def test_constants_added_to_the_targets_change_nothing(name, quantities, constan
     features = random.normal(size=(60, 6))
     targets = features[:, :quantities] + 0.3 * random.normal(size=(60, quantities))
     moved = targets + constants[:quantities]
-    told, untouched = (scores[name](features, one[:, 0] if quantities == 1 else one) for one in (moved, targets))
-    assert told == pytest.approx(untouched, abs=1e-6)
+    report, untouched = (scores[name](features, one[:, 0] if quantities == 1 else one) for one in (moved, targets))
+    assert report == pytest.approx(untouched, abs=1e-6)
 
 
 def test_a_target_in_another_unit_moves_the_evidence_of_every_checkpoint_alike():

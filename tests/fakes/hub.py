@@ -109,7 +109,7 @@ class FakeHub:
         self.repositories[new] = repository
         self.renamed[old] = new
 
-    def asked(self, pattern: str) -> list[str]:
+    def paths_of(self, pattern: str) -> list[str]:
         """Paths of the requests so far that match."""
         return [path for _, path, _ in self.requests if re.search(pattern, path)]
 
@@ -184,18 +184,18 @@ def _card(files: Mapping[str, bytes]) -> dict[str, Any]:
     if not text.startswith("---"):
         return {}
     try:
-        found = yaml_of(text.split("\n---", 1)[0].removeprefix("---"))
+        result = yaml_of(text.split("\n---", 1)[0].removeprefix("---"))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return result if isinstance(result, dict) else {}
 
 
 def _config(files: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        found = json.loads(files.get("config.json", b"{}"))
+        record = json.loads(files.get("config.json", b"{}"))
     except ValueError:
         return {}
-    return {key: found[key] for key in ("architectures", "model_type", "quantization_config") if key in found}
+    return {key: record[key] for key in ("architectures", "model_type", "quantization_config") if key in record}
 
 
 def _safetensors(files: Mapping[str, bytes]) -> dict[str, Any] | None:
@@ -357,13 +357,13 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             return commit
 
         def models(self) -> None:
-            found = [repository for repository in hub.repositories.values() if self._wanted(repository)]
+            results = [repository for repository in hub.repositories.values() if self._wanted(repository)]
             if self.query.get("sort") == ["downloads"]:
-                found.sort(key=lambda repository: -repository.downloads)
+                results.sort(key=lambda repository: -repository.downloads)
             start = int(self.query.get("cursor", ["0"])[0])
-            page = found[start : start + PAGE]
+            page = results[start : start + PAGE]
             rest = {}
-            if len(found) > start + PAGE:
+            if len(results) > start + PAGE:
                 others = "&".join(part for part in urlsplit(self.path).query.split("&") if "cursor=" not in part)
                 rest = {"Link": f'<{hub.address}/api/models?{others}&cursor={start + PAGE}>; rel="next"'}
             self._json([_info(repository, repository.head) for repository in page], rest)
@@ -409,7 +409,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self._file(content, {"ETag": f'"{tag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"})
 
         def _file(self, content: bytes, headers: Mapping[str, str]) -> None:
-            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            requested = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             total, start, status = len(content), 0, 200
             fault = self.fault
             if fault is not None and fault.kind == "elsewhere":
@@ -421,9 +421,9 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if fault is not None and fault.kind == "flip" and content:
                 at = len(content) - 1
                 content = content[:at] + bytes([content[at] ^ 1])
-            if asked is not None:
-                start = int(asked[1])
-                end = min(int(asked[2]), total - 1) if asked[2] else total - 1
+            if requested is not None:
+                start = int(requested[1])
+                end = min(int(requested[2]), total - 1) if requested[2] else total - 1
                 if start > end:
                     self._status(416)
                     return
@@ -451,12 +451,14 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if hub.token is None or not self._allowed():
                 self._status(401)
                 return
-            asked = json.loads(self.body)
-            id = f"{asked.get('organization', 'me')}/{asked['name']}"
+            requested = json.loads(self.body)
+            id = f"{requested.get('organization', 'me')}/{requested['name']}"
             if id in hub.repositories:
                 self._send(409, json.dumps({"url": f"{hub.address}/{id}"}).encode())
                 return
-            repository = Repository(id, private=bool(asked.get("private")) or asked.get("visibility") == "private")
+            repository = Repository(
+                id, private=bool(requested.get("private")) or requested.get("visibility") == "private"
+            )
             repository.commit({})
             hub.repositories[id] = repository
             self._json({"url": f"{hub.address}/{id}", "name": id})
@@ -475,14 +477,14 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self._json({"files": modes})
 
         def batch(self, id: str) -> None:
-            asked = json.loads(self.body)["objects"]
+            requested = json.loads(self.body)["objects"]
             actions = [
                 {
                     **one,
                     "authenticated": True,
                     "actions": {"upload": {"href": f"{hub.address}/lfs/{one['oid']}", "header": {}}},
                 }
-                for one in asked
+                for one in requested
             ]
             self._json({"transfer": "basic", "objects": actions})
 

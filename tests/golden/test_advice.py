@@ -39,10 +39,10 @@ def advise(archive: Path, work: Path) -> dict[str, Any]:
     advice = recommend(sample, zoo)
     probe = evaluate(sample, zoo, advice.best.checkpoint.name, "linear-probe")
     run = tune(probe, sample, zoo)
-    said = advice.to_dict()
+    form = advice.to_dict()
     return {
-        "advice": {key: value for key, value in said.items() if key != "skipped"},
-        "skipped": sorted(row["checkpoint"] for row in said["skipped"]),
+        "advice": {key: value for key, value in form.items() if key != "skipped"},
+        "skipped": sorted(row["checkpoint"] for row in form["skipped"]),
         "run": {"checkpoint": probe.checkpoint.name, "score": run.metrics["score"]},
     }
 

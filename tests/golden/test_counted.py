@@ -30,15 +30,15 @@ def standardized(rows):
 
 def test_leep_sums_over_source_classes():
     head, labels = source_head()
-    given = [[head[labels == y, z].sum() / head[:, z].sum() for z in range(6)] for y in range(3)]
-    likelihood = [sum(given[y][z] * row[z] for z in range(6)) for row, y in zip(head, labels, strict=True)]
+    passed = [[head[labels == y, z].sum() / head[:, z].sum() for z in range(6)] for y in range(3)]
+    likelihood = [sum(passed[y][z] * row[z] for z in range(6)) for row, y in zip(head, labels, strict=True)]
     assert leep(head, labels) == pytest.approx(np.mean(np.log(likelihood)), abs=1e-12)
 
 
 def test_nce_counts_labels_under_each_likeliest_source_class():
     head, labels = source_head()
-    told = head.argmax(axis=1)
-    likelihood = [np.mean(labels[told == z] == y) for z, y in zip(told, labels, strict=True)]
+    report = head.argmax(axis=1)
+    likelihood = [np.mean(labels[report == z] == y) for z, y in zip(report, labels, strict=True)]
     assert nce(head, labels) == pytest.approx(np.mean(np.log(likelihood)), abs=1e-12)
 
 
@@ -56,9 +56,9 @@ def test_transrate_is_a_difference_of_log_determinants_each_about_its_own_mean()
 def test_parc_is_a_rank_correlation_of_distances():
     features, labels = rows_and_labels()
     pairs = np.tril_indices(45, -1)
-    told = cdist(standardized(features), standardized(features), "cosine")[pairs]
+    report = cdist(standardized(features), standardized(features), "cosine")[pairs]
     wanted = (labels[:, None] != labels)[pairs]
-    assert parc(features, labels) == pytest.approx(100 * spearmanr(told, wanted).statistic, rel=1e-9)
+    assert parc(features, labels) == pytest.approx(100 * spearmanr(report, wanted).statistic, rel=1e-9)
 
 
 def test_gbc_sums_the_overlap_of_every_ordered_pair_of_classes():

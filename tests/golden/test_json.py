@@ -31,7 +31,7 @@ from recommender.serving.predict import Answer, Judged, Predictions
 from recommender.tuning.controls import Control
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
 from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Origin, Outcome, Task
-from registry.doctor import Finding, Kind, Report
+from registry.doctor import Finding, FindingKind, Report
 from registry.home import Home
 from registry.sample import Health, Sample
 from tests.recommender.test_benefit import planted
@@ -44,9 +44,9 @@ KEPT = Path(__file__).parent / "json"
 def an_advice() -> object:
     first, second = choice("a", 0.8, gain=0.3, tuned=True), choice("b", 0.7, gain=0.2, distance=None)
     seen = Exposure(frozenset({"x" * 64}), ("colors",), copies=False, because="it learned from them")
-    found = first.ranked.transferability
+    result = first.ranked.transferability
     marked = replace(
-        found, candidate=replace(found.candidate, exposure=seen), judged=np.array([True, False, True, True])
+        result, candidate=replace(result.candidate, exposure=seen), judged=np.array([True, False, True, True])
     )
     first = replace(
         first,
@@ -107,9 +107,9 @@ def a_job() -> Job:
 
 
 def an_answer() -> Answer:
-    said = Predictions(Task.CLASSIFICATION, ("x", "y"), ("1.png", "2.png"), np.zeros((2, 2)))
+    predicted = Predictions(Task.CLASSIFICATION, ("x", "y"), ("1.png", "2.png"), np.zeros((2, 2)))
     judged = Judged(Metric.ACCURACY, 0.5, 0.25, 0.5, 2, 1, {"x": (1, 2)}, (("x", "y", 1),))
-    return Answer("run", said, judged, (("3.png", "cut off"),), ("a note",))
+    return Answer("run", predicted, judged, (("3.png", "cut off"),), ("a note",))
 
 
 def a_quantity() -> Answer:
@@ -160,7 +160,10 @@ RECORDS: Mapping[str, Callable[[], object]] = {
         SourceProbe(0.9, 0.8, 0.05, 100, Metric.ACCURACY),
     ),
     "doctor": lambda: Report(
-        (Finding(Kind.DATABASE, "row", "is wrong", "Mend it."), Finding(Kind.RUN, "run", "odd", "Go on.", "done")),
+        (
+            Finding(FindingKind.DATABASE, "row", "is wrong", "Mend it."),
+            Finding(FindingKind.RUN, "run", "odd", "Go on.", "done"),
+        ),
         ("/aside",),
     ),
     "queue_job": lambda: JobRecord(
@@ -203,8 +206,8 @@ RECORDS: Mapping[str, Callable[[], object]] = {
 
 def form(record: object) -> Any:
     """What is printed, and read back."""
-    found = plain(record) if isinstance(record, Checkpoint | Domain | Outcome) else record.to_dict()
-    return json.loads(json.dumps(found, allow_nan=False))
+    result = plain(record) if isinstance(record, Checkpoint | Domain | Outcome) else record.to_dict()
+    return json.loads(json.dumps(result, allow_nan=False))
 
 
 def recorded(name: str) -> Any:
@@ -233,9 +236,9 @@ def test_the_json_form_is_as_it_was_recorded(name: str) -> None:
 def record() -> None:
     """Write down what is not recorded yet."""
     KEPT.mkdir(exist_ok=True)
-    for name, made in RECORDS.items():
+    for name, built in RECORDS.items():
         if not (KEPT / f"{name}.json").exists():
-            (KEPT / f"{name}.json").write_text(json.dumps(form(made()), indent=1, sort_keys=True) + "\n")
+            (KEPT / f"{name}.json").write_text(json.dumps(form(built()), indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

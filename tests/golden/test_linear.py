@@ -15,11 +15,11 @@ def data(rows, columns, seed=0):
 
 
 def refits(standard, columns, penalty, units):
-    told = np.empty_like(columns)
+    report = np.empty_like(columns)
     for unit in np.unique(units):
         rest = units != unit
-        told[~rest] = Ridge(penalty, solver="svd").fit(standard[rest], columns[rest]).predict(standard[~rest])
-    return told
+        report[~rest] = Ridge(penalty, solver="svd").fit(standard[rest], columns[rest]).predict(standard[~rest])
+    return report
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(40, 8), (24, 70)], ids=["n > d", "n < d"])
@@ -35,30 +35,30 @@ def refits(standard, columns, penalty, units):
 def test_what_is_left_out_is_what_refits_say(rows, columns, units):
     features, labels = data(rows, columns)
     thin, indicator, units = decompose(features), np.eye(3)[labels], units(rows)
-    for penalty, told in zip(PENALTIES * thin.squares.mean(), left_out(thin, indicator, units), strict=True):
-        assert told == pytest.approx(refits(thin.rows, indicator, penalty, units), abs=1e-6)
+    for penalty, report in zip(PENALTIES * thin.squares.mean(), left_out(thin, indicator, units), strict=True):
+        assert report == pytest.approx(refits(thin.rows, indicator, penalty, units), abs=1e-6)
 
 
 def test_the_score_is_the_accuracy_at_the_penalty_with_the_least_squared_error():
     features, labels = data(45, 20)
     thin, indicator = decompose(features), np.eye(3)[labels]
-    told = [refits(thin.rows, indicator, p, np.arange(45)) for p in PENALTIES * thin.squares.mean()]
-    best = min(told, key=lambda one: np.square(one - indicator).sum())
+    records = [refits(thin.rows, indicator, p, np.arange(45)) for p in PENALTIES * thin.squares.mean()]
+    best = min(records, key=lambda one: np.square(one - indicator).sum())
     assert linear(features, labels) == np.mean(best.argmax(axis=1) == labels)
 
 
 def test_every_fold_is_predicted_by_a_ridge_of_the_others():
     features, labels = data(60, 15)
     folds = np.arange(60) // 3 % 5
-    found = out_of_fold(features, labels, folds)
+    held_out = out_of_fold(features, labels, folds)
     for fold in range(5):
         train, test = folds != fold, folds == fold
         thin, indicator = decompose(features[train]), np.eye(3)[labels[train]]
-        told = [refits(thin.rows, indicator, p, np.arange(train.sum())) for p in PENALTIES * thin.squares.mean()]
-        errors = [np.square(one - indicator).sum() for one in told]
+        records = [refits(thin.rows, indicator, p, np.arange(train.sum())) for p in PENALTIES * thin.squares.mean()]
+        errors = [np.square(one - indicator).sum() for one in records]
         model = Ridge(PENALTIES[np.argmin(errors)] * thin.squares.mean()).fit(thin.rows, indicator)
         values = model.predict((features[test] - thin.mean) / thin.scale)
-        assert np.array_equal(found.predicted[test], values.argmax(axis=1))
+        assert np.array_equal(held_out.predicted[test], values.argmax(axis=1))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(90, 6), (45, 120)], ids=["n > d", "n < d"])
@@ -75,6 +75,6 @@ def test_the_logistic_head_is_the_optimum_at_one_of_its_penalties(rows, columns)
 def penalty_of(head, standard, labels):
     """At the optimum the gradient of the likelihood is the penalty times the weight."""
     values = standard @ head.weight.T + head.bias
-    told = np.exp(values - values.max(axis=1, keepdims=True))
-    slope = (np.eye(3)[labels] - told / told.sum(axis=1, keepdims=True)).T @ standard / len(labels)
+    report = np.exp(values - values.max(axis=1, keepdims=True))
+    slope = (np.eye(3)[labels] - report / report.sum(axis=1, keepdims=True)).T @ standard / len(labels)
     return float((slope * head.weight).sum() / np.square(head.weight).sum())

@@ -36,7 +36,7 @@ def most_evidence(features, target):
     """The best of searches from many starts."""
     level = np.log(np.mean(target**2))
     starts = [(level + ratio, level + noise) for ratio in (-12, -8, -5, -2) for noise in (-3, -1, 0)]
-    found = [
+    results = [
         minimize(
             lambda at: -evidence(at, features, target),
             start,
@@ -46,7 +46,7 @@ def most_evidence(features, target):
         )
         for start in starts
     ]
-    return -min(one.fun for one in found)
+    return -min(one.fun for one in results)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -34,8 +34,8 @@ def unbiased(kernel, x, y, groups_x, groups_y):
 def jackknife_error(kernel, x, y, groups_x, groups_y):
     def side(groups, without):
         names = np.unique(groups)
-        found = np.array([without(groups != name) for name in names])
-        return (len(names) - 1) / len(names) * np.square(found - found.mean()).sum()
+        result = np.array([without(groups != name) for name in names])
+        return (len(names) - 1) / len(names) * np.square(result - result.mean()).sum()
 
     return np.sqrt(
         side(groups_x, lambda kept: unbiased(kernel, x[kept], y, groups_x[kept], groups_y))
@@ -58,21 +58,21 @@ def standardized(x, y):
 @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
 def test_mmd_is_the_mean_over_pairs_with_its_jackknife_interval(grouped):
     x, y, groups = clouds(grouped)
-    found = mmd(x, y, sigma=SIGMA, groups=groups)
-    assert found.statistic == pytest.approx(unbiased(gaussians, x, y, *groups), abs=1e-12)
+    result = mmd(x, y, sigma=SIGMA, groups=groups)
+    assert result.statistic == pytest.approx(unbiased(gaussians, x, y, *groups), abs=1e-12)
     reach = 1.6448536269514722 * jackknife_error(gaussians, x, y, *groups)
-    assert found.high == pytest.approx(found.value + reach, abs=1e-9)
-    assert found.low == pytest.approx(max(0, found.statistic - reach), abs=1e-9)
+    assert result.high == pytest.approx(result.value + reach, abs=1e-9)
+    assert result.low == pytest.approx(max(0, result.statistic - reach), abs=1e-9)
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
 def test_energy_is_the_mean_over_pairs_with_its_jackknife_interval(grouped):
     x, y, groups = clouds(grouped)
-    found = energy(x, y, groups=groups)
+    result = energy(x, y, groups=groups)
     scaled = standardized(x, y)
-    assert found.statistic == pytest.approx(unbiased(minus_gap, *scaled, *groups), abs=1e-9)
+    assert result.statistic == pytest.approx(unbiased(minus_gap, *scaled, *groups), abs=1e-9)
     reach = 1.6448536269514722 * jackknife_error(minus_gap, *scaled, *groups)
-    assert found.high == pytest.approx(found.value + reach, abs=1e-7)
+    assert result.high == pytest.approx(result.value + reach, abs=1e-7)
 
 
 def test_a_fixed_scale_is_a_standardization_beforehand():
@@ -96,8 +96,8 @@ def test_the_p_value_is_the_loops(grouped, shift, seed):
 
     observed = statistic(pair.first)
     reached = sum(statistic(label) >= observed - 1e-12 for label in labelings(pair, 60, seed).T)
-    found = mmd(x, y, sigma=SIGMA, groups=groups, permutations=60, seed=seed)
-    assert found.p_same == (reached + 1) / 61
+    result = mmd(x, y, sigma=SIGMA, groups=groups, permutations=60, seed=seed)
+    assert result.p_same == (reached + 1) / 61
 
 
 def test_blocks_do_not_change_the_sums(monkeypatch):

@@ -22,8 +22,11 @@ def test_a_mistake_at_the_top_costs_more_than_one_at_the_bottom():
 
 @pytest.mark.parametrize("seed", range(10))
 def test_tau_is_scipys_with_and_without_ties(seed):
-    for truth, said in (np.random.default_rng(seed).random((2, 9)), np.random.default_rng(seed).integers(0, 4, (2, 9))):
-        assert weighted_tau(truth, said) == pytest.approx(weightedtau(truth, said, rank=True).statistic)
+    for truth, predicted in (
+        np.random.default_rng(seed).random((2, 9)),
+        np.random.default_rng(seed).integers(0, 4, (2, 9)),
+    ):
+        assert weighted_tau(truth, predicted) == pytest.approx(weightedtau(truth, predicted, rank=True).statistic)
 
 
 def test_a_constant_opinion_orders_nothing():
@@ -48,10 +51,10 @@ def test_rel_at_one_is_a_share_of_the_best():
 
 def test_the_static_list_skips_what_is_not_there_and_never_imputes_it():
     table = np.array([[1.0, np.nan], [2.0, 1.0], [3.0, 2.0], [np.nan, np.nan]])
-    found = standing(table)
-    assert found[0] == pytest.approx(-np.sqrt(1.5))
-    assert found[1] == pytest.approx(-0.5)
-    assert np.isnan(found[3])
+    result = standing(table)
+    assert result[0] == pytest.approx(-np.sqrt(1.5))
+    assert result[1] == pytest.approx(-0.5)
+    assert np.isnan(result[3])
 
 
 def test_entropy_is_zero_when_one_always_wins_and_full_when_all_win_alike():

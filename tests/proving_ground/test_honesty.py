@@ -23,7 +23,7 @@ def judged(folder):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def result(tmp_path_factory):
     folder, true = tmp_path_factory.mktemp("planted"), world()
     right, noise = drawn(true), np.random.default_rng(5)
     figures = {
@@ -39,14 +39,14 @@ def found(tmp_path_factory):
     return judged(folder).truths[0]
 
 
-def row(found, name, scope=WITHIN):
-    rows = next(s for s in found.scopes if s.name == scope).rows
+def row(result, name, scope=WITHIN):
+    rows = next(s for s in result.scopes if s.name == scope).rows
     return next(r for r in rows if r.judged.name == name)
 
 
 @pytest.mark.parametrize("scope", [WITHIN, "all checkpoints"])
-def test_an_oracle_with_its_own_test_rows_has_skill_one_within_its_error(found, scope):
-    oracles = [row(found, name, scope) for name in ORACLES]
+def test_an_oracle_with_its_own_test_rows_has_skill_one_within_its_error(result, scope):
+    oracles = [row(result, name, scope) for name in ORACLES]
     errors = [oracle.skill.high - oracle.skill.low for oracle in oracles]
     assert max(errors) < 1
     assert abs(np.mean([oracle.skill.value for oracle in oracles]) - 1) < np.mean(errors) / 2
@@ -55,17 +55,17 @@ def test_an_oracle_with_its_own_test_rows_has_skill_one_within_its_error(found, 
 
 
 @pytest.mark.parametrize("name", ["random", "chance"])
-def test_a_random_ranker_has_no_skill(found, name):
-    assert row(found, name).skill.value <= 0
+def test_a_random_ranker_has_no_skill(result, name):
+    assert row(result, name).skill.value <= 0
 
 
-def test_the_static_list_has_skill_zero_by_definition(found):
-    assert row(found, "static").skill.value == 0
+def test_the_static_list_has_skill_zero_by_definition(result):
+    assert row(result, "static").skill.value == 0
 
 
-def test_a_score_made_of_the_test_rows_stands_above_the_ceiling_and_is_called_out(found):
-    assert row(found, "leak").suspicious
-    assert not any(r.suspicious for s in found.scopes[:2] for r in s.rows if r.judged.name != "leak")
+def test_a_score_made_of_the_test_rows_stands_above_the_ceiling_and_is_called_out(result):
+    assert row(result, "leak").suspicious
+    assert not any(r.suspicious for s in result.scopes[:2] for r in s.rows if r.judged.name != "leak")
 
 
 def test_a_ranker_that_sees_the_target_is_caught_by_a_planted_truth():
@@ -112,9 +112,9 @@ def test_targets_of_the_lens_own_family_are_left_out_and_named(tmp_path):
     scores = read_scores(tmp_path / "scores.csv")
     first = next(iter(scores.values()))
     append(tmp_path / "scores.csv", [type(first)(first.cell, "", "lens", "net2", "abc")])
-    found = judged(tmp_path)
-    assert found.left_out == ("target0", "target1")
-    assert "family0" not in found.truths[0].truth.families
+    result = judged(tmp_path)
+    assert result.left_out == ("target0", "target1")
+    assert "family0" not in result.truths[0].truth.families
 
 
 def test_nothing_is_decided_where_static_is_as_good_as_the_ceiling():
@@ -155,11 +155,11 @@ def test_static_intervals_know_nothing_of_their_own_family():
     assert np.array_equal(static_intervals(table, families())[:, :, :2], static_intervals(other, families())[:, :, :2])
 
 
-def test_promised_intervals_are_held_against_static_with_residuals(found):
-    share, low, high = found.intervals.covered
+def test_promised_intervals_are_held_against_static_with_residuals(result):
+    share, low, high = result.intervals.covered
     assert low <= share <= high
     assert share > 0.85
-    assert found.intervals.better[1] > 0
+    assert result.intervals.better[1] > 0
 
 
 class Careless(Truth):

@@ -9,12 +9,12 @@ from PIL import Image
 from tests.benchmarks.proving_ground.cells import GONE, Figure, read_design, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.pictures import draw
-from tests.benchmarks.proving_ground.words import told
+from tests.benchmarks.proving_ground.words import report_in_words
 from tests.proving_ground.planted import lines_of, tables, world
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def result(tmp_path_factory):
     folder, true = tmp_path_factory.mktemp("planted"), world()
     noise = 0.03 * np.random.default_rng(0).standard_normal(true.shape)
     product = "product.linear-probe"
@@ -24,12 +24,12 @@ def found(tmp_path_factory):
     tables(folder, true, figures, skip={(0, 0)})
     design, outcomes, scores = (folder / f"{name}.csv" for name in ("design", "outcomes", "scores"))
     began = time.perf_counter()
-    made = report(read_design(design), read_outcomes(outcomes), read_scores(scores))
-    return made, time.perf_counter() - began
+    built = report(read_design(design), read_outcomes(outcomes), read_scores(scores))
+    return built, time.perf_counter() - began
 
 
-def test_every_row_that_must_be_there_is_there(found):
-    words = told(found[0])
+def test_every_row_that_must_be_there_is_there(result):
+    words = report_in_words(result[0])
     rows = [
         "product",
         "static",
@@ -45,36 +45,36 @@ def test_every_row_that_must_be_there_is_there(found):
         assert all(f"\n{row}" in scope for row in rows), scope
 
 
-def test_the_gate_comes_first_in_every_scope(found):
-    for scope in told(found[0]).split("\n-- ")[1:]:
+def test_the_gate_comes_first_in_every_scope(result):
+    for scope in report_in_words(result[0]).split("\n-- ")[1:]:
         assert scope.splitlines()[1].startswith("gate ")
 
 
-def test_missing_cells_are_told(found):
-    assert "1 missing" in told(found[0])
+def test_missing_cells_are_told(result):
+    assert "1 missing" in report_in_words(result[0])
 
 
-def test_no_transfer_has_regret_and_no_order(found):
-    line = next(line for line in told(found[0]).splitlines() if line.startswith("no transfer"))
+def test_no_transfer_has_regret_and_no_order(result):
+    line = next(line for line in report_in_words(result[0]).splitlines() if line.startswith("no transfer"))
     relative, once, thrice, _ = line.split()[2:]
     assert float(once) == float(thrice) > 0.1
     assert 0 < float(relative) < 1
 
 
-def test_a_method_that_probes_pays_for_every_forward_pass(found):
-    rows = {row.judged.name: row.judged for row in found[0].truths[0].scopes[1].rows}
+def test_a_method_that_probes_pays_for_every_forward_pass(result):
+    rows = {row.judged.name: row.judged for row in result[0].truths[0].scopes[1].rows}
     assert np.nanmean(rows["logme"].cost) == pytest.approx((10 * 0.8 + 0.2) / 10, rel=0.02)
     assert np.nanmean(rows["static"].cost) == pytest.approx(1 / 10, rel=0.02)
 
 
-def test_both_pictures_are_drawn(found, tmp_path):
-    paths = draw(found[0], tmp_path)
+def test_both_pictures_are_drawn(result, tmp_path):
+    paths = draw(result[0], tmp_path)
     assert [path.name for path in paths] == ["skill.png", "predicted.png"]
     assert all(np.asarray(Image.open(path)).std() > 10 for path in paths)
 
 
-def test_the_report_takes_seconds(found):
-    assert found[1] < 30
+def test_the_report_takes_seconds(result):
+    assert result[1] < 30
 
 
 def test_a_checkpoint_whose_scores_cannot_be_computed_anew_is_ranked_by_none_and_named():
@@ -83,11 +83,11 @@ def test_a_checkpoint_whose_scores_cannot_be_computed_anew_is_ranked_by_none_and
     first = design[0]
     scores.append(Figure(first.cell, "", "score.logme", GONE, "abc"))
     known = {(one.cell, one.block, one.figure): one for one in scores}
-    found = report(design, {one.cell: one for one in results}, known)
-    assert found.gone == (first.checkpoint,)
-    assert "not ranked, for their scores cannot be computed anew without weights: net0" in told(found)
-    assert found.truths[0].truth.checkpoints == tuple(dict.fromkeys(c.weights for c in design[: true.size]))[1:]
+    result = report(design, {one.cell: one for one in results}, known)
+    assert result.gone == (first.checkpoint,)
+    assert "not ranked, for their scores cannot be computed anew without weights: net0" in report_in_words(result)
+    assert result.truths[0].truth.checkpoints == tuple(dict.fromkeys(c.weights for c in design[: true.size]))[1:]
 
 
 def test_empty_tables_say_so():
-    assert "Nothing to rank yet" in told(report([], {}, {}))
+    assert "Nothing to rank yet" in report_in_words(report([], {}, {}))

@@ -31,7 +31,7 @@ def bench(tmp_path_factory):
     net = ResNetForImageClassification(ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1]))
     folder = root / "shared" / "checkpoints" / "image" / "tiny"
     net.save_pretrained(folder)
-    told = {
+    record = {
         "do_resize": True,
         "size": {"height": 32, "width": 32},
         "do_rescale": True,
@@ -41,7 +41,7 @@ def bench(tmp_path_factory):
         "image_std": [0.5] * 3,
         "image_processor_type": "ViTImageProcessor",
     }
-    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    (folder / "preprocessor_config.json").write_text(json.dumps(record))
     return Bench(root / "data", root / "shared", root / "grown", root / "cache")
 
 
@@ -65,12 +65,12 @@ def test_cells_are_taken_by_wave_then_by_number(tables):
 
 
 def test_a_cell_adds_one_line_that_says_all(tables, bench, cells):
-    found = run_cell(cells[1], bench, tables, "cpu")
-    assert tables.results == {2: found}
-    assert (found.rows_train, found.rows_test) == (60, 24)
-    assert found.accuracy == pytest.approx((found.half_a + found.half_b) / 2, abs=1e-5) == right_rows(found).mean()
-    assert found.accuracy > 0.8
-    assert json.loads(found.conditions)["device"] == "cpu"
+    result = run_cell(cells[1], bench, tables, "cpu")
+    assert tables.results == {2: result}
+    assert (result.rows_train, result.rows_test) == (60, 24)
+    assert result.accuracy == pytest.approx((result.half_a + result.half_b) / 2, abs=1e-5) == right_rows(result).mean()
+    assert result.accuracy > 0.8
+    assert json.loads(result.conditions)["device"] == "cpu"
 
 
 def test_what_is_done_is_never_missing_again(tables, bench, cells):
@@ -81,8 +81,8 @@ def test_what_is_done_is_never_missing_again(tables, bench, cells):
 
 def test_a_probe_brings_every_score_and_asking_again_brings_none(tables, bench, cells):
     run_cell(cells[1], bench, tables, "cpu")
-    found = {name for _, block, name in read_scores(tables.folder / "scores.csv") if not block}
-    assert {"score.logme", "score.knn", "score.linear", "effort.seconds"} <= found
+    result = {name for _, block, name in read_scores(tables.folder / "scores.csv") if not block}
+    assert {"score.logme", "score.knn", "score.linear", "effort.seconds"} <= result
     assert fill_scores(cells[1], bench, tables) == 0
 
 
@@ -119,9 +119,9 @@ def test_a_score_that_cannot_be_computed_anew_is_not_left_to_look_new(tables, be
 
 
 def test_other_rows_than_before_are_refused(tables, bench, cells):
-    found = run_cell(cells[1], bench, tables, "cpu")
+    result = run_cell(cells[1], bench, tables, "cpu")
     path = tables.folder / "outcomes.csv"
-    path.write_text(path.read_text().replace(found.sample, "0123456789abcdef"))
+    path.write_text(path.read_text().replace(result.sample, "0123456789abcdef"))
     with pytest.raises(RuntimeError, match="are not the rows"):
         run_cell(cells[2], bench, tables, "cpu")
 
@@ -139,7 +139,7 @@ def test_no_transfer_reads_the_pixels(tables, bench, cells):
 @pytest.mark.parametrize("strategy", ["lp-ft", "scratch"])
 def test_a_tuned_cell_is_judged_by_its_stored_net(tables, bench, cells, strategy):
     cell = replace(cells[1], strategy=strategy, epochs=2)
-    found = run_cell(cell, bench, tables, "cpu")
-    told = json.loads(found.conditions)
-    assert [stage["epochs"] for stage in told["stages"]] == [2]
-    assert 0.4 < found.accuracy <= 1
+    result = run_cell(cell, bench, tables, "cpu")
+    record = json.loads(result.conditions)
+    assert [stage["epochs"] for stage in record["stages"]] == [2]
+    assert 0.4 < result.accuracy <= 1

@@ -43,17 +43,17 @@ class Reader:
         return Encoded(blocks, self.names)
 
 
-def told_sample(rows: int, right: Sequence[float], *, shade: int = 128, classes: int = 2, seed: int = 0) -> Sample:
+def planted_sample(rows: int, right: Sequence[float], *, shade: int = 128, classes: int = 2, seed: int = 0) -> Sample:
     """Pictures of one shade; column k of `Reader` tells the class in a share ``right[k]`` of the rows."""
     random = np.random.default_rng(seed)
     labels = np.arange(rows) % classes
     images = np.clip(random.normal(shade, 10, (rows, 8, 8, 3)), 0, 255).astype(np.uint8)
     for column, share in enumerate(right):
         lies = random.random(rows) >= share
-        told = np.where(lies, (labels + 1) % classes, labels)
+        report = np.where(lies, (labels + 1) % classes, labels)
         first = random.choice([-25, 25], rows)
         images[:, 0, column, 1] = shade + first
-        images[:, 1, column, 1] = shade + np.where(told == 1, -first, first)
+        images[:, 1, column, 1] = shade + np.where(report == 1, -first, first)
     return Sample.from_arrays(images, [f"class {label}" for label in labels], name="told")
 
 

@@ -51,8 +51,8 @@ def planted(plan, scratch=(0.1, 0.3, 0.5, 0.6), *, to_equal=None, epochs=5, curv
     )
 
 
-def told(found):
-    return " ".join(say(found) for say in (room._scores, room._where, room._saved, room._epochs))
+def sentences(result):
+    return " ".join(announce(result) for announce in (room._scores, room._where, room._saved, room._epochs))
 
 
 def test_a_curve_that_crosses_is_interpolated_in_the_logarithm_of_labels():
@@ -88,7 +88,7 @@ def test_epochs_are_counted_to_the_best_of_scratch_and_to_one_as_good():
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("result", "predicted"),
     [
         (planted((0.5, 0.7, 0.8, 0.9)), "Beyond chance the plan is above scratch with 16, 64, 256 and 1,024 labels."),
         (planted((0.5, 0.7, 0.5, 0.4)), "scratch with 16 and 64 labels, scratch above the plan with 1,024."),
@@ -107,13 +107,13 @@ def test_epochs_are_counted_to_the_best_of_scratch_and_to_one_as_good():
         (planted((0.5, 0.7, 0.8, 0.9), to_equal=EpochsToEqual(0.6, 18, 0), epochs=0), "trains no backbone: 0 epochs"),
     ],
 )
-def test_the_sentences_say_what_was_measured(found, said):
-    assert said in told(found)
+def test_the_sentences_say_what_was_measured(result, predicted):
+    assert predicted in sentences(result)
 
 
 def test_several_repeats_are_told_one_by_one():
     savings = (LabelSaving("between", 64.0, 0.9375), LabelSaving("never", None, None), LabelSaving("before", 16.0, 0.9))
-    assert "Repeat by repeat: 94%, none, more than 90.0 %." in told(planted((0.5, 0.7, 0.8, 0.9), savings=savings))
+    assert "Repeat by repeat: 94%, none, more than 90.0 %." in sentences(planted((0.5, 0.7, 0.8, 0.9), savings=savings))
 
 
 def test_subsets_are_nested_stratified_and_keep_groups_whole():
@@ -162,19 +162,19 @@ def measured(zoo, sample, strategy, **settings):
 
 @pytest.mark.slow
 def test_a_benefit_is_measured_on_one_test_part_and_leaves_no_history(zoo):
-    heard, sample = Recorder(), jobs.sample()
-    found = measured(zoo, sample, "lp-ft", repeats=2, progress=heard)
-    fewest, every = (point.labels for point in found.points)
+    recorder, sample = Recorder(), jobs.sample()
+    result = measured(zoo, sample, "lp-ft", repeats=2, progress=recorder)
+    fewest, every = (point.labels for point in result.points)
     assert (14 <= fewest <= 18, every) == (True, 48)
-    assert found.test_rows == 24
-    assert found.seeds == (0, 1)
-    assert found.epochs == {"plan": 1, "scratch": 2}
-    assert all(point.plan.spread is not None for point in found.points)
-    assert set(found.curves["scratch"]) == {0, 1, 2}
-    assert Event(Phase.BENEFIT, "", 8, 8) in heard.events
+    assert result.test_rows == 24
+    assert result.seeds == (0, 1)
+    assert result.epochs == {"plan": 1, "scratch": 2}
+    assert all(point.plan.spread is not None for point in result.points)
+    assert set(result.curves["scratch"]) == {0, 1, 2}
+    assert Event(Phase.BENEFIT, "", 8, 8) in recorder.events
     assert zoo.history() == ()
     assert list(zoo.home.runs.iterdir()) == []
-    assert json.loads(json.dumps(found.to_dict()))["sentences"] == list(found.sentences)
+    assert json.loads(json.dumps(result.to_dict()))["sentences"] == list(result.sentences)
 
 
 @pytest.mark.slow
@@ -187,24 +187,24 @@ def test_the_same_seed_gives_the_same_benefit(zoo):
 def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     sample = jobs.sample()
     choice = evaluate(sample, zoo, "net", "linear-probe")
-    found = measured(zoo, sample, "linear-probe")
+    result = measured(zoo, sample, "linear-probe")
     job = jobs.job(tmp_path, choice.checkpoint, choice.plan, sample)
     run, _ = room.run_local(job, room.no_tracking)
-    assert found.points[-1].plan.mean == run.metrics["score"]
-    assert found.epochs == {"plan": 0, "scratch": 2}
-    assert found.curves["plan"] == {}
+    assert result.points[-1].plan.mean == run.metrics["score"]
+    assert result.epochs == {"plan": 0, "scratch": 2}
+    assert result.curves["plan"] == {}
 
 
 def test_without_a_test_part_one_is_held_out(zoo):
-    found = measured(zoo, jobs.sample(64, 0), "linear-probe")
-    assert found.points[-1].labels + found.test_rows == 64
+    result = measured(zoo, jobs.sample(64, 0), "linear-probe")
+    assert result.points[-1].labels + result.test_rows == 64
 
 
 def test_where_pixels_tell_all_no_transfer_is_as_good_as_they_are(zoo):
     images, labels = jobs.colored(48, noise=3.0)
     test = jobs.colored(24, seed=1, noise=3.0)
-    found = measured(zoo, Sample.from_arrays(images, labels, name="plain", test=test), "linear-probe")
-    assert found.points[-1].no_transfer.mean == 1.0
+    result = measured(zoo, Sample.from_arrays(images, labels, name="plain", test=test), "linear-probe")
+    assert result.points[-1].no_transfer.mean == 1.0
 
 
 def test_a_run_that_is_interrupted_leaves_nothing_behind(zoo, tmp_path, monkeypatch):
@@ -222,10 +222,10 @@ def test_a_run_that_is_interrupted_leaves_nothing_behind(zoo, tmp_path, monkeypa
 
 
 def test_a_benefit_that_is_cancelled_ends_between_two_batches_and_leaves_nothing_but_features(zoo, tmp_path):
-    heard = stopping(Phase.TUNE)
+    recorder = stopping(Phase.TUNE)
     with pytest.raises(Cancelled):
-        measured(zoo, jobs.sample(), "lp-ft", progress=heard)
-    assert heard.events[-1].phase is Phase.TUNE
+        measured(zoo, jobs.sample(), "lp-ft", progress=recorder)
+    assert recorder.events[-1].phase is Phase.TUNE
     assert list(zoo.home.runs.iterdir()) == []
     assert zoo.history() == ()
 

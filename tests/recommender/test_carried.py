@@ -54,15 +54,15 @@ def test_a_tuning_keeps_distance_expectation_and_plan_of_the_advice_with_its_out
         advice, place = kept(zoo, sample)
         run = flow.tune(flow.kept_choice(advice, place, sample, zoo), sample, zoo, track=no_tracking)
         (outcome,) = zoo.history()
-    told = advice["choices"][place]
-    assert told["distance"] is not None
-    assert outcome.conditions["distance"] == told["distance"]
-    assert outcome.conditions["expected"] == told["expected"]
-    assert json.loads(json.dumps(outcome.conditions["plan"])) == told["plan"]
+    report = advice["choices"][place]
+    assert report["distance"] is not None
+    assert outcome.conditions["distance"] == report["distance"]
+    assert outcome.conditions["expected"] == report["expected"]
+    assert json.loads(json.dumps(outcome.conditions["plan"])) == report["plan"]
     assert outcome.conditions["recommendation"] == advice["id"]
     written = json.loads((Path(run.folder) / "run.json").read_text())
-    assert written["conditions"]["distance"] == told["distance"]
-    assert written["plan"]["because"] == told["plan"]["because"]
+    assert written["conditions"]["distance"] == report["distance"]
+    assert written["plan"]["because"] == report["plan"]["because"]
 
 
 def test_advice_about_other_rows_is_not_carried_out(home):
@@ -109,11 +109,11 @@ def test_another_process_tells_mlflow_what_was_advised(home, monkeypatch):
 
     client = MlflowClient(f"sqlite:///{home / 'home' / 'mlflow.db'}")
     run = client.get_run(done.stdout.split()[-1])
-    told = advice["choices"][place]
-    assert float(run.data.params["expected_mean"]) == pytest.approx(told["expected"]["mean"])
-    assert run.data.params["plan.strategy"] == told["strategy"]
+    report = advice["choices"][place]
+    assert float(run.data.params["expected_mean"]) == pytest.approx(report["expected"]["mean"])
+    assert run.data.params["plan.strategy"] == report["strategy"]
     assert run.data.tags["transferzoo.recommendation"] == advice["id"]
-    for reason in told["plan"]["because"]:
+    for reason in report["plan"]["because"]:
         assert reason in run.data.tags["mlflow.note.content"]
     assert float(run.data.params["rows_train"]) + float(run.data.params["rows_test"]) == len(sample)
     assert not {"rows_train", "rows_test", "trainable_parameters"} & set(run.data.metrics)

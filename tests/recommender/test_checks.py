@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.checks import check, require_advice, require_domain, require_names, require_places
+from recommender.checks import check_request, require_advice, require_domain, require_names, require_places
 from recommender.requests import RecommendRequest, SampleRequest, TuneRequest
 from registry.errors import DeviceMissing, NoItems, PathMissing, UnknownName, UnsafeArchive
 from registry.zoo import Zoo
@@ -93,13 +93,13 @@ def test_a_zip_that_cannot_be_used_is_refused_by_its_table_of_contents(tmp_path:
 
 def test_a_request_is_checked_before_anything_is_read(zoo: Zoo, tmp_path: Path) -> None:
     here = SampleRequest(path=tmp_path, seed=1)
-    check(TuneRequest(sample=here, checkpoint="resnet-photos", device="cpu"), zoo)
+    check_request(TuneRequest(sample=here, checkpoint="resnet-photos", device="cpu"), zoo)
     with pytest.raises(PathMissing, match=r"groups\.csv"):
-        check(RecommendRequest(sample=SampleRequest(path=tmp_path, groups=tmp_path / "groups.csv")), zoo)
+        check_request(RecommendRequest(sample=SampleRequest(path=tmp_path, groups=tmp_path / "groups.csv")), zoo)
     with pytest.raises(UnknownName):
-        check(RecommendRequest(sample=here, licenses=("WTFPL",)), zoo)
+        check_request(RecommendRequest(sample=here, licenses=("WTFPL",)), zoo)
     with pytest.raises(UnknownName) as caught:
-        check(TuneRequest(sample=here, recommendation="0123456789abcdee"), zoo)
+        check_request(TuneRequest(sample=here, recommendation="0123456789abcdee"), zoo)
     assert "Did you mean '0123456789abcdef'?" in caught.value.remedy
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from recommender.flow import compare, near
 from registry.errors import EncoderMismatch, UnknownName
-from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.recommender.planted import Reader, planted_sample, planted_zoo
 from tests.registry.fakes import SHADES
 
 
@@ -15,20 +15,20 @@ def zoo(tmp_path):
 
 def test_a_sample_is_nearest_to_the_domain_of_its_shade(zoo):
     for name, shade in SHADES.items():
-        found = near(told_sample(60, (1.0,), shade=shade), zoo)
-        assert found[0].domain == name
-        assert found[0].percentile is not None
-        assert len(found) == len(SHADES)
+        nearest = near(planted_sample(60, (1.0,), shade=shade), zoo)
+        assert nearest[0].domain == name
+        assert nearest[0].percentile is not None
+        assert len(nearest) == len(SHADES)
 
 
 def test_the_distance_to_a_domain_is_that_of_the_list(zoo):
-    sample = told_sample(60, (1.0,), shade=100)
+    sample = planted_sample(60, (1.0,), shade=100)
     listed = {row.domain: row.distance.value for row in near(sample, zoo)}
     assert compare(sample, "gray", zoo).value == pytest.approx(listed["gray"])
 
 
 def test_two_samples_of_one_shade_are_nearer_than_two_of_different_shades(zoo):
-    gray, again, dark = (told_sample(60, (1.0,), shade=s, seed=n) for n, s in enumerate((128, 128, 40)))
+    gray, again, dark = (planted_sample(60, (1.0,), shade=s, seed=n) for n, s in enumerate((128, 128, 40)))
     for metric in ("mmd", "knn", "energy", "frechet", "classifier"):
         same, different = compare(gray, again, zoo, metric=metric), compare(gray, dark, zoo, metric=metric)
         assert same.value < different.value
@@ -37,12 +37,12 @@ def test_two_samples_of_one_shade_are_nearer_than_two_of_different_shades(zoo):
 
 def test_a_domain_is_known_through_its_lens_alone(zoo):
     with pytest.raises(EncoderMismatch):
-        compare(told_sample(60, (1.0,)), "gray", zoo, through="reader")
+        compare(planted_sample(60, (1.0,)), "gray", zoo, through="reader")
 
 
 def test_a_misspelt_domain_or_metric_gets_a_hint(zoo):
     with pytest.raises(UnknownName) as caught:
-        compare(told_sample(60, (1.0,)), "grey", zoo)
+        compare(planted_sample(60, (1.0,)), "grey", zoo)
     assert "gray" in caught.value.remedy
     with pytest.raises(UnknownName):
-        compare(told_sample(60, (1.0,)), "gray", zoo, metric="mdm")
+        compare(planted_sample(60, (1.0,)), "gray", zoo, metric="mdm")

@@ -5,7 +5,7 @@ from recommender.results import Cost
 from recommender.shortlist import Constraints, Objection, relaxation
 from registry.errors import NoCandidates
 from registry.listings import Fact
-from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.recommender.planted import Reader, planted_sample, planted_zoo
 from tests.registry.test_listings import a_listing
 
 MIB = 1 << 20
@@ -17,7 +17,7 @@ def zoo(tmp_path_factory):
 
 
 def advise(zoo, **limits):
-    return recommend(told_sample(60, (0.95, 0.9)), zoo, constraints=Constraints(**limits))
+    return recommend(planted_sample(60, (0.95, 0.9)), zoo, constraints=Constraints(**limits))
 
 
 def refused(zoo, **limits):
@@ -59,8 +59,8 @@ def test_a_remedy_that_was_typed_admits_what_it_names(zoo):
 def test_the_limit_nearest_to_admitting_something_is_named_for_each_kind():
     memory, near = Objection("--max-memory", "", 900 * MIB), Objection("--max-memory", "", 700 * MIB)
     license = Objection("--license", "", license="MIT")
-    told = relaxation([("far", [memory]), ("near", [near]), ("other", [license]), ("both", [memory, license])])
-    assert told == "Relax: --max-memory 700MiB admits near; or --license 'MIT' admits other."
+    report = relaxation([("far", [memory]), ("near", [near]), ("other", [license]), ("both", [memory, license])])
+    assert report == "Relax: --max-memory 700MiB admits near; or --license 'MIT' admits other."
 
 
 def test_where_no_value_would_help_nothing_is_promised():
@@ -71,7 +71,7 @@ def test_where_no_value_would_help_nothing_is_promised():
 @pytest.mark.slow
 def test_a_plan_that_costs_too_much_gives_way_to_a_cheaper_one_of_the_same_checkpoint(tmp_path):
     zoo = planted_zoo(tmp_path, {"overgrown": (Reader("overgrown", (0, 1)), None)})
-    sample = told_sample(2000, (0.9, 0.55))
+    sample = planted_sample(2000, (0.9, 0.55))
     free = next(c for c in recommend(sample, zoo, keep=1).choices if c.checkpoint.name == "overgrown")
     assert free.plan.strategy == "lp-ft"
     limit = free.cost.peak_memory_bytes - 1

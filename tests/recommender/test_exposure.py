@@ -18,7 +18,7 @@ from registry.features import Encoded, Features
 from registry.sample import Sample
 from registry.sketch import RowKeys
 from registry.store import Entries
-from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.recommender.planted import Reader, planted_sample, planted_zoo
 from tests.registry.fakes import a_checkpoint, a_domain
 
 ROWS = 240
@@ -26,7 +26,7 @@ ROWS = 240
 
 @pytest.fixture
 def sample():
-    return told_sample(ROWS, (1.0, 0.7), shade=128)
+    return planted_sample(ROWS, (1.0, 0.7), shade=128)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def zoo(tmp_path):
     )
 
 
-def seen(zoo, sample, rows, domain="dark"):
+def exposed_to(zoo, sample, rows, domain="dark"):
     """Let a domain consist of the first rows of the sample, and of as many others."""
     others = [f"{row:064x}" for row in range(rows)]
     keys = RowKeys.of(domain, [*(item.digest for item in sample.items[:rows]), *others])
@@ -60,19 +60,19 @@ def test_who_has_seen_nothing_bears_no_mark(zoo, sample):
 
 def test_who_has_seen_all_rows_is_marked_not_believed_and_never_first(zoo, sample):
     honest = of(recommend(sample, zoo), "remembers").expected.mean
-    seen(zoo, sample, ROWS)
+    exposed_to(zoo, sample, ROWS)
     advice = recommend(sample, zoo)
     assert advice.best.checkpoint.name == "learns"
     marked = of(advice, "remembers")
-    told = marked.to_dict()["exposure"]
-    assert (told["rows_seen"], told["through"], told["probe_believed"]) == (ROWS, ["dark"], False)
+    form = marked.to_dict()["exposure"]
+    assert (form["rows_seen"], form["through"], form["probe_believed"]) == (ROWS, ["dark"], False)
     assert marked.expected.mean < honest - 0.1
     assert marked.ranked.p_best < 0.9
     assert any("not believed" in reason for reason in marked.because)
 
 
 def test_who_has_seen_some_rows_is_judged_on_the_others(zoo, sample):
-    seen(zoo, sample, ROWS - 80)
+    exposed_to(zoo, sample, ROWS - 80)
     marked = of(recommend(sample, zoo), "remembers")
     assert marked.to_dict()["exposure"]["rows_judged"] == 80
     assert marked.ranked.transferability.believed
@@ -80,20 +80,20 @@ def test_who_has_seen_some_rows_is_judged_on_the_others(zoo, sample):
 
 
 def test_unseen_rows_outside_the_probed_ones_are_taken_in_to_judge_it(zoo):
-    sample = told_sample(1200, (1.0, 0.7), shade=128)
-    seen(zoo, sample, 1100)
+    sample = planted_sample(1200, (1.0, 0.7), shade=128)
+    exposed_to(zoo, sample, 1100)
     choice = evaluate(sample, zoo, "remembers", "linear-probe")
     assert choice.to_dict()["exposure"]["rows_judged"] == 100
 
 
 def test_too_few_unseen_rows_judge_nobody(zoo, sample):
-    seen(zoo, sample, ROWS - LEAST_UNSEEN + 1)
+    exposed_to(zoo, sample, ROWS - LEAST_UNSEEN + 1)
     assert not evaluate(sample, zoo, "remembers", "linear-probe").ranked.transferability.believed
     assert not enough_unseen(LEAST_UNSEEN, classes=100)
 
 
 def test_a_descendant_has_seen_what_its_ancestors_and_teachers_saw(zoo, sample, tmp_path):
-    seen(zoo, sample, ROWS)
+    exposed_to(zoo, sample, ROWS)
     child = a_checkpoint(tmp_path / "child", "child", domain="bright", lineage=("remembers",))
     zoo.store.write(Entries(checkpoints=(child,)))
     zoo._encoders["child"] = Reader("child", (0, 0))
@@ -103,7 +103,7 @@ def test_a_descendant_has_seen_what_its_ancestors_and_teachers_saw(zoo, sample, 
 
 
 def test_its_score_on_held_out_rows_of_that_source_is_expected_where_its_card_tells_it(zoo, sample, tmp_path):
-    seen(zoo, sample, ROWS)
+    exposed_to(zoo, sample, ROWS)
     known = {"held_out_accuracy": 0.64, "held_out_rows": 200}
     card = a_checkpoint(tmp_path / "told", "told", domain="dark", lineage=("dark",), measured=known)
     zoo.store.write(Entries(checkpoints=(card,)))
@@ -114,13 +114,13 @@ def test_its_score_on_held_out_rows_of_that_source_is_expected_where_its_card_te
 
 
 def test_what_was_realized_on_unseen_rows_may_stand_first_again(zoo, sample):
-    seen(zoo, sample, ROWS)
+    exposed_to(zoo, sample, ROWS)
     zoo.record(an_outcome(sample, "remembers", 0.99, strategy="linear-probe"))
     assert recommend(sample, zoo).best.checkpoint.name == "remembers"
 
 
 def test_a_flattered_result_teaches_nothing(zoo, sample):
-    seen(zoo, sample, ROWS)
+    exposed_to(zoo, sample, ROWS)
     before = of(recommend(sample, zoo), "remembers")
     zoo.record(an_outcome(sample, "remembers", 0.99, strategy="linear-probe", conditions={"flattered": True}))
     after = of(recommend(sample, zoo), "remembers")
@@ -208,13 +208,13 @@ DOMAINS = (
 )
 def test_a_source_in_words_is_matched_to_the_domain_that_it_names(source, domain, tmp_path):
     card = Checkpoint("net", "image", "Net", tmp_path, "0" * 64, 1, 8, source=source)
-    found = declared_domain(card, DOMAINS)
-    assert (found.name if found is not None else None) == domain
+    result = declared_domain(card, DOMAINS)
+    assert (result.name if result is not None else None) == domain
     assert declared_domain(replace(card, domain="mnist"), DOMAINS) is None
 
 
 def test_a_source_in_words_counts_for_what_was_seen(zoo, sample, tmp_path):
-    seen(zoo, sample, ROWS)
+    exposed_to(zoo, sample, ROWS)
     card = a_checkpoint(tmp_path / "bare", "bare", source="Dark pictures")
     zoo.store.write(Entries(checkpoints=(card,)))
     zoo._encoders["bare"] = Reader("bare", (0, 0))
@@ -237,7 +237,7 @@ def tied_choices(sample, zoo, *means):
 
 
 def test_where_it_cannot_be_told_from_one_that_has_seen_nothing_that_one_stands_first_and_it_is_said(zoo, sample):
-    seen(zoo, sample, ROWS - 80)
+    exposed_to(zoo, sample, ROWS - 80)
     first, second = place(tied_choices(sample, zoo, 0.84, 0.80))
     assert (first.checkpoint.name, second.checkpoint.name) == ("learns", "remembers")
     assert first.ranked.tier == second.ranked.tier == 1
@@ -246,7 +246,7 @@ def test_where_it_cannot_be_told_from_one_that_has_seen_nothing_that_one_stands_
 
 
 def test_where_it_is_better_beyond_chance_on_rows_that_it_has_not_seen_it_stands_first(zoo, sample):
-    seen(zoo, sample, ROWS - 80)
+    exposed_to(zoo, sample, ROWS - 80)
     first, second = place(tied_choices(sample, zoo, 0.95, 0.5))
     assert (first.checkpoint.name, first.ranked.tier, second.ranked.tier) == ("remembers", 1, 2)
 
@@ -268,12 +268,12 @@ def curve_on_unseen_rows(random, sample, blocks=6):
 
 def test_the_best_of_many_equal_blocks_on_few_unseen_rows_does_not_flatter_it(sample):
     random = np.random.default_rng(0)
-    found = [curve_on_unseen_rows(random, sample) for _ in range(8)]
-    truth = np.mean([block.score for row in found for block in row.blocks])
-    best = np.mean([max(block.score for block in row.blocks) for row in found])
-    believed = np.mean([row.read.score - row.optimism for row in found])
+    results = [curve_on_unseen_rows(random, sample) for _ in range(8)]
+    truth = np.mean([block.score for row in results for block in row.blocks])
+    best = np.mean([max(block.score for block in row.blocks) for row in results])
+    believed = np.mean([row.read.score - row.optimism for row in results])
     assert abs(believed - truth) < (best - truth) / 2
-    assert all(row.optimism >= 0 for row in found)
+    assert all(row.optimism >= 0 for row in results)
 
 
 def flat_pictures(rows, seed):
@@ -284,12 +284,12 @@ def flat_pictures(rows, seed):
 
 
 def written_anew(pictures, **how):
-    found = []
+    results = []
     for picture in pictures:
         content = BytesIO()
         Image.fromarray(picture).save(content, **how)
-        found.append(np.asarray(Image.open(content)))
-    return np.stack(found)
+        results.append(np.asarray(Image.open(content)))
+    return np.stack(results)
 
 
 def copies_exposure(zoo, pictures, source):

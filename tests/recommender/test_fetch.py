@@ -24,12 +24,12 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture
 def zoo(tmp_path):
-    made = planted_zoo(tmp_path, {"reader": (Reader("reader", (0, 1)), "gray")})
+    built = planted_zoo(tmp_path, {"reader": (Reader("reader", (0, 1)), "gray")})
     small, large = (Fact(1000, "a page"),), (Fact("1 GB", "a page"),)
-    write_listing(made.catalog, a_listing("net", data=("gray",), facts={"parameters": small}))
-    write_listing(made.catalog, a_listing("huge", data=("gray",), facts={"bytes": large}))
-    opened = Zoo.open(made.home.root, catalog=made.catalog)
-    opened._encoders.update(made._encoders)
+    write_listing(built.catalog, a_listing("net", data=("gray",), facts={"parameters": small}))
+    write_listing(built.catalog, a_listing("huge", data=("gray",), facts={"bytes": large}))
+    opened = Zoo.open(built.home.root, catalog=built.catalog)
+    opened._encoders.update(built._encoders)
     return opened
 
 

@@ -41,6 +41,7 @@ def test_everything_about_a_hub_is_done_by_requests_in_the_one_place_that_perfor
     assert [(row.hub, row.in_zoo) for row in searched.found] == [("org/net", False)]
     assert [card.name for card in searched.added] == ["net"]
     assert perform(SearchRequest(words="net"), zoo).found[0].in_zoo
+    assert zoo.downloads() == {"org/net": 3}
     assert perform(AddRequest(hub="org/net"), zoo) == searched.added[0]
     fetched = perform(FetchRequest(names=("net", "org/gone")), zoo)
     assert [card.name for card in fetched.fetched] == ["net"]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from recommender.history import History
-from recommender.plan import controlled, plan
+from recommender.plan import choose_plan, controlled
 from recommender.results import Expected, Plan
 from recommender.strategies import strategies
 from recommender.testing.evidence import evidence
@@ -20,7 +20,7 @@ def planned(low, strategy):
     reach = 0.2
     raw = replace(known.baseline, expected=Expected.around(Metric.ACCURACY, 0.8 - reach - low, 0.05))
     ranked = replace(known.ranked, gain=Expected(Metric.ACCURACY, low + reach, low, low + 2 * reach))
-    return plan(ranked, sample, raw, History(()), strategy=strategy)
+    return choose_plan(ranked, sample, raw, History(()), strategy=strategy)
 
 
 @pytest.mark.parametrize(

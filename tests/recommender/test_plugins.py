@@ -11,7 +11,7 @@ from recommender.runs.tracking import trackers
 from registry.cards import Metric
 from registry.errors import NotOffered, PluginUnusable, PluginWarning
 from tests.packages import install
-from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.recommender.planted import Reader, planted_sample, planted_zoo
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 
 CODE = """
@@ -145,10 +145,10 @@ def bring(monkeypatch, tmp_path, *points):
     return strange
 
 
-def two_alike(tmp_path):
+def two_tied(tmp_path):
     """Two checkpoints that the probe cannot tell apart; the second is a little better."""
     readers = {"first": (Reader("first", (0, 0)), "gray"), "second": (Reader("second", (1, 1)), "dark")}
-    return planted_zoo(tmp_path, readers), told_sample(120, (0.80, 0.84))
+    return planted_zoo(tmp_path, readers), planted_sample(120, (0.80, 0.84))
 
 
 def first_of(advice):
@@ -160,7 +160,7 @@ def mean_of(zoo, name, sample):
 
 
 def test_a_score_is_reported_and_an_incomparable_one_changes_nothing(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     before = recommend(sample, zoo, keep=3).to_dict()
     bring(monkeypatch, tmp_path, "scores:counted")
     after = recommend(sample, zoo, keep=3).to_dict()
@@ -172,13 +172,13 @@ def test_a_score_is_reported_and_an_incomparable_one_changes_nothing(monkeypatch
 
 
 def test_all_scores_of_features_are_reported(tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     reported = set(recommend(sample, zoo, keep=3).best.to_dict()["scores"])
     assert reported == {"logme", "hscore", "knn", "linear", "nleep", "gbc", "transrate", "parc"}
 
 
 def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     before = recommend(sample, zoo, keep=3)
     last = first_of(before)[-1]
     package = bring(monkeypatch, tmp_path, "scores:oracle")
@@ -192,21 +192,21 @@ def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(mon
 
 def test_a_comparable_score_does_not_overrule_what_the_probe_is_sure_of(monkeypatch, tmp_path):
     readers = {"blind": (Reader("blind", (7, 7)), "gray"), "sighted": (Reader("sighted", (0, 0)), "dark")}
-    zoo, sample = planted_zoo(tmp_path, readers), told_sample(200, (0.97,))
+    zoo, sample = planted_zoo(tmp_path, readers), planted_sample(200, (0.97,))
     package = bring(monkeypatch, tmp_path, "scores:oracle")
     package.FAVORITE = mean_of(zoo, "blind", sample)
     assert first_of(recommend(sample, zoo, keep=3)) == ["sighted", "blind"]
 
 
 def test_one_checkpoint_alone_is_moved_by_no_plug_in(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     before = evaluate(sample, zoo, "first")
     bring(monkeypatch, tmp_path, "scores:oracle")
     assert evaluate(sample, zoo, "first").expected == before.expected
 
 
 def test_a_score_of_another_metric_is_reported_and_no_more(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     before = recommend(sample, zoo, keep=3)
     package = bring(monkeypatch, tmp_path, "scores:oracle")
     package.oracle.metrics = frozenset({Metric.R2})
@@ -216,7 +216,7 @@ def test_a_score_of_another_metric_is_reported_and_no_more(monkeypatch, tmp_path
 
 
 def test_a_score_that_falls_is_named_and_the_advice_goes_on(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     bring(monkeypatch, tmp_path, "scores:falling")
     with pytest.warns(PluginWarning, match="'falling' of a plug-in failed: one by none"):
         advice = recommend(sample, zoo, keep=3)
@@ -225,7 +225,7 @@ def test_a_score_that_falls_is_named_and_the_advice_goes_on(monkeypatch, tmp_pat
 
 
 def test_a_package_that_cannot_be_imported_is_named_and_the_advice_goes_on(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     points = {f"{kind}:gone": "nowhere:gone" for kind in ("scores", "strategies", "distances", "modalities")}
     install(monkeypatch, tmp_path / "package", points)
     with pytest.warns(PluginWarning) as warned:
@@ -236,7 +236,7 @@ def test_a_package_that_cannot_be_imported_is_named_and_the_advice_goes_on(monke
 
 
 def test_a_distance_is_reported_and_may_be_asked_for(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     bring(monkeypatch, tmp_path, "distances:apart")
     advice = recommend(sample, zoo, keep=3).to_dict()
     assert all(row["plugins"]["apart"] >= 0 for row in advice["domains"])
@@ -246,7 +246,7 @@ def test_a_distance_is_reported_and_may_be_asked_for(monkeypatch, tmp_path):
 
 
 def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path):
-    zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), told_sample(2000, (0.8,))
+    zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), planted_sample(2000, (0.8,))
     before = evaluate(sample, zoo, "one")
     assert before.plan.strategy != "tower"
     bring(monkeypatch, tmp_path, "strategies:tower", "strategies:unsure")
@@ -257,7 +257,7 @@ def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path)
 
 
 def test_a_strategy_that_states_nothing_is_no_better_than_ours(monkeypatch, tmp_path):
-    zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), told_sample(2000, (0.8,))
+    zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), planted_sample(2000, (0.8,))
     before = evaluate(sample, zoo, "one")
     bring(monkeypatch, tmp_path, "strategies:unsure")
     assert evaluate(sample, zoo, "one").plan == before.plan
@@ -266,7 +266,7 @@ def test_a_strategy_that_states_nothing_is_no_better_than_ours(monkeypatch, tmp_
 
 
 def test_a_strategy_that_freezes_more_than_there_is_is_not_offered_and_says_so(monkeypatch, tmp_path):
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     bring(monkeypatch, tmp_path, "strategies:boundless")
     choice = evaluate(sample, zoo, "first")
     assert "boundless is not offered: its plan names attic, which this net does not have" in choice.because
@@ -274,7 +274,7 @@ def test_a_strategy_that_freezes_more_than_there_is_is_not_offered_and_says_so(m
         evaluate(sample, zoo, "first", "boundless")
 
 
-def carried_out(tmp_path, tracker, execute=None):
+def finished_run(tmp_path, tracker, execute=None):
     card = checkpoint(tmp_path / "net")
     work = job(tmp_path, card, plan(card, whole(card, epochs=1)))
     from recommender.runs.provider import FolderProvider
@@ -285,7 +285,7 @@ def carried_out(tmp_path, tracker, execute=None):
 
 def test_a_tracker_hears_of_the_run_and_the_journal_has_it_too(monkeypatch, tmp_path):
     package = bring(monkeypatch, tmp_path, "trackers:pages")
-    run = carried_out(tmp_path, "pages")
+    run = finished_run(tmp_path, "pages")
     assert package.heard[0] == "begins"
     assert package.heard[-2:] == ["model", "ends"]
     assert "result" in package.heard
@@ -295,14 +295,14 @@ def test_a_tracker_hears_of_the_run_and_the_journal_has_it_too(monkeypatch, tmp_
 @pytest.mark.parametrize(("tracker", "why"), [("torn", "no such page"), ("shut", "the book is shut")])
 def test_a_tracker_that_fails_loses_no_run(monkeypatch, tmp_path, tracker, why):
     bring(monkeypatch, tmp_path, f"trackers:{tracker}")
-    run = carried_out(tmp_path, tracker)
+    run = finished_run(tmp_path, tracker)
     assert (Path(run.folder) / "run.json").exists()
     assert any(f"the tracker '{tracker}' failed (OSError: {why})" in note for note in run.notes)
 
 
 def test_an_executor_is_found_by_its_name(monkeypatch, tmp_path):
     bring(monkeypatch, tmp_path, "executors:remote")
-    assert "far away" in carried_out(tmp_path, "none", executors["remote"]).notes
+    assert "far away" in finished_run(tmp_path, "none", executors["remote"]).notes
 
 
 def test_a_plug_in_that_is_asked_for_by_name_and_cannot_be_loaded_is_refused_before_anything_is_read(
@@ -310,7 +310,7 @@ def test_a_plug_in_that_is_asked_for_by_name_and_cannot_be_loaded_is_refused_bef
 ):
     from recommender.checks import require_names
 
-    zoo, _ = two_alike(tmp_path)
+    zoo, _ = two_tied(tmp_path)
     install(monkeypatch, tmp_path / "package", {"executors:gone": "nowhere:gone", "trackers:gone": "nowhere:gone"})
     for option in ("executor", "tracker"):
         with pytest.raises(PluginUnusable, match="nowhere"):

@@ -12,11 +12,11 @@ def timed(monkeypatch, seconds):
     """The clock after batches of ten rows that took so long."""
     at = iter([0.0, *(sum(seconds[: place + 1]) for place in range(len(seconds)))])
     monkeypatch.setattr(probe.time, "perf_counter", lambda: next(at))
-    heard = Recorder()
-    clock = _Clock(heard)
+    recorder = Recorder()
+    clock = _Clock(recorder)
     for done in range(len(seconds) + 1):
         clock.report(Event(Phase.ENCODE, "", 10 * done, 10 * len(seconds)))
-    assert len(heard.events) == len(seconds) + 1
+    assert len(recorder.events) == len(seconds) + 1
     return clock.seconds_a_row
 
 

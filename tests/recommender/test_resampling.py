@@ -28,9 +28,9 @@ def test_a_draw_scores_what_its_rows_score(metric: Metric) -> None:
     random = np.random.default_rng(0)
     truth, predicted = random.integers(0, 4, 60), random.integers(0, 4, 60)
     weights = draw_weights(np.arange(60), draws=20, seed=1)
-    found = resample(metric, truth, predicted, weights)
-    assert found.value == pytest.approx(REFERENCE[metric](truth, predicted))
-    for draw, row in zip(found.draws, weights, strict=True):
+    result = resample(metric, truth, predicted, weights)
+    assert result.value == pytest.approx(REFERENCE[metric](truth, predicted))
+    for draw, row in zip(result.draws, weights, strict=True):
         again = np.repeat(np.arange(60), row.astype(int))
         assert draw == pytest.approx(REFERENCE[metric](truth[again], predicted[again]))
 
@@ -44,18 +44,18 @@ def test_a_draw_of_labels_scores_what_its_rows_score(metric: Metric, reference: 
     shares = [0.02, 0.1, 0.5, 0.9, 0]  # the last label is never true, and the first is missing in some draws
     truth, predicted = ((random.random((60, 5)) < shares).astype(float) for _ in range(2))
     weights = draw_weights(np.arange(60), draws=40, seed=1)
-    found = resample(metric, truth, predicted, weights)
-    assert found.value == pytest.approx(reference(truth, predicted)) == pytest.approx(score(metric, truth, predicted))
-    for draw, row in zip(found.draws, weights, strict=True):
+    result = resample(metric, truth, predicted, weights)
+    assert result.value == pytest.approx(reference(truth, predicted)) == pytest.approx(score(metric, truth, predicted))
+    for draw, row in zip(result.draws, weights, strict=True):
         again = np.repeat(np.arange(60), row.astype(int))
         assert draw == pytest.approx(reference(truth[again], predicted[again]))
 
 
 def test_r2_of_quantities_is_below_zero_where_the_mean_were_better_and_finite_always() -> None:
     truth, weights = np.array([0.0, 0, 0, 0, 1]) + 1e6, draw_weights(np.arange(5), draws=200, seed=0)
-    found = resample(Metric.R2, truth, 1e6 + np.array([1.0, 1, 1, 1, 0]), weights)
-    assert found.value == pytest.approx(-5.25)
-    assert np.isfinite(found.draws).all()
+    result = resample(Metric.R2, truth, 1e6 + np.array([1.0, 1, 1, 1, 0]), weights)
+    assert result.value == pytest.approx(-5.25)
+    assert np.isfinite(result.draws).all()
     assert (resample(Metric.R2, truth, truth, weights).draws == 1).all()
 
 
@@ -80,8 +80,8 @@ def test_the_standard_error_is_the_binomial_one() -> None:
     random = np.random.default_rng(3)
     truth = np.zeros(400, dtype=int)
     predicted = (random.random(400) < 0.3).astype(int)
-    found = resample(Metric.ACCURACY, truth, predicted, draw_weights(np.arange(400), draws=2000, seed=0))
-    assert found.standard_error == pytest.approx(np.sqrt(found.value * (1 - found.value) / 400), rel=0.08)
+    result = resample(Metric.ACCURACY, truth, predicted, draw_weights(np.arange(400), draws=2000, seed=0))
+    assert result.standard_error == pytest.approx(np.sqrt(result.value * (1 - result.value) / 400), rel=0.08)
 
 
 def test_a_seed_gives_the_same_draws() -> None:

@@ -10,7 +10,7 @@ from recommender.results import Expected
 from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from registry.cards import Metric
 from registry.sample import Sample
-from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.recommender.planted import Reader, planted_sample, planted_zoo
 
 EXPECTED = Expected(Metric.ACCURACY, 0.8, 0.7, 0.9)
 
@@ -69,7 +69,7 @@ def test_an_interval_that_ends_where_the_metric_does_is_not_taken_for_a_narrow_o
 def test_folds_count_rows_like_the_test_part_s():
     """Where a second class of rows is hard and the test part has no others, weighted folds say so."""
     random = np.random.default_rng(0)
-    sample = told_sample(200, (1.0,))
+    sample = planted_sample(200, (1.0,))
     hard = np.arange(200) % 2 == 1
     train = np.column_stack([np.where(hard, 0, 2.5 * sample.targets), 3.0 * hard]) + random.normal(size=(200, 2))
     test = np.column_stack([random.normal(size=100), 3 + random.normal(size=100)])
@@ -85,11 +85,11 @@ def separated(sample: Sample, seed: int) -> np.ndarray:
 
 
 def test_confidence_falls_where_test_rows_lie_between_the_classes():
-    sample = told_sample(120, (1.0,))
+    sample = planted_sample(120, (1.0,))
     folds, train = sample.folds(), separated(sample, 5)
     between = 0.2 * cloud(80, 6) + 1.25
-    alike = separated(sample, 7)[:80]
-    far, near = (drops(train, test, sample, folds) for test in (between, alike))
+    similar = separated(sample, 7)[:80]
+    far, near = (drops(train, test, sample, folds) for test in (between, similar))
     assert far["confidence"] > 2 * abs(near["confidence"])
     assert far["threshold"] > near["threshold"]
 
@@ -104,14 +104,14 @@ def test_a_quantity_is_judged_without_any_confidence():
 
 
 def test_labels_of_the_test_part_are_never_looked_at():
-    test = told_sample(900, (1.0,), seed=3)
+    test = planted_sample(900, (1.0,), seed=3)
     lied = replace(test, labels=tuple("class 0" for _ in test.labels))
     assert draw_unlabelled(test).order == draw_unlabelled(lied).order
     assert len(draw_unlabelled(test)) == 800
 
 
 def test_advice_on_one_source_tells_so_and_moves_nothing(tmp_path):
-    train, test = told_sample(120, (0.9,), seed=1), told_sample(60, (0.9,), seed=2)
+    train, test = planted_sample(120, (0.9,), seed=1), planted_sample(60, (0.9,), seed=2)
     zoo = zoo_of(tmp_path)
     alone, advice = recommend(train, zoo, keep=2), recommend(with_test(train, test), zoo, keep=2)
     assert alone.shift is None
@@ -121,10 +121,10 @@ def test_advice_on_one_source_tells_so_and_moves_nothing(tmp_path):
 
 
 def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
-    train = told_sample(120, (0.9,), seed=1)
-    alike, other = (told_sample(60, (0.9,), shade=shade, seed=2) for shade in (128, 60))
+    train = planted_sample(120, (0.9,), seed=1)
+    similar, other = (planted_sample(60, (0.9,), shade=shade, seed=2) for shade in (128, 60))
     zoo = zoo_of(tmp_path)
-    same, moved = (recommend(with_test(train, test), zoo, keep=2) for test in (alike, other))
+    same, moved = (recommend(with_test(train, test), zoo, keep=2) for test in (similar, other))
     assert moved.shift.detected
     assert "not like the training part" in str(moved)
     assert set(moved.shift.drops) == {c.checkpoint.name for c in moved.choices} | {"no transfer"}
@@ -137,7 +137,7 @@ def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
 
 
 def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
-    sample = with_test(told_sample(120, (0.9,), seed=1), told_sample(60, (0.9,), shade=60, seed=2))
+    sample = with_test(planted_sample(120, (0.9,), seed=1), planted_sample(60, (0.9,), shade=60, seed=2))
     zoo = zoo_of(tmp_path)
     advised = next(c for c in recommend(sample, zoo, keep=2).choices if c.checkpoint.name == "reader")
     named = evaluate(sample, zoo, "reader", advised.plan.strategy)

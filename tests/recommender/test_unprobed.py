@@ -8,13 +8,13 @@ from recommender import recommend
 from recommender.history import History
 from recommender.results import Unprobed
 from recommender.shortlist import Constraints
-from recommender.unprobed import unprobed, within_budget
+from recommender.unprobed import rivals, unprobed, within_budget
 from registry.cards import Claim, HubFile, Locator
 from registry.catalog import write_listing
 from registry.listings import Fact
 from registry.store import Entries
 from registry.zoo import Zoo
-from tests.recommender.planted import Reader, planted_zoo, told_sample
+from tests.recommender.planted import Reader, planted_sample, planted_zoo
 from tests.registry.test_listings import a_listing
 
 SIZES = {"small": 1_000, "large": 9_000_000, "sizeless": None}
@@ -23,24 +23,24 @@ SIZES = {"small": 1_000, "large": 9_000_000, "sizeless": None}
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A zoo with one reader here and three listings: one near, one that others praise, one of unknown size."""
-    made = planted_zoo(tmp_path_factory.mktemp("zoo"), {"reader": (Reader("reader", (0, 1)), "gray")})
+    built = planted_zoo(tmp_path_factory.mktemp("zoo"), {"reader": (Reader("reader", (0, 1)), "gray")})
     for name, parameters in SIZES.items():
         facts = {"license": (Fact("mit", "a page"),)}
         if parameters is not None:
             facts["parameters"] = (Fact(parameters, "a page"),)
         if name == "small":
             facts["preset"] = (Fact("Some Tool 2", "its source"),)
-        write_listing(made.catalog, a_listing(name, facts=facts, data=("gray",) if name == "small" else ("bright",)))
-    published = made.catalog / "outcomes" / "published.csv"
+        write_listing(built.catalog, a_listing(name, facts=facts, data=("gray",) if name == "small" else ("bright",)))
+    published = built.catalog / "outcomes" / "published.csv"
     published.parent.mkdir(exist_ok=True)
     published.write_text("checkpoint,sample_name,strategy,score\nlarge,birds,full,0.9\nother,birds,full,0.5\n")
-    opened = Zoo.open(made.home.root, catalog=made.catalog)
-    opened._encoders.update(made._encoders)
+    opened = Zoo.open(built.home.root, catalog=built.catalog)
+    opened._encoders.update(built._encoders)
     return opened
 
 
 def advise(zoo, **limits):
-    return recommend(told_sample(60, (0.95, 0.9)), zoo, constraints=Constraints(**limits))
+    return recommend(planted_sample(60, (0.95, 0.9)), zoo, constraints=Constraints(**limits))
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +98,20 @@ def test_a_preset_is_a_rival_and_unknown_downloads_are_not_guessed(advice):
     assert "not known" in downloaded.because
 
 
+def test_of_what_a_hub_stated_when_it_was_asked_the_most_downloaded_that_fits_is_a_rival(zoo):
+    zoo.keep_downloads({"someone/small": 7, "someone/large": 900, "someone/sizeless": None})
+    taken = [rivals(zoo, "image", Constraints(max_parameters=most), ())[-1] for most in (None, 5000)]
+    assert [row.checkpoint for row in taken] == ["large", "small"]
+    assert taken[0].because.startswith("900 downloads; of ")
+    assert taken[0].because.endswith("others they are not known here")
+
+
 def test_the_json_form_marks_each_as_not_probed_and_says_how_to_fetch_it(advice):
-    told = json.loads(json.dumps(advice.to_dict()))
-    assert {row["status"] for row in told["not_probed"]} == {"not probed"}
-    assert told["not_probed"][1]["fetch"] == "transferzoo zoo fetch small"
-    assert told["not_probed"][1]["distance"]["domain"] == "gray"
-    assert [row["of"] for row in told["rivals"]] == ["preset of Some Tool 2", "most downloaded"]
+    record = json.loads(json.dumps(advice.to_dict()))
+    assert {row["status"] for row in record["not_probed"]} == {"not probed"}
+    assert record["not_probed"][1]["fetch"] == "transferzoo zoo fetch small"
+    assert record["not_probed"][1]["distance"]["domain"] == "gray"
+    assert [row["of"] for row in record["rivals"]] == ["preset of Some Tool 2", "most downloaded"]
 
 
 def test_a_disk_budget_takes_the_best_that_fit_together():

@@ -10,7 +10,7 @@ import pytest
 
 from recommender.transfer import ComparableScore, scores
 from tests.packages import install
-from tests.recommender.test_plugins import two_alike
+from tests.recommender.test_plugins import two_tied
 
 README = Path(__file__).parents[2] / "recommender" / "README.md"
 
@@ -30,7 +30,7 @@ def package(monkeypatch, tmp_path):
 def test_it_is_found_and_reported(tmp_path):
     from recommender.flow import recommend
 
-    zoo, sample = two_alike(tmp_path)
+    zoo, sample = two_tied(tmp_path)
     assert isinstance(scores["margin"], ComparableScore)
     assert "margin" in recommend(sample, zoo, keep=3).best.to_dict()["scores"]
 

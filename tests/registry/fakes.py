@@ -31,10 +31,10 @@ class MeanColor:
     blocks: tuple[str, ...] = ("first", "last")
     adaptable: tuple[str, ...] = ()
     sizes: tuple[BlockSize, ...] = ()
-    asked: int = 0
+    paths_of: int = 0
 
     def encode(self, items: Sequence, *, progress: Progress = silent) -> Encoded:
-        self.asked += 1
+        self.paths_of += 1
         means = np.array([np.asarray(item.open()).mean(axis=(0, 1)) for item in items], dtype=np.float32)
         first = Features(means[:, :1], f"{self.name}@{self.digest}#first")
         return Encoded((first, Features(means, f"{self.name}@{self.digest}#last")), self.blocks)

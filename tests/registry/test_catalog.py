@@ -37,18 +37,18 @@ def outcomes(folder, *rows):
 
 
 def test_a_catalog_comes_back_as_it_was_written(folder):
-    found = read_catalog(folder)
-    (card,) = found.checkpoints
+    result = read_catalog(folder)
+    (card,) = result.checkpoints
     assert (card.name, card.domain, card.origin, card.folder.as_posix()) == (
         "mean-color",
         "gray",
         Origin.SEEDLING,
         "seedlings/mean-color",
     )
-    assert [domain.name for domain in found.domains] == sorted(SHADES)
-    assert [sketch.domain for sketch in found.sketches] == sorted(SHADES)
-    assert found.lenses["image"].digest == a_lens().digest
-    np.testing.assert_array_equal(found.sketches[1].embedding, sketch_of("dark", cloud(40), a_lens()).embedding)
+    assert [domain.name for domain in result.domains] == sorted(SHADES)
+    assert [sketch.domain for sketch in result.sketches] == sorted(SHADES)
+    assert result.lenses["image"].digest == a_lens().digest
+    np.testing.assert_array_equal(result.sketches[1].embedding, sketch_of("dark", cloud(40), a_lens()).embedding)
 
 
 def test_every_field_of_a_card_survives(folder):
@@ -65,9 +65,9 @@ def test_every_field_of_a_card_survives(folder):
     )
     write_checkpoint(folder, rich)
     write_domain(folder, a_domain("new", license="CC0-1.0", citation="Someone 2020", origin=Origin.PUBLISHED))
-    found = read_catalog(folder)
-    assert replace(rich, folder=rich.folder.relative_to(folder)) in found.checkpoints
-    assert a_domain("new", license="CC0-1.0", citation="Someone 2020", origin=Origin.PUBLISHED) in found.domains
+    result = read_catalog(folder)
+    assert replace(rich, folder=rich.folder.relative_to(folder)) in result.checkpoints
+    assert a_domain("new", license="CC0-1.0", citation="Someone 2020", origin=Origin.PUBLISHED) in result.domains
 
 
 def test_writing_is_the_same_every_time(folder, tmp_path):
@@ -78,15 +78,15 @@ def test_writing_is_the_same_every_time(folder, tmp_path):
 
 
 def test_an_empty_folder_is_an_empty_catalog(tmp_path):
-    found = read_catalog(tmp_path)
-    assert not any((found.checkpoints, found.domains, found.sketches, found.outcomes, found.lenses))
+    result = read_catalog(tmp_path)
+    assert not any((result.checkpoints, result.domains, result.sketches, result.outcomes, result.lenses))
 
 
 def test_a_card_without_a_license_is_of_license_unknown(folder):
     edit(folder / "domains/image/dark.yaml", license=None)
     edit(folder / "checkpoints/image/mean-color.yaml", license=None)
-    found = read_catalog(folder)
-    assert {card.license for card in (*found.checkpoints, *found.domains)} == {"unknown"}
+    result = read_catalog(folder)
+    assert {card.license for card in (*result.checkpoints, *result.domains)} == {"unknown"}
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ SHARED = Path("../shared/data/image")
 
 
 def test_every_bundled_domain_has_the_keys_of_at_least_the_rows_that_its_card_counts():
-    found = read_catalog(BUNDLED)
-    keys = {rows.owner: rows for rows in found.rows}
-    sketched = [domain for domain in found.domains if domain.rows]
+    result = read_catalog(BUNDLED)
+    keys = {rows.owner: rows for rows in result.rows}
+    sketched = [domain for domain in result.domains if domain.rows]
     assert sorted(keys) == sorted(domain.name for domain in sketched)
     assert [domain.name for domain in sketched if len(keys[domain.name].keys) < domain.rows] == []
 

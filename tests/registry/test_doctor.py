@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from registry.catalog import write_domain, write_lens
-from registry.doctor import Kind, check, examine, repair
+from registry.doctor import FindingKind, check, examine, repair
 from registry.errors import RegistryNewer
 from registry.index import DomainIndex
 from registry.sample import Sample
@@ -58,18 +58,18 @@ def test_a_healthy_registry_has_no_findings_and_a_repair_changes_nothing(zoo):
 
 
 def test_an_examination_tells_how_far_it_is(zoo):
-    heard = Recorder()
-    examine(zoo, progress=heard)
-    assert heard.words == ["examine the registry"]
-    assert heard.counts[0][0] == 0
-    assert heard.events[-1].finished
+    recorder = Recorder()
+    examine(zoo, progress=recorder)
+    assert recorder.words == ["examine the registry"]
+    assert recorder.counts[0][0] == 0
+    assert recorder.events[-1].finished
 
 
 def test_a_row_of_the_catalog_that_was_changed_comes_back(zoo):
     edit(zoo, "UPDATE domains SET card = replace(card, 'Dark', 'Bark') WHERE name = 'dark'")
     assert [domain.name for domain in zoo.domains()] == ["bright", "gray"]
     assert "row 'dark' of domains does not match its seal" in zoo.notes[0]
-    assert kinds(examine(zoo))[0] is Kind.ROW
+    assert kinds(examine(zoo))[0] is FindingKind.ROW
     assert not examine(zoo).healthy
     report = repair(zoo)
     assert report.healthy
@@ -83,7 +83,7 @@ def test_a_row_of_the_catalog_that_was_changed_comes_back(zoo):
 
 def test_a_sketch_that_was_changed_comes_back(zoo):
     edit(zoo, "UPDATE sketches SET packed = zeroblob(length(packed)) WHERE domain = 'gray'")
-    assert kinds(examine(zoo)) == [Kind.ROW]
+    assert kinds(examine(zoo)) == [FindingKind.ROW]
     assert repair(zoo).healthy
     assert zoo.sketch("gray").seen == 60
     assert examine(zoo).findings == ()
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_database_is_kept_aside_and_a_new_registry_made(zoo, h
     for suffix in ("-wal", "-shm"):
         zoo.home.database.with_name(f"registry.db{suffix}").unlink(missing_ok=True)
     report = check(home, catalog=catalog)
-    assert kinds(report) == [Kind.DATABASE]
+    assert kinds(report) == [FindingKind.DATABASE]
     assert not report.healthy
     report = check(home, mend=True, catalog=catalog)
     assert report.healthy
@@ -118,7 +118,7 @@ def test_what_can_be_read_of_a_torn_database_is_taken_over(zoo, home, catalog):
     torn = next(at for at in range(page, len(content), page) if b'"o150"' in content[at : at + page])
     content[torn : torn + page] = b"\xa5" * page
     zoo.home.database.write_bytes(content)
-    assert Kind.DATABASE in kinds(check(home, catalog=catalog))
+    assert FindingKind.DATABASE in kinds(check(home, catalog=catalog))
     report = check(home, mend=True, catalog=catalog)
     assert report.healthy
     again = Zoo.open(home, catalog=catalog)
@@ -138,7 +138,7 @@ def test_a_registry_of_a_later_version_is_left_alone(zoo, home, catalog):
 def test_a_damaged_index_file_is_removed_and_made_anew(zoo):
     path = zoo.index_path(a_lens())
     path.write_bytes(path.read_bytes()[:-3])
-    assert kinds(examine(zoo)) == [Kind.INDEX]
+    assert kinds(examine(zoo)) == [FindingKind.INDEX]
     assert repair(zoo).healthy
     assert not path.exists()
     assert [domain.name for domain, _ in zoo.near(cloud(40), 1)] == ["dark"]
@@ -157,7 +157,7 @@ def test_a_checkpoint_that_moved_or_changed_is_named_and_left_alone(zoo, catalog
     good = weights.read_bytes()
     weights.write_bytes(good[:-1] + b"\x01")
     (finding,) = repair(zoo).findings
-    assert (finding.kind, finding.subject, finding.done) == (Kind.CHECKPOINT, "mean-color", "")
+    assert (finding.kind, finding.subject, finding.done) == (FindingKind.CHECKPOINT, "mean-color", "")
     assert "not those that were registered" in finding.what
     weights.unlink()
     assert "cannot be read" in examine(zoo).findings[0].what or "does not exist" in examine(zoo).findings[0].what
@@ -184,15 +184,15 @@ def test_sketches_of_an_old_lens_are_dropped_made_anew_or_listed(zoo, home, cata
     source = Sample.from_folder(folder)
     there = a_domain("photos", data=str(folder), digest=source.digest, rows=12)
     gone = a_domain("gone", data=str(tmp_path / "gone"), digest="x")
-    made = tuple(sketch_of(name, cloud(200), a_lens()) for name in ("photos", "gone"))
-    zoo.store.write(Entries(domains=(there, gone), sketches=made))
+    built = tuple(sketch_of(name, cloud(200), a_lens()) for name in ("photos", "gone"))
+    zoo.store.write(Entries(domains=(there, gone), sketches=built))
     lens = another_lens(catalog)
     again = Zoo.open(home, catalog=catalog)
     again._encoders["mean-color"] = MeanColor()
     assert again.sketch("photos") is None
-    found = {finding.subject: finding for finding in examine(again).findings if finding.kind is Kind.SKETCH}
-    assert sorted(found) == ["bright", "dark", "gone", "gray", "photos"]
-    done = {finding.subject: finding.done for finding in repair(again).findings if finding.kind is Kind.SKETCH}
+    by_name = {finding.subject: finding for finding in examine(again).findings if finding.kind is FindingKind.SKETCH}
+    assert sorted(by_name) == ["bright", "dark", "gone", "gray", "photos"]
+    done = {finding.subject: finding.done for finding in repair(again).findings if finding.kind is FindingKind.SKETCH}
     assert done["dark"] == "dropped"
     assert "12 rows" in done["photos"]
     assert done["gone"] == ""
@@ -220,9 +220,9 @@ def test_features_that_nobody_can_use_are_removed(zoo, catalog):
     (kept,) = zoo.home.features.glob("*.safetensors")
     broken = kept.with_name(kept.name[:33] + "0" * 32 + ".safetensors")
     broken.write_bytes(b"no features")
-    assert kinds(examine(zoo)) == [Kind.FEATURES]
+    assert kinds(examine(zoo)) == [FindingKind.FEATURES]
     (catalog / "seedlings/mean-color/config.json").write_text('{"architectures": ["Other"]}')
-    assert kinds(examine(zoo)) == [Kind.FEATURES] * 2
+    assert kinds(examine(zoo)) == [FindingKind.FEATURES] * 2
     assert repair(zoo).healthy
     assert list(zoo.home.features.iterdir()) == []
 
@@ -234,7 +234,7 @@ def test_a_job_whose_process_died_is_marked_as_lost(zoo):
         "jobs = Store.open(Path(sys.argv[1])).jobs\nassert jobs.claim(sys.argv[2])"
     )
     subprocess.run([sys.executable, "-c", claim, str(zoo.home.database), job.id], check=True)
-    assert kinds(examine(zoo)) == [Kind.JOB]
+    assert kinds(examine(zoo)) == [FindingKind.JOB]
     assert zoo.jobs.get(job.id).state == "running"
     assert repair(zoo).healthy
     assert zoo.jobs.get(job.id).state == "lost"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from registry.doctor import Kind, examine, repair
+from registry.doctor import FindingKind, examine, repair
 from registry.errors import CacheDamaged
 from registry.features import Encoded, Features, cached
 from registry.zoo import Zoo
@@ -23,10 +23,10 @@ def rewritten(path, change, notes=None):
     """The same file with other tensors or notes, as a safetensors writer leaves it: sound in form."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
-    told = json.loads(content[8 : 8 + length])["__metadata__"]
+    record = json.loads(content[8 : 8 + length])["__metadata__"]
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata=told if notes is None else notes(told))
+    save_file(tensors, path, metadata=record if notes is None else notes(record))
 
 
 def permute(tensors):
@@ -110,7 +110,7 @@ def test_the_registry_tells_of_damaged_features_and_doctor_finds_them(tmp_path):
     (path,) = zoo.home.features.iterdir()
     rewritten(path, permute)
     (finding,) = examine(zoo).findings
-    assert (finding.kind, "does not match its digest" in finding.what) == (Kind.FEATURES, True)
+    assert (finding.kind, "does not match its digest" in finding.what) == (FindingKind.FEATURES, True)
     np.testing.assert_array_equal(zoo.encode("mean-color", shaded(40)).last.vectors, before.last.vectors)
     assert "made anew" in zoo.notes[0]
     rewritten(path, put_nan)
@@ -124,6 +124,6 @@ def test_half_written_files_are_found_wherever_a_home_writes_any(tmp_path):
     for place in places:
         place.mkdir(parents=True)
         (place / "x.json.1.999999999.tmp").write_bytes(b"half")
-    assert [finding.kind for finding in examine(zoo).findings] == [Kind.LEFTOVER] * 4
+    assert [finding.kind for finding in examine(zoo).findings] == [FindingKind.LEFTOVER] * 4
     assert repair(zoo).healthy
     assert not list(zoo.home.root.rglob("*.tmp"))

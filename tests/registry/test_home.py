@@ -85,8 +85,8 @@ def test_mlflow_keeps_two_odd_homes_apart(tmp_path, monkeypatch):
         folder = tmp_path / name
         (folder / "artifacts").mkdir(parents=True)
         client = MlflowClient(tracking_uri=sqlite_url(folder / "mlflow.db"))
-        made = client.create_experiment(name, artifact_location=(folder / "artifacts").as_uri())
-        run = client.create_run(made)
+        built = client.create_experiment(name, artifact_location=(folder / "artifacts").as_uri())
+        run = client.create_run(built)
         (tmp_path / "note.txt").write_text(name)
         client.log_artifact(run.info.run_id, "note.txt")
         assert [e.name for e in client.search_experiments()] == [name, "Default"]

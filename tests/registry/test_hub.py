@@ -136,8 +136,8 @@ def test_two_commits_are_two_checkpoints_and_a_revision_may_be_named(hub, zoo):
     ],
 )
 def test_what_cannot_be_used_is_refused_by_its_name_before_any_weights_are_fetched(hub, zoo, files, error, word):
-    made = {name: content() if callable(content) else content for name, content in files.items()}
-    hub.add("org/net", {name: content for name, content in {**a_net(), **made}.items() if content is not None})
+    built = {name: content() if callable(content) else content for name, content in files.items()}
+    hub.add("org/net", {name: content for name, content in {**a_net(), **built}.items() if content is not None})
     if error is None:
         assert upstream.add(zoo, "org/net").name == "net"
         return
@@ -213,7 +213,7 @@ def test_a_bit_flipped_on_the_way_is_noticed_and_the_file_fetched_again(hub, zoo
     upstream.add(zoo, "org/net")
     hub.fail("flip", WEIGHTS, times=1)
     assert zoo.here(upstream.fetch(zoo, "net"))
-    assert len(hub.asked(WEIGHTS)) >= 2
+    assert len(hub.paths_of(WEIGHTS)) >= 2
 
 
 def test_a_file_that_comes_damaged_twice_is_set_aside_and_the_entry_stays_as_it_was(hub, zoo):
@@ -395,8 +395,15 @@ def test_a_token_opens_a_gated_repository_and_stands_in_no_card_note_or_error(hu
     with pytest.raises(HubUnreachable) as caught:
         upstream.add(zoo, "org/other", hub=Hub(patience=1.0))
     written = [path.read_bytes() for path in zoo.home.root.rglob("*") if path.is_file()]
-    told = (repr(card), repr(caught.value.__dict__), caught.value.remedy, *zoo.notes, *capfd.readouterr(), caplog.text)
-    assert not any(TOKEN in text for text in told)
+    report = (
+        repr(card),
+        repr(caught.value.__dict__),
+        caught.value.remedy,
+        *zoo.notes,
+        *capfd.readouterr(),
+        caplog.text,
+    )
+    assert not any(TOKEN in text for text in report)
     assert not any(TOKEN.encode() in content for content in written)
 
 
@@ -444,7 +451,7 @@ def test_another_host_is_asked_for_nothing_unless_it_is_allowed(hub, zoo, monkey
         monkeypatch.setenv("TRANSFERZOO_HUB_HOSTS", other.address.removeprefix("http://"))
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         assert zoo.here(upstream.fetch(zoo, "net"))
-        assert other.asked(WEIGHTS)
+        assert other.paths_of(WEIGHTS)
         assert not any("Authorization" in headers for _, _, headers in other.requests)
 
 
@@ -472,10 +479,10 @@ def test_weights_that_have_no_room_are_not_begun(hub, zoo, monkeypatch, small_di
     hub.add("org/net", a_net())
     monkeypatch.setenv("HF_HOME", str(small_disk(64)))
     upstream.add(zoo, "org/net")
-    asked = len(hub.asked(WEIGHTS))
+    requested = len(hub.paths_of(WEIGHTS))
     with pytest.raises(DiskFull, match="missing"):
         upstream.fetch(zoo, "net")
-    assert len(hub.asked(WEIGHTS)) == asked
+    assert len(hub.paths_of(WEIGHTS)) == requested
 
 
 # ------------------------------------------------------------ offline
@@ -486,7 +493,7 @@ def test_offline_what_is_here_works_and_the_rest_is_named(hub, zoo, monkeypatch)
         hub.add(f"org/{name}", a_net())
     upstream.add(zoo, "org/net", weights=True)
     upstream.add(zoo, "org/later")
-    asked = len(hub.requests)
+    requested = len(hub.requests)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert zoo.encoder("net").digest
     assert upstream.add(zoo, "org/net", weights=True).name == "net"
@@ -494,7 +501,7 @@ def test_offline_what_is_here_works_and_the_rest_is_named(hub, zoo, monkeypatch)
         with pytest.raises(HubOffline):
             work()
     assert all(row.unknown for row in upstream.sync(zoo))
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == requested
 
 
 # ------------------------------------------------------------ search, sync, remove, disk

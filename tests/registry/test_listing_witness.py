@@ -46,10 +46,10 @@ def test_the_recipe_makes_the_same_cards_again(tmp_path):
     command = [sys.executable, "-W", "ignore", str(recipe), "--facts", str(SHARED / "catalogue.csv"), "--into"]
     done = subprocess.run([*command, str(tmp_path), "--timm", str(outcomes)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(made) > 100
+    built = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert len(built) > 100
     assert [
-        str(path) for path in made if (tmp_path / path).read_bytes() != (catalog_folder() / path).read_bytes()
+        str(path) for path in built if (tmp_path / path).read_bytes() != (catalog_folder() / path).read_bytes()
     ] == []
 
 

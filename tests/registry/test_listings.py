@@ -92,9 +92,9 @@ def test_a_listing_comes_back_as_it_was_written(folder):
     built = Architecture("ViTConfig", "ViTModel", {"hidden_size": 8}, "pooler", counted=False)
     full = a_listing(aliases=("net",), data=("gray",), base=("someone/older",), built=built)
     write_listing(folder, full)
-    found = read_catalog(folder)
-    assert found.listings == (full,)
-    assert [card.name for card in found.checkpoints] == ["mean-color"]
+    result = read_catalog(folder)
+    assert result.listings == (full,)
+    assert [card.name for card in result.checkpoints] == ["mean-color"]
 
 
 @pytest.mark.parametrize(

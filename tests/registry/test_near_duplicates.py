@@ -155,9 +155,9 @@ def test_a_drift_from_image_to_image_does_not_swallow_the_sample():
 
 def test_one_image_many_times_over_stays_one_group():
     images = [Image.fromarray(photograph(scene)) for scene in range(20)] + [Image.fromarray(photograph(99))] * 20
-    found = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
-    assert len(set(found[20:])) == 1
-    assert len(set(found)) == 21
+    result = Fingerprints(fingerprints_of([thumbnail(image) for image in images])).components()
+    assert len(set(result[20:])) == 1
+    assert len(set(result)) == 21
 
 
 def test_components_in_blocks_are_those_of_one_comparison(monkeypatch):

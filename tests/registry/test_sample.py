@@ -32,7 +32,7 @@ def arrays(count: int, start: int = 0) -> np.ndarray:
     return np.stack([drawn(start + row, 6) for row in range(count)])
 
 
-def made(labels: str, **more: object) -> Sample:
+def letters(labels: str, **more: object) -> Sample:
     return Sample.from_arrays(arrays(len(labels)), list(labels), name="letters", **more)
 
 
@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_sample(image_folder):
 
 
 def test_a_sample_is_shown_in_a_line_and_gives_its_rows_one_by_one():
-    sample = made("aabb", groups=[1, 1, 2, 2], test=(arrays(2, 90), ["a", "b"]))
+    sample = letters("aabb", groups=[1, 1, 2, 2], test=(arrays(2, 90), ["a", "b"]))
     assert repr(sample) == "<Sample 'letters': 4 rows, 2 classes, 2 groups, 2 test rows>"
     assert [(item.name, label) for item, label in sample] == [
         (item.name, label) for item, label in zip(sample.items, sample.labels, strict=True)
@@ -69,18 +69,18 @@ def test_a_sample_is_shown_in_a_line_and_gives_its_rows_one_by_one():
 
 def test_a_sample_that_lay_in_memory_cannot_be_read_again_and_that_is_told_with_what_to_do():
     with pytest.raises(RowsInMemory, match="letters were arrays in memory") as caught:
-        Sample.again(made("aabb").to_dict())
+        Sample.again(letters("aabb").to_dict())
     assert "sample=Sample.from_arrays" in caught.value.remedy
 
 
 def test_what_is_shown_of_a_sample_is_plain_json(image_folder):
     root = image_folder({"train/cat": 5, "train/dog": 5, "test/cat": 1, "test/dog": 1})
     (root / "train" / "cat" / "bad.png").write_bytes(b"?")
-    told = json.loads(json.dumps(Sample.from_folder(str(root), metric="macro-f1").to_dict()))
-    assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= told.keys()
-    assert (told["rows"], told["classes"], told["metric"], told["test_rows"]) == (10, 2, "macro-f1", 2)
-    assert told["health"]["unreadable"] == 1
-    assert told["health"]["unreadable_items"][0]["file"] == "train/cat/bad.png"
+    record = json.loads(json.dumps(Sample.from_folder(str(root), metric="macro-f1").to_dict()))
+    assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= record.keys()
+    assert (record["rows"], record["classes"], record["metric"], record["test_rows"]) == (10, 2, "macro-f1", 2)
+    assert record["health"]["unreadable"] == 1
+    assert record["health"]["unreadable_items"][0]["file"] == "train/cat/bad.png"
 
 
 def test_a_zip_is_the_same_sample_as_its_folder(image_folder, tmp_path):
@@ -101,12 +101,12 @@ def test_the_digest_is_blind_to_place_and_file_names(image_folder):
 
 
 def test_the_digest_sees_content_labels_groups_and_metric():
-    plain = made("aabb")
+    plain = letters("aabb")
     others = [
-        made("abab"),
-        made("aabb", metric="macro-f1"),
-        made("aabb", groups=[1, 1, 2, 2]),
-        made("aabb", groups=[1, 2, 2, 2]),
+        letters("abab"),
+        letters("aabb", metric="macro-f1"),
+        letters("aabb", groups=[1, 1, 2, 2]),
+        letters("aabb", groups=[1, 2, 2, 2]),
         Sample.from_arrays(arrays(4, start=9), list("aabb"), name="letters"),
         plain.take(np.array([0, 1, 2])),
     ]
@@ -139,20 +139,20 @@ def test_a_misspelt_metric_gets_a_hint(image_folder):
 
 
 def test_one_class_is_told():
-    assert made("aaa").health.warnings == (
+    assert letters("aaa").health.warnings == (
         "there is only one class: distances can be measured, transferability cannot",
     )
 
 
 def test_a_class_with_one_image_is_told():
-    sample = made("aaaab")
+    sample = letters("aaaab")
     assert sample.health.warnings == ("classes with one image are in every training part and never held out: b",)
     assert sample.health.balance == 0.25
 
 
 def test_uneven_classes_are_told():
-    (told,) = made("a" * 30 + "bb").health.warnings
-    assert told.startswith("classes are uneven: 30 of a, 2 of b")
+    (report,) = letters("a" * 30 + "bb").health.warnings
+    assert report.startswith("classes are uneven: 30 of a, 2 of b")
 
 
 def test_exact_duplicates_are_removed_and_counted():
@@ -257,11 +257,11 @@ def test_a_group_in_training_and_test_is_told(image_folder, tmp_path):
 
 def test_every_row_needs_a_group():
     with pytest.raises(LengthMismatch):
-        made("aabb", groups=[1, 2])
+        letters("aabb", groups=[1, 2])
 
 
 def test_taken_rows_keep_the_classes():
-    sample = made("aabbc", groups=[1, 2, 3, 4, 5])
+    sample = letters("aabbc", groups=[1, 2, 3, 4, 5])
     taken = sample.take(np.array([False, False, True, True, False]))
     assert taken.labels == ("b", "b")
     assert taken.targets.tolist() == [1, 1]
@@ -271,7 +271,7 @@ def test_taken_rows_keep_the_classes():
 
 
 def test_folds_need_two_groups_of_a_class():
-    for hopeless in (made("a"), made("abc"), made("aabb", groups=[1, 1, 2, 2])):
+    for hopeless in (letters("a"), letters("abc"), letters("aabb", groups=[1, 1, 2, 2])):
         with pytest.raises(TooFewRows):
             hopeless.folds()
         with pytest.raises(TooFewRows):
@@ -279,16 +279,16 @@ def test_folds_need_two_groups_of_a_class():
 
 
 def test_a_reader_is_told_every_stage(image_folder):
-    heard = Recorder()
-    Sample.from_folder(image_folder({"cat": 2, "dog": 2}), progress=heard)
-    assert heard.words == ["reading images", "comparing images"]
+    recorder = Recorder()
+    Sample.from_folder(image_folder({"cat": 2, "dog": 2}), progress=recorder)
+    assert recorder.words == ["reading images", "comparing images"]
 
 
 def test_reading_that_is_cancelled_ends_between_two_items(image_folder):
-    heard = stopping(Phase.READ, 2)
+    recorder = stopping(Phase.READ, 2)
     with pytest.raises(Cancelled):
-        Sample.from_folder(image_folder({"cat": 9, "dog": 9}), progress=heard)
-    assert heard.events[-1].done == 2
+        Sample.from_folder(image_folder({"cat": 9, "dog": 9}), progress=recorder)
+    assert recorder.events[-1].done == 2
 
 
 @pytest.mark.parametrize(
@@ -303,17 +303,17 @@ def test_scores_are_those_of_the_textbook(metric, reference):
     rng = np.random.default_rng(0)
     for _ in range(20):
         truth = np.append(rng.integers(0, 4, 30), np.arange(4))
-        said = np.where(rng.random(34) < 0.6, truth, rng.integers(0, 4, 34))
-        assert score(metric, truth, said) == pytest.approx(reference(truth, said))
-        letters = np.array(list("abcd"))
-        assert score(metric, letters[truth], list(letters[said])) == pytest.approx(reference(truth, said))
+        predicted = np.where(rng.random(34) < 0.6, truth, rng.integers(0, 4, 34))
+        assert score(metric, truth, predicted) == pytest.approx(reference(truth, predicted))
+        names = np.array(list("abcd"))
+        assert score(metric, names[truth], list(names[predicted])) == pytest.approx(reference(truth, predicted))
 
 
 def test_a_score_by_hand():
-    truth, said = list("aaab"), list("aabb")
-    assert score("accuracy", truth, said) == 0.75
-    assert score("balanced-accuracy", truth, said) == pytest.approx((2 / 3 + 1) / 2)
-    assert score("macro-f1", truth, said) == pytest.approx((0.8 + 2 / 3) / 2)
+    truth, predicted = list("aaab"), list("aabb")
+    assert score("accuracy", truth, predicted) == 0.75
+    assert score("balanced-accuracy", truth, predicted) == pytest.approx((2 / 3 + 1) / 2)
+    assert score("macro-f1", truth, predicted) == pytest.approx((0.8 + 2 / 3) / 2)
 
 
 def test_a_score_needs_as_many_predictions_as_rows_and_one_at_least():

@@ -197,12 +197,12 @@ def test_a_large_group_that_training_cannot_spare_takes_no_fold():
     assert sorted(folds[[21, 23]].tolist()) == [0, 1]
 
 
-Told = tuple[str, list[object], list[int] | None]
+Labelled = tuple[str, list[object], list[int] | None]
 """A task, what is to be predicted of each row, and perhaps groups."""
 
 
 @st.composite
-def marked(draw: st.DrawFn, grouped: bool | None = None) -> Told:
+def marked(draw: st.DrawFn, grouped: bool | None = None) -> Labelled:
     """Rows of up to five labels each, perhaps none, perhaps in groups."""
     labels = draw(st.lists(st.sets(st.sampled_from("abcde")), min_size=4, max_size=60).filter(any))
     together = draw(st.booleans()) if grouped is None else grouped
@@ -211,7 +211,7 @@ def marked(draw: st.DrawFn, grouped: bool | None = None) -> Told:
 
 
 @st.composite
-def measured(draw: st.DrawFn, grouped: bool | None = None) -> Told:
+def measured(draw: st.DrawFn, grouped: bool | None = None) -> Labelled:
     """Rows of a quantity, perhaps with many equal ones, perhaps in groups."""
     values = draw(st.lists(st.integers(-3, 3) | st.floats(-1e6, 1e6), min_size=4, max_size=60))
     together = draw(st.booleans()) if grouped is None else grouped
@@ -219,7 +219,7 @@ def measured(draw: st.DrawFn, grouped: bool | None = None) -> Told:
     return "regression", values, groups
 
 
-def told(drawn: Told) -> Sample:
+def task_sample(drawn: Labelled) -> Sample:
     task, labels, groups = drawn
     return Sample.from_arrays(POOL[: len(labels)], labels, name="any", task=task, groups=groups)
 
@@ -227,7 +227,7 @@ def told(drawn: Told) -> Sample:
 @FEW
 @given(marked(), st.integers(2, 7), st.integers(0, 3))
 def test_every_label_is_in_every_training_part(drawn, k, seed):
-    sample = told(drawn)
+    sample = task_sample(drawn)
     folds = folds_of(sample, k, seed)
     for fold in range(folds.max() + 1):
         assert sample.targets[folds != fold].any(axis=0).all()
@@ -236,7 +236,7 @@ def test_every_label_is_in_every_training_part(drawn, k, seed):
 @FEW
 @given(marked() | measured(), st.integers(2, 7), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_folds_of_other_tasks_are_numbered_keep_groups_and_follow_the_rows(drawn, k, seed, random):
-    sample = told(drawn)
+    sample = task_sample(drawn)
     folds = folds_of(sample, k, seed)
     held_out = np.unique(folds[folds >= 0])
     assert held_out.tolist() == list(range(len(held_out)))
@@ -250,7 +250,7 @@ def test_folds_of_other_tasks_are_numbered_keep_groups_and_follow_the_rows(drawn
 @FEW
 @given(marked(grouped=False), st.integers(2, 5))
 def test_ungrouped_folds_share_every_label_about_evenly(drawn, k):
-    sample = told(drawn)
+    sample = task_sample(drawn)
     folds = folds_of(sample, k, 0)
     for column in sample.targets.T:
         mine = np.bincount(folds[(column > 0) & (folds >= 0)], minlength=folds.max() + 1)
@@ -280,7 +280,7 @@ def test_two_groups_of_other_quantities_are_two_folds():
 @FEW
 @given(marked() | measured(), st.sampled_from([0.2, 0.25, 0.5]))
 def test_a_split_of_other_tasks_keeps_groups_whole_and_every_label_in_training(drawn, share):
-    sample = told(drawn)
+    sample = task_sample(drawn)
     try:
         train, test = sample.split(share)
     except TooFewRows:
@@ -295,7 +295,7 @@ def test_a_split_of_other_tasks_keeps_groups_whole_and_every_label_in_training(d
 @FEW
 @given(marked() | measured(), st.integers(1, 70), st.randoms(use_true_random=False))
 def test_a_subsample_of_other_tasks_is_as_large_as_asked_and_follows_content(drawn, most, random):
-    sample = told(drawn)
+    sample = task_sample(drawn)
     small = sample.subsample(most)
     assert len(small) == min(most, len(sample))
     order = np.array(random.sample(range(len(sample)), len(sample)))

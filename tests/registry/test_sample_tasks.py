@@ -74,8 +74,8 @@ def test_a_table_of_classes_needs_no_class_folders_and_is_the_same_sample(tmp_pa
     for file in sorted(folders.rglob("*.png")):
         shutil.copyfile(file, tmp_path / "flat" / f"{file.parent.name}{file.name}")
         rows.append((f"{file.parent.name}{file.name}", file.parent.name))
-    told = Sample.from_folder(tmp_path / "flat", labels=labels_csv(tmp_path / "rows.csv", rows))
-    assert (told.task, told.digest) == ("classification", Sample.from_folder(folders).digest)
+    sample = Sample.from_folder(tmp_path / "flat", labels=labels_csv(tmp_path / "rows.csv", rows))
+    assert (sample.task, sample.digest) == ("classification", Sample.from_folder(folders).digest)
 
 
 def test_a_zip_is_the_same_sample_as_its_folder(flat, tmp_path):
@@ -120,11 +120,11 @@ def test_a_label_that_training_lacks_is_named(tmp_path):
 
 def test_it_can_be_read_again_from_what_was_told_of_it(flat):
     for sample in (marked(flat), measured(flat), marked(flat, metric="accuracy")):
-        told = json.loads(json.dumps(sample.to_dict()))
-        assert Sample.again(told).digest == sample.digest
+        record = json.loads(json.dumps(sample.to_dict()))
+        assert Sample.again(record).digest == sample.digest
     labels_csv(flat.parent / "marks.csv", [(f"{row}.png", "cat|dog" if row else "") for row in range(12)])
     with pytest.raises(OtherRows):
-        Sample.again(told)
+        Sample.again(record)
 
 
 def test_what_a_task_was_taken_for_is_remembered(flat):
@@ -202,12 +202,12 @@ def test_labels_that_tell_nothing_are_told():
 
 def test_scores_are_scikit_learns():
     random = np.random.default_rng(0)
-    truth, said = (random.integers(0, 2, (50, 4)).astype(float) for _ in range(2))
-    assert score("macro-f1", truth, said) == pytest.approx(f1_score(truth, said, average="macro"))
-    assert score("accuracy", truth, said) == pytest.approx((truth == said).mean())
+    truth, predicted = (random.integers(0, 2, (50, 4)).astype(float) for _ in range(2))
+    assert score("macro-f1", truth, predicted) == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert score("accuracy", truth, predicted) == pytest.approx((truth == predicted).mean())
     with pytest.raises(UnfitMetric):
-        score("balanced-accuracy", truth, said)
-    values, told = random.normal(size=50), random.normal(size=50)
-    assert score("r2", values, told) == pytest.approx(r2_score(values, told))
-    assert score("r2", values, told) < 0
+        score("balanced-accuracy", truth, predicted)
+    values, report = random.normal(size=50), random.normal(size=50)
+    assert score("r2", values, report) == pytest.approx(r2_score(values, report))
+    assert score("r2", values, report) < 0
     assert (score("r2", [1.5, 1.5], [1.5, 1.5]), score("r2", [1.5, 1.5], [1.5, 2])) == (1, 0)

@@ -300,8 +300,8 @@ def test_opening_an_up_to_date_registry_loads_no_alembic_and_is_quick(store):
         f"began = time.process_time(); Store.open(Path({store.database.where!r}))\n"
         "print(time.process_time() - began, 'alembic' in sys.modules)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    seconds, loaded = said.split()
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    seconds, loaded = output.split()
     assert loaded == "False"
     assert float(seconds) < 0.6
 

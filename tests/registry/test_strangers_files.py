@@ -52,19 +52,19 @@ BYTES = (
 )
 
 
-def _places(found, place=()):
+def _places(result, place=()):
     yield place
-    inner = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    inner = result.items() if isinstance(result, dict) else enumerate(result) if isinstance(result, list) else ()
     for key, value in inner:
         yield from _places(value, (*place, key))
 
 
-def _changed(found, chance):
+def _changed(result, chance):
     """One value of a nested document replaced, removed or put below another key."""
-    place = chance.choice(list(_places(found)))
+    place = chance.choice(list(_places(result)))
     if not place:
         return chance.choice(ODD)
-    holder = found
+    holder = result
     for key in place[:-1]:
         holder = holder[key]
     match chance.randrange(4):
@@ -74,7 +74,7 @@ def _changed(found, chance):
             holder[chance.choice(["auto_map", "size", "", "nän", "image_std"])] = holder.pop(place[-1])
         case _:
             holder[place[-1]] = chance.choice(ODD)
-    return found
+    return result
 
 
 def _bytes_changed(content, chance):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from registry import zoo as room
+from registry import open_nets
 from registry.cards import Origin
 from registry.catalog import write_domain
-from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, PathMissing, UnknownName
+from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, NoWeights, PathMissing, UnknownName
 from registry.features import Features
 from registry.sketch import sketch_of
 from registry.store import Damage, Entries, damaged_rows, quarantine
@@ -67,9 +67,9 @@ def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
 
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
     def told():
-        heard = Recorder()
-        Zoo.open(tmp_path / "home", catalog=catalog, progress=heard)
-        return heard.words, heard.counts
+        recorder = Recorder()
+        Zoo.open(tmp_path / "home", catalog=catalog, progress=recorder)
+        return recorder.words, recorder.counts
 
     assert told() == ([], [])
     (catalog / "seedlings/mean-color/notes.txt").write_text("not read")
@@ -126,9 +126,9 @@ def test_a_sample_seen_through_the_lens_is_kept_for_the_next_time(zoo):
     assert seen.encoder == zoo.lens("image").space
     np.testing.assert_allclose(seen.vectors, [np.asarray(i.open()).mean(axis=(0, 1)) for i in sample.items], rtol=1e-6)
     np.testing.assert_array_equal(zoo.lens_features(sample).vectors, seen.vectors)
-    assert zoo._encoders["mean-color"].asked == 1
+    assert zoo._encoders["mean-color"].paths_of == 1
     assert len(zoo.encode("mean-color", sample).blocks) == 2
-    assert zoo._encoders["mean-color"].asked == 1
+    assert zoo._encoders["mean-color"].paths_of == 1
 
 
 def test_rows_in_another_order_or_number_are_encoded_anew(zoo):
@@ -143,7 +143,7 @@ def test_changed_settings_of_a_checkpoint_are_not_answered_from_what_was_kept(zo
     zoo.lens_features(shaded(40))
     (catalog / "seedlings/mean-color/preprocessor_config.json").write_text(json.dumps({"size": 16}))
     zoo.lens_features(shaded(40))
-    assert zoo._encoders["mean-color"].asked == 2
+    assert zoo._encoders["mean-color"].paths_of == 2
 
 
 def test_a_lens_checkpoint_that_is_not_the_fitted_one_is_refused(zoo):
@@ -160,7 +160,7 @@ def test_weights_that_changed_since_they_were_registered_are_refused(zoo, catalo
     with pytest.raises(BadWeights, match="not those that were registered"):
         zoo.encoder("mean-color")
     weights.unlink()
-    with pytest.raises(PathMissing):
+    with pytest.raises(NoWeights):
         zoo.encoder("mean-color")
 
 
@@ -272,8 +272,8 @@ def test_the_digest_of_sharded_weights_covers_every_shard(tmp_path):
 
 def test_a_zoo_lets_go_of_the_net_asked_for_longest_ago_before_it_holds_more_than_it_may(zoo, tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr(room, "_opened", lambda card: opened.append(card.name) or MeanColor())
-    monkeypatch.setattr(room, "OPEN_BYTES", 24)  # two nets of three parameters
+    monkeypatch.setattr(open_nets, "_opened", lambda card: opened.append(card.name) or MeanColor())
+    monkeypatch.setattr(open_nets, "OPEN_BYTES", 24)  # two nets of three parameters
     zoo._encoders.clear()
     zoo.store.write(Entries(tuple(a_checkpoint(tmp_path / name, name) for name in ("a", "b", "c"))))
     for name in ("a", "b", "a", "c", "a", "b"):

@@ -55,11 +55,11 @@ def net(tmp_path_factory):
 @pytest.fixture
 def catalog(net, tmp_path):
     """A catalog whose lens is that net, and whose one domain is gray."""
-    from registry.encoders.encoder import open_encoder
+    from registry.encoders.encoder import load_encoder
 
     folder = tmp_path / "catalog"
     shutil.copytree(net, folder / "seedlings/lens-net")
-    encoder = open_encoder(folder / "seedlings/lens-net", name="lens-net")
+    encoder = load_encoder(folder / "seedlings/lens-net", name="lens-net")
     gray = encoder.encode(shaded(128).items).last
     lens = fit_lens("small", "image", [gray, encoder.encode(shaded(40).items).last])
     write_lens(folder, lens)
@@ -162,8 +162,8 @@ def test_a_known_domain_can_be_named_and_stays_named(zoo, mine):
     ],
 )
 def test_a_license_is_tidied_and_kept_as_it_was_stated(zoo, mine, stated, license, verbatim):
-    said = {**stated, "source_domain": "gray things", "claimed_accuracy": "91 %"}
-    (mine / "SOURCE.json").write_text(json.dumps(said))
+    predicted = {**stated, "source_domain": "gray things", "claimed_accuracy": "91 %"}
+    (mine / "SOURCE.json").write_text(json.dumps(predicted))
     card = zoo.add(mine)
     assert (card.license, card.claimed["license"]) == (license, verbatim)
     assert (card.source, card.claimed["claimed_accuracy"]) == ("gray things", "91 %")

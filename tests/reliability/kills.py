@@ -203,9 +203,9 @@ class Bench:
         for strategy in ("scratch", "linear-probe"):
             scenario = next(s for s in SCENARIOS if s.words[-1] == strategy and s.home == "used")
             home, began = self.copy(scenario, strategy), time.monotonic()
-            told = self._well(*self.words(scenario), home=home).json
+            report = self._well(*self.words(scenario), home=home).json
             self.seconds["used", *scenario.words] = time.monotonic() - began
-            self.weights[strategy] = weights_of(home / "runs" / told["id"])
+            self.weights[strategy] = weights_of(home / "runs" / report["id"])
             shutil.rmtree(home)
         self.seconds["begun", *next(s for s in SCENARIOS if s.name == "resume").words] = self.seconds[
             "used", *next(s for s in SCENARIOS if s.name == "tune").words
@@ -365,7 +365,7 @@ class _Aftermath:
                 f"{row['kind']} {row['subject']}: {row['what']}" for row in (healthy.json or {}).get("findings", [])
             ]
             self.unrepairable.append(f"doctor at the end: {'; '.join(left) or healthy.sentence}")
-        self._look(before, printed)
+        self._require_kept(before, printed)
 
     def _run(self, *words: str, also: tuple[int, ...] = (), or_says: str | None = None) -> Any:
         done = self._bench.product.run(*words, "--json", env=self._env)
@@ -391,7 +391,7 @@ class _Aftermath:
                 if comes_to[1] != wanted[1]:
                     self.lost.append(f"run {run} comes to {comes_to[1]}, undisturbed to {wanted[1]}")
 
-    def _look(self, before: _Known, printed: Done) -> None:
+    def _require_kept(self, before: _Known, printed: Done) -> None:
         now, rows = _known(self._home), self._run("runs", "list") or []
         listed = {row["id"]: row for row in rows}
         self.lost += [f"run {run} was there" for run, score in before.runs.items() if now.runs.get(run) != score]
@@ -403,7 +403,7 @@ class _Aftermath:
             elif folder.job and folder.id not in listed:
                 self.lost.append(f"run {folder.id} was begun and is in no list")
         if printed.code == 0 and isinstance(printed.json, dict):
-            self._look_for(printed.json, now)
+            self._require_printed(printed.json, now)
         self.lost += untracked(self._home, [run for run, row in listed.items() if row["state"] == "finished"])
         if self._scenario.work and len(listed) > 2:
             self.lost.append("the lost job began anew where it could have gone on")
@@ -411,7 +411,7 @@ class _Aftermath:
         if litter:
             self.unrepairable.append(f"litter: {', '.join(path.name for path in litter)}")
 
-    def _look_for(self, printed: Mapping[str, Any], now: _Known) -> None:
+    def _require_printed(self, printed: Mapping[str, Any], now: _Known) -> None:
         """What a command has printed as done, before it was killed, is there."""
         verb = self._scenario.words[0]
         if verb == "recommend" and printed["id"] not in now.advice:
@@ -427,7 +427,7 @@ class _Aftermath:
 def _known(home: Path) -> _Known:
     with Zoo.open(home) as zoo:
         runs = {outcome.id: outcome.score for outcome in zoo.history() if (home / "runs" / outcome.id).is_dir()}
-        advice = frozenset(str(told["id"]) for _, told in zoo.store.kept(1000))
+        advice = frozenset(str(report["id"]) for _, report in zoo.store.kept(1000))
         return _Known(runs, advice, frozenset(zoo))
 
 
@@ -455,13 +455,13 @@ def _end_workers(home: Path) -> None:
 
 def _processes_of(home: Path) -> list[psutil.Process]:
     """Workers and jobs at work in a home."""
-    found = []
+    results = []
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             line = process.cmdline()
             if "ui.cli" in line and str(home) in line:
-                found.append(process)
-    return found
+                results.append(process)
+    return results
 
 
 def _is_of_the_living(path: Path) -> bool:
@@ -476,13 +476,13 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="the name of a scenario")
     parser.add_argument("--checkout", type=Path, default=Path(__file__).parents[2])
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    folder = Path(tempfile.mkdtemp()) if asked.folder is None else asked.folder
+    requested = parser.parse_args()
+    folder = Path(tempfile.mkdtemp()) if requested.folder is None else requested.folder
     folder.mkdir(parents=True, exist_ok=True)
     lines = folder / "kills.jsonl"
     kills = [Kill(**json.loads(line)) for line in lines.read_text().splitlines()] if lines.exists() else []
-    with Bench.of(folder, asked.checkout.resolve()) as bench:
-        for turn, (scenario, chance) in enumerate(schedule(asked.kills, asked.seed, asked.only)):
+    with Bench.of(folder, requested.checkout.resolve()) as bench:
+        for turn, (scenario, chance) in enumerate(schedule(requested.kills, requested.seed, requested.only)):
             if turn < len(kills):
                 continue
             shutil.rmtree(folder / "homes" / f"kill-{turn:03d}", ignore_errors=True)

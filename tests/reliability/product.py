@@ -103,7 +103,7 @@ class Product:
         self._count += 1
         out, err = (self._folder / f"{self._count:05d}.{name}" for name in ("out", "err"))
         surroundings = {**self._env, **(env or {})}
-        pid = int(self._ask({"start": words, "env": surroundings, "out": str(out), "err": str(err)})["pid"])
+        pid = int(self._request({"start": words, "env": surroundings, "out": str(out), "err": str(err)})["pid"])
         self._codes.pop(pid, None)  # of an earlier command: numbers of processes come again
         return Command(self, words, pid, out, err)
 
@@ -115,14 +115,14 @@ class Product:
         """The exit code of a command; None where it goes on for longer."""
         deadline = time.monotonic() + seconds
         while pid not in self._codes:
-            code = self._ask({"wait": pid, "seconds": min(1.0, max(0.0, deadline - time.monotonic()))})["code"]
+            code = self._request({"wait": pid, "seconds": min(1.0, max(0.0, deadline - time.monotonic()))})["code"]
             if code is not None:
                 self._codes[pid] = int(code)
             elif time.monotonic() > deadline:
                 return None
         return self._codes[pid]
 
-    def _ask(self, question: Mapping[str, object]) -> dict[str, Any]:
+    def _request(self, question: Mapping[str, object]) -> dict[str, Any]:
         assert self._zygote.stdin is not None
         self._zygote.stdin.write(json.dumps(question) + "\n")
         self._zygote.stdin.flush()

@@ -88,15 +88,15 @@ def edit(path, statement, *values):
 def texts(path):
     """Every text of every row: table, number of the row, column, content."""
     connection = sqlite3.connect(path)
-    found = []
+    results = []
     for table in ("checkpoints", "domains", "outcomes", "sketches", "recommendations", "jobs"):
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[2] == "TEXT"]
         for number, *values in connection.execute(f"SELECT rowid, {', '.join(columns)} FROM {table}"):  # noqa: S608
             pairs = zip(columns, values, strict=True)
-            found += [(table, number, name, value.encode()) for name, value in pairs if value]
+            results += [(table, number, name, value.encode()) for name, value in pairs if value]
     connection.close()
     lasting = {"id", "key", "kind", "spec", "created", "lane", "seal"}
-    return [one for one in found if one[0] != "jobs" or one[2] in lasting]
+    return [one for one in results if one[0] != "jobs" or one[2] in lasting]
 
 
 def rewrite(path, one, content):
@@ -211,12 +211,12 @@ def test_no_damage_gives_a_wrong_answer_or_cannot_be_repaired(ground, tmp_path, 
         assert how == type(failure).__name__ == "RegistryNewer"  # noqa: PT017 - a flipped digit of the schema's number
         return
     findings = (f"{one.subject} {one.what} {one.done}" for one in report.findings)
-    said = " ".join([*findings, *report.quarantined, words])
+    predicted = " ".join([*findings, *report.quarantined, words])
     left = [one for one in report.findings if not one.done and one.kind != "leftover"]
     assert not left, "\n".join(map(str, report.findings))
     healed, how, later = read_or_named(home, catalog)
     assert how == "answered", (how, later)
-    assert not compared(healed, truth, said.replace(": ", " ") + " of sketches" * ("domains" in said))
+    assert not compared(healed, truth, predicted.replace(": ", " ") + " of sketches" * ("domains" in predicted))
     assert {"mean-color"} <= set(healed["checkpoints"])
     assert {"bright", "dark", "gray"} <= set(healed["domains"])
 

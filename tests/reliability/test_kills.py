@@ -19,8 +19,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Bench.of(tmp_path_factory.mktemp("kills"), Path(__file__).parents[2]) as made:
-        yield made
+    with Bench.of(tmp_path_factory.mktemp("kills"), Path(__file__).parents[2]) as built:
+        yield built
 
 
 @pytest.fixture(scope="module")

@@ -37,26 +37,26 @@ _HEAVY = (
 def serve() -> list[str] | None:
     """Answer until stdin ends; in a forked process, the words of its command."""
     for line in sys.stdin:
-        asked = json.loads(line)
-        if "start" in asked:
+        record = json.loads(line)
+        if "start" in record:
             sys.stdout.flush()
             pid = os.fork()
             if pid == 0:
-                _become(asked)
-                return list(asked["start"])
+                _become(record)
+                return list(record["start"])
             answer: dict[str, int | None] = {"pid": pid}
         else:
-            answer = {"code": _waited(asked["wait"], asked["seconds"])}
+            answer = {"code": _waited(record["wait"], record["seconds"])}
         print(json.dumps(answer), flush=True)
     return None
 
 
-def _become(asked: dict) -> None:
+def _become(requested: dict) -> None:
     os.setsid()
-    for stream, path in ((1, asked["out"]), (2, asked["err"])):
+    for stream, path in ((1, requested["out"]), (2, requested["err"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for name, value in asked["env"].items():
+    for name, value in requested["env"].items():
         if value is None:
             os.environ.pop(name, None)
         else:
@@ -66,8 +66,8 @@ def _become(asked: dict) -> None:
 def _waited(pid: int, seconds: float) -> int | None:
     deadline = time.monotonic() + seconds
     while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        result, status = os.waitpid(pid, os.WNOHANG)
+        if result:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
             return None

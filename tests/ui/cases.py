@@ -82,9 +82,9 @@ def choice(
     )
     curve = tuple(BlockScore(block, 0.2 + 0.15 * place, 0.02) for place, block in enumerate(blocks))
     scores = {"logme": -0.4, "knn": mean - 0.1, "linear": mean}
-    found = Transferability(Candidate(card, measured), scores, curve, (mean, mean), np.zeros(4, np.int64), 0.001)
+    result = Transferability(Candidate(card, measured), scores, curve, (mean, mean), np.zeros(4, np.int64), 0.001)
     reasons = ("no probed checkpoint is better beyond chance", f"{name} reads the classes from stage3")
-    ranked = Ranked(found, score(mean, 0.04), 0.6, tier, score(gain, 0.05), reasons)
+    ranked = Ranked(result, score(mean, 0.04), 0.6, tier, score(gain, 0.05), reasons)
     stages = (Stage(("head",), 2, 1e-3, 0.0), Stage(("head", "stage2", "stage3"), 5, 1e-3, 1e-4)) if tuned else ()
     frozen = ("stem", "stage1") if tuned else blocks
     strategy = "lp-ft" if tuned else "linear-probe"
@@ -97,6 +97,6 @@ def advice(*choices: Choice, transfer: bool = True, skipped: tuple[Skipped, ...]
     sentence = "Start from the first." if transfer else "Do not transfer: no transfer is not beaten."
     near = tuple(c.ranked.transferability.candidate.distance for c in choices)
     measured = tuple(row for row in near if row is not None)
-    verdict = Verdict(transfer, sentence)
+    judgment = Verdict(transfer, sentence)
     settings = {"keep": 5, "max_parameters": None, "licenses": [], "exclude": [], "seed": 0}
-    return Recommendation("0123456789abcdef", SAMPLE, reference, choices, skipped, measured, verdict, settings)
+    return Recommendation("0123456789abcdef", SAMPLE, reference, choices, skipped, measured, judgment, settings)

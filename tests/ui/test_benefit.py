@@ -15,8 +15,8 @@ from ui.render import benefit_report
 
 
 def test_a_report_has_a_row_and_a_scale_for_each_number_of_labels() -> None:
-    told = printed(benefit_report(planted((0.5, 0.7, 0.8, 0.9)).to_dict()))
-    lines = told.splitlines()
+    report = printed(benefit_report(planted((0.5, 0.7, 0.8, 0.9)).to_dict()))
+    lines = report.splitlines()
     assert "10.0 % to 90.0 %" in lines[0]
     rows = [line for line in lines if line.strip().startswith(("16 ", "64 ", "256 ", "1,024 "))]
     assert len(rows) == 4
@@ -58,10 +58,10 @@ def test_the_benefit_is_measured_drawn_and_told(tmp_path: Path) -> None:
     )
     done = transferzoo(*words, home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["strategy"] == "linear-probe"
-    assert len(told["points"]) == 2
-    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
-    assert Path(told["picture"]).parent == tmp_path / "home"
+    record = json.loads(done.stdout)
+    assert record["strategy"] == "linear-probe"
+    assert len(record["points"]) == 2
+    assert Path(record["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert Path(record["picture"]).parent == tmp_path / "home"
     assert "measure the benefit" in done.stderr
     assert json.loads(transferzoo("runs", "list", "--json", home=tmp_path / "home").stdout) == []

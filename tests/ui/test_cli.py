@@ -15,8 +15,8 @@ HEAVY = ("torch", "transformers", "faiss", "sqlalchemy", "alembic", "mlflow", "s
 
 def transferzoo(*words: str, home: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "ui.cli", *words, *([] if home is None else ["--home", str(home)])]
-    told = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "2", **env}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=told, check=False)
+    report = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "2", **env}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=report, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_names_every_command() -> None:
-    told = transferzoo("--help").stdout
+    output = transferzoo("--help").stdout
     for command in ("demo", "recommend", "tune", "zoo", "runs", "doctor", "picker"):
-        assert command in told
+        assert command in output
 
 
 def test_the_version_is_told() -> None:
@@ -35,12 +35,12 @@ def test_the_version_is_told() -> None:
 
 
 def test_help_loads_no_heavy_library() -> None:
-    look = (
+    text = (
         "import sys; sys.argv = ['transferzoo', '--help']\nfrom ui.cli import main\ntry: main()\n"
         "except SystemExit: print('LOADED', *sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
-    loaded = set(told.rpartition("LOADED")[2].split())
+    output = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+    loaded = set(output.rpartition("LOADED")[2].split())
     assert not loaded & set(HEAVY)
 
 
@@ -132,37 +132,37 @@ def test_the_doctor_mends_a_broken_database(tmp_path: Path) -> None:
     refused = transferzoo("zoo", "list", home=tmp_path)
     assert refused.returncode == 2
     assert "doctor --repair" in refused.stderr
-    found = transferzoo("doctor", home=tmp_path)
-    assert found.returncode == 1
-    assert f"doctor --repair --home {tmp_path}" in found.stdout
+    finished = transferzoo("doctor", home=tmp_path)
+    assert finished.returncode == 1
+    assert f"doctor --repair --home {tmp_path}" in finished.stdout
     assert transferzoo("doctor", "--repair", home=tmp_path).returncode == 0
     assert transferzoo("zoo", "list", home=tmp_path).returncode == 0
 
 
 def test_an_unexpected_fault_is_one_line_and_exit_code_1(home: Path) -> None:
-    look = (
+    text = (
         "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n"
         "def broken(*a, **k): raise RuntimeError('wires crossed')\n"
         "ui.cli.render.checkpoint_table = broken\nui.cli.main()"
     )
     env = os.environ | {"TRANSFERZOO_HOME": str(home)}
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 1
     assert "RuntimeError: wires crossed" in done.stderr
     assert "Traceback" not in done.stderr
     loud = subprocess.run(
-        [sys.executable, "-c", look], capture_output=True, text=True, env=env | {"TRANSFERZOO_DEBUG": "1"}, check=False
+        [sys.executable, "-c", text], capture_output=True, text=True, env=env | {"TRANSFERZOO_DEBUG": "1"}, check=False
     )
     assert "Traceback" in loud.stderr
 
 
 def test_ctrl_c_is_exit_code_130(home: Path) -> None:
-    look = (
+    text = (
         "import sys, ui.cli\nsys.argv = ['transferzoo', 'zoo', 'list']\n"
         "def stopped(*a, **k): raise KeyboardInterrupt\n"
         "ui.cli.render.checkpoint_table = stopped\nui.cli.main()"
     )
     env = os.environ | {"TRANSFERZOO_HOME": str(home)}
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 130
     assert "interrupted" in done.stderr

@@ -38,30 +38,30 @@ def test_training_patches_lie_left_of_test_patches() -> None:
 
 def test_a_target_is_laid_down_once_and_read_as_any_folder(tmp_path: Path) -> None:
     home = Home.find(tmp_path)
-    first = demo.sample("digits", home)
+    first = demo.demo_sample("digits", home)
     assert len(first.classes) == 10
     assert len(first) + len(first.test.items if first.test else ()) > 1700
-    assert demo.sample("digits", home).digest == first.digest
+    assert demo.demo_sample("digits", home).digest == first.digest
     assert not list((tmp_path / "samples").glob(".*"))
 
 
 def test_surfaces_come_with_groups(tmp_path: Path) -> None:
-    found = demo.sample("surfaces", Home.find(tmp_path))
-    assert found.groups is not None
-    assert 28 <= len(set(found.groups)) <= 60
+    result = demo.demo_sample("surfaces", Home.find(tmp_path))
+    assert result.groups is not None
+    assert 28 <= len(set(result.groups)) <= 60
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo, "find_spec", {}.get)
-    with pytest.raises(ExtraMissing, match="scikit-image") as told:
-        demo.sample("surfaces", Home.find(tmp_path))
-    assert told.value.remedy == 'Run: pip install "transferzoo[demo]"'
+    with pytest.raises(ExtraMissing, match="scikit-image") as report:
+        demo.demo_sample("surfaces", Home.find(tmp_path))
+    assert report.value.remedy == 'Run: pip install "transferzoo[demo]"'
     assert importlib.util.find_spec("skimage") is not None
 
 
 def test_an_unknown_target_gets_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="surface"):
-        demo.sample("surface", Home.find(tmp_path))
+        demo.demo_sample("surface", Home.find(tmp_path))
 
 
 @pytest.mark.slow
@@ -79,8 +79,8 @@ def test_the_demo_advises_tunes_and_remembers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_digits_are_refused_and_nothing_is_tuned(tmp_path: Path) -> None:
-    told = transferzoo("demo", "digits", home=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert "Do not transfer" in told.stdout
-    assert "Nothing is tuned" in told.stdout
+    finished = transferzoo("demo", "digits", home=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "Do not transfer" in finished.stdout
+    assert "Nothing is tuned" in finished.stdout
     assert json.loads(transferzoo("runs", "list", "--json", home=tmp_path).stdout) == []

@@ -25,10 +25,10 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
-    told = transferzoo("zoo", "search", "net", "--add", "2")
-    assert "no: has only pickled weights" in " ".join(told.stdout.split())
-    assert "claimed, not measured here: accuracy 0.75 on ImageNet-1k" in told.stdout
-    assert "not fetched: 104,148 bytes" in told.stdout
+    finished = transferzoo("zoo", "search", "net", "--add", "2")
+    assert "no: has only pickled weights" in " ".join(finished.stdout.split())
+    assert "claimed, not measured here: accuracy 0.75 on ImageNet-1k" in finished.stdout
+    assert "not fetched: 104,148 bytes" in finished.stdout
     assert "104,148 bytes" in transferzoo("zoo", "add", "org/net").stdout
     fetched = json.loads(transferzoo("zoo", "fetch", "net", "--json").stdout)
     assert [card["locator"]["hub"] for card in fetched["fetched"]] == ["org/net"]
@@ -49,9 +49,9 @@ def test_the_commands_of_the_readme_print_what_it_shows(hub, tmp_path, monkeypat
     for part in block.split("$ transferzoo ")[1:]:
         command, *lines = part.strip().splitlines()
         done = transferzoo(*command.split(), COLUMNS="160")
-        told = masked(done.stdout + done.stderr)
+        report = masked(done.stdout + done.stderr)
         for line in lines:
-            assert masked(line) in told, f"{command}: {line!r} is not in {told!r}"
+            assert masked(line) in report, f"{command}: {line!r} is not in {report!r}"
 
 
 def masked(text):

@@ -78,9 +78,9 @@ def wait_for(true: Callable[[], Any], seconds: float = 20) -> float:
 
 def at_work(zoo: Zoo, job: str) -> tuple[int, int]:
     """The processes of a job that sleeps: its own and its child's."""
-    told = zoo.home.root / f"child-{job}"
-    wait_for(lambda: told.exists() and told.read_text())
-    return zoo.jobs.get(job).pid, int(told.read_text())
+    report = zoo.home.root / f"child-{job}"
+    wait_for(lambda: report.exists() and report.read_text())
+    return zoo.jobs.get(job).pid, int(report.read_text())
 
 
 def gone(*processes: int) -> bool:
@@ -186,17 +186,17 @@ def test_only_a_lane_without_a_worker_gets_one(zoo: Zoo, detached: Detached) -> 
 def test_what_is_asked_for_while_the_worker_leaves_is_not_forgotten(
     zoo: Zoo, detached: Detached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work_off, asked = job_queue._Worker.work_off, []
+    work_off, requests = job_queue._Worker.work_off, []
 
     def leave(self: job_queue._Worker, linger: float) -> None:
         work_off(self, linger)
-        if not asked:
-            asked.append(ask(zoo, "quick"))
+        if not requests:
+            requests.append(ask(zoo, "quick"))
             assert detached == []
 
     monkeypatch.setattr(job_queue._Worker, "work_off", leave)
     worker(zoo, linger=0.1).join(60)
-    assert zoo.jobs.get(asked[0]).state == "finished"
+    assert zoo.jobs.get(requests[0]).state == "finished"
 
 
 def test_a_job_outlives_its_killed_worker_and_the_next_worker_waits_for_it(zoo: Zoo, detached: Detached) -> None:
@@ -244,8 +244,8 @@ def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the worker")
     seen = job_queue._surroundings(zoo.home, job)
-    told = {name: value for name, value in seen.items() if name.startswith("MLFLOW_TRACKING_")}
-    assert sorted(told.values()) == ["http://asked", "me", "secret"]
+    record = {name: value for name, value in seen.items() if name.startswith("MLFLOW_TRACKING_")}
+    assert sorted(record.values()) == ["http://asked", "me", "secret"]
     assert "MLFLOW_EXPERIMENT_NAME" not in seen
 
 
@@ -264,7 +264,7 @@ def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "report"),
     [
         (("tunes", "."), "Did you mean 'tune'?"),
         (("tune", ".", "--sed", "1"), "No such option"),
@@ -272,10 +272,10 @@ def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess
         (("recommend", "/nowhere"), "/nowhere does not exist"),
     ],
 )
-def test_what_cannot_be_carried_out_is_not_queued(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_carried_out_is_not_queued(tmp_path: Path, words: tuple[str, ...], report: str) -> None:
     done = transferzoo(tmp_path, "queue", "add", *words)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert report in done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads(transferzoo(tmp_path, "queue", "list", "--json").stdout) == []
 
@@ -284,17 +284,17 @@ def test_what_cannot_be_carried_out_is_not_queued(tmp_path: Path, words: tuple[s
 def test_a_queued_recommendation_and_a_cancelled_tuning(tmp_path: Path) -> None:
     home, place = tmp_path / "home", write_stripes(tmp_path, rows=40)
     words = ("recommend", place.name, "--keep", "1", "--exclude", "resnet-fer2013", "--exclude", "resnet-omniglot")
-    asked = json.loads(transferzoo(home, "queue", "add", *words, "--json", cwd=tmp_path).stdout)
-    assert asked["spec"] == {"path": str(place), "keep": "1", "exclude": ["resnet-fer2013", "resnet-omniglot"]}
+    record = json.loads(transferzoo(home, "queue", "add", *words, "--json", cwd=tmp_path).stdout)
+    assert record["spec"] == {"path": str(place), "keep": "1", "exclude": ["resnet-fer2013", "resnet-omniglot"]}
     tune = ("tune", str(place), "--checkpoint", "resnet-photos", "--strategy", "lp-ft", "--json")
     tuning = json.loads(transferzoo(home, "queue", "add", *tune).stdout)["id"]
     with Zoo.open(home) as zoo:
         wait_for(lambda: zoo.jobs.get(tuning).state == "running", 60)
-        told = json.loads(transferzoo(home, "queue", "cancel", tuning[:6], "--json").stdout)
-        assert told["state"] == "cancelled"
-        assert gone(told["pid"])
-        wait_for(lambda: zoo.jobs.get(asked["id"]).state == "finished", 120)
-        shown = json.loads(transferzoo(home, "queue", "show", asked["id"], "--json").stdout)
+        report = json.loads(transferzoo(home, "queue", "cancel", tuning[:6], "--json").stdout)
+        assert report["state"] == "cancelled"
+        assert gone(report["pid"])
+        wait_for(lambda: zoo.jobs.get(record["id"]).state == "finished", 120)
+        shown = json.loads(transferzoo(home, "queue", "show", record["id"], "--json").stdout)
         assert zoo.advice(shown["result"]["recommendation"]) is not None
         assert "Next" in shown["said"]
         assert not transferzoo(home, "queue", "work", "--device", "advice", "--until-empty").returncode

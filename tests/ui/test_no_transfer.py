@@ -42,7 +42,7 @@ def test_the_raw_model_is_fitted_listed_asked_and_exported(tmp_path: Path) -> No
     assert run["checkpoint"] == "no transfer"
     listed = json.loads(transferzoo("runs", "list", "--json", home=home).stdout)
     assert [row["id"] for row in listed] == [run["id"]]
-    said = json.loads(transferzoo("predict", "latest", str(pictures), "--json", home=home).stdout)
-    assert len(said["rows"]) == 72
+    record = json.loads(transferzoo("predict", "latest", str(pictures), "--json", home=home).stdout)
+    assert len(record["rows"]) == 72
     assert transferzoo("export", "latest", str(tmp_path / "out"), home=home).returncode == 0
     assert (tmp_path / "out" / "model.skops").is_file()

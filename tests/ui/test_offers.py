@@ -31,9 +31,18 @@ def printed(report):
 def test_what_is_here_and_what_is_known_stand_apart(zoo):
     rows = [row for _, row in offers.listed(zoo)]
     assert [(row["name"], row["here"]) for row in rows] == [("mean-color", True), ("big", False)]
-    told = printed(offers.offers_table(rows))
-    assert told.index("mean-color") < told.index("Known, not fetched: 1") < told.index("big")
-    assert "unknown" in told
+    report = printed(offers.offers_table(rows))
+    assert report.index("mean-color") < report.index("Known, not fetched: 1") < report.index("big")
+    assert "unknown" in report
+
+
+def test_downloads_are_unknown_until_the_hub_is_asked(zoo):
+    def report():
+        return " ".join(printed(offers.facts_report(offers.listing_json(zoo, zoo.listing("big")), [])).split())
+
+    assert "downloads unknown here; `zoo search` asks the hub" in report()
+    zoo.keep_downloads({zoo.listing("big").hub: 1234})
+    assert "downloads 1,234 (as the hub stated when it was asked last)" in report()
 
 
 def test_a_checkpoint_whose_weights_are_gone_is_not_here(zoo):
@@ -45,11 +54,11 @@ def test_sources_that_disagree_stand_side_by_side_and_three_licenses_apart(zoo):
     row = offers.listing_json(zoo, zoo.listing("big"))
     assert row["contradictions"] == ["license"]
     assert row["licenses"] == {"weights": ["MIT", "Apache-2.0"], "training_data": ["unknown"]}
-    told = printed(offers.facts_report(row, []))
-    assert "sources disagree" in told
-    assert "mit  (a page" in told
-    assert "apache-2.0  (another" in told
-    assert "no witness" in told
+    report = printed(offers.facts_report(row, []))
+    assert "sources disagree" in report
+    assert "mit  (a page" in report
+    assert "apache-2.0  (another" in report
+    assert "no witness" in report
 
 
 def test_a_name_that_is_known_but_not_here_says_how_to_fetch_it(zoo):

@@ -65,10 +65,10 @@ def test_a_negative_value_is_a_number_and_no_formula(home: Path, inbox: Path) ->
 
 def test_json_alone_goes_to_stdout(home: Path, inbox: Path) -> None:
     done = transferzoo("predict", "20260101", str(inbox), "--json", home=home)
-    told = json.loads(done.stdout)
-    assert told["run"] == "20260101-one"
-    assert told["judged"]["rows"] == 1
-    assert [row["file"] for row in told["skipped"]] == ["broken.png"]
+    record = json.loads(done.stdout)
+    assert record["run"] == "20260101-one"
+    assert record["judged"]["rows"] == 1
+    assert [row["file"] for row in record["skipped"]] == ["broken.png"]
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_a_table_is_for_people(home: Path, inbox: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "predicted"),
     [
         (("predict", "20261231", "."), "there is no run named '20261231'"),
         (("predict", "latest", "/nowhere"), "/nowhere does not exist"),
@@ -89,10 +89,10 @@ def test_a_table_is_for_people(home: Path, inbox: Path) -> None:
         pytest.param(("zoo", "promote", "20260101", "../x"), "cannot be named '../x'", marks=pytest.mark.slow),
     ],
 )
-def test_what_cannot_be_done_is_named_with_exit_code_2(words: tuple[str, ...], said: str, home: Path) -> None:
+def test_what_cannot_be_done_is_named_with_exit_code_2(words: tuple[str, ...], predicted: str, home: Path) -> None:
     done = transferzoo(*words, home=home)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert predicted in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -100,9 +100,11 @@ def test_what_cannot_be_done_is_named_with_exit_code_2(words: tuple[str, ...], s
 @pytest.mark.slow
 def test_an_export_says_how_it_is_opened(home: Path, tmp_path: Path) -> None:
     done = transferzoo("export", "20260101", str(tmp_path / "out"), "--json", home=home)
-    told = json.loads(done.stdout)
-    assert told["largest_difference"] < 1e-4
+    record = json.loads(done.stdout)
+    assert record["largest_difference"] < 1e-4
     assert "AutoModelForImageClassification" in done.stderr
-    look = f"from transformers import AutoModelForImageClassification as M; m = M.from_pretrained({told['folder']!r})"
-    command = [sys.executable, "-c", f"{look}; print(m.num_labels)"]
+    message = (
+        f"from transformers import AutoModelForImageClassification as M; m = M.from_pretrained({record['folder']!r})"
+    )
+    command = [sys.executable, "-c", f"{message}; print(m.num_labels)"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "4\n"

@@ -19,14 +19,14 @@ from ui.uploads import clear_own_uploads, clear_uploads, save_upload
 HOME = Path("/homes/mine")
 
 
-def told(**settings: object) -> dict[str, Any]:
-    made: dict[str, Any] = advice(choice("a", 0.8, gain=0.3), choice("b", 0.7, gain=0.2)).to_dict()
-    return {**made, "settings": {**made["settings"], **settings}}
+def kept_advice(**settings: object) -> dict[str, Any]:
+    built: dict[str, Any] = advice(choice("a", 0.8, gain=0.3), choice("b", 0.7, gain=0.2)).to_dict()
+    return {**built, "settings": {**built["settings"], **settings}}
 
 
 def test_the_command_carries_every_setting() -> None:
     line = reproduce.advice_commands(
-        told(keep=2, max_parameters=5, licenses=["mit"], exclude=["x y"]), HOME
+        kept_advice(keep=2, max_parameters=5, licenses=["mit"], exclude=["x y"]), HOME
     ).splitlines()[0]
     words = shlex.split(line)[1:]
     assert words[:2] == ["recommend", "/data/surfaces"]
@@ -42,25 +42,27 @@ def test_the_command_carries_every_setting() -> None:
 
 
 def test_limits_on_cost_are_carried_where_they_were_given() -> None:
-    limited = told(max_memory=1 << 30, time_budget=90.0)
+    limited = kept_advice(max_memory=1 << 30, time_budget=90.0)
     line = reproduce.advice_commands(limited, HOME).splitlines()[0]
     assert "--max-memory 1073741824" in line
     assert "--time-budget 90.0" in line
     assert "max_memory=1073741824, time_budget=90.0" in reproduce.advice_python(limited, HOME)
-    assert "memory" not in reproduce.advice_commands(told(), HOME)
+    assert "memory" not in reproduce.advice_commands(kept_advice(), HOME)
 
 
 def test_whoever_keeps_duplicates_keeps_them_again() -> None:
-    kept = told()
+    kept = kept_advice()
     kept["sample"] = {**kept["sample"], "keep_duplicates": True}
     assert all("--keep-duplicates" in line for line in reproduce.advice_commands(kept, HOME).splitlines())
     assert "keep_duplicates=True" in reproduce.advice_python(kept, HOME)
     assert choice_request(kept).sample.keep_duplicates
-    assert "duplicates" not in reproduce.advice_commands(told(), HOME) + reproduce.advice_python(told(), HOME)
+    assert "duplicates" not in reproduce.advice_commands(kept_advice(), HOME) + reproduce.advice_python(
+        kept_advice(), HOME
+    )
 
 
 def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> None:
-    plain, limited = (reproduce.advice_python(told(licenses=licenses), HOME) for licenses in ([], ["mit"]))
+    plain, limited = (reproduce.advice_python(kept_advice(licenses=licenses), HOME) for licenses in ([], ["mit"]))
     ast.parse(plain)
     ast.parse(limited)
     assert "Constraints" not in plain
@@ -69,11 +71,11 @@ def test_the_python_is_python_and_names_limits_only_where_there_are_some() -> No
 
 def test_the_row_that_is_looked_at_is_the_one_that_is_tuned() -> None:
     for place, name in enumerate("ab"):
-        assert choice_request(told(), place).checkpoint == name
-        typed = reproduce.advice_commands(told(), HOME, place).splitlines()[1]
+        assert choice_request(kept_advice(), place).checkpoint == name
+        typed = reproduce.advice_commands(kept_advice(), HOME, place).splitlines()[1]
         assert f"--checkpoint {name} --strategy linear-probe" in typed
-    assert "choice = advice.best" in reproduce.advice_python(told(), HOME)
-    assert "choice.checkpoint.name == 'b'" in reproduce.advice_python(told(), HOME, 1)
+    assert "choice = advice.best" in reproduce.advice_python(kept_advice(), HOME)
+    assert "choice.checkpoint.name == 'b'" in reproduce.advice_python(kept_advice(), HOME, 1)
 
 
 def test_a_request_and_its_command_are_one_and_the_same(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_a_request_and_its_command_are_one_and_the_same(tmp_path: Path) -> None:
 
 
 def test_advice_without_choices_has_nothing_to_tune() -> None:
-    distances_only = {**told(), "choices": []}
+    distances_only = {**kept_advice(), "choices": []}
     assert "tune" not in reproduce.advice_commands(distances_only, HOME)
     assert "tune" not in reproduce.advice_python(distances_only, HOME)
 
@@ -124,7 +126,7 @@ def test_an_upload_is_kept_once_under_a_harmless_name(tmp_path: Path) -> None:
 
 
 def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:
-    advice = told()
+    advice = kept_advice()
     advice["sample"] = {**advice["sample"], "task": "regression", "metric": "r2", "labels_from": "/data/sizes.csv"}
     for line in reproduce.advice_commands(advice, HOME).splitlines():
         assert "--labels /data/sizes.csv --task regression" in line

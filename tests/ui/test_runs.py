@@ -21,12 +21,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
     card = checkpoint(tmp_path / "net")
-    made = job(tmp_path, card, plan(card))
-    RunFolder(made.folder).start(made.to_dict())
-    with mlflow_runs(made) as tracker_run:
+    prepared = job(tmp_path, card, plan(card))
+    RunFolder(prepared.folder).start(prepared.to_dict())
+    with mlflow_runs(prepared) as tracker_run:
         tracker_run.point("validation loss", 0, 1.0)
     assert "did not answer" in tracker_run.troubles[0]
-    return made.home.root
+    return prepared.home.root
 
 
 @pytest.mark.slow
@@ -35,9 +35,9 @@ def test_a_run_that_mlflow_lacks_is_listed_with_the_trouble_and_then_carried(hom
     assert done.returncode == 1
     assert "did not answer" in " ".join(done.stdout.split())
     assert "Traceback" not in done.stderr
-    told = transferzoo("runs", "sync", "--json", home=home, MLFLOW_TRACKING_URI=f"sqlite:///{home}/mine.db")
-    assert told.returncode == 0, told.stderr
-    [row] = json.loads(told.stdout)
+    finished = transferzoo("runs", "sync", "--json", home=home, MLFLOW_TRACKING_URI=f"sqlite:///{home}/mine.db")
+    assert finished.returncode == 0, finished.stderr
+    [row] = json.loads(finished.stdout)
     assert (row["run"], row["left"], row["trouble"]) == ("run", 0, None)
     assert row["carried"] > 5
     assert row["mlflow_run_id"]

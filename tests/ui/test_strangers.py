@@ -71,18 +71,18 @@ def test_a_page_shows_names_and_carries_out_none():
 
 
 def test_json_says_the_same_in_escapes():
-    told = {"name": HOSTILE + "\udcff"}
-    written = safe_json(json.dumps(told, ensure_ascii=False))
-    assert json.loads(written) == told
+    record = {"name": HOSTILE + "\udcff"}
+    written = safe_json(json.dumps(record, ensure_ascii=False))
+    assert json.loads(written) == record
     assert not any(sign in written for sign in UNSAFE)
 
 
 def test_an_error_with_a_name_in_it_is_shown(capsys):
     failure = UnknownName("domain", "[/nope] \x1b[2J", ())
     render.print_error(str(failure), failure.remedy)
-    told = capsys.readouterr().err
-    assert "[/nope]" in told
-    assert "\x1b[2J" not in told
+    report = capsys.readouterr().err
+    assert "[/nope]" in report
+    assert "\x1b[2J" not in report
 
 
 def hostile_home(tmp_path):
@@ -107,9 +107,9 @@ def run(*words, home, **environment):
 def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encoding):
     done = run("domains", "list", home=hostile_home(tmp_path), PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
-    told = done.stdout.decode(encoding)
-    assert "[/nope]" in told
-    assert not any(sign in told for sign in UNSAFE)
+    decoded = done.stdout.decode(encoding)
+    assert "[/nope]" in decoded
+    assert not any(sign in decoded for sign in UNSAFE)
     assert done.stderr == b"" or b"Traceback" not in done.stderr
 
 
@@ -118,5 +118,5 @@ def test_a_closed_pipe_is_no_fault(tmp_path):
     for words in ("domains list", "zoo list --json", "zoo show resnet-cifar10"):
         command = f"{sys.executable} -m ui.cli {words} --home {home} 2>{tmp_path}/errors | true"
         subprocess.run(["bash", "-c", command], check=True)
-        told = (tmp_path / "errors").read_text()
-        assert not any(word in told for word in ("Traceback", "BrokenPipe", "fault")), told
+        text = (tmp_path / "errors").read_text()
+        assert not any(word in text for word in ("Traceback", "BrokenPipe", "fault")), text

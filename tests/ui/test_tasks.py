@@ -55,11 +55,11 @@ def test_several_labels_go_all_the_way(home: Path, tmp_path: Path) -> None:
     run = json.loads(tuned.stdout)
     assert run["metrics"]["score"] > 0.5
     assert 0 < run["metrics"]["expected_mean"] <= 1
-    said = transferzoo("predict", "latest", str(folder), "--csv", home=home)
-    rows = list(csv.DictReader(io.StringIO(said.stdout)))
+    finished = transferzoo("predict", "latest", str(folder), "--csv", home=home)
+    rows = list(csv.DictReader(io.StringIO(finished.stdout)))
     assert [name for name in rows[0] if name not in {"file", "prediction", "confidence"}] == ["crossed", "large"]
-    told = {row[0]: row[1] for row in csv.reader(table.read_text().splitlines())}
-    right = [("large" in told[row["file"]]) == (float(row["large"]) > 0.5) for row in rows]
+    record = {row[0]: row[1] for row in csv.reader(table.read_text().splitlines())}
+    right = [("large" in record[row["file"]]) == (float(row["large"]) > 0.5) for row in rows]
     assert np.mean(right) > 0.8
 
 
@@ -77,15 +77,15 @@ def test_a_quantity_goes_all_the_way(home: Path, tmp_path: Path) -> None:
     assert "off by" in tuned.stdout
     listed = json.loads(transferzoo("runs", "list", "--json", home=home).stdout)
     assert (listed[0]["task"], listed[0]["metric"]) == ("regression", "r2")
-    said = json.loads(transferzoo("predict", "latest", str(folder), "--json", home=home).stdout)
-    told = {row[0]: row[1] for row in csv.reader(table.read_text().splitlines())}
-    pairs = np.array([(float(told[row["file"]]), float(row["prediction"])) for row in said["rows"]])
+    record = json.loads(transferzoo("predict", "latest", str(folder), "--json", home=home).stdout)
+    report = {row[0]: row[1] for row in csv.reader(table.read_text().splitlines())}
+    pairs = np.array([(float(report[row["file"]]), float(row["prediction"])) for row in record["rows"]])
     assert np.corrcoef(pairs.T)[0, 1] > 0.7
     assert np.abs(pairs[:, 1] - pairs[:, 0]).mean() < 60
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "report"),
     [
         (("--task", "regression"), "--labels FILE.csv"),
         (("--labels", "TABLE", "--metric", "balanced-accuracy"), "balanced-accuracy does not judge multi-label"),
@@ -95,10 +95,10 @@ def test_a_quantity_goes_all_the_way(home: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_is_one_line_with_a_remedy(
-    home: Path, tmp_path: Path, words: tuple[str, ...], told: str
+    home: Path, tmp_path: Path, words: tuple[str, ...], report: str
 ) -> None:
     folder, table = shapes(tmp_path, marks)
     done = transferzoo("recommend", str(folder), *(str(table) if w == "TABLE" else w for w in words), home=home)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert report in done.stderr
     assert "Traceback" not in done.stderr

@@ -21,8 +21,10 @@ def test_it_offers_what_both_packages_offer() -> None:
 
 
 def test_importing_it_loads_no_heavy_library() -> None:
-    look = f"import sys, ui.transferzoo; print({{*sys.modules}} & {{*{HEAVY!r}}} or 'none')"
-    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "none\n"
+    message = f"import sys, ui.transferzoo; print({{*sys.modules}} & {{*{HEAVY!r}}} or 'none')"
+    assert (
+        subprocess.run([sys.executable, "-c", message], capture_output=True, text=True, check=True).stdout == "none\n"
+    )
 
 
 def test_a_name_that_it_does_not_have_is_an_attribute_error() -> None:

@@ -26,8 +26,8 @@ def _behave(home: Path, job: str, manner: str) -> None:
     if manner == "mute":
         sys.exit("the disk is made of cheese")
     if manner == "stubborn":
-        for told in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(told, signal.SIG_IGN)
+        for report in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(report, signal.SIG_IGN)
     if not jobs.claim(job):
         return
     with (home / "diary").open("a") as tracker_run:

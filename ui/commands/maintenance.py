@@ -19,7 +19,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Check that what is stored is still true; exit code 1 where something is wrong."""
-    render.quiet(loud=bool(os.environ.get(DEBUG)))
+    render.silence_libraries(loud=bool(os.environ.get(DEBUG)))
     from recommender.runs import recovery  # noqa: PLC0415 - as below
     from registry import doctor as rooms  # noqa: PLC0415 - loads SQLAlchemy
 

@@ -33,10 +33,10 @@ def queue_add(
     """Queue a command, and return at once; a worker for its device is started where there is none."""
     request = _parsed(invocation, words)
     with command_context(home, json) as context:
-        from recommender.checks import check  # noqa: PLC0415 - loads SQLAlchemy
+        from recommender.checks import check_request  # noqa: PLC0415 - loads SQLAlchemy
         from ui import job_queue  # noqa: PLC0415 - loads psutil
 
-        check(request, context.zoo)
+        check_request(request, context.zoo)
         job = job_queue.enqueue(context.zoo, request)
         _report_start(context, [job])
         shown = [render.command("queue", word, job.id, home=home) for word in ("show", "cancel")]

@@ -12,7 +12,7 @@ from ui.render.doctor import doctor_report
 from ui.render.jobs import job_report, job_table
 from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
-from ui.render.terminal import console, plain, print_error, print_json, print_next, quiet
+from ui.render.terminal import console, plain, print_error, print_json, print_next, silence_libraries
 from ui.render.words import (
     Json,
     about,
@@ -23,7 +23,7 @@ from ui.render.words import (
     gained,
     interval,
     percent,
-    points,
+    percentage_points,
     sample_words,
     scored,
     scored_interval,
@@ -59,19 +59,19 @@ __all__ = [
     "near_table",
     "outcome_table",
     "percent",
+    "percentage_points",
     "plain",
-    "points",
     "print_error",
     "print_json",
     "print_next",
     "program",
     "promoted_report",
-    "quiet",
     "run_report",
     "sample_report",
     "sample_words",
     "scored",
     "scored_interval",
+    "silence_libraries",
     "size",
     "synced_table",
     "unfinished_table",

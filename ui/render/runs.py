@@ -9,11 +9,21 @@ from rich.text import Text
 
 from registry.cards import Metric
 from ui.render.parts import bullet, new_table
-from ui.render.words import Json, about, duration, give_or_take, percent, scored, scored_interval, size
+from ui.render.words import (
+    Json,
+    about,
+    duration,
+    give_or_take,
+    percent,
+    scored,
+    scored_difference,
+    scored_interval,
+    size,
+)
 from ui.strangers import shown
 
 
-def run_report(run: Json, *, expected: Json | None, whole: float | None = None) -> RenderableType:
+def run_report(run: Json, *, whole: float | None = None) -> RenderableType:
     """Expected against realized score of one tuning; ``whole`` are the seconds of all that was done for it."""
     metrics = run["metrics"]
     away = metrics.get("mean_absolute_error")
@@ -21,15 +31,15 @@ def run_report(run: Json, *, expected: Json | None, whole: float | None = None) 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("run", Text(run["id"]))
     table.add_row("tuned", Text(f"{run['checkpoint']}, {run['strategy']}", "bold"))
-    if expected is not None:
-        reach = scored_interval(expected["low"], expected["high"], metric)
-        table.add_row("expected", f"{scored(expected['mean'], metric)}  ({reach})")
+    if "expected_mean" in metrics:
+        reach = scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
+        table.add_row("expected", f"{scored(metrics['expected_mean'], metric)}  ({reach})")
     error = metrics.get("standard_error")
     spread = "" if error is None else give_or_take(error, metric)
     score_line = f"{scored(metrics['score'], metric)}{spread} on {metrics['rows_test']:.0f} held-out rows"
     table.add_row("realized", Text(f"r2 {score_line}" if metric else score_line, "bold"))
-    if expected is not None:
-        table.add_row("", _expectation_met(metrics["score"], expected))
+    if "expected_mean" in metrics:
+        table.add_row("", _expectation_met(metrics))
     if away is not None:
         table.add_row("off by", f"{away:.4g} on average")
     table.add_row("took", _beside(duration, metrics, "seconds"))
@@ -39,15 +49,15 @@ def run_report(run: Json, *, expected: Json | None, whole: float | None = None) 
         table.add_row("memory", _beside(size, metrics, "peak_memory_bytes"))
     if "weight_change" in metrics:
         table.add_row("forgetting", _forgetting(metrics))
-    if controls := _controls(metrics):
+    if controls := _controls(metrics, metric):
         table.add_row("controls", controls)
     return Group(table, *(bullet(note, "yellow") for note in run["notes"]))
 
 
-def _expectation_met(score: float, expected: Json) -> Text:
-    if score < expected["low"]:
+def _expectation_met(metrics: Json) -> Text:
+    if metrics["score"] < metrics["expected_low"]:
         return Text("below the interval: the advice promised too much", "red")
-    if score > expected["high"]:
+    if metrics["score"] > metrics["expected_high"]:
         return Text("above the interval: the advice promised too little", "yellow")
     return Text("within the interval", "green")
 
@@ -66,10 +76,14 @@ def _forgetting(metrics: Json) -> str:
     return f"{line}; {source}"
 
 
-def _controls(metrics: Json) -> str:
-    """What the same rows gave without transfer."""
+def _controls(metrics: Json, metric: str) -> str:
+    """What the same rows gave without transfer, and how far the run is from that."""
     names = (("no_transfer_score", "no transfer"), ("scratch_score", "from scratch"))
-    return ", ".join(f"{name} {percent(metrics[key])}" for key, name in names if key in metrics)
+    return ", ".join(
+        f"{name} {scored(metrics[key], metric)} (this run {scored_difference(metrics['score'] - metrics[key], metric)})"
+        for key, name in names
+        if key in metrics
+    )
 
 
 def cost_line(cost: Json, device: str) -> RenderableType:
@@ -95,7 +109,8 @@ def export_report(export: Json) -> RenderableType:
     }.get(export["form"], ("", f"{opener if '.' in opener else f'transformers.{opener}'}.from_pretrained({{!r}})"))
     form = file if export["form"] == "onnx" else export["architecture"]
     what = "probability or value" if export["form"] == "scikit-learn" else "logit"
-    table.add_row("written", Text(f"{export['folder']}  ({form}, {len(export['classes'])} outputs)", "bold"))
+    outputs = f"{len(export['classes'])} outputs" if export["classes"] else "1 output"
+    table.add_row("written", Text(f"{export['folder']}  ({form}, {outputs})", "bold"))
     table.add_row("checked", f"opened again, no {what} differs by more than {export['largest_difference']:.1e}")
     table.add_row("open", Text(opened.format(str(Path(export["folder"]) / file)), overflow="fold"))
     if export.get("card"):

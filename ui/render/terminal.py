@@ -35,7 +35,7 @@ def console(*, stderr: bool = False) -> Console:
     return StrangersConsole(sys.stderr if stderr else sys.stdout)
 
 
-def quiet(*, loud: bool = False) -> None:
+def silence_libraries(*, loud: bool = False) -> None:
     """Keep other libraries' logs, bars and warnings off the command line, unless a fault is being looked for."""
     if loud:
         return

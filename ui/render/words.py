@@ -19,9 +19,14 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
-def points(difference: float) -> str:
+def percentage_points(difference: float) -> str:
     """A difference of two scores in percentage points, with its sign: ``+16.0``."""
     return f"{100 * difference:+.1f}"
+
+
+def scored_difference(difference: float, metric: str) -> str:
+    """A difference of two scores as their metric is read, with its sign."""
+    return f"{difference:+.3f}" if metric == Metric.R2 else percentage_points(difference)
 
 
 def scored(value: float, metric: str) -> str:
@@ -37,8 +42,8 @@ def scored_interval(low: float, high: float, metric: str) -> str:
 def gained(gain: Json, metric: str) -> tuple[str, str]:
     """A gain and its bounds as its metric is read: R squared as numbers, all else in points."""
     if metric == Metric.R2:
-        return f"{gain['mean']:+.3f}", f"{gain['low']:+.2f} to {gain['high']:+.2f}"
-    return points(gain["mean"]), f"{points(gain['low'])} to {points(gain['high'])}"
+        return scored_difference(gain["mean"], metric), f"{gain['low']:+.2f} to {gain['high']:+.2f}"
+    return percentage_points(gain["mean"]), f"{percentage_points(gain['low'])} to {percentage_points(gain['high'])}"
 
 
 def give_or_take(error: float, metric: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from recommender.checks import check
+from recommender.checks import check_request
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
@@ -22,6 +22,7 @@ from ui.strangers import markdown as literal
 from ui.strangers import shown
 from ui.uploads import MOST_SECONDS, clear_uploads, discard_upload, save_upload
 from ui.views import charts
+from ui.views.absent import absent_checkpoints, limits
 
 __all__ = ["page"]
 
@@ -97,7 +98,7 @@ def _request_form(zoo: Zoo) -> None:
     place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
     try:
         request = RecommendRequest(**_request(place, options))
-        check(request, zoo)
+        check_request(request, zoo)
     except TransferZooError as failure:
         if upload is not None:
             discard_upload(place)
@@ -119,13 +120,14 @@ def _request(place: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _options() -> dict[str, Any]:
-    keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The nearest ones by domain distance.")
+    keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The best of a first look at all.")
     labels = _typed_place("Labels (CSV: file, target)", placeholder="none: folders are the classes")
     task = st.selectbox("Task", [None, *map(str, Task)], format_func=lambda name: name or "as the labels tell")
     judged = dict.fromkeys(str(metric) for task in Task for metric in METRICS[task])
     metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
     licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
+    bounds = limits()
     groups = _typed_place("Groups (CSV: file, group)", placeholder="none")
     test = _typed_place("Your own test part", placeholder="none")
     seed = st.number_input("Seed", 0, None, 0)
@@ -139,6 +141,7 @@ def _options() -> dict[str, Any]:
         "groups": groups,
         "test": test,
         "seed": int(seed),
+        **bounds,
     }
 
 
@@ -314,6 +317,7 @@ def _show(zoo: Zoo, advice: Json) -> None:
     else:
         st.subheader("Distance to source domains", anchor=False)
         _distances(advice)
+    absent_checkpoints(advice, zoo.home.root, lambda request: _go(job=job_queue.enqueue(zoo, request).id))
     _outcomes(zoo.history(sample_digest=sample["digest"]))
     _reproduce(zoo, advice, place)
 
@@ -459,7 +463,7 @@ def _evidence(advice: Json, place: int) -> None:
 
 def _distances(advice: Json) -> None:
     if advice["domains"]:
-        st.altair_chart(charts.distances(advice["domains"]), width="stretch")
+        st.altair_chart(charts.distance_chart(advice["domains"]), width="stretch")
         st.caption("Smaller is nearer; lines are nominal 90 % intervals.")
     else:
         st.caption("No source domain has a sketch here.")
@@ -490,7 +494,7 @@ def _tuning(zoo: Zoo, advice: Json, place: int) -> None:
     if st.button(label, type="primary", icon=":material/play_arrow:", key=f"tune-{advice['id']}"):
         try:
             request = choice_request(advice, place)
-            check(request, zoo)
+            check_request(request, zoo)
         except TransferZooError as failure:
             _refused(failure)
             return

@@ -10,7 +10,7 @@ from registry.cards import Metric
 from ui.render import Json, block_roles
 from ui.strangers import shown
 
-__all__ = ["distances", "forest", "freeze_diagram", "icon", "learning_curve", "row_name"]
+__all__ = ["distance_chart", "forest", "freeze_diagram", "icon", "learning_curve", "row_name"]
 
 Picture = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -19,7 +19,7 @@ BLUE, ORANGE, GRAY, INK = "#3b7dd8", "#d9660b", "#8a94a3", "#7d8796"
 ROW, BAR = 40, 28
 AXES = 96
 """Height of legend, axis and its title; Streamlit fits them into the height that is asked for."""
-NEAREST = 10
+_NEAREST = 10
 
 
 def icon() -> Image.Image:
@@ -110,12 +110,12 @@ def freeze_diagram(choice: Json) -> Picture:
     return _plain(alt.layer(bars, errors, reads), BAR * len(rows) + AXES)
 
 
-def distances(rows: Sequence[Json]) -> Picture:
+def distance_chart(rows: Sequence[Json]) -> Picture:
     """Distances to the nearest source domains with their intervals."""
     table = pd.DataFrame(
         [
             {"domain": shown(row["domain"]), **{name: row[name] for name in ("value", "low", "high", "percentile")}}
-            for row in rows[:NEAREST]
+            for row in rows[:_NEAREST]
         ]
     )
     x = alt.X("value:Q", title=f"distance ({rows[0]['metric'].upper()}²)", axis=alt.Axis(format=".2f", tickCount=5))

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from registry.modalities import DEFAULT_CAP, Defaults, Network, Preview, RawRecipe, Reading, Undecodable, Words
+from registry.modalities import (
+    DEFAULT_CAP,
+    Defaults,
+    InMemory,
+    Network,
+    Preview,
+    RawRecipe,
+    Reading,
+    Undecodable,
+    Words,
+)
 from registry.modalities.image.fingerprints import fingerprints_of
 from registry.modalities.image.items import ImageItem, decoded_item, items_from_memory, settled_items
 from registry.modalities.image.preview import preview_of
@@ -16,13 +26,16 @@ from registry.modalities.image.preview import preview_of
 __all__ = ["IMAGE", "Image"]
 
 _CHANNELS = (1, 3)
+_EXAMPLE_SIDE = 32
 
 
 class Image:
     """Pictures, as the promise `registry.modalities.Modality` has it."""
 
     name = "image"
-    words = Words(one="image", many="images", unit="px", raw="raw pixels")
+    words = Words(
+        one="image", many="images", unit="px", raw="raw pixels", remarks={"animated": "only the first frame is used"}
+    )
     suffixes = frozenset(
         {
             ".bmp",
@@ -54,8 +67,15 @@ class Image:
     raw_size = 24
     inputs = frozenset({"pixel_values"})
     classifier = "AutoModelForImageClassification"
+    hub_task = "image-classification"
     processor_files = ("preprocessor_config.json", "processor_config.json")
     catalog = None
+
+    @property
+    def in_memory(self) -> InMemory:
+        """As `Modality.in_memory`: noise, for no sample's picture is for everyone's eyes."""
+        noise = np.random.default_rng(0).integers(0, 256, (2, _EXAMPLE_SIDE, _EXAMPLE_SIDE, 3), dtype=np.uint8)
+        return InMemory(noise, "uint8", (-1, -1, 3))
 
     def decode(self, name: str, content: bytes, path: Path | None = None) -> ImageItem | Undecodable:
         """As `Modality.decode`."""

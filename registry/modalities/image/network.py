@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from PIL import Image
 from torch import nn
 from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel
 
 from registry.modalities import Prepared
-from registry.modalities.image.augment import augmented
 from registry.modalities.image.items import ImageItem, items_from_memory
-from registry.modalities.image.preprocessing import Preprocessing, read_preprocessing
+from registry.modalities.image.patches import INPUTS, PatchPreprocessing
+from registry.modalities.image.preprocessing import Preprocessing, read_input
 
 __all__ = ["ImageNetwork", "open_network"]
 
-_INPUT = "pixel_values"
+_INPUT, _MASK, _ = INPUTS
 _SCALED = "interpolate_pos_encoding"
 _BATCH_PIXELS = 1 << 20
 _MOST_IN_BATCH = 128
@@ -34,8 +33,12 @@ class ImageNetwork:
     """An image model with its own preprocessing. Maps lie in memory with their channels last."""
 
     model: PreTrainedModel
-    preprocessing: Preprocessing
-    blended: tuple[str, ...] = (_INPUT,)
+    preprocessing: Preprocessing | PatchPreprocessing
+
+    @property
+    def blended(self) -> tuple[str, ...]:
+        """As `Network.blended`."""
+        return self.preprocessing.blended
 
     @property
     def digest(self) -> str:
@@ -59,22 +62,17 @@ class ImageNetwork:
 
     def prepare(self, item: ImageItem) -> Prepared:
         """Resized and cropped, still 8-bit."""
-        return {"pixels": self.preprocessing.pixels(item.open())}
+        return self.preprocessing.prepared(item.open())
 
     def batch(
         self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None = None
     ) -> dict[str, torch.Tensor]:
         """As `Network.batch`."""
-        pixels: list[UInt8[np.ndarray, "c h w"]] = [row["pixels"] for row in rows]
-        if chance is not None:
-            pixels = [augmented(one, random) for one, random in zip(pixels, chance, strict=True)]
-        normalized = torch.from_numpy(self.preprocessing.normalized(np.stack(pixels)))
-        return {_INPUT: normalized.contiguous(memory_format=torch.channels_last)}
+        return _tensors(self.preprocessing.batch(rows, chance))
 
     def context(self, rows: Sequence[Prepared]) -> dict[str, torch.Tensor]:
-        """Nothing: pictures of one size need no mask."""
-        del rows
-        return {}
+        """As `Network.context`: of rows of patches, which are none."""
+        return _tensors(self.preprocessing.context(rows))
 
     def settings(self, part: nn.Module) -> Mapping[str, object]:
         """Position embeddings are interpolated where inputs are of another size than the configuration states."""
@@ -86,6 +84,9 @@ class ImageNetwork:
         """Its mean over positions: over the map of a convolutional net, over the patch tokens of a transformer."""
         if hidden.ndim == 4:
             return hidden.mean((2, 3))
+        if hidden.ndim == 3 and _MASK in batch:
+            weights = batch[_MASK].to(hidden)[..., None]
+            return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
         if hidden.ndim == 3:
             patches = self._patches(batch)
             extra = hidden.shape[1] - patches if 0 < patches < hidden.shape[1] else 0
@@ -117,8 +118,9 @@ class ImageNetwork:
     def reopened(self, folder: Path, items: Sequence[ImageItem]) -> dict[str, torch.Tensor]:
         """As `Network.reopened`."""
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-        opened = (item.open().convert(self.preprocessing.mode) for item in items)
-        return {_INPUT: torch.cat([processor(images=image, return_tensors="pt")[_INPUT] for image in opened])}
+        opened = [item.open().convert(self.preprocessing.mode) for item in items]
+        batches = [processor(images=image, return_tensors="pt") for image in opened]
+        return {name: torch.cat([batch[name] for batch in batches]) for name in self.batch([self.prepare(items[0])])}
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`."""
@@ -151,4 +153,12 @@ def open_network(folder: Path, model: PreTrainedModel, cap: int) -> ImageNetwork
     """
     nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     channels = getattr(model.config, "num_channels", _CHANNELS)
-    return ImageNetwork(model, read_preprocessing(folder, cap=cap, channels=channels))
+    return ImageNetwork(model, read_input(folder, cap=cap, channels=channels))
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in tensors.items()
+    }

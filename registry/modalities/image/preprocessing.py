@@ -7,7 +7,7 @@ The geometry is left to transformers' PIL processor. What follows it (rescaling,
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from transformers.models.auto.image_processing_auto import (  # type: ignore[att
 )
 
 from registry.errors import Unsupported
-from registry.modalities import DEFAULT_CAP
+from registry.modalities import DEFAULT_CAP, Prepared
+from registry.modalities.image.augment import augmented
+from registry.modalities.image.patches import INPUTS, PatchPreprocessing, gives_patches, read_patches
 from registry.modalities.image.settings import PER_CHANNEL, require_sound_processor
 from registry.statements import stated
 
-__all__ = ["Preprocessing", "processor_settings", "read_preprocessing"]
+__all__ = ["Preprocessing", "processor_settings", "read_input", "read_preprocessing"]
 
 _TOLERANCE = 1e-4
 _COLORS = 3
@@ -61,6 +63,8 @@ class Preprocessing:
     processor: BaseImageProcessor
     mode: str = "RGB"
     """PIL's word for the channels that the net takes: ``L`` for a net of gray pictures."""
+    blended: tuple[str, ...] = INPUTS[:1]
+    """Arguments by which pictures can be mixed."""
 
     @property
     def side(self) -> int:
@@ -76,6 +80,22 @@ class Preprocessing:
         """Resized and cropped, still 8-bit."""
         return _geometry(self.processor, image.convert(self.mode))
 
+    def prepared(self, image: Image.Image) -> Prepared:
+        """As `pixels`, in the form in which it is kept."""
+        return {"pixels": self.pixels(image)}
+
+    def batch(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator] | None) -> dict[str, np.ndarray]:
+        """The net's argument."""
+        pixels: list[UInt8[np.ndarray, "c h w"]] = [row["pixels"] for row in rows]
+        if chance is not None:
+            pixels = [augmented(one, random) for one, random in zip(pixels, chance, strict=True)]
+        return {INPUTS[0]: self.normalized(np.stack(pixels))}
+
+    def context(self, rows: Sequence[Prepared]) -> dict[str, np.ndarray]:
+        """Nothing: pictures of one size need no mask."""
+        del rows
+        return {}
+
     def tensor(self, image: Image.Image) -> Float[np.ndarray, "c h w"]:
         """The net's input."""
         return np.asarray(self.normalized(self.pixels(image)[None])[0])
@@ -84,6 +104,18 @@ class Preprocessing:
         """Rescaled and normalized, float32."""
         shape = (1, -1, 1, 1)
         return np.asarray(pixels.astype(np.float32) * self.slope.reshape(shape) + self.offset.reshape(shape))
+
+
+def read_input(folder: Path, *, cap: int, channels: int = 3) -> Preprocessing | PatchPreprocessing:
+    """As `read_preprocessing`, or for a net that takes rows of patches, as its processor makes them.
+
+    Raises:
+        Unsupported: as `read_preprocessing`.
+    """
+    settings = processor_settings(folder, channels)
+    if gives_patches(processor := _build(folder, settings)):
+        return read_patches(folder, processor, cap)
+    return read_preprocessing(folder, cap=cap, channels=channels)
 
 
 def read_preprocessing(folder: Path, *, cap: int = DEFAULT_CAP, channels: int = 3) -> Preprocessing:

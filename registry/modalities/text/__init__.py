@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from registry.modalities import Defaults, Network, Preview, RawRecipe, Reading, Undecodable, Words
+from registry.modalities import Defaults, InMemory, Network, Preview, RawRecipe, Reading, Undecodable, Words
 from registry.modalities.text.fingerprints import fingerprints_of
 from registry.modalities.text.items import TextItem, decoded_item, item_of_cells, items_from_memory
 from registry.modalities.text.preview import preview_of
@@ -28,8 +28,14 @@ class Text:
     raw_size = 1000
     inputs = frozenset({"input_ids"})
     classifier = "AutoModelForSequenceClassification"
+    hub_task = "text-classification"
     processor_files = FILES
     catalog = None
+
+    @property
+    def in_memory(self) -> InMemory:
+        """As `Modality.in_memory`."""
+        return InMemory(["a short text", "and another one"], "")
 
     def decode(self, name: str, content: bytes, path: Path | None = None) -> TextItem | Undecodable:
         """As `Modality.decode`; the text is kept, wherever its bytes lie."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["HEAD", "REVISIONS", "upgrade"]
+__all__ = ["HEAD", "REVISIONS", "migrate"]
 
 REVISIONS = ("0001", "0002", "0003_job_seals", "0004_rows", "0005_events", "0006_requests")
 """Every revision this version knows, oldest first."""
@@ -13,7 +13,7 @@ REVISIONS = ("0001", "0002", "0003_job_seals", "0004_rows", "0005_events", "0006
 HEAD = REVISIONS[-1]
 
 
-def upgrade(connection: "Connection") -> None:
+def migrate(connection: "Connection") -> None:
     """Bring the schema to `HEAD` inside the connection's transaction."""
     from alembic import command  # noqa: PLC0415 - half a second that an up-to-date registry need not pay
     from alembic.config import Config  # noqa: PLC0415 - likewise

@@ -22,11 +22,11 @@ PRODUCTS_NAME = {"block-probe": "linear-probe", "lp-ft": "lp-ft", "scratch": "sc
 
 def history_without(family: str, design: Sequence[Cell], results: Mapping[int, Result]) -> History:
     """Every outcome on targets of other families, as the product's registry would hold it."""
-    found = []
+    measured = []
     for cell in design:
         if cell.cell in results and cell.strategy in PRODUCTS_NAME and cell.family != family:
-            result, told = results[cell.cell], json.loads(results[cell.cell].conditions)
-            found.append(
+            result, record = results[cell.cell], json.loads(results[cell.cell].conditions)
+            measured.append(
                 Outcome(
                     str(cell.cell),
                     cell.checkpoint,
@@ -42,10 +42,10 @@ def history_without(family: str, design: Sequence[Cell], results: Mapping[int, R
                     result.seconds,
                     Origin.OURS,
                     result.created,
-                    conditions={"probe": told["probe"]},
+                    conditions={"probe": record["probe"]},
                 )
             )
-    return History(tuple(found))
+    return History(tuple(measured))
 
 
 def advice_figures(target: str, design: Sequence[Cell], results: Mapping[int, Result], bench: Bench) -> list[Figure]:
@@ -56,15 +56,15 @@ def advice_figures(target: str, design: Sequence[Cell], results: Mapping[int, Re
     measured = [c for c in design if c.target == target and c.cell in results and c.strategy == "linear-probe"]
     pairs = {c.weights: c.cell for c in measured if c.rows == PROBE_ROWS}
     history = history_without(FAMILIES[target], design, results)
-    found: list[Figure] = []
-    for rows, told in ((PROBE_ROWS, _of_probes), (TUNED_ROWS, _of_tuning)):
+    result: list[Figure] = []
+    for rows, report in ((PROBE_ROWS, _of_probes), (TUNED_ROWS, _of_tuning)):
         cells = {c.cell: c for c in measured if c.rows == rows and c.weights in pairs and bench.has(c)}
         ranks = ranked([*cells.values()], bench, history) if cells else {}
         for number, row in ranks.items():
-            said = told(cells[number], row, bench, history)
+            predicted = report(cells[number], row, bench, history)
             at = pairs[cells[number].weights]
-            found += [Figure(at, "", f"product.{name}", value, commit()) for name, value in said.items()]
-    return found
+            result += [Figure(at, "", f"product.{name}", value, commit()) for name, value in predicted.items()]
+    return result
 
 
 def _of_probes(cell: Cell, row: Ranked, bench: Bench, history: History) -> dict[str, str]:
@@ -75,11 +75,11 @@ def _of_probes(cell: Cell, row: Ranked, bench: Bench, history: History) -> dict[
 
 
 def _of_tuning(cell: Cell, row: Ranked, bench: Bench, history: History) -> dict[str, str]:
-    found = {"strategy": choice_of(cell, bench, None, history, row).plan.strategy}
+    by_name = {"strategy": choice_of(cell, bench, None, history, row).plan.strategy}
     try:
-        return {**found, **_ends("lp-ft", choice_of(cell, bench, "lp-ft", history, row).expected)}
+        return {**by_name, **_ends("lp-ft", choice_of(cell, bench, "lp-ft", history, row).expected)}
     except NotOffered:
-        return found
+        return by_name
 
 
 def _ends(name: str, expected: Expected, shift: float = 0.0) -> dict[str, str]:

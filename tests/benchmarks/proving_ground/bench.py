@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from registry.cards import Checkpoint
-from registry.encoders.encoder import CheckpointEncoder, open_encoder
+from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.features import Encoded, cached
 from registry.home import Home, catalog_folder
 from registry.sample import Sample
@@ -98,19 +98,19 @@ class Bench:
     def forward_seconds(self, cell: Cell) -> float:
         """Processor seconds an image that encoding the training rows took when it was done."""
         train = part_of(self.data, cell.target, PROBE_ROWS, cell.seed).train
-        told = json.loads(self._path(cell, train).with_suffix(".json").read_text())
-        return float(told["seconds"]) / int(told["rows"])
+        record = json.loads(self._path(cell, train).with_suffix(".json").read_text())
+        return float(record["seconds"]) / int(record["rows"])
 
     def _encoded(self, cell: Cell, sample: Sample) -> Encoded:
         path = self._path(cell, sample)
 
         def make() -> Encoded:
             began = time.process_time()
-            found = self.encoder(cell).encode(sample.items)
-            told = {"seconds": time.process_time() - began, "rows": len(sample)}
+            result = self.encoder(cell).encode(sample.items)
+            record = {"seconds": time.process_time() - began, "rows": len(sample)}
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(".json").write_text(json.dumps(told))
-            return found
+            path.with_suffix(".json").write_text(json.dumps(record))
+            return result
 
         return cached(path, make)
 
@@ -125,4 +125,4 @@ def _digest(path: Path) -> str:
 
 @lru_cache(maxsize=2)
 def _opened(folder: Path, name: str) -> CheckpointEncoder:
-    return open_encoder(folder, name=name)
+    return load_encoder(folder, name=name)

@@ -17,7 +17,7 @@ from recommender.transfer.linear import fit_head, out_of_fold
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Outcome
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.features import Encoded
 from registry.home import Home
 from registry.index import neighbors
@@ -94,16 +94,16 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
         run, _ = run_local(job, no_tracking, provider=Measured(part.train, train, test))
         seconds = time.process_time() - began
         predicted = _stored_says(job, part.test)
-    agreed, said = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
-    if abs(agreed - said) > 0.005:
-        raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {said:.3f}")
-    told = {
+    agreed, metrics = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
+    if abs(agreed - metrics) > 0.005:
+        raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {metrics:.3f}")
+    record = {
         **_known(choice),
         "batch_size": plan.batch_size,
         "best_epoch": run.metrics.get("best_epoch", 0),
         **{key: plan.to_dict()[key] for key in ("stages", "augment", "dropout")},
     }
-    return Done(predicted, seconds, told)
+    return Done(predicted, seconds, record)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _head_on(place: int, cell: Cell, bench: Bench, known: dict[str, object]) -> 
 
 def _stored_says(job: Job, test: Sample) -> Int[np.ndarray, " n"]:
     """The classes that the run's stored backbone and head name."""
-    encoder = open_encoder(job.folder)
+    encoder = load_encoder(job.folder)
     encoded = encoder.encode(test.items)
     read = encoded.blocks[encoded.names.index(job.plan.read)].vectors
     return np.asarray(read_head(job.folder).logits(read).argmax(axis=1))

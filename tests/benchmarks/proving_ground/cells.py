@@ -111,10 +111,10 @@ def read_design(path: Path = HERE / "design.csv") -> list[Cell]:
 
 def read_outcomes(path: Path = HERE / "outcomes.csv") -> dict[int, Result]:
     """Results by cell; the first of a cell holds."""
-    found: dict[int, Result] = {}
+    result: dict[int, Result] = {}
     for row in read_rows(path, Result):
-        found.setdefault(row.cell, row)
-    return found
+        result.setdefault(row.cell, row)
+    return result
 
 
 def read_scores(path: Path = HERE / "scores.csv") -> dict[tuple[int, str, str], Figure]:

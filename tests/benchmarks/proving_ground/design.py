@@ -114,13 +114,13 @@ def new_cells(known: Sequence[Cell], checkpoints: Sequence[Weights]) -> list[Cel
     """The cells that these checkpoints add to those known, numbered on from there."""
     there = {_key(cell) for cell in known}
     order = list(dict.fromkeys(c.weights for c in known if c.digest))
-    made = []
+    instances = []
     for cell in _wanted(checkpoints, order):
         if _key(cell) not in there:
             there.add(_key(cell))
-            made.append(cell)
+            instances.append(cell)
     first = max((c.cell for c in known), default=0) + 1
-    return [Cell(**{**vars(cell), "cell": first + place}) for place, cell in enumerate(made)]
+    return [Cell(**{**vars(cell), "cell": first + place}) for place, cell in enumerate(instances)]
 
 
 def _key(cell: Cell) -> tuple[object, ...]:
@@ -198,8 +198,8 @@ def _tensor_sizes(path: Path) -> Mapping[str, int]:
 
 
 def _input_size(folder: Path) -> int:
-    told = json.loads((folder / "preprocessor_config.json").read_text())
-    size = told.get("crop_size") or told["size"]
+    record = json.loads((folder / "preprocessor_config.json").read_text())
+    size = record.get("crop_size") or record["size"]
     return int(size.get("height") or size["shortest_edge"])
 
 
@@ -234,9 +234,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Append new cells to design.csv; what is there never changes.")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     known = read_design()
-    cells = new_cells(known, _checkpoints(asked.shared, asked.grown, catalog_folder()))
+    cells = new_cells(known, _checkpoints(requested.shared, requested.grown, catalog_folder()))
     append(HERE / "design.csv", cells)
     print(f"{len(cells)} cells added to {len(known)}")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from recommender.baseline import baseline
 from recommender.history import History
-from recommender.plan import plan
+from recommender.plan import choose_plan
 from recommender.probe import transferability
 from recommender.rank import rank
 from recommender.results import Baseline, BlockScore, Candidate, Choice, Ranked, Transferability
@@ -42,19 +42,19 @@ def probed(cell: Cell, bench: Bench) -> Transferability:
     if not path.exists():
         folds = part.train.folds(seed=cell.seed)
         encoded, seconds = bench.train_features(cell), bench.forward_seconds(cell)
-        found = transferability(candidate, encoded, part.train, folds, cell.seed, seconds)
-        _keep(found, path)
+        scored = transferability(candidate, encoded, part.train, folds, cell.seed, seconds)
+        _keep(scored, path)
     return replace(_kept(candidate, path), adaptable=bench.encoder(cell).adaptable)
 
 
 def ranked(cells: Sequence[Cell], bench: Bench, history: History) -> dict[int, Ranked]:
     """The product's ranking of candidates on one target, by cell."""
     part, seed = bench.part(cells[0]), cells[0].seed
-    found = [probed(cell, bench) for cell in cells]
+    results = [probed(cell, bench) for cell in cells]
     rows = rank(
         part.train,
         part.train.digest,
-        found,
+        results,
         reference_of(cells[0], bench),
         history,
         folds=part.train.folds(seed=seed),
@@ -68,7 +68,7 @@ def ranked(cells: Sequence[Cell], bench: Bench, history: History) -> dict[int, R
 def choice_of(cell: Cell, bench: Bench, strategy: str | None, history: History, row: Ranked | None = None) -> Choice:
     """The product's choice for a pair, ranked alone unless its rank is given."""
     row = row or ranked([cell], bench, history)[cell.cell]
-    return plan(row, bench.part(cell).train, reference_of(cell, bench), history, strategy=strategy)
+    return choose_plan(row, bench.part(cell).train, reference_of(cell, bench), history, strategy=strategy)
 
 
 def reference_of(cell: Cell, bench: Bench) -> Baseline:
@@ -88,27 +88,27 @@ def _code() -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
-def _keep(found: Transferability, path: Path) -> None:
-    told = {
-        "scores": dict(found.scores),
-        "blocks": [asdict(block) for block in found.blocks],
-        "fold_scores": found.fold_scores,
-        "predicted": found.predicted.tolist(),
-        "seconds": found.forward_seconds,
+def _keep(result: Transferability, path: Path) -> None:
+    record = {
+        "scores": dict(result.scores),
+        "blocks": [asdict(block) for block in result.blocks],
+        "fold_scores": result.fold_scores,
+        "predicted": result.predicted.tolist(),
+        "seconds": result.forward_seconds,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(told))
+    partial.write_text(json.dumps(record))
     partial.replace(path)
 
 
 def _kept(candidate: Candidate, path: Path) -> Transferability:
-    told = json.loads(path.read_text())
+    record = json.loads(path.read_text())
     return Transferability(
         candidate,
-        told["scores"],
-        tuple(BlockScore(**block) for block in told["blocks"]),
-        tuple(told["fold_scores"]),
-        np.array(told["predicted"]),
-        told["seconds"],
+        record["scores"],
+        tuple(BlockScore(**block) for block in record["blocks"]),
+        tuple(record["fold_scores"]),
+        np.array(record["predicted"]),
+        record["seconds"],
     )

@@ -227,9 +227,11 @@ def _generalist(truth: Truth, probe: Truth) -> Float[np.ndarray, "2 t"]:
     own = probe.of(np.isin(probe.checkpoints, truth.checkpoints))
     halves = np.full((2, len(truth.targets)), np.nan)
     for t, target in enumerate(own.targets):
-        said = generalist(own.case(t))
-        if target in truth.targets and np.isfinite(said).any():
-            halves[:, truth.targets.index(target)] = own.halves[:, np.flatnonzero(own.rows(t))[np.nanargmax(said)], t]
+        predicted = generalist(own.case(t))
+        if target in truth.targets and np.isfinite(predicted).any():
+            halves[:, truth.targets.index(target)] = own.halves[
+                :, np.flatnonzero(own.rows(t))[np.nanargmax(predicted)], t
+            ]
     return halves
 
 
@@ -238,8 +240,8 @@ def _no_transfer(truth: Truth, design: Sequence[Cell], results: Mapping[int, Res
     halves = np.full((2, len(truth.targets)), np.nan)
     for cell in design:
         if cell.strategy == NO_TRANSFER and cell.cell in results and cell.target in truth.targets:
-            found = results[cell.cell]
-            halves[:, truth.targets.index(cell.target)] = found.half_a, found.half_b
+            result = results[cell.cell]
+            halves[:, truth.targets.index(cell.target)] = result.half_a, result.half_b
     return halves
 
 

@@ -39,7 +39,7 @@ class Expectation:
 def expectations(cases: Iterable[Case]) -> list[Expectation]:
     """Of every case, from the cases of other families alone."""
     cases = [*cases]
-    found = []
+    collected = []
     for family in dict.fromkeys(case.family for case in cases):
         fusion = Fusion([case for case in cases if case.family != family])
         for case in cases:
@@ -48,8 +48,8 @@ def expectations(cases: Iterable[Case]) -> list[Expectation]:
                 mean = fused.score(case.anchor)
                 reach = Z * fused.deviation(mean, float(np.sqrt(case.noise)))[0]
                 low, high = min(mean, max(0.0, mean - reach)), max(mean, min(1.0, mean + reach))
-                found.append(Expectation(case, mean, low, high, _of_head(case, fusion)))
-    return found
+                collected.append(Expectation(case, mean, low, high, _of_head(case, fusion)))
+    return collected
 
 
 def _of_head(case: Case, fusion: Fusion) -> float | None:
@@ -65,26 +65,26 @@ def bundled() -> tuple[Expectation, ...]:
     return tuple(expectations(Fusion.of(read_catalog(catalog_folder()).outcomes).cases))
 
 
-def figures(design: Sequence[Cell], found: Iterable[Expectation]) -> dict[str, dict[tuple[str, str], float]]:
+def figures(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[str, dict[tuple[str, str], float]]:
     """Mean, low and high of every truth that is judged, by name and (weights, target)."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
-    told: dict[str, dict[tuple[str, str], float]] = {}
-    for one in found:
+    by_name: dict[str, dict[tuple[str, str], float]] = {}
+    for one in collected:
         for truth, (strategy, rows) in JUDGED.items():
             if one.case.checkpoint in weights and _is_of(one.case, strategy, rows):
                 pair = weights[one.case.checkpoint], one.case.sample
                 for end in ("mean", "low", "high"):
-                    told.setdefault(f"product.{truth}.{end}", {})[pair] = getattr(one, end)
-    return told
+                    by_name.setdefault(f"product.{truth}.{end}", {})[pair] = getattr(one, end)
+    return by_name
 
 
-def advised(design: Sequence[Cell], found: Iterable[Expectation]) -> dict[tuple[str, str], str]:
+def advised(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[tuple[str, str], str]:
     """By pair, the strategy whose expectation is the best net of its passes, among all that were carried out there."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     nets: dict[tuple[str, str], dict[str, float]] = {}
     bodies: dict[tuple[str, str], str] = {}
     scratch: dict[tuple[str, str], float] = {}
-    for one in found:
+    for one in collected:
         case = one.case
         net = one.mean - PRICE * float(np.log2(1.0 if case.kind is Kind.HEAD else TRAINED))
         if case.kind is Kind.SCRATCH:

@@ -39,7 +39,7 @@ def static_intervals(table: Float[np.ndarray, "k t"], families: tuple[str, ...])
     The mean is the checkpoint's own over those; the reach is the quantiles of what the same rule missed by among them.
     """
     names = np.array(families)
-    found = np.full((3, *table.shape), np.nan)
+    result = np.full((3, *table.shape), np.nan)
     for family in set(families):
         own, others = np.flatnonzero(names == family), names != family
         missed = _missed(table[:, others], names[others])
@@ -47,9 +47,9 @@ def static_intervals(table: Float[np.ndarray, "k t"], families: tuple[str, ...])
             continue
         low, high = np.quantile(missed, [(1 - NOMINAL) / 2, 1 - (1 - NOMINAL) / 2])
         mean = _row_means(table[:, others])[:, None]
-        found[:, :, own] = np.stack([mean, np.clip(mean + low, 0, 1), np.clip(mean + high, 0, 1)])
-    found[:, ~np.isfinite(table)] = np.nan
-    return found
+        result[:, :, own] = np.stack([mean, np.clip(mean + low, 0, 1), np.clip(mean + high, 0, 1)])
+    result[:, ~np.isfinite(table)] = np.nan
+    return result
 
 
 def _missed(table: Float[np.ndarray, "k t"], names: np.ndarray) -> Float[np.ndarray, " n"]:

@@ -68,8 +68,8 @@ class Wins:
 def groups_of(truth: Truth) -> dict[str, Bool[np.ndarray, " k"]]:
     """Checkpoints by group, for groups large enough to be ranked."""
     names = np.array(truth.groups)
-    found = {group: names == group for group in dict.fromkeys(truth.groups)}
-    return {group: mask for group, mask in found.items() if mask.sum() >= FEWEST}
+    by_name = {group: names == group for group in dict.fromkeys(truth.groups)}
+    return {group: mask for group, mask in by_name.items() if mask.sum() >= FEWEST}
 
 
 def judge(truth: Truth, method: Method, masks: Masks) -> Judged:
@@ -134,26 +134,30 @@ def _judge_group(truth: Truth, method: Method) -> tuple[Float[np.ndarray, "5 t"]
         rows = truth.rows(t)
         if rows.sum() < FEWEST:
             continue
-        said = method.ranker(truth.case(t))
+        predicted = method.ranker(truth.case(t))
         leaky = leaky or leaks(method.ranker, truth, t)
-        silent = ~np.isfinite(said)
+        silent = ~np.isfinite(predicted)
         blind += int(silent.sum())
         if not silent.all():
-            said = np.where(silent, said[~silent].min() - 1, said)
-            table[:, t] = _figures(truth.halves[:, rows, t], said, truth.seconds[rows, t], _probing(truth, method, t))
+            predicted = np.where(silent, predicted[~silent].min() - 1, predicted)
+            table[:, t] = _figures(
+                truth.halves[:, rows, t], predicted, truth.seconds[rows, t], _probing(truth, method, t)
+            )
     return table, blind, leaky
 
 
 def _figures(
     halves: Float[np.ndarray, "2 k"],
-    said: Float[np.ndarray, " k"],
+    predicted: Float[np.ndarray, " k"],
     seconds: Float[np.ndarray, " k"],
     probing: Float[np.ndarray, " k"],
 ) -> Float[np.ndarray, " 5"]:
-    tau = np.mean([weighted_tau(half, said) for half in halves])
-    pick = np.argmax(said)
+    tau = np.mean([weighted_tau(half, predicted) for half in halves])
+    pick = np.argmax(predicted)
     cost = (probing.sum() + max(seconds[pick] - probing[pick], 0.0)) / max(seconds.sum(), 1e-12)
-    return np.array([tau, relative(halves, said), regret(halves, said), regret(halves, said, tries=3), cost])
+    return np.array(
+        [tau, relative(halves, predicted), regret(halves, predicted), regret(halves, predicted, tries=3), cost]
+    )
 
 
 def _probing(truth: Truth, method: Method, target: int) -> Float[np.ndarray, " k"]:

@@ -179,26 +179,26 @@ def _pairs(
                 continue
             of = best.setdefault((cells[number].weights, cells[number].target), {})
             of[name] = max(value, of.get(name, value))
-    found = {}
+    collected = {}
     for pair, of in best.items():
         far = of.get("distance.mmd")
         nearer = None if far is None else float(np.mean(pairs > max(far, 0.0)))
-        found[pair] = _Pair(of["score.knn"], of["score.hscore"], nearer)
-    return found
+        collected[pair] = _Pair(of["score.knn"], of["score.hscore"], nearer)
+    return collected
 
 
 def _bodies(design: Sequence[Cell], bench: Bench) -> dict[str, str]:
     """What `recommender.fusion.body_of` makes of a checkpoint of each group; its group's name where none is left."""
-    found: dict[str, str] = {}
+    collected: dict[str, str] = {}
     for cell in design:
-        if cell.digest and cell.group not in found:
+        if cell.digest and cell.group not in collected:
             try:
                 folder = bench.folder(cell)
             except WeightsMissing:
                 continue
             encoder = open_encoder(folder, name=cell.checkpoint)
-            found[cell.group] = body_of(encoder.opened.architecture, encoder.sizes, encoder.opened.input_size)
-    return found | {cell.group: cell.group for cell in design if cell.group not in found}
+            collected[cell.group] = body_of(encoder.opened.architecture, encoder.sizes, encoder.opened.input_size)
+    return collected | {cell.group: cell.group for cell in design if cell.group not in collected}
 
 
 def main() -> None:
@@ -208,8 +208,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
-    asked = parser.parse_args()
-    bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
+    requested = parser.parse_args()
+    bench = Bench(unpacked(requested.data, requested.shared), requested.shared, requested.grown, requested.cache)
     design, recipes = read_design(), HERE.parent / "recipes.csv"
     with recipes.open(newline="") as file:
         tried = list(csv.DictReader(file))
@@ -224,12 +224,12 @@ def main() -> None:
     sketches = [s for domain in zoo.domains("image") if (s := zoo.sketch(domain.name)) is not None]
     pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
     rows = rows_of(design, read_outcomes(), read_scores(), tried, facts, _bodies(design, bench), pairs)
-    made = _once(sorted(rows, key=lambda row: row["strategy"] != "linear-probe"))
+    table = _once(sorted(rows, key=lambda row: row["strategy"] != "linear-probe"))
     path = catalog_folder() / "outcomes" / "measured.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(made)
+        writer.writerows(table)
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

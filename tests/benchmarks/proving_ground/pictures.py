@@ -15,15 +15,15 @@ WIDEST = 2.0
 INK, ACCENT, GRAY = "#1f2933", "#c2410c", "#9aa5b1"
 
 
-def draw(found: Report, folder: Path) -> list[Path]:
+def draw(result: Report, folder: Path) -> list[Path]:
     """Write skill.png and predicted.png where there is something to draw."""
     folder.mkdir(parents=True, exist_ok=True)
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     written = []
-    shown = [(one, scope) for one in found.truths for scope in one.scopes[:2]]
+    shown = [(one, scope) for one in result.truths for scope in one.scopes[:2]]
     if shown:
         written.append(_skills(shown, folder / "skill.png"))
-    promised = [one for one in found.truths if one.intervals is not None]
+    promised = [one for one in result.truths if one.intervals is not None]
     if promised:
         written.append(_predictions(promised, folder / "predicted.png"))
     return written
@@ -77,14 +77,14 @@ def _prediction_panel(axes: Axes, one: TruthReport) -> None:
     truth = one.truth
     mean, low, high = (truth.figures[f"{one.product}.{end}"] for end in ("mean", "low", "high"))
     known = np.isfinite(mean) & np.isfinite(truth.whole)
-    real, said = truth.whole[known], mean[known]
+    real, predicted = truth.whole[known], mean[known]
     inside = (low[known] <= real) & (real <= high[known])
     axes.plot([0, 1], [0, 1], color=GRAY, lw=1)
     for mask, color, label in ((inside, INK, "inside its interval"), (~inside, ACCENT, "outside")):
         axes.errorbar(
-            said[mask],
+            predicted[mask],
             real[mask],
-            xerr=np.stack([said - low[known], high[known] - said])[:, mask],
+            xerr=np.stack([predicted - low[known], high[known] - predicted])[:, mask],
             fmt="o",
             ms=3,
             lw=0.5,

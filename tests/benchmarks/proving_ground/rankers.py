@@ -64,5 +64,5 @@ def by_random(seed: int) -> Ranker:
 
 def leaks(ranker: Ranker, truth: Truth, target: int) -> bool:
     """Whether what the ranker says of a target changes with that target's own truth."""
-    said = ranker(truth.case(target))
-    return not np.array_equal(said, ranker(truth.planted(target).case(target)), equal_nan=True)
+    predicted = ranker(truth.case(target))
+    return not np.array_equal(predicted, ranker(truth.planted(target).case(target)), equal_nan=True)

@@ -7,7 +7,7 @@ from tests.benchmarks.proving_ground.cells import HERE, read_design, read_outcom
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.fused import bundled
 from tests.benchmarks.proving_ground.pictures import draw
-from tests.benchmarks.proving_ground.words import told
+from tests.benchmarks.proving_ground.words import report_in_words
 
 
 def main() -> None:
@@ -15,12 +15,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Judge the advice from the proving ground's tables.")
     parser.add_argument("--tables", type=Path, default=HERE, help="folder of design.csv, outcomes.csv and scores.csv")
     parser.add_argument("--out", type=Path, default=HERE / "pictures", help="where the two pictures go")
-    asked = parser.parse_args()
-    design, outcomes, scores = (asked.tables / f"{name}.csv" for name in ("design", "outcomes", "scores"))
-    expected = bundled() if asked.tables == HERE else ()
-    found = report(read_design(design), read_outcomes(outcomes), read_scores(scores), expected)
-    print(told(found))
-    for path in draw(found, asked.out):
+    requested = parser.parse_args()
+    design, outcomes, scores = (requested.tables / f"{name}.csv" for name in ("design", "outcomes", "scores"))
+    expected = bundled() if requested.tables == HERE else ()
+    result = report(read_design(design), read_outcomes(outcomes), read_scores(scores), expected)
+    print(report_in_words(result))
+    for path in draw(result, requested.out):
         print(f"picture: {path}")
 
 

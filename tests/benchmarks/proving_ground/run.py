@@ -111,32 +111,32 @@ def result_of(cell: Cell, done: Done, part: Part, device: str) -> Result:
 
 def _same_rows(cell: Cell, digest: str, tables: Tables) -> None:
     """Refuse to go on where the rows are not those of earlier cells of the same target and size."""
-    alike = {c.cell for c in tables.design if (c.target, c.rows, c.seed) == (cell.target, cell.rows, cell.seed)}
-    others = {r.sample for r in tables.results.values() if r.cell in alike}
+    similar = {c.cell for c in tables.design if (c.target, c.rows, c.seed) == (cell.target, cell.rows, cell.seed)}
+    others = {r.sample for r in tables.results.values() if r.cell in similar}
     if others - {digest}:
         raise RuntimeError(f"{cell.target}: rows {digest} are not the rows {', '.join(others)} of earlier cells")
 
 
-def _cells(asked: argparse.Namespace, bench: Bench, tables: Tables, deadline: float) -> None:
+def _cells(requested: argparse.Namespace, bench: Bench, tables: Tables, deadline: float) -> None:
     skipped: set[int] = set()
     while time.monotonic() < deadline:
         left = [cell for cell in missing_cells(tables) if cell.cell not in skipped]
-        cell = next((c for c in left if asked.only in (None, c.strategy)), None)
+        cell = next((c for c in left if requested.only in (None, c.strategy)), None)
         if cell is None:
             return
-        with claimed(cell, asked.cache) as ours:
+        with claimed(cell, requested.cache) as ours:
             if not ours or cell.cell in tables.results:
                 skipped.add(cell.cell)
                 continue
             try:
-                found = run_cell(cell, bench, tables, asked.device)
+                result = run_cell(cell, bench, tables, requested.device)
             except (WeightsMissing, NotOffered) as left_out:
                 skipped.add(cell.cell)
                 print(f"cell {cell.cell} left: {left_out}", flush=True)
                 continue
         print(
             f"{len(left) - 1:4d} left; cell {cell.cell} {cell.checkpoint} on {cell.target}, {cell.strategy} "
-            f"({found.rows_train} rows): {found.accuracy:.3f} in {found.seconds:.0f} s",
+            f"({result.rows_train} rows): {result.accuracy:.3f} in {result.seconds:.0f} s",
             flush=True,
         )
 
@@ -172,10 +172,12 @@ def _advice(bench: Bench, tables: Tables, deadline: float) -> None:
     for target in FAMILIES:
         if time.monotonic() < deadline:
             known = read_scores(path)
-            said = advice_figures(target, tables.design, results, bench)
-            changed = [f for f in said if (k := known.get((f.cell, f.block, f.figure))) is None or k.value != f.value]
+            predicted = advice_figures(target, tables.design, results, bench)
+            changed = [
+                f for f in predicted if (k := known.get((f.cell, f.block, f.figure))) is None or k.value != f.value
+            ]
             append(path, changed)
-            print(f"the product's advice on {target}: {len(changed)} of {len(said)} figures changed", flush=True)
+            print(f"the product's advice on {target}: {len(changed)} of {len(predicted)} figures changed", flush=True)
 
 
 def main() -> None:
@@ -191,15 +193,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"), help="features and claims")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    bench = Bench(unpacked(asked.data, asked.shared), asked.shared, asked.grown, asked.cache)
-    deadline = time.monotonic() + 60 * asked.minutes
-    if asked.anew:
-        _anew(bench, Tables(), deadline, asked.anew)
+    requested = parser.parse_args()
+    torch.set_num_threads(requested.threads)
+    bench = Bench(unpacked(requested.data, requested.shared), requested.shared, requested.grown, requested.cache)
+    deadline = time.monotonic() + 60 * requested.minutes
+    if requested.anew:
+        _anew(bench, Tables(), deadline, requested.anew)
         return
-    if not asked.figures:
-        _cells(asked, bench, Tables(), deadline)
+    if not requested.figures:
+        _cells(requested, bench, Tables(), deadline)
     _figures(bench, Tables(), deadline)
     _advice(bench, Tables(), deadline)
 

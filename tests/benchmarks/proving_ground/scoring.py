@@ -35,7 +35,7 @@ def score_figures(cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: C
         return _gone(cell, known, anew)
     part = bench.part(cell)
     encoded, targets = bench.train_features(cell), part.train.targets
-    found = []
+    results = []
     for place, (name, block) in enumerate(zip(encoded.names, encoded.blocks, strict=True)):
         last = place == len(encoded.names) - 1
         where = "" if last else name
@@ -46,11 +46,11 @@ def score_figures(cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: C
             value = _score(score, encoded.head if score in HEADED else thin, targets)
             before = known.get((cell.cell, where, f"score.{score}"))
             if before is None or _in_short(before.value) != value:
-                found.append(Figure(cell.cell, where, f"score.{score}", value, commit()))
+                results.append(Figure(cell.cell, where, f"score.{score}", value, commit()))
     if (cell.cell, "", "effort.seconds") not in known:
         seconds = bench.forward_seconds(cell) * len(part.train)
-        found.append(Figure(cell.cell, "", "effort.seconds", f"{seconds:.2f}", commit()))
-    return found
+        results.append(Figure(cell.cell, "", "effort.seconds", f"{seconds:.2f}", commit()))
+    return results
 
 
 def _gone(cell: Cell, known: Mapping[Key, Figure], anew: Collection[str]) -> list[Figure]:
@@ -70,12 +70,12 @@ def _in_short(value: str) -> str:
         return value
 
 
-def _score(name: str, given: Decomposition | np.ndarray | None, targets: np.ndarray) -> str:
+def _score(name: str, passed: Decomposition | np.ndarray | None, targets: np.ndarray) -> str:
     """The score, or the name of what forbids it."""
-    if given is None:
+    if passed is None:
         return "NoSourceHead"
     try:
-        return f"{scores[name](given, targets):.6g}"
+        return f"{scores[name](passed, targets):.6g}"
     except EstimatorError as refused:
         return type(refused).__name__
 
@@ -88,13 +88,13 @@ def distance_figures(cell: Cell, bench: Bench, zoo: Zoo, scores_known: Mapping[K
     source, lens = cell.lineage.split(";")[0], zoo.lens("image")
     if source not in {domain.name for domain in zoo.domains("image")} or zoo.sketch(source) is None:
         return []
-    told = scores_known.get((cell.cell, "", "lens.digest"))
-    same = told is not None and told.value == lens.digest
+    report = scores_known.get((cell.cell, "", "lens.digest"))
+    same = report is not None and report.value == lens.digest
     wanted = [name for name in distances if not same or (cell.cell, "", f"distance.{name}") not in scores_known]
-    found = {f"distance.{name}": _distance(name, bench.data, cell.target, cell.seed, source, zoo) for name in wanted}
+    by_name = {f"distance.{name}": _distance(name, bench.data, cell.target, cell.seed, source, zoo) for name in wanted}
     if wanted:
-        found |= {"lens": lens.checkpoint, "lens.digest": lens.digest}
-    return [Figure(cell.cell, "", name, value, commit()) for name, value in found.items()]
+        by_name |= {"lens": lens.checkpoint, "lens.digest": lens.digest}
+    return [Figure(cell.cell, "", name, value, commit()) for name, value in by_name.items()]
 
 
 @lru_cache(maxsize=4096)
@@ -113,5 +113,5 @@ def _distance(name: str, data: Path, target: str, seed: int, source: str, zoo: Z
 @lru_cache(maxsize=1)
 def commit() -> str:
     """The commit that this runs at."""
-    asked = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    requests = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(requests, capture_output=True, text=True, check=True).stdout.strip()

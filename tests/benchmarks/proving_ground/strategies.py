@@ -52,10 +52,10 @@ def judge_strategies(
         best[max(right, key=lambda name: right[name].mean())] += 1
         for name in right:
             good.setdefault(f"always {name}", []).append((_good(name, right), family))
-        said = advised.get((weights, target))
-        if said in right:
-            recommended[said] += 1
-            good.setdefault("recommended", []).append((_good(said, right), family))
+        predicted = advised.get((weights, target))
+        if predicted in right:
+            recommended[predicted] += 1
+            good.setdefault("recommended", []).append((_good(predicted, right), family))
     shares = {name: coverage(np.array([g for g, _ in rows]), tuple(f for _, f in rows)) for name, rows in good.items()}
     measured = Counter(name for right in pairs.values() for name in right)
     return StrategyFigures(len(pairs), measured, best, recommended, shares.pop("recommended", None), shares)
@@ -72,14 +72,14 @@ def _pairs(
     tuned_rows = {cell.rows for cell in design if cell.strategy == "lp-ft"}
     ran = [cell for cell in design if cell.cell in results and cell.rows in tuned_rows and cell.digest]
     bare = {(c.group, c.target): right_rows(results[c.cell]) for c in ran if c.strategy == "scratch"}
-    found: dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]] = {}
+    result: dict[tuple[str, str, str], dict[str, Bool[np.ndarray, " n"]]] = {}
     for cell in ran:
         if cell.strategy != "scratch":
-            right = found.setdefault((cell.weights, cell.target, cell.family), {})
+            right = result.setdefault((cell.weights, cell.target, cell.family), {})
             right[cell.strategy] = right_rows(results[cell.cell])
             if (cell.group, cell.target) in bare:
                 right["scratch"] = bare[cell.group, cell.target]
-    return {pair: right for pair, right in found.items() if len(right) > 1}
+    return {pair: right for pair, right in result.items() if len(right) > 1}
 
 
 def _advised(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> dict[tuple[str, str], str]:

@@ -116,8 +116,8 @@ def truth_of(
         at = places[cell.weights], columns[cell.target]
         designed[at] = True
         if cell.cell in results:
-            found = results[cell.cell]
-            sums[(slice(None), *at)] += found.half_a, found.half_b, found.seconds
+            result = results[cell.cell]
+            sums[(slice(None), *at)] += result.half_a, result.half_b, result.seconds
             counts[at] += 1
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     return Truth(
@@ -129,7 +129,7 @@ def truth_of(
         means[:2],
         means[2],
         designed,
-        {name: _table(found, places, columns) for name, found in figures.items()},
+        {name: _table(result, places, columns) for name, result in figures.items()},
     )
 
 
@@ -138,22 +138,22 @@ def figures_of(
 ) -> dict[str, dict[tuple[str, str], float]]:
     """Every figure of a pair as a whole (no block) that is a number, by name and (weights, target)."""
     cells = {cell.cell: cell for cell in design}
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    result: dict[str, dict[tuple[str, str], float]] = {}
     for (number, block, name), figure in scores.items():
         if block == "" and number in cells:
             try:
                 value = float(figure.value)
             except ValueError:
                 continue
-            found.setdefault(name, {})[cells[number].weights, cells[number].target] = value
-    return found
+            result.setdefault(name, {})[cells[number].weights, cells[number].target] = value
+    return result
 
 
 def _table(
-    found: Mapping[tuple[str, str], float], places: Mapping[str, int], columns: Mapping[str, int]
+    result: Mapping[tuple[str, str], float], places: Mapping[str, int], columns: Mapping[str, int]
 ) -> Float[np.ndarray, "k t"]:
     table = np.full((len(places), len(columns)), np.nan)
-    for (weights, target), value in found.items():
+    for (weights, target), value in result.items():
         if weights in places and target in columns:
             table[places[weights], columns[target]] = value
     return table

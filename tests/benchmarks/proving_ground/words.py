@@ -7,24 +7,26 @@ from tests.benchmarks.proving_ground.intervals import Coverage
 from tests.benchmarks.proving_ground.skill import Skill, family_means
 from tests.benchmarks.proving_ground.strategies import StrategyFigures
 
-__all__ = ["told"]
+__all__ = ["report_in_words"]
 
 
-def told(found: Report) -> str:
+def report_in_words(result: Report) -> str:
     """The whole report."""
-    lines = [f"Cells: {found.measured} of {found.cells} measured, {found.cells - found.measured} missing"]
-    if found.missing:
-        lines.append("  missing: " + ", ".join(f"{name} {count}" for name, count in sorted(found.missing.items())))
-    if found.left_out:
-        lines.append(f"  left out, for the lens grew on their family: {', '.join(found.left_out)}")
-    if found.gone:
-        lines.append(f"  not ranked, for their scores cannot be computed anew without weights: {', '.join(found.gone)}")
-    if not found.truths:
+    lines = [f"Cells: {result.measured} of {result.cells} measured, {result.cells - result.measured} missing"]
+    if result.missing:
+        lines.append("  missing: " + ", ".join(f"{name} {count}" for name, count in sorted(result.missing.items())))
+    if result.left_out:
+        lines.append(f"  left out, for the lens grew on their family: {', '.join(result.left_out)}")
+    if result.gone:
+        lines.append(
+            f"  not ranked, for their scores cannot be computed anew without weights: {', '.join(result.gone)}"
+        )
+    if not result.truths:
         lines.append("Nothing to rank yet.")
-    for one in found.truths:
+    for one in result.truths:
         lines += ["", *_truth(one)]
-    if found.strategies is not None:
-        lines += ["", *_strategies(found.strategies)]
+    if result.strategies is not None:
+        lines += ["", *_strategies(result.strategies)]
     return "\n".join(lines)
 
 
@@ -106,8 +108,8 @@ def _intervals(one: Intervals) -> list[str]:
     ]
 
 
-def _share(found: Coverage) -> str:
-    share, low, high = found
+def _share(result: Coverage) -> str:
+    share, low, high = result
     return f"{share:.2f} [{low:.2f}, {high:.2f}]"
 
 
@@ -119,4 +121,4 @@ def _strategies(one: StrategyFigures) -> list[str]:
             f"  recommended: {', '.join(f'{name} {count}' for name, count in one.recommended.items())}; "
             f"within one paired standard error of the best: {_share(one.good)}"
         )
-    return lines + [f"  {name}: {_share(found)}" for name, found in one.always.items()]
+    return lines + [f"  {name}: {_share(result)}" for name, result in one.always.items()]

@@ -22,9 +22,9 @@ def clouds(n=200, d=8, shift=0.0, spread=1.0, seed=0):
 
 
 def test_the_unbiased_statistic_is_negative_in_many_null_draws():
-    found = [mmd(*clouds(30, 4, seed=seed), permutations=1).statistic for seed in range(60)]
-    assert 0.3 < np.mean(np.array(found) < 0) < 0.75
-    assert np.mean(found) == pytest.approx(0, abs=3 * np.std(found) / np.sqrt(60))
+    results = [mmd(*clouds(30, 4, seed=seed), permutations=1).statistic for seed in range(60)]
+    assert 0.3 < np.mean(np.array(results) < 0) < 0.75
+    assert np.mean(results) == pytest.approx(0, abs=3 * np.std(results) / np.sqrt(60))
 
 
 @pytest.mark.parametrize("distance", [mmd, energy, knn_distance, frechet])
@@ -34,8 +34,8 @@ def test_a_change_of_spread_alone_is_seen(distance):
 
 
 def test_a_linear_classifier_is_blind_to_spread_and_says_so_by_its_band():
-    found = classifier(*clouds(spread=1.6))
-    assert found.value <= found.details["null_high"]
+    result = classifier(*clouds(spread=1.6))
+    assert result.value <= result.details["null_high"]
 
 
 @pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.4, 0.6), (1.0, 0.95, 1.0)])
@@ -44,8 +44,8 @@ def test_the_area_under_the_curve_is_told(shift, low, high):
 
 
 def test_two_halves_of_one_sample_lie_below_frechets_own_halves():
-    found = frechet(*clouds(100, 64))
-    assert found.value < found.details["null_high"]
+    result = frechet(*clouds(100, 64))
+    assert result.value < result.details["null_high"]
 
 
 def test_the_mean_embedding_comes_near_the_biased_mmd():
@@ -63,8 +63,8 @@ def test_the_mean_embedding_is_the_lenses_own():
     mean, scale = x.mean(axis=0), x.std(axis=0)
     lens = Lens("l", "image", "l@0#b", mean, scale, 3.0, seed=7)
     apart = np.square(lens.embed(x).astype(float) - lens.embed(y)).sum()
-    found = mean_embedding(x, y, sigma=3.0, mean=mean, scale=scale, seed=7)
-    assert found.value == pytest.approx(apart, rel=1e-4)
+    result = mean_embedding(x, y, sigma=3.0, mean=mean, scale=scale, seed=7)
+    assert result.value == pytest.approx(apart, rel=1e-4)
 
 
 def test_a_fixed_bandwidth_gives_the_same_scale_to_every_pair():
@@ -112,8 +112,8 @@ def test_neighbors_of_one_group_do_not_count():
 def test_the_shelves_load_no_heavy_library():
     heavy = "'sklearn', 'scipy.stats', 'pandas', 'faiss', 'torch', 'transformers'"
     code = f"import recommender, sys; recommender.distances, recommender.scores; print({{{heavy}}} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "set()"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "set()"
 
 
 def test_the_shelves_are_public():

@@ -52,8 +52,8 @@ def test_a_labeling_moves_whole_groups_and_keeps_their_number():
     pair = pool(x, y, (np.arange(24) // 4, np.arange(15) // 3))
     for label in labelings(pair, 50, 0).T:
         by_group = [np.unique(label[pair.unit == unit]) for unit in range(11)]
-        assert all(len(told) == 1 for told in by_group)
-        assert sum(told[0] for told in by_group) == 5
+        assert all(len(report) == 1 for report in by_group)
+        assert sum(report[0] for report in by_group) == 5
 
 
 def test_groups_of_one_name_in_both_clouds_are_two_groups():

@@ -29,10 +29,10 @@ def untold(tmp_path, monkeypatch):
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     card = checkpoint(tmp_path / "net")
-    made = job(tmp_path, card, plan(card, whole(card, epochs=1)))
-    RunFolder(made.folder).start(made.to_dict())
-    _LoggedRun(made, "mlflow").close("KILLED")
-    return made
+    prepared = job(tmp_path, card, plan(card, whole(card, epochs=1)))
+    RunFolder(prepared.folder).start(prepared.to_dict())
+    _LoggedRun(prepared, "mlflow").close("KILLED")
+    return prepared
 
 
 @pytest.mark.slow
@@ -43,19 +43,19 @@ def test_a_server_that_does_not_get_on_is_given_up_in_time(untold, monkeypatch, 
     with server() as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         began = time.monotonic()
-        [found] = sync_runs(untold.home, untold.id)
+        [synced] = sync_runs(untold.home, untold.id)
         took = time.monotonic() - began
     assert took < 30, "it would drip for 100,000 s"
-    assert "did not answer in time" in found.trouble
-    assert "Try again later, or set MLFLOW_TRACKING_URI" in found.trouble
-    assert found.left
+    assert "did not answer in time" in synced.trouble
+    assert "Try again later, or set MLFLOW_TRACKING_URI" in synced.trouble
+    assert synced.left
 
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_what_a_server_answers_is_told_with_what_to_do(untold, monkeypatch, status):
     with answering_with(status, {"Retry-After": "7"} if status.startswith("429") else None) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        [found] = sync_runs(untold.home, untold.id)
-    assert f"({status[:3]})" in found.trouble
-    assert REFUSALS[status] in found.trouble
-    assert found.left
+        [synced] = sync_runs(untold.home, untold.id)
+    assert f"({status[:3]})" in synced.trouble
+    assert REFUSALS[status] in synced.trouble
+    assert synced.left

@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.runs.devices import metered, precision, present, resolve
+from recommender.runs.devices import available_devices, metered, precision, resolve
 from registry.errors import DeviceMissing
 
 
 def test_a_machine_has_a_cpu_at_least_and_auto_is_the_first_that_it_has():
-    assert present()[-1] == "cpu"
-    assert resolve("auto") == resolve() == present()[0]
+    assert available_devices()[-1] == "cpu"
+    assert resolve("auto") == resolve() == available_devices()[0]
     assert resolve("cpu") == "cpu"
 
 
-@pytest.mark.parametrize(("asked", "told"), [("cuda:99", "CUDA|GPU"), ("gpu", "no device's name"), ("cuda:x", "name")])
-def test_a_device_that_is_not_there_is_named_with_those_that_are(asked, told):
-    with pytest.raises(DeviceMissing, match=told) as caught:
-        resolve(asked)
-    assert asked in str(caught.value)
+@pytest.mark.parametrize(
+    ("requested", "report"), [("cuda:99", "CUDA|GPU"), ("gpu", "no device's name"), ("cuda:x", "name")]
+)
+def test_a_device_that_is_not_there_is_named_with_those_that_are(requested, report):
+    with pytest.raises(DeviceMissing, match=report) as caught:
+        resolve(requested)
+    assert requested in str(caught.value)
     assert "cpu" in caught.value.remedy
 
 
@@ -39,7 +41,7 @@ def test_two_gpus_are_two_devices_and_cuda_is_the_first(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
-    assert present()[:2] == ("cuda:0", "cuda:1")
+    assert available_devices()[:2] == ("cuda:0", "cuda:1")
     assert (resolve(), resolve("cuda"), resolve("cuda:1")) == ("cuda:0", "cuda:0", "cuda:1")
     with pytest.raises(DeviceMissing, match="only 2"):
         resolve("cuda:2")
@@ -48,7 +50,7 @@ def test_two_gpus_are_two_devices_and_cuda_is_the_first(monkeypatch):
 def test_a_cpu_computes_in_full_precision_and_a_gpu_in_half_where_it_is_native(monkeypatch):
     assert precision("cpu") is torch.float32
     for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, told=native: told)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, report=native: report)
         assert precision("cuda:0") is dtype
 
 

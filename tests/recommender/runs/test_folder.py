@@ -62,8 +62,8 @@ def test_only_one_process_carries_a_run_out(home):
 def test_no_clock_makes_a_living_run_look_dead(home):
     run = begun(home)
     with held_by_another(run):
-        told = json.loads((run.path / "state.json").read_text())
-        (run.path / "state.json").write_text(json.dumps({**told, "beat": 0, "started": 0, "host": "elsewhere"}))
+        record = json.loads((run.path / "state.json").read_text())
+        (run.path / "state.json").write_text(json.dumps({**record, "beat": 0, "started": 0, "host": "elsewhere"}))
         assert run.state is RunState.RUNNING
         assert reap(home) == ()
 
@@ -122,7 +122,7 @@ def test_an_odd_state_is_that_of_an_interrupted_run(home, left):
     run = begun(home)
     (run.path / "state.json").write_text(left)
     assert (run.state, run.spent) == (RunState.INTERRUPTED, 0.0)
-    assert [found.id for found in reap(home)] == [run.id]
+    assert [result.id for result in reap(home)] == [run.id]
     assert run.to_dict()["state"] == "interrupted"
 
 
@@ -130,7 +130,7 @@ def test_an_odd_state_is_that_of_an_interrupted_run(home, left):
 def test_a_run_whose_job_is_damaged_is_listed_all_the_same(home, left):
     run = begun(home)
     (run.path / "job.json").write_text(left)
-    assert [found.id for found in run_folders(home)] == [run.id]
+    assert [result.id for result in run_folders(home)] == [run.id]
     assert run.to_dict()["strategy"] is None
 
 
@@ -139,7 +139,7 @@ def test_a_run_whose_process_was_killed_is_found_and_marked_once(home):
     with held_by_another(run):
         pass
     with going.held(), going.beating():
-        assert [found.id for found in reap(home)] == [run.id]
+        assert [result.id for result in reap(home)] == [run.id]
         assert reap(home) == ()
     assert run.state is RunState.INTERRUPTED
     assert f"transferzoo runs resume {run.id}" in run.reason

@@ -50,29 +50,29 @@ def test_an_alias_that_mlflow_would_refuse_is_refused(alias):
 def test_a_fresh_process_predicts_the_same(tmp_path, monkeypatch, net, tuned):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     card = checkpoint(tmp_path / "net", net)
-    made = job(tmp_path, card, plan(card, *([whole(card)] if tuned else [])))
-    run, _ = run_local(made, mlflow_runs)
-    found = register(made.home, made.id, "flowers", "champion")
-    assert (found.trouble, found.left) == (None, 0)
+    prepared = job(tmp_path, card, plan(card, *([whole(card)] if tuned else [])))
+    run, _ = run_local(prepared, mlflow_runs)
+    registered = register(prepared.home, prepared.id, "flowers", "champion")
+    assert (registered.trouble, registered.left) == (None, 0)
     pictures, _ = colored(30, seed=7)
     np.save(tmp_path / "pictures.npy", pictures)
     expected = Predictor.open(Path(run.folder)).predict(pictures)
-    told = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", LOAD, str(tmp_path / "pictures.npy")],
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{made.home.tracking_database}"},
+        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{prepared.home.tracking_database}"},
         cwd=Path(__file__).parents[3],
     )
-    said = json.loads(told.stdout.splitlines()[-1])
-    assert tuple(said["labels"]) == expected.labels
-    assert np.array_equal(np.array(said["scores"]), expected.scores.astype(np.float64))
-    assert said["columns"] == ["probability of blue", "probability of green", "probability of red"]
-    assert said["outputs"] == ["prediction", *said["columns"]]
-    assert said["example"] == 2
-    assert said["loader"] == "recommender.serving.pyfunc"
-    assert not said["cloudpickle"]
-    kept = [file for file in made.home.artifacts.rglob("*") if file.is_file()]
+    record = json.loads(finished.stdout.splitlines()[-1])
+    assert tuple(record["labels"]) == expected.labels
+    assert np.array_equal(np.array(record["scores"]), expected.scores.astype(np.float64))
+    assert record["columns"] == ["probability of blue", "probability of green", "probability of red"]
+    assert record["outputs"] == ["prediction", *record["columns"]]
+    assert record["example"] == 2
+    assert record["loader"] == "recommender.serving.pyfunc"
+    assert not record["cloudpickle"]
+    kept = [file for file in prepared.home.artifacts.rglob("*") if file.is_file()]
     assert kept
     assert not [file for file in kept if file.suffix in {".pkl", ".pt", ".pth", ".bin", ".pickle"}]

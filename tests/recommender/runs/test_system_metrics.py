@@ -22,9 +22,9 @@ def test_even_the_shortest_run_has_a_sample_under_mlflows_names(points):
     watch(points, 0)
     names = {name for name, _, _ in points}
     assert {FIRST, "system/system_memory_usage_megabytes", "system/system_memory_usage_percentage"} <= names
-    found = {name: value for name, _, value in points}
-    assert 0 < found["system/system_memory_usage_percentage"] <= 100
-    assert 10 < found["system/process_memory_usage_megabytes"] < found["system/system_memory_usage_megabytes"]
+    by_name = {name: value for name, _, value in points}
+    assert 0 < by_name["system/system_memory_usage_percentage"] <= 100
+    assert 10 < by_name["system/process_memory_usage_megabytes"] < by_name["system/system_memory_usage_megabytes"]
 
 
 def test_samples_come_as_often_as_mlflow_is_told_and_go_on_counting(points, monkeypatch):

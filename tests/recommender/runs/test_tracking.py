@@ -16,50 +16,50 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow'
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def prepared(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     card = checkpoint(tmp_path / "net")
     return job(tmp_path, card, plan(card))
 
 
-def test_a_dead_server_costs_the_run_nothing_but_a_note(made, monkeypatch):
+def test_a_dead_server_costs_the_run_nothing_but_a_note(prepared, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    run, outcome = run_local(made, mlflow_runs)
-    plain, _ = run_local(job(made.home.root.parent, made.checkpoint, made.plan, name="plain"), no_tracking)
+    run, outcome = run_local(prepared, mlflow_runs)
+    plain, _ = run_local(job(prepared.home.root.parent, prepared.checkpoint, prepared.plan, name="plain"), no_tracking)
     assert run.metrics["score"] == plain.metrics["score"]
     assert run.mlflow_run_id is outcome.mlflow_run_id is None
     [note] = run.notes
     assert "MLflow at http://127.0.0.1:9 did not answer" in note
-    assert f"transferzoo runs sync {made.id}" in note
+    assert f"transferzoo runs sync {prepared.id}" in note
 
 
-def test_a_server_that_hangs_is_not_waited_for(made, monkeypatch):
+def test_a_server_that_hangs_is_not_waited_for(prepared, monkeypatch):
     over = threading.Event()
     monkeypatch.setattr(MlflowSync, "push", lambda self: over.wait(20))
     monkeypatch.setattr(tracking, "_PATIENCE", 0.1)
-    made.folder.mkdir()
+    prepared.folder.mkdir()
     began = time.monotonic()
-    with mlflow_runs(made) as tracker_run:
+    with mlflow_runs(prepared) as tracker_run:
         tracker_run.point("validation loss", 0, 1.0)
     assert time.monotonic() - began < 5
     assert "did not answer in time" in tracker_run.troubles[0]
     over.set()
 
 
-def test_a_server_that_comes_back_while_the_run_goes_on_leaves_no_trouble(made, monkeypatch):
+def test_a_server_that_comes_back_while_the_run_goes_on_leaves_no_trouble(prepared, monkeypatch):
     tried = []
 
-    def carry(self):
+    def push(self):
         tried.append(len(self.event_log.read()))
         if len(tried) == 1:
             raise ConnectionError("gone")
 
-    monkeypatch.setattr(MlflowSync, "push", carry)
+    monkeypatch.setattr(MlflowSync, "push", push)
     monkeypatch.setattr(MlflowSync, "left", 0)
     monkeypatch.setattr(tracking, "_FIRST_PAUSE", 0.01)
-    made.folder.mkdir()
-    with mlflow_runs(made) as tracker_run:
+    prepared.folder.mkdir()
+    with mlflow_runs(prepared) as tracker_run:
         while len(tried) < 2:
             time.sleep(0.01)
         tracker_run.point("validation loss", 0, 1.0)
@@ -69,10 +69,10 @@ def test_a_server_that_comes_back_while_the_run_goes_on_leaves_no_trouble(made, 
 @pytest.mark.parametrize(
     ("name", "alias"), [("a/b", None), ("", None), ("flowers", "v1"), ("flowers", "latest"), (None, "champion")]
 )
-def test_names_that_mlflow_would_refuse_are_refused_before_training(made, name, alias):
-    with pytest.raises(UnusableName), mlflow_runs(made, register=name, alias=alias):
+def test_names_that_mlflow_would_refuse_are_refused_before_training(prepared, name, alias):
+    with pytest.raises(UnusableName), mlflow_runs(prepared, register=name, alias=alias):
         pass
-    assert not made.folder.exists()
+    assert not prepared.folder.exists()
 
 
 @pytest.mark.slow
@@ -101,15 +101,15 @@ def test_mlflow_gets_plan_curve_data_and_result(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_failed_run_is_marked_failed_in_mlflow_and_finished_once_it_went_on(made):
+def test_a_failed_run_is_marked_failed_in_mlflow_and_finished_once_it_went_on(prepared):
     from mlflow import MlflowClient
 
-    made.folder.mkdir()
-    with pytest.raises(RuntimeError, match="broken"), mlflow_runs(made) as tracker_run:
+    prepared.folder.mkdir()
+    with pytest.raises(RuntimeError, match="broken"), mlflow_runs(prepared) as tracker_run:
         raise RuntimeError("broken")
-    client = MlflowClient(f"sqlite:///{made.home.tracking_database}")
+    client = MlflowClient(f"sqlite:///{prepared.home.tracking_database}")
     assert client.get_run(tracker_run.run_id).info.status == "FAILED"
-    with mlflow_runs(made) as again:
+    with mlflow_runs(prepared) as again:
         again.point("validation loss", 0, 1.0)
     assert again.run_id == tracker_run.run_id
     assert client.get_run(tracker_run.run_id).info.status == "FINISHED"
@@ -117,22 +117,22 @@ def test_a_failed_run_is_marked_failed_in_mlflow_and_finished_once_it_went_on(ma
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variable", ["MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"])
-def test_the_environment_names_the_experiment(made, monkeypatch, variable):
+def test_the_environment_names_the_experiment(prepared, monkeypatch, variable):
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{made.home.tracking_database}")
+    client = MlflowClient(f"sqlite:///{prepared.home.tracking_database}")
     number = client.create_experiment("mine")
     monkeypatch.setenv(variable, "mine" if variable.endswith("NAME") else number)
-    made.folder.mkdir()
-    with mlflow_runs(made) as tracker_run:
+    prepared.folder.mkdir()
+    with mlflow_runs(prepared) as tracker_run:
         pass
     assert client.get_run(tracker_run.run_id).info.experiment_id == number
 
 
 @pytest.mark.slow
-def test_the_callers_own_mlflow_state_is_left_alone(made):
+def test_the_callers_own_mlflow_state_is_left_alone(prepared):
     import mlflow
 
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri(), mlflow.active_run()
-    run_local(made, partial(mlflow_runs, register="flowers"))
+    run_local(prepared, partial(mlflow_runs, register="flowers"))
     assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri(), mlflow.active_run()) == before

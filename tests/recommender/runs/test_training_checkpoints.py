@@ -66,23 +66,23 @@ def test_doctor_names_the_damaged_saves_of_an_unfinished_run_and_the_repair_sets
 
 def test_a_run_whose_saves_are_all_damaged_trains_anew_and_says_so(tmp_path):
     card = checkpoint(tmp_path / "net")
-    made = job(tmp_path, card, plan(card, whole(card, epochs=1)))
-    RunFolder(made.folder).start(made.to_dict())
-    DAMAGE["an empty marker"](save(made.folder, 7))
-    run, _ = run_local(made, no_tracking)
+    prepared = job(tmp_path, card, plan(card, whole(card, epochs=1)))
+    RunFolder(prepared.folder).start(prepared.to_dict())
+    DAMAGE["an empty marker"](save(prepared.folder, 7))
+    run, _ = run_local(prepared, no_tracking)
     assert any("stage-00/checkpoint-7 of an earlier attempt was damaged" in note for note in run.notes)
-    assert json.loads((made.folder / "run.json").read_text())["metrics"]["score"] == run.metrics["score"]
+    assert json.loads((prepared.folder / "run.json").read_text())["metrics"]["score"] == run.metrics["score"]
 
 
 @pytest.mark.parametrize("gone", ["model.safetensors", "head.safetensors"])
 def test_a_finished_run_whose_model_is_gone_is_named_and_set_aside_while_its_outcome_stays(tmp_path, gone):
     with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:
         card = checkpoint(tmp_path / "net")
-        made = job(tmp_path, card, plan(card))
-        _, outcome = run_local(made, no_tracking)
+        prepared = job(tmp_path, card, plan(card))
+        _, outcome = run_local(prepared, no_tracking)
         zoo.record(outcome)
         assert not list(findings(zoo))
-        (made.folder / gone).unlink()
+        (prepared.folder / gone).unlink()
         [(finding, mend)] = findings(zoo)
         assert (finding.subject, gone in finding.what) == ("run", True)
         assert "set aside" in mend()
@@ -94,11 +94,11 @@ def test_a_run_whose_best_weights_are_gone_trains_anew_and_says_so(tmp_path):
     card = checkpoint(tmp_path / "net")
     learned = plan(card, whole(card, epochs=2))
     plain, _ = run_local(job(tmp_path, card, learned, name="plain"), no_tracking)
-    made = job(tmp_path, card, learned)
+    prepared = job(tmp_path, card, learned)
     with pytest.raises(Cancelled):
-        run_local(made, no_tracking, stopping(Phase.TUNE, 4))
-    [best] = made.folder.glob("best-*.safetensors")
+        run_local(prepared, no_tracking, stopping(Phase.TUNE, 4))
+    [best] = prepared.folder.glob("best-*.safetensors")
     best.unlink()
-    run, _ = run_local(made, no_tracking)
+    run, _ = run_local(prepared, no_tracking)
     assert "the best weights of an earlier attempt were missing: trained anew" in run.notes
     assert run.metrics["score"] == plain.metrics["score"]

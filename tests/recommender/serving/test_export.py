@@ -146,21 +146,21 @@ def test_other_tasks_are_exported_as_what_they_are(task, classes, problem, outpu
 @pytest.mark.parametrize("net", ["resnet", pytest.param("vit", marks=pytest.mark.slow)])
 def test_a_tuned_run_is_exported_as_a_fresh_process_sees(net, tmp_path):
     card = checkpoint(tmp_path / "net", net)
-    made = job(tmp_path, card, plan(card, whole(card)))
-    done, _ = run_local(made, no_tracking)
-    export(RunFolder(made.folder), tmp_path / "out")
+    prepared = job(tmp_path, card, plan(card, whole(card)))
+    done, _ = run_local(prepared, no_tracking)
+    export(RunFolder(prepared.folder), tmp_path / "out")
     items = pictures(4)
     for item in items:
         item.open().save(tmp_path / item.name)
-    look = (
+    text = (
         "import json, sys; from PIL import Image; from transformers import AutoImageProcessor as P, "
         "AutoModelForImageClassification as M; d, *files = sys.argv[1:]\n"
         "m, p = M.from_pretrained(d).eval(), P.from_pretrained(d)\n"
         "print(json.dumps(m(**p(images=[Image.open(f) for f in files], return_tensors='pt')).logits.tolist()))"
     )
-    command = [sys.executable, "-c", look, tmp_path / "out", *(tmp_path / item.name for item in items)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    np.testing.assert_allclose(json.loads(told), Predictor.open(done.folder).predict(items).logits, atol=TOLERANCE)
+    command = [sys.executable, "-c", text, tmp_path / "out", *(tmp_path / item.name for item in items)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    np.testing.assert_allclose(json.loads(output), Predictor.open(done.folder).predict(items).logits, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("write", [export, export_onnx])
@@ -230,8 +230,8 @@ def test_onnx_gives_the_same_logits_for_any_number_of_rows(net, tmp_path):
     for count in (1, 7):
         items = pictures(count)
         pixels = processor(images=[item.open() for item in items], return_tensors="np")["pixel_values"]
-        (found,) = session.run(["logits"], {"pixel_values": pixels})
-        np.testing.assert_allclose(found, predictor.predict(items).logits, atol=TOLERANCE)
+        (finished,) = session.run(["logits"], {"pixel_values": pixels})
+        np.testing.assert_allclose(finished, predictor.predict(items).logits, atol=TOLERANCE)
     assert settings(tmp_path / "out")["id2label"]["0"] == CLASSES[0]
 
 

@@ -12,7 +12,7 @@ from recommender.serving.predict import Judged, Predictions, Predictor, answer
 from recommender.tuning.heads import LinearHead, read_head, save_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Metric, Task
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from registry.errors import BadTable, NoItems, NotFinished, PathMissing, UnusableArrays
 from registry.forms import to_json
 from registry.progress import Cancelled, Phase
@@ -25,7 +25,7 @@ from tests.registry.encoders.nets import pictures
 LOGITS = np.array([[2.0, 0.0, -1.0], [-3.0, 0.0, 3.0]], np.float32)
 
 
-def said(task, logits=LOGITS, classes=("a", "b", "c")):
+def predictions(task, logits=LOGITS, classes=("a", "b", "c")):
     return Predictions(Task(task), classes, ("one.png", "two.png"), logits)
 
 
@@ -38,31 +38,31 @@ def run(tmp_path_factory):
 @pytest.mark.parametrize("net", ["resnet", "vit"])
 def test_a_run_predicts_what_it_was_scored_on(net, trained, tmp_path):
     card = checkpoint(tmp_path / "net", net)
-    made = job(tmp_path, card, plan(card, *([whole(card)] if trained else [])))
-    done, _ = run_local(made, no_tracking)
+    prepared = job(tmp_path, card, plan(card, *([whole(card)] if trained else [])))
+    done, _ = run_local(prepared, no_tracking)
     moved = shutil.move(done.folder, tmp_path / "elsewhere")
-    found = Predictor.open(moved).predict(made.sample.test.items)
-    right = np.mean([label == true for label, true in zip(found.labels, made.sample.test.labels, strict=True)])
+    predicted = Predictor.open(moved).predict(prepared.sample.test.items)
+    right = np.mean([label == true for label, true in zip(predicted.labels, prepared.sample.test.labels, strict=True)])
     assert right == pytest.approx(done.metrics["accuracy"])
 
 
 @pytest.mark.parametrize("head", ["prototype", "neighbors"])
 def test_heads_that_train_nothing_predict_too(head, tmp_path):
     card = checkpoint(tmp_path / "net")
-    made = job(tmp_path, card, plan(card, head=head))
-    done, _ = run_local(made, no_tracking)
-    found = Predictor.open(done.folder).predict(made.sample.test.items)
-    right = np.mean([label == true for label, true in zip(found.labels, made.sample.test.labels, strict=True)])
+    prepared = job(tmp_path, card, plan(card, head=head))
+    done, _ = run_local(prepared, no_tracking)
+    predicted = Predictor.open(done.folder).predict(prepared.sample.test.items)
+    right = np.mean([label == true for label, true in zip(predicted.labels, prepared.sample.test.labels, strict=True)])
     assert right == pytest.approx(done.metrics["accuracy"])
-    np.testing.assert_allclose(found.scores.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(predicted.scores.sum(1), 1, rtol=1e-5)
 
 
 def test_logits_are_the_heads_of_the_block_that_is_read(tmp_path):
     run = finished_run(tmp_path / "run", block=1)
     items = pictures(5)
-    features = open_encoder(run.path).encode(items).blocks[1].vectors
-    found = Predictor.open(run.path).predict(items)
-    np.testing.assert_allclose(found.logits, read_head(run.path).logits(features), rtol=1e-5, atol=1e-6)
+    features = load_encoder(run.path).encode(items).blocks[1].vectors
+    predicted = Predictor.open(run.path).predict(items)
+    np.testing.assert_allclose(predicted.logits, read_head(run.path).logits(features), rtol=1e-5, atol=1e-6)
 
 
 def test_arrays_are_predicted_as_the_same_pictures_are(run):
@@ -73,40 +73,40 @@ def test_arrays_are_predicted_as_the_same_pictures_are(run):
 
 
 def test_progress_is_told(run):
-    heard = Recorder()
-    Predictor.open(run.path).predict(pictures(3), progress=heard)
-    assert heard.counts[0] == (0, 3)
-    assert heard.counts[-1] == (3, 3)
+    recorder = Recorder()
+    Predictor.open(run.path).predict(pictures(3), progress=recorder)
+    assert recorder.counts[0] == (0, 3)
+    assert recorder.counts[-1] == (3, 3)
 
 
 def test_a_prediction_that_is_cancelled_ends_between_two_batches(run):
     before = sorted(run.path.rglob("*"))
-    heard = stopping(Phase.ENCODE)
+    recorder = stopping(Phase.ENCODE)
     with pytest.raises(Cancelled):
-        Predictor.open(run.path).predict(pictures(150), progress=heard)
-    assert 0 < heard.counts[-1][0] < 150
+        Predictor.open(run.path).predict(pictures(150), progress=recorder)
+    assert 0 < recorder.counts[-1][0] < 150
     assert sorted(run.path.rglob("*")) == before
 
 
 def test_a_class_is_named_with_its_probability():
-    found = said("classification")
-    assert found.labels == ("a", "c")
-    np.testing.assert_allclose(found.scores.sum(1), 1, rtol=1e-6)
-    np.testing.assert_allclose(found.confidence, found.scores.max(1))
+    result = predictions("classification")
+    assert result.labels == ("a", "c")
+    np.testing.assert_allclose(result.scores.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(result.confidence, result.scores.max(1))
 
 
 def test_labels_stand_each_on_its_own():
-    found = said("multi-label")
-    assert found.labels == ("a|b", "b|c")
-    np.testing.assert_allclose(found.scores[0], 1 / (1 + np.exp(-LOGITS[0])), rtol=1e-6)
-    np.testing.assert_allclose(found.confidence, [0.5, 0.5])
+    result = predictions("multi-label")
+    assert result.labels == ("a|b", "b|c")
+    np.testing.assert_allclose(result.scores[0], 1 / (1 + np.exp(-LOGITS[0])), rtol=1e-6)
+    np.testing.assert_allclose(result.confidence, [0.5, 0.5])
 
 
 def test_a_value_is_told_as_it_is():
-    found = said("regression", LOGITS[:, :1], ())
-    assert found.labels == ("2", "-3")
-    assert found.confidence is None
-    assert to_json(found.rows()[1]) == {
+    result = predictions("regression", LOGITS[:, :1], ())
+    assert result.labels == ("2", "-3")
+    assert result.confidence is None
+    assert to_json(result.rows()[1]) == {
         "file": "two.png",
         "prediction": "-3",
         "confidence": None,
@@ -120,26 +120,26 @@ def named(classes, chosen, task="classification"):
 
 
 def test_a_judgment_counts_who_was_taken_for_whom():
-    found = named(("a", "b"), [[1, 0], [0, 1], [0, 1], [1, 0], [1, 0]])
-    judged = Judged.of(found, ["a", "a", "b", None, "stranger"], Metric.ACCURACY)
+    result = named(("a", "b"), [[1, 0], [0, 1], [0, 1], [1, 0], [1, 0]])
+    judged = Judged.of(result, ["a", "a", "b", None, "stranger"], Metric.ACCURACY)
     assert (judged.rows, judged.unknown, judged.accuracy) == (3, 2, pytest.approx(2 / 3))
     assert judged.recall == {"a": (1, 2), "b": (1, 1)}
     assert judged.confusions == (("a", "b", 1),)
     assert judged.standard_error == pytest.approx(np.sqrt(2) / 3 / np.sqrt(3), rel=0.15)
-    assert Judged.of(found, [None] * 5, Metric.ACCURACY) is None
+    assert Judged.of(result, [None] * 5, Metric.ACCURACY) is None
 
 
 def test_labels_are_judged_each_on_its_own():
-    found = named(("a", "b"), [[1, 0], [1, 1], [0, 0]], "multi-label")
-    judged = Judged.of(found, ["a", "a", "b"], Metric.ACCURACY)
+    result = named(("a", "b"), [[1, 0], [1, 1], [0, 0]], "multi-label")
+    judged = Judged.of(result, ["a", "a", "b"], Metric.ACCURACY)
     assert (judged.score, judged.accuracy) == (pytest.approx(4 / 6), pytest.approx(4 / 6))
     assert judged.recall == {"a": (2, 2), "b": (0, 1)}
     assert judged.confusions == ()
 
 
 def test_a_quantity_is_judged_by_r_squared():
-    found = Predictions(Task.REGRESSION, (), ("0", "1", "2"), np.array([[1.0], [2.0], [4.0]], np.float32))
-    judged = Judged.of(found, ["1.0", "2.0", "3.0"], Metric.R2)
+    result = Predictions(Task.REGRESSION, (), ("0", "1", "2"), np.array([[1.0], [2.0], [4.0]], np.float32))
+    judged = Judged.of(result, ["1.0", "2.0", "3.0"], Metric.R2)
     assert judged.score == pytest.approx(0.5)
     assert (judged.accuracy, judged.recall) == (None, {})
 
@@ -153,16 +153,16 @@ def put(folder, *names):
 
 def test_a_labelled_folder_is_judged(run, tmp_path):
     place = put(tmp_path / "in", "red/1.png", "blue/2.png", "others/3.png", "4.png")
-    found = answer(run, place)
-    assert (found.judged.rows, found.judged.unknown) == (2, 2)
-    assert found.predictions.names == ("4.png", "blue/2.png", "others/3.png", "red/1.png")
+    result = answer(run, place)
+    assert (result.judged.rows, result.judged.unknown) == (2, 2)
+    assert result.predictions.names == ("4.png", "blue/2.png", "others/3.png", "red/1.png")
 
 
 def test_a_table_says_what_is_true(run, tmp_path):
     place = put(tmp_path / "in", "1.png", "2.png", "3.png")
     table = tmp_path / "truth.csv"
-    said = answer(run, place).predictions.labels
-    table.write_text(f"file,target\n1.png,{said[0]}\n2.png,stranger\n")
+    predicted = answer(run, place).predictions.labels
+    table.write_text(f"file,target\n1.png,{predicted[0]}\n2.png,stranger\n")
     judged = answer(run, place, table).judged
     assert (judged.rows, judged.unknown, judged.score) == (1, 2, 1.0)
     table.write_text("file,target\nelsewhere.png,red\n")
@@ -198,9 +198,9 @@ def test_what_cannot_be_read_is_skipped_and_listed(run, tmp_path):
     place = put(tmp_path / "in", "1.png")
     for name in ("2.png", "3.png"):
         (place / name).write_text("no image")
-    found = answer(run, place)
-    assert found.predictions.names == ("1.png",)
-    assert [row["file"] for row in found.to_dict()["skipped"]] == ["2.png", "3.png"]
+    result = answer(run, place)
+    assert result.predictions.names == ("1.png",)
+    assert [row["file"] for row in result.to_dict()["skipped"]] == ["2.png", "3.png"]
     with pytest.raises(NoItems, match="can be read"):
         answer(run, place / "2.png")
 
@@ -211,11 +211,11 @@ def test_what_cannot_be_read_is_skipped_and_listed(run, tmp_path):
 def test_judging_rows_that_were_learned_from_is_warned_of(place, warned, run, tmp_path):
     own = shutil.copytree(run.path, tmp_path / "run")
     put(own / "data", "train/red/1.png", "test/red/2.png", *(["../beside/red/3.png"] if "beside" in place else []))
-    told = json.loads((own / "run.json").read_text())
-    told["sample"]["origin"] = str(own / "data")
-    (own / "run.json").write_text(json.dumps(told))
-    found = answer(RunFolder(own), (own / "data" / place).resolve())
-    assert any("learned from" in note for note in found.notes) is warned
+    record = json.loads((own / "run.json").read_text())
+    record["sample"]["origin"] = str(own / "data")
+    (own / "run.json").write_text(json.dumps(record))
+    result = answer(RunFolder(own), (own / "data" / place).resolve())
+    assert any("learned from" in note for note in result.notes) is warned
 
 
 def test_a_run_that_is_not_finished_is_named_with_what_to_do(tmp_path):

@@ -15,8 +15,8 @@ from recommender.serving.promote import promote
 from recommender.shortlist import shortlist
 from recommender.tuning.recipe import run_local
 from registry.cards import Origin
-from registry.doctor import Kind, examine, repair
-from registry.encoders.encoder import open_encoder
+from registry.doctor import FindingKind, examine, repair
+from registry.encoders.encoder import load_encoder
 from registry.encoders.loading import load
 from registry.errors import (
     AlreadyThere,
@@ -94,8 +94,8 @@ def test_a_run_becomes_a_checkpoint_with_all_that_is_known_of_it(zoo, tune):
     assert (card.license, card.origin, card.domain) == ("MIT", Origin.OURS, "colors")
     assert card.lineage == ("gray", "colors")
     assert card.source == "colors (run run: resnet, by hand)"
-    told = run.result["metrics"]
-    assert card.measured["score"] == told["score"]
+    result = run.result["metrics"]
+    assert card.measured["score"] == result["score"]
     assert (card.measured["held_out_rows"], card.measured["rows"], card.measured["run"]) == (12, 30, "run")
 
 
@@ -111,9 +111,9 @@ def test_what_is_planted_is_what_was_tuned_with_the_samples_classes(zoo, tune):
     card = promote(run, "colors-net", zoo).checkpoint
     items = pictures(4)
     encoded = zoo.encode("colors-net", replace(Sample.from_arrays(*colored(4), name="x"), items=tuple(items)))
-    found = Predictor.open(run.path).predict(items)
-    np.testing.assert_allclose(encoded.head, found.scores, atol=1e-4)
-    assert dict(open_encoder(card.folder).opened.id2label) == {0: "blue", 1: "green", 2: "red"}
+    predicted = Predictor.open(run.path).predict(items)
+    np.testing.assert_allclose(encoded.head, predicted.scores, atol=1e-4)
+    assert dict(load_encoder(card.folder).opened.id2label) == {0: "blue", 1: "green", 2: "red"}
     stored, tuned = load(card.folder).state_dict(), load(run.path).state_dict()
     assert all(torch.equal(stored[name], tuned[name]) for name in tuned if "classifier" not in name)
 
@@ -123,11 +123,11 @@ def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_clas
     run = scored(tune("vit", stages=None, read="block 02", frozen=("block 03",)), best_epoch=1.0)
     done = promote(run, "half", zoo)
     assert "without the run's head" in done.notes[0]
-    opened = open_encoder(done.checkpoint.folder)
+    opened = load_encoder(done.checkpoint.folder)
     assert opened.opened.id2label == {}
     assert opened.blocks[:2] == blocks
     np.testing.assert_array_equal(
-        opened.encode(pictures(3)).blocks[1].vectors, open_encoder(run.path).encode(pictures(3)).blocks[1].vectors
+        opened.encode(pictures(3)).blocks[1].vectors, load_encoder(run.path).encode(pictures(3)).blocks[1].vectors
     )
 
 
@@ -193,11 +193,11 @@ def test_an_unfinished_run_and_one_whose_start_is_unknown_or_changed_are_refused
     with pytest.raises(NotFinished):
         promote(half, "x", zoo)
     run = scored(tune(), best_epoch=1.0)
-    told = run.result
-    run.finish({**told, "conditions": {**told["conditions"], "checkpoint_digest": "0" * 64}})
+    result = run.result
+    run.finish({**result, "conditions": {**result["conditions"], "checkpoint_digest": "0" * 64}})
     with pytest.raises(NotPromotable, match="other weights now"):
         promote(run, "x", zoo)
-    run.finish({**told, "checkpoint": "gone"})
+    run.finish({**result, "checkpoint": "gone"})
     with pytest.raises(UnknownName, match="gone"):
         promote(run, "x", zoo)
     assert list(zoo.home.checkpoints.iterdir()) == []
@@ -218,8 +218,8 @@ def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
 
     def exposure(sample):
-        found = shortlist(sample, zoo.lens_features(sample), zoo, keep=9)
-        return next(c.exposure for c in found.candidates if c.checkpoint.name == "colors-net")
+        listed = shortlist(sample, zoo.lens_features(sample), zoo, keep=9)
+        return next(c.exposure for c in listed.candidates if c.checkpoint.name == "colors-net")
 
     same = Sample.from_folder(tmp_path / "colors")
     assert exposure(same).seen == {item.digest for item in same.items}
@@ -231,7 +231,7 @@ def test_the_doctor_finds_folders_that_were_never_registered(zoo, tune):
     (zoo.home.checkpoints / "half").mkdir()
     (zoo.home.checkpoints / "dead.abc.999999999.tmp").mkdir()
     (zoo.home.checkpoints / f"alive.abc.{os.getpid()}.tmp").mkdir()
-    found = [finding for finding in examine(zoo).findings if finding.kind is Kind.LEFTOVER]
-    assert [Path(finding.subject).name for finding in found] == ["dead.abc.999999999.tmp", "half"]
+    results = [finding for finding in examine(zoo).findings if finding.kind is FindingKind.LEFTOVER]
+    assert [Path(finding.subject).name for finding in results] == ["dead.abc.999999999.tmp", "half"]
     repair(zoo)
     assert sorted(path.name for path in zoo.home.checkpoints.iterdir()) == [f"alive.abc.{os.getpid()}.tmp", "mine"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.hscore import hscore
 from recommender.transfer.logme import logme
-from recommender.transfer.targets import read_targets
+from recommender.transfer.targets import parse_targets
 from registry.cards import Task
 from registry.errors import NotFinite, NoVariation, UnusableLabels
 
@@ -58,21 +58,21 @@ def test_a_rotation_of_white_features_changes_nothing(score, seed):
 
 def test_text_whole_numbers_and_truth_values_are_classes():
     for labels in (np.array(["b", "a", "b"]), np.array([7, -1, 7]), np.array([True, False, True])):
-        targets = read_targets(labels, 3, "it")
+        targets = parse_targets(labels, 3, "it")
         assert targets.task is Task.CLASSIFICATION
         assert targets.codes.tolist() == [1, 0, 1]
 
 
 def test_floats_are_a_number_and_two_dimensions_of_zero_and_one_several_labels():
-    assert read_targets(np.array([0.0, 1.0, 2.0]), 3, "it", tuple(Task)).task is Task.REGRESSION
-    assert read_targets(np.eye(3), 3, "it", tuple(Task)).task is Task.MULTI_LABEL
-    assert read_targets(np.eye(3) * 0.5, 3, "it", tuple(Task)).task is Task.REGRESSION
+    assert parse_targets(np.array([0.0, 1.0, 2.0]), 3, "it", tuple(Task)).task is Task.REGRESSION
+    assert parse_targets(np.eye(3), 3, "it", tuple(Task)).task is Task.MULTI_LABEL
+    assert parse_targets(np.eye(3) * 0.5, 3, "it", tuple(Task)).task is Task.REGRESSION
 
 
 def test_labels_that_are_missing_are_named_by_row():
     with pytest.raises(UnusableLabels, match="rows 1"):
-        read_targets(np.array(["a", None, "b"], dtype=object), 3, "it")
+        parse_targets(np.array(["a", None, "b"], dtype=object), 3, "it")
     with pytest.raises(UnusableLabels, match="rows 2"):
-        read_targets(np.array([[0, 1], [1, 0], [2, 0]]), 3, "it", tuple(Task))
+        parse_targets(np.array([[0, 1], [1, 0], [2, 0]]), 3, "it", tuple(Task))
     with pytest.raises(NotFinite, match="row 1"):
-        read_targets(np.array([0.0, np.nan, 2.0]), 3, "it", tuple(Task))
+        parse_targets(np.array([0.0, np.nan, 2.0]), 3, "it", tuple(Task))

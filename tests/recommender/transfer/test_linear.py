@@ -18,18 +18,18 @@ def data(rows=90, columns=10, classes=3, separation=1.0, seed=0):
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
 def test_a_head_predicts_rows_that_it_has_not_seen(head):
     features, labels = data()
-    found = out_of_fold(features, labels, np.arange(90) // 3 % 5, head=head)
-    assert np.mean(found.predicted == labels) > 0.9
-    assert found.probabilities.sum(axis=1) == pytest.approx(1)
-    assert np.array_equal(found.probabilities.argmax(axis=1), found.predicted)
+    held_out = out_of_fold(features, labels, np.arange(90) // 3 % 5, head=head)
+    assert np.mean(held_out.predicted == labels) > 0.9
+    assert held_out.probabilities.sum(axis=1) == pytest.approx(1)
+    assert np.array_equal(held_out.probabilities.argmax(axis=1), held_out.predicted)
 
 
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
 def test_labels_that_features_do_not_tell_are_guessed_no_better_than_by_chance(head):
     features, labels = data(200, 300, 4, separation=0)
-    found = out_of_fold(features, labels, np.arange(200) // 4 % 5, head=head)
-    assert np.mean(found.predicted == labels) < 0.36
-    assert found.probabilities.max(axis=1).mean() < 0.5
+    held_out = out_of_fold(features, labels, np.arange(200) // 4 % 5, head=head)
+    assert np.mean(held_out.predicted == labels) < 0.36
+    assert held_out.probabilities.max(axis=1).mean() < 0.5
 
 
 def test_the_label_of_a_row_never_reaches_its_own_prediction():
@@ -44,11 +44,11 @@ def test_a_row_outside_the_folds_is_in_training_always():
     features, labels = data(61)
     labels[0] = 3
     folds = np.r_[-1, np.arange(60) // 3 % 5]
-    found = out_of_fold(features, labels, folds)
-    assert found.predicted[0] == -1
-    assert not found.probabilities[0].any()
-    assert found.probabilities.shape == (61, 4)
-    assert found.probabilities[1:, 3].max() > 0
+    held_out = out_of_fold(features, labels, folds)
+    assert held_out.predicted[0] == -1
+    assert not held_out.probabilities[0].any()
+    assert held_out.probabilities.shape == (61, 4)
+    assert held_out.probabilities[1:, 3].max() > 0
 
 
 def test_a_class_missing_from_training_is_never_predicted():
@@ -121,9 +121,9 @@ def test_a_small_head_is_fitted_on_one_thread_and_a_large_one_on_half_of_them(mo
 
     seen, minimize = [], room.minimize
 
-    def watched(*given, **settings):
+    def watched(*passed, **settings):
         seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
-        return minimize(*given, **settings)
+        return minimize(*passed, **settings)
 
     monkeypatch.setattr(room, "minimize", watched)
     random = np.random.default_rng(0)
@@ -144,27 +144,27 @@ def marks(rows=200, columns=12, seed=0):
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
 def test_each_label_is_told_on_its_own(head):
     features, labels, _ = marks()
-    found = out_of_fold(features, labels, np.arange(200) % 5, head=head)
-    assert (found.predicted == labels).mean(axis=0).min() > 0.85
-    assert np.array_equal(found.predicted, found.probabilities > 0.5)
+    held_out = out_of_fold(features, labels, np.arange(200) % 5, head=head)
+    assert (held_out.predicted == labels).mean(axis=0).min() > 0.85
+    assert np.array_equal(held_out.predicted, held_out.probabilities > 0.5)
     alone = out_of_fold(features, labels[:, :1], np.arange(200) % 5, head=head)
-    assert found.probabilities[:, :1] == pytest.approx(alone.probabilities, abs=1e-3)
+    assert held_out.probabilities[:, :1] == pytest.approx(alone.probabilities, abs=1e-3)
 
 
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
 def test_labels_are_as_frequent_as_they_are_said_to_be(head):
     labels = marks(600)[1]
-    found = out_of_fold(np.random.default_rng(1).normal(size=(600, 12)), labels, np.arange(600) % 5, head=head)
-    assert found.probabilities.mean(axis=0) == pytest.approx(labels.mean(axis=0), abs=0.02)
-    assert found.probabilities.std(axis=0).max() < 0.1
+    held_out = out_of_fold(np.random.default_rng(1).normal(size=(600, 12)), labels, np.arange(600) % 5, head=head)
+    assert held_out.probabilities.mean(axis=0) == pytest.approx(labels.mean(axis=0), abs=0.02)
+    assert held_out.probabilities.std(axis=0).max() < 0.1
 
 
 def test_a_label_that_all_or_no_rows_have_is_said_of_all_or_none():
     features, labels, _ = marks()
     labels = np.hstack([labels[:, :1], np.zeros((200, 1)), np.ones((200, 1))])
-    found, head = out_of_fold(features, labels, np.arange(200) % 5), fit_head(features, labels, 3)
-    for said in (found.predicted, head.logits(features) > 0):
-        assert said[:, 1:].tolist() == [[0, 1]] * 200
+    held_out, head = out_of_fold(features, labels, np.arange(200) % 5), fit_head(features, labels, 3)
+    for predicted in (held_out.predicted, head.logits(features) > 0):
+        assert predicted[:, 1:].tolist() == [[0, 1]] * 200
     assert np.isfinite(head.logits(features)).all()
 
 
@@ -179,8 +179,8 @@ def test_labels_get_a_logistic_regression_each():
 
 def test_a_quantity_is_told_in_its_own_unit():
     features, _, values = marks()
-    found = out_of_fold(features, values, np.arange(200) % 5)
-    error = np.square(found.predicted - values).sum() / np.square(values - values.mean()).sum()
+    held_out = out_of_fold(features, values, np.arange(200) % 5)
+    error = np.square(held_out.predicted - values).sum() / np.square(values - values.mean()).sum()
     assert error < 0.1
     assert fit_head(features, values, 1).logits(features)[:, 0] == pytest.approx(values, abs=4 * 50)
 
@@ -193,22 +193,22 @@ def test_a_constant_added_to_a_quantity_is_added_to_what_is_told_and_one_added_t
 ):
     features, _, values = marks(200, columns)
     folds, values = np.arange(200) % 5, values / 50
-    told = out_of_fold(features, values, folds).predicted
-    assert out_of_fold(features + shift, values + moved, folds).predicted - moved == pytest.approx(told, abs=1e-6)
+    report = out_of_fold(features, values, folds).predicted
+    assert out_of_fold(features + shift, values + moved, folds).predicted - moved == pytest.approx(report, abs=1e-6)
     head, other = fit_head(features, values, 1), fit_head(features + shift, values + moved, 1)
     assert other.logits(features + shift) - moved == pytest.approx(head.logits(features), abs=1e-6)
 
 
 def test_a_quantity_that_features_do_not_tell_is_guessed_at_its_mean():
     features, _, values = marks(200, 300)
-    found = out_of_fold(np.random.default_rng(1).normal(size=features.shape), values, np.arange(200) % 5)
-    assert np.abs(found.predicted - values.mean()).mean() < 0.3 * values.std()
+    held_out = out_of_fold(np.random.default_rng(1).normal(size=features.shape), values, np.arange(200) % 5)
+    assert np.abs(held_out.predicted - values.mean()).mean() < 0.3 * values.std()
 
 
 @pytest.mark.parametrize("kind", [1, 2])
 def test_targets_of_a_row_never_reach_its_own_prediction(kind):
-    told = marks()
-    features, targets, folds = told[0], told[kind], np.arange(200) % 5
+    report = marks()
+    features, targets, folds = report[0], report[kind], np.arange(200) % 5
     spoiled = targets.copy()
     spoiled[folds == 2] = spoiled[folds == 2][::-1] + (kind == 2)
     before, after = (out_of_fold(features, y, folds).probabilities[folds == 2] for y in (targets, spoiled))
@@ -219,6 +219,6 @@ def test_a_row_outside_the_folds_is_no_prediction_in_any_task():
     features, labels, values = marks()
     folds = np.r_[-1, np.arange(199) % 5]
     for targets in (labels, values):
-        found = out_of_fold(features, targets, folds)
-        assert (found.predicted[0] == -1).all()
-        assert not found.probabilities[0].any()
+        held_out = out_of_fold(features, targets, folds)
+        assert (held_out.predicted[0] == -1).all()
+        assert not held_out.probabilities[0].any()

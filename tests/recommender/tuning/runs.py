@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from recommender.runs.folder import RunFolder
 from recommender.tuning.heads import FittedHead, LinearHead, save_head
 from registry.cards import METRICS, Task
-from registry.encoders.encoder import open_encoder
+from registry.encoders.encoder import load_encoder
 from tests.registry.encoders.nets import pictures, save_net
 
 CLASSES = ("blue", "green", "red", "=sum")
@@ -26,7 +26,7 @@ def finished_run(
     preprocessor: dict | None = None,
 ) -> RunFolder:
     save_net(folder, net, preprocessor)
-    encoder = open_encoder(folder)
+    encoder = load_encoder(folder)
     width = encoder.encode(pictures(1)).blocks[block].vectors.shape[1]
     random, outputs = np.random.default_rng(0), max(1, len(classes))
     drawn = LinearHead(
@@ -34,11 +34,11 @@ def finished_run(
     )
     save_head(head or drawn, folder)
     metric = str(METRICS[Task(task)][0])
-    told = {
+    record = {
         "task": task,
         "classes": classes,
         "plan": {"strategy": "linear-probe", "read": encoder.blocks[block]},
         "sample": {"metric": metric, "modality": "image", "origin": str(folder / "data")},
     }
-    (folder / "run.json").write_text(json.dumps(told))
+    (folder / "run.json").write_text(json.dumps(record))
     return RunFolder(folder)

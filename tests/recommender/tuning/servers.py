@@ -70,25 +70,25 @@ class TrackingServer:
 @contextmanager
 def answering(status: int, *, after: float = 0.0) -> Iterator[tuple[str, list[str | None]]]:
     """A server that gives every request the same status, perhaps late; its address, and who asked."""
-    asked: list[str | None] = []
+    requested: list[str | None] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.headers.get("Authorization"))
+            requested.append(self.headers.get("Authorization"))
             time.sleep(after)
             self.send_response(status)
             self.end_headers()
 
         do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815 - http.server's names
 
-        def log_message(self, *told: object) -> None:
+        def log_message(self, *report: object) -> None:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requested
     finally:
         server.shutdown()
         server.server_close()

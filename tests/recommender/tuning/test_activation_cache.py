@@ -6,7 +6,7 @@ from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.progress import silent
 from tests.registry.encoders.nets import NETS, network_of, pictures, save_net
 
@@ -28,28 +28,28 @@ def classifier(net):
     side = getattr(body.config, "image_size", 32)
     shape = [side, side] if isinstance(side, int) else side
     pixels, network = {"pixel_values": torch.rand(6, 3, *shape)}, network_of(body, shape[0])
-    anatomy = layers_of(network)
-    width = read_blocks(network, anatomy, few(pixels, 1)).blocks[-1].shape[1]
-    made = Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 3))
-    torch.nn.init.normal_(made.head.weight)
-    return made, pixels
+    layers = layers_of(network)
+    width = read_blocks(network, layers, few(pixels, 1)).blocks[-1].shape[1]
+    built = Classifier(network, layers, layers.names[-1], fresh_head(width, 3))
+    torch.nn.init.normal_(built.head.weight)
+    return built, pixels
 
 
 @pytest.mark.parametrize("net", SUPPORTED)
 def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_run(net):
-    made, pixels = classifier(net)
-    made.eval()
-    for block in made.layers.names[:-1]:
-        boundary = Boundary(made, block, few(pixels, 2))
+    built, pixels = classifier(net)
+    built.eval()
+    for block in built.layers.names[:-1]:
+        boundary = Boundary(built, block, few(pixels, 2))
         kept = boundary.activations(pixels).detach()
-        first = made.layers.blocks[0]
+        first = built.layers.blocks[0]
         called: list[str] = []
         handles = [
             module.register_forward_hook(lambda *_, path=path, called=called: called.append(path))
-            for path, module in made.body.named_modules()
+            for path, module in built.body.named_modules()
             if not list(module.children()) and f"{path}.".startswith(first.prefixes) and path != boundary.end
         ]
-        torch.testing.assert_close(boundary.logits(kept), made(**pixels), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(boundary.logits(kept), built(**pixels), atol=1e-5, rtol=1e-4)
         called.clear()
         boundary.logits(kept)
         assert called == []
@@ -59,40 +59,42 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
 
 
 def test_gradients_reach_what_lies_behind_the_boundary_and_nothing_before():
-    made, pixels = classifier("resnet")
-    made.learn(made.layers.names[2:])
-    boundary = Boundary(made, made.layers.names[1], few(pixels, 2))
+    built, pixels = classifier("resnet")
+    built.learn(built.layers.names[2:])
+    boundary = Boundary(built, built.layers.names[1], few(pixels, 2))
     with torch.inference_mode():
         kept = boundary.activations(pixels)
     boundary.logits(kept.clone()).sum().backward()
-    behind = [p for n, p in made.body.named_parameters() if n.startswith(made.layers.blocks[2].prefixes)]
+    behind = [p for n, p in built.body.named_parameters() if n.startswith(built.layers.blocks[2].prefixes)]
     assert all(p.grad is not None for p in behind)
-    assert all(p.grad is None for n, p in made.body.named_parameters() if n.startswith(made.layers.blocks[1].prefixes))
+    assert all(
+        p.grad is None for n, p in built.body.named_parameters() if n.startswith(built.layers.blocks[1].prefixes)
+    )
 
 
 def test_a_net_that_says_something_else_when_resumed_is_refused(monkeypatch):
-    made, pixels = classifier("resnet")
+    built, pixels = classifier("resnet")
     monkeypatch.setattr(Boundary, "activations", lambda *_: torch.ones(2, 8, 8, 8))
     with pytest.raises((ValueError, RuntimeError)):
-        Boundary(made, made.layers.names[1], few(pixels, 2))
+        Boundary(built, built.layers.names[1], few(pixels, 2))
 
 
 def test_after_a_pass_the_net_is_as_it_was():
-    made, pixels = classifier("vit")
-    made.eval()
-    before = made(**pixels)
-    boundary = Boundary(made, made.layers.names[0], few(pixels, 2))
+    built, pixels = classifier("vit")
+    built.eval()
+    before = built(**pixels)
+    boundary = Boundary(built, built.layers.names[0], few(pixels, 2))
     boundary.logits(boundary.activations(pixels))
-    torch.testing.assert_close(made(**pixels), before)
+    torch.testing.assert_close(built(**pixels), before)
 
 
 def test_the_prefix_ends_before_the_first_block_that_learns_and_before_the_one_that_is_read():
-    made, _ = classifier("resnet")
-    one, two, three, four = made.layers.names
-    assert frozen_prefix(made, frozenset({three, four})) == two
-    assert frozen_prefix(made, frozenset({one})) is None
-    assert frozen_prefix(made, frozenset()) == three
-    assert frozen_prefix(made, frozenset({two})) == one
+    built, _ = classifier("resnet")
+    one, two, three, four = built.layers.names
+    assert frozen_prefix(built, frozenset({three, four})) == two
+    assert frozen_prefix(built, frozenset({one})) is None
+    assert frozen_prefix(built, frozenset()) == three
+    assert frozen_prefix(built, frozenset({two})) == one
 
 
 def test_activations_are_kept_only_where_there_is_room(tmp_path, monkeypatch):
@@ -103,15 +105,15 @@ def test_activations_are_kept_only_where_there_is_room(tmp_path, monkeypatch):
 
 
 def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
-    made, _ = classifier("resnet")
-    made.eval()
+    built, _ = classifier("resnet")
+    built.eval()
     save_net(tmp_path / "net", "resnet")
-    network = open_network(tmp_path / "net")
+    network = load_network(tmp_path / "net")
     items = ItemRows([network.prepare(item) for item in pictures(9)], np.arange(9), network)
-    boundary = Boundary(made, made.layers.names[1], inputs(items.batch([0, 1])))
-    made.boundary = boundary
+    boundary = Boundary(built, built.layers.names[1], inputs(items.batch([0, 1])))
+    built.boundary = boundary
     rows = keep(boundary, items, tmp_path / "kept.npy", silent, "keep")
     chosen = rows.batch([7, 2])
     assert chosen["labels"].tolist() == [7, 2]
-    whole = made(**inputs(items.batch([7, 2])))
-    torch.testing.assert_close(made(kept=chosen["kept"]), whole, atol=1e-5, rtol=1e-4)
+    whole = built(**inputs(items.batch([7, 2])))
+    torch.testing.assert_close(built(kept=chosen["kept"]), whole, atol=1e-5, rtol=1e-4)

@@ -11,7 +11,7 @@ from recommender.tuning.activation_cache import Boundary
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.modalities import modalities
 from registry.progress import silent
 from tests.registry.modalities.text.nets import SENTENCES, save
@@ -22,12 +22,12 @@ ITEMS = modalities["text"].from_memory([*SHORT, *SENTENCES, "long " * 100])
 
 def _rows(name):
     with TemporaryDirectory() as place:
-        network = open_network(save(Path(place), name))
+        network = load_network(save(Path(place), name))
     layers = layers_of(network)
-    made = Classifier(network, layers, layers.names[-1], fresh_head(16, 3))
-    torch.nn.init.normal_(made.head.weight)
-    made.eval()
-    return made, ItemRows([network.prepare(item) for item in ITEMS], np.zeros(len(ITEMS), np.int64), network)
+    classifier = Classifier(network, layers, layers.names[-1], fresh_head(16, 3))
+    torch.nn.init.normal_(classifier.head.weight)
+    classifier.eval()
+    return classifier, ItemRows([network.prepare(item) for item in ITEMS], np.zeros(len(ITEMS), np.int64), network)
 
 
 def _inputs(batch):
@@ -36,19 +36,19 @@ def _inputs(batch):
 
 @pytest.mark.parametrize("name", ["bert", "bert-classifier", "distilbert", "roberta", "gpt2", "gpt2-classifier"])
 def test_short_and_long_rows_say_the_same_when_resumed_behind_any_block(name, tmp_path):
-    made, rows = _rows(name)
-    for block in made.layers.names[:-1]:
-        boundary = Boundary(made, block, _inputs(rows.batch(range(len(SHORT)))), rows.context([0]).keys())
+    built, rows = _rows(name)
+    for block in built.layers.names[:-1]:
+        boundary = Boundary(built, block, _inputs(rows.batch(range(len(SHORT)))), rows.context([0]).keys())
         kept = keep(boundary, rows, tmp_path / f"{block}.npy", silent, "rows")
-        made.boundary = boundary
+        built.boundary = boundary
         for some in (range(3), [5, 1], range(len(ITEMS)), [len(ITEMS) - 1]):
             with torch.inference_mode():
-                whole, resumed = made(**_inputs(rows.batch(some))), made(**_inputs(kept.batch(some)))
+                whole, resumed = built(**_inputs(rows.batch(some))), built(**_inputs(kept.batch(some)))
             torch.testing.assert_close(resumed, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_a_net_that_hands_on_what_depends_on_the_length_is_refused():
-    made, rows = _rows("t5")
-    alike = _inputs(rows.batch([len(ITEMS) - 1, len(ITEMS) - 1]))
+    built, rows = _rows("t5")
+    similar = _inputs(rows.batch([len(ITEMS) - 1, len(ITEMS) - 1]))
     with pytest.raises(ValueError, match="depends on a row's length"):
-        Boundary(made, made.layers.names[0], alike, rows.context([0]).keys())
+        Boundary(built, built.layers.names[0], similar, rows.context([0]).keys())

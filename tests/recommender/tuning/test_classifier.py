@@ -12,10 +12,10 @@ from tests.registry.encoders.nets import NETS, network_of
 def classifier(request):
     torch.manual_seed(0)
     body = NETS[request.param]().eval()
-    anatomy = layers_of(network_of(body))
+    layers = layers_of(network_of(body))
     network = network_of(body)
-    width = read_blocks(network, anatomy, {"pixel_values": torch.rand(1, 3, 32, 32)}).blocks[-1].shape[1]
-    return Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 4))
+    width = read_blocks(network, layers, {"pixel_values": torch.rand(1, 3, 32, 32)}).blocks[-1].shape[1]
+    return Classifier(network, layers, layers.names[-1], fresh_head(width, 4))
 
 
 def learning(classifier):

@@ -34,10 +34,10 @@ def test_what_follows_is_said_in_words(gain, beginning):
 
 
 def test_a_quantity_is_told_as_r_squared_which_is_no_percentage():
-    told = Control("no-transfer", "no transfer", -0.2, 0.9, 0.05, Metric.R2).sentence
-    assert "no transfer scores -0.200, the run 0.900 more (± 0.050, paired)" in told
-    assert "%" not in told
-    assert "points" not in told
+    sentence = Control("no-transfer", "no transfer", -0.2, 0.9, 0.05, Metric.R2).sentence
+    assert "no transfer scores -0.200, the run 0.900 more (± 0.050, paired)" in sentence
+    assert "%" not in sentence
+    assert "points" not in sentence
 
 
 def test_the_difference_is_paired(card, tmp_path):
@@ -56,19 +56,19 @@ def test_the_difference_is_paired(card, tmp_path):
 
 def test_no_transfer_is_chosen_on_training_rows_and_judged_on_others():
     train, test = sample(90, 0), sample(60, 30).test
-    model, said = no_transfer(train, test)
+    model, predicted = no_transfer(train, test)
     assert model in {"raw pixels + linear", "raw pixels + 5 nearest neighbors"}
-    assert (said == test.targets).mean() > 0.6
+    assert (predicted == test.targets).mean() > 0.6
     blind = replace(test, labels=tuple(reversed(test.labels)))
     assert no_transfer(train, blind)[0] == model
-    np.testing.assert_array_equal(no_transfer(train, blind)[1], said)
+    np.testing.assert_array_equal(no_transfer(train, blind)[1], predicted)
 
 
 def test_the_same_net_from_scratch_learns_all_of_it_for_as_many_epochs(card, tmp_path):
     blocks = ("block 01", "block 02", "block 03", "block 04")
     stages = (whole(card, train=("block 03",), epochs=2), whole(card, train=("block 02", "block 03"), epochs=3))
-    made = plan(card, *stages, read="block 03", anchor=0.1, adapter_rank=2, controls=("scratch",))
-    fresh = from_scratch(job(tmp_path, card, made))
+    planned = plan(card, *stages, read="block 03", anchor=0.1, adapter_rank=2, controls=("scratch",))
+    fresh = from_scratch(job(tmp_path, card, planned))
     [stage] = fresh.plan.stages
     assert (stage.train, stage.epochs, stage.only) == (blocks[:3], 5, "all")
     assert fresh.plan.from_scratch
@@ -81,10 +81,10 @@ def test_a_run_is_held_against_what_the_plan_asks_for(card, tmp_path):
     run, _ = run_local(work, no_tracking)
     assert 0 <= run.metrics["scratch_score"] <= 1
     assert run.metrics["no_transfer_score"] > 0.5
-    told = [note for note in run.notes if "transfer" in note]
-    assert len(told) == 2
-    assert "no transfer (raw pixels" in told[0]
-    assert "the same net from random weights" in told[1]
+    records = [note for note in run.notes if "transfer" in note]
+    assert len(records) == 2
+    assert "no transfer (raw pixels" in records[0]
+    assert "the same net from random weights" in records[1]
     assert not (work.folder / "scratch").exists()
 
 
@@ -110,12 +110,12 @@ def test_negative_transfer_is_found_where_the_net_sees_nothing(card, tmp_path):
 
     class Blind(FolderProvider):
         def features(self, job, part, progress):
-            found = super().features(job, part, progress)
+            result = super().features(job, part, progress)
             blocks = tuple(
                 replace(block, vectors=np.random.default_rng(0).normal(size=block.vectors.shape).astype("f4"))
-                for block in found.blocks
+                for block in result.blocks
             )
-            return replace(found, blocks=blocks)
+            return replace(result, blocks=blocks)
 
     run, _ = run_local(work, no_tracking, silent, Blind())
     assert run.notes[0].startswith("negative transfer: no transfer (raw pixels")

@@ -3,7 +3,7 @@ import pytest
 
 from recommender.tuning import data
 from recommender.tuning.data import prepare_rows
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.progress import Event, Phase, silent
 from tests.observers import Recorder
 from tests.registry.encoders.nets import pictures, save_net
@@ -11,7 +11,7 @@ from tests.registry.encoders.nets import pictures, save_net
 
 @pytest.fixture
 def network(tmp_path):
-    return open_network(save_net(tmp_path / "net", "resnet"))
+    return load_network(save_net(tmp_path / "net", "resnet"))
 
 
 def test_a_batch_is_what_the_preprocessing_makes_of_the_pictures(network, tmp_path):
@@ -19,8 +19,8 @@ def test_a_batch_is_what_the_preprocessing_makes_of_the_pictures(network, tmp_pa
     opened = prepare_rows(items, np.arange(5), network, tmp_path / "spill", silent, "open")
     batch = opened.batch([3, 1])
     assert batch["labels"].tolist() == [3, 1]
-    for made, row in zip(batch["pixel_values"], (3, 1), strict=True):
-        np.testing.assert_allclose(made.numpy(), network.preprocessing.tensor(items[row].open()), atol=1e-6)
+    for built, row in zip(batch["pixel_values"], (3, 1), strict=True):
+        np.testing.assert_allclose(built.numpy(), network.preprocessing.tensor(items[row].open()), atol=1e-6)
     assert not list(tmp_path.glob("spill*"))
 
 
@@ -34,6 +34,6 @@ def test_more_than_memory_should_hold_lies_on_disk(network, tmp_path, monkeypatc
 
 
 def test_progress_is_told(network, tmp_path):
-    heard = Recorder()
-    prepare_rows(pictures(3), np.arange(3), network, tmp_path / "s", heard, "training")
-    assert heard.events[-1] == Event(Phase.PREPARE, "training", 3, 3)
+    recorder = Recorder()
+    prepare_rows(pictures(3), np.arange(3), network, tmp_path / "s", recorder, "training")
+    assert recorder.events[-1] == Event(Phase.PREPARE, "training", 3, 3)

@@ -21,14 +21,14 @@ def card(tmp_path):
 
 
 def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
-    told = {
+    record = {
         None: [(1.0, 0), (8.0, 1), (8.1, 1), (12.0, 2)],
         Phase.CACHE: [(2.0, 0), (3.0, 1)],
         Phase.TUNE: [(at, 0) for at in (5.0, 5.5, 6.0, 9.5, 10.0, 10.5)],
     }
-    heard = [_Instant(at, phase, "training", done, 0) for phase, row in told.items() for at, done in row]
-    heard.sort(key=lambda one: one.at)
-    (timed,) = _stages(heard)
+    events = [_Instant(at, phase, "training", done, 0) for phase, row in record.items() for at, done in row]
+    events.sort(key=lambda one: one.at)
+    (timed,) = _stages(events)
     assert (timed.step, timed.judging, timed.between, timed.keeping) == (0.5, 1.5, 1.0, 1.0)
 
 
@@ -48,33 +48,33 @@ class Steady(_Encoding):
         return 0.01
 
 
-def heard_of(few, whole_epochs):
+def recorded_trial(few, whole_epochs):
     """A trial of so many rows: a step every half second, judgments of a second, pauses of a quarter."""
     learn, choose, test = (round(share * few) for share in (0.6, 0.2, 0.2))
-    at, told = 0.0, []
+    at, records = 0.0, []
     for part, rows in (("training", learn), ("validation", choose), ("test", test)):
-        told += [
+        records += [
             _Instant(at, Phase.PREPARE, part, 0, rows),
             _Instant(at + 0.02 * rows, Phase.PREPARE, part, rows, rows),
         ]
         at += 0.02 * rows
-    told.append(_Instant(at, None, "", 0, 0))
+    records.append(_Instant(at, None, "", 0, 0))
     for epoch in (1, 2):
         at += 0.25
         for _ in range(6):
             at += 0.5
-            told.append(_Instant(at, Phase.TUNE, "by hand", 0, 0))
+            records.append(_Instant(at, Phase.TUNE, "by hand", 0, 0))
         at += 1.0
-        told.append(_Instant(at, None, "", epoch, 0))
-    return told, at
+        records.append(_Instant(at, None, "", epoch, 0))
+    return records, at
 
 
 def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_was(tmp_path, card):
     few, whole_sample = sample(160, 0), sample(1600, 0)
-    told, took = heard_of(160, 8)
+    report, took = recorded_trial(160, 8)
     work = job(tmp_path, card, plan(card, whole(card, 8)), whole_sample)
     encoding = Steady(open_encoder(card.folder), took={few.order: 1.6})
-    trial = _DryRun(work, few, told, encoding, {"seconds": took + 1.6})
+    trial = _DryRun(work, few, report, encoding, {"seconds": took + 1.6})
     steps = 0.5 * (6 * 60 - 2 * 6)  # of 8 epochs 4 to 8 are run, for that is how long an improvement is waited for
     judging = 1.0 * (6 * 10 - 2) + 1.0 / 32 * (320 - 32)
     opening, between = 0.02 * (1600 - 160), 0.25 * (6 - 2)

@@ -22,7 +22,7 @@ from recommender.tuning.feature_drift import (
 from recommender.tuning.recipe import run_local
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.progress import Cancelled, Phase, silent
 from tests.observers import stopping
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
@@ -36,16 +36,16 @@ def inputs(rows, chosen):
     return {name: tensor for name, tensor in rows.batch(chosen).items() if name != "labels"}
 
 
-def made(place, net="resnet"):
+def untouched(place, net="resnet"):
     """A checkpoint, a classifier that begins as it, and held-out rows."""
     card = checkpoint(place / "net", net)
-    network = open_network(card.folder)
-    anatomy = layers_of(network)
+    network = load_network(card.folder)
+    layers = layers_of(network)
     data = sample(30, 0)
     rows = prepare_rows(data.items, data.targets, network, place / "spill", silent, "open")
     with torch.inference_mode():
-        width = Classifier(network, anatomy, anatomy.names[-1], fresh_head(1, 1)).blocks(**inputs(rows, [0]))
-    return card, Classifier(network, anatomy, anatomy.names[-1], fresh_head(width[-1].shape[1], 3)).eval(), rows
+        width = Classifier(network, layers, layers.names[-1], fresh_head(1, 1)).blocks(**inputs(rows, [0]))
+    return card, Classifier(network, layers, layers.names[-1], fresh_head(width[-1].shape[1], 3)).eval(), rows
 
 
 def shaken(classifier, block, by=1.0):
@@ -78,9 +78,9 @@ def test_alikeness_is_blind_to_rotation_scale_and_shift_and_nothing_else():
 
 
 def test_unrelated_features_are_not_alike_even_where_they_are_wider_than_there_are_rows():
-    found = [linear_cka(cloud(30, 500, seed), cloud(30, 500, seed + 50)) for seed in range(10)]
-    assert abs(np.mean(found)) < 0.05
-    assert max(map(abs, found)) < 0.3
+    results = [linear_cka(cloud(30, 500, seed), cloud(30, 500, seed + 50)) for seed in range(10)]
+    assert abs(np.mean(results)) < 0.05
+    assert max(map(abs, results)) < 0.3
 
 
 @pytest.mark.parametrize("x", [cloud(3, 4), np.ones((9, 4), np.float32), np.full((9, 4), np.nan, np.float32)])
@@ -89,16 +89,16 @@ def test_alikeness_that_has_no_value_is_not_made_up(x):
 
 
 def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
-    card, classifier, rows = made(tmp_path)
-    found = FeatureDrift(classifier, card.folder, rows).forgetting(rows)
-    assert {(block.cka, block.weights) for block in found.blocks} == {(1.0, 0.0)}
-    assert found.metrics == {"weight_change": 0.0, "cka_lowest": 1.0}
-    assert found.notes == ()
+    card, classifier, rows = untouched(tmp_path)
+    result = FeatureDrift(classifier, card.folder, rows).forgetting(rows)
+    assert {(block.cka, block.weights) for block in result.blocks} == {(1.0, 0.0)}
+    assert result.metrics == {"weight_change": 0.0, "cka_lowest": 1.0}
+    assert result.notes == ()
 
 
 @pytest.mark.parametrize("net", ["resnet", "vit", "swin", "mobilenet_v1"])
 def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net, tmp_path):
-    card, classifier, rows = made(tmp_path, net)
+    card, classifier, rows = untouched(tmp_path, net)
     watch = FeatureDrift(classifier, card.folder, rows)
     changed = classifier.layers.names[-1]
     shaken(classifier, changed)
@@ -113,7 +113,7 @@ def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net
 
 
 def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
-    card, classifier, rows = made(tmp_path)
+    card, classifier, rows = untouched(tmp_path)
     watch = FeatureDrift(classifier, card.folder, rows)
     classifier.learn(classifier.layers.names)
     classifier.train()
@@ -124,7 +124,7 @@ def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
 
 
 def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
-    card, classifier, rows = made(tmp_path)
+    card, classifier, rows = untouched(tmp_path)
     watch = FeatureDrift(classifier, card.folder, rows)
     classifier.learn(classifier.layers.names[-1:])
     classifier.train()
@@ -139,7 +139,7 @@ def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
 
 @pytest.mark.parametrize("net", ["resnet", "vit"])
 def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_path):
-    card, classifier, rows = made(tmp_path, net)
+    card, classifier, rows = untouched(tmp_path, net)
     watch = FeatureDrift(classifier, card.folder, rows)
     shaken(classifier, classifier.layers.names[-1], by=0.5)
     whole_net = watch.drift(rows)
@@ -151,7 +151,7 @@ def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_
 
 
 def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
-    card, classifier, rows = made(tmp_path, "vit")
+    card, classifier, rows = untouched(tmp_path, "vit")
     classifier.adapt(classifier.layers.names, 2)
     watch = FeatureDrift(classifier, card.folder, rows)
     assert watch.forgetting(rows).weights == 0
@@ -166,7 +166,7 @@ def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
 
 
 def test_a_run_that_goes_on_is_held_against_the_checkpoint_and_not_against_where_it_was_resumed(tmp_path):
-    card, classifier, rows = made(tmp_path)
+    card, classifier, rows = untouched(tmp_path)
     shaken(classifier, classifier.layers.names[0])
     assert FeatureDrift(classifier, card.folder, rows).changes(rows)[0].weights > 0.3
 
@@ -180,11 +180,11 @@ def test_an_epoch_tells_of_every_block_and_a_resumed_training_tells_the_same(tmp
     with pytest.raises(Cancelled):
         run_local(broken, no_tracking, stopping(Phase.TUNE, 5))
     again, _ = run_local(broken, no_tracking)
-    told, curves = (EventLog(made.folder).curves for made in (straight, broken))
+    report, curves = (EventLog(built.folder).curves for built in (straight, broken))
     for block in ("block 01", "block 04"):
         for series in (f"CKA {block}", f"weight change {block}"):
-            assert sorted(told[series]) == [1, 2, 3]
-            assert curves[series] == pytest.approx(told[series])
+            assert sorted(report[series]) == [1, 2, 3]
+            assert curves[series] == pytest.approx(report[series])
     assert {name: again.metrics[name] for name in ("weight_change", "cka_lowest")} == pytest.approx(
         {name: run.metrics[name] for name in ("weight_change", "cka_lowest")}
     )
@@ -226,21 +226,21 @@ def test_the_source_is_probed_on_its_own_test_part(tmp_path):
     card = checkpoint(tmp_path / "net")
     work = job(tmp_path, card, plan(card))
     work.folder.mkdir()
-    found = probe_source(work, sample(90, 30), None, silent)
-    assert found.rows == 30
+    result = probe_source(work, sample(90, 30), None, silent)
+    assert result.rows == 30
 
 
 def test_a_source_that_can_no_longer_be_read_is_told_and_one_that_can_is_not(tmp_path):
-    card, classifier, _ = made(tmp_path)
+    card, classifier, _ = untouched(tmp_path)
     work = job(tmp_path, card, plan(card))
     work.folder.mkdir()
     first = next(module for module in classifier.body.modules() if isinstance(module, torch.nn.Conv2d))
     with torch.no_grad():  # blind to color, which is what the classes are
         first.weight.copy_(first.weight.mean(1, keepdim=True).expand_as(first.weight))
-    found = probe_source(work, sample(90, 0), classifier, silent)
-    assert found.before > 0.6 > found.after
-    assert found.fell
-    [note] = Forgetting((BlockChange("block 01", 0.9, 0.1),), 0.1, found).notes
+    result = probe_source(work, sample(90, 0), classifier, silent)
+    assert result.before > 0.6 > result.after
+    assert result.fell
+    [note] = Forgetting((BlockChange("block 01", 0.9, 0.1),), 0.1, result).notes
     assert note.startswith("the source was partly forgotten: a linear head's accuracy on it was ")
     assert note.count("%") == 2
     assert not SourceProbe(0.80, 0.79, 0.02, 90, Metric.ACCURACY).fell

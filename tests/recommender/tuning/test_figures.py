@@ -19,27 +19,27 @@ def picture(file):
 
 
 @pytest.fixture
-def made(tmp_path):
+def prepared(tmp_path):
     card = checkpoint(tmp_path / "net")
-    made = job(tmp_path, card, plan(card))
-    made.folder.mkdir()
-    return made
+    prepared = job(tmp_path, card, plan(card))
+    prepared.folder.mkdir()
+    return prepared
 
 
-def test_a_run_is_drawn_from_its_journal_and_its_predictions(made):
-    journal = EventLog(made.folder)
+def test_a_run_is_drawn_from_its_journal_and_its_predictions(prepared):
+    event_log = EventLog(prepared.folder)
     for epoch in range(3):
-        journal.point("validation loss", epoch, 1.0 / (1 + epoch))
-        journal.point("validation accuracy", epoch, 0.5 + 0.1 * epoch)
-    truth = made.sample.test.targets
-    files = draw(made, truth, truth, {"score": 1.0, "standard_error": 0.0})
+        event_log.point("validation loss", epoch, 1.0 / (1 + epoch))
+        event_log.point("validation accuracy", epoch, 0.5 + 0.1 * epoch)
+    truth = prepared.sample.test.targets
+    files = draw(prepared, truth, truth, {"score": 1.0, "standard_error": 0.0})
     assert [file.name for file in files] == ["learning-curve.png", "confusion-matrix.png", "expected-and-realized.png"]
-    assert all(file.is_relative_to(made.folder) and picture(file).std() > 0 for file in files)
+    assert all(file.is_relative_to(prepared.folder) and picture(file).std() > 0 for file in files)
 
 
-def test_what_there_is_nothing_to_draw_of_is_left_out(made):
-    truth = made.sample.test.targets
-    files = draw(replace(made, expected=None), truth, truth, {"score": 1.0, "standard_error": 0.0})
+def test_what_there_is_nothing_to_draw_of_is_left_out(prepared):
+    truth = prepared.sample.test.targets
+    files = draw(replace(prepared, expected=None), truth, truth, {"score": 1.0, "standard_error": 0.0})
     assert [file.name for file in files] == ["confusion-matrix.png"]
 
 
@@ -65,8 +65,8 @@ def test_an_interval_without_width_can_be_drawn(tmp_path):
 
 @pytest.mark.parametrize("blocks", [1, 8])
 def test_what_was_transferred_and_learned_is_one_picture_and_the_source_widens_it(tmp_path, blocks):
-    told = [BlockChange(f"block {n:02d}", 0.9 - 0.1 * n if n else None, 0.01 * n) for n in range(blocks)]
-    alone = picture(transferred_and_learned(Forgetting(tuple(told), 0.1), tmp_path / "alone.png"))
-    probed = Forgetting(tuple(told), 0.1, SourceProbe(0.8, 0.6, 0.02, 100, Metric.ACCURACY))
+    records = [BlockChange(f"block {n:02d}", 0.9 - 0.1 * n if n else None, 0.01 * n) for n in range(blocks)]
+    alone = picture(transferred_and_learned(Forgetting(tuple(records), 0.1), tmp_path / "alone.png"))
+    probed = Forgetting(tuple(records), 0.1, SourceProbe(0.8, 0.6, 0.02, 100, Metric.ACCURACY))
     assert alone.std() > 0
     assert picture(transferred_and_learned(probed, tmp_path / "probed.png")).shape[1] > alone.shape[1]

@@ -52,7 +52,7 @@ def test_a_job_is_data_that_comes_out_of_a_pickle_as_it_went_in(tmp_path):
     assert again.sample.order == job.sample.order
 
 
-def carried_out(packed: bytes) -> dict[str, float]:
+def metrics_of(packed: bytes) -> dict[str, float]:
     """What a process comes to that knows nothing but the job."""
     run, _ = run_local(pickle.loads(packed), no_tracking)  # noqa: S301 - packed by the test
     return dict(run.metrics)
@@ -63,8 +63,8 @@ def test_a_job_sent_to_a_fresh_process_comes_to_the_same_run(tmp_path):
     card = jobs.checkpoint(tmp_path / "net")
     job = jobs.job(tmp_path, card, jobs.plan(card, jobs.whole(card)))
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        there = pool.submit(carried_out, pickle.dumps(job)).result()
-    here = carried_out(pickle.dumps(replace(job, id="here")))
+        there = pool.submit(metrics_of, pickle.dumps(job)).result()
+    here = metrics_of(pickle.dumps(replace(job, id="here")))
     assert RunFolder(job.folder).result["id"] == job.id
     measured = {"seconds", "peak_memory_bytes"}
     assert there.keys() == here.keys()

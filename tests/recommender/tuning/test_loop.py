@@ -12,7 +12,7 @@ from recommender.tuning.keeper import EpochScore, Training, logits_of
 from recommender.tuning.loop import train
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.errors import Diverged
 from registry.progress import Cancelled, Phase, silent
 from tests.observers import Recorder, stopping
@@ -23,25 +23,25 @@ LAST = ("block 04",)
 ALL = ("block 01", "block 02", "block 03", "block 04")
 
 
-def made(folder, *stages, net="resnet", width=24, **changes):
+def learner(folder, *stages, net="resnet", width=24, **changes):
     """A classifier on a tiny net and what it is to learn from."""
     save_net(folder / "net", net)
-    network = open_network(folder / "net")
+    network = load_network(folder / "net")
     data = sample(36, 18)
     rows, held_out = (
         prepare_rows(part.items, part.targets, network, folder / "spill", silent, "open") for part in (data, data.test)
     )
-    anatomy = layers_of(network)
-    plan = Plan("by hand", anatomy.names[-1], "fresh", stages, (), False, False, 8, 0.01, 0.0, ("a test",))
-    classifier = Classifier(network, anatomy, anatomy.names[-1], fresh_head(width, 3))
+    layers = layers_of(network)
+    plan = Plan("by hand", layers.names[-1], "fresh", stages, (), False, False, 8, 0.01, 0.0, ("a test",))
+    classifier = Classifier(network, layers, layers.names[-1], fresh_head(width, 3))
     training = Training(replace(plan, **changes), rows, held_out, Metric.ACCURACY, folder, 0, "cpu")
     return classifier, training
 
 
 def run(classifier, training, progress=silent):
     curve = []
-    told = train(classifier, training, lambda *point: curve.append(point), progress)
-    return told.start, told.best, curve
+    report = train(classifier, training, lambda *point: curve.append(point), progress)
+    return report.start, report.best, curve
 
 
 def copied(module):
@@ -50,8 +50,8 @@ def copied(module):
 
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_training_learns_and_ends_with_its_best_weights(net, width, tmp_path):
-    stage = Stage(tuple(layers_of(open_network(save_net(tmp_path / "probe", net))).names), 4, 1e-2, 1e-3)
-    classifier, training = made(tmp_path, stage, net=net, width=width)
+    stage = Stage(tuple(layers_of(load_network(save_net(tmp_path / "probe", net))).names), 4, 1e-2, 1e-3)
+    classifier, training = learner(tmp_path, stage, net=net, width=width)
     start, best, curve = run(classifier, training)
     assert best.score > start.score
     truth = training.held_out.targets
@@ -61,7 +61,7 @@ def test_training_learns_and_ends_with_its_best_weights(net, width, tmp_path):
 
 
 def test_what_is_frozen_is_bit_identical_after_statistics_included(tmp_path):
-    classifier, training = made(tmp_path, Stage(LAST, 3, 1e-2, 1e-2))
+    classifier, training = learner(tmp_path, Stage(LAST, 3, 1e-2, 1e-2))
     before = copied(classifier.body)
     run(classifier, training)
     prefixes = classifier.layers.block("block 04").prefixes
@@ -74,7 +74,7 @@ def test_what_is_frozen_is_bit_identical_after_statistics_included(tmp_path):
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
     def weights(place, seed):
-        classifier, training = made(tmp_path / place, Stage(ALL, 2, 1e-2, 1e-3))
+        classifier, training = learner(tmp_path / place, Stage(ALL, 2, 1e-2, 1e-3))
         run(classifier, replace(training, seed=seed))
         return copied(classifier)
 
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
-    classifier, training = made(tmp_path, Stage(ALL, 3, 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(ALL, 3, 1e-2, 1e-3))
     training.rows.network.preprocessing.slope[:] = np.nan
     before = copied(classifier)
     with pytest.raises(Diverged) as caught:
@@ -96,15 +96,15 @@ def test_a_loss_that_is_no_number_stops_and_the_best_weights_stay(tmp_path):
 
 @pytest.mark.parametrize(("net", "width"), [("vit", 16), ("mobilenet_v1", 102), ("regnet", 24)])
 def test_pictures_that_are_no_numbers_are_not_trained_on_whatever_the_net(net, width, tmp_path):
-    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
-    classifier, training = made(tmp_path, Stage(names, 2, 1e-2, 1e-3), net=net, width=width)
+    names = layers_of(load_network(save_net(tmp_path / "probe", net))).names
+    classifier, training = learner(tmp_path, Stage(names, 2, 1e-2, 1e-3), net=net, width=width)
     training.rows.network.preprocessing.slope[:] = np.nan
     with pytest.raises(Diverged, match="nan at step 0"):
         run(classifier, training)
 
 
 def test_weights_that_become_no_numbers_name_the_rate_that_did_it(tmp_path):
-    classifier, training = made(tmp_path, Stage(ALL, 3, 1e-2, 1e30))
+    classifier, training = learner(tmp_path, Stage(ALL, 3, 1e-2, 1e30))
     with pytest.raises(Diverged) as caught:
         run(classifier, training)
     assert caught.value.remedy == "Lower the learning rate from 1e+30 to 1e+29."
@@ -138,15 +138,17 @@ def dictate(monkeypatch, training, validation=None):
 )
 def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(losses, ends, why, tmp_path, monkeypatch):
     dictate(monkeypatch, losses)
-    classifier, training = made(tmp_path, Stage(ALL, 12, 1e-2, 1e-3))
-    told = train(classifier, training, lambda *_: None, silent)
-    assert max(told.curves["training loss"]) == ends
-    [note] = told.notes
+    classifier, training = learner(tmp_path, Stage(ALL, 12, 1e-2, 1e-3))
+    report = train(classifier, training, lambda *_: None, silent)
+    assert max(report.curves["training loss"]) == ends
+    [note] = report.notes
     assert note.startswith(f"the learning rate is too high: the training loss {why}")
     assert "0.001 for the head, 0.0001 for the backbone" in note
-    assert (f"the weights of epoch {told.best.epoch} are kept" if told.best.epoch else "of the start are kept") in note
+    assert (
+        f"the weights of epoch {report.best.epoch} are kept" if report.best.epoch else "of the start are kept"
+    ) in note
     truth = training.held_out.targets
-    assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() == pytest.approx(told.best.score)
+    assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() == pytest.approx(report.best.score)
 
 
 @pytest.mark.parametrize(
@@ -154,26 +156,26 @@ def test_too_high_a_rate_is_stopped_and_told_with_one_to_try(losses, ends, why, 
 )
 def test_a_loss_that_recovers_is_not_called_too_fast(losses, tmp_path, monkeypatch):
     dictate(monkeypatch, losses)
-    classifier, training = made(tmp_path, Stage(ALL, len(losses), 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(ALL, len(losses), 1e-2, 1e-3))
     assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
 def test_a_stage_after_one_that_was_too_fast_is_carried_out_from_the_best_weights(tmp_path, monkeypatch):
     dictate(monkeypatch, [0.9, 0.8, 20, 0.9])
-    classifier, training = made(tmp_path, Stage(ALL, 6, 1e-2, 1e-3), Stage((), 2, 0.0, 0.0))
-    told = train(classifier, training, lambda *_: None, silent)
-    assert "too high" in told.notes[0]
-    assert len(told.notes) == 1
-    losses = told.curves["validation loss"]
+    classifier, training = learner(tmp_path, Stage(ALL, 6, 1e-2, 1e-3), Stage((), 2, 0.0, 0.0))
+    report = train(classifier, training, lambda *_: None, silent)
+    assert "too high" in report.notes[0]
+    assert len(report.notes) == 1
+    losses = report.curves["validation loss"]
     assert max(losses) == 5
-    assert losses[4] == pytest.approx(told.best.loss) == losses[5]
+    assert losses[4] == pytest.approx(report.best.loss) == losses[5]
 
 
 def test_what_is_learned_of_these_rows_alone_is_called_overfitting(tmp_path, monkeypatch):
     dictate(monkeypatch, [1.0, 0.8, 0.5, 0.3, 0.2, 0.1], validation=[1.1, 1.0, 0.9, 1.0, 1.2, 1.4])
-    classifier, training = made(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
-    told = train(classifier, training, lambda *_: None, silent)
-    [note] = told.notes
+    classifier, training = learner(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
+    report = train(classifier, training, lambda *_: None, silent)
+    [note] = report.notes
     assert note.startswith(
         "overfitting: from epoch 2 to 6 the validation loss rose from 0.9 to 1.4 while the training loss fell to 0.1."
     )
@@ -190,19 +192,19 @@ def test_what_is_learned_of_these_rows_alone_is_called_overfitting(tmp_path, mon
 )
 def test_a_training_that_comes_to_a_stand_is_not_called_overfitting(training_loss, validation, tmp_path, monkeypatch):
     dictate(monkeypatch, training_loss, validation=validation)
-    classifier, training = made(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(ALL, 8, 1e-2, 1e-3))
     assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
 def test_what_goes_well_is_not_called_overfitting_or_too_fast(tmp_path):
     for place, rate in enumerate((1e-4, 1e-3, 5e-3)):
         (tmp_path / str(place)).mkdir()
-        classifier, training = made(tmp_path / str(place), Stage(ALL, 6, 1e-2, rate), mixup=0.2 * place)
+        classifier, training = learner(tmp_path / str(place), Stage(ALL, 6, 1e-2, rate), mixup=0.2 * place)
         assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
 def test_a_rate_far_too_high_never_costs_the_start(tmp_path):
-    classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
     learned = run(classifier, training)[1]
     wild = replace(training, plan=replace(training.plan, stages=(Stage(ALL, 2, 50.0, 50.0),)))
     try:
@@ -214,9 +216,9 @@ def test_a_rate_far_too_high_never_costs_the_start(tmp_path):
     assert (logits_of(classifier, training.held_out).argmax(1) == truth).mean() >= learned.score
 
 
-@pytest.mark.parametrize(("given", "ends"), [(6, 4), (20, 10)])
-def test_training_stops_where_nothing_improves(given, ends, tmp_path):
-    classifier, training = made(tmp_path, Stage(LAST, given, 0.0, 0.0))
+@pytest.mark.parametrize(("passed", "ends"), [(6, 4), (20, 10)])
+def test_training_stops_where_nothing_improves(passed, ends, tmp_path):
+    classifier, training = learner(tmp_path, Stage(LAST, passed, 0.0, 0.0))
     start, best, curve = run(classifier, training)
     epochs = [step for series, step, _ in curve if series == "validation loss"]
     assert epochs == [*range(ends + 1)]
@@ -224,33 +226,33 @@ def test_training_stops_where_nothing_improves(given, ends, tmp_path):
 
 
 def test_stages_follow_one_another(tmp_path):
-    classifier, training = made(tmp_path, Stage((), 1, 1e-2, 0.0), Stage(ALL, 1, 1e-3, 1e-3))
-    heard = Recorder()
-    _, _, curve = run(classifier, training, heard)
+    classifier, training = learner(tmp_path, Stage((), 1, 1e-2, 0.0), Stage(ALL, 1, 1e-3, 1e-3))
+    recorder = Recorder()
+    _, _, curve = run(classifier, training, recorder)
     assert [step for series, step, _ in curve if series == "validation loss"] == [0, 1, 2]
-    steps = [(event.done, event.of) for event in heard.events if event.phase is Phase.TUNE]
+    steps = [(event.done, event.of) for event in recorder.events if event.phase is Phase.TUNE]
     assert steps == [(step, 10) for step in range(1, 11)]
 
 
 def test_a_last_batch_of_one_row_is_left_out(tmp_path):
     """Batch normalization refuses a batch of one row and one cell."""
-    classifier, training = made(tmp_path, Stage(ALL, 1, 1e-2, 1e-3), batch_size=7)
-    heard = Recorder()
-    run(classifier, training, heard)
-    assert heard.counts[-1] == (5, 5)
+    classifier, training = learner(tmp_path, Stage(ALL, 1, 1e-2, 1e-3), batch_size=7)
+    recorder = Recorder()
+    run(classifier, training, recorder)
+    assert recorder.counts[-1] == (5, 5)
 
 
 def test_label_smoothing_reaches_the_loss(tmp_path):
     """With labels smoothed all the way no class is better than another, so a head that says nothing stays so."""
-    classifier, training = made(tmp_path, Stage((), 1, 1e-2, 0.0), label_smoothing=1.0)
+    classifier, training = learner(tmp_path, Stage((), 1, 1e-2, 0.0), label_smoothing=1.0)
     _, _, curve = run(classifier, training)
     assert {round(value, 4) for series, _, value in curve if series == "training loss"} == {round(np.log(3), 4)}
 
 
 def test_training_says_nothing(tmp_path, capfd):
-    run(*made(tmp_path, Stage(LAST, 1, 1e-2, 1e-3)))
-    told = capfd.readouterr()
-    assert told.out == told.err == ""
+    run(*learner(tmp_path, Stage(LAST, 1, 1e-2, 1e-3)))
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
 
 
 def test_ties_in_the_metric_are_broken_by_the_loss():
@@ -262,10 +264,10 @@ def test_ties_in_the_metric_are_broken_by_the_loss():
 def interrupted(folder, *stages, at, **changes):
     """A training that is stopped in the middle of an epoch, and the same one started again from its folder."""
     with pytest.raises(Cancelled):
-        run(*made(folder, *stages, **changes), stopping(Phase.TUNE, at))
-    classifier, training = made(folder, *stages, **changes)
-    told = train(classifier, training, lambda *_: None, silent)
-    return classifier, told
+        run(*learner(folder, *stages, **changes), stopping(Phase.TUNE, at))
+    classifier, training = learner(folder, *stages, **changes)
+    report = train(classifier, training, lambda *_: None, silent)
+    return classifier, report
 
 
 RESUMED = [
@@ -278,17 +280,17 @@ RESUMED = [
 
 @pytest.mark.parametrize(("net", "width"), RESUMED)
 def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_have_come_to(net, width, tmp_path):
-    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
+    names = layers_of(load_network(save_net(tmp_path / "probe", net))).names
     stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names, 3, 1e-2, 3e-3))
     settings = {"net": net, "width": width, "dropout": 0.3, "mixup": 0.2}
     (tmp_path / "whole").mkdir()
-    classifier, training = made(tmp_path / "whole", *stages, **settings)
+    classifier, training = learner(tmp_path / "whole", *stages, **settings)
     whole = train(classifier, training, lambda *_: None, silent)
     for at in (3, 18):
         (tmp_path / str(at)).mkdir()
-        again, told = interrupted(tmp_path / str(at), *stages, at=at, **settings)
-        assert (told.start, told.best) == (whole.start, whole.best)
-        assert {s: v for s, v in told.curves.items() if "second" not in s} == {
+        again, report = interrupted(tmp_path / str(at), *stages, at=at, **settings)
+        assert (report.start, report.best) == (whole.start, whole.best)
+        assert {s: v for s, v in report.curves.items() if "second" not in s} == {
             s: v for s, v in whole.curves.items() if "second" not in s
         }
         for name, tensor in classifier.state_dict().items():
@@ -298,39 +300,39 @@ def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_hav
 def test_half_a_save_is_passed_over(tmp_path):
     stage = Stage(ALL, 4, 1e-2, 1e-3)
     (tmp_path / "whole").mkdir()
-    classifier, training = made(tmp_path / "whole", stage)
+    classifier, training = learner(tmp_path / "whole", stage)
     whole = train(classifier, training, lambda *_: None, silent)
     folder = tmp_path / "broken"
     folder.mkdir()
     with pytest.raises(Cancelled):
-        run(*made(folder, stage), stopping(Phase.TUNE, 17))
+        run(*learner(folder, stage), stopping(Phase.TUNE, 17))
     newest = max((folder / "trainer" / "stage-00").iterdir(), key=lambda path: int(path.name.split("-")[1]))
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
-    again, training = made(folder, stage)
+    again, training = learner(folder, stage)
     assert train(again, training, lambda *_: None, silent).best == whole.best
 
 
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_kept_activations_change_nothing_but_the_time(net, width, tmp_path):
-    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
+    names = layers_of(load_network(save_net(tmp_path / "probe", net))).names
     stages = (Stage(names[-1:], 2, 1e-2, 1e-3), Stage(names[-2:], 2, 1e-2, 1e-3))
     done = {}
     for cache in (True, False):
         folder = tmp_path / str(cache)
         folder.mkdir()
-        classifier, training = made(folder, *stages, net=net, width=width, cache=cache)
-        told = train(classifier, training, lambda *_: None, silent)
-        done[cache] = classifier.state_dict(), told
+        classifier, training = learner(folder, *stages, net=net, width=width, cache=cache)
+        report = train(classifier, training, lambda *_: None, silent)
+        done[cache] = classifier.state_dict(), report
         assert bool(list(folder.glob("kept-*.npy"))) == cache
-        assert told.notes == ()
+        assert report.notes == ()
     assert done[True][1].best.score == done[False][1].best.score
     for name, tensor in done[True][0].items():
         torch.testing.assert_close(tensor, done[False][0][name], atol=1e-3, rtol=1e-2)
 
 
 def test_after_the_activations_are_kept_the_first_block_is_never_called_again(tmp_path):
-    classifier, training = made(tmp_path, Stage(LAST, 3, 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(LAST, 3, 1e-2, 1e-3))
     called = {"first": 0, "last": 0}
     for place, where in ((0, "first"), (-1, "last")):
         prefixes = classifier.layers.blocks[place].prefixes
@@ -345,7 +347,7 @@ def test_after_the_activations_are_kept_the_first_block_is_never_called_again(tm
 
 
 def test_adapters_learn_are_merged_and_leave_all_else_as_it_was(tmp_path):
-    classifier, training = made(
+    classifier, training = learner(
         tmp_path, Stage(("block 01", "block 02"), 3, 1e-2, 1e-2, only="adapters"), net="vit", width=16, adapter_rank=2
     )
     before = copied(classifier.body)
@@ -364,8 +366,8 @@ def test_adapters_learn_are_merged_and_leave_all_else_as_it_was(tmp_path):
 
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_only_norms_learn_where_only_norms_are_to_learn(net, width, tmp_path):
-    names = layers_of(open_network(save_net(tmp_path / "probe", net))).names
-    classifier, training = made(tmp_path, Stage(names, 8, 1e-2, 3e-2, only="norms"), net=net, width=width)
+    names = layers_of(load_network(save_net(tmp_path / "probe", net))).names
+    classifier, training = learner(tmp_path, Stage(names, 8, 1e-2, 3e-2, only="norms"), net=net, width=width)
     before = copied(classifier.body)
     run(classifier, training)
     norms = {path for path, module in classifier.body.named_modules() if "Norm" in type(module).__name__}
@@ -375,7 +377,7 @@ def test_only_norms_learn_where_only_norms_are_to_learn(net, width, tmp_path):
 
 
 def test_where_memory_runs_out_the_batch_is_halved_and_the_step_stays_the_same(tmp_path, monkeypatch):
-    classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
     sizes, forward = [], Classifier.forward
 
     def small(self, **inputs):
@@ -386,14 +388,14 @@ def test_where_memory_runs_out_the_batch_is_halved_and_the_step_stays_the_same(t
         return forward(self, **inputs)
 
     monkeypatch.setattr(Classifier, "forward", small)
-    told = train(classifier, training, lambda *_: None, silent)
-    assert told.notes == ("memory ran out: batches of 4, 2 of them a step",)
+    report = train(classifier, training, lambda *_: None, silent)
+    assert report.notes == ("memory ran out: batches of 4, 2 of them a step",)
     assert max(size for learning, size in sizes if learning) == 4
-    assert max(told.curves["validation loss"]) == 2
+    assert max(report.curves["validation loss"]) == 2
 
 
 def test_where_not_even_one_row_fits_it_is_said(tmp_path, monkeypatch):
-    classifier, training = made(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
+    classifier, training = learner(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
     forward = Classifier.forward
 
     def never(self, **inputs):

@@ -52,8 +52,8 @@ def zoo(tmp_path):
 
 
 def model_of(sample: Sample, name: str | None = None):
-    found = baseline(sample, folds=sample.folds())
-    return found if name is None else replace(found, model=f"raw pixels + {name}")
+    result = baseline(sample, folds=sample.folds())
+    return result if name is None else replace(result, model=f"raw pixels + {name}")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -64,18 +64,18 @@ def test_every_model_of_every_task_becomes_a_run_that_predicts_and_is_exported(z
     assert (run.checkpoint, run.strategy) == (NOTHING, STRATEGIES[name])
     assert run.metrics["score"] > 0.6
     predictor = Predictor.open(run.folder)
-    said = predictor.predict(shaded(30, 1))
+    predicted = predictor.predict(shaded(30, 1))
     done = export(find_run(zoo.home, run.id), tmp_path / "out")
     assert done.form == "scikit-learn"
     assert get_untrusted_types(file=tmp_path / "out" / "model.skops") == []
     features = predictor.encoder.encode([*_items(shaded(30, 1))]).last.vectors
     theirs = load(tmp_path / "out" / "model.skops", trusted=[]).predict(features)
     if task is Task.CLASSIFICATION:
-        assert theirs.tolist() == list(said.labels)
+        assert theirs.tolist() == list(predicted.labels)
     elif task is Task.REGRESSION:
-        assert np.ravel(theirs) == pytest.approx(said.scores[:, 0], abs=1e-4)
+        assert np.ravel(theirs) == pytest.approx(predicted.scores[:, 0], abs=1e-4)
     else:
-        assert ((said.scores >= 0.5) == (theirs > 0)).all()
+        assert ((predicted.scores >= 0.5) == (theirs > 0)).all()
 
 
 def _items(images: np.ndarray) -> tuple:
@@ -157,9 +157,9 @@ def test_it_is_no_checkpoint_to_start_from_and_no_onnx(zoo, tmp_path):
 
 def test_no_transfer_can_be_asked_for_without_looking_at_any_checkpoint(zoo):
     sample = sample_of()
-    found = no_transfer_model(sample, zoo)
-    assert raw_strategy(found.model) in STRATEGIES.values()
-    assert found.expected.mean == pytest.approx(model_of(sample).expected.mean)
+    result = no_transfer_model(sample, zoo)
+    assert raw_strategy(result.model) in STRATEGIES.values()
+    assert result.expected.mean == pytest.approx(model_of(sample).expected.mean)
 
 
 def test_a_single_class_is_refused(zoo):
@@ -172,8 +172,8 @@ def test_the_exported_folder_says_how_features_are_made(zoo, tmp_path):
     sample = sample_of()
     run = tune(model_of(sample, NEAREST), sample, zoo, track=no_tracking)
     export(find_run(zoo.home, run.id), tmp_path / "out")
-    told = json.loads((tmp_path / "out" / "features.json").read_text())
-    assert (told["side"], told["channels"]) == (24, 3)
+    record = json.loads((tmp_path / "out" / "features.json").read_text())
+    assert (record["side"], record["channels"]) == (24, 3)
     assert "trusted=[]" in (tmp_path / "out" / "README.md").read_text()
 
 
@@ -183,9 +183,9 @@ def test_rows_of_a_fold_never_decide_how_their_own_features_are_made():
     folds = np.repeat([0, 1, 2], 30)
     raw = RawRows.of(sample.modality, sample.items)
     assert [raw.features(folds != fold).shape[1] for fold in range(3)] == [3 * 24**2, 3 * 24**2, 24**2]
-    found = held_out(raw, sample.targets, folds)
+    result = held_out(raw, sample.targets, folds)
     alone = held_out(raw, sample.targets, np.where(folds == 2, 0, -1))
-    assert all((found[name][folds == 2] == alone[name][folds == 2]).all() for name in found)
+    assert all((result[name][folds == 2] == alone[name][folds == 2]).all() for name in result)
 
 
 def test_a_run_trusts_nothing_but_its_modalitys_own_types(zoo):

@@ -30,17 +30,17 @@ def card(tmp_path):
 def test_the_stored_backbone_is_the_tuned_one_whatever_its_keys_are_called(net, tmp_path):
     """Trainer's own reloading skips most tensors of nets whose keys are renamed at load (transformers 43701)."""
     card = checkpoint(tmp_path / "net", net)
-    made = job(tmp_path, card, plan(card, whole(card, epochs=1), head="fresh"))
-    run_local(made, no_tracking)
-    stored, source = load(made.folder).state_dict(), load(card.folder).state_dict()
+    prepared = job(tmp_path, card, plan(card, whole(card, epochs=1), head="fresh"))
+    run_local(prepared, no_tracking)
+    stored, source = load(prepared.folder).state_dict(), load(card.folder).state_dict()
     moved = {name for name in source if not torch.equal(stored[name], source[name])}
     assert len(moved) > len(source) / 2
 
 
 def test_a_probe_leaves_the_backbone_as_it_was(card, tmp_path):
-    made = job(tmp_path, card, plan(card))
-    run_local(made, no_tracking)
-    assert (made.folder / "model.safetensors").read_bytes() == (card.folder / "model.safetensors").read_bytes()
+    prepared = job(tmp_path, card, plan(card))
+    run_local(prepared, no_tracking)
+    assert (prepared.folder / "model.safetensors").read_bytes() == (card.folder / "model.safetensors").read_bytes()
 
 
 def test_a_probe_of_an_easy_sample_is_good(card, tmp_path):
@@ -51,39 +51,39 @@ def test_a_probe_of_an_easy_sample_is_good(card, tmp_path):
 def test_an_earlier_block_can_be_read(card, tmp_path):
     blocks = ("block 01", "block 02")
     stage = whole(card, train=blocks)
-    made = job(tmp_path, card, plan(card, stage, read="block 02", frozen=("block 03", "block 04")))
+    prepared = job(tmp_path, card, plan(card, stage, read="block 02", frozen=("block 03", "block 04")))
     before = load(card.folder).state_dict()
-    run, _ = run_local(made, no_tracking)
-    after = load(made.folder).state_dict()
+    run, _ = run_local(prepared, no_tracking)
+    after = load(prepared.folder).state_dict()
     assert run.metrics["trainable_parameters"] < card.parameters
     assert all(torch.equal(after[n], before[n]) for n in before if ".stages.2." in n or ".stages.3." in n)
 
 
 def test_from_scratch_forgets_the_source(card, tmp_path):
-    made = job(tmp_path, card, plan(card, whole(card, epochs=1), from_scratch=True, head="fresh"), seed=1)
-    run_local(made, no_tracking)
-    stored, source = load(made.folder), load(card.folder)
+    prepared = job(tmp_path, card, plan(card, whole(card, epochs=1), from_scratch=True, head="fresh"), seed=1)
+    run_local(prepared, no_tracking)
+    stored, source = load(prepared.folder), load(card.folder)
     assert not torch.allclose(next(stored.parameters()), next(source.parameters()), atol=0.02)
 
 
 def test_training_that_never_helps_is_told_and_comes_to_a_linear_probe(card, tmp_path):
-    made = job(tmp_path, card, plan(card, whole(card, rate=0.0, head_rate=0.0)))
-    run, _ = run_local(made, no_tracking)
+    prepared = job(tmp_path, card, plan(card, whole(card, rate=0.0, head_rate=0.0)))
+    run, _ = run_local(prepared, no_tracking)
     assert run.metrics["best_epoch"] == 0
     assert "did not improve" in run.notes[0]
     probed = job(tmp_path, card, plan(card), name="probe")
     plain, _ = run_local(probed, no_tracking)
     assert run.metrics["score"] == plain.metrics["score"]
-    np.testing.assert_allclose(read_head(made.folder).weight, read_head(probed.folder).weight, rtol=1e-5)
+    np.testing.assert_allclose(read_head(prepared.folder).weight, read_head(probed.folder).weight, rtol=1e-5)
 
 
 def test_weights_that_score_no_better_by_chance_are_not_kept(card, tmp_path, monkeypatch):
     """The best of many epochs on few rows is no reason to learn from a fifth of the rows less."""
     monkeypatch.setattr(fitting, "_BEYOND", 1e6)
-    made = job(tmp_path, card, plan(card, whole(card, rate=1e-3)))
-    run, _ = run_local(made, no_tracking)
+    prepared = job(tmp_path, card, plan(card, whole(card, rate=1e-3)))
+    run, _ = run_local(prepared, no_tracking)
     assert run.metrics["best_epoch"] == 0
-    before, after = load(card.folder).state_dict(), load(made.folder).state_dict()
+    before, after = load(card.folder).state_dict(), load(prepared.folder).state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
@@ -96,22 +96,22 @@ def test_a_class_with_one_row_can_still_be_learned_from(card, tmp_path):
 
 def test_features_of_the_whole_sample_are_asked_for_once_so_that_the_probes_are_reused(card, tmp_path):
     data = sample(48, 0)
-    made = job(tmp_path, card, plan(card), data)
-    asked = []
+    prepared = job(tmp_path, card, plan(card), data)
+    requests = []
 
     class Asked(FolderProvider):
         def features(self, job, part, progress):
-            asked.append(part.digest)
+            requests.append(part.digest)
             return super().features(job, part, progress)
 
-    run_local(made, no_tracking, silent, Asked())
-    assert set(asked) == {data.digest}
+    run_local(prepared, no_tracking, silent, Asked())
+    assert set(requests) == {data.digest}
 
 
 def test_the_folder_is_left_without_what_only_the_making_needed(card, tmp_path):
-    made = job(tmp_path, card, plan(card, whole(card)))
-    run_local(made, no_tracking)
-    names = {path.name for path in made.folder.iterdir()}
+    prepared = job(tmp_path, card, plan(card, whole(card)))
+    run_local(prepared, no_tracking)
+    names = {path.name for path in prepared.folder.iterdir()}
     assert not {name for name in names if name.startswith(("trainer", "best", "kept", "training"))}
 
 
@@ -129,14 +129,14 @@ def test_running_out_of_memory_is_named(card, tmp_path, monkeypatch, cause):
 def test_a_full_disk_is_named_and_the_run_goes_on_where_there_is_room_again(card, tmp_path, small_disk):
     disk = small_disk(1500)
     (tmp_path / "home").symlink_to(disk)
-    made = job(tmp_path, card, plan(card, whole(card)))
+    prepared = job(tmp_path, card, plan(card, whole(card)))
     (disk / "filler").write_bytes(bytes(1_350_000))
     with pytest.raises(DiskFull, match="no room to write"):
-        run_local(made, no_tracking)
-    assert not (made.folder / "run.json").exists()
+        run_local(prepared, no_tracking)
+    assert not (prepared.folder / "run.json").exists()
     (disk / "filler").unlink()
-    run, outcome = run_local(made, no_tracking)
-    plain, _ = run_local(job(tmp_path / "elsewhere", card, made.plan, name="plain"), no_tracking)
+    run, outcome = run_local(prepared, no_tracking)
+    plain, _ = run_local(job(tmp_path / "elsewhere", card, prepared.plan, name="plain"), no_tracking)
     assert (run.metrics["score"], outcome.score) == (plain.metrics["score"],) * 2
     assert not list(disk.rglob("*.tmp"))
 
@@ -146,11 +146,11 @@ def test_the_outcome_is_recorded_before_anybody_waits_for_the_diary(card, tmp_pa
 
     class Slow(NullTrackerRun):
         def close(self, status):
-            told = json.loads((tmp_path / "home" / "runs" / "run" / "run.json").read_text())
-            assert [outcome.id for outcome in recorded] == [told["outcome"]["id"]] == ["run"]
+            report = json.loads((tmp_path / "home" / "runs" / "run" / "run.json").read_text())
+            assert [outcome.id for outcome in recorded] == [report["outcome"]["id"]] == ["run"]
 
         @contextmanager
-        def track(self, made):
+        def track(self, built):
             yield self
             self.close("FINISHED")
 
@@ -172,30 +172,30 @@ def test_another_failure_of_the_disk_is_told_as_it_is(card, tmp_path, monkeypatc
 
 
 def test_a_run_that_diverged_keeps_its_best_weights_and_says_why_and_what_to_do(card, tmp_path):
-    made = job(tmp_path, card, plan(card, whole(card, epochs=3, rate=1e30)))
+    prepared = job(tmp_path, card, plan(card, whole(card, epochs=3, rate=1e30)))
     with pytest.raises(Diverged):
-        run_local(made, no_tracking)
-    folder = RunFolder(made.folder)
+        run_local(prepared, no_tracking)
+    folder = RunFolder(prepared.folder)
     assert folder.state is RunState.FAILED
     assert "the loss became nan" in folder.reason
     assert "Lower the learning rate from 1e+30 to 1e+29" in folder.reason
-    assert all(torch.isfinite(tensor.float()).all() for tensor in load(made.folder).state_dict().values())
-    assert (made.folder / "head.safetensors").exists()
+    assert all(torch.isfinite(tensor.float()).all() for tensor in load(prepared.folder).state_dict().values())
+    assert (prepared.folder / "head.safetensors").exists()
 
 
 def test_pictures_are_drawn_and_told_to_the_diary_with_the_model(card, tmp_path):
-    made = job(tmp_path, card, plan(card, whole(card)))
-    run, _ = run_local(made, no_tracking)
-    events = [event for _, event in EventLog(made.folder).read()]
+    prepared = job(tmp_path, card, plan(card, whole(card)))
+    run, _ = run_local(prepared, no_tracking)
+    events = [event for _, event in EventLog(prepared.folder).read()]
     figures = [event["artifact"] for event in events if "artifact" in event]
     names = ("learning-curve", "confusion-matrix", "expected-and-realized", "transferred-and-learned")
     assert figures == [f"figures/{name}.png" for name in names]
-    assert all((made.folder / figure).stat().st_size > 1000 for figure in figures)
+    assert all((prepared.folder / figure).stat().st_size > 1000 for figure in figures)
     assert [event["model"] for event in events if "model" in event] == ["."]
-    told = RunFolder(made.folder).result
-    assert [block["block"] for block in told["forgetting"]["blocks"]] == list(made.plan.stages[0].train)
-    assert told["controls"] == []
-    assert told["metrics"] == run.metrics
+    result = RunFolder(prepared.folder).result
+    assert [block["block"] for block in result["forgetting"]["blocks"]] == list(prepared.plan.stages[0].train)
+    assert result["controls"] == []
+    assert result["metrics"] == run.metrics
 
 
 def test_a_picture_that_cannot_be_drawn_costs_a_note(card, tmp_path, monkeypatch):
@@ -210,7 +210,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_note(card, tmp_path, monkeypatch
 
 
 def test_a_run_that_is_over_is_not_lost_by_giving_up_on_its_diary(card, tmp_path):
-    made = job(tmp_path, card, plan(card))
+    prepared = job(tmp_path, card, plan(card))
 
     @contextmanager
     def slow(work):
@@ -218,11 +218,11 @@ def test_a_run_that_is_over_is_not_lost_by_giving_up_on_its_diary(card, tmp_path
             yield tracker_run
         raise KeyboardInterrupt
 
-    run, outcome = run_local(made, slow)
+    run, outcome = run_local(prepared, slow)
     assert outcome.score == run.metrics["score"]
     assert run.notes == ("telling MLflow was interrupted: `transferzoo runs sync run`",)
-    assert RunFolder(made.folder).state is RunState.FINISHED
-    assert RunFolder(made.folder).result["notes"] == list(run.notes)
+    assert RunFolder(prepared.folder).state is RunState.FINISHED
+    assert RunFolder(prepared.folder).result["notes"] == list(run.notes)
 
 
 def exposed(work, rows, *, copies=False):
@@ -261,6 +261,6 @@ def test_a_score_on_rows_that_it_has_seen_is_said_and_kept_to_be_flattered(card,
 
 def test_random_weights_have_seen_nothing(card, tmp_path):
     data = sample(48, 60)
-    made = plan(card, whole(card, epochs=1), from_scratch=True, head="fresh")
-    _, outcome = run_local(exposed(job(tmp_path, card, made, data), data.test.items), no_tracking)
+    planned = plan(card, whole(card, epochs=1), from_scratch=True, head="fresh")
+    _, outcome = run_local(exposed(job(tmp_path, card, planned, data), data.test.items), no_tracking)
     assert "flattered" not in outcome.conditions

@@ -53,14 +53,14 @@ def card(tmp_path):
 @pytest.mark.parametrize("epochs", [0, 2])
 def test_a_run_is_good_and_predicts_from_its_folder_what_it_was_judged_on(sample, good, epochs, card, tmp_path):
     data = sample()
-    made = job(tmp_path, card, plan(card, *([whole(card, epochs)] if epochs else [])), data)
-    run, outcome = run_local(made, no_tracking)
+    prepared = job(tmp_path, card, plan(card, *([whole(card, epochs)] if epochs else [])), data)
+    run, outcome = run_local(prepared, no_tracking)
     assert run.metrics["score"] > good
     assert (outcome.task, outcome.metric) == (data.task, data.metric)
     assert json.dumps(run.to_dict(), allow_nan=False)
-    said = Predictor.open(made.folder).predict(data.test.items)
+    predicted = Predictor.open(prepared.folder).predict(data.test.items)
     truth = data.test.targets
-    again = said.logits[:, 0] if truth.ndim == 1 else (said.logits > 0).astype(float)
+    again = predicted.logits[:, 0] if truth.ndim == 1 else (predicted.logits > 0).astype(float)
     assert score(data.metric, truth, again) == pytest.approx(run.metrics["score"], abs=0.02)
 
 
@@ -75,12 +75,12 @@ def test_a_quantity_is_told_with_how_far_off_it_is_and_labels_with_accuracy(card
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_a_training_from_nothing_starts_at_the_mean_and_learns(sample, card, tmp_path):
     stage = whole(card, 6, rate=3e-3, head_rate=3e-2)
-    made = job(tmp_path, card, plan(card, stage, from_scratch=True, head="fresh"), sample())
-    run, _ = run_local(made, no_tracking)
+    prepared = job(tmp_path, card, plan(card, stage, from_scratch=True, head="fresh"), sample())
+    run, _ = run_local(prepared, no_tracking)
     assert run.metrics["validation_best"] > run.metrics["validation_start"]
     if sample is measured:
         assert -0.5 < run.metrics["validation_start"] < 0.01
-        logits = Predictor.open(made.folder).predict(made.sample.test.items).logits
+        logits = Predictor.open(prepared.folder).predict(prepared.sample.test.items).logits
         assert np.abs(logits - 5150).max() < 400
 
 
@@ -129,12 +129,12 @@ def test_a_head_that_names_a_class_is_not_offered(sample, head, card, tmp_path):
 
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_a_mixed_and_smoothed_training_is_carried_out_too(sample, card, tmp_path):
-    made = plan(card, whole(card, 1), mixup=0.2, label_smoothing=0.1, class_weights=True, augment=True)
-    run, _ = run_local(job(tmp_path, card, made, sample()), no_tracking)
+    planned = plan(card, whole(card, 1), mixup=0.2, label_smoothing=0.1, class_weights=True, augment=True)
+    run, _ = run_local(job(tmp_path, card, planned, sample()), no_tracking)
     assert np.isfinite(run.metrics["score"])
 
 
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_what_a_job_will_cost_can_be_measured(sample, card, tmp_path):
-    found = measure_cost(replace(job(tmp_path, card, plan(card, whole(card, 2)), sample())), lambda _: False)
-    assert found.seconds > 0
+    result = measure_cost(replace(job(tmp_path, card, plan(card, whole(card, 2)), sample())), lambda _: False)
+    assert result.seconds > 0

@@ -4,7 +4,7 @@ import torch
 import transformers as t
 
 from registry.encoders import open_encoder
-from registry.encoders.examination import examine, require_function
+from registry.encoders.examination import examine_checkpoint, require_function
 from registry.errors import NotAFunction, Unsupported
 from registry.features import Encoded, Features
 from tests.registry.encoders.nets import NETS, SQUARE, network_of, save_net
@@ -12,7 +12,7 @@ from tests.registry.encoders.nets import NETS, SQUARE, network_of, save_net
 
 @pytest.mark.parametrize("net", sorted(set(NETS) - {"mobilenet_v1"}))
 def test_a_sound_net_is_a_function_of_its_picture(net, tmp_path):
-    examine(save_net(tmp_path, net), net)
+    examine_checkpoint(save_net(tmp_path, net), net)
 
 
 def test_a_net_that_masks_at_random_is_refused(tmp_path):
@@ -29,14 +29,14 @@ def test_a_net_that_masks_at_random_is_refused(tmp_path):
         decoder_intermediate_size=16,
     )
     with pytest.raises(NotAFunction, match="the second time"):
-        examine(save_net(tmp_path, t.ViTMAEForPreTraining(config)), "mae")
+        examine_checkpoint(save_net(tmp_path, t.ViTMAEForPreTraining(config)), "mae")
 
 
 def test_a_net_whose_first_pass_fails_is_refused(tmp_path, monkeypatch):
     folder = save_net(tmp_path, "resnet")
-    monkeypatch.setattr("registry.encoders.encoder.read_blocks", lambda *given: {}["block"])
+    monkeypatch.setattr("registry.encoders.encoder.read_blocks", lambda *passed: {}["block"])
     with pytest.raises(Unsupported, match="KeyError: 'block'"):
-        examine(folder, "resnet")
+        examine_checkpoint(folder, "resnet")
 
 
 def test_a_net_that_tells_no_pictures_apart_is_refused(tmp_path):
@@ -45,7 +45,7 @@ def test_a_net_that_tells_no_pictures_apart_is_refused(tmp_path):
         for parameter in model.parameters():
             parameter.zero_()
     with pytest.raises(Unsupported, match="same vector"):
-        examine(save_net(tmp_path, model), "zero")
+        examine_checkpoint(save_net(tmp_path, model), "zero")
 
 
 def test_a_net_that_overflows_on_an_example_is_refused(tmp_path):
@@ -54,7 +54,7 @@ def test_a_net_that_overflows_on_an_example_is_refused(tmp_path):
         for parameter in model.parameters():
             parameter.mul_(1e30)
     with pytest.raises(Unsupported, match="NaN or infinite"):
-        examine(save_net(tmp_path, model), "huge")
+        examine_checkpoint(save_net(tmp_path, model), "huge")
 
 
 class Company:
@@ -68,12 +68,12 @@ class Company:
 
 
 def test_a_vector_that_depends_on_its_company_is_refused():
-    with pytest.raises(NotAFunction, match="encoded with it"):
+    with pytest.raises(NotAFunction, match="is encoded with it"):
         require_function(Company(), network_of(NETS["resnet"]()).examples())
 
 
 def test_blocks_that_are_lists_of_modules_are_read_at_their_last_member(tmp_path):
     config = t.PoolFormerConfig(hidden_sizes=[8, 8, 16, 16], depths=[2, 1, 1, 1], num_labels=3)
     folder = save_net(tmp_path, t.PoolFormerForImageClassification(config), SQUARE)
-    examine(folder, "poolformer")
+    examine_checkpoint(folder, "poolformer")
     assert len(open_encoder(folder).blocks) == 4

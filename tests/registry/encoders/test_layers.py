@@ -104,18 +104,18 @@ def test_a_net_that_is_looked_at_is_left_as_it_was(model):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def named(model, anatomy):
+def named(model, layers):
     """Each parameter with the blocks that claim it."""
     return {
-        name: [block.name for block in anatomy.blocks if name.startswith(block.prefixes)]
+        name: [block.name for block in layers.blocks if name.startswith(block.prefixes)]
         for name, _ in model.named_parameters()
     }
 
 
 def test_every_backbone_parameter_belongs_to_one_block(model):
-    anatomy = layers_of(network_of(model))
+    layers = layers_of(network_of(model))
     heads = ("classifier", "cls_classifier", "fc.", "segmentation_head")
-    for name, blocks in named(model, anatomy).items():
+    for name, blocks in named(model, layers).items():
         assert len(blocks) == (0 if name.startswith(heads) else 1), name
 
 
@@ -127,32 +127,32 @@ def test_there_are_two_to_eight_blocks_in_order(model):
 
 def test_a_block_is_made_of_what_comes_before_its_end(model):
     """Changing the parameters of one block leaves the earlier blocks' features as they are and moves its own."""
-    anatomy = layers_of(network_of(model))
+    layers = layers_of(network_of(model))
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        before = read_blocks(network_of(model), anatomy, {"pixel_values": pixels}).blocks
+        before = read_blocks(network_of(model), layers, {"pixel_values": pixels}).blocks
         for name, parameter in model.named_parameters():
-            if name.startswith(anatomy.blocks[-1].prefixes):
+            if name.startswith(layers.blocks[-1].prefixes):
                 parameter.mul_(1.5).add_(0.1)
-        after = read_blocks(network_of(model), anatomy, {"pixel_values": pixels}).blocks
+        after = read_blocks(network_of(model), layers, {"pixel_values": pixels}).blocks
     assert all(torch.equal(left, right) for left, right in zip(before[:-1], after[:-1], strict=True))
     assert not torch.allclose(before[-1], after[-1])
 
 
 def test_the_stem_counts_to_the_first_block(model):
-    anatomy = layers_of(network_of(model))
+    layers = layers_of(network_of(model))
     first = next(iter(model.named_parameters()))[0]
-    assert first.startswith(anatomy.blocks[0].prefixes)
+    assert first.startswith(layers.blocks[0].prefixes)
 
 
 def test_the_last_block_is_what_the_head_reads(model):
-    anatomy = layers_of(network_of(model))
-    if anatomy.head is None:
+    layers = layers_of(network_of(model))
+    if layers.head is None:
         pytest.skip("has no head")
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        reading = read_blocks(network_of(model), anatomy, {"pixel_values": pixels})
-        assert torch.allclose(model.get_submodule(anatomy.head)(reading.blocks[-1]), reading.logits)
+        reading = read_blocks(network_of(model), layers, {"pixel_values": pixels})
+        assert torch.allclose(model.get_submodule(layers.head)(reading.blocks[-1]), reading.logits)
         assert torch.equal(reading.logits, model(pixel_values=pixels).logits)
 
 

@@ -3,13 +3,20 @@ import os
 import struct
 import time
 import warnings
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import transformers as t
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from registry.encoders.loading import inspect, load
+from registry.encoders import loading
+from registry.encoders.loading import inspect, load, load_network, open_checkpoint
 from registry.errors import (
     BadWeights,
     MalformedWeights,
@@ -45,14 +52,14 @@ def with_header(folder, header, data):
 
 
 def test_a_sound_folder_says_what_it_is(folder):
-    found = inspect(folder)
-    assert found.architecture == "ResNetForImageClassification"
-    assert found.model_type == "resnet"
-    assert found.parameters == sum(p.numel() for p in NETS["resnet"]().parameters())
-    assert found.input_size == 32
-    assert found.id2label == {0: "cat", 1: "dog", 2: "hen"}
-    assert found.num_labels == 3
-    assert found.license == "unknown"
+    result = inspect(folder)
+    assert result.architecture == "ResNetForImageClassification"
+    assert result.model_type == "resnet"
+    assert result.parameters == sum(p.numel() for p in NETS["resnet"]().parameters())
+    assert result.input_size == 32
+    assert result.id2label == {0: "cat", 1: "dog", 2: "hen"}
+    assert result.num_labels == 3
+    assert result.license == "unknown"
 
 
 @pytest.mark.parametrize("net", sorted(NETS))
@@ -96,6 +103,54 @@ def test_sharded_weights_are_opened_like_whole_ones(folder, tmp_path):
     assert inspect(tmp_path / "shards").parameters == inspect(folder).parameters
     for left, right in zip(load(tmp_path / "shards").parameters(), whole.parameters(), strict=True):
         assert torch.equal(left, right)
+
+
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_a_checkpoint_opened_in_one_go_is_the_one_inspected_and_loaded(net, tmp_path):
+    folder = save_net(tmp_path / net, NETS[net]().half() if net == "vit" else net)
+    opened, network = open_checkpoint(folder)
+    assert opened == inspect(folder)
+    assert network.digest == load_network(folder).digest
+    for left, right in zip(network.model.parameters(), load(folder).parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_shards_opened_in_one_go_have_the_digest_of_all_and_other_weights_are_refused(folder, tmp_path):
+    load(folder).save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    (tmp_path / "shards" / "preprocessor_config.json").write_text((folder / "preprocessor_config.json").read_text())
+    opened, _ = open_checkpoint(tmp_path / "shards")
+    assert opened.digest == inspect(tmp_path / "shards").digest
+    assert open_checkpoint(tmp_path / "shards", digest=opened.digest)[0] == opened
+    with pytest.raises(BadWeights, match="not those that were registered"):
+        open_checkpoint(folder, digest=opened.digest)
+
+
+def test_a_tensor_at_an_odd_place_of_its_file_is_read_as_it_is(folder):
+    header, content = header_of(folder)
+    with_header(folder, header + " " * (1 + len(header) % 2), content)
+    for left, right in zip(open_checkpoint(folder)[1].model.parameters(), load(folder).parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="bytes read are counted by Linux alone")
+def test_every_weight_is_read_from_the_disk_once_when_a_checkpoint_is_opened(tmp_path, monkeypatch):
+    def bytes_read():
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    @contextmanager
+    def headers_only(path, framework):
+        with safe_open(path, framework) as stored:
+            yield SimpleNamespace(keys=stored.keys, get_slice=stored.get_slice)
+
+    folder = save_net(tmp_path / "net", "resnet")
+    rewrite(folder, unused=np.zeros(1 << 20, np.float32))
+    open_checkpoint(folder)  # what it imports is read now
+    monkeypatch.setattr(loading, "safe_open", headers_only)
+    monkeypatch.setattr("transformers.modeling_utils.safe_open", None)
+    size = (folder / "model.safetensors").stat().st_size
+    before = bytes_read()
+    open_checkpoint(folder)
+    assert size <= bytes_read() - before < 1.5 * size
 
 
 def test_a_shard_may_not_lie_elsewhere(folder):
@@ -250,8 +305,8 @@ def test_opening_says_nothing(folder, capfd):
         warnings.simplefilter("error")
         inspect(folder)
         load(folder)
-    told = capfd.readouterr()
-    assert told.out == told.err == ""
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.float8_e5m2])
@@ -299,9 +354,9 @@ def test_a_backbone_saved_without_its_pooler_is_opened_without_one(tmp_path):
     assert inspect(folder).architecture == "ViTModel"
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
-        expected, found = (model(pixel_values=pixels) for model in (whole.vit, load(folder)))
-    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)
-    assert found.pooler_output is None
+        expected, result = (model(pixel_values=pixels) for model in (whole.vit, load(folder)))
+    torch.testing.assert_close(result.last_hidden_state, expected.last_hidden_state)
+    assert result.pooler_output is None
     assert not any("pooler" in name for name, _ in load(folder, from_scratch=True).named_parameters())
 
 
@@ -384,3 +439,49 @@ def test_a_pipe_is_not_waited_for(folder, file):
     os.mkfifo(folder / file)
     with pytest.raises((NoWeights, Unsupported)):
         inspect(folder)
+
+
+TOWER = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+}
+WORDS = {**TOWER, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+@pytest.mark.parametrize(("config", "kind"), [(t.CLIPConfig, t.CLIPModel), (t.SiglipConfig, t.SiglipModel)])
+def test_of_a_model_that_compares_images_with_texts_the_image_tower_is_opened(config, kind, tmp_path):
+    whole = kind(config(vision_config=TOWER, text_config=WORDS)).eval()
+    folder = save_net(tmp_path, whole)
+    assert inspect(folder).architecture == kind.__name__.replace("Model", "VisionModel")
+    tower = load(folder)
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = whole.vision_model(pixel_values=pixels).pooler_output
+        torch.testing.assert_close(tower(pixel_values=pixels).pooler_output, expected)
+    assert inspect(folder).parameters < sum(p.numel() for p in whole.parameters())
+
+
+def test_pixels_that_were_made_into_numbers_of_colors_are_no_pictures(folder):
+    change(folder, architectures=["ImageGPTForImageClassification"], model_type="imagegpt")
+    with pytest.raises(Unsupported, match="input_ids that are made of image") as caught:
+        inspect(folder)
+    assert "reads its items as they are" in caught.value.remedy
+
+
+@pytest.mark.skipif(find_spec("natten") is not None, reason="natten is installed")
+def test_a_library_that_an_architecture_lacks_is_named(folder):
+    change(folder, architectures=["DinatForImageClassification"], model_type="dinat")
+    with pytest.raises(Unsupported, match="natten") as caught:
+        inspect(folder)
+    assert "pip install natten" in caught.value.remedy
+
+
+def test_a_judge_of_pictures_by_a_written_policy_is_refused(folder):
+    change(folder, architectures=["ShieldGemma2ForImageClassification"], model_type="shieldgemma2")
+    with pytest.raises(Unsupported, match="texts") as caught:
+        inspect(folder)
+    assert "one kind of item" in caught.value.remedy

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.modalities import modalities
 from registry.testing import ModalityContract
 from tests.fakes import SHAPES, save_net, series
@@ -73,7 +73,7 @@ class TestTextsOfADecoder(_OfTexts):
 @lru_cache
 def _of_text(name):
     with TemporaryDirectory() as place:
-        return open_network(save(Path(place), name))
+        return load_network(save(Path(place), name))
 
 
 @pytest.mark.usefixtures("numbers")
@@ -95,4 +95,4 @@ class TestNumber(ModalityContract):
 @lru_cache
 def _numbers():
     with TemporaryDirectory() as place:
-        return open_network(save_net(Path(place), seed=1))
+        return load_network(save_net(Path(place), seed=1))

@@ -65,11 +65,11 @@ SPOKEN_OF = {
 
 
 def test_what_an_image_is_is_known_in_its_package_alone():
-    found = {}
+    by_name = {}
     for file in sorted((ROOT / "registry").rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         name = str(file.relative_to(ROOT))
         if ROOT / "registry" / "modalities" not in file.parents and PICTURES.search(text):
-            found[name] = text
-    assert sorted(found) == sorted(SPOKEN_OF)
-    assert not [name for name, text in found.items() if re.search(r"import.*\bPIL\b|from PIL", text)]
+            by_name[name] = text
+    assert sorted(by_name) == sorted(SPOKEN_OF)
+    assert not [name for name, text in by_name.items() if re.search(r"import.*\bPIL\b|from PIL", text)]

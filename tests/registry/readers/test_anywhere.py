@@ -13,17 +13,17 @@ def test_images_count_wherever_they_lie(tmp_path: Path) -> None:
     draw_folder(tmp_path / "in", {"cat": 2, "train/dog": 1})
     Image.fromarray(drawn(9)).save(tmp_path / "in" / "loose.png")
     (tmp_path / "in" / "notes.txt").write_text("no image")
-    found = read_anywhere(tmp_path / "in")
-    assert [item.name for item in found.items] == ["cat/0.png", "cat/1.png", "loose.png", "train/dog/0.png"]
-    assert set(found.labels) == {""}
-    assert found.test is None
+    result = read_anywhere(tmp_path / "in")
+    assert [item.name for item in result.items] == ["cat/0.png", "cat/1.png", "loose.png", "train/dog/0.png"]
+    assert set(result.labels) == {""}
+    assert result.test is None
 
 
 def test_a_single_image_is_read(tmp_path: Path) -> None:
     draw_folder(tmp_path, {"cat": 1})
-    found = read_anywhere(tmp_path / "cat" / "0.png")
-    assert [item.name for item in found.items] == ["0.png"]
-    assert found.items[0].open().size == (12, 12)
+    result = read_anywhere(tmp_path / "cat" / "0.png")
+    assert [item.name for item in result.items] == ["0.png"]
+    assert result.items[0].open().size == (12, 12)
 
 
 def test_any_number_may_be_unreadable_but_not_all(tmp_path: Path) -> None:

@@ -257,8 +257,8 @@ def test_arrays_and_frames_are_read_or_refused_by_name(rounds, seed):
             if chance.random() < 0.3:
                 frame = {"i": items, "l": labels, "g": groups, "s": ["train", "test"] * (rows // 2)}
                 how["groups"] = chance.choice([None, "g", "x"])
-                made = frame if chance.random() < 0.5 else _framed(frame)
-                Sample.from_frame(made, "i", "l", name="x", split=chance.choice([None, "s"]), **how)
+                built = frame if chance.random() < 0.5 else _framed(frame)
+                Sample.from_frame(built, "i", "l", name="x", split=chance.choice([None, "s"]), **how)
             else:
                 test = (_values(chance, 2), _labels(chance, 2)) if chance.random() < 0.2 else None
                 Sample.from_arrays(items, labels, name="x", test=test, **how)

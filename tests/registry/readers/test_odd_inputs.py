@@ -583,6 +583,6 @@ def test_damaged_bytes_end_in_named_errors_only(tmp_path, kind):
                 (tmp_path / "x").write_bytes(content)
                 read_archive(tmp_path / "x", limit=9)
             else:
-                found = IMAGE.decode("x", content)
-                rows = IMAGE.settled([] if isinstance(found, Undecodable) else [found], {})[0]
+                decoded = IMAGE.decode("x", content)
+                rows = IMAGE.settled([] if isinstance(decoded, Undecodable) else [decoded], {})[0]
                 assert all(item.open().mode == "RGB" for item in rows)

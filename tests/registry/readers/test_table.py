@@ -47,8 +47,8 @@ def test_a_bad_row_is_named(tmp_path, text, why):
 
 
 def test_semicolons_a_byte_order_mark_and_capitals_are_understood(tmp_path):
-    found = read_groups(table(tmp_path, "File;Group;note\ncat/1.png;anna;x\n", "utf-8-sig"), NAMES)
-    assert found == {"cat/1.png": "anna"}
+    result = read_groups(table(tmp_path, "File;Group;note\ncat/1.png;anna;x\n", "utf-8-sig"), NAMES)
+    assert result == {"cat/1.png": "anna"}
 
 
 def test_other_encodings_are_refused_in_words(tmp_path):
@@ -92,8 +92,8 @@ def test_the_task_is_read_off_the_column(tmp_path, cells, task):
 
 def test_a_task_that_is_named_is_not_read_off(tmp_path):
     path = targets(tmp_path, "1", "2", "2")
-    told = {task: [cell for _, _, cell in read_labels(path, Task(task)).rows] for task in Task}
-    assert told == {
+    record = {task: [cell for _, _, cell in read_labels(path, Task(task)).rows] for task in Task}
+    assert record == {
         "classification": ["1", "2", "2"],
         "multi-label": ["1", "2", "2"],
         "regression": ["1.0", "2.0", "2.0"],
@@ -127,12 +127,14 @@ def test_a_target_that_is_none_is_named_by_its_line(tmp_path, cells, task, why):
     assert caught.value.remedy
 
 
-def laid_out(tmp_path, names: list[str], text: str):
+def layout_of(tmp_path, names: list[str], text: str):
     return read_labels(table(tmp_path, text)).layout(tmp_path, names, IMAGE.words)
 
 
 def test_files_of_any_layout_are_labelled_and_those_without_a_row_left_out(tmp_path):
-    layout = laid_out(tmp_path, ["b.png", "deep/er/a.png", "c.png"], "file,target\na.png,x\nb.png,y\nelsewhere.png,z\n")
+    layout = layout_of(
+        tmp_path, ["b.png", "deep/er/a.png", "c.png"], "file,target\na.png,x\nb.png,y\nelsewhere.png,z\n"
+    )
     assert (layout.train.names, layout.train.labels, layout.test) == (("b.png", "deep/er/a.png"), ("y", "x"), None)
     assert layout.notes == (
         "1 image has no row in the table of labels: left out",
@@ -142,20 +144,20 @@ def test_files_of_any_layout_are_labelled_and_those_without_a_row_left_out(tmp_p
 
 def test_train_and_test_on_top_are_parts_and_the_validation_part_fills_in(tmp_path):
     text = "file,target\n" + "".join(f"{name}.png,x\n" for name in "abcd")
-    both = laid_out(tmp_path, ["set/train/a.png", "set/test/b.png", "set/val/c.png", "set/d.png"], text)
+    both = layout_of(tmp_path, ["set/train/a.png", "set/test/b.png", "set/val/c.png", "set/d.png"], text)
     assert both.train.names == ("set/d.png", "set/train/a.png", "set/val/c.png")
     assert both.test.names == ("set/test/b.png",)
-    validated = laid_out(tmp_path, ["train/a.png", "val/c.png"], text)
+    validated = layout_of(tmp_path, ["train/a.png", "val/c.png"], text)
     assert (validated.train.names, validated.test.names) == (("train/a.png",), ("val/c.png",))
 
 
 def test_a_folder_named_test_is_no_part_where_there_is_no_train(tmp_path):
-    assert laid_out(tmp_path, ["test/a.png", "b.png"], "file,target\na.png,x\nb.png,y\n").test is None
+    assert layout_of(tmp_path, ["test/a.png", "b.png"], "file,target\na.png,x\nb.png,y\n").test is None
 
 
 def test_a_table_about_other_files_is_refused(tmp_path):
     with pytest.raises(BadTable, match="no row names an image"):
-        laid_out(tmp_path, ["a.png"], "file,target\nb.png,x\n")
+        layout_of(tmp_path, ["a.png"], "file,target\nb.png,x\n")
 
 
 def test_a_draw_of_quantities_takes_all_of_them_alike():
@@ -182,9 +184,9 @@ def test_a_long_table_is_read_as_a_short_one_and_says_so(tmp_path, monkeypatch, 
     long = read_labels(path, task)
     assert (long.task, long.seen, len(long.rows), len(short.rows)) == (short.task, 44, 0, 44)
     assert "44 rows" in long.notes[-1]
-    laid = [one.layout(tmp_path, names, IMAGE.words) for one in (short, long)]
-    assert laid[0] == laid[1]
-    assert "40 rows of the table without an image (line 2: else/0.png)" in laid[0].notes
+    layouts = [one.layout(tmp_path, names, IMAGE.words) for one in (short, long)]
+    assert layouts[0] == layouts[1]
+    assert "40 rows of the table without an image (line 2: else/0.png)" in layouts[0].notes
     with pytest.raises(BadTable, match=r"line 2 says 'else/0\.png', an item there is 'z\.png'"):
         long.match(tmp_path, ["z.png"])
 

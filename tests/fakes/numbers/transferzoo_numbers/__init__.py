@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from registry.errors import ItemUnreadable, UnusableArrays
-from registry.modalities import Defaults, Network, Preview, RawRecipe, Reading, Undecodable, Words
+from registry.modalities import Defaults, InMemory, Network, Preview, RawRecipe, Reading, Undecodable, Words
 
 __all__ = ["NUMBER", "Number", "Series"]
 
@@ -53,6 +53,7 @@ class Number:
     raw_size = 4
     inputs = frozenset({"number_values"})
     classifier = "transferzoo_numbers.network.AutoModelForNumberClassification"
+    hub_task = ""
     processor_files = ("number_config.json",)
 
     @property
@@ -60,6 +61,11 @@ class Number:
         """As `Modality.catalog`."""
         beside = Path(__file__).with_name("catalog")
         return beside if beside.is_dir() else None
+
+    @property
+    def in_memory(self) -> InMemory:
+        """As `Modality.in_memory`."""
+        return InMemory(np.random.default_rng(0).normal(size=(2, 24)), "float64", (-1,))
 
     def from_cells(self, name: str, cells: Sequence[object]) -> Series | Undecodable:
         """As `Modality.from_cells`: the numbers of a row."""

@@ -4,7 +4,7 @@ import torch
 from recommender.tuning.objective import Objective
 from registry.cards import Task
 from registry.modalities.image.augment import augmented
-from tests.recommender.tuning.test_loop import made
+from tests.recommender.tuning.test_loop import learner
 
 
 def picture(side=32):
@@ -35,7 +35,7 @@ def test_a_gray_picture_stays_gray():
 
 
 def test_augmented_rows_change_from_epoch_to_epoch_and_come_again_with_the_epoch(tmp_path):
-    _, training = made(tmp_path)
+    _, training = learner(tmp_path)
     rows = training.rows
     plain = rows.batch([0, 1])["pixel_values"]
     rows.seed = 7

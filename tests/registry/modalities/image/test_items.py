@@ -80,10 +80,10 @@ def test_a_size_is_judged_before_a_pixel_is_decoded(tmp_path):
 
 
 def test_no_warning_of_the_decoder_leaks(tmp_path):
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as recorder:
         warnings.simplefilter("always")
         read_among_good(tmp_path, bomb_png=png_header(10_000, 10_000))
-    assert not heard
+    assert not recorder
 
 
 def test_more_than_one_in_five_bad_images_is_too_many(tmp_path):
@@ -177,9 +177,9 @@ def test_an_item_is_known_by_its_content_and_not_by_its_folder(tmp_path):
 
 
 def test_a_reader_tells_how_far_it_is(tmp_path):
-    heard = Recorder()
-    read_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=heard)
-    assert heard.events == [Event(Phase.READ, "images", done, 3) for done in range(4)]
+    recorder = Recorder()
+    read_folder(draw_folder(tmp_path / "x", {"a": 3}), limit=9, progress=recorder)
+    assert recorder.events == [Event(Phase.READ, "images", done, 3) for done in range(4)]
 
 
 def test_an_item_without_content_says_so():

@@ -85,16 +85,16 @@ def test_a_picture_becomes_what_transformers_makes_of_it(name, shape, tmp_path):
 
 
 def test_a_gray_picture_is_read_as_one_of_three_channels(tmp_path):
-    made = read_preprocessing(settle(tmp_path, SETTINGS["vit"])).tensor(Image.new("L", (10, 10), 7))
-    assert made.shape == (3, 24, 24)
+    built = read_preprocessing(settle(tmp_path, SETTINGS["vit"])).tensor(Image.new("L", (10, 10), 7))
+    assert built.shape == (3, 24, 24)
 
 
 def test_many_threads_make_what_one_makes(tmp_path):
     preprocessing = read_preprocessing(settle(tmp_path, SETTINGS["mobilenet v2"]))
     images = [Image.fromarray(drawn(n, 50)) for n in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        for made, image in zip(pool.map(preprocessing.tensor, images), images, strict=True):
-            assert np.array_equal(made, preprocessing.tensor(image))
+        for built, image in zip(pool.map(preprocessing.tensor, images), images, strict=True):
+            assert np.array_equal(built, preprocessing.tensor(image))
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,12 @@ def test_channels_are_those_of_the_rows_that_were_fitted_on():
 
 def test_the_recipe_computes_what_the_features_are(tmp_path):
     for gray in (False, True):
-        given = items(4, gray=gray)
-        raw, place = IMAGE.raw().fit(given), tmp_path / f"{gray}.png"
-        given[0].open().save(place)
+        passed = items(4, gray=gray)
+        raw, place = IMAGE.raw().fit(passed), tmp_path / f"{gray}.png"
+        passed[0].open().save(place)
         room: dict = {}
         exec(IMAGE.raw_recipe(raw).code, room)  # noqa: S102 - our own code
-        assert (room["features"](place) == raw.transform(given[:1])[0]).all()
+        assert (room["features"](place) == raw.transform(passed[:1])[0]).all()
 
 
 def test_the_promise_states_the_size_of_its_raw_features():

@@ -27,16 +27,16 @@ VOCABULARY = 300
 
 def word_pieces() -> t.PreTrainedTokenizerFast:
     """As BERT's: [CLS] text [SEP]."""
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    built = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    built.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    made.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special))
-    ends = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
-    made.post_processor = processors.TemplateProcessing(
+    built.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special))
+    ends = [(name, built.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    built.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
     return t.PreTrainedTokenizerFast(
-        tokenizer_object=made,
+        tokenizer_object=built,
         model_max_length=64,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -49,10 +49,10 @@ def word_pieces() -> t.PreTrainedTokenizerFast:
 
 def byte_pairs() -> t.PreTrainedTokenizerFast:
     """As GPT-2's: no token of its own but the end, and none for padding."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    made.train_from_iterator(
+    built = Tokenizer(models.BPE())
+    built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    built.decoder = decoders.ByteLevel()
+    built.train_from_iterator(
         SENTENCES,
         trainers.BpeTrainer(
             vocab_size=VOCABULARY + 100,
@@ -60,7 +60,7 @@ def byte_pairs() -> t.PreTrainedTokenizerFast:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         ),
     )
-    return t.PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|endoftext|>", padding_side="left")
+    return t.PreTrainedTokenizerFast(tokenizer_object=built, eos_token="<|endoftext|>", padding_side="left")
 
 
 def _small(**rest: object) -> dict:

@@ -57,9 +57,9 @@ def test_encodings_are_told_apart_and_nothing_that_was_written_is_changed(conten
     ],
 )
 def test_what_is_no_text_has_a_reason(content, why):
-    found = TEXT.decode("a.txt", content)
-    assert isinstance(found, Undecodable)
-    assert why in found.reason
+    decoded = TEXT.decode("a.txt", content)
+    assert isinstance(decoded, Undecodable)
+    assert why in decoded.reason
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
@@ -95,7 +95,7 @@ def test_what_is_no_text_in_memory_is_refused_with_its_row(values, why):
         TEXT.from_memory(values)
 
 
-def _alike(one, other):
+def _are_near(one, other):
     first, second = (Fingerprints(TEXT.fingerprints(TEXT.from_memory([text]))) for text in (one, other))
     return bool(first.also_in(second)[0])
 
@@ -106,10 +106,10 @@ LONG = " ".join(f"The {word} went to the market and came home with {count} eggs.
 
 
 def test_a_text_is_like_itself_after_folding_and_like_one_with_a_letter_changed():
-    assert _alike("Çà et là, un café.", unicodedata.normalize("NFD", "Çà et là,\n\tun  café."))
-    assert _alike(LONG, LONG.replace("sailor", "sailer"))
-    assert not _alike(LONG, LONG[: len(LONG) // 2])
-    assert not _alike("ok", "ok")
+    assert _are_near("Çà et là, un café.", unicodedata.normalize("NFD", "Çà et là,\n\tun  café."))
+    assert _are_near(LONG, LONG.replace("sailor", "sailer"))
+    assert not _are_near(LONG, LONG[: len(LONG) // 2])
+    assert not _are_near("ok", "ok")
 
 
 def test_a_preview_is_the_beginning_on_one_line():

@@ -13,7 +13,7 @@ import transformers as t
 
 from registry.encoders import open_encoder
 from registry.encoders.layers import layers_of, read_blocks
-from registry.encoders.loading import inspect, open_network
+from registry.encoders.loading import inspect, load_network
 from registry.errors import RemoteCodeRefused, Unsupported
 from registry.modalities import modalities
 from registry.modalities.text.settings import Pooling
@@ -26,7 +26,7 @@ ITEMS = TEXT.from_memory([*SENTENCES, "Yes", "long " * 200])
 @lru_cache
 def _network(name, cap=None):
     with TemporaryDirectory() as place:
-        return open_network(save(Path(place), name), **({} if cap is None else {"cap": cap}))
+        return load_network(save(Path(place), name), **({} if cap is None else {"cap": cap}))
 
 
 def _blocks(network, items=ITEMS):
@@ -102,8 +102,8 @@ def test_a_text_of_which_nothing_is_known_is_a_finite_vector():
 def test_threads_that_prepare_at_once_do_not_stop_one_another():
     network = _network("gpt2")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(network.prepare, ITEMS * 30))
-    assert all(np.array_equal(row["tokens"], found[place % len(ITEMS)]["tokens"]) for place, row in enumerate(found))
+        result = list(pool.map(network.prepare, ITEMS * 30))
+    assert all(np.array_equal(row["tokens"], result[place % len(ITEMS)]["tokens"]) for place, row in enumerate(result))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_threads_that_prepare_at_once_do_not_stop_one_another():
 def test_sentence_transformers_state_their_pooling(tmp_path, pooling, expected):
     folder = as_sentences(save(tmp_path, "bert"), pooling)
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 20}')
-    network = open_network(folder)
+    network = load_network(folder)
     assert network.pooling is expected
     assert network.stated == 20
     assert torch.allclose(_blocks(network)[-1].norm(dim=1), torch.ones(len(ITEMS)), atol=1e-5)
@@ -141,7 +141,7 @@ def test_sentence_transformers_state_their_pooling(tmp_path, pooling, expected):
 def test_a_folder_whose_texts_cannot_be_made_into_inputs_is_said(tmp_path, change, why):
     change(save(tmp_path, "bert"))
     with pytest.raises(Unsupported, match=why):
-        open_network(tmp_path)
+        load_network(tmp_path)
 
 
 def test_a_vocabulary_that_does_not_fit_the_embedding_is_refused(tmp_path):

@@ -1,0 +1,83 @@
+"""Which domains are near: an index of the sketches in a lens that follows the database, and is kept beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from registry.home import Home
+from registry.sketch import FREQUENCIES, Lens
+from registry.store import Store
+
+__all__ = ["DomainSearch"]
+
+_SAVED_EVERY = 100
+
+
+class DomainSearch:
+    """The indexes of a home, one a lens; several threads may ask. ``note`` hears of one that could not be kept."""
+
+    def __init__(self, store: Store, home: Home, note: Callable[[str], None]) -> None:
+        self._store, self._home, self._note = store, home, note
+        self._indexes: dict[str, tuple[Any, tuple[int, int]]] = {}
+        self._searching = Lock()
+
+    def nearest(self, lens: Lens, embedding: Float[np.ndarray, " d"], k: int | None) -> list[tuple[int, float]]:
+        """Numbers of the ``k`` nearest sketches, or of all, with their squared distances; nearest first."""
+        with self._searching:
+            index = self._index(lens)
+            most = len(index) if k is None else min(k, len(index))
+            squares, numbers = index.search(embedding, most) if most else ((), ())
+        return [(int(number), float(square)) for square, number in zip(squares, numbers, strict=True)]
+
+    def path(self, lens: Lens) -> Path:
+        """Where the index of a lens is kept; always rebuildable from the database."""
+        return self._home.index.with_suffix(f".{lens.modality}{self._home.index.suffix}")
+
+    def stamp(self, lens: Lens) -> str:
+        """What an index file must say it was made of: this registry, that lens."""
+        return f"{self._store.note('registry')} {lens.digest}"
+
+    def close(self) -> None:
+        """Let go of the indexes; the next search reads them again."""
+        self._indexes.clear()
+
+    def _index(self, lens: Lens) -> Any:  # noqa: ANN401 - a DomainIndex; FAISS is loaded for searches only
+        """The index of all sketches in a lens, brought up to date with the database."""
+        from registry.index import DomainIndex  # noqa: PLC0415 - FAISS, for searches only
+
+        path = self.path(lens)
+        if lens.digest not in self._indexes:
+            loaded = DomainIndex.load(path, self.stamp(lens)) or DomainIndex(2 * FREQUENCIES)
+            self._indexes[lens.digest] = loaded, (0, 0)
+        index, known = self._indexes[lens.digest]
+        state = self._store.sketch_count(lens.digest)
+        if state != known:
+            changed = self._follow(index, lens, known, state)
+            self._indexes[lens.digest] = index, state
+            if changed * _SAVED_EVERY > len(index) and self._home.writable:
+                self._save(index, path, self.stamp(lens))
+        return index
+
+    def _follow(self, index: Any, lens: Lens, known: tuple[int, int], state: tuple[int, int]) -> int:  # noqa: ANN401
+        """Add to the index what the database has gained and take from it what that has lost; how many these were."""
+        numbers = self._store.sketch_numbers(lens.digest, after=known[1])
+        gone = np.array([], dtype=np.int64)
+        if known[0] + len(numbers) != state[0] or not known[0]:
+            numbers, have = self._store.sketch_numbers(lens.digest), index.numbers
+            gone, numbers = np.setdiff1d(have, numbers), np.setdiff1d(numbers, have)
+            index.remove(gone)
+        read = self._store.embeddings([int(number) for number in numbers])
+        if read:
+            index.add([*read], np.stack([*read.values()]))
+        return len(gone) + len(read)
+
+    def _save(self, index: Any, path: Path, stamp: str) -> None:  # noqa: ANN401 - likewise
+        """Keep the index; where that cannot be done the next process makes it anew."""
+        try:
+            index.save(path, stamp)
+        except OSError as cause:
+            self._note(f"the index of domains is not kept: {cause}")

@@ -1,0 +1,66 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("registry", "recommender", "ui")
+COMMANDS = {"benefit", "export", "recommend", "tune"}
+"""A command's function bears the command's name, from which typer takes it."""
+TYPERS_APP = "app"
+"""What typer's own examples call a group of commands; the command line has one in each module of them."""
+
+
+def modules() -> Iterator[Path]:
+    for room in ROOMS:
+        yield from sorted((ROOT / room).rglob("*.py"))
+
+
+def top_level_names(module: Path) -> Iterator[str]:
+    """What a module defines at its top level, without what it imports."""
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def is_mirrored(paths: list[str]) -> bool:
+    """Whether all are the same part of packages that answer one promise, and so alike: modalities, migrations."""
+    parts = {path.split("/modalities/")[-1].partition("/")[2] for path in paths if "/modalities/" in path}
+    return all("/modalities/" in path for path in paths) and len(parts) == 1
+
+
+def test_no_public_name_is_defined_in_two_modules():
+    where = defaultdict(list)
+    for module in modules():
+        path = module.relative_to(ROOT).as_posix()
+        if "/migrations/versions/" in path:
+            continue  # Alembic calls the parts of a migration by their names
+        for name in {name for name in top_level_names(module) if not name.startswith("_")}:
+            where[name].append(path)
+    twice = {
+        name: [path for path in paths if not (name in COMMANDS and path.startswith("ui/commands/"))]
+        for name, paths in where.items()
+        if name != TYPERS_APP and not is_mirrored(paths)
+    }
+    assert {name: paths for name, paths in twice.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("def look(): ...\nclass Look: ...\nasync def wait(): ...", {"look", "Look", "wait"}),
+        ("ONE = 1\ntwo: int = 2\n_three = 3\nfrom os import path", {"ONE", "two", "_three"}),
+        ("if True:\n    hidden = 1\nclass Outer:\n    inner = 2", {"Outer"}),
+    ],
+)
+def test_names_at_the_top_of_a_module_are_those_that_it_defines(tmp_path, text, names):
+    (tmp_path / "module.py").write_text(text)
+    assert set(top_level_names(tmp_path / "module.py")) == names
