@@ -70,7 +70,7 @@ def test_folds_count_rows_like_the_test_part_s():
     """Where a second class of rows is hard and the test part has no others, weighted folds say so."""
     random = np.random.default_rng(0)
     sample = planted_sample(200, (1.0,))
-    hard = np.arange(200) % 2 == 1
+    hard = np.arange(200) // 2 % 2 == 1
     train = np.column_stack([np.where(hard, 0, 2.5 * sample.targets), 3.0 * hard]) + random.normal(size=(200, 2))
     test = np.column_stack([random.normal(size=100), 3 + random.normal(size=100)])
     falls = drops(train, test, sample, sample.folds())
