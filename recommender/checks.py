@@ -9,14 +9,21 @@ from recommender.requests import (
     AddRequest,
     BenefitRequest,
     CompareRequest,
+    ExportRequest,
+    FetchRequest,
     NearRequest,
+    PredictRequest,
+    PromoteRequest,
     RecommendRequest,
     Request,
+    ResumeRequest,
     SyncRequest,
     TuneRequest,
 )
+from recommender.runs.folder import find_run
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
+from registry.home import Home
 from registry.hub import parse_hub_id
 from registry.licenses import Licenses, require_license
 from registry.listings import Listing
@@ -38,7 +45,9 @@ def check_request(request: Request, zoo: Zoo) -> None:
         DeviceMissing: there is no such device.
         UnusableHubId: it names no checkpoint of a hub.
         FolderUnusable: its picture cannot be written.
+        HomeUnusable: it must be kept, and the home is read-only.
     """
+    _check_home(request, zoo.home)
     match request:
         case RecommendRequest():
             require_places(*request.sample.places)
@@ -57,7 +66,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
         case BenefitRequest():
             require_places(*request.sample.places)
             require_names(zoo, checkpoint=request.checkpoint, strategy=request.strategy)
-            _require_writable(request.picture)
+            _require_writable(request.picture, zoo.home)
         case CompareRequest():
             require_places(*request.sample.places)
             require_domain(zoo, request.other)
@@ -75,8 +84,18 @@ def check_request(request: Request, zoo: Zoo) -> None:
                 zoo.domain(request.domain)
         case SyncRequest():
             require_places(request.locked, *request.source)
+        case PredictRequest():
+            require_places(request.path, request.labels)
         case _:
             pass
+
+
+def _check_home(request: Request, home: Home) -> None:
+    """What must be kept can be, and the run that is meant is there."""
+    if isinstance(request, TuneRequest | ResumeRequest | AddRequest | PromoteRequest | FetchRequest):
+        home.require_writable()
+    if isinstance(request, ResumeRequest | PredictRequest | ExportRequest | PromoteRequest):
+        find_run(home, request.run)
 
 
 def require_places(*places: Path | str | None) -> None:
@@ -181,9 +200,10 @@ def require_domain(zoo: Zoo, place: str) -> Path | None:
     return None
 
 
-def _require_writable(picture: Path | None) -> None:
-    """Before minutes of work, not after."""
+def _require_writable(picture: Path | None, home: Home) -> None:
+    """Before minutes of work, not after; what has no place of its own is kept in the home."""
     if picture is None:
+        home.require_writable()
         return
     try:
         picture.touch()

@@ -35,6 +35,7 @@ from recommender.strategies.rules import require_fitting, require_head
 from registry.cards import Metric, Outcome
 from registry.errors import NotOffered, PluginUnusable, UnknownName
 from registry.metrics import Z
+from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
@@ -266,13 +267,22 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     if gain.low <= 0:
         planned = controlled(planned, wanted=True)
         why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
+    card = ranked.checkpoint
+    modality = modalities[card.modality]
+    used = modality.defaults.used(card.input_size, card.cap)
+    if used < card.input_size:
+        size = f"{used} of its {card.input_size} {modality.words.unit}"
+        why = (*why, f"inputs are made smaller, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
+    elif card.cap is not None and used > modality.defaults.cap:
+        usual = f"the usual {modality.defaults.cap}"
+        why = (*why, f"inputs have {used} {modality.words.unit}, more than {usual}, as it was added")
     cost = estimate(
         planned,
         ranked.transferability,
         evidence.rows,
         classes=evidence.classes,
         parameters=ranked.checkpoint.parameters,
-        input_size=ranked.checkpoint.input_size,
+        input_size=used,
         test_rows=None if sample.test is None else len(sample.test),
         fresh=setting.fresh,
     )

@@ -329,6 +329,8 @@ class AddRequest(Request):
     source_data: Place | None = None
     domain: Name | None = None
     license: Name | None = None
+    max_input: Annotated[int, Field(ge=1, le=2048)] | None = None
+    """Size of input beyond which inputs are made smaller; None for the modality's own."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "AddRequest":

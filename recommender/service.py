@@ -342,6 +342,11 @@ def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
 
 
 def _add(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
+    card = _added(request, zoo, observer)
+    return card if request.max_input is None else zoo.use_inputs_up_to(card.name, request.max_input)
+
+
+def _added(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
     if request.folder is None:
         now, license = request.weights is When.NOW, request.license
         return add(zoo, str(request.hub), name=request.name, weights=now, license=license, progress=observer)

@@ -310,7 +310,8 @@ def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 def _work(candidate: Candidate) -> float:
     """About how many multiplications a row takes: each weight once for each place that is left in a net's middle."""
     card = candidate.checkpoint
-    return card.parameters * max(1.0, modalities[card.modality].defaults.uses(card.input_size))
+    defaults = modalities[card.modality].defaults
+    return card.parameters * max(1.0, defaults.uses(defaults.used(card.input_size, card.cap)))
 
 
 def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, int, str]:

@@ -196,6 +196,8 @@ class Checkpoint:
     are to lie once they are fetched."""
     claims: tuple[Claim, ...] = ()
     """Results that its maker states, kept apart from outcomes."""
+    cap: int | None = None
+    """Size of input beyond which inputs are made smaller for it; None for the modality's own (224 px)."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,15 @@ class Home:
             raise HomeUnusable(home.root, cause.strerror or str(cause)) from cause
         return home
 
+    def require_writable(self) -> None:
+        """Refuse what must be kept where nothing can be.
+
+        Raises:
+            HomeUnusable: it is read-only.
+        """
+        if not self.writable:
+            raise HomeUnusable(self.root, "it is read-only, and this must be written")
+
     @property
     def database(self) -> Path:
         """The SQLite file of the registry."""

@@ -43,7 +43,7 @@ class OpenNets(dict[str, Encoder]):
 
 def _opened(card: Checkpoint) -> Encoder:
     try:
-        return open_encoder(card.folder, name=card.name, weights=card.digest)
+        return open_encoder(card.folder, name=card.name, cap=card.cap, weights=card.digest)
     except (TransferZooError, OSError, MemoryError):
         raise
     except Exception as cause:  # a stranger's net, or a plug-in, may raise anything

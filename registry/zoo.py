@@ -556,6 +556,19 @@ class Zoo:
                 self.store.write(Entries(checkpoints=(card,)))
         return self.checkpoint(card.name)
 
+    def use_inputs_up_to(self, name: str, cap: int) -> Checkpoint:
+        """Make inputs of a checkpoint smaller only beyond that size from now on, whatever its modality does else.
+
+        Raises:
+            UnknownName: there is none of that name.
+            CheckpointError: it cannot be used at that size.
+        """
+        card = replace(self.checkpoint(name), cap=cap)
+        if self.here(card):
+            import_module("registry.encoders.examination").examine_checkpoint(card.folder, name, cap)
+        self._encoders.pop(name, None)
+        return self.renew(card)
+
     def renew(self, card: Checkpoint) -> Checkpoint:
         """Keep what is newly known of a checkpoint: where it lies, how its repository stands.
 
@@ -804,7 +817,8 @@ def _claim(value: Plain) -> str:
 
 def _recipe(card: Checkpoint) -> str:
     """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
-    total = sha256(f"{card.name} {card.digest} {version('transferzoo')}".encode())
+    cap = "" if card.cap is None else f" {card.cap}"
+    total = sha256(f"{card.name} {card.digest} {version('transferzoo')}{cap}".encode())
     for file in ("config.json", *modalities[card.modality].processor_files):
         path = card.folder / file
         content = path.read_bytes() if path.is_file() else b""

@@ -10,11 +10,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
+from registry.escapes import shown
 from registry.licenses import Licenses
 from registry.listings import Fact, Listing, hub_task
 from ui import render
 from ui.render.parts import new_table
-from ui.strangers import shown
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo

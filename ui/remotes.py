@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from registry.escapes import shown
 from ui import render
-from ui.strangers import shown
 
 __all__ = [
     "added_report",

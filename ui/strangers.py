@@ -17,14 +17,10 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-__all__ = ["StrangersConsole", "cell", "markdown", "pacify", "printable_streams", "safe_json", "shown"]
+from registry.escapes import UNSAFE, escaped, shown
 
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, all but tab and line feed
-    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # what is not seen, or turns the line around
-    "\ud800-\udfff]"  # halves of characters: bytes of a name that are no UTF-8
-)
-_LINES = re.compile("[\t\n]")
+__all__ = ["StrangersConsole", "cell", "markdown", "pacify", "printable_streams", "safe_json"]
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 _PLAIN = {
@@ -53,14 +49,9 @@ _PLAIN = {
 _ERRORS = "transferzoo"
 
 
-def shown(text: object) -> str:
-    """One line that shows the text and does nothing else: controls, line ends and overrides are escaped."""
-    return _LINES.sub(_escaped, _UNSAFE.sub(_escaped, str(text)))
-
-
 def markdown(text: object) -> str:
     """Text as it is on a page: no Markdown, no HTML, no directive in a name is ever acted on."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", _UNSAFE.sub(_escaped, str(text)))
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", escaped(str(text)))
 
 
 def cell(text: object) -> str:
@@ -71,7 +62,7 @@ def cell(text: object) -> str:
 
 def safe_json(text: str) -> str:
     """JSON that a terminal shows as it is: what it would act on stands in JSON's own escapes, and means the same."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class StrangersConsole(Console):
@@ -82,7 +73,7 @@ class StrangersConsole(Console):
 
     def render_str(self, text: str, **how: Any) -> Text:  # noqa: ANN401 - Rich's own settings, handed on
         """A bare text, as every cell and heading is."""
-        return super().render_str(_UNSAFE.sub(_escaped, text), **{**how, "markup": False, "emoji": False})
+        return super().render_str(escaped(text), **{**how, "markup": False, "emoji": False})
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Whatever is printed passes here, and so does every part of it."""
@@ -108,10 +99,6 @@ def pacify() -> None:
             os.dup2(nowhere, stream.fileno())
 
 
-def _escaped(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
-
-
 def _instead(failure: UnicodeError) -> tuple[str | bytes, int]:
     """What is written instead of characters that the encoding lacks."""
     if not isinstance(failure, UnicodeEncodeError):
@@ -122,17 +109,17 @@ def _instead(failure: UnicodeError) -> tuple[str | bytes, int]:
 
 def _safe(text: Text) -> Text:
     """The same text and styles, its unsafe characters escaped."""
-    if not _UNSAFE.search(text.plain):
+    if not UNSAFE.search(text.plain):
         return text
-    cuts = sorted({at for match in _UNSAFE.finditer(text.plain) for at in match.span()} - {0, len(text.plain)})
-    escaped = text.blank_copy()
+    cuts = sorted({at for match in UNSAFE.finditer(text.plain) for at in match.span()} - {0, len(text.plain)})
+    copy = text.blank_copy()
     for part in text.divide(cuts):
-        whole = _UNSAFE.sub(_escaped, part.plain)
+        whole = escaped(part.plain)
         if whole != part.plain:
             styles = [span.style for span in part.spans]
             part.plain = whole
             part.spans = []
             for style in styles:
                 part.stylize(style)
-        escaped.append_text(part)
-    return escaped
+        copy.append_text(part)
+    return copy

@@ -21,8 +21,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from registry.errors import NotResumable, UnknownName
-from registry.files import is_locked, write_atomic
+from registry.errors import DiskFull, HomeUnusable, NotResumable, UnknownName
+from registry.files import disk_full_named, is_locked, write_atomic
 from registry.forms import Record
 from registry.home import Home
 
@@ -147,13 +147,18 @@ class RunFolder(Record):
 
         Raises:
             NotResumable: another process is at it, or it is finished.
+            HomeUnusable: nothing can be written there.
+            DiskFull: there is no room.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.lock)
         try:
-            lock.acquire(timeout=_PATIENCE)
-        except Timeout:
-            raise self.occupied() from None
+            with disk_full_named(self.lock):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=_PATIENCE)
+        except (Timeout, DiskFull) as cause:
+            raise (self.occupied() if isinstance(cause, Timeout) else cause) from None
+        except OSError as cause:
+            raise HomeUnusable(self.path.parent.parent, cause.strerror or str(cause)) from cause
         try:
             if self.result:
                 raise NotResumable(self.id, "it is finished", "See `transferzoo runs list`.")

@@ -220,7 +220,9 @@ def sync_runs(home: Home, run: str | None = None, *, progress: Progress = silent
 
     Raises:
         UnknownName: there is no run of that id, or there are several that begin so.
+        HomeUnusable: it is read-only, and what was carried could not be noted.
     """
+    home.require_writable()
     reached: dict[str, str | None] = {}
     done: list[Synced] = []
     chosen = _chosen(home, run)
@@ -238,7 +240,9 @@ def register(home: Home, run: str, name: str, alias: str | None = None) -> Synce
         UnknownName: there is no run of that id.
         UnusableName: a name or alias that MLflow's registry would refuse.
         NotFinished: the run has no model yet.
+        HomeUnusable: it is read-only.
     """
+    home.require_writable()
     check_names(name, alias)
     finished = find_run(home, run)
     if not finished.result:

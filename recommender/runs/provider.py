@@ -45,7 +45,7 @@ class FolderProvider:
     def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
         """Encoded anew, whatever was encoded before."""
         if self.encoder is None or self.encoder.name != job.checkpoint.name:
-            self.encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name)
+            self.encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap)
         return self.encoder.encode(part.items, progress=progress)
 
     def record(self, job: Job, outcome: Outcome) -> None:

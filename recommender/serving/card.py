@@ -15,6 +15,7 @@ from recommender.runs.folder import RunFolder
 from recommender.serving.export import Exported
 from recommender.serving.predict import finished
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric
+from registry.escapes import shown
 from registry.files import write_atomic
 from registry.metrics import Z
 from registry.modalities import modalities
@@ -70,7 +71,7 @@ def _front(
     elif _HUB_LICENSE.fullmatch(name):
         body["license"] = name
     else:
-        body |= {"license": "other", "license_name": license}
+        body |= {"license": "other", "license_name": shown(license)}
     if start is not None and start.locator is not None:
         body["base_model"] = start.locator.hub
     task = _hub_task(str(sample.get("modality")))
@@ -80,7 +81,7 @@ def _front(
         entry = {
             "task": {"type": task or str(result["task"])},
             "dataset": {
-                "name": str(sample.get("name", "")),
+                "name": shown(sample.get("name", "")),
                 "type": "private",
                 "revision": str(sample.get("digest", "")),
             },
@@ -187,5 +188,5 @@ def _table(rows: Mapping[str, object]) -> str:
 
 def _text(words: str) -> str:
     """A stranger's words, shown and never acted on."""
-    line = " ".join(words.split())
+    line = shown(" ".join(words.split()))
     return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", html.escape(line, quote=False))

@@ -25,7 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
 from recommender.serving.pipeline import write_pipeline
-from recommender.serving.predict import finished
+from recommender.serving.predict import cap_of, finished
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
@@ -118,7 +118,7 @@ class _Tuned:
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         result = finished(run)
-        head, network = _linear(run.id, read_head(run.path)), load_network(run.path)
+        head, network = _linear(run.id, read_head(run.path)), load_network(run.path, cap=cap_of(result))
         return cls(
             run.id,
             Task(result["task"]),
@@ -280,10 +280,36 @@ def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:
     else:
         config = _config(tuned, _cut(tuned))
         notes = (f"cut after {tuned.read} of {len(names)}, where the run's head reads",)
-    model, layers = _built(tuned, config)
-    _fill(tuned, model, f"{layers.head}.")
-    _put_head(tuned, model, layers)
+    try:
+        model, layers = _built(tuned, config)
+        _fill(tuned, model, f"{layers.head}.")
+        _put_head(tuned, model, layers)
+    except NotExportable:
+        offered = _offered(tuned, config)
+        if offered is None:
+            raise
+        return offered, (*notes, f"fitted to what {type(offered).__name__} reads: load it with 32 bits a number")
     return model, notes
+
+
+def _offered(tuned: _Tuned, config: PretrainedConfig) -> PreTrainedModel | None:
+    """A classifier of those that the run's network offers, where one computes the same."""
+
+    def build(other: PretrainedConfig) -> PreTrainedModel:
+        model, layers = _built(tuned, other)
+        _fill(tuned, model, f"{layers.head}.", strictly=False)
+        return model
+
+    batch, expected = tuned.network.batch(tuned.prepared), tuned.logits()
+    try:
+        model: PreTrainedModel
+        for model in tuned.network.classifiers(config, tuned.head.weight, tuned.head.bias, build):
+            with torch.inference_mode():
+                if _distance(model(**batch).logits.numpy(), expected) <= TOLERANCE:
+                    return model
+    except NotExportable:
+        return None
+    return None
 
 
 def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
@@ -298,7 +324,7 @@ def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
 
 
 def _cut(tuned: _Tuned) -> PretrainedConfig:
-    """The configuration of a net that ends with the block that is read: lists with an entry a stage made shorter."""
+    """The configuration of a net that ends with the block that is read: fewer layers, shorter lists of stages."""
     block = tuned.layers.block(tuned.read)
     path, _, place = block.end.rpartition(".")
     kept, units = int(place) + 1, len(list(tuned.body.get_submodule(path).children()))
@@ -309,7 +335,10 @@ def _cut(tuned: _Tuned) -> PretrainedConfig:
         if isinstance(value, list) and len(value) in (units, units + 1)
     }
     left = {key: value for key, value in settings.items() if key not in ("stage_names", "out_features", "out_indices")}
-    return type(tuned.body.config).from_dict({**left, **cut})
+    config = type(tuned.body.config).from_dict({**left, **cut})
+    if getattr(config, "num_hidden_layers", None) == units:
+        config.num_hidden_layers = kept
+    return config
 
 
 def _built(tuned: _Tuned, config: PretrainedConfig) -> tuple[PreTrainedModel, Layers]:
@@ -330,13 +359,13 @@ def _built(tuned: _Tuned, config: PretrainedConfig) -> tuple[PreTrainedModel, La
     return model, layers
 
 
-def _fill(tuned: _Tuned, model: PreTrainedModel, head: str) -> None:
-    """Give the net the run's weights, all but the head's."""
+def _fill(tuned: _Tuned, model: PreTrainedModel, head: str, *, strictly: bool = True) -> None:
+    """Give the net the run's weights, all but the head's; not ``strictly``, those that it has."""
     known = {_inner(tuned.body, name): tensor for name, tensor in tuned.body.state_dict().items()}
     filled = {}
     for name, wanted in model.state_dict().items():
         stored = known.get(_inner(model, name))
-        if name.startswith(head):
+        if name.startswith(head) or (stored is None and not strictly):
             filled[name] = wanted
         elif stored is not None and stored.shape == wanted.shape:
             filled[name] = stored
@@ -433,7 +462,7 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
                 file,
                 input_names=list(batch),
                 output_names=["logits"],
-                dynamic_shapes=(tuple({0: torch.export.Dim("rows")} for _ in batch),),
+                dynamic_shapes=(_dynamic_shapes(tuned),),
                 dynamo=True,
                 external_data=size > _PROTOBUF_LIMIT,
                 verbose=False,
@@ -444,6 +473,20 @@ def _write_onnx(tuned: _Tuned, file: Path) -> None:
         first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         why = f"torch.onnx cannot express {type(tuned.body).__name__} ({first})"
         raise tuned.cannot(why, "Export without --onnx.") from cause
+
+
+def _dynamic_shapes(tuned: _Tuned) -> tuple[dict[int, Any], ...]:
+    """For each input the axes that change with the items: the first, and those in which batches of two differ."""
+    one, other = (tuned.network.batch([row]) for row in tuned.prepared[:2])
+    return tuple(
+        {0: torch.export.Dim("rows")}
+        | {
+            axis: torch.export.Dim.DYNAMIC
+            for axis in range(1, tensor.ndim)
+            if tensor.shape[axis] != other[name].shape[axis]
+        }
+        for name, tensor in one.items()
+    )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_labels
 from registry.targets import names_in, values_of
 
-__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "finished"]
+__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "cap_of", "finished"]
 
 _DECIDED = 0.5
 _LISTED = 10
@@ -190,7 +190,7 @@ class Predictor:
         if isinstance(head, ScaledLinearHead | RawNeighborsHead):
             encoder: Encoder = read_raw(run.path, result["sample"]["modality"])
         else:
-            encoder = open_encoder(run.path, name=f"run {run.id}")
+            encoder = open_encoder(run.path, name=f"run {run.id}", cap=cap_of(result))
         return cls(
             run,
             Task(result["task"]),
@@ -302,6 +302,12 @@ def answer(
     skipped = tuple((plain_name(name), why) for name, why in rows.unreadable)
     notes = rows.notes if judged is None else (*rows.notes, *_of_origin(run, place, predictor.modality))
     return Answer(run.id, predicted, judged, skipped, notes, predictor.modality.name)
+
+
+def cap_of(result: Mapping[str, Any]) -> int | None:
+    """The size of input beyond which a run made its inputs smaller; None for its modality's own."""
+    cap = result.get("conditions", {}).get("cap")
+    return cap if isinstance(cap, int) else None
 
 
 def finished(run: RunFolder) -> dict[str, Any]:

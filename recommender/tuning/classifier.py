@@ -77,7 +77,10 @@ class Classifier(nn.Module):
         ]
         if not names:
             raise NotOffered("lora", f"{type(self.body).__name__} has no linear layers in {', '.join(blocks)}")
-        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
+        try:
+            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
+        except ValueError as cause:  # layers that PEFT knows to be read by their weights, past any adapter (Mamba)
+            raise NotOffered("lora", f"{type(self.body).__name__} cannot have adapters: {cause}") from cause
         self.learn(())
 
     def merge(self) -> None:

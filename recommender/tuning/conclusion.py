@@ -111,6 +111,8 @@ def _outcome(job: Job, finished: FinishedRun, mlflow_run_id: str | None) -> Outc
         "expected": None if job.expected is None else job.expected.to_dict(),
         "recommendation": job.recommendation,
     }
+    if job.checkpoint.cap is not None:
+        conditions["cap"] = job.checkpoint.cap
     if finished.split.flattered:
         conditions["flattered"] = True
     return Outcome(

@@ -85,7 +85,7 @@ def against(
 
 def from_scratch(job: Job) -> Job:
     """The same net from random weights, everything learning for as many epochs, in a folder inside the run's."""
-    plan, names = job.plan, layers_of(load_network(job.checkpoint.folder)).names
+    plan, names = job.plan, layers_of(load_network(job.checkpoint.folder, cap=job.checkpoint.cap)).names
     stage = Stage(names[: names.index(plan.read) + 1], sum(stage.epochs for stage in plan.stages), RATE, RATE)
     fresh = replace(
         plan,

@@ -56,7 +56,7 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
     from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
 
     advance(progress, Phase.TRY, 0, 1)
-    encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name))
+    encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap))
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
     recorder = _Recorder(progress=progress)
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
@@ -174,7 +174,9 @@ class _DryRun:
         """Prepared items that the whole holds beyond those of the trial."""
         if not self.job.plan.stages:
             return 0
-        prepared = load_network(self.job.checkpoint.folder, bare=True).prepare(self.few.items[0])
+        prepared = load_network(self.job.checkpoint.folder, cap=self.job.checkpoint.cap, bare=True).prepare(
+            self.few.items[0]
+        )
         row = sum(part.nbytes for part in prepared.values())
         return sum(min(_SPILL, rows * row) - few * row for few, rows in self._rows().values())
 

@@ -8,7 +8,6 @@ rows of the source, on the features before and after.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
-from registry.cards import Metric
+from registry.cards import Checkpoint, Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
 from registry.forms import Record
@@ -114,11 +113,11 @@ class Forgetting(Record):
 class FeatureDrift:
     """Holds a classifier against the checkpoint that it began as; reads that from disk, also when a run goes on."""
 
-    def __init__(self, classifier: Classifier, folder: Path, held_out: ItemRows) -> None:
-        """Remember the weights and the features of some held-out rows as they were in the checkpoint's folder."""
+    def __init__(self, classifier: Classifier, checkpoint: Checkpoint, held_out: ItemRows) -> None:
+        """Remember the weights and the features of some held-out rows as they were in the checkpoint."""
         self._classifier = classifier
         self._rows = np.unique(np.linspace(0, len(held_out) - 1, min(_MOST_ROWS, len(held_out))).round().astype(int))
-        start = _begun(folder, classifier.layers.names[classifier.place], classifier.head.weight.device)
+        start = _begun(checkpoint, classifier.layers.names[classifier.place], classifier.head.weight.device)
         self._weights = {name: tensor.cpu() for name, tensor in start.weights().items()}
         self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
         self._features = _features(start, held_out, self._rows)
@@ -193,7 +192,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     whole = source if source.test is None else source.test
     part = whole.subsample(_MOST_SOURCE_ROWS, job.seed)
     folds = part.folds(seed=job.seed)
-    start = _begun(job.checkpoint.folder, job.plan.read, torch.device(job.device))
+    start = _begun(job.checkpoint, job.plan.read, torch.device(job.device))
     spill = job.folder / "source"
     rows = prepare_rows(part.items, part.targets, start.network, spill, progress, "source")
     weights, tested = draw_weights(part.group_ids, seed=job.seed), folds >= 0
@@ -213,9 +212,9 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     return SourceProbe(before.value, after.value, error, int(tested.sum()), part.metric)
 
 
-def _begun(folder: Path, read: str, device: torch.device) -> Classifier:
+def _begun(checkpoint: Checkpoint, read: str, device: torch.device) -> Classifier:
     """The net as it was before any training."""
-    network = load_network(folder)
+    network = load_network(checkpoint.folder, cap=checkpoint.cap)
     return Classifier(network, layers_of(network), read, fresh_head(1, 1)).to(device).eval()
 
 

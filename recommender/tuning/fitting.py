@@ -169,7 +169,7 @@ def _trained(
         job.device,
         job.sample.task,
     )
-    drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint.folder, validated)
+    drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint, validated)
     if drift is not None:
         training = replace(training, drift=drift.drift)
     before = logits_of(classifier, validated)
@@ -256,7 +256,7 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
-    network = load_network(job.checkpoint.folder, from_scratch=job.plan.from_scratch)
+    network = load_network(job.checkpoint.folder, cap=job.checkpoint.cap, from_scratch=job.plan.from_scratch)
     classifier = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
         classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)

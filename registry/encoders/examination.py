@@ -19,14 +19,14 @@ REPEATED_WITHIN = 1e-3
 """How far two vectors of one item may lie apart, relative to the largest value of any: batches are summed otherwise."""
 
 
-def examine_checkpoint(folder: Path, name: str) -> None:
+def examine_checkpoint(folder: Path, name: str, cap: int | None = None) -> None:
     """Open the checkpoint in a folder as `Zoo.encoder` does, and encode examples with it.
 
     Raises:
         CheckpointError: it cannot be opened, fails on an example, is no function of its item, or a constant one.
     """
     try:
-        encoder = load_encoder(folder, name=name)
+        encoder = load_encoder(folder, name=name, cap=cap)
         vectors = require_function(encoder, _examples(encoder)).last.vectors
     except EstimatorError as cause:
         raise Unsupported(folder, f"it cannot encode an example ({cause})") from cause

@@ -1,6 +1,6 @@
 """What an item is: the promises Item, Modality and Network, and the modalities there are. Nothing here loads torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -86,13 +86,17 @@ class Defaults:
     activation_bytes: int = 4000
     """Bytes of stored activations for each place of an input, where everything learns."""
 
+    def used(self, size: int, cap: int | None = None) -> int:
+        """The size of an input that states its size, once it was made smaller; without ``cap`` as far as usual."""
+        return min(size, self.cap if cap is None else cap)
+
     def places(self, size: int) -> int:
-        """Places of an input that states its size, once it was made smaller."""
-        return int(min(size, self.cap) ** self.dimensions)
+        """Places of an input of that size."""
+        return int(size**self.dimensions)
 
     def uses(self, size: int) -> float:
         """About how often each weight of a net is used for an input of that size."""
-        return float((min(size, self.cap) / self.stride) ** self.dimensions)
+        return float((size / self.stride) ** self.dimensions)
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,19 @@ class Network(Protocol):
 
     def reopened(self, folder: Path, items: Sequence[Item]) -> dict[str, Any]:
         """The batch that transformers' own processor makes of items, read from a folder."""
+
+    def classifiers(
+        self,
+        config: Any,  # noqa: ANN401 - a PretrainedConfig
+        weight: Float[np.ndarray, "c d"],
+        bias: Float[np.ndarray, " c"],
+        build: Callable[[Any], Any],
+    ) -> Iterator[Any]:
+        """Transformers' classifiers that may compute this head on what the network pools, where theirs reads another.
+
+        ``build`` gives the classifier of a configuration, with all of the backbone's weights that it has. None need be
+        right: they are checked.
+        """
 
     def configured(self, config: Any) -> Any:  # noqa: ANN401 - a PretrainedConfig
         """A copy of a configuration that states the size of input which the network is given."""

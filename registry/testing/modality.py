@@ -183,6 +183,14 @@ class ModalityContract(ABC):
         prepared = [[network.prepare(item) for item in items] for items in (one, other)]
         assert all(_same(left, right) for left, right in zip(*prepared, strict=True))
 
+    def test_kept_features_count_every_file_of_a_processor(self) -> None:
+        """What a processor writes is named by the modality: features are kept under the content of all of it."""
+        with TemporaryDirectory() as place:
+            self.network().save_processor(Path(place))
+            written = {file.relative_to(place).as_posix() for file in Path(place).rglob("*") if file.is_file()}
+        assert written
+        assert written <= {*self.modality.processor_files}
+
     def test_a_processor_that_was_written_makes_the_same_batch(self) -> None:
         """From transformers' side, as those read it who open an export."""
         network = self.network()

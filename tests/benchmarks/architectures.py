@@ -3,11 +3,12 @@
     python -m tests.benchmarks.architectures [--modality image] [--json FILE] [TYPE ...]
 
 A row for each class that transformers' Auto classes have for a modality: its classifiers, and of the types without one
-the bare model. Its default configuration is made narrower and shallower as far as the net still works; it is saved with
-the image processor (or a tokenizer) that belongs to it, and goes the whole way: registered (inspected, and examined
-whether it is a function of its items), read by blocks, adapters beside its linear layers, one step of training in which
-every block learns, resumed in its middle from kept activations, exported for the Auto classes and opened to the same
-logits. A cell says yes, or no and why.
+the bare model; of texts, where these are hundreds, those that people start from (`USUAL`), unless others are named. The
+default configuration is made narrower and shallower as far as the net still works; it is saved with the image processor
+(or a tokenizer) that belongs to it, and goes the whole way: registered (inspected, and examined whether it is a
+function of its items), read by blocks, adapters beside its linear layers, one step of training in which every block
+learns, resumed in its middle from kept activations, exported for the Auto classes and opened to the same logits. A cell
+says yes, or no and why.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch.nn import functional
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.auto.image_processing_auto import (  # type: ignore[attr-defined]  # it exports no names
     IMAGE_PROCESSOR_MAPPING_NAMES,
 )
@@ -42,18 +44,38 @@ from registry.encoders.examination import examine_checkpoint
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import auto_class, inspect, load_network, quiet
 from registry.modalities import Modality, Network, modalities
+from tests.registry.modalities.text.nets import word_pieces
 
 MOST_PARAMETERS = 60_000_000
 """Of a net that is made here at all."""
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "text": (
+        "bert",
+        "distilbert",
+        "roberta",
+        "deberta-v2",
+        "electra",
+        "albert",
+        "mpnet",
+        "xlm-roberta",
+        "modernbert",
+        "T5EncoderModel",
+        "gpt2",
+        "llama",
+        "mamba",
+    )
+}
 CLASSES = ("blue", "green", "red", "white", "black")
 _SHRINKS = ((8, 2, 0, 64), (4, 2, 0, 64), (8, 2, 1, 64), (4, 2, 0, 0), (1, 2, 0, 0), (1, 99, 0, 0))
 """By how much widths are divided; how many layers, how many heads of attention are left; the side of the input (0: as
 it is). The first with which the net works is taken."""
 _DEPTH = re.compile(r"(?:^|_)(?:layers?|depths?|blocks|repeats)$|^n_layer$|_per_block$")
 _WIDTH = re.compile(r"(?:hidden_sizes?|intermediate_size|_dims?|^d_model|_channels|^width|hidden_dim|n_embd|latents)$")
-_DERIVED = re.compile(r"^(?:id2label|label2id|_?stage_names|_?out_features|_?out_indices)$")
+_DERIVED = re.compile(r"^(?:layer_types|id2label|label2id|_?stage_names|_?out_features|_?out_indices)$")
 _KEPT = re.compile(r"num_channels|in_channels|head_dim|head_size|^patch|window")
 _LEAST_WIDTH = 8
+_VOCABULARY, _LAST_SPECIAL = 512, 3
+"""Of the tokenizer that texts are written with: how many tokens there are, and the last that is no part of a text."""
 _WHY = 110
 
 
@@ -109,11 +131,13 @@ def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
 
 
 def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[PreTrainedModel]]:
-    """Classifiers of that modality, then bare models of the types that have none, in transformers' order."""
+    """Classifiers of that modality, then bare models of the types that have none, and classes that are named."""
     result: dict[type[PreTrainedModel], None] = {}
     labelled = set()
+    types = types or USUAL.get(modality.name, ())
+    named = [name for name in types if hasattr(transformers, name)]
     for auto in (auto_class(modality), transformers.AutoModel):
-        for of_type, names in auto._model_mapping._model_mapping.items():
+        for of_type, names in (*auto._model_mapping._model_mapping.items(), *((name, name) for name in named)):
             kinds = [_class_of(name) for name in ([names] if isinstance(names, str) else names)]
             if types and of_type not in types:
                 continue
@@ -205,7 +229,7 @@ def _written(
     model = kind(config)
     _enliven(model)
     model.save_pretrained(folder)
-    _PROCESSORS[modality.name](folder, config, side)
+    _PROCESSORS[modality.name](folder, model, side)
     return True
 
 
@@ -226,6 +250,8 @@ def _smaller(settings: Mapping[str, Any], narrower: int, layers: int, heads: int
 def _less(key: str, value: int, narrower: int, layers: int, heads: int, side: int) -> int:
     if key == "image_size":
         return side or value
+    if key == "vocab_size" or key.endswith("_token_id"):
+        return 0 if key == "pad_token_id" else min(value, _VOCABULARY if key == "vocab_size" else _LAST_SPECIAL)
     if _DEPTH.search(key):
         return min(value, layers)
     if heads and "_heads" in key:
@@ -248,8 +274,9 @@ def _enliven(model: PreTrainedModel) -> None:
             buffer.uniform_(0.5, 1.5)
 
 
-def _image_processor(folder: Path, config: PretrainedConfig, side: int) -> None:
+def _image_processor(folder: Path, model: PreTrainedModel, side: int) -> None:
     """The processor of the type, for pictures of the size that the net states; a plain one where it has none."""
+    config = model.config
     named = IMAGE_PROCESSOR_MAPPING_NAMES.get(str(config.model_type), {}).get("pil", "")
     maker = getattr(transformers, named or "ViTImageProcessorPil")
     settings: dict[str, Any] = maker().to_dict()
@@ -264,7 +291,19 @@ def _image_processor(folder: Path, config: PretrainedConfig, side: int) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
-_PROCESSORS: Mapping[str, Callable[[Path, PretrainedConfig, int], None]] = {"image": _image_processor}
+def _tokenizer(folder: Path, model: PreTrainedModel, side: int) -> None:
+    """A tokenizer of word pieces, trained on a few sentences."""
+    del side
+    tokenizer = word_pieces()
+    takes = signature(model.forward).parameters
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in takes]
+    tokenizer.save_pretrained(folder)
+
+
+_PROCESSORS: Mapping[str, Callable[[Path, PreTrainedModel, int], None]] = {
+    "image": _image_processor,
+    "text": _tokenizer,
+}
 
 
 def _classifier(folder: Path, rows: Sequence[Any]) -> tuple[Classifier, dict[str, torch.Tensor], Network]:

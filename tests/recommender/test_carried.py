@@ -84,7 +84,7 @@ sample = Sample.from_folder(home / "images")
 with Zoo.open(home / "home", catalog=home / "catalog") as zoo:
     advice = zoo.advice(sample_digest=sample.digest)
     place = next(place for place, row in enumerate(advice["choices"]) if row["checkpoint"] == "net")
-    print(flow.tune(flow.carried(advice, place, sample, zoo), sample, zoo).mlflow_run_id)
+    print(flow.tune(flow.kept_choice(advice, place, sample, zoo), sample, zoo).mlflow_run_id)
 """
 
 

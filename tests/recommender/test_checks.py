@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from recommender.checks import check_request, require_advice, require_domain, require_names, require_places
-from recommender.requests import RecommendRequest, SampleRequest, TuneRequest
+from recommender.requests import (
+    ExportRequest,
+    PredictRequest,
+    PromoteRequest,
+    RecommendRequest,
+    ResumeRequest,
+    SampleRequest,
+    TuneRequest,
+)
 from registry.errors import DeviceMissing, NoItems, PathMissing, UnknownName, UnsafeArchive
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
@@ -86,7 +94,7 @@ def test_a_zip_that_cannot_be_used_is_refused_by_its_table_of_contents(tmp_path:
     with pytest.raises(NoItems, match="zip that can be opened"):
         require_places(tmp_path / "torn.zip")
     with pytest.raises(NoItems):
-        require_places(zipped(tmp_path / "text.zip", "a/1.txt"))
+        require_places(zipped(tmp_path / "else.zip", "a/1.exe"))
     with pytest.raises(UnsafeArchive, match="climbs out"):
         require_places(zipped(tmp_path / "climbs.zip", "../1.png"))
 
@@ -118,3 +126,17 @@ def test_every_command_tells_before_it_reads(zoo: Zoo, tmp_path: Path, words: tu
     done = transferzoo(*(str(tmp_path) if word == "PLACE" else word for word in words), home=zoo.home.root)
     assert done.returncode == 2  # the folder is empty: read first, it would be the folder that is named
     assert "there is no" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda place: ResumeRequest(run="nope"),
+        lambda place: PredictRequest(run="nope", path=place),
+        lambda place: ExportRequest(run="nope", folder=place / "out"),
+        lambda place: PromoteRequest(run="nope", name="mine"),
+    ],
+)
+def test_a_run_that_does_not_exist_is_named_before_its_data_are_read(zoo: Zoo, tmp_path: Path, request_of) -> None:
+    with pytest.raises(UnknownName, match="no run named 'nope'"):
+        check_request(request_of(tmp_path), zoo)

@@ -39,6 +39,22 @@ def test_controls_are_asked_for_where_transfer_is_doubtful(low, strategy, contro
     assert any("held against" in reason for reason in choice.because) == bool(controls)
 
 
+@pytest.mark.parametrize(
+    ("size", "cap", "words"),
+    [(518, None, "224 of its 518 px"), (518, 518, "inputs have 518 px"), (128, None, None), (64, 518, None)],
+)
+def test_advice_states_at_which_size_its_inputs_are(size, cap, words):
+    known = evidence()
+    scored, candidate = known.ranked.transferability, known.ranked.transferability.candidate
+    card = replace(candidate.checkpoint, input_size=size, cap=cap)
+    ranked = replace(known.ranked, transferability=replace(scored, candidate=replace(candidate, checkpoint=card)))
+    pictures, labels = colored(90)
+    sample = Sample.from_arrays(pictures, labels, name="colors")
+    because = " ".join(choose_plan(ranked, sample, known.baseline, History(()), strategy="linear-probe").because)
+    assert words is None or words in because
+    assert ("px" in because) == (words is not None)
+
+
 def test_who_asks_gets_all_controls_that_fit_or_none():
     base = planned(0.05, "lp-ft").plan
     assert controlled(base, wanted=True).controls == ("no-transfer", "scratch")

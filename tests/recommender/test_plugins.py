@@ -1,18 +1,26 @@
 """A package that brings one of each: it is reported, it counts where it may, and its faults end nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from recommender.flow import compare, evaluate, near, recommend
+from recommender.flow import compare, evaluate, kept_choice, near, recommend, tune
 from recommender.runs.executors import executors
 from recommender.runs.tracking import trackers
 from registry.cards import Metric
 from registry.errors import NotOffered, PluginUnusable, PluginWarning
+from registry.sample import Sample
+from registry.zoo import Zoo
 from tests.packages import install
 from tests.recommender.planted import Reader, planted_sample, planted_zoo
-from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
+from tests.recommender.tuning.jobs import checkpoint, colored, job, plan, whole
+from tests.registry.encoders.nets import save_net
+from tests.registry.fakes import MeanColor, a_catalog
+from tests.ui.pictures import write_stripes
 
 CODE = """
 import numpy as np
@@ -129,6 +137,16 @@ def torn(job):
 def shut(job):
     raise OSError("the book is shut")
     yield
+
+
+@contextmanager
+def written(job):
+    lines = ["begins"]
+    try:
+        yield Page(lines)
+    finally:
+        lines.append("ends")
+        (job.folder / "pages.txt").write_text(chr(10).join(lines))
 
 
 def remote(job, track, progress, provider):
@@ -315,3 +333,45 @@ def test_a_plug_in_that_is_asked_for_by_name_and_cannot_be_loaded_is_refused_bef
     for option in ("executor", "tracker"):
         with pytest.raises(PluginUnusable, match="nowhere"):
             require_names(zoo, **{option: "gone"})
+
+
+@pytest.mark.slow
+def test_a_strategy_is_advised_and_tuned_from_the_advice_that_was_kept(monkeypatch, tmp_path):
+    bring(monkeypatch, tmp_path, "strategies:tower")
+    images, labels = colored(60)
+    wrong = ["blue" if row % 5 == 0 else label for row, label in enumerate(labels)]  # the probe leaves errors to remove
+    sample = Sample.from_arrays(images, wrong, name="mislabelled")
+    with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:
+        zoo.add(save_net(tmp_path / "net", "resnet"), name="net", domain="dark")
+        zoo._encoders["mean-color"] = MeanColor()
+        zoo.keep(recommend(sample, zoo, keep=2))
+        kept = zoo.advice()
+        place = next(place for place, row in enumerate(kept["choices"]) if row["checkpoint"] == "net")
+        assert kept["choices"][place]["strategy"] == "tower"
+        run = tune(kept_choice(kept, place, sample, zoo), sample, zoo, track=trackers["none"])
+        (outcome,) = zoo.history()
+    assert (run.strategy, outcome.strategy) == ("tower", "tower")
+    written = json.loads((Path(run.folder) / "run.json").read_text())
+    assert "towers stand" in written["plan"]["because"]
+    assert run.metrics["best_epoch"] >= 0
+
+
+@pytest.mark.slow
+def test_an_executor_and_a_tracker_are_named_on_the_command_line(monkeypatch, tmp_path):
+    bring(monkeypatch, tmp_path, "executors:remote", "trackers:written")
+    options = ("--checkpoint", "resnet-photos", "--strategy", "linear-probe", "--no-controls", "--json")
+    named = ("--executor", "remote", "--tracker", "written", "--home", str(tmp_path))
+    place = write_stripes(tmp_path, rows=24)
+    done = subprocess.run(
+        [sys.executable, "-m", "ui.cli", "tune", str(place), *options, *named],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "package"), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert "far away" in run["notes"]
+    lines = (Path(run["folder"]) / "pages.txt").read_text().split("\n")
+    assert lines[0] == "begins"
+    assert {"result", "model", "ends"} <= set(lines)

@@ -270,3 +270,14 @@ def test_features_are_kept_under_every_file_that_makes_them(zoo, mine, file):
     stated = mine / file
     stated.write_text((stated.read_text() if stated.exists() else "{}") + " ")
     assert zoo.recipe(card) != before
+
+
+def test_how_large_inputs_may_be_is_a_choice_and_other_features_follow(zoo, mine):
+    before = zoo.add(mine)
+    recipe, digest = zoo.recipe(before), zoo.encoder("mine").digest
+    small = zoo.use_inputs_up_to("mine", 12)
+    assert (small.cap, zoo.checkpoint("mine").cap, small.input_size) == (12, 12, 16)
+    assert zoo.encoder("mine").network.preprocessing.side == 12
+    assert zoo.recipe(small) != recipe
+    assert zoo.encoder("mine").digest != digest
+    assert zoo.add(mine).cap == 12

@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.errors import UnknownName
+from registry.escapes import shown
 from registry.progress import Phase, advance
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain
 from ui import render
-from ui.strangers import StrangersConsole, cell, markdown, safe_json, shown
+from ui.strangers import StrangersConsole, cell, markdown, safe_json
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/nope] [red]x[/red] \u202egnp.exe \x9b31m"
 UNSAFE = ("\x1b", "\x07", "\x9b", "\u202e", "\udcff")

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from registry.errors import UnknownName
+from registry.escapes import shown
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from ui import offers, render
 from ui.context import HomeOption, JsonOption, command_context, parse_request
-from ui.strangers import shown
 
 __all__ = ["app"]
 
@@ -97,7 +97,7 @@ def zoo_show(
 
 
 @app.command("add")
-def zoo_add(
+def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     folder: Annotated[
         Path,
         typer.Argument(
@@ -116,6 +116,10 @@ def zoo_add(
         str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
     ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
+    max_input: Annotated[
+        int | None,
+        typer.Option("--max-input", min=1, help="Make inputs smaller only beyond this size (224 px, 128 tokens else)."),
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from registry.escapes import shown
 from ui.render.parts import new_table
 from ui.render.words import Json
-from ui.strangers import shown
 
 SCALE = 60
 """Characters of a drawn scale."""

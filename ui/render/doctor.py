@@ -3,9 +3,9 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from registry.escapes import shown
 from ui.render.parts import bullet
 from ui.render.words import Json
-from ui.strangers import shown
 
 
 def doctor_report(report: Json) -> RenderableType:

@@ -4,9 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from registry.escapes import shown
 from ui.render.parts import NEAREST, bullet, new_table
 from ui.render.words import Json, give_or_take, percent, scored
-from ui.strangers import shown
 
 LISTED = 20
 

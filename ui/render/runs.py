@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.cards import Metric
+from registry.escapes import shown
 from ui.render.parts import bullet, new_table
 from ui.render.words import (
     Json,
@@ -20,7 +21,6 @@ from ui.render.words import (
     scored_interval,
     size,
 )
-from ui.strangers import shown
 
 
 def run_report(run: Json, *, whole: float | None = None) -> RenderableType:

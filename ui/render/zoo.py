@@ -6,10 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from registry.escapes import shown
 from ui.render.parts import bullet, new_table
 from ui.render.runs import outcome_table
 from ui.render.words import Json, amount
-from ui.strangers import shown
 
 
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:

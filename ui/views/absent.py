@@ -10,11 +10,11 @@ import streamlit as st
 from recommender.requests import Fetch, FetchRequest, RecommendRequest, recommend_request
 from recommender.results import UnprobedForm
 from recommender.unprobed import within_budget
+from registry.escapes import shown
 from registry.forms import from_json
 from ui import offers, render, reproduce
 from ui.render import Json
 from ui.strangers import markdown as literal
-from ui.strangers import shown
 
 __all__ = ["absent_checkpoints", "limits"]
 

@@ -12,6 +12,7 @@ from recommender.checks import check_request
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, JobRecord, Outcome, Task
 from registry.errors import TransferZooError, UnknownName
+from registry.escapes import shown
 from registry.modalities import Preview, modalities
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -19,7 +20,6 @@ from ui import access, job_queue, render, reproduce
 from ui.glossary import TERMS, terms_of
 from ui.render import Json
 from ui.strangers import markdown as literal
-from ui.strangers import shown
 from ui.uploads import MOST_SECONDS, clear_uploads, discard_upload, save_upload
 from ui.views import charts
 from ui.views.absent import absent_checkpoints, limits

@@ -7,8 +7,8 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from registry.cards import Metric
+from registry.escapes import shown
 from ui.render import Json, block_roles
-from ui.strangers import shown
 
 __all__ = ["distance_chart", "forest", "freeze_diagram", "icon", "learning_curve", "row_name"]
 

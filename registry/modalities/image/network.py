@@ -1,7 +1,7 @@
 """The two ends of an image model: pictures to tensors, and a block's output to one vector a picture."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from torch.func import functional_call
 from transformers import AutoImageProcessor, PretrainedConfig, PreTrainedModel
 
 from registry.modalities import Prepared
@@ -122,6 +123,11 @@ class ImageNetwork:
         batches = [processor(images=image, return_tensors="pt") for image in opened]
         return {name: torch.cat([batch[name] for batch in batches]) for name in self.batch([self.prepare(items[0])])}
 
+    def classifiers(self, config: Any, weight: np.ndarray, bias: np.ndarray, build: Any) -> Iterator[Any]:  # noqa: ANN401 - as `Network.classifiers`
+        """As `Network.classifiers`: there are none beside transformers' own."""
+        del config, weight, bias, build
+        return iter(())
+
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`."""
         copied = deepcopy(config)
@@ -129,6 +135,18 @@ class ImageNetwork:
         if _SCALED in takes and isinstance(getattr(copied, "image_size", None), int):
             copied.image_size = self.preprocessing.side
         return copied
+
+    def can_run(self) -> bool:
+        """Whether the model takes inputs of that size, as far as a pass without values shows it."""
+        batch = {name: tensor.to("meta") for name, tensor in self.batch([self.prepare(self.examples()[0])]).items()}
+        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        bare = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+        try:
+            with torch.no_grad():
+                functional_call(self.model, bare, (), {**batch, **self.settings(self.model)})
+        except Exception:  # any architecture may raise anything
+            return False
+        return True
 
     def resized(self, owner: Any, wanted: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - whatever holds the positions
         """As the net makes them whenever it sees that size."""
@@ -146,14 +164,20 @@ class ImageNetwork:
 
 
 def open_network(folder: Path, model: PreTrainedModel, cap: int) -> ImageNetwork:
-    """The two ends of an image model, with the preprocessing in its folder; inputs are no larger than ``cap`` pixels.
+    """The two ends of an image model, with the preprocessing in its folder.
+
+    Inputs are no larger than ``cap`` pixels, but for a net that takes its own size alone.
 
     Raises:
         Unsupported: there is no preprocessing that can be reproduced.
     """
     nn.Module.to(model, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     channels = getattr(model.config, "num_channels", _CHANNELS)
-    return ImageNetwork(model, read_input(folder, cap=cap, channels=channels))
+    network = ImageNetwork(model, read_input(folder, cap=cap, channels=channels))
+    if network.preprocessing.side == network.stated or network.can_run():
+        return network
+    whole = ImageNetwork(model, read_input(folder, cap=network.stated, channels=channels))
+    return whole if whole.can_run() else network
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from registry.modalities import Prepared
+from registry.modalities.text.classifiers import pooled_classifiers, shifted_classifiers
 from registry.modalities.text.items import TextItem, items_from_memory
 from registry.modalities.text.settings import CAP, LONGEST, Pooling, sentence_settings
 from registry.modalities.text.tokenization import Tokenization, read_tokenization
@@ -29,6 +30,7 @@ _BATCH_TOKENS = 1 << 14
 _MOST_IN_BATCH = 128
 _UNSTATED = 512
 """Tokens that a net takes which states no number of positions."""
+_LEAST_VARIANCE = 1e-12
 _EXAMPLES: tuple[str | tuple[str, str], ...] = (
     "A short text.",
     "Yes",
@@ -97,6 +99,8 @@ class TextNetwork:
     def pool(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """As `Network.pool`: the mean over tokens, the first, the last, or the largest.
 
+        The mean is of zero mean and unit variance, as what the last layer's norm hands on.
+
         Raises:
             ValueError: the block has not one place a token.
         """
@@ -114,7 +118,8 @@ class TextNetwork:
             case Pooling.LARGEST:
                 return hidden.masked_fill(mask[..., None] == 0, -torch.inf).amax(1)
         weights = mask.to(hidden)[..., None]
-        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+        mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return nn.functional.layer_norm(mean, mean.shape[1:], eps=_LEAST_VARIANCE)
 
     def summary(self, output: Mapping[str, Any], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """As `Network.summary`: pooled as the blocks are; a pooler that learned something else is left out."""
@@ -136,6 +141,18 @@ class TextNetwork:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         encoded = [tokenizer(*item.parts, truncation=True) for item in items]
         return dict(tokenizer.pad(encoded, return_tensors="pt"))
+
+    def classifiers(
+        self, config: PretrainedConfig, weight: np.ndarray, bias: np.ndarray, build: Callable[[Any], PreTrainedModel]
+    ) -> Iterator[PreTrainedModel]:
+        """As `Network.classifiers`: of encoders that take the mean, and of decoders."""
+        matrix, vector = torch.from_numpy(np.array(weight)), torch.from_numpy(np.array(bias))
+        if self.pooling is Pooling.LAST:
+            yield from shifted_classifiers(config, matrix, vector, build)
+        elif self.pooling is Pooling.MEAN:
+            yield from pooled_classifiers(config, matrix, vector, build)
+            if self.normalized:  # the last block has length one, and what the norm hands on the root of its width
+                yield from pooled_classifiers(config, matrix / matrix.shape[1] ** 0.5, vector, build)
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`: positions stay as they are; the padding token is stated."""

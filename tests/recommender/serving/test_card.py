@@ -95,6 +95,16 @@ def test_no_path_of_this_machine_and_no_markup_of_strangers_is_in_it(run, export
     assert "a\\|b, \\# c" in card
 
 
+def test_no_control_and_no_override_of_a_stranger_is_in_it(run, exported, start, tmp_path):
+    acts = "\x1b[2J\u202egnp"
+    told = {**RUN, "classes": [acts, "b"], "notes": [acts], "sample": {**RUN["sample"], "name": acts}}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    card = model_card(run, exported, replace(start, name=acts, license=f"MIT {acts}", lineage=(acts,)))
+    assert "\x1b" not in card
+    assert "\u202e" not in card
+    assert "\\\\x1b" in card
+
+
 def test_an_unknown_license_is_said_and_an_odd_one_named(run, exported, start):
     assert front_matter(model_card(run, exported, None))["license"] == "unknown"
     odd = front_matter(model_card(run, exported, replace(start, license="MIT AND Apache-2.0")))

@@ -90,7 +90,7 @@ def test_alikeness_that_has_no_value_is_not_made_up(x):
 
 def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
     card, classifier, rows = untouched(tmp_path)
-    result = FeatureDrift(classifier, card.folder, rows).forgetting(rows)
+    result = FeatureDrift(classifier, card, rows).forgetting(rows)
     assert {(block.cka, block.weights) for block in result.blocks} == {(1.0, 0.0)}
     assert result.metrics == {"weight_change": 0.0, "cka_lowest": 1.0}
     assert result.notes == ()
@@ -99,7 +99,7 @@ def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
 @pytest.mark.parametrize("net", ["resnet", "vit", "swin", "mobilenet_v1"])
 def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net, tmp_path):
     card, classifier, rows = untouched(tmp_path, net)
-    watch = FeatureDrift(classifier, card.folder, rows)
+    watch = FeatureDrift(classifier, card, rows)
     changed = classifier.layers.names[-1]
     shaken(classifier, changed)
     *below, last = watch.changes(rows)
@@ -114,7 +114,7 @@ def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net
 
 def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
     card, classifier, rows = untouched(tmp_path)
-    watch = FeatureDrift(classifier, card.folder, rows)
+    watch = FeatureDrift(classifier, card, rows)
     classifier.learn(classifier.layers.names)
     classifier.train()
     classifier(**{name: 3 * tensor for name, tensor in inputs(rows, range(12)).items()})
@@ -125,7 +125,7 @@ def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
 
 def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
     card, classifier, rows = untouched(tmp_path)
-    watch = FeatureDrift(classifier, card.folder, rows)
+    watch = FeatureDrift(classifier, card, rows)
     classifier.learn(classifier.layers.names[-1:])
     classifier.train()
     shaken(classifier, classifier.layers.names[-1])
@@ -140,7 +140,7 @@ def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
 @pytest.mark.parametrize("net", ["resnet", "vit"])
 def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_path):
     card, classifier, rows = untouched(tmp_path, net)
-    watch = FeatureDrift(classifier, card.folder, rows)
+    watch = FeatureDrift(classifier, card, rows)
     shaken(classifier, classifier.layers.names[-1], by=0.5)
     whole_net = watch.drift(rows)
     classifier.boundary = Boundary(classifier, classifier.layers.names[-2], inputs(rows, range(4)))
@@ -153,7 +153,7 @@ def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_
 def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
     card, classifier, rows = untouched(tmp_path, "vit")
     classifier.adapt(classifier.layers.names, 2)
-    watch = FeatureDrift(classifier, card.folder, rows)
+    watch = FeatureDrift(classifier, card, rows)
     assert watch.forgetting(rows).weights == 0
     with torch.no_grad():
         for name, parameter in classifier.body.named_parameters():
@@ -168,7 +168,7 @@ def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
 def test_a_run_that_goes_on_is_held_against_the_checkpoint_and_not_against_where_it_was_resumed(tmp_path):
     card, classifier, rows = untouched(tmp_path)
     shaken(classifier, classifier.layers.names[0])
-    assert FeatureDrift(classifier, card.folder, rows).changes(rows)[0].weights > 0.3
+    assert FeatureDrift(classifier, card, rows).changes(rows)[0].weights > 0.3
 
 
 def test_an_epoch_tells_of_every_block_and_a_resumed_training_tells_the_same(tmp_path):

@@ -28,7 +28,7 @@ from registry.errors import (
     ShapeMismatch,
     Unsupported,
 )
-from tests.registry.encoders.nets import NETS, change, save_net, weights
+from tests.registry.encoders.nets import NETS, SQUARE, change, save_net, weights
 
 
 @pytest.fixture
@@ -485,3 +485,12 @@ def test_a_judge_of_pictures_by_a_written_policy_is_refused(folder):
     with pytest.raises(Unsupported, match="texts") as caught:
         inspect(folder)
     assert "one kind of item" in caught.value.remedy
+
+
+def test_a_net_that_takes_its_own_size_alone_is_shown_that(tmp_path):
+    torch.manual_seed(0)
+    narrow = {"hidden_sizes": [16] * 3, "num_attention_heads": [1] * 3, "depths": [1] * 3, "key_dim": [8] * 3}
+    net = t.LevitForImageClassification(t.LevitConfig(image_size=64, **narrow))
+    folder = save_net(tmp_path / "levit", net, {**SQUARE, "size": {"height": 64, "width": 64}})
+    assert load_network(folder, cap=32).preprocessing.side == 64
+    assert load_network(save_net(tmp_path / "vit", "vit"), cap=16).preprocessing.side == 16

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -230,6 +230,11 @@ class NumberNetwork:
         padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
         masks = nn.utils.rnn.pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], batch_first=True)
         return {"number_values": padded, "attention_mask": masks}
+
+    def classifiers(self, config: Any, weight: np.ndarray, bias: np.ndarray, build: Any) -> Iterator[Any]:
+        """As `Network.classifiers`: there are none beside transformers' own."""
+        del config, weight, bias, build
+        return iter(())
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`."""

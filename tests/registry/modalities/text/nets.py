@@ -90,6 +90,8 @@ NETS: dict[str, tuple[Callable[[], t.PreTrainedModel], Callable[[], t.PreTrained
         word_pieces,
     ),
     "roberta": (lambda: t.RobertaModel(t.RobertaConfig(**_small(pad_token_id=0))), word_pieces),
+    "electra": (lambda: t.ElectraModel(t.ElectraConfig(**_small(embedding_size=8))), word_pieces),
+    "mpnet": (lambda: t.MPNetModel(t.MPNetConfig(**_small(pad_token_id=0))), word_pieces),
     "gpt2": (lambda: t.GPT2Model(t.GPT2Config(**_GPT, initializer_range=0.3)), byte_pairs),
     "gpt2-classifier": (
         lambda: t.GPT2ForSequenceClassification(t.GPT2Config(**_GPT, **_LABELS, initializer_range=0.3)),
