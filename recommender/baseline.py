@@ -126,6 +126,11 @@ class RawEncoder:
         """As `Encoder.blocks`."""
         return (self.name,)
 
+    def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
+        """As `Encoder.remarks`: it sees them whole."""
+        del items
+        return ()
+
     def encode(self, items: Sequence[Item], *, progress: Progress = silent) -> Encoded:
         """As `Encoder.encode`."""
         vectors = np.asarray(_in_batches([self.raw], items, self.name, progress), np.float32)

@@ -156,7 +156,7 @@ def _p_best(drawn: Sequence[Float[np.ndarray, " B"]]) -> Float[np.ndarray, " c"]
 
 def _measured(sample: Sample, scored: Transferability, draws: Draws, learned: Correction, test_rows: int) -> Ranked:
     expected = _expected(sample, scored, draws, learned, test_rows)
-    reasons = list(_of_source(scored))
+    reasons = [*_of_source(scored), *scored.remarks]
     exposure, judged = scored.candidate.exposure, scored.judged
     if exposure is not None and judged is not None:
         reasons.append(f"{exposure.because}: its probe is judged on {int(judged.sum()):,} rows that it has not seen")
@@ -234,6 +234,7 @@ def _unmeasured(
     random = np.random.default_rng([seed, crc32(checkpoint.name.encode())])
     reasons = (
         *_of_source(scored),
+        *scored.remarks,
         f"{'' if exposure is None else exposure.because}: its probe ({metric.words(probe)}) is not believed; {why}",
     )
     return Ranked(scored, expected, 0.0, 1, expected, reasons, expected.mean + spread * random.standard_normal(DRAWS))

@@ -75,15 +75,23 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _bytes(value: object) -> object:
-    """``700MiB``, ``1.5 GB`` as a number of bytes; any other is left as it is."""
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return value if match is None else round(float(match[1]) * _UNITS[match[2].casefold()])
+    """``700MiB``, ``1.5 GB`` as a number of bytes; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no size")
+    return round(float(match[1]) * _UNITS[match[2].casefold()])
 
 
 def _seconds(value: object) -> object:
-    """``90s``, ``10min``, ``2h`` as a number of seconds; any other is left as it is."""
-    match = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
-    return value if match is None else float(match[1]) * _SPANS[match[2].casefold()]
+    """``90s``, ``10min``, ``2h`` as a number of seconds; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    match = _SPAN.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no time")
+    return float(match[1]) * _SPANS[match[2].casefold()]
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(b|[kmgt]i?b?|)", re.IGNORECASE)
@@ -94,6 +102,16 @@ _UNITS = {"": 1, "b": 1} | {
 }
 _SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|)", re.IGNORECASE)
 _SPANS = {"": 1, "s": 1, "min": 60, "h": 3600}
+_SIZED = "a number of bytes, or one with kB, MB, GB, KiB, MiB or GiB: {option} 700MiB"
+_TIMED = "a number of seconds, or one with s, min or h: {option} 10min"
+_FORMS = {
+    "max_bytes": _SIZED,
+    "max_memory": _SIZED,
+    "disk_budget": _SIZED,
+    "time_budget": _TIMED,
+    "max_latency": "a number of milliseconds above 0: {option} 20",
+}
+"""How a limit is written, by its field."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 
@@ -536,9 +554,12 @@ def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
         return UnusableRequest(form.kind, field, "is no field of it", _hint(field, known))
     if first["type"] == "missing":
         return UnusableRequest(form.kind, field, "is missing")
-    if inner is not None:
-        return UnusableRequest(form.kind, field, str(inner))
-    return UnusableRequest(form.kind, field, f"{value!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
+    why = f"{value!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}" if inner is None else str(inner)
+    if field in _FORMS:
+        return UnusableRequest(
+            form.kind, field, why, f"Write {_FORMS[field].format(option='--' + field.replace('_', '-'))}."
+        )
+    return UnusableRequest(form.kind, field, why)
 
 
 def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None:

@@ -1,7 +1,7 @@
 """What each step concludes. A verdict wraps the one it rests on; no field waits to be filled later."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from html import escape
 
 import numpy as np
@@ -178,8 +178,8 @@ class Published(Record):
 
 
 @dataclass(frozen=True)
-class Unprobed(Record):
-    """A checkpoint that is known but not here, with what is known of it before any probe."""
+class _Absent(Record):
+    """What is known of a checkpoint that is not here, without how far it lies."""
 
     checkpoint: str
     hub: str
@@ -190,35 +190,28 @@ class Unprobed(Record):
     """Of its weights; several where sources disagree."""
     domains: tuple[str, ...]
     """What it was trained on, the last stage last."""
+
+
+@dataclass(frozen=True)
+class Unprobed(_Absent):
+    """A checkpoint that is known but not here, with what is known of it before any probe."""
+
     distance: DomainDistance | None
     """To the nearest of these that has a sketch; None where none has."""
     published: tuple[Published, ...] = ()
 
     def to_form(self) -> "UnprobedForm":
         """With how it stands, and the command that fetches it."""
-        return UnprobedForm(
-            self.checkpoint,
-            self.hub,
-            self.parameters,
-            self.bytes,
-            self.licenses,
-            self.domains,
-            None if self.distance is None else self.distance.to_form(),
-            self.published,
-            f"transferzoo zoo fetch {self.checkpoint}",
-        )
+        known = {each.name: getattr(self, each.name) for each in fields(_Absent)}
+        distance = None if self.distance is None else self.distance.to_form()
+        fetch = f"transferzoo zoo fetch {self.checkpoint}"
+        return UnprobedForm(**known, distance=distance, published=self.published, fetch=fetch)
 
 
 @dataclass(frozen=True)
-class UnprobedForm:
+class UnprobedForm(_Absent):
     """`Unprobed` as it is kept."""
 
-    checkpoint: str
-    hub: str
-    parameters: int | None
-    bytes: int | None
-    licenses: tuple[str, ...]
-    domains: tuple[str, ...]
     distance: DomainDistanceForm | None
     published: tuple[Published, ...]
     fetch: str
@@ -300,6 +293,8 @@ class Transferability:
     """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
     over_blocks: Mapping[str, float] = field(default_factory=dict)
     """The best value of a score over all blocks, of the scores that expectations are fused from."""
+    remarks: tuple[str, ...] = ()
+    """What of the rows the checkpoint does not see."""
 
     @property
     def read(self) -> BlockScore:

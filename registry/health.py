@@ -1,5 +1,6 @@
 """Health: what is wrong with a sample's rows, found before anything is measured, and what was done about it."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -122,7 +123,7 @@ def examine_parts(
     words = train.rows.modality.words
     advance(progress, Phase.COMPARE, 0, 1, words.many)
     clean, clean_test = _cleaned(train), None if test is None else _cleaned(test)
-    apart = clean if clean_test is None else clean.without({item.digest for item in clean_test.items})
+    apart = clean if clean_test is None else clean.without({item.identity for item in clean_test.items})
     if not apart.items:
         raise NoItems(
             origin,
@@ -168,9 +169,9 @@ class Clean:
         """What its items are called."""
         return self.rows.modality.words
 
-    def without(self, digests: set[str]) -> "Clean":
-        """The rows of other content."""
-        return self.keep([row for row, item in enumerate(self.items) if item.digest not in digests])
+    def without(self, identities: set[str]) -> "Clean":
+        """The rows that hold something else."""
+        return self.keep([row for row, item in enumerate(self.items) if item.identity not in identities])
 
     def keep(self, rows: Sequence[int]) -> "Clean":
         """The rows of those numbers."""
@@ -180,10 +181,10 @@ class Clean:
 
 
 def _cleaned(part: Part) -> Clean:
-    """Of rows with equal content one is kept (of the first group by name), or none where their labels differ."""
+    """Of rows that hold the same one is kept (of the first group by name), or none where their labels differ."""
     copies: dict[str, list[int]] = defaultdict(list)
     for row, item in enumerate(part.rows.items):
-        copies[item.digest].append(row)
+        copies[item.identity].append(row)
     labels, groups = part.rows.labels, part.groups
     agreed = [rows for rows in copies.values() if len({labels[row] for row in rows}) == 1]
     kept = sorted(rows[0] if groups is None else min(rows, key=lambda row: (groups[row], row)) for rows in agreed)
@@ -303,7 +304,8 @@ def _health(clean: Clean, kept: Clean, near: _NearRows | None = None) -> Health:
         left_out=len(near_rows.left_out),
     )
     lost = (*_of_files(draft, kept), *_of_lost_classes(rows, kept))
-    return replace(draft, warnings=(*rows.notes, *lost, *_near_warnings(draft, near_rows, kept.words)))
+    likeness = _near_warnings(draft, near_rows, kept.words)
+    return replace(draft, warnings=(*rows.notes, *lost, *likeness, *rows.modality.remarks(kept.items)))
 
 
 def _of_lost_classes(rows: Rows, kept: Clean) -> Iterator[str]:
@@ -333,6 +335,8 @@ def _of_files(health: Health, kept: Clean) -> Iterator[str]:
         yield f"{counted(kept.conflicting, 'row')} removed: the same {words.one} {_ELSEWHERE[kept.task]}"
     if health.exact_duplicates > kept.conflicting:
         yield f"{counted(health.exact_duplicates - kept.conflicting, 'exact duplicate')} removed"
+    if rewritten := len({item.digest for item in kept.rows.items}) - len({item.identity for item in kept.rows.items}):
+        yield f"{words.count(rewritten)} of other bytes, yet the same as another but for the writing: taken for one"
     if health.leaked:
         yield f"{words.count(health.leaked, 'training')} removed: in the test part too"
 
@@ -378,13 +382,27 @@ def _counts(kept: Clean) -> Counter[str]:
 
 
 def _of_targets(kept: Clean) -> Iterator[str]:
-    """Warnings about targets that tell too little."""
+    """Warnings about targets that tell too little, or two of which may be one."""
+    yield from _of_spellings(kept)
     if kept.task is Task.CLASSIFICATION:
         yield from _of_classes(kept)
     elif len(set(kept.labels)) == 1:
         yield "all rows have the same target: distances can be measured, transferability cannot"
     elif kept.task is Task.MULTI_LABEL:
         yield from _of_labels(kept)
+
+
+def _of_spellings(kept: Clean) -> Iterator[str]:
+    """A warning about names of classes or labels that differ in letter case, Unicode form, spaces or hyphens alone."""
+    if kept.task is Task.REGRESSION:
+        return
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for name in _counts(kept):
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        spellings["".join(letter for letter in folded if letter not in "-_" and not letter.isspace())].add(name)
+    several = [" and ".join(map(repr, sorted(names))) for names in spellings.values() if len(names) > 1]
+    if several:
+        yield f"labels that differ in spelling alone, and are learned as different: {_listed(sorted(several))}"
 
 
 def _of_labels(kept: Clean) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """A real case on a bare machine: targets that ship inside libraries, and the whole way from sample to outcome."""
 
+import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -53,6 +56,23 @@ FLAT = 8.0
 """A patch whose gray levels (0 to 255) deviate less than this shows nothing."""
 STRIDES = (48, 24, 16, 12, 8)
 """Patches overlap only where a photograph is too small for enough of them."""
+SUBJECTS = (
+    "cluster.hierarchy",
+    "fft",
+    "integrate",
+    "interpolate",
+    "linalg",
+    "ndimage",
+    "optimize",
+    "signal",
+    "sparse",
+    "spatial",
+    "special",
+    "stats",
+)
+"""Parts of SciPy whose functions and classes are described."""
+SHORTEST = 30
+"""Letters of a description that says something."""
 KEEP = 2
 """One checkpoint fewer than are bundled, so that the sketches really prune one."""
 
@@ -65,6 +85,31 @@ class Patch:
     label: str
     group: str
     pixels: UInt8[np.ndarray, "h w"]
+
+    suffix = ".png"
+
+    def write(self, path: Path) -> None:
+        """As a picture."""
+        Image.fromarray(self.pixels).save(path)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One text of a target; as `Patch` otherwise."""
+
+    part: str
+    label: str
+    group: str
+    text: str
+
+    suffix = ".txt"
+
+    def write(self, path: Path) -> None:
+        """In UTF-8."""
+        path.write_text(self.text, encoding="utf-8")
+
+
+Piece = Patch | Passage
 
 
 def surfaces() -> Iterator[Patch]:
@@ -90,11 +135,23 @@ def digits() -> Iterator[Patch]:
         yield Patch(part, str(label), "", np.round(image * (255 / 16)).astype(np.uint8))
 
 
-TARGETS: Mapping[str, Callable[[], Iterator[Patch]]] = MappingProxyType({"surfaces": surfaces, "digits": digits})
+def subjects() -> Iterator[Passage]:
+    """What SciPy's documentation says of some 1,300 functions and classes, to be told by the part that they are in.
+
+    The first two paragraphs of each, without its signature; every fourth is kept for the test.
+    """
+    rows = ((name.partition(".")[0], text) for name in SUBJECTS for text in _descriptions(f"scipy.{name}"))
+    for row, (label, text) in enumerate(rows):
+        yield Passage("test" if row % 4 == 3 else "train", label, "", text)
+
+
+TARGETS: Mapping[str, Callable[[], Iterator[Piece]]] = MappingProxyType(
+    {"surfaces": surfaces, "digits": digits, "text": subjects}
+)
 
 
 def demo_sample(target: str, home: Home, *, progress: Progress = silent) -> Sample:
-    """A target as an image folder in the home, so that every other command and the picker can take it too.
+    """A target as a folder in the home, so that every other command and the picker can take it too.
 
     Raises:
         UnknownName: no such target.
@@ -104,7 +161,7 @@ def demo_sample(target: str, home: Home, *, progress: Progress = silent) -> Samp
         raise UnknownName("target", target, tuple(TARGETS))
     folder, groups = home.root / "samples" / target, home.root / "samples" / f"{target}-groups.csv"
     if not folder.is_dir():
-        _write_patches(list(TARGETS[target]()), folder, groups)
+        _write_pieces(list(TARGETS[target]()), folder, groups)
     return Sample.from_folder(folder, groups=groups if groups.exists() else None, progress=progress)
 
 
@@ -135,18 +192,34 @@ def _memory(outcome: Outcome) -> Text:
     return Text(f"You have run this before, on {outcome.created[:10]}: {reached}", "cyan")
 
 
-def _write_patches(patches: Sequence[Patch], folder: Path, groups: Path) -> None:
+def _write_pieces(pieces: Sequence[Piece], folder: Path, groups: Path) -> None:
     """Write ``<part>/<label>/<number>.png`` and the table of groups; the folder appears when all of it is there."""
     partial = folder.with_name(f".{folder.name}-{os.getpid()}")
     table = ["file,group"]
-    for number, patch in enumerate(patches):
-        name = f"{patch.part}/{patch.label}/{number:04d}.png"
+    for number, piece in enumerate(pieces):
+        name = f"{piece.part}/{piece.label}/{number:04d}{piece.suffix}"
         (partial / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(patch.pixels).save(partial / name)
-        table.append(f"{name},{patch.group}")
-    if any(patch.group for patch in patches):
+        piece.write(partial / name)
+        table.append(f"{name},{piece.group}")
+    if any(piece.group for piece in pieces):
         groups.write_text("\n".join(table) + "\n")
     partial.rename(folder)
+
+
+def _descriptions(module: str) -> Iterator[str]:
+    """The first two paragraphs of each docstring of a module's public functions and classes, in alphabetical order."""
+    owner = import_module(module)
+    for name in sorted(owner.__all__):
+        described = getattr(owner, name)
+        paragraphs: list[str] = []
+        for paragraph in re.split(r"\n\s*\n", (inspect.getdoc(described) or "") if callable(described) else ""):
+            if re.search(r"-{4,}", paragraph) or paragraph.lstrip().startswith(".. "):
+                break
+            if not paragraph.startswith(f"{name}("):
+                paragraphs.append(" ".join(paragraph.split()))
+        text = " ".join(paragraphs[:2])
+        if len(text) >= SHORTEST:
+            yield text
 
 
 def _photographs() -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:

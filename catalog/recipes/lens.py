@@ -1,6 +1,7 @@
 """Which seedling sees straight: how many of expectations.csv hold through each candidate lens, for three distances.
 
     python catalog/recipes/lens.py --shared ../shared --work .cache/grow [--blocks last|all] [NAME ...]
+    python catalog/recipes/lens.py --modality text --shared ../shared --work .cache/grow-text [NAME ...]
 
 Also how often two lenses name another nearest domain. Features are kept in WORK/seen, as bundle.py keeps them.
 """
@@ -12,9 +13,10 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+import bundle
+import bundle_text
 import numpy as np
 import yaml
-from bundle import see_domains
 
 from recommender.distance.classifier import classifier
 from recommender.distance.knn import knn_distance
@@ -25,13 +27,16 @@ from registry.sketch import fit_lens
 
 HERE = Path(__file__).parent
 ROWS = 256
+OF = {"image": ("", bundle.see_domains), "text": ("_text", bundle_text.see_domains)}
+"""By modality the ending of its files, and how its domains are seen."""
 
 
 def main() -> None:
     """Print the table, then the disagreement between the lenses."""
     requested = _arguments()
-    domains = yaml.safe_load((HERE / "domains.yaml").read_text())
-    with (HERE / "expectations.csv").open() as file:
+    suffix, see_domains = OF[requested.modality]
+    domains = yaml.safe_load((HERE / f"domains{suffix}.yaml").read_text())
+    with (HERE / f"expectations{suffix}.csv").open() as file:
         expectations = list(csv.DictReader(file))
     nearest: dict[str, dict[str, str]] = {}
     print(f"{len(expectations)} expectations".ljust(40) + "".join(m.rjust(12) for m in ("mmd", "knn", "classifier")))
@@ -39,10 +44,12 @@ def main() -> None:
         seen = see_domains(
             load_encoder(requested.work / name / "done", name=name), domains, requested.shared, requested.work
         )
-        blocks = range(len(seen["cifar10"].names)) if requested.blocks == "all" else [-1]
+        names = next(iter(seen.values())).names
+        blocks = range(len(names)) if requested.blocks == "all" else [-1]
         for place in blocks:
-            lens = f"{name} {seen['cifar10'].names[place]}"
-            tables = distances({domain: encoded.blocks[place] for domain, encoded in seen.items()}, requested.metrics)
+            lens = f"{name} {names[place]}"
+            clouds = {domain: encoded.blocks[place] for domain, encoded in seen.items()}
+            tables = distances(clouds, requested.metrics, requested.modality)
             held = {metric: held_by(table, expectations) for metric, table in tables.items()}
             nearest[lens] = nearest_of(tables["mmd"])
             print(lens.ljust(40) + "".join(f"{held[m]:>9}/{len(expectations)}" for m in tables), flush=True)
@@ -52,9 +59,11 @@ def main() -> None:
         print(f"{one} and {other} name another nearest domain for {differ} of {len(nearest[one])}")
 
 
-def distances(seen: dict[str, Features], metrics: Sequence[str]) -> dict[str, dict[tuple[str, str], float]]:
+def distances(
+    seen: dict[str, Features], metrics: Sequence[str], modality: str
+) -> dict[str, dict[tuple[str, str], float]]:
     """Every pair's distance by each metric, in the lens that these domains would give."""
-    lens = fit_lens("candidate", "image", list(seen.values()))
+    lens = fit_lens("candidate", modality, list(seen.values()))
     random = np.random.default_rng(0)
     clouds = {
         name: lens.standardize(features.vectors[random.permutation(len(features))[:ROWS]])
@@ -91,6 +100,7 @@ def _between(table: dict[tuple[str, str], float], one: str, other: str) -> float
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Judge candidate lenses by what people expect.")
     parser.add_argument("names", nargs="+")
+    parser.add_argument("--modality", choices=sorted(OF), default="image")
     parser.add_argument("--blocks", choices=("last", "all"), default="last")
     parser.add_argument("--metrics", nargs="+", default=("mmd", "knn", "classifier"))
     parser.add_argument("--shared", type=Path, default=Path("../shared"))

@@ -51,6 +51,9 @@ class Encoder(Protocol):
     def sizes(self) -> tuple[BlockSize, ...]:
         """The size of each block."""
 
+    def remarks(self, items: Sequence[Any]) -> tuple[str, ...]:
+        """What of the items it does not see, a sentence each: texts that are cut."""
+
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, in their order."""
 

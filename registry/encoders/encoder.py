@@ -57,6 +57,10 @@ class CheckpointEncoder:
         """How much there is to learn in each block."""
         return tuple(self._size(block.prefixes) for block in self.layers.blocks)
 
+    def remarks(self, items: Sequence[Any]) -> tuple[str, ...]:
+        """What of the items it does not see, a sentence each."""
+        return self.network.remarks(items)
+
     def encode(self, items: Sequence[Any], *, progress: Progress = silent) -> Encoded:
         """Every block's features of the items, float32, in their order.
 

@@ -149,6 +149,10 @@ class Item(Protocol):
         """SHA-256 of its content as it came."""
 
     @property
+    def identity(self) -> str:
+        """A digest, the same for items that hold the same, however it is written: the content's, or a folded one."""
+
+    @property
     def shown(self) -> str:
         """What `open` gives, as a digest: that of the content, and of the reading where that matters."""
 
@@ -190,6 +194,9 @@ class Network(Protocol):
     @property
     def blended(self) -> tuple[str, ...]:
         """Keys of a batch that hold the items themselves as real numbers: mixup may blend them."""
+
+    def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
+        """What of these items it does not see, a sentence each."""
 
     def around(self, model: Any) -> "Network":  # noqa: ANN401 - a PreTrainedModel
         """The same two ends around another model that takes the same inputs."""
@@ -293,6 +300,9 @@ class Modality(Protocol):
 
     def fingerprints(self, items: Sequence[Item]) -> Float[np.ndarray, "n d"]:
         """Unit vectors, near duplicates close by cosine; zero for an item with next to nothing in it."""
+
+    def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
+        """What its user should know of a part's items, a sentence each; nothing where they are as they should be."""
 
     def raw(self) -> Any:  # noqa: ANN401 - a TransformerMixin; scikit-learn is not loaded here
         """The features of no transfer: a scikit-learn transformer of items, to be fitted on training rows.

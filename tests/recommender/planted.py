@@ -32,6 +32,9 @@ class Reader:
     def blocks(self) -> tuple[str, ...]:
         return self.names
 
+    def remarks(self, items: Sequence) -> tuple[str, ...]:
+        return ()
+
     def encode(self, items: Sequence, *, progress: Progress = silent) -> Encoded:
         pixels = np.stack([np.asarray(item.open()) for item in items]).astype(np.float32)
         noise = pixels[:, 4:6, :, 0].reshape(len(pixels), -1) / 255

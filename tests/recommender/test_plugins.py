@@ -263,6 +263,7 @@ def test_a_distance_is_reported_and_may_be_asked_for(monkeypatch, tmp_path):
     assert near(sample, zoo, metric="apart")[0].distance.metric == "apart"
 
 
+@pytest.mark.slow
 def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path):
     zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), planted_sample(2000, (0.8,))
     before = evaluate(sample, zoo, "one")
@@ -274,6 +275,7 @@ def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path)
     assert any("removes 90 %, on 400 cases (a table in a paper)" in reason for reason in after.because)
 
 
+@pytest.mark.slow
 def test_a_strategy_that_states_nothing_is_no_better_than_ours(monkeypatch, tmp_path):
     zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), planted_sample(2000, (0.8,))
     before = evaluate(sample, zoo, "one")

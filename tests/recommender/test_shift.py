@@ -120,6 +120,7 @@ def test_advice_on_one_source_tells_so_and_moves_nothing(tmp_path):
     assert advice.to_dict()["shift"]["drops"] == {}
 
 
+@pytest.mark.slow
 def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
     train = planted_sample(120, (0.9,), seed=1)
     similar, other = (planted_sample(60, (0.9,), shade=shade, seed=2) for shade in (128, 60))

@@ -33,6 +33,9 @@ class MeanColor:
     sizes: tuple[BlockSize, ...] = ()
     paths_of: int = 0
 
+    def remarks(self, items: Sequence) -> tuple[str, ...]:
+        return ()
+
     def encode(self, items: Sequence, *, progress: Progress = silent) -> Encoded:
         self.paths_of += 1
         means = np.array([np.asarray(item.open()).mean(axis=(0, 1)) for item in items], dtype=np.float32)

@@ -51,6 +51,16 @@ def test_surfaces_come_with_groups(tmp_path: Path) -> None:
     assert 28 <= len(set(result.groups)) <= 60
 
 
+def test_texts_are_what_scipy_says_of_its_functions_without_their_signatures() -> None:
+    passages = list(demo.subjects())
+    counts = Counter((passage.part, passage.label) for passage in passages)
+    assert len(counts) == 24
+    assert min(counts.values()) >= 3
+    assert len(passages) > 1000
+    assert not any(passage.text.startswith(("eig(", "gamma(")) for passage in passages)
+    assert "Solve an ordinary or generalized eigenvalue problem" in " ".join(passage.text for passage in passages)
+
+
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo, "find_spec", {}.get)
     with pytest.raises(ExtraMissing, match="scikit-image") as report:

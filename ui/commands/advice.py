@@ -10,7 +10,9 @@ __all__ = ["demo", "recommend"]
 
 
 def demo(
-    target: Annotated[str, typer.Argument(help="surfaces (14 real photographs) or digits.")] = "surfaces",
+    target: Annotated[
+        str, typer.Argument(help="surfaces (14 real photographs), digits, or text (descriptions of functions).")
+    ] = "surfaces",
     seed: SeedOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,

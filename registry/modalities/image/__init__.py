@@ -100,6 +100,11 @@ class Image:
         """As `Modality.fingerprints`."""
         return fingerprints_of([item.thumbnail for item in items])
 
+    def remarks(self, items: Sequence[ImageItem]) -> tuple[str, ...]:
+        """As `Modality.remarks`: none beside what was converted."""
+        del items
+        return ()
+
     def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
         """As `Modality.raw`: 24 x 24 pixels."""
         return import_module("registry.modalities.image.raw").raw_features()

@@ -48,6 +48,11 @@ class ImageItem:
     """What a scale is found from, until it is settled."""
 
     @property
+    def identity(self) -> str:
+        """As `registry.modalities.Item.identity`: pictures are the same where their bytes are."""
+        return self.digest
+
+    @property
     def shown(self) -> str:
         """What `open` gives, as a digest: that of the content, and of the scale where there is one."""
         if not self.scale:

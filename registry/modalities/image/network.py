@@ -57,6 +57,11 @@ class ImageNetwork:
         pixels = self.preprocessing.height * self.preprocessing.width
         return max(1, min(_MOST_IN_BATCH, _BATCH_PIXELS // pixels))
 
+    def remarks(self, items: Sequence[ImageItem]) -> tuple[str, ...]:
+        """As `Network.remarks`: none; what is small in a large picture is for the probe to show."""
+        del items
+        return ()
+
     def around(self, model: PreTrainedModel) -> "ImageNetwork":
         """As `Network.around`."""
         return replace(self, model=model)

@@ -58,6 +58,11 @@ class Text:
         """As `Modality.fingerprints`."""
         return fingerprints_of([item.text for item in items])
 
+    def remarks(self, items: Sequence[TextItem]) -> tuple[str, ...]:
+        """As `Modality.remarks`: several languages, and letters that stand for others which were lost."""
+        remarks: tuple[str, ...] = import_module("registry.modalities.text.remarks").remarks_on(items)
+        return remarks
+
     def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
         """As `Modality.raw`: TF-IDF of words and characters, turned into the space of the training rows."""
         return import_module("registry.modalities.text.raw").raw_features()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt64
 
-__all__ = ["fingerprints_of", "folded"]
+__all__ = ["fingerprints_of", "folded", "same_writing"]
 
 _WIDTH = 512
 _RUN = 5
@@ -40,6 +40,14 @@ def fingerprints_of(texts: Sequence[str]) -> Float[np.ndarray, "n d"]:
 def folded(text: str) -> str:
     """Composed, and with one space where there was any white space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def same_writing(text: str) -> str:
+    """In Unicode's compatible composed form (NFKC), with one space for any white space and none at the ends.
+
+    Full-width letters, ligatures, no-break spaces, line ends and marks that are composed or not make no difference.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 def _runs(text: str) -> UInt64[np.ndarray, " r"]:

@@ -8,6 +8,7 @@ from typing import Any
 from registry.errors import UnusableArrays
 from registry.modalities import Undecodable
 from registry.modalities.text.decoding import decoded, kept
+from registry.modalities.text.fingerprints import same_writing
 
 __all__ = ["TextItem", "decoded_item", "item_of_cells", "items_from_memory"]
 
@@ -34,6 +35,11 @@ class TextItem:
     def parts(self) -> tuple[str, ...]:
         """The text alone, or both of a pair, as tokenizers take them."""
         return (self.text,) if self.second is None else (self.text, self.second)
+
+    @property
+    def identity(self) -> str:
+        """As `registry.modalities.Item.identity`: of compatible Unicode, with white space folded."""
+        return hashlib.sha256("\0".join(map(same_writing, self.parts)).encode("utf-8")).hexdigest()
 
     @property
     def shown(self) -> str:

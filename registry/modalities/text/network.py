@@ -28,6 +28,7 @@ __all__ = ["TextNetwork", "open_network"]
 _INPUT, _MASK, _SEGMENTS = "input_ids", "attention_mask", "token_type_ids"
 _BATCH_TOKENS = 1 << 14
 _MOST_IN_BATCH = 128
+_ENDS = {"right": "end", "left": "beginning"}
 _UNSTATED = 512
 """Tokens that a net takes which states no number of positions."""
 _LEAST_VARIANCE = 1e-12
@@ -68,6 +69,19 @@ class TextNetwork:
     def at_once(self) -> int:
         """As `Network.at_once`: about 16,000 tokens."""
         return max(1, min(_MOST_IN_BATCH, _BATCH_TOKENS // self.tokenization.longest))
+
+    def remarks(self, items: Sequence[TextItem]) -> tuple[str, ...]:
+        """As `Network.remarks`: how many texts are cut, and how much of all tokens that takes away."""
+        lengths = np.array([self.tokenization.length(*item.parts) for item in items])
+        longest = self.tokenization.longest
+        cut = int((lengths > longest).sum())
+        if not cut:
+            return ()
+        lost = float(np.maximum(0, lengths - longest).sum() / lengths.sum())
+        return (
+            f"{cut:,} of {len(items):,} texts are longer than the {longest} tokens that it is given: cut at their "
+            f"{_ENDS[self.tokenization.tokenizer.truncation_side]}, {100 * lost:.0f} % of all tokens are not seen",
+        )
 
     def around(self, model: PreTrainedModel) -> "TextNetwork":
         """As `Network.around`."""

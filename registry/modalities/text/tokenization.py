@@ -6,6 +6,7 @@ one another. Here it is set once, on a copy that is only asked to encode.
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,10 @@ class Tokenization:
         rest = f"{self.padding} {self.segments}"
         return hashlib.sha256(f"{self.encoder.to_str()} {rest}".encode()).hexdigest()
 
+    def length(self, text: str, second: str | None = None) -> int:
+        """Tokens of a whole text, or of a pair, the net's own included."""
+        return len(self._uncut.encode(text, second).ids)
+
     def numbers(self, text: str, second: str | None = None) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
         """Tokens of a text, or of a pair as the tokenizer joins it, and the parts that they are of.
 
@@ -59,6 +64,13 @@ class Tokenization:
         if not encoding.ids:
             return np.array([self.padding], np.int32), np.zeros(1, np.int32)
         return np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32)
+
+    @cached_property
+    def _uncut(self) -> Tokenizer:
+        """As `encoder`, without the cut."""
+        whole = Tokenizer.from_str(self.encoder.to_str())
+        whole.no_truncation()
+        return whole
 
 
 def read_tokenization(

@@ -206,7 +206,8 @@ def _input_size(folder: Path) -> int:
 def _checkpoints(shared: Path, grown: Path, catalog: Path) -> list[Weights]:
     """Real ones by name; then seedlings of the catalog, then grown ones that are not in it, by name."""
     real = [weights_in(shared / "checkpoints" / "image" / name, of) for name, of in sorted(REAL_LINEAGE.items())]
-    folders = {path.parent.name: path.parent for path in catalog.glob("seedlings/*/model.safetensors")}
+    bundled = {card.stem: catalog / "seedlings" / card.stem for card in catalog.glob("checkpoints/image/*.yaml")}
+    folders = {name: folder for name, folder in bundled.items() if folder.is_dir()}
     folders |= {
         path.parent.parent.name: path.parent
         for path in grown.glob("*/done/card.json")

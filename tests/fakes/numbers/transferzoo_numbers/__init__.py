@@ -31,6 +31,11 @@ class Series:
     kinds: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def identity(self) -> str:
+        """As `Item.identity`."""
+        return self.digest
+
+    @property
     def shown(self) -> str:
         """As `Item.shown`."""
         return self.digest
@@ -107,6 +112,11 @@ class Number:
         """As `Modality.fingerprints`: a direction drawn by the rounded numbers."""
         rows = [_direction(item.values) for item in items]
         return np.array(rows, np.float32).reshape(len(rows), _WIDTH)
+
+    def remarks(self, items: Sequence[Series]) -> tuple[str, ...]:
+        """As `Modality.remarks`: none."""
+        del items
+        return ()
 
     def raw(self) -> Any:
         """As `Modality.raw`: mean, deviation, least and largest number, standardized on what it is fitted to."""

@@ -173,6 +173,11 @@ class NumberNetwork:
         """As `Network.at_once`."""
         return 64
 
+    def remarks(self, items):
+        """As `Network.remarks`: none."""
+        del items
+        return ()
+
     def around(self, model: PreTrainedModel) -> "NumberNetwork":
         """As `Network.around`."""
         return replace(self, model=model)
