@@ -1,4 +1,10 @@
-"""The story: recommend() and tune(). Only this module knows the order of the steps."""
+"""The story: recommend() and tune(). Only this module knows the order of the steps.
+
+What happens at `tune`: `Job.of` (recommender.runs.job) makes a job of the choice; `run_local`
+(recommender.tuning.recipe) splits the rows, fits the head, trains, stores and judges, while the tracker
+(recommender.runs.tracking) logs; the run's outcome goes to the registry by `ZooProvider.record`
+(recommender.runs.provider).
+"""
 
 import hashlib
 import json

@@ -1,4 +1,6 @@
-"""Step 4: evidence -> a plan with reasons, its expected score and its cost.
+"""Step 4: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
+
+What each strategy freezes is decided in its own file, `recommender.strategies`.
 
 What training adds to the probe is expressed as the share of the probe's error that it removes. Before any history
 that share follows the published gap between fine-tuned and frozen accuracy; it shrinks with the number of rows, grows

@@ -271,10 +271,10 @@ def _scores(
 
 
 def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> tuple[Estimate, ...]:
-    """What the comparable scores of plug-ins say of the block to read."""
+    """What the comparable scores, ours or a plug-in's, say of the block to read."""
     estimates = []
     for name, score in scores.usable():
-        if name not in scores.brought or not isinstance(score, ComparableScore):
+        if not isinstance(score, ComparableScore):
             continue
         try:
             if sample.metric not in score.metrics:
@@ -283,6 +283,8 @@ def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | N
         except EstimatorError:
             continue
         except Exception as failure:
+            if name not in scores.brought:
+                raise
             warn_of_plugin("score", name, failure)
             continue
         if sample.metric.lowest <= value <= 1 and 0 < error < np.inf:
