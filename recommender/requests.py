@@ -75,15 +75,23 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _bytes(value: object) -> object:
-    """``700MiB``, ``1.5 GB`` as a number of bytes; any other is left as it is."""
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return value if match is None else round(float(match[1]) * _UNITS[match[2].casefold()])
+    """``700MiB``, ``1.5 GB`` as a number of bytes; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no size")
+    return round(float(match[1]) * _UNITS[match[2].casefold()])
 
 
 def _seconds(value: object) -> object:
-    """``90s``, ``10min``, ``2h`` as a number of seconds; any other is left as it is."""
-    match = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
-    return value if match is None else float(match[1]) * _SPANS[match[2].casefold()]
+    """``90s``, ``10min``, ``2h`` as a number of seconds; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    match = _SPAN.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no time")
+    return float(match[1]) * _SPANS[match[2].casefold()]
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(b|[kmgt]i?b?|)", re.IGNORECASE)
@@ -94,6 +102,16 @@ _UNITS = {"": 1, "b": 1} | {
 }
 _SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|)", re.IGNORECASE)
 _SPANS = {"": 1, "s": 1, "min": 60, "h": 3600}
+_SIZED = "a number of bytes, or one with kB, MB, GB, KiB, MiB or GiB: {option} 700MiB"
+_TIMED = "a number of seconds, or one with s, min or h: {option} 10min"
+_FORMS = {
+    "max_bytes": _SIZED,
+    "max_memory": _SIZED,
+    "disk_budget": _SIZED,
+    "time_budget": _TIMED,
+    "max_latency": "a number of milliseconds above 0: {option} 20",
+}
+"""How a limit is written, by its field."""
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 
@@ -316,6 +334,12 @@ class When(StrEnum):
     LATER = "later"
 
 
+def _place_or_id(text: str) -> str:
+    """A path that is there, made absolute; else the text, which may be the id of a checkpoint of a hub."""
+    place = Path(text).expanduser()
+    return str(place.absolute()) if place.exists() else text
+
+
 class AddRequest(Request):
     """Register a checkpoint: a folder, or one of a hub."""
 
@@ -329,6 +353,8 @@ class AddRequest(Request):
     source_data: Place | None = None
     domain: Name | None = None
     license: Name | None = None
+    architecture: Annotated[str, StringConstraints(min_length=1), AfterValidator(_place_or_id)] | None = None
+    """Of a file of weights alone: a config.json, a folder with one, or a checkpoint of a hub."""
     max_input: Annotated[int, Field(ge=1, le=2048)] | None = None
     """Size of input beyond which inputs are made smaller; None for the modality's own."""
 
@@ -336,6 +362,10 @@ class AddRequest(Request):
     def _one_of_two(self) -> "AddRequest":
         if (self.folder is None) is (self.hub is None):
             raise ValueError("give a folder, or the id of a checkpoint of a hub")
+        if self.architecture is not None and (self.folder is None or self.source_data is not None):
+            raise ValueError("--architecture goes with a file of weights, and without --source-data")
+        if self.architecture is None and self.folder is not None and self.folder.is_file():
+            raise ValueError(f"{self.folder.name} holds weights alone: say with --architecture what net they are of")
         for field in ("source_data", "domain") if self.hub is not None else ():
             if getattr(self, field) is not None:
                 option = f"--{field.replace('_', '-')}"
@@ -536,9 +566,12 @@ def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
         return UnusableRequest(form.kind, field, "is no field of it", _hint(field, known))
     if first["type"] == "missing":
         return UnusableRequest(form.kind, field, "is missing")
-    if inner is not None:
-        return UnusableRequest(form.kind, field, str(inner))
-    return UnusableRequest(form.kind, field, f"{value!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}")
+    why = f"{value!r} does not do: {first['msg'][:1].lower()}{first['msg'][1:]}" if inner is None else str(inner)
+    if field in _FORMS:
+        return UnusableRequest(
+            form.kind, field, why, f"Write {_FORMS[field].format(option='--' + field.replace('_', '-'))}."
+        )
+    return UnusableRequest(form.kind, field, why)
 
 
 def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None:

@@ -396,7 +396,11 @@ def _above(option: str, what: str, value: float | int | None, limit: float | int
 
 def _words(option: str, value: float | int) -> str:
     """A value as it is read."""
-    return f"{value / _MIB:,.0f} MiB" if option in _IN_BYTES else f"{value:,.0f}" if value >= _WHOLE else f"{value:.3g}"
+    if option not in _IN_BYTES:
+        return f"{value:,.0f}" if value >= _WHOLE else f"{value:.3g}"
+    return (
+        f"{value / _MIB:,.0f} MiB" if value >= _MIB else f"{value / 1024:,.0f} KiB" if value >= 1024 else f"{value} B"
+    )
 
 
 def _typed(option: str, value: float | int) -> str:

@@ -11,6 +11,7 @@ from registry.forms import Record
 from registry.progress import Event, Phase
 
 __all__ = [
+    "BYTES_A_PARAMETER",
     "FIRST_MODALITY",
     "METRICS",
     "UNKNOWN_LICENSE",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 UNKNOWN_LICENSE = "unknown"
+BYTES_A_PARAMETER = 4
+"""What weights take in memory, and mostly on disk: single precision."""
 FIRST_MODALITY = "image"
 """What outcomes are of that were written before there was another."""
 _QUANTITY = {"sample", "subset", "balanced", "small", "train"}

@@ -380,6 +380,10 @@ class PathMissing(SampleError, FileNotFoundError):
         super().__init__(f"{path} does not exist", "Check the spelling; relative paths start where you stand.")
 
 
+_CLASS_FOLDERS = "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`."
+_ANY_LAYOUT = "Check that it is the place you mean: a folder of any layout, a zip, or a single file that is whole."
+
+
 class NoItems(SampleError):
     """A place without a single readable item."""
 
@@ -391,8 +395,7 @@ class NoItems(SampleError):
         lies = f", but {there}" if there else ""
         super().__init__(
             f"{path} holds no {expected}{also}{lies}",
-            remedy
-            or "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`.",
+            remedy or (_CLASS_FOLDERS if "class folders" in expected else _ANY_LAYOUT),
         )
 
 

@@ -50,6 +50,7 @@ from registry.errors import (
 )
 from registry.files import disk_full_named
 from registry.progress import Phase, Progress, advance, require_wanted, silent
+from registry.statements import FOREIGN_WEIGHTS, MOST_HEADER, SHARD_INDEX
 
 __all__ = ["Hub", "HubModel", "Remote", "front_matter", "parse_hub_id", "small_files", "weight_files"]
 
@@ -69,7 +70,7 @@ _SMALL = (
     "config.json",
     "feature_extractor_config.json",
     "merges.txt",
-    "model.safetensors.index.json",
+    SHARD_INDEX,
     "preprocessor_config.json",
     "processor_config.json",
     "sentencepiece.bpe.model",
@@ -84,9 +85,7 @@ _SMALL = (
 )
 """Files of a repository that are fetched at once, where they are there: all but weights."""
 _MOST_SMALL = 64 << 20
-_MOST_HEADER = 8 << 20
 _MOST_FILES = 20_000
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".ot")
 _LARGE = 1 << 20
 """Bytes from which a file that was fetched in part is gone on with; a smaller one is fetched anew."""
 _PIECE = 1 << 20
@@ -259,7 +258,7 @@ class Hub:
         """
         start = self._range(hub, commit, file, 0, 7)
         length = int.from_bytes(start, "little") if len(start) == 8 else 0
-        if not 0 < length <= min(_MOST_HEADER, file.bytes - 8):
+        if not 0 < length <= min(MOST_HEADER, file.bytes - 8):
             raise MalformedWeights(f"{hub}/{file.name}", f"its header has no plausible length ({length} bytes)")
         return start + self._range(hub, commit, file, 8, 7 + length)
 
@@ -577,7 +576,7 @@ def weight_files(remote: Remote, shards: Sequence[str] = ()) -> tuple[HubFile, .
     names = {file.name for file in remote.files}
     if "model.safetensors" in names:
         return tuple(file for file in remote.files if file.name == "model.safetensors")
-    if "model.safetensors.index.json" in names:
+    if SHARD_INDEX in names:
         for name in shards:
             if not _NAME.fullmatch(name) or not name.endswith(".safetensors"):
                 raise MalformedWeights(remote.hub, f"its index names {name!r}, which is no safetensors file beside it")
@@ -586,7 +585,7 @@ def weight_files(remote: Remote, shards: Sequence[str] = ()) -> tuple[HubFile, .
         return tuple(file for file in remote.files if file.name in shards)
     if "adapter_config.json" in names or "adapter_model.safetensors" in names:
         raise AdapterOnly(remote.hub)
-    for ending, error in ((".gguf", GgufOnly), *((pickled, PickleRefused) for pickled in _PICKLED)):
+    for ending, error in ((".gguf", GgufOnly), *((ending, PickleRefused) for ending in FOREIGN_WEIGHTS)):
         for name in sorted(names):
             if name.endswith(ending):
                 raise error(remote.hub, name)

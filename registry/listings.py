@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 
-from registry.cards import UNKNOWN_LICENSE
+from registry.cards import BYTES_A_PARAMETER, UNKNOWN_LICENSE
 from registry.licenses import spdx
 
 __all__ = ["HUB_TASKS", "Architecture", "Fact", "Listing", "agree", "find_listing", "hub_task"]
 
 _NUMBER = re.compile(r"(?P<about>about )?(?P<number>\d+(?:\.\d+)?)(?: ?(?P<unit>[kMG])B?)?")
 _UNITS = {None: 1, "k": 10**3, "M": 10**6, "G": 10**9}
-_BYTES_A_PARAMETER = 4
 _TASKS = {
     "ImageClassification": "image-classification",
     "TimmWrapper": "image-classification",
@@ -112,7 +111,7 @@ class Listing:
     def bytes(self) -> int | None:
         """How many are to be fetched, about: as stated, else four a parameter; None where neither is known."""
         stated, parameters = _largest(self.facts.get("bytes", ())), self.parameters
-        return stated if stated is not None or parameters is None else _BYTES_A_PARAMETER * parameters
+        return stated if stated is not None or parameters is None else BYTES_A_PARAMETER * parameters
 
     @property
     def licenses(self) -> tuple[str, ...]:

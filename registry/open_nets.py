@@ -1,6 +1,6 @@
 """Checkpoints held open: what was asked for last stays, as far as a bound of memory allows."""
 
-from registry.cards import Checkpoint
+from registry.cards import BYTES_A_PARAMETER, Checkpoint
 from registry.encoders import Encoder, open_encoder
 from registry.errors import TransferZooError, Unsupported
 
@@ -8,7 +8,6 @@ __all__ = ["OpenNets"]
 
 OPEN_BYTES = 2 << 30
 """Weights that are held open at most, at four bytes a parameter; the one asked for is held whatever it is."""
-_BYTES_A_PARAMETER = 4
 
 
 class OpenNets(dict[str, Encoder]):
@@ -27,7 +26,7 @@ class OpenNets(dict[str, Encoder]):
         if card.name in self:
             self[card.name] = self.pop(card.name)
         else:
-            size = _BYTES_A_PARAMETER * card.parameters
+            size = BYTES_A_PARAMETER * card.parameters
             self._make_room(size)
             self[card.name] = _opened(card)
             self._bytes[card.name] = size

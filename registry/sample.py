@@ -253,6 +253,7 @@ class Sample(Record):
         """Items that Python holds, a label each, perhaps a group each.
 
         Images are uint8 (n, height, width) or (n, height, width, 3), or a list of such images, of PIL's, or of paths.
+        Texts are a list or an array of `str`, or of pairs of them.
 
         Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
         fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`.
@@ -282,7 +283,7 @@ class Sample(Record):
     def from_frame(  # noqa: PLR0913 - as above
         cls,
         frame: Any,  # noqa: ANN401 - a pandas.DataFrame, or what one is made of
-        item: str,
+        item: str | tuple[str, str],
         label: str,
         *,
         name: str = "frame",
@@ -300,7 +301,8 @@ class Sample(Record):
 
         Args:
             frame: a ``pandas.DataFrame``, or a mapping of columns.
-            item: the column of paths or items; relative paths lie below ``root``, else where you stand.
+            item: the column of paths or items; relative paths lie below ``root``, else where you stand. Two columns
+                are those of pairs of texts.
             label: the column of labels, as in `from_arrays`.
             name: what the sample is called.
             groups: a column; rows with the same value are never parted.
@@ -330,7 +332,7 @@ class Sample(Record):
         data: Any,  # noqa: ANN401 - a datasets.Dataset or DatasetDict
         *,
         name: str = "dataset",
-        item: str | None = None,
+        item: str | tuple[str, str] | None = None,
         label: str | None = None,
         groups: str | None = None,
         task: Task | str | None = None,
@@ -346,7 +348,8 @@ class Sample(Record):
         Args:
             data: the dataset; all of it is read.
             name: what the sample is called.
-            item: the column of items; without it the only one of the feature ``Image`` (or another modality's).
+            item: the column of items, or two of pairs of texts; without it the only one of the feature ``Image`` (or
+                another modality's), or else the only one of texts.
             label: the column of labels (``ClassLabel``, ``Value``, or sequences of them); without it the only
                 ``ClassLabel``.
             groups: a column; rows with the same value are never parted.

@@ -6,9 +6,27 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from registry.documents import read_json
-from registry.errors import RemoteCodeRefused, UnreadableDocument, Unsupported
+from registry.errors import MalformedWeights, RemoteCodeRefused, UnreadableDocument, Unsupported
 
-__all__ = ["is_number", "numbers_in", "refuse_code", "require_modest", "stated"]
+__all__ = [
+    "FOREIGN_WEIGHTS",
+    "MOST_HEADER",
+    "SHARD_INDEX",
+    "is_number",
+    "numbers_in",
+    "refuse_code",
+    "require_modest",
+    "shard_names",
+    "stated",
+]
+
+SHARD_INDEX = "model.safetensors.index.json"
+"""Where weights that are cut in several files say which."""
+_MOST_SHARDS = 1000
+FOREIGN_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".ot")
+"""How files of weights end that are refused: pickles, and those of other libraries."""
+MOST_HEADER = 8 << 20
+"""Bytes that the header of a safetensors file may have."""
 
 MOST_STATED = 1_000_000
 """The largest number that a config may state; vocabularies stay below it."""
@@ -31,6 +49,28 @@ def stated(folder: Path, file: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Unsupported(folder, f"{file} holds no settings")
     return content
+
+
+def shard_names(folder: Path) -> tuple[str, ...]:
+    """The files that a folder's index of shards names, once each: safetensors files of the same folder.
+
+    Raises:
+        MalformedWeights: it cannot be read, or names none, too many, or one that lies elsewhere.
+        NotFetched: it is a Git LFS pointer.
+    """
+    index = folder / SHARD_INDEX
+    try:
+        content = read_json(index)
+    except UnreadableDocument as cause:
+        raise MalformedWeights(index, f"it cannot be read ({cause.why})") from cause
+    mapping = content.get("weight_map") if isinstance(content, dict) else None
+    names = sorted({str(name) for name in mapping.values()}) if isinstance(mapping, dict) else []
+    if not 0 < len(names) <= _MOST_SHARDS:
+        raise MalformedWeights(index, f"it names {len(names) or 'no'} shards")
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise MalformedWeights(index, f"shard {name!r} is not a safetensors file of this folder")
+    return tuple(names)
 
 
 def refuse_code(folder: Path, content: object, place: str = "") -> None:

@@ -25,7 +25,7 @@ from registry.cards import (
     Origin,
     declared_domain,
 )
-from registry.documents import Plain, read_json, read_text
+from registry.documents import Plain, read_text
 from registry.errors import (
     BadWeights,
     CheckpointError,
@@ -43,12 +43,11 @@ from registry.errors import (
 from registry.hub import Hub, Remote, front_matter, parse_hub_id, small_files, weight_files
 from registry.licenses import spdx
 from registry.progress import Progress, silent
-from registry.statements import refuse_code, stated
+from registry.statements import SHARD_INDEX, refuse_code, shard_names, stated
 from registry.zoo import Zoo
 
 __all__ = ["Change", "Usage", "add", "claims_in", "disk", "fetch", "remove", "sync"]
 
-_INDEX = "model.safetensors.index.json"
 _PROCESSORS = (
     "preprocessor_config.json",
     "processor_config.json",
@@ -225,7 +224,7 @@ def claims_in(card: Mapping[str, Plain]) -> tuple[Claim, ...]:
 def _judged(zoo: Zoo, hub: Hub, remote: Remote, name: str, license: str | None, progress: Progress) -> Checkpoint:
     """The card of a repository whose weights are not here, found usable as far as config and headers tell."""
     present = {file.name for file in remote.files}
-    if _INDEX not in present:
+    if SHARD_INDEX not in present:
         weight_files(remote)  # what is no model in safetensors is refused before anything is fetched
     aside = zoo.home.damaged
     small = small_files(remote)
@@ -375,17 +374,15 @@ def _tensors(path: str, header: bytes) -> dict[str, str]:
 
 
 def _shards(folder: Path, hub: str) -> tuple[str, ...]:
-    """The files that an index names, once each."""
-    if not (folder / _INDEX).is_file():
+    """The files that an index names, once each; none where there is no index."""
+    if not (folder / SHARD_INDEX).is_file():
         return ()
     try:
-        mapping = _dict(_dict(read_json(folder / _INDEX)).get("weight_map"))
-    except (UnreadableDocument, NotFetched) as cause:
-        raise MalformedWeights(f"{hub}/{_INDEX}", cause.message) from cause
-    names = {str(name) for name in mapping.values()}
-    if not names:
-        raise MalformedWeights(f"{hub}/{_INDEX}", "it names no shards")
-    return tuple(sorted(names))
+        return shard_names(folder)
+    except MalformedWeights as cause:
+        raise MalformedWeights(f"{hub}/{SHARD_INDEX}", cause.why) from cause
+    except NotFetched as cause:
+        raise MalformedWeights(f"{hub}/{SHARD_INDEX}", cause.message) from cause
 
 
 def _card(folder: Path) -> Mapping[str, Plain]:

@@ -1,4 +1,8 @@
-"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes."""
+"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
+
+What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
+`Zoo.jobs`, and the repairs of `registry.doctor`; no other module may import `registry.store`.
+"""
 
 import json
 import re
@@ -26,6 +30,7 @@ from registry.errors import (
     DiskFull,
     EncoderMismatch,
     HomeUnusable,
+    MalformedWeights,
     NameHeld,
     NotFetched,
     NotHere,
@@ -47,12 +52,13 @@ from registry.open_nets import OpenNets
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import Lens, RowKeys, Sketch, sketch_of
+from registry.statements import SHARD_INDEX, shard_names
 from registry.store import Damage, Entries, Store, damaged_rows, quarantine
 
 __all__ = ["Zoo", "labelled_digests", "weights_digest"]
 
 _SKETCHED_ROWS = 2000
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_WEIGHTS = ("model.safetensors", SHARD_INDEX)
 _CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
 _LONGEST_CLAIM = 2000
 _NAME_PATIENCE = 60.0
@@ -246,7 +252,7 @@ class Zoo:
         if card.locator is not None and not self.here(card):
             return sum(file.bytes for file in card.locator.weights)
         whole = card.folder / _WEIGHTS[0]
-        files = [whole] if whole.is_file() else _shards(card.folder / _WEIGHTS[1])
+        files = [whole] if whole.is_file() else _shards(card.folder)
         return sum(path.stat().st_size for path in files if path.is_file()) or None
 
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
@@ -331,6 +337,39 @@ class Zoo:
             keep=self.home.writable,
             note=self._note,
         )
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """Checkpoints that are held open, the one that was asked for last at the end."""
+        return tuple(self._encoders)
+
+    def measurement(self, checkpoint: str, sample: Sample) -> Plain:
+        """What `keep_measurement` kept beside a sample's features; None where there is nothing, or it is damaged.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        path = self._place_of(checkpoint, sample)
+        if not (path.exists() and path.with_suffix(".json").exists()):
+            return None
+        try:
+            return read_json(path.with_suffix(".json"))
+        except (UnreadableDocument, NotFetched):
+            return None
+
+    def keep_measurement(self, checkpoint: str, sample: Sample, content: Plain) -> None:
+        """Keep what encoding a sample took beside its features, as plain JSON; they would tell nothing of it.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        path = self._place_of(checkpoint, sample).with_suffix(".json")
+        if not self.home.writable:
+            return
+        try:
+            write_atomic(path, json.dumps(content).encode())
+        except OSError as cause:
+            self._note(f"what encoding took is not kept: {cause}")
 
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
         """Whether a sample's features are kept already.
@@ -743,8 +782,8 @@ def weights_digest(folder: Path) -> str:
     Raises:
         PathMissing: the folder or its weights are gone.
     """
-    whole, listed = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    files = [listed, *_shards(listed)] if listed.is_file() and not whole.is_file() else [whole]
+    whole, listed = folder / _WEIGHTS[0], folder / _WEIGHTS[1]
+    files = [listed, *_shards(folder)] if listed.is_file() and not whole.is_file() else [whole]
     total = sha256()
     for path in files:
         if not path.is_file():
@@ -755,15 +794,12 @@ def weights_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _shards(listed: Path) -> list[Path]:
-    """The files that an index of shards names; a damaged index names none."""
+def _shards(folder: Path) -> list[Path]:
+    """The files that its index of shards names; a damaged index names none."""
     try:
-        stated = read_json(listed)
-    except (UnreadableDocument, NotFetched):
+        return [folder / name for name in shard_names(folder)]
+    except (MalformedWeights, NotFetched):
         return []
-    mapping = stated.get("weight_map") if isinstance(stated, dict) else None
-    names = {Path(str(name)).name for name in mapping.values()} if isinstance(mapping, dict) else set()
-    return [listed.with_name(name) for name in sorted(names - {""})]
 
 
 def labelled_digests(sample: Sample) -> Iterator[str]:
@@ -776,9 +812,8 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
 
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
-    opened = import_module("registry.encoders.loading").inspect(folder)
     tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
-    import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
+    opened = import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
     statements = _stated(folder)
     return Checkpoint(
         name=tidy,

@@ -39,16 +39,20 @@ from registry.errors import (
     Unsupported,
 )
 from registry.modalities import Modality, Network, modalities, modality_of
-from registry.statements import refuse_code, require_modest, stated
+from registry.statements import (
+    FOREIGN_WEIGHTS,
+    MOST_HEADER,
+    SHARD_INDEX,
+    refuse_code,
+    require_modest,
+    shard_names,
+    stated,
+)
 
 __all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "open_checkpoint", "quiet"]
 
 _WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
-_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
-_MOST_HEADER = 8 << 20
 _MOST_TENSORS = 50_000
-_MOST_SHARDS = 1000
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
@@ -250,9 +254,9 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / _WEIGHTS).is_file():
         return [folder / _WEIGHTS]
-    if (folder / _INDEX).is_file():
+    if (folder / SHARD_INDEX).is_file():
         return _shards(folder)
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in FOREIGN_WEIGHTS)
     if pickled:
         raise PickleRefused(folder, pickled[0])
     inside = sorted(path.parent.name for path in folder.glob(f"*/{_WEIGHTS}"))
@@ -264,16 +268,11 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    mapping = stated(folder, _INDEX).get("weight_map")
-    names = sorted({str(name) for name in mapping.values()}) if isinstance(mapping, dict) else []
-    if not 0 < len(names) <= _MOST_SHARDS:
-        raise MalformedWeights(folder / _INDEX, f"it names {len(names) or 'no'} shards")
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise MalformedWeights(folder / _INDEX, f"shard {name!r} is not a safetensors file of this folder")
-        if not (folder / name).is_file():
-            raise NoWeights(folder, name)
-    return [folder / name for name in names]
+    files = [folder / name for name in shard_names(folder)]
+    for file in files:
+        if not file.is_file():
+            raise NoWeights(folder, file.name)
+    return files
 
 
 def _checked_header(path: Path) -> dict[str, str]:
@@ -283,12 +282,12 @@ def _checked_header(path: Path) -> dict[str, str]:
             start = file.read(64)
             length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
             file.seek(8)
-            header = file.read(length) if length <= _MOST_HEADER else b""
+            header = file.read(length) if length <= MOST_HEADER else b""
     except OSError as cause:
         raise MalformedWeights(path, cause.strerror or str(cause)) from cause
     if pointer(start):
         raise NotFetched(path)
-    if not 0 < length <= _MOST_HEADER:
+    if not 0 < length <= MOST_HEADER:
         raise MalformedWeights(path, f"its header has no plausible length ({length} bytes)")
     try:
         pairs = json.loads(header, object_pairs_hook=tuple)
@@ -342,7 +341,7 @@ def _read(checked: _Folder, digest: str | None = None) -> _Weights:
     """
     total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
     if checked.files[0].name != _WEIGHTS:
-        total.update((checked.path / _INDEX).read_bytes())
+        total.update((checked.path / SHARD_INDEX).read_bytes())
     for path in checked.files:
         for name, tensor in _tensors(path, total.update):
             if name in tensors:
@@ -604,7 +603,7 @@ def _real_labels(architecture: str, settings: Mapping[str, Any]) -> dict[int, st
 
 def _digest(folder: Path, files: Sequence[Path]) -> str:
     known = hashlib.sha256()
-    for path in [folder / _INDEX, *files] if files[0].name != _WEIGHTS else files:
+    for path in [folder / SHARD_INDEX, *files] if files[0].name != _WEIGHTS else files:
         with path.open("rb") as file:
             while part := file.read(1 << 20):
                 known.update(part)

@@ -14,6 +14,7 @@ from registry.readers.layout import role_of
 
 __all__ = ["Columns", "Parts", "read_dataset", "read_frame"]
 
+_TEXTS = frozenset({"string", "large_string"})
 _PARTS = ("train", "test", "validation")
 
 
@@ -42,7 +43,7 @@ class Parts:
 
 def read_frame(
     frame: Any,  # noqa: ANN401 - whatever pandas makes a frame of
-    item: str,
+    item: str | tuple[str, str],
     label: str,
     *,
     groups: str | None = None,
@@ -52,7 +53,7 @@ def read_frame(
 ) -> Parts:
     """The named columns of a frame; ``split`` is a column of train, test and validation, ``test`` another frame.
 
-    Paths that are relative lie below ``root``.
+    Paths that are relative lie below ``root``. Two columns of items hold pairs of texts.
 
     Raises:
         UnknownName: there is no such column, or no such part.
@@ -76,14 +77,14 @@ def read_frame(
 def read_dataset(
     data: Any,  # noqa: ANN401 - a Dataset or DatasetDict; datasets takes a second to import
     *,
-    item: str | None = None,
+    item: str | tuple[str, str] | None = None,
     label: str | None = None,
     groups: str | None = None,
 ) -> Parts:
     """The columns of a ``datasets.Dataset``, or of the splits of a ``DatasetDict``.
 
-    Without ``item`` it is the only column of a feature that is a modality (``Image`` ...), without ``label`` the only
-    ``ClassLabel``, or sequence of them.
+    Without ``item`` it is the only column of a feature that is a modality (``Image`` ...), or else the only one of
+    texts; without ``label`` the only ``ClassLabel``, or sequence of them.
 
     Raises:
         UnknownName: there is no such column.
@@ -96,7 +97,9 @@ def read_dataset(
     first = next(iter(splits.values()))
     features = dict(first.features)
     modal = [name for name, feature in features.items() if _modality(feature) is not None]
-    chosen = _only("items", item, modal, features)
+    texts = [name for name, feature in features.items() if getattr(feature, "dtype", "") in _TEXTS and name != label]
+    wanted = item if isinstance(item, tuple) else (item,)
+    chosen = tuple(_only("items", name, modal or texts, features) for name in wanted)
     classes = [name for name, feature in features.items() if type(_inner(feature)).__name__ == "ClassLabel"]
     target = _only("labels", label, classes, features)
     parts: dict[str, Columns] = {}
@@ -109,7 +112,7 @@ def read_dataset(
         else:
             notes.append(f"split {name!r} ({len(part)} rows) not read: no part for training, validation or test")
     placed = _placed("the dataset", parts)
-    return replace(placed, modality=_modality(features[chosen]), notes=(*notes, *placed.notes))
+    return replace(placed, modality=_modality(features[chosen[0]]), notes=(*notes, *placed.notes))
 
 
 def _frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - as above
@@ -131,8 +134,13 @@ def _column(frame: pd.DataFrame, name: str) -> list[Any]:
     return [None if value is pd.NA or value is pd.NaT else value for value in column.tolist()]
 
 
-def _columns(frame: pd.DataFrame, item: str, label: str, groups: str | None, root: Path | None) -> Columns:
-    items = _column(frame, item)
+def _columns(
+    frame: pd.DataFrame, item: str | tuple[str, str], label: str, groups: str | None, root: Path | None
+) -> Columns:
+    if isinstance(item, tuple):
+        items: list[Any] = list(zip(*(_column(frame, name) for name in item), strict=True))
+    else:
+        items = _column(frame, item)
     if root is not None:
         items = [root / value if isinstance(value, str | Path) else value for value in items]
     return Columns(items, _column(frame, label), None if groups is None else _column(frame, groups))
@@ -181,14 +189,21 @@ def _only(what: str, wanted: str | None, fitting: Sequence[str], features: Mappi
     raise UnusableArrays("dataset", (), f"{among}: name one of {known}")
 
 
-def _of_dataset(data: Any, item: str, label: str, groups: str | None) -> Columns:  # noqa: ANN401 - a Dataset
-    for name in (item, label, groups):
+def _of_dataset(
+    data: Any,  # noqa: ANN401 - a Dataset
+    columns: tuple[str, ...],
+    label: str,
+    groups: str | None,
+) -> Columns:
+    for name in (*columns, label, groups):
         if name is not None and name not in data.features:
             raise UnknownName("column", name, tuple(data.features))
     if not len(data):
         raise NoItems("the dataset", "row", remedy="Give a dataset with a row for each item.")
-    feature = data.features[item]
-    if _modality(feature) is None:
+    item, feature = columns[0], data.features[columns[0]]
+    if len(columns) > 1:
+        items: list[Any] = list(zip(*(data[name] for name in columns), strict=True))
+    elif _modality(feature) is None:
         items = list(data[item])
     else:
         stored = data.cast_column(item, type(feature)(decode=False))[item]

@@ -184,6 +184,7 @@ def test_the_same_seed_gives_the_same_benefit(zoo):
     assert one == two
 
 
+@pytest.mark.slow
 def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     sample = jobs.sample()
     choice = evaluate(sample, zoo, "net", "linear-probe")
@@ -200,6 +201,7 @@ def test_without_a_test_part_one_is_held_out(zoo):
     assert result.points[-1].labels + result.test_rows == 64
 
 
+@pytest.mark.slow
 def test_where_pixels_tell_all_no_transfer_is_as_good_as_they_are(zoo):
     images, labels = jobs.colored(48, noise=3.0)
     test = jobs.colored(24, seed=1, noise=3.0)

@@ -11,6 +11,7 @@ import pytest
 from recommender.flow import compare, evaluate, kept_choice, near, recommend, tune
 from recommender.runs.executors import executors
 from recommender.runs.tracking import trackers
+from recommender.transfer import scores
 from registry.cards import Metric
 from registry.errors import NotOffered, PluginUnusable, PluginWarning
 from registry.sample import Sample
@@ -208,6 +209,17 @@ def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(mon
     assert after.best.to_dict()["scores"]["oracle"] == 0.99
 
 
+def test_a_comparable_score_of_the_registry_s_own_decides_as_one_of_a_plug_in_does(monkeypatch, tmp_path):
+    zoo, sample = two_tied(tmp_path)
+    before = recommend(sample, zoo, keep=3)
+    package = bring(monkeypatch, tmp_path)
+    package.FAVORITE = mean_of(zoo, first_of(before)[-1], sample)
+    package.oracle.standard_error = 0.05
+    monkeypatch.setattr(scores, "_loaded", {**scores._loaded})
+    monkeypatch.setattr(scores, "_ours", {**scores._ours, "oracle": lambda: package.oracle})
+    assert first_of(recommend(sample, zoo, keep=3)) == first_of(before)[::-1]
+
+
 def test_a_comparable_score_does_not_overrule_what_the_probe_is_sure_of(monkeypatch, tmp_path):
     readers = {"blind": (Reader("blind", (7, 7)), "gray"), "sighted": (Reader("sighted", (0, 0)), "dark")}
     zoo, sample = planted_zoo(tmp_path, readers), planted_sample(200, (0.97,))
@@ -263,6 +275,7 @@ def test_a_distance_is_reported_and_may_be_asked_for(monkeypatch, tmp_path):
     assert near(sample, zoo, metric="apart")[0].distance.metric == "apart"
 
 
+@pytest.mark.slow
 def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path):
     zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), planted_sample(2000, (0.8,))
     before = evaluate(sample, zoo, "one")
@@ -274,6 +287,7 @@ def test_a_strategy_is_advised_where_its_evidence_is_best(monkeypatch, tmp_path)
     assert any("removes 90 %, on 400 cases (a table in a paper)" in reason for reason in after.because)
 
 
+@pytest.mark.slow
 def test_a_strategy_that_states_nothing_is_no_better_than_ours(monkeypatch, tmp_path):
     zoo, sample = planted_zoo(tmp_path, {"one": (Reader("one", (0, 0)), "gray")}), planted_sample(2000, (0.8,))
     before = evaluate(sample, zoo, "one")

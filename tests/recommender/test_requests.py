@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 
 from recommender.requests import (
+    LIMITS,
     REQUESTS,
     AddRequest,
     BenefitRequest,
@@ -128,12 +129,14 @@ def test_a_time_is_read_in_the_units_that_people_type(tmp_path, typed, seconds):
     assert RecommendRequest(sample=SampleRequest(path=tmp_path), time_budget=typed).time_budget == seconds
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"max_memory": "2x"}, {"time_budget": "soon"}, {"max_latency": -1}, {"max_bytes": 0}]
-)
-def test_a_limit_that_is_none_is_named(tmp_path, wrong):
-    with pytest.raises(UnusableRequest, match=next(iter(wrong))):
-        RecommendRequest(sample=SampleRequest(path=tmp_path), **wrong)
+@pytest.mark.parametrize("field", [*LIMITS, "disk_budget"])
+@pytest.mark.parametrize("wrong", ["banana", "10parsecs", "2x", "", -1, 0, float("nan"), float("inf"), [1]])
+def test_a_limit_that_is_none_is_named_with_its_option_and_how_it_is_written(tmp_path, field, wrong):
+    with pytest.raises(UnusableRequest, match=field) as caught:
+        RecommendRequest(sample=SampleRequest(path=tmp_path), **{field: wrong})
+    option = f"--{field.replace('_', '-')}"
+    assert caught.value.remedy.startswith("Write a number of ")
+    assert option in caught.value.remedy
 
 
 @pytest.mark.parametrize(

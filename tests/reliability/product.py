@@ -74,6 +74,7 @@ class Product:
         folder.mkdir(parents=True, exist_ok=True)
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         surroundings |= {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+        self.surroundings = surroundings
         with (folder / "zygote.txt").open("ab") as log:
             self._zygote = subprocess.Popen(
                 [sys.executable, str(_ZYGOTE)],
@@ -98,12 +99,13 @@ class Product:
             if stream is not None:
                 stream.close()
 
-    def start(self, *words: str, env: Mapping[str, str | None] | None = None) -> Command:
+    def start(self, *words: str, env: Mapping[str, str | None] | None = None, cwd: str | None = None) -> Command:
         """Begin a command."""
         self._count += 1
         out, err = (self._folder / f"{self._count:05d}.{name}" for name in ("out", "err"))
         surroundings = {**self._env, **(env or {})}
-        pid = int(self._request({"start": words, "env": surroundings, "out": str(out), "err": str(err)})["pid"])
+        question = {"start": words, "env": surroundings, "cwd": cwd, "out": str(out), "err": str(err)}
+        pid = int(self._request(question)["pid"])
         self._codes.pop(pid, None)  # of an earlier command: numbers of processes come again
         return Command(self, words, pid, out, err)
 

@@ -1,6 +1,6 @@
 """Forks processes of `transferzoo` from one that has imported everything: each is a real one, begun at once.
 
-A line of JSON in: ``{"start": [words], "env": {}, "out": path, "err": path}`` gives ``{"pid": n}``, and
+A line of JSON in: ``{"start": [words], "env": {}, "cwd": path, "out": path, "err": path}`` gives ``{"pid": n}``, and
 ``{"wait": pid, "seconds": s}`` gives ``{"code": n}``, None while it still runs.
 """
 
@@ -61,6 +61,8 @@ def _become(requested: dict) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    if requested["cwd"] is not None:
+        os.chdir(requested["cwd"])
 
 
 def _waited(pid: int, seconds: float) -> int | None:

@@ -1,22 +1,44 @@
 """The command line without heavy work: help, errors, exit codes, JSON."""
 
+import atexit
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from tests.reliability.product import Product
+
+ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "faiss", "sqlalchemy", "alembic", "mlflow", "streamlit", "sklearn", "scipy", "pandas")
 
 
 def transferzoo(*words: str, home: Path | None = None, **env: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "ui.cli", *words, *([] if home is None else ["--home", str(home)])]
-    report = os.environ | {"COLUMNS": "80", "OMP_NUM_THREADS": "2", **env}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=report, check=False)
+    """A command in a process of its own, which is forked from one that has loaded everything."""
+    command = [*words, *([] if home is None else ["--home", str(home)])]
+    product = forking()
+    surroundings = os.environ | {"COLUMNS": "80", **env}
+    gone = dict.fromkeys(product.surroundings.keys() - surroundings.keys())
+    done = product.start(*command, env=gone | surroundings, cwd=os.getcwd()).done(120)  # noqa: PTH109
+    assert done.code is not None, f"{done.sentence}: not within two minutes"
+    return subprocess.CompletedProcess(command, done.code, done.out, done.err)
+
+
+@cache
+def forking() -> Product:
+    """What forks them, one for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="transferzoo-tests-"))
+    product = Product(folder, ROOT, {})
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(product.__exit__, None, None, None)
+    return product
 
 
 @pytest.fixture(scope="module")

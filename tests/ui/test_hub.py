@@ -24,6 +24,7 @@ def hub(tmp_path, monkeypatch):
         yield running
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
     finished = transferzoo("zoo", "search", "net", "--add", "2")
     assert "no: has only pickled weights" in " ".join(finished.stdout.split())

@@ -57,12 +57,14 @@ def test_csv_alone_goes_to_stdout_and_no_cell_is_a_formula(home: Path, inbox: Pa
     assert "on 1 images" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_negative_value_is_a_number_and_no_formula(home: Path, inbox: Path) -> None:
     rows = table(transferzoo("predict", "latest", str(inbox), "--csv", home=home))
     assert list(rows[0]) == ["file", "prediction", "confidence"]
     assert [(row["prediction"], row["confidence"]) for row in rows] == [("-1.5", "")] * 2
 
 
+@pytest.mark.slow
 def test_json_alone_goes_to_stdout(home: Path, inbox: Path) -> None:
     done = transferzoo("predict", "20260101", str(inbox), "--json", home=home)
     record = json.loads(done.stdout)

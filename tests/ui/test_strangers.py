@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -86,6 +87,20 @@ def test_an_error_with_a_name_in_it_is_shown(capsys):
     assert "\x1b[2J" not in report
 
 
+def test_an_error_is_wrapped_between_words_on_a_terminal_and_one_line_elsewhere(capsys, monkeypatch):
+    path = "/a/" + "long" * 20
+    monkeypatch.setenv("COLUMNS", "40")
+    render.print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
+    assert capsys.readouterr().err.count("\n") == 2
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    render.print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
+    lines = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
+    assert any(path in line for line in lines)
+    assert all(len(line) <= 40 for line in lines if path not in line)
+    assert " ".join(" ".join(lines).split()).endswith("Check the spelling of it, or give another place.")
+
+
 def hostile_home(tmp_path):
     home = tmp_path / "home"
     zoo = Zoo.open(home)
@@ -104,7 +119,9 @@ def run(*words, home, **environment):
     )
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", *(pytest.param(e, marks=pytest.mark.slow) for e in ("utf-8", "ascii", "latin-1"))]
+)
 def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encoding):
     done = run("domains", "list", home=hostile_home(tmp_path), PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any
 
 from rich.console import Console
@@ -56,10 +57,20 @@ def _print_warning(message: Warning | str, *_where: object, **_file: object) -> 
 
 
 def print_error(what: str, remedy: str) -> None:
-    """One red line on stderr, and what to do."""
+    """One red line on stderr, and what to do; on a terminal wrapped between words, and a long word left whole."""
     terminal = console(stderr=True)
-    terminal.print(Text.assemble(("error: ", "bold red"), (what, "red")), soft_wrap=True)
-    terminal.print(Text.assemble(("  → ", "dim"), remedy), soft_wrap=True)
+    for mark, style, text, color in (("error: ", "bold red", what, "red"), ("  → ", "dim", remedy, "")):
+        lines = _wrapped(text, len(mark), terminal.width) if terminal.is_terminal else text
+        terminal.print(Text.assemble((mark, style), (lines, color)), soft_wrap=True)
+
+
+def _wrapped(text: str, indent: int, width: int) -> str:
+    """Lines of at most that many characters, those after the first indented."""
+    margin = " " * indent
+    lines = fill(
+        text, width, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
+    return lines[indent:]
 
 
 def print_next(terminal: Console, lines: Iterable[str]) -> None:

@@ -61,7 +61,10 @@ def amount(number: float) -> str:
 
 def size(bytes_: float) -> str:
     """Memory in the shortest form: ``310 MiB``."""
-    return f"{bytes_ / 2**30:.1f} GiB" if bytes_ >= 2**30 else f"{bytes_ / 2**20:.0f} MiB"
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if bytes_ >= 2**power:
+            return f"{bytes_ / 2**power:.{int(power == 30)}f} {unit}"
+    return f"{bytes_:.0f} B"
 
 
 def duration(seconds: float) -> str:

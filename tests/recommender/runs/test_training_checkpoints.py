@@ -90,6 +90,7 @@ def test_a_finished_run_whose_model_is_gone_is_named_and_set_aside_while_its_out
         assert [one.id for one in zoo.history() if one.id == "run"] == ["run"]
 
 
+@pytest.mark.slow
 def test_a_run_whose_best_weights_are_gone_trains_anew_and_says_so(tmp_path):
     card = checkpoint(tmp_path / "net")
     learned = plan(card, whole(card, epochs=2))

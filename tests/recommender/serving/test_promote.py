@@ -118,6 +118,7 @@ def test_what_is_planted_is_what_was_tuned_with_the_samples_classes(zoo, tune):
     assert all(torch.equal(stored[name], tuned[name]) for name in tuned if "classifier" not in name)
 
 
+@pytest.mark.slow
 def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_classes(zoo, tune):
     blocks = ("block 01", "block 02")
     run = scored(tune("vit", stages=None, read="block 02", frozen=("block 03",)), best_epoch=1.0)
@@ -131,6 +132,7 @@ def test_a_net_that_no_classifier_expresses_is_planted_without_the_names_of_clas
     )
 
 
+@pytest.mark.slow
 def test_where_the_data_are_gone_the_domain_has_no_sketch_and_that_is_said(zoo, tune, tmp_path):
     run = scored(tune(), best_epoch=1.0)
     shutil.rmtree(tmp_path / "colors" / "train" / "red")
@@ -140,6 +142,7 @@ def test_where_the_data_are_gone_the_domain_has_no_sketch_and_that_is_said(zoo, 
     assert zoo.checkpoint("colors-net").domain == "colors"
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_sample_shares_its_domain(zoo, tune, tmp_path):
     promote(scored(tune(), best_epoch=1.0), "one", zoo)
     second = scored(tune(name="again", rate=2e-3), best_epoch=1.0)
@@ -148,6 +151,7 @@ def test_a_second_run_on_the_sample_shares_its_domain(zoo, tune, tmp_path):
     assert zoo.checkpoint("two").domain == zoo.checkpoint("one").domain == "colors"
 
 
+@pytest.mark.slow
 def test_a_domain_of_that_name_but_other_content_keeps_it(zoo, tune, tmp_path):
     other = Sample.from_arrays(*colored(12, seed=5), name="colors")
     zoo.add(save_net(tmp_path / "other", seed=3, net="resnet"), source=other)
@@ -167,6 +171,7 @@ def test_training_that_never_helped_is_not_planted(zoo, tune):
         promote(scored(tune(), best_epoch=0.0), "same", zoo)
 
 
+@pytest.mark.slow
 def test_from_scratch_inherits_neither_license_nor_lineage(zoo, tune):
     card = promote(scored(tune(from_scratch=True, head="fresh"), best_epoch=1.0), "own", zoo).checkpoint
     assert (card.license, card.lineage) == ("unknown", ("colors",))
@@ -214,6 +219,7 @@ def test_a_failure_while_registering_takes_the_folder_away(zoo, tune, monkeypatc
     assert list(zoo.home.checkpoints.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune, tmp_path):
     promote(scored(tune(), best_epoch=1.0), "colors-net", zoo)
 
@@ -226,6 +232,7 @@ def test_what_was_tuned_on_a_sample_is_marked_there_and_not_for_others(zoo, tune
     assert exposure(Sample.from_arrays(*colored(24, seed=7), name="others")) is None
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_folders_that_were_never_registered(zoo, tune):
     promote(scored(tune(), best_epoch=1.0), "mine", zoo)
     (zoo.home.checkpoints / "half").mkdir()

@@ -32,6 +32,7 @@ def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
     assert (timed.step, timed.judging, timed.between, timed.keeping) == (0.5, 1.5, 1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_trial_leaves_nothing_behind(tmp_path, card):
     work = job(tmp_path, card, plan(card, whole(card)), sample(120, 0))
     cost = measure_cost(work, nothing)
@@ -98,6 +99,7 @@ def test_a_head_that_is_not_fitted_can_be_priced_too(tmp_path, card, head):
     assert measure_cost(job(tmp_path, card, plan(card, head=head)), nothing).seconds > 0
 
 
+@pytest.mark.slow
 def test_two_stages_are_timed_apart(tmp_path, card):
     names = whole(card).train
     stages = (whole(card, 3, train=names[-1:]), whole(card, 3))

@@ -171,6 +171,7 @@ def test_a_run_that_goes_on_is_held_against_the_checkpoint_and_not_against_where
     assert FeatureDrift(classifier, card, rows).changes(rows)[0].weights > 0.3
 
 
+@pytest.mark.slow
 def test_an_epoch_tells_of_every_block_and_a_resumed_training_tells_the_same(tmp_path):
     card = checkpoint(tmp_path / "net")
     straight = job(tmp_path, card, plan(card, whole(card, epochs=3, rate=5e-3), head="fresh"), name="straight")

@@ -196,6 +196,7 @@ def test_a_training_that_comes_to_a_stand_is_not_called_overfitting(training_los
     assert train(classifier, training, lambda *_: None, silent).notes == ()
 
 
+@pytest.mark.slow
 def test_what_goes_well_is_not_called_overfitting_or_too_fast(tmp_path):
     for place, rate in enumerate((1e-4, 1e-3, 5e-3)):
         (tmp_path / str(place)).mkdir()
@@ -394,6 +395,7 @@ def test_where_memory_runs_out_the_batch_is_halved_and_the_step_stays_the_same(t
     assert max(report.curves["validation loss"]) == 2
 
 
+@pytest.mark.slow
 def test_where_not_even_one_row_fits_it_is_said(tmp_path, monkeypatch):
     classifier, training = learner(tmp_path, Stage(ALL, 2, 1e-2, 1e-3))
     forward = Classifier.forward

@@ -126,6 +126,7 @@ def test_running_out_of_memory_is_named(card, tmp_path, monkeypatch, cause):
     assert RunFolder(tmp_path / "home" / "runs" / "run").state is RunState.FAILED
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_the_run_goes_on_where_there_is_room_again(card, tmp_path, small_disk):
     disk = small_disk(1500)
     (tmp_path / "home").symlink_to(disk)

@@ -55,3 +55,13 @@ def test_a_missing_place_is_named(name: str, tmp_path: Path) -> None:
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(NoItems, match="holds no images"):
         read_anywhere(tmp_path)
+
+
+def test_where_nothing_can_be_predicted_no_class_folders_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.png").touch()
+    for place in ("empty", "empty.png"):
+        with pytest.raises(NoItems) as caught:
+            read_anywhere(tmp_path / place)
+        assert "any layout" in caught.value.remedy
+        assert "<class>" not in caught.value.remedy

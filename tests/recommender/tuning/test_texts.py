@@ -1,0 +1,72 @@
+"""Texts are tuned by every strategy: what was tuned predicts, and what can be exported says the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.runs.folder import RunFolder
+from recommender.runs.tracking import no_tracking
+from recommender.serving.export import TOLERANCE, export
+from recommender.serving.predict import Predictor
+from recommender.strategies import strategies
+from recommender.testing.evidence import evidence
+from recommender.tuning.recipe import run_local
+from registry.cards import Checkpoint
+from registry.encoders.loading import inspect
+from registry.errors import NotExportable
+from registry.sample import Sample
+from tests.recommender.tuning.jobs import job
+from tests.registry.modalities.text.nets import save
+
+WORDS = {"kitchen": "the red fox", "harbor": "a lazy dog", "court": "one two three"}
+FITTED = frozenset({"knn", "prototype"})
+
+
+def texts(rows, seed):
+    random = np.random.default_rng(seed)
+    labels = [label for _ in range(rows) for label in WORDS]
+    return [" ".join(random.choice(WORDS[label].split(), random.integers(2, 9))) for label in labels], labels
+
+
+def sample():
+    return Sample.from_arrays(*texts(12, 0), name="places", test=texts(4, 1), keep_duplicates=True)
+
+
+def card(folder, net):
+    opened = inspect(save(folder, net))
+    return Checkpoint(net, "text", opened.architecture, folder, opened.digest, opened.parameters, opened.input_size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["bert", "gpt2"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "discriminative",
+        "full",
+        "gradual-unfreezing",
+        "knn",
+        "linear-probe",
+        "lora",
+        "lp-ft",
+        "norm-only",
+        "partial",
+        "prototype",
+        "scratch",
+    ],
+)
+def test_every_strategy_tunes_texts_that_are_predicted_and_exported(net, strategy, tmp_path):
+    checkpoint, data = card(tmp_path / "net", net), sample()
+    plan = strategies[strategy](evidence((0.5, 0.6, 0.7), rows=600, classes=3))
+    plan = replace(plan, stages=tuple(replace(stage, epochs=1) for stage in plan.stages), batch_size=16)
+    prepared = job(tmp_path, checkpoint, plan, data)
+    run, _ = run_local(prepared, no_tracking)
+    assert 0 <= run.metrics["score"] <= 1
+    predicted = Predictor.open(prepared.folder).predict(["the red fox", "two dogs"])
+    assert set(predicted.labels) <= set(WORDS)
+    if strategy in FITTED:
+        with pytest.raises(NotExportable, match="head"):
+            export(RunFolder(prepared.folder), tmp_path / "out")
+    elif net == "bert" or plan.read == "block 03":
+        assert export(RunFolder(prepared.folder), tmp_path / "out").difference < TOLERANCE
