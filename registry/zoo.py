@@ -1,4 +1,8 @@
-"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes."""
+"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
+
+What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
+`Zoo.jobs`, and the repairs of `registry.doctor`; no other module may import `registry.store`.
+"""
 
 import json
 import re
@@ -808,9 +812,8 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
 
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
-    opened = import_module("registry.encoders.loading").inspect(folder)
     tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
-    import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
+    opened = import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
     statements = _stated(folder)
     return Checkpoint(
         name=tidy,
