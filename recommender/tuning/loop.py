@@ -22,7 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from recommender.runs.devices import precision
 from recommender.runs.training_checkpoints import newest, quarantine_damaged, stage_folder
-from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
+from recommender.tuning.activation_cache import ActivationCache, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep
 from recommender.tuning.keeper import Course, Curves, EpochScore, Keeper, Point, Training, best_file, write_weights
@@ -80,7 +80,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
             keeper.restore()
     finally:
         keeper.restore()
-        classifier.boundary = None
+        classifier.cache = None
         classifier.learn(())
         classifier.eval()
     course = keeper.course
@@ -206,7 +206,7 @@ def _train_stage(place: int, keeper: Keeper, training: Training, progress: Progr
             _step_back(place, keeper, training)
         finally:
             keeper.held_out = training.held_out
-            keeper.classifier.boundary = None
+            keeper.classifier.cache = None
 
 
 def _step_back(place: int, keeper: Keeper, training: Training) -> None:
@@ -240,18 +240,18 @@ def _rows(place: int, keeper: Keeper, training: Training, progress: Progress) ->
     tried = {name: tensor.to(training.device) for name, tensor in batch.items() if name != "labels"}
     classifier.eval()
     try:
-        boundary = Boundary(classifier, prefix, tried, training.rows.context([0]).keys())
+        cache = ActivationCache(classifier, prefix, tried, training.rows.context([0]).keys())
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as cause:
         keeper.course.notes.append(f"every epoch runs the whole net: {cause}")
         return training.rows, training.held_out
-    if not fits(len(training.rows) + len(training.held_out), boundary.activations(tried), training.folder):
+    if not fits(len(training.rows) + len(training.held_out), cache.activations(tried), training.folder):
         keeper.course.notes.append(f"every epoch runs the whole net: no room to keep activations behind {prefix}")
         return training.rows, training.held_out
     kept = [
-        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, name)
+        keep(cache, items, training.folder / f"kept-{name}.npy", progress, name)
         for name, items in (("training", training.rows), ("validation", training.held_out))
     ]
-    classifier.boundary = boundary
+    classifier.cache = cache
     return kept[0], kept[1]
 
 

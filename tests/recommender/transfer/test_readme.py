@@ -18,5 +18,5 @@ def test_its_examples_run(capsys):
 
 
 @pytest.mark.parametrize("shelf", ["distances", "scores"])
-def test_it_names_everything_on_the_shelf(shelf):
-    assert [name for name in getattr(recommender, shelf) if f"`{name}`" not in README] == []
+def test_it_names_everything_on_the_shelf(plugins):
+    assert [name for name in getattr(recommender, plugins) if f"`{name}`" not in README] == []
