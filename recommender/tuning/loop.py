@@ -25,7 +25,16 @@ from recommender.runs.training_checkpoints import newest, quarantine_damaged, st
 from recommender.tuning.activation_cache import ActivationCache, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep
-from recommender.tuning.keeper import Course, Curves, EpochScore, Keeper, Point, Training, best_file, write_weights
+from recommender.tuning.keeper import (
+    Curves,
+    EpochScore,
+    Keeper,
+    Point,
+    Training,
+    TrainingState,
+    best_file,
+    write_weights,
+)
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.parameter_groups import rates
 from registry.encoders.loading import quiet
@@ -65,7 +74,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     """
     bad = quarantine_damaged(training.folder)
     saved = newest(training.folder)
-    course = None if saved is None else from_json(Course, saved[1])
+    course = None if saved is None else from_json(TrainingState, saved[1])
     lost = course is not None and not (training.folder / best_file(course.best)).is_file()
     if lost:  # its best weights are gone: nothing that was saved can be gone on from
         shutil.rmtree(training.folder / "trainer")
@@ -214,7 +223,7 @@ def _step_back(place: int, keeper: Keeper, training: Training) -> None:
     halved = keeper.course.halved + 1
     saved = newest(training.folder)
     if saved is not None and saved[0].parent == stage_folder(training.folder, place):
-        keeper.course = from_json(Course, saved[1])
+        keeper.course = from_json(TrainingState, saved[1])
     keeper.course.halved = halved
     size = max(1, training.plan.batch_size >> halved)
     keeper.course.notes.append(f"memory ran out: batches of {size}, {1 << halved} of them a step")
