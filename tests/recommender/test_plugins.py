@@ -359,7 +359,7 @@ def test_a_plug_in_that_is_asked_for_by_name_and_cannot_be_loaded_is_refused_bef
 @pytest.mark.slow
 def test_a_strategy_is_advised_and_tuned_from_the_advice_that_was_kept(monkeypatch, tmp_path):
     bring(monkeypatch, tmp_path, "strategies:tower")
-    images, labels = colored(60)
+    images, labels = colored(400)
     wrong = ["blue" if row % 5 == 0 else label for row, label in enumerate(labels)]  # the probe leaves errors to remove
     sample = Sample.from_arrays(images, wrong, name="mislabelled")
     with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:
