@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from platform import node
 from statistics import median
 
 import numpy as np
@@ -23,8 +25,11 @@ from recommender.results import (
 from recommender.transfer import FROM_THE_SOURCE_HEAD, ComparableScore, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
-from registry.errors import EstimatorError, NotAScore, TransferZooError
+from registry.cards import Task
+from registry.encoders import BlockSize
+from registry.errors import EstimatorError, NotAScore, TransferZooError, UnreadableForm
 from registry.features import Encoded, Features
+from registry.forms import from_json, to_json
 from registry.metrics import score as metric_score
 from registry.plugins import warn_of_plugin
 from registry.progress import Event, Progress, require_wanted, silent
@@ -60,24 +65,55 @@ def probe(
     for candidate in candidates:
         require_wanted(progress)
         try:
-            opening, seconds = _seconds(candidate, sample, zoo)
-            clock = _Clock(progress)
-            encoded = zoo.encode(candidate.checkpoint.name, sample, progress=clock)
-            seconds = clock.seconds_a_row or seconds
-            result = transferability(candidate, encoded, sample, folds, seed, seconds)
-            encoder = zoo.encoder(candidate.checkpoint.name)
+            encoded, net = _encoded(candidate, sample, zoo, progress)
+            result = transferability(candidate, encoded, sample, folds, seed, net.seconds)
             scored.append(
                 replace(
                     result,
-                    adaptable=encoder.adaptable,
-                    sizes=encoder.sizes,
-                    opening_seconds=min(opening, seconds / 2),
-                    remarks=encoder.remarks(sample.items),
+                    adaptable=net.adaptable,
+                    sizes=net.sizes,
+                    opening_seconds=min(net.opening, net.seconds / 2),
+                    remarks=net.remarks,
                 )
             )
         except Exception as failure:  # a stranger's net may raise anything, and the others go on
             skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
     return tuple(scored), tuple(skipped)
+
+
+@dataclass(frozen=True)
+class _Net:
+    """What is known of a checkpoint once it was opened, kept beside the features that it gave."""
+
+    machine: str
+    """Whose seconds they are."""
+    opening: float
+    """Seconds to open an item."""
+    seconds: float
+    """Seconds to open and see one."""
+    adaptable: tuple[str, ...]
+    sizes: tuple[BlockSize, ...]
+    remarks: tuple[str, ...]
+
+
+def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, progress: Progress) -> tuple[Encoded, _Net]:
+    """Features of a sample, and what is known of the net; where both are kept, it is not opened."""
+    name = candidate.checkpoint.name
+    try:
+        known = from_json(_Net, zoo.measurement(name, sample))
+    except UnreadableForm:
+        known = None
+    if known is not None and known.machine == node():
+        return zoo.encode(name, sample, progress=progress), known
+    opening, seconds = _seconds(candidate, sample, zoo)
+    clock = _Clock(progress)
+    encoded = zoo.encode(name, sample, progress=clock)
+    encoder = zoo.encoder(name)
+    net = _Net(
+        node(), opening, clock.seconds_a_row or seconds, encoder.adaptable, encoder.sizes, encoder.remarks(sample.items)
+    )
+    zoo.keep_measurement(name, sample, to_json(net))
+    return encoded, net
 
 
 @dataclass(eq=False)
@@ -152,7 +188,23 @@ def transferability(
         believed=believed,
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
         estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample, groups),
+        over_blocks=_over_blocks(encoded, sample, groups),
     )
+
+
+def _over_blocks(encoded: Encoded, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> dict[str, float]:
+    """The best k-NN and H-score over the blocks; the latter as a share of the most that so many classes allow."""
+    if sample.task is not Task.CLASSIFICATION:
+        return {}
+    most = {"knn": 1.0, "hscore": max(1.0, float(sample.targets.max()))}
+    best: dict[str, float] = {}
+    for block in encoded.blocks:
+        with suppress(EstimatorError):
+            thin = decompose(block.vectors)
+            for name, of in most.items():
+                value = float(scores[name](thin, sample.targets, groups=groups)) / of
+                best[name] = max(value, best.get(name, value))
+    return best
 
 
 def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: float) -> float:
@@ -219,10 +271,10 @@ def _scores(
 
 
 def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> tuple[Estimate, ...]:
-    """What the comparable scores of plug-ins say of the block to read."""
+    """What the comparable scores, ours or a plug-in's, say of the block to read."""
     estimates = []
     for name, score in scores.usable():
-        if name not in scores.brought or not isinstance(score, ComparableScore):
+        if not isinstance(score, ComparableScore):
             continue
         try:
             if sample.metric not in score.metrics:
@@ -231,6 +283,8 @@ def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | N
         except EstimatorError:
             continue
         except Exception as failure:
+            if name not in scores.brought:
+                raise
             warn_of_plugin("score", name, failure)
             continue
         if sample.metric.lowest <= value <= 1 and 0 < error < np.inf:

@@ -77,6 +77,7 @@ from registry.forms import from_json
 from registry.hub import Hub
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
+from registry.state_dicts import add_state_dict
 from registry.upstream import add, fetch
 from registry.zoo import Zoo
 
@@ -350,6 +351,16 @@ def _added(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
     if request.folder is None:
         now, license = request.weights is When.NOW, request.license
         return add(zoo, str(request.hub), name=request.name, weights=now, license=license, progress=observer)
+    if request.architecture is not None:
+        return add_state_dict(
+            zoo,
+            request.folder,
+            request.architecture,
+            name=request.name,
+            license=request.license,
+            domain=request.domain,
+            progress=observer,
+        )
     place, source = request.source_data, None
     if place is not None:
         source = read_sample(SampleRequest(path=place, keep_duplicates=True), observer)

@@ -19,7 +19,7 @@ from registry.zoo import Zoo
 
 __all__ = ["rivals", "trained_on", "unprobed", "within_budget"]
 
-Row = TypeVar("Row", Unprobed, UnprobedForm)
+AnyRow = TypeVar("AnyRow", Unprobed, UnprobedForm)
 
 
 def unprobed(
@@ -48,9 +48,9 @@ def trained_on(zoo: Zoo, modality: str) -> tuple[str, ...]:
     return tuple(domain.name for domain in zoo.domains(modality) if domain.name in named)
 
 
-def within_budget(rows: Iterable[Row], disk: int | None, most: int) -> tuple[Row, ...]:
+def within_budget(rows: Iterable[AnyRow], disk: int | None, most: int) -> tuple[AnyRow, ...]:
     """The first ``most`` of them that fit together into so many bytes, if any are given; unknown sizes do not."""
-    chosen: list[Row] = []
+    chosen: list[AnyRow] = []
     left = disk
     for row in rows:
         if len(chosen) == most:

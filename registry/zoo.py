@@ -1,4 +1,8 @@
-"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes."""
+"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
+
+What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
+`Zoo.jobs`, and the repairs of `registry.doctor`; no other module may import `registry.store`.
+"""
 
 import json
 import re
@@ -333,6 +337,39 @@ class Zoo:
             keep=self.home.writable,
             note=self._note,
         )
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """Checkpoints that are held open, the one that was asked for last at the end."""
+        return tuple(self._encoders)
+
+    def measurement(self, checkpoint: str, sample: Sample) -> Plain:
+        """What `keep_measurement` kept beside a sample's features; None where there is nothing, or it is damaged.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        path = self._place_of(checkpoint, sample)
+        if not (path.exists() and path.with_suffix(".json").exists()):
+            return None
+        try:
+            return read_json(path.with_suffix(".json"))
+        except (UnreadableDocument, NotFetched):
+            return None
+
+    def keep_measurement(self, checkpoint: str, sample: Sample, content: Plain) -> None:
+        """Keep what encoding a sample took beside its features, as plain JSON; they would tell nothing of it.
+
+        Raises:
+            UnknownName: there is no such checkpoint.
+        """
+        path = self._place_of(checkpoint, sample).with_suffix(".json")
+        if not self.home.writable:
+            return
+        try:
+            write_atomic(path, json.dumps(content).encode())
+        except OSError as cause:
+            self._note(f"what encoding took is not kept: {cause}")
 
     def encoded(self, checkpoint: str, sample: Sample) -> bool:
         """Whether a sample's features are kept already.
@@ -775,9 +812,8 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
 
 def _inspected(folder: Path, name: str) -> Checkpoint:
     """The card of a folder that was found sound, with what it says of itself."""
-    opened = import_module("registry.encoders.loading").inspect(folder)
     tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
-    import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
+    opened = import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
     statements = _stated(folder)
     return Checkpoint(
         name=tidy,

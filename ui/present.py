@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from recommender.serving.promote import Promoted
     from registry.sample import Sample
 
-__all__ = ["Watcher", "present", "present_holdings"]
+__all__ = ["Watcher", "present"]
 
 
 class Watcher(Observer):
@@ -108,6 +108,16 @@ def present(
         TransferZooError: it cannot be done, or failed.
         Cancelled: its job was cancelled.
     """
+    if isinstance(request, HoldingsRequest):
+        _present_holdings(context, request)
+    else:
+        _present_work(context, request, explain=explain, everything=everything, as_csv=as_csv)
+
+
+def _present_work(
+    context: CommandContext, request: "Request", *, explain: bool, everything: bool, as_csv: bool
+) -> None:
+    """Perform what measures, learns or predicts, and say what comes of it."""
     began = time.monotonic()
     check_request(request, context.zoo)  # before seconds are spent on loading what performs it
     from recommender import service  # noqa: PLC0415 - loads scikit-learn and torch
@@ -175,15 +185,13 @@ def _added(context: CommandContext, card: Checkpoint) -> None:
     context.print_json(render.plain(card))
 
 
-def present_holdings(context: CommandContext, request: "Request") -> None:
+def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
     """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
 
     Raises:
         TransferZooError: it cannot be done, or failed.
         typer.Exit: something could not be fetched, or is not as it was locked.
     """
-    if not isinstance(request, HoldingsRequest):
-        raise TypeError(f"{type(request).__name__} is no request about what the registry holds")
     with context.bars:
         result = holdings.manage(request, context.zoo, Watcher(context))
     record = result.to_dict()

@@ -1,4 +1,8 @@
-"""Strategies: evidence -> Plan, or `NotOffered` with the reason. None sees data or torch; each is loaded on demand."""
+"""Freeze strategies: evidence -> Plan (what stays frozen, what learns, how), or `NotOffered` with the reason.
+
+Each file here decides what one strategy freezes, by the rules in `recommender.strategies.rules`; which of them is
+advised, `recommender.plan` decides. None sees data or torch; each is loaded on demand.
+"""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -40,18 +44,17 @@ def _ours(module: str, name: str = "") -> Callable[[], Strategy]:
 
 def _partial(last: int) -> Callable[[], Strategy]:
     def load() -> Strategy:
-        from recommender.strategies.partial import Partial  # noqa: PLC0415 - loaded on demand, as all are
-
-        return Partial(last)
+        strategy: Strategy = import_module("recommender.strategies.partial").Partial(last)
+        return strategy
 
     return load
 
 
 def _gradual(name: str, *, discriminative: bool) -> Callable[[], Strategy]:
     def load() -> Strategy:
-        from recommender.strategies.gradual_unfreezing import GradualUnfreezing  # noqa: PLC0415 - as above
-
-        return GradualUnfreezing(name, discriminative)
+        module = import_module("recommender.strategies.gradual_unfreezing")
+        strategy: Strategy = module.GradualUnfreezing(name, discriminative)
+        return strategy
 
     return load
 

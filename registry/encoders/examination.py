@@ -8,6 +8,7 @@ import numpy as np
 
 from registry.encoders import Encoder
 from registry.encoders.encoder import CheckpointEncoder, load_encoder
+from registry.encoders.loading import Opened
 from registry.errors import EstimatorError, NotAFunction, TransferZooError, Unsupported
 from registry.features import Encoded
 
@@ -19,8 +20,10 @@ REPEATED_WITHIN = 1e-3
 """How far two vectors of one item may lie apart, relative to the largest value of any: batches are summed otherwise."""
 
 
-def examine_checkpoint(folder: Path, name: str, cap: int | None = None) -> None:
-    """Open the checkpoint in a folder as `Zoo.encoder` does, and encode examples with it.
+def examine_checkpoint(folder: Path, name: str, cap: int | None = None) -> Opened:
+    """Open the checkpoint in a folder as `Zoo.encoder` does, and encode examples with it; what the folder says.
+
+    Its weights are read once: hashed, held to be finite and loaded from the same memory.
 
     Raises:
         CheckpointError: it cannot be opened, fails on an example, is no function of its item, or a constant one.
@@ -41,6 +44,7 @@ def examine_checkpoint(folder: Path, name: str, cap: int | None = None) -> None:
             "every example gives the same vector",
             "Its weights are untrained or damaged, or its preprocessing makes all items alike.",
         )
+    return encoder.opened
 
 
 def require_function(encoder: Encoder, items: Sequence[Any]) -> Encoded:

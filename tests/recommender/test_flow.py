@@ -65,6 +65,18 @@ def test_where_raw_pixels_do_as_well_the_advice_says_do_not_transfer(tmp_path):
     assert len(advice.choices) > 0
 
 
+def test_a_second_look_at_the_same_sample_opens_no_checkpoint(tmp_path, monkeypatch):
+    zoo, sample = two_readers(tmp_path), planted_sample(60, (1.0,))
+    first = recommend(sample, zoo)
+
+    def refused(name):
+        raise AssertionError(f"{name} was opened")
+
+    monkeypatch.setattr(zoo, "encoder", refused)
+    second = recommend(sample, zoo)
+    assert (second.id, names(second)) == (first.id, names(first))
+
+
 def test_all_are_looked_at_before_any_is_left_out_and_what_is_left_out_says_its_place(tmp_path):
     advice = recommend(planted_sample(60, (1.0,)), two_readers(tmp_path), keep=1)
     assert names(advice) == ["far-sighted"]

@@ -11,6 +11,7 @@ import pytest
 from recommender.flow import compare, evaluate, kept_choice, near, recommend, tune
 from recommender.runs.executors import executors
 from recommender.runs.tracking import trackers
+from recommender.transfer import scores
 from registry.cards import Metric
 from registry.errors import NotOffered, PluginUnusable, PluginWarning
 from registry.sample import Sample
@@ -206,6 +207,17 @@ def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(mon
     assert first_of(after) == first_of(before)[::-1]
     assert any("oracle (99.0 %) of a plug-in moves" in reason for reason in after.best.because)
     assert after.best.to_dict()["scores"]["oracle"] == 0.99
+
+
+def test_a_comparable_score_of_the_registry_s_own_decides_as_one_of_a_plug_in_does(monkeypatch, tmp_path):
+    zoo, sample = two_tied(tmp_path)
+    before = recommend(sample, zoo, keep=3)
+    package = bring(monkeypatch, tmp_path)
+    package.FAVORITE = mean_of(zoo, first_of(before)[-1], sample)
+    package.oracle.standard_error = 0.05
+    monkeypatch.setattr(scores, "_loaded", {**scores._loaded})
+    monkeypatch.setattr(scores, "_ours", {**scores._ours, "oracle": lambda: package.oracle})
+    assert first_of(recommend(sample, zoo, keep=3)) == first_of(before)[::-1]
 
 
 def test_a_comparable_score_does_not_overrule_what_the_probe_is_sure_of(monkeypatch, tmp_path):

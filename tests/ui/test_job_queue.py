@@ -18,6 +18,7 @@ from recommender.requests import PredictRequest, RecommendRequest, SampleRequest
 from registry.errors import DeviceMissing, UnknownName
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
+from tests.ui.test_cli import transferzoo as forked
 from tests.ui.workers import as_their_paths_say
 from ui import job_queue
 
@@ -273,11 +274,11 @@ def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess
     ],
 )
 def test_what_cannot_be_carried_out_is_not_queued(tmp_path: Path, words: tuple[str, ...], report: str) -> None:
-    done = transferzoo(tmp_path, "queue", "add", *words)
+    done = forked("queue", "add", *words, home=tmp_path)
     assert done.returncode == 2
     assert report in done.stderr
     assert "Traceback" not in done.stderr
-    assert json.loads(transferzoo(tmp_path, "queue", "list", "--json").stdout) == []
+    assert json.loads(forked("queue", "list", "--json", home=tmp_path).stdout) == []
 
 
 @pytest.mark.slow

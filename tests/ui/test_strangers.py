@@ -119,7 +119,9 @@ def run(*words, home, **environment):
     )
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", *(pytest.param(e, marks=pytest.mark.slow) for e in ("utf-8", "ascii", "latin-1"))]
+)
 def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encoding):
     done = run("domains", "list", home=hostile_home(tmp_path), PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, SeedOption, command_context, parse_request, takes_sample
 
 __all__ = ["demo", "recommend"]
@@ -71,6 +72,4 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     request = parse_request("recommend", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request, explain=explain, everything=explain or all_)
+        run_request(context, request, explain=explain, everything=explain or all_)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from ui import render
+from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
 
 __all__ = ["app", "distance"]
@@ -31,9 +32,7 @@ def distance(
     """Measure how far two folders, or a folder and a known domain, lie apart."""
     request = parse_request("distance", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)
 
 
 @app.command("list")
@@ -57,6 +56,4 @@ def domains_near(
     """List the known domains nearest to a folder, with interval and percentile."""
     request = parse_request("domains near", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)

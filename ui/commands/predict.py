@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ui.commands import run_request
 from ui.context import FollowLinksOption, HomeOption, JsonOption, command_context, parse_request
 
 __all__ = ["RunArgument", "export", "predict"]
@@ -28,9 +29,7 @@ def predict(
         raise typer.BadParameter("give --csv or --json, not both")
     request = parse_request("predict", locals())
     with command_context(home, json or as_csv) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request, as_csv=as_csv)
+        run_request(context, request, as_csv=as_csv)
 
 
 def export(
@@ -47,6 +46,4 @@ def export(
     """Write a fine-tuned model as transformers' Auto classes open it, or as ONNX; checked before it is done."""
     request = parse_request("export", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)

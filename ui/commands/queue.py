@@ -7,6 +7,7 @@ from rich.text import Text
 
 from registry.errors import TransferZooError, UnknownName
 from ui import render
+from ui.commands import run_request
 from ui.context import CommandContext, HomeOption, JsonOption, command_context, parse_request
 
 if TYPE_CHECKING:
@@ -120,10 +121,9 @@ def queue_perform(name: Annotated[str, typer.Argument(help="Id of a job.")], hom
     """Carry out a job, in this process: what a worker starts."""
     with command_context(home, json=False, job=name) as context:
         from recommender.requests import request_of  # noqa: PLC0415 - loads pydantic
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
 
         job = context.zoo.jobs.get(name)
-        present(context, request_of(job.kind, job.spec))
+        run_request(context, request_of(job.kind, job.spec))
 
 
 def _parsed(invocation: typer.Context, words: list[str]) -> "Request":

@@ -6,6 +6,7 @@ import typer
 
 from registry.cards import Origin
 from ui import render
+from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request
 
 __all__ = ["app"]
@@ -38,9 +39,7 @@ def runs_resume(
     """Go on with an interrupted fine-tuning from its last complete save."""
     request = parse_request("runs resume", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)
 
 
 @app.command("sync")

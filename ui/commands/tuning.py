@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ui.commands import run_request
 from ui.context import DeviceOption, HomeOption, JsonOption, command_context, parse_request, takes_sample
 
 __all__ = ["tune"]
@@ -46,6 +47,4 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """
     request = parse_request("tune", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)

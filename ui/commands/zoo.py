@@ -10,6 +10,7 @@ from registry.escapes import shown
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from ui import offers, render
+from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request
 
 __all__ = ["app"]
@@ -101,8 +102,9 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR|ORG/NAME[@REVISION]",
-            help="A folder as transformers saves it, with safetensors weights; or a checkpoint of a hub.",
+            metavar="DIR|FILE|ORG/NAME[@REVISION]",
+            help="A folder as transformers saves it, with safetensors weights; a checkpoint of a hub; or a file of "
+            "weights with --architecture.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", help="What to call it; else the folder's name.")] = None,
@@ -116,6 +118,10 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
     ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option("--architecture", help="What a file of weights is of: config.json, its folder, or ORG/NAME."),
+    ] = None,
     max_input: Annotated[
         int | None,
         typer.Option("--max-input", min=1, help="Make inputs smaller only beyond this size (224 px, 128 tokens else)."),
@@ -127,9 +133,7 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     typed = {**locals(), **({"folder": None, "hub": str(folder)} if _is_hub_id(folder) else {})}
     request = parse_request("zoo add", typed)
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)
 
 
 @app.command("search")
@@ -151,9 +155,7 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
     """Search the hub: what is there, and whether it can be used here."""
     request = parse_request("zoo search", locals())
     with command_context(home, json) as context:
-        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
-
-        present_holdings(context, request)
+        run_request(context, request)
 
 
 @app.command("fetch")
@@ -165,9 +167,7 @@ def zoo_fetch(
     """Fetch the weights of checkpoints that are known; exit code 1 where some could not be fetched."""
     request = parse_request("zoo fetch", locals())
     with command_context(home, json) as context:
-        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
-
-        present_holdings(context, request)
+        run_request(context, request)
 
 
 @app.command("remove")
@@ -180,9 +180,7 @@ def zoo_remove(
     """Forget a checkpoint; a folder that was added stays where it lies, and outcomes stay history."""
     request = parse_request("zoo remove", locals())
     with command_context(home, json) as context:
-        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
-
-        present_holdings(context, request)
+        run_request(context, request)
 
 
 @app.command("disk")
@@ -190,9 +188,7 @@ def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
     """Say what the hub's cache holds, and what of it no registered checkpoint uses."""
     request = parse_request("zoo disk", locals())
     with command_context(home, json) as context:
-        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
-
-        present_holdings(context, request)
+        run_request(context, request)
 
 
 @app.command("promote")
@@ -205,9 +201,7 @@ def zoo_promote(
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
     request = parse_request("zoo promote", locals())
     with command_context(home, json) as context:
-        from ui.present import present  # noqa: PLC0415 - loads NumPy
-
-        present(context, request)
+        run_request(context, request)
 
 
 @app.command("lock")
@@ -219,9 +213,7 @@ def zoo_lock(
     """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
     request = parse_request("zoo lock", locals())
     with command_context(home, json) as context:
-        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
-
-        present_holdings(context, request)
+        run_request(context, request)
 
 
 @app.command("sync")
@@ -241,9 +233,7 @@ def zoo_sync(
     """
     request = parse_request("zoo sync", locals())
     with command_context(home, json) as context:
-        from ui.present import present_holdings  # noqa: PLC0415 - loads NumPy
-
-        present_holdings(context, request)
+        run_request(context, request)
 
 
 def _is_hub_id(place: Path) -> bool:

@@ -62,7 +62,14 @@ def absent_checkpoints(advice: Json, home: Path, ask: Callable[[RecommendRequest
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     st.caption(f"{len(rows)} were not probed, for their weights are not on this disk; best first by what is published.")
     table = pd.DataFrame([{**offers.unprobed_cells(row), "license": ", ".join(row["licenses"])} for row in rows])
-    st.dataframe(table.map(shown), hide_index=True, width="stretch", height=min(_HEIGHT, 38 * (len(rows) + 1)))
+    st.dataframe(
+        table.map(shown),
+        hide_index=True,
+        width="stretch",
+        height=min(_HEIGHT, 38 * (len(rows) + 1)),
+        column_order=("not probed", "to fetch", "parameters", "distance", "published", "license"),
+        column_config={"not probed": st.column_config.TextColumn(width=210)},
+    )
 
 
 def _way_on(

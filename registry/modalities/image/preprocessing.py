@@ -28,7 +28,7 @@ from registry.modalities.image.patches import INPUTS, PatchPreprocessing, gives_
 from registry.modalities.image.settings import PER_CHANNEL, require_sound_processor
 from registry.statements import stated
 
-__all__ = ["Preprocessing", "processor_settings", "read_input", "read_preprocessing"]
+__all__ = ["Preprocessing", "processor_settings", "read_input", "read_preprocessing", "usual_settings"]
 
 _TOLERANCE = 1e-4
 _COLORS = 3
@@ -156,6 +156,22 @@ def processor_settings(folder: Path, channels: int = 3) -> dict[str, Any]:
     whose = f"it is a Trainer's checkpoint ({kept}) saved without its image processor; " if kept else ""
     missing = "without preprocessor_config.json nobody knows what its input should look like"
     raise Unsupported(folder, whose + missing, _BRING)
+
+
+def usual_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the processor that transformers has for the type of model in a folder, of the size that this states.
+
+    Raises:
+        Unsupported: it has none.
+    """
+    config = stated(folder, "config.json")
+    settings: dict[str, Any] = _build(folder, {}).to_dict()
+    side = config.get("image_size")
+    if isinstance(side, int) and not isinstance(side, bool):
+        for key in ("size", "crop_size"):
+            if isinstance(settings.get(key), Mapping):
+                settings[key] = {edge: side for edge, length in settings[key].items() if length}
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _gray(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:

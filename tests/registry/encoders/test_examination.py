@@ -62,6 +62,9 @@ class Company:
 
     name, digest, modality, blocks, adaptable, sizes = "company", "", "image", ("only",), (), ()
 
+    def remarks(self, items):
+        return ()
+
     def encode(self, items, *, progress=None):
         means = np.array([np.asarray(item.open()).mean((0, 1)) for item in items], np.float32)
         return Encoded((Features(means - means.mean(0), "company"),), self.blocks)
