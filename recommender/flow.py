@@ -60,6 +60,7 @@ from recommender.shortlist import (
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
+from recommender.verdict import verdict_of
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
     EncoderMismatch,
@@ -170,7 +171,7 @@ def recommend(
         choices,
         skipped,
         listed.domains,
-        _verdict(choices[0], reference),
+        verdict_of(choices[0], reference, sample),
         settings,
         shift,
         absent,
@@ -552,27 +553,6 @@ def _history(zoo: Zoo, sample: Sample) -> History:
             digests.add(digest)
     return History(
         tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in digests else o for o in outcomes)
-    )
-
-
-def _verdict(best: Choice, reference: Baseline) -> Verdict:
-    e, gain, raw = best.expected, best.ranked.gain, reference.expected
-    rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
-    between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
-    if gain.low > 0:
-        return Verdict(
-            True,
-            (
-                f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.words} expected, "
-                f"{e.metric.difference(gain.mean)} over {rival}."
-            ),
-        )
-    return Verdict(
-        False,
-        (
-            f"Do not transfer: {rival}, is not beaten beyond chance; the best choice, {best.checkpoint.name} with "
-            f"{best.plan.strategy}, is expected to differ by {e.metric.difference(gain.mean)} ({between})."
-        ),
     )
 
 
