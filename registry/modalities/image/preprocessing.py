@@ -218,9 +218,9 @@ def _gray(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings that leave a gray picture gray."""
     usual = _build(folder, settings).to_dict()
     channels = {key: usual[key] for key in PER_CHANNEL if isinstance(usual.get(key), list | tuple)}
-    alike = {**settings, **{key: list(values) for key, values in channels.items()}}
-    require_sound_processor(folder, alike, 1)
-    return {**alike, **{key: list(values)[:1] for key, values in channels.items()}, "do_convert_rgb": False}
+    restated = {**settings, **{key: list(values) for key, values in channels.items()}}
+    require_sound_processor(folder, restated, 1)
+    return {**restated, **{key: list(values)[:1] for key, values in channels.items()}, "do_convert_rgb": False}
 
 
 def _build(folder: Path, settings: dict[str, Any]) -> BaseImageProcessor:
