@@ -16,7 +16,7 @@ from torch import nn
 
 from recommender.tuning.classifier import Classifier
 
-__all__ = ["Boundary", "fits", "frozen_prefix"]
+__all__ = ["ActivationCache", "fits", "frozen_prefix"]
 
 _MOST_BYTES = 8 << 30
 _TOLERANCE = 1e-4
@@ -42,7 +42,7 @@ class _Reached(Exception):
     """The boundary was reached; nothing behind it need be run."""
 
 
-class Boundary:
+class ActivationCache:
     """The end of a block of a classifier, up to which nothing learns."""
 
     def __init__(
