@@ -49,13 +49,13 @@ __all__ = [
 
 EDGE = 0.01
 """Added to both odds of a score, so that 0 and 1 have log-odds."""
-PENALTIES = (1.0, 3.0, 10.0, 30.0)
+_PENALTIES = (1.0, 3.0, 10.0, 30.0)
 """Of the ridge on standardized features, in squared residual deviations; that is taken which misses families least."""
 EFFECTS = {"checkpoint": 0.2, "body": 0.2, "strategy": 0.5}
 """Deviation of the effects of each kind, as a share of the residuals'."""
-SHARED = 1.0
+_SHARED = 1.0
 """Deviation of what a sample's cases have in common, as a share of the residuals'."""
-ROWS_HALF = 600
+_ROWS_HALF = 600
 """Rows at which half is reached of what ample rows teach (LOG.md)."""
 FEWEST_CASES, FEWEST_SAMPLES = 20, 3
 """Outcomes, and samples that they are of, below which those of other modalities are taken instead."""
@@ -268,7 +268,7 @@ def case_of(
     score: float | None = None,
 ) -> Case:
     """A case of a candidate, whose ``features`` are those beside its rivals."""
-    more = {**features, "rows": course.rows / (course.rows + ROWS_HALF)}
+    more = {**features, "rows": course.rows / (course.rows + _ROWS_HALF)}
     if course.epochs:
         more["epochs"] = float(np.log(course.epochs))
     if course.kind is Kind.SCRATCH:
@@ -481,7 +481,7 @@ class _Model:
         samples, families = (_numbers([getattr(case, of) for case in cases]) for of in ("sample", "family"))
         weight = _weights(cases)
         known = _Known(table, wanted, weight, samples, families)
-        tried = [(design.scale(penalty), known.missed(design.scale(penalty))) for penalty in PENALTIES]
+        tried = [(design.scale(penalty), known.missed(design.scale(penalty))) for penalty in _PENALTIES]
         scale, (missed, leverage) = min(tried, key=lambda one: known.loss(one[1][0]))
         weights, inverse = known.ridge(scale, np.ones(len(cases), bool))
         own, common = _spreads(missed, samples, weight, cases)
@@ -552,7 +552,7 @@ class _Known:
         table, wanted, weight = self.table[rows] * scale, self.wanted[rows], self.weight[rows]
         samples = np.unique(self.samples[rows], return_inverse=True)[1]
         total = np.bincount(samples, weight)
-        share = (1 - 1 / np.sqrt(1 + SHARED**2 * total)) / np.maximum(total, 1e-12)
+        share = (1 - 1 / np.sqrt(1 + _SHARED**2 * total)) / np.maximum(total, 1e-12)
         less = _sums(table * weight[:, None], samples) * share[:, None]
         root = np.sqrt(weight)
         x = (table - less[samples]) * root[:, None]

@@ -1,4 +1,4 @@
-"""What the registry holds, changed as is asked for: search a hub, fetch, see what has moved there, lock, remove.
+"""Requests about the registry's checkpoints: search a hub, fetch, see what has changed there, lock, remove.
 
 No sample is read and nothing that learns is loaded, so that a list of files is there at once. `recommender.service`
 performs these requests too, by way of this.

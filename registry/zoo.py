@@ -88,7 +88,7 @@ class Zoo:
     ) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
-        Rows that are not as they were written are set aside (see `set_aside`), and a registry that is lost is made
+        Rows that are not as they were written are quarantined (see `quarantine`), and a registry that is lost is made
         anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
 
         Raises:
@@ -667,7 +667,7 @@ class Zoo:
         """
         self._catalogs.load(progress, again=again, writable=self.home.writable)
 
-    def set_aside(self, damage: Damage) -> Path:
+    def quarantine(self, damage: Damage) -> Path:
         """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
 
         Raises:
@@ -695,7 +695,7 @@ class Zoo:
         damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
-                place = self.set_aside(damage)
+                place = self.quarantine(damage)
             except (HomeUnusable, DiskFull, RegistryBusy) as cause:
                 self._note(f"{damage}, and could not be set aside: {cause}")
             else:

@@ -12,6 +12,7 @@ from recommender.flow import compare, evaluate, kept_choice, near, recommend, tu
 from recommender.runs.executors import executors
 from recommender.runs.tracking import trackers
 from recommender.transfer import scores
+from recommender.transfer.decomposition import Decomposition
 from registry.cards import Metric
 from registry.errors import NotOffered, PluginUnusable, PluginWarning
 from registry.sample import Sample
@@ -214,9 +215,15 @@ def test_a_comparable_score_of_the_registry_s_own_decides_as_one_of_a_plug_in_do
     before = recommend(sample, zoo, keep=3)
     package = bring(monkeypatch, tmp_path)
     package.FAVORITE = mean_of(zoo, first_of(before)[-1], sample)
-    package.oracle.standard_error = 0.05
+
+    class Own(package.Oracle):
+        standard_error = 0.05
+
+        def __call__(self, features, labels, *, groups=None):
+            return 0.6 if isinstance(features, Decomposition) else super().__call__(features, labels)
+
     monkeypatch.setattr(scores, "_loaded", {**scores._loaded})
-    monkeypatch.setattr(scores, "_ours", {**scores._ours, "oracle": lambda: package.oracle})
+    monkeypatch.setattr(scores, "_ours", {**scores._ours, "oracle": Own})
     assert first_of(recommend(sample, zoo, keep=3)) == first_of(before)[::-1]
 
 
