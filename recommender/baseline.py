@@ -1,4 +1,4 @@
-"""What no transfer at all would score: raw features with a linear head and with nearest neighbors, the better one.
+"""Baseline of no transfer: raw features with a linear head and with nearest neighbors, the better one.
 
 Raw features are those of the modality (`Modality.raw`), fitted inside each fold; the folds, and so the rows, are the
 probe's own, which makes the two paired.
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from recommender.resampling import draw_weights, resample
-from recommender.results import Baseline, Expected
+from recommender.results import BASELINE_SPREAD, Baseline, Expected
 from recommender.transfer.linear import out_of_fold
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
@@ -39,8 +39,6 @@ __all__ = [
     "votes",
 ]
 
-SPREAD = 0.02
-"""Standard deviation of a model's test score around its cross-validated one, beyond what either part's rows explain."""
 NEIGHBORS = 5
 NOTHING = "no transfer"
 """What stands for the checkpoint there; no checkpoint can have that name."""
@@ -152,7 +150,9 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     }
     model = max(scored, key=lambda name: scored[name].value)
     mean, test_rows = scored[model].value, round(0.25 * len(sample)) if sample.test is None else len(sample.test)
-    reach = Z * float(np.sqrt(scored[model].standard_error ** 2 * (1 + len(sample) / max(test_rows, 1)) + SPREAD**2))
+    reach = Z * float(
+        np.sqrt(scored[model].standard_error ** 2 * (1 + len(sample) / max(test_rows, 1)) + BASELINE_SPREAD**2)
+    )
     return Baseline(model, Expected.around(sample.metric, mean, reach), predicted[model])
 
 

@@ -1,4 +1,10 @@
-"""The story: recommend() and tune(). Only this module knows the order of the steps."""
+"""The story: recommend() and tune(). Only this module knows the order of the steps.
+
+What happens at `tune`: `Job.of` (recommender.runs.job) makes a job of the choice; `run_local`
+(recommender.tuning.recipe) splits the rows, fits the head, trains, stores and judges, while the tracker
+(recommender.runs.tracking) logs; the run's outcome goes to the registry by `ZooProvider.record`
+(recommender.runs.provider).
+"""
 
 import hashlib
 import json
@@ -14,6 +20,7 @@ from jaxtyping import Int
 from recommender.baseline import RawRows, baseline
 from recommender.distance import distances
 from recommender.exposure import Exposures
+from recommender.fusion import Candidates, Fusion, Standing, body_of
 from recommender.history import History
 from recommender.plan import choose_plan
 from recommender.probe import MOST_ROWS, probe
@@ -53,6 +60,7 @@ from recommender.shortlist import (
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
+from recommender.verdict import verdict_of
 from registry.cards import Origin, Outcome, Task
 from registry.errors import (
     EncoderMismatch,
@@ -146,7 +154,8 @@ def recommend(
     if not ranked:
         raise _nothing_left(skipped, listed.against)
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
-    affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits)
+    fused = _candidates(ranked, sample, reference, history, zoo)
+    affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
         raise _nothing_left(skipped, {**listed.against, **costly})
@@ -162,7 +171,7 @@ def recommend(
         choices,
         skipped,
         listed.domains,
-        _verdict(choices[0], reference),
+        verdict_of(choices[0], reference, sample),
         settings,
         shift,
         absent,
@@ -342,17 +351,23 @@ def resume(
 
 
 def _affordable(
-    ranked: Sequence[Ranked], sample: Sample, reference: Baseline, history: History, zoo: Zoo, limits: Constraints
+    ranked: Sequence[Ranked],
+    sample: Sample,
+    reference: Baseline,
+    history: History,
+    zoo: Zoo,
+    limits: Constraints,
+    fused: Candidates | None,
 ) -> tuple[list[Choice], dict[str, tuple[Objection, ...]]]:
     """A choice of each whose cost is within the limits, by a cheaper plan if need be; else what speaks against it."""
     choices, costly = [], {}
     for row in ranked:
         fresh = _fresh(zoo, row.checkpoint.name, sample)
-        choice = choose_plan(row, sample, reference, history, fresh=fresh)
+        choice = choose_plan(row, sample, reference, history, fresh=fresh, fused=fused)
         objections = limits.objections_to(choice.cost)
         for strategy in CHEAPER if objections else ():
             with suppress(NotOffered):
-                cheaper = choose_plan(row, sample, reference, history, strategy=strategy, fresh=fresh)
+                cheaper = choose_plan(row, sample, reference, history, strategy=strategy, fresh=fresh, fused=fused)
                 why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
                 if not objections:
                     because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)
@@ -399,8 +414,9 @@ def _judge(
     reference = baseline(probed, folds=folds, seed=seed, progress=progress)
     scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
+    probes = History(()) if _is_fused(sample) else history  # what outcomes teach of probes is fused later
     ranked = (
-        rank(probed, sample.digest, scored, reference, history, folds=folds, test_rows=test_rows, seed=seed)
+        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=seed)
         if scored
         else ()
     )
@@ -469,9 +485,12 @@ def _beside_test(
 
 
 def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
+    before, metric = row.expected, row.expected.metric
+    reaches = [max(one.high - one.mean, one.mean - one.low) for one in (before, expected)]
     why = (
-        f"the test part is of another source: its head's score is expected at {expected.words} and not at "
-        f"{row.expected.words}"
+        f"the test part is of another source: what its unlabelled rows tell moves the head's score by "
+        f"{metric.difference(expected.mean - before.mean)} and its reach from {100 * reaches[0]:.1f} to "
+        f"{100 * reaches[1]:.1f} points"
     )
     return replace(row, expected=expected, because=(*row.because, why))
 
@@ -483,6 +502,40 @@ def _gain_in_view_of(was: Ranked, now: Ranked, before: Baseline, after: Baseline
     wider = sum(max(0.0, (new.high - new.low) ** 2 - (old.high - old.low) ** 2) for old, new in pairs)
     reach = float(np.sqrt((was.gain.high - was.gain.low) ** 2 + wider)) / 2
     return replace(was.gain, mean=mean, low=mean - reach, high=mean + reach)
+
+
+def _is_fused(sample: Sample) -> bool:
+    """Whether expectations are fused: one class of several is named, and the metric runs from 0 to 1."""
+    return sample.task is Task.CLASSIFICATION and sample.metric.lowest == 0
+
+
+def _candidates(
+    ranked: Sequence[Ranked], sample: Sample, reference: Baseline, history: History, zoo: Zoo
+) -> Candidates | None:
+    """What stands beside one another on this sample, and all outcomes of other samples to judge it by.
+
+    A checkpoint whose probe is not believed is not among them.
+    """
+    if not _is_fused(sample):
+        return None
+    others = (o for o in zoo.history() if o.modality != sample.modality and not o.conditions.get("flattered"))
+    fusion = Fusion.of((*history.outcomes, *others), without=sample.digest)
+    standings = {row.checkpoint.name: _standing(row) for row in ranked if row.transferability.believed}
+    return Candidates.beside(fusion, standings, reference.expected.mean, len(sample.classes), sample.modality)
+
+
+def _standing(row: Ranked) -> Standing:
+    scored, card = row.transferability, row.checkpoint
+    distance, best = scored.candidate.distance, scored.over_blocks
+    nearer = None if distance is None or distance.percentile is None else distance.percentile / 100
+    return Standing(
+        card.digest[:8] or card.name,
+        body_of(card.architecture, scored.sizes, card.input_size),
+        scored.read.score - scored.optimism,
+        best.get("knn"),
+        best.get("hscore"),
+        nearer,
+    )
 
 
 def _history(zoo: Zoo, sample: Sample) -> History:
@@ -500,27 +553,6 @@ def _history(zoo: Zoo, sample: Sample) -> History:
             digests.add(digest)
     return History(
         tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in digests else o for o in outcomes)
-    )
-
-
-def _verdict(best: Choice, reference: Baseline) -> Verdict:
-    e, gain, raw = best.expected, best.ranked.gain, reference.expected
-    rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
-    between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
-    if gain.low > 0:
-        return Verdict(
-            True,
-            (
-                f"Start from {best.checkpoint.name} with {best.plan.strategy}: {e.metric} {e.words} expected, "
-                f"{e.metric.difference(gain.mean)} over {rival}."
-            ),
-        )
-    return Verdict(
-        False,
-        (
-            f"Do not transfer: {rival}, is not beaten beyond chance; the best choice, {best.checkpoint.name} with "
-            f"{best.plan.strategy}, is expected to differ by {e.metric.difference(gain.mean)} ({between})."
-        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the registry holds, changed as is asked for: add, search a hub, fetch, see what has moved there, lock, remove.
+"""Requests about the registry's checkpoints: add, search a hub, fetch, see what has changed there, lock, remove.
 
 Nothing that learns is loaded, so that a list of files is there at once. `recommender.service`
 performs these requests too, by way of this.
@@ -28,6 +28,7 @@ from registry.forms import Record
 from registry.hub import Hub, HubModel
 from registry.lock import Restored, lock, read_lock, restore, write_lock
 from registry.sample import Sample
+from registry.state_dicts import add_state_dict
 from registry.upstream import Change, Usage
 from registry.zoo import Zoo
 
@@ -161,6 +162,11 @@ def _added(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
     if request.folder is None:
         weights = request.weights is When.NOW
         return upstream.add(zoo, str(request.hub), name=named, weights=weights, license=license, progress=observer)
+    if request.architecture is not None:
+        domain = request.domain
+        return add_state_dict(
+            zoo, request.folder, request.architecture, name=named, license=license, domain=domain, progress=observer
+        )
     source = None
     if request.source_data is not None:
         source = Sample.from_folder(request.source_data, keep_duplicates=True, progress=observer)

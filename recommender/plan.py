@@ -1,4 +1,6 @@
-"""Step 4: evidence -> a plan with reasons, its expected score and its cost.
+"""Step 4: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
+
+What each strategy freezes is decided in its own file, `recommender.strategies`.
 
 What training adds to the probe is expressed as the share of the probe's error that it removes. Before any history
 that share follows the published gap between fine-tuned and frozen accuracy; it shrinks with the number of rows, grows
@@ -9,11 +11,26 @@ itself counts as that many results on other samples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
+from jaxtyping import Float
 
-from recommender.history import Correction, History
-from recommender.results import Baseline, Choice, Evidence, Expected, Plan, Ranked, Realized, StatedGain
+from recommender.fusion import Candidates, Kind, contribution_words, kind_of
+from recommender.history import PROBE_SPREAD, Correction, History
+from recommender.results import (
+    BASELINE_SPREAD,
+    Baseline,
+    Basis,
+    Choice,
+    Evidence,
+    Expected,
+    PassedOver,
+    Plan,
+    Ranked,
+    Realized,
+    StatedGain,
+)
 from recommender.strategies import EvidencedStrategy, strategies
 from recommender.strategies.cost import estimate
 from recommender.strategies.rules import require_fitting, require_head
@@ -44,6 +61,13 @@ SHARED = 0.8
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
 
+PRICE = 0.002
+"""Score that a doubling of the passes over the rows has to be worth."""
+
+_RUNNERS_UP = 2
+"""Strategies that were passed over and are named."""
+_MORE = (2, 4, 8, 16)
+"""Times the rows for which it is asked whether another strategy would be advised."""
 _NOISE, _LEAST = 0.01, 0.005
 """Standard error of a result that tells none, and the least that any has."""
 _MOST_REPORTED = 3
@@ -60,36 +84,113 @@ def choose_plan(
     *,
     strategy: str | None = None,
     fresh: tuple[int, int] | None = None,
+    fused: Candidates | None = None,
 ) -> Choice:
-    """The strategy with the best expected score that is worth its cost, or the one asked for.
+    """The strategy with the best expected score net of its cost, or the one asked for.
 
     ``fresh`` are the rows of the sample, and of its test part, whose features are not kept yet; None for all of them.
+    ``fused`` knows what to expect of each strategy of each candidate; without it the probe and a prior speak.
 
     Raises:
         NotOffered: the strategy asked for does not fit.
         UnknownName: no such strategy.
     """
-    evidence = _evidence(ranked, sample, reference)
+    setting = _Setting(_evidence(ranked, sample, reference), sample, reference, history, fresh, fused)
     if strategy is not None:
-        return _choice(_plan_of(strategy, evidence), evidence, sample, reference, history, fresh, ())
-    ours: list[Choice] = []
-    brought: list[Choice] = []
+        return _choice(_plan_of(strategy, setting.evidence), setting)
+    offers: list[Choice] = []
     refused = []
-    handful = evidence.rows < HANDFUL_ROWS * evidence.classes
-    shipped = HANDFUL if handful else OFFERED
+    shipped = _shipped(setting)
     for name in (*shipped, *strategies.brought):
-        offers = ours if name in shipped else brought
         try:
-            offers.append(_choice(_plan_of(name, evidence), evidence, sample, reference, history, fresh, ()))
+            offers.append(_choice(_plan_of(name, setting.evidence), setting))
         except NotOffered as reason:
-            refused.append(f"{name} is not offered: {reason.why}")
+            if name in OFFERED or name in strategies.brought:
+                refused.append(f"{name} is not offered: {reason.why}")
         except PluginUnusable as failure:
             warn_of_plugin("strategy", name, failure)
-    best, *others = (*ours, *sorted(brought, key=lambda offer: offer.cost.seconds))
-    for offer in others:
-        if offer.expected.mean > best.expected.mean + WORTH:
+    best = _best(offers, setting)
+    others = sorted((offer for offer in offers if offer is not best), key=lambda offer: -offer.expected.mean)
+    because = (*best.because, *_instead(best, others, setting), *refused)
+    return replace(best, because=because, passed_over=tuple(_passed_over(offer) for offer in others))
+
+
+def _shipped(setting: "_Setting") -> tuple[str, ...]:
+    """Our strategies that are considered: all whose expectation is fused, else a cheap one and a thorough one."""
+    evidence, fused = setting.evidence, setting.fused
+    if evidence.rows < HANDFUL_ROWS * evidence.classes:
+        return HANDFUL
+    name = evidence.ranked.checkpoint.name
+    if fused is None or fused.expect(name, "lp-ft", Kind.TRAINING, evidence.rows, 1) is None:
+        return OFFERED
+    ours = (one for one in strategies if one not in strategies.brought)
+    return tuple(one for one in ours if one in OFFERED or fused.measured(name, one))
+
+
+def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
+    """The best expectation net of its cost; ties go to the cheaper.
+
+    Without fused expectations a training, and any strategy of a plug-in, has to be better by `WORTH`.
+    """
+    if all(offer.basis is not None for offer in offers):
+        return max(offers, key=lambda offer: (_net(offer), -passes(offer.plan, setting.evidence.blocks)))
+    own = [offer for offer in offers if offer.plan.strategy not in strategies.brought]
+    brought = sorted((offer for offer in offers if offer not in own), key=lambda offer: offer.cost.seconds)
+    best = own[0] if any(offer.basis is None for offer in own) else _best(own, setting)
+    for offer in (*own, *brought):
+        if offer is not best and offer.basis is None and offer.expected.mean > best.expected.mean + WORTH:
             best = offer
-    return _choice(best.plan, evidence, sample, reference, history, fresh, tuple(refused))
+    return best
+
+
+def passes(planned: Plan, blocks: Sequence[str]) -> float:
+    """What a plan takes in passes over the rows: one to see them, and three for each epoch in which all learns."""
+    epochs = sum(stage.expected_epochs * 3.0 * len(stage.train) / max(1, len(blocks)) for stage in planned.stages)
+    return 1.0 + epochs
+
+
+def _net(offer: Choice) -> float:
+    """The expected score less what its cost is worth."""
+    blocks = [score.block for score in offer.ranked.transferability.blocks]
+    return offer.expected.mean - PRICE * float(np.log2(passes(offer.plan, blocks)))
+
+
+def _passed_over(offer: Choice) -> PassedOver:
+    blocks = [score.block for score in offer.ranked.transferability.blocks]
+    e = offer.expected
+    return PassedOver(offer.plan.strategy, e.mean, e.low, e.high, passes(offer.plan, blocks))
+
+
+def _instead(best: Choice, others: Sequence[Choice], setting: "_Setting") -> tuple[str, ...]:
+    """The best of the others, with what it would gain and cost, and what would change the advice."""
+    if not others or best.basis is None:
+        return ()
+    metric, blocks = best.expected.metric, setting.evidence.blocks
+    reasons = []
+    for other in others[:_RUNNERS_UP]:
+        gain = metric.difference(other.expected.mean - best.expected.mean)
+        times = passes(other.plan, blocks) / passes(best.plan, blocks)
+        reasons.append(f"{other.plan.strategy} is expected {gain} from there, for {times:.1f} times the passes")
+    return (*reasons, *([] if best.plan.from_scratch else [_would_change(best, others, setting)]))
+
+
+def _would_change(best: Choice, others: Sequence[Choice], setting: "_Setting") -> str:
+    """From how many rows another strategy would be worth its cost, or that none would be."""
+    evidence = setting.evidence
+    for factor in _MORE:
+        rows = evidence.rows * factor
+        more = replace(setting, evidence=replace(evidence, rows=rows))
+        then = {offer.plan.strategy: _prior(offer.plan, more).mean for offer in (best, *others)}
+        net = {
+            offer.plan.strategy: _net(offer) - offer.expected.mean + then[offer.plan.strategy]
+            for offer in (best, *others)
+            if not offer.plan.from_scratch
+        }
+        first = max(net, key=lambda name: net[name])
+        if first != best.plan.strategy:
+            gain = best.expected.metric.difference(then[first] - then[best.plan.strategy])
+            return f"with {rows:,} rows {first} would be advised, expected {gain} beside {best.plan.strategy}"
+    return f"no number of rows up to {evidence.rows * _MORE[-1]:,} is expected to change the strategy"
 
 
 def controlled(planned: Plan, *, wanted: bool) -> Plan:
@@ -145,27 +246,30 @@ def _stated(strategy: str, evidence: Evidence) -> StatedGain | None:
     return stated
 
 
-def _choice(
-    planned: Plan,
-    evidence: Evidence,
-    sample: Sample,
-    reference: Baseline,
-    history: History,
-    fresh: tuple[int, int] | None,
-    also: tuple[str, ...],
-) -> Choice:
-    ranked, prior = evidence.ranked, _prior(planned, evidence, sample, history)
-    earlier = history.on(sample.digest, ranked.checkpoint.name, prior.metric)
-    guess, why = _after(prior, planned.strategy, earlier, evidence, sample, history)
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """All that the strategies of one checkpoint are judged by."""
+
+    evidence: Evidence
+    sample: Sample
+    reference: Baseline
+    history: History
+    fresh: tuple[int, int] | None
+    fused: Candidates | None
+
+
+def _choice(planned: Plan, setting: _Setting) -> Choice:
+    evidence, sample = setting.evidence, setting.sample
+    ranked, prior = evidence.ranked, _prior(planned, setting)
+    earlier = setting.history.on(sample.digest, ranked.checkpoint.name, prior.metric)
+    guess, why = _after(prior, planned.strategy, earlier, setting)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
-    gain = _gain(
-        guess, prior, ranked, reference, floored=bool(planned.stages) and planned.head == "logistic" and not earlier
-    )
-    ranked = replace(ranked, gain=gain)
+    floored = bool(planned.stages) and planned.head == "logistic" and not earlier
+    gain = _gain(guess, prior, ranked, setting.reference, floored=floored, scratch=planned.from_scratch)
     if gain.low <= 0:
         planned = controlled(planned, wanted=True)
         why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
-    scored, card = ranked.transferability, ranked.checkpoint
+    card = ranked.checkpoint
     modality = modalities[card.modality]
     used = modality.defaults.used(card.input_size, card.cap)
     if used < card.input_size:
@@ -176,19 +280,28 @@ def _choice(
         why = (*why, f"inputs have {used} {modality.words.unit}, more than {usual}, as it was added")
     cost = estimate(
         planned,
-        scored,
+        ranked.transferability,
         evidence.rows,
         classes=evidence.classes,
         parameters=ranked.checkpoint.parameters,
         input_size=used,
         test_rows=None if sample.test is None else len(sample.test),
-        fresh=fresh,
+        fresh=setting.fresh,
     )
-    wider = guess.deviation / prior.deviation
-    training = guess.training * _COMMON[: len(ranked.draws)]
-    draws = guess.mean + wider * (ranked.draws - ranked.expected.mean + training)
     realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in earlier)
-    return Choice(ranked, planned, expected, cost, (*planned.because, *why, *ranked.because, *also), draws, realized)
+    because = (*planned.because, *why, *ranked.because)
+    ranked = replace(ranked, gain=gain)
+    draws = _draws(planned, guess, prior, evidence.ranked)
+    return Choice(ranked, planned, expected, cost, because, draws, realized, basis=guess.basis)
+
+
+def _draws(planned: Plan, guess: "_Guess", prior: "_Guess", ranked: Ranked) -> Float[np.ndarray, " B"]:
+    """What the plan might score: the rows' share as for the probe, what all trainings share, and what is its own."""
+    wider, rows = guess.deviation / prior.deviation, ranked.draws - ranked.expected.mean
+    named = f"{ranked.checkpoint.name} {planned.strategy}"
+    own = np.random.default_rng(crc32(named.encode())).standard_normal(len(_COMMON))[: len(rows)]
+    sampled = 0.0 if planned.from_scratch else rows
+    return np.asarray(guess.mean + wider * (sampled + guess.training * _COMMON[: len(rows)] + guess.own * own))
 
 
 @dataclass(frozen=True)
@@ -200,10 +313,17 @@ class _Guess:
     deviation: float
     training: float
     why: tuple[str, ...]
+    own: float = 0.0
+    """Of that, what no other plan has in common; where it is known apart."""
+    basis: Basis | None = None
 
 
-def _prior(planned: Plan, evidence: Evidence, sample: Sample, history: History) -> _Guess:
+def _prior(planned: Plan, setting: _Setting) -> _Guess:
     """Before any result on the same sample."""
+    evidence, sample, history = setting.evidence, setting.sample, setting.history
+    fused = _fused(planned, setting)
+    if fused is not None:
+        return fused
     probe = evidence.ranked.expected
     mean = _read_score(planned, evidence, probe.mean)
     deviation, spread = (probe.high - probe.low) / (2 * Z), 0.0
@@ -231,8 +351,48 @@ def _prior(planned: Plan, evidence: Evidence, sample: Sample, history: History) 
     return _Guess(probe.metric, mean, max(deviation, _LEAST), spread, why)
 
 
+def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
+    """From all that is known of cases like this one; None of a plug-in's strategy, or where too little is known."""
+    evidence, probe = setting.evidence, setting.evidence.ranked.expected
+    handful = evidence.rows < HANDFUL_ROWS * evidence.classes
+    if setting.fused is None or handful or planned.strategy in strategies.brought:
+        return None
+    kind = kind_of(planned.strategy, {"from_scratch": planned.from_scratch, "stages": planned.stages})
+    rows = evidence.rows if planned.from_scratch else max(1, _unseen(evidence, setting.sample))
+    epochs = sum(stage.epochs for stage in planned.stages)
+    expectation = setting.fused.expect(evidence.ranked.checkpoint.name, planned.strategy, kind, rows, epochs)
+    if expectation is None:
+        return None
+    case, fused = expectation
+    of = setting.reference.expected if kind is Kind.SCRATCH else probe
+    anchor = of.mean if kind is Kind.SCRATCH else _read_score(planned, evidence, of.mean)
+    mean = fused.score(anchor)
+    reach = max(of.high - of.mean, of.mean - of.low) / Z
+    beside = BASELINE_SPREAD if kind is Kind.SCRATCH else PROBE_SPREAD
+    sampling = float(np.sqrt(max(reach**2 - beside**2, 0.0)))
+    deviation, own, common = fused.deviation(mean, sampling)
+    points = fused.points(anchor)
+    basis = Basis(case.anchor, case.body, case.features, points, fused.cases, fused.elsewhere)
+    return _Guess(probe.metric, mean, deviation, common, _fused_words(basis, kind, anchor, mean, of), own, basis)
+
+
+def _fused_words(basis: Basis, kind: Kind, anchor: float, mean: float, of: Expected) -> tuple[str, ...]:
+    """What moves the expectation away from where it starts, with its points."""
+    start = "no transfer" if kind is Kind.SCRATCH else "its probe"
+    moves = "; ".join(contribution_words(basis.contributions, basis.features)) or "nothing moves it by much"
+    words: tuple[str, ...] = (
+        f"expected is {of.metric.words(mean)} where {start} stands at {of.metric.words(anchor)}, by "
+        f"{basis.outcomes:,} outcomes of other samples (in points: {moves})",
+    )
+    if basis.elsewhere:
+        words += (
+            "none of these is of this modality: only what means the same in all is used, and the interval is wider",
+        )
+    return words
+
+
 def _after(
-    prior: _Guess, strategy: str, earlier: Sequence[Outcome], evidence: Evidence, sample: Sample, history: History
+    prior: _Guess, strategy: str, earlier: Sequence[Outcome], setting: _Setting
 ) -> tuple[_Guess, tuple[str, ...]]:
     """The expectation after results of the same checkpoint on the same sample, by any strategy.
 
@@ -242,7 +402,7 @@ def _after(
     """
     if not earlier:
         return prior, prior.why
-    before = [_thought(o.strategy, strategy, prior, evidence, sample, history) for o in earlier]
+    before = [_thought(o.strategy, strategy, prior, setting) for o in earlier]
     noise = np.array([max(o.standard_error or _NOISE, _LEAST) for o in earlier]) ** 2
     error = np.array([o.score for o in earlier]) - np.array([guess.mean for guess in before])
     deviation = np.array([guess.deviation for guess in before])
@@ -263,25 +423,27 @@ def _after(
     return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *reports)
 
 
-def _thought(strategy: str, ours: str, prior: _Guess, evidence: Evidence, sample: Sample, history: History) -> _Guess:
+def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Guess:
     """What was thought of a strategy of this checkpoint; of one that is not offered here, what the probe says."""
     if strategy == ours:
         return prior
     try:
-        return _prior(_plan_of(strategy, evidence), evidence, sample, history)
+        return _prior(_plan_of(strategy, setting.evidence), setting)
     except (NotOffered, UnknownName):
-        probe = evidence.ranked.expected
+        probe = setting.evidence.ranked.expected
         return _Guess(probe.metric, probe.mean, max((probe.high - probe.low) / (2 * Z), _LEAST), 0.0, ())
 
 
-def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, floored: bool) -> Expected:
-    """Expected minus no transfer, paired: the probe's rows are the baseline's.
+def _gain(
+    guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, floored: bool, scratch: bool
+) -> Expected:
+    """Expected minus no transfer, paired: the probe's rows are the baseline's, and scratch starts from it.
 
     A training that does not help is undone (the fitted head stands), so that the probe's own lower end is one here.
     """
     mean = guess.mean - reference.expected.mean
-    paired = (ranked.gain.high - ranked.gain.low) / (2 * Z)
-    reach = Z * float(np.hypot(paired, guess.training)) * guess.deviation / prior.deviation
+    paired = 0.0 if scratch else (ranked.gain.high - ranked.gain.low) / (2 * Z)
+    reach = Z * float(np.sqrt(paired**2 + guess.training**2 + guess.own**2)) * guess.deviation / prior.deviation
     low = max(mean - reach, min(mean, ranked.gain.low)) if floored else mean - reach
     return Expected(guess.metric, mean, low, mean + reach)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from platform import node
@@ -24,6 +25,7 @@ from recommender.results import (
 from recommender.transfer import FROM_THE_SOURCE_HEAD, ComparableScore, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
+from registry.cards import Task
 from registry.encoders import BlockSize
 from registry.errors import EstimatorError, NotAScore, TransferZooError, UnreadableForm
 from registry.features import Encoded, Features
@@ -186,7 +188,23 @@ def transferability(
         believed=believed,
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
         estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample, groups),
+        over_blocks=_over_blocks(encoded, sample, groups),
     )
+
+
+def _over_blocks(encoded: Encoded, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> dict[str, float]:
+    """The best k-NN and H-score over the blocks; the latter as a share of the most that so many classes allow."""
+    if sample.task is not Task.CLASSIFICATION:
+        return {}
+    most = {"knn": 1.0, "hscore": max(1.0, float(sample.targets.max()))}
+    best: dict[str, float] = {}
+    for block in encoded.blocks:
+        with suppress(EstimatorError):
+            thin = decompose(block.vectors)
+            for name, of in most.items():
+                value = float(scores[name](thin, sample.targets, groups=groups)) / of
+                best[name] = max(value, best.get(name, value))
+    return best
 
 
 def _optimism(blocks: Sequence[BlockScore], drawn: Sequence[Draws], errors: float) -> float:
@@ -253,10 +271,10 @@ def _scores(
 
 
 def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> tuple[Estimate, ...]:
-    """What the comparable scores of plug-ins say of the block to read."""
+    """What the comparable scores, ours or a plug-in's, say of the block to read."""
     estimates = []
     for name, score in scores.usable():
-        if name not in scores.brought or not isinstance(score, ComparableScore):
+        if not isinstance(score, ComparableScore):
             continue
         try:
             if sample.metric not in score.metrics:
@@ -265,6 +283,8 @@ def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | N
         except EstimatorError:
             continue
         except Exception as failure:
+            if name not in scores.brought:
+                raise
             warn_of_plugin("score", name, failure)
             continue
         if sample.metric.lowest <= value <= 1 and 0 < error < np.inf:

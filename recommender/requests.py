@@ -340,6 +340,12 @@ class When(StrEnum):
     LATER = "later"
 
 
+def _place_or_id(text: str) -> str:
+    """A path that is there, made absolute; else the text, which may be the id of a checkpoint of a hub."""
+    place = Path(text).expanduser()
+    return str(place.absolute()) if place.exists() else text
+
+
 class AddRequest(HoldingsRequest):
     """Register a checkpoint: a folder, or one of a hub."""
 
@@ -353,6 +359,8 @@ class AddRequest(HoldingsRequest):
     source_data: Place | None = None
     domain: Name | None = None
     license: Name | None = None
+    architecture: Annotated[str, StringConstraints(min_length=1), AfterValidator(_place_or_id)] | None = None
+    """Of a file of weights alone: a config.json, a folder with one, or a checkpoint of a hub."""
     max_input: Annotated[int, Field(ge=1, le=2048)] | None = None
     """Size of input beyond which inputs are made smaller; None for the modality's own."""
 
@@ -360,6 +368,10 @@ class AddRequest(HoldingsRequest):
     def _one_of_two(self) -> "AddRequest":
         if (self.folder is None) is (self.hub is None):
             raise ValueError("give a folder, or the id of a checkpoint of a hub")
+        if self.architecture is not None and (self.folder is None or self.source_data is not None):
+            raise ValueError("--architecture goes with a file of weights, and without --source-data")
+        if self.architecture is None and self.folder is not None and self.folder.is_file():
+            raise ValueError(f"{self.folder.name} holds weights alone: say with --architecture what net they are of")
         for field in ("source_data", "domain") if self.hub is not None else ():
             if getattr(self, field) is not None:
                 option = f"--{field.replace('_', '-')}"

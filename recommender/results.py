@@ -13,9 +13,11 @@ from registry.errors import NoCandidates
 from registry.forms import Record
 
 __all__ = [
+    "BASELINE_SPREAD",
     "UNSEEN_ERRORS",
     "Baseline",
     "BaselineForm",
+    "Basis",
     "Benefit",
     "BenefitForm",
     "BenefitPoint",
@@ -36,6 +38,7 @@ __all__ = [
     "Gain",
     "LabelSaving",
     "Measured",
+    "PassedOver",
     "Plan",
     "Published",
     "Ranked",
@@ -65,6 +68,8 @@ _SHIFTED = 0.05
 estimates of what is lost shrink with the distance."""
 
 
+BASELINE_SPREAD = 0.02
+"""Deviation of *no transfer*'s test score around its cross-validated one, beyond what either part's rows explain."""
 UNSEEN_ERRORS = 2.0
 """Standard errors by which an earlier block must beat the last where a checkpoint is judged on unseen rows alone."""
 
@@ -286,6 +291,8 @@ class Transferability:
     """By how much the score at the block to `read` is flattered: the rows that judge it chose that block."""
     estimates: tuple[Estimate, ...] = ()
     """Of the comparable scores of plug-ins; none where the checkpoint has seen rows of the sample."""
+    over_blocks: Mapping[str, float] = field(default_factory=dict)
+    """The best value of a score over all blocks, of the scores that expectations are fused from."""
     remarks: tuple[str, ...] = ()
     """What of the rows the checkpoint does not see."""
 
@@ -490,6 +497,37 @@ class Realized(Record):
     standard_error: float | None
 
 
+@dataclass(frozen=True)
+class Basis(Record):
+    """What an expectation is fused from (`recommender.fusion`)."""
+
+    anchor: float
+    """The score that it starts from: the probe's or, of training from random weights, *no transfer*'s."""
+    body: str
+    """What the net shares with those that differ in nothing but their weights."""
+    features: Mapping[str, float]
+    """By name, in the units of the regression."""
+    contributions: Mapping[str, float]
+    """What each feature adds to the anchor, in the metric's units; their sum is what the expectation moves by."""
+    outcomes: int
+    """How many it was fitted on."""
+    elsewhere: bool
+    """Whether those are of other modalities."""
+
+
+@dataclass(frozen=True)
+class PassedOver(Record):
+    """A strategy that was considered for a checkpoint and not chosen."""
+
+    strategy: str
+    mean: float
+    """Expected score."""
+    low: float
+    high: float
+    passes: float
+    """What it would take, in passes over the rows: no clock, so that the same question gets the same answer."""
+
+
 @dataclass(frozen=True, eq=False)
 class Choice(Record):
     """One row of the advice: a ranked checkpoint with its plan. Its rank, gain and tier are of the plan's score."""
@@ -504,6 +542,10 @@ class Choice(Record):
     realized: tuple[Realized, ...] = ()
     recommendation: str | None = None
     """Id of the advice that it is part of."""
+    basis: Basis | None = None
+    """What its expectation is fused from; None where it is not."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Other strategies for the same checkpoint, the best first."""
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -534,6 +576,8 @@ class Choice(Record):
             gain=Gain(gain.mean, gain.low, gain.high),
             realized=self.realized,
             exposure=self._exposure(),
+            basis=self.basis,
+            passed_over=self.passed_over,
         )
 
     def _exposure(self) -> "ExposureForm | None":
@@ -584,6 +628,8 @@ class ChoiceForm:
     gain: Gain
     realized: tuple[Realized, ...] = ()
     exposure: ExposureForm | None = None
+    basis: Basis | None = None
+    passed_over: tuple[PassedOver, ...] = ()
 
     def of(self, candidate: Candidate, recommendation: str) -> Choice:
         """The choice, of a candidate that is found again, as advice with that id has it."""
@@ -607,6 +653,8 @@ class ChoiceForm:
             self.because,
             realized=self.realized,
             recommendation=recommendation,
+            basis=self.basis,
+            passed_over=self.passed_over,
         )
 
 
@@ -644,7 +692,7 @@ class Shift(Record):
             return f"The test part is like the training part ({figures})."
         return (
             f"The test part is not like the training part ({figures}): folds of the training part cannot see that, so "
-            "expectations are lowered and widened by what the unlabelled test rows tell."
+            "expectations move, and are less certain, by as much as the unlabelled test rows tell."
         )
 
     def to_form(self) -> "ShiftForm":

@@ -401,7 +401,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
         choice = _raw(zoo, sample, kept, seed, observer, steps)
     else:
         choice = _choice(zoo, sample, kept, (request.checkpoint, request.strategy), seed, observer, steps)
-    terms = TuneOptions(
+    options = TuneOptions(
         seed,
         resolve(request.device),
         None if kept is None else str(kept["id"]),
@@ -411,12 +411,12 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
     )
     steps.begin()
     if isinstance(choice, Choice):
-        cost = flow.estimate_cost(choice, sample, zoo, terms, progress=steps)
-        terms = replace(terms, estimated=cost)
-        observer.on_cost(cost, terms.device)
+        cost = flow.estimate_cost(choice, sample, zoo, options, progress=steps)
+        options = replace(options, estimated=cost)
+        observer.on_cost(cost, options.device)
     steps.begin()
     execute, track = executors[request.executor], _overheard(trackers[request.tracker], observer)
-    return flow.tune(choice, sample, zoo, terms, execute=execute, track=track, progress=steps)
+    return flow.tune(choice, sample, zoo, options, execute=execute, track=track, progress=steps)
 
 
 def _fits_raw(request: TuneRequest, kept: Kept | None) -> bool:

@@ -2,16 +2,20 @@
 
 Cross-validation is blind to it: its folds are all of the training part's source. The unlabelled test rows are not; the
 labels of the test part are never looked at. That the parts differ is tested by MMD, with whole groups permuted. Where
-they do, three estimates say by how much the score falls:
+they do, four estimates say by how much the score falls:
 
 - *threshold*: average thresholded confidence (Garg et al. 2022): the share of test rows whose confidence exceeds the
   threshold above which exactly the held-out accuracy lies;
 - *confidence*: the difference of mean confidences (Guillory et al. 2021);
+- *weighted folds*: the score in folds whose rows count by how likely they are in the test part rather than here
+  (Shimodaira 2000), by the odds that a cross-validated classifier of the parts gives them, clipped; only where the
+  weights leave `LEAST_EFFECTIVE` rows in effect (Kish 1965);
 - *far rows*: how much less is scored where folds hold out whole clusters of every class, in proportion to how far (by
   the root of MMD squared) the test part lies from the training part compared with those clusters from the others.
 
-The first two trust the head's confidence and fall short where what moved is not what it doubts; the third asks nothing
-of it and rather says too much. The expectation moves by their mean and widens by their spread.
+The first two trust the head's confidence and fall short where what moved is not what it doubts; the third sees no more
+than rows like the test part's that are here; the last asks nothing of any and rather says too much. The expectation
+moves by their mean and widens by their spread.
 """
 
 from collections.abc import Mapping
@@ -27,7 +31,7 @@ from recommender.results import Expected, Shift
 from recommender.transfer.linear import out_of_fold
 from registry.cards import Task
 from registry.errors import EstimatorError
-from registry.metrics import Z, score
+from registry.metrics import Z, score, weighted_scores
 from registry.sample import Sample
 from registry.targets import stratum_of
 
@@ -36,6 +40,10 @@ __all__ = ["MOST_UNLABELLED", "draw_unlabelled", "drops", "lower_expectation", "
 MOST_UNLABELLED = 800
 """Rows of the test part that are looked at."""
 PERMUTATIONS = 999
+MOST_ODDS = 20.0
+"""Most that a row may count for, beside one that is as likely in either part."""
+LEAST_EFFECTIVE = 30
+"""Rows in effect, below which weighted folds say nothing."""
 CLUSTERS = 5
 """Clusters that every class is parted into, to hold them out one after the other."""
 
@@ -75,7 +83,7 @@ def drops(
         EstimatorError: the rows cannot be learned from.
     """
     groups = None if sample.groups is None else sample.group_ids
-    falls = _of_confidence(train, test, sample, folds, groups)
+    falls = {**_of_confidence(train, test, sample, folds, groups), **_of_weighted_folds(train, test, sample, folds)}
     far = _of_far_rows(train, test, sample, folds, groups)
     return falls if far is None else {**falls, "far rows": far}
 
@@ -87,7 +95,7 @@ def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expe
     """
     estimates = np.array([0.0, *drops_by.values()])
     mean = max(expected.mean - max(0.0, float(estimates.mean())), expected.metric.lowest)
-    deviation = (expected.high - expected.low) / (2 * Z)
+    deviation = max(expected.high - expected.mean, expected.mean - expected.low) / Z  # one end may be the metric's own
     reach = Z * float(np.hypot(deviation, estimates.std(ddof=1) if len(drops_by) else 0.0))
     return Expected.around(expected.metric, mean, reach)
 
@@ -115,6 +123,37 @@ def _of_confidence(
     threshold = np.quantile(sure, 1 - accuracy)
     over = float((sure > threshold).mean()) - float((of_test > threshold).mean())
     return {"threshold": over, "confidence": float(sure.mean() - of_test.mean())}
+
+
+def _of_weighted_folds(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"], sample: Sample, folds: Int[np.ndarray, " n"]
+) -> dict[str, float]:
+    """What rows of the folds say that are like the test part's; nothing where these are too few."""
+    groups = None if sample.groups is None else sample.group_ids
+    odds = _odds(train, test, folds, groups)
+    tested = folds >= 0
+    weights = odds[tested]
+    if weights.sum() ** 2 < LEAST_EFFECTIVE * (weights**2).sum():
+        return {}
+    predicted = out_of_fold(train, sample.targets, folds, groups=groups).predicted
+    truth, answers = sample.targets[tested], predicted[tested]
+    plain, weighted = weighted_scores(sample.metric, truth, answers, np.stack([np.ones(len(weights)), weights]))
+    return {"weighted folds": float(plain - weighted)}
+
+
+def _odds(
+    train: Float[np.ndarray, "n d"],
+    test: Float[np.ndarray, "m d"],
+    folds: Int[np.ndarray, " n"],
+    groups: Int[np.ndarray, " n"] | None,
+) -> Float64[np.ndarray, " n"]:
+    """How much likelier each training row is in the test part than here, by classifiers that have not seen it."""
+    parts = np.repeat([0, 1], [len(train), len(test)])
+    dealt = np.concatenate([folds, np.arange(len(test)) % (int(folds.max()) + 1)])
+    units = None if groups is None else np.concatenate([groups, groups.max() + 1 + np.arange(len(test))])
+    held_out = out_of_fold(np.concatenate([train, test]), parts, dealt, groups=units)
+    other = np.clip(held_out.probabilities[: len(train), 1], 1e-6, 1 - 1e-6)
+    return np.asarray(np.clip(other / (1 - other) * len(train) / len(test), 1 / MOST_ODDS, MOST_ODDS))
 
 
 def _predicted(

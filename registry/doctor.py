@@ -164,7 +164,7 @@ def _database(zoo: Zoo) -> Iterator[Diagnosis]:
         if one.table != "file":
             what = f"it {one.why}: it was changed from outside"
             remedy = "The repair sets it aside; what the catalog has comes back, the rest must be added again."
-            yield Finding(FindingKind.ROW, f"{one.table}: {one.key}", what, remedy), partial(_set_aside, zoo, one)
+            yield Finding(FindingKind.ROW, f"{one.table}: {one.key}", what, remedy), partial(_quarantine, zoo, one)
 
 
 def _checkpoints(zoo: Zoo) -> Iterator[Diagnosis]:
@@ -293,9 +293,9 @@ def _kept_aside(zoo: Zoo) -> tuple[str, ...]:
     return tuple(str(path) for path in zoo.quarantined())
 
 
-def _set_aside(zoo: Zoo, damage: Damage) -> str:
+def _quarantine(zoo: Zoo, damage: Damage) -> str:
     """Move a damaged row out of the database into a file, and let the catalog's come back."""
-    place = zoo.set_aside(damage)
+    place = zoo.quarantine(damage)
     zoo.load_catalog(again=True)
     return f"set aside in {place}; the catalog was read again"
 

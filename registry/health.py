@@ -304,8 +304,8 @@ def _health(clean: Clean, kept: Clean, near: _NearRows | None = None) -> Health:
         left_out=len(near_rows.left_out),
     )
     lost = (*_of_files(draft, kept), *_of_lost_classes(rows, kept))
-    likeness = _near_warnings(draft, near_rows, kept.words)
-    return replace(draft, warnings=(*rows.notes, *lost, *likeness, *rows.modality.remarks(kept.items)))
+    near_notes = _near_warnings(draft, near_rows, kept.words)
+    return replace(draft, warnings=(*rows.notes, *lost, *near_notes, *rows.modality.remarks(kept.items)))
 
 
 def _of_lost_classes(rows: Rows, kept: Clean) -> Iterator[str]:

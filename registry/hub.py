@@ -230,13 +230,13 @@ class Hub:
             self._download(hub, commit, lacking, progress)
         if wrong := _differing(folder, files):
             if self.offline:
-                raise HubDamaged(hub, [file.name for file in wrong], _set_aside(folder, wrong, aside))
+                raise HubDamaged(hub, [file.name for file in wrong], _quarantine(folder, wrong, aside))
             for file in wrong:
                 (folder / file.name).resolve().unlink(missing_ok=True)
                 (folder / file.name).unlink(missing_ok=True)
             self._download(hub, commit, wrong, progress)
             if wrong := _differing(folder, wrong):
-                raise HubDamaged(hub, [file.name for file in wrong], _set_aside(folder, wrong, aside))
+                raise HubDamaged(hub, [file.name for file in wrong], _quarantine(folder, wrong, aside))
         return folder
 
     def snapshot(self, hub: str, commit: str) -> Path:
@@ -726,7 +726,7 @@ def _digest(path: Path, file: HubFile) -> str:
     return f"{kind}:{total.hexdigest()}"
 
 
-def _set_aside(folder: Path, files: Sequence[HubFile], aside: Path) -> Path:
+def _quarantine(folder: Path, files: Sequence[HubFile], aside: Path) -> Path:
     """Move damaged files out of the cache, so that nobody takes them for what they should be."""
     aside.mkdir(parents=True, exist_ok=True)
     for file in files:

@@ -12,21 +12,21 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 
 from registry.errors import NotFinite, TooManyNeighbors, WidthMismatch
 from registry.files import replacing
-from registry.sketch import orthonormal
 
 __all__ = ["DomainIndex", "neighbors", "other_neighbors"]
 
 _FLAT_FLOATS = 4_000_000
-_COMPONENTS = 63
+"""Numbers of all embeddings up to which all of them are measured."""
+_COMPONENTS = 64
 _FITTED_ON = 4096
-_ITERATIONS = 4
-_FIRST_LOOK = 128
-_BOUNDS_READ = 3072
-_MEASURED_AT_ONCE = 256
-_ROUNDING = 1e-5
-_SLACK = 1e-6
-_MANY = 1000
-_PROJECTED_AT_ONCE = 8192
+_ADDED_AT_ONCE = 8192
+_TIES = 32
+"""Embeddings beyond the nearest that are measured in float64, to order what float32 cannot tell apart."""
+_RERANKED = 1000
+"""Embeddings that are measured whole at least, the nearest by their leading components."""
+_RECALL, _QUERIES, _NEAREST = 0.99, 8, 10
+"""Share of so many nearest that the re-ranked must hold, on as many points between embeddings."""
+_ROUNDING, _FLOAT32 = 1e-5, 1e-6
 _ROWS_AT_ONCE = 1024
 
 
@@ -76,18 +76,17 @@ def other_neighbors(
 
 
 class DomainIndex:
-    """Embeddings by number, searched exactly.
+    """Embeddings by number, and the nearest of them.
 
-    Few are scanned by FAISS's flat index. Many are first scanned on their leading principal components and the length
-    of what these leave out, which bounds the distance from below: ||x - y||^2 >= ||Px - Py||^2 + (|rx| - |ry|)^2.
-    Those with the smallest bounds are measured exactly, and more of them until no other can be nearer
-    (as in GEMINI; Faloutsos et al. 1994), so nothing is lost.
+    Few are scanned whole by FAISS's flat index. Many are scanned on their leading principal components, and the nearest
+    by these measured whole (FAISS's re-ranking index): as many as it takes to hold `_RECALL` of the nearest, which is
+    measured when the components are fitted; all, where that does not do.
     """
 
     def __init__(self, width: int) -> None:
         self.width = width
         self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatL2(width))
-        self._bounds: _Bounds | None = None
+        self._leading: _Leading | None = None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -114,15 +113,13 @@ class DomainIndex:
             raise WidthMismatch(vectors.shape[1], self.width)
         fresh = _sound(vectors, "an embedding")
         self._index.add_with_ids(fresh, np.asarray(numbers, dtype=np.int64))
-        if len(fresh) > _MANY:
-            _make_room(self._flat)
-        if self._bounds is not None:
-            self._bounds.add(fresh)
+        if self._leading is not None:
+            self._leading.add(fresh)
 
     def remove(self, numbers: Sequence[int] | Int64[np.ndarray, " n"]) -> None:
         """Remove the embeddings of those numbers."""
         self._index.remove_ids(np.asarray(numbers, dtype=np.int64))
-        self._bounds = None
+        self._leading = None
 
     def search(
         self, query: Float[np.ndarray, " e"], k: int
@@ -170,116 +167,64 @@ class DomainIndex:
             return None
         loaded = cls(stored.d)
         loaded._index = stored
-        _make_room(loaded._flat)
         return loaded
 
     def _nearest(
         self, point: Float32[np.ndarray, " e"], k: int
     ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
         """Places and exact squared distances of at least the ``k`` nearest."""
-        places = None
-        if self.vectors.size > _FLAT_FLOATS:
-            places = self._within_bounds(point, k)
-        if places is None:
-            places = self._flat.search(point[None], min(len(self), k + _FIRST_LOOK))[1][0]
+        taken = min(len(self), k + _TIES)
+        index = self._flat if self.vectors.size <= _FLAT_FLOATS else self._reranking(taken)
+        places = index.search(point[None], taken)[1][0]
         return places, np.square(self.vectors[places].astype(np.float64) - point).sum(axis=1)
 
-    def _within_bounds(self, point: Float32[np.ndarray, " e"], k: int) -> Int64[np.ndarray, " m"] | None:
-        """Places that hold the ``k`` nearest, by their bounds; None where these leave too much open."""
-        if self._bounds is None or len(self) > 2 * self._bounds.fitted:
-            self._bounds = _Bounds(self.vectors)
-        projected = self._bounds.project(point[None])
-        places, bounds = self._bounds.lowest(projected, min(len(self), max(_BOUNDS_READ, 4 * k)))
-        squares, worst = self._measured(point, k, places, bounds)
-        if worst >= bounds[-1]:
-            places, bounds = self._bounds.within(projected, worst)
-            if len(places) > len(self) // 4:
-                return None
-            squares, worst = self._measured(point, k, places, bounds)
-        return places[: len(squares)][squares <= worst]
-
-    def _measured(
-        self,
-        point: Float32[np.ndarray, " e"],
-        k: int,
-        places: Int64[np.ndarray, " m"],
-        bounds: Float64[np.ndarray, " m"],
-    ) -> tuple[Float32[np.ndarray, " l"], float]:
-        """Squared distances in the order of the bounds until no later one can be among ``k``; and the ``k``-th."""
-        squares, worst = np.empty(0, dtype=np.float32), np.inf
-        while len(squares) < len(places) and bounds[len(squares)] <= worst:
-            apart = self.vectors[places[len(squares) :][:_MEASURED_AT_ONCE]] - point
-            squares = np.concatenate([squares, np.einsum("ij,ij->i", apart, apart)])
-            if len(squares) >= k:
-                worst = float(np.partition(squares, k - 1)[k - 1]) * (1 + _ROUNDING)
-        return squares, worst
+    def _reranking(self, taken: int) -> Any:  # noqa: ANN401 - as above
+        """FAISS's index that finds so many by leading components; the flat one where these leave too much open."""
+        if self._leading is None or len(self) > 2 * self._leading.fitted:
+            self._leading = _Leading(self._flat, self.vectors)
+        return self._leading.over(self._flat, taken)
 
     @property
     def _flat(self) -> Any:  # noqa: ANN401 - FAISS's types do not say what is inside
         return faiss.downcast_index(self._index.index)
 
 
-class _Bounds:
-    """Leading principal components and the length of the rest: lower bounds of all distances by one small scan."""
+class _Leading:
+    """The leading principal components of embeddings, and how many of the nearest by these are to be re-ranked."""
 
-    def __init__(self, vectors: Float32[np.ndarray, "n e"]) -> None:
+    def __init__(self, flat: Any, vectors: Float32[np.ndarray, "n e"]) -> None:  # noqa: ANN401 - FAISS has no types
         self.fitted = len(vectors)
-        step = max(1, len(vectors) // _FITTED_ON)
-        some = vectors[::step].astype(np.float64)
-        self._center = some.mean(axis=0)
-        self._axes = _leading(some - self._center).T
-        self._reach = 0.0
-        self._index = faiss.IndexFlatL2(_COMPONENTS + 1)
+        self._index = faiss.index_factory(flat.d, f"PCA{min(_COMPONENTS, flat.d)},Flat")
+        self._index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // _FITTED_ON)]))
         self.add(vectors)
+        self._reranked = self._enough(flat, vectors)
 
     def add(self, vectors: Float32[np.ndarray, "n e"]) -> None:
-        for start in range(0, len(vectors), _PROJECTED_AT_ONCE):
-            projected = self.project(vectors[start : start + _PROJECTED_AT_ONCE])
-            self._reach = max(self._reach, float(np.abs(projected).max()))
-            self._index.add(projected)
+        for start in range(0, len(vectors), _ADDED_AT_ONCE):
+            self._index.add(vectors[start : start + _ADDED_AT_ONCE])
 
-    def project(self, vectors: Float32[np.ndarray, "n e"]) -> Float32[np.ndarray, "n p"]:
-        """Coordinates on the components, and the length of the rest."""
-        centered = vectors - self._center
-        kept = centered @ self._axes
-        rest = np.sqrt(np.maximum(np.square(centered).sum(axis=1) - np.square(kept).sum(axis=1), 0))
-        return np.ascontiguousarray(np.column_stack([kept, rest]), dtype=np.float32)
+    def over(self, flat: Any, taken: int) -> Any:  # noqa: ANN401 - as above
+        """The index that re-ranks by ``flat``; that itself where half of all would be measured anyway."""
+        wanted = max(self._reranked, taken)
+        return flat if wanted >= flat.ntotal // 2 else self._reranking(flat, wanted / taken)
 
-    def lowest(
-        self, projected: Float32[np.ndarray, "1 p"], taken: int
-    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-        """The places with the smallest bounds, and these in order."""
-        squares, places = self._index.search(projected, taken)
-        return places[0], self._lessened(squares[0])
+    def _enough(self, flat: Any, vectors: Float32[np.ndarray, "n e"]) -> int:  # noqa: ANN401 - as above
+        """How many must be re-ranked for the recall that is asked for."""
+        pairs = np.random.default_rng(0).integers(0, len(vectors), (_QUERIES, 2))
+        queries = np.ascontiguousarray((vectors[pairs[:, 0]] + vectors[pairs[:, 1]]) / 2)
+        exact, reranked = flat.search(queries, _NEAREST)[0][:, -1:], _RERANKED
+        within = _FLOAT32 * float(np.square(queries).sum(axis=1).max())
+        while reranked < flat.ntotal // 2:
+            squares = self._reranking(flat, reranked / _NEAREST).search(queries, _NEAREST)[0]
+            if (squares <= exact * (1 + _ROUNDING) + within).mean() >= _RECALL:
+                break
+            reranked *= 4
+        return reranked
 
-    def within(
-        self, projected: Float32[np.ndarray, "1 p"], worst: float
-    ) -> tuple[Int64[np.ndarray, " m"], Float64[np.ndarray, " m"]]:
-        """All places whose bound is no larger than a squared distance, and the bounds in order."""
-        length = (np.sqrt(worst) + 2 * _SLACK * self._reach) / (1 - 2 * _ROUNDING)
-        _, squares, places = self._index.range_search(projected, float(length**2) + float(np.finfo(np.float32).tiny))
-        order = np.argsort(squares, kind="stable")
-        return places[order], self._lessened(squares[order])
-
-    def _lessened(self, squares: Float32[np.ndarray, " m"]) -> Float64[np.ndarray, " m"]:
-        """The bounds without what rounding may have added to them."""
-        lengths = np.sqrt(np.maximum(squares.astype(np.float64), 0)) * (1 - _ROUNDING) - _SLACK * self._reach
-        return np.square(np.maximum(lengths, 0))
-
-
-def _leading(rows: Float64[np.ndarray, "n e"]) -> Float64[np.ndarray, "p e"]:
-    """About the leading principal axes, by subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4)."""
-    axes = np.random.default_rng(0).normal(size=(_COMPONENTS, rows.shape[1]))
-    for _ in range(_ITERATIONS):
-        axes = orthonormal(axes @ rows.T @ rows)
-    return axes
-
-
-def _make_room(flat: Any) -> None:  # noqa: ANN401 - FAISS's types do not say what is inside
-    """Let an eighth more come without all being moved: a vector that shrinks keeps its place in memory."""
-    size = flat.codes.size()
-    flat.codes.resize(size + size // 8)
-    flat.codes.resize(size)
+    def _reranking(self, flat: Any, factor: float) -> Any:  # noqa: ANN401 - as above
+        index = faiss.IndexRefine(self._index, flat)
+        index.k_factor = factor
+        return index
 
 
 def _search_each_other(

@@ -1,4 +1,8 @@
-"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes."""
+"""Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
+
+What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
+`Zoo.jobs`, and the repairs of `registry.doctor`; no other module may import `registry.store`.
+"""
 
 import json
 import re
@@ -84,7 +88,7 @@ class Zoo:
     ) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
 
-        Rows that are not as they were written are set aside (see `set_aside`), and a registry that is lost is made
+        Rows that are not as they were written are quarantined (see `quarantine`), and a registry that is lost is made
         anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
 
         Raises:
@@ -666,7 +670,7 @@ class Zoo:
         """
         self._catalogs.load(progress, again=again, writable=self.home.writable)
 
-    def set_aside(self, damage: Damage) -> Path:
+    def quarantine(self, damage: Damage) -> Path:
         """Move a damaged row, and what cannot be without it, out of the database into a file, which is given.
 
         Raises:
@@ -694,7 +698,7 @@ class Zoo:
         damaged = [one for one in damaged_rows(self.store.database) if one.table != "file"]
         for damage in damaged:
             try:
-                place = self.set_aside(damage)
+                place = self.quarantine(damage)
             except (HomeUnusable, DiskFull, RegistryBusy) as cause:
                 self._note(f"{damage}, and could not be set aside: {cause}")
             else:

@@ -1,4 +1,4 @@
-"""The queue: what is asked for, and the processes that work it off, one worker a lane.
+"""The job queue: requests, and the processes that perform them, one worker a lane.
 
 Every device is a lane and carries out one tuning at a time. Advice has a lane of its own, ``advice``: seconds of it
 need not wait behind an hour of tuning. A worker gives each job a process; where the worker is killed that process goes
@@ -99,7 +99,7 @@ def ensure_worker(zoo: "Zoo") -> None:
     """See that every lane with work has a worker, and that what died counts as lost."""
     for lane in zoo.jobs.lanes():
         if not has_worker(zoo.home, lane):
-            zoo.jobs.mind(lane)
+            zoo.jobs.heartbeat(lane)
             _detach(zoo.home, lane)
     zoo.jobs.reap()
 
@@ -159,7 +159,7 @@ class _Worker:
 
     def __init__(self, zoo: "Zoo", lane: str, announce: Callable[[str], None]) -> None:
         self._zoo, self._lane, self._announce = zoo, lane, announce
-        self._mind()
+        self._heartbeat()
 
     def work_off(self, linger: float) -> None:
         """One job after the other, until there was none for so many seconds."""
@@ -182,7 +182,7 @@ class _Worker:
         self._announce(f"{job.id} {'begins' if begun else 'goes on'}: {job.kind} {place_of(job.spec)}")
         while not _over(process, _LOOK_EVERY):
             if time.monotonic() > self._minded + _MIND_EVERY:
-                self._mind()
+                self._heartbeat()
             if self._zoo.jobs.get(job.id).state == "cancelled":
                 _end(process)
         if begun:
@@ -199,8 +199,8 @@ class _Worker:
                 self._zoo.jobs.lose(job)
         self._zoo.jobs.reap()
 
-    def _mind(self) -> None:
-        self._zoo.jobs.mind(self._lane)
+    def _heartbeat(self) -> None:
+        self._zoo.jobs.heartbeat(self._lane)
         self._minded = time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""What a request comes to, for who sits at a terminal: performed by `recommender.service`, shown as it goes."""
+"""Presentation of a request's result at a terminal: performed by `recommender.service`, shown as it goes."""
 
 import csv
 import sys

@@ -84,7 +84,7 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
     lens_name, block = through.split("#")
     encoder = load_encoder(CATALOG / "seedlings" / lens_name, name=lens_name)
     place = encoder.blocks.index(block)
-    seen = {name: encoded.blocks[place] for name, encoded in see_domains(encoder, domains, shared, work).items()}
+    seen = {name: encoded.blocks[place] for name, encoded in encode_domains(encoder, domains, shared, work).items()}
     lens = fit_lens("text", "text", list(seen.values()))
     write_lens(CATALOG, lens)
     for name, described in domains.items():
@@ -105,7 +105,7 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
         write_rows(CATALOG, "text", RowKeys.of(name, {item.digest for item in items}))
 
 
-def see_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
+def encode_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
     """Every domain's rows through an encoder, kept in WORK/seen."""
     seen = {}
     for name, described in domains.items():

@@ -34,14 +34,14 @@ OF = {"image": ("", bundle.see_domains), "text": ("_text", bundle_text.see_domai
 def main() -> None:
     """Print the table, then the disagreement between the lenses."""
     requested = _arguments()
-    suffix, see_domains = OF[requested.modality]
+    suffix, encode_domains = OF[requested.modality]
     domains = yaml.safe_load((HERE / f"domains{suffix}.yaml").read_text())
     with (HERE / f"expectations{suffix}.csv").open() as file:
         expectations = list(csv.DictReader(file))
     nearest: dict[str, dict[str, str]] = {}
     print(f"{len(expectations)} expectations".ljust(40) + "".join(m.rjust(12) for m in ("mmd", "knn", "classifier")))
     for name in requested.names:
-        seen = see_domains(
+        seen = encode_domains(
             load_encoder(requested.work / name / "done", name=name), domains, requested.shared, requested.work
         )
         names = next(iter(seen.values())).names

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Real
 from scipy.special import stdtrit
 
 from recommender.distance.covariance import shrunk_covariance
-from recommender.distance.kernels import Groups, dealt, pool
+from recommender.distance.kernels import Groups, assigned_hands, pool
 from recommender.results import Distance
 from registry.features import Array
 from registry.metrics import Z
@@ -40,7 +40,7 @@ def classifier(
     del seed
     pair = pool(x, y, groups)
     units = min(int(pair.unit_first.sum()), int((~pair.unit_first).sum()))
-    fold = dealt(pair, min(_FOLDS, units))
+    fold = assigned_hands(pair, min(_FOLDS, units))
     aucs = np.array([_auc(pair.rows, pair.first, fold == which) for which in np.unique(fold)])
     auc = float(aucs.mean())
     overlap = 1 / len(aucs) + 1 / (len(aucs) - 1)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float64, Real
 
 from recommender.distance.covariance import shrunk_covariance
-from recommender.distance.kernels import Groups, Pair, dealt, pool
+from recommender.distance.kernels import Groups, Pair, assigned_hands, pool
 from recommender.results import Distance
 from registry.features import Array
 
@@ -33,7 +33,7 @@ def frechet(x: Real[Array, "n d"], y: Real[Array, "m e"], *, seed: int = 0, grou
 
 
 def _halves(pair: Pair, side: np.ndarray) -> float:
-    half = dealt(pair, 2)
+    half = assigned_hands(pair, 2)
     return _between(pair.rows[side & (half == 0)], pair.rows[side & (half == 1)])
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "Pair",
     "Scaling",
     "TwoSample",
-    "dealt",
+    "assigned_hands",
     "fixed_scale",
     "labelings",
     "median_distance",
@@ -156,7 +156,7 @@ def labelings(pair: Pair, count: int, seed: int) -> Bool[np.ndarray, "N B"]:
     return shuffled[:, pair.unit].T
 
 
-def dealt(pair: Pair, hands: int) -> Int[np.ndarray, " N"]:
+def assigned_hands(pair: Pair, hands: int) -> Int[np.ndarray, " N"]:
     """A number below ``hands`` for each row: units dealt in the order of their content, each cloud for itself."""
     hand = np.empty(len(pair.unit_first), int)
     for side in (pair.unit_first, ~pair.unit_first):

@@ -305,6 +305,8 @@ def _known(choice: Choice) -> dict[str, object]:
         "distance": None if distance is None else distance.to_dict(),
         "no_transfer": choice.expected.mean - choice.ranked.gain.mean,
     }
+    if choice.basis is not None:
+        known["basis"] = {key: vars(choice.basis)[key] for key in ("anchor", "body", "features")}
     if scored.candidate.exposure is None:
         return known
     if not scored.believed:

@@ -94,8 +94,10 @@ def register_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, n
         number = str(known[0].version)
     else:
         tags = {**model.tags, "transferzoo.model": model.model_id}
-        made = client.create_model_version(name, model.artifact_location, mlflow_run_id, tags, model_id=model.model_id)
-        number = str(made.version)
+        created = client.create_model_version(
+            name, model.artifact_location, mlflow_run_id, tags, model_id=model.model_id
+        )
+        number = str(created.version)
     others = [link for link in json.loads(model.tags.get(_VERSIONS, "[]")) if link["name"] != name]
     links = json.dumps([*others, {"name": name, "version": number}])
     client.set_logged_model_tags(model.model_id, {_VERSIONS: links})
@@ -160,8 +162,8 @@ def _signature(run: RunFolder, modality: Modality) -> "ModelSignature":
     named = DataType.double if result["task"] == Task.REGRESSION else DataType.string
     columns: list[ColSpec | TensorSpec] = [ColSpec(named, "prediction")]
     columns += [ColSpec(DataType.double, label) for label in probability_columns(result["classes"])]
-    given = modality.in_memory
-    item = TensorSpec(np.dtype(given.dtype), (-1, *given.shape)) if given.dtype else ColSpec(DataType.string)
+    declared = modality.in_memory
+    item = TensorSpec(np.dtype(declared.dtype), (-1, *declared.shape)) if declared.dtype else ColSpec(DataType.string)
     return ModelSignature(Schema([item]), Schema(columns))
 
 

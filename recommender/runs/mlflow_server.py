@@ -167,14 +167,14 @@ def trouble_at(address: str) -> str | None:
         return None
     troubles: list[str | None] = []
 
-    def ask() -> None:
+    def connect() -> None:
         try:
             client_at(address).search_experiments(max_results=1)
             troubles.append(None)
         except Exception as failure:
             troubles.append(in_words(failure, address))
 
-    thread = threading.Thread(target=ask, name="is MLflow there", daemon=True)
+    thread = threading.Thread(target=connect, name="is MLflow there", daemon=True)
     thread.start()
     thread.join(PATIENCE)
     return troubles[0] if troubles else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)

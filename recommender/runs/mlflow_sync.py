@@ -92,7 +92,7 @@ class MlflowSync:
     def __init__(self, run: RunFolder, home: Home) -> None:
         self.run, self.event_log, self._home = run, EventLog(run.path), home
         self.address = address_of(home, self.event_log.opening)
-        self.carried = 0
+        self.pushed = 0
         self.patience = PATIENCE
         """Seconds without getting on after which it counts as stuck, at what it does now."""
         self.moved = time.monotonic()
@@ -209,7 +209,7 @@ class MlflowSync:
     def _keep(self, mark: _Mark, pushed: int = 0) -> None:
         marks = {**_read_marks(self.run.path), public(self.address): mark.to_dict()}
         write_atomic(self.run.path / _MARKS, json.dumps(marks, indent=1).encode(), durable=False)
-        self.carried += pushed
+        self.pushed += pushed
         self.moved = time.monotonic()
 
 
@@ -278,7 +278,7 @@ def _synced(pushing: MlflowSync, reached: dict[str, str | None]) -> Synced:
             _remember(run, pushing.run_id)
         except Exception as failure:  # any trouble with one run leaves the others to be pushed
             trouble = in_words(failure, pushing.address)
-    return Synced(run.id, public(pushing.address), pushing.run_id, pushing.carried, pushing.left, trouble)
+    return Synced(run.id, public(pushing.address), pushing.run_id, pushing.pushed, pushing.left, trouble)
 
 
 def _remember(run: RunFolder, mlflow_run_id: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What killed processes, full disks and other hands leave in a home's runs: taken up, marked, or set aside.
+"""Recovery of a home's runs after kills, full disks and damage: taken up, marked, or quarantined.
 
 `recover` is cheap and runs at every start: a finished run whose outcome the registry lacks is given to it, and a run
 whose process is gone is marked as interrupted. `findings` is doctor's, and reads everything.
@@ -93,7 +93,7 @@ def findings(zoo: Zoo) -> Iterator[Diagnosis]:
         elif run.result and (gone := _missing_model(run)):
             what = f"it is finished, but {gone} is gone: it can neither predict nor be exported"
             remedy = "The repair sets the folder aside, its outcome stays known; tune anew for the model."
-            yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_set_aside, zoo.home, run.path)
+            yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_quarantine, zoo.home, run.path)
     yield from _litter(zoo.home)
 
 
@@ -128,22 +128,22 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Diagnosis]:
         begun = any(file.is_file() and file.suffix != ".tmp" for file in run.path.rglob("*"))
         what = "its job.json is damaged, so nobody can say what was to be done" if begun else "it never began"
         remedy = "The repair sets the folder aside; tune anew." if begun else "Remove it."
-        mend = partial(_set_aside, home, run.path) if begun else partial(_removed, run.path)
+        mend = partial(_quarantine, home, run.path) if begun else partial(_removed, run.path)
         yield Finding(FindingKind.RUN, run.id, what, remedy), mend
         return
     if result.is_file() and not run.result:
         what = "its run.json is damaged, so it counts as interrupted"
         remedy = f"The repair sets the file aside; then: transferzoo runs resume {run.id}"
-        yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_set_aside, home, result)
+        yield Finding(FindingKind.RUN, run.id, what, remedy), partial(_quarantine, home, result)
     if state.is_file() and not run.result and not _sound_state(state):
         what = "its state.json is damaged, so it counts as interrupted"
-        yield Finding(FindingKind.RUN, run.id, what, "The repair sets it aside."), partial(_set_aside, home, state)
+        yield Finding(FindingKind.RUN, run.id, what, "The repair sets it aside."), partial(_quarantine, home, state)
     if not run.result and (bad := damaged(run.path)):
         saves = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
         remedy = f"The repair sets them aside; it goes on from a sound one: transferzoo runs resume {run.id}"
         yield (
             Finding(FindingKind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy),
-            partial(_saves_aside, run.path),
+            partial(_quarantine_saves, run.path),
         )
 
 
@@ -153,7 +153,7 @@ def _unrecorded(zoo: Zoo, run: RunFolder) -> Iterator[Diagnosis]:
         outcome_of(run.result)
     except ValueError as cause:
         remedy = "The repair sets the folder aside; tune anew."
-        yield Finding(FindingKind.RUN, run.id, f"{what}: {cause}", remedy), partial(_set_aside, zoo.home, run.path)
+        yield Finding(FindingKind.RUN, run.id, f"{what}: {cause}", remedy), partial(_quarantine, zoo.home, run.path)
     else:
         yield Finding(FindingKind.RUN, run.id, what, "Record it."), partial(_recorded, zoo, run)
 
@@ -204,7 +204,7 @@ def _recorded(zoo: Zoo, run: RunFolder) -> str:
     return "recorded"
 
 
-def _set_aside(home: Home, path: Path) -> str:
+def _quarantine(home: Home, path: Path) -> str:
     """Move a file or folder out of the runs, under a name that is free."""
     place = home.root / "damaged" / "-".join(path.relative_to(home.runs).parts)
     place.parent.mkdir(exist_ok=True)
@@ -215,7 +215,7 @@ def _set_aside(home: Home, path: Path) -> str:
     return f"set aside as {free}"
 
 
-def _saves_aside(folder: Path) -> str:
+def _quarantine_saves(folder: Path) -> str:
     return "; ".join(quarantine_damaged(folder))
 
 

@@ -1,4 +1,8 @@
-"""Strategies: evidence -> Plan, or `NotOffered` with the reason. None sees data or torch; each is loaded on demand."""
+"""Freeze strategies: evidence -> Plan (what stays frozen, what learns, how), or `NotOffered` with the reason.
+
+Each file here decides what one strategy freezes, by the rules in `recommender.strategies.rules`; which of them is
+advised, `recommender.plan` decides. None sees data or torch; each is loaded on demand.
+"""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from recommender.results import TuningRun
 from recommender.runs.folder import RunFolder, RunState
+from recommender.runs.job import Job
 from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import no_tracking
 from recommender.testing.jobs import job, plan, sample, tiny_checkpoint, whole
@@ -33,16 +34,43 @@ class _Recorder:
         return self.stopped
 
 
+@dataclass(frozen=True)
+class _Finished:
+    """A job that was carried out, what came of it, and what was reported meanwhile."""
+
+    prepared: Job
+    run: TuningRun
+    outcome: Outcome
+    events: list[Event]
+
+
+_FINISHED: dict[tuple[object, str], _Finished] = {}
+"""By executor and kind of job: each is carried out once for all laws that only look at what came of it."""
+
+
+def _prepared(folder: Path, kind: str) -> Job:
+    card = tiny_checkpoint(folder / "net")
+    return job(folder, card, plan(card) if kind == "probe" else plan(card, whole(card)))
+
+
 class ExecutorContract:
     """The laws; every test takes the executor under test."""
 
     @pytest.fixture(params=["probe", "training"])
     def prepared(self, request, tmp_path):
-        card = tiny_checkpoint(tmp_path / "net")
-        return job(tmp_path, card, plan(card) if request.param == "probe" else plan(card, whole(card)))
+        return _prepared(tmp_path, request.param)
 
-    def test_a_job_goes_in_and_a_run_with_its_outcome_comes_out(self, execute, prepared):
-        run, outcome = execute(prepared, no_tracking, silent, FolderProvider())
+    @pytest.fixture(params=["probe", "training"])
+    def finished(self, request, execute, tmp_path_factory):
+        key = (execute, request.param)
+        if key not in _FINISHED:
+            prepared, recorder = _prepared(tmp_path_factory.mktemp("finished"), request.param), _Recorder()
+            run, outcome = execute(prepared, no_tracking, recorder, FolderProvider())
+            _FINISHED[key] = _Finished(prepared, run, outcome, recorder.events)
+        return _FINISHED[key]
+
+    def test_a_job_goes_in_and_a_run_with_its_outcome_comes_out(self, finished):
+        prepared, run, outcome = finished.prepared, finished.run, finished.outcome
         assert isinstance(run, TuningRun)
         assert isinstance(outcome, Outcome)
         assert run.id == outcome.id == prepared.id
@@ -64,8 +92,8 @@ class ExecutorContract:
             "expected_high",
         } <= set(run.metrics)
 
-    def test_a_finished_run_lies_in_its_folder(self, execute, prepared):
-        run, _ = execute(prepared, no_tracking, silent, FolderProvider())
+    def test_a_finished_run_lies_in_its_folder(self, finished):
+        prepared, run = finished.prepared, finished.run
         names = {path.name for path in Path(run.folder).iterdir()}
         assert names == {
             "config.json",
@@ -81,8 +109,8 @@ class ExecutorContract:
         assert result["id"] == prepared.id
         assert result["classes"] == list(prepared.sample.classes)
 
-    def test_what_was_stored_predicts_what_was_scored(self, execute, prepared):
-        run, _ = execute(prepared, no_tracking, silent, FolderProvider())
+    def test_what_was_stored_predicts_what_was_scored(self, finished):
+        prepared, run = finished.prepared, finished.run
         head = load_file(Path(run.folder) / "head.safetensors")
         encoded = load_encoder(Path(run.folder)).encode(prepared.sample.test.items)
         features = encoded.blocks[encoded.names.index(prepared.plan.read)].vectors
@@ -113,11 +141,9 @@ class ExecutorContract:
         assert not (prepared.folder / "run.json").exists()
         assert json.loads((prepared.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
-    def test_progress_hears_of_the_work(self, execute, prepared):
-        recorder = _Recorder()
-        execute(prepared, no_tracking, recorder, FolderProvider())
-        assert Phase.HEAD in {event.phase for event in recorder.events}
-        assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in recorder.events))
+    def test_progress_hears_of_the_work(self, finished):
+        assert Phase.HEAD in {event.phase for event in finished.events}
+        assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in finished.events))
 
     def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, prepared):
         with pytest.raises(Cancelled):
@@ -127,7 +153,7 @@ class ExecutorContract:
         execute(prepared, no_tracking, silent, FolderProvider())
         assert RunFolder(prepared.folder).state is RunState.FINISHED
 
-    def test_a_score_lies_between_nothing_and_all(self, execute, prepared):
-        run, _ = execute(prepared, no_tracking, silent, FolderProvider())
+    def test_a_score_lies_between_nothing_and_all(self, finished):
+        run = finished.run
         assert 0 <= run.metrics["score"] <= 1
         assert np.isfinite(list(run.metrics.values())).all()

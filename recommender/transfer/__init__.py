@@ -1,4 +1,9 @@
-"""Transferability scores: how well features of one checkpoint carry the labels; higher is better."""
+"""Transferability scores: how well features of one checkpoint carry the labels; higher is better.
+
+To add a score: a file here and a line in `scores`, or an entry point of a plug-in; either way it is reported beside
+every candidate. It moves the advice where it is a `ComparableScore`: it states the metrics that it estimates, and its
+standard error (weighed in `recommender.rank`). All others are in units of their own, which no ranking can add up.
+"""
 
 from collections.abc import Callable
 from importlib import import_module

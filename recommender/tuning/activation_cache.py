@@ -1,4 +1,4 @@
-"""The end of a frozen prefix: activations are kept there, so that only the rest of the net is run.
+"""Activation cache: where a frozen prefix ends, what it gave is kept, and only the rest of the net is run.
 
 A net is resumed in its middle by letting the modules of the prefix answer from memory for the length of one forward
 pass: the last of them with the kept activations, those before it with anything of the right form. That works wherever
@@ -16,7 +16,7 @@ from torch import nn
 
 from recommender.tuning.classifier import Classifier
 
-__all__ = ["Boundary", "fits", "frozen_prefix"]
+__all__ = ["ActivationCache", "fits", "frozen_prefix"]
 
 _MOST_BYTES = 8 << 30
 _TOLERANCE = 1e-4
@@ -42,7 +42,7 @@ class _Reached(Exception):
     """The boundary was reached; nothing behind it need be run."""
 
 
-class Boundary:
+class ActivationCache:
     """The end of a block of a classifier, up to which nothing learns."""
 
     def __init__(

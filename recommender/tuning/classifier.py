@@ -45,7 +45,7 @@ class Classifier(nn.Module):
         self.layers = layers
         self.place = layers.names.index(read)
         self.dropout = dropout
-        self.boundary: Resumable | None = None
+        self.cache: Resumable | None = None
         """Where a pass begins that is given activations instead of items."""
         _mend_momentum(self.body)
         self.learn(())
@@ -60,9 +60,9 @@ class Classifier(nn.Module):
         """Pooled features (n, d) after each block up to the one that is read."""
         if kept is None:
             return read_blocks(self.network, self.layers, inputs).blocks[: self.place + 1]
-        if self.boundary is None:
+        if self.cache is None:
             raise ValueError("activations, and no boundary that they were kept at")
-        return self.boundary.blocks(kept, **inputs)
+        return self.cache.blocks(kept, **inputs)
 
     def adapt(self, blocks: Sequence[str], rank: int) -> None:
         """Put LoRA adapters beside the linear layers of these blocks (Hu et al. 2021).

@@ -1,4 +1,4 @@
-"""Rows as the net wants them: items prepared once, or activations kept at the end of a frozen prefix.
+"""Training rows: items prepared once, or activations kept at the end of a frozen prefix.
 
 Items are kept in the compact form that their network prepares and made into inputs batch by batch; where training
 varies them (augmentation), what becomes of a row follows from the seed, the epoch and the row alone, so that a resumed
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch.utils.data import Dataset
 
-from recommender.tuning.activation_cache import Boundary
+from recommender.tuning.activation_cache import ActivationCache
 from registry.files import allocate
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, tracked
@@ -140,15 +140,15 @@ def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepar
     return rows
 
 
-def keep(boundary: Boundary, items: ItemRows, file: Path, progress: Progress, part: str) -> ActivationRows:
+def keep(cache: ActivationCache, items: ItemRows, file: Path, progress: Progress, part: str) -> ActivationRows:
     """Run the frozen prefix once over every row and keep what flows out of it in a file."""
-    device = next(boundary.classifier.parameters()).device
+    device = next(cache.classifier.parameters()).device
     kept: np.ndarray | None = None
     with torch.inference_mode():
         batches = -(-len(items) // _AT_ONCE)
         for rows in tracked(list(slices(items)), progress, Phase.CACHE, batches, part):
             batch = {name: tensor.to(device) for name, tensor in items.batch(rows).items() if name != "labels"}
-            activations = _channels_last(boundary.activations(batch)).cpu().numpy()
+            activations = _channels_last(cache.activations(batch)).cpu().numpy()
             if kept is None:
                 shape = (
                     (_longest(items, activations), *activations.shape[2:])

@@ -22,13 +22,13 @@ from registry.forms import to_json
 from registry.metrics import score
 
 __all__ = [
-    "Course",
     "Curves",
     "DriftPoints",
     "EpochScore",
     "Keeper",
     "Point",
     "Training",
+    "TrainingState",
     "best_file",
     "logits_of",
     "write_weights",
@@ -83,7 +83,7 @@ class EpochScore:
 
 
 @dataclass
-class Course:
+class TrainingState:
     """How far a training has come; part of every save."""
 
     stage: int
@@ -115,14 +115,14 @@ def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "
 class Keeper:
     """Judges the weights on held-out rows after each epoch and keeps the best in a file."""
 
-    def __init__(self, classifier: Classifier, training: Training, point: Point, course: Course | None) -> None:
+    def __init__(self, classifier: Classifier, training: Training, point: Point, course: TrainingState | None) -> None:
         self.classifier, self.training, self.point = classifier, training, point
         self.objective = Objective.of(training.plan, training.task, training.rows.targets, classifier.head.out_features)
         self.anchor = self.objective.anchor(classifier)
         self.held_out: TrainingRows = training.held_out
         if course is None:
             start = self._judged(0)
-            self.course = Course(0, 0, 0, start, start)
+            self.course = TrainingState(0, 0, 0, start, start)
             self._record(0, self._scores(start))
             self._keep(start)
         else:

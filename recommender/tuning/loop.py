@@ -22,10 +22,19 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from recommender.runs.devices import precision
 from recommender.runs.training_checkpoints import newest, quarantine_damaged, stage_folder
-from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
+from recommender.tuning.activation_cache import ActivationCache, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, keep
-from recommender.tuning.keeper import Course, Curves, EpochScore, Keeper, Point, Training, best_file, write_weights
+from recommender.tuning.keeper import (
+    Curves,
+    EpochScore,
+    Keeper,
+    Point,
+    Training,
+    TrainingState,
+    best_file,
+    write_weights,
+)
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.parameter_groups import rates
 from registry.encoders.loading import quiet
@@ -65,7 +74,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     """
     bad = quarantine_damaged(training.folder)
     saved = newest(training.folder)
-    course = None if saved is None else from_json(Course, saved[1])
+    course = None if saved is None else from_json(TrainingState, saved[1])
     lost = course is not None and not (training.folder / best_file(course.best)).is_file()
     if lost:  # its best weights are gone: nothing that was saved can be gone on from
         shutil.rmtree(training.folder / "trainer")
@@ -80,7 +89,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
             keeper.restore()
     finally:
         keeper.restore()
-        classifier.boundary = None
+        classifier.cache = None
         classifier.learn(())
         classifier.eval()
     course = keeper.course
@@ -206,7 +215,7 @@ def _train_stage(place: int, keeper: Keeper, training: Training, progress: Progr
             _step_back(place, keeper, training)
         finally:
             keeper.held_out = training.held_out
-            keeper.classifier.boundary = None
+            keeper.classifier.cache = None
 
 
 def _step_back(place: int, keeper: Keeper, training: Training) -> None:
@@ -214,7 +223,7 @@ def _step_back(place: int, keeper: Keeper, training: Training) -> None:
     halved = keeper.course.halved + 1
     saved = newest(training.folder)
     if saved is not None and saved[0].parent == stage_folder(training.folder, place):
-        keeper.course = from_json(Course, saved[1])
+        keeper.course = from_json(TrainingState, saved[1])
     keeper.course.halved = halved
     size = max(1, training.plan.batch_size >> halved)
     keeper.course.notes.append(f"memory ran out: batches of {size}, {1 << halved} of them a step")
@@ -240,18 +249,18 @@ def _rows(place: int, keeper: Keeper, training: Training, progress: Progress) ->
     tried = {name: tensor.to(training.device) for name, tensor in batch.items() if name != "labels"}
     classifier.eval()
     try:
-        boundary = Boundary(classifier, prefix, tried, training.rows.context([0]).keys())
+        cache = ActivationCache(classifier, prefix, tried, training.rows.context([0]).keys())
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as cause:
         keeper.course.notes.append(f"every epoch runs the whole net: {cause}")
         return training.rows, training.held_out
-    if not fits(len(training.rows) + len(training.held_out), boundary.activations(tried), training.folder):
+    if not fits(len(training.rows) + len(training.held_out), cache.activations(tried), training.folder):
         keeper.course.notes.append(f"every epoch runs the whole net: no room to keep activations behind {prefix}")
         return training.rows, training.held_out
     kept = [
-        keep(boundary, items, training.folder / f"kept-{name}.npy", progress, name)
+        keep(cache, items, training.folder / f"kept-{name}.npy", progress, name)
         for name, items in (("training", training.rows), ("validation", training.held_out))
     ]
-    classifier.boundary = boundary
+    classifier.cache = cache
     return kept[0], kept[1]
 
 

@@ -347,6 +347,12 @@ class Modality(Protocol):
     def catalog(self) -> Path | None:
         """Folder of its lens, domains and checkpoints, laid out as the bundled catalog; None where they are in that."""
 
+    def usual_processor(self, folder: Path) -> Mapping[str, object] | None:
+        """Settings (a preprocessor_config.json) that models of the type in a folder's config.json usually have.
+
+        None where each model has one of its own, as of texts.
+        """
+
     def objection(self, config: Any) -> str | None:  # noqa: ANN401 - a PretrainedConfig
         """Why a model so configured takes no item of this modality, or None."""
 

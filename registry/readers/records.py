@@ -38,6 +38,10 @@ _LOOKED_AT = 100
 _SHOWN = 8
 _HELD_OUT = 0.25
 """Share of the rows, the latest ones, that are the test part where a column of times is named."""
+_NUMBERS = (
+    "Tabular data are not for this tool: gradient boosting (HistGradientBoostingClassifier of scikit-learn) or a "
+    "tabular foundation model is. Where a column holds texts all the same, name it: --text COLUMN --label COLUMN."
+)
 _NAME_THEM = "Name the columns: --text COLUMN --label COLUMN (text=, label= in Python)."
 
 
@@ -290,6 +294,8 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
         text, text2 = _pair(others)
     text = text or _first_of(others, _TEXTS) or _only_writing(file, others, wanted.label or _first_of(others, _LABELS))
     shown = ", ".join(printable(str(name))[:40] for name in names[:_SHOWN]) or "nothing"
+    if text is None and _is_numeric(file, [name for name in others if name != wanted.label]):
+        raise BadTable(file.path, f"it holds numbers, and no texts, in {shown}", _NUMBERS)
     if text is None:
         raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)
     others = [name for name in others if name not in {text, text2}]
@@ -314,6 +320,21 @@ def _pair(names: Sequence[str]) -> tuple[str | None, str | None]:
 def _first_of(names: Sequence[str], known: Sequence[str]) -> str | None:
     lowered = {str(name).strip().lower(): name for name in reversed(names)}
     return next((lowered[name] for name in known if name in lowered), None)
+
+
+def _is_numeric(file: _File, names: Sequence[str]) -> bool:
+    """Whether most cells of the columns are numbers."""
+    rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+    cells = [str(cell) for row in rows for name in names if (cell := row.get(name)) is not None and str(cell)]
+    return bool(cells) and 2 * sum(_is_number(cell) for cell in cells) > len(cells)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _only_writing(file: _File, names: Sequence[str], label: str | None) -> str | None:

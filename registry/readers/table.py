@@ -112,8 +112,8 @@ class LabelTable:
 
     def _matched(self, place: Path, names: Sequence[str], words: Words) -> "_Matched":
         kept = _Kept(self.rows) if self.rows else _read_again(self, names)
-        found = _matched(self.path, kept, place, names, words)
-        if not found.cells:
+        matches = _matched(self.path, kept, place, names, words)
+        if not matches.cells:
             one, other = shortened(self.first[1]), shortened(plain_name(min(names)))
             raise BadTable(
                 self.path,
@@ -121,7 +121,7 @@ class LabelTable:
                 f"{words.article()} {words.one} there is {other!r}",
                 _COLUMNS["target"],
             )
-        return found
+        return matches
 
 
 def read_groups(path: Path, names: Sequence[str], place: Path | None = None) -> dict[str, str]:

@@ -95,7 +95,7 @@ class Jobs:
         sooner = sa.and_(jobs.c.state == JobState.QUEUED, jobs.c.created < one.created)
         return len(self._read(jobs.c.lane == one.lane, _ours, sa.or_(jobs.c.state == JobState.RUNNING, sooner)))
 
-    def mind(self, lane: str) -> None:
+    def heartbeat(self, lane: str) -> None:
         """Say that somebody will come to what is queued in a lane: a job that nobody minds is lost after a while."""
         queued = (jobs.c.lane == lane, _ours, jobs.c.state == JobState.QUEUED)
         self._database.run(lambda c: c.execute(sa.update(jobs).where(*queued).values(heartbeat=now())), write=True)

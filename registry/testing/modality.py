@@ -103,15 +103,15 @@ class ModalityContract(ABC):
 
     def test_what_a_models_signature_states_is_what_python_may_hand_over(self) -> None:
         """Its example is items, of the kind of number and the shape stated; nothing is stated of a text's."""
-        given = self.modality.in_memory
-        assert self.modality.from_memory(given.example)
-        if given.dtype:
-            for one in map(np.asarray, given.example):
-                assert one.dtype == np.dtype(given.dtype)
-                assert len(one.shape) == len(given.shape)
-                assert all(wanted in {-1, held} for wanted, held in zip(given.shape, one.shape, strict=True))
+        declared = self.modality.in_memory
+        assert self.modality.from_memory(declared.example)
+        if declared.dtype:
+            for one in map(np.asarray, declared.example):
+                assert one.dtype == np.dtype(declared.dtype)
+                assert len(one.shape) == len(declared.shape)
+                assert all(wanted in {-1, held} for wanted, held in zip(declared.shape, one.shape, strict=True))
         else:
-            assert all(isinstance(one, str) for one in given.example)
+            assert all(isinstance(one, str) for one in declared.example)
 
     def test_fingerprints_find_a_copy_written_anew_and_no_other(self) -> None:
         """Each copy is alike its own original alone."""

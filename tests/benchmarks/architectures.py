@@ -36,7 +36,7 @@ from transformers.models.auto.image_processing_auto import (  # type: ignore[att
 
 from recommender.runs.folder import RunFolder
 from recommender.serving.export import export
-from recommender.tuning.activation_cache import Boundary
+from recommender.tuning.activation_cache import ActivationCache
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.heads import LinearHead, save_head
 from registry.encoders.encoder import CheckpointEncoder, load_encoder
@@ -360,7 +360,7 @@ def _resumed(folder: Path, rows: Sequence[Any]) -> str:
         return "no: it is one block"
     middle = names[(len(names) - 1) // 2]
     try:
-        Boundary(built.eval(), middle, batch, network.context(rows).keys())
+        ActivationCache(built.eval(), middle, batch, network.context(rows).keys())
     except Exception as fault:  # a net that hands on more than one tensor may raise anything
         return f"no: {_in_short(fault)}"
     return "yes"

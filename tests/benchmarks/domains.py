@@ -88,8 +88,8 @@ def report_search(known: np.ndarray, queries: np.ndarray) -> None:
     _print_row(f"recall@{NEAREST} against exact search in float64", f"{recall:.4f}", ">= .99")
     _print_row("FAISS flat over all numbers", f"{whole.summary()}: {whole.median / search.median:.0f} times as long")
     times = search.median / scan.median
-    _print_row("reading the 64-number bounds once", f"{scan.summary()}: the search takes {times:.0f} times as long")
-    _print_row("the first search, which makes the bounds", first.summary())
+    _print_row("reading the 64 leading numbers once", f"{scan.summary()}: the search takes {times:.0f} times as long")
+    _print_row("the first search, which fits the components", first.summary())
     adding = Times([partial(index.add, [len(known) + at], queries[at : at + 1]) for at in range(100)])
     _print_row("adding one to the index", adding.summary(), "< 50 ms")
     size = known.nbytes * (1 + 64 / known.shape[1]) / 2**30

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -67,20 +67,17 @@ def main() -> None:
     Console(width=140).print(table)
 
 
-def _figures(name: str, folder: Path, sample: Sample, place: Path, rounds: int) -> list[tuple[str, ...]]:
-    rows = []
+def _figures(name: str, folder: Path, sample: Sample, place: Path, rounds: int) -> Iterator[tuple[str, ...]]:
     ratios = [_added(folder, place / f"{name}-{number}") for number in range(rounds)]
-    rows.append((name, "adding / (hash + from_pretrained)", f"{median(ratios):.2f}", "at most 1.5", _all(ratios)))
+    yield (name, "adding / (hash + from_pretrained)", f"{median(ratios):.2f}", "at most 1.5", _all(ratios))
     with Zoo.open(place / f"{name}-home") as zoo:
         zoo.add(folder, name=name)
         ratios = _embedded(zoo, name, folder, sample, rounds)
-        rows.append(
-            (name, "zoo.encode / bare loop, rows a second", f"{median(ratios):.2f}", "at least .9", _all(ratios))
-        )
+    yield (name, "zoo.encode / bare loop, rows a second", f"{median(ratios):.2f}", "at least .9", _all(ratios))
     beyond = _memory(name, folder, place, len(sample))
-    rows.append((name, "GiB beyond the weights while probing", f"{beyond:.2f}", "at most 1.2", ""))
-    rows.extend((name, *row, "") for row in _reused(name, folder, sample, place))
-    return rows
+    yield (name, "GiB beyond the weights while probing", f"{beyond:.2f}", "at most 1.2", "")
+    for row in _reused(name, folder, sample, place):
+        yield (name, *row, "")
 
 
 def _saved(name: str, place: Path) -> Path:

@@ -297,7 +297,7 @@ def partial(bench: Bench) -> dict[str, Callable[[], tuple[Spent, float]]]:
 
 def _epoch(bench: Bench, learning: tuple[str, ...], *, cache: bool = True) -> tuple[Spent, float]:
     """The median of the epochs from the second on."""
-    recorder = _Ear()
+    recorder = _Recorder()
     plan = bench.plan(Stage(learning, MEASURED, 1e-3, 1e-4), cache=cache)
     run, _ = run_local(bench.job(plan), recorder.track, silent)
     return recorder.epoch(), run.metrics["accuracy"]
@@ -313,7 +313,7 @@ def loading(bench: Bench) -> dict[str, Callable[[], tuple[Spent, float]]]:
 
 def _ours(bench: Bench) -> tuple[Spent, float]:
     """From the steps that the training tells of; judging and saving lie between epochs."""
-    recorder = _Ear()
+    recorder = _Recorder()
     run, _ = run_local(bench.job(bench.plan(Stage(bench.blocks, MEASURED, 1e-3, 1e-4))), recorder.track, recorder)
     return recorder.passed(), run.metrics["accuracy"]
 
@@ -371,7 +371,7 @@ def _typical(passes: list[Spent], rows: int) -> Spent:
 
 
 @dataclass
-class _Ear(NullTrackerRun):
+class _Recorder(NullTrackerRun):
     """A tracker's run, and a progress, that remembers when each step was done and each epoch judged."""
 
     judged: list[tuple[float, float]] = field(default_factory=list)

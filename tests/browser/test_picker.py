@@ -30,7 +30,7 @@ def run(served: Served, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=300)
 
 
-def ask(page: Page, served: Served, path: Path, labels: Path | None = None) -> None:
+def request_advice(page: Page, served: Served, path: Path, labels: Path | None = None) -> None:
     page.goto(served.address)
     if labels is not None:
         page.get_by_text("Options").click()
@@ -44,7 +44,7 @@ def ask(page: Page, served: Served, path: Path, labels: Path | None = None) -> N
 def test_a_path_becomes_advice_and_a_tuning_that_a_reload_does_not_lose(
     page: Page, picker: Served, stripes: Path
 ) -> None:
-    ask(page, picker, stripes)
+    request_advice(page, picker, stripes)
     expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
     assert "advice=" in page.url
     expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(3)
@@ -70,7 +70,7 @@ def test_advice_from_the_command_line_is_there_and_names_are_shown_as_text(
 def test_a_table_of_quantities_is_advised_and_tuned_with_scores_as_numbers(
     page: Page, picker: Served, tmp_path: Path
 ) -> None:
-    ask(page, picker, *shapes(tmp_path, lambda size, _: 1000 + 10.5 * size))
+    request_advice(page, picker, *shapes(tmp_path, lambda size, _: 1000 + 10.5 * size))
     expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
     expect(page.get_by_text("judged by r2").first).to_be_visible()
     page.get_by_role("button", name="Tune").click()
@@ -81,14 +81,14 @@ def test_a_table_of_quantities_is_advised_and_tuned_with_scores_as_numbers(
 
 
 def test_a_path_that_does_not_exist_is_told_and_nothing_breaks(page: Page, picker: Served, tmp_path: Path) -> None:
-    ask(page, picker, tmp_path / "nowhere")
+    request_advice(page, picker, tmp_path / "nowhere")
     expect(page.get_by_text("does not exist").first).to_be_visible(timeout=60_000)
 
 
 def test_asking_twice_starts_one_job(page: Page, picker: Served, stripes: Path) -> None:
-    ask(page, picker, stripes)
+    request_advice(page, picker, stripes)
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    ask(page, picker, stripes)
+    request_advice(page, picker, stripes)
     expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
     logs = list((picker.home / "jobs").glob("*.log"))
     assert len(logs) == 1

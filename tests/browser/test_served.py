@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Served, is_open, served
-from tests.browser.test_picker import PATH_FIELD, ask, run
+from tests.browser.test_picker import PATH_FIELD, request_advice, run
 from tests.ui.pictures import write_stripes
 
 pytestmark = pytest.mark.browser
@@ -119,7 +119,7 @@ def test_a_bad_zip_is_refused_at_once_and_the_error_goes_with_the_next_input(
     expect(page.get_by_text("zip that can be opened")).to_be_visible()
     assert not [*picker.home.glob("jobs/*.log")]
     assert not [*picker.home.glob("uploads/*/*.zip")]
-    ask(page, picker, write_stripes(tmp_path))
+    request_advice(page, picker, write_stripes(tmp_path))
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     expect(page.get_by_text("zip that can be opened")).to_have_count(0)
 

@@ -7,7 +7,7 @@ from recommender.testing.distances import DistanceContract, assert_coverage, ass
 from registry.errors import UnknownName
 
 
-class TestShelf(DistanceContract):
+class TestPlugins(DistanceContract):
     @pytest.fixture(params=sorted(distances))
     def distance(self, request):
         return distances[request.param]

@@ -14,7 +14,7 @@ WITHSTAND_NOISE = ("hscore", "knn", "linear", "logme")
 ANY_TARGET = ("knn", "linear", "logme")
 
 
-class TestShelf(ScoreContract):
+class TestPlugins(ScoreContract):
     @pytest.fixture(params=sorted(scores))
     def scored(self, request):
         return Scored(scores[request.param], request.param in FROM_THE_SOURCE_HEAD, request.param in WITHSTAND_NOISE)

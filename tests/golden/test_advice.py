@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from recommender import recommend, tune
+from recommender.flow import evaluate
 from registry import Sample, Zoo
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -36,7 +37,7 @@ def advise(archive: Path, work: Path) -> dict[str, Any]:
     sample = Sample.from_folder(work / archive.name.removesuffix(".tar.gz"), limit=ROWS)
     zoo = Zoo.open(work / "home")
     advice = recommend(sample, zoo)
-    probe = next(choice for choice in advice.choices if choice.plan.strategy == "linear-probe")
+    probe = evaluate(sample, zoo, advice.best.checkpoint.name, "linear-probe")
     run = tune(probe, sample, zoo)
     form = advice.to_dict()
     return {

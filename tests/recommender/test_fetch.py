@@ -37,10 +37,10 @@ class Listener(Observer):
     """Answers whether it may be fetched, and keeps what it was told."""
 
     def __init__(self, answer=False):
-        self.answer, self.asked, self.notes = answer, [], []
+        self.answer, self.questions, self.notes = answer, [], []
 
     def may_fetch(self, rows):
-        self.asked += [row.checkpoint for row in rows]
+        self.questions += [row.checkpoint for row in rows]
         return self.answer
 
     def on_note(self, note, *, warning):
@@ -77,7 +77,7 @@ def test_what_fits_into_the_disk_budget_is_fetched_and_probed(hub, zoo, request_
 def test_where_it_is_left_open_the_observer_is_asked_and_a_no_fetches_nothing(hub, zoo, request_of):
     listener = Listener(answer=False)
     assert absent(perform(request_of(fetch="ask", disk_budget="10MB"), zoo, listener)) == {"net", "huge"}
-    assert listener.asked == ["net"]
+    assert listener.questions == ["net"]
     assert hub.requests == []
     assert "net" in probed(perform(request_of(fetch="ask", disk_budget="10MB"), zoo, Listener(answer=True)))
 

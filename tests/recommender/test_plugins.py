@@ -11,6 +11,8 @@ import pytest
 from recommender.flow import compare, evaluate, kept_choice, near, recommend, tune
 from recommender.runs.executors import executors
 from recommender.runs.tracking import trackers
+from recommender.transfer import scores
+from recommender.transfer.decomposition import Decomposition
 from registry.cards import Metric
 from registry.errors import NotOffered, PluginUnusable, PluginWarning
 from registry.sample import Sample
@@ -208,6 +210,23 @@ def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(mon
     assert after.best.to_dict()["scores"]["oracle"] == 0.99
 
 
+def test_a_comparable_score_of_the_registry_s_own_decides_as_one_of_a_plug_in_does(monkeypatch, tmp_path):
+    zoo, sample = two_tied(tmp_path)
+    before = recommend(sample, zoo, keep=3)
+    package = bring(monkeypatch, tmp_path)
+    package.FAVORITE = mean_of(zoo, first_of(before)[-1], sample)
+
+    class Own(package.Oracle):
+        standard_error = 0.05
+
+        def __call__(self, features, labels, *, groups=None):
+            return 0.6 if isinstance(features, Decomposition) else super().__call__(features, labels)
+
+    monkeypatch.setattr(scores, "_loaded", {**scores._loaded})
+    monkeypatch.setattr(scores, "_ours", {**scores._ours, "oracle": Own})
+    assert first_of(recommend(sample, zoo, keep=3)) == first_of(before)[::-1]
+
+
 def test_a_comparable_score_does_not_overrule_what_the_probe_is_sure_of(monkeypatch, tmp_path):
     readers = {"blind": (Reader("blind", (7, 7)), "gray"), "sighted": (Reader("sighted", (0, 0)), "dark")}
     zoo, sample = planted_zoo(tmp_path, readers), planted_sample(200, (0.97,))
@@ -340,7 +359,7 @@ def test_a_plug_in_that_is_asked_for_by_name_and_cannot_be_loaded_is_refused_bef
 @pytest.mark.slow
 def test_a_strategy_is_advised_and_tuned_from_the_advice_that_was_kept(monkeypatch, tmp_path):
     bring(monkeypatch, tmp_path, "strategies:tower")
-    images, labels = colored(60)
+    images, labels = colored(400)
     wrong = ["blue" if row % 5 == 0 else label for row, label in enumerate(labels)]  # the probe leaves errors to remove
     sample = Sample.from_arrays(images, wrong, name="mislabelled")
     with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:

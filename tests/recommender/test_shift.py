@@ -59,6 +59,26 @@ def test_estimates_lower_and_widen_and_never_raise():
     assert (same.mean, same.low, same.high) == pytest.approx((0.8, 0.7, 0.9))
 
 
+def test_an_interval_that_ends_where_the_metric_does_is_not_taken_for_a_narrow_one():
+    """Of .97 the upper end is 1, which is nearer than the reach: half of both ends' distance would narrow it."""
+    near_one = Expected.around(Metric.ACCURACY, 0.97, 0.1)
+    moved = lower_expectation(near_one, {"threshold": 0.0, "far rows": 0.0})
+    assert moved.mean - moved.low == pytest.approx(0.1)
+
+
+def test_folds_count_rows_like_the_test_part_s():
+    """Where a second class of rows is hard and the test part has no others, weighted folds say so."""
+    random = np.random.default_rng(0)
+    sample = planted_sample(200, (1.0,))
+    hard = np.arange(200) // 2 % 2 == 1
+    train = np.column_stack([np.where(hard, 0, 2.5 * sample.targets), 3.0 * hard]) + random.normal(size=(200, 2))
+    test = np.column_stack([random.normal(size=100), 3 + random.normal(size=100)])
+    falls = drops(train, test, sample, sample.folds())
+    assert falls["weighted folds"] > 0.08
+    alike = drops(train, train[::2] + 0.01, sample, sample.folds())
+    assert abs(alike["weighted folds"]) < 0.1
+
+
 def separated(sample: Sample, seed: int) -> np.ndarray:
     """Features in which the classes lie apart."""
     return cloud(len(sample), seed) + 2.5 * sample.targets[:, None]
@@ -74,13 +94,13 @@ def test_confidence_falls_where_test_rows_lie_between_the_classes():
     assert far["threshold"] > near["threshold"]
 
 
-def test_a_quantity_is_judged_by_far_rows_alone():
+def test_a_quantity_is_judged_without_any_confidence():
     random = np.random.default_rng(0)
     values = random.normal(size=80)
     images = random.integers(0, 256, (80, 6, 6, 3), dtype=np.uint8)
     sample = Sample.from_arrays(images, values.tolist(), name="sizes")
     train = np.column_stack([values, random.normal(size=80)])
-    assert set(drops(train, train + 3, sample, sample.folds())) == {"far rows"}
+    assert {"far rows"} <= set(drops(train, train + 3, sample, sample.folds())) <= {"far rows", "weighted folds"}
 
 
 def test_labels_of_the_test_part_are_never_looked_at():

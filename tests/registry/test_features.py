@@ -54,9 +54,11 @@ DAMAGES = {
     "swapped blocks": lambda path: rewritten(path, swap_blocks),
     "a NaN": lambda path: rewritten(path, put_nan),
     "a lost head": lambda path: rewritten(path, drop_head),
-    "no metadata": lambda path: rewritten(path, nothing, lambda told: None),
-    "no digest": lambda path: rewritten(path, nothing, lambda told: {k: v for k, v in told.items() if k != "digest"}),
-    "another name": lambda path: rewritten(path, nothing, lambda told: {**told, "name.000": "z"}),
+    "no metadata": lambda path: rewritten(path, nothing, lambda header: None),
+    "no digest": lambda path: rewritten(
+        path, nothing, lambda header: {k: v for k, v in header.items() if k != "digest"}
+    ),
+    "another name": lambda path: rewritten(path, nothing, lambda header: {**header, "name.000": "z"}),
     "another's file": lambda path: encoded().save(path, "another"),
     "a truncation": lambda path: path.write_bytes(path.read_bytes()[:-9]),
     "an empty file": lambda path: path.write_bytes(b""),

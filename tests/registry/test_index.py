@@ -106,14 +106,13 @@ def test_an_index_refuses_what_it_cannot_hold_and_stays_as_it_was():
 
 @pytest.fixture
 def small_flat(monkeypatch):
-    """Makes an index of more than a few rows look at bounds first."""
+    """Makes an index of more than a few rows look at leading components first."""
     monkeypatch.setattr(room, "_FLAT_FLOATS", 1000)
-    monkeypatch.setattr(room, "_BOUNDS_READ", 64)
-    monkeypatch.setattr(room, "_MEASURED_AT_ONCE", 8)
+    monkeypatch.setattr(room, "_RERANKED", 100)
 
 
 @pytest.mark.parametrize("kind", ["low rank", "full rank", "all equal", "duplicates", "far from the origin"])
-def test_looking_at_bounds_first_loses_nothing(small_flat, kind):
+def test_looking_at_leading_components_first_loses_nothing(small_flat, kind):
     random = np.random.default_rng(3)
     vectors = random.normal(size=(3000, 96))
     if kind == "low rank":
@@ -135,7 +134,18 @@ def test_looking_at_bounds_first_loses_nothing(small_flat, kind):
             assert numbers.tolist() == places.tolist()
 
 
-def test_what_is_added_and_removed_later_is_searched_by_bounds_too(small_flat):
+def test_as_many_are_measured_whole_as_the_recall_takes(small_flat):
+    random = np.random.default_rng(5)
+    narrow = (random.normal(size=(3000, 5)) @ random.normal(size=(5, 96))).astype(np.float32)
+    wide = random.normal(size=(3000, 96)).astype(np.float32)
+    for vectors, most in ((narrow, 100), (wide, 3000)):
+        index = filled(vectors)
+        index.search(vectors[0] / 2, 10)
+        assert 100 <= index._leading._reranked <= most
+    assert index._leading._reranked > 100
+
+
+def test_what_is_added_and_removed_later_is_searched_by_components_too(small_flat):
     random = np.random.default_rng(4)
     vectors = (random.normal(size=(2500, 6)) @ random.normal(size=(6, 80))).astype(np.float32)
     index = filled(vectors[:1000])

@@ -296,7 +296,7 @@ def test_reading_that_is_cancelled_ends_between_two_items(image_folder):
     [
         (Metric.ACCURACY, accuracy_score),
         (Metric.BALANCED_ACCURACY, balanced_accuracy_score),
-        (Metric.MACRO_F1, lambda truth, said: f1_score(truth, said, average="macro")),
+        (Metric.MACRO_F1, lambda truth, predicted: f1_score(truth, predicted, average="macro")),
     ],
 )
 def test_scores_are_those_of_the_textbook(metric, reference):

@@ -67,17 +67,17 @@ def test_a_zoo_is_shown_in_a_line_and_is_a_mapping_of_names_to_checkpoints(zoo):
 
 
 def test_opening_again_reads_the_catalog_only_when_it_changed(zoo, catalog, tmp_path):
-    def told():
+    def opened():
         recorder = Recorder()
         Zoo.open(tmp_path / "home", catalog=catalog, progress=recorder)
         return recorder.words, recorder.counts
 
-    assert told() == ([], [])
+    assert opened() == ([], [])
     (catalog / "seedlings/mean-color/notes.txt").write_text("not read")
-    assert told() == ([], [])
+    assert opened() == ([], [])
     write_domain(catalog, a_domain("pale"))
-    assert told() == (["read the bundled catalog"], [(0, 1), (1, 1)])
-    assert told() == ([], [])
+    assert opened() == (["read the bundled catalog"], [(0, 1), (1, 1)])
+    assert opened() == ([], [])
     assert "pale" in [card.name for card in zoo.domains()]
 
 

@@ -54,7 +54,7 @@ def tuning(manner: str, run: str = "", device: str = "cpu") -> TuneRequest:
     return TuneRequest(sample=SampleRequest(path=f"/{manner}"), strategy=run or str(time.time_ns()), device=device)
 
 
-def ask(zoo: Zoo, manner: str, **options: str) -> str:
+def queue_job(zoo: Zoo, manner: str, **options: str) -> str:
     return job_queue.enqueue(zoo, tuning(manner, **options)).id
 
 
@@ -99,7 +99,7 @@ def test_the_same_asked_twice_is_one_job_and_again_when_it_is_over(zoo: Zoo, det
 
 
 def test_advice_does_not_wait_for_tunings(zoo: Zoo, detached: Detached) -> None:
-    ask(zoo, "tuning")
+    queue_job(zoo, "tuning")
     assert job_queue.enqueue(zoo, RecommendRequest(sample=SampleRequest(path="/sample"))).lane == "advice"
     assert set(detached) == {"cpu", "advice"}
 
@@ -113,7 +113,7 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_queued(zoo: Zoo, 
 
 
 def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: Detached) -> None:
-    names = [ask(zoo, "quick") for _ in range(3)]
+    names = [queue_job(zoo, "quick") for _ in range(3)]
     worker(zoo).join(60)
     assert (zoo.home.root / "diary").read_text().split() == [
         word for name in names for word in ("begin", name, "end", name)
@@ -125,7 +125,7 @@ def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: 
 def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
     zoo: Zoo, detached: Detached, manner: str
 ) -> None:
-    cancelled, after = ask(zoo, manner), ask(zoo, "quick")
+    cancelled, after = queue_job(zoo, manner), queue_job(zoo, "quick")
     working = worker(zoo)
     processes = at_work(zoo, cancelled)
     job_queue.stop(zoo, cancelled)
@@ -136,14 +136,14 @@ def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
 
 
 def test_a_job_that_is_cancelled_while_it_waits_never_begins(zoo: Zoo, detached: Detached) -> None:
-    job = ask(zoo, "quick")
+    job = queue_job(zoo, "quick")
     job_queue.stop(zoo, job)
     worker(zoo).join(60)
     assert not (zoo.home.root / "diary").exists()
 
 
 def test_a_killed_job_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detached) -> None:
-    job = ask(zoo, "patient", run="killed")
+    job = queue_job(zoo, "patient", run="killed")
     working = worker(zoo)
     own, child = at_work(zoo, job)
     os.kill(own, signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_a_killed_job_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detache
 
 
 def test_a_job_whose_process_cannot_begin_has_failed_with_its_last_words(zoo: Zoo, detached: Detached) -> None:
-    job, after = ask(zoo, "mute"), ask(zoo, "quick")
+    job, after = queue_job(zoo, "mute"), queue_job(zoo, "quick")
     worker(zoo).join(60)
     assert zoo.jobs.get(job).state == "failed"
     assert zoo.jobs.get(job).error == job_queue.last_words(zoo.home, job) == "the disk is made of cheese"
@@ -175,7 +175,7 @@ def test_a_second_worker_of_a_lane_ends_at_once(zoo: Zoo, detached: Detached) ->
 
 
 def test_only_a_lane_without_a_worker_gets_one(zoo: Zoo, detached: Detached) -> None:
-    ask(zoo, "quick")
+    queue_job(zoo, "quick")
     assert detached == ["cpu"]
     with job_queue._lock(zoo.home, "cpu"):
         job_queue.ensure_worker(zoo)
@@ -192,7 +192,7 @@ def test_what_is_asked_for_while_the_worker_leaves_is_not_forgotten(
     def leave(self: job_queue._Worker, linger: float) -> None:
         work_off(self, linger)
         if not requests:
-            requests.append(ask(zoo, "quick"))
+            requests.append(queue_job(zoo, "quick"))
             assert detached == []
 
     monkeypatch.setattr(job_queue._Worker, "work_off", leave)
@@ -201,7 +201,7 @@ def test_what_is_asked_for_while_the_worker_leaves_is_not_forgotten(
 
 
 def test_a_job_outlives_its_killed_worker_and_the_next_worker_waits_for_it(zoo: Zoo, detached: Detached) -> None:
-    cancelled, after = ask(zoo, "patient"), ask(zoo, "quick")
+    cancelled, after = queue_job(zoo, "patient"), queue_job(zoo, "quick")
     command = [sys.executable, "-m", "tests.ui.workers", str(zoo.home.root)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     processes = at_work(zoo, cancelled)
@@ -221,7 +221,7 @@ def test_a_job_outlives_its_killed_worker_and_the_next_worker_waits_for_it(zoo: 
 
 
 def test_without_a_worker_a_cancelled_process_is_ended_all_the_same(zoo: Zoo, detached: Detached) -> None:
-    job = ask(zoo, "patient")
+    job = queue_job(zoo, "patient")
     command = [sys.executable, "-m", "tests.ui.workers", str(zoo.home.root)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     processes = at_work(zoo, job)
@@ -238,7 +238,7 @@ def test_a_job_tells_the_mlflow_of_who_asked_but_passwords_are_not_written(
 ) -> None:
     for name, value in (("URI", "http://asked"), ("PASSWORD", "secret"), ("USERNAME", "me")):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
-    job = ask(zoo, "quick")
+    job = queue_job(zoo, "quick")
     written = zoo.home.root / "jobs" / f"{job}.json"
     assert "secret" not in written.read_text()
     assert written.stat().st_mode & 0o077 == 0

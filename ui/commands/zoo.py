@@ -102,8 +102,9 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR|ORG/NAME[@REVISION]",
-            help="A folder as transformers saves it, with safetensors weights; or a checkpoint of a hub.",
+            metavar="DIR|FILE|ORG/NAME[@REVISION]",
+            help="A folder as transformers saves it, with safetensors weights; a checkpoint of a hub; or a file of "
+            "weights with --architecture.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", help="What to call it; else the folder's name.")] = None,
@@ -117,6 +118,10 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--domain", help="The known domain it was pretrained on, or a name for --source-data.")
     ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="Its license, where the folder has none.")] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option("--architecture", help="What a file of weights is of: config.json, its folder, or ORG/NAME."),
+    ] = None,
     max_input: Annotated[
         int | None,
         typer.Option("--max-input", min=1, help="Make inputs smaller only beyond this size (224 px, 128 tokens else)."),

@@ -33,15 +33,15 @@ def limits() -> dict[str, Any]:
     }
     fetch = st.selectbox("Fetch what is not here", [*_FETCH], format_func=_FETCH.__getitem__)
     budget = st.text_input("Disk budget for that", placeholder="2GiB")
-    given = {name: value.strip() for name, value in typed.items() if value.strip()}
-    given |= {"disk_budget": budget.strip()} if budget.strip() else {}
-    return {**given, "max_latency": latency or None, "fetch": fetch}
+    entered = {name: value.strip() for name, value in typed.items() if value.strip()}
+    entered |= {"disk_budget": budget.strip()} if budget.strip() else {}
+    return {**entered, "max_latency": latency or None, "fetch": fetch}
 
 
-def absent_checkpoints(advice: Json, home: Path, ask: Callable[[RecommendRequest], None]) -> None:
+def absent_checkpoints(advice: Json, home: Path, submit: Callable[[RecommendRequest], None]) -> None:
     """What is known and not here, best first, with what there is to fetch and the command that does; and rivals.
 
-    ``ask`` queues the request that fetches the best of it and advises anew.
+    ``submit`` queues the request that fetches the best of it and advises anew.
     """
     rows, left = advice.get("not_probed", []), advice.get("not_probed_left_out", [])
     rivals = advice.get("rivals", [])
@@ -50,7 +50,7 @@ def absent_checkpoints(advice: Json, home: Path, ask: Callable[[RecommendRequest
     st.subheader("Known, but not here", anchor=False)
     if rows:
         _table(rows)
-        _way_on(advice, rows, home, ask)
+        _way_on(advice, rows, home, submit)
     if left:
         with st.expander(f"Beyond the limits ({len(left)})"):
             st.markdown("\n".join(f"- {literal(row['checkpoint'])}: {literal(row['reason'])}" for row in left))
@@ -73,7 +73,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _way_on(
-    advice: Json, rows: Sequence[Mapping[str, Any]], home: Path, ask: Callable[[RecommendRequest], None]
+    advice: Json, rows: Sequence[Mapping[str, Any]], home: Path, submit: Callable[[RecommendRequest], None]
 ) -> None:
     """The best of them that fit, the command that fetches these, and a button that does so and advises anew."""
     request = recommend_request(advice).model_copy(update={"fetch": Fetch.AUTO})
@@ -82,9 +82,9 @@ def _way_on(
         return
     size = render.size(sum(row.bytes or 0 for row in fitting))
     st.code(reproduce.as_command(FetchRequest(names=tuple(row.checkpoint for row in fitting)), home), wrap_lines=True)
-    told = f"Fetch these {len(fitting)} and advise again: about {size}"
-    if st.button(told, icon=":material/download:", key=f"fetch-{advice['id']}"):
-        ask(request)
+    label = f"Fetch these {len(fitting)} and advise again: about {size}"
+    if st.button(label, icon=":material/download:", key=f"fetch-{advice['id']}"):
+        submit(request)
 
 
 def _rival(row: Mapping[str, Any]) -> str:

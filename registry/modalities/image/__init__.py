@@ -1,6 +1,6 @@
 """Images: all that knows what a picture is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,11 @@ class Image:
     def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
         """As `Modality.raw`: 24 x 24 pixels."""
         return import_module("registry.modalities.image.raw").raw_features()
+
+    def usual_processor(self, folder: Path) -> Mapping[str, object]:
+        """As `Modality.usual_processor`: what transformers has for the type, at the size that the config states."""
+        settings: dict[str, object] = import_module("registry.modalities.image.preprocessing").usual_settings(folder)
+        return settings
 
     def raw_recipe(self, fitted: Any) -> RawRecipe:  # noqa: ANN401 - as above
         """As `Modality.raw_recipe`."""

@@ -125,8 +125,8 @@ def read_patches(folder: Path, processor: BaseImageProcessor, cap: int) -> Patch
 
 
 def _patches(processor: BaseImageProcessor, image: Image.Image, **changes: bool) -> tuple[np.ndarray, np.ndarray]:
-    made = processor.preprocess(image, **changes)
-    return np.asarray(made[INPUTS[0]][0]), np.asarray(made[INPUTS[2]][0], np.int64)
+    processed = processor.preprocess(image, **changes)
+    return np.asarray(processed[INPUTS[0]][0]), np.asarray(processed[INPUTS[2]][0], np.int64)
 
 
 def _line(folder: Path, processor: BaseImageProcessor) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:

@@ -67,6 +67,9 @@ class Text:
         """As `Modality.raw`: TF-IDF of words and characters, turned into the space of the training rows."""
         return import_module("registry.modalities.text.raw").raw_features()
 
+    def usual_processor(self, folder: Path) -> None:
+        """As `Modality.usual_processor`: there is none."""
+
     def raw_recipe(self, fitted: Any) -> RawRecipe:  # noqa: ANN401 - as above
         """As `Modality.raw_recipe`."""
         recipe: RawRecipe = import_module("registry.modalities.text.raw").raw_recipe(fitted)

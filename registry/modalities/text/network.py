@@ -58,7 +58,8 @@ class TextNetwork:
     @property
     def digest(self) -> str:
         """As `Network.digest`: of the tokenizer, and of how a sequence becomes one vector."""
-        return hashlib.sha256(f"{self.tokenization.digest} {self.pooling} {self.normalized}".encode()).hexdigest()
+        pooled = f"{self.pooling} {_LEAST_VARIANCE} {self.normalized}"
+        return hashlib.sha256(f"{self.tokenization.digest} {pooled}".encode()).hexdigest()
 
     @property
     def stated(self) -> int:
@@ -71,7 +72,14 @@ class TextNetwork:
         return max(1, min(_MOST_IN_BATCH, _BATCH_TOKENS // self.tokenization.longest))
 
     def remarks(self, items: Sequence[TextItem]) -> tuple[str, ...]:
-        """As `Network.remarks`: how many texts are cut, and how much of all tokens that takes away."""
+        """As `Network.remarks`: how many texts the tokenizer knows nothing of; how many are cut, and how far."""
+        unknown = sum(not self.tokenization.knows(*item.parts) for item in items)
+        strange = (
+            f"{unknown:,} of {len(items):,} texts are nothing but unknown tokens to its tokenizer: all look alike",
+        )
+        return (*(strange if unknown else ()), *self._cuts(items))
+
+    def _cuts(self, items: Sequence[TextItem]) -> tuple[str, ...]:
         lengths = np.array([self.tokenization.length(*item.parts) for item in items])
         longest = self.tokenization.longest
         cut = int((lengths > longest).sum())

@@ -37,8 +37,8 @@ def languages(items: Sequence[TextItem]) -> Counter[str]:
     """
     places = np.linspace(0, len(items) - 1, min(len(items), _LOOKED_AT)).astype(int)
     texts = [items[place].text[:_LETTERS] for place in places]
-    told = [_identifier().classify(text) for text in texts if sum(map(str.isalpha, text)) >= _FEWEST_LETTERS]
-    return Counter(str(language) for language, sure in told if sure >= _SURE and language not in _NO_LANGUAGE)
+    classified = [_identifier().classify(text) for text in texts if sum(map(str.isalpha, text)) >= _FEWEST_LETTERS]
+    return Counter(str(language) for language, sure in classified if sure >= _SURE and language not in _NO_LANGUAGE)
 
 
 def _of_languages(items: Sequence[TextItem]) -> Iterator[str]:

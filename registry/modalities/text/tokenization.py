@@ -51,6 +51,14 @@ class Tokenization:
         rest = f"{self.padding} {self.segments}"
         return hashlib.sha256(f"{self.encoder.to_str()} {rest}".encode()).hexdigest()
 
+    def knows(self, text: str, second: str | None = None) -> bool:
+        """Whether there is a token in it that is neither the unknown one nor the tokenizer's own."""
+        encoding = self.encoder.encode(text, second)
+        return any(
+            token != self.tokenizer.unk_token_id and not own
+            for token, own in zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        )
+
     def length(self, text: str, second: str | None = None) -> int:
         """Tokens of a whole text, or of a pair, the net's own included."""
         return len(self._uncut.encode(text, second).ids)

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Figure, Result
+from tests.benchmarks.proving_ground.fused import Expectation, advised
+from tests.benchmarks.proving_ground.fused import figures as fused_figures
 from tests.benchmarks.proving_ground.intervals import Coverage, coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import (
     Judged,
@@ -114,14 +116,20 @@ class Report:
 
 
 def report(
-    design: Sequence[Cell], results: Mapping[int, Result], scores: Mapping[tuple[int, str, str], Figure]
+    design: Sequence[Cell],
+    results: Mapping[int, Result],
+    scores: Mapping[tuple[int, str, str], Figure],
+    expected: Sequence[Expectation] = (),
 ) -> Report:
-    """Judge what is there; what is not is counted."""
+    """Judge what is there; what is not is counted.
+
+    ``expected`` are the product's expectations of now; without them those count that the scores hold.
+    """
     left_out = _lens_families(design, scores)
     kept = [cell for cell in design if cell.family not in left_out]
     gone = _weights_gone(design, scores)
     held = [cell for cell in kept if cell.weights not in gone]
-    figures = figures_of(design, scores)
+    figures = {**figures_of(design, scores), **fused_figures(design, expected)}
     pairs = dict.fromkeys((c.strategy, c.rows) for c in held if c.strategy in JUDGED)
     most = {strategy: max(rows for other, rows in pairs if other == strategy) for strategy, _ in pairs}
     probes = {rows: truth_of(held, results, figures, strategy="linear-probe", rows=rows) for _, rows in pairs}
@@ -144,7 +152,7 @@ def report(
         out,
         tuple(weights.split("@")[0] for weights in gone),
         tuple(truths),
-        judge_strategies(kept, results, scores),
+        judge_strategies(kept, results, scores, advised(design, expected)),
     )
 
 

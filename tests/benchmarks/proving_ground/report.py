@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.benchmarks.proving_ground.cells import HERE, read_design, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import report
+from tests.benchmarks.proving_ground.fused import bundled
 from tests.benchmarks.proving_ground.pictures import draw
 from tests.benchmarks.proving_ground.words import report_in_words
 
@@ -16,7 +17,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "pictures", help="where the two pictures go")
     requested = parser.parse_args()
     design, outcomes, scores = (requested.tables / f"{name}.csv" for name in ("design", "outcomes", "scores"))
-    result = report(read_design(design), read_outcomes(outcomes), read_scores(scores))
+    expected = bundled() if requested.tables == HERE else ()
+    result = report(read_design(design), read_outcomes(outcomes), read_scores(scores), expected)
     print(report_in_words(result))
     for path in draw(result, requested.out):
         print(f"picture: {path}")

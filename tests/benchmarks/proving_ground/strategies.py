@@ -13,6 +13,10 @@ from tests.benchmarks.proving_ground.intervals import Coverage, coverage
 __all__ = ["StrategyFigures", "judge_strategies", "right_rows"]
 
 
+NAMED = {"linear-probe": "block-probe"}
+"""What cells call the strategies of the product: its linear probe reads the block that it likes best."""
+
+
 @dataclass(frozen=True)
 class StrategyFigures:
     """Over pairs of checkpoint and target on which at least two strategies have run at the same rows."""
@@ -29,13 +33,19 @@ class StrategyFigures:
 
 
 def judge_strategies(
-    design: Sequence[Cell], results: Mapping[int, Result], scores: Mapping[tuple[int, str, str], Figure]
+    design: Sequence[Cell],
+    results: Mapping[int, Result],
+    scores: Mapping[tuple[int, str, str], Figure],
+    now: Mapping[tuple[str, str], str] | None = None,
 ) -> StrategyFigures | None:
-    """The strategy is chosen by the product beforehand, never on the test rows; the best is chosen on one half."""
+    """The strategy is chosen by the product beforehand, never on the test rows; the best is chosen on one half.
+
+    ``now`` is what it chooses by pair; without it that counts which the scores hold.
+    """
     pairs = _pairs(design, results)
     if not pairs:
         return None
-    advised = _advised(design, scores)
+    advised = {pair: NAMED.get(name, name) for pair, name in now.items()} if now else _advised(design, scores)
     good: dict[str, list[tuple[bool, str]]] = {}
     best, recommended = Counter[str](), Counter[str]()
     for (weights, target, family), right in pairs.items():
@@ -74,9 +84,9 @@ def _pairs(
 
 def _advised(design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]) -> dict[tuple[str, str], str]:
     """By pair; the product's linear probe reads the block that it likes best, which cells call ``block-probe``."""
-    cells, named = {cell.cell: cell for cell in design}, {"linear-probe": "block-probe"}
+    cells = {cell.cell: cell for cell in design}
     return {
-        (cells[number].weights, cells[number].target): named.get(figure.value, figure.value)
+        (cells[number].weights, cells[number].target): NAMED.get(figure.value, figure.value)
         for (number, _, name), figure in scores.items()
         if name == "product.strategy" and number in cells
     }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.distance.kernels import dealt, labelings, median_distance, p_value, pool
+from recommender.distance.kernels import assigned_hands, labelings, median_distance, p_value, pool
 from registry.errors import WidthMismatch
 
 
@@ -65,7 +65,7 @@ def test_groups_of_one_name_in_both_clouds_are_two_groups():
 def test_hands_are_even_on_both_sides_and_hold_whole_groups():
     x, y = clouds()
     pair = pool(x, y, (np.arange(24) // 2, np.arange(15) // 3))
-    hand = dealt(pair, 3)
+    hand = assigned_hands(pair, 3)
     assert all(len(np.unique(hand[pair.unit == unit])) == 1 for unit in range(17))
     sides = [np.bincount(hand[side], minlength=3) for side in (pair.first, ~pair.first)]
     assert [side.tolist() for side in sides] == [[6, 6, 3], [8, 8, 8]]

@@ -25,11 +25,11 @@ def save(run, epoch, stage=0):
 
 
 DAMAGE = {
-    "an empty marker": lambda found: (found / "COMPLETE.json").write_text("{}"),
-    "a marker that is no JSON": lambda found: (found / "COMPLETE.json").write_text("{"),
-    "a marker that is a list": lambda found: (found / "COMPLETE.json").write_text("[]"),
-    "other weights": lambda found: (found / "model.safetensors").write_bytes(b"weights x"),
-    "weights that are gone": lambda found: (found / "model.safetensors").unlink(),
+    "an empty marker": lambda save: (save / "COMPLETE.json").write_text("{}"),
+    "a marker that is no JSON": lambda save: (save / "COMPLETE.json").write_text("{"),
+    "a marker that is a list": lambda save: (save / "COMPLETE.json").write_text("[]"),
+    "other weights": lambda save: (save / "model.safetensors").write_bytes(b"weights x"),
+    "weights that are gone": lambda save: (save / "model.safetensors").unlink(),
 }
 
 

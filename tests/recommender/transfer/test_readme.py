@@ -17,6 +17,6 @@ def test_its_examples_run(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-@pytest.mark.parametrize("shelf", ["distances", "scores"])
-def test_it_names_everything_on_the_shelf(shelf):
-    assert [name for name in getattr(recommender, shelf) if f"`{name}`" not in README] == []
+@pytest.mark.parametrize("plugins", ["distances", "scores"])
+def test_it_names_every_plug_in_that_ships(plugins):
+    assert [name for name in getattr(recommender, plugins) if f"`{name}`" not in README] == []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.tuning.activation_cache import Boundary, fits, frozen_prefix
+from recommender.tuning.activation_cache import ActivationCache, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of, read_blocks
@@ -40,7 +40,7 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
     built, pixels = classifier(net)
     built.eval()
     for block in built.layers.names[:-1]:
-        boundary = Boundary(built, block, few(pixels, 2))
+        boundary = ActivationCache(built, block, few(pixels, 2))
         kept = boundary.activations(pixels).detach()
         first = built.layers.blocks[0]
         called: list[str] = []
@@ -61,7 +61,7 @@ def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_ru
 def test_gradients_reach_what_lies_behind_the_boundary_and_nothing_before():
     built, pixels = classifier("resnet")
     built.learn(built.layers.names[2:])
-    boundary = Boundary(built, built.layers.names[1], few(pixels, 2))
+    boundary = ActivationCache(built, built.layers.names[1], few(pixels, 2))
     with torch.inference_mode():
         kept = boundary.activations(pixels)
     boundary.logits(kept.clone()).sum().backward()
@@ -74,16 +74,16 @@ def test_gradients_reach_what_lies_behind_the_boundary_and_nothing_before():
 
 def test_a_net_that_says_something_else_when_resumed_is_refused(monkeypatch):
     built, pixels = classifier("resnet")
-    monkeypatch.setattr(Boundary, "activations", lambda *_: torch.ones(2, 8, 8, 8))
+    monkeypatch.setattr(ActivationCache, "activations", lambda *_: torch.ones(2, 8, 8, 8))
     with pytest.raises((ValueError, RuntimeError)):
-        Boundary(built, built.layers.names[1], few(pixels, 2))
+        ActivationCache(built, built.layers.names[1], few(pixels, 2))
 
 
 def test_after_a_pass_the_net_is_as_it_was():
     built, pixels = classifier("vit")
     built.eval()
     before = built(**pixels)
-    boundary = Boundary(built, built.layers.names[0], few(pixels, 2))
+    boundary = ActivationCache(built, built.layers.names[0], few(pixels, 2))
     boundary.logits(boundary.activations(pixels))
     torch.testing.assert_close(built(**pixels), before)
 
@@ -110,8 +110,8 @@ def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
     save_net(tmp_path / "net", "resnet")
     network = load_network(tmp_path / "net")
     items = ItemRows([network.prepare(item) for item in pictures(9)], np.arange(9), network)
-    boundary = Boundary(built, built.layers.names[1], inputs(items.batch([0, 1])))
-    built.boundary = boundary
+    boundary = ActivationCache(built, built.layers.names[1], inputs(items.batch([0, 1])))
+    built.cache = boundary
     rows = keep(boundary, items, tmp_path / "kept.npy", silent, "keep")
     chosen = rows.batch([7, 2])
     assert chosen["labels"].tolist() == [7, 2]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.tuning.activation_cache import Boundary
+from recommender.tuning.activation_cache import ActivationCache
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of
@@ -38,9 +38,9 @@ def _inputs(batch):
 def test_short_and_long_rows_say_the_same_when_resumed_behind_any_block(name, tmp_path):
     built, rows = _rows(name)
     for block in built.layers.names[:-1]:
-        boundary = Boundary(built, block, _inputs(rows.batch(range(len(SHORT)))), rows.context([0]).keys())
+        boundary = ActivationCache(built, block, _inputs(rows.batch(range(len(SHORT)))), rows.context([0]).keys())
         kept = keep(boundary, rows, tmp_path / f"{block}.npy", silent, "rows")
-        built.boundary = boundary
+        built.cache = boundary
         for some in (range(3), [5, 1], range(len(ITEMS)), [len(ITEMS) - 1]):
             with torch.inference_mode():
                 whole, resumed = built(**_inputs(rows.batch(some))), built(**_inputs(kept.batch(some)))
@@ -51,4 +51,4 @@ def test_a_net_that_hands_on_what_depends_on_the_length_is_refused():
     built, rows = _rows("t5")
     similar = _inputs(rows.batch([len(ITEMS) - 1, len(ITEMS) - 1]))
     with pytest.raises(ValueError, match="depends on a row's length"):
-        Boundary(built, built.layers.names[0], similar, rows.context([0]).keys())
+        ActivationCache(built, built.layers.names[0], similar, rows.context([0]).keys())

@@ -7,7 +7,7 @@ import torch
 
 from recommender.runs.event_log import EventLog
 from recommender.runs.tracking import no_tracking
-from recommender.tuning.activation_cache import Boundary
+from recommender.tuning.activation_cache import ActivationCache
 from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.data import keep, prepare_rows
 from recommender.tuning.feature_drift import (
@@ -143,11 +143,11 @@ def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_
     watch = FeatureDrift(classifier, card, rows)
     shaken(classifier, classifier.layers.names[-1], by=0.5)
     whole_net = watch.drift(rows)
-    classifier.boundary = Boundary(classifier, classifier.layers.names[-2], inputs(rows, range(4)))
-    kept = keep(classifier.boundary, rows, tmp_path / "kept.npy", silent, "keep")
-    boundary = classifier.boundary
+    classifier.cache = ActivationCache(classifier, classifier.layers.names[-2], inputs(rows, range(4)))
+    kept = keep(classifier.cache, rows, tmp_path / "kept.npy", silent, "keep")
+    boundary = classifier.cache
     assert watch.drift(kept) == pytest.approx(whole_net, abs=1e-4)
-    assert classifier.boundary is boundary
+    assert classifier.cache is boundary
 
 
 def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):

@@ -31,11 +31,11 @@ def pictures(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def marked(rows: int = 60, test_rows: int = 40) -> Sample:
     """Which colors are bright."""
 
-    def told(shares: np.ndarray) -> list[tuple[str, ...]]:
+    def labels_of(shares: np.ndarray) -> list[tuple[str, ...]]:
         return [tuple(np.array(["red", "green", "blue"])[row > 0.5]) for row in shares]
 
     (images, shares), (test, truth) = pictures(rows, 0), pictures(test_rows, 1)
-    return Sample.from_arrays(images, told(shares), name="marks", test=(test, told(truth)))
+    return Sample.from_arrays(images, labels_of(shares), name="marks", test=(test, labels_of(truth)))
 
 
 def measured(rows: int = 60, test_rows: int = 40) -> Sample:
@@ -94,14 +94,14 @@ def test_an_interrupted_run_goes_on_to_the_same_head(sample, card, tmp_path):
         with no_tracking(work) as tracker_run:
             yield _Stopping(tracker_run, Stop)
 
-    def made(place):
+    def prepared_in(place):
         return job(tmp_path / place, card, plan(card, whole(card, 3)), sample())
 
-    run_local(made("whole"), no_tracking)
+    run_local(prepared_in("whole"), no_tracking)
     with pytest.raises(Stop):
-        run_local(made("cut"), stopping)
-    run_local(made("cut"), no_tracking)
-    one, other = (read_head(made(place).folder).tensors() for place in ("whole", "cut"))
+        run_local(prepared_in("cut"), stopping)
+    run_local(prepared_in("cut"), no_tracking)
+    one, other = (read_head(prepared_in(place).folder).tensors() for place in ("whole", "cut"))
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 

@@ -51,9 +51,12 @@ def card(folder, net):
         "lora",
         "lp-ft",
         "norm-only",
-        "partial",
+        "partial-1",
+        "partial-2",
         "prototype",
         "scratch",
+        "surgical",
+        "ulmfit",
     ],
 )
 def test_every_strategy_tunes_texts_that_are_predicted_and_exported(net, strategy, tmp_path):

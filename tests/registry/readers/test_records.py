@@ -237,3 +237,11 @@ def test_what_records_state_is_known_where_they_are_read_in_no_class(tmp_path):
     assert read_anywhere(write(tmp_path / "b.csv", other), columns=columns).truths == {}
     damaged = [{"text": row["text"], "label": "n/a"} for row in ROWS]
     assert read_anywhere(write(tmp_path / "c.csv", damaged), columns=columns, task=Task.REGRESSION).truths == {}
+
+
+def test_a_table_of_numbers_is_told_that_it_is_for_another_tool(tmp_path):
+    rows = "".join(f"{number / 7:.3f},{number % 5},{'ab'[number % 2]}\n" for number in range(40))
+    (tmp_path / "measures.csv").write_text("length,width,label\n" + rows)
+    with pytest.raises(BadTable, match="holds numbers") as refused:
+        Sample.from_folder(tmp_path / "measures.csv", label="label")
+    assert "gradient boosting" in str(refused.value.remedy)

@@ -122,6 +122,9 @@ class Number:
         """As `Modality.raw`: mean, deviation, least and largest number, standardized on what it is fitted to."""
         return import_module("transferzoo_numbers.raw").raw_features()
 
+    def usual_processor(self, folder: Path) -> None:
+        """As `Modality.usual_processor`: there is none."""
+
     def raw_recipe(self, fitted: Any) -> RawRecipe:
         """As `Modality.raw_recipe`."""
         recipe: RawRecipe = import_module("transferzoo_numbers.raw").raw_recipe(fitted)

@@ -177,3 +177,10 @@ def test_an_encoder_of_texts_gives_every_block_and_the_source_classes(tmp_path):
     assert [len(block.vectors) for block in encoded.blocks] == [len(ITEMS)] * 3
     assert encoded.head.shape == (len(ITEMS), 3)
     assert encoder.adaptable == encoder.blocks
+
+
+def test_texts_that_the_tokenizer_knows_nothing_of_are_counted():
+    network = _network("bert")
+    strange = TEXT.from_memory(["東京 東京", "Ελλάδα", SENTENCES[0]])
+    assert network.remarks(strange)[0].startswith("2 of 3 texts are nothing but unknown tokens")
+    assert not network.remarks(TEXT.from_memory([SENTENCES[0]]))

@@ -1,0 +1,729 @@
+"""Everything known of a case, fused: what a strategy scores beside the probe, with an interval and what moves it.
+
+A case is a checkpoint and a strategy on a sample. Its score is predicted in log-odds from an *anchor*: the probe's
+cross-validated score, or of training from random weights that of *no transfer*. What is added to the anchor is a ridge
+regression on few named, standardized features, fitted on outcomes of other samples. Three things are kept apart, for
+training treats them differently:
+
+- what holds for the whole sample (how well it is read at all; how near *no transfer* comes to it);
+- what a body (nets that differ in nothing but their weights) has beside the other bodies;
+- what a checkpoint has beside those of the same body: its probe, its source's nearness, its neighbors, its H-score.
+
+Bodies, checkpoints and strategies have effects of their own, shrunk towards none by how little is known of them. What
+the cases of one sample have in common and no feature explains is left to the sample (random intercepts by
+quasi-demeaning; Fuller and Battese 1973), so that easy samples teach nothing false about checkpoints.
+
+Intervals are conformal (Vovk et al. 2005; normalized as in Papadopoulos et al. 2008): the quantile of what the same
+rule missed by on each family of samples when it was left out, in units of what it stated, every family alike. They
+widen with the distance from all that is known. Of a modality without outcomes only scale-free features are used, and
+that is stated.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from sklearn.linear_model import Ridge
+
+from registry.cards import Origin, Outcome, Task
+from registry.encoders import BlockSize
+from registry.metrics import Z
+
+__all__ = [
+    "Candidates",
+    "Case",
+    "Fused",
+    "Fusion",
+    "Kind",
+    "Standing",
+    "body_of",
+    "case_of",
+    "contribution_words",
+    "features_of",
+    "kind_of",
+    "log_odds",
+]
+
+EDGE = 0.01
+"""Added to both odds of a score, so that 0 and 1 have log-odds."""
+_PENALTIES = (1.0, 3.0, 10.0, 30.0)
+"""Of the ridge on standardized features, in squared residual deviations; that is taken which misses families least."""
+EFFECTS = {"checkpoint": 0.2, "body": 0.2, "strategy": 0.5}
+"""Deviation of the effects of each kind, as a share of the residuals'."""
+_SHARED = 1.0
+"""Deviation of what a sample's cases have in common, as a share of the residuals'."""
+_ROWS_HALF = 600
+"""Rows at which half is reached of what ample rows teach (LOG.md)."""
+FEWEST_CASES, FEWEST_SAMPLES = 20, 3
+"""Outcomes, and samples that they are of, below which those of other modalities are taken instead."""
+ELSEWHERE = 1.5
+"""How much wider an expectation is that rests on outcomes of other modalities."""
+COVERED = 0.9
+_LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
+"""Least deviation of an expected score; and that of an outcome that states no rows."""
+_FREE = 1e-2
+_WORTH_A_WORD = 0.002
+"""Points of a score below which a contribution is not worth a word."""
+_HEADS = frozenset({"linear-probe", "prototype", "knn"})
+
+
+class Kind(StrEnum):
+    """What a strategy does to a net."""
+
+    HEAD = "a head on frozen features"
+    TRAINING = "training from the source's weights"
+    SCRATCH = "training from random weights"
+
+
+FEATURES: Mapping[Kind, tuple[str, ...]] = {
+    Kind.HEAD: ("level", "no transfer"),
+    Kind.TRAINING: (
+        "level",
+        "no transfer",
+        "body",
+        "body's neighbors",
+        "probe",
+        "domain",
+        "hscore",
+        "neighbors",
+        "rows",
+        "epochs",
+    ),
+    Kind.SCRATCH: ("level", "classes"),
+}
+"""What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md)."""
+SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
+"""Features that mean the same in every modality."""
+WORDS: Mapping[str, tuple[str, str]] = {
+    "level": ("how well the sample is read at all", "how well the sample is read at all"),
+    "no transfer": ("no transfer comes near the probes", "no transfer lies far below the probes"),
+    "body": ("its architecture is read better than others", "its architecture is read worse than others"),
+    "body's neighbors": (
+        "neighbors in its architecture's features agree more than in others'",
+        "neighbors in its architecture's features agree less than in others'",
+    ),
+    "probe": ("its probe is above that of like nets", "its probe is below that of like nets"),
+    "domain": ("its domain is near", "its domain is far"),
+    "hscore": ("its features part the classes more than like nets'", "its features part the classes less"),
+    "neighbors": ("its neighbors agree more than like nets'", "its neighbors agree less than like nets'"),
+    "rows": ("there are many rows", "there are few rows"),
+    "epochs": ("it is shown the rows often", "it is shown the rows seldom"),
+    "classes": ("there are many classes", "there are few classes"),
+    "checkpoint": ("what it came to on other samples", "what it came to on other samples"),
+    "architecture": ("what nets like it came to", "what nets like it came to"),
+    "strategy": ("what the strategy adds elsewhere", "what the strategy costs elsewhere"),
+    "usual": ("what is usual", "what is usual"),
+}
+"""Each contribution in words, where the feature is above what is usual and where it is below."""
+
+
+def contribution_words(points: Mapping[str, float], features: Mapping[str, float], most: int = 3) -> list[str]:
+    """The largest contributions, in words and points: what the feature is, and what it adds."""
+    ordered = sorted(points, key=lambda name: -abs(points[name]))[:most]
+    return [
+        f"{WORDS[name][features.get(name, points[name]) < 0]} ({100 * points[name]:+.1f})"
+        for name in ordered
+        if abs(points[name]) >= _WORTH_A_WORD
+    ]
+
+
+def log_odds(score: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
+    """Log-odds of a score from 0 to 1, finite at both ends."""
+    inside = np.clip(score, 0, 1)
+    return np.asarray(np.log((inside + EDGE) / (1 - inside + EDGE)))
+
+
+def _score(odds: float) -> float:
+    return float(np.clip((1 + 2 * EDGE) / (1 + np.exp(-odds)) - EDGE, 0, 1))
+
+
+def _slope(score: float) -> float:
+    """By how much a score moves with its log-odds."""
+    return (score + EDGE) * (1 - score + EDGE) / (1 + 2 * EDGE)
+
+
+def body_of(architecture: str, sizes: Sequence[BlockSize], input_size: int) -> str:
+    """What nets share that differ in nothing but their weights: architecture, parameters of the blocks, input."""
+    stem = architecture.removesuffix("Model").partition("For")[0]
+    return f"{stem}-{sum(size.parameters for size in sizes) / 1e6:.2f}M@{input_size}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a checkpoint on a sample before any strategy is carried out; scores are between 0 and 1."""
+
+    checkpoint: str
+    body: str
+    probe: float
+    """Cross-validated score of the linear head on the block to read."""
+    neighbors: float | None = None
+    """The best k-NN score over the blocks."""
+    hscore: float | None = None
+    """The best H-score over the blocks, as a share of the most that it can be."""
+    nearer: float | None = None
+    """Share of the registry's own domain pairs that lie farther apart than its source and the sample."""
+
+
+def features_of(candidates: Sequence[Standing], no_transfer: float, classes: int) -> list[dict[str, float]]:
+    """The features of candidates on one sample, each beside the others; what is not known is left out."""
+    if not candidates:
+        return []
+    bodies = np.array([one.body for one in candidates])
+    probe = log_odds(np.array([one.probe for one in candidates]))
+    level = float(probe.mean())
+    features: list[dict[str, float]] = [
+        {"level": level, "no transfer": float(log_odds(no_transfer)) - level, "classes": float(np.log(classes))}
+        for _ in candidates
+    ]
+    columns = {
+        "probe": probe,
+        "neighbors": _column([one.neighbors for one in candidates], odds=True),
+        "hscore": _column([one.hscore for one in candidates], odds=True),
+        "domain": _column([one.nearer for one in candidates], odds=False),
+    }
+    for name, values in columns.items():
+        for at, own in enumerate(_within(values, bodies)):
+            if np.isfinite(own):
+                features[at][name] = float(own)
+    for name, of in (("body", "probe"), ("body's neighbors", "neighbors")):
+        beside = _between(columns[of], bodies)
+        for at, value in enumerate(beside):
+            if np.isfinite(value):
+                features[at][name] = float(value)
+    return features
+
+
+def _column(values: Sequence[float | None], *, odds: bool) -> Float[np.ndarray, " n"]:
+    known = np.array([np.nan if value is None else value for value in values])
+    return np.where(np.isfinite(known), log_odds(known), np.nan) if odds else known
+
+
+def _within(values: Float[np.ndarray, " n"], bodies: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Each less the mean of its body."""
+    off = values.copy()
+    for body in set(bodies):
+        own = bodies == body
+        if np.isfinite(values[own]).any():
+            off[own] -= np.nanmean(values[own])
+    return off
+
+
+def _between(values: Float[np.ndarray, " n"], bodies: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The mean of each one's body less that of all."""
+    return np.asarray(values - _within(values, bodies) - (np.nanmean(values) if np.isfinite(values).any() else 0.0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A strategy of a checkpoint on a sample: what was known of it and, where it was carried out, what it scored."""
+
+    checkpoint: str
+    body: str
+    sample: str
+    family: str
+    """Samples of one origin: left out together."""
+    strategy: str
+    kind: Kind
+    anchor: float
+    """The score that a prediction starts from: the probe's, or *no transfer*'s."""
+    features: Mapping[str, float]
+    noise: float = 0.0
+    """Variance of the score that the rows of either part leave."""
+    score: float | None = None
+    modality: str = ""
+
+
+def kind_of(strategy: str, plan: Mapping[str, object] | None = None) -> Kind:
+    """What a strategy does, by its plan where that is known."""
+    if plan is not None:
+        return Kind.SCRATCH if plan.get("from_scratch") else Kind.TRAINING if plan.get("stages") else Kind.HEAD
+    return Kind.SCRATCH if strategy == "scratch" else Kind.HEAD if strategy in _HEADS else Kind.TRAINING
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is to be carried out, or was."""
+
+    strategy: str
+    kind: Kind
+    anchor: float
+    """The score that a prediction starts from."""
+    rows: int
+    """That training learns something new from."""
+    epochs: int
+
+
+def case_of(
+    standing: Standing,
+    features: Mapping[str, float],
+    course: Course,
+    *,
+    sample: str = "",
+    family: str = "",
+    modality: str = "",
+    noise: float = 0.0,
+    score: float | None = None,
+) -> Case:
+    """A case of a candidate, whose ``features`` are those beside its rivals."""
+    more = {**features, "rows": course.rows / (course.rows + _ROWS_HALF)}
+    if course.epochs:
+        more["epochs"] = float(np.log(course.epochs))
+    if course.kind is Kind.SCRATCH:
+        more["level"] = float(log_odds(course.anchor))
+    name = "" if course.kind is Kind.SCRATCH else standing.checkpoint
+    of = sample, family or sample, course.strategy, course.kind, course.anchor
+    return Case(name, standing.body, *of, more, noise, score, modality)
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What is expected of a case, in log-odds beside its anchor and as a score."""
+
+    kind: Kind
+    gain: float
+    """What is added to the anchor's log-odds."""
+    own: float
+    """Deviation, in log-odds, of what is the case's alone, calibrated."""
+    common: float
+    """Likewise of what all cases of the sample have in common."""
+    calibration: float
+    """By how much what the rows leave uncertain has to be stretched."""
+    contributions: Mapping[str, float]
+    """What each feature adds to the log-odds; their sum is the gain."""
+    cases: int
+    """Outcomes behind it."""
+    elsewhere: bool = False
+    """Whether these are of other modalities."""
+
+    def score(self, anchor: float) -> float:
+        """The expected score from an anchor's."""
+        return _score(float(log_odds(anchor)) + self.gain)
+
+    def deviation(self, score: float, sampling: float) -> tuple[float, float, float]:
+        """Deviations of an expected score: in all, of what is its own, of what the sample's cases share.
+
+        ``sampling`` is the deviation that the rows of either part leave.
+        """
+        slope = _slope(score)
+        own, common = self.own * slope, self.common * slope
+        return max(_LEAST, float(np.sqrt(own**2 + common**2 + (self.calibration * sampling) ** 2))), own, common
+
+    def points(self, anchor: float) -> dict[str, float]:
+        """The contributions in points of the score; their sum is what it moves by."""
+        moved = self.score(anchor) - anchor
+        share = moved / self.gain if abs(self.gain) > _NONE else _slope(anchor)
+        return {name: share * value for name, value in self.contributions.items()}
+
+
+class Fusion:
+    """Outcomes, fitted: what to expect of cases of other samples."""
+
+    def __init__(self, cases: Iterable[Case]) -> None:
+        """Keep the cases; each kind is fitted when it is first asked for."""
+        self.cases = tuple(case for case in cases if case.score is not None)
+        self._models: dict[tuple[Kind, str], _Model | None] = {}
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome], *, without: str | None = None) -> "Fusion":
+        """Of all outcomes that say what was known before them, but those of a sample (by digest)."""
+        return cls(_cases([one for one in outcomes if one.sample_digest != without]))
+
+    def expect(self, case: Case) -> Fused | None:
+        """What to expect of a case; None where too little is known of its kind anywhere."""
+        model = self._model(case.kind, case.modality)
+        return None if model is None else model.expect(case)
+
+    def measured(self, strategy: str, body: str, modality: str) -> bool:
+        """Whether a strategy was carried out with nets of that body."""
+        return (strategy, body, modality) in self._bodies
+
+    @cached_property
+    def _bodies(self) -> frozenset[tuple[str, str, str]]:
+        return frozenset((case.strategy, case.body, case.modality) for case in self.cases)
+
+    def _model(self, kind: Kind, modality: str) -> "_Model | None":
+        key = kind, modality
+        if key not in self._models:
+            known = [case for case in self.cases if case.kind is kind]
+            own = [case for case in known if case.modality == modality]
+            if _enough(own):
+                self._models[key] = _Model.fit(own, FEATURES[kind])
+            elif _enough(known) and kind is not Kind.SCRATCH:
+                free = tuple(name for name in FEATURES[kind] if name in SCALE_FREE)
+                self._models[key] = _Model.fit(known, free, elsewhere=True)
+            else:
+                self._models[key] = None
+        return self._models[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The candidates on one sample, each beside the others: any strategy of any of them may be asked for."""
+
+    fusion: Fusion
+    standings: Mapping[str, Standing]
+    """By name."""
+    features: Mapping[str, Mapping[str, float]]
+    no_transfer: float
+    modality: str
+
+    @classmethod
+    def beside(
+        cls, fusion: Fusion, standings: Mapping[str, Standing], no_transfer: float, classes: int, modality: str
+    ) -> "Candidates":
+        """With the features of each."""
+        features = features_of([*standings.values()], no_transfer, classes)
+        return cls(fusion, standings, dict(zip(standings, features, strict=True)), no_transfer, modality)
+
+    def case(self, name: str, strategy: str, kind: Kind, rows: int, epochs: int) -> Case | None:
+        """A strategy of a candidate; None of one that is none of these."""
+        standing = self.standings.get(name)
+        if standing is None:
+            return None
+        anchor = self.no_transfer if kind is Kind.SCRATCH else standing.probe
+        course = Course(strategy, kind, anchor, rows, epochs)
+        return case_of(standing, self.features[name], course, modality=self.modality)
+
+    def expect(self, name: str, strategy: str, kind: Kind, rows: int, epochs: int) -> tuple[Case, Fused] | None:
+        """A strategy of a candidate, and what to expect of it; None where too little is known."""
+        case = self.case(name, strategy, kind, rows, epochs)
+        fused = None if case is None else self.fusion.expect(case)
+        return None if case is None or fused is None else (case, fused)
+
+    def measured(self, name: str, strategy: str) -> bool:
+        """Whether that strategy was carried out with nets of the candidate's body."""
+        standing = self.standings.get(name)
+        return standing is not None and self.fusion.measured(strategy, standing.body, self.modality)
+
+
+def _enough(cases: Sequence[Case]) -> bool:
+    return len(cases) >= FEWEST_CASES and len({case.sample for case in cases}) >= FEWEST_SAMPLES
+
+
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """The columns of a regression, in the units in which their penalties are alike."""
+
+    names: tuple[str, ...]
+    mean: Float[np.ndarray, " p"]
+    spread: Float[np.ndarray, " p"]
+    effects: Mapping[tuple[str, str], int]
+
+    @classmethod
+    def over(cls, cases: Sequence[Case], names: Sequence[str]) -> "_Design":
+        table = np.array([[case.features.get(name, np.nan) for name in names] for case in cases])
+        known = np.isfinite(table)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, table, 0.0).sum(axis=0) / count
+        spread = np.sqrt((np.where(known, table - mean, 0.0) ** 2).sum(axis=0) / count)
+        kept = spread > _NONE
+        effects = sorted({effect for case in cases for effect in _effects(case)})
+        places = {effect: int(kept.sum()) + 1 + at for at, effect in enumerate(effects)}
+        return cls(tuple(np.array(names, object)[kept]), mean[kept], spread[kept], places)
+
+    @property
+    def width(self) -> int:
+        return 1 + len(self.names) + len(self.effects)
+
+    def rows(self, cases: Sequence[Case]) -> Float[np.ndarray, "n p"]:
+        """A column of ones, hardly penalized; the features; the effects."""
+        table = np.array([[case.features.get(name, np.nan) for name in self.names] for case in cases])
+        table = table.reshape(len(cases), len(self.names))
+        columns = np.zeros((len(cases), self.width))
+        columns[:, 0] = 1 / _FREE
+        columns[:, 1 : 1 + len(self.names)] = np.nan_to_num((table - self.mean) / self.spread)
+        for row, case in enumerate(cases):
+            for effect in _effects(case):
+                if effect in self.effects:
+                    columns[row, self.effects[effect]] = EFFECTS[effect[0]]
+        return columns
+
+    def scale(self, penalty: float) -> Float[np.ndarray, " p"]:
+        """What the columns are multiplied by, so that a ridge of one penalty gives the features that one."""
+        columns = np.ones(self.width)
+        columns[1 : 1 + len(self.names)] = 1 / np.sqrt(penalty)
+        return columns
+
+    def unseen(self, case: Case) -> float:
+        """Variance of effects of which nothing is known, as a share of the residuals'."""
+        return sum((EFFECTS[effect[0]] ** 2 for effect in _effects(case) if effect not in self.effects), 0.0)
+
+
+def _effects(case: Case) -> tuple[tuple[str, str], ...]:
+    named = (("checkpoint", case.checkpoint), ("body", case.body), ("strategy", case.strategy))
+    return tuple((kind, name) for kind, name in named if name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """The regression of one kind of strategies."""
+
+    design: _Design
+    scale: Float[np.ndarray, " p"]
+    weights: Float[np.ndarray, " p"]
+    inverse: Float[np.ndarray, "p p"]
+    own: float
+    common: float
+    calibration: float
+    cases: int
+    elsewhere: bool
+
+    @classmethod
+    def fit(cls, cases: Sequence[Case], names: Sequence[str], *, elsewhere: bool = False) -> "_Model":
+        if elsewhere:
+            cases = [replace(case, checkpoint="", body="") for case in cases]
+        design = _Design.over(cases, names)
+        table = design.rows(cases)
+        wanted = np.array([float(log_odds(case.score or 0.0) - log_odds(case.anchor)) for case in cases])
+        samples, families = (_numbers([getattr(case, of) for case in cases]) for of in ("sample", "family"))
+        weight = _weights(cases)
+        known = _Known(table, wanted, weight, samples, families)
+        tried = [(design.scale(penalty), known.missed(design.scale(penalty))) for penalty in _PENALTIES]
+        scale, (missed, leverage) = min(tried, key=lambda one: known.loss(one[1][0]))
+        weights, inverse = known.ridge(scale, np.ones(len(cases), bool))
+        own, common = _spreads(missed, samples, weight, cases)
+        stretch = _calibration(cases, missed, leverage, own, common, families, weight)
+        wider = stretch * (ELSEWHERE if elsewhere else 1.0)
+        return cls(design, scale, weights, inverse, own * wider, common * wider, wider, len(cases), elsewhere)
+
+    def expect(self, case: Case) -> Fused:
+        row = self.design.rows([case])[0] * self.scale
+        parts = row * self.weights
+        names = ("usual", *self.design.names)
+        contributions = {name: float(value) for name, value in zip(names, parts, strict=False)}
+        for effect, at in self.design.effects.items():
+            if row[at]:
+                key = {"body": "architecture"}.get(effect[0], effect[0])
+                contributions[key] = contributions.get(key, 0.0) + float(parts[at])
+        unsure = 1 + float(row @ self.inverse @ row) + (0.0 if self.elsewhere else self.design.unseen(case))
+        return Fused(
+            case.kind,
+            float(parts.sum()),
+            self.own * float(np.sqrt(unsure)),
+            self.common,
+            self.calibration,
+            contributions,
+            self.cases,
+            self.elsewhere,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A regression's rows."""
+
+    table: Float[np.ndarray, "n p"]
+    wanted: Float[np.ndarray, " n"]
+    weight: Float[np.ndarray, " n"]
+    samples: Shaped[np.ndarray, " n"]
+    families: Shaped[np.ndarray, " n"]
+
+    def missed(self, scale: Float[np.ndarray, " p"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """By how much each family's rows are missed where it is left out, and their leverage then.
+
+        Effects that only the left out have are unknown to the others, as they would be of a new case.
+        """
+        missed, leverage = self.wanted.copy(), np.zeros(len(self.wanted))
+        for fold in _folds(self.families):
+            if not fold.all():
+                weights, inverse = self.ridge(scale, ~fold)
+                rows = self.table[fold] * scale
+                missed[fold] = self.wanted[fold] - rows @ weights
+                leverage[fold] = np.einsum("ij,jk,ik->i", rows, inverse, rows)
+        return missed, leverage
+
+    def loss(self, missed: Float[np.ndarray, " n"]) -> float:
+        """Mean square within samples, every family alike: what the order of a sample's cases suffers from."""
+        total = np.bincount(self.samples, self.weight)
+        off = missed - (np.bincount(self.samples, self.weight * missed) / total)[self.samples]
+        share = np.bincount(self.families, self.weight)
+        return float((np.bincount(self.families, self.weight * off**2) / share).mean())
+
+    def ridge(
+        self, scale: Float[np.ndarray, " p"], rows: Bool[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p p"]]:
+        """Weights of the scaled columns, and their covariance in units of the residuals' variance.
+
+        Samples have random intercepts.
+        """
+        table, wanted, weight = self.table[rows] * scale, self.wanted[rows], self.weight[rows]
+        samples = np.unique(self.samples[rows], return_inverse=True)[1]
+        total = np.bincount(samples, weight)
+        share = (1 - 1 / np.sqrt(1 + _SHARED**2 * total)) / np.maximum(total, 1e-12)
+        less = _sums(table * weight[:, None], samples) * share[:, None]
+        root = np.sqrt(weight)
+        x = (table - less[samples]) * root[:, None]
+        y = (wanted - (np.bincount(samples, wanted * weight) * share)[samples]) * root
+        fitted = Ridge(1.0, fit_intercept=False, solver="cholesky").fit(x, y)
+        return np.asarray(fitted.coef_), np.linalg.inv(x.T @ x + np.eye(x.shape[1]))
+
+
+def _sums(table: Float[np.ndarray, "n p"], groups: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "g p"]:
+    sums = np.zeros((int(groups.max()) + 1, table.shape[1]))
+    np.add.at(sums, groups, table)
+    return sums
+
+
+def _weights(cases: Sequence[Case]) -> Float[np.ndarray, " n"]:
+    """A pair of checkpoint and sample counts once, however many strategies were carried out on it."""
+    pairs = _numbers([(case.checkpoint or case.body, case.sample) for case in cases])
+    return np.asarray(1 / np.bincount(pairs)[pairs])
+
+
+MOST_FOLDS = 10
+"""Parts that families are dealt into, to be left out one after the other."""
+
+
+def _folds(families: Shaped[np.ndarray, " n"]) -> list[Bool[np.ndarray, " n"]]:
+    return [families % MOST_FOLDS == part for part in range(min(MOST_FOLDS, int(families.max()) + 1))]
+
+
+def _numbers(values: Sequence[object]) -> Shaped[np.ndarray, " n"]:
+    places = {value: at for at, value in enumerate(dict.fromkeys(values))}
+    return np.array([places[value] for value in values])
+
+
+def _spreads(
+    missed: Float[np.ndarray, " n"],
+    samples: Shaped[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+    cases: Sequence[Case],
+) -> tuple[float, float]:
+    """Deviations of the residuals within samples and between them, in log-odds, less what rows explain."""
+    total = np.maximum(np.bincount(samples, weight), 1e-12)
+    middle = np.bincount(samples, weight * missed) / total
+    within = float((weight * (missed - middle[samples]) ** 2).sum() / weight.sum())
+    slope = np.array([_slope(case.score or 0.0) for case in cases])
+    noise = np.array([case.noise for case in cases]) / slope**2
+    explained = float((weight * noise).sum() / weight.sum())
+    own = np.sqrt(max(within - explained, 0.25 * within))
+    return float(own), float(np.sqrt(np.mean(middle**2)))
+
+
+def _calibration(
+    cases: Sequence[Case],
+    missed: Float[np.ndarray, " n"],
+    leverage: Float[np.ndarray, " n"],
+    own: float,
+    common: float,
+    families: Shaped[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+) -> float:
+    """What stated deviations have to be multiplied by so that `COVERED` of the left out lie within Z of them."""
+    actual = np.array([case.score or 0.0 for case in cases])
+    expected = np.array([_score(float(odds)) for odds in log_odds(actual) - missed])
+    slope = np.array([_slope(float(score)) for score in expected])
+    noise = np.array([case.noise for case in cases])
+    stated = np.sqrt((own**2 * (1 + leverage) + common**2) * slope**2 + noise)
+    ratio = np.abs(actual - expected) / np.maximum(stated, _LEAST)
+    share = weight / np.bincount(families, weight)[families]
+    order = np.argsort(ratio)
+    reached = np.cumsum(share[order]) / share.sum()
+    at = min(int(np.searchsorted(reached, COVERED)), len(order) - 1)
+    return float(ratio[order][at]) / Z
+
+
+def _cases(outcomes: Sequence[Outcome]) -> list[Case]:
+    """Outcomes as cases; those that do not say what was known before are left out.
+
+    Published ones hold raw figures, which stand beside those of the same sample; ours the features as they were.
+    """
+    plain = [one for one in outcomes if one.task is Task.CLASSIFICATION and one.metric.lowest == 0]
+    published = [one for one in plain if one.origin is Origin.PUBLISHED and "no_transfer" in one.conditions]
+    cases = [case for one in plain if one.origin is Origin.OURS and (case := _own_case(one)) is not None]
+    return cases + _published(published)
+
+
+def _own_case(one: Outcome) -> Case | None:
+    known, plan = one.conditions, one.conditions.get("plan")
+    basis = known.get("basis")
+    if not isinstance(basis, Mapping) or not isinstance(plan, Mapping):
+        return None
+    features, anchor = basis.get("features"), basis.get("anchor")
+    if not isinstance(features, Mapping) or not isinstance(anchor, (int, float)):
+        return None
+    error = _NOISE if one.standard_error is None else one.standard_error
+    return Case(
+        str(known.get("checkpoint_digest", one.checkpoint))[:8],
+        str(basis.get("body", "")),
+        one.sample_digest,
+        one.sample_digest,
+        one.strategy,
+        kind_of(one.strategy, plan),
+        float(anchor),
+        {str(name): float(value) for name, value in features.items()},
+        error**2,
+        one.score,
+        one.modality,
+    )
+
+
+def _published(outcomes: Sequence[Outcome]) -> list[Case]:
+    """Cases of a table that has a whole sample's figures: each candidate beside the others of the sample.
+
+    What is the same for all rows of a sample (``family``), or of a pair (``body`` and the scores), may stand in one.
+    """
+    samples: dict[str, list[Outcome]] = {}
+    for one in sorted(outcomes, key=lambda row: (-row.rows_train, row.strategy, row.id)):
+        samples.setdefault(one.sample_name, []).append(one)
+    cases_of_table = []
+    for name, rows in samples.items():
+        family = next((str(one.conditions["family"]) for one in rows if "family" in one.conditions), name)
+        merged: dict[str, dict[str, object]] = {}
+        for one in rows:
+            merged[_key(one)] = {**one.conditions, **merged.get(_key(one), {})}
+        for size in dict.fromkeys(one.rows_train for one in rows):
+            bout = [one for one in rows if one.rows_train == size]
+            standings = {
+                _key(one): _standing(_key(one), {**merged[_key(one)], "probe": one.conditions["probe"]})
+                for one in reversed(bout)
+                if isinstance(one.conditions.get("probe"), float)
+            }
+            raw = _float(bout[0].conditions["no_transfer"])
+            classes = int(_float(bout[0].conditions.get("classes", 2.0)))
+            features = dict(zip(standings, features_of([*standings.values()], raw, classes), strict=True))
+            cases = (_published_case(one, family, standings, features) for one in bout)
+            cases_of_table += [case for case in cases if case is not None]
+    return cases_of_table
+
+
+def _key(one: Outcome) -> str:
+    return str(one.conditions.get("weights", one.checkpoint))
+
+
+def _published_case(
+    one: Outcome, family: str, standings: Mapping[str, Standing], features: Mapping[str, Mapping[str, float]]
+) -> Case | None:
+    known, kind, key = one.conditions, kind_of(one.strategy), _key(one)
+    raw = _float(known["no_transfer"])
+    rows, tested = max(one.rows_train, 1), max(one.rows_test, 1)
+    if kind is Kind.SCRATCH:
+        anchor, standing = raw, Standing("", str(known.get("body", "")), raw)
+        beside: Mapping[str, float] = {"classes": float(np.log(_float(known.get("classes", 2.0))))}
+    elif key in standings and isinstance(known.get("probe"), float):
+        anchor, standing, beside = _float(known["probe"]), standings[key], features[key]
+    else:
+        return None
+    return case_of(
+        standing,
+        beside,
+        Course(one.strategy, kind, anchor, rows, int(_float(known.get("epochs", 0.0)))),
+        sample=one.sample_name,
+        family=family,
+        modality=one.modality,
+        noise=one.score * (1 - one.score) / tested + anchor * (1 - anchor) / rows,
+        score=one.score,
+    )
+
+
+def _standing(key: str, known: Mapping[str, object]) -> Standing:
+    values = {name: known.get(name) for name in ("neighbors", "hscore", "nearer")}
+    numbers = {name: float(value) if isinstance(value, (int, float)) else None for name, value in values.items()}
+    return Standing(key, str(known.get("body", "")), _float(known["probe"]), **numbers)
+
+
+def _float(value: object) -> float:
+    return float(str(value))

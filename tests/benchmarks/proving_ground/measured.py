@@ -1,0 +1,237 @@
+"""What the product's fusion starts from: python -m tests.benchmarks.proving_ground.measured.
+
+Writes catalog/outcomes/measured.csv: one row a cell, with what was known of the pair before. Of probes only those of
+the block that a plan reads, on the most rows, are taken. To the cells come the tunings of `recipes.csv` by the plain
+recipes of 5 and 20 epochs. *No transfer* is cross-validated anew, and the nearness is the share of the registry's own
+domain pairs that lie farther apart. Where a recipe was tried on rows of which no probe was cross-validated, its head's
+score on the test part stands for the probe.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from recommender.baseline import baseline
+from recommender.fusion import body_of
+from registry.encoders.encoder import open_encoder
+from registry.home import catalog_folder
+from registry.zoo import Zoo
+from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
+from tests.benchmarks.proving_ground.cells import (
+    HERE,
+    NO_TRANSFER,
+    Cell,
+    Figure,
+    Result,
+    read_design,
+    read_outcomes,
+    read_scores,
+)
+from tests.benchmarks.proving_ground.design import TUNED_EPOCHS
+from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS, part_of, unpacked
+
+__all__ = ["rows_of"]
+
+RECIPES = {"5 epochs": 5, "20 epochs": 20}
+"""Of the recipes those that differ from cells in nothing but their epochs."""
+COLUMNS = (
+    "checkpoint",
+    "weights",
+    "body",
+    "sample_name",
+    "family",
+    "strategy",
+    "rows_train",
+    "rows_test",
+    "classes",
+    "epochs",
+    "probe",
+    "neighbors",
+    "hscore",
+    "nearer",
+    "no_transfer",
+    "score",
+)
+_OF_SAMPLE, _OF_PAIR = ("family",), ("body", "neighbors", "hscore", "nearer")
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What is known of a checkpoint and a target before any tuning, whatever the rows."""
+
+    neighbors: float
+    hscore: float
+    nearer: float | None
+
+
+def rows_of(
+    design: Sequence[Cell],
+    results: Mapping[int, Result],
+    scores: Mapping[tuple[int, str, str], Figure],
+    recipes: Sequence[Mapping[str, str]],
+    facts: Mapping[tuple[str, int], tuple[int, float]],
+    bodies: Mapping[str, str],
+    pairs: np.ndarray,
+) -> Iterator[Row]:
+    """The rows of the table. ``facts`` are classes and cross-validated *no transfer* by target and most rows.
+
+    ``bodies`` name what checkpoints of one body share, by their group; ``pairs`` are the distances of the registry's
+    own domain pairs.
+    """
+    known = _pairs(design, scores, pairs)
+    probes = {(c.weights, c.target, c.rows): c for c in design if c.strategy == "block-probe" and c.cell in results}
+    for cell in design:
+        if cell.cell not in results or cell.strategy in {NO_TRANSFER, "linear-probe"}:
+            continue
+        if cell.strategy == "block-probe" and cell.rows < PROBE_ROWS:
+            continue
+        result = results[cell.cell]
+        name = {"block-probe": "linear-probe"}.get(cell.strategy, cell.strategy)
+        probe = None if name == "scratch" else float(json.loads(result.conditions)["probe"])
+        yield _row(cell, name, cell.epochs, probe, result.accuracy, result.rows_train, known, facts, bodies, results)
+    tuned = {(c.weights, c.target, c.rows) for c in design if c.strategy == "lp-ft" and c.cell in results}
+    by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == PROBE_ROWS}
+    for tried in recipes:
+        most = by_name.get((tried["checkpoint"], tried["target"]))
+        rows, epochs = int(tried["rows"]), RECIPES.get(tried["recipe"])
+        if most is None or epochs is None or (most.target, rows) not in facts:
+            continue
+        key = (most.weights, most.target, rows)
+        if epochs == TUNED_EPOCHS and key in tuned:
+            continue
+        cell = probes.get(key)
+        probe = float(tried["probe"]) if cell is None else float(json.loads(results[cell.cell].conditions)["probe"])
+        again = Cell(**{**vars(most), "rows": rows})
+        score = float(tried["accuracy"])
+        yield _row(again, "lp-ft", epochs, probe, score, rows, known, facts, bodies, results, most.cell)
+
+
+def _row(  # noqa: PLR0917 - a row has as many parts
+    cell: Cell,
+    strategy: str,
+    epochs: int,
+    probe: float | None,
+    score: float,
+    rows: int,
+    known: Mapping[tuple[str, str], _Pair],
+    facts: Mapping[tuple[str, int], tuple[int, float]],
+    bodies: Mapping[str, str],
+    results: Mapping[int, Result],
+    tested: int | None = None,
+) -> Row:
+    classes, raw = facts[cell.target, cell.rows]
+    pair = known[cell.weights, cell.target]
+    bare = strategy == "scratch"
+    return {
+        "checkpoint": "random" if bare else cell.checkpoint,
+        "weights": "" if bare else cell.digest[:8],
+        "body": bodies[cell.group],
+        "sample_name": cell.target,
+        "family": cell.family,
+        "strategy": strategy,
+        "rows_train": rows,
+        "rows_test": results[tested or cell.cell].rows_test,
+        "classes": classes,
+        "epochs": epochs or "",
+        "probe": _short(probe),
+        "neighbors": "" if bare else _short(pair.neighbors),
+        "hscore": "" if bare else _short(pair.hscore / (classes - 1)),
+        "nearer": "" if bare else _short(pair.nearer),
+        "no_transfer": _short(raw),
+        "score": _short(score),
+    }
+
+
+def _once(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, in which what is the same for all of a sample or of a pair stands in the first of them alone."""
+    stated: set[tuple[object, ...]] = set()
+    for row in rows:
+        empty: set[str] = set()
+        for columns, of in ((_OF_SAMPLE, ("sample_name",)), (_OF_PAIR, ("sample_name", "weights", "strategy"))):
+            key = (columns, *(row[name] for name in of if name != "strategy" or row["strategy"] == "scratch"))
+            if key in stated and row["strategy"] != "scratch":
+                empty |= {*columns}
+            stated.add(key)
+        yield {name: "" if name in empty else value for name, value in row.items()}
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _pairs(
+    design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure], pairs: np.ndarray
+) -> dict[tuple[str, str], _Pair]:
+    cells = {cell.cell: cell for cell in design}
+    best: dict[tuple[str, str], dict[str, float]] = {}
+    for (number, _, name), figure in scores.items():
+        if name in {"score.knn", "score.hscore", "distance.mmd"}:
+            try:
+                value = float(figure.value)
+            except ValueError:
+                continue
+            of = best.setdefault((cells[number].weights, cells[number].target), {})
+            of[name] = max(value, of.get(name, value))
+    collected = {}
+    for pair, of in best.items():
+        far = of.get("distance.mmd")
+        nearer = None if far is None else float(np.mean(pairs > max(far, 0.0)))
+        collected[pair] = _Pair(of["score.knn"], of["score.hscore"], nearer)
+    return collected
+
+
+def _bodies(design: Sequence[Cell], bench: Bench) -> dict[str, str]:
+    """What `recommender.fusion.body_of` makes of a checkpoint of each group; its group's name where none is left."""
+    collected: dict[str, str] = {}
+    for cell in design:
+        if cell.digest and cell.group not in collected:
+            try:
+                folder = bench.folder(cell)
+            except WeightsMissing:
+                continue
+            encoder = open_encoder(folder, name=cell.checkpoint)
+            collected[cell.group] = body_of(encoder.opened.architecture, encoder.sizes, encoder.opened.input_size)
+    return collected | {cell.group: cell.group for cell in design if cell.group not in collected}
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description="Write what the product's fusion starts from.")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
+    parser.add_argument("--grown", type=Path, default=Path(".cache/grow"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
+    requested = parser.parse_args()
+    bench = Bench(unpacked(requested.data, requested.shared), requested.shared, requested.grown, requested.cache)
+    design, recipes = read_design(), HERE.parent / "recipes.csv"
+    with recipes.open(newline="") as file:
+        tried = list(csv.DictReader(file))
+    sizes = {(c.target, c.rows) for c in design} | {(row["target"], int(row["rows"])) for row in tried}
+    facts = {}
+    for target, rows in sorted(sizes):
+        if target in FAMILIES:
+            train = part_of(bench.data, target, rows, 0).train
+            expected = baseline(train, folds=train.folds(seed=0)).expected
+            facts[target, rows] = len(train.classes), expected.mean
+    zoo = Zoo.open(bench.home.root)
+    sketches = [s for domain in zoo.domains("image") if (s := zoo.sketch(domain.name)) is not None]
+    pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
+    rows = rows_of(design, read_outcomes(), read_scores(), tried, facts, _bodies(design, bench), pairs)
+    table = _once(sorted(rows, key=lambda row: row["strategy"] != "linear-probe"))
+    path = catalog_folder() / "outcomes" / "measured.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

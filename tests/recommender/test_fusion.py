@@ -1,0 +1,171 @@
+"""Expectations are fused from all that is known, and what is not known makes them wider and no worse."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.fusion import (
+    Candidates,
+    Case,
+    Course,
+    Fusion,
+    Kind,
+    Standing,
+    case_of,
+    features_of,
+    kind_of,
+    log_odds,
+)
+from registry.catalog import read_catalog
+from registry.home import catalog_folder
+
+ROWS = 600
+
+
+def score_of(odds):
+    return float(1 / (1 + np.exp(-odds)))
+
+
+def world(samples, *, seed=0, pull=0.3, noise=0.1, modality="image"):
+    """Cases of four checkpoints of one body on many samples: what is near gains, what is ahead falls back."""
+    random = np.random.default_rng(seed)
+    found = []
+    for sample in range(samples):
+        easy = random.normal(1, 0.7)
+        standings = [
+            Standing(f"c{at}", "net", score_of(easy + random.normal(0, 0.3)), nearer=float(random.random()))
+            for at in range(4)
+        ]
+        features = features_of(standings, 0.4, 5)
+        for standing, beside in zip(standings, features, strict=True):
+            course = Course("lp-ft", Kind.TRAINING, standing.probe, ROWS, 20)
+            odds = log_odds(standing.probe) + 0.2 + pull * beside["domain"] - 0.5 * beside["probe"]
+            score = score_of(float(odds) + random.normal(0, noise))
+            case = case_of(standing, beside, course, sample=f"s{sample}", modality=modality, score=score)
+            found.append(case)
+    return found
+
+
+def missed(fusion, cases):
+    return np.array([fusion.expect(case).score(case.anchor) - case.score for case in cases])
+
+
+def test_what_is_near_is_expected_to_gain_and_says_so():
+    fusion, case = Fusion(world(40)), world(1, seed=9)[0]
+    near, far = (replace(case, features={**case.features, "domain": of}) for of in (0.4, -0.4))
+    gains = [fusion.expect(one).gain for one in (near, far)]
+    assert gains[0] > gains[1] + 0.1
+    points = fusion.expect(near).points(near.anchor)
+    assert points["domain"] > 0.01
+
+
+def test_contributions_add_up_to_what_the_expectation_moves_by():
+    fusion, case = Fusion(world(40)), world(1, seed=9)[0]
+    fused = fusion.expect(case)
+    assert sum(fused.points(case.anchor).values()) == pytest.approx(fused.score(case.anchor) - case.anchor)
+
+
+def test_it_is_better_than_the_probe_alone_and_the_better_the_more_is_known():
+    unknown = world(60, seed=5)
+    probe = np.array([case.anchor - case.score for case in unknown])
+    errors = [np.mean(missed(Fusion(world(many)), unknown) ** 2) for many in (5, 60)]
+    assert errors[1] <= errors[0] < np.mean(probe**2)
+
+
+def test_where_nothing_but_the_probe_speaks_it_is_hardly_worse_than_the_probe():
+    def blank(cases, seed):
+        random = np.random.default_rng(seed)
+        return [replace(one, score=score_of(float(log_odds(one.anchor)) + random.normal(0, 0.3))) for one in cases]
+
+    known, unknown = blank(world(30), 1), blank(world(60, seed=5), 2)
+    ours = np.mean(missed(Fusion(known), unknown) ** 2)
+    assert ours < 1.05 * np.mean([(case.anchor - case.score) ** 2 for case in unknown])
+
+
+def test_nine_of_ten_scores_lie_in_their_interval():
+    fusion, inside = Fusion(world(60, noise=0.25)), []
+    for case in world(200, seed=7, noise=0.25):
+        fused = fusion.expect(case)
+        mean = fused.score(case.anchor)
+        inside.append(abs(mean - case.score) <= 1.645 * fused.deviation(mean, 0.0)[0])
+    assert 0.85 < np.mean(inside) < 0.95
+
+
+def test_an_unknown_checkpoint_is_less_sure_than_a_known_one():
+    fusion, case = Fusion(world(40)), world(1, seed=9)[0]
+    assert fusion.expect(replace(case, checkpoint="stranger", body="strange")).own > fusion.expect(case).own
+
+
+def test_a_modality_without_outcomes_gets_scale_free_features_a_wider_interval_and_is_told():
+    fusion, case = Fusion(world(40)), world(1, seed=9)[0]
+    elsewhere, here = fusion.expect(replace(case, modality="smell")), fusion.expect(case)
+    assert elsewhere.elsewhere
+    assert not here.elsewhere
+    assert elsewhere.own > here.own
+    assert not {"domain", "hscore", "probe", "checkpoint", "architecture"} & set(elsewhere.contributions)
+
+
+def test_without_outcomes_it_says_nothing():
+    assert Fusion(()).expect(world(1)[0]) is None
+    assert Fusion(world(2)).expect(world(1)[0]) is None
+
+
+def test_no_outcome_of_the_same_family_teaches_where_it_is_left_out():
+    """Chance planted in a family's outcomes changes nothing for what was fitted without it."""
+    cases = world(12)
+    planted = [replace(case, score=0.5) if case.family == "s3" else case for case in cases]
+    asked = next(case for case in cases if case.family == "s3")
+    fits = [Fusion([case for case in of if case.family != "s3"]) for of in (cases, planted)]
+    assert fits[0].expect(asked) == fits[1].expect(asked)
+
+
+def test_candidates_stand_beside_one_another_within_their_body_and_between_bodies():
+    standings = {
+        "a": Standing("a", "small", 0.5, nearer=0.9),
+        "b": Standing("b", "small", 0.7, nearer=0.1),
+        "c": Standing("c", "large", 0.8),
+    }
+    candidates = Candidates.beside(Fusion(()), standings, 0.4, 3, "image")
+    a, b, c = (candidates.features[name] for name in "abc")
+    assert a["probe"] == pytest.approx(-b["probe"])
+    assert a["probe"] < 0
+    assert a["domain"] == pytest.approx(0.4)
+    assert c["probe"] == pytest.approx(0)
+    assert "domain" not in c
+    assert c["body"] > 0 > a["body"] == pytest.approx(b["body"])
+    assert candidates.case("nobody", "lp-ft", Kind.TRAINING, 100, 5) is None
+
+
+def test_ten_thousand_outcomes_are_fitted_in_about_a_second_of_one_thread():
+    cases = world(2500)
+    began = time.process_time()
+    assert Fusion(cases).expect(cases[0]) is not None
+    assert time.process_time() - began < 4, "a second on a quiet machine; this one has neighbors"
+
+
+def test_the_bundled_outcomes_tell_of_heads_trainings_and_scratch():
+    fusion = Fusion.of(read_catalog(catalog_folder()).outcomes)
+    kinds = {case.kind for case in fusion.cases}
+    assert kinds == set(Kind)
+    assert {case.kind for case in fusion.cases if case.strategy == "lp-ft"} == {Kind.TRAINING}
+    assert all(np.isfinite([*case.features.values()]).all() for case in fusion.cases)
+    own = next(case for case in fusion.cases if case.strategy == "lp-ft")
+    assert isinstance(own, Case)
+    assert 0 < fusion.expect(own).score(own.anchor) < 1
+    assert fusion.measured("scratch", own.body, "image")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "plan", "kind"),
+    [
+        ("linear-probe", None, Kind.HEAD),
+        ("scratch", None, Kind.SCRATCH),
+        ("anything", None, Kind.TRAINING),
+        ("anything", {"stages": (), "from_scratch": False}, Kind.HEAD),
+        ("anything", {"stages": ("one",), "from_scratch": True}, Kind.SCRATCH),
+    ],
+)
+def test_what_a_strategy_does_is_read_off_its_plan(strategy, plan, kind):
+    assert kind_of(strategy, plan) is kind

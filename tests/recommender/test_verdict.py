@@ -1,0 +1,66 @@
+"""A refusal says why: no better than a guess, too few rows to tell, or no transfer is as good."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.history import History
+from recommender.plan import choose_plan
+from recommender.results import Expected
+from recommender.testing.evidence import evidence
+from recommender.verdict import guess_score, rows_to_tell, verdict_of
+from registry.cards import Metric
+from registry.sample import Sample
+
+
+def sample_of(shares=(40, 30, 20), metric=None):
+    labels = [f"class {number}" for number, count in enumerate(shares) for _ in range(count)]
+    pictures = np.random.default_rng(0).integers(0, 256, (len(labels), 6, 6, 3), dtype=np.uint8)
+    return Sample.from_arrays(pictures, labels, name="drawn", metric=metric)
+
+
+def verdict(mean, low, *, expected=0.8, raw=0.7):
+    known, sample = evidence(), sample_of()
+    choice = choose_plan(known.ranked, sample, known.baseline, History(()), strategy="linear-probe")
+    gain = Expected(Metric.ACCURACY, mean, low, 2 * mean - low)
+    best = replace(
+        choice,
+        expected=Expected.around(Metric.ACCURACY, expected, 0.1),
+        ranked=replace(choice.ranked, gain=gain),
+    )
+    return verdict_of(best, replace(known.baseline, expected=Expected.around(Metric.ACCURACY, raw, 0.05)), sample)
+
+
+def test_what_beats_no_transfer_is_where_to_start():
+    assert verdict(0.1, 0.02).transfer
+    assert verdict(0.1, 0.02).sentence.startswith("Start from")
+
+
+def test_too_few_rows_say_how_many_would_tell():
+    """A difference of .05 with a reach of .1 needs four times the 90 rows."""
+    refused = verdict(0.05, -0.05)
+    assert not refused.transfer
+    assert "90 rows are too few to tell, about 360 would" in refused.sentence
+
+
+def test_a_difference_that_is_none_names_no_number_of_rows():
+    assert "too few" not in verdict(-0.05, -0.15).sentence
+    assert "too few" not in verdict(0.001, -0.2).sentence
+
+
+def test_what_is_no_better_than_the_commonest_class_is_called_a_guess():
+    sentence = verdict(0.01, -0.09, expected=0.45, raw=0.44).sentence
+    assert "than a guess (44.4 %)" in sentence
+
+
+@pytest.mark.parametrize(
+    ("metric", "guess"), [("accuracy", 4 / 9), ("balanced-accuracy", 1 / 3), ("macro-f1", (8 / 13) / 3)]
+)
+def test_a_guess_scores_by_the_metric(metric, guess):
+    assert guess_score(sample_of(metric=metric)) == pytest.approx(guess)
+
+
+@pytest.mark.parametrize(("mean", "low", "rows"), [(0.1, 0.0, 100), (0.1, -0.1, 400), (0.1, 0.01, None)])
+def test_reach_falls_with_the_root_of_the_rows(mean, low, rows):
+    assert rows_to_tell(100, mean, low) == rows
