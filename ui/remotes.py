@@ -85,7 +85,10 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         if row["unknown"]:
             state, more = Text("not known", "dim"), shown(row["unknown"])
         else:
-            state, more = Text(row["state"], styles[row["state"]]), shown(row["upstream"][:40])
+            state, more = (
+                Text(row["state"], styles[row["state"]]),
+                shown(row["upstream"] if "/" in row["upstream"] else row["upstream"][:12]),
+            )
         if row["changed"]:
             more = f"{more[:12]}: {', '.join(map(shown, row['changed']))}"
         pinned = f"{shown(row['hub'])} @ {row['commit'][:12]}"
