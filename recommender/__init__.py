@@ -1,4 +1,4 @@
-"""What to do with it: distances, transferability scores, plans, advice and tuning."""
+"""The recommender: distances, transferability scores, plans, advice and tuning."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""What no transfer at all would score: raw features with a linear head and with nearest neighbors, the better one.
+"""Baseline of no transfer: raw features with a linear head and with nearest neighbors, the better one.
 
 Raw features are those of the modality (`Modality.raw`), fitted inside each fold; the folds, and so the rows, are the
 probe's own, which makes the two paired.

@@ -1,4 +1,4 @@
-"""What transfer is worth: test score by number of labels, for a plan, for the same net from scratch, for no transfer.
+"""Benefit of transfer: test score by number of labels, for a plan, for the net from scratch, for no transfer.
 
 Subsets of the labels are nested and stratified, groups whole; the test part is the same for all. Every run is carried
 out in a folder that is thrown away: nothing of it becomes history.

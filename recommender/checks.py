@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a single item is read: names that do not exist, places where nothing lies."""
+"""Checks of a request before any item is read: names that do not exist, places where nothing lies."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What became of earlier fine-tunings, as the ranker and the planner read it.
+"""History: what became of earlier fine-tunings, as the ranker and the planner read it.
 
 Both corrections are shrunk towards the prior by the number of outcomes behind them. Only outcomes of *other* samples
 correct; those of the same sample are measurements of it.

@@ -1,4 +1,4 @@
-"""Who watches a request being performed: what is worth showing on the way, and whether to go on."""
+"""Observer: what is worth showing while a request is performed, and whether to go on."""
 
 from collections.abc import Sequence
 

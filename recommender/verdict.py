@@ -35,8 +35,8 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample) -> Verdict:
     )
     guess = guess_score(sample)
     if guess is not None and max(e.low, raw.low) <= guess:
-        told = f"neither {rival}, nor any checkpoint ({e.words}) is better beyond chance than a guess"
-        return Verdict(False, f"Do not transfer: {told} ({e.metric.words(guess)}); {differs}.")
+        because = f"neither {rival}, nor any checkpoint ({e.words}) is better beyond chance than a guess"
+        return Verdict(False, f"Do not transfer: {because} ({e.metric.words(guess)}); {differs}.")
     rows = rows_to_tell(len(sample), gain.mean, gain.low)
     would = "" if rows is None else f"; {len(sample):,} rows are too few to tell, about {rows:,} would"
     return Verdict(False, f"Do not transfer: {rival}, is not beaten beyond chance; {differs}{would}.")

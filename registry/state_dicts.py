@@ -64,8 +64,8 @@ def add_state_dict(
             if (place / _WEIGHTS).is_file() and (place / _WEIGHTS).samefile(file):
                 return zoo.add(place, name=called, license=license, domain=domain, progress=progress)
             raise AlreadyThere("checkpoint", called)
-        with TemporaryDirectory(dir=zoo.home.checkpoints, prefix=f"{called}.", suffix=f".{os.getpid()}.tmp") as made:
-            folder = Path(made) / called
+        with TemporaryDirectory(dir=zoo.home.checkpoints, prefix=f"{called}.", suffix=f".{os.getpid()}.tmp") as scratch:
+            folder = Path(scratch) / called
             folder.mkdir()
             with disk_full_named(place):
                 _copy_settings(_source(zoo, architecture, hub or Hub(), progress), folder)

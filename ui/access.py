@@ -1,4 +1,4 @@
-"""Who may see the page: whoever has the token of its address; other users of the machine have not."""
+"""Access to the page: whoever has the token of its address; other users of the machine have not."""
 
 import hmac
 import os

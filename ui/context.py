@@ -1,4 +1,4 @@
-"""What every command works with: its options, the registry opened, a place to speak, the sample read."""
+"""Command context: options, the opened registry, the terminal, and the request that was typed."""
 
 import inspect
 import os

@@ -1,4 +1,4 @@
-"""The queue: what is asked for, and the processes that work it off, one worker a lane.
+"""The job queue: requests, and the processes that perform them, one worker a lane.
 
 Every device is a lane and carries out one tuning at a time. Advice has a lane of its own, ``advice``: seconds of it
 need not wait behind an hour of tuning. A worker gives each job a process; where the worker is killed that process goes

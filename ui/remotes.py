@@ -38,6 +38,8 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{row['downloads']:,}",
             Text(f"no: {why}", "yellow") if why else fine,
         )
+    table.columns[1].no_wrap = True  # an id is copied
+    table.columns[1].min_width = max(len(shown(row["hub"])) for row in rows)
     return table
 
 

@@ -1,4 +1,4 @@
-"""What is dropped on the picker: kept under the digest of its content, and for as long as somebody needs it."""
+"""Uploads of the picker: kept under the digest of their content, and for as long as somebody needs them."""
 
 import hashlib
 import time

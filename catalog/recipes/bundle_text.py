@@ -51,10 +51,11 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
     for file in FILES:
         shutil.copyfile(work / "done" / file, folder / file)
     recipe = card["recipe"]
-    known = [key for source in card["source"] for key in domains if domains[key]["source"] == f"corpora/{source}"]
+    known = _domains_of(card["source"], domains)
     began = [] if recipe["start"] in {"random", "teacher"} else [recipe["start"]]
-    taught = [recipe["teacher"]] if recipe["distill"] or recipe["start"] != "random" else []
-    licenses = [domains[key]["license"] for key in known]
+    grown_from = yaml.safe_load((HERE / "texts.yaml").read_text())["texts"]
+    before = [key for base in began for key in _domains_of(grown_from[base]["source"], domains) if key not in known]
+    licenses = [domains[key]["license"].partition(" (")[0] for key in (*known, *before)]
     write_checkpoint(
         CATALOG,
         Checkpoint(
@@ -67,8 +68,8 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
             input_size=json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"],
             license=" + ".join(dict.fromkeys(licenses)),
             domain=known[0] if len(known) == 1 else None,
-            source=" + ".join(domains[key]["title"] for key in known),
-            lineage=(*known, *began, *taught),
+            source=domains[known[0]]["title"] if len(known) == 1 else f"a mixture of {len(known)} corpora",
+            lineage=(*known, *before, *began, recipe["teacher"]),
             origin=Origin.SEEDLING,
             measured={key: card[key] for key in ("held_out_loss", "steps", "tokens_seen", "seed", "date")}
             | {"objective": recipe["objective"] if recipe["tokens"] else "teacher"}
@@ -77,6 +78,10 @@ def bundle(name: str, card: dict, work: Path, domains: dict) -> None:
         ),
     )
     print(f"{name}: {card['parameters']:,} parameters")
+
+
+def _domains_of(sources: list[str], domains: dict) -> list[str]:
+    return [key for source in sources for key in domains if domains[key]["source"] == f"corpora/{source}"]
 
 
 def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None:
@@ -100,9 +105,10 @@ def write_domains(domains: dict, shared: Path, work: Path, through: str) -> None
             aliases=tuple(described.get("aliases", ())),
         )
         write_domain(CATALOG, card, sketch_of(name, seen[name], lens))
-        whole = described["source"].startswith("corpora/")
-        items = items_of(shared, described["source"]) if whole else domain_items(shared, described["source"])
-        write_rows(CATALOG, "text", RowKeys.of(name, {item.digest for item in items}))
+        texts = texts_of(shared, described["source"])
+        if not described["source"].startswith("corpora/"):
+            texts = [texts[place] for place in _spread(len(texts))]
+        write_rows(CATALOG, "text", RowKeys.of(name, {sha256(text.encode()).hexdigest() for text in texts}))
 
 
 def encode_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work: Path) -> dict[str, Encoded]:
@@ -117,25 +123,27 @@ def encode_domains(encoder: CheckpointEncoder, domains: dict, shared: Path, work
 
 def domain_items(shared: Path, source: str) -> list[TextItem]:
     """At most `SKETCHED_ROWS` texts of a source, evenly spread over its rows."""
-    items = items_of(shared, source)
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(len(items), SKETCHED_ROWS)).astype(int)]
+    texts = texts_of(shared, source)
+    decoded = (decoded_item(f"{source}/{place}", texts[place].encode()) for place in _spread(len(texts)))
+    return [item for item in decoded if not isinstance(item, Undecodable)]
 
 
-def items_of(shared: Path, source: str) -> list[TextItem]:
+def texts_of(shared: Path, source: str) -> list[str]:
     """Every passage of a corpus, or every training text of a labelled set."""
     kind, _, name = source.partition("/")
     if kind == "corpora":
-        texts = passages(shared, name)
-    else:
-        with (shared / source / "train.csv").open(newline="", encoding="utf-8") as opened:
-            texts = [row["text"] for row in csv.DictReader(opened)]
-    decoded = (decoded_item(f"{source}/{place}", text.encode()) for place, text in enumerate(texts))
-    return [item for item in decoded if not isinstance(item, Undecodable)]
+        return passages(shared, name)
+    with (shared / source / "train.csv").open(newline="", encoding="utf-8") as opened:
+        return [row["text"] for row in csv.DictReader(opened)]
+
+
+def _spread(rows: int) -> list[int]:
+    return [int(place) for place in np.linspace(0, rows - 1, min(rows, SKETCHED_ROWS)).astype(int)]
 
 
 def _margin(work: Path) -> float:
     path = work / "margin.json"
-    return float(json.loads(path.read_text())["margin"]) if path.exists() else 0.0
+    return float(json.loads(path.read_text())["margin_over_random"]) if path.exists() else 0.0
 
 
 def _arguments() -> argparse.Namespace:

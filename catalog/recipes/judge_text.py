@@ -48,11 +48,13 @@ def judge(work: Path, shared: Path) -> None:
     grown = transformers.AutoModel.from_pretrained(work / "done", dtype=torch.float32).eval()
     reached = np.array([accuracy(grown, tokenizer, shared, target) for target in targets])
     chance = [random_accuracy(grown, tokenizer, shared, target, work.parent) for target in targets]
-    margin = reached - np.array(chance)
     record = {
-        "margin": round(float(margin.mean()), 4),
-        "margin_targets": {target: round(float(value), 4) for target, value in zip(targets, margin, strict=True)},
-        "accuracy": {target: round(float(value), 4) for target, value in zip(targets, reached, strict=True)},
+        "margin_over_random": round(float(np.mean(reached) - np.mean(chance)), 4),
+        "margin_targets": {
+            target: [round(float(own), 4), round(float(random), 4)]
+            for target, own, random in zip(targets, reached, chance, strict=True)
+        },
+        "random_seeds": list(SEEDS),
     }
     (work / "margin.json").write_text(json.dumps(record, indent=1))
     print(work.name, record, flush=True)

@@ -1,11 +1,12 @@
 """A map of all domains through the lens: classical scaling of their MMDs, colored by family.
 
-    python catalog/recipes/map.py map.png
+    python catalog/recipes/map.py map.png [text]
 
 Needs matplotlib. Domains that lie close look alike to the lens; squares are the sources of seedlings.
 """
 
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -20,7 +21,9 @@ CATALOG = Path(__file__).parent.parent
 
 def main() -> None:
     """Draw the map, and print each domain's nearest other."""
-    known = read_catalog(CATALOG)
+    whole, modality = read_catalog(CATALOG), sys.argv[2] if len(sys.argv) > 2 else "image"
+    lens = whole.lenses[modality].digest
+    known = replace(whole, sketches=tuple(sketch for sketch in whole.sketches if sketch.lens == lens))
     names = [sketch.domain for sketch in known.sketches]
     squares = squared_distances(known)
     for row, name in enumerate(names):

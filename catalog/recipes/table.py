@@ -10,6 +10,8 @@ from rich.table import Table
 
 from registry.catalog import read_catalog
 
+OWN = ("held_out_accuracy", "held_out_cosine_to_teacher", "held_out_loss")
+
 
 def main() -> None:
     """One row a seedling."""
@@ -18,7 +20,7 @@ def main() -> None:
         drawn.add_column(column, justify="right" if column in {"parameters", "own held-out", "over random"} else "left")
     for card in read_catalog(Path(__file__).parent.parent).checkpoints:
         report = card.measured
-        own = report.get("held_out_accuracy", report.get("held_out_cosine_to_teacher"))
+        own = next((report[key] for key in OWN if key in report), None)
         drawn.add_row(
             card.name,
             card.architecture.removesuffix("ForImageClassification"),

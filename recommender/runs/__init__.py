@@ -1,4 +1,4 @@
-"""How a run is kept: job, folder, event log, tracking, MLflow, devices.
+"""Runs: their jobs, folders, event logs, trackers (MLflow) and devices.
 
 MLflow is called in `mlflow_run` (a run's entry), `mlflow_model` (its model) and `mlflow_server` (which MLflow, and a
 client of it), and nowhere else; `mlflow_sync` pushes a run's event log to it, from a thread of `tracking` while the run

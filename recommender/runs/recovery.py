@@ -1,4 +1,4 @@
-"""What killed processes, full disks and other hands leave in a home's runs: taken up, marked, or set aside.
+"""Recovery of a home's runs after kills, full disks and damage: taken up, marked, or quarantined.
 
 `recover` is cheap and runs at every start: a finished run whose outcome the registry lacks is given to it, and a run
 whose process is gone is marked as interrupted. `findings` is doctor's, and reads everything.

@@ -1,4 +1,4 @@
-"""Vital signs of the machine while a run goes on, under the names that MLflow's page of system metrics knows.
+"""System metrics while a run goes on, under the names that MLflow's page of system metrics knows.
 
 MLflow's own monitor ends at the first request that fails; these go into the run's journal. Its switches are respected:
 ``MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING`` and ``MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL`` (seconds).

@@ -1,4 +1,4 @@
-"""Trackers: what a run tells the world. MLflow may fail; no failure of it loses a run.
+"""Trackers: how a run is logged, by MLflow or else. No failure of a tracker loses a run.
 
 Everything is written to an event log in the run's folder first. A thread pushes it to MLflow, so that a slow or dead
 server delays nothing, and tries again while the run goes on; what MLflow still lacks at the end ``transferzoo

@@ -1,4 +1,4 @@
-"""What a training saves after each epoch, so that a killed one goes on: complete or not there at all.
+"""Training checkpoints: saved after each epoch so that a killed run resumes; complete or not there at all.
 
 A save is a folder; the marker that makes it count is written last and holds a digest of every file in it. The newest
 folder whose digests are right is the one to resume from. A folder without a marker is half a save and passed over; one

@@ -1,1 +1,1 @@
-"""What a finished run is good for: predict, export, promote."""
+"""Use of a finished run: predict, export, promote."""

@@ -36,12 +36,12 @@ class _Recorder:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A job that was carried out, what came of it, and what was heard meanwhile."""
+    """A job that was carried out, what came of it, and what was reported meanwhile."""
 
     prepared: Job
     run: TuningRun
     outcome: Outcome
-    heard: list[Event]
+    events: list[Event]
 
 
 _FINISHED: dict[tuple[object, str], _Finished] = {}
@@ -142,8 +142,8 @@ class ExecutorContract:
         assert json.loads((prepared.folder / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FAILED"
 
     def test_progress_hears_of_the_work(self, finished):
-        assert Phase.HEAD in {event.phase for event in finished.heard}
-        assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in finished.heard))
+        assert Phase.HEAD in {event.phase for event in finished.events}
+        assert all(0 <= done <= of for done, of in ((event.done, event.of) for event in finished.events))
 
     def test_a_cancelled_job_leaves_a_run_to_be_resumed(self, execute, prepared):
         with pytest.raises(Cancelled):

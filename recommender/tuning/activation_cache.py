@@ -1,4 +1,4 @@
-"""The end of a frozen prefix: activations are kept there, so that only the rest of the net is run.
+"""Activation cache: where a frozen prefix ends, what it gave is kept, and only the rest of the net is run.
 
 A net is resumed in its middle by letting the modules of the prefix answer from memory for the length of one forward
 pass: the last of them with the kept activations, those before it with anything of the right form. That works wherever

@@ -1,4 +1,4 @@
-"""Rows as the net wants them: items prepared once, or activations kept at the end of a frozen prefix.
+"""Training rows: items prepared once, or activations kept at the end of a frozen prefix.
 
 Items are kept in the compact form that their network prepares and made into inputs batch by batch; where training
 varies them (augmentation), what becomes of a row follows from the seed, the epoch and the row alone, so that a resumed

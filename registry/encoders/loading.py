@@ -240,6 +240,8 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
             "id2label in its config does not map class numbers to names",
             'Mend config.json: "id2label": {"0": "cat", "1": "dog"}, or leave it out.',
         )
+    if "pretrained_cfg" in settings and not settings.get("model_type"):  # as timm itself saves it
+        settings = {**settings, "model_type": "timm_wrapper", "architectures": ["TimmWrapperForImageClassification"]}
     named = settings.get("architectures") or []
     count = settings.get("num_labels")
     if isinstance(count, int) and count > _MOST_LABELS:

@@ -49,14 +49,15 @@ def main() -> None:
     faiss.omp_set_num_threads(1)
     result = read_catalog(catalog_folder())
     lens = result.lenses["image"]
-    built = mixtures(list(result.sketches), lens, requested.domains + QUERIES, seed=0)
+    sketches = [sketch for sketch in result.sketches if sketch.lens == lens.digest]
+    built = mixtures(sketches, lens, requested.domains + QUERIES, seed=0)
     known, queries = built[: requested.domains], built[requested.domains :]
-    message = f"{requested.domains:,} domains of {known.shape[1]} numbers, mixtures of {len(result.sketches)} real ones"
+    message = f"{requested.domains:,} domains of {known.shape[1]} numbers, mixtures of {len(sketches)} real ones"
     print(f"{message}; one thread; load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     report_search(known, queries)
     with tempfile.TemporaryDirectory() as folder:
         report_file(known, queries[0], Path(folder))
-        report_registry(known, queries, result.sketches[0], Path(folder))
+        report_registry(known, queries, sketches[0], Path(folder))
 
 
 def mixtures(sketches: list[Sketch], lens: Lens, count: int, seed: int) -> np.ndarray:

@@ -92,10 +92,8 @@ def main() -> None:
             f"{limit:.3f}",
             f"{row.ours / limit:.1f}x",
         )
-    told_by = "processor" if report.processor_time else "wall"
-    console.print(
-        f"{threads} threads, float64 GEMM {rate:.0f} GFLOP/s, least of {report.rounds} rounds, {told_by} time"
-    )
+    clock = "processor" if report.processor_time else "wall"
+    console.print(f"{threads} threads, float64 GEMM {rate:.0f} GFLOP/s, least of {report.rounds} rounds, {clock} time")
     console.print(table)
     if report.large:
         console.print(_memory(report.threads))

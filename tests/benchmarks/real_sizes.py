@@ -49,19 +49,19 @@ _GIB = 1 << 30
 
 def main() -> None:
     """Measure and print."""
-    asked = _arguments()
-    if asked.probe is not None:
-        _probe(*asked.probe)
+    options = _arguments()
+    if options.probe is not None:
+        _probe(*options.probe)
         return
-    torch.set_num_threads(asked.threads)
-    table = Table(title=f"{asked.rows} pictures, {asked.rounds} rounds, {asked.threads} threads")
+    torch.set_num_threads(options.threads)
+    table = Table(title=f"{options.rows} pictures, {options.rounds} rounds, {options.threads} threads")
     for column in ("net", "what", "figure", "wanted", "of the rounds"):
         table.add_column(column)
     with tempfile.TemporaryDirectory() as place:
-        for name in asked.nets.split(","):
+        for name in options.nets.split(","):
             folder = _saved(name, Path(place))
-            sample = _sample(asked.rows)
-            for row in _figures(name, folder, sample, Path(place), asked.rounds):
+            sample = _sample(options.rows)
+            for row in _figures(name, folder, sample, Path(place), options.rounds):
                 print(" | ".join(row), flush=True)
                 table.add_row(*row)
     Console(width=140).print(table)

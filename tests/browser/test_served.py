@@ -5,12 +5,14 @@ import signal
 import socket
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from registry.zoo import Zoo
 from tests.browser.conftest import Served, is_open, served
 from tests.browser.test_picker import PATH_FIELD, request_advice, run
 from tests.ui.pictures import write_stripes
@@ -98,13 +100,18 @@ def test_sigterm_ends_all_of_it_and_takes_what_was_dropped_along(page: Page, tmp
         page.get_by_role("button", name="Recommend").click()
         expect(page.get_by_text("Ranked, with intervals")).to_be_visible(timeout=180_000)
         assert [*one.home.glob("uploads/*/*.zip")]
+        with Zoo.open(one.home) as zoo:  # what a job still needs would stay
+            eventually(lambda: all(job.state == "finished" for job in zoo.jobs.list()))
         os.kill(one.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while is_open(port) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not is_open(port)
-        time.sleep(1)
-        assert not [*one.home.glob("uploads/*/*.zip")]
+        eventually(lambda: not is_open(port))
+        eventually(lambda: not [*one.home.glob("uploads/*/*.zip")])
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_bad_zip_is_refused_at_once_and_the_error_goes_with_the_next_input(

@@ -193,8 +193,8 @@ def test_the_json_has_the_promised_keys(tmp_path):
     assert {"schema", "id", "sample", "baseline", "choices", "skipped", "verdict"} <= set(record)
     assert set(record["baseline"]) == {"model", "mean", "low", "high"}
     choice = record["choices"][0]
-    told_of = {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"}
-    assert told_of <= set(choice)
+    described = {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"}
+    assert described <= set(choice)
     assert {"seconds", "peak_memory_bytes", "trainable_parameters", "device", "bytes_to_fetch"} == set(choice["cost"])
     assert {"domain", "metric", "value", "low", "high", "percentile", "p_same", "plugins"} == set(choice["distance"])
     assert {"name", "digest", "modality", "task", "rows", "classes", "metric", "health"} <= set(record["sample"])

@@ -31,7 +31,7 @@ def score_of(odds):
 def world(samples, *, seed=0, pull=0.3, noise=0.1, modality="image"):
     """Cases of four checkpoints of one body on many samples: what is near gains, what is ahead falls back."""
     random = np.random.default_rng(seed)
-    found = []
+    world_cases = []
     for sample in range(samples):
         easy = random.normal(1, 0.7)
         standings = [
@@ -44,8 +44,8 @@ def world(samples, *, seed=0, pull=0.3, noise=0.1, modality="image"):
             odds = log_odds(standing.probe) + 0.2 + pull * beside["domain"] - 0.5 * beside["probe"]
             score = score_of(float(odds) + random.normal(0, noise))
             case = case_of(standing, beside, course, sample=f"s{sample}", modality=modality, score=score)
-            found.append(case)
-    return found
+            world_cases.append(case)
+    return world_cases
 
 
 def missed(fusion, cases):
@@ -116,9 +116,9 @@ def test_no_outcome_of_the_same_family_teaches_where_it_is_left_out():
     """Chance planted in a family's outcomes changes nothing for what was fitted without it."""
     cases = world(12)
     planted = [replace(case, score=0.5) if case.family == "s3" else case for case in cases]
-    asked = next(case for case in cases if case.family == "s3")
+    left_out = next(case for case in cases if case.family == "s3")
     fits = [Fusion([case for case in of if case.family != "s3"]) for of in (cases, planted)]
-    assert fits[0].expect(asked) == fits[1].expect(asked)
+    assert fits[0].expect(left_out) == fits[1].expect(left_out)
 
 
 def test_candidates_stand_beside_one_another_within_their_body_and_between_bodies():

@@ -157,18 +157,34 @@ def test_commands_that_read_work_on_a_read_only_home_and_those_that_write_are_re
         (tmp_path / "run.json").rename(home / "runs" / run / "run.json")
         read_only(home)
         for command in (
-            "zoo list", "zoo show resnet-photos", "zoo disk", "domains list", f"domains near {data}", "runs list",
-            "queue list", f"recommend {data} --keep 1", f"distance {data} bccd_cells", f"predict {run} {data}",
-            f"export {run} {tmp_path}/out", "doctor", "doctor --repair",
-        ):  # fmt: skip
+            "zoo list",
+            "zoo show resnet-photos",
+            "zoo disk",
+            "domains list",
+            f"domains near {data}",
+            "runs list",
+            "queue list",
+            f"recommend {data} --keep 1",
+            f"distance {data} bccd_cells",
+            f"predict {run} {data}",
+            f"export {run} {tmp_path}/out",
+            "doctor",
+            "doctor --repair",
+        ):
             done = product.run(*command.split())
             assert done.code == 0 or (command.startswith("doctor") and done.code == 1), (command, done.err)
             assert command.startswith("doctor") or done.err.count("read-only") == 1
         for command in (
-            f"zoo add {tmp_path}", f"tune {data} --no-transfer", f"benefit {data} --checkpoint resnet-photos",
-            f"runs resume {unfinished.name}", "runs sync", f"runs register {run} mine", f"zoo promote {run} mine",
-            f"queue add recommend {data}", "zoo fetch resnet-50",
-        ):  # fmt: skip
+            f"zoo add {tmp_path}",
+            f"tune {data} --no-transfer",
+            f"benefit {data} --checkpoint resnet-photos",
+            f"runs resume {unfinished.name}",
+            "runs sync",
+            f"runs register {run} mine",
+            f"zoo promote {run} mine",
+            f"queue add recommend {data}",
+            "zoo fetch resnet-50",
+        ):
             done = product.run(*command.split())
             assert done.code == 2, (command, done.err)
             assert "it is read-only, and this must be written" in " ".join(done.err.split()), command

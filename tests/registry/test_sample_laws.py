@@ -109,9 +109,9 @@ def test_the_digest_is_blind_to_row_order_and_the_order_is_not(drawn, random):
     st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.integers(0, 3)), min_size=2, max_size=30),
     st.randoms(use_true_random=False),
 )
-def test_removing_duplicates_does_not_depend_on_their_order(given_rows, random):
+def test_removing_duplicates_does_not_depend_on_their_order(rows_read, random):
     labels_of: dict[int, set[str]] = {}
-    for image, label, _ in given_rows:
+    for image, label, _ in rows_read:
         labels_of.setdefault(image, set()).add(label)
     assume(any(len(labels) == 1 for labels in labels_of.values()))
 
@@ -119,9 +119,9 @@ def test_removing_duplicates_does_not_depend_on_their_order(given_rows, random):
         images, labels, groups = zip(*order, strict=True)
         return Sample.from_arrays(POOL[list(images)], labels, name="x", groups=groups)
 
-    one, other = read(given_rows), read(random.sample(given_rows, len(given_rows)))
+    one, other = read(rows_read), read(random.sample(rows_read, len(rows_read)))
     assert one.digest == other.digest
-    assert one.health.exact_duplicates == other.health.exact_duplicates == len(given_rows) - len(one)
+    assert one.health.exact_duplicates == other.health.exact_duplicates == len(rows_read) - len(one)
 
 
 @FEW

@@ -65,10 +65,10 @@ def test_no_command_acts_on_what_strangers_have_written(tmp_path):
 
         def say(*words: str, codes: tuple[int, ...] = (0,), **env: str) -> str:
             done = product.run(*words, env={"MLFLOW_TRACKING_URI": None, **env})
-            told = f"{words}\n{done.out}\n{done.err}"
-            assert done.code in codes, told
+            printed = f"{words}\n{done.out}\n{done.err}"
+            assert done.code in codes, printed
             for sign in UNSAFE:
-                assert sign not in done.out + done.err, told
+                assert sign not in done.out + done.err, printed
             if "--json" in words and done.code in {0, 1}:
                 json.loads(done.out)
             return done.out
@@ -88,9 +88,16 @@ def test_no_command_acts_on_what_strangers_have_written(tmp_path):
         both("distance", str(data), "photos-natural", *laid, codes=(0, 2))
         both("domains", "near", str(data), *laid, codes=(0, 2))
         tuned = say(
-            "tune", str(data), *laid, "--checkpoint", "resnet-photos", "--no-controls", "--strategy", "linear-probe",
-            "--json"
-        )  # fmt: skip
+            "tune",
+            str(data),
+            *laid,
+            "--checkpoint",
+            "resnet-photos",
+            "--no-controls",
+            "--strategy",
+            "linear-probe",
+            "--json",
+        )
         run = json.loads(tuned)["id"]
         both("predict", run, str(data), *laid)
         cells = list(csv.reader(io.StringIO(say("predict", run, str(data), *laid, "--csv"))))
@@ -111,9 +118,18 @@ def test_no_command_acts_on_what_strangers_have_written(tmp_path):
         both("doctor", codes=(0, 1))
         odd = CLASSES[0]
         for words in (
-            ("recommend", odd), ("zoo", "show", odd), ("zoo", "list", "--license", odd), ("predict", odd, str(data)),
-            ("runs", "resume", odd), ("queue", "show", odd), ("recommend", str(data), "--metric", odd),
-            ("domains", "near", odd), ("zoo", "remove", odd), ("demo", odd), ("distance", str(data), odd),
-            ("recommend", str(data), "--max-bytes", odd), ("tune", str(data), "--strategy", odd),
-        ):  # fmt: skip
+            ("recommend", odd),
+            ("zoo", "show", odd),
+            ("zoo", "list", "--license", odd),
+            ("predict", odd, str(data)),
+            ("runs", "resume", odd),
+            ("queue", "show", odd),
+            ("recommend", str(data), "--metric", odd),
+            ("domains", "near", odd),
+            ("zoo", "remove", odd),
+            ("demo", odd),
+            ("distance", str(data), odd),
+            ("recommend", str(data), "--max-bytes", odd),
+            ("tune", str(data), "--strategy", odd),
+        ):
             both(*words, codes=(2,))

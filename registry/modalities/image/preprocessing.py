@@ -32,6 +32,8 @@ __all__ = ["Preprocessing", "processor_settings", "read_input", "read_preprocess
 
 _TOLERANCE = 1e-4
 _COLORS = 3
+_FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "random": 3}
+"""PIL's numbers of timm's interpolations."""
 _LONG = 8
 """Of a picture that is longer than this many times its width, only the middle is resized where no more is seen."""
 _SAME_SCALE = 2e-3
@@ -152,10 +154,48 @@ def processor_settings(folder: Path, channels: int = 3) -> dict[str, Any]:
                 raise Unsupported(folder, f"{file} cannot be read (it holds no {part})")
             require_sound_processor(folder, settings, channels)
             return settings if channels == _COLORS else _gray(folder, settings)
+    if (timm := _of_timm(folder)) is not None:
+        require_sound_processor(folder, timm, channels)
+        return timm if channels == _COLORS else _gray(folder, timm)
     kept = next((file for file in _OF_A_TRAINER if (folder / file).exists()), None)
     whose = f"it is a Trainer's checkpoint ({kept}) saved without its image processor; " if kept else ""
     missing = "without preprocessor_config.json nobody knows what its input should look like"
     raise Unsupported(folder, whose + missing, _BRING)
+
+
+def _of_timm(folder: Path) -> dict[str, Any] | None:
+    """The evaluation transform that timm states in its config, as a processor of transformers; None where none is.
+
+    Resized so that a crop of the middle is ``crop_pct`` of the short side (timm's `create_transform`).
+
+    Raises:
+        Unsupported: it is stated in a form that is not known.
+    """
+    wanted = stated(folder, "config.json").get("pretrained_cfg") if (folder / "config.json").is_file() else None
+    if not isinstance(wanted, dict):
+        return None
+    try:
+        _, height, width = (int(length) for length in wanted["input_size"])
+        part, filter_ = float(wanted.get("crop_pct") or 0.875), str(wanted.get("interpolation", "bicubic"))
+        resized = {edge: math.floor(side / part) for edge, side in (("height", height), ("width", width))}
+        short = height == width and wanted.get("crop_mode", "center") == "center"
+        return {
+            "image_processor_type": "CLIPImageProcessor",
+            "do_convert_rgb": True,
+            "do_resize": True,
+            "size": {"shortest_edge": resized["height"]} if short else resized,
+            "resample": _FILTERS[filter_],
+            "do_center_crop": True,
+            "crop_size": {"height": height, "width": width},
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(wanted.get("mean", (0.485, 0.456, 0.406))),
+            "image_std": list(wanted.get("std", (0.229, 0.224, 0.225))),
+        }
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as cause:
+        why = f"its config states a pretrained_cfg of timm that is not known ({cause!r:.100})"
+        raise Unsupported(folder, why, _BRING) from cause
 
 
 def usual_settings(folder: Path) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def test_no_path_of_this_machine_and_no_markup_of_strangers_is_in_it(run, export
 
 def test_no_control_and_no_override_of_a_stranger_is_in_it(run, exported, start, tmp_path):
     acts = "\x1b[2J\u202egnp"
-    told = {**RUN, "classes": [acts, "b"], "notes": [acts], "sample": {**RUN["sample"], "name": acts}}
-    (tmp_path / "run.json").write_text(json.dumps(told))
+    record = {**RUN, "classes": [acts, "b"], "notes": [acts], "sample": {**RUN["sample"], "name": acts}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
     card = model_card(run, exported, replace(start, name=acts, license=f"MIT {acts}", lineage=(acts,)))
     assert "\x1b" not in card
     assert "\u202e" not in card

@@ -16,9 +16,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from registry.encoders import loading
+from registry.encoders.layers import layers_of
 from registry.encoders.loading import inspect, load, load_network, open_checkpoint
 from registry.errors import (
     BadWeights,
+    ExtraMissing,
     MalformedWeights,
     NotFetched,
     NoWeights,
@@ -494,3 +496,32 @@ def test_a_net_that_takes_its_own_size_alone_is_shown_that(tmp_path):
     folder = save_net(tmp_path / "levit", net, {**SQUARE, "size": {"height": 64, "width": 64}})
     assert load_network(folder, cap=32).preprocessing.side == 64
     assert load_network(save_net(tmp_path / "vit", "vit"), cap=16).preprocessing.side == 16
+
+
+OF_TIMM = {
+    "architecture": "resnet18",
+    "num_classes": 3,
+    "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
+}
+
+
+@pytest.mark.skipif(find_spec("timm") is not None, reason="timm is installed")
+def test_weights_of_timm_name_the_extra_that_opens_them(folder):
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(OF_TIMM))
+    with pytest.raises(ExtraMissing, match="timm") as caught:
+        inspect(folder)
+    assert "transferzoo[timm]" in caught.value.remedy
+
+
+def test_weights_of_timm_are_opened_as_timm_saves_them(tmp_path):
+    timm = pytest.importorskip("timm", reason="needs timm, and a torchvision that loads", exc_type=ImportError)
+    net = timm.create_model("resnet18", num_classes=3).eval()
+    tensors = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    (tmp_path / "config.json").write_text(json.dumps(OF_TIMM))
+    network = load_network(tmp_path)
+    assert len(layers_of(network).names) == 4
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.model(pixel_values=pixels).logits, net(pixels))

@@ -125,7 +125,7 @@ def _table_disturbed(content: bytes, chance: random.Random) -> bytes:
     return b"".join(lines) or b"x"
 
 
-@pytest.mark.parametrize(("rounds", "seed"), [(12, 0), pytest.param(150, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("rounds", "seed"), [(12, 0), pytest.param(110, 1, marks=pytest.mark.slow)])
 def test_a_folder_of_any_layout_is_read_or_refused_by_name(sound, tmp_path, rounds, seed):
     chance, came = random.Random(seed), Counter()  # noqa: S311 - a seeded fuzz
     for number in range(rounds):
@@ -160,7 +160,7 @@ def test_a_folder_of_any_layout_is_read_or_refused_by_name(sound, tmp_path, roun
     assert len(came) > 2
 
 
-@pytest.mark.parametrize(("rounds", "seed"), [(15, 0), pytest.param(150, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("rounds", "seed"), [(15, 0), pytest.param(110, 1, marks=pytest.mark.slow)])
 def test_a_table_of_groups_is_read_or_refused_by_name(sound, tmp_path, rounds, seed):
     chance, came = random.Random(seed), Counter()  # noqa: S311 - a seeded fuzz
     content = (sound / "groups.csv").read_bytes()

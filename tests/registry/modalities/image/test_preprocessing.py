@@ -244,6 +244,26 @@ def test_a_scan_line_is_not_blown_up(tmp_path, monkeypatch):
     assert max(widest) < 32
 
 
+TIMM = {"input_size": [3, 32, 32], "crop_pct": 0.8, "interpolation": "bilinear", "mean": [0.5] * 3, "std": [0.5] * 3}
+
+
+def test_the_transform_that_timm_states_in_its_config_is_followed(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": TIMM}))
+    read = read_preprocessing(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
+    resized = np.asarray(picture.resize((60, 40), Image.Resampling.BILINEAR), np.float32)
+    expected = resized[4:36, 14:46].transpose(2, 0, 1) / 255 * 2 - 1
+    np.testing.assert_allclose(read.tensor(picture), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"input_size": None}, {"crop_pct": "all"}, {"interpolation": "magic"}])
+def test_a_transform_of_timm_that_is_not_known_is_refused(tmp_path, changes):
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": {**TIMM, **changes}}))
+    with pytest.raises(Unsupported, match="timm"):
+        read_preprocessing(tmp_path)
+
+
 @pytest.mark.parametrize("mean", [0.5, [0.5], [0.5, 0.5, 0.5]])
 def test_a_net_of_one_channel_sees_a_picture_in_gray(tmp_path, mean):
     stated = {**SETTINGS["vit"], "image_mean": mean, "image_std": mean, "do_convert_rgb": True}

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from registry.encoders.loading import open_network
+from registry.encoders.loading import load_network
 from registry.modalities import modalities
 from registry.sample import Sample
 from tests.registry.modalities.text.nets import save
@@ -127,7 +127,7 @@ def test_html_control_characters_and_encodings_are_counted(tmp_path: Path):
 @lru_cache
 def _network(cap):
     with TemporaryDirectory() as place:
-        return open_network(save(Path(place), "bert"), cap=cap)
+        return load_network(save(Path(place), "bert"), cap=cap)
 
 
 def test_a_checkpoint_tells_how_many_texts_it_cuts_and_how_much_of_them():

@@ -100,9 +100,12 @@ def _are_near(one, other):
     return bool(first.also_in(second)[0])
 
 
-LONG = " ".join(f"The {word} went to the market and came home with {count} eggs." for count, word in enumerate(
-    ("baker", "farmer", "teacher", "tailor", "sailor", "miller", "doctor", "painter", "writer", "singer")
-))  # fmt: skip
+LONG = " ".join(
+    f"The {word} went to the market and came home with {count} eggs."
+    for count, word in enumerate(
+        ("baker", "farmer", "teacher", "tailor", "sailor", "miller", "doctor", "painter", "writer", "singer")
+    )
+)
 
 
 def test_a_text_is_like_itself_after_folding_and_like_one_with_a_letter_changed():
