@@ -1,6 +1,6 @@
-"""Requests about the registry's checkpoints: search a hub, fetch, see what has changed there, lock, remove.
+"""Requests about the registry's checkpoints: add, search a hub, fetch, see what has changed there, lock, remove.
 
-No sample is read and nothing that learns is loaded, so that a list of files is there at once. `recommender.service`
+Nothing that learns is loaded, so that a list of files is there at once. `recommender.service`
 performs these requests too, by way of this.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from recommender.checks import check_request
 from recommender.observer import Observer
 from recommender.requests import (
+    AddRequest,
     DiskRequest,
     FetchRequest,
     HoldingsRequest,
@@ -18,6 +19,7 @@ from recommender.requests import (
     RemoveRequest,
     SearchRequest,
     SyncRequest,
+    When,
 )
 from registry import upstream
 from registry.cards import Checkpoint
@@ -25,6 +27,8 @@ from registry.errors import AlreadyThere, CheckpointError, DiskFull, HubError, N
 from registry.forms import Record
 from registry.hub import Hub, HubModel
 from registry.lock import Restored, lock, read_lock, restore, write_lock
+from registry.sample import Sample
+from registry.state_dicts import add_state_dict
 from registry.upstream import Change, Usage
 from registry.zoo import Zoo
 
@@ -122,7 +126,7 @@ class LockFile(Record):
 
 def manage(  # noqa: PLR0911 - one case a kind
     request: HoldingsRequest, zoo: Zoo, observer: Observer | None = None
-) -> Searched | Fetched | Upstream | Restorations | Removed | Disk | LockFile:
+) -> Checkpoint | Searched | Fetched | Upstream | Restorations | Removed | Disk | LockFile:
     """Do what is asked for, and give what came of it.
 
     Raises:
@@ -132,6 +136,9 @@ def manage(  # noqa: PLR0911 - one case a kind
     watcher = observer or Observer()
     check_request(request, zoo)
     match request:
+        case AddRequest():
+            card = _added(request, zoo, watcher)
+            return card if request.max_input is None else zoo.use_inputs_up_to(card.name, request.max_input)
         case SearchRequest():
             return _searched(request, zoo, watcher)
         case FetchRequest():
@@ -148,6 +155,23 @@ def manage(  # noqa: PLR0911 - one case a kind
         case LockRequest():
             return _locked(request.file, zoo)
     raise TypeError(f"{type(request).__name__} is no request about what the registry holds")
+
+
+def _added(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
+    named, license = request.name, request.license
+    if request.folder is None:
+        weights = request.weights is When.NOW
+        return upstream.add(zoo, str(request.hub), name=named, weights=weights, license=license, progress=observer)
+    if request.architecture is not None:
+        domain = request.domain
+        return add_state_dict(
+            zoo, request.folder, request.architecture, name=named, license=license, domain=domain, progress=observer
+        )
+    source = None
+    if request.source_data is not None:
+        source = Sample.from_folder(request.source_data, keep_duplicates=True, progress=observer)
+        observer.on_sample(source)
+    return zoo.add(request.folder, name=named, source=source, license=license, domain=request.domain, progress=observer)
 
 
 def _searched(request: SearchRequest, zoo: Zoo, observer: Observer) -> Searched:

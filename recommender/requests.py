@@ -327,6 +327,12 @@ class PromoteRequest(_OfRun):
     name: Name
 
 
+class HoldingsRequest(Request):
+    """A request about what the registry holds, for which nothing is learned; `recommender.holdings` performs it."""
+
+    kind = ""
+
+
 class When(StrEnum):
     """When weights of a hub are fetched."""
 
@@ -340,7 +346,7 @@ def _place_or_id(text: str) -> str:
     return str(place.absolute()) if place.exists() else text
 
 
-class AddRequest(Request):
+class AddRequest(HoldingsRequest):
     """Register a checkpoint: a folder, or one of a hub."""
 
     kind = "zoo add"
@@ -372,12 +378,6 @@ class AddRequest(Request):
                 why = f"{option} goes with a folder: a checkpoint of a hub says itself what it was trained on"
                 raise ValueError(why)
         return self
-
-
-class HoldingsRequest(Request):
-    """A request about what the registry holds, for which no sample is read; `recommender.holdings` performs it."""
-
-    kind = ""
 
 
 class Order(StrEnum):

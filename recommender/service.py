@@ -37,7 +37,6 @@ from recommender.requests import (
     SearchRequest,
     SyncRequest,
     TuneRequest,
-    When,
 )
 from recommender.results import (
     Baseline,
@@ -77,8 +76,7 @@ from registry.forms import from_json
 from registry.hub import Hub
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
-from registry.state_dicts import add_state_dict
-from registry.upstream import add, fetch
+from registry.upstream import fetch
 from registry.zoo import Zoo
 
 __all__ = ["Drawn", "perform", "read_sample", "reference"]
@@ -221,8 +219,6 @@ def perform(  # noqa: PLR0911 - one case a kind
             return _export(request, zoo, watcher)
         case PromoteRequest():
             return promote(find_run(zoo.home, request.run), request.name, zoo, progress=watcher)
-        case AddRequest():
-            return _add(request, zoo, watcher)
         case HoldingsRequest():
             return manage(request, zoo, watcher)
     raise TypeError(f"{type(request).__name__} is no request that can be performed")
@@ -340,38 +336,6 @@ def _export(request: ExportRequest, zoo: Zoo, observer: Observer) -> Exported:
     if hub is None or request.push is None:
         return replace(exported, card="README.md")
     return replace(exported, card="README.md", pushed=hub.push(exported.folder, request.push, progress=observer))
-
-
-def _add(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
-    card = _added(request, zoo, observer)
-    return card if request.max_input is None else zoo.use_inputs_up_to(card.name, request.max_input)
-
-
-def _added(request: AddRequest, zoo: Zoo, observer: Observer) -> Checkpoint:
-    if request.folder is None:
-        now, license = request.weights is When.NOW, request.license
-        return add(zoo, str(request.hub), name=request.name, weights=now, license=license, progress=observer)
-    if request.architecture is not None:
-        return add_state_dict(
-            zoo,
-            request.folder,
-            request.architecture,
-            name=request.name,
-            license=request.license,
-            domain=request.domain,
-            progress=observer,
-        )
-    place, source = request.source_data, None
-    if place is not None:
-        source = read_sample(SampleRequest(path=place, keep_duplicates=True), observer)
-    return zoo.add(
-        request.folder,
-        name=request.name,
-        source=source,
-        license=request.license,
-        domain=request.domain,
-        progress=observer,
-    )
 
 
 def _kept_advice(

@@ -91,10 +91,11 @@ def drops(
 def lower_expectation(expected: Expected, drops_by: Mapping[str, float]) -> Expected:
     """What is to be expected of the test part: moved by the mean of the estimates (never up), widened by their spread.
 
-    That nothing changes, as the folds have it, counts as an estimate too.
+    That nothing changes, as the folds have it, counts as an estimate too, and so does one by which the score rises: a
+    head that is the surer of rows that it has not seen the like of (blurred ones) is no better for it (LOG.md).
     """
-    estimates = np.array([0.0, *drops_by.values()])
-    mean = max(expected.mean - max(0.0, float(estimates.mean())), expected.metric.lowest)
+    estimates = np.maximum(0.0, [0.0, *drops_by.values()])
+    mean = max(expected.mean - float(estimates.mean()), expected.metric.lowest)
     deviation = max(expected.high - expected.mean, expected.mean - expected.low) / Z  # one end may be the metric's own
     reach = Z * float(np.hypot(deviation, estimates.std(ddof=1) if len(drops_by) else 0.0))
     return Expected.around(expected.metric, mean, reach)

@@ -203,6 +203,8 @@ def printable(text: str) -> str:
     return text
 
 
+_MOST_NAMES = 30
+"""Known names that a remedy tells."""
 _ALIKE = 0.7
 """Likeness (difflib's ratio) from which a name counts as misspelt: another word of like letters is no typing error."""
 
@@ -215,6 +217,7 @@ class TransferZooError(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.add_note(remedy)  # a traceback in Python shows it, too
 
     def __str__(self) -> str:
         return self.message
@@ -236,8 +239,15 @@ class UnknownName(TransferZooError, KeyError):
     def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
         self.what, self.name, self.known = what, name, tuple(known)
         close = get_close_matches(name, known, n=1, cutoff=_ALIKE) or _containing(name, known)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(sorted(known)) or 'none'}."
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known: {_some(sorted(known))}."
         super().__init__(f"there is no {what} named {name!r}", hint)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names as they are read: of many the first, and how many more there are."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"
 
 
 def _containing(name: str, known: Sequence[str]) -> list[str]:

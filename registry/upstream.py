@@ -321,7 +321,8 @@ def _change(hub: Hub, card: Checkpoint, pinned: Locator) -> Change:
     if now.commit != pinned.commit:
         there = {file.name: file.digest for file in now.files}
         own = {file.name: file.digest for file in pinned.files}
-        changed = tuple(sorted(name for name in own if there.get(name) != own[name]))
+        names = {*own, *(file.name for file in small_files(now))}
+        changed = tuple(sorted(name for name in names if there.get(name) != own.get(name)))
         return replace(row, state=HubState.MOVED, upstream=now.commit, changed=changed)
     return replace(row, state=HubState.GATED if now.gated else HubState.OK)
 

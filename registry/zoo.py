@@ -628,7 +628,10 @@ class Zoo:
         card = self.checkpoint(name)
         if card.origin is Origin.SEEDLING:
             raise UnusableRequest(
-                "zoo remove", "name", f"{name} came with transferzoo", "Leave it out: --exclude NAME."
+                "zoo remove",
+                "name",
+                f"{name} came with transferzoo",
+                f"Leave it out of advice: recommend PATH --exclude {name}.",
             )
         self.store.forget(name)
         return card

@@ -14,7 +14,7 @@ from registry.escapes import shown
 from registry.licenses import Licenses
 from registry.listings import Fact, Listing, hub_task
 from ui import render
-from ui.render.parts import new_table
+from ui.render.parts import cut, give_way, keep_ids, new_table
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
@@ -171,11 +171,10 @@ def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = new_table("not probed", ">parameters", ">to fetch", ">distance", "published")
-    table.columns[0].no_wrap, table.columns[0].overflow, table.columns[0].max_width = True, "ellipsis", 26
-    for column in table.columns[1:]:
-        column.no_wrap = True
+    keep_ids(table, [shown(row["checkpoint"]) for row in rows], least=28)
     for row in rows:
-        table.add_row(*map(shown, unprobed_cells(row).values()))
+        name, *cells, published = map(shown, unprobed_cells(row).values())
+        table.add_row(cut(name), *cells, cut(published))
     return table
 
 
@@ -208,18 +207,15 @@ def _more(licenses: Licenses, *, here: bool, task: str) -> dict[str, Any]:
 
 def _known_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = new_table("checkpoint", "trained on", ">parameters", ">about", "license")
-    for column, most in ((0, 26), (1, 13), (4, 13)):
-        table.columns[column].no_wrap, table.columns[column].overflow = True, "ellipsis"
-        table.columns[column].max_width = most
-    for column in (2, 3):
-        table.columns[column].no_wrap = True
+    keep_ids(table, [shown(row["name"]) for row in rows])
+    give_way(table, 1, 4, most=13)
     for row in rows:
         table.add_row(
-            Text(shown(row["name"]), "bold"),
-            Text(shown(row["source"] or UNKNOWN_LICENSE)),
+            cut(shown(row["name"]), "bold"),
+            cut(shown(row["source"] or UNKNOWN_LICENSE)),
             UNKNOWN_LICENSE if row["parameters"] is None else render.amount(row["parameters"]),
             UNKNOWN_LICENSE if row["bytes"] is None else render.size(row["bytes"]),
-            Text(shown(row["license"]), "yellow" if "license" in row["contradictions"] else ""),
+            cut(shown(row["license"]), "yellow" if "license" in row["contradictions"] else ""),
         )
     return table
 

@@ -156,8 +156,6 @@ def _present_work(
             if isinstance(request, CompareRequest):
                 context.print(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
             context.print_json(result.to_dict())
-        case Checkpoint():
-            _added(context, result)
         case tuple():
             near = [row.to_dict() for row in result]
             context.print(render.near_table(near))
@@ -194,6 +192,9 @@ def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None
     """
     with context.bars:
         result = holdings.manage(request, context.zoo, Watcher(context))
+    if isinstance(result, Checkpoint):
+        _added(context, result)
+        return
     record = result.to_dict()
     form: object = record
     match result:

@@ -38,6 +38,8 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{row['downloads']:,}",
             Text(f"no: {why}", "yellow") if why else fine,
         )
+    table.columns[1].no_wrap = True  # an id is copied
+    table.columns[1].min_width = max(len(shown(row["hub"])) for row in rows)
     return table
 
 
@@ -83,7 +85,10 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         if row["unknown"]:
             state, more = Text("not known", "dim"), shown(row["unknown"])
         else:
-            state, more = Text(row["state"], styles[row["state"]]), shown(row["upstream"][:40])
+            state, more = (
+                Text(row["state"], styles[row["state"]]),
+                shown(row["upstream"] if "/" in row["upstream"] else row["upstream"][:12]),
+            )
         if row["changed"]:
             more = f"{more[:12]}: {', '.join(map(shown, row['changed']))}"
         pinned = f"{shown(row['hub'])} @ {row['commit'][:12]}"

@@ -36,7 +36,7 @@ def planted(plan, scratch=(0.1, 0.3, 0.5, 0.6), *, to_equal=None, epochs=5, curv
     )
     saving = label_saving(LABELS, plan, scratch[-1])
     return Benefit(
-        {"name": "planted", "metric": "accuracy"},
+        {"name": "planted", "metric": "accuracy", "modality": "image"},
         "resnet",
         "lp-ft",
         {"plan": epochs, "scratch": 20},

@@ -55,6 +55,8 @@ def test_estimates_lower_and_widen_and_never_raise():
     assert moved.high - moved.low > EXPECTED.high - EXPECTED.low
     risen = lower_expectation(EXPECTED, {"threshold": -0.1, "confidence": -0.1, "far rows": -0.1})
     assert risen.mean == pytest.approx(EXPECTED.mean)
+    blurred = lower_expectation(EXPECTED, {"threshold": -0.2, "confidence": -0.2, "far rows": 0.3})
+    assert blurred.mean < EXPECTED.mean, "a head that is surer of strange rows does not make up for what is far"
     same = lower_expectation(EXPECTED, dict.fromkeys(("threshold", "confidence", "far rows"), 0.0))
     assert (same.mean, same.low, same.high) == pytest.approx((0.8, 0.7, 0.9))
 

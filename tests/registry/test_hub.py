@@ -532,6 +532,8 @@ def test_what_moved_upstream_is_told_and_the_pinned_commit_stays(hub, zoo):
     new = repository.commit(a_net(README__md=b"---\nlicense: apache-2.0\n---\n"))
     (row,) = upstream.sync(zoo)
     assert (row.state, row.upstream, row.changed) == (HubState.MOVED, new, ("README.md",))
+    repository.commit(a_net(vocab__txt=b"new"))
+    assert [row.changed for row in upstream.sync(zoo)] == [("vocab.txt",)]
     after = zoo.checkpoint("net")
     assert (after.locator.commit, after.license, after.locator.state) == (card.locator.commit, "MIT", HubState.MOVED)
     assert zoo.encoder("net").digest

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import time
+import traceback
 from dataclasses import replace
 
 import numpy as np
@@ -280,3 +281,9 @@ def test_a_zoo_lets_go_of_the_net_asked_for_longest_ago_before_it_holds_more_tha
         zoo.encoder(name)
     assert opened == ["a", "b", "c", "b"]
     assert [*zoo._encoders] == ["a", "b"]
+
+
+def test_a_traceback_of_an_unknown_name_says_what_was_meant(zoo):
+    with pytest.raises(UnknownName) as caught:
+        zoo["mean-colour"]
+    assert "Did you mean 'mean-color'?" in "".join(traceback.format_exception(caught.value))

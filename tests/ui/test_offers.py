@@ -73,3 +73,17 @@ def test_an_unknown_task_is_named_with_the_known_ones(tmp_path):
     done = transferzoo("zoo", "list", "--task", "image-clasification", home=tmp_path)
     assert done.returncode == 2
     assert "Did you mean 'image-classification'?" in done.stderr
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_no_table_breaks_an_id_and_on_a_wide_screen_it_is_whole(zoo, width):
+    name = "a_net_of_a_long_name_with_patch16_224.in21k"
+    row = {**offers.listing_json(zoo, zoo.listing("big")), "name": name}
+    unprobed = {"checkpoint": name, "parameters": 10**8, "bytes": 4 * 10**8, "distance": None, "published": []}
+    for report in (offers.offers_table([row]), offers.unprobed_report({"not_probed": [unprobed]})):
+        console = Console(file=StringIO(), width=width)
+        console.print(report)
+        lines = console.file.getvalue().splitlines()
+        (line,) = [line for line in lines if line.startswith("a_net_of")]
+        assert not any(line.startswith(("21k", "224")) for line in lines)
+        assert name in line or (width == 80 and "…" in line)

@@ -261,3 +261,22 @@ def test_r_squared_is_a_number_and_no_percentage() -> None:
     report = printed(render.run_report(run))
     assert "r2 -0.100 ± 0.020 on 560 held-out rows" in report
     assert "12.5 on average" in report
+
+
+def test_a_card_is_said_in_words_and_not_as_python_has_it():
+    file = {"name": "model.safetensors", "bytes": 14_199_388, "digest": "sha256:0"}
+    locator = {"hub": "org/net", "revision": "main", "commit": "64b6", "files": [file], "state": "ok", "upstream": ""}
+    card = {
+        "name": "net",
+        "parameters": 3506153,
+        "measured": {"held_out_accuracy": 0.90291234, "margin_targets": {"clothing": [0.40321, 0.31]}},
+        "claimed": {"gated": False, "datasets": ["imagenet-1k"]},
+        "locator": locator,
+        "claims": [{"metric": "accuracy", "value": 0.718, "data": "ImageNet-1k"}],
+    }
+    report = printed(render.card_report({"checkpoint": card, "domain": None, "outcomes": []}))
+    for words in ("3,506,153", "held out accuracy: 0.9029", "clothing 0.4032, 0.31", "gated: no", "org/net @ 64b6"):
+        assert words in report
+    assert "1 files, 14,199,388 bytes; ok" in report
+    assert "accuracy 0.718 on ImageNet-1k" in report
+    assert not set("{}[]'") & set(report)

@@ -1,13 +1,14 @@
 """The zoo: checkpoints, domains, one card, what a run was promoted to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
-from ui.render.parts import bullet, new_table
+from ui.render.parts import bullet, cut, give_way, keep_ids, new_table
 from ui.render.runs import outcome_table
 from ui.render.words import Json, amount
 
@@ -15,15 +16,14 @@ from ui.render.words import Json, amount
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
     """What the registry offers."""
     table = new_table("checkpoint", "source", ">parameters", "license", "origin")
-    table.columns[0].min_width = min(24, max((len(row["name"]) for row in rows), default=0))
-    for column, most in ((table.columns[1], 24), (table.columns[3], 16)):
-        column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
+    keep_ids(table, [shown(row["name"]) for row in rows])
+    give_way(table, 1, 3, most=24)
     for row in rows:
         table.add_row(
-            Text(shown(row["name"]), "bold"),
-            Text(shown(row["source"] or row["domain"] or "not stated")),
+            cut(shown(row["name"]), "bold"),
+            cut(shown(row["source"] or row["domain"] or "not stated")),
             amount(row["parameters"]),
-            Text(shown(row["license"])),
+            cut(shown(row["license"])),
             row["origin"],
         )
     return table
@@ -43,7 +43,8 @@ def card_report(card: Json) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in card["checkpoint"].items():
         if value not in (None, "", {}, [], ()):
-            table.add_row(Text(name.replace("_", " "), "dim"), Text(_card_value(value), overflow="fold"))
+            words = _CARD_WORDS.get(name, _card_value)(value)
+            table.add_row(Text(name.replace("_", " "), "dim"), Text(words, overflow="fold"))
     if card["domain"] is not None:
         domain = card["domain"]
         known = f"{domain['title']} ({domain['rows']:,} rows, {domain['license']})"
@@ -53,10 +54,46 @@ def card_report(card: Json) -> RenderableType:
     return Group(table, outcome_table(card["outcomes"]))
 
 
-def _card_value(value: object) -> str:
+def _card_value(value: Any) -> str:  # noqa: ANN401 - whatever a card holds
+    """A value of a card in words: numbers as they are read, what lies within others in lines."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{shown(name)} {shown(inner)}" for name, inner in value.items())
-    return ", ".join(map(shown, value)) if isinstance(value, (list, tuple)) else shown(value)
+        lines = (f"{shown(str(name).replace('_', ' '))}: {_card_value(inner)}" for name, inner in value.items())
+        return "\n".join(lines)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_card_value, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)
+
+
+def _measured(value: Json) -> str:
+    """What was measured, line by line; what was measured on several sets beside one another."""
+    sets = {
+        name: "; ".join(f"{of} {_card_value(on)}" for of, on in inner.items())
+        for name, inner in value.items()
+        if isinstance(inner, Mapping)
+    }
+    return _card_value({**value, **sets})
+
+
+def _locator(value: Json) -> str:
+    """Where it comes from, and how that stands."""
+    size = sum(file["bytes"] for file in value["files"])
+    upstream = f", upstream {shown(value['upstream'])}" if value["upstream"] else ""
+    where = f"{shown(value['hub'])} @ {value['commit']} ({shown(value['revision'])})"
+    return f"{where}\n{len(value['files'])} files, {size:,} bytes; {value['state']}{upstream}"
+
+
+def _claims(rows: Sequence[Json]) -> str:
+    """What its card claims, a line each."""
+    told = (f"{shown(row['metric'])} {_card_value(row['value'])} on {shown(row['data'])}" for row in rows)
+    return "\n".join(told)
+
+
+_CARD_WORDS: Mapping[str, Callable[[Any], str]] = {"locator": _locator, "claims": _claims, "measured": _measured}
+"""Fields of a card that are said in words of their own."""
 
 
 def promoted_report(promoted: Json) -> RenderableType:

@@ -4,7 +4,8 @@ transformers' encoders hand their classifiers the first token, through a layer o
 more layer of the encoder: attention whose queries and keys are zero weighs all tokens alike (Vaswani et al. 2017, eq.
 1), its value and output are the identity, so large that what the layer adds to is lost in rounding, and its norm gives
 the mean of zero mean and unit variance, as the network pools. The layer between is the identity where its activation is
-as good as linear. Decoders' heads have no bias; the norm before them has one.
+as good as linear. Decoders' heads have no bias; the norm before them has one,
+and a direction in which it always gives the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ __all__ = ["pooled_classifiers", "shifted_classifiers"]
 _LOUD = 1e6
 _FAINT = 1e-4
 """Of a tanh's input: its cube, the first term that is not linear, is below rounding."""
+_LEAST_SCALE = 1e-3
 _SURE = 10.0
 """Where ReLU and GELU hand on what they are given."""
 _Build = Callable[[PretrainedConfig], PreTrainedModel]
@@ -46,16 +48,26 @@ def pooled_classifiers(
 def shifted_classifiers(
     config: PretrainedConfig, weight: torch.Tensor, bias: torch.Tensor, build: _Build
 ) -> Iterator[PreTrainedModel]:
-    """Decoders whose last norm adds what their head, which has no bias, makes the bias of."""
+    """Decoders whose head, which has no bias, reads it off a direction in which their last norm gives the same always.
+
+    What the norm scales and shifts has mean zero: divided by the scales its sum is that of the shifts so divided.
+    """
     model = build(config)
     head = _head(model, len(weight))
     norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm) and module.bias is not None]
     if head is None or head.bias is not None or not norms:
         return
     with torch.no_grad():
-        head.weight.copy_(weight)
-        added = torch.linalg.lstsq(weight.double(), bias.double()[:, None]).solution[:, 0].float()
-        norms[-1].bias.copy_(norms[-1].bias + added)
+        scales, shifts, matrix = (each.double() for each in (norms[-1].weight, norms[-1].bias, weight))
+        if scales.abs().min() <= _LEAST_SCALE:
+            return
+        direction = 1 / scales
+        read = torch.linalg.qr(matrix.T).Q
+        unread = direction - read @ (read.T @ direction)
+        unread *= len(scales) ** 0.5 / unread.norm() * (1 if direction @ shifts >= 0 else -1)
+        moved = shifts + unread
+        norms[-1].bias.copy_(moved)
+        head.weight.copy_(matrix + bias.double()[:, None] * direction / (direction @ moved))
     yield model
 
 

@@ -74,6 +74,15 @@ def test_what_reads_what_the_run_reads_keeps_its_layers(net, tmp_path):
     assert t.AutoConfig.from_pretrained(tmp_path / "out").num_hidden_layers == 3
 
 
+def test_a_decoder_gets_a_bias_that_its_head_cannot_be_moved_to(tmp_path):
+    run = finished_run(tmp_path / "run", "gpt2")
+    weight = np.random.default_rng(1).normal(size=(3, 16))
+    weight -= weight.mean(0)
+    save_head(LinearHead(weight.astype(np.float32), np.array([1, 2, 3], np.float32)), run.path)
+    export(run, tmp_path / "out")
+    assert differs(tmp_path / "out", run) < TOLERANCE
+
+
 def test_sentences_of_unit_length_are_exported_too(tmp_path):
     run = finished_run(tmp_path / "run", "bert", sentences=True)
     export(run, tmp_path / "out")
