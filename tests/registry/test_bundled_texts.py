@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from registry.catalog import read_catalog
+from registry.encoders.encoder import load_encoder
 from registry.home import catalog_folder
 
 BUDGET = 48 << 20
@@ -45,6 +46,13 @@ def test_texts_and_images_are_seen_through_lenses_of_their_own(bundled):
     of_domain = {domain.name: domain.modality for domain in bundled.domains}
     for sketch in bundled.sketches:
         assert sketch.lens == bundled.lenses[of_domain[sketch.domain]].digest
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_lens_is_of_the_space_that_its_checkpoint_sees_today(bundled, modality):
+    lens = bundled.lenses[modality]
+    encoder = load_encoder(catalog_folder() / "seedlings" / lens.checkpoint, name=lens.checkpoint)
+    assert lens.space == f"{encoder.name}@{encoder.digest}#{lens.block}"
 
 
 def test_the_whole_catalog_keeps_its_budget():
