@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from registry.errors import DiskFull
 
 __all__ = [
     "allocate",
+    "copy_files",
     "disk_full_named",
     "filling",
     "flush",
@@ -173,6 +174,15 @@ def is_locked(lock: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def copy_files(patterns: Iterable[str], source: Path, target: Path) -> None:
+    """Copy what lies below ``source`` under these names (``*`` for any part of one) to the same place below another."""
+    for pattern in patterns:
+        for file in source.glob(pattern):
+            place = target / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
 
 
 def sha256_of(path: Path) -> str:

@@ -110,6 +110,7 @@ def _copy_settings(source: Path, folder: Path) -> None:
     wanted = {_CONFIG, *(name for modality in modalities.each() for name in modality.processor_files)}
     for name in sorted(wanted):
         if (source / name).is_file():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(read_text(source / name), encoding="utf-8")
 
 

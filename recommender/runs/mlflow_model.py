@@ -5,7 +5,6 @@ That is `recommender.serving.pyfunc`, which needs transferzoo where the model is
 
 import json
 import re
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ import numpy as np
 from recommender.runs.folder import RunFolder
 from registry.cards import Task
 from registry.errors import UnusableName
+from registry.files import copy_files
 from registry.modalities import Modality, modalities
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
     data.mkdir()
     nothing.mkdir()
     modality = modalities[run.result["sample"]["modality"]]
-    for pattern in (*_FILES, *modality.processor_files):
-        for file in run.path.glob(pattern):
-            shutil.copyfile(file, data / file.name)
+    copy_files((*_FILES, *modality.processor_files), run.path, data)
     save_model(
         str(packed),
         loader_module=_LOADER,

@@ -29,6 +29,7 @@ from registry.errors import (
     TransferZooError,
     UnusableName,
 )
+from registry.files import copy_files
 from registry.modalities import modalities
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -184,9 +185,7 @@ def _filled(run: RunFolder, folder: Path, progress: Progress) -> tuple[str, ...]
     for file in run.path.glob("*.safetensors*"):
         if file.name != "head.safetensors":
             shutil.copyfile(file, folder / file.name)
-    for name in modality_at(run.path).processor_files:
-        if (run.path / name).is_file():
-            shutil.copyfile(run.path / name, folder / name)
+    copy_files(modality_at(run.path).processor_files, run.path, folder)
     config = json.loads((run.path / "config.json").read_text())
     if "id2label" in config:
         config["id2label"] = {place: f"LABEL_{place}" for place in config["id2label"]}

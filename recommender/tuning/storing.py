@@ -1,7 +1,5 @@
 """What a run leaves in its folder: backbone, head and processor, read back and found the same; no scaffolding."""
 
-import shutil
-
 import torch
 
 from recommender.baseline import RawEncoder
@@ -10,6 +8,7 @@ from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, save_head, save_raw
 from registry.encoders.loading import load, quiet
 from registry.errors import ShapeMismatch
+from registry.files import copy_files
 from registry.modalities import modalities
 
 __all__ = ["store"]
@@ -26,14 +25,10 @@ def store(job: Job, head: FittedHead, classifier: Classifier | None, raw: RawEnc
         save_head(head, job.folder)
         return
     if classifier is None:
-        for file in job.checkpoint.folder.glob("*.safetensors*"):
-            shutil.copyfile(file, job.folder / file.name)
-        shutil.copyfile(job.checkpoint.folder / "config.json", job.folder / "config.json")
+        copy_files(("*.safetensors*", "config.json"), job.checkpoint.folder, job.folder)
     else:
         _store_body(job, classifier)
-    for name in modalities[str(job.checkpoint.modality)].processor_files:
-        if (job.checkpoint.folder / name).is_file():
-            shutil.copyfile(job.checkpoint.folder / name, job.folder / name)
+    copy_files(modalities[str(job.checkpoint.modality)].processor_files, job.checkpoint.folder, job.folder)
     save_head(head, job.folder)
 
 

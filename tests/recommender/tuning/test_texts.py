@@ -13,11 +13,13 @@ from recommender.strategies import strategies
 from recommender.testing.evidence import evidence
 from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint
+from registry.encoders.encoder import load_encoder
 from registry.encoders.loading import inspect
 from registry.errors import NotExportable
+from registry.modalities import modalities
 from registry.sample import Sample
 from tests.recommender.tuning.jobs import job
-from tests.registry.modalities.text.nets import save
+from tests.registry.modalities.text.nets import as_sentences, save
 
 WORDS = {"kitchen": "the red fox", "harbor": "a lazy dog", "court": "one two three"}
 FITTED = frozenset({"knn", "prototype"})
@@ -75,3 +77,15 @@ def test_every_strategy_tunes_texts_that_are_predicted_and_exported(net, strateg
             export(RunFolder(prepared.folder), tmp_path / "out")
     elif net == "bert" or plan.read == "block 03":
         assert export(RunFolder(prepared.folder), tmp_path / "out").difference < TOLERANCE
+
+
+def test_what_sentence_transformers_states_goes_along_with_a_run(tmp_path):
+    folder = as_sentences(save(tmp_path / "net", "bert"), {"pooling_mode_cls_token": True})
+    opened = inspect(folder)
+    kind, digest = opened.architecture, opened.digest
+    checkpoint = Checkpoint("net", "text", kind, folder, digest, opened.parameters, opened.input_size)
+    prepared = job(tmp_path, checkpoint, strategies["linear-probe"](evidence((0.5, 0.6, 0.7))), sample())
+    run_local(prepared, no_tracking)
+    items = modalities["text"].from_memory(["the red fox"])
+    before, after = (load_encoder(place).encode(items).last for place in (folder, prepared.folder))
+    np.testing.assert_allclose(after.vectors, before.vectors, atol=1e-6)
