@@ -65,7 +65,7 @@ class Catalogs:
     @property
     def lenses(self) -> tuple[Lens, ...]:
         """The lens of each modality that has one."""
-        return tuple(lens for modality in modalities if (lens := self._lens_or_none(modality)) is not None)
+        return tuple(lens for one in modalities.each() if (lens := self._lens_or_none(one.name)) is not None)
 
     def lens(self, modality: str) -> Lens:
         """What all samples and domains of a modality are seen through.

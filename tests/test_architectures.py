@@ -23,6 +23,7 @@ NO_CLASSIFIER = {"exported"}
 
 REFUSED: dict[str, set[str]] = {
     "BitForImageClassification": CONVOLUTIONS_ALONE,
+    "CLIPModel": NO_CLASSIFIER,  # of the image tower alone
     "DINOv3ConvNextModel": NO_CLASSIFIER,
     "DINOv3ViTModel": NO_CLASSIFIER,
     "DeiTForImageClassificationWithTeacher": ANOTHER_HEAD,
@@ -31,6 +32,7 @@ REFUSED: dict[str, set[str]] = {
     "HGNetV2ForImageClassification": CONVOLUTIONS_ALONE,
     "ImageGPTForImageClassification": {"registered"},
     "LevitForImageClassificationWithTeacher": ANOTHER_HEAD,
+    "MetaClip2Model": NO_CLASSIFIER,  # as CLIP's
     "MobileNetV1ForImageClassification": CONVOLUTIONS_ALONE,
     "MobileNetV2ForImageClassification": CONVOLUTIONS_ALONE,
     "MobileViTV2ForImageClassification": CONVOLUTIONS_ALONE,
@@ -41,6 +43,8 @@ REFUSED: dict[str, set[str]] = {
     "PoolFormerForImageClassification": CONVOLUTIONS_ALONE,
     "RegNetForImageClassification": CONVOLUTIONS_ALONE,
     "ResNetForImageClassification": CONVOLUTIONS_ALONE,
+    "Siglip2Model": NO_CLASSIFIER,  # as CLIP's
+    "SiglipModel": NO_CLASSIFIER,
     "SwiftFormerForImageClassification": ANOTHER_HEAD,
     "TextNetForImageClassification": CONVOLUTIONS_ALONE,
     "TimmWrapperForImageClassification": {"registered"},

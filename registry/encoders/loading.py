@@ -19,6 +19,7 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from registry.cards import UNKNOWN_LICENSE
@@ -66,6 +67,7 @@ _UNSTATED = {"text"}
 """What transformers says that a class takes whose authors did not say it."""
 _LIBRARY = re.compile(r"requires the (\w+) library")
 _EXTRAS = {"timm"}
+_TIMM = "timm_wrapper"
 """Libraries for which there is an extra of that name."""
 _MOST_LABELS = 100_000
 _LONGEST_LICENSE = 500
@@ -241,7 +243,7 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
             'Mend config.json: "id2label": {"0": "cat", "1": "dog"}, or leave it out.',
         )
     if "pretrained_cfg" in settings and not settings.get("model_type"):  # as timm itself saves it
-        settings = {**settings, "model_type": "timm_wrapper", "architectures": ["TimmWrapperForImageClassification"]}
+        settings = {**settings, "model_type": _TIMM, "architectures": _classifiers_of(_TIMM)}
     named = settings.get("architectures") or []
     count = settings.get("num_labels")
     if isinstance(count, int) and count > _MOST_LABELS:
@@ -251,6 +253,15 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         tidy["id2label"] = {int(place): str(name) for place, name in labels.items()}
         tidy["label2id"] = {name: place for place, name in tidy["id2label"].items()}
     return tidy
+
+
+def _classifiers_of(model_type: str) -> list[str]:
+    """The classifier that transformers has for a type of models; none where it has none."""
+    return [
+        of_types[model_type]
+        for name, of_types in vars(modeling_auto).items()
+        if re.fullmatch(r"MODEL_FOR_[A-Z]+_CLASSIFICATION_MAPPING_NAMES", name) and model_type in of_types
+    ]
 
 
 def _weight_files(folder: Path) -> list[Path]:

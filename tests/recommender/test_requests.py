@@ -31,6 +31,7 @@ from registry.errors import UnknownName, UnusableRequest
 from registry.store import Store
 from registry.store.schema import now
 from tests.ui.cases import advice, choice
+from ui.render.commands import program
 from ui.reproduce import as_command
 
 SAMPLE = SampleRequest(path="/data/a b", labels="t.csv", task="regression", limit=10, seed=3)
@@ -153,7 +154,7 @@ def test_a_limit_that_is_none_is_named_with_its_option_and_how_it_is_written(tmp
 )
 def test_what_is_asked_of_a_hub_is_a_request_like_any_other(request_, typed):
     assert request_of(request_.kind, json.loads(json.dumps(request_.to_json()))) == request_
-    assert as_command(request_) == f"transferzoo {typed}"
+    assert as_command(request_) == f"{program('transferzoo')} {typed}"
 
 
 @pytest.mark.parametrize(

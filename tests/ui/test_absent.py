@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from recommender.results import Rival, Skipped, Unprobed
 from tests.ui.cases import advice, choice
+from ui.render.commands import program
 
 
 def page():
@@ -40,7 +41,7 @@ def test_what_is_not_here_is_shown_with_its_bytes_and_the_command_that_fetches_i
     (table,) = drawn.dataframe
     assert table.value["not probed"].tolist() == ["big", "huge"]
     assert table.value["to fetch"].tolist() == ["328 MiB", "unknown"]
-    assert drawn.code[0].value == "transferzoo zoo fetch big --home /home"
+    assert drawn.code[0].value == f"{program('transferzoo')} zoo fetch big --home /home"
     report = " ".join(line.value for line in drawn.markdown)
     assert "its license is unknown" in report
     assert "how often is not known here" in report

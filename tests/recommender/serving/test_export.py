@@ -181,7 +181,7 @@ def test_an_unfinished_run_is_refused(tmp_path):
 
 
 def test_what_differs_is_not_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "_put_head", lambda tuned, model: None)
+    monkeypatch.setattr(exporting, "_put_head", lambda tuned, model, layers: None)
     with pytest.raises(NotExportable, match="differs from the run by"):
         export(finished_run(tmp_path / "run"), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]

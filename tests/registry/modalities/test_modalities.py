@@ -52,14 +52,12 @@ PICTURES = re.compile(r"\b(PIL|Pillow|images?|pixels?|pictures?)\b", re.IGNORECA
 SPOKEN_OF = {
     "registry/cards.py": "the default modality's name, and what older cards state",
     "registry/catalog.py": "the modalities' names",
-    "registry/encoders/encoder.py": "the unit of a cap, beside tokens and frames",
-    "registry/encoders/loading.py": "the same",
+    "registry/encoders/loading.py": "the unit of a cap, and the tower of models that compare images with texts",
     "registry/listings.py": "tasks of a hub, by their own names",
     "registry/readers/frame.py": "a feature of datasets, by its own name",
     "registry/readers/layout.py": "names of folders that say nothing",
     "registry/readers/table.py": "names of columns that stand for a file",
     "registry/sample.py": "what its doors take, for example",
-    "registry/testing/modality.py": "kinds of media",
 }
 """Files of the registry outside its modalities that speak of pictures, and why."""
 
