@@ -58,6 +58,7 @@ SPOKEN_OF = {
     "registry/readers/layout.py": "names of folders that say nothing",
     "registry/readers/table.py": "names of columns that stand for a file",
     "registry/sample.py": "what its doors take, for example",
+    "registry/testing/modality.py": "kinds of media",
 }
 """Files of the registry outside its modalities that speak of pictures, and why."""
 
