@@ -36,6 +36,7 @@ TUNE = """
 import os, signal, sys
 from recommender.observer import Observer
 from recommender.requests import SampleRequest, TuneRequest
+from recommender.service import perform
 from registry.progress import Phase
 from registry.zoo import Zoo
 
