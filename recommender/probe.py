@@ -1,10 +1,10 @@
 """Step 2: score the candidates on the user's labels; a candidate that fails becomes Skipped, with the reason."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from platform import node
 from statistics import median
 
@@ -176,9 +176,10 @@ def transferability(
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
+    of_last = _scores(encoded, truth, groups)
     return Transferability(
         candidate,
-        _scores(encoded, truth, groups),
+        of_last,
         blocks,
         by_fold,
         guess,
@@ -188,17 +189,19 @@ def transferability(
         believed=believed,
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
         estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample, groups),
-        over_blocks=_over_blocks(encoded, sample, groups),
+        over_blocks=_over_blocks(encoded, sample, groups, of_last),
     )
 
 
-def _over_blocks(encoded: Encoded, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> dict[str, float]:
+def _over_blocks(
+    encoded: Encoded, sample: Sample, groups: Int[np.ndarray, " n"] | None, of_last: Mapping[str, float]
+) -> dict[str, float]:
     """The best k-NN and H-score over the blocks; the latter as a share of the most that so many classes allow."""
     if sample.task is not Task.CLASSIFICATION:
         return {}
     most = {"knn": 1.0, "hscore": max(1.0, float(sample.targets.max()))}
-    best: dict[str, float] = {}
-    for block in encoded.blocks:
+    best = {name: of_last[name] / most[name] for name in takewhile(of_last.__contains__, most)}
+    for block in encoded.blocks[:-1]:
         with suppress(EstimatorError):
             thin = decompose(block.vectors)
             for name, of in most.items():

@@ -196,6 +196,8 @@ def perform(  # noqa: PLR0911 - one case a kind
         Cancelled: the observer wanted no more; what was finished is kept.
     """
     watcher = observer or Observer()
+    if isinstance(request, HoldingsRequest):
+        return manage(request, zoo, watcher)
     check_request(request, zoo)
     match request:
         case RecommendRequest():
@@ -219,8 +221,6 @@ def perform(  # noqa: PLR0911 - one case a kind
             return _export(request, zoo, watcher)
         case PromoteRequest():
             return promote(find_run(zoo.home, request.run), request.name, zoo, progress=watcher)
-        case HoldingsRequest():
-            return manage(request, zoo, watcher)
     raise TypeError(f"{type(request).__name__} is no request that can be performed")
 
 

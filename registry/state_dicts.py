@@ -22,12 +22,12 @@ from registry.files import disk_full_named
 from registry.hub import Hub, parse_hub_id, small_files
 from registry.modalities import Modality, modalities
 from registry.progress import Progress, silent
+from registry.statements import FOREIGN_WEIGHTS
 from registry.zoo import Zoo
 
 __all__ = ["add_state_dict"]
 
 _CONFIG, _WEIGHTS, _SETTINGS = "config.json", "model.safetensors", "preprocessor_config.json"
-_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 
 
 def add_state_dict(
@@ -85,7 +85,7 @@ def add_state_dict(
 def _require_safetensors(file: Path) -> None:
     if not file.is_file():
         raise PathMissing(file)
-    if file.suffix in _PICKLED:
+    if file.suffix in FOREIGN_WEIGHTS:
         raise PickleRefused(file.parent, file.name)
     if file.suffix != ".safetensors":
         raise Unsupported(file, "it is no safetensors file", "Save the weights with safetensors.torch.save_file().")

@@ -17,6 +17,7 @@ from registry.cards import Task
 from registry.errors import UnusableName
 from registry.files import copy_files
 from registry.modalities import Modality, modalities
+from registry.statements import SHARD_INDEX
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +31,7 @@ _FILES = (
     "run.json",
     "config.json",
     "model*.safetensors",
-    "model.safetensors.index.json",
+    SHARD_INDEX,
     "head.safetensors",
     "raw.skops",
 )

@@ -12,9 +12,7 @@ from recommender.results import TuningRun
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
 from recommender.tuning.fitting import Fit
-from recommender.tuning.heads import (
-    named,
-)
+from recommender.tuning.heads import named
 from recommender.tuning.splitting import Split
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.forms import to_json

@@ -65,7 +65,6 @@ _MOST_COLUMNS = 10_000
 _MOST_TEXT = 1 << 28
 """Letters that are kept of a table."""
 _LONGEST_LINE = 1 << 20
-_SHOWN = 60
 _UNREAD = frozenset({".avif", ".heic"})
 """Endings that tables have of files which were converted since."""
 _NO_TEXT = re.compile("[\udc80-\udcff]")

@@ -88,8 +88,8 @@ def _locator(value: Json) -> str:
 
 def _claims(rows: Sequence[Json]) -> str:
     """What its card claims, a line each."""
-    told = (f"{shown(row['metric'])} {_card_value(row['value'])} on {shown(row['data'])}" for row in rows)
-    return "\n".join(told)
+    lines = (f"{shown(row['metric'])} {_card_value(row['value'])} on {shown(row['data'])}" for row in rows)
+    return "\n".join(lines)
 
 
 _CARD_WORDS: Mapping[str, Callable[[Any], str]] = {"locator": _locator, "claims": _claims, "measured": _measured}

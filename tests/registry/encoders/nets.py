@@ -24,7 +24,8 @@ def _labels() -> dict:
     return {"id2label": NAMES, "label2id": {name: place for place, name in NAMES.items()}}
 
 
-def _transformer() -> dict:
+def small_transformer() -> dict:
+    """A config of three small layers that reads pictures of 32 px."""
     return {
         "hidden_size": 16,
         "num_hidden_layers": 3,
@@ -46,8 +47,8 @@ def _stages() -> dict:
 
 NETS: dict[str, Callable[[], t.PreTrainedModel]] = {
     "convnext": lambda: t.ConvNextForImageClassification(t.ConvNextConfig(**_stages(), **_labels())),
-    "deit": lambda: t.DeiTForImageClassification(t.DeiTConfig(**_transformer(), **_labels())),
-    "dinov2": lambda: t.Dinov2Model(t.Dinov2Config(**_transformer())),
+    "deit": lambda: t.DeiTForImageClassification(t.DeiTConfig(**small_transformer(), **_labels())),
+    "dinov2": lambda: t.Dinov2Model(t.Dinov2Config(**small_transformer())),
     "efficientnet": lambda: t.EfficientNetForImageClassification(
         t.EfficientNetConfig(width_coefficient=0.2, depth_coefficient=0.2, hidden_dim=256, **_mobile())
     ),
@@ -68,7 +69,7 @@ NETS: dict[str, Callable[[], t.PreTrainedModel]] = {
         )
     ),
     "textnet": lambda: t.TextNetForImageClassification(_textnet()),
-    "vit": lambda: t.ViTForImageClassification(t.ViTConfig(**_transformer(), **_labels())),
+    "vit": lambda: t.ViTForImageClassification(t.ViTConfig(**small_transformer(), **_labels())),
 }
 
 

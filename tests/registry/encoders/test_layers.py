@@ -4,22 +4,13 @@ import transformers
 from torch import nn
 
 from registry.encoders.layers import layers_of, read_blocks
-from tests.registry.encoders.nets import NETS, network_of
+from tests.registry.encoders.nets import NETS, network_of, small_transformer
 
 ODD = {
     "dinov3_convnext": lambda: transformers.DINOv3ConvNextModel(
         transformers.DINOv3ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1])
     ),
-    "dinov3_vit": lambda: transformers.DINOv3ViTModel(
-        transformers.DINOv3ViTConfig(
-            hidden_size=16,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            intermediate_size=32,
-            image_size=32,
-            patch_size=8,
-        )
-    ),
+    "dinov3_vit": lambda: transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**small_transformer())),
     "poolformer": lambda: transformers.PoolFormerForImageClassification(
         transformers.PoolFormerConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 2, 1])
     ),
@@ -71,14 +62,7 @@ class Siblings(transformers.ViTModel):
         return {"last_hidden_state": hidden}
 
 
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "image_size": 32,
-    "patch_size": 8,
-}
+SMALL = small_transformer()
 
 
 def test_layers_that_are_gone_through_in_rounds_are_one_block():

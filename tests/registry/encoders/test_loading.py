@@ -30,7 +30,7 @@ from registry.errors import (
     ShapeMismatch,
     Unsupported,
 )
-from tests.registry.encoders.nets import NETS, SQUARE, change, save_net, weights
+from tests.registry.encoders.nets import NETS, SQUARE, change, save_net, small_transformer, weights
 
 
 @pytest.fixture
@@ -443,14 +443,7 @@ def test_a_pipe_is_not_waited_for(folder, file):
         inspect(folder)
 
 
-TOWER = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "image_size": 32,
-    "patch_size": 8,
-}
+TOWER = small_transformer()
 WORDS = {**TOWER, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
