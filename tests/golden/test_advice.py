@@ -8,7 +8,6 @@ processor's arithmetic explains. Sentences hold figures and are not compared.
 
 import json
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from recommender import recommend, tune
 from recommender.flow import evaluate
 from registry import Sample, Zoo
+from tests.archives import unpack
 
 SHARED = Path(__file__).parents[3] / "shared"
 KEPT = Path(__file__).parent / "advice"
@@ -32,8 +32,7 @@ TOLERANCE = 0.02
 
 def advise(archive: Path, work: Path) -> dict[str, Any]:
     """Advice on one set and, where it says to transfer, the outcome of a run that follows it."""
-    with tarfile.open(archive) as packed:
-        packed.extractall(work, filter="data")
+    unpack(archive, work)
     sample = Sample.from_folder(work / archive.name.removesuffix(".tar.gz"), limit=ROWS)
     zoo = Zoo.open(work / "home")
     advice = recommend(sample, zoo)

@@ -1,5 +1,4 @@
 import csv
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from registry.catalog import read_catalog, read_lens, write_checkpoint, write_do
 from registry.errors import BadCard, UnknownName
 from registry.sample import Sample
 from registry.sketch import fit_lens, sketch_of
+from tests.archives import unpack
 from tests.registry.fakes import SHADES, a_catalog, a_checkpoint, a_domain, a_lens, cloud
 
 
@@ -226,8 +226,7 @@ def test_every_bundled_domain_has_the_keys_of_at_least_the_rows_that_its_card_co
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the image sets are not here")
 def test_the_keys_of_a_bundled_domain_are_those_of_its_pictures_and_of_no_others(tmp_path):
     for name in ("magnetic_tile", "mnist"):
-        with tarfile.open(SHARED / f"{name}.tar.gz") as archive:
-            archive.extractall(tmp_path / name, filter="data")
+        unpack(SHARED / f"{name}.tar.gz", tmp_path / name)
     keys = {rows.owner: rows for rows in read_catalog(BUNDLED).rows}["magnetic_tile"]
     of_domain, others = (
         [item.digest for item in Sample.from_folder(next((tmp_path / name).rglob("train"))).items]
