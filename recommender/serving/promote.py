@@ -100,7 +100,7 @@ def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
         why = f"nothing was transferred and no net was trained: it is a model on {raw}"
         raise NotPromotable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
-    if not any(stage["train"] for stage in result["plan"]["stages"]):
+    if not any(stage["train"] for stage in result["plan"]["stages"]) and not result["plan"].get("pretraining"):
         raise NotPromotable(run.id, f"only a head was fitted, its backbone is that of {start} still", remedy)
     if result["metrics"].get("best_epoch") == 0:
         raise NotPromotable(run.id, f"training never improved on its start, so its backbone is that of {start}", remedy)

@@ -1,6 +1,6 @@
 """How a plan becomes a head: fitted on raw features, on a net's features, or trained with the net in stages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from recommender.tuning.heads import (
     ScaledLinearHead,
     named,
 )
-from recommender.tuning.keeper import Training, logits_of
+from recommender.tuning.keeper import Training, block_features, logits_of
 from recommender.tuning.splitting import Split, places
 from recommender.tuning.storing import store
 from registry.cards import Task
@@ -104,6 +104,8 @@ def fit_plan(
     """
     if job.plan.stages:
         return _trained(job, provider, split, point, progress)
+    if job.plan.pretraining is not None:
+        return _pretrained(job, split, point, progress)
     if is_raw(job.plan.strategy):
         return _untransferred(job, split, progress)
     return _probed(job, provider, split, progress)
@@ -141,6 +143,24 @@ def _probed(job: Job, provider: Provider, split: Split, progress: Progress) -> F
     )
 
 
+def _pretrained(job: Job, split: Split, point: Callable[[str, int, float], None], progress: Progress) -> Fit:
+    """A head on features of a backbone that has learned before; from all training rows, for few can spare none."""
+    from recommender.tuning.pretraining import pretrain  # noqa: PLC0415 - seconds to import the Trainer
+
+    classifier = _classifier(job, fresh_head(1, 1))
+    rows = {
+        name: _rows(job, classifier, part, _Unit(), name, progress)
+        for name, part in (("training", split.train), ("test", split.test))
+    }
+    drift = FeatureDrift(classifier, job.checkpoint, rows["training"])
+    notes = pretrain(classifier, job, split.train, [split.test], point, progress)
+    classifier.head = _head_of(job, classifier, rows["training"], split.train, progress)
+    trainable = sum(p.numel() for p in classifier.parameters())
+    metrics = {"trainable_parameters": float(trainable)}
+    logits, kept = logits_of(classifier, rows["test"]), drift.forgetting(rows["training"])
+    return Fit(_linear(classifier.head), classifier, logits, metrics, notes, kept)
+
+
 def _trained(
     job: Job, provider: Provider, split: Split, point: Callable[[str, int, float], None], progress: Progress
 ) -> Fit:
@@ -173,6 +193,9 @@ def _trained(
     if drift is not None:
         training = replace(training, drift=drift.drift)
     before = logits_of(classifier, validated)
+    first = _after_pretraining(job, classifier, rows["training"], learning, [validation, split.test], point, progress)
+    if first is not None:
+        unit.put_on(classifier.head)
     try:
         trained = train(classifier, training, point, progress)
     except Diverged:
@@ -181,7 +204,7 @@ def _trained(
         raise
     better = _beyond_chance(job, validation, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
-    notes, best = trained.notes, trained.best.epoch
+    notes, best = (*(first or ()), *trained.notes), trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
         classifier.load_state_dict(_classifier(job, _logistic(job, provider, split.train, progress)).state_dict())
@@ -194,6 +217,38 @@ def _trained(
     }
     kept = None if drift is None else drift.forgetting(validated)
     return Fit(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), metrics, notes, kept)
+
+
+def _after_pretraining(
+    job: Job,
+    classifier: Classifier,
+    rows: ItemRows,
+    learning: Sample,
+    judging: Sequence[Sample],
+    point: Callable[[str, int, float], None],
+    progress: Progress,
+) -> tuple[str, ...] | None:
+    """Notes on what the backbone has learned first, and a head fitted to what came of it; None where there is nothing.
+
+    The unlabelled copies of rows that judge it are left out.
+    """
+    if job.plan.pretraining is None:
+        return None
+    from recommender.tuning.pretraining import pretrain  # noqa: PLC0415 - seconds to import the Trainer
+
+    notes = pretrain(classifier, job, learning, judging, point, progress)
+    classifier.head = _head_of(job, classifier, rows, learning, progress)
+    return notes
+
+
+def _head_of(job: Job, classifier: Classifier, rows: ItemRows, part: Sample, progress: Progress) -> torch.nn.Linear:
+    """A head fitted to the features that the classifier's backbone has now."""
+    advance(progress, Phase.HEAD, 0, 1)
+    features = block_features(classifier, rows, np.arange(len(rows)))[-1]
+    groups = None if part.groups is None else part.group_ids
+    head = logistic_head(features, part.targets, len(job.sample.classes), groups)
+    advance(progress, Phase.HEAD, 1, 1)
+    return head.to(job.device)
 
 
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
