@@ -329,7 +329,10 @@ def _prior(planned: Plan, setting: _Setting) -> _Guess:
 
     What pretraining adds is not known where it was never carried out: nothing is promised, and the interval is wider.
     """
-    guess = _fused(planned, setting) or _unfused(planned, setting)
+    card = setting.evidence.ranked.checkpoint.name
+    measured = setting.fused is not None and setting.fused.measured(card, planned.strategy)
+    like = planned if planned.pretraining is None or measured else replace(planned, strategy=_like(planned))
+    guess = _fused(like, setting) or _unfused(like, setting)
     if planned.pretraining is None:
         return guess
     added = setting.history.added(planned.strategy, setting.sample.digest)
@@ -339,6 +342,11 @@ def _prior(planned: Plan, setting: _Setting) -> _Guess:
         why = "what its pretraining adds was not measured so far: none is promised, and the interval is wider"
     deviation, own = (float(np.hypot(part, added.spread)) for part in (guess.deviation, guess.own))
     return replace(guess, mean=mean, deviation=deviation, own=own, why=(*guess.why, why))
+
+
+def _like(planned: Plan) -> str:
+    """The strategy that does the same without pretraining."""
+    return "lp-ft" if planned.stages else "linear-probe"
 
 
 def _unfused(planned: Plan, setting: _Setting) -> _Guess:

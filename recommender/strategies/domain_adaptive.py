@@ -7,9 +7,16 @@ needs no labels: the items that were handed over for that, and the training rows
 from dataclasses import replace
 from math import ceil
 
-from recommender.results import Evidence, Plan, Pretext, Pretraining
-from recommender.strategies.lp_ft import lp_ft
-from recommender.strategies.rules import backbone_rate, require_rows
+from recommender.results import Evidence, Plan, Pretext, Pretraining, Stage
+from recommender.strategies.rules import (
+    LAYER_DECAY,
+    backbone_rate,
+    epochs_for,
+    head_rate,
+    require_rows,
+    training,
+    used_blocks,
+)
 from registry.errors import NotOffered
 from registry.modalities import modalities
 
@@ -35,11 +42,8 @@ def domain_adaptive(evidence: Evidence) -> Plan:
     epochs = min(_MOST_EPOCHS, max(1, ceil(modality.defaults.shown / rows)))
     of = f"{evidence.unlabelled:,} {many} without labels, and the training rows" if evidence.unlabelled else "the rows"
     why = f"first all blocks learn {pretext}, from {of}: {epochs} passes at {rate:.0e}"
-    planned = lp_ft(evidence)
-    return replace(
-        planned,
-        strategy=name,
-        frozen=(),
-        pretraining=Pretraining(Pretext.ITEMS, epochs, rate, rows),
-        because=(planned.because[0], why, *planned.because[1:]),
-    )
+    used, last = used_blocks(evidence), epochs_for(evidence)
+    stage = Stage(used, last, head_rate(evidence), backbone_rate(evidence), LAYER_DECAY)
+    then = f"the head is fitted to what came of it, and {len(used)} blocks learn on from there for {last} epochs"
+    planned = training(name, evidence, (stage,), [why, then])
+    return replace(planned, frozen=(), pretraining=Pretraining(Pretext.ITEMS, epochs, rate, rows))

@@ -17,8 +17,7 @@ from recommender.resampling import draw_weights, resample
 from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
-from recommender.tuning.keeper import block_features
+from recommender.tuning.data import ItemRows, TrainingRows, block_features, prepare_rows
 from registry.cards import Checkpoint, Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network

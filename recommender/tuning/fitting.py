@@ -15,7 +15,7 @@ from recommender.strategies.rules import require_head
 from recommender.transfer.linear import fit_ridge
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
-from recommender.tuning.data import ItemRows, prepare_rows
+from recommender.tuning.data import ItemRows, block_features, prepare_rows
 from recommender.tuning.feature_drift import FeatureDrift, Forgetting
 from recommender.tuning.heads import (
     FittedHead,
@@ -26,7 +26,7 @@ from recommender.tuning.heads import (
     ScaledLinearHead,
     named,
 )
-from recommender.tuning.keeper import Training, block_features, logits_of
+from recommender.tuning.keeper import Training, logits_of
 from recommender.tuning.splitting import Split, places
 from recommender.tuning.storing import store
 from registry.cards import Task

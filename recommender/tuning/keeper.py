@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 
 from recommender.results import Plan
@@ -31,7 +31,6 @@ __all__ = [
     "Training",
     "TrainingState",
     "best_file",
-    "block_features",
     "logits_of",
     "write_weights",
 ]
@@ -50,7 +49,6 @@ _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
 after the other, or at once; and by how much it must have grown, for one that falls may yet recover."""
 _RISES, _RISEN = 3, 0.25
 """How often a training loss rises in a row, and by what share of that silent loss in all, to tell of the same."""
-_AT_ONCE = 128
 _WORSE = 1.05
 """Times the best validation loss, from which a worse one beside a falling training loss is overfitting."""
 
@@ -115,23 +113,6 @@ def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "
             parts.append(classifier(**inputs).float().cpu())
     classifier.train(was)
     return torch.cat(parts).numpy()
-
-
-def block_features(
-    classifier: Classifier, rows: TrainingRows, chosen: Int[np.ndarray, " n"]
-) -> list[Float[np.ndarray, "n d"]]:
-    """Each block's features of some rows. Leaves the classifier in the mode in which it was."""
-    was = classifier.training
-    classifier.eval()
-    device = classifier.head.weight.device
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(chosen), _AT_ONCE):
-            batch = rows.batch(chosen[start : start + _AT_ONCE].tolist())
-            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
-    classifier.train(was)
-    return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
 
 
 class Keeper:

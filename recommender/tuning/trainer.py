@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from recommender.runs.devices import precision
@@ -36,7 +35,7 @@ class StrictTrainer(Trainer):
         self,
         model: torch.nn.Module,
         args: TrainingArguments,
-        train_dataset: Dataset[Any],
+        train_dataset: Any,  # noqa: ANN401 - a Dataset, or what does as one
         optimizers: tuple[torch.optim.Optimizer, None],
     ) -> None:
         super().__init__(

@@ -50,7 +50,7 @@ def language_model(folder: Path, model: PreTrainedModel, *, causal: bool) -> Lan
     Raises:
         Unsupported: it has neither a head nor an embedding as wide as its output.
     """
-    body: PreTrainedModel = model.base_model
+    body: Any = model.base_model
     kind = (MODEL_FOR_CAUSAL_LM_MAPPING if causal else MODEL_FOR_MASKED_LM_MAPPING).get(type(body.config), None)
     embedding: Any = body.get_input_embeddings()
     fitting = embedding.embedding_dim == body.config.hidden_size
