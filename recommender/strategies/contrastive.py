@@ -14,11 +14,12 @@ from registry.errors import NotOffered
 __all__ = ["FEW", "contrastive"]
 
 FEW = 16
-"""Rows a class from which on a head has enough of them."""
+"""Rows a class from which on others learn from them well, so that it is not considered unless it is asked for."""
 _FEWEST = 2
 """Rows of the smallest class of which a pair can be made."""
 _PAIRS = 20
 """Pairs of one class, and as many of two, for each row."""
+_MOST_PAIRS = 20_000
 _SLOWER = 0.1
 """Of the rate of tuning."""
 
@@ -27,20 +28,19 @@ def contrastive(evidence: Evidence) -> Plan:
     """All that is read through learns from pairs of rows; a logistic head follows.
 
     Raises:
-        NotOffered: no classes, as many rows as other strategies do well on, or a class of a single row.
+        NotOffered: no classes, or a class of a single row.
     """
     name = "contrastive"
     if evidence.task is not Task.CLASSIFICATION:
         raise NotOffered(name, f"rows of {evidence.task} are of one class or two in no pair")
-    if evidence.rows >= FEW * evidence.classes:
-        raise NotOffered(name, f"there are {FEW} rows a class or more: others learn from them directly")
     if evidence.fewest < _FEWEST:
         raise NotOffered(name, "a class has a single row, of which no pair can be made")
     used, rate = used_blocks(evidence), _SLOWER * backbone_rate(evidence)
-    pairs = 2 * _PAIRS * evidence.rows
+    pairs = min(2 * _PAIRS * evidence.rows, _MOST_PAIRS)
+    each = evidence.rows / evidence.classes
     why = (
         f"{len(used)} blocks learn at {rate:.0e} from {pairs:,} pairs which rows are of one class and which of two, "
-        f"for there are fewer than {FEW} rows a class; then the head is fitted"
+        f"for {each:.0f} rows a class make many pairs; then the head is fitted"
     )
     planned = head_on(name, evidence, "logistic", [why])
     frozen = tuple(block for block in evidence.blocks if block not in used)

@@ -65,8 +65,9 @@ def card(folder, net):
 )
 def test_every_strategy_tunes_texts_that_are_predicted_and_exported(net, strategy, tmp_path):
     checkpoint, data = card(tmp_path / "net", net), sample()
-    rows = 40 if strategy == "contrastive" else 600
-    plan = strategies[strategy](evidence((0.5, 0.6, 0.7), rows=rows, classes=3, modality="text"))
+    plan = strategies[strategy](evidence((0.5, 0.6, 0.7), rows=600, classes=3, modality="text"))
+    if plan.pretraining is not None:
+        plan = replace(plan, pretraining=replace(plan.pretraining, epochs=1, rows=100))
     plan = replace(plan, stages=tuple(replace(stage, epochs=1) for stage in plan.stages), batch_size=16)
     prepared = job(tmp_path, checkpoint, plan, data)
     run, _ = run_local(prepared, no_tracking)
