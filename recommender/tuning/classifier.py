@@ -86,6 +86,16 @@ class Classifier(nn.Module):
             raise NotOffered("lora", f"{type(self.body).__name__} cannot have adapters: {cause}") from cause
         self.learn(())
 
+    def spare_memory(self) -> bool:
+        """From now on compute activations anew in the backward pass (Chen et al. 2016); whether the net is able to."""
+        if not self.body.supports_gradient_checkpointing:
+            return False
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`gradient_checkpointing_enable`", FutureWarning)  # new name from 5.24 on
+            self.body.gradient_checkpointing_enable({"use_reentrant": False})
+        self.body.disable_input_require_grads()  # as only the other kind of checkpoint needs
+        return True
+
     def merge(self) -> None:
         """Add what adapters have learned to the weights beside them, and take the adapters away."""
         for path, module in [*self.body.named_modules()]:

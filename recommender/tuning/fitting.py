@@ -33,6 +33,7 @@ from registry.cards import Task
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
 from registry.errors import Diverged, TooFewRows
+from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 
@@ -153,7 +154,8 @@ def _pretrained(job: Job, split: Split, point: Callable[[str, int, float], None]
         for name, part in (("training", split.train), ("test", split.test))
     }
     drift = FeatureDrift(classifier, job.checkpoint, rows["training"])
-    notes = pretrain(classifier, job, split.train, [split.test], point, progress)
+    notes = _sparing(classifier, job)
+    notes += pretrain(classifier, job, split.train, [split.test], point, progress)
     classifier.head = _head_of(job, classifier, rows["training"], split.train, progress)
     trainable = sum(p.numel() for p in classifier.parameters())
     metrics = {"trainable_parameters": float(trainable)}
@@ -179,6 +181,7 @@ def _trained(
         for name, part in (("training", learning), ("validation", validation), ("test", split.test))
     }
     trainable, validated = _most_trainable(classifier, job), rows["validation"]
+    spared = _sparing(classifier, job)
     training = Training(
         job.plan,
         rows["training"],
@@ -204,7 +207,7 @@ def _trained(
         raise
     better = _beyond_chance(job, validation, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
-    notes, best = (*(first or ()), *trained.notes), trained.best.epoch
+    notes, best = (*spared, *(first or ()), *trained.notes), trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
         classifier.load_state_dict(_classifier(job, _logistic(job, provider, split.train, progress)).state_dict())
@@ -317,6 +320,15 @@ def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
         classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
     classifier.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     return classifier.eval()
+
+
+def _sparing(classifier: Classifier, job: Job) -> tuple[str, ...]:
+    """Spare memory where inputs are longer than usual, as far as the net is able to; a note on that."""
+    card, modality = job.checkpoint, modalities[job.checkpoint.modality]
+    longer = modality.defaults.used(card.input_size, card.cap) > modality.defaults.cap
+    if not longer or not classifier.spare_memory():
+        return ()
+    return (f"for {modality.words.many} longer than usual activations are computed anew in the backward pass",)
 
 
 def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:
