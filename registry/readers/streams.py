@@ -32,12 +32,6 @@ _NOTED = {
     "utf-16-le": "UTF-16",
     "utf-16-be": "UTF-16",
 }
-    "cp1252": "Windows-1252",
-    _DAMAGED: "UTF-8 with broken letters",
-    "utf-16": "UTF-16",
-    "utf-16-le": "UTF-16",
-    "utf-16-be": "UTF-16",
-}
 
 
 def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRecord]]:
@@ -99,9 +93,7 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
                 if len(cells) == len(heading):
                     yield number, dict(zip(heading, cells, strict=True))
                 elif line - began > _MOST_LINES:
-                    why = (
-                        f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
-                    )
+                    why = f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
                     raise BadTable(path, why, "Double the quotes inside cells, and quote the cells that have them.")
                 elif cells:
                     why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")

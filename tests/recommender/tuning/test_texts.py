@@ -108,7 +108,7 @@ def test_activations_that_are_computed_anew_give_the_same_gradients(tmp_path, ne
         classifier.learn(("block 01", "block 02", "block 03"))
         assert spared is False or classifier.spare_memory()
         first, times = classifier.body.get_submodule(classifier.layers.blocks[0].end), []
-        first.register_forward_hook(lambda *_, times=times: times.append(1))
+        first.register_forward_pre_hook(lambda *_, times=times: times.append(1))
         for module in classifier.body.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
