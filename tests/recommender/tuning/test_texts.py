@@ -17,7 +17,7 @@ from recommender.tuning.classifier import Classifier, fresh_head
 from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint
 from registry.encoders.encoder import load_encoder
-from registry.encoders.layers import layers_of
+from registry.encoders.layers import LINEAR, layers_of
 from registry.encoders.loading import inspect, load_network, quiet
 from registry.errors import NotExportable
 from registry.modalities import modalities
@@ -107,8 +107,9 @@ def test_activations_that_are_computed_anew_give_the_same_gradients(tmp_path, ne
         torch.nn.init.ones_(classifier.head.weight)
         classifier.learn(("block 01", "block 02", "block 03"))
         assert spared is False or classifier.spare_memory()
-        first, times = classifier.body.get_submodule(classifier.layers.blocks[0].end), []
-        first.register_forward_pre_hook(lambda *_, times=times: times.append(1))
+        block, times = classifier.body.get_submodule(classifier.layers.blocks[0].end), []
+        inside = next(module for module in block.modules() if isinstance(module, LINEAR))
+        inside.register_forward_pre_hook(lambda *_, times=times: times.append(1))
         for module in classifier.body.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
