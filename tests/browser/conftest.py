@@ -75,7 +75,7 @@ def page(browser: Browser) -> Page:
 
 
 def choose(page: Page, label: str, place: int) -> str:
-    """Selects an option by the keyboard, and its text: while the page is laid out the list may open beyond the screen."""
+    """Selects an option by the keyboard, and its text: a list may open beyond the screen."""
     selection = page.get_by_label(label)
     option = page.get_by_role("option").nth(place)
     for _ in range(60):
