@@ -31,7 +31,7 @@ def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspe
         return None
     by_head = np.stack([one.probabilities for one in heads if one.probabilities is not None])
     judged = np.flatnonzero((by_head.sum(axis=2) > 0).all(axis=0))
-    present, own = np.unique(sample.targets[judged], return_inverse=True)
+    present, own = np.unique(sample.targets.values[judged], return_inverse=True)
     by_head = by_head[:, judged][:, :, present]
     guess = np.bincount(own).max() / len(own)
     able = (by_head.argmax(axis=2) == own).mean(axis=1) > guess + np.sqrt(guess * (1 - guess) / len(own))

@@ -41,8 +41,9 @@ def _judged(sample: Sample, share: float, zoo: Zoo, keep: int) -> str:
     """One line of the table."""
     random = np.random.default_rng(1)
     flipped = np.isin(np.arange(len(sample)), random.choice(len(sample), round(share * len(sample)), replace=False))
-    others = (sample.targets + random.integers(1, len(sample.classes), len(sample))) % len(sample.classes)
-    codes = np.where(flipped, others, sample.targets)
+    truth = sample.targets.values
+    others = (truth + random.integers(1, len(sample.classes), len(sample))) % len(sample.classes)
+    codes = np.where(flipped, others, truth)
     noisy = replace(sample, labels=tuple(sample.classes[code] for code in codes)).take(np.arange(len(sample)))
     suspects = recommend(noisy, zoo, keep=keep).suspects
     rows = () if suspects is None else suspects.rows
