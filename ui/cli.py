@@ -9,7 +9,7 @@ import typer
 from registry.errors import TransferZooError
 from registry.progress import Cancelled
 from ui import render
-from ui.commands import advice, benefit, domains, maintenance, predict, queue, runs, tuning, zoo
+from ui.commands import advice, benefit, domains, history, maintenance, predict, queue, runs, tuning, zoo
 from ui.context import DEBUG
 from ui.strangers import pacify, printable_streams
 
@@ -34,7 +34,13 @@ for command in (
     maintenance.picker,
 ):
     app.command()(command)
-for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):
+for name, group in (
+    ("zoo", zoo.app),
+    ("domains", domains.app),
+    ("runs", runs.app),
+    ("history", history.app),
+    ("queue", queue.app),
+):
     app.add_typer(group, name=name)
 
 

@@ -3,7 +3,7 @@
 import csv
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from recommender.requests import (
     ResumeRequest,
     TuneRequest,
 )
-from recommender.results import Distance, Recommendation, TuningRun
+from recommender.results import Distance, Imported, OutcomeSource, Recommendation, TuningRun
 from registry.cards import Checkpoint
 from registry.progress import Cancelled, Event
 from ui import offers, remotes, render
@@ -38,6 +38,14 @@ if TYPE_CHECKING:
     from registry.sample import Sample
 
 __all__ = ["Watcher", "present"]
+
+
+_REPORTS: Mapping[type, Callable[[render.Json], RenderableType]] = {
+    holdings.Removed: remotes.removed_line,
+    Imported: render.imported_report,
+    OutcomeSource: render.forgotten_line,
+}
+"""What is said of a result, where that is all."""
 
 
 class Watcher(Observer):
@@ -198,6 +206,8 @@ def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None
         return
     record = result.to_dict()
     form: object = record
+    if type(result) in _REPORTS:
+        context.print(_REPORTS[type(result)](record))
     match result:
         case holdings.Searched():
             context.print(remotes.models_table(record["found"]))
@@ -215,8 +225,6 @@ def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None
         case holdings.Restorations():
             context.print(offers.restored_report(record["rows"]))
             form = record["rows"]
-        case holdings.Removed():
-            context.print(remotes.removed_line(record))
         case holdings.Disk():
             context.print(remotes.usage_report(record["repositories"], record["cache"]))
         case holdings.LockFile():
