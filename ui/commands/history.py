@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from recommender.imports import outcome_sources, outcomes_of
 from ui import render
-from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.present import present
 
 __all__ = ["app"]
 
@@ -44,15 +45,13 @@ def history_import(  # noqa: PLR0913, PLR0917 - each is an option
     """Show what a table or MLflow says of checkpoints and, with --yes, keep it as history."""
     request = parse_request("history import", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("list")
 def history_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List where results come from: measured here, imported, or bundled."""
     with command_context(home, json) as context:
-        from recommender.imports import outcome_sources  # noqa: PLC0415 - loads pydantic
-
         rows = [source.to_dict() for source in outcome_sources(context.zoo)]
         context.print(render.sources_table(rows))
         context.print_json(rows)
@@ -66,8 +65,6 @@ def history_show(
 ) -> None:
     """Show every result of a source."""
     with command_context(home, json) as context:
-        from recommender.imports import outcomes_of  # noqa: PLC0415 - as above
-
         rows = [render.plain(outcome) for outcome in outcomes_of(context.zoo, name)]
         context.print(render.results_table(rows))
         context.print_json(rows)
@@ -82,4 +79,4 @@ def history_forget(
     """Forget all results of an import."""
     request = parse_request("history forget", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
