@@ -138,5 +138,6 @@ def test_the_benefit_of_transfer_is_measured_on_texts(tmp_path, command):
         "benefit", _data(tmp_path / "rows"), "--checkpoint", "text-lens", "--strategy", "linear-probe",
         "--budgets", 2, "--epochs", 1, "--picture", tmp_path / "benefit.png",
     )  # fmt: skip
-    assert {point["arm"] for point in measured["points"]} >= {"scratch"}
+    assert [point["labels"] for point in measured["points"]][-1] == 120
+    assert all(set(point) == {"labels", "plan", "scratch", "no_transfer"} for point in measured["points"])
     assert (tmp_path / "benefit.png").stat().st_size > 1000
