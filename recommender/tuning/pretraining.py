@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
@@ -171,7 +171,9 @@ def _task(
     return HiddenRows(rows, network, job.seed), module, notes
 
 
-def _prepared(items: Sequence[Any], targets: np.ndarray, network: Network, job: Job, progress: Progress) -> ItemRows:
+def _prepared(
+    items: Sequence[Any], targets: Shaped[np.ndarray, "n ..."], network: Network, job: Job, progress: Progress
+) -> ItemRows:
     return prepare_rows(items, targets, network, job.folder / "rows-first", progress, "without labels")
 
 

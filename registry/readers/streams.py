@@ -93,8 +93,8 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
                 if len(cells) == len(heading):
                     yield number, dict(zip(heading, cells, strict=True))
                 elif line - began > _MOST_LINES:
-                    why = f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
-                    raise BadTable(path, why, "Double the quotes inside cells, and quote the cells that have them.")
+                    quote = f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
+                    raise BadTable(path, quote, "Double the quotes inside cells, and quote the cells that have them.")
                 elif cells:
                     why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")
                     yield number, {"": why, **dict(zip(heading, cells, strict=False))}
