@@ -9,7 +9,7 @@ import typer
 from registry.errors import TransferZooError
 from registry.progress import Cancelled
 from ui import render
-from ui.commands import advice, benefit, domains, maintenance, predict, queue, runs, tuning, zoo
+from ui.commands import advice, benefit, domains, maintenance, predict, queue, runs, service, tuning, zoo
 from ui.context import DEBUG
 from ui.strangers import pacify, printable_streams
 
@@ -32,9 +32,16 @@ for command in (
     domains.distance,
     maintenance.doctor,
     maintenance.picker,
+    service.serve,
 ):
     app.command()(command)
-for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):
+for name, group in (
+    ("zoo", zoo.app),
+    ("domains", domains.app),
+    ("runs", runs.app),
+    ("queue", queue.app),
+    ("keys", service.app),
+):
     app.add_typer(group, name=name)
 
 
