@@ -40,7 +40,7 @@ _PROBLEMS: Mapping[int | str, dict[str, Any]] = {
 _PAGE = 100
 _PREDICTING = Semaphore(1)
 """A prediction opens a net: one at a time."""
-Plain = dict[str, Any]
+Body = dict[str, Any]
 AfterQuery = Annotated[str, Query(description="The last name of the page before.")]
 LimitQuery = Annotated[int, Query(ge=1, le=1000)]
 IdempotencyHeader = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
@@ -49,11 +49,11 @@ IdempotencyHeader = Annotated[str | None, Header(alias="Idempotency-Key", max_le
 class Page(BaseModel):
     """One page of a list; ``next`` is to be given as ``after``, and is null on the last."""
 
-    items: list[Plain]
+    items: list[Body]
     next: str | None
 
 
-class Health(BaseModel):
+class Alive(BaseModel):
     """The service answers."""
 
     version: str
@@ -105,7 +105,7 @@ class _Service:
                 raise UnknownName("run", name, ())
             return run
 
-    def advice(self, key: ApiKey, name: str) -> Plain:
+    def advice(self, key: ApiKey, name: str) -> Body:
         with _absent():
             kept = require_advice(self.zoo, name)
             if not self.sees(key, kept["sample"]["origin"]):
@@ -148,15 +148,15 @@ def _state(zoo: Zoo, meters: Meters) -> APIRouter:
     routes = APIRouter(tags=["state"])
 
     @routes.get("/health")
-    def health() -> Health:
+    def health() -> Alive:
         """Whether the service answers."""
-        return Health(version=version("transferzoo"))
+        return Alive(version=version("transferzoo"))
 
     @routes.get("/ready")
-    def ready() -> Health:
+    def ready() -> Alive:
         """Whether the registry can be read."""
         zoo.domains()
-        return Health(version=version("transferzoo"))
+        return Alive(version=version("transferzoo"))
 
     @routes.get("/metrics", dependencies=[_needs(Scope.READ)], response_class=Response)
     def metrics() -> Response:
@@ -164,7 +164,7 @@ def _state(zoo: Zoo, meters: Meters) -> APIRouter:
         return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/audit", dependencies=[_needs(Scope.ADMIN)])
-    def audit(limit: LimitQuery = _PAGE) -> list[Plain]:
+    def audit(limit: LimitQuery = _PAGE) -> list[Body]:
         """The last writes through the service."""
         return [row.to_dict() for row in zoo.access.writes(limit)]
 
@@ -220,7 +220,7 @@ def _work(service: _Service) -> APIRouter:
         return view
 
     @routes.get("/recommendations")
-    def list_advice(key: Annotated[ApiKey, _needs(Scope.READ)], limit: LimitQuery = _PAGE) -> list[Plain]:
+    def list_advice(key: Annotated[ApiKey, _needs(Scope.READ)], limit: LimitQuery = _PAGE) -> list[Body]:
         """The newest advice on this key's uploads: id, moment, sample, first choice."""
         rows = [(at, kept) for at, kept in service.zoo.kept(limit) if service.sees(key, kept["sample"]["origin"])]
         return [
@@ -229,7 +229,7 @@ def _work(service: _Service) -> APIRouter:
         ]
 
     @routes.get("/recommendations/{recommendation}")
-    def show_advice(recommendation: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> Plain:
+    def show_advice(recommendation: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> Body:
         """Advice, as `--json` prints it."""
         return service.advice(key, recommendation)
 
@@ -254,12 +254,12 @@ def _work(service: _Service) -> APIRouter:
         return _page(runs, lambda run: run.id, _form_of, after, limit)
 
     @routes.get("/runs/{run}")
-    def show_run(run: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> Plain:
+    def show_run(run: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> Body:
         """A run: what came of it, or how it stands."""
         return _form_of(service.run(key, run))
 
     @routes.post("/runs/{run}/predict")
-    def predict(run: str, body: PredictBody, key: Annotated[ApiKey, _needs(Scope.ADVISE)]) -> Plain:
+    def predict(run: str, body: PredictBody, key: Annotated[ApiKey, _needs(Scope.ADVISE)]) -> Body:
         """What a finished run says of every item of an upload."""
         folder = service.run(key, run)
         labels = None if body.labels is None else service.samples.place(key.id, body.labels)
@@ -328,7 +328,7 @@ def _knowledge(zoo: Zoo) -> APIRouter:
         return _page(cards, lambda card: card.name, to_json, after, limit)
 
     @routes.get("/checkpoints/{name}")
-    def checkpoint(name: str) -> Plain:
+    def checkpoint(name: str) -> Body:
         """One checkpoint's card."""
         with _absent():
             return dict(to_json(zoo.checkpoint(name)))
@@ -372,7 +372,7 @@ def _absent() -> Iterator[None]:
 
 
 def _page(
-    records: Iterable[Any], name_of: Callable[[Any], str], form: Callable[[Any], Plain], after: str, limit: int
+    records: Iterable[Any], name_of: Callable[[Any], str], form: Callable[[Any], Body], after: str, limit: int
 ) -> Page:
     """Those whose names come after, in their order."""
     rest = sorted((one for one in records if name_of(one) > after), key=name_of)
@@ -385,7 +385,7 @@ def _origin(run: RunFolder) -> str:
     return str(sample.get("origin", "")) if isinstance(sample, dict) else ""
 
 
-def _form_of(run: RunFolder) -> Plain:
+def _form_of(run: RunFolder) -> Body:
     return run.result if run.state is RunState.FINISHED else run.to_dict()
 
 
