@@ -6,6 +6,7 @@ import typer
 from rich.text import Text
 
 from registry.cards import ApiKey, Scope
+from registry.errors import ExtraMissing
 from ui import render
 from ui.context import HomeOption, JsonOption, command_context
 
@@ -23,8 +24,11 @@ def serve(
 ) -> None:
     """Serve the registry over HTTP: uploads, advice, runs, jobs; see /docs of its address."""
     with command_context(home, json=False) as context:
-        from ui.web.gate import Limits  # noqa: PLC0415 - loads FastAPI
-        from ui.web.server import serve_http  # noqa: PLC0415 - as above
+        try:
+            from ui.web.gate import Limits  # noqa: PLC0415 - loads FastAPI
+            from ui.web.server import serve_http  # noqa: PLC0415 - as above
+        except ModuleNotFoundError as cause:
+            raise ExtraMissing(str(cause.name), "service") from cause
 
         limits = Limits(requests_a_minute=requests_a_minute, open_jobs=open_jobs)
         serve_http(context.zoo, host, port, limits=limits, announce=lambda line: context.print(Text(line)))
