@@ -1,4 +1,4 @@
-"""Commands of the service: serve, and the keys that admit to it."""
+"""Commands of the keys that admit to the service: create, list, revoke."""
 
 from typing import Annotated
 
@@ -6,32 +6,12 @@ import typer
 from rich.text import Text
 
 from registry.cards import ApiKey, Scope
-from registry.errors import ExtraMissing
 from ui import render
 from ui.context import HomeOption, JsonOption, command_context
 
-__all__ = ["app", "serve"]
+__all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Keys that admit to the service: create, list, revoke.")
-
-
-def serve(
-    host: Annotated[str, typer.Option("--host", help="Other than 127.0.0.1 only with keys.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8600,
-    requests_a_minute: Annotated[int, typer.Option("--requests-a-minute", min=1, help="Of one key.")] = 600,
-    open_jobs: Annotated[int, typer.Option("--open-jobs", min=1, help="Of one key.")] = 20,
-    home: HomeOption = None,
-) -> None:
-    """Serve the registry over HTTP: uploads, advice, runs, jobs; see /docs of its address."""
-    with command_context(home, json=False) as context:
-        try:
-            from ui.web.gate import Limits  # noqa: PLC0415 - loads FastAPI
-            from ui.web.server import serve_http  # noqa: PLC0415 - as above
-        except ModuleNotFoundError as cause:
-            raise ExtraMissing(str(cause.name), "service") from cause
-
-        limits = Limits(requests_a_minute=requests_a_minute, open_jobs=open_jobs)
-        serve_http(context.zoo, host, port, limits=limits, announce=lambda line: context.print(Text(line)))
+app = typer.Typer(no_args_is_help=True, help="Keys that admit to the service.")
 
 
 @app.command("create")
