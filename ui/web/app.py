@@ -20,6 +20,7 @@ from recommender.checks import check_request, require_advice
 from recommender.requests import PredictRequest, RecommendRequest, TuneRequest, place_of
 from recommender.requests import Request as TypedRequest
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
+from recommender.service import perform
 from registry.cards import ApiKey, JobRecord, Scope
 from registry.errors import KeyReused, LimitReached, ScopeMissing, TransferZooError, UnknownName
 from registry.forms import to_json
@@ -265,8 +266,6 @@ def _work(service: _Service) -> APIRouter:
         labels = None if body.labels is None else service.samples.place(key.id, body.labels)
         request = PredictRequest(run=folder.id, path=service.samples.place(key.id, body.sample), labels=labels)
         check_request(request, service.zoo)
-        from recommender.service import perform  # noqa: PLC0415 - loads torch, for which no answer should wait
-
         with _PREDICTING:
             return perform(request, service.zoo).to_dict()
 
