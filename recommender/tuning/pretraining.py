@@ -148,7 +148,7 @@ def _task(
     """What is shown, what gives the loss, and notes."""
     network, strategy = classifier.network, job.plan.strategy
     if plan.pretext is Pretext.PAIRS:
-        rows = _prepared(learning.items, learning.targets, network, job, progress)
+        rows = _prepared(learning.items, learning.targets.values, network, job, progress)
         pairs = PairRows(rows, plan.rows, job.seed)
         classifier.learn([name for name in classifier.layers.names if name not in job.plan.frozen])
         return pairs, _Similarity(classifier), ()
