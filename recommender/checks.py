@@ -51,7 +51,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
     match request:
         case RecommendRequest():
             require_places(*request.sample.places)
-            require_names(zoo, licenses=request.licenses, exclude=request.exclude)
+            require_names(zoo, licenses=request.licenses, exclude=request.exclude, recommendation=request.continues)
         case TuneRequest():
             require_places(*request.sample.places, request.source_data)
             require_names(

@@ -740,6 +740,8 @@ class Recommendation(Record):
     """What is not here and not within the constraints either."""
     rivals: tuple[Rival, ...] = ()
     """What others would take without looking at the data."""
+    undone: tuple[Skipped, ...] = ()
+    """What time did not do for: it can be gone on with."""
 
     @property
     def best(self) -> Choice:
@@ -761,6 +763,7 @@ class Recommendation(Record):
             e = choice.expected
             lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
         lines.append(f"no transfer, {self.baseline.model}: {self.baseline.expected.words}")
+        lines += [f"left undone, {row.checkpoint}: {row.reason}" for row in self.undone]
         lines += [f"skipped {row.checkpoint}: {row.reason}" for row in self.skipped]
         return "\n".join(lines)
 
@@ -792,6 +795,7 @@ class Recommendation(Record):
             not_probed=tuple(row.to_form() for row in self.unprobed),
             not_probed_left_out=self.beyond,
             rivals=self.rivals,
+            undone=self.undone,
         )
 
 
@@ -811,6 +815,7 @@ class RecommendationForm:
     not_probed: tuple[UnprobedForm, ...] = ()
     not_probed_left_out: tuple[Skipped, ...] = ()
     rivals: tuple[Rival, ...] = ()
+    undone: tuple[Skipped, ...] = ()
     schema: int = 1
 
 
