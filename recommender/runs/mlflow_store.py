@@ -11,7 +11,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from registry.addresses import sqlite_path, sqlite_url
 from registry.files import replacing
 
-__all__ = ["client_at", "prepare"]
+__all__ = ["open_client", "prepare"]
 
 for _library in ("mlflow", "alembic"):
     logging.getLogger(_library).setLevel(logging.ERROR)  # MLflow sets its loggers up when it is imported
@@ -36,6 +36,6 @@ def prepare(address: str) -> None:
         store.engine.dispose()
 
 
-def client_at(address: str) -> MlflowClient:
+def open_client(address: str) -> MlflowClient:
     """A client that does not touch MLflow's global state."""
     return MlflowClient(tracking_uri=address)

@@ -38,9 +38,11 @@ from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from recommender.runs.mlflow_run import MlflowRun
 
-__all__ = ["MlflowSync", "Synced", "register", "store_damage", "sync_runs"]
+__all__ = ["MlflowSync", "Synced", "client_at", "register", "store_damage", "sync_runs", "trouble_at"]
 
 _MARKS, _LOCK = "carried.json", "carried.lock"
 _BATCH = 500
@@ -261,7 +263,7 @@ def store_damage(address: str) -> str:
     if file is None or not file.is_file():
         return ""
     try:
-        _mlflow_rooms()[0].client_at(address).search_experiments(max_results=1)
+        client_at(address).search_experiments(max_results=1)
     except Exception as failure:  # whatever it is, MLflow cannot use it
         return (str(failure).splitlines() or [type(failure).__name__])[0][:200]
     return ""
@@ -281,7 +283,7 @@ def _synced(pushing: MlflowSync, reached: dict[str, str | None]) -> Synced:
         trouble = "it is still going on, and pushes its event log itself"
     else:
         if pushing.address not in reached:
-            reached[pushing.address] = _trouble_at(pushing.address)
+            reached[pushing.address] = trouble_at(pushing.address)
         trouble = reached[pushing.address]
     if trouble is None:
         try:
@@ -309,7 +311,7 @@ def _read_marks(folder: Path) -> dict[str, Any]:
     return marks if isinstance(marks, dict) else {}
 
 
-def _trouble_at(address: str) -> str | None:
+def trouble_at(address: str) -> str | None:
     """Why a server cannot be used; one that drips is given up after a while."""
     if sqlite_path(address) is not None:
         return None
@@ -317,7 +319,7 @@ def _trouble_at(address: str) -> str | None:
 
     def connect() -> None:
         try:
-            _mlflow_rooms()[0].client_at(address).search_experiments(max_results=1)
+            client_at(address).search_experiments(max_results=1)
             troubles.append(None)
         except Exception as failure:
             troubles.append(in_words(failure, address))
@@ -328,11 +330,17 @@ def _trouble_at(address: str) -> str | None:
     return troubles[0] if troubles else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
 
 
+def client_at(address: str) -> "MlflowClient":
+    """A client of MLflow at an address, which is loaded for it."""
+    client: MlflowClient = _mlflow_rooms()[0].open_client(address)
+    return client
+
+
 def _open_run(address: str, opening: LogEntry, home: Home, run_id: str | None) -> "MlflowRun":
     """The run in MLflow, whose store is made where there is none."""
     store, run = _mlflow_rooms()
     store.prepare(address)
-    return run.MlflowRun.of(store.client_at(address), opening, home, run_id)
+    return run.MlflowRun.of(store.open_client(address), opening, home, run_id)
 
 
 def _mlflow_rooms() -> tuple[ModuleType, ModuleType]:
