@@ -61,6 +61,7 @@ from recommender.shortlist import (
     relaxation,
     shortlist,
 )
+from recommender.suspects import suspected_labels
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
@@ -168,6 +169,9 @@ def recommend(
     skipped = (*listed.skipped, *judged.failed)
     if not judged.ranked:
         raise _nothing_left(skipped, listed.against)
+    suspects = None
+    if not judged.unprobed:
+        suspects = suspected_labels(judged.rows, [row.transferability for row in judged.ranked])
     ranked, reference, shift = _beside_test(judged.rows, judged.ranked, judged.reference, zoo, seed, progress, until)
     if judged.unprobed:
         affordable = [
@@ -199,6 +203,7 @@ def recommend(
         absent,
         beyond,
         rivals(zoo, sample.modality, limits, choices),
+        suspects,
         (*listed.race.undone, *judged.undone),
     )
 
@@ -661,7 +666,7 @@ def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapp
     target, same = (
         ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
     )
-    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
+    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets.values)
     near: tuple[DomainDistance, ...] = listed.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
     return Recommendation(

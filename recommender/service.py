@@ -26,7 +26,9 @@ from recommender.requests import (
     ExportRequest,
     Fetch,
     FetchRequest,
+    ForgetRequest,
     HoldingsRequest,
+    ImportRequest,
     LockRequest,
     NearRequest,
     PredictRequest,
@@ -48,6 +50,8 @@ from recommender.results import (
     Choice,
     Distance,
     DomainDistance,
+    Imported,
+    OutcomeSource,
     Recommendation,
     TuningRun,
 )
@@ -181,6 +185,16 @@ def perform(request: DiskRequest, zoo: Zoo, observer: Observer = ..., *, job: st
 
 @overload
 def perform(request: LockRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> LockFile:
+    pass
+
+
+@overload
+def perform(request: ImportRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Imported:
+    pass
+
+
+@overload
+def perform(request: ForgetRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> OutcomeSource:
     pass
 
 

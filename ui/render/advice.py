@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from registry.escapes import shown
 from ui.glossary import terms_of
 from ui.render.parts import BAR, NEAREST, bullet, new_table
 from ui.render.words import (
@@ -24,6 +25,8 @@ from ui.render.words import (
 
 ROWS = 5
 """Choices that a screen has room for."""
+SUSPECTS = 10
+"""Labels in doubt that all reasons name."""
 REASONS, WIDE = 5, 74
 """Lines that a screen has room for with reasons of the best, and the letters on each."""
 
@@ -44,7 +47,8 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     With ``explain`` every row and reason, the curve over blocks, all scores, distances and what was skipped.
     """
     choices, skipped = advice["choices"], advice["skipped"]
-    judged = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *_undone(advice.get("undone", ()))]
+    doubts = _suspects(advice.get("suspects"), most=SUSPECTS if explain else 1)
+    judged = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *_undone(advice.get("undone", ())), *doubts]
     parts: list[RenderableType] = [*judged, Text()]
     if not choices:
         parts.append(_distances(advice["domains"]))
@@ -81,6 +85,18 @@ def _undone(rows: Sequence[Json]) -> list[RenderableType]:
     first = f"{rows[0]['checkpoint']}: {rows[0]['reason']}"
     more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
     return [Text.assemble(("Undone  ", "dim"), (f"time was over: {first}{more}", "yellow"))]
+
+
+def _suspects(suspects: Json | None, *, most: int) -> list[RenderableType]:
+    """How many labels are in doubt, and the first of them; nothing where none is."""
+    if not suspects or not suspects["rows"]:
+        return []
+    rows = suspects["rows"]
+    count = f"{len(rows)} of {suspects['rows_judged']:,} looked at {'is' if len(rows) == 1 else 'are'} in doubt: "
+    first = [f"{shown(row['item'])} is {shown(row['label'])}, rather {shown(row['suggested'])}" for row in rows[:most]]
+    more = "; ..." if len(rows) > most else ""
+    line = Text.assemble(("Labels  ", "dim"), f"{count}{'; '.join(first)}{more} (--suspects FILE.csv lists them)")
+    return [line]
 
 
 def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
@@ -151,14 +167,14 @@ def _best_reasons(choice: Json) -> RenderableType:
     """Why this checkpoint, then why this plan; as many as a screen has room for."""
     of_plan = choice["plan"]["because"]
     first = [reason for reason in choice["because"] if reason not in of_plan]
-    shown: list[str] = []
+    lines: list[str] = []
     room = REASONS
     for reason in (*first, *(one for one in choice["because"] if one in of_plan)):
         room -= -(-len(reason) // WIDE)
-        if room >= 0 or not shown:
-            shown.append(reason)
+        if room >= 0 or not lines:
+            lines.append(reason)
     head = Text.assemble(("Because  ", "dim"), (choice["checkpoint"], "bold"), ", ", choice["strategy"])
-    return Group(head, *(bullet(reason) for reason in shown))
+    return Group(head, *(bullet(reason) for reason in lines))
 
 
 def _left_out(choices: int, skipped: int) -> RenderableType:
