@@ -27,8 +27,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from scipy.sparse import coo_array
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from registry.cards import Origin, Outcome, Task
 from registry.encoders import BlockSize
@@ -419,7 +417,8 @@ class ProbePrior:
     what a checkpoint's own probes elsewhere came to beside that, shrunk towards nothing by their number.
     """
 
-    model: Ridge | None
+    weights: Float[np.ndarray, " p"] | None
+    """Of a constant and of what is known before; None where too little is."""
     records: Mapping[str, tuple[float, int]]
     """By checkpoint: what its probes came to beyond the regression, and how many they are."""
     deviation: float
@@ -436,16 +435,17 @@ class ProbePrior:
             return cls(None, {}, _UNTOLD, 0, elsewhere)
         table = np.array([_before_probe(case, elsewhere=elsewhere) for case in known])
         wanted = log_odds(np.array([case.anchor for case in known]))
-        families = _numbers([case.family for case in known])
-        parts = GroupKFold(min(MOST_FOLDS, int(families.max()) + 1))
-        missed = wanted - cross_val_predict(Ridge(1.0), table, wanted, groups=families, cv=parts)
-        model = Ridge(1.0).fit(table, wanted)
+        missed, folds = wanted.copy(), _numbers([case.family for case in known]) % MOST_FOLDS
+        for fold in np.unique(folds):
+            left = folds == fold
+            missed[left] -= table[left] @ _ridge(table[~left], wanted[~left])
+        weights = _ridge(table, wanted)
         off: dict[str, list[float]] = {}
-        for case, residual in zip(known, wanted - model.predict(table), strict=True):
+        for case, residual in zip(known, wanted - table @ weights, strict=True):
             off.setdefault(case.checkpoint, []).append(float(residual))
         records = {name: (sum(own) / (len(own) + _RECORD), len(own)) for name, own in off.items()}
         wider = ELSEWHERE if elsewhere else 1.0
-        return cls(model, {} if elsewhere else records, wider * float(missed.std()), len(known), elsewhere)
+        return cls(weights, {} if elsewhere else records, wider * float(missed.std()), len(known), elsewhere)
 
     def expect(self, no_transfer: float, checkpoint: str, nearer: float, parameters: int) -> tuple[float, float, int]:
         """A probe's score and its deviation; and how many probes of that checkpoint elsewhere speak for it.
@@ -453,18 +453,24 @@ class ProbePrior:
         ``nearer`` is how much nearer its source is than its rivals', as a share of the registry's domain pairs.
         """
         raw = float(log_odds(no_transfer))
-        if self.model is None:
+        if self.weights is None:
             return no_transfer, self.deviation * _slope(no_transfer), 0
-        row = [raw] if self.elsewhere else [raw, nearer, float(np.log(parameters / 1e6))]
+        row = [1.0, raw] if self.elsewhere else [1.0, raw, nearer, float(np.log(parameters / 1e6))]
         record, probes = self.records.get(checkpoint, (0.0, 0))
-        score = _score(float(self.model.predict(np.array([row]))[0]) + record)
+        score = _score(float(np.array(row) @ self.weights) + record)
         return score, max(_LEAST, self.deviation * _slope(score)), probes
 
 
 def _before_probe(case: Case, *, elsewhere: bool) -> list[float]:
     """What is known of a case before its probe is run."""
     raw = case.features["level"] + case.features.get("no transfer", 0.0)
-    return [raw] if elsewhere else [raw, case.features.get("domain", 0.0), float(np.log(_millions(case.body)))]
+    return [1.0, raw, *([] if elsewhere else [case.features.get("domain", 0.0), float(np.log(_millions(case.body)))])]
+
+
+def _ridge(table: Float[np.ndarray, "n p"], wanted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " p"]:
+    """Weights of the columns, of which the first, a constant, is not penalized."""
+    penalty = np.diag([0.0, *np.ones(table.shape[1] - 1)])
+    return np.linalg.solve(table.T @ table + penalty, table.T @ wanted)
 
 
 def _enough(cases: Sequence[Case]) -> bool:

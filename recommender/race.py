@@ -203,7 +203,7 @@ def _drawn(encoded: Encoded, part: Sample, seed: int) -> Draws | None:
     for block in encoded.blocks:
         with suppress(EstimatorError):
             guess = out_of_fold(block.vectors, part.targets, folds, groups=groups).predicted
-            drawn.append(resample(part.metric, part.targets[tested], guess[tested], weights[:, tested]))
+            drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
     return max(drawn, key=lambda draws: draws.value, default=None)
 
 
