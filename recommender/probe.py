@@ -70,6 +70,10 @@ def probe(
             scored.append(
                 replace(
                     result,
+                    blocks=tuple(
+                        replace(block, parameters=size.parameters)
+                        for block, size in zip(result.blocks, net.sizes, strict=True)
+                    ),
                     adaptable=net.adaptable,
                     sizes=net.sizes,
                     opening_seconds=min(net.opening, net.seconds / 2),

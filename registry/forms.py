@@ -6,6 +6,7 @@ back goes through the same declaration. Enums, paths, tuples and nested records 
 evidence lie beside a form, never inside.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from registry.errors import UnreadableForm
@@ -13,9 +14,11 @@ from registry.errors import UnreadableForm
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["Record", "from_json", "to_json"]
+__all__ = ["Json", "Record", "from_json", "to_json"]
 
 Form = TypeVar("Form")
+Json = Mapping[str, Any]
+"""The JSON form of a record, as `Record.to_dict` gives it or the registry kept it."""
 
 _ADAPTERS: "dict[type, TypeAdapter[Any]]" = {}
 """Each is made once: that takes longer than using it."""

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from recommender import charts
 from recommender.checks import check_request
 from recommender.requests import RecommendRequest, SampleRequest, choice_request, place_of
 from registry.cards import METRICS, JobRecord, Outcome, Task
@@ -21,7 +22,6 @@ from ui.glossary import TERMS, terms_of
 from ui.render import Json
 from ui.strangers import markdown as literal
 from ui.uploads import MOST_SECONDS, clear_uploads, discard_upload, save_upload
-from ui.views import charts
 from ui.views.absent import absent_checkpoints, limits
 
 __all__ = ["page"]
@@ -376,7 +376,7 @@ def _health(health: Json) -> None:
 
 def _ranking(advice: Json) -> None:
     st.subheader("Ranked, with intervals", anchor=False)
-    st.altair_chart(charts.forest(advice), width="stretch")
+    st.altair_chart(charts.forest_plot(advice), width="stretch")
     metric = advice["sample"]["metric"]
     rows = [_row(choice) for choice in advice["choices"]]
     base = advice["baseline"]
