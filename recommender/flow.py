@@ -296,7 +296,7 @@ def estimate_cost(
     Raises:
         TuningError: even the trial failed.
     """
-    if choice.cost.seconds < WORTH_A_TRIAL:
+    if choice.cost.seconds < WORTH_A_TRIAL and options.of_training(choice.plan) == choice.plan:
         return choice.cost
     return measure_cost(
         Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
@@ -319,6 +319,7 @@ def tune(
 
     Raises:
         DeviceMissing: the device asked for is not there.
+        NotOffered: epochs, rate or batch size are set by hand where nothing but a head is trained.
         TuningError: it did not come to its end; nothing is recorded.
     """
     run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))
@@ -561,7 +562,7 @@ def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapp
     target, same = (
         ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
     )
-    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
+    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets.values)
     near: tuple[DomainDistance, ...] = listed.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
     return Recommendation(
