@@ -12,6 +12,7 @@ from recommender.domain_map import DomainMap, MapPoint, domain_map
 from registry.cards import Metric
 from registry.escapes import shown
 from registry.forms import Json
+from registry.metrics import Z
 from registry.zoo import Zoo
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "learning_curve",
     "map_chart",
     "pareto_front",
+    "realized_chart",
     "row_name",
 ]
 
@@ -473,6 +475,26 @@ def expected_and_realized(rows: Sequence[Json]) -> Picture:
         .encode(x=x, y=y, color=color, shape=shape, tooltip=tips)
     )
     return _plain(alt.layer(diagonal, whiskers, points), 340)
+
+
+def realized_chart(metrics: Mapping[str, float]) -> Picture:
+    """What a run realized with its 90 % interval, below what was expected of it."""
+    reach = Z * metrics.get("standard_error", 0.0)
+    score = metrics["score"]
+    rows = [{"score": "realized", "low": score - reach, "mean": score, "high": score + reach}]
+    if "expected_mean" in metrics:
+        rows.insert(0, {"score": "expected", **{end: metrics[f"expected_{end}"] for end in ("low", "mean", "high")}})
+    table = pd.DataFrame(rows)
+    form = _form(Metric.R2 if "mean_absolute_error" in metrics else Metric.ACCURACY)
+    x = alt.X("low:Q", title="score (90 % intervals)", scale=alt.Scale(zero=False), axis=alt.Axis(format=form))
+    y = alt.Y("score:N", sort=None, title=None)
+    color = alt.Color("score:N", sort=None, legend=None, scale=alt.Scale(range=[BLUE, ORANGE][-len(rows) :]))
+    tips = [alt.Tooltip("score:N"), *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ("low", "mean", "high"))]
+    whiskers = alt.Chart(table).mark_rule(strokeWidth=3).encode(x=x, x2="high:Q", y=y, color=color, tooltip=tips)
+    points = (
+        alt.Chart(table).mark_point(filled=True, size=110, opacity=1).encode(x="mean:Q", y=y, color=color, tooltip=tips)
+    )
+    return _plain(alt.layer(whiskers, points), _ROW * len(rows) + 60)
 
 
 def drift_chart(blocks: Sequence[Json]) -> Picture:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 
 import vl_convert
 
@@ -12,8 +11,8 @@ from recommender.charts import (
     distance_chart,
     forest_plot,
     freeze_diagram,
-    learning_curve,
     pareto_front,
+    realized_chart,
 )
 from registry.cards import Metric
 from registry.escapes import shown
@@ -41,23 +40,11 @@ def advice_html(advice: Json) -> str:
 
 
 def run_html(run: Json) -> str:
-    """What a notebook shows of a run: expected against realized, its validation curve and its notes."""
-    from recommender.runs.event_log import EventLog  # noqa: PLC0415 - reads the run's folder
-
-    curves = EventLog(Path(run["folder"])).curves
-    drawn = [
-        svg(learning_curve(sorted(curve.items()), name))
-        for name, curve in curves.items()
-        if name.startswith("validation ") and not name.endswith("loss") and len(curve) > 1
-    ]
+    """What a notebook shows of a run: expected beside realized, and its notes."""
     metrics = run["metrics"]
-    rows = [("realized", f"{metrics['score']:.3f}"), ("on held-out rows", f"{metrics['rows_test']:.0f}")]
-    if "expected_mean" in metrics:
-        reach = f"{metrics['expected_low']:.3f} to {metrics['expected_high']:.3f}, 90 % interval"
-        rows.insert(0, ("expected", f"{metrics['expected_mean']:.3f} ({reach})"))
-    rows.append(("seconds", f"{metrics['seconds']:.0f}"))
     head = f"<p><b>{_text(run['checkpoint'])}</b>, {_text(run['strategy'])}, run {_text(run['id'])}</p>"
-    return head + _table((), rows) + "".join(drawn) + _list(run["notes"])
+    rows = [("held-out rows", f"{metrics['rows_test']:.0f}"), ("seconds", f"{metrics['seconds']:.0f}")]
+    return head + svg(realized_chart(metrics)) + _table((), rows) + _list(run["notes"])
 
 
 def html_report(advice: Json, reproduction: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from recommender import charts
 from recommender.blocks import block_rows
 from recommender.domain_map import domain_map
 from recommender.reports import advice_html, advice_markdown, html_report, svg
-from recommender.results import Basis, PassedOver
+from recommender.results import Basis, PassedOver, TuningRun
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
 
@@ -110,6 +110,17 @@ def test_reports_stand_alone_and_names_in_them_are_text():
     assert advice_html(hostile.to_dict()).count("<svg") == 2
     line = next(line for line in advice_markdown(hostile.to_dict(), {}).splitlines() if "onerror" in line)
     assert line.count("|") == 6
+
+
+def test_a_run_shows_what_it_realized_beside_what_was_expected():
+    metrics = {"score": 0.7, "standard_error": 0.02, "rows_test": 50.0, "seconds": 3.0}
+    expected = {"expected_low": 0.6, "expected_mean": 0.8, "expected_high": 0.9}
+    run = TuningRun("r", None, HOSTILE, "lp-ft", metrics | expected, "/none", ("it went well",))
+    drawn = {row["score"]: row["mean"] for row in rows_of(charts.realized_chart(run.metrics))}
+    assert drawn == {"expected": 0.8, "realized": 0.7}
+    page = run._repr_mimebundle_()["text/html"]
+    assert "<img" not in page
+    assert "it went well" in page
 
 
 def test_a_picture_is_drawn_without_a_browser(two):
