@@ -3,6 +3,7 @@
 Everything here reads the JSON forms (`to_dict()`), so that advice just made and advice kept look the same.
 """
 
+from registry.forms import Json
 from ui.render.advice import advice_report, sample_report
 from ui.render.bars import Bars
 from ui.render.benefit import benefit_report
@@ -14,7 +15,6 @@ from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
 from ui.render.terminal import console, plain, print_error, print_json, print_next, silence_libraries
 from ui.render.words import (
-    Json,
     about,
     amount,
     converted_words,

@@ -8,18 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from recommender.blocks import block_rows
+from registry.forms import Json
 from ui.glossary import terms_of
 from ui.render.parts import BAR, NEAREST, bullet, new_table
-from ui.render.words import (
-    Json,
-    converted_words,
-    duration,
-    gained,
-    sample_words,
-    scored,
-    scored_interval,
-    size,
-)
+from ui.render.words import converted_words, duration, gained, sample_words, scored, scored_interval, size
 
 ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
 """What a plan does with a block, and the color of it."""

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import bullet, cut, give_way, keep_ids, new_table
 from ui.render.runs import outcome_table
-from ui.render.words import Json, amount
+from ui.render.words import amount
 
 
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
