@@ -52,6 +52,7 @@ _ROW, _BAR = 40, 28
 _AXES = 96
 """Height of legend, axis and its title; they are fitted into the height that is asked for."""
 _NEAREST = 10
+_MOST_REASONS = 8
 _BLOCK_WIDTH, _GAP = 214, 22
 """Pixels of a block in the freeze diagram, and between it and the scores."""
 _BLOCK_LEAST, _BLOCK_USUAL = 19, 34
@@ -151,7 +152,7 @@ def freeze_diagram(choice: Json) -> Picture:
         alt.Tooltip("score:Q", format=_form(metric, fine=True), title=f"linear head after it, {metric}"),
     ]
     colors = alt.Scale(domain=[*_ROLES], range=[*_ROLES.values()])
-    color = alt.Color("role:N", title=None, scale=colors)
+    color = alt.Color("role:N", legend=None, scale=colors)
     boxes = (
         alt.Chart(table)
         .mark_rect(cornerRadius=3, stroke="white", strokeWidth=1)
@@ -174,7 +175,7 @@ def freeze_diagram(choice: Json) -> Picture:
         "score:Q",
         scale=scale,
         axis=alt.Axis(format=_form(metric), tickCount=4),
-        title=f"{metric} of a linear head after the block",
+        title=f"{metric}, linear head",
     )
     path = alt.Chart(table).mark_line(color=INK, strokeWidth=1.5, opacity=0.7).encode(x=x, y=middle, order="place:O")
     errors = (
@@ -192,7 +193,7 @@ def freeze_diagram(choice: Json) -> Picture:
         .mark_text(align="right", dx=-10, dy=-9, text="head →", color=INK, fontWeight="bold")
         .encode(x=alt.X("low:Q", scale=scale), y=middle)
     )
-    return _plain(alt.layer(boxes, names, *words, path, errors, points, reads), height + _AXES - 20)
+    return _plain(alt.layer(boxes, names, *words, path, errors, points, reads), height + _AXES - 44)
 
 
 def _heights(rows: Sequence[BlockRow]) -> list[float]:
@@ -306,7 +307,7 @@ def map_chart(drawn: DomainMap) -> Picture:
     if drawn.sample is not None:
         here = drawn.sample
         mine = pd.DataFrame([{"name": shown(here.name), "x": here.x, "y": here.y}])
-        near = sorted(drawn.points, key=_from(here))[:3]
+        near = [point for point in drawn.points if point.name in drawn.nearest[:3]]
         ends = pd.DataFrame([{"x": here.x, "y": here.y, "x2": p.x, "y2": p.y} for p in near])
         lines = alt.Chart(ends).mark_rule(color=ORANGE, opacity=0.5).encode(x=x, y=y, x2="x2:Q", y2="y2:Q")
         star = (
@@ -376,7 +377,10 @@ def distance_chart(rows: Sequence[Json]) -> Picture:
 
 
 def contribution_bars(choices: Sequence[Json]) -> Picture:
-    """What moves each expectation away from what it starts from, in points of its metric; several side by side."""
+    """What moves each expectation away from what it starts from, in points of its metric; several side by side.
+
+    The largest moves of any of them.
+    """
     rows = []
     for choice in choices:
         basis = choice["basis"]
@@ -387,6 +391,7 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
     order = [*dict.fromkeys(table.reindex(table["points"].abs().sort_values(ascending=False).index)["because"])]
     y = alt.Y("because:N", sort=order, title=None, axis=alt.Axis(labelLimit=330, labelOverlap=False))
     x = alt.X("points:Q", title="points added to the expectation", axis=alt.Axis(format="+.1f", tickCount=5))
+    table = table[table["because"].isin(order[:_MOST_REASONS])]
     names = [row_name(choice) for choice in choices]
     color = alt.Color("choice:N", sort=names, title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
     tips = [alt.Tooltip("choice:N"), alt.Tooltip("because:N"), alt.Tooltip("points:Q", format="+.2f")]
@@ -396,7 +401,7 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
         .encode(x=x, y=y, yOffset=alt.YOffset("choice:N", sort=names), color=color, tooltip=tips)
     )
     zero = alt.Chart(pd.DataFrame([{"points": 0}])).mark_rule(color=INK).encode(x="points:Q")
-    return _plain(alt.layer(bars, zero), (20 + 10 * len(choices)) * len(order) + _AXES)
+    return _plain(alt.layer(bars, zero), (20 + 10 * len(choices)) * min(len(order), _MOST_REASONS) + _AXES)
 
 
 def class_bars(counts: Mapping[str, int], unit: str) -> Picture:
@@ -452,8 +457,8 @@ def expected_and_realized(rows: Sequence[Json]) -> Picture:
     )
     ends = [float(table[["low", "realized"]].min().min()), float(table[["high", "realized"]].max().max())]
     scale = alt.Scale(domain=[ends[0] - _MARGIN, ends[1] + _MARGIN], nice=False)
-    x = alt.X("mean:Q", title="expected (90 % interval)", scale=scale, axis=alt.Axis(format=".0%"))
-    y = alt.Y("realized:Q", title="realized", scale=scale, axis=alt.Axis(format=".0%"))
+    x = alt.X("mean:Q", title="expected (90 % interval)", scale=scale, axis=alt.Axis(format=".0%", tickCount=6))
+    y = alt.Y("realized:Q", title="realized", scale=scale, axis=alt.Axis(format=".0%", tickCount=6))
     tips = [alt.Tooltip(f"{name}:N") for name in ("run", "sample", "checkpoint")]
     tips += [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("mean", "low", "high", "realized")]
     names = ["within", "outside"]

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from registry.cards import Domain
+from registry.sketch import Sketch
 from registry.zoo import Zoo
 
-__all__ = ["DomainMap", "MapPoint", "domain_map"]
+__all__ = ["DomainMap", "Gap", "MapPoint", "Near", "domain_map", "gaps", "nearest"]
 
 _FEWEST = 3
 """Distances from which a place in the plane can be told."""
@@ -38,13 +40,36 @@ class DomainMap:
     """Share of the variance of the domains that the plane shows, 0 to 1."""
     sample: MapPoint | None = None
     """None where no sample was given, or its distances are too few."""
+    nearest: tuple[str, ...] = ()
+    """The domains by their distance from the sample, which the plane shows in part; the nearest first."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """A domain beside another one."""
+
+    name: str
+    title: str
+    distance: float
+    """Squared MMD of the sketches."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A domain on which no checkpoint here was trained, and the nearest on which one was."""
+
+    name: str
+    title: str
+    nearest: str | None
+    distance: float | None
+    """Squared MMD of the sketches; None where there is no such domain."""
 
 
 def domain_map(
     zoo: Zoo, modality: str, distances: Mapping[str, float] | None = None, *, sample: str = "your sample"
 ) -> DomainMap:
     """The map of a modality's domains; ``distances`` are a sample's squared MMDs, by domain, and lay it on the map."""
-    sketched = [(card, sketch) for card in zoo.domains(modality) if (sketch := zoo.sketch(card.name)) is not None]
+    sketched = [*_sketches(zoo, modality).values()]
     if not sketched:
         return DomainMap((), 0.0)
     embeddings = np.stack([sketch.embedding.astype(np.float64) for _, sketch in sketched])
@@ -60,7 +85,42 @@ def domain_map(
         return DomainMap(points, kept)
     squares = np.array([measured[sketched[place][0].name] for place in known])
     x, y = _laid(places[known], squares - np.square(embeddings[known]).sum(axis=1))
-    return DomainMap(points, kept, MapPoint(sample, sample, "", x, y))
+    near = sorted((sketched[place][0].name for place in known), key=measured.__getitem__)
+    return DomainMap(points, kept, MapPoint(sample, sample, "", x, y), tuple(near))
+
+
+def nearest(zoo: Zoo, name: str) -> tuple[Near, ...]:
+    """The other domains of a modality that have a sketch, the nearest first.
+
+    Raises:
+        UnknownName: there is no such domain.
+    """
+    sketches = _sketches(zoo, zoo.domain(name).modality)
+    mine = sketches.pop(name, None)
+    if mine is None:
+        return ()
+    rows = (Near(card.name, card.title, mine[1].squared_distance(sketch)) for card, sketch in sketches.values())
+    return tuple(sorted(rows, key=lambda row: row.distance))
+
+
+def gaps(zoo: Zoo, modality: str) -> tuple[Gap, ...]:
+    """The sketched domains that no checkpoint here was trained on, the farthest from one that some was first."""
+    sketches = _sketches(zoo, modality)
+    trained = {card.domain for card in zoo.checkpoints(modality) if zoo.here(card)} & {*sketches}
+    rows = []
+    for card, sketch in sketches.values():
+        if card.name not in trained:
+            far, near = min(
+                ((sketch.squared_distance(sketches[other][1]), other) for other in trained), default=(None, None)
+            )
+            rows.append(Gap(card.name, card.title, near, far))
+    return tuple(sorted(rows, key=lambda row: -(row.distance or 0.0)))
+
+
+def _sketches(zoo: Zoo, modality: str) -> dict[str, tuple[Domain, Sketch]]:
+    """The domains of a modality that have a sketch, by name."""
+    known = ((card, zoo.sketch(card.name)) for card in zoo.domains(modality))
+    return {card.name: (card, sketch) for card, sketch in known if sketch is not None}
 
 
 def _plane(centered: Float[np.ndarray, "n e"]) -> tuple[Float[np.ndarray, "n 2"], float]:

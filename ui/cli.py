@@ -34,6 +34,7 @@ for command in (
     maintenance.picker,
 ):
     app.command()(command)
+app.command("open")(maintenance.open_page)
 for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):
     app.add_typer(group, name=name)
 

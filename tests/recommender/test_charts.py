@@ -92,6 +92,7 @@ def test_the_map_puts_a_sample_at_the_domain_that_it_equals(tmp_path):
         picture = advice(choice("a", 0.8, gain=0.3)).plot.domains(zoo)
     places = {point.name: (point.x, point.y) for point in drawn.points}
     assert (drawn.sample.x, drawn.sample.y) == pytest.approx(places["mnist"], abs=1e-6)
+    assert drawn.nearest[0] == "mnist"
     assert alone.sample is None
     assert {row["domain"] for row in rows_of(picture) if "title" in row} == set(places)
     assert 0 < drawn.kept < 1

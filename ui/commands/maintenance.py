@@ -2,15 +2,29 @@
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from registry.errors import UnknownName
 from ui import render
-from ui.context import DEBUG, HomeOption, JsonOption, command_context
+from ui.context import DEBUG, CommandContext, HomeOption, JsonOption, command_context
 
-__all__ = ["doctor", "picker"]
+if TYPE_CHECKING:
+    from registry.zoo import Zoo
+
+__all__ = ["doctor", "open_page", "picker"]
+
+
+PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="Where on 127.0.0.1 the page is served.")]
+BrowserOption = Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser on it.")]
+RootOption = Annotated[
+    list[Path] | None,
+    typer.Option("--root", help="Read typed paths below this folder (repeatable); else your home and where you stand."),
+]
 
 
 def doctor(
@@ -36,17 +50,75 @@ def doctor(
 
 
 def picker(
-    port: Annotated[
-        int, typer.Option("--port", min=1, max=65535, help="Where on 127.0.0.1 the page is served.")
-    ] = 8501,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser on it.")] = True,
+    port: PortOption = 8501,
+    browser: BrowserOption = True,
+    root: RootOption = None,
     home: HomeOption = None,
 ) -> None:
     """Serve the picker: a page on this machine, and for this machine alone."""
     with command_context(home, json=False) as context:
+        _serve(context, port, browser=browser, roots=root or [], place={})
+
+
+def open_page(
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="Of advice, a run or a job; or the name of a checkpoint or a domain.")
+    ],
+    port: PortOption = 8501,
+    browser: BrowserOption = True,
+    root: RootOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Open the page on one thing: in the picker that serves this registry, else in one that is started for it."""
+    with command_context(home, json=False) as context:
         from ui import serving  # noqa: PLC0415 - loads Streamlit
 
-        serving.require_free(port)
+        place = _place_of(context.zoo, name)
+        address = serving.running(context.zoo.home)
+        if address is None:
+            _serve(context, port, browser=browser, roots=root or [], place=place)
+            return
+        context.print(Text(serving.located(address, place)))
+        if browser:
+            serving.show(context.zoo.home, serving.located(address, place))
+
+
+def _serve(context: CommandContext, port: int, *, browser: bool, roots: list[Path], place: Mapping[str, str]) -> None:
+    from ui import serving  # noqa: PLC0415 - loads Streamlit
+
+    serving.require_free(port)
     serving.serve(
-        context.zoo, port, browser=browser, announce=lambda line: context.terminal.print(Text(line), soft_wrap=True)
+        context.zoo,
+        port,
+        browser=browser,
+        announce=lambda line: context.terminal.print(Text(line), soft_wrap=True),
+        roots=roots,
+        place=place,
+    )
+
+
+def _place_of(zoo: "Zoo", name: str) -> dict[str, str]:
+    """Where on the page that stands, by what has that id, its beginning, or that name.
+
+    Raises:
+        UnknownName: nothing has.
+    """
+    from recommender.runs.folder import run_folders  # noqa: PLC0415 - loads psutil
+
+    known = {
+        "advice": [str(advice["id"]) for _, advice in zoo.kept()],
+        "run": [run.id for run in run_folders(zoo.home)],
+        "job": [job.id for job in zoo.jobs.list()],
+        "card": [*zoo, *(listing.name for listing in zoo.unregistered())],
+        "domain": [domain.name for domain in zoo.domains()],
+    }
+    for kind, names in known.items():
+        if name in names:
+            return {kind: name}
+    for kind in ("advice", "run", "job"):
+        begun = [one for one in known[kind] if name and one.startswith(name)]
+        if len(begun) == 1:
+            return {kind: begun[0]}
+    raise UnknownName(
+        "advice, run, job, checkpoint or domain", name, [one for names in known.values() for one in names]
     )

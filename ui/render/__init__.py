@@ -28,7 +28,7 @@ from ui.render.words import (
     scored_interval,
     size,
 )
-from ui.render.zoo import card_report, checkpoint_table, domain_table, promoted_report
+from ui.render.zoo import card_report, card_rows, checkpoint_table, domain_table, promoted_report
 
 __all__ = [
     "Bars",
@@ -39,6 +39,7 @@ __all__ = [
     "answer_report",
     "benefit_report",
     "card_report",
+    "card_rows",
     "checkpoint_table",
     "command",
     "console",
