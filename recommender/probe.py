@@ -171,14 +171,14 @@ def transferability(
     judged = None if exposure is None else exposure.unseen([item.digest for item in sample.items])
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
-    guesses = [out_of_fold(block.vectors, targets, folds, groups=groups).predicted for block in encoded.blocks]
-    drawn = [resample(sample.metric, truth[tested], guess[tested], weights[:, tested]) for guess in guesses]
+    guesses = [out_of_fold(block.vectors, targets, folds, groups=groups) for block in encoded.blocks]
+    drawn = [resample(sample.metric, truth[tested], guess.predicted[tested], weights[:, tested]) for guess in guesses]
     blocks = tuple(
         BlockScore(name, draws.value, draws.standard_error) for name, draws in zip(encoded.names, drawn, strict=True)
     )
     errors = 1.0 if judged is None else UNSEEN_ERRORS
     place = encoded.names.index(block_to_read(blocks, errors).block)
-    guess = guesses[place]
+    guess = guesses[place].predicted
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
@@ -196,6 +196,7 @@ def transferability(
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
         estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample, groups),
         over_blocks=_over_blocks(encoded, sample, groups, of_last),
+        probabilities=guesses[place].probabilities if sample.task is Task.CLASSIFICATION else None,
     )
 
 
