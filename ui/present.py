@@ -4,7 +4,6 @@ import csv
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -28,11 +27,11 @@ from registry.progress import Cancelled, Event
 from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
-from ui.strangers import cell
+from ui.strangers import cell, suspects_csv
 
 if TYPE_CHECKING:
     from recommender.requests import Request
-    from recommender.results import Cost, Suspects, Unprobed
+    from recommender.results import Cost, Unprobed
     from recommender.serving.predict import Answer
     from recommender.serving.promote import Promoted
     from registry.sample import Sample
@@ -256,8 +255,9 @@ def _advised(
     record = advice.to_dict()
     context.print(render.advice_report(record, explain=explain))
     if isinstance(request, RecommendRequest) and request.suspects is not None:
-        rows = _write_suspects(advice.suspects, request.suspects)
-        context.print(Text(f"{rows} labels in doubt are written to {request.suspects}", "dim"))
+        rows = () if advice.suspects is None else advice.suspects.rows
+        request.suspects.write_text(suspects_csv([row.to_dict() for row in rows]), encoding="utf-8", newline="")
+        context.print(Text(f"{len(rows)} labels in doubt are written to {request.suspects}", "dim"))
     if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.print(absent)
     if advice.choices and isinstance(request, RecommendRequest):
@@ -275,18 +275,6 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
     render.print_next(context.terminal, pages)
     context.print_json(run.to_dict())
-
-
-def _write_suspects(suspects: "Suspects | None", place: Path) -> int:
-    """A table of labels in doubt, the most doubtful first; how many rows it has."""
-    rows = () if suspects is None else suspects.rows
-    with place.open("w", encoding="utf-8", newline="") as file:
-        sheet = csv.writer(file, lineterminator="\n")
-        sheet.writerow(["file", "label", "suggested", "probability", "suggested_probability"])
-        for row in rows:
-            texts = map(cell, (row.item, row.label, row.suggested))
-            sheet.writerow([*texts, f"{row.probability:.6f}", f"{row.suggested_probability:.6f}"])
-    return len(rows)
 
 
 def _write_csv(answer: "Answer") -> None:

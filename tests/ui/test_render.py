@@ -8,12 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-<<<<<<< HEAD
 from recommender.blocks import block_rows
-from recommender.results import Skipped
-=======
 from recommender.results import Skipped, Suspect, Suspects
->>>>>>> main
 from registry.progress import Phase, advance
 from tests.observers import Recorder
 from tests.ui.cases import HEALTH, SAMPLE, advice, choice

@@ -54,9 +54,7 @@ def checkpoints_page() -> None:
     rows = [row for _, row in offers.listed(zoo)]
     kept = _filtered(rows)
     here = sum(bool(row["here"]) for row in kept)
-    st.caption(
-        f"{len(kept)} of {len(rows)} checkpoints, {here} of them here. Tick up to {_MOST} to see them beside one another."
-    )
+    st.caption(f"{len(kept)} of {len(rows)} checkpoints, {here} of them here. Tick one for its card, more to compare.")
     names = _chosen(kept)
     cards = [row for row in rows if row["name"] in names]
     if len(cards) == 1:

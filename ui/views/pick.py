@@ -20,6 +20,7 @@ from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
 from ui.strangers import markdown as literal
+from ui.strangers import suspects_csv
 from ui.uploads import KINDS, discard_upload, save_upload
 from ui.views.absent import absent_checkpoints, limits
 from ui.views.parts import (
@@ -38,7 +39,7 @@ from ui.views.parts import (
 
 __all__ = ["pick_page"]
 
-_ROWS = 20
+_ROWS, _FEW = 20, 6
 _SIDE = 84
 _EARLIER = 12
 _COLUMNS = {
@@ -411,8 +412,33 @@ def _oddities(zoo: Zoo, advice: Json) -> None:
         with st.expander(f"Rows of each class ({len(counts)})", expanded=len(counts) <= _ROWS):
             words = f"The smallest class has {100 * sample['health']['balance']:.0f} % of the rows of the largest."
             picture(charts.class_bars(counts, "training rows"), words)
+    _doubts(advice)
     with st.expander("Rows, as they are read", expanded=True):
         _previewed(zoo, sample)
+
+
+def _doubts(advice: Json) -> None:
+    """Labels in doubt, each beside the one that is suggested."""
+    doubts = advice.get("suspects")
+    if not doubts or not doubts["rows"]:
+        return
+    rows = doubts["rows"]
+    with st.expander(f"Labels in doubt ({len(rows)} of {doubts['rows_judged']:,} looked at)", expanded=True):
+        sheet(
+            [
+                {
+                    "row": row["item"],
+                    "label": row["label"],
+                    "chance of it": render.percent(row["probability"]),
+                    "suggested": row["suggested"],
+                    "chance of that": render.percent(row["suggested_probability"]),
+                }
+                for row in rows
+            ],
+            height=250 if len(rows) > _FEW else "auto",
+        )
+        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
+        st.download_button("Download CSV", suspects_csv(rows), f"suspects-{advice['id']}.csv", "text/csv")
 
 
 def _health(health: Json) -> None:
