@@ -38,7 +38,7 @@ def request_advice(page: Page, served: Served, path: Path, labels: Path | None =
         table = page.get_by_label("Labels (CSV: file, target)")
         table.fill(str(labels))
         table.press("Tab")
-    field = page.get_by_label(PATH_FIELD)
+    field = page.get_by_role("textbox", name=PATH_FIELD)
     field.fill(str(path))
     field.press("Tab")
     page.get_by_role("button", name="Recommend").click()
