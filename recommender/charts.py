@@ -17,6 +17,7 @@ from registry.zoo import Zoo
 
 __all__ = [
     "COSTS",
+    "Measure",
     "Picture",
     "Plot",
     "class_bars",

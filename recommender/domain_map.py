@@ -106,12 +106,13 @@ def nearest(zoo: Zoo, name: str) -> tuple[Near, ...]:
 def gaps(zoo: Zoo, modality: str) -> tuple[Gap, ...]:
     """The sketched domains that no checkpoint here was trained on, the farthest from one that some was first."""
     sketches = _sketches(zoo, modality)
-    trained = {card.domain for card in zoo.checkpoints(modality) if zoo.here(card)} & {*sketches}
+    trained = {card.domain for card in zoo.checkpoints(modality) if card.domain in sketches and zoo.here(card)}
     rows = []
     for card, sketch in sketches.values():
         if card.name not in trained:
             far, near = min(
-                ((sketch.squared_distance(sketches[other][1]), other) for other in trained), default=(None, None)
+                ((sketch.squared_distance(sketches[other][1]), other) for other in trained if other is not None),
+                default=(None, None),
             )
             rows.append(Gap(card.name, card.title, near, far))
     return tuple(sorted(rows, key=lambda row: -(row.distance or 0.0)))

@@ -11,9 +11,10 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.domain_map import domain_map
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
-from registry.cards import METRICS, JobRecord, Task
+from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
+from registry.listings import Listing
 from registry.modalities import Preview, modalities
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -154,14 +155,16 @@ def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
     """How many checkpoints the constraints leave."""
     from recommender.shortlist import Constraints  # noqa: PLC0415 - loads NumPy's algebra, which the first paint need not
 
-    request = RecommendRequest(sample={"path": "/"}, **{k: v for k, v in options.items() if k in _BOUNDS})
+    request = RecommendRequest(
+        sample=SampleRequest(path=Path("/")), **{k: v for k, v in options.items() if k in _BOUNDS}
+    )
     bounds = Constraints(
         request.max_parameters,
         request.licenses,
         max_bytes=request.max_bytes,
         max_memory=request.max_memory,
     )
-    known = [*zoo.checkpoints(), *zoo.unregistered()]
+    known: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.unregistered()]
     left = [card for card in known if not bounds.objections(card, zoo)]
     here = sum(card in left for card in zoo.checkpoints())
     st.caption(f"{len(left)} of {len(known)} checkpoints are left, {here} of them here.")
@@ -336,7 +339,11 @@ def _nearness(distance: Json | None) -> str:
 
 def _costs(advice: Json) -> None:
     st.subheader("What it costs", anchor=False)
-    names = {"seconds": "Time", "peak_memory_bytes": "Memory", "trainable_parameters": "Parameters that learn"}
+    names: dict[charts.Measure, str] = {
+        "seconds": "Time",
+        "peak_memory_bytes": "Memory",
+        "trainable_parameters": "Parameters that learn",
+    }
     measure = st.segmented_control(
         "Cost", [*names], default="seconds", format_func=names.__getitem__, label_visibility="collapsed"
     )

@@ -1,6 +1,7 @@
 """Track record: every run, expected beside realized; two of them side by side."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -57,7 +58,7 @@ def _filtered(outcomes: list[Outcome]) -> list[Outcome]:
     ]
 
 
-def _judged(one: Outcome) -> dict[str, object] | None:
+def _judged(one: Outcome) -> dict[str, Any] | None:
     """What was expected of a run, beside what it realized; None where nothing was."""
     hoped = one.conditions.get("expected")
     if not isinstance(hoped, dict) or not {"mean", "low", "high"} <= {*hoped}:

@@ -276,8 +276,7 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
         folder = st.text_input("A new or empty folder", placeholder="exported")
         form = st.selectbox("As", ["transformers", "ONNX"])
         if st.form_submit_button("Export"):
-            wanted = {"run": run.id, "onnx": form == "ONNX", "card": form != "ONNX"}
-            _attempt(lambda: _exported(zoo, ExportRequest(folder=access.placed(folder), **wanted)))
+            _attempt(lambda: _exported(zoo, _exporting(run.id, folder, onnx=form == "ONNX")))
     with promote, st.form(f"promote-{run.id}", border=False):
         name = st.text_input("What to call the new checkpoint", placeholder=f"{result['checkpoint']}-mine")
         st.caption("It joins the registry, with lineage; the next advice may start from it.")
@@ -286,6 +285,10 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
     elsewhere.code(render.mlflow_command(zoo.home), language="bash", wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
+
+
+def _exporting(run: str, folder: str, *, onnx: bool) -> ExportRequest:
+    return ExportRequest(run=run, folder=access.placed(folder), onnx=onnx, card=not onnx)
 
 
 def _attempt(work: Callable[[], None]) -> None:
@@ -347,5 +350,5 @@ def _recent(zoo: Zoo) -> None:
         )
     chosen = sheet(rows, key="runs", on_select="rerun", selection_mode="single-row")
     st.caption("Tick a row to look at the run.")
-    if chosen.selection.rows and (run := runs[chosen.selection.rows[0]].id) != st.query_params.get("run"):
-        go("tune", run=run)
+    if chosen.selection.rows and (name := runs[chosen.selection.rows[0]].id) != st.query_params.get("run"):
+        go("tune", run=name)
