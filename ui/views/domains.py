@@ -22,7 +22,7 @@ def domains_page() -> None:
         return
     known = [card.modality for card in zoo.domains() if card.rows]
     usual = max(kinds, key=known.count)  # the one that there is most to see of
-    modality = st.segmented_control("Modality", kinds, default=usual) or usual
+    modality = st.radio("Modality", kinds, kinds.index(usual), horizontal=True)
     drawn = domain_map(zoo, modality)
     left, right = st.columns([3, 2], gap="large")
     with left:

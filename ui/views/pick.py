@@ -344,13 +344,13 @@ def _costs(advice: Json) -> None:
         "peak_memory_bytes": "Memory",
         "trainable_parameters": "Parameters that learn",
     }
-    measure = st.segmented_control(
-        "Cost", [*names], default="seconds", format_func=names.__getitem__, label_visibility="collapsed"
+    measure = st.radio(
+        "Cost", [*names], format_func=names.__getitem__, horizontal=True, label_visibility="collapsed"
     )
     words = (
         "Blue: no other choice is as good at no more cost. Lines are 90 % intervals; the scale of costs is logarithmic."
     )
-    picture(charts.pareto_front(advice, measure or "seconds"), words)
+    picture(charts.pareto_front(advice, measure), words)
 
 
 def _domains(zoo: Zoo, advice: Json) -> None:
