@@ -1,20 +1,20 @@
 """Commands that keep the house: doctor, and the picker that is served."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from recommender.runs import recovery
+from recommender.runs.folder import run_folders
+from registry import doctor as rooms
 from registry.errors import UnknownName
-from ui import render
-from ui.context import DEBUG, CommandContext, HomeOption, JsonOption, command_context
-
-if TYPE_CHECKING:
-    from registry.zoo import Zoo
+from registry.zoo import Zoo
+from ui import render, serving
+from ui.context import CommandContext, HomeOption, JsonOption, command_context
 
 __all__ = ["doctor", "open_page", "picker"]
 
@@ -33,10 +33,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Check that what is stored is still true; exit code 1 where something is wrong."""
-    render.silence_libraries(loud=bool(os.environ.get(DEBUG)))
-    from recommender.runs import recovery  # noqa: PLC0415 - as below
-    from registry import doctor as rooms  # noqa: PLC0415 - loads SQLAlchemy
-
+    render.silence_libraries()
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
         report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
@@ -71,21 +68,17 @@ def open_page(
 ) -> None:
     """Open the page on one thing: in the picker that serves this registry, else in one that is started for it."""
     with command_context(home, json=False) as context:
-        from ui import serving  # noqa: PLC0415 - loads Streamlit
-
         place = _place_of(context.zoo, name)
         address = serving.running(context.zoo.home)
         if address is None:
             _serve(context, port, browser=browser, roots=root or [], place=place)
             return
-        context.print(Text(serving.located(address, place)))
+        context.terminal.print(Text(serving.located(address, place)), soft_wrap=True)
         if browser:
             serving.show(context.zoo.home, serving.located(address, place))
 
 
 def _serve(context: CommandContext, port: int, *, browser: bool, roots: list[Path], place: Mapping[str, str]) -> None:
-    from ui import serving  # noqa: PLC0415 - loads Streamlit
-
     serving.require_free(port)
     serving.serve(
         context.zoo,
@@ -97,14 +90,12 @@ def _serve(context: CommandContext, port: int, *, browser: bool, roots: list[Pat
     )
 
 
-def _place_of(zoo: "Zoo", name: str) -> dict[str, str]:
+def _place_of(zoo: Zoo, name: str) -> dict[str, str]:
     """Where on the page that stands, by what has that id, its beginning, or that name.
 
     Raises:
         UnknownName: nothing has.
     """
-    from recommender.runs.folder import run_folders  # noqa: PLC0415 - loads psutil
-
     known = {
         "advice": [str(advice["id"]) for _, advice in zoo.kept()],
         "run": [run.id for run in run_folders(zoo.home)],
@@ -119,6 +110,5 @@ def _place_of(zoo: "Zoo", name: str) -> dict[str, str]:
         begun = [one for one in known[kind] if name and one.startswith(name)]
         if len(begun) == 1:
             return {kind: begun[0]}
-    raise UnknownName(
-        "advice, run, job, checkpoint or domain", name, [one for names in known.values() for one in names]
-    )
+    every = [one for names in known.values() for one in names]
+    raise UnknownName("advice, run, job, checkpoint or domain", name, every)

@@ -9,8 +9,8 @@ from registry.errors import UnknownName
 from registry.escapes import shown
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
+from registry.modalities import modalities
 from ui import offers, render
-from ui.commands import run_request
 from ui.context import (
     CsvOption,
     HomeOption,
@@ -21,6 +21,7 @@ from ui.context import (
     command_context,
     parse_request,
 )
+from ui.present import present
 
 __all__ = ["app"]
 
@@ -50,8 +51,6 @@ def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
     json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
-    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
-
     options = ListOptions(sort, limit, as_csv, json)
     with command_context(home, options.for_programs) as context:
         for license in license_ or ():
@@ -145,7 +144,7 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     typed = {**locals(), **({"folder": None, "hub": str(folder)} if _is_hub_id(folder) else {})}
     request = parse_request("zoo add", typed)
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("search")
@@ -167,7 +166,7 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
     """Search the hub: what is there, and whether it can be used here."""
     request = parse_request("zoo search", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("fetch")
@@ -179,7 +178,7 @@ def zoo_fetch(
     """Fetch the weights of checkpoints that are known; exit code 1 where some could not be fetched."""
     request = parse_request("zoo fetch", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("remove")
@@ -192,7 +191,7 @@ def zoo_remove(
     """Forget a checkpoint; a folder that was added stays where it lies, and outcomes stay history."""
     request = parse_request("zoo remove", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("disk")
@@ -200,7 +199,7 @@ def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
     """Say what the hub's cache holds, and what of it no registered checkpoint uses."""
     request = parse_request("zoo disk", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("promote")
@@ -213,7 +212,7 @@ def zoo_promote(
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
     request = parse_request("zoo promote", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("lock")
@@ -225,7 +224,7 @@ def zoo_lock(
     """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
     request = parse_request("zoo lock", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("sync")
@@ -245,7 +244,7 @@ def zoo_sync(
     """
     request = parse_request("zoo sync", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 def _is_hub_id(place: Path) -> bool:

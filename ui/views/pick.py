@@ -344,9 +344,7 @@ def _costs(advice: Json) -> None:
         "peak_memory_bytes": "Memory",
         "trainable_parameters": "Parameters that learn",
     }
-    measure = st.radio(
-        "Cost", [*names], format_func=names.__getitem__, horizontal=True, label_visibility="collapsed"
-    )
+    measure = st.radio("Cost", [*names], format_func=names.__getitem__, horizontal=True, label_visibility="collapsed")
     words = (
         "Blue: no other choice is as good at no more cost. Lines are 90 % intervals; the scale of costs is logarithmic."
     )
