@@ -98,6 +98,8 @@ class Origin(StrEnum):
     HUB = "hub"
     PUBLISHED = "published"
     OURS = "ours"
+    ELSEWHERE = "elsewhere"
+    """Measured, but not by this registry: an imported outcome."""
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── PortUnusable               (OSError)       a port on which nothing can be served
+    ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -131,6 +132,7 @@ __all__ = [
     "LabelsMissing",
     "LengthMismatch",
     "MalformedWeights",
+    "MlflowUnusable",
     "NameTakenTwice",
     "NoCandidates",
     "NoItems",
@@ -370,6 +372,14 @@ class DiskFull(TransferZooError, OSError):
 
 def _bytes(count: int) -> str:
     return f"{count} bytes" if count < 10_000 else f"{count / 1e6:,.2f} MB"
+
+
+class MlflowUnusable(TransferZooError, OSError):
+    """A store of MLflow that cannot be read."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(why, f"Look whether {address} is where MLflow keeps its runs, and whether it answers.")
 
 
 class ExtraMissing(TransferZooError, ImportError):

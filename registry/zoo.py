@@ -565,6 +565,18 @@ class Zoo:
         )
         self.store.write(Entries(outcomes=(outcome,), rows=rows))
 
+    def record_all(self, outcomes: Sequence[Outcome]) -> None:
+        """Remember outcomes of others, all or none.
+
+        Raises:
+            AlreadyThere: a different outcome has one of these ids.
+        """
+        self.store.write(Entries(outcomes=tuple(outcomes)))
+
+    def forget_outcomes(self, ids: Sequence[str]) -> None:
+        """Remove outcomes; the catalog's stay."""
+        self.store.forget_outcomes(ids)
+
     def rows(self, owner: str) -> RowKeys | None:
         """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of.
 

@@ -63,6 +63,7 @@ class _Commands(LazyGroup):
         "zoo": ("ui.commands.zoo:app", "The checkpoints that the registry knows."),
         "domains": ("ui.commands.domains:app", "The source domains that the registry knows."),
         "runs": ("ui.commands.runs:app", "What became of earlier fine-tunings."),
+        "history": ("ui.commands.history:app", "What is known of checkpoints: measured here, or by others."),
         "queue": ("ui.commands.queue:app", "Advice and tunings that wait their turn and outlive the terminal."),
     }
 

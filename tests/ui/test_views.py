@@ -28,7 +28,7 @@ ORDER = [
 
 
 def outcome(name: str, score: float) -> Outcome:
-    conditions = {"expected": {"mean": 0.8, "low": 0.75, "high": 0.85}}
+    conditions = {"expected": {"metric": "accuracy", "mean": 0.8, "low": 0.75, "high": 0.85}}
     judged = "ab" * 32, "surfaces", Task.CLASSIFICATION, Metric.ACCURACY, score, 0.01, 100, 50, 9.0
     return Outcome(name, HOSTILE, "lp-ft", *judged, Origin.OURS, "2026-11-28T06:00:00+00:00", conditions=conditions)
 
@@ -119,7 +119,7 @@ def test_domains_say_what_is_near_and_where_nothing_was_trained(draw):
 
 def test_the_record_counts_what_lay_within_its_interval(draw):
     test = draw("track")
-    assert "1 of 2 realized scores lie within" in said(test)
+    assert [one.value for one in test.metric] == ["1 of 2", "-9.5", "10.5"]
     pair = draw("track", {"compare": "one,two"})
     assert pair.error  # outcomes whose runs are gone are named, and the rest is shown
 

@@ -10,6 +10,7 @@ from ui.render.benefit import benefit_report
 from ui.render.commands import command, mlflow_command, program
 from ui.render.distances import distance_report, near_table
 from ui.render.doctor import doctor_report
+from ui.render.history import forgotten_line, imported_report, record_report, results_table, sources_table
 from ui.render.jobs import job_report, job_table
 from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
@@ -50,7 +51,9 @@ __all__ = [
     "domain_table",
     "duration",
     "export_report",
+    "forgotten_line",
     "gained",
+    "imported_report",
     "interval",
     "job_report",
     "job_table",
@@ -65,6 +68,8 @@ __all__ = [
     "print_next",
     "program",
     "promoted_report",
+    "record_report",
+    "results_table",
     "run_report",
     "sample_report",
     "sample_words",
@@ -72,6 +77,7 @@ __all__ = [
     "scored_interval",
     "silence_libraries",
     "size",
+    "sources_table",
     "synced_table",
     "unfinished_table",
 ]

@@ -1,16 +1,19 @@
 """Track record: every run, expected beside realized; two of them side by side."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
 from recommender import charts
+from recommender.history import track_record
+from recommender.results import TrackSummary
 from recommender.runs.folder import find_run
 from registry.cards import Origin, Outcome
 from registry.errors import UnknownName
 from registry.forms import Json
 from registry.zoo import Zoo
+from ui import render
+from ui.glossary import TERMS
 from ui.strangers import markdown as literal
 from ui.views.parts import go, opened_zoo, outcomes_table, picture, refused, sheet
 
@@ -28,13 +31,23 @@ def track_page() -> None:
         st.markdown("No run has finished here. **Pick** a checkpoint, **Tune** it: what comes of it stands here.")
         return
     kept = _filtered(sorted(ours, key=lambda one: one.created, reverse=True))
-    judged = [row for one in kept if (row := _judged(one)) is not None]
-    if judged:
-        within = sum(row["low"] <= row["realized"] <= row["high"] for row in judged)
-        picture(
-            charts.expected_and_realized(judged),
-            f"{within} of {len(judged)} realized scores lie within their 90 % interval; on the line advice was right.",
-        )
+    record = track_record(kept)
+    if record.all is not None:
+        _summed(record.all)
+        rows = [
+            {
+                "run": run.run,
+                "sample": run.sample,
+                "checkpoint": run.checkpoint,
+                "low": run.low,
+                "mean": run.expected,
+                "high": run.high,
+                "realized": run.score,
+            }
+            for run in record.runs
+        ]
+        words = "On the line advice was right; lines are the 90 % intervals that it gave."
+        picture(charts.expected_and_realized(rows), words)
     chosen = outcomes_table(kept, key="outcomes", on_select="rerun", selection_mode="multi-row")
     st.caption("Tick one to look at it, two to see in what they differ.")
     names = [kept[at].id for at in chosen.selection.rows[:_PAIR]]
@@ -58,13 +71,15 @@ def _filtered(outcomes: list[Outcome]) -> list[Outcome]:
     ]
 
 
-def _judged(one: Outcome) -> dict[str, Any] | None:
-    """What was expected of a run, beside what it realized; None where nothing was."""
-    hoped = one.conditions.get("expected")
-    if not isinstance(hoped, dict) or not {"mean", "low", "high"} <= {*hoped}:
-        return None
-    figures = {end: hoped[end] for end in ("low", "mean", "high")}
-    return {"run": one.id, "sample": one.sample_name, "checkpoint": one.checkpoint, "realized": one.score, **figures}
+def _summed(summary: TrackSummary) -> None:
+    """How far expectations could be trusted."""
+    covered, bias, off = st.columns(3)
+    covered.metric("Within their interval", f"{summary.covered} of {summary.runs}", help=TERMS["coverage"])
+    covered.caption(f"nominal 90 %; with so many runs {render.interval(summary.coverage_low, summary.coverage_high)}")
+    bias.metric("Bias in points", render.percentage_points(summary.bias), help=TERMS["bias"])
+    error = summary.bias_error
+    bias.caption("one run has no error" if error is None else f"± {100 * error:.1f} (one standard error)")
+    off.metric("Off by, in points", f"{100 * summary.off:.1f}", help=TERMS["off"])
 
 
 def _beside(zoo: Zoo, first: str, second: str) -> None:
