@@ -14,9 +14,9 @@ from registry.home import Home
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["ENDINGS", "MOST_SECONDS", "clear_own_uploads", "clear_uploads", "discard_upload", "save_upload"]
+__all__ = ["DROPPABLE", "MOST_SECONDS", "clear_own_uploads", "clear_uploads", "discard_upload", "save_upload"]
 
-ENDINGS = (".zip", ".csv", ".tsv", ".jsonl", ".parquet")
+DROPPABLE = (".zip", ".csv", ".tsv", ".jsonl", ".parquet")
 """Endings of what may be dropped."""
 MOST_SECONDS = 24 * 3600.0
 """How long an upload is kept that nobody has used since."""
@@ -31,7 +31,7 @@ def save_upload(home: Home, name: str, content: bytes) -> Path:
     digest = hashlib.sha256(content).hexdigest()[:16]
     stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)[:60]
     kind = Path(name).suffix.casefold()
-    place = home.root / "uploads" / digest / f"{stem or 'upload'}{kind if kind in ENDINGS else ENDINGS[0]}"
+    place = home.root / "uploads" / digest / f"{stem or 'upload'}{kind if kind in DROPPABLE else DROPPABLE[0]}"
     _OWN.add(place.parent)
     if place.exists():
         place.parent.touch()

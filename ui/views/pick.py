@@ -22,7 +22,7 @@ from ui import access, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
 from ui.strangers import markdown as literal
 from ui.strangers import suspects_csv
-from ui.uploads import ENDINGS, discard_upload, save_upload
+from ui.uploads import DROPPABLE, discard_upload, save_upload
 from ui.views.absent import absent_checkpoints, limits
 from ui.views.parts import (
     advice_named,
@@ -81,7 +81,7 @@ def _request_form(zoo: Zoo) -> None:
     st.markdown("### Data")
     with st.form("ask", border=False):
         path = st.text_input("Path on this machine", placeholder="/data/my-data", key="path", help=_roots())
-        upload = st.file_uploader("or drop a zip or a table", type=[kind.lstrip(".") for kind in ENDINGS])
+        upload = st.file_uploader("or drop a zip or a table", type=[kind.lstrip(".") for kind in DROPPABLE])
         submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
     with st.expander("Options"):
         try:
