@@ -502,7 +502,7 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     """The same from a terminal or from Python, and the advice as documents."""
     st.subheader("How to do it again", anchor=False)
     typed, coded, form, documents = st.tabs(["Command", "Python", "JSON", "Documents"])
-    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
+    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
     python = reproduce.advice_python(advice, zoo.home.root, place)
     typed.code(lines, language="bash", wrap_lines=True)
     coded.code(python, language="python", wrap_lines=True)

@@ -17,7 +17,7 @@ from registry.forms import Json
 from registry.zoo import Zoo
 from ui import access, job_queue, render
 from ui.glossary import PLANS, TERMS
-from ui.reproduce import as_command
+from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.views.parts import (
     advice_named,
@@ -282,7 +282,7 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
         st.caption("It joins the registry, with lineage; the next advice may start from it.")
         if st.form_submit_button("Promote"):
             _attempt(lambda: _promoted(zoo, PromoteRequest(run=run.id, name=name.strip())))
-    elsewhere.code(render.mlflow_command(zoo.home), language="bash", wrap_lines=True)
+    elsewhere.code(mlflow_command(zoo.home), language="bash", wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
 
