@@ -16,6 +16,7 @@ TYPERS_APP = "app"
 
 LATE_IMPORTS = {
     "recommender/checks.py": 1,  # torch and scikit-learn, where a plug-in or a device is named
+    "recommender/results.py": 3,  # Altair and what draws SVG, where advice or a run is shown as pictures
     "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to
     "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
     "recommender/serving/pipeline.py": 1,  # skops, for few
@@ -29,6 +30,8 @@ LATE_IMPORTS = {
     "ui/job_queue.py": 1,  # torch, to resolve a device
     "ui/present.py": 1,  # torch: what a check refuses is not kept waiting for it
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
+    "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded
+    "ui/views/tune.py": 1,  # torch, to use a run
 }
 """Functions of each module that import something heavy, which who does not call them shall not wait for."""
 

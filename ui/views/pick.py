@@ -11,6 +11,7 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.domain_map import domain_map
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
+from recommender.shortlist import Constraints
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
@@ -153,8 +154,6 @@ def _options(zoo: Zoo) -> dict[str, Any]:
 
 def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
     """How many checkpoints the constraints leave."""
-    from recommender.shortlist import Constraints  # noqa: PLC0415 - loads NumPy's algebra, which the first paint need not
-
     request = RecommendRequest(
         sample=SampleRequest(path=Path("/")), **{k: v for k, v in options.items() if k in _BOUNDS}
     )
@@ -511,20 +510,18 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     form.json(advice, expanded=1)
     reproduction = {"command": lines, "Python": python}
     documents.download_button(
-        "Download HTML", lambda: _document(advice, reproduction), f"{name}.html", "text/html", help="It stands alone."
+        "Download HTML",
+        lambda: _document(advice, reproduction, pictures=True),
+        f"{name}.html",
+        "text/html",
+        help="It stands alone.",
     )
     documents.download_button(
-        "Download Markdown", lambda: _markdown(advice, reproduction), f"{name}.md", "text/markdown"
+        "Download Markdown", lambda: _document(advice, reproduction, pictures=False), f"{name}.md", "text/markdown"
     )
 
 
-def _document(advice: Json, reproduction: Mapping[str, str]) -> str:
-    from recommender.reports import html_report  # noqa: PLC0415 - loads what draws SVG, which the page need not
+def _document(advice: Json, reproduction: Mapping[str, str], *, pictures: bool) -> str:
+    from recommender import reports  # noqa: PLC0415 - loads what draws SVG, which the page need not
 
-    return html_report(advice, reproduction)
-
-
-def _markdown(advice: Json, reproduction: Mapping[str, str]) -> str:
-    from recommender.reports import advice_markdown  # noqa: PLC0415 - as above
-
-    return advice_markdown(advice, reproduction)
+    return (reports.html_report if pictures else reports.advice_markdown)(advice, reproduction)
