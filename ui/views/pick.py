@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -509,16 +510,9 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     form.download_button("Download JSON", json.dumps(advice, indent=2), f"{name}.json", "application/json")
     form.json(advice, expanded=1)
     reproduction = {"command": lines, "Python": python}
-    documents.download_button(
-        "Download HTML",
-        lambda: _document(advice, reproduction, pictures=True),
-        f"{name}.html",
-        "text/html",
-        help="It stands alone.",
-    )
-    documents.download_button(
-        "Download Markdown", lambda: _document(advice, reproduction, pictures=False), f"{name}.md", "text/markdown"
-    )
+    for kind, ending, mime in (("HTML", "html", "text/html"), ("Markdown", "md", "text/markdown")):
+        write = partial(_document, advice, reproduction, pictures=kind == "HTML")
+        documents.download_button(f"Download {kind}", write, f"{name}.{ending}", mime, help="It stands alone.")
 
 
 def _document(advice: Json, reproduction: Mapping[str, str], *, pictures: bool) -> str:
