@@ -72,6 +72,7 @@ class Zoo:
         self.home = home
         self.store = store
         self.jobs = store.jobs
+        self.access = store.access
         self._notes: dict[str, None] = {}
         self._catalogs = Catalogs(catalog, store, self._note)
         self._encoders = OpenNets()

@@ -16,6 +16,7 @@ from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
 from registry.forms import from_json
 from registry.sketch import RowKeys, Sketch
 from registry.store import schema
+from registry.store.access import Access
 from registry.store.database import Database
 from registry.store.integrity import damage_of, sealed
 from registry.store.jobs import Jobs
@@ -42,6 +43,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.jobs = Jobs(database)
+        self.access = Access(database)
 
     @classmethod
     def open(cls, place: Path | str, *, patience: float = 15.0, writable: bool = True, mend: bool = True) -> "Store":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.domain_map import domain_map
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
+from recommender.shortlist import Constraints
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
@@ -153,8 +155,6 @@ def _options(zoo: Zoo) -> dict[str, Any]:
 
 def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
     """How many checkpoints the constraints leave."""
-    from recommender.shortlist import Constraints  # noqa: PLC0415 - loads NumPy's algebra, which the first paint need not
-
     request = RecommendRequest(
         sample=SampleRequest(path=Path("/")), **{k: v for k, v in options.items() if k in _BOUNDS}
     )
@@ -502,7 +502,7 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     """The same from a terminal or from Python, and the advice as documents."""
     st.subheader("How to do it again", anchor=False)
     typed, coded, form, documents = st.tabs(["Command", "Python", "JSON", "Documents"])
-    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
+    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
     python = reproduce.advice_python(advice, zoo.home.root, place)
     typed.code(lines, language="bash", wrap_lines=True)
     coded.code(python, language="python", wrap_lines=True)
@@ -510,21 +510,12 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     form.download_button("Download JSON", json.dumps(advice, indent=2), f"{name}.json", "application/json")
     form.json(advice, expanded=1)
     reproduction = {"command": lines, "Python": python}
-    documents.download_button(
-        "Download HTML", lambda: _document(advice, reproduction), f"{name}.html", "text/html", help="It stands alone."
-    )
-    documents.download_button(
-        "Download Markdown", lambda: _markdown(advice, reproduction), f"{name}.md", "text/markdown"
-    )
+    for kind, ending, mime in (("HTML", "html", "text/html"), ("Markdown", "md", "text/markdown")):
+        write = partial(_document, advice, reproduction, pictures=kind == "HTML")
+        documents.download_button(f"Download {kind}", write, f"{name}.{ending}", mime, help="It stands alone.")
 
 
-def _document(advice: Json, reproduction: Mapping[str, str]) -> str:
-    from recommender.reports import html_report  # noqa: PLC0415 - loads what draws SVG, which the page need not
+def _document(advice: Json, reproduction: Mapping[str, str], *, pictures: bool) -> str:
+    from recommender import reports  # noqa: PLC0415 - loads what draws SVG, which the page need not
 
-    return html_report(advice, reproduction)
-
-
-def _markdown(advice: Json, reproduction: Mapping[str, str]) -> str:
-    from recommender.reports import advice_markdown  # noqa: PLC0415 - as above
-
-    return advice_markdown(advice, reproduction)
+    return (reports.html_report if pictures else reports.advice_markdown)(advice, reproduction)

@@ -8,7 +8,15 @@ import streamlit as st
 
 from recommender import charts, requests
 from recommender.checks import check_request
-from recommender.requests import ExportRequest, PredictRequest, PromoteRequest, TuneRequest, choice_request, place_of
+from recommender.requests import (
+    ExportRequest,
+    PredictRequest,
+    PromoteRequest,
+    Request,
+    TuneRequest,
+    choice_request,
+    place_of,
+)
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from registry.cards import JobRecord
 from registry.errors import TransferZooError, UnknownName
@@ -17,7 +25,7 @@ from registry.forms import Json
 from registry.zoo import Zoo
 from ui import access, job_queue, render
 from ui.glossary import PLANS, TERMS
-from ui.reproduce import as_command
+from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.views.parts import (
     advice_named,
@@ -282,7 +290,7 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
         st.caption("It joins the registry, with lineage; the next advice may start from it.")
         if st.form_submit_button("Promote"):
             _attempt(lambda: _promoted(zoo, PromoteRequest(run=run.id, name=name.strip())))
-    elsewhere.code(render.mlflow_command(zoo.home), language="bash", wrap_lines=True)
+    elsewhere.code(mlflow_command(zoo.home), language="bash", wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
 
@@ -299,10 +307,14 @@ def _attempt(work: Callable[[], None]) -> None:
         refused(failure)
 
 
-def _predicted(zoo: Zoo, request: PredictRequest) -> None:
+def _performed(zoo: Zoo, request: Request) -> Any:  # noqa: ANN401 - what comes of a request of its kind
     from recommender import service  # noqa: PLC0415 - loads torch
 
-    answer = service.perform(request, zoo).to_dict()
+    return service.perform(request, zoo)
+
+
+def _predicted(zoo: Zoo, request: PredictRequest) -> None:
+    answer = _performed(zoo, request).to_dict()
     judged = answer["judged"]
     if judged is not None:
         st.success(f"{judged['metric']} {render.scored(judged['score'], judged['metric'])} on {judged['rows']:,} rows")
@@ -313,16 +325,12 @@ def _predicted(zoo: Zoo, request: PredictRequest) -> None:
 
 
 def _exported(zoo: Zoo, request: ExportRequest) -> None:
-    from recommender import service  # noqa: PLC0415 - loads torch
-
-    exported = service.perform(request, zoo)
+    exported = _performed(zoo, request)
     st.success(literal(f"Written to {exported.folder}, opened again and checked."))
 
 
 def _promoted(zoo: Zoo, request: PromoteRequest) -> None:
-    from recommender import service  # noqa: PLC0415 - loads torch
-
-    promoted = service.perform(request, zoo)
+    promoted = _performed(zoo, request)
     for note in promoted.notes:
         st.caption(literal(note))
     st.success(literal(f"{promoted.checkpoint.name} is in the zoo."))
