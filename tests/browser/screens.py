@@ -27,7 +27,6 @@ def draw(page: Page, one: Served) -> None:
     shoot(page, "pick")
     page.goto(one.at(domain="imagenet_sample"))
     page.get_by_role("heading", name="Nearest of one").wait_for()
-    page.get_by_text("image", exact=True).click()
     shoot(page, "domains")
 
 

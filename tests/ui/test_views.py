@@ -110,6 +110,7 @@ def test_the_zoo_is_searched_and_compared(draw):
 @pytest.mark.slow
 def test_domains_say_what_is_near_and_where_nothing_was_trained(draw):
     test = draw("domains", {"domain": "mnist"})
+    assert test.radio[0].value == "image"  # that of the domain
     near, missing = (frame.value for frame in test.dataframe[:2])
     assert "mnist" not in near["domain"].tolist()
     assert near["distance (MMD²)"].tolist() == sorted(near["distance (MMD²)"].tolist())

@@ -21,7 +21,9 @@ def domains_page() -> None:
         st.markdown("No domain is known. `transferzoo zoo add DIR --source-data DATA` brings one with a checkpoint.")
         return
     known = [card.modality for card in zoo.domains() if card.rows]
-    usual = max(kinds, key=known.count)  # the one that there is most to see of
+    of = {card.name: card.modality for card in zoo.domains()}
+    most = max(kinds, key=known.count)  # the one that there is most to see of
+    usual = of.get(st.query_params.get("domain", ""), most)
     modality = st.radio("Modality", kinds, kinds.index(usual), horizontal=True)
     drawn = domain_map(zoo, modality)
     left, right = st.columns([3, 2], gap="large")
