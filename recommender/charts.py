@@ -132,7 +132,7 @@ def forest_plot(advice: Json) -> Picture:
 
 
 def freeze_diagram(choice: Json) -> Picture:
-    """The backbone from input to output: each block as high as it has parameters, frozen or learning and how fast.
+    """The backbone of a probed choice, from input to output: each block as high as it has parameters, and its fate.
 
     Beside each block what a linear head scores on what comes out of it. A block that would be too low for its name is
     drawn a line high.

@@ -33,9 +33,9 @@ h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}.verdict{font-size:1.15r
 def advice_html(advice: Json) -> str:
     """What a notebook shows of advice: the sentence, what stays frozen, how sure it is, and the ranking."""
     pictures = ""
-    if advice["choices"]:
-        drawn = freeze_diagram(advice["choices"][0]), forest_plot(advice)
-        pictures = "".join(f"<div>{svg(one)}</div>" for one in drawn)
+    for best in advice["choices"][:1]:
+        drawn = [freeze_diagram(best)] if best["blocks"] else []
+        pictures = "".join(f"<div>{svg(one)}</div>" for one in (*drawn, forest_plot(advice)))
     return f"<p><b>{_text(advice['verdict']['sentence'])}</b></p>{pictures}{_ranking(advice)}"
 
 
@@ -53,8 +53,9 @@ def html_report(advice: Json, reproduction: Mapping[str, str]) -> str:
     parts = [f"<h1>{_text(sample['name'])}</h1>", f"<p class=verdict>{_text(advice['verdict']['sentence'])}</p>"]
     if choices:
         best = choices[0]
+        if best["blocks"]:
+            parts.append(_section("What stays frozen, and what learns", svg(freeze_diagram(best))))
         parts += [
-            _section("What stays frozen, and what learns", svg(freeze_diagram(best))),
             _section("How sure that is", svg(forest_plot(advice)) + _ranking(advice)),
             _section("What it costs", svg(pareto_front(advice))),
             _section("Because", _list(best["because"])),

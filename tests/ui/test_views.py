@@ -45,6 +45,16 @@ def home(tmp_path_factory):
     return place
 
 
+def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
+    ranked = choice("c", 0.8, gain=0.3).ranked
+    bare = replace(ranked, transferability=replace(ranked.transferability, blocks=()))
+    with Zoo.open(home) as zoo:
+        zoo.keep(replace(advice(replace(choice("c", 0.8, gain=0.3), ranked=bare)), id="fedcba9876543210"))
+    test = draw("pick", {"advice": "fedcba9876543210"})
+    assert "No row was shown to it yet" in said(test)
+    draw("tune", {"advice": "fedcba9876543210"})
+
+
 @pytest.fixture
 def draw(home, monkeypatch):
     monkeypatch.setenv("TRANSFERZOO_HOME", str(home))

@@ -229,6 +229,9 @@ def _show(zoo: Zoo, advice: Json) -> None:
     st.title(literal(sample["name"]), anchor=False)
     st.caption(literal(f"{render.sample_words(sample)}; {sample['origin']}"))
     (st.success if advice["verdict"]["transfer"] else st.warning)(literal(advice["verdict"]["sentence"]))
+    if advice.get("undone"):
+        left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
+        st.warning(literal(f"Time was over before all was done. {left}"))
     place = 0
     if advice["choices"]:
         place = _chosen(advice)
@@ -282,8 +285,8 @@ def _headline(advice: Json, place: int) -> None:
     drawn, said = st.columns([3, 2], gap="large")
     with drawn:
         st.subheader("What stays frozen", anchor=False)
-        picture(
-            charts.freeze_diagram(choice),
+        _frozen(
+            choice,
             "The backbone from input to output, each block as high as it has parameters (but high enough to be read); "
             "beside it what a linear head scores on what comes out, ± one standard error.",
         )
@@ -293,6 +296,14 @@ def _headline(advice: Json, place: int) -> None:
         st.caption(literal(f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."))
         if st.button("Tune it", type="primary", icon=":material/tune:", key=f"tune-{advice['id']}"):
             go("tune", advice=str(advice["id"]), row=str(place + 1))
+
+
+def _frozen(choice: Json, words: str) -> None:
+    """What stays frozen of a choice; of one to which no row was shown it is not known yet."""
+    if choice["blocks"]:
+        picture(charts.freeze_diagram(choice), words)
+    else:
+        st.caption("No row was shown to it yet: it is probed when it is tuned, and planned then.")
 
 
 def _sureness(advice: Json) -> None:

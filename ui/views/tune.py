@@ -85,11 +85,10 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
         if st.button(f"Start: {render.about(choice['cost']['seconds'])}", type="primary", icon=":material/play_arrow:"):
             _start(zoo, request)
         st.code(as_command(request, zoo.home.root), language="bash", wrap_lines=True)
-    with right:
-        picture(
-            charts.freeze_diagram(choice),
-            f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}.",
-        )
+    if choice["blocks"]:
+        with right:
+            words = f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."
+            picture(charts.freeze_diagram(choice), words)
 
 
 def _place(advice: Json) -> int:
