@@ -15,6 +15,7 @@ from ui import access
 from ui.views import parts
 
 HOSTILE = "<img src=x onerror=alert(1)> **net**"
+KEPT = {"advice": "0123456789abcdef"}
 MODULES = ("pick", "tune", "checkpoints", "domains", "track", "health")
 ORDER = [
     "What stays frozen",
@@ -45,16 +46,6 @@ def home(tmp_path_factory):
     return place
 
 
-def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
-    ranked = choice("c", 0.8, gain=0.3).ranked
-    bare = replace(ranked, transferability=replace(ranked.transferability, blocks=()))
-    with Zoo.open(home) as zoo:
-        zoo.keep(replace(advice(replace(choice("c", 0.8, gain=0.3), ranked=bare)), id="fedcba9876543210"))
-    test = draw("pick", {"advice": "fedcba9876543210"})
-    assert "No row was shown to it yet" in said(test)
-    draw("tune", {"advice": "fedcba9876543210"})
-
-
 @pytest.fixture
 def draw(home, monkeypatch):
     monkeypatch.setenv("TRANSFERZOO_HOME", str(home))
@@ -80,7 +71,7 @@ def said(test: AppTest) -> str:
 
 
 def test_pick_answers_in_order(draw):
-    test = draw("pick")
+    test = draw("pick", KEPT)
     assert [head for head in heads(test) if head in ORDER] == ORDER
     assert [one.value for one in test.metric] == ["80.0 %", "22.0 %", "+30.0", "12 s"]
     doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
@@ -89,7 +80,7 @@ def test_pick_answers_in_order(draw):
 
 
 def test_pick_says_how_many_checkpoints_the_constraints_leave(draw):
-    test = draw("pick")
+    test = draw("pick", KEPT)
     before = next(one.value for one in test.caption if "checkpoints are left" in one.value)
     field = next(one for one in test.number_input if one.label.startswith("Most parameters"))
     field.set_value(0.5).run()
@@ -100,7 +91,7 @@ def test_pick_says_how_many_checkpoints_the_constraints_leave(draw):
 
 
 def test_a_plan_can_be_changed_before_it_is_carried_out(draw):
-    test = draw("tune", {"row": "2"})
+    test = draw("tune", {**KEPT, "row": "2"})
     next(one for one in test.number_input if one.label == "Epochs").set_value(3).run()
     command = test.code[0].value
     assert "--checkpoint b --strategy lp-ft" in command
@@ -166,3 +157,13 @@ def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
             access.placed(path)
     monkeypatch.delenv(access.ROOTS)
     assert access.roots() == (Path.home(), tmp_path)
+
+
+def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
+    ranked = choice("c", 0.8, gain=0.3).ranked
+    bare = replace(ranked, transferability=replace(ranked.transferability, blocks=()))
+    with Zoo.open(home) as zoo:
+        zoo.keep(replace(advice(replace(choice("c", 0.8, gain=0.3), ranked=bare)), id="fedcba9876543210"))
+    test = draw("pick", {"advice": "fedcba9876543210"})
+    assert "No row was shown to it yet" in said(test)
+    draw("tune", {"advice": "fedcba9876543210"})
