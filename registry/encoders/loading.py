@@ -3,11 +3,13 @@
 import hashlib
 import inspect as signatures
 import json
+import math
 import re
 import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -61,6 +63,7 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _READ_AT_ONCE = 16 << 20
+_INFINITE = "holds NaN or infinity"
 _BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
 _PLACEHOLDER = "LABEL_"
 _UNSTATED = {"text"}
@@ -244,6 +247,8 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         )
     if "pretrained_cfg" in settings and not settings.get("model_type"):  # as timm itself saves it
         settings = {**settings, "model_type": _TIMM, "architectures": _classifiers_of(_TIMM)}
+    if isinstance(arguments := settings.get("model_args"), dict):  # the wrapper gives the number of classes itself
+        settings = {**settings, "model_args": {k: v for k, v in arguments.items() if k != "num_classes"}}
     named = settings.get("architectures") or []
     count = settings.get("num_labels")
     if isinstance(count, int) and count > _MOST_LABELS:
@@ -348,6 +353,8 @@ class _Weights:
 def _read(checked: _Folder, digest: str | None = None) -> _Weights:
     """All weights, each file read once from its first byte to its last; the tensors share the memory read into.
 
+    They are hashed in a thread of its own, while the next are read and held to be finite.
+
     Raises:
         MalformedWeights: a file changed while it was read.
         BadWeights: they are not those of ``digest``; a tensor is stored twice, or holds NaN or infinity.
@@ -355,20 +362,24 @@ def _read(checked: _Folder, digest: str | None = None) -> _Weights:
     total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
     if checked.files[0].name != _WEIGHTS:
         total.update((checked.path / SHARD_INDEX).read_bytes())
-    for path in checked.files:
-        for name, tensor in _tensors(path, total.update):
-            if name in tensors:
-                raise BadWeights(path, name, "is stored twice")
-            tensors[name] = tensor
+    infinite: list[str] = []
+    with ThreadPoolExecutor(1) as hashing:
+        for path in checked.files:
+            for name, tensor in _tensors(path, lambda content: hashing.submit(total.update, content)):
+                if name in tensors:
+                    raise BadWeights(path, name, "is stored twice")
+                tensors[name] = tensor
+                if not _is_finite(tensor):
+                    infinite.append(name)
     weights = _Weights(tensors, total.hexdigest())
     if digest not in {None, weights.digest}:
         raise BadWeights(checked.path, "all", "are not those that were registered")
-    for name, tensor in tensors.items():
-        _refuse_infinite(checked.path, name, tensor)
+    for name in infinite[:1]:
+        raise BadWeights(checked.path, name, _INFINITE)
     return weights
 
 
-def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(path: Path, update: Callable[[bytes | memoryview], object]) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a safetensors file whose header is sound; ``update`` is given all of its bytes, in their order."""
     with path.open("rb", buffering=0) as file:
         start = file.read(8)
@@ -394,15 +405,20 @@ def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterat
                 yield name, aligned.view(dtype).reshape(entry["shape"])
 
 
-def _refuse_infinite(path: Path, name: str, tensor: torch.Tensor) -> None:
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-        raise BadWeights(path, name, "holds NaN or infinity")
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite: then neither is the sum of all, which is much quicker to see."""
+    return (
+        not tensor.is_floating_point()
+        or math.isfinite(tensor.sum(dtype=torch.float32).item())
+        or bool(torch.isfinite(tensor).all())
+    )
 
 
 def _check_tensors(path: Path) -> None:
     with safe_open(path, "pt") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a dict
-            _refuse_infinite(path, name, stored.get_tensor(name))
+            if not _is_finite(stored.get_tensor(name)):
+                raise BadWeights(path, name, _INFINITE)
 
 
 def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:

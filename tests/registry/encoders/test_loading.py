@@ -494,6 +494,7 @@ def test_a_net_that_takes_its_own_size_alone_is_shown_that(tmp_path):
 OF_TIMM = {
     "architecture": "resnet18",
     "num_classes": 3,
+    "model_args": {"num_classes": 3, "in_chans": 3},
     "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
 }
 
@@ -514,7 +515,9 @@ def test_weights_of_timm_are_opened_as_timm_saves_them(tmp_path):
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     (tmp_path / "config.json").write_text(json.dumps(OF_TIMM))
     network = load_network(tmp_path)
-    assert len(layers_of(network).names) == 4
+    layers = layers_of(network)
+    assert len(layers.names) == 4
+    assert layers.head == "timm_model.fc"
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(network.model(pixel_values=pixels).logits, net(pixels))
