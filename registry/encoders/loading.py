@@ -41,6 +41,7 @@ from registry.errors import (
     UnreadableDocument,
     Unsupported,
 )
+from registry.files import matching
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import (
     FOREIGN_WEIGHTS,
@@ -221,10 +222,9 @@ def quiet() -> Iterator[None]:
 def _trusted(folder: Path) -> _Folder:
     if not folder.is_dir():
         raise PathMissing(folder)
-    configs = {name for modality in modalities.each() for name in modality.processor_files}
-    for name in ["config.json", *sorted(name for name in configs if name.endswith("config.json"))]:
-        if (folder / name).is_file():
-            refuse_code(folder, stated(folder, name))
+    names = {name for modality in modalities.each() for name in modality.processor_files}
+    for name in matching(["config.json", *sorted(name for name in names if name.endswith("config.json"))], folder):
+        refuse_code(folder, stated(folder, name))
     if (folder / "adapter_config.json").is_file():
         raise Unsupported(folder, "it is an adapter, not a whole model", "Save it merged: model.merge_and_unload().")
     files = _weight_files(folder)
