@@ -149,7 +149,7 @@ def open_checkpoint(folder: Path, *, cap: int | None = None, digest: str | None 
         kind = _kind(checked)
         config = _config(checked, kind)
         weights = registered or _read(checked)
-        model = _strictly_loaded(folder, kind, config, _parts(checked, kind, config), weights.tensors)
+        model = _strictly_loaded(checked, kind, config, _parts(checked, kind, config), weights.tensors)
     model.eval()
     _refuse_integers(checked, model)
     modality = _modality(folder, kind)
@@ -174,7 +174,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
         if from_scratch:
             model: PreTrainedModel = kind(config, **parts).float()
         else:
-            model = _strictly_loaded(folder, kind, config, parts, bare=bare)
+            model = _strictly_loaded(checked, kind, config, parts, bare=bare)
     model.eval()
     return model
 
@@ -484,7 +484,7 @@ def _kind(checked: _Folder) -> type[PreTrainedModel]:
     for kind in others:
         try:
             config = _config(checked, kind)
-            _strictly_loaded(checked.path, kind, config, _parts(checked, kind, config), bare=True)
+            _strictly_loaded(checked, kind, config, _parts(checked, kind, config), bare=True)
         except CheckpointError:
             continue
         return kind
@@ -549,7 +549,7 @@ def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
 
 
 def _strictly_loaded(
-    folder: Path,
+    checked: _Folder,
     kind: type[PreTrainedModel],
     config: PretrainedConfig,
     parts: Mapping[str, bool],
@@ -558,8 +558,9 @@ def _strictly_loaded(
     bare: bool = False,
 ) -> PreTrainedModel:
     """A model of the weights in its folder, or of those that were read from it."""
-    options: dict[str, Any] = dict(parts)
+    folder, options = checked.path, dict[str, Any](parts)
     try:
+        options["key_mapping"] = _inside(checked, kind, config)
         loaded: Any = kind.from_pretrained(
             folder if tensors is None else None,
             state_dict=None if tensors is None else dict(tensors),
@@ -586,6 +587,18 @@ def _strictly_loaded(
         if _of_backbone(model, name):
             raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")
     return model
+
+
+def _inside(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, str] | None:
+    """What of the stored names a tower's own lack, as `from_pretrained` takes it; None where they lack nothing."""
+    if config.model_type == checked.settings.get("model_type"):
+        return None
+    with torch.device("meta"):
+        first, *others = [name for name, _ in kind(config).named_parameters()]
+    before = (name.removesuffix(first) for name in checked.dtypes if name.endswith(f".{first}"))
+    whole = (prefix for prefix in before if all(f"{prefix}{name}" in checked.dtypes for name in others))
+    found = next(whole, None)
+    return None if found is None else {f"^{re.escape(found)}": ""}
 
 
 def _unbuildable(folder: Path, kind: type[PreTrainedModel], cause: Exception) -> TransferZooError:

@@ -447,7 +447,10 @@ TOWER = small_transformer()
 WORDS = {**TOWER, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
-@pytest.mark.parametrize(("config", "kind"), [(t.CLIPConfig, t.CLIPModel), (t.SiglipConfig, t.SiglipModel)])
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [(t.CLIPConfig, t.CLIPModel), (t.SiglipConfig, t.SiglipModel), (t.Aimv2Config, t.Aimv2Model)],
+)
 def test_of_a_model_that_compares_images_with_texts_the_image_tower_is_opened(config, kind, tmp_path):
     whole = kind(config(vision_config=TOWER, text_config=WORDS)).eval()
     folder = save_net(tmp_path, whole)
