@@ -135,7 +135,11 @@ def test_two_commits_are_two_checkpoints_and_a_revision_may_be_named(hub, zoo):
         ({"model.safetensors": b"\xff" * 64}, MalformedWeights, "length"),
         ({"model.safetensors": (1 << 40).to_bytes(8, "little") + b"{}"}, MalformedWeights, "length"),
         ({"model.safetensors": (8).to_bytes(8, "little") + b'{"a": 1}'}, MalformedWeights, "header"),
-        ({"preprocessor_config.json": b'{"feature_extractor_type": "WhisperFeatureExtractor"}'}, Unsupported, "Whisper"),
+        (
+            {"preprocessor_config.json": b'{"feature_extractor_type": "WhisperFeatureExtractor"}'},
+            Unsupported,
+            "Whisper",
+        ),
         ({"preprocessor_config.json": None, "tokenizer.json": b"{}"}, Unsupported, "preprocessor"),
         ({"../outside.json": b"{}"}, UnusableHubId, "leads out"),
     ],
