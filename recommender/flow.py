@@ -57,6 +57,7 @@ from recommender.shortlist import (
     relaxation,
     shortlist,
 )
+from recommender.suspects import suspected_labels
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
@@ -153,6 +154,7 @@ def recommend(
     skipped = (*listed.skipped, *failed)
     if not ranked:
         raise _nothing_left(skipped, listed.against)
+    suspects = suspected_labels(probed, [row.transferability for row in ranked])
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fused = _candidates(ranked, sample, reference, history, zoo)
     affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
@@ -177,6 +179,7 @@ def recommend(
         absent,
         beyond,
         rivals(zoo, sample.modality, limits, choices),
+        suspects,
     )
 
 
@@ -296,7 +299,7 @@ def estimate_cost(
     Raises:
         TuningError: even the trial failed.
     """
-    if choice.cost.seconds < WORTH_A_TRIAL:
+    if choice.cost.seconds < WORTH_A_TRIAL and options.of_training(choice.plan) == choice.plan:
         return choice.cost
     return measure_cost(
         Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
@@ -319,6 +322,7 @@ def tune(
 
     Raises:
         DeviceMissing: the device asked for is not there.
+        NotOffered: epochs, rate or batch size are set by hand where nothing but a head is trained.
         TuningError: it did not come to its end; nothing is recorded.
     """
     run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))
@@ -561,7 +565,7 @@ def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapp
     target, same = (
         ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
     )
-    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
+    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets.values)
     near: tuple[DomainDistance, ...] = listed.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
     return Recommendation(

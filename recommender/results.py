@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from registry.cards import Checkpoint, Metric, Task
+from registry.cards import Checkpoint, Metric, Outcome, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 from registry.forms import Record
@@ -36,13 +36,17 @@ __all__ = [
     "Exposure",
     "ExposureForm",
     "Gain",
+    "Imported",
     "LabelSaving",
+    "LeftOut",
     "Measured",
+    "OutcomeSource",
     "PassedOver",
     "Plan",
     "Published",
     "Ranked",
     "Realized",
+    "RealizedRun",
     "Recommendation",
     "RecommendationForm",
     "Rival",
@@ -51,6 +55,10 @@ __all__ = [
     "Skipped",
     "Stage",
     "StatedGain",
+    "Suspect",
+    "Suspects",
+    "TrackRecord",
+    "TrackSummary",
     "Transferability",
     "TuningRun",
     "TuningRunForm",
@@ -295,6 +303,8 @@ class Transferability:
     """The best value of a score over all blocks, of the scores that expectations are fused from."""
     remarks: tuple[str, ...] = ()
     """What of the rows the checkpoint does not see."""
+    probabilities: Float[np.ndarray, "n c"] | None = None
+    """Of the classes, as that head gives them out of fold; zeros for rows that are in training always."""
 
     @property
     def read(self) -> BlockScore:
@@ -715,6 +725,31 @@ class ShiftForm:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Suspect(Record):
+    """A row whose label is in doubt, and the one that is suggested instead."""
+
+    item: str
+    """Its name."""
+    label: str
+    suggested: str
+    probability: float
+    """Of its label: the mean over heads that have not seen the row."""
+    suggested_probability: float
+
+
+@dataclass(frozen=True)
+class Suspects(Record):
+    """Labels in doubt. None is changed."""
+
+    rows: tuple[Suspect, ...]
+    """The most doubtful first."""
+    rows_judged: int
+    """Rows that were looked at."""
+    checkpoints: tuple[str, ...]
+    """Those whose heads were asked."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recommendation(Record):
     """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
@@ -740,6 +775,8 @@ class Recommendation(Record):
     """What is not here and not within the constraints either."""
     rivals: tuple[Rival, ...] = ()
     """What others would take without looking at the data."""
+    suspects: Suspects | None = None
+    """Labels in doubt; None where the rows have no single class, or too few checkpoints were probed to tell."""
 
     @property
     def best(self) -> Choice:
@@ -792,6 +829,7 @@ class Recommendation(Record):
             not_probed=tuple(row.to_form() for row in self.unprobed),
             not_probed_left_out=self.beyond,
             rivals=self.rivals,
+            suspects=self.suspects,
         )
 
 
@@ -811,6 +849,7 @@ class RecommendationForm:
     not_probed: tuple[UnprobedForm, ...] = ()
     not_probed_left_out: tuple[Skipped, ...] = ()
     rivals: tuple[Rival, ...] = ()
+    suspects: Suspects | None = None
     schema: int = 1
 
 
@@ -935,3 +974,104 @@ class BenefitForm:
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     sentences: tuple[str, ...]
     schema: int = 1
+
+
+@dataclass(frozen=True)
+class RealizedRun(Record):
+    """A tuning made here, beside what was expected of it."""
+
+    run: str
+    sample: str
+    checkpoint: str
+    strategy: str
+    modality: str
+    metric: Metric
+    expected: float
+    low: float
+    high: float
+    score: float
+
+    @property
+    def within(self) -> bool:
+        """Whether it lies in the interval."""
+        return self.low <= self.score <= self.high
+
+
+@dataclass(frozen=True)
+class TrackSummary(Record):
+    """How far expectations could be trusted, over some runs."""
+
+    runs: int
+    covered: int
+    """Runs that lie in their interval (nominal 90 %)."""
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+    """Wilson's interval (90 %) of the coverage."""
+    bias: float
+    """Mean of realized minus expected: above 0 more was realized than expected."""
+    bias_error: float | None
+    """Its standard error; None for a single run."""
+    off: float
+    """Mean absolute difference."""
+
+
+@dataclass(frozen=True)
+class TrackRecord(Record):
+    """Expected against realized, over all tunings made here of which something was expected."""
+
+    all: TrackSummary | None
+    """None where there is no such run."""
+    strategies: Mapping[str, TrackSummary]
+    modalities: Mapping[str, TrackSummary]
+    runs: tuple[RealizedRun, ...]
+    """The newest first."""
+
+
+@dataclass(frozen=True)
+class LeftOut(Record):
+    """A row that was not imported, and why."""
+
+    row: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Imported(Record):
+    """What was read of others' results, and whether it was written."""
+
+    id: str
+    """Of the import, to list and forget it by."""
+    source: str
+    status: str
+    """``claimed`` or ``measured`` (elsewhere)."""
+    written: bool
+    first: tuple[Outcome, ...]
+    """Some of the outcomes, as they are kept."""
+    outcomes: int
+    known_before: int
+    checkpoints: int
+    samples: int
+    unknown_checkpoints: int
+    """Of these, how many the registry does not know; they only show how others compare."""
+    unknown: tuple[str, ...]
+    """Some of them."""
+    taken_for: Mapping[str, str]
+    """Names of the source that are taken for checkpoints which the registry calls otherwise."""
+    left_out: int
+    reasons: tuple[LeftOut, ...]
+    """Some of the rows that hold no result."""
+
+
+@dataclass(frozen=True)
+class OutcomeSource(Record):
+    """Where outcomes come from."""
+
+    id: str
+    source: str
+    status: str
+    """``here``, ``measured`` elsewhere, ``claimed``, or ``bundled``."""
+    outcomes: int
+    checkpoints: int
+    samples: int
+    newest: str

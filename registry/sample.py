@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Int
 
 from registry.cards import METRICS, ClassFolder, Metric, Task
 from registry.errors import (
@@ -37,7 +37,7 @@ from registry.readers.records import RecordColumns, is_records
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
 from registry.splits import Splitter
-from registry.targets import infer_task, names_in, quantities, read_targets, values_of
+from registry.targets import Targets, infer_task, names_in, quantities, read_targets, values_of
 
 __all__ = ["LIMIT", "Sample", "SampleForm"]
 
@@ -386,9 +386,9 @@ class Sample(Record):
         return f"<Sample {self.name!r}: {', '.join(parts)}>"
 
     @property
-    def targets(self) -> Shaped[np.ndarray, "n ..."]:
+    def targets(self) -> Targets:
         """Each row's place in `classes`; in multi-label 0 or 1 for each of them; in regression the quantity."""
-        return values_of(self.labels, self.classes, self.task)
+        return Targets(self.task, values_of(self.labels, self.classes, self.task))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -3,22 +3,58 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from registry.cards import Task
 from registry.errors import UnusableLabels
-from registry.features import LARGEST
+from registry.features import LARGEST, Array
 from registry.readers.memory import label_values, plain_labels
 
-__all__ = ["classes_of", "infer_task", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "values_of"]
+__all__ = [
+    "Targets",
+    "classes_of",
+    "infer_task",
+    "names_in",
+    "quantities",
+    "read_targets",
+    "strata_of",
+    "stratum_of",
+    "values_of",
+]
 
 SEPARATOR = "|"
 _BINS = 5
 _A_BIN = 4
 """Rows of a quantile bin at least."""
 _MANY = (tuple, set, frozenset, list)
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What is to be predicted of each row, and the task that says what the values mean."""
+
+    task: Task
+    values: Shaped[np.ndarray, "n ..."]
+    """A class a row (its number or name), 0 or 1 for each label in columns, or a quantity."""
+
+    @classmethod
+    def of(cls, targets: "Targets | Shaped[Array, 'n ...']") -> "Targets":
+        """Targets as they are; values alone are classes."""
+        return targets if isinstance(targets, Targets) else cls(Task.CLASSIFICATION, np.asarray(targets))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Shaped[np.ndarray, " r ..."]) -> "Targets":
+        """Those of some rows."""
+        return replace(self, values=self.values[rows])
+
+    def followed_by(self, others: "Targets") -> "Targets":
+        """These and those of other rows of the same task after them."""
+        return replace(self, values=np.concatenate([self.values, others.values]))
 
 
 def infer_task(labels: Sequence[object] | np.ndarray) -> Task:

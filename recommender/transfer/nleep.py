@@ -4,11 +4,14 @@ import warnings
 
 import numpy as np
 from jaxtyping import Float64, Real, Shaped
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.probabilities import log_expected_prediction
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["nleep"]
 
@@ -19,7 +22,7 @@ _MOST_CLUSTERS = 200
 
 def nleep(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
     seed: int = 0,
@@ -33,13 +36,13 @@ def nleep(
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))
-    columns = parse_targets(labels, len(thin.rows), "nleep").columns
+    columns = parse_targets(targets, len(thin.rows), "nleep").columns
     share = np.cumsum(thin.squares) / thin.squares.sum()
     kept = slice(0, int(np.searchsorted(share, _ENERGY)) + 1)
     components = thin.left[:, kept] * np.sqrt(thin.squares[kept])
@@ -51,9 +54,6 @@ def nleep(
 
 
 def _memberships(rows: Float64[np.ndarray, "n k"], clusters: int, seed: int) -> Float64[np.ndarray, "n z"]:
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - heavy, and this score is seldom asked for
-    from sklearn.mixture import GaussianMixture  # noqa: PLC0415
-
     mixture = GaussianMixture(clusters, covariance_type="diag", reg_covar=1e-3 * float(rows.var()), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the best of 100 rounds will do

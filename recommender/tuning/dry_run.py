@@ -53,8 +53,6 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
         TuningError: even the trial failed.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
-    from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
-
     advance(progress, Phase.TRY, 0, 1)
     encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap))
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
@@ -203,7 +201,7 @@ class _DryRun:
         drawn = np.concatenate([np.arange(rows), random.integers(rows, size=min(most, round(_MORE * rows)) - rows)])
         blurred = vectors[drawn] + _BLUR * vectors.std(0) * random.standard_normal((len(drawn), vectors.shape[1]))
         began = time.perf_counter()
-        fit_head(blurred, self.few.targets[drawn], len(self.few.classes))
+        fit_head(blurred, self.few.targets.take(drawn), len(self.few.classes))
         share = self._fitted_share()
         slope = max(0.0, time.perf_counter() - began - took) / (len(drawn) - share * rows)
         return slope * share * (most - rows)

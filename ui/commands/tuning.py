@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.commands import run_request
 from ui.context import DeviceOption, HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.present import present
 
 __all__ = ["tune"]
 
@@ -24,6 +24,15 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     ] = False,
     recommendation: Annotated[
         str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Passes over the rows, instead of the plan's.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Learning rate of the topmost block; the others keep their ratio.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=2, help="Rows of a training step, instead of the plan's.")
     ] = None,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled items of the source: what is forgotten of it?")
@@ -47,4 +56,4 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """
     request = parse_request("tune", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
