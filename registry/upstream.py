@@ -57,6 +57,7 @@ _PROCESSORS = (
 )
 _MOST_CLAIMS = 200
 _LONGEST = 300
+_FORBIDDEN = "HF_HUB_OFFLINE forbids to ask the hub"
 _COUNTS = {"I64", "I32", "I16", "BOOL"}
 """Kinds of number of buffers that count or mask."""
 _WIDTHS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -312,10 +313,8 @@ def _change(hub: Hub, card: Checkpoint, pinned: Locator) -> Change:
         return replace(row, state=HubState.GATED)
     except HubMissing:
         return replace(row, state=HubState.DELETED)
-    except HubOffline:
-        return replace(row, unknown="HF_HUB_OFFLINE forbids to ask the hub")
     except HubError as why:
-        return replace(row, unknown=str(why))
+        return replace(row, unknown=_FORBIDDEN if isinstance(why, HubOffline) else str(why))
     row = replace(row, downloads=now.downloads)
     if now.hub != pinned.hub:
         return replace(row, state=HubState.RENAMED, upstream=now.hub)

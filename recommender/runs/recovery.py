@@ -161,7 +161,7 @@ def _missing_model(run: RunFolder) -> str:
     """The file that a finished run's model lacks; nothing where all is there."""
     if not (run.path / "head.safetensors").is_file():
         return "head.safetensors"
-    from recommender.baseline import is_raw  # noqa: PLC0415 - loads SciPy, which no start needs
+    from recommender.baseline import is_raw  # noqa: PLC0415 - loads SciPy
 
     plan = run.job.get("plan")
     raw = isinstance(plan, dict) and is_raw(str(plan.get("strategy")))

@@ -8,8 +8,8 @@ rounds the median ratio counts. Embedding: rows a second of `Zoo.encode` over th
 ``model(pixel_values)`` over decoded tensors. Adding: seconds of the command ``zoo add`` over those of ``sha256sum`` and
 of a process that calls `from_pretrained`; beside it the same within one process, where all libraries are loaded and
 `from_pretrained` maps the file and reads no weight. Memory: the most that a process of its own held while it probed,
-less the weights. Then what a second advice opens, and what a linear probe's tuning and its benefit encode with (nothing,
-all three).
+less the weights. Then what a second advice opens, and what a linear probe's tuning and its benefit encode with
+(nothing, all three).
 """
 
 import argparse
