@@ -18,6 +18,7 @@ LATE_IMPORTS = {
     "recommender/checks.py": 1,  # torch and scikit-learn, where a plug-in or a device is named
     "recommender/results.py": 3,  # Altair and what draws SVG, where advice or a run is shown as pictures
     "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to
+    "recommender/runs/recovery.py": 1,  # SciPy, for which no start shall wait
     "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
     "recommender/serving/pipeline.py": 1,  # skops, for few
     "recommender/suspects.py": 1,  # pandas and datasets, where labels are doubted
