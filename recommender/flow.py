@@ -138,14 +138,7 @@ def recommend(
         progress=progress,
     )
     limits = constraints or Constraints()
-    settings: dict[str, object] = {
-        "keep": keep,
-        "max_parameters": limits.max_parameters,
-        "licenses": list(limits.licenses),
-        "exclude": list(limits.exclude),
-        "seed": seed,
-        **limits.of_cost,
-    }
+    settings = _settings(keep, limits, seed)
     name = _id(sample, zoo, settings)
     if len(set(sample.labels)) < 2:
         return _distances_only(name, sample, listed, settings)
@@ -181,6 +174,18 @@ def recommend(
         rivals(zoo, sample.modality, limits, choices),
         suspects,
     )
+
+
+def _settings(keep: int, limits: Constraints, seed: int) -> dict[str, object]:
+    """What was asked for, as it is kept with the advice."""
+    return {
+        "keep": keep,
+        "max_parameters": limits.max_parameters,
+        "licenses": list(limits.licenses),
+        "exclude": list(limits.exclude),
+        "seed": seed,
+        **limits.of_cost,
+    }
 
 
 def evaluate(

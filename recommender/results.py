@@ -258,7 +258,7 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+    """What a comparable score estimates that a head on the block to read would score, in its metric."""
 
     score: str
     """The plug-in's name."""

@@ -9,13 +9,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real, Shaped
 from scipy.optimize import minimize
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import TargetColumns, group_numbers, parse_targets
@@ -412,7 +413,7 @@ def _logistic(
     """
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
-    with threadpool_limits(_threads_for(rows.size * columns.shape[1]), "blas"):
+    with _threadpools().limit(limits=_threads_for(rows.size * columns.shape[1]), user_api="blas"):
         best, start = _best_decay(rows, columns, list(_inner_folds(thin.order, units)), decays, link)
         fitted = _logistic_fit(rows, columns, decays[best], start, link)
     return (thin.right @ fitted[1:]).T, fitted[0]
@@ -448,6 +449,12 @@ def _best_decay(
             break
     start = np.stack(means)[np.broadcast_to(best, columns.shape[1]), :, np.arange(columns.shape[1])].T
     return best, start
+
+
+@lru_cache
+def _threadpools() -> ThreadpoolController:
+    """NumPy's among the libraries that this process has loaded; to look for them takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 def _threads_for(products: int) -> int:
