@@ -340,7 +340,8 @@ def _open_run(address: str, opening: LogEntry, home: Home, run_id: str | None) -
     """The run in MLflow, whose store is made where there is none."""
     store, run = _mlflow_rooms()
     store.prepare(address)
-    return run.MlflowRun.of(store.open_client(address), opening, home, run_id)
+    opened: MlflowRun = run.MlflowRun.of(store.open_client(address), opening, home, run_id)
+    return opened
 
 
 def _mlflow_rooms() -> tuple[ModuleType, ModuleType]:
