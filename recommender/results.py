@@ -855,7 +855,7 @@ class RecommendationForm:
 
 @dataclass(frozen=True)
 class TuningRun(Record):
-    """A fine-tuning that came to its end. ``id`` is ours, there also without MLflow."""
+    """A fine-tuning that came to its end. ``id`` is the registry's, there also without MLflow."""
 
     id: str
     mlflow_run_id: str | None

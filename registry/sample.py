@@ -201,7 +201,7 @@ class Sample(Record):
 
     @classmethod
     def again(cls, origin: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
-        """The sample that `to_dict` told of, read from where it lay.
+        """The sample that a `to_dict` describes, read from where it lay.
 
         Raises:
             OtherRows: what lies there now is not what was told of.
@@ -670,7 +670,7 @@ def _title(place: Path) -> str:
 
 
 def _grouped(table: Path, place: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Groups of the training rows, and of the test rows where the table speaks of all of them."""
+    """Groups of the training rows, and of the test rows where the table has all of them."""
     held_out = () if rows.test is None else rows.test.items
     groups = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
     missing = [item.name for item in rows.items if item.name not in groups]

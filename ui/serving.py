@@ -66,7 +66,7 @@ def require_free(port: int) -> None:
 
 
 def serve(zoo: "Zoo", port: int, *, browser: bool, announce: Callable[[str], None]) -> None:
-    """Serve the page until this process is told to end."""
+    """Serve the page until this process is ended."""
     token = new_token()
     address = f"http://{HOST}:{port}/?token={token}"
     page = Path(__file__).with_name("picker.py")

@@ -288,7 +288,7 @@ def _ridge_columns(
 def _ridge(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"], Float64[np.ndarray, "n c"]]:
-    """Weight and bias at each column's own best penalty, and what is said of units left out there."""
+    """Weight and bias at each column's own best penalty, and the predictions of units left out there."""
     least, best, predicted = np.full(columns.shape[1], np.inf), np.ones(columns.shape[1]), columns.copy()
     for penalty, held_out in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
         error = np.square(held_out - columns).sum(axis=0)
@@ -338,7 +338,7 @@ def _agreement(targets: TargetColumns, predicted: Float64[np.ndarray, "n c"]) ->
 def _best_on_path(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[float, Float64[np.ndarray, "n c"]]:
-    """The penalty with the least squared error on units left out, and what is said of them there."""
+    """The penalty with the least squared error on units left out, and their predictions there."""
     least, best, predicted = np.inf, 0.0, columns
     for penalty, held_out in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
         error = float(np.square(held_out - columns).sum())

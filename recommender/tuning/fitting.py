@@ -85,7 +85,7 @@ class _Unit:
         return (values - self.mean) / self.deviation if part.task is Task.REGRESSION else values
 
     def put_on(self, head: torch.nn.Linear) -> None:
-        """Let a head that says the quantity say it in this unit; one that says nothing yet then says the mean."""
+        """Rescale a head that predicts the quantity to this unit, in which a zero-initialized one predicts the mean."""
         if self != _Unit() and bool(head.weight.any()):
             _rescale(head, 1 / self.deviation, -self.mean / self.deviation)
 
@@ -194,7 +194,7 @@ def _training(job: Job, learned: ItemRows, validated: ItemRows, drift: FeatureDr
 
 
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
-    """Whether what is said of held-out rows became better by more than the error of the difference."""
+    """Whether predictions of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
     truth = rows.targets.values
     old, new = (
