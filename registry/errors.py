@@ -961,6 +961,17 @@ class HubDamaged(HubError):
         )
 
 
+class HubTooLarge(HubError):
+    """A file of a repository that is larger than can be fetched."""
+
+    def __init__(self, hub: str, file: str, size: int, most: int) -> None:
+        self.hub, self.file, self.size, self.most = hub, file, size, most
+        super().__init__(
+            f"{hub}/{file} is said to have {size:,} bytes; of one file {most:,} can be fetched",
+            "Take one whose weights lie in smaller shards (save_pretrained cuts them), or a smaller model.",
+        )
+
+
 class UnusableHubId(HubError, ValueError):
     """No id, revision or file name that a hub may have."""
 

@@ -17,6 +17,7 @@ TYPERS_APP = "app"
 LATE_IMPORTS = {
     "recommender/checks.py": 1,  # torch and scikit-learn, where a plug-in or a device is named
     "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to
+    "recommender/runs/recovery.py": 1,  # SciPy, for which no start shall wait
     "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
     "recommender/serving/pipeline.py": 1,  # skops, for few
     "recommender/suspects.py": 1,  # pandas and datasets, where labels are doubted

@@ -63,6 +63,7 @@ class ActivationCache:
         self._outputs: Mapping[str, object] = {}
         self._places: int | None = None
         """Places of the sequences that were looked at; None where all items are of one size."""
+        self._written_into = any(getattr(module, "inplace", False) for module in classifier.body.modules())
         with torch.inference_mode():
             whole = self._remembered(batch)
             kept = self.activations(batch)
@@ -147,7 +148,8 @@ class ActivationCache:
 
     def _formed(self, output: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         shape = self._shape(output, kept)
-        return (output if output.shape[1:] == shape[1:] else output[:, :1]).expand(shape)
+        formed = (output if output.shape[1:] == shape[1:] else output[:, :1]).expand(shape)
+        return formed.clone() if self._written_into else formed
 
     def _refuse_what_hangs_on_length(self, block: str) -> None:
         """What is handed on beside the activations is remembered of one row: it must be the same for every length."""

@@ -341,7 +341,7 @@ class Modality(Protocol):
 
     @property
     def processor_files(self) -> tuple[str, ...]:
-        """Files of a checkpoint's folder that turn an item into the model's input."""
+        """Files of a checkpoint's folder that turn an item into the model's input; ``*`` is any part of a name."""
 
     @property
     def catalog(self) -> Path | None:
