@@ -337,7 +337,7 @@ class Fusion:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The candidates on one sample, each beside the others: any strategy of any of them may be asked for."""
+    """The candidates on one sample, each beside the others, for any strategy."""
 
     fusion: Fusion
     standings: Mapping[str, Standing]

@@ -174,7 +174,7 @@ class _Clock:
 
 
 def _reason(failure: Exception) -> str:
-    """An error of ours in its own words, any other with its kind; one line."""
+    """One line: a `TransferZooError` in its own words, any other error with its kind."""
     words = " ".join(str(failure).split())[:300]
     if isinstance(failure, TransferZooError):
         return words

@@ -263,7 +263,7 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+    """What a comparable score estimates that a head on the block to read would score, in its metric."""
 
     score: str
     """The plug-in's name."""
@@ -868,7 +868,7 @@ class RecommendationForm:
 
 @dataclass(frozen=True)
 class TuningRun(Record):
-    """A fine-tuning that came to its end. ``id`` is ours, there also without MLflow."""
+    """A fine-tuning that came to its end. ``id`` is the registry's, there also without MLflow."""
 
     id: str
     mlflow_run_id: str | None

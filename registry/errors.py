@@ -304,7 +304,7 @@ class PluginWarning(UserWarning):
 
 
 class NameTakenTwice(TransferZooError, ValueError):
-    """Two packages bring a plug-in of one name, or one brings a name of ours."""
+    """Two packages bring a plug-in of one name, or a package brings a built-in's name."""
 
     def __init__(self, what: str, name: str, packages: Sequence[str]) -> None:
         self.what, self.name, self.packages = what, name, tuple(packages)
@@ -900,7 +900,7 @@ class HubUnreachable(HubError):
 
 
 class HubOffline(HubError):
-    """Something that is not here, while no hub is to be asked."""
+    """Something that is not cached, while the hub is offline."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -1152,7 +1152,7 @@ class NotFinished(TuningError):
 
 
 class NotExportable(TuningError):
-    """A run that the format asked for cannot express."""
+    """A run that the requested format cannot express."""
 
     def __init__(self, run: str, why: str, remedy: str) -> None:
         self.run, self.why = run, why

@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from recommender.requests import REQUESTS, Request, SampleRequest
-from recommender.runs.recovery import recover
 from registry.cards import ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.forms import Json
 from registry.progress import Event, silent
-from registry.zoo import Zoo
 from ui import render
 from ui.strangers import table_csv
+
+if TYPE_CHECKING:
+    from registry.zoo import Zoo
 
 __all__ = [
     "ClassFolderOption",
@@ -170,7 +171,7 @@ class ListOptions:
 class CommandContext:
     """What every command works with: the registry, and where to speak."""
 
-    zoo: Zoo
+    zoo: "Zoo"
     terminal: Console
     bars: render.Bars
     json: bool
@@ -268,6 +269,9 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     render.silence_libraries()
+    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
+    from registry.zoo import Zoo  # noqa: PLC0415 - likewise
+
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
         opened = Zoo.open(home, progress=progress)
@@ -291,7 +295,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
             _print_notes(errors, zoo, noted)
 
 
-def _print_notes(terminal: Console, zoo: Zoo, known: int) -> int:
+def _print_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
     """Say what the registry has met since that is not as it should be; how much that is by now."""
     for note in zoo.notes[known:]:
         terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
@@ -307,7 +311,7 @@ def _in_words(failure: BaseException) -> str:
 class _JobObserver:
     """A job of the registry as observer: it hears of the work a few times a second, and is asked as often."""
 
-    def __init__(self, zoo: Zoo, job: str) -> None:
+    def __init__(self, zoo: "Zoo", job: str) -> None:
         self._zoo, self._job = zoo, job
         self._reported, self._polled, self._cancelled = 0.0, 0.0, False
 

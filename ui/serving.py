@@ -80,7 +80,7 @@ def serve(
     roots: Sequence[Path] = (),
     place: Mapping[str, str] | None = None,
 ) -> None:
-    """Serve the page until this process is told to end; ``place`` is what it is opened on.
+    """Serve the page until this process is ended; ``place`` is what it is opened on.
 
     Typed paths are read below ``roots``, else below the user's home and the folder that this was started in.
     """

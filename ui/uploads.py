@@ -49,7 +49,7 @@ def save_upload(home: Home, name: str, content: bytes) -> Path:
 
 
 def file_stem(name: str) -> str:
-    """A stranger's name of a file, without its ending, as one that may stand on this disk."""
+    """An uploaded file's name without its ending, made safe for this disk."""
     stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)[:60]
     return stem or "upload"
 
