@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from recommender.effort import Effort
 from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName, UnusableRequest
 
@@ -36,7 +37,9 @@ __all__ = [
     "ExportRequest",
     "Fetch",
     "FetchRequest",
+    "ForgetRequest",
     "HoldingsRequest",
+    "ImportRequest",
     "LockRequest",
     "NearRequest",
     "Order",
@@ -58,7 +61,7 @@ __all__ = [
     "sample_request",
 ]
 
-LIMITS = ("max_bytes", "max_latency", "max_memory", "time_budget")
+LIMITS = ("max_bytes", "max_latency", "max_memory", "tuning_budget")
 """Fields of advice that its settings name only where they were given."""
 
 
@@ -108,6 +111,7 @@ _FORMS = {
     "max_bytes": _SIZED,
     "max_memory": _SIZED,
     "disk_budget": _SIZED,
+    "tuning_budget": _TIMED,
     "time_budget": _TIMED,
     "max_latency": "a number of milliseconds above 0: {option} 20",
 }
@@ -218,10 +222,15 @@ class RecommendRequest(_OfSample):
     """Milliseconds for one item alone."""
     max_memory: Bytes | None = None
     """Bytes that carrying out the plan may take."""
-    time_budget: Seconds | None = None
+    tuning_budget: Seconds | None = None
     """Seconds that carrying out the plan may take."""
     fetch: Fetch = Fetch.NEVER
     """Whether the best of what is known and not here is fetched, to be probed, too."""
+    effort: Effort = Effort.NORMAL
+    time_budget: Seconds | None = None
+    """Seconds that the advice itself may take, reading the sample included."""
+    continues: Name | None = None
+    """Id of kept advice that is gone on with: its settings count, and what was computed for it."""
     disk_budget: Bytes = 2 << 30
     """Bytes that may be fetched for that."""
     suspects: Place | None = None
@@ -462,6 +471,68 @@ class LockRequest(HoldingsRequest):
     file: Place = Field(Path("zoo.lock"), validate_default=True)
 
 
+def _address(text: str) -> str:
+    """An address as it is; a path that is there made absolute."""
+    place = Path(text).expanduser()
+    return str(place.absolute()) if "://" not in text and place.exists() else text
+
+
+def _constants(value: object) -> object:
+    """``("strategy=full", ...)`` as pairs; any other is left as it is."""
+    if not isinstance(value, list | tuple):
+        return value
+    pairs = [str(one).partition("=") for one in value]
+    if not all(sign for _, sign, _ in pairs):
+        raise ValueError("write NAME=VALUE")
+    return {name.strip().replace("-", "_"): text.strip() for name, _, text in pairs}
+
+
+class ImportRequest(HoldingsRequest):
+    """Keep results of others, from a table or from MLflow, as history; unless ``yes``, only show them."""
+
+    kind = "history import"
+    origin: Annotated[str, StringConstraints(min_length=1), AfterValidator(_address)]
+    """A CSV or TSV, or where MLflow keeps its runs: a URI, a database's file."""
+    checkpoint: Name | None = None
+    """The column that names it; of runs of MLflow a parameter, tag or metric: ``params.model``. So below."""
+    sample: Name | None = None
+    strategy: Name | None = None
+    score: Name | None = None
+    rows_train: Name | None = None
+    rows_test: Name | None = None
+    wide: bool = False
+    """Whether every other column is a sample, and holds scores."""
+    constants: Annotated[Mapping[str, str], BeforeValidator(_constants)] = {}
+    """What is the same for all: any of the above but the score, and ``task``, ``metric``, ``modality``."""
+    experiments: tuple[Name, ...] = ()
+    """Of MLflow; none for all."""
+    where: str = ""
+    """MLflow's filter of runs: ``tags.team = 'vision'``."""
+    measured: bool = False
+    """Whether a table holds what its user has measured; else it is a claim."""
+    yes: bool = False
+
+    @model_validator(mode="after")
+    def _known_constants(self) -> "ImportRequest":
+        known = ("checkpoint", "sample", "strategy", "rows_train", "rows_test", "task", "metric", "modality")
+        for name, value in self.constants.items():
+            if name not in known:
+                raise ValueError(f"--set: there is no {name!r}; known: {', '.join(known)}")
+            if name == "task":
+                Task(value)
+            if name == "metric":
+                Metric(value)
+        return self
+
+
+class ForgetRequest(HoldingsRequest):
+    """Forget what was imported."""
+
+    kind = "history forget"
+    name: Name
+    """Its id, or the beginning of it."""
+
+
 REQUESTS: Mapping[str, type[Request]] = {
     form.kind: form
     for form in (
@@ -481,6 +552,8 @@ REQUESTS: Mapping[str, type[Request]] = {
         RemoveRequest,
         DiskRequest,
         LockRequest,
+        ImportRequest,
+        ForgetRequest,
     )
 }
 """Every request by its kind."""
@@ -541,7 +614,7 @@ def recommend_request(advice: Mapping[str, Any]) -> RecommendRequest:
         max_parameters=settings["max_parameters"],
         licenses=tuple(settings["licenses"]),
         exclude=tuple(settings["exclude"]),
-        **{name: settings[name] for name in LIMITS if name in settings},
+        **{name: settings[name] for name in (*LIMITS, "effort", "time_budget") if name in settings},
     )
 
 
@@ -562,7 +635,7 @@ def choice_request(advice: Mapping[str, Any], place: int | None = 0) -> TuneRequ
 
 
 def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
-    """The first thing that is wrong, as an error of ours."""
+    """The first thing that is wrong, as one of `registry.errors`."""
     first = cause.errors()[0]
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, TransferZooError):
@@ -592,6 +665,7 @@ def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None
         "metric": Metric,
         "class_folder": ClassFolder,
         "fetch": Fetch,
+        "effort": Effort,
         "weights": When,
         "sort": Order,
     }

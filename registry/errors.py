@@ -15,10 +15,13 @@
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── PortUnusable               (OSError)       a port on which nothing can be served
+    ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
+    │   ├── PathOutside            (PermissionError)   beyond the folders that a page may read
     │   ├── NoItems                                nothing readable there
+    │   ├── OtherTask                              boxes, masks, captions: no classes
     │   ├── AmbiguousLayout                        folders that may mean this or that
     │   ├── ItemUnreadable         (OSError)       an item that was there, and cannot be read any more
     │   ├── TooManyUnreadable                      more bad items than the limit
@@ -81,6 +84,13 @@
     │   ├── NoCandidates
     │   ├── NotOffered                             a strategy that does not fit, with its reason
     │   └── OtherSample                            advice made for a different sample
+    ├── AccessError                (PermissionError)  who asks at the service, and how much
+    │   ├── KeyNeeded                              no key, or one that is none, expired or revoked
+    │   ├── ScopeMissing                           the key does not permit that
+    │   ├── OriginRefused                          a page of another site, or another name of this host
+    │   ├── LimitReached                           too many requests, jobs or bytes
+    │   ├── UploadRefused                          an upload that is too large, too slow, or of no known kind
+    │   └── KeyReused                              an idempotency key that stood for something else
     └── TuningError                (RuntimeError)
         ├── Diverged                               NaN loss
         ├── OutOfRoom                              memory or disk
@@ -98,6 +108,7 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
+    "AccessError",
     "AdapterOnly",
     "AdviceError",
     "AlreadyThere",
@@ -127,9 +138,13 @@ __all__ = [
     "HubRefused",
     "HubUnreachable",
     "ItemUnreadable",
+    "KeyNeeded",
+    "KeyReused",
     "LabelsMissing",
     "LengthMismatch",
+    "LimitReached",
     "MalformedWeights",
+    "MlflowUnusable",
     "NameTakenTwice",
     "NoCandidates",
     "NoItems",
@@ -150,11 +165,14 @@ __all__ = [
     "NotPromotable",
     "NotResumable",
     "NotRows",
+    "OriginRefused",
     "OtherRows",
     "OtherSample",
+    "OtherTask",
     "OutOfRange",
     "OutOfRoom",
     "PathMissing",
+    "PathOutside",
     "PickleRefused",
     "PluginUnusable",
     "PluginWarning",
@@ -168,6 +186,7 @@ __all__ = [
     "RemoteCodeRefused",
     "RowsInMemory",
     "SampleError",
+    "ScopeMissing",
     "ShapeMismatch",
     "SingleClass",
     "TooFewRows",
@@ -186,6 +205,7 @@ __all__ = [
     "UnusableLabels",
     "UnusableName",
     "UnusableRequest",
+    "UploadRefused",
     "WidthMismatch",
     "printable",
 ]
@@ -284,7 +304,7 @@ class PluginWarning(UserWarning):
 
 
 class NameTakenTwice(TransferZooError, ValueError):
-    """Two packages bring a plug-in of one name, or one brings a name of ours."""
+    """Two packages bring a plug-in of one name, or a package brings a built-in's name."""
 
     def __init__(self, what: str, name: str, packages: Sequence[str]) -> None:
         self.what, self.name, self.packages = what, name, tuple(packages)
@@ -345,6 +365,55 @@ class PortUnusable(TransferZooError, OSError):
         super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
 
 
+class AccessError(TransferZooError, PermissionError):
+    """A request that the service does not let in."""
+
+
+class KeyNeeded(AccessError):
+    """A request without a key that admits it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no one is admitted here {why}", "Send a key that is valid as `Authorization: Bearer KEY`.")
+
+
+class ScopeMissing(AccessError):
+    """A key that does not permit what was asked for."""
+
+    def __init__(self, name: str, has: str, needs: str) -> None:
+        self.name, self.has, self.needs = name, has, needs
+        super().__init__(f"the key {name!r} permits {has}, and this needs {needs}", f"Ask for a key with {needs}.")
+
+
+class OriginRefused(AccessError):
+    """A request that a page of another site made in somebody's browser, or that came under another name."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not let in", "Ask this service by its own address, and not from another's page.")
+
+
+class LimitReached(AccessError):
+    """More than one key may have."""
+
+    def __init__(self, what: str, most: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"too many {what}: {most} at most", f"Wait {seconds:.0f} s, and ask again.")
+
+
+class UploadRefused(AccessError):
+    """An upload that is not taken."""
+
+    def __init__(self, why: str, remedy: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(f"this upload is not taken: {why}", remedy)
+
+
+class KeyReused(AccessError):
+    """An idempotency key under which something else was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("that idempotency key stood for another request", "Take a new key for a new request.")
+
+
 class CacheDamaged(TransferZooError, ValueError):
     """A file of kept features that is not as it was written, or is another's."""
 
@@ -370,6 +439,14 @@ def _bytes(count: int) -> str:
     return f"{count} bytes" if count < 10_000 else f"{count / 1e6:,.2f} MB"
 
 
+class MlflowUnusable(TransferZooError, OSError):
+    """A store of MLflow that cannot be read."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(why, f"Look whether {address} is where MLflow keeps its runs, and whether it answers.")
+
+
 class ExtraMissing(TransferZooError, ImportError):
     """A library that only an optional extra installs."""
 
@@ -390,6 +467,18 @@ class PathMissing(SampleError, FileNotFoundError):
         super().__init__(f"{path} does not exist", "Check the spelling; relative paths start where you stand.")
 
 
+class PathOutside(SampleError, PermissionError):
+    """A path that lies beyond the folders that a page may read."""
+
+    def __init__(self, path: Path | str, roots: Sequence[Path]) -> None:
+        self.path, self.roots = str(path), tuple(roots)
+        allowed = " and ".join(map(str, roots))
+        super().__init__(
+            f"{path} lies outside of what this page may read: {allowed}",
+            "Start it with `transferzoo picker --root DIR` to allow another folder.",
+        )
+
+
 _CLASS_FOLDERS = "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`."
 _ANY_LAYOUT = "Check that it is the place you mean: a folder of any layout, a zip, or a single file that is whole."
 
@@ -406,6 +495,18 @@ class NoItems(SampleError):
         super().__init__(
             f"{path} holds no {expected}{also}{lies}",
             remedy or (_CLASS_FOLDERS if "class folders" in expected else _ANY_LAYOUT),
+        )
+
+
+class OtherTask(SampleError):
+    """A folder of another task than those that can be advised on."""
+
+    def __init__(self, path: Path | str, task: str, holds: str, where: str, remedy: str = "") -> None:
+        self.path, self.task, self.holds, self.where = str(path), task, holds, where
+        super().__init__(
+            f"{path} is for {task}: it holds {holds}, {where} for one; a row here is an item and its one target",
+            remedy
+            or "To classify whole images give --labels FILE.csv (file, target) or class folders: crop boxes into them.",
         )
 
 
@@ -799,7 +900,7 @@ class HubUnreachable(HubError):
 
 
 class HubOffline(HubError):
-    """Something that is not here, while no hub is to be asked."""
+    """Something that is not cached, while the hub is offline."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -871,6 +972,17 @@ class HubDamaged(HubError):
         super().__init__(
             f"{hub}: {', '.join(files)} came twice other than its checksum says, and is set aside in {aside}",
             "Something between here and the hub changes what is fetched: try another network.",
+        )
+
+
+class HubTooLarge(HubError):
+    """A file of a repository that is larger than can be fetched."""
+
+    def __init__(self, hub: str, file: str, size: int, most: int) -> None:
+        self.hub, self.file, self.size, self.most = hub, file, size, most
+        super().__init__(
+            f"{hub}/{file} is said to have {size:,} bytes; of one file {most:,} can be fetched",
+            "Take one whose weights lie in smaller shards (save_pretrained cuts them), or a smaller model.",
         )
 
 
@@ -1040,7 +1152,7 @@ class NotFinished(TuningError):
 
 
 class NotExportable(TuningError):
-    """A run that the format asked for cannot express."""
+    """A run that the requested format cannot express."""
 
     def __init__(self, run: str, why: str, remedy: str) -> None:
         self.run, self.why = run, why

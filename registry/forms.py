@@ -6,18 +6,18 @@ back goes through the same declaration. Enums, paths, tuples and nested records 
 evidence lie beside a form, never inside.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from registry.errors import UnreadableForm
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-__all__ = ["Record", "from_json", "to_json"]
+__all__ = ["Json", "Record", "from_json", "to_json"]
 
 Form = TypeVar("Form")
+Json = Mapping[str, Any]
+"""The JSON form of a record, as `Record.to_dict` gives it or the registry kept it."""
 
-_ADAPTERS: "dict[type, TypeAdapter[Any]]" = {}
+_ADAPTERS: dict[type, Any] = {}
 """Each is made once: that takes longer than using it."""
 
 
@@ -55,7 +55,7 @@ def from_json(kind: type[Form], plain: object) -> Form:
     return value
 
 
-def _adapter(kind: type) -> "TypeAdapter[Any]":
+def _adapter(kind: type) -> Any:  # noqa: ANN401 - a TypeAdapter, which the shape checks cannot read
     if kind not in _ADAPTERS:
         from pydantic import TypeAdapter  # noqa: PLC0415 - a tenth of a second that who shows no JSON need not wait
 

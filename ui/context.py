@@ -1,9 +1,9 @@
 """Command context: options, the opened registry, the terminal, and the request that was typed."""
 
 import inspect
-import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +13,21 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from recommender.requests import REQUESTS, Request, SampleRequest
 from registry.cards import ClassFolder, Metric, Task
-from registry.errors import TransferZooError
+from registry.errors import TransferZooError, UnknownName
+from registry.forms import Json
 from registry.progress import Event, silent
 from ui import render
+from ui.strangers import table_csv
 
 if TYPE_CHECKING:
-    from recommender.requests import Request
     from registry.zoo import Zoo
 
 __all__ = [
-    "DEBUG",
     "ClassFolderOption",
     "CommandContext",
+    "CsvOption",
     "DeviceOption",
     "FollowLinksOption",
     "GroupsOption",
@@ -33,9 +35,12 @@ __all__ = [
     "JsonOption",
     "KeepDuplicatesOption",
     "LabelsOption",
+    "ListOptions",
     "MetricOption",
     "PathArgument",
+    "RowsOption",
     "SeedOption",
+    "SortOption",
     "TaskOption",
     "TestOption",
     "command_context",
@@ -43,6 +48,11 @@ __all__ = [
     "takes_sample",
 ]
 
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")]
+RowsOption = Annotated[int | None, typer.Option("--limit", min=1, help="Rows at most.")]
+SortOption = Annotated[
+    str | None, typer.Option("--sort", help="Order by this key of the JSON; KEY- for the greatest first.")
+]
 PathArgument = Annotated[
     Path,
     typer.Argument(
@@ -118,9 +128,43 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "seed": (SeedOption, 0),
 }
 """The fields of a `SampleRequest` as they are typed, with their defaults."""
-DEBUG = "TRANSFERZOO_DEBUG"
 TELL_EVERY = 0.25
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """How a list is ordered, cut short and printed."""
+
+    sort: str | None
+    limit: int | None
+    csv: bool
+    json: bool
+
+    def __post_init__(self) -> None:
+        if self.csv and self.json:
+            raise typer.BadParameter("give --csv or --json, not both")
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether stdout is for JSON or CSV alone."""
+        return self.csv or self.json
+
+    def arranged(self, rows: Sequence[Json]) -> list[Json]:
+        """The rows in the order that was asked for, as many as were; what lacks the key comes last.
+
+        Raises:
+            UnknownName: there is no such key.
+        """
+        kept = list(rows)
+        if self.sort is not None and kept:
+            key, columns = self.sort.removesuffix("-"), value_keys(rows)
+            if key not in columns:
+                raise UnknownName("key to sort by", key, columns)
+            known = sorted((row for row in kept if row.get(key) is not None), key=lambda row: _rank(row[key]))
+            lacking = [row for row in kept if row.get(key) is None]
+            kept = [*(reversed(known) if self.sort.endswith("-") else known), *lacking]
+        return kept[: self.limit]
 
 
 @dataclass(frozen=True)
@@ -144,10 +188,37 @@ class CommandContext:
         if self.json:
             render.print_json(form)
 
+    def print_rows(
+        self, rows: Sequence[Json], draw: Callable[[Sequence[Json]], RenderableType], options: ListOptions
+    ) -> None:
+        """Print a list as a table, as JSON or, as far as its rows hold single values, as CSV.
+
+        Raises:
+            UnknownName: there is no such key to sort by.
+        """
+        kept = options.arranged(rows)
+        self.print(draw(kept))
+        if options.csv:
+            sys.stdout.write(table_csv(value_keys(rows), kept))
+        else:
+            self.print_json(kept)
+
     def finish(self, result: Mapping[str, object]) -> None:
         """Tell the job, where there is one, what came of it."""
         if self.job is not None:
             self.zoo.jobs.finish(self.job, result)
+
+
+def value_keys(rows: Sequence[Json]) -> list[str]:
+    """The keys of rows that hold a single value wherever they are, in reading order."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if not any(isinstance(row.get(key), (Mapping, list, tuple)) for row in rows)]
+
+
+def _rank(value: object) -> tuple[bool, float, str]:
+    """Numbers before texts, texts without regard to case."""
+    number = isinstance(value, int | float)
+    return not number, float(value) if isinstance(value, int | float) else 0.0, "" if number else str(value).casefold()
 
 
 def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -176,17 +247,15 @@ def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def parse_request(kind: str, typed: Mapping[str, Any]) -> "Request":
+def parse_request(kind: str, typed: Mapping[str, Any]) -> Request:
     """The request that options of a command make: they are named as its fields are, a reserved word with a ``_``.
 
     Raises:
         UnusableRequest: they do not go together.
     """
-    from recommender.requests import REQUESTS, SampleRequest  # noqa: PLC0415 - loads pydantic
-
     form = REQUESTS[kind]
     fields: dict[str, Any] = _chosen(form.model_fields, typed)
-    if "sample" in form.model_fields:
+    if "sample" in form.model_fields and form.model_fields["sample"].annotation is SampleRequest:
         fields["sample"] = SampleRequest(**_chosen(SampleRequest.model_fields, typed.get("sample", typed)))
     return form(**fields)
 
@@ -199,9 +268,9 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 @contextmanager
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
-    render.silence_libraries(loud=bool(os.environ.get(DEBUG)))
-    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads psutil
-    from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
+    render.silence_libraries()
+    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
+    from registry.zoo import Zoo  # noqa: PLC0415 - likewise
 
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:

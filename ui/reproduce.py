@@ -1,8 +1,12 @@
 """What to type for a request, and the Python that does the same: both are derived from the request, here alone."""
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from recommender.effort import Effort
 from recommender.requests import (
     LIMITS,
     RecommendRequest,
@@ -12,16 +16,34 @@ from recommender.requests import (
     choice_request,
     recommend_request,
 )
-from ui.render import Json, command
+from registry.addresses import sqlite_url
+from registry.home import Home
+from ui.render import Json, command, program
 
-__all__ = ["advice_commands", "advice_python", "as_command", "as_python", "options_of"]
+__all__ = ["advice_commands", "advice_python", "as_command", "as_python", "mlflow_command", "options_of"]
 
-ARGUMENTS = ("run", "path", "other", "folder", "hub", "name", "names", "words", "file")
+ARGUMENTS = ("run", "path", "other", "origin", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
 NAMED = {("zoo add", "name")}
 """Fields of these names that are options all the same."""
-REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from"}
-"""Fields of several values, and the option that gives each of them."""
+REPEATED = {
+    "licenses": "license",
+    "exclude": "exclude",
+    "source": "from",
+    "experiments": "experiment",
+    "continues": "continue",
+}
+"""Fields that are typed under another name; of those with several values, the option that gives each of them."""
+
+
+def mlflow_command(home: Home) -> str:
+    """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
+    place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
+    if place.startswith("http"):
+        parts = urlsplit(place)
+        page = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
+        return shlex.join([program("python"), "-m", "webbrowser", page])
+    return shlex.join([program("mlflow"), "ui", "--workers", "1", "--backend-store-uri", place])
 
 
 def as_command(request: Request, home: Path | None = None) -> str:
@@ -71,6 +93,9 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
         "print(advice, run.metrics)",
     ]
     seed = request.sample.seed
+    effort = "" if request.effort is Effort.NORMAL else f", effort=transferzoo.Effort.{request.effort.name}"
+    deadline = "" if request.time_budget is None else f", deadline=transferzoo.Deadline({request.time_budget!r})"
+    more = f"{constraints}{effort}{deadline}"
     return "\n".join(
         [
             "import transferzoo",
@@ -78,7 +103,7 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
             "",
             f"zoo = transferzoo.Zoo.open({str(home)!r})",
             f"sample = transferzoo.Sample.from_folder({_reading(request.sample)})",
-            f"advice = transferzoo.recommend(sample, zoo, keep={request.keep}, seed={seed}{constraints})",
+            f"advice = transferzoo.recommend(sample, zoo, keep={request.keep}, seed={seed}{more})",
             "zoo.keep(advice)",
             *(tuned if choice is not None else ["print(advice)"]),
         ]
@@ -112,13 +137,17 @@ def _own(request: Request) -> dict[str, object]:
 
 def _options(request: Request) -> Iterator[tuple[str, str | bool | list[str] | None]]:
     sample = getattr(request, "sample", None)
+    read = isinstance(sample, SampleRequest)
     for part in (request, *([sample] if isinstance(sample, SampleRequest) else [])):
-        for name, value in part.model_dump(mode="json", exclude_defaults=True, exclude={"sample"}).items():
+        fields = part.model_dump(mode="json", exclude_defaults=True, exclude={"sample"} if read else None)
+        for name, value in fields.items():
             if name not in ARGUMENTS or (request.kind, name) in NAMED:
                 yield _option(name, value)
 
 
 def _option(name: str, value: object) -> tuple[str, str | bool | list[str] | None]:
+    if isinstance(value, dict):
+        return "set", [f"{key}={text}" for key, text in value.items()]
     long = REPEATED.get(name, name).replace("_", "-")
     if value is False:
         return f"no-{long}", True

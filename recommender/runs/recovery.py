@@ -15,9 +15,8 @@ from typing import Any
 
 import psutil
 
-from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
-from recommender.runs.mlflow_server import damage
+from recommender.runs.mlflow_sync import store_damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
@@ -100,7 +99,7 @@ def findings(zoo: Zoo) -> Iterator[Diagnosis]:
 def tracking_findings(zoo: Zoo) -> Iterator[Diagnosis]:
     """A tracking store of the home's own that MLflow cannot open."""
     file = zoo.home.tracking_database
-    why = damage(sqlite_url(file))
+    why = store_damage(sqlite_url(file))
     if why:
         remedy = "The repair sets it aside; the runs' event logs hold everything: transferzoo runs sync"
         yield (
@@ -162,6 +161,8 @@ def _missing_model(run: RunFolder) -> str:
     """The file that a finished run's model lacks; nothing where all is there."""
     if not (run.path / "head.safetensors").is_file():
         return "head.safetensors"
+    from recommender.baseline import is_raw  # noqa: PLC0415 - loads SciPy
+
     plan = run.job.get("plan")
     raw = isinstance(plan, dict) and is_raw(str(plan.get("strategy")))
     return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"

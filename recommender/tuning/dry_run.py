@@ -53,8 +53,6 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
         TuningError: even the trial failed.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
-    from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
-
     advance(progress, Phase.TRY, 0, 1)
     encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap))
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
@@ -96,7 +94,7 @@ class _Instant:
 
 @dataclass
 class _Recorder(NullTrackerRun):
-    """The progress and the tracker_run of a trial; remembers when it was told what."""
+    """Observer and tracker of a dry run; remembers the time of every event."""
 
     progress: Progress = silent
     """Whoever waits for the trial."""
@@ -107,7 +105,7 @@ class _Recorder(NullTrackerRun):
         self.instants.append(_Instant(time.perf_counter(), event.phase, event.part, event.done, event.of))
 
     def cancelled(self) -> bool:
-        """Ask whoever waits for the trial."""
+        """As the caller's observer answers."""
         return self.progress.cancelled()
 
     def point(self, series: str, step: int, value: float) -> None:

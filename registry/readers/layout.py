@@ -26,6 +26,7 @@ __all__ = [
     "as_known",
     "counted",
     "infer_layout",
+    "is_by_folders",
     "is_hidden",
     "is_hidden_item",
     "is_item",
@@ -207,6 +208,11 @@ def infer_layout(
     return _split_layout(place, _peeled(trails, set(roles)), roles, class_folder, notes)
 
 
+def is_by_folders(rule: LayoutRule) -> bool:
+    """Whether a rule reads classes off the folders."""
+    return getattr(rule, "func", rule) is infer_layout
+
+
 def truths(
     place: Path, names: Sequence[str], classes: Sequence[str], class_folder: ClassFolder | None = None
 ) -> dict[str, str]:
@@ -366,7 +372,7 @@ def _words(name: str) -> list[str]:
 
 
 def _leaning(name: str) -> str:
-    """The part that a folder's name speaks of, whatever else it says: one word of it, and of no other part."""
+    """The part that one word of a folder's name means, where no other word means another part."""
     roles = {_ROLES[match[1]] for word in _words(name) if (match := _WORD.fullmatch(word))}
     return roles.pop() if len(roles) == 1 else ""
 

@@ -1,36 +1,21 @@
-"""Commands that advise: demo and recommend."""
+"""Commands that advise: recommend."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ui.commands import run_request
-from ui.context import HomeOption, JsonOption, SeedOption, command_context, parse_request, takes_sample
+from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.present import present
 
-__all__ = ["demo", "recommend"]
-
-
-def demo(
-    target: Annotated[
-        str, typer.Argument(help="surfaces (14 real photographs), digits, or text (descriptions of functions).")
-    ] = "surfaces",
-    seed: SeedOption = 0,
-    home: HomeOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Take a real target that ships inside a library all the way: advice, tuning, outcome."""
-    with command_context(home, json) as context:
-        from ui import demo as case  # noqa: PLC0415 - loads the recommender
-
-        context.print_json(case.run(target, context.zoo, context.terminal, context.bars, seed=seed).to_dict())
+__all__ = ["recommend"]
 
 
 @takes_sample()
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
     keep: Annotated[
-        int, typer.Option("--keep", min=1, help="How many checkpoints to probe: the best of a first look at all.")
+        int, typer.Option("--keep", min=1, help="How many checkpoints to probe at most: the best of a race of all.")
     ] = 5,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
@@ -52,8 +37,18 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     max_memory: Annotated[
         str | None, typer.Option("--max-memory", help="No plan that takes more memory to carry out: 2GiB.")
     ] = None,
+    tuning_budget: Annotated[
+        str | None, typer.Option("--tuning-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
+    ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option("--effort", help="quick (what is known already, nothing probed) or normal."),
+    ] = None,
     time_budget: Annotated[
-        str | None, typer.Option("--time-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
+        str | None, typer.Option("--time-budget", help="How long the advice itself may take: 90s, 5min.")
+    ] = None,
+    continues: Annotated[
+        str | None, typer.Option("--continue", help="Id of advice that time did not do for: go on with it.")
     ] = None,
     fetch: Annotated[
         str | None, typer.Option("--fetch", help="Fetch the best of what is known and not here: never, ask or auto.")
@@ -76,4 +71,4 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     request = parse_request("recommend", locals())
     with command_context(home, json) as context:
-        run_request(context, request, explain=explain, everything=explain or all_)
+        present(context, request, explain=explain, everything=explain or all_)

@@ -1,13 +1,29 @@
 """Commands about what became of fine-tunings."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
 
+from recommender.history import track_record
+from recommender.runs.folder import RunState, run_folders
+from recommender.runs.mlflow_sync import register, sync_runs
+from recommender.runs.recovery import record_again
 from registry.cards import Origin
+from registry.forms import Json
 from ui import render
-from ui.commands import run_request
-from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.context import (
+    CsvOption,
+    HomeOption,
+    JsonOption,
+    ListOptions,
+    RowsOption,
+    SortOption,
+    command_context,
+    parse_request,
+)
+from ui.present import present
 
 __all__ = ["app"]
 
@@ -16,18 +32,37 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 
 
 @app.command("list")
-def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
+def runs_list(
+    record: Annotated[
+        bool, typer.Option("--record", help="How far expectations could be trusted: coverage and bias over all runs.")
+    ] = False,
+    sort: SortOption = None,
+    limit: RowsOption = None,
+    as_csv: CsvOption = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
-    with command_context(home, json) as context:
-        from recommender.runs.folder import RunState, run_folders  # noqa: PLC0415 - loads psutil
-
+    options = ListOptions(sort, limit, as_csv, json)
+    if record and (as_csv or sort or limit):
+        raise typer.BadParameter("--record is no list: it goes with --json alone")
+    with command_context(home, options.for_programs) as context:
+        if record:
+            kept = track_record(context.zoo.history()).to_dict()
+            context.print(render.record_report(kept))
+            context.print_json(kept)
+            return
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
         rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
-        context.print(render.outcome_table(rows))
-        if rest:
-            context.print(render.unfinished_table(rest))
-        context.print_json([*({**row, "state": "finished"} for row in rows), *rest])
+        context.print_rows([*({**row, "state": "finished"} for row in rows), *rest], _tables, options)
+
+
+def _tables(rows: Sequence[Json]) -> RenderableType:
+    """The finished ones, and below them those that are not."""
+    finished = [row for row in rows if row["state"] == RunState.FINISHED]
+    rest = [row for row in rows if row["state"] != RunState.FINISHED]
+    return Group(render.outcome_table(finished), *([render.unfinished_table(rest)] if rest else []))
 
 
 @app.command("resume")
@@ -39,7 +74,7 @@ def runs_resume(
     """Go on with an interrupted fine-tuning from its last complete save."""
     request = parse_request("runs resume", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("sync")
@@ -50,9 +85,6 @@ def runs_sync(
 ) -> None:
     """Carry to MLflow what it missed: while a server was down, refused, or a run was killed."""
     with command_context(home, json) as context:
-        from recommender.runs.mlflow_sync import sync_runs  # noqa: PLC0415 - loads NumPy
-        from recommender.runs.recovery import record_again  # noqa: PLC0415 - as above
-
         with context.bars as progress:
             synced = sync_runs(context.zoo.home, run, progress=progress)
         record_again(context.zoo, [row.run for row in synced if row.carried])
@@ -72,8 +104,6 @@ def runs_register(
 ) -> None:
     """Make the model of a finished run a version of a registered model of MLflow, with its lineage."""
     with command_context(home, json) as context:
-        from recommender.runs.mlflow_sync import register  # noqa: PLC0415 - loads NumPy
-
         done = register(context.zoo.home, run, name, alias)
         context.print(render.synced_table([done.to_dict()]))
         context.print_json(done.to_dict())

@@ -9,9 +9,19 @@ from registry.errors import UnknownName
 from registry.escapes import shown
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
+from registry.modalities import modalities
 from ui import offers, render
-from ui.commands import run_request
-from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.context import (
+    CsvOption,
+    HomeOption,
+    JsonOption,
+    ListOptions,
+    RowsOption,
+    SortOption,
+    command_context,
+    parse_request,
+)
+from ui.present import present
 
 __all__ = ["app"]
 
@@ -20,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 
 
 @app.command("list")
-def zoo_list(
+def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
     modality: Annotated[str | None, typer.Option("--modality", help="Only what takes these items.")] = None,
     task: Annotated[
@@ -34,13 +44,15 @@ def zoo_list(
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
     ] = None,
+    sort: SortOption = None,
+    limit: RowsOption = None,
+    as_csv: CsvOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
-    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
-
-    with command_context(home, json) as context:
+    options = ListOptions(sort, limit, as_csv, json)
+    with command_context(home, options.for_programs) as context:
         for license in license_ or ():
             require_license(license)
         if task not in {None, *HUB_TASKS}:
@@ -58,8 +70,7 @@ def zoo_list(
             and (max_parameters is None or (card.parameters is not None and card.parameters <= max_parameters))
             and (not license_ or context.zoo.licenses(card).objection(license_) is None)
         ]
-        context.print(offers.offers_table(rows))
-        context.print_json(rows)
+        context.print_rows(rows, offers.offers_table, options)
 
 
 @app.command("show")
@@ -133,7 +144,7 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     typed = {**locals(), **({"folder": None, "hub": str(folder)} if _is_hub_id(folder) else {})}
     request = parse_request("zoo add", typed)
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("search")
@@ -155,7 +166,7 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
     """Search the hub: what is there, and whether it can be used here."""
     request = parse_request("zoo search", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("fetch")
@@ -167,7 +178,7 @@ def zoo_fetch(
     """Fetch the weights of checkpoints that are known; exit code 1 where some could not be fetched."""
     request = parse_request("zoo fetch", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("remove")
@@ -180,7 +191,7 @@ def zoo_remove(
     """Forget a checkpoint; a folder that was added stays where it lies, and outcomes stay history."""
     request = parse_request("zoo remove", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("disk")
@@ -188,7 +199,7 @@ def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
     """Say what the hub's cache holds, and what of it no registered checkpoint uses."""
     request = parse_request("zoo disk", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("promote")
@@ -201,7 +212,7 @@ def zoo_promote(
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
     request = parse_request("zoo promote", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("lock")
@@ -213,7 +224,7 @@ def zoo_lock(
     """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
     request = parse_request("zoo lock", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("sync")
@@ -233,7 +244,7 @@ def zoo_sync(
     """
     request = parse_request("zoo sync", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 def _is_hub_id(place: Path) -> bool:

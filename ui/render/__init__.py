@@ -3,21 +3,22 @@
 Everything here reads the JSON forms (`to_dict()`), so that advice just made and advice kept look the same.
 """
 
+from registry.forms import Json
 from ui.render.advice import advice_report, sample_report
 from ui.render.bars import Bars
 from ui.render.benefit import benefit_report
-from ui.render.commands import command, mlflow_command, program
+from ui.render.commands import command, program
 from ui.render.distances import distance_report, near_table
 from ui.render.doctor import doctor_report
+from ui.render.history import forgotten_line, imported_report, record_report, results_table, sources_table
 from ui.render.jobs import job_report, job_table
+from ui.render.keys import key_table
 from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
 from ui.render.terminal import console, plain, print_error, print_json, print_next, silence_libraries
 from ui.render.words import (
-    Json,
     about,
     amount,
-    block_roles,
     converted_words,
     duration,
     gained,
@@ -29,7 +30,7 @@ from ui.render.words import (
     scored_interval,
     size,
 )
-from ui.render.zoo import card_report, checkpoint_table, domain_table, promoted_report
+from ui.render.zoo import card_report, card_rows, checkpoint_table, domain_table, promoted_report
 
 __all__ = [
     "Bars",
@@ -39,8 +40,8 @@ __all__ = [
     "amount",
     "answer_report",
     "benefit_report",
-    "block_roles",
     "card_report",
+    "card_rows",
     "checkpoint_table",
     "command",
     "console",
@@ -51,11 +52,13 @@ __all__ = [
     "domain_table",
     "duration",
     "export_report",
+    "forgotten_line",
     "gained",
+    "imported_report",
     "interval",
     "job_report",
     "job_table",
-    "mlflow_command",
+    "key_table",
     "near_table",
     "outcome_table",
     "percent",
@@ -66,6 +69,8 @@ __all__ = [
     "print_next",
     "program",
     "promoted_report",
+    "record_report",
+    "results_table",
     "run_report",
     "sample_report",
     "sample_words",
@@ -73,6 +78,7 @@ __all__ = [
     "scored_interval",
     "silence_libraries",
     "size",
+    "sources_table",
     "synced_table",
     "unfinished_table",
 ]
