@@ -515,7 +515,7 @@ class Hub:
         return token or None
 
     def _named(self, cause: Exception, what: str, hub: str) -> Exception:  # noqa: PLR0911 - one for each of its errors
-        """The error of ours that the client's stands for."""
+        """The client's error as one of `registry.errors`."""
         for link in _causes(cause):
             if isinstance(link, HubError):
                 return link

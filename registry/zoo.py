@@ -356,7 +356,7 @@ class Zoo:
 
     @property
     def opened(self) -> tuple[str, ...]:
-        """Checkpoints that are held open, the one that was asked for last at the end."""
+        """Checkpoints that are held open, the most recently used last."""
         return tuple(self._encoders)
 
     def measurement(self, checkpoint: str, sample: Sample) -> Plain:

@@ -142,7 +142,7 @@ class ActivationCache:
         return lambda *_inputs, **_settings: answer
 
     def _shape(self, tensor: torch.Tensor, kept: torch.Tensor) -> tuple[int, ...]:
-        """Of what was seen of one row, for so many rows, of as many places as theirs have."""
+        """The shape of an output that was recorded of one row, for as many rows and places as are given."""
         sequence = tensor.ndim > 1 and tensor.shape[1] == self._places
         return (len(kept), *(kept.shape[1:2] if sequence else tensor.shape[1:2]), *tensor.shape[2:])
 

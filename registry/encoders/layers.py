@@ -126,7 +126,7 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> B
 
 
 def _as_output(network: Network, part: nn.Module) -> dict[str, object]:
-    """What a forward pass is told beside the batch, so that it gives a ModelOutput."""
+    """Arguments of a forward pass beside the batch, so that it gives a ModelOutput."""
     return {**network.settings(part), "return_dict": True}
 
 
