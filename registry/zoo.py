@@ -325,8 +325,12 @@ class Zoo:
             self.require_here(card)
         return self._encoders.encoder(card)
 
-    def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
+    def encode(
+        self, checkpoint: str, sample: Sample, *, known: Sample | None = None, progress: Progress = silent
+    ) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
+
+        ``known`` is a sample whose features may be kept already: of rows that are in both, these are taken.
 
         Raises:
             UnknownName: there is no such checkpoint.
@@ -334,10 +338,21 @@ class Zoo:
         """
         return cached(
             self._place_of(checkpoint, sample),
-            lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
+            lambda: self._encode(checkpoint, sample, known, progress),
             keep=self.home.writable,
             note=self._note,
         )
+
+    def _encode(self, checkpoint: str, sample: Sample, known: Sample | None, progress: Progress) -> Encoded:
+        if known is None or not self.encoded(checkpoint, known):
+            return self.encoder(checkpoint).encode(sample.items, progress=progress)
+        before = self.encode(checkpoint, known)
+        rows = {item.shown: row for row, item in enumerate(known.items)}
+        fresh = [item for item in sample.items if item.shown not in rows]
+        if fresh:
+            before = before.beside(self.encoder(checkpoint).encode(fresh, progress=progress))
+        rows |= {item.shown: len(known) + row for row, item in enumerate(fresh)}
+        return before.ordered([rows[item.shown] for item in sample.items])
 
     @property
     def opened(self) -> tuple[str, ...]:
