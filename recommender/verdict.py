@@ -17,7 +17,7 @@ from registry.sample import Sample
 
 __all__ = ["guess_score", "rows_that_tell", "rows_to_tell", "verdict_of"]
 
-HANDFUL = 50
+_HANDFUL = 50
 """Rows up to which a sign test has to agree."""
 
 _BY_CHANCE = 0.05
@@ -28,7 +28,7 @@ MOST_TIMES = 50
 def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 1) -> Verdict:
     """Whether transfer is worth it; ``probed`` checkpoints were looked at to find the best."""
     predicted = best.ranked.transferability.predicted, reference.predicted
-    handful = len(sample) <= HANDFUL and all(len(one) == len(sample) for one in predicted)
+    handful = len(sample) <= _HANDFUL and all(len(one) == len(sample) for one in predicted)
     enough = rows_that_tell(*predicted, sample, probed) if handful else len(sample)
     e, gain, raw = best.expected, best.ranked.gain, reference.expected
     rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
