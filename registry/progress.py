@@ -36,6 +36,7 @@ class Phase(StrEnum):
     HEAD = "fit the head"
     PREPARE = "open items:"
     CACHE = "run the frozen blocks:"
+    PRETRAIN = "learn before the head:"
     TUNE = "tune"
     SOURCE = "probe the source"
     BENEFIT = "measure the benefit"
@@ -101,7 +102,7 @@ silent: Progress = _Silent()
 
 @dataclass(frozen=True)
 class Unreported:
-    """Another's observer, which is asked whether to go on, and is not reported to."""
+    """An observer that is asked whether to go on, and hears of nothing."""
 
     progress: Progress
 

@@ -24,11 +24,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils.generic import ModelOutput
 
 from registry.modalities import Network
 
-__all__ = ["Block", "BlockReading", "Layers", "is_classifier", "layers_of", "read_blocks"]
+__all__ = ["LINEAR", "Block", "BlockReading", "Layers", "is_classifier", "layers_of", "read_blocks"]
+
+LINEAR = (nn.Linear, Conv1D)
+"""Layers that adapters may lie beside; GPT-2's have their weights transposed."""
 
 _MOST_BLOCKS = 8
 _ROWS = 3
@@ -126,7 +130,7 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> B
 
 
 def _as_output(network: Network, part: nn.Module) -> dict[str, object]:
-    """What a forward pass is told beside the batch, so that it gives a ModelOutput."""
+    """Arguments of a forward pass beside the batch, so that it gives a ModelOutput."""
     return {**network.settings(part), "return_dict": True}
 
 
@@ -140,10 +144,15 @@ def _step(units: int) -> int:
 
 
 def _head_of(model: PreTrainedModel) -> str | None:
-    """The last linear layer outside the backbone that makes as many outputs as there are labels."""
+    """The last linear layer outside the backbone that makes as many outputs as there are labels.
+
+    A wrapper's backbone is the whole net, with the head in it.
+    """
     if not is_classifier(type(model).__name__):
         return None
-    backbone = set() if model.base_model is model else set(model.base_model.modules())
+    backbone = set(model.base_model.modules())
+    if backbone >= set(model.modules()) - {model}:
+        backbone = set()
     heads = [
         path
         for path, module in model.named_modules()
