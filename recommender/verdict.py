@@ -89,7 +89,7 @@ def _off(
 ) -> Float[np.ndarray, " n"]:
     """How far each row's prediction lies from the truth: 0 or 1 for a class, the labels that are wrong, a distance."""
     if task is Task.CLASSIFICATION:
-        return (predicted != truth).astype(np.float64)
+        return np.asarray(predicted != truth, np.float64)
     return np.asarray(np.abs(predicted - truth).reshape(len(truth), -1).sum(axis=1), np.float64)
 
 
