@@ -19,6 +19,7 @@
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
+    │   ├── PathOutside            (PermissionError)   beyond the folders that a page may read
     │   ├── NoItems                                nothing readable there
     │   ├── AmbiguousLayout                        folders that may mean this or that
     │   ├── ItemUnreadable         (OSError)       an item that was there, and cannot be read any more
@@ -169,6 +170,7 @@ __all__ = [
     "OutOfRange",
     "OutOfRoom",
     "PathMissing",
+    "PathOutside",
     "PickleRefused",
     "PluginUnusable",
     "PluginWarning",
@@ -461,6 +463,18 @@ class PathMissing(SampleError, FileNotFoundError):
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         super().__init__(f"{path} does not exist", "Check the spelling; relative paths start where you stand.")
+
+
+class PathOutside(SampleError, PermissionError):
+    """A path that lies beyond the folders that a page may read."""
+
+    def __init__(self, path: Path | str, roots: Sequence[Path]) -> None:
+        self.path, self.roots = str(path), tuple(roots)
+        allowed = " and ".join(map(str, roots))
+        super().__init__(
+            f"{path} lies outside of what may be read here: {allowed}",
+            "Start it with `--root DIR` to allow another folder.",
+        )
 
 
 _CLASS_FOLDERS = "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`."

@@ -3,9 +3,10 @@
 import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["STARTED_IN", "TOKEN", "is_admitted", "new_token", "placed"]
+__all__ = ["STARTED_IN", "TOKEN", "is_admitted", "is_below", "new_token", "placed"]
 
 TOKEN = "TRANSFERZOO_PICKER_TOKEN"  # noqa: S105 - the variable's name
 """The environment variable in which the server hands the token to the page: a command line can be read by all."""
@@ -27,3 +28,9 @@ def is_admitted(shown: str | None) -> bool:
 def placed(path: str) -> Path:
     """A path that was typed on the page, from the folder that the server was started in."""
     return Path(os.environ.get(STARTED_IN, ".")).absolute() / Path(path.strip()).expanduser()
+
+
+def is_below(place: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path lies, links followed, below one of these folders."""
+    resolved = place.resolve()
+    return any(resolved.is_relative_to(folder.resolve()) for folder in folders)

@@ -66,7 +66,7 @@ def test_checkpoints_are_found_by_words_and_size(ask):
 def test_data_is_described_in_brief(ask, tmp_path):
     place = write_stripes(tmp_path)
     answer = ask("inspect_data", path=str(place)).structured_content
-    assert (answer["modality"], answer["task"], len(answer["classes"])) == ("image", "classification", 2)
+    assert (answer["modality"], answer["task"], len(answer["classes"])) == ("image", "classification", 3)
     assert len(json.dumps(answer)) < 2000
 
 
