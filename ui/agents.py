@@ -28,7 +28,7 @@ from ui.access import is_below
 
 __all__ = ["create_server"]
 
-Answer = dict[str, Any]
+_Plain = dict[str, Any]
 _MOST = 20
 """Rows of a list that an answer holds."""
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -77,7 +77,7 @@ class _Tools:
 
     def search_checkpoints(
         self, words: str = "", modality: str | None = None, max_parameters: int | None = None, limit: int = 10
-    ) -> Answer:
+    ) -> _Plain:
         """Pretrained checkpoints that are here, smallest first; words of name, architecture or source."""
         wanted = words.casefold().split()
         matching = [
@@ -89,7 +89,7 @@ class _Tools:
         shown = sorted(matching, key=lambda card: (card.parameters or 0, card.name))[: max(1, min(limit, _MOST))]
         return {"matching": len(matching), "checkpoints": [_brief(card) for card in shown]}
 
-    def inspect_data(self, path: str, text: str | None = None, label: str | None = None) -> Answer:
+    def inspect_data(self, path: str, text: str | None = None, label: str | None = None) -> _Plain:
         """What lies at a folder, zip or table: modality, task, rows, classes, and what is odd in it."""
         form = read_sample(self._sample(path, text, label), Observer()).to_dict()
         counts = Counter(form["counts"])
@@ -109,12 +109,12 @@ class _Tools:
         max_parameters: int | None = None,
         text: str | None = None,
         label: str | None = None,
-    ) -> Answer:
+    ) -> _Plain:
         """Queue advice on the data at a path: which checkpoint to start from, what to freeze. Gives a job."""
         request = RecommendRequest(sample=self._sample(path, text, label), keep=keep, max_parameters=max_parameters)
         return self._queue(request)
 
-    def explain(self, recommendation: str, place: int = 1) -> Answer:
+    def explain(self, recommendation: str, place: int = 1) -> _Plain:
         """The verdict of advice, its choices in brief, and all reasons of the choice at a place (1 is the best)."""
         advice = require_advice(self._zoo, recommendation)
         choices = advice["choices"]
@@ -126,7 +126,7 @@ class _Tools:
             "because": _at(choices, place)["because"] if choices else [],
         }
 
-    def compare(self, recommendation: str, first: int = 1, second: int = 2) -> Answer:
+    def compare(self, recommendation: str, first: int = 1, second: int = 2) -> _Plain:
         """Two choices of one advice side by side, by their places: scores, costs, and reasons that only one has."""
         choices = require_advice(self._zoo, recommendation)["choices"]
         pair = [_at(choices, place) for place in (first, second)]
@@ -138,7 +138,7 @@ class _Tools:
             ]
         }
 
-    def tune(self, recommendation: str, path: str, place: int = 1) -> Answer:
+    def tune(self, recommendation: str, path: str, place: int = 1) -> _Plain:
         """Queue the fine-tuning of a choice of advice on the data that it was made for. Gives a job."""
         advice = require_advice(self._zoo, recommendation)
         chosen = _at(advice["choices"], place)
@@ -152,7 +152,7 @@ class _Tools:
             )
         )
 
-    def run_status(self, name: str) -> Answer:
+    def run_status(self, name: str) -> _Plain:
         """How a job or a run stands: fraction done, then the id of its advice or run, expected and realized score."""
         job = next((job for job in self._zoo.jobs.list() if job.id == name), None)
         if job is not None:
@@ -171,7 +171,7 @@ class _Tools:
             "notes": [*result["notes"]][:5],
         }
 
-    def predict(self, run: str, path: str) -> Answer:
+    def predict(self, run: str, path: str) -> _Plain:
         """What a finished run says of the items at a path: how often each class, and the first rows."""
         request = PredictRequest(run=run, path=self._inside(path))
         check_request(request, self._zoo)
@@ -186,11 +186,11 @@ class _Tools:
             "skipped": len(answer["skipped"]),
         }
 
-    def advice(self, recommendation: str) -> Answer:
+    def advice(self, recommendation: str) -> _Plain:
         """Kept advice, whole."""
         return dict(require_advice(self._zoo, recommendation))
 
-    def card(self, checkpoint: str) -> Answer:
+    def card(self, checkpoint: str) -> _Plain:
         """All that is known of a checkpoint."""
         return dict(to_json(self._zoo.checkpoint(checkpoint)))
 
@@ -204,7 +204,7 @@ class _Tools:
             raise PathOutside(place, self._roots)
         return place
 
-    def _queue(self, request: Request) -> Answer:
+    def _queue(self, request: Request) -> _Plain:
         check_request(request, self._zoo)
         return _stand(job_queue.enqueue(self._zoo, request))
 
@@ -220,21 +220,21 @@ def _text(card: Checkpoint) -> str:
     return f"{card.name} {card.architecture} {card.source} {card.domain}".casefold()
 
 
-def _brief(card: Checkpoint) -> Answer:
+def _brief(card: Checkpoint) -> _Plain:
     names = ("name", "modality", "architecture", "parameters", "license", "domain")
     return {name: getattr(card, name) for name in names}
 
 
-def _score(expected: Mapping[str, Any]) -> Answer:
+def _score(expected: Mapping[str, Any]) -> _Plain:
     return {name: round(expected[name], 4) for name in ("mean", "low", "high")}
 
 
-def _choice(choice: Mapping[str, Any]) -> Answer:
+def _choice(choice: Mapping[str, Any]) -> _Plain:
     brief = {name: choice[name] for name in ("checkpoint", "strategy", "tier")}
     return {**brief, "expected": _score(choice["expected"]), "seconds": round(choice["cost"]["seconds"], 1)}
 
 
-def _stand(job: JobRecord) -> Answer:
+def _stand(job: JobRecord) -> _Plain:
     return {
         "job": job.id,
         "kind": job.kind,
