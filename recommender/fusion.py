@@ -38,10 +38,10 @@ __all__ = [
     "Fused",
     "Fusion",
     "Kind",
+    "ProbePrior",
     "Standing",
     "body_of",
     "case_of",
-    "contribution_words",
     "features_of",
     "kind_of",
     "log_odds",
@@ -67,8 +67,8 @@ MOST_FOLDS = 10
 _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 """Least deviation of an expected score; and that of an outcome that states no rows."""
 _FREE = 1e-2
-_WORTH_A_WORD = 0.002
-"""Points of a score below which a contribution is not worth a word."""
+_RECORD, _UNTOLD = 3, 1.0
+"""Probes of a checkpoint elsewhere that it takes to believe them half; deviation in log-odds where none are known."""
 _HEADS = frozenset({"linear-probe", "prototype", "knn"})
 
 
@@ -99,37 +99,6 @@ FEATURES: Mapping[Kind, tuple[str, ...]] = {
 """What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md)."""
 SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
 """Features that mean the same in every modality."""
-WORDS: Mapping[str, tuple[str, str]] = {
-    "level": ("how well the sample is read at all", "how well the sample is read at all"),
-    "no transfer": ("no transfer comes near the probes", "no transfer lies far below the probes"),
-    "body": ("its architecture is read better than others", "its architecture is read worse than others"),
-    "body's neighbors": (
-        "neighbors in its architecture's features agree more than in others'",
-        "neighbors in its architecture's features agree less than in others'",
-    ),
-    "probe": ("its probe is above that of like nets", "its probe is below that of like nets"),
-    "domain": ("its domain is near", "its domain is far"),
-    "hscore": ("its features part the classes more than like nets'", "its features part the classes less"),
-    "neighbors": ("its neighbors agree more than like nets'", "its neighbors agree less than like nets'"),
-    "rows": ("there are many rows", "there are few rows"),
-    "epochs": ("it is shown the rows often", "it is shown the rows seldom"),
-    "classes": ("there are many classes", "there are few classes"),
-    "checkpoint": ("what it came to on other samples", "what it came to on other samples"),
-    "architecture": ("what nets like it came to", "what nets like it came to"),
-    "strategy": ("what the strategy adds elsewhere", "what the strategy costs elsewhere"),
-    "usual": ("what is usual", "what is usual"),
-}
-"""Each contribution in words, where the feature is above what is usual and where it is below."""
-
-
-def contribution_words(points: Mapping[str, float], features: Mapping[str, float], most: int = 3) -> list[str]:
-    """The largest contributions, in words and points: what the feature is, and what it adds."""
-    ordered = sorted(points, key=lambda name: -abs(points[name]))[:most]
-    return [
-        f"{WORDS[name][features.get(name, points[name]) < 0]} ({100 * points[name]:+.1f})"
-        for name in ordered
-        if abs(points[name]) >= _WORTH_A_WORD
-    ]
 
 
 def log_odds(score: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
@@ -151,6 +120,11 @@ def body_of(architecture: str, sizes: Sequence[BlockSize], input_size: int) -> s
     """What nets share that differ in nothing but their weights: architecture, parameters of the blocks, input."""
     stem = architecture.removesuffix("Model").partition("For")[0]
     return f"{stem}-{sum(size.parameters for size in sizes) / 1e6:.2f}M@{input_size}"
+
+
+def _millions(body: str) -> float:
+    """Parameters of the blocks of a body, in millions, as `body_of` names them."""
+    return float(body.rpartition("M@")[0].rpartition("-")[2] or 1.0)
 
 
 @dataclass(frozen=True)
@@ -363,7 +337,7 @@ class Fusion:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The candidates on one sample, each beside the others: any strategy of any of them may be asked for."""
+    """The candidates on one sample, each beside the others, for any strategy."""
 
     fusion: Fusion
     standings: Mapping[str, Standing]
@@ -399,6 +373,70 @@ class Candidates:
         """Whether that strategy was carried out with nets of the candidate's body."""
         standing = self.standings.get(name)
         return standing is not None and self.fusion.measured(strategy, standing.body, self.modality)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbePrior:
+    """What probes are expected to score before any is run, in log-odds, from the probes of other samples.
+
+    A ridge on what *no transfer* scores, the nearness of the source beside its rivals' and the size of the net; and
+    what a checkpoint's own probes elsewhere came to beside that, shrunk towards nothing by their number.
+    """
+
+    weights: Float[np.ndarray, " p"] | None
+    """Of a constant and of what is known before; None where too little is."""
+    records: Mapping[str, tuple[float, int]]
+    """By checkpoint: what its probes came to beyond the regression, and how many they are."""
+    deviation: float
+    cases: int
+    elsewhere: bool
+
+    @classmethod
+    def of(cls, cases: Iterable[Case], modality: str) -> "ProbePrior":
+        """From cases of heads, of the modality where these do."""
+        heads = [case for case in cases if case.kind is Kind.HEAD and "level" in case.features]
+        own = [case for case in heads if case.modality == modality]
+        known, elsewhere = (own, False) if _enough(own) else (heads, True)
+        if not _enough(known):
+            return cls(None, {}, _UNTOLD, 0, elsewhere)
+        table = np.array([_before_probe(case, elsewhere=elsewhere) for case in known])
+        wanted = log_odds(np.array([case.anchor for case in known]))
+        missed, folds = wanted.copy(), _numbers([case.family for case in known]) % MOST_FOLDS
+        for fold in np.unique(folds):
+            left = folds == fold
+            missed[left] -= table[left] @ _ridge(table[~left], wanted[~left])
+        weights = _ridge(table, wanted)
+        off: dict[str, list[float]] = {}
+        for case, residual in zip(known, wanted - table @ weights, strict=True):
+            off.setdefault(case.checkpoint, []).append(float(residual))
+        records = {name: (sum(own) / (len(own) + _RECORD), len(own)) for name, own in off.items()}
+        wider = ELSEWHERE if elsewhere else 1.0
+        return cls(weights, {} if elsewhere else records, wider * float(missed.std()), len(known), elsewhere)
+
+    def expect(self, no_transfer: float, checkpoint: str, nearer: float, parameters: int) -> tuple[float, float, int]:
+        """A probe's score and its deviation; and how many probes of that checkpoint elsewhere speak for it.
+
+        ``nearer`` is how much nearer its source is than its rivals', as a share of the registry's domain pairs.
+        """
+        raw = float(log_odds(no_transfer))
+        if self.weights is None:
+            return no_transfer, self.deviation * _slope(no_transfer), 0
+        row = [1.0, raw] if self.elsewhere else [1.0, raw, nearer, float(np.log(parameters / 1e6))]
+        record, probes = self.records.get(checkpoint, (0.0, 0))
+        score = _score(float(np.array(row) @ self.weights) + record)
+        return score, max(_LEAST, self.deviation * _slope(score)), probes
+
+
+def _before_probe(case: Case, *, elsewhere: bool) -> list[float]:
+    """What is known of a case before its probe is run."""
+    raw = case.features["level"] + case.features.get("no transfer", 0.0)
+    return [1.0, raw, *([] if elsewhere else [case.features.get("domain", 0.0), float(np.log(_millions(case.body)))])]
+
+
+def _ridge(table: Float[np.ndarray, "n p"], wanted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " p"]:
+    """Weights of the columns, of which the first, a constant, is not penalized."""
+    penalty = np.diag([0.0, *np.ones(table.shape[1] - 1)])
+    return np.linalg.solve(table.T @ table + penalty, table.T @ wanted)
 
 
 def _enough(cases: Sequence[Case]) -> bool:

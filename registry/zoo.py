@@ -43,7 +43,7 @@ from registry.errors import (
     UnusableRequest,
 )
 from registry.features import Encoded, Features, cached
-from registry.files import disk_full_named, write_atomic
+from registry.files import disk_full_named, matching, write_atomic
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
@@ -325,8 +325,12 @@ class Zoo:
             self.require_here(card)
         return self._encoders.encoder(card)
 
-    def encode(self, checkpoint: str, sample: Sample, *, progress: Progress = silent) -> Encoded:
+    def encode(
+        self, checkpoint: str, sample: Sample, *, known: Sample | None = None, progress: Progress = silent
+    ) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
+
+        ``known`` is a sample whose features may be kept already: of rows that are in both, these are taken.
 
         Raises:
             UnknownName: there is no such checkpoint.
@@ -334,14 +338,25 @@ class Zoo:
         """
         return cached(
             self._place_of(checkpoint, sample),
-            lambda: self.encoder(checkpoint).encode(sample.items, progress=progress),
+            lambda: self._encode(checkpoint, sample, known, progress),
             keep=self.home.writable,
             note=self._note,
         )
 
+    def _encode(self, checkpoint: str, sample: Sample, known: Sample | None, progress: Progress) -> Encoded:
+        if known is None or not self.encoded(checkpoint, known):
+            return self.encoder(checkpoint).encode(sample.items, progress=progress)
+        before = self.encode(checkpoint, known)
+        rows = {item.shown: row for row, item in enumerate(known.items)}
+        fresh = [item for item in sample.items if item.shown not in rows]
+        if fresh:
+            before = before.beside(self.encoder(checkpoint).encode(fresh, progress=progress))
+        rows |= {item.shown: len(known) + row for row, item in enumerate(fresh)}
+        return before.ordered([rows[item.shown] for item in sample.items])
+
     @property
     def opened(self) -> tuple[str, ...]:
-        """Checkpoints that are held open, the one that was asked for last at the end."""
+        """Checkpoints that are held open, the most recently used last."""
         return tuple(self._encoders)
 
     def measurement(self, checkpoint: str, sample: Sample) -> Plain:
@@ -870,10 +885,11 @@ def _recipe(card: Checkpoint) -> str:
     """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
     cap = "" if card.cap is None else f" {card.cap}"
     total = sha256(f"{card.name} {card.digest} {version('transferzoo')}{cap}".encode())
-    for file in ("config.json", *modalities[card.modality].processor_files):
-        path = card.folder / file
-        content = path.read_bytes() if path.is_file() else b""
-        total.update(f"{file} {len(content)} ".encode() + content)
+    for pattern in ("config.json", *modalities[card.modality].processor_files):
+        for file in matching([pattern], card.folder) or (pattern,):
+            path = card.folder / file
+            content = path.read_bytes() if path.is_file() else b""
+            total.update(f"{file} {len(content)} ".encode() + content)
     return total.hexdigest()
 
 

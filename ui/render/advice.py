@@ -7,22 +7,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from recommender.blocks import block_rows
 from registry.escapes import shown
+from registry.forms import Json
 from ui.glossary import terms_of
 from ui.render.parts import BAR, NEAREST, bullet, new_table
-from ui.render.words import (
-    ROLES,
-    Json,
-    block_roles,
-    converted_words,
-    duration,
-    gained,
-    sample_words,
-    scored,
-    scored_interval,
-    size,
-)
+from ui.render.words import converted_words, duration, gained, sample_words, scored, scored_interval, size
 
+ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
+"""What a plan does with a block, and the color of it."""
 ROWS = 5
 """Choices that a screen has room for."""
 SUSPECTS = 10
@@ -48,7 +41,8 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     """
     choices, skipped = advice["choices"], advice["skipped"]
     doubts = _suspects(advice.get("suspects"), most=SUSPECTS if explain else 1)
-    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *doubts, Text()]
+    judged = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *_undone(advice.get("undone", ())), *doubts]
+    parts: list[RenderableType] = [*judged, Text()]
     if not choices:
         parts.append(_distances(advice["domains"]))
     else:
@@ -56,7 +50,8 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
         parts += [_ranking(advice, rows), _terms([choice["strategy"] for choice in rows]), Text()]
         parts += [_reasons(choices)] if explain else [_best_reasons(choices[0])]
     if explain and choices:
-        parts += [Text(), _curve(choices[0]), Text(), _scores(choices), Text(), _distances(advice["domains"])]
+        measured = [Text(), _curve(choices[0]), Text(), _scores(choices)] if choices[0]["blocks"] else []
+        parts += [*measured, Text(), _distances(advice["domains"])]
     if explain and skipped:
         parts += [Text(), _skipped(skipped)]
     elif not explain:
@@ -74,6 +69,15 @@ def _shift(shift: Json | None) -> list[RenderableType]:
     if shift is None:
         return []
     return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
+
+
+def _undone(rows: Sequence[Json]) -> list[RenderableType]:
+    """What time did not do for, in a line; nothing where it did."""
+    if not rows:
+        return []
+    first = f"{rows[0]['checkpoint']}: {rows[0]['reason']}"
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return [Text.assemble(("Undone  ", "dim"), (f"time was over: {first}{more}", "yellow"))]
 
 
 def _suspects(suspects: Json | None, *, most: int) -> list[RenderableType]:
@@ -183,13 +187,12 @@ def _reasons(choices: Iterable[Json]) -> RenderableType:
 
 
 def _curve(choice: Json) -> RenderableType:
-    rows = block_roles(choice)
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, score, role in rows:
-        filled = round(BAR * max(0.0, min(1.0, score)))
-        label = f"{role}, head reads here" if name == choice["plan"]["read"] else role
-        bar = Text("█" * filled, ROLES[role]) + Text("·" * (BAR - filled), "dim")
-        table.add_row(Text(name), bar, scored(score, choice["expected"]["metric"]), label)
+    for row in block_rows(choice):
+        filled = round(BAR * max(0.0, min(1.0, row.score)))
+        label = f"{row.role}, head reads here" if row.read else row.role
+        bar = Text("█" * filled, ROLES[row.role]) + Text("·" * (BAR - filled), "dim")
+        table.add_row(Text(row.block), bar, scored(row.score, choice["expected"]["metric"]), label)
     title = Text.assemble(
         ("Blocks  ", "dim"), (choice["checkpoint"], "bold"), " from input to output: score of a linear head after each"
     )
