@@ -1,24 +1,85 @@
-"""Targets as text, one a row, and as numbers: a class, label names joined by ``|`` (none is empty), or a quantity."""
+"""Targets as text, one a row, and as numbers.
+
+A class; label names joined by ``|`` (none is empty); a quantity; or the tags of a row's positions, a space between.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from registry.cards import Task
-from registry.errors import UnusableLabels
+from registry.errors import UnusableLabels, printable
 from registry.features import LARGEST
 from registry.readers.memory import label_values, plain_labels
 
-__all__ = ["classes_of", "infer_task", "names_in", "quantities", "read_targets", "strata_of", "stratum_of", "values_of"]
+__all__ = [
+    "Positions",
+    "classes_of",
+    "infer_task",
+    "names_in",
+    "quantities",
+    "read_targets",
+    "strata_of",
+    "stratum_of",
+    "values_of",
+]
 
 SEPARATOR = "|"
 _BINS = 5
 _A_BIN = 4
 """Rows of a quantile bin at least."""
 _MANY = (tuple, set, frozenset, list)
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """What is learned of a part's rows, one after another: the positions of each, or each row as its only one."""
+
+    targets: Shaped[np.ndarray, "p ..."]
+    """Class numbers, 0 or 1 for each label, or quantities."""
+    rows: Int[np.ndarray, " p"]
+    """Which row each is of."""
+    classes: tuple[str, ...] | None = None
+    """Names of the tags, where rows have several positions; else None."""
+
+    @classmethod
+    def of(cls, labels: Sequence[str], classes: Sequence[str], task: Task) -> "Positions":
+        """Those of rows with their labels; -1 for a tag that is no known class."""
+        if task is not Task.TOKEN_CLASSIFICATION:
+            return cls(values_of(labels, classes, task), np.arange(len(labels)))
+        tags = [label.split() for label in labels]
+        places = {name: place for place, name in enumerate(classes)}
+        codes = np.array([places.get(tag, -1) for row in tags for tag in row], np.int64)
+        return cls(codes, np.repeat(np.arange(len(tags)), [len(row) for row in tags]), tuple(classes))
+
+    def gathered(self, said: Shaped[np.ndarray, "p ..."]) -> Shaped[np.ndarray, "n ..."]:
+        """What is said of the positions as what is said of the rows: arrays of tags where these have several."""
+        if self.classes is None:
+            return said
+        return rows_of_tags(np.array(["", *self.classes])[said + 1], np.bincount(self.rows))
+
+    def of_rows(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " r"]) -> Int[np.ndarray, " q"]:
+        """Places of the positions of some rows, row by row in that order."""
+        numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        if self.classes is None:
+            return numbers
+        ends = np.searchsorted(self.rows, numbers, side="right")
+        return np.concatenate(
+            [np.arange(*pair) for pair in zip(np.searchsorted(self.rows, numbers), ends, strict=True)]
+        )
+
+
+def rows_of_tags(tags: Shaped[np.ndarray, " p"], lengths: Iterable[int]) -> Shaped[np.ndarray, " n"]:
+    """An array of arrays: so many tags for each row."""
+    ends = np.cumsum([*lengths])
+    rows = np.empty(len(ends), object)
+    for row, part in enumerate(np.split(tags, ends[:-1])):
+        rows[row] = part
+    return rows
 
 
 def infer_task(labels: Sequence[object] | np.ndarray) -> Task:
@@ -35,8 +96,11 @@ def read_targets(labels: Sequence[object] | np.ndarray, task: Task) -> tuple[str
     """Labels in Python as text, one a row.
 
     Raises:
-        UnusableLabels: a missing label, mixed kinds, a name with ``|``, or a number that is not finite.
+        UnusableLabels: a missing label, mixed kinds, a name with ``|``, a tag with a space, or a number that is not
+            finite.
     """
+    if task is Task.TOKEN_CLASSIFICATION:
+        return tuple(_tagged(row, value) for row, value in enumerate(labels))
     if task is Task.CLASSIFICATION:
         return plain_labels(labels)
     values = label_values(labels)
@@ -54,15 +118,23 @@ def classes_of(labels: Sequence[str], task: Task) -> tuple[str, ...]:
 
 def names_in(label: str, task: Task) -> tuple[str, ...]:
     """The names of classes that a row's text consists of."""
-    if task is Task.REGRESSION:
-        return ()
-    return (label,) if task is Task.CLASSIFICATION else tuple(label.split(SEPARATOR)) if label else ()
+    match task:
+        case Task.REGRESSION:
+            return ()
+        case Task.CLASSIFICATION:
+            return (label,)
+        case Task.TOKEN_CLASSIFICATION:
+            return tuple(label.split())
+    return tuple(label.split(SEPARATOR)) if label else ()
 
 
 def values_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Shaped[np.ndarray, "n ..."]:
-    """Numbers to learn: the place of each row's class, 0 or 1 for each label, or the quantity."""
+    """Numbers to learn: the place of each row's class, 0 or 1 for each label, or the quantity; or arrays of tags."""
     if task is Task.REGRESSION:
         return quantities(labels)
+    if task is Task.TOKEN_CLASSIFICATION:
+        tags = [label.split() for label in labels]
+        return rows_of_tags(np.array([tag for row in tags for tag in row]), map(len, tags))
     places = {name: place for place, name in enumerate(classes)}
     if task is Task.CLASSIFICATION:
         return np.array([places[label] for label in labels], dtype=np.int64)
@@ -80,8 +152,11 @@ def quantities(labels: Sequence[str]) -> Float[np.ndarray, " n"]:
 def strata_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Bool[np.ndarray, "n s"]:
     """What folds hold in proportion, and which of it each row counts for.
 
-    That is the classes; the labels, and after them the rows without any; quantile bins.
+    That is the classes; the labels, and after them the rows without any; the tags; quantile bins.
     """
+    if task is Task.TOKEN_CLASSIFICATION:
+        known = np.array(classes)
+        return np.array([np.isin(known, label.split()) for label in labels]).reshape(len(labels), len(classes))
     if task is Task.MULTI_LABEL:
         columns = values_of(labels, classes, task) > 0
         return np.hstack([columns, ~columns.any(axis=1, keepdims=True)])
@@ -92,12 +167,12 @@ def strata_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Bool
 
 
 def stratum_of(labels: Sequence[str], task: Task) -> tuple[str, ...]:
-    """One stratum a row, for a draw in proportion: its class, the rarest of its labels, or its quantile bin."""
+    """One stratum a row, for a draw in proportion: its class, the rarest of its labels or tags, or its quantile bin."""
     if task is Task.CLASSIFICATION:
         return tuple(labels)
     if task is Task.REGRESSION:
         return tuple(map(str, _bins(quantities(labels))))
-    counts = Counter(name for label in labels for name in names_in(label, task))
+    counts = Counter(name for label in labels for name in set(names_in(label, task)))
     return tuple(min(names_in(label, task), key=lambda name: (counts[name], name), default="") for label in labels)
 
 
@@ -112,6 +187,17 @@ def _quantity(row: int, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
         raise UnusableLabels(f"{repr(value)[:60]} is no finite number of at most {LARGEST:g}", [row])
     return repr(float(value))
+
+
+def _tagged(row: int, value: object) -> str:
+    tags = label_values(value) if isinstance(value, list | tuple | np.ndarray) else None
+    if not tags or not all(isinstance(tag, str | int | np.integer) and not isinstance(tag, bool) for tag in tags):
+        raise UnusableLabels(f"{repr(value)[:60]} is no list of tags", [row])
+    names = [printable(str(tag)) for tag in tags]
+    odd = [name for name in names if len(name.split()) != 1]
+    if odd:
+        raise UnusableLabels(f"the tag {odd[0]!r} is empty or holds a space", [row])
+    return " ".join(names)
 
 
 def _joined(row: int, value: object) -> str:
