@@ -296,7 +296,7 @@ def estimate_cost(
     Raises:
         TuningError: even the trial failed.
     """
-    if choice.cost.seconds < WORTH_A_TRIAL:
+    if choice.cost.seconds < WORTH_A_TRIAL and options.of_training(choice.plan) == choice.plan:
         return choice.cost
     return measure_cost(
         Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
@@ -319,6 +319,7 @@ def tune(
 
     Raises:
         DeviceMissing: the device asked for is not there.
+        NotOffered: epochs, rate or batch size are set by hand where nothing but a head is trained.
         TuningError: it did not come to its end; nothing is recorded.
     """
     run, _ = execute(Job.of(choice, sample, zoo, options), track, progress, ZooProvider(zoo))

@@ -41,7 +41,7 @@ from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
-__all__ = ["OFFERED", "choose_plan", "controlled"]
+__all__ = ["OFFERED", "choose_plan", "controlled", "set_by_hand"]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
@@ -197,6 +197,38 @@ def controlled(planned: Plan, *, wanted: bool) -> Plan:
     """The plan with all controls that fit it, or with none."""
     fitting = ("no-transfer", "scratch") if planned.stages and not planned.from_scratch else ("no-transfer",)
     return replace(planned, controls=fitting if wanted else ())
+
+
+def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_size: int | None) -> Plan:
+    """The plan with its epochs, the rate of its topmost block or its batch size set by hand; None leaves one be.
+
+    Of several stages the last has the epochs that the others leave; rates keep their ratios to one another.
+
+    Raises:
+        NotOffered: something is set, and the plan trains nothing but a head, or has no epoch left for its last stage.
+    """
+    if epochs is rate is batch_size is None:
+        return planned
+    if not planned.stages:
+        raise NotOffered(planned.strategy, "it fits a head alone, which has no epochs, rate or batch size to set")
+    stages, changes = planned.stages, []
+    if epochs is not None:
+        before = sum(stage.epochs for stage in stages[:-1])
+        if epochs <= before:
+            raise NotOffered(planned.strategy, f"its stages before the last take {before} epochs")
+        changes.append(f"{epochs} epochs, not {before + stages[-1].epochs}")
+        stages = (*stages[:-1], replace(stages[-1], epochs=epochs - before))
+    if rate is not None:
+        top = max(stage.backbone_rate for stage in stages)
+        changes.append(f"a rate of {rate:.2g}, not {top:.2g}")
+        stages = tuple(
+            replace(stage, backbone_rate=stage.backbone_rate * rate / top, head_rate=stage.head_rate * rate / top)
+            for stage in stages
+        )
+    if batch_size is not None:
+        changes.append(f"batches of {batch_size}, not {planned.batch_size}")
+    because = (*planned.because, f"set by hand: {'; '.join(changes)}")
+    return replace(planned, stages=stages, batch_size=batch_size or planned.batch_size, because=because)
 
 
 def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:

@@ -237,6 +237,11 @@ class TuneRequest(_OfSample):
     """Whether the best choice is tuned although the advice is not to transfer."""
     recommendation: Name | None = None
     """Id of kept advice; else the newest for this sample."""
+    epochs: Count | None = None
+    """Passes over the rows that learn; None for as many as the plan has. So with the next two."""
+    rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of the topmost block that learns; all others keep their ratio to it."""
+    batch_size: Annotated[int, Field(ge=2)] | None = None
     source_data: Place | None = None
     controls: bool | None = None
     executor: Name = "local"
@@ -247,6 +252,8 @@ class TuneRequest(_OfSample):
     def _one_or_the_other(self) -> "TuneRequest":
         if self.no_transfer and (self.checkpoint or self.strategy or self.anyway):
             raise ValueError("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
+        if self.no_transfer and (self.epochs or self.rate or self.batch_size):
+            raise ValueError("--no-transfer goes with neither --epochs, --rate nor --batch-size")
         return self
 
 

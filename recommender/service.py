@@ -407,6 +407,9 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
         None if kept is None else str(kept["id"]),
         source=source,
         controls=request.controls,
+        epochs=request.epochs,
+        rate=request.rate,
+        batch_size=request.batch_size,
         queue_job=job,
     )
     steps.begin()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recommender.baseline import NOTHING, is_raw, raw_strategy
-from recommender.plan import controlled
+from recommender.plan import controlled, set_by_hand
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
 from recommender.runs.folder import RunFolder, RunState
@@ -41,8 +41,21 @@ class TuneOptions:
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
     controls: bool | None = None
     """Whether the run is held against no transfer and a training from scratch; None: as the plan asks."""
+    epochs: int | None = None
+    """Passes over the rows that learn; None for as many as the plan has. So with the next two."""
+    rate: float | None = None
+    """Of the topmost block that learns; all others keep their ratio to it."""
+    batch_size: int | None = None
     queue_job: str | None = None
     """Id of the queue's job that this carries out: queued again after it was lost, it goes on with the same run."""
+
+    def of_training(self, plan: Plan) -> Plan:
+        """The plan with what these options set by hand.
+
+        Raises:
+            NotOffered: something is, and the plan trains nothing but a head.
+        """
+        return set_by_hand(plan, self.epochs, self.rate, self.batch_size)
 
 
 DEFAULTS = TuneOptions()
@@ -79,10 +92,12 @@ class Job(Record):
         Raises:
             DeviceMissing: the device asked for is not there.
             SingleClass, NoVariation: there is nothing that a model could tell apart.
+            NotOffered: epochs, rate or batch size are set by hand where nothing but a head is trained.
         """
         if isinstance(choice, Baseline):
             return cls._raw(choice, sample, zoo, options)
-        plan = choice.plan if options.controls is None else controlled(choice.plan, wanted=options.controls)
+        plan = options.of_training(choice.plan)
+        plan = plan if options.controls is None else controlled(plan, wanted=options.controls)
         return cls(
             id=_new_id(),
             checkpoint=choice.checkpoint,
@@ -124,7 +139,7 @@ class Job(Record):
         return cls(
             id=_new_id(),
             checkpoint=card,
-            plan=plan,
+            plan=options.of_training(plan),
             sample=sample,
             home=zoo.home,
             seed=options.seed,

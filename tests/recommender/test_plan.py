@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from recommender.history import History
-from recommender.plan import choose_plan, controlled
-from recommender.results import Expected, Plan
+from recommender.plan import choose_plan, controlled, set_by_hand
+from recommender.results import Expected, Plan, Stage
 from recommender.strategies import strategies
 from recommender.testing.evidence import evidence
 from registry.cards import Metric
+from registry.errors import NotOffered
 from registry.forms import from_json
 from registry.sample import Sample
 from tests.recommender.tuning.jobs import colored
@@ -68,3 +69,31 @@ def test_a_plan_that_was_stored_before_there_were_controls_can_still_be_read():
     del stored["controls"]
     assert from_json(Plan, stored) == base
     assert from_json(Plan, controlled(base, wanted=True).to_dict()).controls == ("no-transfer", "scratch")
+
+
+def test_what_is_set_by_hand_is_in_the_plan_and_said_so():
+    base = planned(0.05, "lp-ft").plan
+    stage = base.stages[0]
+    changed = set_by_hand(base, 3, stage.backbone_rate / 2, 8)
+    assert changed.stages == (
+        replace(stage, epochs=3, backbone_rate=stage.backbone_rate / 2, head_rate=stage.head_rate / 2),
+    )
+    assert changed.batch_size == 8
+    assert changed.because[-1].startswith(f"set by hand: 3 epochs, not {stage.epochs}; a rate of ")
+    assert set_by_hand(base, None, None, None) is base
+
+
+def test_epochs_set_by_hand_are_those_of_all_stages():
+    base = planned(0.05, "lp-ft").plan
+    first, last = Stage(("block 02",), 2, 1e-3, 1e-4), Stage(("block 01", "block 02"), 9, 1e-3, 5e-5)
+    staged = replace(base, stages=(first, last))
+    assert [stage.epochs for stage in set_by_hand(staged, 5, None, None).stages] == [2, 3]
+    rates = [stage.backbone_rate for stage in set_by_hand(staged, None, 2e-4, None).stages]
+    assert rates == pytest.approx([2e-4, 1e-4])
+    with pytest.raises(NotOffered, match="take 2 epochs"):
+        set_by_hand(staged, 2, None, None)
+
+
+def test_a_plan_that_fits_a_head_alone_has_nothing_to_set():
+    with pytest.raises(NotOffered, match="no epochs, rate or batch size"):
+        set_by_hand(planned(0.05, "linear-probe").plan, 3, None, None)

@@ -5,7 +5,7 @@ from PIL import Image
 
 from recommender.observer import Observer
 from recommender.requests import BenefitRequest, PredictRequest, RecommendRequest, SampleRequest, TuneRequest
-from recommender.runs.folder import RunState, find_queued, run_folders
+from recommender.runs.folder import RunState, find_queued, find_run, run_folders
 from recommender.service import _Steps, perform, reference
 from registry.errors import UnknownName
 from registry.progress import Cancelled, Event, Phase, advance
@@ -71,8 +71,10 @@ def test_advice_is_kept_and_each_stage_is_a_step_of_the_whole(ground):
 def test_a_tuning_is_performed_and_its_learning_curve_is_heard(ground):
     zoo, sample = ground
     watcher = Watcher()
-    request = TuneRequest(sample=sample, checkpoint="net", strategy="lp-ft", tracker="none", device="cpu")
+    request = TuneRequest(sample=sample, checkpoint="net", strategy="lp-ft", epochs=2, tracker="none", device="cpu")
     tuned = perform(request, zoo, watcher)
+    plan = find_run(zoo.home, tuned.id).result["plan"]
+    assert (plan["stages"][0]["epochs"], plan["because"][-1][:21]) == (2, "set by hand: 2 epochs")
     assert tuned.metrics["expected_low"] <= tuned.metrics["expected_mean"] <= tuned.metrics["expected_high"]
     assert "validation accuracy" in {series for series, _, _ in watcher.points}
     assert reference(tuned) == {"run": tuned.id}

@@ -82,7 +82,7 @@ def test_a_request_and_its_command_are_one_and_the_same(tmp_path: Path) -> None:
     sample = SampleRequest(path=tmp_path / "a b", metric="macro-f1", follow_links=True, limit=9, seed=3)
     for request in (
         RecommendRequest(sample=sample, keep=2, licenses=("mit", "apache")),
-        TuneRequest(sample=sample, checkpoint="net", controls=False, device="cpu"),
+        TuneRequest(sample=sample, checkpoint="net", controls=False, device="cpu", epochs=3, rate=1e-4, batch_size=8),
     ):
         words = shlex.split(reproduce.as_command(request))[1:]
         command: Any = typer.main.get_command(app).commands[words[0]]

@@ -25,6 +25,15 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     recommendation: Annotated[
         str | None, typer.Option("--recommendation", help="Id of kept advice; else the newest for this sample.")
     ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Passes over the rows, instead of the plan's.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Learning rate of the topmost block; the others keep their ratio.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=2, help="Rows of a training step, instead of the plan's.")
+    ] = None,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled items of the source: what is forgotten of it?")
     ] = None,
