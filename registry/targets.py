@@ -82,9 +82,14 @@ def rows_of_tags(tags: Shaped[np.ndarray, " p"], lengths: Iterable[int]) -> Shap
     return rows
 
 
-def infer_task(labels: Sequence[object] | np.ndarray) -> Task:
-    """The task of labels in Python: collections of names are multi-label, numbers with fractions a quantity."""
+def infer_task(labels: Sequence[object] | np.ndarray, items: object = None) -> Task:
+    """The task of labels in Python: collections of names are multi-label, numbers with fractions a quantity.
+
+    Lists of tags, one for each of an item's words, are token classification; items of two words each are pairs.
+    """
     values = list(labels) if isinstance(labels, np.ndarray) and labels.ndim > 1 else label_values(labels)
+    if isinstance(items, list | tuple) and _fit_together(items, values):
+        return Task.TOKEN_CLASSIFICATION
     if values and all(isinstance(value, _MANY) for value in values):
         return Task.MULTI_LABEL
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
@@ -187,6 +192,15 @@ def _quantity(row: int, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
         raise UnusableLabels(f"{repr(value)[:60]} is no finite number of at most {LARGEST:g}", [row])
     return repr(float(value))
+
+
+def _fit_together(items: Sequence[object], labels: Sequence[object]) -> bool:
+    """Whether every item is a list of words, and its label one of as many tags."""
+    if len(items) != len(labels) or not all(isinstance(row, (list, tuple, np.ndarray)) for row in (*items, *labels)):
+        return False
+    lengths = [(len(item), len(tags)) for item, tags in zip(items, labels, strict=True)]  # type: ignore[arg-type]  # lists
+    words = (isinstance(word, str) for item in items for word in item)  # type: ignore[attr-defined]  # as above
+    return all(one == other for one, other in lengths) and {one for one, _ in lengths} != {2} and all(words)
 
 
 def _tagged(row: int, value: object) -> str:
