@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from recommender.resampling import draw_weights, resample
 from recommender.results import BASELINE_SPREAD, Baseline, Expected
 from recommender.transfer.linear import out_of_fold
+from registry.cards import Task
 from registry.encoders import BlockSize
 from registry.features import Encoded, Features
 from registry.index import neighbors
@@ -21,6 +22,7 @@ from registry.metrics import Z, score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
+from registry.targets import Targets
 
 __all__ = [
     "LINEAR",
@@ -145,7 +147,7 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     weights = draw_weights(sample.group_ids, seed=seed)
     tested = folds >= 0
     scored = {
-        model: resample(sample.metric, sample.targets[tested], guess[tested], weights[:, tested])
+        model: resample(sample.metric, sample.targets.values[tested], guess[tested], weights[:, tested])
         for model, guess in predicted.items()
     }
     model = max(scored, key=lambda name: scored[name].value)
@@ -168,8 +170,7 @@ def no_transfer(
     best = better(train, raw.take(np.arange(len(train))), seed)
     folds = np.repeat([-1, 0], [len(train), len(test)])
     groups = np.concatenate([train.group_ids, len(train) + np.arange(len(test))])
-    targets = np.concatenate([train.targets, test.targets])
-    return best, held_out(raw, targets, folds, groups)[best][len(train) :]
+    return best, held_out(raw, train.targets.followed_by(test.targets), folds, groups)[best][len(train) :]
 
 
 def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
@@ -178,14 +179,14 @@ def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
     Raises:
         TooFewRows: they cannot be folded.
     """
-    folds, truth = sample.folds(seed=seed), sample.targets
-    predicted, tested = held_out(raw, truth, folds, sample.group_ids), folds >= 0
-    return max(predicted, key=lambda name: score(sample.metric, truth[tested], predicted[name][tested]))
+    folds, targets = sample.folds(seed=seed), sample.targets
+    predicted, tested = held_out(raw, targets, folds, sample.group_ids), folds >= 0
+    return max(predicted, key=lambda name: score(sample.metric, targets.values[tested], predicted[name][tested]))
 
 
 def held_out(
     raw: RawRows,
-    targets: Shaped[np.ndarray, "n ..."],
+    targets: Targets,
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
 ) -> dict[str, Shaped[np.ndarray, "n ..."]]:
@@ -193,7 +194,7 @@ def held_out(
 
     Raw features are fitted on the others too: rows that are held out are not looked at.
     """
-    predicted = {f"{raw.modality.words.raw} + {model}": np.full(targets.shape, -1, targets.dtype) for model in _MODELS}
+    predicted = {f"{raw.modality.words.raw} + {model}": np.full_like(targets.values, -1) for model in _MODELS}
     for fold in np.unique(folds[folds >= 0]):
         features, inner = raw.features(folds != fold), np.where(folds == fold, 0, -1)
         for name, model in zip(predicted, _MODELS.values(), strict=True):
@@ -201,23 +202,20 @@ def held_out(
     return predicted
 
 
-def votes(
-    distances: Float[np.ndarray, "m k"], near: Shaped[np.ndarray, "m k ..."], classes: int
-) -> Float[np.ndarray, "m c"]:
+def votes(distances: Float[np.ndarray, "m k"], near: Targets, classes: int) -> Float[np.ndarray, "m c"]:
     """What neighbors say, a nearer one counting more, as 1 / distance; one at no distance alone.
 
-    ``near`` are their targets: of class numbers the shares of votes, of labels (m, k, c) or values the mean.
+    ``near`` are their targets, (m, k) or of labels (m, k, c): the shares of each class, or the mean.
     """
     with np.errstate(divide="ignore"):
         weights = 1 / np.asarray(distances, np.float64)
     same = np.isinf(weights)
     weights = np.where(same.any(axis=1, keepdims=True), same, weights)
     weights /= weights.sum(axis=1, keepdims=True)
-    if near.ndim == 2 and np.issubdtype(near.dtype, np.integer):
-        near = near[:, :, None] == np.arange(classes)
-    elif near.ndim == 2:
-        near = near[:, :, None]
-    return np.asarray(np.einsum("mk,mkc->mc", weights, near.astype(np.float64)))
+    columns = near.values if near.task is Task.MULTI_LABEL else near.values[:, :, None]
+    if near.task is Task.CLASSIFICATION:
+        columns = columns == np.arange(classes)
+    return np.asarray(np.einsum("mk,mkc->mc", weights, columns.astype(np.float64)))
 
 
 def _in_batches(
@@ -237,7 +235,7 @@ def _in_batches(
 
 def _linear(
     features: Float[np.ndarray, "n d"],
-    targets: Shaped[np.ndarray, "n ..."],
+    targets: Targets,
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
 ) -> Shaped[np.ndarray, "n ..."]:
@@ -246,22 +244,22 @@ def _linear(
 
 def _of_neighbors(
     features: Float[np.ndarray, "n d"],
-    targets: Shaped[np.ndarray, "n ..."],
+    targets: Targets,
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
 ) -> Shaped[np.ndarray, "n ..."]:
     """Vote of the nearest rows of other folds; the labels that most of them have; or the mean of their quantities."""
     del groups  # whole groups are in one fold
-    predicted = np.full(targets.shape, -1, targets.dtype)
-    classes = int(targets.max()) + 1 if np.issubdtype(targets.dtype, np.integer) else 0
+    predicted = np.full_like(targets.values, -1)
+    classes = int(targets.values.max()) + 1 if targets.task is Task.CLASSIFICATION else 0
     for fold in np.unique(folds[folds >= 0]):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         distances, near = neighbors(features[test], features[train], min(NEIGHBORS, len(train)))
-        shares = votes(distances, targets[train[near]], classes)
-        if classes:
+        shares = votes(distances, targets.take(train[near]), classes)
+        if targets.task is Task.CLASSIFICATION:
             predicted[test] = shares.argmax(axis=1)
         else:
-            predicted[test] = shares > 0.5 if targets.ndim > 1 else shares[:, 0]
+            predicted[test] = shares > 0.5 if targets.task is Task.MULTI_LABEL else shares[:, 0]
     return predicted
 
 

@@ -215,13 +215,13 @@ def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, flo
     test = ground.test
     model = _model(part, ground.raw.take(rows), seed)
     fold = np.concatenate([np.full(len(rows), -1), np.zeros(len(test), np.int64)])
-    targets = np.concatenate([part.targets, test.targets])
+    targets = part.targets.followed_by(test.targets)
     groups = np.concatenate([part.group_ids, len(part) + np.arange(len(test))])
     features = ground.raw.take(np.concatenate([rows, len(ground.train) + np.arange(len(test))]))
     by_model = held_out(features, targets, fold, groups)
     predicted = (by_model[model] if model else next(iter(by_model.values())))[len(rows) :]
-    drawn = resample(part.metric, test.targets, predicted, draw_weights(test.group_ids, seed=seed))
-    return score(part.metric, test.targets, predicted), drawn.standard_error
+    drawn = resample(part.metric, test.targets.values, predicted, draw_weights(test.group_ids, seed=seed))
+    return score(part.metric, test.targets.values, predicted), drawn.standard_error
 
 
 def _model(part: Sample, raw: RawRows, seed: int) -> str | None:

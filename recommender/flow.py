@@ -562,7 +562,7 @@ def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapp
     target, same = (
         ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
     )
-    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets)
+    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets.values)
     near: tuple[DomainDistance, ...] = listed.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
     return Recommendation(

@@ -9,7 +9,7 @@ from platform import node
 from statistics import median
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Int
 
 from recommender.exposure import enough_unseen
 from recommender.resampling import Draws, draw_weights, resample
@@ -34,6 +34,7 @@ from registry.metrics import score as metric_score
 from registry.plugins import warn_of_plugin
 from registry.progress import Event, Progress, require_wanted, silent
 from registry.sample import Sample
+from registry.targets import Targets
 from registry.zoo import Zoo
 
 __all__ = ["MOST_ROWS", "probe", "transferability"]
@@ -159,13 +160,14 @@ def transferability(
     none is judged by them, where enough others are left.
     """
     weights = draw_weights(sample.group_ids, seed=seed)
-    truth = sample.targets
+    targets = sample.targets
+    truth = targets.values
     groups = None if sample.groups is None else sample.group_ids
     exposure = candidate.exposure
     judged = None if exposure is None else exposure.unseen([item.digest for item in sample.items])
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
-    guesses = [out_of_fold(block.vectors, truth, folds, groups=groups).predicted for block in encoded.blocks]
+    guesses = [out_of_fold(block.vectors, targets, folds, groups=groups).predicted for block in encoded.blocks]
     drawn = [resample(sample.metric, truth[tested], guess[tested], weights[:, tested]) for guess in guesses]
     blocks = tuple(
         BlockScore(name, draws.value, draws.standard_error) for name, draws in zip(encoded.names, drawn, strict=True)
@@ -176,7 +178,7 @@ def transferability(
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
-    of_last = _scores(encoded, truth, groups)
+    of_last = _scores(encoded, targets, groups)
     return Transferability(
         candidate,
         of_last,
@@ -199,7 +201,7 @@ def _over_blocks(
     """The best k-NN and H-score over the blocks; the latter as a share of the most that so many classes allow."""
     if sample.task is not Task.CLASSIFICATION:
         return {}
-    most = {"knn": 1.0, "hscore": max(1.0, float(sample.targets.max()))}
+    most = {"knn": 1.0, "hscore": max(1.0, float(sample.targets.values.max()))}
     best = {name: of_last[name] / most[name] for name in takewhile(of_last.__contains__, most)}
     for block in encoded.blocks[:-1]:
         with suppress(EstimatorError):
@@ -244,9 +246,7 @@ def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, flo
     return min(median(opened), both / 2) / len(items), both / len(items)
 
 
-def _scores(
-    encoded: Encoded, targets: Shaped[np.ndarray, "n ..."], groups: Int[np.ndarray, " n"] | None
-) -> dict[str, float]:
+def _scores(encoded: Encoded, targets: Targets, groups: Int[np.ndarray, " n"] | None) -> dict[str, float]:
     """Each score of features that is defined for such targets; one of a plug-in that fails is left out and named."""
     vectors, values = encoded.last.vectors, {}
     try:

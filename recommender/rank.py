@@ -57,13 +57,13 @@ def rank(
     """
     tested = folds >= 0
     weights = draw_weights(sample.group_ids, draws=DRAWS, seed=seed)
-    raw = resample(sample.metric, sample.targets[tested], reference.predicted[tested], weights[:, tested])
+    raw = resample(sample.metric, sample.targets.values[tested], reference.predicted[tested], weights[:, tested])
     learned = history.probe_error(digest)
     by_name: dict[str, Ranked] = {}
     for row in scored:
         if row.believed:
             rows = tested if row.judged is None else tested & row.judged
-            drawn = resample(sample.metric, sample.targets[rows], row.predicted[rows], weights[:, rows])
+            drawn = resample(sample.metric, sample.targets.values[rows], row.predicted[rows], weights[:, rows])
             by_name[row.candidate.checkpoint.name] = _measured(sample, row, drawn, learned, test_rows)
     by_name |= _with_estimates(by_name)
     rivals = [ranked.expected.mean for ranked in by_name.values()]

@@ -19,6 +19,7 @@ moves by their mean and widens by their spread.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -112,7 +113,7 @@ def _of_confidence(
     if sample.task is Task.REGRESSION:
         return {}
     held_out, tested = out_of_fold(train, sample.targets, folds, groups=groups), folds >= 0
-    right = (held_out.predicted == sample.targets)[tested]
+    right = (held_out.predicted == sample.targets.values)[tested]
     sure = _confidence(held_out.probabilities[tested], sample.task)
     of_test = np.concatenate(
         [
@@ -137,7 +138,7 @@ def _of_weighted_folds(
     if weights.sum() ** 2 < LEAST_EFFECTIVE * (weights**2).sum():
         return {}
     predicted = out_of_fold(train, sample.targets, folds, groups=groups).predicted
-    truth, answers = sample.targets[tested], predicted[tested]
+    truth, answers = sample.targets.values[tested], predicted[tested]
     plain, weighted = weighted_scores(sample.metric, truth, answers, np.stack([np.ones(len(weights)), weights]))
     return {"weighted folds": float(plain - weighted)}
 
@@ -165,8 +166,9 @@ def _predicted(
     groups: Int[np.ndarray, " n"] | None,
 ) -> Float64[np.ndarray, "m c"]:
     """Probabilities of the test rows by a head that is fitted to some training rows."""
-    targets = np.concatenate([sample.targets[rows], np.zeros((len(test), *sample.targets.shape[1:]), np.int64)])
-    targets = targets.astype(sample.targets.dtype)
+    known = sample.targets.take(rows)
+    nothing = np.zeros_like(known.values, shape=(len(test), *known.values.shape[1:]))
+    targets = known.followed_by(replace(known, values=nothing))
     alone = None if groups is None else np.concatenate([groups[rows], groups.max() + 1 + np.arange(len(test))])
     folds = np.repeat([-1, 0], [int(rows.sum()), len(test)])
     predicted = out_of_fold(np.concatenate([train[rows], test]), targets, folds, groups=alone)
@@ -232,7 +234,7 @@ def _scored(
     train: Float[np.ndarray, "n d"], sample: Sample, folds: Int[np.ndarray, " n"], groups: Int[np.ndarray, " n"] | None
 ) -> float:
     predicted, tested = out_of_fold(train, sample.targets, folds, groups=groups).predicted, folds >= 0
-    return score(sample.metric, sample.targets[tested], predicted[tested])
+    return score(sample.metric, sample.targets.values[tested], predicted[tested])
 
 
 def _far_folds(rows: Float[np.ndarray, "n d"], sample: Sample) -> Int[np.ndarray, " n"]:

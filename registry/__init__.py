@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-__all__ = ["Checkpoint", "Domain", "Features", "Metric", "Outcome", "Plugins", "Sample", "Task", "Zoo"]
+__all__ = ["Checkpoint", "Domain", "Features", "Metric", "Outcome", "Plugins", "Sample", "Targets", "Task", "Zoo"]
 
 _ROOMS = {
     "Checkpoint": "cards",
@@ -12,6 +12,7 @@ _ROOMS = {
     "Outcome": "cards",
     "Sample": "sample",
     "Plugins": "plugins",
+    "Targets": "targets",
     "Task": "cards",
     "Zoo": "zoo",
 }

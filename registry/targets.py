@@ -6,18 +6,19 @@ A class; label names joined by ``|`` (none is empty); a quantity; or the tags of
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from registry.cards import Task
 from registry.errors import UnusableLabels, printable
-from registry.features import LARGEST
+from registry.features import LARGEST, Array
 from registry.readers.memory import label_values, plain_labels
 
 __all__ = [
     "Positions",
+    "Targets",
     "classes_of",
     "infer_task",
     "names_in",
@@ -36,41 +37,70 @@ _MANY = (tuple, set, frozenset, list)
 
 
 @dataclass(frozen=True, eq=False)
-class Positions:
-    """What is learned of a part's rows, one after another: the positions of each, or each row as its only one."""
+class Targets:
+    """What is to be predicted of each row, and the task that says what the values mean."""
 
-    targets: Shaped[np.ndarray, "p ..."]
-    """Class numbers, 0 or 1 for each label, or quantities."""
-    rows: Int[np.ndarray, " p"]
-    """Which row each is of."""
-    classes: tuple[str, ...] | None = None
-    """Names of the tags, where rows have several positions; else None."""
+    task: Task
+    values: Shaped[np.ndarray, "n ..."]
+    """A class a row (its number or name), 0 or 1 for each label in columns, a quantity, or an array of tags."""
 
     @classmethod
-    def of(cls, labels: Sequence[str], classes: Sequence[str], task: Task) -> "Positions":
-        """Those of rows with their labels; -1 for a tag that is no known class."""
-        if task is not Task.TOKEN_CLASSIFICATION:
-            return cls(values_of(labels, classes, task), np.arange(len(labels)))
-        tags = [label.split() for label in labels]
-        places = {name: place for place, name in enumerate(classes)}
-        codes = np.array([places.get(tag, -1) for row in tags for tag in row], np.int64)
-        return cls(codes, np.repeat(np.arange(len(tags)), [len(row) for row in tags]), tuple(classes))
+    def of(cls, targets: "Targets | Shaped[Array, 'n ...']") -> "Targets":
+        """Targets as they are; values alone are classes."""
+        return targets if isinstance(targets, Targets) else cls(Task.CLASSIFICATION, np.asarray(targets))
 
-    def gathered(self, said: Shaped[np.ndarray, "p ..."]) -> Shaped[np.ndarray, "n ..."]:
-        """What is said of the positions as what is said of the rows: arrays of tags where these have several."""
-        if self.classes is None:
-            return said
-        return rows_of_tags(np.array(["", *self.classes])[said + 1], np.bincount(self.rows))
+    def __len__(self) -> int:
+        return len(self.values)
 
-    def of_rows(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " r"]) -> Int[np.ndarray, " q"]:
+    def take(self, rows: Shaped[np.ndarray, " r ..."]) -> "Targets":
+        """Those of some rows."""
+        return replace(self, values=self.values[rows])
+
+    def followed_by(self, others: "Targets") -> "Targets":
+        """These and those of other rows of the same task after them."""
+        return replace(self, values=np.concatenate([self.values, others.values]))
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """What is learned of rows, one after another: the positions of each, or each row as its only one."""
+
+    targets: Targets
+    """Where rows have several positions, the number of each one's tag."""
+    rows: Int[np.ndarray, " p"]
+    """Which row each is of."""
+    tags: tuple[str, ...] = ()
+    """Names of the tags, where rows have several positions."""
+
+    @classmethod
+    def of(cls, targets: Targets, tags: Sequence[str] = ()) -> "Positions":
+        """Those of rows with such targets; numbers count in ``tags``, or else in those that occur."""
+        if targets.task is not Task.TOKEN_CLASSIFICATION:
+            return cls(targets, np.arange(len(targets)))
+        lengths, every = [len(row) for row in targets.values], np.concatenate([*targets.values])
+        known = np.array(sorted(tags)) if len(tags) else np.unique(every)
+        codes = np.searchsorted(known, every).astype(np.int64)
+        numbers = Targets(Task.CLASSIFICATION, codes)
+        return cls(numbers, np.repeat(np.arange(len(lengths)), lengths), tuple(known.tolist()))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def units(self, groups: Int[np.ndarray, " n"] | None) -> Int[np.ndarray, " p"] | None:
+        """What belongs together: the rows' groups, or the positions of a row; None where each is its own."""
+        if groups is None and not self.tags:
+            return None
+        return self.rows if groups is None else groups[self.rows]
+
+    def within(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " r"]) -> Int[np.ndarray, " q"]:
         """Places of the positions of some rows, row by row in that order."""
         numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        if self.classes is None:
-            return numbers
-        ends = np.searchsorted(self.rows, numbers, side="right")
-        return np.concatenate(
-            [np.arange(*pair) for pair in zip(np.searchsorted(self.rows, numbers), ends, strict=True)]
-        )
+        starts, ends = (np.searchsorted(self.rows, numbers, side) for side in ("left", "right"))
+        return np.concatenate([np.arange(*pair) for pair in zip(starts, ends, strict=True)] or [numbers])
+
+    def gathered(self, said: Shaped[np.ndarray, "p ..."]) -> Shaped[np.ndarray, "n ..."]:
+        """What is said of the positions as what is said of the rows; a number of -1 is no tag."""
+        return rows_of_tags(np.array([*self.tags, ""])[said], np.bincount(self.rows)) if self.tags else said
 
 
 def rows_of_tags(tags: Shaped[np.ndarray, " p"], lengths: Iterable[int]) -> Shaped[np.ndarray, " n"]:

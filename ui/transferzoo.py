@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from registry.features import Features
     from registry.plugins import Plugins
     from registry.sample import Sample
+    from registry.targets import Targets
     from registry.zoo import Zoo
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Plugins",
     "Sample",
+    "Targets",
     "Task",
     "TuneOptions",
     "Zoo",

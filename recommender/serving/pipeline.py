@@ -78,7 +78,9 @@ def _pipeline(predictor: Predictor) -> Pipeline:
     if isinstance(head, RawNeighborsHead):
         kind = KNeighborsRegressor if predictor.task is Task.REGRESSION else KNeighborsClassifier
         model = kind(min(NEIGHBORS, len(head.rows)), weights="distance")
-        targets = np.array(predictor.classes)[head.targets] if predictor.task is Task.CLASSIFICATION else head.targets
+        targets = head.targets.values
+        if predictor.task is Task.CLASSIFICATION:
+            targets = np.array(predictor.classes)[targets]
         return Pipeline([("neighbors", model.fit(head.rows, targets))])
     assert isinstance(head, ScaledLinearHead)  # noqa: S101 - the only other head on raw features
     scaler = StandardScaler()

@@ -115,7 +115,7 @@ class ExecutorContract:
         encoded = load_encoder(Path(run.folder)).encode(prepared.sample.test.items)
         features = encoded.blocks[encoded.names.index(prepared.plan.read)].vectors
         predicted = (features @ head["weight"].T + head["bias"]).argmax(1)
-        assert (predicted == prepared.sample.test.targets).mean() == pytest.approx(run.metrics["accuracy"])
+        assert (predicted == prepared.sample.test.targets.values).mean() == pytest.approx(run.metrics["accuracy"])
 
     def test_the_same_seed_gives_the_same_run(self, execute, tmp_path):
         card = tiny_checkpoint(tmp_path / "net")

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from recommender.testing.odd_arrays import FLOAT_TOLERANCE, ODD_LABELS, ODD_ROWS, a_finite_number_or_a_named_error
 from recommender.transfer import ComparableScore, ScoreFunction
+from registry.cards import Task
 from registry.errors import LengthMismatch, NotFinite, NotRows, SingleClass, TooFewRows, UnusableLabels
+from registry.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ class ScoreContract:
         features, labels = labelled_rows(separation=0.5)
         named = np.array(names)[labels]
         assert scored(features, named) == pytest.approx(scored(features, labels), rel=1e-6, abs=1e-9)
+
+    def test_targets_that_carry_their_task_score_like_their_values(self, scored):
+        features, labels = labelled_rows(separation=0.5)
+        carried = Targets(Task.CLASSIFICATION, labels)
+        assert scored(features, carried) == pytest.approx(scored(features, labels), rel=1e-9, abs=1e-12)
 
     def test_it_leaves_its_inputs_as_they_were(self, scored):
         features, labels = labelled_rows()

@@ -15,6 +15,7 @@ from recommender.transfer.decomposition import Decomposition
 from registry.cards import Metric
 from registry.features import Array
 from registry.plugins import Plugins
+from registry.targets import Targets
 
 __all__ = ["FROM_THE_SOURCE_HEAD", "ComparableScore", "ScoreFunction", "scores"]
 
@@ -27,15 +28,15 @@ FROM_THE_SOURCE_HEAD = ("leep", "nce")
 class ScoreFunction(Protocol):
     """What every score promises: higher is better, blind to the order of the rows and to the names of the classes.
 
-    ``features`` may be a `Decomposition`, so that several scores share one. ``labels`` of whole numbers or text are
-    classes, of floats a regression target; two-dimensional 0/1 labels are multi-label. ``groups`` name rows that
-    belong together; a score that leaves rows out leaves out whole groups.
+    ``features`` may be a `Decomposition`, so that several scores share one. `Targets` carry their task; values without
+    one are classes, numbers or text (`recommender.transfer.targets.parse_targets` reads and checks either). ``groups``
+    name rows that belong together; a score that leaves rows out leaves out whole groups.
     """
 
     def __call__(
         self,
         features: Real[Array, "n d"] | Decomposition,
-        labels: Shaped[Array, "m ..."],
+        targets: Targets | Shaped[Array, "m ..."],
         *,
         groups: Shaped[Array, " g"] | None = None,
     ) -> float:

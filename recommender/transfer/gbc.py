@@ -6,6 +6,7 @@ from jaxtyping import Real, Shaped
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["gbc"]
 
@@ -14,7 +15,7 @@ _COMPONENTS = 64
 
 def gbc(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> float:
@@ -28,13 +29,13 @@ def gbc(
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))
-    columns = parse_targets(labels, len(thin.rows), "gbc").columns
+    columns = parse_targets(targets, len(thin.rows), "gbc").columns
     rows = thin.left[:, :_COMPONENTS] * np.sqrt(thin.squares[:_COMPONENTS])
     count = columns.sum(axis=0)[:, None]
     mean = columns.T @ rows / count

@@ -6,13 +6,14 @@ from jaxtyping import Real, Shaped
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["hscore"]
 
 
 def hscore(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> float:
@@ -26,14 +27,14 @@ def hscore(
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    columns = parse_targets(labels, rows, "hscore").columns
+    columns = parse_targets(targets, rows, "hscore").columns
     variances = thin.squares / rows
     weight = _shrinkage(thin)
     between = variances * (np.square(thin.project(columns)) / columns.sum(axis=0)).sum(axis=1)

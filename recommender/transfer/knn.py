@@ -6,18 +6,19 @@ import numpy as np
 from jaxtyping import Float64, Int, Real, Shaped
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import Targets, group_numbers, parse_targets
+from recommender.transfer.targets import TargetColumns, group_numbers, parse_targets
 from registry.cards import Task
 from registry.errors import TooManyNeighbors
 from registry.features import Array
 from registry.index import other_neighbors
+from registry.targets import Targets
 
 __all__ = ["knn_score"]
 
 
 def knn_score(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
     k: int = 5,
@@ -33,21 +34,21 @@ def knn_score(
         TooFewRows: fewer than two rows, or groups.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features, or all targets, are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         TooManyNeighbors: ``k`` is below 1.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
-    targets = parse_targets(labels, len(thin.rows), "knn", tuple(Task))
+    wanted = parse_targets(targets, len(thin.rows), "knn", tuple(Task))
     units = group_numbers(groups, len(thin.rows))
     most = len(thin.rows) - int(np.bincount(units).max())
     if k < 1:
         raise TooManyNeighbors(k, most)
     near = other_neighbors(thin.rows, min(k, most), groups=units, metric=metric)[1]
-    return _agreement(targets, near)
+    return _agreement(wanted, near)
 
 
-def _agreement(targets: Targets, near: Int[np.ndarray, "n k"]) -> float:
+def _agreement(targets: TargetColumns, near: Int[np.ndarray, "n k"]) -> float:
     columns = targets.columns
     if targets.task is Task.CLASSIFICATION:
         return float((_vote(targets.codes[near], columns.shape[1]) == targets.codes).mean())

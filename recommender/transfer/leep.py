@@ -5,12 +5,16 @@ from jaxtyping import Real, Shaped
 from recommender.transfer.probabilities import log_expected_prediction, source_probabilities
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["leep"]
 
 
 def leep(
-    features: Real[Array, "n z"], labels: Shaped[Array, "m ..."], *, groups: Shaped[Array, " g"] | None = None
+    features: Real[Array, "n z"],
+    targets: Targets | Shaped[Array, "m ..."],
+    *,
+    groups: Shaped[Array, " g"] | None = None,
 ) -> float:
     """Mean log likelihood of the labels; ``features`` are the source head's class probabilities. At most 0.
 
@@ -21,10 +25,10 @@ def leep(
         NotFinite: a NaN or infinite value.
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     head = source_probabilities(features, "leep")
     group_numbers(groups, len(head))
-    return log_expected_prediction(head, parse_targets(labels, len(head), "leep").columns)
+    return log_expected_prediction(head, parse_targets(targets, len(head), "leep").columns)

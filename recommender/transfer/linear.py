@@ -18,10 +18,11 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from recommender.transfer.decomposition import Decomposition, decompose
-from recommender.transfer.targets import Targets, group_numbers, parse_targets, task_of
+from recommender.transfer.targets import TargetColumns, group_numbers, parse_targets
 from registry.cards import Task
 from registry.errors import LengthMismatch, SingleClass, WidthMismatch
 from registry.features import Array, finite_rows
+from registry.targets import Targets
 
 __all__ = ["PENALTIES", "AffineHead", "OutOfFold", "fit_head", "fit_ridge", "left_out", "linear", "out_of_fold"]
 
@@ -77,7 +78,7 @@ class AffineHead:
 
 def linear(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> float:
@@ -90,13 +91,13 @@ def linear(
         TooFewRows: fewer than two rows, or groups.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features, or all targets, are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
-    targets = parse_targets(labels, len(thin.rows), "linear", tuple(Task))
-    predicted = _best_on_path(thin, targets.columns, group_numbers(groups, len(thin.rows)))[1]
-    return _agreement(targets, predicted)
+    wanted = parse_targets(targets, len(thin.rows), "linear", tuple(Task))
+    predicted = _best_on_path(thin, wanted.columns, group_numbers(groups, len(thin.rows)))[1]
+    return _agreement(wanted, predicted)
 
 
 def left_out(
@@ -120,7 +121,7 @@ def left_out(
 
 def out_of_fold(
     features: Real[Array, "n d"],
-    targets: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     folds: Int[Array, " f"],
     *,
     head: Literal["ridge", "logistic"] = "ridge",
@@ -128,8 +129,8 @@ def out_of_fold(
 ) -> OutOfFold:
     """Predict each fold by a head fitted on the others; a fold of -1 is in training always.
 
-    Whole numbers are classes, floats a regression target, two dimensions of 0 and 1 labels. The strength of
-    regularization is chosen inside each training part (by leave-one-out, of whole ``groups`` where there are groups).
+    Values without a task are numbers of classes. The strength of regularization is chosen inside each training part
+    (by leave-one-out, of whole ``groups`` where there are groups).
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -137,14 +138,14 @@ def out_of_fold(
         TooFewRows: fewer than two rows to train on.
         SingleClass: a training part holds one class.
     """
-    rows, codes, fold = finite_rows(features, "features"), np.asarray(targets), np.asarray(folds)
+    known, fold = Targets.of(targets), np.asarray(folds)
+    rows, codes = finite_rows(features, "features"), known.values
     for what, values in (("features and targets", codes), ("features and folds", fold)):
         if len(values) != len(rows):
             raise LengthMismatch(what, len(rows), len(values))
     units = None if groups is None else group_numbers(groups, len(rows))
-    task = task_of(codes)
-    if task is not Task.CLASSIFICATION:
-        return _columns_out_of_fold(rows, codes.astype(np.float64), fold, units, task, head)
+    if known.task is not Task.CLASSIFICATION:
+        return _columns_out_of_fold(rows, codes.astype(np.float64), fold, units, known.task, head)
     probabilities = np.zeros((len(rows), int(codes.max()) + 1))
     for number in np.unique(fold[fold >= 0]):
         test, train = fold == number, fold != number
@@ -161,15 +162,15 @@ def out_of_fold(
 
 def fit_head(
     features: Real[Array, "n d"],
-    targets: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     classes: int,
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> AffineHead:
     """Multinomial logistic regression, its weight decay chosen by folds that follow the rows' content.
 
-    Two dimensions of 0 and 1 are labels, each with a logistic regression and a decay of its own; floats a regression
-    target, with a ridge whose penalty leaves one row (or group) out. There ``classes`` says nothing.
+    Each of several labels has a logistic regression and a decay of its own; a quantity a ridge, whose penalty leaves
+    one row (or group) out. There ``classes`` says nothing. Values without a task are numbers of classes.
 
     Raises:
         NotFinite: a NaN or infinite value.
@@ -178,14 +179,14 @@ def fit_head(
         NoVariation: all rows are identical.
         SingleClass: all rows are of one class.
     """
-    thin, codes = decompose(features), np.asarray(targets)
+    thin, known = decompose(features), Targets.of(targets)
+    codes = known.values
     if len(codes) != len(thin.rows):
         raise LengthMismatch("features and targets", len(thin.rows), len(codes))
     units = np.arange(len(codes)) if groups is None else group_numbers(groups, len(codes))
-    task = task_of(codes)
-    if task is Task.REGRESSION:
+    if known.task is Task.REGRESSION:
         weight, bias, _ = _ridge(thin, codes.astype(np.float64)[:, None], units)
-    elif task is Task.MULTI_LABEL:
+    elif known.task is Task.MULTI_LABEL:
         weight, bias = _logistic(thin, codes.astype(np.float64), units, _Link.APART)
     elif len(np.unique(codes)) < 2:
         raise SingleClass("a linear head")
@@ -196,25 +197,25 @@ def fit_head(
 
 def fit_ridge(
     features: Real[Array, "n d"],
-    targets: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     classes: int,
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> AffineHead:
     """The ridge whose predictions `out_of_fold` gives, fitted to all rows; arguments and errors as in `fit_head`."""
-    thin, codes = decompose(features), np.asarray(targets)
+    thin, known = decompose(features), Targets.of(targets)
+    codes = known.values
     if len(codes) != len(thin.rows):
         raise LengthMismatch("features and targets", len(thin.rows), len(codes))
     units = np.arange(len(codes)) if groups is None else group_numbers(groups, len(codes))
-    task = task_of(codes)
-    if task is Task.CLASSIFICATION:
+    if known.task is Task.CLASSIFICATION:
         present, compact = np.unique(codes, return_inverse=True)
         if len(present) < 2:
             raise SingleClass("a linear head")
         weight, bias = np.zeros((classes, thin.rows.shape[1])), np.full(classes, _NO_ROW)
         weight[present], bias[present] = _ridge_softmax(thin, np.eye(len(present))[compact], units)
     else:
-        weight, bias = _ridge_columns(thin, codes.reshape(len(codes), -1).astype(np.float64), units, task)
+        weight, bias = _ridge_columns(thin, codes.reshape(len(codes), -1).astype(np.float64), units, known.task)
     return AffineHead(weight, bias, thin.mean, thin.scale)
 
 
@@ -324,7 +325,7 @@ def _calibrated(
     return slope / spread, offset - slope * center / spread
 
 
-def _agreement(targets: Targets, predicted: Float64[np.ndarray, "n c"]) -> float:
+def _agreement(targets: TargetColumns, predicted: Float64[np.ndarray, "n c"]) -> float:
     columns = targets.columns
     if targets.task is Task.CLASSIFICATION:
         return float((predicted.argmax(axis=1) == targets.codes).mean())

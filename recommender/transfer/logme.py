@@ -19,6 +19,7 @@ from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.cards import Task
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["logme"]
 
@@ -31,7 +32,7 @@ _PRECISION = np.finfo(np.float64).eps
 
 def logme(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> float:
@@ -46,13 +47,13 @@ def logme(
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features, or all targets, are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    columns = parse_targets(labels, rows, "logme", tuple(Task)).columns
+    columns = parse_targets(targets, rows, "logme", tuple(Task)).columns
     columns = columns[:, (columns != columns[0]).any(axis=0)]
     centered = columns - columns.mean(axis=0)
     unit = np.abs(centered).max(axis=0)

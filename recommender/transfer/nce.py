@@ -6,12 +6,16 @@ from jaxtyping import Real, Shaped
 from recommender.transfer.probabilities import source_probabilities
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["nce"]
 
 
 def nce(
-    features: Real[Array, "n z"], labels: Shaped[Array, "m ..."], *, groups: Shaped[Array, " g"] | None = None
+    features: Real[Array, "n z"],
+    targets: Targets | Shaped[Array, "m ..."],
+    *,
+    groups: Shaped[Array, " g"] | None = None,
 ) -> float:
     """-H(label | likeliest source class); ``features`` are the source head's class probabilities. At most 0.
 
@@ -22,13 +26,13 @@ def nce(
         NotFinite: a NaN or infinite value.
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     head = source_probabilities(features, "nce")
     group_numbers(groups, len(head))
-    columns = parse_targets(labels, len(head), "nce").columns
+    columns = parse_targets(targets, len(head), "nce").columns
     named = np.eye(head.shape[1])[head.argmax(axis=1)]
     joint = columns.T @ named / len(head)
     conditional = joint / np.where(joint.sum(axis=0) > 0, joint.sum(axis=0), 1)

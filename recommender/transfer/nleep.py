@@ -9,6 +9,7 @@ from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.probabilities import log_expected_prediction
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["nleep"]
 
@@ -19,7 +20,7 @@ _MOST_CLUSTERS = 200
 
 def nleep(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
     seed: int = 0,
@@ -33,13 +34,13 @@ def nleep(
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     group_numbers(groups, len(thin.rows))
-    columns = parse_targets(labels, len(thin.rows), "nleep").columns
+    columns = parse_targets(targets, len(thin.rows), "nleep").columns
     share = np.cumsum(thin.squares) / thin.squares.sum()
     kept = slice(0, int(np.searchsorted(share, _ENERGY)) + 1)
     components = thin.left[:, kept] * np.sqrt(thin.squares[kept])

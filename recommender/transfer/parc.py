@@ -12,6 +12,7 @@ from jaxtyping import Float64, Real, Shaped
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["parc"]
 
@@ -20,7 +21,7 @@ _MOST_ROWS = 1000
 
 def parc(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> float:
@@ -34,14 +35,14 @@ def parc(
         TooFewRows: fewer than three rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    columns = parse_targets(labels, rows, "parc").columns
+    columns = parse_targets(targets, rows, "parc").columns
     some = thin.order[:: -(-rows // _MOST_ROWS)]
     pairs = np.tril_indices(len(some), -1)
     ranks = [_ranks(-_cosines(table[some])[pairs]) for table in (thin.rows, columns)]

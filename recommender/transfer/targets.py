@@ -1,4 +1,4 @@
-"""What is to be predicted: labels of any kind as columns of numbers."""
+"""Targets of any task as columns of numbers, checked: what the scores compute with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,14 @@ from registry.errors import (
     UnusableLabels,
 )
 from registry.features import LARGEST, Array, numbered
+from registry.targets import Targets
 
-__all__ = ["Targets", "group_numbers", "parse_targets", "task_of"]
+__all__ = ["TargetColumns", "group_numbers", "parse_targets"]
 
 
 @dataclass(frozen=True, eq=False)
-class Targets:
-    """Labels as columns: a 0/1 indicator for each class or label, or the values of a regression target."""
+class TargetColumns:
+    """Targets as columns: a 0/1 indicator for each class or label, or the values of a regression target."""
 
     task: Task
     columns: Float64[np.ndarray, "n c"]
@@ -36,42 +37,34 @@ class Targets:
 
 
 def parse_targets(
-    labels: Shaped[Array, "n ..."], rows: int, method: str, admits: Sequence[Task] = (Task.CLASSIFICATION,)
-) -> Targets:
-    """The labels' columns. Floats are a regression target; two dimensions of 0 and 1 are multi-label.
+    targets: Targets | Shaped[Array, "n ..."],
+    rows: int,
+    method: str,
+    admits: Sequence[Task] = (Task.CLASSIFICATION,),
+) -> TargetColumns:
+    """The columns of targets of one of the tasks that ``method`` admits; values that come without a task are classes.
 
     Raises:
-        LengthMismatch: not as many labels as rows.
+        LengthMismatch: not as many targets as rows.
         TooFewRows: fewer than two rows.
         NotDefined: ``method`` has no value for this kind of target.
         SingleClass: all rows have the same label.
         NoVariation: a regression target is constant.
         NotFinite: a regression target has a NaN or infinite value.
         OutOfRange: a regression target whose squares would overflow or vanish.
-        UnusableLabels: labels of mixed kinds, missing or masked ones, or such as have no order.
+        UnusableLabels: labels of mixed kinds, missing or masked ones, such as have no order, or of another task.
     """
-    array = _array(labels)
+    task = targets.task if isinstance(targets, Targets) else Task.CLASSIFICATION
+    array = _array(targets.values if isinstance(targets, Targets) else targets)
     if not array.ndim or len(array) != rows:
-        raise LengthMismatch("features and labels", rows, len(array) if array.ndim else 0)
+        raise LengthMismatch("features and targets", rows, len(array) if array.ndim else 0)
     if rows < 2:
         raise TooFewRows(method, 2, rows)
-    if array.ndim > 1:
-        targets = _many(array)
-    elif np.issubdtype(array.dtype, np.floating):
-        targets = Targets(Task.REGRESSION, array.astype(np.float64)[:, None])
-    else:
-        targets = Targets(Task.CLASSIFICATION, _indicator(array))
-    if targets.task not in admits:
-        raise NotDefined(method, targets.task)
-    _require_variation(targets, method)
-    return targets
-
-
-def task_of(targets: Shaped[np.ndarray, "n ..."]) -> Task:
-    """What numbers that a sample gives as its targets are: two dimensions are labels, floats a quantity."""
-    if targets.ndim > 1:
-        return Task.MULTI_LABEL
-    return Task.REGRESSION if np.issubdtype(targets.dtype, np.floating) else Task.CLASSIFICATION
+    if task not in admits:
+        raise NotDefined(method, task)
+    columns = TargetColumns(task, _indicator(array) if task is Task.CLASSIFICATION else _numbers(array, task))
+    _require_variation(columns, method)
+    return columns
 
 
 def group_numbers(groups: Shaped[Array, " g"] | None, rows: int) -> Int[np.ndarray, " n"]:
@@ -97,23 +90,23 @@ def _array(labels: Shaped[Array, "n ..."]) -> Shaped[np.ndarray, "n ..."]:
     return array
 
 
-def _many(array: Shaped[np.ndarray, "n c"]) -> Targets:
+def _numbers(array: Shaped[np.ndarray, "n ..."], task: Task) -> Float64[np.ndarray, "n c"]:
     try:
-        columns = array.astype(np.float64)
+        columns = array.astype(np.float64).reshape(len(array), -1)
     except (ValueError, TypeError) as cause:
-        raise UnusableLabels(f"several columns that are no numbers ({cause})") from cause
-    binary = np.isin(columns, (0, 1)).all()
-    if not binary and not np.issubdtype(array.dtype, np.floating):
-        raise UnusableLabels("multi-label columns must be 0 or 1", _odd_rows(columns))
-    return Targets(Task.MULTI_LABEL if binary else Task.REGRESSION, columns)
+        raise UnusableLabels(f"values that are no numbers ({cause})") from cause
+    odd = np.flatnonzero(~np.isin(columns, (0, 1)).all(axis=1))
+    if task is Task.MULTI_LABEL and len(odd):
+        raise UnusableLabels("multi-label columns must be 0 or 1", odd.tolist())
+    return columns
 
 
-def _odd_rows(columns: Float64[np.ndarray, "n c"]) -> list[int]:
-    return [row for row, values in enumerate(columns.tolist()) if not set(values) <= {0, 1}]
-
-
-def _indicator(labels: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, "n c"]:
+def _indicator(labels: Shaped[np.ndarray, "n ..."]) -> Float64[np.ndarray, "n c"]:
+    if labels.ndim > 1:
+        raise UnusableLabels("columns are no classes; state the task with Targets")
     kinds = {type(label) for label in labels.tolist()}
+    if kinds == {float}:
+        raise UnusableLabels("floats are no classes; state the task with Targets")
     if len(kinds) > 1 or kinds & {type(None), float}:
         usual = max(kinds, key=[type(label) for label in labels.tolist()].count)
         odd = [row for row, label in enumerate(labels.tolist()) if not isinstance(label, usual)]
@@ -125,7 +118,7 @@ def _indicator(labels: Shaped[np.ndarray, " n"]) -> Float64[np.ndarray, "n c"]:
     return np.eye(codes.max() + 1)[codes]
 
 
-def _require_variation(targets: Targets, method: str) -> None:
+def _require_variation(targets: TargetColumns, method: str) -> None:
     finite = np.isfinite(targets.columns).all(axis=1)
     if not finite.all():
         raise NotFinite("labels", int(np.argmin(finite)))

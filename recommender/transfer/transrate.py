@@ -12,6 +12,7 @@ from jaxtyping import Float64, Real, Shaped
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import group_numbers, parse_targets
 from registry.features import Array
+from registry.targets import Targets
 
 __all__ = ["transrate"]
 
@@ -20,7 +21,7 @@ _DISTORTION = 1e-4
 
 def transrate(
     features: Real[Array, "n d"] | Decomposition,
-    labels: Shaped[Array, "m ..."],
+    targets: Targets | Shaped[Array, "m ..."],
     *,
     groups: Shaped[Array, " g"] | None = None,
 ) -> float:
@@ -33,14 +34,14 @@ def transrate(
         TooFewRows: fewer than two rows.
         SingleClass: all rows are of one class.
         NoVariation: all rows of features are identical.
-        LengthMismatch: labels or groups are not as many as the rows.
+        LengthMismatch: targets or groups are not as many as the rows.
         NotDefined: regression or multi-label targets.
         UnusableLabels: labels of mixed kinds, or missing ones.
     """
     thin = decompose(features)
     rows = len(thin.rows)
     group_numbers(groups, rows)
-    codes = parse_targets(labels, rows, "transrate").codes
+    codes = parse_targets(targets, rows, "transrate").codes
     whole = 0.5 * np.log1p(thin.squares / (rows * _DISTORTION)).sum()
     parts = [_rate(thin.rows[codes == code]) * np.mean(codes == code) for code in np.unique(codes)]
     return float(whole - np.sum(parts))

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import Linear as LoraLinear
@@ -17,6 +17,7 @@ from recommender.transfer.linear import fit_head
 from registry.encoders.layers import Layers, read_blocks
 from registry.errors import NotOffered
 from registry.modalities import Network
+from registry.targets import Targets
 
 __all__ = ["Classifier", "Resumable", "fresh_head", "logistic_head"]
 
@@ -129,7 +130,7 @@ class Classifier(nn.Module):
 
 def logistic_head(
     features: Float[np.ndarray, "n d"],
-    targets: Shaped[np.ndarray, "n ..."],
+    targets: Targets,
     classes: int,
     groups: Int[np.ndarray, " n"] | None,
 ) -> nn.Linear:

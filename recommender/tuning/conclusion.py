@@ -35,7 +35,7 @@ class FinishedRun:
 
 def metrics_of(job: Job, split: Split, fit: Fit, seconds: float, peak_bytes: int) -> dict[str, float]:
     """The figures of a run on its test rows, beside what was expected and estimated; ``seconds`` of this machine."""
-    truth, predicted = split.test.targets, named(job.sample.task, fit.logits)
+    truth, predicted = split.test.targets.values, named(job.sample.task, fit.logits)
     metric = job.sample.metric
     drawn = resample(metric, truth, predicted, draw_weights(split.test.group_ids, seed=job.seed))
     metrics = {

@@ -78,7 +78,7 @@ def against(
 ) -> Control:
     """What the run predicts of its test rows against what a control predicts of them."""
     metric, weights = job.sample.metric, draw_weights(test.group_ids, seed=job.seed)
-    ours, theirs = (resample(metric, test.targets, guess, weights) for guess in (own, predicted))
+    ours, theirs = (resample(metric, test.targets.values, guess, weights) for guess in (own, predicted))
     error = ours.error_beside(theirs)
     return Control(name, what, theirs.value, ours.value - theirs.value, error, metric)
 

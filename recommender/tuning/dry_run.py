@@ -203,7 +203,7 @@ class _DryRun:
         drawn = np.concatenate([np.arange(rows), random.integers(rows, size=min(most, round(_MORE * rows)) - rows)])
         blurred = vectors[drawn] + _BLUR * vectors.std(0) * random.standard_normal((len(drawn), vectors.shape[1]))
         began = time.perf_counter()
-        fit_head(blurred, self.few.targets[drawn], len(self.few.classes))
+        fit_head(blurred, self.few.targets.take(drawn), len(self.few.classes))
         share = self._fitted_share()
         slope = max(0.0, time.perf_counter() - began - took) / (len(drawn) - share * rows)
         return slope * share * (most - rows)

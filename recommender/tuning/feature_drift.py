@@ -194,7 +194,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     folds = part.folds(seed=job.seed)
     start = _begun(job.checkpoint, job.plan.read, torch.device(job.device))
     spill = job.folder / "source"
-    rows = prepare_rows(part.items, part.targets, start.network, spill, progress, "source")
+    rows = prepare_rows(part.items, part.targets.values, start.network, spill, progress, "source")
     weights, tested = draw_weights(part.group_ids, seed=job.seed), folds >= 0
     groups = None if part.groups is None else part.group_ids
     nets = [start, *([classifier] if classifier else [])]
@@ -203,7 +203,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
         advance(progress, Phase.SOURCE, place, len(nets))
         read = _features(net, rows, np.arange(len(part)))[-1]
         guess = out_of_fold(read, part.targets, folds, groups=groups).predicted
-        drawn.append(resample(part.metric, part.targets[tested], guess[tested], weights[:, tested]))
+        drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
     advance(progress, Phase.SOURCE, len(nets), len(nets))
     for file in job.folder.glob(f"{spill.name}.*.npy"):
         file.unlink()

@@ -76,11 +76,12 @@ class _Unit:
         """The unit of the rows that are learned from."""
         if sample.task is not Task.REGRESSION:
             return cls()
-        return cls(float(sample.targets.mean()), float(sample.targets.std()) or 1.0)
+        return cls(float(sample.targets.values.mean()), float(sample.targets.values.std()) or 1.0)
 
     def measured(self, part: Sample) -> Shaped[np.ndarray, "n ..."]:
         """Targets in this unit."""
-        return (part.targets - self.mean) / self.deviation if part.task is Task.REGRESSION else part.targets
+        values = part.targets.values
+        return (values - self.mean) / self.deviation if part.task is Task.REGRESSION else values
 
     def put_on(self, head: torch.nn.Linear) -> None:
         """Let a head that says the quantity say it in this unit; one that says nothing yet then says the mean."""
@@ -199,8 +200,9 @@ def _trained(
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
     """Whether what is said of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
+    truth = rows.targets.values
     old, new = (
-        resample(job.sample.metric, rows.targets, named(job.sample.task, logits), weights) for logits in (before, after)
+        resample(job.sample.metric, truth, named(job.sample.task, logits), weights) for logits in (before, after)
     )
     return new.value - old.value > _BEYOND * new.error_beside(old)
 
@@ -233,9 +235,9 @@ def _fitted(job: Job, provider: Provider, part: Sample, progress: Progress) -> F
     """
     require_head(job.plan.strategy, job.plan.head, job.sample.task)
     if job.plan.head == "prototype":
-        return PrototypeHead.fit(_features(job, provider, part, progress), part.targets, len(job.sample.classes))
+        return PrototypeHead.fit(_features(job, provider, part, progress), part.targets.values, len(job.sample.classes))
     if job.plan.head == "neighbors":
-        return NeighborsHead.fit(_features(job, provider, part, progress), part.targets, len(job.sample.classes))
+        return NeighborsHead.fit(_features(job, provider, part, progress), part.targets.values, len(job.sample.classes))
     return _linear(_logistic(job, provider, part, progress))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -20,6 +20,7 @@ from registry.cards import Task
 from registry.errors import PathMissing, Unsupported
 from registry.index import neighbors
 from registry.modalities import modalities
+from registry.targets import Targets
 
 __all__ = [
     "FittedHead",
@@ -187,39 +188,40 @@ class RawNeighborsHead:
 
     kind: ClassVar[str] = "raw-neighbors"
     rows: Float[np.ndarray, "m d"]
-    targets: Shaped[np.ndarray, "m ..."]
-    """Class numbers, 0 or 1 for each label, or quantities."""
+    targets: Targets
     classes: Int[np.ndarray, " 1"]
     """How many classes or labels; 0 for a quantity."""
 
     @classmethod
-    def fit(
-        cls, features: Float[np.ndarray, "n d"], targets: Shaped[np.ndarray, "n ..."], classes: int
-    ) -> "RawNeighborsHead":
+    def fit(cls, features: Float[np.ndarray, "n d"], targets: Targets, classes: int) -> "RawNeighborsHead":
         """Remember every training row."""
         return cls(features, targets, np.array([classes]))
 
     def shares(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """Shares of the votes of each class, of those for each label, or the mean quantity."""
         distances, near = neighbors(features, self.rows, min(NEIGHBORS, len(self.rows)))
-        return votes(distances, self.targets[near], int(self.classes[0]))
+        return votes(distances, self.targets.take(near), int(self.classes[0]))
 
     def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """As `FittedHead.logits`."""
         shares = self.shares(features)
-        if not self.classes[0]:
+        if self.targets.task is Task.REGRESSION:
             return shares
-        sure = np.clip(shares, _NEVER, 1 - _NEVER if self.targets.ndim > 1 else None)
-        return np.asarray(np.log(sure) - np.log(1 - sure) if self.targets.ndim > 1 else np.log(sure))
+        if self.targets.task is Task.CLASSIFICATION:
+            return np.asarray(np.log(np.clip(shares, _NEVER, None)))
+        sure = np.clip(shares, _NEVER, 1 - _NEVER)
+        return np.asarray(np.log(sure) - np.log(1 - sure))
 
     def tensors(self) -> Mapping[str, np.ndarray]:
         """As `FittedHead.tensors`."""
-        return {"rows": self.rows, "targets": self.targets, "classes": self.classes}
+        return {"rows": self.rows, "targets": self.targets.values, "classes": self.classes}
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray]) -> "RawNeighborsHead":
-        """As `FittedHead.of`."""
-        return cls(tensors["rows"], tensors["targets"], tensors["classes"])
+        """As `FittedHead.of`: labels are kept in columns, and a quantity has no classes."""
+        values, classes = tensors["targets"], tensors["classes"]
+        of_one = Task.CLASSIFICATION if classes[0] else Task.REGRESSION
+        return cls(tensors["rows"], Targets(Task.MULTI_LABEL if values.ndim > 1 else of_one, values), classes)
 
 
 _KINDS: Mapping[str, type[FittedHead]] = {

@@ -175,7 +175,7 @@ def _drawn(job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], track
     from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
 
     try:
-        for file in draw(job, split.test.targets, named(job.sample.task, fit.logits), metrics, fit.forgetting):
+        for file in draw(job, split.test.targets.values, named(job.sample.task, fit.logits), metrics, fit.forgetting):
             tracker_run.artifact(file)
     except Exception as failure:  # whatever it is, the run is done
         return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)

@@ -231,7 +231,7 @@ def _plain(bench: Bench, workers: int, *, held: bool) -> tuple[Spent, float]:
         trainer.train()
     with quiet():
         predicted = trainer.predict(judged).predictions.argmax(1)
-    return spent[0], float((predicted == judged.targets).mean())
+    return spent[0], float((predicted == judged.targets.values).mean())
 
 
 class FrozenNet(nn.Module):
@@ -267,7 +267,7 @@ class Files(Dataset[dict[str, torch.Tensor]]):
     """Pictures opened and resized whenever they are asked for, or once where they are ``held``."""
 
     def __init__(self, sample: Sample, folder: Path, *, held: bool) -> None:
-        self.sample, self.targets, self.preprocessing = sample, sample.targets, read_preprocessing(folder)
+        self.sample, self.targets, self.preprocessing = sample, sample.targets.values, read_preprocessing(folder)
         self.held = [self._picture(row) for row in range(len(sample))] if held else None
 
     def __len__(self) -> int:
@@ -323,7 +323,7 @@ def _bare(bench: Bench) -> tuple[Spent, float]:
     learning, _ = bench.sample.split(fitting._VALIDATION, 0)
     net = _net(bench)
     with tempfile.TemporaryDirectory() as place:
-        rows = prepare_rows(learning.items, learning.targets, net.network, Path(place) / "rows", silent, "open")
+        rows = prepare_rows(learning.items, learning.targets.values, net.network, Path(place) / "rows", silent, "open")
     stage = Stage(bench.blocks, MEASURED, 1e-3, 1e-4)
     net.learn(stage.train)
     net.train()

@@ -54,7 +54,7 @@ def served(home: Path, *, cwd: Path = ROOT) -> Iterator[Served]:
         yield Served(_address(log, port, server), home, server.pid)
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(120)
 
 
 @pytest.fixture
@@ -72,6 +72,20 @@ def page(browser: Browser) -> Page:
     page = browser.new_page(viewport={"width": 1360, "height": 900})
     page.set_default_timeout(120_000)
     return page
+
+
+def choose(page: Page, label: str, place: int) -> str:
+    """Selects an option by the keyboard, and its text: a list may open beyond the screen."""
+    selection = page.get_by_label(label)
+    option = page.get_by_role("option").nth(place)
+    for _ in range(60):
+        selection.press("ArrowDown")  # opens the list, then walks down and around
+        page.wait_for_timeout(500)
+        if option.count() and option.get_attribute("data-focused"):
+            text = option.inner_text()
+            selection.press("Enter")
+            return text
+    raise AssertionError(f"{label}: option {place} was never reached")
 
 
 def _address(log: Path, port: int, server: "subprocess.Popen[bytes]") -> str:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from registry.zoo import Zoo
-from tests.browser.conftest import Served, is_open, served
+from tests.browser.conftest import Served, choose, is_open, served
 from tests.browser.test_picker import PATH_FIELD, request_advice, run
 from tests.ui.pictures import write_stripes
 
@@ -134,10 +134,7 @@ def test_a_bad_zip_is_refused_at_once_and_the_error_goes_with_the_next_input(
 def test_a_reload_keeps_what_is_selected_and_the_commands_tune_it(page: Page, picker: Served, tmp_path: Path) -> None:
     run(picker, "recommend", str(write_stripes(tmp_path)))
     page.goto(picker.address)
-    page.get_by_label("Look closer at").click()
-    options = page.get_by_role("option")
-    chosen = options.nth(1).inner_text()
-    options.nth(1).click()
+    chosen = choose(page, "Look closer at", 1)
     checkpoint, strategy = chosen.split(" · ")
     for _ in range(2):
         expect(page.get_by_role("heading", name=f"Tune {chosen}")).to_be_visible()

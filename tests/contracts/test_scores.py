@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from recommender.testing.scores import ScoreContract, Scored, few_examples, labelled_rows
 from recommender.transfer import FROM_THE_SOURCE_HEAD, scores
 from recommender.transfer.decomposition import decompose
-from registry.errors import NotDefined, NotProbabilities, NoVariation, UnknownName
+from registry.cards import Task
+from registry.errors import NotDefined, NotProbabilities, NoVariation, UnknownName, UnusableLabels
+from registry.targets import Targets
 
 WITHSTAND_NOISE = ("hscore", "knn", "linear", "logme")
 ANY_TARGET = ("knn", "linear", "logme")
@@ -43,16 +45,18 @@ def test_a_score_of_the_source_head_refuses_features(name):
 def test_a_number_is_predicted_better_where_the_features_tell_it(name):
     random = np.random.default_rng(0)
     features = random.normal(size=(120, 6))
-    report, untold = features[:, 0] + 0.1 * random.normal(size=120), random.normal(size=120)
-    assert scores[name](features, report) > scores[name](features, untold)
+    told = Targets(Task.REGRESSION, features[:, 0] + 0.1 * random.normal(size=120))
+    untold = Targets(Task.REGRESSION, random.normal(size=120))
+    assert scores[name](features, told) > scores[name](features, untold)
 
 
 @pytest.mark.parametrize("name", ANY_TARGET)
 def test_several_labels_are_predicted_better_where_the_features_tell_them(name):
     random = np.random.default_rng(0)
     features = random.normal(size=(120, 6))
-    report, untold = features[:, :2] > 0, random.normal(size=(120, 2)) > 0
-    assert scores[name](features, report) > scores[name](features, untold)
+    told = Targets(Task.MULTI_LABEL, features[:, :2] > 0)
+    untold = Targets(Task.MULTI_LABEL, random.normal(size=(120, 2)) > 0)
+    assert scores[name](features, told) > scores[name](features, untold)
 
 
 @few_examples
@@ -64,7 +68,10 @@ def test_constants_added_to_the_targets_change_nothing(name, quantities, constan
     features = random.normal(size=(60, 6))
     targets = features[:, :quantities] + 0.3 * random.normal(size=(60, quantities))
     moved = targets + constants[:quantities]
-    report, untouched = (scores[name](features, one[:, 0] if quantities == 1 else one) for one in (moved, targets))
+    report, untouched = (
+        scores[name](features, Targets(Task.REGRESSION, one[:, 0] if quantities == 1 else one))
+        for one in (moved, targets)
+    )
     assert report == pytest.approx(untouched, abs=1e-6)
 
 
@@ -73,25 +80,36 @@ def test_a_target_in_another_unit_moves_the_evidence_of_every_checkpoint_alike()
     signal, noise = random.normal(size=(2, 60, 6))
     target = 3 + signal[:, 0] + 0.3 * random.normal(size=60)
     for features in (signal, noise):
-        moved = scores["logme"](features, 1e12 * target) - scores["logme"](features, target)
+        large, small = (scores["logme"](features, Targets(Task.REGRESSION, unit * target)) for unit in (1e12, 1))
+        moved = large - small
         assert moved == pytest.approx(-59 / 60 * np.log(1e12), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(scores))
+@pytest.mark.parametrize("values", [np.linspace(0, 1, 60), np.eye(60)[:, :3]], ids=["floats", "columns"])
+def test_values_without_a_task_are_never_guessed_to_be_a_number_or_several_labels(name, values):
+    readable = Scored(scores[name], name in FROM_THE_SOURCE_HEAD).readable(labelled_rows()[0])
+    with pytest.raises(UnusableLabels, match="state the task with Targets"):
+        scores[name](readable, values)
 
 
 @pytest.mark.parametrize("name", ANY_TARGET)
 def test_a_constant_number_is_refused(name):
     with pytest.raises(NoVariation):
-        scores[name](labelled_rows()[0], np.ones(60))
+        scores[name](labelled_rows()[0], Targets(Task.REGRESSION, np.ones(60)))
 
 
 @pytest.mark.parametrize("name", sorted(set(scores) - set(ANY_TARGET)))
 @pytest.mark.parametrize(
-    "labels", [np.linspace(0, 1, 60), np.arange(120).reshape(60, 2) % 2], ids=["a number", "several labels"]
+    "targets",
+    [Targets(Task.REGRESSION, np.linspace(0, 1, 60)), Targets(Task.MULTI_LABEL, np.arange(120).reshape(60, 2) % 2)],
+    ids=["a number", "several labels"],
 )
-def test_targets_without_a_definition_are_refused(name, labels):
+def test_targets_without_a_definition_are_refused(name, targets):
     features = labelled_rows()[0]
     readable = Scored(scores[name], name in FROM_THE_SOURCE_HEAD).readable(features)
     with pytest.raises(NotDefined, match=name):
-        scores[name](readable, labels)
+        scores[name](readable, targets)
 
 
 @pytest.mark.parametrize("name", ["knn", "linear"])

@@ -10,6 +10,8 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from recommender.transfer.logme import logme
+from registry.cards import Task
+from registry.targets import Targets
 
 
 def covariance(variances, features):
@@ -63,7 +65,9 @@ def test_a_number_gives_the_highest_evidence(rows, columns):
     random = np.random.default_rng(rows)
     features = random.normal(size=(rows, columns))
     target = 20 + features[:, 0] + 0.3 * random.normal(size=rows)
-    assert logme(features, target) == pytest.approx(slow_logme(features, target[:, None]), abs=1e-6)
+    assert logme(features, Targets(Task.REGRESSION, target)) == pytest.approx(
+        slow_logme(features, target[:, None]), abs=1e-6
+    )
 
 
 def test_several_labels_and_several_numbers_give_the_mean_of_theirs():
@@ -71,15 +75,16 @@ def test_several_labels_and_several_numbers_give_the_mean_of_theirs():
     features = random.normal(size=(40, 6))
     labels = (features[:, :2] + random.normal(size=(40, 2)) > 1).astype(int)
     numbers = 5 - features[:, 2:4] + random.normal(size=(40, 2))
-    for columns in (labels, numbers):
-        assert logme(features, columns) == pytest.approx(slow_logme(features, columns), abs=1e-6)
+    for task, columns in ((Task.MULTI_LABEL, labels), (Task.REGRESSION, numbers)):
+        assert logme(features, Targets(task, columns)) == pytest.approx(slow_logme(features, columns), abs=1e-6)
 
 
 def test_a_label_that_all_rows_have_says_nothing_of_a_checkpoint():
     random = np.random.default_rng(7)
     features = random.normal(size=(40, 6))
     label = (features[:, :1] + random.normal(size=(40, 1)) > 0).astype(int)
-    assert logme(features, np.hstack([label, np.ones_like(label)])) == pytest.approx(logme(features, label), rel=1e-12)
+    one, both = (Targets(Task.MULTI_LABEL, columns) for columns in (label, np.hstack([label, np.ones_like(label)])))
+    assert logme(features, both) == pytest.approx(logme(features, one), rel=1e-12)
 
 
 def test_the_contrasts_are_what_remains_of_a_mean_that_may_be_anything():

@@ -258,7 +258,7 @@ def test_without_a_mark_the_order_is_that_of_what_is_expected(zoo, sample):
 
 def curve_on_unseen_rows(random, sample, blocks=6):
     """A checkpoint whose blocks are all as good, judged on the rows that it has not seen."""
-    signal = sample.targets + random.normal(0, 1.2, (blocks, len(sample)))
+    signal = sample.targets.values + random.normal(0, 1.2, (blocks, len(sample)))
     features = tuple(Features(row[:, None].astype(np.float32), "net") for row in signal)
     encoded = Encoded(features, tuple(f"block {n}" for n in range(blocks)))
     exposure = Exposure(frozenset(item.digest for item in sample.items[:-80]), ("dark",), False, "it learned")

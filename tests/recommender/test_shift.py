@@ -73,7 +73,7 @@ def test_folds_count_rows_like_the_test_part_s():
     random = np.random.default_rng(0)
     sample = planted_sample(200, (1.0,))
     hard = np.arange(200) // 2 % 2 == 1
-    train = np.column_stack([np.where(hard, 0, 2.5 * sample.targets), 3.0 * hard]) + random.normal(size=(200, 2))
+    train = np.column_stack([np.where(hard, 0, 2.5 * sample.targets.values), 3.0 * hard]) + random.normal(size=(200, 2))
     test = np.column_stack([random.normal(size=100), 3 + random.normal(size=100)])
     falls = drops(train, test, sample, sample.folds())
     assert falls["weighted folds"] > 0.08
@@ -83,7 +83,7 @@ def test_folds_count_rows_like_the_test_part_s():
 
 def separated(sample: Sample, seed: int) -> np.ndarray:
     """Features in which the classes lie apart."""
-    return cloud(len(sample), seed) + 2.5 * sample.targets[:, None]
+    return cloud(len(sample), seed) + 2.5 * sample.targets.values[:, None]
 
 
 def test_confidence_falls_where_test_rows_lie_between_the_classes():

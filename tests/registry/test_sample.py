@@ -51,7 +51,7 @@ def test_a_folder_becomes_a_sample(image_folder):
     assert (sample.name, sample.modality, sample.task, sample.metric) == ("pets", "image", "classification", "accuracy")
     assert sample.classes == ("cat", "dog")
     assert sample.counts == {"cat": 3, "dog": 2}
-    assert sample.targets.tolist() == [0, 0, 0, 1, 1]
+    assert sample.targets.values.tolist() == [0, 0, 0, 1, 1]
     assert sample.group_ids.tolist() == [0, 1, 2, 3, 4]
     assert (sample.groups, sample.test, sample.health.warnings) == (None, None, ())
 
@@ -212,7 +212,7 @@ def test_test_classes_unknown_to_training_are_named():
 def test_a_test_part_shares_the_classes_of_training():
     sample = Sample.from_arrays(arrays(4), list("aabb"), name="x", test=(arrays(2, 10), list("bb")))
     assert sample.test is not None
-    assert sample.test.targets.tolist() == [1, 1]
+    assert sample.test.targets.values.tolist() == [1, 1]
 
 
 def test_a_test_folder_of_the_users_own_is_used(image_folder):
@@ -264,7 +264,7 @@ def test_taken_rows_keep_the_classes():
     sample = letters("aabbc", groups=[1, 2, 3, 4, 5])
     taken = sample.take(np.array([False, False, True, True, False]))
     assert taken.labels == ("b", "b")
-    assert taken.targets.tolist() == [1, 1]
+    assert taken.targets.values.tolist() == [1, 1]
     assert taken.groups == ("3", "4")
     assert taken.counts == {"a": 0, "b": 2, "c": 0}
     assert sample.take(np.array([4, 0])).labels == ("c", "a")

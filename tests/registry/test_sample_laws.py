@@ -44,7 +44,7 @@ def test_every_class_is_in_every_training_part(drawn, k, seed):
     sample = sample_of(drawn)
     folds = folds_of(sample, k, seed)
     for fold in range(folds.max() + 1):
-        assert set(np.unique(sample.targets[folds != fold])) == set(range(len(sample.classes)))
+        assert set(np.unique(sample.targets.values[folds != fold])) == set(range(len(sample.classes)))
 
 
 @FEW
@@ -80,7 +80,7 @@ def test_ungrouped_folds_share_every_class_evenly(drawn, k):
     sample = sample_of(drawn)
     folds = folds_of(sample, k, 0)
     for place, count in enumerate(sample.counts.values()):
-        mine = folds[sample.targets == place]
+        mine = folds[sample.targets.values == place]
         if count == 1:
             assert mine.tolist() == [-1]
         elif folds.max() + 1 == k:
@@ -230,7 +230,7 @@ def test_every_label_is_in_every_training_part(drawn, k, seed):
     sample = task_sample(drawn)
     folds = folds_of(sample, k, seed)
     for fold in range(folds.max() + 1):
-        assert sample.targets[folds != fold].any(axis=0).all()
+        assert sample.targets.values[folds != fold].any(axis=0).all()
 
 
 @FEW
@@ -252,7 +252,7 @@ def test_folds_of_other_tasks_are_numbered_keep_groups_and_follow_the_rows(drawn
 def test_ungrouped_folds_share_every_label_about_evenly(drawn, k):
     sample = task_sample(drawn)
     folds = folds_of(sample, k, 0)
-    for column in sample.targets.T:
+    for column in sample.targets.values.T:
         mine = np.bincount(folds[(column > 0) & (folds >= 0)], minlength=folds.max() + 1)
         assert mine.max() - mine.min() <= len(sample.classes) + 1
 
@@ -260,14 +260,14 @@ def test_ungrouped_folds_share_every_label_about_evenly(drawn, k):
 def test_rows_without_a_label_are_in_every_fold():
     sample = Sample.from_arrays(POOL, [("a",), ("b",), ()] * 40, name="x")
     folds = sample.folds()
-    assert np.bincount(folds[~sample.targets.any(axis=1)]).tolist() == [8] * 5
+    assert np.bincount(folds[~sample.targets.values.any(axis=1)]).tolist() == [8] * 5
 
 
 def test_every_fold_of_a_quantity_spans_it():
     values = np.random.default_rng(0).exponential(size=120)
     sample = Sample.from_arrays(POOL, values, name="x")
     folds = sample.folds()
-    fifths = np.searchsorted(np.quantile(values, [0.2, 0.4, 0.6, 0.8]), sample.targets)
+    fifths = np.searchsorted(np.quantile(values, [0.2, 0.4, 0.6, 0.8]), sample.targets.values)
     for fold in range(5):
         assert np.ptp(np.bincount(fifths[folds == fold], minlength=5)) <= 1
 
@@ -307,4 +307,4 @@ def test_a_subsample_holds_labels_and_quantities_in_proportion():
     marks = Sample.from_arrays(POOL, [("a", "b"), ("a",), ("a",), ()] * 30, name="x").subsample(40)
     assert marks.counts == {"a": 30, "b": 10}
     sizes = Sample.from_arrays(POOL, np.arange(120) / 7, name="x").subsample(40)
-    assert np.histogram(sizes.targets, bins=5, range=(0, 120 / 7))[0].tolist() == [8] * 5
+    assert np.histogram(sizes.targets.values, bins=5, range=(0, 120 / 7))[0].tolist() == [8] * 5

@@ -45,7 +45,7 @@ def measured(flat: Path, **more: object) -> Sample:
 def test_several_labels_become_columns(flat):
     sample = marked(flat)
     assert (sample.task, sample.metric, sample.classes) == ("multi-label", "macro-f1", ("cat", "dog", "fur"))
-    truth = dict(zip([item.name for item in sample.items], sample.targets.tolist(), strict=True))
+    truth = dict(zip([item.name for item in sample.items], sample.targets.values.tolist(), strict=True))
     assert truth["2.png"] == [1, 1, 0]
     assert truth["3.png"] == [0, 0, 0]
     assert sample.counts == {"cat": 6, "dog": 5, "fur": 3}
@@ -55,8 +55,8 @@ def test_several_labels_become_columns(flat):
 def test_numbers_become_a_quantity(flat):
     sample = measured(flat)
     assert (sample.task, sample.metric, sample.classes, sample.counts) == ("regression", "r2", (), {})
-    assert sorted(sample.targets) == [row / 4 for row in range(12)]
-    assert sample.targets.dtype == np.float64
+    assert sorted(sample.targets.values) == [row / 4 for row in range(12)]
+    assert sample.targets.values.dtype == np.float64
     assert (sample.health.warnings, sample.health.balance) == ((), 1.0)
 
 
@@ -95,8 +95,8 @@ def test_parts_on_top_are_read_as_such_and_so_is_a_test_part_elsewhere(tmp_path)
     ]
     table = labels_csv(tmp_path / "sizes.csv", rows)
     inside = Sample.from_folder(root, labels=table)
-    assert (len(inside), sorted(inside.test.targets)) == (6, [0.5, 1.5, 2.5])
-    assert sorted(Sample.from_folder(root, labels=table, test=other).test.targets) == [0.5, 1.5]
+    assert (len(inside), sorted(inside.test.targets.values)) == (6, [0.5, 1.5, 2.5])
+    assert sorted(Sample.from_folder(root, labels=table, test=other).test.targets.values) == [0.5, 1.5]
 
 
 def test_images_without_a_row_are_left_out_and_counted(flat):
@@ -159,11 +159,11 @@ def test_a_misspelt_task_gets_a_hint(flat):
 
 def test_arrays_tell_their_task():
     marks = Sample.from_arrays(arrays(4), [("a", "b"), {"b"}, [], frozenset("a")], name="x")
-    assert (marks.task, marks.targets.tolist()) == ("multi-label", [[1, 1], [0, 1], [0, 0], [1, 0]])
+    assert (marks.task, marks.targets.values.tolist()) == ("multi-label", [[1, 1], [0, 1], [0, 0], [1, 0]])
     sizes = Sample.from_arrays(arrays(3), np.array([0.5, 1, 2], np.float32), name="x")
-    assert (sizes.task, sizes.targets.tolist()) == ("regression", [0.5, 1, 2])
+    assert (sizes.task, sizes.targets.values.tolist()) == ("regression", [0.5, 1, 2])
     whole = Sample.from_arrays(arrays(3), [1, 2, 3], name="x", task="regression")
-    assert (whole.task, whole.targets.tolist()) == ("regression", [1, 2, 3])
+    assert (whole.task, whole.targets.values.tolist()) == ("regression", [1, 2, 3])
     assert Sample.from_arrays(arrays(3), [1.0, 2.0, 2.0], name="x").task == "classification"
 
 

@@ -56,7 +56,7 @@ def _no_transfer(cell: Cell, bench: Bench, device: str) -> Done:
     rows, tests = len(part.train), len(part.test)
     pixels = RawRows.of(part.train.modality, _joined(part).items).features(np.arange(rows))
     if "nearest" in model:
-        predicted = _vote(pixels[rows:], pixels[:rows], part.train.targets)
+        predicted = _vote(pixels[rows:], pixels[:rows], part.train.targets.values)
     else:
         folds = np.repeat([-1, 0], [rows, tests])
         predicted = out_of_fold(pixels, _joined(part).targets, folds).predicted[rows:]
@@ -94,7 +94,7 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
         run, _ = run_local(job, no_tracking, provider=Measured(part.train, train, test))
         seconds = time.process_time() - began
         predicted = _stored_says(job, part.test)
-    agreed, metrics = float((predicted == part.test.targets).mean()), run.metrics["accuracy"]
+    agreed, metrics = float((predicted == part.test.targets.values).mean()), run.metrics["accuracy"]
     if abs(agreed - metrics) > 0.005:
         raise RuntimeError(f"cell {cell.cell}: the stored net scores {agreed:.3f}, the run {metrics:.3f}")
     record = {

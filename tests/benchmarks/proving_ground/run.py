@@ -84,7 +84,7 @@ def fill_scores(cell: Cell, bench: Bench, tables: Tables, anew: Collection[str] 
 
 def result_of(cell: Cell, done: Done, part: Part, device: str) -> Result:
     """The line that a finished cell adds."""
-    right = done.predicted == part.test.targets
+    right = done.predicted == part.test.targets.values
     machine = {"device": device, "threads": torch.get_num_threads(), "machine": platform.machine()}
     machine["clock"] = "processor"
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -11,6 +11,7 @@ from recommender.transfer.logme import logme
 from recommender.transfer.targets import parse_targets
 from registry.cards import Task
 from registry.errors import NotFinite, NoVariation, UnusableLabels
+from registry.targets import Targets
 
 
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (20, 20)], ids=["tall", "wide", "square"])
@@ -63,16 +64,17 @@ def test_text_whole_numbers_and_truth_values_are_classes():
         assert targets.codes.tolist() == [1, 0, 1]
 
 
-def test_floats_are_a_number_and_two_dimensions_of_zero_and_one_several_labels():
-    assert parse_targets(np.array([0.0, 1.0, 2.0]), 3, "it", tuple(Task)).task is Task.REGRESSION
-    assert parse_targets(np.eye(3), 3, "it", tuple(Task)).task is Task.MULTI_LABEL
-    assert parse_targets(np.eye(3) * 0.5, 3, "it", tuple(Task)).task is Task.REGRESSION
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, bool])
+def test_the_task_is_the_one_that_is_stated_whatever_the_values_are_stored_as(dtype):
+    for values in (np.arange(3) % 2, np.eye(3)):
+        for task in (Task.REGRESSION, Task.MULTI_LABEL):
+            assert parse_targets(Targets(task, values.astype(dtype)), 3, "it", tuple(Task)).task is task
 
 
 def test_labels_that_are_missing_are_named_by_row():
     with pytest.raises(UnusableLabels, match="rows 1"):
         parse_targets(np.array(["a", None, "b"], dtype=object), 3, "it")
     with pytest.raises(UnusableLabels, match="rows 2"):
-        parse_targets(np.array([[0, 1], [1, 0], [2, 0]]), 3, "it", tuple(Task))
+        parse_targets(Targets(Task.MULTI_LABEL, np.array([[0, 1], [1, 0], [2, 0]])), 3, "it", tuple(Task))
     with pytest.raises(NotFinite, match="row 1"):
-        parse_targets(np.array([0.0, np.nan, 2.0]), 3, "it", tuple(Task))
+        parse_targets(Targets(Task.REGRESSION, np.array([0.0, np.nan, 2.0])), 3, "it", tuple(Task))

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.transfer.linear import fit_head, linear, out_of_fold
+from registry.cards import Task
 from registry.errors import LengthMismatch, NotFinite, SingleClass, WidthMismatch
+from registry.targets import Targets
 
 
 def data(rows=90, columns=10, classes=3, separation=1.0, seed=0):
@@ -111,7 +113,7 @@ def test_folds_of_the_head_keep_groups_whole():
 
 def test_a_number_is_scored_by_r_squared():
     features, _ = data()
-    assert linear(features, 3 + features @ np.arange(10.0)) > 0.999
+    assert linear(features, Targets(Task.REGRESSION, 3 + features @ np.arange(10.0))) > 0.999
 
 
 def test_a_small_head_is_fitted_on_one_thread_and_a_large_one_on_half_of_them(monkeypatch):
@@ -141,20 +143,30 @@ def marks(rows=200, columns=12, seed=0):
     return features, (values[:, :3] > [0, 1, 4]).astype(float), 1000 + 50 * values[:, 3]
 
 
+def several(labels):
+    return Targets(Task.MULTI_LABEL, labels)
+
+
+def quantity(values):
+    return Targets(Task.REGRESSION, values)
+
+
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
 def test_each_label_is_told_on_its_own(head):
     features, labels, _ = marks()
-    held_out = out_of_fold(features, labels, np.arange(200) % 5, head=head)
+    held_out = out_of_fold(features, several(labels), np.arange(200) % 5, head=head)
     assert (held_out.predicted == labels).mean(axis=0).min() > 0.85
     assert np.array_equal(held_out.predicted, held_out.probabilities > 0.5)
-    alone = out_of_fold(features, labels[:, :1], np.arange(200) % 5, head=head)
+    alone = out_of_fold(features, several(labels[:, :1]), np.arange(200) % 5, head=head)
     assert held_out.probabilities[:, :1] == pytest.approx(alone.probabilities, abs=1e-3)
 
 
 @pytest.mark.parametrize("head", ["ridge", "logistic"])
 def test_labels_are_as_frequent_as_they_are_said_to_be(head):
     labels = marks(600)[1]
-    held_out = out_of_fold(np.random.default_rng(1).normal(size=(600, 12)), labels, np.arange(600) % 5, head=head)
+    held_out = out_of_fold(
+        np.random.default_rng(1).normal(size=(600, 12)), several(labels), np.arange(600) % 5, head=head
+    )
     assert held_out.probabilities.mean(axis=0) == pytest.approx(labels.mean(axis=0), abs=0.02)
     assert held_out.probabilities.std(axis=0).max() < 0.1
 
@@ -162,7 +174,7 @@ def test_labels_are_as_frequent_as_they_are_said_to_be(head):
 def test_a_label_that_all_or_no_rows_have_is_said_of_all_or_none():
     features, labels, _ = marks()
     labels = np.hstack([labels[:, :1], np.zeros((200, 1)), np.ones((200, 1))])
-    held_out, head = out_of_fold(features, labels, np.arange(200) % 5), fit_head(features, labels, 3)
+    held_out, head = out_of_fold(features, several(labels), np.arange(200) % 5), fit_head(features, several(labels), 3)
     for predicted in (held_out.predicted, head.logits(features) > 0):
         assert predicted[:, 1:].tolist() == [[0, 1]] * 200
     assert np.isfinite(head.logits(features)).all()
@@ -170,19 +182,19 @@ def test_a_label_that_all_or_no_rows_have_is_said_of_all_or_none():
 
 def test_labels_get_a_logistic_regression_each():
     features, labels, _ = marks()
-    head = fit_head(features, labels, 3)
+    head = fit_head(features, several(labels), 3)
     fresh = marks(seed=0)[0]
     assert ((head.logits(fresh) > 0) == labels).mean() > 0.9
-    alone = fit_head(features, labels[:, 2:], 1)
+    alone = fit_head(features, several(labels[:, 2:]), 1)
     assert head.logits(features)[:, 2:] == pytest.approx(alone.logits(features), abs=0.05)
 
 
 def test_a_quantity_is_told_in_its_own_unit():
     features, _, values = marks()
-    held_out = out_of_fold(features, values, np.arange(200) % 5)
+    held_out = out_of_fold(features, quantity(values), np.arange(200) % 5)
     error = np.square(held_out.predicted - values).sum() / np.square(values - values.mean()).sum()
     assert error < 0.1
-    assert fit_head(features, values, 1).logits(features)[:, 0] == pytest.approx(values, abs=4 * 50)
+    assert fit_head(features, quantity(values), 1).logits(features)[:, 0] == pytest.approx(values, abs=4 * 50)
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)
@@ -193,15 +205,17 @@ def test_a_constant_added_to_a_quantity_is_added_to_what_is_told_and_one_added_t
 ):
     features, _, values = marks(200, columns)
     folds, values = np.arange(200) % 5, values / 50
-    report = out_of_fold(features, values, folds).predicted
-    assert out_of_fold(features + shift, values + moved, folds).predicted - moved == pytest.approx(report, abs=1e-6)
-    head, other = fit_head(features, values, 1), fit_head(features + shift, values + moved, 1)
+    report = out_of_fold(features, quantity(values), folds).predicted
+    assert out_of_fold(features + shift, quantity(values + moved), folds).predicted - moved == pytest.approx(
+        report, abs=1e-6
+    )
+    head, other = fit_head(features, quantity(values), 1), fit_head(features + shift, quantity(values + moved), 1)
     assert other.logits(features + shift) - moved == pytest.approx(head.logits(features), abs=1e-6)
 
 
 def test_a_quantity_that_features_do_not_tell_is_guessed_at_its_mean():
     features, _, values = marks(200, 300)
-    held_out = out_of_fold(np.random.default_rng(1).normal(size=features.shape), values, np.arange(200) % 5)
+    held_out = out_of_fold(np.random.default_rng(1).normal(size=features.shape), quantity(values), np.arange(200) % 5)
     assert np.abs(held_out.predicted - values.mean()).mean() < 0.3 * values.std()
 
 
@@ -209,16 +223,16 @@ def test_a_quantity_that_features_do_not_tell_is_guessed_at_its_mean():
 def test_targets_of_a_row_never_reach_its_own_prediction(kind):
     report = marks()
     features, targets, folds = report[0], report[kind], np.arange(200) % 5
-    spoiled = targets.copy()
+    spoiled, of_task = targets.copy(), {1: several, 2: quantity}[kind]
     spoiled[folds == 2] = spoiled[folds == 2][::-1] + (kind == 2)
-    before, after = (out_of_fold(features, y, folds).probabilities[folds == 2] for y in (targets, spoiled))
+    before, after = (out_of_fold(features, of_task(y), folds).probabilities[folds == 2] for y in (targets, spoiled))
     assert np.array_equal(before, after)
 
 
 def test_a_row_outside_the_folds_is_no_prediction_in_any_task():
     features, labels, values = marks()
     folds = np.r_[-1, np.arange(199) % 5]
-    for targets in (labels, values):
+    for targets in (several(labels), quantity(values)):
         held_out = out_of_fold(features, targets, folds)
         assert (held_out.predicted[0] == -1).all()
         assert not held_out.probabilities[0].any()

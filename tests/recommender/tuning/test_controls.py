@@ -43,7 +43,7 @@ def test_a_quantity_is_told_as_r_squared_which_is_no_percentage():
 def test_the_difference_is_paired(card, tmp_path):
     """Two that err on the same rows differ by nothing, surely; two that err on others do not."""
     work, test = job(tmp_path, card, plan(card)), sample(60, 0)
-    right = test.targets
+    right = test.targets.values
     wrong, other = right.copy(), right.copy()
     wrong[:20], other[20:40] = (right[:20] + 1) % 3, (right[20:40] + 1) % 3
     same = against(work, test, wrong, "scratch", "it", wrong)
@@ -58,7 +58,7 @@ def test_no_transfer_is_chosen_on_training_rows_and_judged_on_others():
     train, test = sample(90, 0), sample(60, 30).test
     model, predicted = no_transfer(train, test)
     assert model in {"raw pixels + linear", "raw pixels + 5 nearest neighbors"}
-    assert (predicted == test.targets).mean() > 0.6
+    assert (predicted == test.targets.values).mean() > 0.6
     blind = replace(test, labels=tuple(reversed(test.labels)))
     assert no_transfer(train, blind)[0] == model
     np.testing.assert_array_equal(no_transfer(train, blind)[1], predicted)

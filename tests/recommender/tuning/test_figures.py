@@ -31,14 +31,14 @@ def test_a_run_is_drawn_from_its_journal_and_its_predictions(prepared):
     for epoch in range(3):
         event_log.point("validation loss", epoch, 1.0 / (1 + epoch))
         event_log.point("validation accuracy", epoch, 0.5 + 0.1 * epoch)
-    truth = prepared.sample.test.targets
+    truth = prepared.sample.test.targets.values
     files = draw(prepared, truth, truth, {"score": 1.0, "standard_error": 0.0})
     assert [file.name for file in files] == ["learning-curve.png", "confusion-matrix.png", "expected-and-realized.png"]
     assert all(file.is_relative_to(prepared.folder) and picture(file).std() > 0 for file in files)
 
 
 def test_what_there_is_nothing_to_draw_of_is_left_out(prepared):
-    truth = prepared.sample.test.targets
+    truth = prepared.sample.test.targets.values
     files = draw(replace(prepared, expected=None), truth, truth, {"score": 1.0, "standard_error": 0.0})
     assert [file.name for file in files] == ["confusion-matrix.png"]
 

@@ -29,7 +29,8 @@ def learner(folder, *stages, net="resnet", width=24, **changes):
     network = load_network(folder / "net")
     data = sample(36, 18)
     rows, held_out = (
-        prepare_rows(part.items, part.targets, network, folder / "spill", silent, "open") for part in (data, data.test)
+        prepare_rows(part.items, part.targets.values, network, folder / "spill", silent, "open")
+        for part in (data, data.test)
     )
     layers = layers_of(network)
     plan = Plan("by hand", layers.names[-1], "fresh", stages, (), False, False, 8, 0.01, 0.0, ("a test",))

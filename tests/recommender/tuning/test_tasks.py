@@ -59,7 +59,7 @@ def test_a_run_is_good_and_predicts_from_its_folder_what_it_was_judged_on(sample
     assert (outcome.task, outcome.metric) == (data.task, data.metric)
     assert json.dumps(run.to_dict(), allow_nan=False)
     predicted = Predictor.open(prepared.folder).predict(data.test.items)
-    truth = data.test.targets
+    truth = data.test.targets.values
     again = predicted.logits[:, 0] if truth.ndim == 1 else (predicted.logits > 0).astype(float)
     assert score(data.metric, truth, again) == pytest.approx(run.metrics["score"], abs=0.02)
 

@@ -8,6 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from registry.modalities import modalities
 from registry.modalities.text import raw as raw_module
+from registry.targets import Targets
 from tests.registry.modalities.text.nets import SENTENCES
 
 TEXT = modalities["text"]
@@ -70,7 +71,7 @@ def test_no_transfer_tells_topics_apart_in_folds():
     words = {0: ("goal", "match", "coach", "team", "score"), 1: ("stock", "bank", "share", "market", "price")}
     labels = np.arange(40) % 2
     texts = [" ".join(random.choice(words[int(label)], 6)) + f" {row}" for row, label in enumerate(labels)]
-    result = held_out(RawRows.of("text", TEXT.from_memory(texts)), labels, np.arange(40) // 2 % 4)
+    result = held_out(RawRows.of("text", TEXT.from_memory(texts)), Targets.of(labels), np.arange(40) // 2 % 4)
     assert set(result) == {"TF-IDF + linear", "TF-IDF + 5 nearest neighbors"}
     assert all(np.mean(guess == labels) > 0.9 for guess in result.values())
 
