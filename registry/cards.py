@@ -47,7 +47,7 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
     MULTI_LABEL = "multi-label"
     REGRESSION = "regression"
-    TOKEN_CLASSIFICATION = "token-classification"
+    TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105 - no password
     """A class of each position of an item, as of each word of a sentence."""
 
 

@@ -139,7 +139,9 @@ def examine_parts(
     new = _new_tags(clean_test, classes)
     classes = tuple(sorted((*classes, *new)))
     health = _health(clean, kept, near)
-    health = replace(health, warnings=(*health.warnings, *_of_targets(kept), *_of_new(new), *_of_groups(kept, clean_test)))
+    health = replace(
+        health, warnings=(*health.warnings, *_of_targets(kept), *_of_new(new), *_of_groups(kept, clean_test))
+    )
     of_test, test_health = None, None
     if clean_test is not None and clean_test.items:
         _require_known(clean_test, classes)

@@ -36,8 +36,8 @@ from registry.readers.memory import plain_labels, read_positions, read_values
 from registry.readers.records import RecordColumns, is_records
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
-from registry.splits import Splitter
 from registry.spans import scheme_of
+from registry.splits import Splitter
 from registry.targets import Positions, Targets, infer_task, names_in, quantities, read_targets, values_of
 
 __all__ = ["LIMIT", "Sample", "SampleForm"]
@@ -118,7 +118,8 @@ class Sample(Record):
 
         Records are the rows of a CSV, TSV, JSON-lines or Parquet file, or of a folder with ``train.*`` and ``test.*``
         of them. What their labels are is read off the column: as with ``labels``, several are joined by ``|`` (or a
-        list); lists of words and of their tags, and CoNLL-like files, are token classification. Files that are no UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
+        list); lists of words and of their tags, and CoNLL-like files, are token classification. Files that are no
+        UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
         a draw is kept.
 
         Transparent images are laid on white. Images of more than 8 bits a channel, and of floats, are mapped to 8 bits

@@ -338,9 +338,7 @@ def _first_of(names: Sequence[str], known: Sequence[str]) -> str | None:
     return next((lowered[name] for name in known if name in lowered), None)
 
 
-def _listed_columns(
-    file: _File, wanted: RecordColumns, *, labelled: bool
-) -> tuple[RecordColumns, list[str]] | None:
+def _listed_columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[RecordColumns, list[str]] | None:
     """The columns of words and of their tags, and a note on those that were recognized; None where no row is a list.
 
     Raises:
@@ -363,7 +361,9 @@ def _listed_columns(
         return None
     columns = replace(wanted, text=text, label=label)
     new = [f"{name!r} as {role}" for role, name in (("words", text), ("tags", label)) if name not in (TOKENS, TAGS)]
-    return columns, [f"{file.path.name}: column {', '.join(new)}"] if new and len(wanted.named) < len(columns.named) else []
+    return columns, [f"{file.path.name}: column {', '.join(new)}"] if new and len(wanted.named) < len(
+        columns.named
+    ) else []
 
 
 def _tagged_table(files: Mapping[str, _File], chosen: RecordColumns, words: Words, *, labelled: bool) -> _Table:

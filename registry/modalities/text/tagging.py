@@ -1,13 +1,12 @@
-"""The two ends of a text model that is read at each word: at its first token, or where a token knows only those before it
-at its last.
+"""The two ends of a text model that is read at each word.
 
-Devlin et al., "BERT: pre-training of deep bidirectional transformers" (2019), section 5.3: the representation of the
-first sub-token is the input of a token-level classifier.
+That is at its first token; where a token knows only those before it, at its last. Devlin et al., "BERT: pre-training
+of deep bidirectional transformers" (2019), section 5.3: a word's first sub-token is what its classifier reads.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
