@@ -146,7 +146,7 @@ def recommend(
         **limits.of_cost,
     }
     name = _id(sample, zoo, settings)
-    if len(set(sample.labels)) < 2:
+    if sample.is_constant:
         return _distances_only(name, sample, listed, settings)
     probed = _with_unseen(sample, screened, listed.candidates, seed)
     ranked, reference, failed = _judge(sample, probed, listed.candidates, history, zoo, seed, progress)
@@ -237,7 +237,7 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
         TooFewRows: the rows cannot be folded.
         SingleClass, NoVariation: there is nothing to tell apart.
     """
-    if len(set(sample.labels)) < 2:
+    if sample.is_constant:
         raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
     probed = sample.subsample(MOST_ROWS, seed)
     reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
@@ -268,7 +268,7 @@ def compare(
     pair = [part.subsample(MOST_COMPARED, seed) for part in (one, other)]
     groups = None if all(part.groups is None for part in pair) else (pair[0].group_ids, pair[1].group_ids)
     if through is not None:
-        x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
+        x, y = (zoo.encode(through, part, whole=True, progress=progress).last.vectors for part in pair)
         return distances[metric](x, y, seed=seed, groups=groups)
     x, y = (lens.standardize(zoo.lens_features(part, progress=progress).vectors) for part in pair)
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
@@ -458,7 +458,7 @@ def _beside_test(
         shift = source_test(train_vectors, test_vectors, groups, seed=seed)
     except EstimatorError:
         return ranked, reference, None
-    if not shift.detected:
+    if not shift.detected or probed.task is Task.TOKEN_CLASSIFICATION:  # of positions no such estimate is known
         return ranked, reference, shift
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
     drops_by: dict[str, Mapping[str, float]] = {}

@@ -277,12 +277,13 @@ def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
     Raises:
         NoVariation: no block tells any row from another.
     """
-    groups = None if sample.groups is None else sample.group_ids
+    positions = sample.positions
+    groups = positions.units(None if sample.groups is None else sample.group_ids)
     values: dict[str, float] = {}
     for block in encoded.blocks:
         with suppress(NoVariation):
             for name in LOOKED_BY:
-                score = scores[name](block.vectors, sample.targets, groups=groups)
+                score = scores[name](block.vectors, positions.targets, groups=groups)
                 values[name] = max(score, values.get(name, score))
     if not values:
         raise NoVariation(encoded.last.encoder)

@@ -45,6 +45,8 @@ __all__ = ["LIMIT", "Sample", "SampleForm"]
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
 
+_POSITIONS_A_ROW = 8
+"""Labelled positions of a draw for each row that is asked for."""
 _MEMORY = "arrays"
 """Where rows lie that were never read from anywhere; a place on disk is an absolute path."""
 _ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
@@ -440,8 +442,12 @@ class Sample(Record):
     def subsample(self, most: int, seed: int = 0) -> "Sample":
         """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge.
 
-        A row of several labels counts for the rarest; quantities are in proportion by quantile bins.
+        A row of several labels counts for the rarest; quantities are in proportion by quantile bins. Where positions
+        are labelled there are at most eight times as many of them, of rows of average length.
         """
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            tags = sum(len(label.split()) for label in self.labels)
+            most = min(most, max(1, _POSITIONS_A_ROW * most * len(self) // tags))
         if len(self) <= most:
             return self
         return self.take(self._splitter.drawn(most, seed))

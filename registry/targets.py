@@ -95,8 +95,16 @@ class Positions:
     def within(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " r"]) -> Int[np.ndarray, " q"]:
         """Places of the positions of some rows, row by row in that order."""
         numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        if not self.tags:
+            return numbers
         starts, ends = (np.searchsorted(self.rows, numbers, side) for side in ("left", "right"))
         return np.concatenate([np.arange(*pair) for pair in zip(starts, ends, strict=True)] or [numbers])
+
+    def thinned(self, most: int) -> Int[np.ndarray, " q"]:
+        """Places of so many positions at most, evenly spread; of rows that have but one, all."""
+        if not self.tags or len(self) <= most:
+            return np.arange(len(self))
+        return np.linspace(0, len(self) - 1, most).astype(np.int64)
 
     def gathered(self, said: Shaped[np.ndarray, "p ..."]) -> Shaped[np.ndarray, "n ..."]:
         """What is said of the positions as what is said of the rows; a number of -1 is no tag."""
