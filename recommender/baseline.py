@@ -110,6 +110,15 @@ class RawRows:
         taken = self.rows[places] if isinstance(self.rows, np.ndarray) else tuple(self.rows[row] for row in places)
         return replace(self, rows=taken)
 
+    def with_model(self, model: Any) -> "RawEncoder":  # noqa: ANN401 - scikit-learn has no types
+        """What makes raw features of positions, and a model that was fitted on them, as one."""
+        from sklearn.pipeline import Pipeline  # noqa: PLC0415 - heavy, and needed for tags alone
+
+        positions = self.modality.positions
+        assert positions is not None  # noqa: S101 - the rows are tables of positions
+        raw = Pipeline([("features", positions.raw()), ("linear", model)])
+        return RawEncoder(self.modality.name, raw, Task.TOKEN_CLASSIFICATION)
+
     def fitted(self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None) -> "RawEncoder":
         """What makes raw features, fitted on some of the rows; without ``train`` on all."""
         raw = self.modality.raw()
