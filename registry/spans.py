@@ -5,7 +5,7 @@ to the CoNLL-2003 shared task" (2003), whose conlleval reads a tag that cannot f
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -60,7 +60,7 @@ def scheme_of(tags: Iterable[str]) -> Scheme | None:
     return Scheme.IOB2 if all(match[2] in begun for match in parts.values()) else Scheme.IOB1
 
 
-def spans_of(tags: Sequence[str]) -> tuple[Span, ...]:
+def spans_of(tags: Iterable[str]) -> tuple[Span, ...]:
     """The spans of a row of tags, in order; whatever the scheme, as conlleval reads them."""
     spans: list[Span] = []
     kind, start = "", 0
@@ -76,12 +76,12 @@ def spans_of(tags: Sequence[str]) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def astray(rows: Iterable[Sequence[str]]) -> int:
+def astray(rows: Iterable[Iterable[str]]) -> int:
     """How many tags go on with a span that was not begun: I- behind O, or behind another kind."""
     return sum(_strays(tags) for tags in rows)
 
 
-def _strays(tags: Sequence[str]) -> int:
+def _strays(tags: Iterable[str]) -> int:
     before: Iterator[tuple[str, str]] = map(_parted, ["", *tags])
     pairs = zip(before, map(_parted, tags), strict=False)
     return sum(prefix in "IELM" and (last in _ENDS or of != kind) for (last, kind), (prefix, of) in pairs if of)

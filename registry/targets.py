@@ -5,7 +5,7 @@ A class; label names joined by ``|`` (none is empty); a quantity; or the tags of
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,9 +111,9 @@ class Positions:
         return rows_of_tags(np.array([*self.tags, ""])[said], np.bincount(self.rows)) if self.tags else said
 
 
-def rows_of_tags(tags: Shaped[np.ndarray, " p"], lengths: Iterable[int]) -> Shaped[np.ndarray, " n"]:
+def rows_of_tags(tags: Shaped[np.ndarray, " p"], lengths: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """An array of arrays: so many tags for each row."""
-    ends = np.cumsum([*lengths])
+    ends = np.cumsum(lengths)
     rows = np.empty(len(ends), object)
     for row, part in enumerate(np.split(tags, ends[:-1])):
         rows[row] = part
@@ -177,7 +177,7 @@ def values_of(labels: Sequence[str], classes: Sequence[str], task: Task) -> Shap
         return quantities(labels)
     if task is Task.TOKEN_CLASSIFICATION:
         tags = [label.split() for label in labels]
-        return rows_of_tags(np.array([tag for row in tags for tag in row]), map(len, tags))
+        return rows_of_tags(np.array([tag for row in tags for tag in row]), np.array([len(row) for row in tags]))
     places = {name: place for place, name in enumerate(classes)}
     if task is Task.CLASSIFICATION:
         return np.array([places[label] for label in labels], dtype=np.int64)

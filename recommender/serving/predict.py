@@ -75,7 +75,7 @@ class Predictions:
         numbers = named(self.task, self.logits)
         if self.task is not Task.TOKEN_CLASSIFICATION:
             return numbers
-        return rows_of_tags(np.array(self.classes)[numbers], map(len, self.positions))
+        return rows_of_tags(np.array(self.classes)[numbers], np.array([len(row) for row in self.positions]))
 
     @property
     def labels(self) -> tuple[str, ...]:
