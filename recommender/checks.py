@@ -44,7 +44,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
         UnknownName: a name of it names nothing.
         DeviceMissing: there is no such device.
         UnusableHubId: it names no checkpoint of a hub.
-        FolderUnusable: its picture cannot be written.
+        FolderUnusable: its picture or table cannot be written.
         HomeUnusable: it must be kept, and the home is read-only.
     """
     _check_home(request, zoo.home)
@@ -52,6 +52,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
         case RecommendRequest():
             require_places(*request.sample.places)
             require_names(zoo, licenses=request.licenses, exclude=request.exclude)
+            _require_file(request.suspects)
         case TuneRequest():
             require_places(*request.sample.places, request.source_data)
             require_names(
@@ -204,11 +205,17 @@ def _require_writable(picture: Path | None, home: Home) -> None:
     """Before minutes of work, not after; what has no place of its own is kept in the home."""
     if picture is None:
         home.require_writable()
+    _require_file(picture)
+
+
+def _require_file(place: Path | None) -> None:
+    """A file may be written there, where one is named."""
+    if place is None:
         return
     try:
-        picture.touch()
+        place.touch()
     except OSError as cause:
-        raise FolderUnusable(picture, cause.strerror or str(cause)) from cause
+        raise FolderUnusable(place, cause.strerror or str(cause)) from cause
 
 
 def _require_listed(what: str, name: str, known: Plugins[Any]) -> None:

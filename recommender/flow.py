@@ -57,6 +57,7 @@ from recommender.shortlist import (
     relaxation,
     shortlist,
 )
+from recommender.suspects import suspected_labels
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
@@ -153,6 +154,7 @@ def recommend(
     skipped = (*listed.skipped, *failed)
     if not ranked:
         raise _nothing_left(skipped, listed.against)
+    suspects = suspected_labels(probed, [row.transferability for row in ranked])
     ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
     fused = _candidates(ranked, sample, reference, history, zoo)
     affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
@@ -177,6 +179,7 @@ def recommend(
         absent,
         beyond,
         rivals(zoo, sample.modality, limits, choices),
+        suspects,
     )
 
 

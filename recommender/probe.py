@@ -169,7 +169,7 @@ def transferability(
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
     dealt = folds[positions.rows]
-    heads = (out_of_fold(block.vectors, positions.targets, dealt, groups=units) for block in encoded.blocks)
+    heads = [out_of_fold(block.vectors, positions.targets, dealt, groups=units) for block in encoded.blocks]
     guesses = [positions.gathered(head.predicted) for head in heads]
     drawn = [resample(sample.metric, truth[tested], guess[tested], weights[:, tested]) for guess in guesses]
     blocks = tuple(
@@ -195,6 +195,7 @@ def transferability(
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
         estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample.metric, positions, units),
         over_blocks=_over_blocks(encoded, sample, units, of_last),
+        probabilities=heads[place].probabilities if sample.task is Task.CLASSIFICATION else None,
     )
 
 

@@ -224,6 +224,8 @@ class RecommendRequest(_OfSample):
     """Whether the best of what is known and not here is fetched, to be probed, too."""
     disk_budget: Bytes = 2 << 30
     """Bytes that may be fetched for that."""
+    suspects: Place | None = None
+    """CSV to which labels in doubt are written."""
 
 
 class TuneRequest(_OfSample):

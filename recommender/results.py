@@ -51,6 +51,8 @@ __all__ = [
     "Skipped",
     "Stage",
     "StatedGain",
+    "Suspect",
+    "Suspects",
     "Transferability",
     "TuningRun",
     "TuningRunForm",
@@ -295,6 +297,8 @@ class Transferability:
     """The best value of a score over all blocks, of the scores that expectations are fused from."""
     remarks: tuple[str, ...] = ()
     """What of the rows the checkpoint does not see."""
+    probabilities: Float[np.ndarray, "n c"] | None = None
+    """Of the classes, as that head gives them out of fold; zeros for rows that are in training always."""
 
     @property
     def read(self) -> BlockScore:
@@ -715,6 +719,31 @@ class ShiftForm:
     sentence: str
 
 
+@dataclass(frozen=True)
+class Suspect(Record):
+    """A row whose label is in doubt, and the one that is suggested instead."""
+
+    item: str
+    """Its name."""
+    label: str
+    suggested: str
+    probability: float
+    """Of its label: the mean over heads that have not seen the row."""
+    suggested_probability: float
+
+
+@dataclass(frozen=True)
+class Suspects(Record):
+    """Labels in doubt. None is changed."""
+
+    rows: tuple[Suspect, ...]
+    """The most doubtful first."""
+    rows_judged: int
+    """Rows that were looked at."""
+    checkpoints: tuple[str, ...]
+    """Those whose heads were asked."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recommendation(Record):
     """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
@@ -740,6 +769,8 @@ class Recommendation(Record):
     """What is not here and not within the constraints either."""
     rivals: tuple[Rival, ...] = ()
     """What others would take without looking at the data."""
+    suspects: Suspects | None = None
+    """Labels in doubt; None where the rows have no single class, or too few checkpoints were probed to tell."""
 
     @property
     def best(self) -> Choice:
@@ -792,6 +823,7 @@ class Recommendation(Record):
             not_probed=tuple(row.to_form() for row in self.unprobed),
             not_probed_left_out=self.beyond,
             rivals=self.rivals,
+            suspects=self.suspects,
         )
 
 
@@ -811,6 +843,7 @@ class RecommendationForm:
     not_probed: tuple[UnprobedForm, ...] = ()
     not_probed_left_out: tuple[Skipped, ...] = ()
     rivals: tuple[Rival, ...] = ()
+    suspects: Suspects | None = None
     schema: int = 1
 
 

@@ -4,6 +4,7 @@ import csv
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -31,7 +32,7 @@ from ui.strangers import cell
 
 if TYPE_CHECKING:
     from recommender.requests import Request
-    from recommender.results import Cost, Unprobed
+    from recommender.results import Cost, Suspects, Unprobed
     from recommender.serving.predict import Answer
     from recommender.serving.promote import Promoted
     from registry.sample import Sample
@@ -254,6 +255,9 @@ def _advised(
     """The advice, what is known beside it, and what to type next."""
     record = advice.to_dict()
     context.print(render.advice_report(record, explain=explain))
+    if isinstance(request, RecommendRequest) and request.suspects is not None:
+        rows = _write_suspects(advice.suspects, request.suspects)
+        context.print(Text(f"{rows} labels in doubt are written to {request.suspects}", "dim"))
     if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.print(absent)
     if advice.choices and isinstance(request, RecommendRequest):
@@ -271,6 +275,18 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
     render.print_next(context.terminal, pages)
     context.print_json(run.to_dict())
+
+
+def _write_suspects(suspects: "Suspects | None", place: Path) -> int:
+    """A table of labels in doubt, the most doubtful first; how many rows it has."""
+    rows = () if suspects is None else suspects.rows
+    with place.open("w", encoding="utf-8", newline="") as file:
+        sheet = csv.writer(file, lineterminator="\n")
+        sheet.writerow(["file", "label", "suggested", "probability", "suggested_probability"])
+        for row in rows:
+            texts = map(cell, (row.item, row.label, row.suggested))
+            sheet.writerow([*texts, f"{row.probability:.6f}", f"{row.suggested_probability:.6f}"])
+    return len(rows)
 
 
 def _write_csv(answer: "Answer") -> None:

@@ -1,13 +1,14 @@
 """What is printed: numbers in words, the report at 80 columns, names as text."""
 
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
 
-from recommender.results import Skipped
+from recommender.results import Skipped, Suspect, Suspects
 from registry.progress import Phase, advance
 from tests.observers import Recorder
 from tests.ui.cases import HEALTH, SAMPLE, advice, choice
@@ -43,6 +44,20 @@ def test_the_report_fits_80_columns() -> None:
     assert max(map(len, report.splitlines())) <= 80
     for word in ("84.2 %", "80.2 to 88.2 %", "+62.0", "93 %", "no sketch", "12 s", "no transfer", "22.0 %"):
         assert word in report
+
+
+def test_labels_in_doubt_are_counted_in_a_line_and_named_where_all_is_told() -> None:
+    rows = tuple(Suspect(f"{place}.png", "cat", "dog", 0.1, 0.8) for place in range(3))
+    doubted = replace(advice(choice("a", 0.8, gain=0.3)), suspects=Suspects(rows, 560, ("a", "b"))).to_dict()
+    short, long = (" ".join(printed(render.advice_report(doubted, explain=all_)).split()) for all_ in (False, True))
+    assert "Labels 3 of 560 looked at are in doubt: 0.png is cat, rather dog; ..." in short
+    assert "--suspects FILE.csv" in short
+    assert "2.png is cat, rather dog" in long
+    assert "2.png" not in short
+
+
+def test_where_no_label_is_in_doubt_there_is_no_line() -> None:
+    assert "in doubt" not in printed(render.advice_report(two()))
 
 
 def test_the_report_explained_tells_all_reasons_and_what_was_skipped() -> None:

@@ -1,5 +1,6 @@
 """Commands that advise: demo and recommend."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -59,6 +60,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     disk_budget: Annotated[
         str | None, typer.Option("--disk-budget", help="How much --fetch may fetch in all; else 2GiB.")
+    ] = None,
+    suspects: Annotated[
+        Path | None, typer.Option("--suspects", help="CSV to write labels in doubt to: file, label, suggested.")
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from registry.escapes import shown
 from ui.glossary import terms_of
 from ui.render.parts import BAR, NEAREST, bullet, new_table
 from ui.render.words import (
@@ -24,6 +25,8 @@ from ui.render.words import (
 
 ROWS = 5
 """Choices that a screen has room for."""
+SUSPECTS = 10
+"""Labels in doubt that all reasons name."""
 REASONS, WIDE = 5, 74
 """Lines that a screen has room for with reasons of the best, and the letters on each."""
 
@@ -44,7 +47,8 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     With ``explain`` every row and reason, the curve over blocks, all scores, distances and what was skipped.
     """
     choices, skipped = advice["choices"], advice["skipped"]
-    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), Text()]
+    doubts = _suspects(advice.get("suspects"), most=SUSPECTS if explain else 1)
+    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *doubts, Text()]
     if not choices:
         parts.append(_distances(advice["domains"]))
     else:
@@ -70,6 +74,18 @@ def _shift(shift: Json | None) -> list[RenderableType]:
     if shift is None:
         return []
     return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
+
+
+def _suspects(suspects: Json | None, *, most: int) -> list[RenderableType]:
+    """How many labels are in doubt, and the first of them; nothing where none is."""
+    if not suspects or not suspects["rows"]:
+        return []
+    rows = suspects["rows"]
+    count = f"{len(rows)} of {suspects['rows_judged']:,} looked at {'is' if len(rows) == 1 else 'are'} in doubt: "
+    first = [f"{shown(row['item'])} is {shown(row['label'])}, rather {shown(row['suggested'])}" for row in rows[:most]]
+    more = "; ..." if len(rows) > most else ""
+    line = Text.assemble(("Labels  ", "dim"), f"{count}{'; '.join(first)}{more} (--suspects FILE.csv lists them)")
+    return [line]
 
 
 def _ranking(advice: Json, choices: Sequence[Json]) -> RenderableType:
@@ -140,14 +156,14 @@ def _best_reasons(choice: Json) -> RenderableType:
     """Why this checkpoint, then why this plan; as many as a screen has room for."""
     of_plan = choice["plan"]["because"]
     first = [reason for reason in choice["because"] if reason not in of_plan]
-    shown: list[str] = []
+    lines: list[str] = []
     room = REASONS
     for reason in (*first, *(one for one in choice["because"] if one in of_plan)):
         room -= -(-len(reason) // WIDE)
-        if room >= 0 or not shown:
-            shown.append(reason)
+        if room >= 0 or not lines:
+            lines.append(reason)
     head = Text.assemble(("Because  ", "dim"), (choice["checkpoint"], "bold"), ", ", choice["strategy"])
-    return Group(head, *(bullet(reason) for reason in shown))
+    return Group(head, *(bullet(reason) for reason in lines))
 
 
 def _left_out(choices: int, skipped: int) -> RenderableType:

@@ -1,0 +1,66 @@
+"""Suspected labels: rows whose label no probed checkpoint's head would give, none of which has seen the row.
+
+Confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels"),
+by cleanlab, on the mean of the out-of-fold probabilities of several checkpoints: a row is suspected where it is pruned
+both by class and by noise rate. A single head that misreads a class suspects many of its rows; so every head has to
+name another label than the row's own (LOG.md). A head that reads no better than a guess is not asked. No label is
+changed: that is the user's to do.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recommender.results import Suspect, Suspects, Transferability
+from registry.cards import Task
+from registry.sample import Sample
+
+__all__ = ["FEWEST_HEADS", "suspected_labels"]
+
+FEWEST_HEADS = 2
+"""Checkpoints below which nobody is there to agree."""
+
+
+def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspects | None:
+    """The rows of a probed sample whose labels are in doubt, the most doubtful first.
+
+    None where labels are no single classes, or fewer than `FEWEST_HEADS` heads can be asked.
+    """
+    heads = [one for one in scored if one.candidate.exposure is None and one.probabilities is not None]
+    if sample.task is not Task.CLASSIFICATION or len(heads) < FEWEST_HEADS:
+        return None
+    by_head = np.stack([one.probabilities for one in heads if one.probabilities is not None])
+    judged = np.flatnonzero((by_head.sum(axis=2) > 0).all(axis=0))
+    present, own = np.unique(sample.targets.values[judged], return_inverse=True)
+    by_head = by_head[:, judged][:, :, present]
+    guess = np.bincount(own).max() / len(own)
+    able = (by_head.argmax(axis=2) == own).mean(axis=1) > guess + np.sqrt(guess * (1 - guess) / len(own))
+    if len(present) < 2 or able.sum() < FEWEST_HEADS:
+        return None
+    by_head = by_head[able] / by_head[able].sum(axis=2, keepdims=True)
+    mean = by_head.mean(axis=0)
+    suggested, rows = mean.argmax(axis=1), np.arange(len(own))
+    unanimous = (by_head.argmax(axis=2) != own).all(axis=0)
+    margin = mean[rows, suggested] - mean[rows, own]
+    doubted = np.flatnonzero(_pruned(own, mean) & unanimous & (margin > 0))
+    return Suspects(
+        tuple(
+            Suspect(
+                sample.items[judged[row]].name,
+                sample.classes[present[own[row]]],
+                sample.classes[present[suggested[row]]],
+                float(mean[row, own[row]]),
+                float(mean[row, suggested[row]]),
+            )
+            for row in sorted(doubted, key=lambda row: (-margin[row], row))
+        ),
+        len(judged),
+        tuple(one.candidate.checkpoint.name for one, asked in zip(heads, able, strict=True) if asked),
+    )
+
+
+def _pruned(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Which rows confident learning prunes, both by class and by noise rate."""
+    from cleanlab.filter import find_label_issues  # noqa: PLC0415 - loads pandas and datasets
+
+    return np.asarray(find_label_issues(labels, probabilities, filter_by="both", n_jobs=1), bool)
