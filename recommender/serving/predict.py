@@ -7,7 +7,6 @@ No registry and no MLflow is asked. What a number of the head means follows from
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from registry.readers.memory import read_positions
 from registry.readers.records import RecordColumns
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_labels
-from registry.spans import Span, spans_of
+from registry.spans import spans_of
 from registry.targets import names_in, rows_of_tags, values_of
 
 __all__ = ["Answer", "Judged", "PredictedSpan", "Predictions", "Predictor", "answer", "cap_of", "finished"]
@@ -104,19 +103,10 @@ class Predictions:
     def rows(self) -> "tuple[PredictedRow, ...]":
         """Item by item, as it is printed."""
         sure = None if self.confidence is None else self.confidence.tolist()
-        if self.task is Task.TOKEN_CLASSIFICATION:
-            rows = zip(
-                self.names,
-                self.labels,
-                self.confidence.tolist() if self.confidence is not None else (),
-                self.positions,
-                strict=True,
-            )
+        if sure is not None and self.task is Task.TOKEN_CLASSIFICATION:
+            tagged = zip(self.names, self.labels, sure, self.positions, strict=True)
             return tuple(
-                PredictedRow(
-                    name, tags, least, (), words, tuple(map(PredictedSpan.of, repeat(words), spans_of(tags.split())))
-                )
-                for name, tags, least, words in rows
+                TaggedRow(name, tags, least, (), words, _spans(words, tags)) for name, tags, least, words in tagged
             )
         scores = self.scores.tolist()
         return tuple(
@@ -134,9 +124,14 @@ class PredictedRow:
     confidence: float | None
     scores: tuple[float, ...]
     """Of each class or label; none where positions are labelled."""
-    words: tuple[str, ...] | None = None
-    """The positions of the item, where these are labelled: the prediction has a tag for each."""
-    spans: "tuple[PredictedSpan, ...] | None" = None
+
+
+@dataclass(frozen=True)
+class TaggedRow(PredictedRow):
+    """What is said of the positions of one item: the prediction has a tag for each."""
+
+    words: tuple[str, ...]
+    spans: "tuple[PredictedSpan, ...]"
 
 
 @dataclass(frozen=True)
@@ -147,11 +142,6 @@ class PredictedSpan:
     start: int
     end: int
     text: str
-
-    @classmethod
-    def of(cls, words: Sequence[str], span: Span) -> "PredictedSpan":
-        """A span of these words."""
-        return cls(span.kind, span.start, span.end, " ".join(words[span.start : span.end]))
 
 
 @dataclass(frozen=True)
@@ -327,7 +317,7 @@ class AnswerForm:
     run: str
     task: Task
     classes: tuple[str, ...]
-    rows: tuple[PredictedRow, ...]
+    rows: tuple[TaggedRow | PredictedRow, ...]
     judged: JudgedForm | None
     skipped: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...]
@@ -414,6 +404,10 @@ def _truth(
 def _known(truth: str, predicted: Predictions) -> bool:
     """Whether every class or label of a row is one that the run can name."""
     return set(names_in(truth, predicted.task)) <= set(predicted.classes)
+
+
+def _spans(words: Sequence[str], tags: str) -> tuple[PredictedSpan, ...]:
+    return tuple(PredictedSpan(*span, " ".join(words[span.start : span.end])) for span in spans_of(tags.split()))
 
 
 def _recall(
