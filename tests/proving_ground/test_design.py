@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.benchmarks.proving_ground.cells import NO_TRANSFER, read_design
+from tests.benchmarks.proving_ground.cells import HERE, NO_TRANSFER, read_design
 from tests.benchmarks.proving_ground.design import BODIES, SOURCE_FAMILIES, STRATEGIES, Weights, new_cells
-from tests.benchmarks.proving_ground.targets import FAMILIES
+from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, TEXTS
 
 LIGHT = [Weights(f"net{i}", f"{i:064d}", "resnet-0.50M@64", 500, 64, ("gtsrb",), probes_only=False) for i in range(6)]
 HEAVY = Weights("big", "f" * 64, "mobilenet_v2-2.26M@224", 3000, 224, ("imagenet_sample",), probes_only=False)
@@ -34,7 +34,7 @@ def test_other_weights_of_the_same_name_are_another_checkpoint():
 
 def test_every_allowed_pair_is_probed():
     probed = {(c.checkpoint, c.target) for c in new_cells([], LIGHT) if c.rows == 800 and c.digest}
-    assert probed == {(one.name, target) for one in LIGHT for target in FAMILIES if target != "gtsrb"}
+    assert probed == {(one.name, target) for one in LIGHT for target in IMAGES.families if target != "gtsrb"}
 
 
 def test_a_checkpoint_never_meets_its_family():
@@ -70,18 +70,35 @@ def test_the_heavy_ones_are_tuned_on_four_targets_and_deeplab_on_none():
     assert not any(c.strategy == "scratch" for c in cells)
 
 
+@pytest.mark.parametrize("modality", GROUNDS)
 @pytest.mark.parametrize("rule", ["numbers", "kin", "digests", "families"])
-def test_the_committed_design_keeps_the_rules(rule):
-    cells = read_design()
+def test_the_committed_design_keeps_the_rules(rule, modality):
+    cells = read_design(HERE / modality / "design.csv")
     judged = [c for c in cells if c.checkpoint != NO_TRANSFER]
     if rule == "numbers":
         assert [c.cell for c in cells] == list(range(1, len(cells) + 1))
     elif rule == "kin":
-        assert not [c for c in judged if c.family in {SOURCE_FAMILIES[source] for source in c.lineage.split(";")}]
+        assert not [
+            c for c in judged if c.family in {SOURCE_FAMILIES[source] for source in c.lineage.split(";") if source}
+        ]
     elif rule == "digests":
         assert all(len(c.digest) == 64 for c in judged)
     else:
-        assert all(FAMILIES[c.target] == c.family for c in cells)
+        assert all(GROUNDS[modality].families[c.target] == c.family == FAMILIES[c.target] for c in cells)
+
+
+def text(name, digest, parameters=1_500_000, lineage=()):
+    return Weights(name, digest * 64, "bert-1.55M@256", parameters, 256, lineage, probes_only=False, modality="text")
+
+
+def test_of_texts_the_light_are_tuned_alike_and_the_heavy_on_fewer():
+    light = [text("pupil", "a"), text("tweets", "b", lineage=("tweets",))]
+    cells = new_cells([], [*light, text("real", "c", 20_000_000)], TEXTS)
+    tuned = {(c.checkpoint, c.target) for c in cells if c.strategy == "lp-ft"}
+    own = {target for target, family in TEXTS.families.items() if family == "social media"}
+    assert {target for name, target in tuned if name == "tweets"} == {t for name, t in tuned if name == "pupil"} - own
+    assert {t for name, t in tuned if name == "real"} < {t for name, t in tuned if name == "pupil"}
+    assert {c.target for c in cells} == set(TEXTS.families)
 
 
 def test_every_strategy_stands_beside_lp_ft_on_the_bodies_chosen_for_it():

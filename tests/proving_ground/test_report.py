@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmarks.proving_ground.cells import GONE, Figure, read_design, read_outcomes, read_scores
+from tests.benchmarks.proving_ground.cells import GONE, LAYER_MEAN, Figure, read_design, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.pictures import draw
+from tests.benchmarks.proving_ground.truth import figures_of
 from tests.benchmarks.proving_ground.words import report_in_words
 from tests.proving_ground.planted import lines_of, tables, world
+
+BLOCKS = {"block 01": "2.0", "block 02": "0.1", LAYER_MEAN: "3.0"}
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,17 @@ def test_a_checkpoint_whose_scores_cannot_be_computed_anew_is_ranked_by_none_and
     assert result.gone == (first.checkpoint,)
     assert "not ranked, for their scores cannot be computed anew without weights: net0" in report_in_words(result)
     assert result.truths[0].truth.checkpoints == tuple(dict.fromkeys(c.weights for c in design[: true.size]))[1:]
+
+
+def test_beside_the_last_block_stand_the_best_one_and_the_mean_of_all():
+    design, _, scores = lines_of(world(), {"score.logme": world()})
+    first = design[0]
+    scores += [Figure(first.cell, block, "score.logme", value, "abc") for block, value in BLOCKS.items()]
+    by_name = figures_of(design, {(one.cell, one.block, one.figure): one for one in scores})
+    pair = first.weights, first.target
+    assert by_name["score.logme"][pair] == pytest.approx(world()[0, 0])
+    assert by_name["score.logme (layer mean)"] == {pair: 3.0}
+    assert by_name["score.logme (best block)"][pair] == 2.0
 
 
 def test_empty_tables_say_so():

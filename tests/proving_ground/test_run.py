@@ -112,7 +112,7 @@ def test_a_score_that_cannot_be_computed_anew_is_not_left_to_look_new(tables, be
     run_cell(cells[1], bench, tables, "cpu")
     lost = replace(cells[1], digest="0" * 64)
     assert fill_scores(lost, bench, tables) == 0
-    assert fill_scores(lost, bench, tables, ["logme"]) == 2
+    assert fill_scores(lost, bench, tables, ["logme"]) == 3
     assert figure(tables, "score.logme").value == GONE
     assert figure(tables, "score.knn").value != GONE
     assert fill_scores(lost, bench, tables, ["logme"]) == 0

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from tests.benchmarks.proving_ground import targets
-from tests.benchmarks.proving_ground.targets import part_of
+from tests.benchmarks.proving_ground.targets import Ground
+
+SMALL = Ground("image", {"set": "family"}, probe_rows=90, test_rows=70)
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +23,18 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(targets, "PROBE_ROWS", 90)
-    monkeypatch.setattr(targets, "TEST_ROWS", 70)
+def part_of(data, target, rows, seed, ground=SMALL):
+    return targets.part_of(data, target, rows, seed, ground)
 
 
 def test_the_test_part_is_enlarged_with_unused_training_rows(data):
     part = part_of(data, "set", 90, 0)
     assert (len(part.train), len(part.test)) == (90, 70)
+
+
+def test_of_a_larger_test_part_each_class_gives_its_share(data):
+    part = part_of(data, "set", 90, 0, Ground("image", {"set": "family"}, probe_rows=90, test_rows=15))
+    assert part.test.counts == {"a": 5, "b": 5, "c": 5}
 
 
 def test_no_row_is_on_both_sides(data):

@@ -12,7 +12,7 @@ from tests.benchmarks.proving_ground.cells import Cell, Figure, Result
 from tests.benchmarks.proving_ground.design import TUNED_ROWS
 from tests.benchmarks.proving_ground.evidence import choice_of, ranked
 from tests.benchmarks.proving_ground.scoring import commit
-from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS
+from tests.benchmarks.proving_ground.targets import FAMILIES
 
 __all__ = ["advice_figures", "history_without"]
 
@@ -54,10 +54,11 @@ def advice_figures(target: str, design: Sequence[Cell], results: Mapping[int, Re
     Probes are expected at the rows of the probes; ``lp-ft`` and the strategy advised, at those of the tunings.
     """
     measured = [c for c in design if c.target == target and c.cell in results and c.strategy == "linear-probe"]
-    pairs = {c.weights: c.cell for c in measured if c.rows == PROBE_ROWS}
+    most = bench.ground.probe_rows
+    pairs = {c.weights: c.cell for c in measured if c.rows == most}
     history = history_without(FAMILIES[target], design, results)
     result: list[Figure] = []
-    for rows, report in ((PROBE_ROWS, _of_probes), (TUNED_ROWS, _of_tuning)):
+    for rows, report in ((most, _of_probes), (TUNED_ROWS, _of_tuning)):
         cells = {c.cell: c for c in measured if c.rows == rows and c.weights in pairs and bench.has(c)}
         ranks = ranked([*cells.values()], bench, history) if cells else {}
         for number, row in ranks.items():

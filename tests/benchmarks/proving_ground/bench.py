@@ -15,7 +15,7 @@ from registry.features import Encoded, cached
 from registry.home import Home, catalog_folder
 from registry.sample import Sample
 from tests.benchmarks.proving_ground.cells import Cell
-from tests.benchmarks.proving_ground.targets import PROBE_ROWS, Part, part_of
+from tests.benchmarks.proving_ground.targets import IMAGES, Ground, Part, part_of
 
 __all__ = ["Bench", "WeightsMissing"]
 
@@ -26,12 +26,15 @@ class WeightsMissing(LookupError):
 
 @dataclass(frozen=True)
 class Bench:
-    """Folders of the data, of the real checkpoints, of grown seedlings, and of what may be kept from run to run."""
+    """Folders of the data, of shared real checkpoints, of grown ones, and of what may be kept from run to run."""
 
     data: Path
     shared: Path
     grown: Path
     cache: Path
+    ground: Ground = IMAGES
+    teachers: Path = Path(".cache/teachers")
+    """Real checkpoints that are too large to lie among the shared ones."""
 
     @property
     def home(self) -> Home:
@@ -40,7 +43,11 @@ class Bench:
 
     def part(self, cell: Cell) -> Part:
         """The cell's rows."""
-        return part_of(self.data, cell.target, cell.rows, cell.seed)
+        return self.rows_of(cell.target, cell.rows, cell.seed)
+
+    def rows_of(self, target: str, rows: int, seed: int) -> Part:
+        """A target's rows for cells of at most so many training rows."""
+        return part_of(self.data, target, rows, seed, self.ground)
 
     def folder(self, cell: Cell) -> Path:
         """The folder whose weights have the cell's digest.
@@ -51,7 +58,8 @@ class Bench:
         places = (
             catalog_folder() / "seedlings" / cell.checkpoint,
             self.grown / cell.checkpoint / "done",
-            self.shared / "checkpoints" / "image" / cell.checkpoint,
+            self.shared / "checkpoints" / self.ground.modality / cell.checkpoint,
+            self.teachers / cell.checkpoint,
         )
         for place in places:
             if (place / "model.safetensors").is_file() and _digest(place / "model.safetensors") == cell.digest:
@@ -71,22 +79,22 @@ class Bench:
         opened = self.encoder(cell).opened
         return Checkpoint(
             cell.checkpoint,
-            "image",
+            self.ground.modality,
             opened.architecture,
             self.folder(cell),
             cell.digest,
             opened.parameters,
             opened.input_size,
-            lineage=tuple(cell.lineage.split(";")),
+            lineage=tuple(filter(None, cell.lineage.split(";"))),
         )
 
     def encoder(self, cell: Cell) -> CheckpointEncoder:
-        """The cell's encoder; inputs are capped at 224 px."""
+        """The cell's encoder; inputs are capped as the product caps them (224 px, 128 tokens)."""
         return _opened(self.folder(cell), cell.checkpoint)
 
     def train_features(self, cell: Cell) -> Encoded:
         """Every block's features of the cell's training rows, from the cache where they are."""
-        most, part = part_of(self.data, cell.target, PROBE_ROWS, cell.seed), self.part(cell)
+        most, part = self.rows_of(cell.target, self.ground.probe_rows, cell.seed), self.part(cell)
         places = {item.digest: place for place, item in enumerate(most.train.items)}
         rows = np.array([places[item.digest] for item in part.train.items])
         return self._encoded(cell, most.train).take(rows)
@@ -96,8 +104,8 @@ class Bench:
         return self._encoded(cell, self.part(cell).test)
 
     def forward_seconds(self, cell: Cell) -> float:
-        """Processor seconds an image that encoding the training rows took when it was done."""
-        train = part_of(self.data, cell.target, PROBE_ROWS, cell.seed).train
+        """Processor seconds a row that encoding the training rows took when it was done."""
+        train = self.rows_of(cell.target, self.ground.probe_rows, cell.seed).train
         record = json.loads(self._path(cell, train).with_suffix(".json").read_text())
         return float(record["seconds"]) / int(record["rows"])
 

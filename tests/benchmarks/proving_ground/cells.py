@@ -14,9 +14,12 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from registry.cards import FIRST_MODALITY
+
 __all__ = [
     "GONE",
     "HERE",
+    "LAYER_MEAN",
     "NO_TRANSFER",
     "Cell",
     "Figure",
@@ -30,7 +33,10 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
+"""The tables of each modality lie in a folder of its name."""
 NO_TRANSFER = "no-transfer"
+LAYER_MEAN = "layer mean"
+"""Stands in place of a block's name for the mean of all blocks."""
 GONE = "WeightsMissing"
 """Stands in place of a figure that would have to be computed anew, where no weights are left to do so."""
 Row = TypeVar("Row")
@@ -104,12 +110,12 @@ class Figure:
     commit: str
 
 
-def read_design(path: Path = HERE / "design.csv") -> list[Cell]:
+def read_design(path: Path = HERE / FIRST_MODALITY / "design.csv") -> list[Cell]:
     """Every cell, in order."""
     return read_rows(path, Cell)
 
 
-def read_outcomes(path: Path = HERE / "outcomes.csv") -> dict[int, Result]:
+def read_outcomes(path: Path = HERE / FIRST_MODALITY / "outcomes.csv") -> dict[int, Result]:
     """Results by cell; the first of a cell holds."""
     result: dict[int, Result] = {}
     for row in read_rows(path, Result):
@@ -117,7 +123,7 @@ def read_outcomes(path: Path = HERE / "outcomes.csv") -> dict[int, Result]:
     return result
 
 
-def read_scores(path: Path = HERE / "scores.csv") -> dict[tuple[int, str, str], Figure]:
+def read_scores(path: Path = HERE / FIRST_MODALITY / "scores.csv") -> dict[tuple[int, str, str], Figure]:
     """Figures by (cell, block, figure)."""
     return {(row.cell, row.block, row.figure): row for row in read_rows(path, Figure)}
 

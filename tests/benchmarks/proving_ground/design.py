@@ -1,4 +1,4 @@
-"""The frozen design: python -m tests.benchmarks.proving_ground.design. Appends cells to design.csv, changes none.
+"""The frozen design: python -m tests.benchmarks.proving_ground.design. Appends cells to each design.csv, changes none.
 
 Checkpoints come in the order in which they were first there: the real ones by name, then seedlings as they are grown.
 A checkpoint never meets a target of a family that shaped it (its source, its teacher's, its family's). Waves:
@@ -11,6 +11,13 @@ A checkpoint never meets a target of a family that shaped it (its source, its te
 3. probes of the 224 px checkpoints and of DeepLab;
 4. ``lp-ft`` of the two 224 px MobileNetV2 on four targets;
 5. every other strategy beside ``lp-ft``, of a few bodies whose sources differ.
+
+Texts have the same waves, with 600 rows for probes, too: bundled checkpoints are light and real ones heavy. All light
+ones are tuned on the same eight targets of eight families, whose texts are short (a ranking needs three checkpoints,
+and of eight a half leaves no more), the heavy ones on four of these; ``scratch`` comes in wave 5, and the probes of
+twelve sets, whose families have another, in wave 6. Kin is of the corpus that a checkpoint grew on itself: all that is
+bundled goes back to one pupil of eleven unlabelled corpora and a teacher of sentence pairs, whose families leave none
+out.
 """
 
 import argparse
@@ -21,9 +28,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.proving_ground.cells import HERE, NO_TRANSFER, Cell, append, read_design
-from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS
+from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, TEXTS, Ground
 
 __all__ = ["TUNED_EPOCHS", "TUNED_ROWS", "Weights", "new_cells", "weights_in"]
 
@@ -32,8 +40,35 @@ PROBES = ("linear-probe", "block-probe")
 """A logistic head on the last block, and on the block that the product's own linear-probe plan reads."""
 HEAVY = 200
 """Inputs of at least so many pixels are heavy."""
+HEAVY_PARAMETERS = 10_000_000
+"""Text checkpoints of at least so many are heavy."""
 FEW_TARGETS = ("clothing", "magnetic_tile", "plankton30", "rsscn7")
 """Of four families that no real checkpoint comes from; here the two 224 px MobileNetV2 are tuned."""
+TUNED_TEXTS = (
+    "banking77",
+    "financial_phrasebank",
+    "indonesian_sentiment",
+    "paper_field",
+    "subj",
+    "trec",
+    "trial_abstract_roles",
+    "tweet_emotion",
+)
+FEW_TEXTS = ("paper_field", "subj", "trec", "tweet_emotion")
+LATER_TEXTS = (
+    "chemprot",
+    "clinc150",
+    "clinical_notes_small",
+    "dialogue_service",
+    "germeval18",
+    "hate_offensive",
+    "indonesian_emotion",
+    "scicite",
+    "sst2",
+    "tweet_hate",
+    "tweet_offensive",
+    "tweet_stance",
+)
 UNTRAINED = ("prototype", "knn")
 STRATEGIES = (
     *UNTRAINED,
@@ -63,6 +98,7 @@ REAL_LINEAGE = {
     "vww_person_mobilenet_v1_0.25_96": ("coco_sample",),
 }
 """What shaped the real checkpoints, the data set of the last training first; samples stand for their whole."""
+REAL_TEXTS = ("all-MiniLM-L6-v2", "paraphrase-MiniLM-L3-v2")
 SOURCE_FAMILIES = {
     **FAMILIES,
     "omniglot": "handwriting",
@@ -71,6 +107,14 @@ SOURCE_FAMILIES = {
     "coco_sample": "natural photos",
     "pascal_voc": "natural photos",
     "inaturalist_birds": "natural photos",
+    "biomedical": "biomedicine",
+    "finance": "finance",
+    "indonesian": "indonesian",
+    "legal": "law",
+    "source_code": "source code",
+    "tweets": "social media",
+    "wikipedia": "encyclopedia",
+    "sentence-pairs": "sentence pairs",
 }
 
 
@@ -85,6 +129,12 @@ class Weights:
     input_size: int
     lineage: tuple[str, ...]
     probes_only: bool
+    modality: str = IMAGES.modality
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is probed and tuned after the others, and tuned on few targets."""
+        return self.input_size >= HEAVY if self.modality == IMAGES.modality else self.parameters >= HEAVY_PARAMETERS
 
     @property
     def kin(self) -> frozenset[str]:
@@ -92,13 +142,13 @@ class Weights:
         return frozenset(SOURCE_FAMILIES[source] for source in self.lineage)
 
 
-def weights_in(folder: Path, lineage: Sequence[str]) -> Weights:
-    """What a checkpoint's folder holds; the group is its architecture, millions of backbone weights, and input side."""
+def weights_in(folder: Path, lineage: Sequence[str], modality: str = IMAGES.modality) -> Weights:
+    """What a checkpoint's folder holds; the group is its architecture, millions of backbone weights, and input size."""
     config = json.loads((folder / "config.json").read_text())
     sizes = _tensor_sizes(folder / "model.safetensors")
     backbone = sum(size for name, size in sizes.items() if not name.startswith(("classifier", "segmentation_head")))
     digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    side = _input_size(folder)
+    side = _input_size(folder) if modality == IMAGES.modality else _positions(config)
     return Weights(
         folder.name if folder.name != "done" else folder.parent.name,
         digest,
@@ -107,15 +157,16 @@ def weights_in(folder: Path, lineage: Sequence[str]) -> Weights:
         side,
         tuple(lineage),
         "Segmentation" in config["architectures"][0],
+        modality,
     )
 
 
-def new_cells(known: Sequence[Cell], checkpoints: Sequence[Weights]) -> list[Cell]:
-    """The cells that these checkpoints add to those known, numbered on from there."""
+def new_cells(known: Sequence[Cell], checkpoints: Sequence[Weights], ground: Ground = IMAGES) -> list[Cell]:
+    """The cells that these checkpoints of one modality add to those known, numbered on from there."""
     there = {_key(cell) for cell in known}
     order = list(dict.fromkeys(c.weights for c in known if c.digest))
     instances = []
-    for cell in _wanted(checkpoints, order):
+    for cell in _wanted(checkpoints, order, ground):
         if _key(cell) not in there:
             there.add(_key(cell))
             instances.append(cell)
@@ -129,29 +180,33 @@ def _key(cell: Cell) -> tuple[object, ...]:
     return what, cell.target, cell.strategy, cell.rows, cell.epochs, cell.seed
 
 
-def _wanted(checkpoints: Sequence[Weights], order: list[str]) -> Iterator[Cell]:
+def _wanted(checkpoints: Sequence[Weights], order: list[str], ground: Ground) -> Iterator[Cell]:
     bare = Weights(NO_TRANSFER, "", "", 0, 0, (), probes_only=True)
-    for target in FAMILIES:
-        yield _cell(bare, target, 1, NO_TRANSFER, PROBE_ROWS)
+    for target in ground.families:
+        yield _cell(bare, target, 6 if target in LATER_TEXTS else 1, NO_TRANSFER, ground.probe_rows)
     for one in checkpoints:
         weights = f"{one.name}@{one.digest[:8]}"
         if weights not in order:
             order.append(weights)
-        allowed = [target for target, family in FAMILIES.items() if family not in one.kin]
-        heavy = one.input_size >= HEAVY
+        allowed = [target for target, family in ground.families.items() if family not in one.kin]
         for strategy in PROBES:
             for target in allowed:
-                yield _cell(one, target, 3 if heavy else 1, strategy, PROBE_ROWS)
+                wave = 6 if target in LATER_TEXTS else 3 if one.heavy else 1
+                yield _cell(one, target, wave, strategy, ground.probe_rows)
         if not one.probes_only:
-            chosen = [t for t in allowed if t in FEW_TARGETS] if heavy else _half(allowed, order.index(weights))
-            yield from _tuned(one, chosen, 4 if heavy else 2)
+            chosen = _chosen(one, allowed, order.index(weights), ground)
+            yield from _tuned(one, chosen, 4 if one.heavy else 2)
             if one.name in BODIES:
                 yield from _strategies(one, chosen)
 
 
-def _half(allowed: Sequence[str], place: int) -> list[str]:
-    """Every second target, the other half for every second checkpoint: balanced over both."""
-    columns = list(FAMILIES)
+def _chosen(one: Weights, allowed: Sequence[str], place: int, ground: Ground) -> list[str]:
+    """Targets that a checkpoint is tuned on: of images, every second, the other half for every second checkpoint."""
+    if ground is TEXTS:
+        return [target for target in allowed if target in (FEW_TEXTS if one.heavy else TUNED_TEXTS)]
+    if one.heavy:
+        return [target for target in allowed if target in FEW_TARGETS]
+    columns = list(ground.families)
     return [target for target in allowed if (columns.index(target) + place) % 2 == 0]
 
 
@@ -160,8 +215,8 @@ def _tuned(one: Weights, targets: Sequence[str], wave: int) -> Iterator[Cell]:
         for strategy in PROBES:
             yield _cell(one, target, wave, strategy, TUNED_ROWS)
         yield _cell(one, target, wave, "lp-ft", TUNED_ROWS, TUNED_EPOCHS)
-        if one.input_size < HEAVY:
-            yield _cell(one, target, wave, "scratch", TUNED_ROWS, TUNED_EPOCHS)
+        if not one.heavy:
+            yield _cell(one, target, 5 if one.modality == TEXTS.modality else wave, "scratch", TUNED_ROWS, TUNED_EPOCHS)
 
 
 def _strategies(one: Weights, targets: Sequence[str]) -> Iterator[Cell]:
@@ -203,6 +258,24 @@ def _input_size(folder: Path) -> int:
     return int(size.get("height") or size["shortest_edge"])
 
 
+def _positions(config: Mapping[str, Any]) -> int:
+    """Tokens that a text net has positions for."""
+    return int(config.get("max_position_embeddings") or config["n_positions"])
+
+
+def _text_checkpoints(teachers: Path, catalog: Path) -> list[Weights]:
+    """Real ones by name, then bundled ones by name; of each the corpus that it grew on itself."""
+    import yaml
+
+    real = [weights_in(teachers / name, ("sentence-pairs",), TEXTS.modality) for name in REAL_TEXTS]
+    cards = [yaml.safe_load(path.read_text()) for path in sorted(catalog.glob("checkpoints/text/*.yaml"))]
+    bundled = [card for card in cards if "folder" in card]
+    own = [tuple(filter(None, [card.get("domain")])) for card in bundled]
+    return real + [
+        weights_in(catalog / card["folder"], of, TEXTS.modality) for card, of in zip(bundled, own, strict=True)
+    ]
+
+
 def _checkpoints(shared: Path, grown: Path, catalog: Path) -> list[Weights]:
     """Real ones by name; then seedlings of the catalog, then grown ones that are not in it, by name."""
     real = [weights_in(shared / "checkpoints" / "image" / name, of) for name, of in sorted(REAL_LINEAGE.items())]
@@ -232,13 +305,22 @@ def main() -> None:
     """Append what is new."""
     from registry.home import catalog_folder
 
-    parser = argparse.ArgumentParser(description="Append new cells to design.csv; what is there never changes.")
+    parser = argparse.ArgumentParser(
+        description="Append new cells to a modality's design.csv; what is there never changes."
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")
+    parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
+    parser.add_argument("--modality", choices=sorted(GROUNDS), default=IMAGES.modality)
     requested = parser.parse_args()
-    known = read_design()
-    cells = new_cells(known, _checkpoints(requested.shared, requested.grown, catalog_folder()))
-    append(HERE / "design.csv", cells)
+    ground, path = GROUNDS[requested.modality], HERE / requested.modality / "design.csv"
+    if ground is TEXTS:
+        checkpoints = _text_checkpoints(requested.teachers, catalog_folder())
+    else:
+        checkpoints = _checkpoints(requested.shared, requested.grown, catalog_folder())
+    known = read_design(path)
+    cells = new_cells(known, checkpoints, ground)
+    append(path, cells)
     print(f"{len(cells)} cells added to {len(known)}")
 
 

@@ -18,7 +18,6 @@ from recommender.rank import rank
 from recommender.results import Baseline, BlockScore, Candidate, Choice, Ranked, Transferability
 from tests.benchmarks.proving_ground.bench import Bench
 from tests.benchmarks.proving_ground.cells import Cell
-from tests.benchmarks.proving_ground.targets import part_of
 
 __all__ = ["choice_of", "probed", "ranked", "reference_of"]
 
@@ -78,7 +77,7 @@ def reference_of(cell: Cell, bench: Bench) -> Baseline:
 
 @lru_cache(maxsize=64)
 def _reference(bench: Bench, target: str, rows: int, seed: int) -> Baseline:
-    train = part_of(bench.data, target, rows, seed).train
+    train = bench.rows_of(target, rows, seed).train
     return baseline(train, folds=train.folds(seed=seed), seed=seed)
 
 

@@ -14,12 +14,11 @@ from registry.home import catalog_folder
 from registry.metrics import Z
 from tests.benchmarks.proving_ground.cells import Cell
 from tests.benchmarks.proving_ground.design import TUNED_EPOCHS, TUNED_ROWS
-from tests.benchmarks.proving_ground.targets import PROBE_ROWS
 
 __all__ = ["Expectation", "advised", "bundled", "expectations", "figures"]
 
-JUDGED = {"block-probe": ("linear-probe", PROBE_ROWS), "lp-ft": ("lp-ft", TUNED_ROWS)}
-"""Truths, with the strategy and the most rows of their cells."""
+JUDGED = {"block-probe": "linear-probe", "lp-ft": "lp-ft"}
+"""Truths, with what the product calls their strategy."""
 TRAINED = 1.0 + 3 * TUNED_EPOCHS
 """What a training took, in passes over its rows; a head takes one."""
 
@@ -59,19 +58,21 @@ def _of_head(case: Case, fusion: Fusion) -> float | None:
     return None if fused is None else fused.score(case.anchor)
 
 
-@lru_cache(maxsize=1)
-def bundled() -> tuple[Expectation, ...]:
-    """Of the cells in catalog/outcomes/measured.csv."""
-    return tuple(expectations(Fusion.of(read_catalog(catalog_folder()).outcomes).cases))
+@lru_cache(maxsize=2)
+def bundled(modality: str) -> tuple[Expectation, ...]:
+    """Of the cells of a modality in catalog/outcomes/measured.csv."""
+    cases = Fusion.of(read_catalog(catalog_folder()).outcomes).cases
+    return tuple(expectations(case for case in cases if case.modality == modality))
 
 
 def figures(design: Sequence[Cell], collected: Iterable[Expectation]) -> dict[str, dict[tuple[str, str], float]]:
     """Mean, low and high of every truth that is judged, by name and (weights, target)."""
     weights = {cell.digest[:8]: cell.weights for cell in design if cell.digest}
     by_name: dict[str, dict[tuple[str, str], float]] = {}
+    most = {truth: max((c.rows for c in design if c.strategy == truth), default=0) for truth in JUDGED}
     for one in collected:
-        for truth, (strategy, rows) in JUDGED.items():
-            if one.case.checkpoint in weights and _is_of(one.case, strategy, rows):
+        for truth, strategy in JUDGED.items():
+            if one.case.checkpoint in weights and _is_of(one.case, strategy, most[truth]):
                 pair = weights[one.case.checkpoint], one.case.sample
                 for end in ("mean", "low", "high"):
                     by_name.setdefault(f"product.{truth}.{end}", {})[pair] = getattr(one, end)

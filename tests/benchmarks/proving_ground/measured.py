@@ -34,7 +34,7 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.design import TUNED_EPOCHS
-from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS, part_of, unpacked
+from tests.benchmarks.proving_ground.targets import FAMILIES, IMAGES, unpacked
 
 __all__ = ["rows_of"]
 
@@ -90,14 +90,14 @@ def rows_of(
     for cell in design:
         if cell.cell not in results or cell.strategy in {NO_TRANSFER, "linear-probe"}:
             continue
-        if cell.strategy == "block-probe" and cell.rows < PROBE_ROWS:
+        if cell.strategy == "block-probe" and cell.rows < IMAGES.probe_rows:
             continue
         result = results[cell.cell]
         name = {"block-probe": "linear-probe"}.get(cell.strategy, cell.strategy)
         probe = None if name == "scratch" else float(json.loads(result.conditions)["probe"])
         yield _row(cell, name, cell.epochs, probe, result.accuracy, result.rows_train, known, facts, bodies, results)
     tuned = {(c.weights, c.target, c.rows) for c in design if c.strategy == "lp-ft" and c.cell in results}
-    by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == PROBE_ROWS}
+    by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == IMAGES.probe_rows}
     for tried in recipes:
         most = by_name.get((tried["checkpoint"], tried["target"]))
         rows, epochs = int(tried["rows"]), RECIPES.get(tried["recipe"])
@@ -217,7 +217,7 @@ def main() -> None:
     facts = {}
     for target, rows in sorted(sizes):
         if target in FAMILIES:
-            train = part_of(bench.data, target, rows, 0).train
+            train = bench.rows_of(target, rows, 0).train
             expected = baseline(train, folds=train.folds(seed=0)).expected
             facts[target, rows] = len(train.classes), expected.mean
     zoo = Zoo.open(bench.home.root)

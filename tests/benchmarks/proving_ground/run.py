@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from recommender.transfer import scores
+from registry.cards import FIRST_MODALITY
 from registry.errors import NotOffered
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.advice import advice_figures
@@ -35,7 +36,7 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.scoring import commit, distance_figures, score_figures
-from tests.benchmarks.proving_ground.targets import FAMILIES, PROBE_ROWS, Part, unpacked
+from tests.benchmarks.proving_ground.targets import GROUNDS, Part, sets_of
 
 __all__ = ["Tables", "fill_scores", "missing_cells", "result_of", "run_cell"]
 
@@ -44,7 +45,7 @@ __all__ = ["Tables", "fill_scores", "missing_cells", "result_of", "run_cell"]
 class Tables:
     """Where the three tables lie."""
 
-    folder: Path = HERE
+    folder: Path = HERE / FIRST_MODALITY
 
     @property
     def design(self) -> list[Cell]:
@@ -70,7 +71,7 @@ def run_cell(cell: Cell, bench: Bench, tables: Tables, device: str) -> Result:
     done = carry_out(cell, bench, device)
     result = result_of(cell, done, part, device)
     append(tables.folder / "outcomes.csv", [result])
-    if cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS:
+    if cell.strategy == "linear-probe" and cell.rows == bench.ground.probe_rows:
         fill_scores(cell, bench, tables)
     return result
 
@@ -145,7 +146,7 @@ def _anew(bench: Bench, tables: Tables, deadline: float, stale: Collection[str])
     """Compute scores whose code has changed once more, on every pair that was probed."""
     done = tables.results
     for cell in tables.design:
-        if cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS and cell.cell in done:
+        if cell.strategy == "linear-probe" and cell.rows == bench.ground.probe_rows and cell.cell in done:
             if time.monotonic() > deadline:
                 return
             if changed := fill_scores(cell, bench, tables, stale):
@@ -157,7 +158,7 @@ def _figures(bench: Bench, tables: Tables, deadline: float) -> None:
     done, path = tables.results, tables.folder / "scores.csv"
     zoo = Zoo.open(bench.home.root)
     for cell in tables.design:
-        probed = cell.strategy == "linear-probe" and cell.rows == PROBE_ROWS and cell.cell in done
+        probed = cell.strategy == "linear-probe" and cell.rows == bench.ground.probe_rows and cell.cell in done
         if probed and bench.has(cell) and time.monotonic() < deadline:
             added = fill_scores(cell, bench, tables)
             far = distance_figures(cell, bench, zoo, read_scores(path))
@@ -169,7 +170,7 @@ def _figures(bench: Bench, tables: Tables, deadline: float) -> None:
 def _advice(bench: Bench, tables: Tables, deadline: float) -> None:
     """Let the product rank anew where what it says has changed."""
     path, results = tables.folder / "scores.csv", tables.results
-    for target in FAMILIES:
+    for target in bench.ground.families:
         if time.monotonic() < deadline:
             known = read_scores(path)
             predicted = advice_figures(target, tables.design, results, bench)
@@ -183,6 +184,7 @@ def _advice(bench: Bench, tables: Tables, deadline: float) -> None:
 def main() -> None:
     """Run for the minutes asked for."""
     parser = argparse.ArgumentParser(description="Carry out missing cells of design.csv.")
+    parser.add_argument("--modality", choices=sorted(GROUNDS), default=FIRST_MODALITY)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--device", default="cpu", help="where nets are tuned")
     parser.add_argument("--threads", type=int, default=1)
@@ -192,18 +194,21 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"), help="seedlings not yet in the catalog")
+    parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"), help="features and claims")
     requested = parser.parse_args()
     torch.set_num_threads(requested.threads)
-    bench = Bench(unpacked(requested.data, requested.shared), requested.shared, requested.grown, requested.cache)
+    ground, tables = GROUNDS[requested.modality], Tables(HERE / requested.modality)
+    data = sets_of(ground, requested.data, requested.shared)
+    bench = Bench(data, requested.shared, requested.grown, requested.cache, ground, requested.teachers)
     deadline = time.monotonic() + 60 * requested.minutes
     if requested.anew:
-        _anew(bench, Tables(), deadline, requested.anew)
+        _anew(bench, tables, deadline, requested.anew)
         return
     if not requested.figures:
-        _cells(requested, bench, Tables(), deadline)
-    _figures(bench, Tables(), deadline)
-    _advice(bench, Tables(), deadline)
+        _cells(requested, bench, tables, deadline)
+    _figures(bench, tables, deadline)
+    _advice(bench, tables, deadline)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Scores and distances of a probed pair, from the features that its linear probe was fitted on."""
 
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from recommender.distance import distances
 from recommender.transfer import scores
 from recommender.transfer.decomposition import Decomposition, decompose
 from registry.errors import EstimatorError
+from registry.features import Encoded
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.bench import Bench
-from tests.benchmarks.proving_ground.cells import GONE, Cell, Figure
-from tests.benchmarks.proving_ground.targets import PROBE_ROWS, part_of
+from tests.benchmarks.proving_ground.cells import GONE, LAYER_MEAN, Cell, Figure
 
 __all__ = ["commit", "distance_figures", "score_figures"]
 
@@ -24,6 +24,8 @@ HEADED = ("leep", "nce")
 SCALED = ("mmd", "mean_embedding")
 """Distances that take the lens's bandwidth."""
 BLOCKWISE = ("logme", "hscore", "knn", "linear")
+OF_THE_MEAN = ("logme",)
+"""Scores of the mean over blocks, too, where all are of one width."""
 
 
 def score_figures(cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: Collection[str] = ()) -> list[Figure]:
@@ -36,12 +38,9 @@ def score_figures(cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: C
     part = bench.part(cell)
     encoded, targets = bench.train_features(cell), part.train.targets
     results = []
-    for place, (name, block) in enumerate(zip(encoded.names, encoded.blocks, strict=True)):
-        last = place == len(encoded.names) - 1
-        where = "" if last else name
-        offered = scores if last else BLOCKWISE
+    for where, vectors, offered in _views(encoded):
         wanted = [s for s in offered if s in anew or (cell.cell, where, f"score.{s}") not in known]
-        thin = decompose(block.vectors) if wanted else None
+        thin = decompose(vectors) if wanted else None
         for score in wanted:
             value = _score(score, encoded.head if score in HEADED else thin, targets)
             before = known.get((cell.cell, where, f"score.{score}"))
@@ -51,6 +50,15 @@ def score_figures(cell: Cell, bench: Bench, known: Mapping[Key, Figure], anew: C
         seconds = bench.forward_seconds(cell) * len(part.train)
         results.append(Figure(cell.cell, "", "effort.seconds", f"{seconds:.2f}", commit()))
     return results
+
+
+def _views(encoded: Encoded) -> Iterator[tuple[str, Float[np.ndarray, "n d"], Collection[str]]]:
+    """What scores read: each block (the last has no name), and the mean of all; with the scores that read it."""
+    for name, block in zip(encoded.names[:-1], encoded.blocks[:-1], strict=True):
+        yield name, block.vectors, BLOCKWISE
+    yield "", encoded.blocks[-1].vectors, [*scores]
+    if len(encoded.blocks) > 1 and len({block.vectors.shape[1] for block in encoded.blocks}) == 1:
+        yield LAYER_MEAN, np.mean([block.vectors for block in encoded.blocks], axis=0), OF_THE_MEAN
 
 
 def _gone(cell: Cell, known: Mapping[Key, Figure], anew: Collection[str]) -> list[Figure]:
@@ -85,23 +93,24 @@ def distance_figures(cell: Cell, bench: Bench, zoo: Zoo, scores_known: Mapping[K
 
     Nothing where the registry has no sketch of the source. Through a new lens all is measured anew.
     """
-    source, lens = cell.lineage.split(";")[0], zoo.lens("image")
-    if source not in {domain.name for domain in zoo.domains("image")} or zoo.sketch(source) is None:
+    modality = bench.ground.modality
+    source, lens = cell.lineage.split(";")[0], zoo.lens(modality)
+    if source not in {domain.name for domain in zoo.domains(modality)} or zoo.sketch(source) is None:
         return []
     report = scores_known.get((cell.cell, "", "lens.digest"))
     same = report is not None and report.value == lens.digest
     wanted = [name for name in distances if not same or (cell.cell, "", f"distance.{name}") not in scores_known]
-    by_name = {f"distance.{name}": _distance(name, bench.data, cell.target, cell.seed, source, zoo) for name in wanted}
+    by_name = {f"distance.{name}": _distance(name, bench, cell.target, cell.seed, source, zoo) for name in wanted}
     if wanted:
         by_name |= {"lens": lens.checkpoint, "lens.digest": lens.digest}
     return [Figure(cell.cell, "", name, value, commit()) for name, value in by_name.items()]
 
 
 @lru_cache(maxsize=4096)
-def _distance(name: str, data: Path, target: str, seed: int, source: str, zoo: Zoo) -> str:
+def _distance(name: str, bench: Bench, target: str, seed: int, source: str, zoo: Zoo) -> str:
     """The raw statistic, which orders near sources too, or the name of what forbids it."""
-    lens, sketch = zoo.lens("image"), zoo.sketch(source)
-    seen = zoo.lens_features(part_of(data, target, PROBE_ROWS, seed).train)
+    lens, sketch = zoo.lens(bench.ground.modality), zoo.sketch(source)
+    seen = zoo.lens_features(bench.rows_of(target, bench.ground.probe_rows, seed).train)
     ours, theirs = lens.standardize(seen.vectors), lens.standardize(sketch.rows.vectors)
     more = {"sigma": lens.sigma} if name in SCALED else {}
     try:

@@ -1,4 +1,4 @@
-"""The targets: sixteen image sets, their families, and the rows that every cell trains and is judged on.
+"""The targets: image sets and text sets, their families, and the rows that every cell trains and is judged on.
 
 Rows are chosen by their content and a seed, here and not by the product, so that no later change of the product moves
 them; `Part.digest` tells whether they still are what earlier cells saw.
@@ -7,7 +7,7 @@ them; `Part.digest` tells whether they still are what earlier cells saw.
 import hashlib
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,11 +17,9 @@ from jaxtyping import Bool, Int
 
 from registry.sample import Sample
 
-__all__ = ["FAMILIES", "PROBE_ROWS", "TEST_ROWS", "Part", "part_of", "unpacked"]
+__all__ = ["FAMILIES", "GROUNDS", "IMAGES", "TEXTS", "Ground", "Part", "part_of", "sets_of", "unpacked"]
 
-TEST_ROWS = 1000
-"""Test parts are enlarged with unused training rows to this many, where they exist."""
-FAMILIES = {
+_IMAGE_SETS = {
     "bccd_cells": "microscopy",
     "chest_xray_covid": "medical imaging",
     "cifar10": "small photos",
@@ -39,9 +37,54 @@ FAMILIES = {
     "rsscn7": "aerial",
     "sign_digits": "hand gestures",
 }
-"""Sets of one origin or kind; they are left out together."""
-PROBE_ROWS = 800
-"""Rows set aside for training, of which a cell of fewer rows takes a part: all cells of a target share a test part."""
+_TEXT_SETS = {
+    "ag_news": "news",
+    "amazon_reviews": "reviews",
+    "banking77": "dialogue",
+    "chemprot": "biomedicine",
+    "clinc150": "dialogue",
+    "clinical_notes_small": "biomedicine",
+    "code_language": "source code",
+    "dialogue_service": "dialogue",
+    "financial_phrasebank": "finance",
+    "germeval18": "social media",
+    "hate_offensive": "social media",
+    "indonesian_emotion": "indonesian",
+    "indonesian_sentiment": "indonesian",
+    "novel_author": "fiction",
+    "paper_field": "science",
+    "scicite": "science",
+    "sst2": "film",
+    "subj": "film",
+    "trec": "questions",
+    "trial_abstract_roles": "biomedicine",
+    "tweet_emotion": "social media",
+    "tweet_hate": "social media",
+    "tweet_offensive": "social media",
+    "tweet_stance": "social media",
+}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The targets of one modality."""
+
+    modality: str
+    families: Mapping[str, str]
+    """Of each target; sets of one origin or kind are left out together."""
+    probe_rows: int
+    """Rows set aside for training, of which a cell of fewer rows takes a part: all of a target share a test part."""
+    test_rows: int
+    """Test parts have this many: of more a draw, to fewer unused training rows are added, where they exist."""
+
+    def __hash__(self) -> int:
+        return hash(self.modality)
+
+
+IMAGES = Ground("image", _IMAGE_SETS, probe_rows=800, test_rows=1000)
+TEXTS = Ground("text", _TEXT_SETS, probe_rows=600, test_rows=500)
+GROUNDS = {ground.modality: ground for ground in (IMAGES, TEXTS)}
+FAMILIES = {**_IMAGE_SETS, **_TEXT_SETS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +106,19 @@ class Part:
 
 
 @lru_cache(maxsize=64)
-def part_of(data: Path, target: str, rows: int, seed: int) -> Part:
+def part_of(data: Path, target: str, rows: int, seed: int, ground: Ground = IMAGES) -> Part:
     """The rows of a target for cells of at most ``rows`` training rows.
 
     The test part is the same whatever ``rows``; fewer rows are among the more.
     """
-    train, test = _pools(data, target, seed)
+    train, test = _pools(data, target, seed, ground)
     chosen = train.take(_in_proportion(train, rows, seed))
     return Part(replace(chosen, test=test), test)
+
+
+def sets_of(ground: Ground, data: Path, shared: Path) -> Path:
+    """The folder of a ground's sets: images are extracted from ``shared``, the others lie there as they are."""
+    return unpacked(data, shared) if ground is IMAGES else shared / "data" / ground.modality
 
 
 def unpacked(data: Path, shared: Path) -> Path:
@@ -81,18 +129,19 @@ def unpacked(data: Path, shared: Path) -> Path:
 
 
 @lru_cache(maxsize=16)
-def _pools(data: Path, target: str, seed: int) -> tuple[Sample, Sample]:
+def _pools(data: Path, target: str, seed: int, ground: Ground) -> tuple[Sample, Sample]:
     read = Sample.from_folder(data / target)
     if read.test is None:
         raise ValueError(f"{data / target} has no test part")
     pool = replace(read, test=None)
-    train = _in_proportion(pool, PROBE_ROWS, seed)
+    train = _in_proportion(pool, ground.probe_rows, seed)
     unused = np.setdiff1d(np.arange(len(pool)), train)
-    added = unused[_in_proportion(pool.take(unused), max(0, TEST_ROWS - len(read.test)), seed)]
+    added = unused[_in_proportion(pool.take(unused), max(0, ground.test_rows - len(read.test)), seed)]
+    kept = _in_proportion(read.test, ground.test_rows, seed)
     everything = replace(
         pool, items=(*pool.items, *read.test.items), labels=(*pool.labels, *read.test.labels), groups=None
     )
-    held = np.concatenate([added, len(pool) + np.arange(len(read.test))])
+    held = np.concatenate([added, len(pool) + kept])
     return pool.take(train), everything.take(_by_content(everything, held))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tests.benchmarks.proving_ground.cells import NO_TRANSFER, Cell, Figure, Result
+from tests.benchmarks.proving_ground.cells import LAYER_MEAN, NO_TRANSFER, Cell, Figure, Result
 
 __all__ = ["Case", "Truth", "figures_of", "truth_of"]
 
@@ -136,16 +136,27 @@ def truth_of(
 def figures_of(
     design: Sequence[Cell], scores: Mapping[tuple[int, str, str], Figure]
 ) -> dict[str, dict[tuple[str, str], float]]:
-    """Every figure of a pair as a whole (no block) that is a number, by name and (weights, target)."""
+    """Every figure of a pair as a whole that is a number, by name and (weights, target).
+
+    That of the last block bears the figure's name alone; beside it stand that of the mean of all blocks and the highest
+    of all blocks, where earlier ones have it.
+    """
     cells = {cell.cell: cell for cell in design}
+    by_block = {name for _, block, name in scores if block not in {"", LAYER_MEAN}}
     result: dict[str, dict[tuple[str, str], float]] = {}
     for (number, block, name), figure in scores.items():
-        if block == "" and number in cells:
-            try:
-                value = float(figure.value)
-            except ValueError:
-                continue
-            result.setdefault(name, {})[cells[number].weights, cells[number].target] = value
+        if number not in cells:
+            continue
+        try:
+            value = float(figure.value)
+        except ValueError:
+            continue
+        pair = cells[number].weights, cells[number].target
+        if block in {"", LAYER_MEAN}:
+            result.setdefault(f"{name} (layer mean)" if block else name, {})[pair] = value
+        if block != LAYER_MEAN and name in by_block:
+            best = result.setdefault(f"{name} (best block)", {})
+            best[pair] = max(value, best.get(pair, value))
     return result
 
 
