@@ -193,7 +193,7 @@ def _tested(train: Sample) -> Sample:
 
 
 def _raw_rows(train: Sample, progress: Progress) -> RawRows:
-    return RawRows.of(train.modality, (*train.items, *_tested(train).items), progress)
+    return RawRows.of(train.modality, (*train.items, *_tested(train).items), progress, task=train.task)
 
 
 def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:
