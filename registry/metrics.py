@@ -104,7 +104,7 @@ def _over_positions(
         raise LengthMismatch(f"positions and predictions of row {row}", int(lengths[row]), int(others[row]))
     if metric is not Metric.ENTITY_F1:
         rows = np.repeat(np.arange(len(truth)), lengths)
-        return weighted_scores(metric, *(np.concatenate([*tags]) for tags in (truth, predicted)), weights[:, rows])
+        return weighted_scores(metric, np.concatenate([*truth]), np.concatenate([*predicted]), weights[:, rows])
     spans = [[set(spans_of(tags)) for tags in rows] for rows in (truth, predicted)]
     both = np.array([(len(true & said), len(true) + len(said)) for true, said in zip(*spans, strict=True)], np.float64)
     hits, there = weights @ both[:, 0], weights @ both[:, 1]

@@ -159,8 +159,8 @@ def _signature(run: RunFolder, modality: Modality) -> "ModelSignature":
 
     result, declared = run.result, in_memory_of(run.result["task"], modality)
     if result["task"] == Task.TOKEN_CLASSIFICATION:
-        columns = [ColSpec(DataType.string, name) for name in ("prediction", "words", "spans")]
-        return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(columns))
+        tagged: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, n) for n in ("prediction", "words", "spans")]
+        return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(tagged))
     named = DataType.double if result["task"] == Task.REGRESSION else DataType.string
     columns: list[ColSpec | TensorSpec] = [ColSpec(named, "prediction")]
     columns += [ColSpec(DataType.double, label) for label in probability_columns(result["classes"])]

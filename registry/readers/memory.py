@@ -73,8 +73,8 @@ def read_positions(
         raise LengthMismatch(f"{kind.words.many} and labels", len(held), len(labels))
     items = []
     for row, (value, label) in enumerate(zip(held, labels, strict=True)):
-        listed = isinstance(value, list | tuple | np.ndarray)
-        item = positions.item(str(row), list(value) if listed else str(value).split())
+        listed = list(value) if isinstance(value, list | tuple | np.ndarray) else str(value).split()
+        item = positions.item(str(row), listed)
         if isinstance(item, Undecodable):
             raise UnusableArrays(type(value).__name__, (), f"{kind.words.one} {row} cannot be used: {item.reason}")
         parts, tags = len(positions.of(item)), len(label.split())

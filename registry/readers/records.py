@@ -346,7 +346,7 @@ def _listed_columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tu
     """
     rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
     lists = [name for name in file.names if any(isinstance(row.get(name), list) for row in rows)]
-    words = [name for name in lists if all(isinstance(word, str) for row in rows for word in row.get(name) or ())]
+    words = [name for name in lists if all(isinstance(word, str) for row in rows for word in _members(row.get(name)))]
     text = wanted.text if wanted.text is not None else _first_of(words, _TOKENS)
     if text not in words or wanted.text2 is not None:
         return None
@@ -364,6 +364,10 @@ def _listed_columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tu
     return columns, [f"{file.path.name}: column {', '.join(new)}"] if new and len(wanted.named) < len(
         columns.named
     ) else []
+
+
+def _members(cell: object) -> list[object]:
+    return cell if isinstance(cell, list) else []
 
 
 def _tagged_table(files: Mapping[str, _File], chosen: RecordColumns, words: Words, *, labelled: bool) -> _Table:

@@ -90,7 +90,9 @@ def item_of_cells(name: str, cells: Sequence[object]) -> TextItem | Undecodable:
         texts.append(decoding[0])
         kinds |= dict.fromkeys(decoding[1])
     content = "\0".join(map(str, cells)).encode("utf-8", "surrogatepass")
-    return TextItem(name, hashlib.sha256(content).hexdigest(), texts[0], tuple(kinds), *texts[1:])
+    return TextItem(
+        name, hashlib.sha256(content).hexdigest(), texts[0], tuple(kinds), second=texts[1] if len(texts) > 1 else None
+    )
 
 
 def item_of_words(name: str, words: Sequence[object]) -> TextItem | Undecodable:
