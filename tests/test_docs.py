@@ -39,6 +39,12 @@ def test_every_command_is_documented() -> None:
     assert [name for name in commands() if f"`transferzoo {name}" not in README] == []
 
 
+def test_help_says_of_each_command_what_it_says_of_itself_before_it_is_loaded() -> None:
+    group = typer.main.get_command(app)
+    for name, (_, line) in group.places.items():
+        assert group.commands[name].help.splitlines()[0] == line
+
+
 def test_every_command_of_a_block_exists_with_its_options() -> None:
     known = commands()
     assert lines()

@@ -2,40 +2,75 @@
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, ClassVar
 
 import typer
 
 from registry.errors import TransferZooError
 from registry.progress import Cancelled
 from ui import render
-from ui.commands import advice, benefit, domains, maintenance, predict, queue, runs, tuning, zoo
-from ui.context import DEBUG
+from ui.lazy import LazyGroup
+from ui.render.terminal import DEBUG
 from ui.strangers import pacify, printable_streams
 
 __all__ = ["app", "main"]
 
+
+class _Commands(LazyGroup):
+    places: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "demo": (
+            "ui.commands.demo:demo",
+            "Take a real target that ships inside a library all the way: advice, tuning, outcome.",
+        ),
+        "recommend": (
+            "ui.commands.advice:recommend",
+            "Say which checkpoint to start from and how much of it to freeze, with reasons.",
+        ),
+        "tune": (
+            "ui.commands.tuning:tune",
+            "Fine-tune as advised, under MLflow, and give the outcome back to the registry.",
+        ),
+        "benefit": (
+            "ui.commands.benefit:benefit",
+            "Measure what transfer is worth: labels and epochs saved against the same net from scratch.",
+        ),
+        "predict": (
+            "ui.commands.predict:predict",
+            "Say what a fine-tuned model says of items; where it is known, also how often it is right.",
+        ),
+        "export": (
+            "ui.commands.predict:export",
+            "Write a fine-tuned model as transformers' Auto classes open it, or as ONNX; checked before it is done.",
+        ),
+        "distance": (
+            "ui.commands.domains:distance",
+            "Measure how far two folders, or a folder and a known domain, lie apart.",
+        ),
+        "doctor": (
+            "ui.commands.maintenance:doctor",
+            "Check that what is stored is still true; exit code 1 where something is wrong.",
+        ),
+        "picker": (
+            "ui.commands.maintenance:picker",
+            "Serve the picker: a page on this machine, and for this machine alone.",
+        ),
+        "zoo": ("ui.commands.zoo:app", "The checkpoints that the registry knows."),
+        "domains": ("ui.commands.domains:app", "The source domains that the registry knows."),
+        "runs": ("ui.commands.runs:app", "What became of earlier fine-tunings."),
+        "queue": ("ui.commands.queue:app", "Advice and tunings that wait their turn and outlive the terminal."),
+    }
+
+
 app = typer.Typer(
     name="transferzoo",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     help="Which pretrained model should I start from, how much of it should I freeze, and was the advice right?",
 )
-for command in (
-    advice.demo,
-    advice.recommend,
-    tuning.tune,
-    benefit.benefit,
-    predict.predict,
-    predict.export,
-    domains.distance,
-    maintenance.doctor,
-    maintenance.picker,
-):
-    app.command()(command)
-for name, group in (("zoo", zoo.app), ("domains", domains.app), ("runs", runs.app), ("queue", queue.app)):
-    app.add_typer(group, name=name)
 
 
 def main() -> None:
@@ -69,8 +104,6 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - loads the email package
-
         typer.echo(f"transferzoo {version('transferzoo')}")
         raise typer.Exit
 
@@ -78,11 +111,11 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")] = False,
-    version: Annotated[
+    version_: Annotated[
         bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    del version  # answered above
+    del version_  # answered above
     if debug:
         os.environ[DEBUG] = "1"
 

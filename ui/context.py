@@ -1,29 +1,26 @@
 """Command context: options, the opened registry, the terminal, and the request that was typed."""
 
 import inspect
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from recommender.requests import REQUESTS, Request, SampleRequest
+from recommender.runs.recovery import recover
 from registry.cards import ClassFolder, Metric, Task
 from registry.errors import TransferZooError
 from registry.progress import Event, silent
+from registry.zoo import Zoo
 from ui import render
 
-if TYPE_CHECKING:
-    from recommender.requests import Request
-    from registry.zoo import Zoo
-
 __all__ = [
-    "DEBUG",
     "ClassFolderOption",
     "CommandContext",
     "DeviceOption",
@@ -118,7 +115,6 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "seed": (SeedOption, 0),
 }
 """The fields of a `SampleRequest` as they are typed, with their defaults."""
-DEBUG = "TRANSFERZOO_DEBUG"
 TELL_EVERY = 0.25
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -127,7 +123,7 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 class CommandContext:
     """What every command works with: the registry, and where to speak."""
 
-    zoo: "Zoo"
+    zoo: Zoo
     terminal: Console
     bars: render.Bars
     json: bool
@@ -176,14 +172,12 @@ def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def parse_request(kind: str, typed: Mapping[str, Any]) -> "Request":
+def parse_request(kind: str, typed: Mapping[str, Any]) -> Request:
     """The request that options of a command make: they are named as its fields are, a reserved word with a ``_``.
 
     Raises:
         UnusableRequest: they do not go together.
     """
-    from recommender.requests import REQUESTS, SampleRequest  # noqa: PLC0415 - loads pydantic
-
     form = REQUESTS[kind]
     fields: dict[str, Any] = _chosen(form.model_fields, typed)
     if "sample" in form.model_fields:
@@ -199,10 +193,7 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 @contextmanager
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
-    render.silence_libraries(loud=bool(os.environ.get(DEBUG)))
-    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads psutil
-    from registry.zoo import Zoo  # noqa: PLC0415 - loads SQLAlchemy
-
+    render.silence_libraries()
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
         opened = Zoo.open(home, progress=progress)
@@ -226,7 +217,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
             _print_notes(errors, zoo, noted)
 
 
-def _print_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
+def _print_notes(terminal: Console, zoo: Zoo, known: int) -> int:
     """Say what the registry has met since that is not as it should be; how much that is by now."""
     for note in zoo.notes[known:]:
         terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
@@ -242,7 +233,7 @@ def _in_words(failure: BaseException) -> str:
 class _JobObserver:
     """A job of the registry as observer: it hears of the work a few times a second, and is asked as often."""
 
-    def __init__(self, zoo: "Zoo", job: str) -> None:
+    def __init__(self, zoo: Zoo, job: str) -> None:
         self._zoo, self._job = zoo, job
         self._reported, self._polled, self._cancelled = 0.0, 0.0, False
 

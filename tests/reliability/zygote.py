@@ -29,6 +29,9 @@ _HEAVY = (
     "registry.doctor",
     "recommender.tuning.figures",
     "ui.cli",
+    *(f"ui.commands.{name}" for name in ("advice", "benefit", "demo", "domains", "maintenance", "predict", "queue")),
+    *(f"ui.commands.{name}" for name in ("runs", "tuning", "zoo")),
+    "ui.work",
     "ui.job_queue",
     "ui.context",
 )

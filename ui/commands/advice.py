@@ -1,29 +1,14 @@
-"""Commands that advise: demo and recommend."""
+"""Commands that advise: recommend."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ui.commands import run_request
-from ui.context import HomeOption, JsonOption, SeedOption, command_context, parse_request, takes_sample
+from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.present import present
 
-__all__ = ["demo", "recommend"]
-
-
-def demo(
-    target: Annotated[
-        str, typer.Argument(help="surfaces (14 real photographs), digits, or text (descriptions of functions).")
-    ] = "surfaces",
-    seed: SeedOption = 0,
-    home: HomeOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Take a real target that ships inside a library all the way: advice, tuning, outcome."""
-    with command_context(home, json) as context:
-        from ui import demo as case  # noqa: PLC0415 - loads the recommender
-
-        context.print_json(case.run(target, context.zoo, context.terminal, context.bars, seed=seed).to_dict())
+__all__ = ["recommend"]
 
 
 @takes_sample()
@@ -76,4 +61,4 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     """Say which checkpoint to start from and how much of it to freeze, with reasons."""
     request = parse_request("recommend", locals())
     with command_context(home, json) as context:
-        run_request(context, request, explain=explain, everything=explain or all_)
+        present(context, request, explain=explain, everything=explain or all_)

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.present import present
 
 __all__ = ["benefit"]
 
@@ -26,4 +26,4 @@ def benefit(  # noqa: PLR0913, PLR0917 - each is an option
     """Measure what transfer is worth: labels and epochs saved against the same net from scratch."""
     request = parse_request("benefit", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from ui import render
-from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.present import present
 
 __all__ = ["app", "distance"]
 
@@ -32,7 +32,7 @@ def distance(
     """Measure how far two folders, or a folder and a known domain, lie apart."""
     request = parse_request("distance", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("list")
@@ -56,4 +56,4 @@ def domains_near(
     """List the known domains nearest to a folder, with interval and percentile."""
     request = parse_request("domains near", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)

@@ -1,14 +1,15 @@
 """Commands that keep the house: doctor, and the picker that is served."""
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from ui import render
-from ui.context import DEBUG, HomeOption, JsonOption, command_context
+from recommender.runs import recovery
+from registry import doctor as rooms
+from ui import render, serving
+from ui.context import HomeOption, JsonOption, command_context
 
 __all__ = ["doctor", "picker"]
 
@@ -19,10 +20,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Check that what is stored is still true; exit code 1 where something is wrong."""
-    render.silence_libraries(loud=bool(os.environ.get(DEBUG)))
-    from recommender.runs import recovery  # noqa: PLC0415 - as below
-    from registry import doctor as rooms  # noqa: PLC0415 - loads SQLAlchemy
-
+    render.silence_libraries()
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
         report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
@@ -44,8 +42,6 @@ def picker(
 ) -> None:
     """Serve the picker: a page on this machine, and for this machine alone."""
     with command_context(home, json=False) as context:
-        from ui import serving  # noqa: PLC0415 - loads Streamlit
-
         serving.require_free(port)
     serving.serve(
         context.zoo, port, browser=browser, announce=lambda line: context.terminal.print(Text(line), soft_wrap=True)

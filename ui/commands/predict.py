@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ui.commands import run_request
 from ui.context import FollowLinksOption, HomeOption, JsonOption, command_context, parse_request
+from ui.present import present
 
 __all__ = ["RunArgument", "export", "predict"]
 
@@ -29,7 +29,7 @@ def predict(
         raise typer.BadParameter("give --csv or --json, not both")
     request = parse_request("predict", locals())
     with command_context(home, json or as_csv) as context:
-        run_request(context, request, as_csv=as_csv)
+        present(context, request, as_csv=as_csv)
 
 
 def export(
@@ -46,4 +46,4 @@ def export(
     """Write a fine-tuned model as transformers' Auto classes open it, or as ONNX; checked before it is done."""
     request = parse_request("export", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)

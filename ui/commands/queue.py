@@ -1,18 +1,18 @@
 """Commands of the queue: add, list, show, cancel, work."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from recommender.checks import check_request
+from recommender.requests import Request, place_of, request_of
+from registry.cards import JobRecord
 from registry.errors import TransferZooError, UnknownName
-from ui import render
-from ui.commands import run_request
+from ui import job_queue, render
 from ui.context import CommandContext, HomeOption, JsonOption, command_context, parse_request
-
-if TYPE_CHECKING:
-    from recommender.requests import Request
-    from registry.cards import JobRecord
+from ui.present import present
+from ui.reproduce import as_command, options_of
 
 __all__ = ["app"]
 
@@ -34,9 +34,6 @@ def queue_add(
     """Queue a command, and return at once; a worker for its device is started where there is none."""
     request = _parsed(invocation, words)
     with command_context(home, json) as context:
-        from recommender.checks import check_request  # noqa: PLC0415 - loads SQLAlchemy
-        from ui import job_queue  # noqa: PLC0415 - loads psutil
-
         check_request(request, context.zoo)
         job = job_queue.enqueue(context.zoo, request)
         _report_start(context, [job])
@@ -53,8 +50,6 @@ def queue_list(
 ) -> None:
     """List the jobs, the next first; what waits without a worker gets one."""
     with command_context(home, json) as context:
-        from ui import job_queue  # noqa: PLC0415 - loads psutil
-
         job_queue.ensure_worker(context.zoo)
         jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
         _report_start(context, sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created)))
@@ -65,13 +60,8 @@ def queue_list(
 def queue_show(name: JobArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Show one job: its command, how far it is, what came of it, the last that it wrote."""
     with command_context(home, json) as context:
-        from ui import job_queue  # noqa: PLC0415 - loads psutil
-
         job_queue.ensure_worker(context.zoo)
         job = _named(context, name)
-        from recommender.requests import request_of  # noqa: PLC0415 - loads pydantic
-        from ui.reproduce import as_command  # noqa: PLC0415 - as above
-
         form = {
             **_form_of(job),
             "command": as_command(request_of(job.kind, job.spec)),
@@ -86,8 +76,6 @@ def queue_show(name: JobArgument, home: HomeOption = None, json: JsonOption = Fa
 def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Cancel a job; one that is under way is gone within five seconds."""
     with command_context(home, json) as context:
-        from ui import job_queue  # noqa: PLC0415 - loads psutil
-
         before = _named(context, name)
         after, seconds = job_queue.stop(context.zoo, before.id), None
         if before.state == "running":
@@ -107,8 +95,6 @@ def queue_work(
 ) -> None:
     """Carry out what is queued for a device, one job after the other; a second worker of a device ends at once."""
     with command_context(home, json=False) as context:
-        from ui import job_queue  # noqa: PLC0415 - loads psutil
-
         lane = job_queue.lane_of(device)
         if not job_queue.work(
             context.zoo, lane, until_empty=until_empty, announce=lambda line: context.print(Text(line))
@@ -120,13 +106,11 @@ def queue_work(
 def queue_perform(name: Annotated[str, typer.Argument(help="Id of a job.")], home: HomeOption = None) -> None:
     """Carry out a job, in this process: what a worker starts."""
     with command_context(home, json=False, job=name) as context:
-        from recommender.requests import request_of  # noqa: PLC0415 - loads pydantic
-
         job = context.zoo.jobs.get(name)
-        run_request(context, request_of(job.kind, job.spec))
+        present(context, request_of(job.kind, job.spec))
 
 
-def _parsed(invocation: typer.Context, words: list[str]) -> "Request":
+def _parsed(invocation: typer.Context, words: list[str]) -> Request:
     """What a command line asks for, checked as that command itself would."""
     verb, *rest = words
     if verb not in KINDS:
@@ -136,11 +120,8 @@ def _parsed(invocation: typer.Context, words: list[str]) -> "Request":
         return parse_request(verb, parsed.params)
 
 
-def _form_of(job: "JobRecord") -> dict[str, object]:
+def _form_of(job: JobRecord) -> dict[str, object]:
     """The JSON form of a job: its request, and the same as the options of a command (``spec``)."""
-    from recommender.requests import place_of, request_of  # noqa: PLC0415 - loads pydantic
-    from ui.reproduce import options_of  # noqa: PLC0415 - as above
-
     form = job.to_dict()
     try:
         spec: dict[str, object] = {"path": place_of(job.spec), **options_of(request_of(job.kind, job.spec))}
@@ -149,11 +130,11 @@ def _form_of(job: "JobRecord") -> dict[str, object]:
     return {**form, "spec": spec, "request": form["spec"]}
 
 
-def _named(context: CommandContext, name: str) -> "JobRecord":
+def _named(context: CommandContext, name: str) -> JobRecord:
     """The job of that id, or the only one whose id begins so."""
     matching = [job for job in context.zoo.jobs.list() if name and job.id.startswith(name)]
     return matching[0] if len(matching) == 1 else context.zoo.jobs.get(name)
 
 
-def _report_start(context: CommandContext, jobs: list["JobRecord"]) -> None:
+def _report_start(context: CommandContext, jobs: list[JobRecord]) -> None:
     context.print(render.job_table([_form_of(job) for job in jobs]))

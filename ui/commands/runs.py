@@ -4,10 +4,13 @@ from typing import Annotated
 
 import typer
 
+from recommender.runs.folder import RunState, run_folders
+from recommender.runs.mlflow_sync import register, sync_runs
+from recommender.runs.recovery import record_again
 from registry.cards import Origin
 from ui import render
-from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.present import present
 
 __all__ = ["app"]
 
@@ -19,8 +22,6 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
     with command_context(home, json) as context:
-        from recommender.runs.folder import RunState, run_folders  # noqa: PLC0415 - loads psutil
-
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
         rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
@@ -39,7 +40,7 @@ def runs_resume(
     """Go on with an interrupted fine-tuning from its last complete save."""
     request = parse_request("runs resume", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("sync")
@@ -50,9 +51,6 @@ def runs_sync(
 ) -> None:
     """Carry to MLflow what it missed: while a server was down, refused, or a run was killed."""
     with command_context(home, json) as context:
-        from recommender.runs.mlflow_sync import sync_runs  # noqa: PLC0415 - loads NumPy
-        from recommender.runs.recovery import record_again  # noqa: PLC0415 - as above
-
         with context.bars as progress:
             synced = sync_runs(context.zoo.home, run, progress=progress)
         record_again(context.zoo, [row.run for row in synced if row.carried])
@@ -72,8 +70,6 @@ def runs_register(
 ) -> None:
     """Make the model of a finished run a version of a registered model of MLflow, with its lineage."""
     with command_context(home, json) as context:
-        from recommender.runs.mlflow_sync import register  # noqa: PLC0415 - loads NumPy
-
         done = register(context.zoo.home, run, name, alias)
         context.print(render.synced_table([done.to_dict()]))
         context.print_json(done.to_dict())

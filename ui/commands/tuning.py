@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.commands import run_request
 from ui.context import DeviceOption, HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.present import present
 
 __all__ = ["tune"]
 
@@ -56,4 +56,4 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     """
     request = parse_request("tune", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)

@@ -9,9 +9,10 @@ from registry.errors import UnknownName
 from registry.escapes import shown
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
+from registry.modalities import modalities
 from ui import offers, render
-from ui.commands import run_request
 from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.present import present
 
 __all__ = ["app"]
 
@@ -38,8 +39,6 @@ def zoo_list(
     json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
-    from registry.modalities import modalities  # noqa: PLC0415 - loads NumPy
-
     with command_context(home, json) as context:
         for license in license_ or ():
             require_license(license)
@@ -133,7 +132,7 @@ def zoo_add(  # noqa: PLR0913, PLR0917 - each is an option
     typed = {**locals(), **({"folder": None, "hub": str(folder)} if _is_hub_id(folder) else {})}
     request = parse_request("zoo add", typed)
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("search")
@@ -155,7 +154,7 @@ def zoo_search(  # noqa: PLR0913, PLR0917 - each is an option
     """Search the hub: what is there, and whether it can be used here."""
     request = parse_request("zoo search", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("fetch")
@@ -167,7 +166,7 @@ def zoo_fetch(
     """Fetch the weights of checkpoints that are known; exit code 1 where some could not be fetched."""
     request = parse_request("zoo fetch", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("remove")
@@ -180,7 +179,7 @@ def zoo_remove(
     """Forget a checkpoint; a folder that was added stays where it lies, and outcomes stay history."""
     request = parse_request("zoo remove", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("disk")
@@ -188,7 +187,7 @@ def zoo_disk(home: HomeOption = None, json: JsonOption = False) -> None:
     """Say what the hub's cache holds, and what of it no registered checkpoint uses."""
     request = parse_request("zoo disk", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("promote")
@@ -201,7 +200,7 @@ def zoo_promote(
     """Make what a fine-tuning learned a checkpoint to start from; its domain is the sample that it learned from."""
     request = parse_request("zoo promote", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("lock")
@@ -213,7 +212,7 @@ def zoo_lock(
     """Write which checkpoints there are, file by file with their hashes, and license and claims as at import."""
     request = parse_request("zoo lock", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 @app.command("sync")
@@ -233,7 +232,7 @@ def zoo_sync(
     """
     request = parse_request("zoo sync", locals())
     with command_context(home, json) as context:
-        run_request(context, request)
+        present(context, request)
 
 
 def _is_hub_id(place: Path) -> bool:

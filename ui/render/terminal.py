@@ -17,6 +17,8 @@ from registry.errors import PluginWarning
 from registry.forms import to_json
 from ui.strangers import StrangersConsole, safe_json
 
+DEBUG = "TRANSFERZOO_DEBUG"
+"""Set where a fault is being looked for."""
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
 
 
@@ -36,9 +38,9 @@ def console(*, stderr: bool = False) -> Console:
     return StrangersConsole(sys.stderr if stderr else sys.stdout)
 
 
-def silence_libraries(*, loud: bool = False) -> None:
+def silence_libraries() -> None:
     """Keep other libraries' logs, bars and warnings off the command line, unless a fault is being looked for."""
-    if loud:
+    if os.environ.get(DEBUG):
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -1,0 +1,160 @@
+"""What measures, learns or predicts: performed by `recommender.service`, and its result shown at a terminal.
+
+It loads torch and scikit-learn. `ui.present` loads it when a request for it has passed the checks.
+"""
+
+import csv
+import sys
+import time
+from pathlib import Path
+
+from rich.text import Text
+
+from recommender import service
+from recommender.requests import CompareRequest, RecommendRequest, Request, ResumeRequest, TuneRequest
+from recommender.results import Distance, Recommendation, Suspects, TuningRun
+from recommender.serving.export import Exported
+from recommender.serving.predict import Answer, Predictions
+from recommender.serving.promote import Promoted
+from registry.modalities import modalities
+from registry.progress import Cancelled
+from ui import offers, render
+from ui.context import CommandContext
+from ui.reproduce import as_command
+from ui.strangers import cell
+from ui.watcher import Watcher
+
+__all__ = ["present_work"]
+
+
+def present_work(
+    context: CommandContext, request: Request, began: float, *, explain: bool, everything: bool, as_csv: bool
+) -> None:
+    """Perform what measures, learns or predicts, and say what comes of it; ``began`` is when it was asked for."""
+    result = _performed(context, request)
+    context.finish(service.reference(result))
+    match result:
+        case Recommendation():
+            _advised(context, result, request, explain=explain, everything=everything)
+        case TuningRun():
+            _tuned(context, result, time.monotonic() - began if isinstance(request, TuneRequest) else None)
+        case service.Drawn():
+            record = result.benefit.to_dict()
+            context.print(render.benefit_report(record))
+            context.terminal.print(f"Drawn in {result.picture}", soft_wrap=True)
+            context.print_json({**record, "picture": str(result.picture)})
+        case Answer():
+            record = result.to_dict()
+            many = modalities[record["modality"]].words.many
+            context.print(render.answer_report(record, many=many, listed=not as_csv))
+            if as_csv:
+                _write_csv(result)
+            else:
+                context.print_json(record)
+        case Exported():
+            record = result.to_dict()
+            context.print(render.export_report(record))
+            context.print_json(record)
+        case Promoted():
+            _promoted(context, result)
+        case Distance():
+            if isinstance(request, CompareRequest):
+                context.print(render.distance_report(result.to_dict(), str(request.sample.path), request.other))
+            context.print_json(result.to_dict())
+        case tuple():
+            near = [row.to_dict() for row in result]
+            context.print(render.near_table(near))
+            context.print_json(near)
+
+
+def _promoted(context: CommandContext, promoted: Promoted) -> None:
+    """What a run became, and where to look at it."""
+    form = {
+        "checkpoint": render.plain(promoted.checkpoint),
+        "domain": render.plain(promoted.domain),
+        "notes": [*promoted.notes],
+    }
+    context.print(render.promoted_report(form))
+    shown = render.command("zoo show", promoted.checkpoint.name, home=context.home)
+    render.print_next(context.terminal, [shown])
+    context.print_json(form)
+
+
+def _performed(context: CommandContext, request: Request) -> object:
+    """What comes of it; where it is cut short in a run, how to go on is said."""
+    watcher = Watcher(context)
+    try:
+        with context.bars:
+            return service.perform(request, context.zoo, watcher, job=context.job)
+    except (KeyboardInterrupt, Cancelled):
+        if watcher.run is not None:
+            render.print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+        raise
+
+
+def _advised(
+    context: CommandContext, advice: Recommendation, request: Request, *, explain: bool, everything: bool
+) -> None:
+    """The advice, what is known beside it, and what to type next."""
+    record = advice.to_dict()
+    context.print(render.advice_report(record, explain=explain))
+    if isinstance(request, RecommendRequest) and request.suspects is not None:
+        rows = _write_suspects(advice.suspects, request.suspects)
+        context.print(Text(f"{rows} labels in doubt are written to {request.suspects}", "dim"))
+    if (absent := offers.unprobed_report(record, everything=everything)) is not None:
+        context.print(absent)
+    if advice.choices and isinstance(request, RecommendRequest):
+        again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
+        picker = render.command("picker", home=context.home)
+        render.print_next(context.terminal, [as_command(again, context.home), picker])
+    context.print_json(record)
+
+
+def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None:
+    """The run beside what was expected of it, and where to look at it; of one that was resumed no time in all."""
+    context.print(render.run_report(run.to_dict(), whole=whole))
+    if run.mlflow_run_id is not None:
+        context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
+    pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
+    render.print_next(context.terminal, pages)
+    context.print_json(run.to_dict())
+
+
+def _write_suspects(suspects: Suspects | None, place: Path) -> int:
+    """A table of labels in doubt, the most doubtful first; how many rows it has."""
+    rows = () if suspects is None else suspects.rows
+    with place.open("w", encoding="utf-8", newline="") as file:
+        sheet = csv.writer(file, lineterminator="\n")
+        sheet.writerow(["file", "label", "suggested", "probability", "suggested_probability"])
+        for row in rows:
+            texts = map(cell, (row.item, row.label, row.suggested))
+            sheet.writerow([*texts, f"{row.probability:.6f}", f"{row.suggested_probability:.6f}"])
+    return len(rows)
+
+
+def _write_positions(predictions: Predictions) -> None:
+    """One row a position: file, its number from 1, what is there, its tag, and that one's probability."""
+    sheet = csv.writer(sys.stdout, lineterminator="\n")
+    sheet.writerow(["file", "position", "word", "prediction", "confidence"])
+    sure = iter(predictions.scores.max(axis=1).tolist())
+    for name, words, tags in zip(predictions.names, predictions.positions, predictions.said, strict=True):
+        for place, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
+            sheet.writerow([cell(name), place, cell(word), cell(str(tag)), f"{next(sure):.6f}"])
+
+
+def _write_csv(answer: Answer) -> None:
+    """One row an item: file, prediction, confidence, then the score of every class; or a row for each position."""
+    predictions, sheet = answer.predictions, csv.writer(sys.stdout, lineterminator="\n")
+    if predictions.positions:
+        _write_positions(predictions)
+        return
+    sheet.writerow(["file", "prediction", "confidence", *map(cell, predictions.classes)])
+    if predictions.confidence is None:  # a number and no text: a minus begins no formula
+        sheet.writerows(
+            (cell(name), label, "") for name, label in zip(predictions.names, predictions.labels, strict=True)
+        )
+        return
+    for name, label, sure, scores in zip(
+        predictions.names, predictions.labels, predictions.confidence, predictions.scores, strict=True
+    ):
+        sheet.writerow([cell(name), cell(label), f"{sure:.6f}", *(f"{value:.6g}" for value in scores)])
