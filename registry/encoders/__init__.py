@@ -78,5 +78,5 @@ def at_positions(encoder: Encoder) -> Encoder:
     Raises:
         Unsupported: the modality's items have none.
     """
-    positional: Encoder = import_module("registry.encoders.encoder").at_positions(encoder)
+    positional: Encoder = import_module("registry.encoders.encoder").positional_encoder(encoder)
     return positional

@@ -19,7 +19,7 @@ from registry.features import Encoded, Features
 from registry.modalities import Network, Prepared, modalities
 from registry.progress import Phase, Progress, advance, silent
 
-__all__ = ["CheckpointEncoder", "at_positions", "load_encoder"]
+__all__ = ["CheckpointEncoder", "load_encoder", "positional_encoder"]
 
 _READERS = min(4, os.cpu_count() or 1)
 
@@ -146,7 +146,7 @@ def load_encoder(
     return _around(name or folder.name, opened, network)
 
 
-def at_positions(encoder: CheckpointEncoder) -> CheckpointEncoder:
+def positional_encoder(encoder: CheckpointEncoder) -> CheckpointEncoder:
     """The same checkpoint, one vector for each position of an item.
 
     Raises:

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from registry.modalities.text.items import TextItem
 
-__all__ = ["Described", "raw_features"]
+__all__ = ["Described", "word_features"]
 
 _COLUMNS = 1 << 16
 _AFFIXES = (1, 2, 3, 4)
@@ -38,7 +38,7 @@ class Described(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return True
 
 
-def raw_features() -> Pipeline:
+def word_features() -> Pipeline:
     """As `registry.modalities.Positional.raw`."""
     return Pipeline([("described", Described()), ("hashed", FeatureHasher(_COLUMNS, input_type="string"))])
 

@@ -7,7 +7,7 @@ from typing import Any
 from registry.modalities import InMemory, Network, Undecodable, Words
 from registry.modalities.text.items import TextItem, item_of_words
 
-__all__ = ["WORDS", "TextWords"]
+__all__ = ["TEXT_WORDS", "TextWords"]
 
 
 class TextWords:
@@ -32,7 +32,7 @@ class TextWords:
 
     def raw(self) -> Any:  # noqa: ANN401 - as `Positional.raw`
         """As `Positional.raw`: a word's letters, form, beginnings and ends, and its neighbors'."""
-        return import_module("registry.modalities.text.word_features").raw_features()
+        return import_module("registry.modalities.text.word_features").word_features()
 
     def network(self, network: Network) -> Network:
         """As `Positional.network`."""
@@ -40,4 +40,4 @@ class TextWords:
         return tagging
 
 
-WORDS = TextWords()
+TEXT_WORDS = TextWords()
