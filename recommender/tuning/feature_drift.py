@@ -123,7 +123,7 @@ class FeatureDrift:
         start = _begun(checkpoint, classifier.layers.names[classifier.place], classifier.head.weight.device, task)
         self._weights = {name: tensor.cpu() for name, tensor in start.weights().items()}
         self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
-        self._features = self._thinned(_features(start, held_out, self._rows))
+        self._features = [_thinned(block) for block in _features(start, held_out, self._rows)]
 
     def drift(self, rows: TrainingRows) -> Mapping[str, float]:
         """Where the classifier stands now, as points of the learning curve; ``rows`` are the held-out ones."""
@@ -147,15 +147,9 @@ class FeatureDrift:
         leading = same.index(False) if False in same else len(same)
         cka: list[float | None] = [1.0] * leading
         if leading < len(names):
-            now = self._thinned(_features(self._classifier, rows, self._rows))
+            now = [_thinned(block) for block in _features(self._classifier, rows, self._rows)]
             cka += [linear_cka(x, y) for x, y in zip(self._features[leading:], now[leading:], strict=True)]
         return tuple(BlockChange(*row) for row in zip(names, cka, weights, strict=True))
-
-    @staticmethod
-    def _thinned(blocks: list[Float[np.ndarray, "p d"]]) -> list[Float[np.ndarray, "q d"]]:
-        """Of items with several positions, evenly spread ones."""
-        chosen = np.unique(np.linspace(0, len(blocks[0]) - 1, min(_MOST_POSITIONS, len(blocks[0]))).round().astype(int))
-        return [block[chosen] for block in blocks]
 
     def _distances(self) -> list[tuple[float, float]]:
         """||w - w0||^2 and ||w0||^2 of each block."""
@@ -242,6 +236,11 @@ def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) ->
             parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
     classifier.train(was)
     return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
+
+
+def _thinned(block: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "q d"]:
+    """Of items with several positions, evenly spread ones."""
+    return block[np.unique(np.linspace(0, len(block) - 1, min(_MOST_POSITIONS, len(block))).round().astype(int))]
 
 
 def _shared(one: Float[np.ndarray, "n n"], other: Float[np.ndarray, "n n"]) -> float:
