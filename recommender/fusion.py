@@ -26,7 +26,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from sklearn.linear_model import Ridge
+from scipy.sparse import coo_array
 
 from registry.cards import Origin, Outcome, Task
 from registry.encoders import BlockSize
@@ -62,6 +62,8 @@ FEWEST_CASES, FEWEST_SAMPLES = 20, 3
 ELSEWHERE = 1.5
 """How much wider an expectation is that rests on outcomes of other modalities."""
 COVERED = 0.9
+MOST_FOLDS = 10
+"""Parts that families are dealt into, to be left out one after the other."""
 _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 """Least deviation of an expected score; and that of an outcome that states no rows."""
 _FREE = 1e-2
@@ -483,7 +485,7 @@ class _Model:
         known = _Known(table, wanted, weight, samples, families)
         tried = [(design.scale(penalty), known.missed(design.scale(penalty))) for penalty in _PENALTIES]
         scale, (missed, leverage) = min(tried, key=lambda one: known.loss(one[1][0]))
-        weights, inverse = known.ridge(scale, np.ones(len(cases), bool))
+        weights, inverse = known.ridge(scale)
         own, common = _spreads(missed, samples, weight, cases)
         stretch = _calibration(cases, missed, leverage, own, common, families, weight)
         wider = stretch * (ELSEWHERE if elsewhere else 1.0)
@@ -527,12 +529,12 @@ class _Known:
         Effects that only the left out have are unknown to the others, as they would be of a new case.
         """
         missed, leverage = self.wanted.copy(), np.zeros(len(self.wanted))
-        for fold in _folds(self.families):
+        for part, fold in enumerate(self._folds):
             if not fold.all():
-                weights, inverse = self.ridge(scale, ~fold)
+                weights, inverse = self.ridge(scale, without=part)
                 rows = self.table[fold] * scale
                 missed[fold] = self.wanted[fold] - rows @ weights
-                leverage[fold] = np.einsum("ij,jk,ik->i", rows, inverse, rows)
+                leverage[fold] = (rows @ inverse * rows).sum(axis=1)
         return missed, leverage
 
     def loss(self, missed: Float[np.ndarray, " n"]) -> float:
@@ -543,42 +545,51 @@ class _Known:
         return float((np.bincount(self.families, self.weight * off**2) / share).mean())
 
     def ridge(
-        self, scale: Float[np.ndarray, " p"], rows: Bool[np.ndarray, " n"]
+        self, scale: Float[np.ndarray, " p"], *, without: int | None = None
     ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p p"]]:
         """Weights of the scaled columns, and their covariance in units of the residuals' variance.
 
-        Samples have random intercepts.
+        Samples have random intercepts; ``without`` is a fold of families that is left out.
         """
-        table, wanted, weight = self.table[rows] * scale, self.wanted[rows], self.weight[rows]
-        samples = np.unique(self.samples[rows], return_inverse=True)[1]
-        total = np.bincount(samples, weight)
-        share = (1 - 1 / np.sqrt(1 + _SHARED**2 * total)) / np.maximum(total, 1e-12)
-        less = _sums(table * weight[:, None], samples) * share[:, None]
-        root = np.sqrt(weight)
-        x = (table - less[samples]) * root[:, None]
-        y = (wanted - (np.bincount(samples, wanted * weight) * share)[samples]) * root
-        fitted = Ridge(1.0, fit_intercept=False, solver="cholesky").fit(x, y)
-        return np.asarray(fitted.coef_), np.linalg.inv(x.T @ x + np.eye(x.shape[1]))
+        squares, products = self._whole
+        if without is not None:
+            less = self._moments[without]
+            squares, products = squares - less[0], products - less[1]
+        inverse = np.linalg.inv(squares * np.outer(scale, scale) + np.eye(len(scale)))
+        return inverse @ (products * scale), inverse
 
+    @cached_property
+    def _folds(self) -> list[Bool[np.ndarray, " n"]]:
+        parts = range(min(MOST_FOLDS, int(self.families.max()) + 1))
+        return [self.families % MOST_FOLDS == part for part in parts]
 
-def _sums(table: Float[np.ndarray, "n p"], groups: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, "g p"]:
-    sums = np.zeros((int(groups.max()) + 1, table.shape[1]))
-    np.add.at(sums, groups, table)
-    return sums
+    @cached_property
+    def _whole(self) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]:
+        """Squares and products of all rows: families share no sample, so that those of their folds add up."""
+        squares, products = zip(*self._moments, strict=True)
+        return np.sum(squares, axis=0), np.sum(products, axis=0)
+
+    @cached_property
+    def _moments(self) -> list[tuple[Float[np.ndarray, "p p"], Float[np.ndarray, " p"]]]:
+        """Of the rows of each fold, less their sample's part, the products of columns and of these with the wanted."""
+        moments = []
+        for rows in self._folds:
+            table, wanted, weight = self.table[rows], self.wanted[rows], self.weight[rows]
+            samples = np.unique(self.samples[rows], return_inverse=True)[1]
+            total = np.bincount(samples, weight)
+            share = (1 - 1 / np.sqrt(1 + _SHARED**2 * total)) / np.maximum(total, 1e-12)
+            members = coo_array((weight, (samples, np.arange(len(samples)))), shape=(len(total), len(samples))).tocsr()
+            root = np.sqrt(weight)
+            x = (table - (members @ table * share[:, None])[samples]) * root[:, None]
+            y = (wanted - (members @ wanted * share)[samples]) * root
+            moments.append((x.T @ x, x.T @ y))
+        return moments
 
 
 def _weights(cases: Sequence[Case]) -> Float[np.ndarray, " n"]:
     """A pair of checkpoint and sample counts once, however many strategies were carried out on it."""
     pairs = _numbers([(case.checkpoint or case.body, case.sample) for case in cases])
     return np.asarray(1 / np.bincount(pairs)[pairs])
-
-
-MOST_FOLDS = 10
-"""Parts that families are dealt into, to be left out one after the other."""
-
-
-def _folds(families: Shaped[np.ndarray, " n"]) -> list[Bool[np.ndarray, " n"]]:
-    return [families % MOST_FOLDS == part for part in range(min(MOST_FOLDS, int(families.max()) + 1))]
 
 
 def _numbers(values: Sequence[object]) -> Shaped[np.ndarray, " n"]:

@@ -4,15 +4,19 @@ Both corrections are shrunk towards the prior by the number of outcomes behind t
 correct; those of the same sample are measurements of it.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
+from recommender.results import Expected, RealizedRun, TrackRecord, TrackSummary
 from registry.cards import Metric, Origin, Outcome
+from registry.forms import from_json
+from registry.metrics import Z
 
-__all__ = ["Correction", "History"]
+__all__ = ["Correction", "History", "track_record"]
 
 PRIOR_OUTCOMES = 10
 """Outcomes that it takes to trust what was learned from them half."""
@@ -101,6 +105,43 @@ class History:
             and "probe" in o.conditions
         ]
         return np.array(rows, np.float64).reshape(-1, 3)
+
+
+def track_record(outcomes: Iterable[Outcome]) -> TrackRecord:
+    """Expected against realized score of all tunings made here, without those on rows that were seen before."""
+    ours = [
+        one
+        for one in outcomes
+        if one.origin is Origin.OURS
+        and isinstance(one.conditions.get("expected"), Mapping)
+        and not one.conditions.get("flattered")
+    ]
+    ours.sort(key=lambda one: (one.created, one.id), reverse=True)
+    runs = tuple(_realized(one) for one in ours)
+    by = [
+        {key: [run for run in runs if key in (run.strategy, run.modality)] for key in dict.fromkeys(keys)}
+        for keys in ((run.strategy for run in runs), (run.modality for run in runs))
+    ]
+    strategies, modalities = ({name: _summary(some) for name, some in groups.items()} for groups in by)
+    return TrackRecord(_summary(runs) if runs else None, strategies, modalities, runs)
+
+
+def _realized(one: Outcome) -> RealizedRun:
+    expected = from_json(Expected, one.conditions["expected"])
+    of = one.id, one.sample_name, one.checkpoint, one.strategy, one.modality, one.metric
+    return RealizedRun(*of, expected.mean, expected.low, expected.high, one.score)
+
+
+def _summary(runs: Sequence[RealizedRun]) -> TrackSummary:
+    """Wilson's interval (1927) is that of few runs, too."""
+    n, covered = len(runs), sum(run.within for run in runs)
+    off = np.array([run.score - run.expected for run in runs])
+    share, square = covered / n, Z**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    reach = Z / (1 + square / n) * float(np.sqrt(share * (1 - share) / n + square / (4 * n**2)))
+    error = float(off.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+    bias, mean_off = float(off.mean()), float(np.abs(off).mean())
+    return TrackSummary(n, covered, share, max(0.0, middle - reach), min(1.0, middle + reach), bias, error, mean_off)
 
 
 def _between(stated: Correction, mean: float, spread: float) -> tuple[float, float]:

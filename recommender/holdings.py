@@ -9,18 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recommender.checks import check_request
+from recommender.imports import forget_import, import_results
 from recommender.observer import Observer
 from recommender.requests import (
     AddRequest,
     DiskRequest,
     FetchRequest,
+    ForgetRequest,
     HoldingsRequest,
+    ImportRequest,
     LockRequest,
     RemoveRequest,
     SearchRequest,
     SyncRequest,
     When,
 )
+from recommender.results import Imported, OutcomeSource
 from registry import upstream
 from registry.cards import Checkpoint
 from registry.errors import AlreadyThere, CheckpointError, DiskFull, HubError, NameHeld, UnusableRequest
@@ -126,7 +130,7 @@ class LockFile(Record):
 
 def manage(  # noqa: PLR0911 - one case a kind
     request: HoldingsRequest, zoo: Zoo, observer: Observer | None = None
-) -> Checkpoint | Searched | Fetched | Upstream | Restorations | Removed | Disk | LockFile:
+) -> Checkpoint | Searched | Fetched | Upstream | Restorations | Removed | Disk | LockFile | Imported | OutcomeSource:
     """Do what is asked for, and give what came of it.
 
     Raises:
@@ -154,6 +158,10 @@ def manage(  # noqa: PLR0911 - one case a kind
             return Disk(hub.cache, upstream.disk(zoo, hub=hub))
         case LockRequest():
             return _locked(request.file, zoo)
+        case ImportRequest():
+            return import_results(request, zoo)
+        case ForgetRequest():
+            return forget_import(request, zoo)
     raise TypeError(f"{type(request).__name__} is no request about what the registry holds")
 
 

@@ -36,7 +36,9 @@ __all__ = [
     "ExportRequest",
     "Fetch",
     "FetchRequest",
+    "ForgetRequest",
     "HoldingsRequest",
+    "ImportRequest",
     "LockRequest",
     "NearRequest",
     "Order",
@@ -462,6 +464,68 @@ class LockRequest(HoldingsRequest):
     file: Place = Field(Path("zoo.lock"), validate_default=True)
 
 
+def _address(text: str) -> str:
+    """An address as it is; a path that is there made absolute."""
+    place = Path(text).expanduser()
+    return str(place.absolute()) if "://" not in text and place.exists() else text
+
+
+def _constants(value: object) -> object:
+    """``("strategy=full", ...)`` as pairs; any other is left as it is."""
+    if not isinstance(value, list | tuple):
+        return value
+    pairs = [str(one).partition("=") for one in value]
+    if not all(sign for _, sign, _ in pairs):
+        raise ValueError("write NAME=VALUE")
+    return {name.strip().replace("-", "_"): text.strip() for name, _, text in pairs}
+
+
+class ImportRequest(HoldingsRequest):
+    """Keep results of others, from a table or from MLflow, as history; unless ``yes``, only show them."""
+
+    kind = "history import"
+    origin: Annotated[str, StringConstraints(min_length=1), AfterValidator(_address)]
+    """A CSV or TSV, or where MLflow keeps its runs: a URI, a database's file."""
+    checkpoint: Name | None = None
+    """The column that names it; of runs of MLflow a parameter, tag or metric: ``params.model``. So below."""
+    sample: Name | None = None
+    strategy: Name | None = None
+    score: Name | None = None
+    rows_train: Name | None = None
+    rows_test: Name | None = None
+    wide: bool = False
+    """Whether every other column is a sample, and holds scores."""
+    constants: Annotated[Mapping[str, str], BeforeValidator(_constants)] = {}
+    """What is the same for all: any of the above but the score, and ``task``, ``metric``, ``modality``."""
+    experiments: tuple[Name, ...] = ()
+    """Of MLflow; none for all."""
+    where: str = ""
+    """MLflow's filter of runs: ``tags.team = 'vision'``."""
+    measured: bool = False
+    """Whether a table holds what its user has measured; else it is a claim."""
+    yes: bool = False
+
+    @model_validator(mode="after")
+    def _known_constants(self) -> "ImportRequest":
+        known = ("checkpoint", "sample", "strategy", "rows_train", "rows_test", "task", "metric", "modality")
+        for name, value in self.constants.items():
+            if name not in known:
+                raise ValueError(f"--set: there is no {name!r}; known: {', '.join(known)}")
+            if name == "task":
+                Task(value)
+            if name == "metric":
+                Metric(value)
+        return self
+
+
+class ForgetRequest(HoldingsRequest):
+    """Forget what was imported."""
+
+    kind = "history forget"
+    name: Name
+    """Its id, or the beginning of it."""
+
+
 REQUESTS: Mapping[str, type[Request]] = {
     form.kind: form
     for form in (
@@ -481,6 +545,8 @@ REQUESTS: Mapping[str, type[Request]] = {
         RemoveRequest,
         DiskRequest,
         LockRequest,
+        ImportRequest,
+        ForgetRequest,
     )
 }
 """Every request by its kind."""

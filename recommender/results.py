@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from registry.cards import Checkpoint, Metric, Task
+from registry.cards import Checkpoint, Metric, Outcome, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 from registry.forms import Record
@@ -36,13 +36,17 @@ __all__ = [
     "Exposure",
     "ExposureForm",
     "Gain",
+    "Imported",
     "LabelSaving",
+    "LeftOut",
     "Measured",
+    "OutcomeSource",
     "PassedOver",
     "Plan",
     "Published",
     "Ranked",
     "Realized",
+    "RealizedRun",
     "Recommendation",
     "RecommendationForm",
     "Rival",
@@ -53,6 +57,8 @@ __all__ = [
     "StatedGain",
     "Suspect",
     "Suspects",
+    "TrackRecord",
+    "TrackSummary",
     "Transferability",
     "TuningRun",
     "TuningRunForm",
@@ -973,3 +979,104 @@ class BenefitForm:
     curves: Mapping[str, tuple[tuple[int, float], ...]]
     sentences: tuple[str, ...]
     schema: int = 1
+
+
+@dataclass(frozen=True)
+class RealizedRun(Record):
+    """A tuning made here, beside what was expected of it."""
+
+    run: str
+    sample: str
+    checkpoint: str
+    strategy: str
+    modality: str
+    metric: Metric
+    expected: float
+    low: float
+    high: float
+    score: float
+
+    @property
+    def within(self) -> bool:
+        """Whether it lies in the interval."""
+        return self.low <= self.score <= self.high
+
+
+@dataclass(frozen=True)
+class TrackSummary(Record):
+    """How far expectations could be trusted, over some runs."""
+
+    runs: int
+    covered: int
+    """Runs that lie in their interval (nominal 90 %)."""
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+    """Wilson's interval (90 %) of the coverage."""
+    bias: float
+    """Mean of realized minus expected: above 0 more was realized than expected."""
+    bias_error: float | None
+    """Its standard error; None for a single run."""
+    off: float
+    """Mean absolute difference."""
+
+
+@dataclass(frozen=True)
+class TrackRecord(Record):
+    """Expected against realized, over all tunings made here of which something was expected."""
+
+    all: TrackSummary | None
+    """None where there is no such run."""
+    strategies: Mapping[str, TrackSummary]
+    modalities: Mapping[str, TrackSummary]
+    runs: tuple[RealizedRun, ...]
+    """The newest first."""
+
+
+@dataclass(frozen=True)
+class LeftOut(Record):
+    """A row that was not imported, and why."""
+
+    row: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Imported(Record):
+    """What was read of others' results, and whether it was written."""
+
+    id: str
+    """Of the import, to list and forget it by."""
+    source: str
+    status: str
+    """``claimed`` or ``measured`` (elsewhere)."""
+    written: bool
+    first: tuple[Outcome, ...]
+    """Some of the outcomes, as they are kept."""
+    outcomes: int
+    known_before: int
+    checkpoints: int
+    samples: int
+    unknown_checkpoints: int
+    """Of these, how many the registry does not know; they only show how others compare."""
+    unknown: tuple[str, ...]
+    """Some of them."""
+    taken_for: Mapping[str, str]
+    """Names of the source that are taken for checkpoints which the registry calls otherwise."""
+    left_out: int
+    reasons: tuple[LeftOut, ...]
+    """Some of the rows that hold no result."""
+
+
+@dataclass(frozen=True)
+class OutcomeSource(Record):
+    """Where outcomes come from."""
+
+    id: str
+    source: str
+    status: str
+    """``here``, ``measured`` elsewhere, ``claimed``, or ``bundled``."""
+    outcomes: int
+    checkpoints: int
+    samples: int
+    newest: str

@@ -24,7 +24,9 @@ from recommender.requests import (
     ExportRequest,
     Fetch,
     FetchRequest,
+    ForgetRequest,
     HoldingsRequest,
+    ImportRequest,
     LockRequest,
     NearRequest,
     PredictRequest,
@@ -45,6 +47,8 @@ from recommender.results import (
     Choice,
     Distance,
     DomainDistance,
+    Imported,
+    OutcomeSource,
     Recommendation,
     TuningRun,
 )
@@ -178,6 +182,16 @@ def perform(request: DiskRequest, zoo: Zoo, observer: Observer = ..., *, job: st
 
 @overload
 def perform(request: LockRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> LockFile:
+    pass
+
+
+@overload
+def perform(request: ImportRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Imported:
+    pass
+
+
+@overload
+def perform(request: ForgetRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> OutcomeSource:
     pass
 
 

@@ -114,7 +114,7 @@ def _row(card: Checkpoint | Listing, distances: Mapping[str, DomainDistance], hi
     published = [
         Published(outcome.sample_name, outcome.strategy, outcome.metric, outcome.score, outcome.citation)
         for outcome in history.outcomes
-        if outcome.checkpoint == card.name and outcome.origin is Origin.PUBLISHED
+        if outcome.checkpoint == card.name and outcome.origin is not Origin.OURS
     ]
     nearest = min(measured, key=lambda row: row.distance.value, default=None)
     ordered = sorted(published, key=lambda row: (row.sample, row.strategy))

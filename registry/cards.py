@@ -103,6 +103,8 @@ class Origin(StrEnum):
     HUB = "hub"
     PUBLISHED = "published"
     OURS = "ours"
+    ELSEWHERE = "elsewhere"
+    """Measured, but not by this registry: an imported outcome."""
 
 
 @runtime_checkable
@@ -302,6 +304,45 @@ class JobRecord(Record):
         if self.stage not in set(Phase):
             return None
         return Event(Phase(self.stage), self.part, self.done, self.of, self.step, self.steps)
+
+
+class Scope(StrEnum):
+    """What a key of the service permits; each one what comes before it, too."""
+
+    READ = "read"
+    ADVISE = "advise"
+    TUNE = "tune"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class ApiKey(Record):
+    """A key of the service, without its secret, of which only a hash is kept."""
+
+    id: str
+    name: str
+    scope: Scope
+    created: str
+    expires: str
+    """ISO 8601, UTC; empty for never."""
+    revoked: str | None = None
+
+    def permits(self, scope: Scope) -> bool:
+        """Whether what needs that scope may be done with it."""
+        order = list(Scope)
+        return order.index(scope) <= order.index(self.scope)
+
+
+@dataclass(frozen=True)
+class AuditRow(Record):
+    """One write through the service."""
+
+    id: str
+    """Of the request."""
+    created: str
+    key: str
+    action: str
+    status: int
 
 
 def declared_domain(checkpoint: Checkpoint, domains: Sequence[Domain]) -> Domain | None:

@@ -15,6 +15,7 @@
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── PortUnusable               (OSError)       a port on which nothing can be served
+    ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
@@ -81,6 +82,13 @@
     │   ├── NoCandidates
     │   ├── NotOffered                             a strategy that does not fit, with its reason
     │   └── OtherSample                            advice made for a different sample
+    ├── AccessError                (PermissionError)  who asks at the service, and how much
+    │   ├── KeyNeeded                              no key, or one that is none, expired or revoked
+    │   ├── ScopeMissing                           the key does not permit that
+    │   ├── OriginRefused                          a page of another site, or another name of this host
+    │   ├── LimitReached                           too many requests, jobs or bytes
+    │   ├── UploadRefused                          an upload that is too large, too slow, or of no known kind
+    │   └── KeyReused                              an idempotency key that stood for something else
     └── TuningError                (RuntimeError)
         ├── Diverged                               NaN loss
         ├── OutOfRoom                              memory or disk
@@ -98,6 +106,7 @@ from math import isfinite
 from pathlib import Path
 
 __all__ = [
+    "AccessError",
     "AdapterOnly",
     "AdviceError",
     "AlreadyThere",
@@ -127,9 +136,13 @@ __all__ = [
     "HubRefused",
     "HubUnreachable",
     "ItemUnreadable",
+    "KeyNeeded",
+    "KeyReused",
     "LabelsMissing",
     "LengthMismatch",
+    "LimitReached",
     "MalformedWeights",
+    "MlflowUnusable",
     "NameTakenTwice",
     "NoCandidates",
     "NoItems",
@@ -150,6 +163,7 @@ __all__ = [
     "NotPromotable",
     "NotResumable",
     "NotRows",
+    "OriginRefused",
     "OtherRows",
     "OtherSample",
     "OutOfRange",
@@ -168,6 +182,7 @@ __all__ = [
     "RemoteCodeRefused",
     "RowsInMemory",
     "SampleError",
+    "ScopeMissing",
     "ShapeMismatch",
     "SingleClass",
     "TooFewRows",
@@ -186,6 +201,7 @@ __all__ = [
     "UnusableLabels",
     "UnusableName",
     "UnusableRequest",
+    "UploadRefused",
     "WidthMismatch",
     "printable",
 ]
@@ -345,6 +361,55 @@ class PortUnusable(TransferZooError, OSError):
         super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
 
 
+class AccessError(TransferZooError, PermissionError):
+    """A request that the service does not let in."""
+
+
+class KeyNeeded(AccessError):
+    """A request without a key that admits it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no one is admitted here {why}", "Send a key that is valid as `Authorization: Bearer KEY`.")
+
+
+class ScopeMissing(AccessError):
+    """A key that does not permit what was asked for."""
+
+    def __init__(self, name: str, has: str, needs: str) -> None:
+        self.name, self.has, self.needs = name, has, needs
+        super().__init__(f"the key {name!r} permits {has}, and this needs {needs}", f"Ask for a key with {needs}.")
+
+
+class OriginRefused(AccessError):
+    """A request that a page of another site made in somebody's browser, or that came under another name."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not let in", "Ask this service by its own address, and not from another's page.")
+
+
+class LimitReached(AccessError):
+    """More than one key may have."""
+
+    def __init__(self, what: str, most: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"too many {what}: {most} at most", f"Wait {seconds:.0f} s, and ask again.")
+
+
+class UploadRefused(AccessError):
+    """An upload that is not taken."""
+
+    def __init__(self, why: str, remedy: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(f"this upload is not taken: {why}", remedy)
+
+
+class KeyReused(AccessError):
+    """An idempotency key under which something else was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("that idempotency key stood for another request", "Take a new key for a new request.")
+
+
 class CacheDamaged(TransferZooError, ValueError):
     """A file of kept features that is not as it was written, or is another's."""
 
@@ -368,6 +433,14 @@ class DiskFull(TransferZooError, OSError):
 
 def _bytes(count: int) -> str:
     return f"{count} bytes" if count < 10_000 else f"{count / 1e6:,.2f} MB"
+
+
+class MlflowUnusable(TransferZooError, OSError):
+    """A store of MLflow that cannot be read."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(why, f"Look whether {address} is where MLflow keeps its runs, and whether it answers.")
 
 
 class ExtraMissing(TransferZooError, ImportError):

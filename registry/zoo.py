@@ -72,6 +72,7 @@ class Zoo:
         self.home = home
         self.store = store
         self.jobs = store.jobs
+        self.access = store.access
         self._notes: dict[str, None] = {}
         self._catalogs = Catalogs(catalog, store, self._note)
         self._encoders = OpenNets()
@@ -572,6 +573,18 @@ class Zoo:
             )
         )
         self.store.write(Entries(outcomes=(outcome,), rows=rows))
+
+    def record_all(self, outcomes: Sequence[Outcome]) -> None:
+        """Remember outcomes of others, all or none.
+
+        Raises:
+            AlreadyThere: a different outcome has one of these ids.
+        """
+        self.store.write(Entries(outcomes=tuple(outcomes)))
+
+    def forget_outcomes(self, ids: Sequence[str]) -> None:
+        """Remove outcomes; the catalog's stay."""
+        self.store.forget_outcomes(ids)
 
     def rows(self, owner: str) -> RowKeys | None:
         """Which rows a domain (by name), or a sample that was tuned on (``sample:`` and its digest), consists of.

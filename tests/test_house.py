@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("registry", "recommender", "ui")
-COMMANDS = {"benefit", "export", "recommend", "tune"}
+COMMANDS = {"benefit", "export", "recommend", "serve", "tune"}
 """A command's function bears the command's name, from which typer takes it."""
 TYPERS_APP = "app"
 """What typer's own examples call a group of commands; the command line has one in each module of them."""

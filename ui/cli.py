@@ -56,10 +56,16 @@ class _Commands(LazyGroup):
             "ui.commands.maintenance:picker",
             "Serve the picker: a page on this machine, and for this machine alone.",
         ),
+        "serve": (
+            "ui.commands.serve:serve",
+            "Serve the registry over HTTP: uploads, advice, runs, jobs; see /docs of its address.",
+        ),
         "zoo": ("ui.commands.zoo:app", "The checkpoints that the registry knows."),
         "domains": ("ui.commands.domains:app", "The source domains that the registry knows."),
         "runs": ("ui.commands.runs:app", "What became of earlier fine-tunings."),
+        "history": ("ui.commands.history:app", "What is known of checkpoints: measured here, or by others."),
         "queue": ("ui.commands.queue:app", "Advice and tunings that wait their turn and outlive the terminal."),
+        "keys": ("ui.commands.keys:app", "Keys that admit to the service."),
     }
 
 

@@ -180,7 +180,7 @@ def parse_request(kind: str, typed: Mapping[str, Any]) -> Request:
     """
     form = REQUESTS[kind]
     fields: dict[str, Any] = _chosen(form.model_fields, typed)
-    if "sample" in form.model_fields:
+    if "sample" in form.model_fields and form.model_fields["sample"].annotation is SampleRequest:
         fields["sample"] = SampleRequest(**_chosen(SampleRequest.model_fields, typed.get("sample", typed)))
     return form(**fields)
 

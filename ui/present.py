@@ -1,6 +1,7 @@
 """A request checked, performed and its result shown at a terminal: what every command comes to."""
 
 import time
+from collections.abc import Callable, Mapping
 
 import typer
 from rich.console import RenderableType
@@ -8,6 +9,7 @@ from rich.console import RenderableType
 from recommender import holdings
 from recommender.checks import check_request
 from recommender.requests import FetchRequest, HoldingsRequest, Request
+from recommender.results import Imported, OutcomeSource
 from registry.cards import Checkpoint
 from ui import offers, remotes, render
 from ui.context import CommandContext
@@ -15,6 +17,13 @@ from ui.reproduce import as_command
 from ui.watcher import Watcher
 
 __all__ = ["present"]
+
+_REPORTS: Mapping[type, Callable[[render.Json], RenderableType]] = {
+    holdings.Removed: remotes.removed_line,
+    Imported: render.imported_report,
+    OutcomeSource: render.forgotten_line,
+}
+"""What is said of a result, where that is all."""
 
 
 def present(
@@ -66,6 +75,8 @@ def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None
         return
     record = result.to_dict()
     form: object = record
+    if type(result) in _REPORTS:
+        context.print(_REPORTS[type(result)](record))
     match result:
         case holdings.Searched():
             context.print(remotes.models_table(record["found"]))
@@ -83,8 +94,6 @@ def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None
         case holdings.Restorations():
             context.print(offers.restored_report(record["rows"]))
             form = record["rows"]
-        case holdings.Removed():
-            context.print(remotes.removed_line(record))
         case holdings.Disk():
             context.print(remotes.usage_report(record["repositories"], record["cache"]))
         case holdings.LockFile():

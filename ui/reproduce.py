@@ -16,11 +16,11 @@ from ui.render import Json, command
 
 __all__ = ["advice_commands", "advice_python", "as_command", "as_python", "options_of"]
 
-ARGUMENTS = ("run", "path", "other", "folder", "hub", "name", "names", "words", "file")
+ARGUMENTS = ("run", "path", "other", "origin", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
 NAMED = {("zoo add", "name")}
 """Fields of these names that are options all the same."""
-REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from"}
+REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from", "experiments": "experiment"}
 """Fields of several values, and the option that gives each of them."""
 
 
@@ -112,13 +112,17 @@ def _own(request: Request) -> dict[str, object]:
 
 def _options(request: Request) -> Iterator[tuple[str, str | bool | list[str] | None]]:
     sample = getattr(request, "sample", None)
+    read = isinstance(sample, SampleRequest)
     for part in (request, *([sample] if isinstance(sample, SampleRequest) else [])):
-        for name, value in part.model_dump(mode="json", exclude_defaults=True, exclude={"sample"}).items():
+        fields = part.model_dump(mode="json", exclude_defaults=True, exclude={"sample"} if read else None)
+        for name, value in fields.items():
             if name not in ARGUMENTS or (request.kind, name) in NAMED:
                 yield _option(name, value)
 
 
 def _option(name: str, value: object) -> tuple[str, str | bool | list[str] | None]:
+    if isinstance(value, dict):
+        return "set", [f"{key}={text}" for key, text in value.items()]
     long = REPEATED.get(name, name).replace("_", "-")
     if value is False:
         return f"no-{long}", True

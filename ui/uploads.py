@@ -14,7 +14,7 @@ from registry.home import Home
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["MOST_SECONDS", "clear_own_uploads", "clear_uploads", "discard_upload", "save_upload"]
+__all__ = ["MOST_SECONDS", "clear_own_uploads", "clear_uploads", "discard_upload", "file_stem", "save_upload"]
 
 MOST_SECONDS = 24 * 3600.0
 """How long an upload is kept that nobody has used since."""
@@ -27,8 +27,7 @@ _DONE = frozenset({"finished", "failed", "cancelled"})
 def save_upload(home: Home, name: str, content: bytes) -> Path:
     """Keep an uploaded zip under the digest of its content; the same upload twice is one file."""
     digest = hashlib.sha256(content).hexdigest()[:16]
-    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)[:60]
-    place = home.root / "uploads" / digest / f"{stem or 'upload'}.zip"
+    place = home.root / "uploads" / digest / f"{file_stem(name)}.zip"
     _OWN.add(place.parent)
     if place.exists():
         place.parent.touch()
@@ -36,6 +35,12 @@ def save_upload(home: Home, name: str, content: bytes) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(place, content, durable=False)
     return place
+
+
+def file_stem(name: str) -> str:
+    """A stranger's name of a file, without its ending, as one that may stand on this disk."""
+    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)[:60]
+    return stem or "upload"
 
 
 def discard_upload(place: Path) -> None:

@@ -16,10 +16,14 @@ from registry.errors import AlreadyThere, RegistryCorrupt, UnusableName
 from registry.forms import from_json
 from registry.sketch import RowKeys, Sketch
 from registry.store import schema
+from registry.store.access import Access
 from registry.store.database import Database
 from registry.store.integrity import damage_of, sealed
 from registry.store.jobs import Jobs
 from registry.store.schema import Card, Row, equal_to, is_utf8, json_text, key_of, mappings, now, raw
+
+_AT_ONCE = 500
+"""Keys that one query names."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.jobs = Jobs(database)
+        self.access = Access(database)
 
     @classmethod
     def open(cls, place: Path | str, *, patience: float = 15.0, writable: bool = True, mend: bool = True) -> "Store":
@@ -153,6 +158,16 @@ class Store:
         ours = (schema.checkpoints.c.name == checkpoint, sa.not_(schema.checkpoints.c.bundled))
         self.database.run(lambda c: c.execute(sa.delete(schema.checkpoints).where(*ours)), write=True)
 
+    def forget_outcomes(self, ids: Sequence[str]) -> None:
+        """Remove outcomes that did not come with the catalog."""
+
+        def work(connection: sa.Connection) -> None:
+            for start in range(0, len(ids), _AT_ONCE):
+                some = schema.outcomes.c.id.in_(ids[start : start + _AT_ONCE])
+                connection.execute(sa.delete(schema.outcomes).where(some, sa.not_(schema.outcomes.c.bundled)))
+
+        self.database.run(work, write=True)
+
     def keep(self, advice: Keepable) -> None:
         """Keep advice under its id; once is enough."""
         form = advice.to_dict()
@@ -190,8 +205,8 @@ class Store:
         self.database.run(lambda c: c.execute(order), write=True)
 
     def _sound_sketches(self, numbers: Sequence[int]) -> Iterator[tuple[int, Row]]:
-        for start in range(0, len(numbers), 500):
-            some = raw(schema.sketches).where(schema.sketches.c.id.in_(numbers[start : start + 500]))
+        for start in range(0, len(numbers), _AT_ONCE):
+            some = raw(schema.sketches).where(schema.sketches.c.id.in_(numbers[start : start + _AT_ONCE]))
             for row in self.database.run(partial(mappings, wanted=some)):
                 if self.database.sound(schema.sketches, row) is not None:
                     yield int(row["id"]), row

@@ -85,7 +85,30 @@ rows = sa.Table(
     sa.Column("packed", sa.LargeBinary, nullable=False),
     sa.Column("seal", sa.Text, nullable=False),
 )
-CONTENT = (checkpoints, domains, sketches, outcomes, recommendations, rows, jobs, points)
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("name", "hash", "scope", "created", "expires", "seal")),
+    sa.Column("revoked", sa.Text),
+)
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("created", "key", "action", "seal")),
+    sa.Column("status", sa.Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("request", "body", "created", "seal")),
+    sa.Column("status", sa.Integer, nullable=False),
+)
+CONTENT = (checkpoints, domains, sketches, outcomes, recommendations, rows, jobs, points, api_keys, audit, answers)
 """All that a user would miss; those that others refer to come first."""
 
 

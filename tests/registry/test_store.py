@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry.cards import Claim, HubFile, HubState, Locator
+from registry.cards import Claim, HubFile, HubState, Locator, Scope
 from registry.errors import AlreadyThere, DiskFull, HomeUnusable, RegistryBusy, RegistryCorrupt, RegistryNewer
 from registry.sketch import RowKeys, sketch_of
 from registry.store import Database, Entries, Store, damaged_rows, migrations, quarantine, schema
@@ -333,6 +333,9 @@ def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(stor
     jobs = store.jobs
     for key in ("k1", "k2"):
         jobs.point(jobs.start("tune", {"path": "x"}, key).id, "loss", 1, 0.5)
+        store.access.revoke(store.access.create(key, Scope.READ)[0].id)
+        store.access.note(key, "POST /samples", 201)
+        store.access.keep_answer(key, key, "digest", 202, {"job": key})
     sound = Path(store.database.where).read_bytes()
     vouched = schema.LASTING if table is schema.jobs else set() if table is schema.points else {c.name for c in table.c}
     for column in {c.name for c in table.c} - schema.counted_columns(table):

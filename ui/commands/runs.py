@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from recommender.history import track_record
 from recommender.runs.folder import RunState, run_folders
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
@@ -19,9 +20,20 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 
 
 @app.command("list")
-def runs_list(home: HomeOption = None, json: JsonOption = False) -> None:
+def runs_list(
+    record: Annotated[
+        bool, typer.Option("--record", help="How far expectations could be trusted: coverage and bias over all runs.")
+    ] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
     with command_context(home, json) as context:
+        if record:
+            kept = track_record(context.zoo.history()).to_dict()
+            context.print(render.record_report(kept))
+            context.print_json(kept)
+            return
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
         rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]

@@ -9,7 +9,9 @@ from ui.render.benefit import benefit_report
 from ui.render.commands import command, mlflow_command, program
 from ui.render.distances import distance_report, near_table
 from ui.render.doctor import doctor_report
+from ui.render.history import forgotten_line, imported_report, record_report, results_table, sources_table
 from ui.render.jobs import job_report, job_table
+from ui.render.keys import key_table
 from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
 from ui.render.terminal import console, plain, print_error, print_json, print_next, silence_libraries
@@ -51,10 +53,13 @@ __all__ = [
     "domain_table",
     "duration",
     "export_report",
+    "forgotten_line",
     "gained",
+    "imported_report",
     "interval",
     "job_report",
     "job_table",
+    "key_table",
     "mlflow_command",
     "near_table",
     "outcome_table",
@@ -66,6 +71,8 @@ __all__ = [
     "print_next",
     "program",
     "promoted_report",
+    "record_report",
+    "results_table",
     "run_report",
     "sample_report",
     "sample_words",
@@ -73,6 +80,7 @@ __all__ = [
     "scored_interval",
     "silence_libraries",
     "size",
+    "sources_table",
     "synced_table",
     "unfinished_table",
 ]

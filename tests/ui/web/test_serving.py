@@ -1,0 +1,138 @@
+"""The service as it runs: a whole path by HTTP, hostile connections, requests that a machine makes up."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from registry.zoo import Zoo
+from tests.ui.pictures import write_stripes
+from ui import job_queue
+from ui.web.app import create_app
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
+HERE = {"Host": "127.0.0.1"}
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service of its own."""
+    home = tmp_path_factory.mktemp("served") / "home"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ui.cli", "serve", "--port", str(port), "--home", str(home)]
+    log = home.with_suffix(".log")
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=out, stderr=out)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: answers(address), log)
+        yield address
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+
+
+def answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/ready", timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_for(holds, log: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+def finished(address: str, job: str) -> dict:
+    """The job's last event."""
+    events = requests.get(f"{address}/jobs/{job}/events", stream=True, timeout=300)
+    lines = [line for line in events.iter_lines(decode_unicode=True) if line]
+    assert lines[-2] == "event: finished", lines[-1]
+    assert any(line == "event: progress" for line in lines)
+    return json.loads(lines[-1].removeprefix("data: "))
+
+
+def test_from_an_upload_to_a_prediction(served: str, tmp_path: Path):
+    packed = io.BytesIO()
+    place = write_stripes(tmp_path)
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(place.rglob("*.png")):
+            archive.write(file, file.relative_to(place))
+    sample = requests.post(f"{served}/samples?name=stripes.zip", data=packed.getvalue(), timeout=60).json()["id"]
+    asked = requests.post(f"{served}/recommendations", json={"sample": sample, "keep": 1}, timeout=60)
+    done = finished(served, asked.json()["id"])
+    advice = requests.get(f"{served}/recommendations/{done['result']['recommendation']}", timeout=60).json()
+    best = advice["choices"][0]
+    body = {"sample": sample, "recommendation": advice["id"], "checkpoint": best["checkpoint"]}
+    tuned = finished(served, requests.post(f"{served}/runs", json=body, timeout=60).json()["id"])
+    run = requests.get(f"{served}/runs/{tuned['result']['run']}", timeout=60).json()
+    assert run["checkpoint"] == best["checkpoint"]
+    said = requests.post(f"{served}/runs/{run['id']}/predict", json={"sample": sample}, timeout=120).json()
+    assert len(said["rows"]) == len([*place.rglob("*.png")])
+    (row,) = requests.get(f"{served}/recommendations", timeout=60).json()
+    assert row["id"] == advice["id"]
+
+
+def test_connections_that_never_end_and_headers_without_measure_are_survived(served: str):
+    host, port = served.removeprefix("http://").split(":")
+    halves = []
+    for _ in range(200):
+        half = socket.create_connection((host, int(port)), timeout=30)
+        half.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+        halves.append(half)
+    assert answers(served)
+    with closing(socket.create_connection((host, int(port)), timeout=30)) as long:
+        long.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 200_000)
+        long.sendall(b"\r\n\r\n")
+        try:
+            refused = long.recv(100)
+        except ConnectionResetError:
+            refused = b""
+    assert b"200" not in refused
+    for half in halves:
+        half.close()
+    assert answers(served)
+
+
+def test_nothing_that_a_machine_makes_up_breaks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(job_queue, "_detach", lambda home, lane: None)
+    with Zoo.open(tmp_path / "home") as zoo:
+        schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(zoo, keyless=True), headers=HERE)
+        asked = 0
+        for operation in schema.get_all_operations():
+
+            @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+            @given(operation.ok().as_strategy())
+            def ask(case) -> None:
+                nonlocal asked
+                case.call_and_validate(headers=HERE, checks=CHECKS)
+                asked += 1
+
+            ask()
+        assert asked > 200

@@ -1,0 +1,257 @@
+"""The service over HTTP: who is admitted, what is taken, what is answered."""
+
+import io
+import json
+import logging
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from registry.cards import Scope
+from registry.zoo import Zoo
+from tests.ui.pictures import write_stripes
+from ui import job_queue
+from ui.web.app import create_app
+from ui.web.gate import Limits
+
+HERE = "http://127.0.0.1:8600"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("template") / "home"
+    Zoo.open(home)
+    return home
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, template: Path) -> Iterator[Zoo]:
+    shutil.copytree(template, tmp_path / "home")
+    with Zoo.open(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is queued stays queued."""
+    monkeypatch.setattr(job_queue, "_detach", lambda home, lane: None)
+
+
+@pytest.fixture
+def client(zoo: Zoo) -> TestClient:
+    return TestClient(create_app(zoo, keyless=True), HERE, raise_server_exceptions=False)
+
+
+def guarded(zoo: Zoo, limits: Limits | None = None) -> TestClient:
+    return TestClient(
+        create_app(zoo, keyless=False, limits=limits), "http://zoo.example", raise_server_exceptions=False
+    )
+
+
+def bearer(zoo: Zoo, scope: Scope, *, days: float | None = None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {zoo.access.create('somebody', scope, days=days)[1]}"}
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    place, packed = write_stripes(tmp_path_factory.mktemp("data")), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted(place.rglob("*.png")):
+            archive.write(file, file.relative_to(place))
+    return packed.getvalue()
+
+
+def test_an_upload_is_one_sample_however_often_it_is_sent(client, stripes):
+    first = client.post("/samples", params={"name": "my stripes.zip"}, content=stripes)
+    again = client.post("/samples", params={"name": "other.zip"}, content=stripes)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    assert first.json()["name"] == "my_stripes.zip"
+    assert [one["id"] for one in client.get("/samples").json()] == [first.json()["id"]]
+    assert client.delete(f"/samples/{first.json()['id']}").status_code == 204
+    assert client.get("/samples").json() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "kind"),
+    [
+        ("a.exe", b"MZ", 415, "UploadRefused"),
+        ("a.zip", b"", 422, "UploadRefused"),
+        ("a.zip", b"PK and then nothing", 422, "NoItems"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name_and_leaves_nothing(client, zoo, name, content, status, kind):
+    answer = client.post("/samples", params={"name": name}, content=content)
+    problem = answer.json()
+    assert (answer.status_code, problem["status"], problem["type"]) == (status, status, f"urn:transferzoo:{kind}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["remedy"]
+    assert str(zoo.home.root) not in answer.text
+    assert [file for file in (zoo.home.root / "samples").rglob("*") if file.is_file()] == []
+
+
+def test_a_zip_that_climbs_out_is_refused(client):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../../evil.png", b"x")
+    answer = client.post("/samples", content=packed.getvalue())
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:transferzoo:UnsafeArchive")
+
+
+def test_advice_is_queued_once_and_followed_to_its_end(client, zoo, stripes):
+    sample = client.post("/samples", content=stripes).json()["id"]
+    answers = [client.post("/recommendations", json={"sample": sample, "keep": 2}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [202, 202]
+    (job,) = {one.json()["id"] for one in answers}
+    assert answers[0].headers["location"] == f"/jobs/{job}"
+    assert client.get(f"/jobs/{job}").json()["state"] == "queued"
+    stored = zoo.jobs.get(job)
+    assert stored.spec["keep"] == 2
+    zoo.jobs.fail(job, "no room")
+    events = client.get(f"/jobs/{job}/events").text
+    assert events.startswith("event: failed\ndata: ")
+    assert json.loads(events.split("data: ")[1])["error"] == "no room"
+
+
+def test_an_idempotency_key_gives_the_same_job_and_refuses_another_request(client, zoo, stripes):
+    sample = client.post("/samples", content=stripes).json()["id"]
+    once = {"Idempotency-Key": "k1"}
+    first = client.post("/recommendations", json={"sample": sample}, headers=once).json()
+    zoo.jobs.claim(first["id"])
+    zoo.jobs.finish(first["id"], {"recommendation": "r"})
+    again = client.post("/recommendations", json={"sample": sample}, headers=once).json()
+    assert (again["id"], again["state"]) == (first["id"], "finished")
+    other = client.post("/recommendations", json={"sample": sample, "keep": 1}, headers=once)
+    assert (other.status_code, other.json()["type"]) == (422, "urn:transferzoo:KeyReused")
+
+
+def test_a_cancelled_job_is_cancelled(client, stripes):
+    sample = client.post("/samples", content=stripes).json()["id"]
+    job = client.post("/recommendations", json={"sample": sample}).json()["id"]
+    assert client.delete(f"/jobs/{job}").json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"sample": "../../etc/passwd"},
+        {"sample": "0" * 32, "path": "/etc"},
+        {"sample": "0" * 32, "keep": 0},
+        {"sample": "0" * 32, "picture": "x.png"},
+    ],
+)
+def test_a_body_names_no_place_on_the_server(client, body):
+    answer = client.post("/recommendations", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "address", ["/jobs/none", "/runs/none", "/recommendations/none", "/checkpoints/none", "/jobs/none/events", "/none"]
+)
+def test_what_is_not_there_is_a_problem(client, address):
+    answer = client.get(address)
+    assert (answer.status_code, answer.json()["status"]) == (404, 404)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_pages_follow_one_another_to_the_end(client, zoo):
+    names, after = [], ""
+    while after is not None:
+        page = client.get("/checkpoints", params={"after": after, "limit": 7}).json()
+        names += [card["name"] for card in page["items"]]
+        after = page["next"]
+    assert names == sorted(card.name for card in zoo.checkpoints())
+
+
+def test_without_a_key_nobody_is_admitted_elsewhere(zoo):
+    client = guarded(zoo)
+    answer = client.get("/checkpoints")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert client.get("/checkpoints", headers={"Authorization": "Bearer tz_none_none"}).status_code == 401
+    assert client.get("/checkpoints", headers=bearer(zoo, Scope.READ, days=-1.0)).status_code == 401
+    assert client.get("/health").status_code == 200
+
+
+def test_a_key_permits_its_scope_and_what_comes_before_it(zoo, stripes):
+    client, reads, advises = guarded(zoo), bearer(zoo, Scope.READ), bearer(zoo, Scope.ADVISE)
+    assert client.post("/samples", content=stripes, headers=reads).json()["type"] == "urn:transferzoo:ScopeMissing"
+    sample = client.post("/samples", content=stripes, headers=advises).json()["id"]
+    assert client.post("/runs", json={"sample": sample}, headers=advises).status_code == 403
+    assert client.get("/audit", headers=advises).status_code == 403
+
+
+def test_a_revoked_key_is_admitted_no_more(zoo):
+    key, secret = zoo.access.create("somebody", Scope.READ)
+    zoo.access.revoke(key.id)
+    assert guarded(zoo).get("/checkpoints", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
+
+
+def test_a_key_sees_its_own(zoo, stripes):
+    client, one, other = guarded(zoo), bearer(zoo, Scope.ADVISE), bearer(zoo, Scope.ADVISE)
+    sample = client.post("/samples", content=stripes, headers=one).json()["id"]
+    job = client.post("/recommendations", json={"sample": sample}, headers=one).json()["id"]
+    assert client.get(f"/jobs/{job}", headers=one).status_code == 200
+    for address in (f"/jobs/{job}", f"/jobs/{job}/events"):
+        assert client.get(address, headers=other).status_code == 404
+    assert client.delete(f"/jobs/{job}", headers=other).status_code == 404
+    assert client.get("/jobs", headers=other).json()["items"] == []
+    assert client.get("/samples", headers=other).json() == []
+    assert client.post("/recommendations", json={"sample": sample}, headers=other).status_code == 404
+    assert client.get(f"/jobs/{job}", headers=bearer(zoo, Scope.ADMIN)).status_code == 200
+
+
+def test_limits_say_when_to_come_again(zoo, stripes):
+    client = guarded(zoo, Limits(requests_a_minute=4, open_jobs=1, upload_bytes=len(stripes)))
+    key = bearer(zoo, Scope.ADVISE)
+    sample = client.post("/samples", content=stripes, headers=key).json()["id"]
+    assert client.post("/samples", content=stripes + b"x", headers=key).status_code == 413
+    assert client.post("/recommendations", json={"sample": sample}, headers=key).status_code == 202
+    busy = client.post("/recommendations", json={"sample": sample, "keep": 1}, headers=key)
+    assert (busy.status_code, int(busy.headers["retry-after"]) > 0) == (429, True)
+    many = client.get("/samples", headers=key)
+    assert (many.status_code, many.json()["type"]) == (429, "urn:transferzoo:LimitReached")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Host": "127.0.0.1.evil.example:8600"}]
+)
+def test_a_browser_cannot_be_led_here(client, headers):
+    answer = client.get("/checkpoints", headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:transferzoo:OriginRefused")
+
+
+def test_what_is_written_is_audited_and_no_secret_is_logged(zoo, stripes, caplog):
+    caplog.set_level(logging.DEBUG)
+    client, admin = guarded(zoo), bearer(zoo, Scope.ADMIN)
+    sample = client.post("/samples", content=stripes, headers=admin)
+    (row,) = client.get("/audit", headers=admin).json()
+    assert (row["action"], row["status"]) == ("POST /samples", 201)
+    assert row["id"] == sample.headers["x-request-id"]
+    secret = admin["Authorization"].split()[1]
+    client.get("/checkpoints", headers={"Authorization": f"Bearer {secret}x"})
+    assert secret not in caplog.text
+    assert secret.encode() not in zoo.home.database.read_bytes()
+    written = [json.loads(record.getMessage()) for record in caplog.records if record.name == "transferzoo.service"]
+    assert [line["status"] for line in written] == [201, 200, 401]
+
+
+def test_figures_are_shown(client):
+    client.get("/checkpoints/none")
+    figures = client.get("/metrics").text
+    assert 'transferzoo_requests_total{method="GET",path="/checkpoints/{name}",status="404"} 1.0' in figures
+
+
+def test_a_fault_of_ours_tells_nothing_of_the_inside(zoo, client, monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("the inside")
+
+    monkeypatch.setattr(Zoo, "domains", broken)
+    answer = client.get("/domains")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "inside" not in answer.text

@@ -1,0 +1,143 @@
+"""Samples that were uploaded: streamed to the disk, named by their content, each key's own, removed after a while."""
+
+import hashlib
+import time
+from asyncio import wait_for
+from collections.abc import AsyncIterator
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
+
+from recommender.checks import require_places
+from recommender.requests import place_of
+from registry.errors import LimitReached, PathMissing, UploadRefused
+from registry.files import disk_full_named, flush
+from registry.zoo import Zoo
+from ui.uploads import file_stem
+from ui.web.bodies import SampleView
+from ui.web.problems import Absent
+
+__all__ = ["KEPT_SECONDS", "Samples"]
+
+KEPT_SECONDS = 30 * 24 * 3600.0
+_SUFFIXES = (".zip", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
+_SILENCE = 30.0
+"""Seconds within which something more of an upload must come."""
+_ID = 32
+_OVER = frozenset({"finished", "failed", "cancelled"})
+
+
+class Samples:
+    """The uploads of all keys, in a folder of the home."""
+
+    def __init__(self, zoo: Zoo, *, most_bytes: int, most_bytes_a_key: int) -> None:
+        self._zoo, self._root = zoo, zoo.home.root / "samples"
+        self._most_bytes, self._most_bytes_a_key = most_bytes, most_bytes_a_key
+
+    def folder(self, owner: str) -> Path:
+        """Where the uploads of one key lie."""
+        return self._root / owner
+
+    def is_owned(self, place: str, owner: str) -> bool:
+        """Whether that path is of one of the key's uploads."""
+        return Path(place).is_relative_to(self.folder(owner))
+
+    def list(self, owner: str) -> list[SampleView]:
+        """All uploads of a key."""
+        places = sorted(self.folder(owner).glob(f"{'?' * _ID}/*.*"))
+        return [_view(place, created=False) for place in places]
+
+    def place(self, owner: str, name: str) -> Path:
+        """Where an upload lies.
+
+        Raises:
+            Absent: the key has none of that id.
+        """
+        found = sorted((self.folder(owner) / name).glob("*.*")) if name.isalnum() else []
+        if not found:
+            raise Absent(PathMissing(f"sample {name}"))
+        found[0].parent.touch()
+        return found[0]
+
+    async def store(self, owner: str, name: str, chunks: AsyncIterator[bytes]) -> SampleView:
+        """Write an upload as it comes, under the digest of its content.
+
+        Raises:
+            UploadRefused: it is too large, too slow, empty or of no kind that is read.
+            LimitReached: the key has too many bytes here.
+            SampleError: a zip that must not be opened.
+            DiskFull: there is no room.
+        """
+        suffix = Path(name).suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise UploadRefused(f"{suffix or 'no ending'} is no kind that is read", _kinds(), status=415)
+        mine, name = self.folder(owner), f"{file_stem(name)}{suffix}"
+        mine.mkdir(parents=True, exist_ok=True)
+        room = self._most_bytes_a_key - sum(file.stat().st_size for file in mine.rglob("*") if file.is_file())
+        digest, size = hashlib.sha256(), 0
+        with TemporaryDirectory(prefix=".", dir=mine) as folder:
+            partial = Path(folder) / name
+            with disk_full_named(partial), partial.open("wb") as out:
+                async for chunk in _timely(chunks):
+                    size += len(chunk)
+                    if size > self._most_bytes:
+                        raise UploadRefused(f"it has more than {self._most_bytes} bytes", "Send less.", status=413)
+                    if size > room:
+                        raise LimitReached("bytes", f"{self._most_bytes_a_key} a key", 60.0)
+                    digest.update(chunk)
+                    out.write(chunk)
+            if size == 0:
+                raise UploadRefused("it is empty", _kinds(), status=422)
+            require_places(partial)
+            flush(partial)
+            return _settle(partial, mine / digest.hexdigest()[:_ID])
+
+    def remove(self, owner: str, name: str) -> None:
+        """Remove an upload.
+
+        Raises:
+            Absent: the key has none of that id.
+        """
+        rmtree(self.place(owner, name).parent, ignore_errors=True)
+
+    def clear(self, *, older: float = KEPT_SECONDS) -> int:
+        """Remove what nobody has used for so many seconds, but for what a job still needs; how many these were."""
+        needed = [Path(place_of(job.spec)) for job in self._zoo.jobs.list() if job.state not in _OVER]
+        now = time.time()
+        gone = [
+            folder
+            for folder in self._root.glob("*/*")
+            if now - folder.stat().st_mtime >= older and not any(path.is_relative_to(folder) for path in needed)
+        ]
+        for folder in gone:
+            rmtree(folder, ignore_errors=True)
+        return len(gone)
+
+
+def _settle(partial: Path, folder: Path) -> SampleView:
+    """Let a whole upload take its place; where the same bytes lie there already, these stay."""
+    if there := sorted(folder.glob("*.*")):
+        folder.touch()
+        return _view(there[0], created=False)
+    folder.mkdir(exist_ok=True)
+    partial.rename(folder / partial.name)
+    return _view(folder / partial.name, created=True)
+
+
+def _view(place: Path, *, created: bool) -> SampleView:
+    return SampleView(id=place.parent.name, name=place.name, bytes=place.stat().st_size, created=created)
+
+
+def _kinds() -> str:
+    return f"Send a file that ends in {', '.join(_SUFFIXES)}, its name as `?name=`."
+
+
+async def _timely(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same chunks; an end to them where too little comes."""
+    while True:
+        try:
+            yield await wait_for(anext(chunks), _SILENCE)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as cause:
+            raise UploadRefused(f"nothing came for {_SILENCE:.0f} s", "Send it again.", status=408) from cause
