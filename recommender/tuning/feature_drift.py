@@ -240,7 +240,8 @@ def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) ->
 
 def _thinned(block: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "q d"]:
     """Of items with several positions, evenly spread ones."""
-    return block[np.unique(np.linspace(0, len(block) - 1, min(_MOST_POSITIONS, len(block))).round().astype(int))]
+    chosen = np.linspace(0, len(block) - 1, min(_MOST_POSITIONS, len(block))).round().astype(int)
+    return np.asarray(block[np.unique(chosen)])
 
 
 def _shared(one: Float[np.ndarray, "n n"], other: Float[np.ndarray, "n n"]) -> float:
