@@ -291,7 +291,7 @@ def save_raw(encoder: RawEncoder, folder: Path) -> None:
     io.dump(encoder.raw, folder / _RAW)
 
 
-def read_raw(folder: Path, modality: str, task: Task) -> RawEncoder:
+def read_raw(folder: Path, modality: str, task: Task = Task.CLASSIFICATION) -> RawEncoder:
     """What makes raw features, from a run's folder. Nothing is trusted but scikit-learn and the modality's own types.
 
     Raises:
