@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recommender.distance import distances
 from recommender.requests import (
     AddRequest,
     BenefitRequest,
@@ -21,6 +22,7 @@ from recommender.requests import (
     TuneRequest,
 )
 from recommender.runs.folder import find_run
+from recommender.strategies import strategies
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
 from registry.home import Home
@@ -28,6 +30,7 @@ from registry.hub import parse_hub_id
 from registry.licenses import Licenses, require_license
 from registry.listings import Listing
 from registry.plugins import Plugins
+from registry.readers.archive import require_sound
 from registry.zoo import Zoo
 
 __all__ = ["check_request", "require_advice", "require_domain", "require_names", "require_places"]
@@ -118,8 +121,6 @@ def require_places(*places: Path | str | None) -> None:
         if not there:
             raise PathMissing(path)
         if path.suffix.lower() == ".zip" and path.is_file():
-            from registry.readers.archive import require_sound  # noqa: PLC0415 - loads NumPy and Pillow
-
             require_sound(path)
 
 
@@ -150,15 +151,11 @@ def require_names(  # noqa: PLR0913 - each names something else
     if checkpoint is not None:
         zoo.require_here(zoo.checkpoint(checkpoint))
     if strategy is not None:
-        from recommender.strategies import strategies  # noqa: PLC0415 - loads NumPy
-
         _require_listed("strategy", strategy, strategies)
     if distance is not None:
-        from recommender.distance import distances  # noqa: PLC0415 - as above
-
         _require_listed("distance", distance, distances)
     if executor != "local":
-        from recommender.runs.executors import executors  # noqa: PLC0415 - as above
+        from recommender.runs.executors import executors  # noqa: PLC0415 - loads scikit-learn and torch
 
         _require_listed("executor", executor, executors)
     if tracker != "mlflow":

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from registry.home import Home
+from registry.index import DomainIndex
 from registry.sketch import FREQUENCIES, Lens
 from registry.store import Store
 
@@ -47,8 +48,6 @@ class DomainSearch:
 
     def _index(self, lens: Lens) -> Any:  # noqa: ANN401 - a DomainIndex; FAISS is loaded for searches only
         """The index of all sketches in a lens, brought up to date with the database."""
-        from registry.index import DomainIndex  # noqa: PLC0415 - FAISS, for searches only
-
         path = self.path(lens)
         if lens.digest not in self._indexes:
             loaded = DomainIndex.load(path, self.stamp(lens)) or DomainIndex(2 * FREQUENCIES)

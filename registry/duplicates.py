@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 __all__ = ["Fingerprints"]
 
@@ -61,9 +63,6 @@ class Fingerprints:
 
     def _linked(self, rows: Int[np.ndarray, " r"], apart: float) -> Int[np.ndarray, " r"]:
         """Connected components among some rows that link where they lie nearer than ``apart``."""
-        from scipy.sparse import coo_array  # noqa: PLC0415 - only where items are compared
-        from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - as above
-
         vectors, numbers = self.vectors[rows], np.arange(len(rows))
         for start in range(0, len(rows), _BLOCK):
             near = np.tril(vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T > 1 - apart, start - 1)

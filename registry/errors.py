@@ -20,6 +20,7 @@
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
     │   ├── NoItems                                nothing readable there
+    │   ├── OtherTask                              boxes, masks, captions: no classes
     │   ├── AmbiguousLayout                        folders that may mean this or that
     │   ├── ItemUnreadable         (OSError)       an item that was there, and cannot be read any more
     │   ├── TooManyUnreadable                      more bad items than the limit
@@ -166,6 +167,7 @@ __all__ = [
     "OriginRefused",
     "OtherRows",
     "OtherSample",
+    "OtherTask",
     "OutOfRange",
     "OutOfRoom",
     "PathMissing",
@@ -479,6 +481,18 @@ class NoItems(SampleError):
         super().__init__(
             f"{path} holds no {expected}{also}{lies}",
             remedy or (_CLASS_FOLDERS if "class folders" in expected else _ANY_LAYOUT),
+        )
+
+
+class OtherTask(SampleError):
+    """A folder of another task than those that can be advised on."""
+
+    def __init__(self, path: Path | str, task: str, holds: str, where: str, remedy: str = "") -> None:
+        self.path, self.task, self.holds, self.where = str(path), task, holds, where
+        super().__init__(
+            f"{path} is for {task}: it holds {holds}, {where} for one; a row here is an item and its one target",
+            remedy
+            or "To classify whole images give --labels FILE.csv (file, target) or class folders: crop boxes into them.",
         )
 
 

@@ -6,18 +6,17 @@ back goes through the same declaration. Enums, paths, tuples and nested records 
 evidence lie beside a form, never inside.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from registry.errors import UnreadableForm
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 __all__ = ["Record", "from_json", "to_json"]
 
 Form = TypeVar("Form")
 
-_ADAPTERS: "dict[type, TypeAdapter[Any]]" = {}
+_ADAPTERS: dict[type, Any] = {}
 """Each is made once: that takes longer than using it."""
 
 
@@ -45,8 +44,6 @@ def from_json(kind: type[Form], plain: object) -> Form:
     Raises:
         UnreadableForm: it is none, and where.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - as below
-
     try:
         value: Form = _adapter(kind).validate_python(plain)
     except ValidationError as cause:
@@ -55,9 +52,7 @@ def from_json(kind: type[Form], plain: object) -> Form:
     return value
 
 
-def _adapter(kind: type) -> "TypeAdapter[Any]":
+def _adapter(kind: type) -> Any:  # noqa: ANN401 - a TypeAdapter, which the shape checks cannot read
     if kind not in _ADAPTERS:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - a tenth of a second that who shows no JSON need not wait
-
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

@@ -14,6 +14,24 @@ COMMANDS = {"benefit", "export", "recommend", "serve", "tune"}
 TYPERS_APP = "app"
 """What typer's own examples call a group of commands; the command line has one in each module of them."""
 
+LATE_IMPORTS = {
+    "recommender/checks.py": 1,  # torch and scikit-learn, where a plug-in or a device is named
+    "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to
+    "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
+    "recommender/serving/pipeline.py": 1,  # skops, for few
+    "recommender/suspects.py": 1,  # pandas and datasets, where labels are doubted
+    "recommender/tuning/heads.py": 2,  # skops, where nothing is transferred
+    "registry/hub.py": 1,  # the hub's client, in an environment that was set first
+    "registry/readers/records.py": 1,  # pandas, where times are dates
+    "registry/readers/streams.py": 1,  # pyarrow, for Parquet
+    "registry/sample.py": 2,  # pandas, for who hands over frames
+    "registry/store/migrations/__init__.py": 1,  # Alembic, for a schema that is not up to date
+    "ui/job_queue.py": 1,  # torch, to resolve a device
+    "ui/present.py": 1,  # torch: what a check refuses is not kept waiting for it
+    "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
+}
+"""Functions of each module that import something heavy, which who does not call them shall not wait for."""
+
 
 def modules() -> Iterator[Path]:
     for room in ROOMS:
@@ -29,6 +47,12 @@ def top_level_names(module: Path) -> Iterator[str]:
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             yield node.target.id
+
+
+def late_imports(text: str) -> int:
+    """How many functions of a module import anything."""
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return sum(any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(one)) for one in functions)
 
 
 def is_mirrored(paths: list[str]) -> bool:
@@ -64,3 +88,13 @@ def test_no_public_name_is_defined_in_two_modules():
 def test_names_at_the_top_of_a_module_are_those_that_it_defines(tmp_path, text, names):
     (tmp_path / "module.py").write_text(text)
     assert set(top_level_names(tmp_path / "module.py")) == names
+
+
+def test_modules_import_at_the_top_but_for_a_few_that_are_listed_with_their_reason():
+    counted = {path.relative_to(ROOT).as_posix(): late_imports(path.read_text(encoding="utf-8")) for path in modules()}
+    assert {path: count for path, count in counted.items() if count} == LATE_IMPORTS
+
+
+def test_an_import_counts_wherever_in_a_function_it_stands():
+    assert late_imports("import os\ndef one():\n    if os.name:\n        from sys import argv\n") == 1
+    assert late_imports("import os\ndef one():\n    return os.name\n") == 0

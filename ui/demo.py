@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from rich.console import Console
 from rich.text import Text
+from sklearn.datasets import load_digits
 
 from recommender import flow
 from recommender.results import Recommendation
@@ -26,6 +27,7 @@ from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import render
+from ui.reproduce import mlflow_command
 
 __all__ = ["TARGETS", "Patch", "demo_sample", "digits", "run", "surfaces"]
 
@@ -127,8 +129,6 @@ def surfaces() -> Iterator[Patch]:
 
 def digits() -> Iterator[Patch]:
     """The 1,797 handwritten digits of scikit-learn (8 x 8 pixels); every fourth is kept for the test."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import
-
     stored = load_digits()
     for row, (image, label) in enumerate(zip(stored.images, stored.target, strict=True)):
         part = "test" if row % 4 == 3 else "train"
@@ -183,7 +183,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
     picker = render.command("picker", home=zoo.home.root)
-    render.print_next(terminal, [picker, render.mlflow_command(zoo.home)])
+    render.print_next(terminal, [picker, mlflow_command(zoo.home)])
     return advice
 
 

@@ -1,7 +1,10 @@
 """What to type for a request, and the Python that does the same: both are derived from the request, here alone."""
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from recommender.requests import (
     LIMITS,
@@ -12,9 +15,11 @@ from recommender.requests import (
     choice_request,
     recommend_request,
 )
-from ui.render import Json, command
+from registry.addresses import sqlite_url
+from registry.home import Home
+from ui.render import Json, command, program
 
-__all__ = ["advice_commands", "advice_python", "as_command", "as_python", "options_of"]
+__all__ = ["advice_commands", "advice_python", "as_command", "as_python", "mlflow_command", "options_of"]
 
 ARGUMENTS = ("run", "path", "other", "origin", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
@@ -22,6 +27,16 @@ NAMED = {("zoo add", "name")}
 """Fields of these names that are options all the same."""
 REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from", "experiments": "experiment"}
 """Fields of several values, and the option that gives each of them."""
+
+
+def mlflow_command(home: Home) -> str:
+    """The command that opens MLflow's page: of ``MLFLOW_TRACKING_URI``, else on a registry's tracking store."""
+    place = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.tracking_database)
+    if place.startswith("http"):
+        parts = urlsplit(place)
+        page = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without user name and password
+        return shlex.join([program("python"), "-m", "webbrowser", page])
+    return shlex.join([program("mlflow"), "ui", "--workers", "1", "--backend-store-uri", place])
 
 
 def as_command(request: Request, home: Path | None = None) -> str:

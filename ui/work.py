@@ -20,7 +20,7 @@ from registry.modalities import modalities
 from registry.progress import Cancelled
 from ui import offers, render
 from ui.context import CommandContext
-from ui.reproduce import as_command
+from ui.reproduce import as_command, mlflow_command
 from ui.strangers import cell
 from ui.watcher import Watcher
 
@@ -115,7 +115,7 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     context.print(render.run_report(run.to_dict(), whole=whole))
     if run.mlflow_run_id is not None:
         context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
-    pages = [render.mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
+    pages = [mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
     render.print_next(context.terminal, pages)
     context.print_json(run.to_dict())
 

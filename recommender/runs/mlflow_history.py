@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recommender.runs.mlflow_server import client_at, in_words, public, trouble_at
+from recommender.runs.mlflow_server import in_words, public
+from recommender.runs.mlflow_sync import client_at, trouble_at
 from registry.addresses import sqlite_url
 from registry.errors import MlflowUnusable, UnknownName
 

@@ -8,22 +8,22 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from mlflow import MlflowClient, MlflowException
+from mlflow.entities import LoggedModelOutput, Metric
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import save_model
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from recommender.runs.folder import RunFolder
 from registry.cards import Task
-from registry.errors import UnusableName
 from registry.files import copy_files
 from registry.modalities import InMemory, Modality, modalities
 from registry.statements import SHARD_INDEX
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.models import ModelSignature
-
-__all__ = ["check_names", "log_model", "probability_columns", "register_model"]
+__all__ = ["log_model", "probability_columns", "register_model"]
 
 _LOADER = "recommender.serving.pyfunc"
 
@@ -52,10 +52,8 @@ _VERSIONS = "mlflow.modelVersions"
 _FORBIDDEN_IN_NAMES = r"[/:.%\"']"
 
 
-def log_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, tags: dict[str, str]) -> str:
+def log_model(client: MlflowClient, run: RunFolder, mlflow_run_id: str, tags: dict[str, str]) -> str:
     """Give the model of a finished run to MLflow, once, and connect it with its MLflow run; gives the model's id."""
-    from mlflow.entities import LoggedModelOutput  # noqa: PLC0415 - a second to import
-
     result, logged = run.result, client.get_run(mlflow_run_id)
     model = find_model(client, logged.info.experiment_id, run.id)
     if model is None:
@@ -78,10 +76,8 @@ def log_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, tags: 
     return str(model.model_id)
 
 
-def register_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, name: str, alias: str | None) -> str:
+def register_model(client: MlflowClient, run: RunFolder, mlflow_run_id: str, name: str, alias: str | None) -> str:
     """Make the logged model of a run a version of a registered one, once; gives the version's number."""
-    from mlflow import MlflowException  # noqa: PLC0415 - as above
-
     model = find_model(client, client.get_run(mlflow_run_id).info.experiment_id, run.id)
     if model is None or str(model.status) != "READY":
         raise FileNotFoundError(f"no model of run {run.id} was logged")
@@ -107,34 +103,14 @@ def register_model(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, n
     return number
 
 
-def find_model(client: "MlflowClient", experiment: str, run: str) -> Any:  # noqa: ANN401 - MLflow's LoggedModel
+def find_model(client: MlflowClient, experiment: str, run: str) -> Any:  # noqa: ANN401 - MLflow's LoggedModel
     """The model that was logged for a run of ours, finished or not; None where there is none."""
     models = client.search_logged_models([experiment], filter_string=f"tags.`transferzoo.job` = '{run}'")
     return max(models, key=lambda model: str(model.status) == "READY", default=None)
 
 
-def check_names(name: str | None, alias: str | None) -> None:
-    """Refuse, before anything is trained, names that MLflow's registry would refuse after.
-
-    Raises:
-        UnusableName: a name with ``/``, ``:`` or a quote; an alias that is a version or has other characters.
-    """
-    if name is not None and (not name.strip() or re.search("[/:'\"]", name) or name in {".", ".."}):
-        raise UnusableName("registered model", name)
-    refused = alias is not None and (re.fullmatch(r"[\w-]{1,255}", alias) is None or _is_version(alias))
-    if alias is not None and (refused or name is None):
-        raise UnusableName("model alias", alias)
-
-
-def _is_version(alias: str) -> bool:
-    return alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias) is not None
-
-
 def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> Path:
     """The run as an MLflow model, in a folder of its own."""
-    from mlflow.models import Model  # noqa: PLC0415 - as above
-    from mlflow.pyfunc import save_model  # noqa: PLC0415 - as above
-
     data, packed, nothing = place / "run", place / "model", place / "nothing"
     data.mkdir()
     nothing.mkdir()
@@ -153,10 +129,7 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
     return packed
 
 
-def _signature(run: RunFolder, modality: Modality) -> "ModelSignature":
-    from mlflow.models import ModelSignature  # noqa: PLC0415 - as above
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec  # noqa: PLC0415 - as above
-
+def _signature(run: RunFolder, modality: Modality) -> ModelSignature:
     result, declared = run.result, in_memory_of(run.result["task"], modality)
     if result["task"] == Task.TOKEN_CLASSIFICATION:
         tagged: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, n) for n in ("prediction", "words", "spans")]
@@ -179,10 +152,8 @@ def probability_columns(classes: list[str]) -> list[str]:
     return [f"probability of {label}" for label in classes]
 
 
-def _connect_metrics(client: "MlflowClient", run: RunFolder, mlflow_run_id: str, model_id: str) -> None:
+def _connect_metrics(client: MlflowClient, run: RunFolder, mlflow_run_id: str, model_id: str) -> None:
     """The run's results are the model's too; MLflow knows them by their time and keeps them once."""
-    from mlflow.entities import Metric  # noqa: PLC0415 - as above
-
     metrics = []
     for name in run.result["metrics"]:
         for point in client.get_metric_history(mlflow_run_id, name):

@@ -5,7 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from mlflow import MlflowClient, MlflowException
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
 from recommender.runs.event_log import LogEntry
 from recommender.runs.folder import RunFolder
@@ -13,10 +15,6 @@ from recommender.runs.mlflow_model import log_model, register_model
 from recommender.runs.mlflow_server import address_of, environment_experiment
 from registry.addresses import sqlite_url
 from registry.home import Home
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric, Run
 
 __all__ = ["MlflowRun"]
 
@@ -41,12 +39,12 @@ _SHARED = ("transferzoo.sample", "mlflow.user", "mlflow.source.name", "mlflow.so
 class MlflowRun:
     """One run in MLflow."""
 
-    def __init__(self, client: "MlflowClient", run: "Run", tags: Mapping[str, str], *, new: bool) -> None:
+    def __init__(self, client: MlflowClient, run: Run, tags: Mapping[str, str], *, new: bool) -> None:
         self._client, self.run_id, self._tags = client, str(run.info.run_id), dict(tags)
         self._there: dict[str, set[tuple[int, int, float]]] | None = None if new else {}
 
     @classmethod
-    def of(cls, client: "MlflowClient", opening: LogEntry, home: Home, run_id: str | None) -> "MlflowRun":
+    def of(cls, client: MlflowClient, opening: LogEntry, home: Home, run_id: str | None) -> "MlflowRun":
         """The entry of that id, else the one with the job's tag, else a new one."""
         known = _run_of(client, run_id)
         if known is not None:
@@ -95,27 +93,23 @@ class MlflowRun:
             register_model(self._client, run, self.run_id, event["register"], event["alias"])
 
     def _describe(self, opening: LogEntry) -> None:
-        from mlflow.entities import Param  # noqa: PLC0415 - a second to import
-
         self._client.log_batch(self.run_id, params=[Param(*pair) for pair in opening["params"].items()])
         self._client.log_inputs(self.run_id, [_data(opening)])
 
     def _judge(self, result: Mapping[str, float]) -> None:
         """Say whether the score lies where it was expected, and what is one number and no curve."""
-        from mlflow.entities import Param  # noqa: PLC0415 - as above
-
         fixed = [Param(name, f"{float(result[name]):.0f}") for name in _CONSTANTS if name in result]
         self._client.log_batch(self.run_id, params=fixed)
         if {"score", "expected_low", "expected_high"} <= set(result):
             within = float(result["expected_low"]) <= float(result["score"]) <= float(result["expected_high"])
             self._client.set_tag(self.run_id, "transferzoo.within_interval", str(within).lower())
 
-    def _log_metrics(self, metrics: "list[Metric]") -> None:
+    def _log_metrics(self, metrics: list[Metric]) -> None:
         lacking = [metric for metric in metrics if not self._has(metric)]
         if lacking:
             self._client.log_batch(self.run_id, metrics=lacking)
 
-    def _has(self, metric: "Metric") -> bool:
+    def _has(self, metric: Metric) -> bool:
         """Whether an earlier attempt has logged it, also one that never learned that it succeeded."""
         if self._there is None:
             return False
@@ -125,7 +119,7 @@ class MlflowRun:
         return _identity(metric) in self._there[metric.key]
 
 
-def _experiment(client: "MlflowClient", opening: LogEntry, home: Home) -> str:
+def _experiment(client: MlflowClient, opening: LogEntry, home: Home) -> str:
     """The experiment that the environment names, else the one that the run was made under."""
     wanted = environment_experiment() or opening["experiment"] or {}
     if "id" in wanted:
@@ -152,14 +146,12 @@ def _artifact_place(home: Home) -> str:
     return home.artifacts.as_uri()
 
 
-def _run_of(client: "MlflowClient", run_id: str | None) -> "Run | None":
+def _run_of(client: MlflowClient, run_id: str | None) -> Run | None:
     """The run of that id, if MLflow still has it.
 
     Raises:
         ValueError: it was deleted there, which is somebody's will.
     """
-    from mlflow import MlflowException  # noqa: PLC0415 - as above
-
     if run_id is None:
         return None
     try:
@@ -173,13 +165,13 @@ def _run_of(client: "MlflowClient", run_id: str | None) -> "Run | None":
     return known
 
 
-def _search(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> "Run | None":
+def _search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     runs = client.search_runs([experiment], filter_string=wanted, max_results=1, order_by=["start_time ASC"])
     return runs[0] if runs else None
 
 
-def _parent(client: "MlflowClient", experiment: str, opening: LogEntry) -> str:
+def _parent(client: MlflowClient, experiment: str, opening: LogEntry) -> str:
     """The run of the recommendation, made at its first job."""
     mine = {"transferzoo.recommendation": opening["recommendation"], "transferzoo.kind": "recommendation"}
     known = _search(client, experiment, mine)
@@ -193,10 +185,8 @@ def _parent(client: "MlflowClient", experiment: str, opening: LogEntry) -> str:
     return str(known.info.run_id)
 
 
-def _describe_advice(client: "MlflowClient", run_id: str, opening: LogEntry) -> None:
+def _describe_advice(client: MlflowClient, run_id: str, opening: LogEntry) -> None:
     """What was advised on which data: a sentence, figures, and the table of choices."""
-    from mlflow.entities import Metric, Param  # noqa: PLC0415 - as above
-
     advice, table = opening["advice"], StringIO(newline="")
     csv.writer(table).writerows([_CHOICES, *advice["choices"]])
     client.log_text(run_id, table.getvalue(), "choices.csv")
@@ -206,15 +196,11 @@ def _describe_advice(client: "MlflowClient", run_id: str, opening: LogEntry) -> 
     client.log_batch(run_id, metrics=figures, params=[Param(*pair) for pair in advice["facts"].items()])
 
 
-def _data(opening: LogEntry) -> "DatasetInput":
-    from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415 - as above
-
+def _data(opening: LogEntry) -> DatasetInput:
     return DatasetInput(Dataset(**opening["dataset"]), [InputTag("mlflow.data.context", "training")])
 
 
-def _metrics(event: LogEntry) -> "list[Metric]":
-    from mlflow.entities import Metric  # noqa: PLC0415 - as above
-
+def _metrics(event: LogEntry) -> list[Metric]:
     if "point" in event:
         return [Metric(event["point"], float(event["value"]), event["at"], event["step"])]
     values = {
@@ -225,7 +211,7 @@ def _metrics(event: LogEntry) -> "list[Metric]":
     return [Metric(name, float(value), event["at"], 0) for name, value in values.items()]
 
 
-def _identity(metric: "Metric") -> tuple[int, int, float]:
+def _identity(metric: Metric) -> tuple[int, int, float]:
     """What makes a point the same; infinity as MLflow stores it, and NaN, of which there is but one a moment, as 0."""
     value = float(metric.value)
     return metric.step, metric.timestamp, 0.0 if math.isnan(value) else min(max(value, -_LARGEST), _LARGEST)

@@ -1,12 +1,9 @@
-"""Which MLflow a run is sent to, a client of it, its store, and what it refuses, in words."""
+"""Which MLflow a run is sent to, and what it refuses, in words; MLflow itself is not loaded for that."""
 
-import logging
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -15,25 +12,21 @@ from filelock import FileLock, Timeout
 
 from recommender.runs.event_log import LogEntry
 from registry.addresses import sqlite_path, sqlite_url
-from registry.files import is_disk_full, replacing
+from registry.errors import UnusableName
+from registry.files import is_disk_full
 from registry.home import Home
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 __all__ = [
     "LOCKED",
     "PATIENCE",
     "address_of",
-    "client_at",
-    "damage",
+    "check_names",
     "environment_experiment",
     "environment_settings",
     "in_words",
     "only_one",
-    "prepare",
     "public",
-    "trouble_at",
+    "quiet_environment",
 ]
 
 
@@ -49,6 +42,12 @@ _SETTINGS = {
 """Unless the user set them so: no telemetry, nothing on stdout, no long wait for a dead or busy server."""
 PATIENCE = 20.0
 """Seconds that one exchange with a server may take in all, however steadily it drips."""
+
+
+def quiet_environment() -> None:
+    """Set what MLflow reads of the environment when it is loaded, where the user did not."""
+    for key, value in _SETTINGS.items():
+        os.environ.setdefault(key, value)
 
 
 def environment_settings() -> dict[str, object]:
@@ -110,74 +109,21 @@ def _retry_after(address: str) -> str:
         return ""
 
 
-def prepare(address: str) -> None:
-    """Make the store at a SQLite address, where there is none yet: whole, or not at all.
-
-    MLflow makes it by some sixty migrations; a process that is killed among them leaves a file that no MLflow opens.
-    So they run on a file beside it, which takes its place when it is complete. The caller holds the store's lock.
+def check_names(name: str | None, alias: str | None) -> None:
+    """Refuse, before anything is trained, names that MLflow's registry would refuse after.
 
     Raises:
-        DiskFull: there is no room for it.
+        UnusableName: a name with ``/``, ``:`` or a quote; an alias that is a version or has other characters.
     """
-    file = sqlite_path(address)
-    if file is None or (file.is_file() and file.stat().st_size):
-        return
-    _quiet()
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - a second to import
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as partial:
-        artifacts = str(file.with_name("mlartifacts"))
-        store = SqlAlchemyStore(sqlite_url(partial), artifacts)  # type: ignore[no-untyped-call]  # MLflow has no type
-        store.engine.dispose()
+    if name is not None and (not name.strip() or re.search("[/:'\"]", name) or name in {".", ".."}):
+        raise UnusableName("registered model", name)
+    refused = alias is not None and (re.fullmatch(r"[\w-]{1,255}", alias) is None or _is_version(alias))
+    if alias is not None and (refused or name is None):
+        raise UnusableName("model alias", alias)
 
 
-def damage(address: str) -> str:
-    """What MLflow finds wrong with the store at a SQLite address; nothing where it is well, or not there yet."""
-    file = sqlite_path(address)
-    if file is None or not file.is_file():
-        return ""
-    try:
-        client_at(address).search_experiments(max_results=1)
-    except Exception as failure:  # whatever it is, MLflow cannot use it
-        return (str(failure).splitlines() or [type(failure).__name__])[0][:200]
-    return ""
-
-
-def client_at(address: str) -> "MlflowClient":
-    """A client that does not touch MLflow's global state."""
-    _quiet()
-    from mlflow import MlflowClient  # noqa: PLC0415 - a second to import, and only where it is used
-
-    return MlflowClient(tracking_uri=address)
-
-
-def _quiet() -> None:
-    for key, value in _SETTINGS.items():
-        os.environ.setdefault(key, value)
-    import mlflow  # noqa: F401, PLC0415 - it sets its loggers up when it is imported
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def trouble_at(address: str) -> str | None:
-    """Why a server cannot be used; one that drips is given up after a while."""
-    if sqlite_path(address) is not None:
-        return None
-    troubles: list[str | None] = []
-
-    def connect() -> None:
-        try:
-            client_at(address).search_experiments(max_results=1)
-            troubles.append(None)
-        except Exception as failure:
-            troubles.append(in_words(failure, address))
-
-    thread = threading.Thread(target=connect, name="is MLflow there", daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return troubles[0] if troubles else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
+def _is_version(alias: str) -> bool:
+    return alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias) is not None
 
 
 @contextmanager

@@ -13,32 +13,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from recommender.runs.event_log import EventLog, LogEntry
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
-from recommender.runs.mlflow_model import check_names
-from recommender.runs.mlflow_run import MlflowRun
 from recommender.runs.mlflow_server import (
     LOCKED,
     PATIENCE,
     address_of,
-    client_at,
+    check_names,
     in_words,
     only_one,
-    prepare,
     public,
-    trouble_at,
+    quiet_environment,
 )
+from registry.addresses import sqlite_path
 from registry.errors import NotFinished
 from registry.files import write_atomic
 from registry.forms import Record
 from registry.home import Home
 from registry.progress import Phase, Progress, advance, silent
 
-__all__ = ["MlflowSync", "Synced", "register", "sync_runs"]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from recommender.runs.mlflow_run import MlflowRun
+
+__all__ = ["MlflowSync", "Synced", "client_at", "register", "store_damage", "sync_runs", "trouble_at"]
 
 _MARKS, _LOCK = "carried.json", "carried.lock"
 _BATCH = 500
@@ -139,8 +143,7 @@ class MlflowSync:
                 with self._taking(LOCKED):
                     held.enter_context(only_one(self.address, self._home))
                 with self._taking(_PREPARING):
-                    prepare(self.address)
-                self._entry = MlflowRun.of(client_at(self.address), opening, self._home, mark.run_id)
+                    self._entry = _open_run(self.address, opening, self._home, mark.run_id)
         if self._entry.run_id != mark.run_id:
             mark.run_id, mark.read, mark.pending = self._entry.run_id, 0, []
             self._keep(mark)
@@ -254,6 +257,18 @@ def register(home: Home, run: str, name: str, alias: str | None = None) -> Synce
     return sync_runs(home, finished.id)[0]
 
 
+def store_damage(address: str) -> str:
+    """What MLflow finds wrong with the store at a SQLite address; nothing where it is well, or not there yet."""
+    file = sqlite_path(address)
+    if file is None or not file.is_file():
+        return ""
+    try:
+        client_at(address).search_experiments(max_results=1)
+    except Exception as failure:  # whatever it is, MLflow cannot use it
+        return (str(failure).splitlines() or [type(failure).__name__])[0][:200]
+    return ""
+
+
 def _chosen(home: Home, name: str | None) -> list[RunFolder]:
     """The run of that name, else all that were to be told, oldest first."""
     if name is not None:
@@ -294,3 +309,44 @@ def _read_marks(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return marks if isinstance(marks, dict) else {}
+
+
+def trouble_at(address: str) -> str | None:
+    """Why a server cannot be used; one that drips is given up after a while."""
+    if sqlite_path(address) is not None:
+        return None
+    troubles: list[str | None] = []
+
+    def connect() -> None:
+        try:
+            client_at(address).search_experiments(max_results=1)
+            troubles.append(None)
+        except Exception as failure:
+            troubles.append(in_words(failure, address))
+
+    thread = threading.Thread(target=connect, name="is MLflow there", daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return troubles[0] if troubles else in_words(TimeoutError(f"{PATIENCE:.0f} s"), address)
+
+
+def client_at(address: str) -> "MlflowClient":
+    """A client of MLflow at an address, which is loaded for it."""
+    client: MlflowClient = _mlflow_rooms()[0].open_client(address)
+    return client
+
+
+def _open_run(address: str, opening: LogEntry, home: Home, run_id: str | None) -> "MlflowRun":
+    """The run in MLflow, whose store is made where there is none."""
+    store, run = _mlflow_rooms()
+    store.prepare(address)
+    opened: MlflowRun = run.MlflowRun.of(store.open_client(address), opening, home, run_id)
+    return opened
+
+
+def _mlflow_rooms() -> tuple[ModuleType, ModuleType]:
+    """`mlflow_store` and `mlflow_run`."""
+    quiet_environment()
+    from recommender.runs import mlflow_run, mlflow_store  # noqa: PLC0415 - MLflow, a second to import, by one door
+
+    return mlflow_store, mlflow_run

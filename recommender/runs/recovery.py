@@ -17,7 +17,7 @@ import psutil
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
-from recommender.runs.mlflow_server import damage
+from recommender.runs.mlflow_sync import store_damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
 from registry.addresses import sqlite_url
 from registry.cards import Origin, Outcome
@@ -100,7 +100,7 @@ def findings(zoo: Zoo) -> Iterator[Diagnosis]:
 def tracking_findings(zoo: Zoo) -> Iterator[Diagnosis]:
     """A tracking store of the home's own that MLflow cannot open."""
     file = zoo.home.tracking_database
-    why = damage(sqlite_url(file))
+    why = store_damage(sqlite_url(file))
     if why:
         remedy = "The repair sets it aside; the runs' event logs hold everything: transferzoo runs sync"
         yield (

@@ -19,8 +19,7 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
-from recommender.runs.mlflow_model import check_names
-from recommender.runs.mlflow_server import PATIENCE, environment_settings, in_words, public
+from recommender.runs.mlflow_server import PATIENCE, check_names, environment_settings, in_words, public
 from recommender.runs.mlflow_sync import MlflowSync
 from recommender.runs.system_metrics import FIRST, watched
 from registry.plugins import Plugins

@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 from jaxtyping import Float64, Real, Shaped
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.probabilities import log_expected_prediction
@@ -52,9 +54,6 @@ def nleep(
 
 
 def _memberships(rows: Float64[np.ndarray, "n k"], clusters: int, seed: int) -> Float64[np.ndarray, "n z"]:
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - heavy, and this score is seldom asked for
-    from sklearn.mixture import GaussianMixture  # noqa: PLC0415
-
     mixture = GaussianMixture(clusters, covariance_type="diag", reg_covar=1e-3 * float(rows.var()), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the best of 100 rounds will do

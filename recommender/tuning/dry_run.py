@@ -53,8 +53,6 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
         TuningError: even the trial failed.
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
-    from recommender.tuning import loop  # noqa: F401, PLC0415 - seconds to import, which are not the trial's
-
     advance(progress, Phase.TRY, 0, 1)
     encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap)
     encoding = _Encoding(at_positions(encoder) if job.sample.task is Task.TOKEN_CLASSIFICATION else encoder)

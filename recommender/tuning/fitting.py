@@ -28,6 +28,7 @@ from recommender.tuning.heads import (
     named,
 )
 from recommender.tuning.keeper import Training, logits_of
+from recommender.tuning.loop import train
 from recommender.tuning.splitting import Split, places
 from recommender.tuning.storing import store
 from registry.cards import Task
@@ -178,8 +179,6 @@ def _trained(
 
     Where no epoch scores better than the fitted head beyond chance, that is fitted anew to all rows: a linear probe.
     """
-    from recommender.tuning.loop import train  # noqa: PLC0415 - seconds to import the Trainer
-
     learning, validation = _validation(split.train, job.seed)
     unit = _Unit.of(learning)
     classifier = _classifier(job, _logistic(job, provider, learning, progress))

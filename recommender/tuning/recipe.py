@@ -25,6 +25,7 @@ from recommender.runs.tracking import Tracker, TrackerRun
 from recommender.tuning import controls
 from recommender.tuning.conclusion import FinishedRun, conclude, metrics_of
 from recommender.tuning.feature_drift import probe_source
+from recommender.tuning.figures import draw
 from recommender.tuning.fitting import Fit, fit_plan, predicted_of
 from recommender.tuning.splitting import Split, split_rows
 from recommender.tuning.storing import store
@@ -169,8 +170,6 @@ def _control(
 
 def _drawn(job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
-    from recommender.tuning.figures import draw  # noqa: PLC0415 - loads matplotlib
-
     try:
         for file in draw(job, split.test.targets.values, predicted_of(split, fit), metrics, fit.forgetting):
             tracker_run.artifact(file)

@@ -20,6 +20,7 @@ from registry.readers.layout import (
     LayoutPart,
     LayoutRule,
     infer_layout,
+    is_by_folders,
     is_hidden,
     is_hidden_item,
     is_item,
@@ -30,6 +31,7 @@ from registry.readers.layout import (
     sampled,
     without_labels,
 )
+from registry.readers.other_tasks import HEAD_BYTES, refuse_other_tasks
 from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["Caps", "read_archive", "require_sound"]
@@ -77,6 +79,13 @@ def read_archive(
     with _opened(path) as archive:
         members = _judged(path, archive.infolist(), caps)
         known = known_suffixes()
+
+        def head(name: str) -> bytes:
+            with archive.open(members[name]) as member:
+                return member.read(MAX_BYTES if is_item(name, known) else HEAD_BYTES)
+
+        if rule is not None and is_by_folders(rule):
+            refuse_other_tasks(path, (name for name in members if not is_hidden(name)), head)
         kind, mixed = prevailing((name for name in members if is_item(name, known)), modality)
         words, chosen = kind.words, {name: info for name, info in members.items() if is_item(name, kind.suffixes)}
         others = Counter(

@@ -19,6 +19,7 @@ from registry.readers.layout import (
     LayoutRule,
     counted,
     infer_layout,
+    is_by_folders,
     is_hidden_item,
     is_item,
     is_litter,
@@ -30,6 +31,7 @@ from registry.readers.layout import (
     sampled,
     without_labels,
 )
+from registry.readers.other_tasks import ANNOTATIONS, HEAD_BYTES, refuse_other_tasks
 from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
 __all__ = ["content", "read_folder"]
@@ -37,6 +39,7 @@ __all__ = ["content", "read_folder"]
 _TELL_EVERY = 5_000
 _MOST_ENTRIES = 5_000_000
 _MOST_LINKS = 10_000
+_MOST_BESIDE = 100_000
 _LISTED = 3
 _OURS = frozenset({".git", ".hg", ".svn"})
 """Hidden folders of tools, in which nobody keeps data."""
@@ -66,6 +69,8 @@ def read_folder(
     """
     listing = _Listing(path, follow_links)
     every = listing.scan(progress)
+    if rule is not None and is_by_folders(rule):
+        refuse_other_tasks(path, (*every, *listing.beside), listing.head)
     kind, mixed = prevailing(every, modality)
     names = [name for name in every if is_item(name, kind.suffixes)]
     listing.others.update(PurePosixPath(name).suffix.lower() for name in every if not is_item(name, kind.suffixes))
@@ -122,6 +127,8 @@ class _Listing:
     follow_links: bool
     others: Counter[str] = field(default_factory=Counter)
     """Files that hold no item of any modality by their endings, and later those of others than the one that is read."""
+    beside: list[str] = field(default_factory=list)
+    """Files that hold no item and may say what is in one; of many the first."""
     closed: list[tuple[str, str]] = field(default_factory=list)
     """Folders that cannot be opened, and why."""
     outward: list[str] = field(default_factory=list)
@@ -148,8 +155,23 @@ class _Listing:
                 if len(names) % _TELL_EVERY == 0:
                     advance(progress, Phase.FIND, len(names), 0, "files")
             else:
-                self.others[PurePosixPath(name).suffix.lower()] += 1
+                suffix = PurePosixPath(name).suffix.lower()
+                self.others[suffix] += 1
+                if suffix in ANNOTATIONS and len(self.beside) < _MOST_BESIDE:
+                    self.beside.append(name)
         return names
+
+    def head(self, name: str) -> bytes:
+        """The first bytes of a named file; of an item all; nothing where it cannot be read."""
+        try:
+            if is_item(name, self.suffixes):
+                return self.fetch(name)[0]
+            if not (self.root / name).is_file():
+                return b""
+            with (self.root / name).open("rb") as file:
+                return file.read(HEAD_BYTES)
+        except OSError:
+            return b""
 
     def fetch(self, name: str) -> tuple[bytes, Path]:
         """A named item's bytes, and its path.

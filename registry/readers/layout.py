@@ -26,6 +26,7 @@ __all__ = [
     "as_known",
     "counted",
     "infer_layout",
+    "is_by_folders",
     "is_hidden",
     "is_hidden_item",
     "is_item",
@@ -205,6 +206,11 @@ def infer_layout(
         trails = _at_class(place, trails, class_folder, notes)
         return Layout(_part(place, trails, notes), None, tuple(notes))
     return _split_layout(place, _peeled(trails, set(roles)), roles, class_folder, notes)
+
+
+def is_by_folders(rule: LayoutRule) -> bool:
+    """Whether a rule reads classes off the folders."""
+    return getattr(rule, "func", rule) is infer_layout
 
 
 def truths(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from registry.cards import Task
-from registry.errors import BadTable, UnknownName, printable
+from registry.errors import BadTable, OtherTask, UnknownName, printable
 from registry.modalities import Item, Modality, Reading, Undecodable, Words, modalities
 from registry.progress import Progress, silent
 from registry.readers.cells import TargetColumn, shortened, target_of
@@ -28,6 +28,14 @@ _TEXTS = ("text", "sentence", "content", "document", "review", "tweet", "utteran
 _LABELS = ("label", "labels", "target", "class", "category", "label_text", "sentiment", "intent", "emotion", "topic")
 _TOKENS = (TOKENS, "words", "token", "tokenized", "sentence", "text")
 _TAGS = (TAGS, "ner_tags", "ner", "labels", "label", "entities", "pos_tags", "pos", "upos", "chunk_tags")
+_WRITTEN = (
+    ("prompt", "completion"),
+    ("instruction", "output"),
+    ("chosen", "rejected"),
+    ("messages",),
+    ("conversations",),
+)
+"""Columns of records for who is to write texts."""
 _PAIRS = (
     ("sentence1", "sentence2"),
     ("premise", "hypothesis"),
@@ -296,6 +304,7 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     Raises:
         UnknownName: there is no column of a name that was given.
         BadTable: no column is plainly the text, or the label.
+        OtherTask: they are for who is to write texts.
     """
     names = file.names
     if not labelled:
@@ -304,6 +313,10 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     for name in wanted.named.values():
         if name not in names:
             raise UnknownName("column", name, names)
+    written = next((pair for pair in _WRITTEN if set(pair) <= {str(name).strip().lower() for name in names}), None)
+    if written is not None and labelled and wanted.label is None and _first_of(names, _LABELS) is None:
+        remedy = "To classify texts name the columns: --text TEXT --label LABEL (text=, label=)."
+        raise OtherTask(file.path, "generation", "texts to be written", f"column {written[-1]}", remedy)
     text, text2 = wanted.text, wanted.text2
     others = [name for name in names if name not in wanted.named.values()]
     if text is None and text2 is None:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmarks.proving_ground.cells import GONE, LAYER_MEAN, Figure, read_design, read_outcomes, read_scores
+from tests.benchmarks.proving_ground.cells import (
+    GONE,
+    LAYER_MEAN,
+    Figure,
+    read_design,
+    read_never,
+    read_outcomes,
+    read_scores,
+)
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.pictures import draw
 from tests.benchmarks.proving_ground.truth import figures_of
@@ -101,6 +109,25 @@ def test_beside_the_last_block_stand_the_best_one_and_the_mean_of_all():
     assert by_name["score.logme"][pair] == pytest.approx(world()[0, 0])
     assert by_name["score.logme (layer mean)"] == {pair: 3.0}
     assert by_name["score.logme (best block)"][pair] == 2.0
+
+
+def test_what_can_never_be_measured_is_told_apart_from_what_is_missing():
+    design, results, scores = lines_of(world(), {"score.logme": world()})
+    known = {(one.cell, one.block, one.figure): one for one in scores}
+    first, second, third, *rest = results
+    never = {first.cell: "weights replaced", second.cell: "weights replaced", rest[0].cell: "weights replaced"}
+    result = report(design, {one.cell: one for one in rest}, known, never=never)
+    assert result.never == {"weights replaced": 2}
+    assert sum(result.missing.values()) == 1
+    assert result.measured + 3 == result.cells == len(results)
+    assert "can never be measured: 2 (weights replaced 2)" in report_in_words(result)
+    assert third.cell not in never
+
+
+def test_every_cell_of_the_image_ground_is_measured_or_says_why_it_never_can_be():
+    cells, results, never = read_design(), read_outcomes(), read_never()
+    assert {cell.cell for cell in cells} == {*results} | {*never}
+    assert not {*results} & {*never}
 
 
 def test_empty_tables_say_so():

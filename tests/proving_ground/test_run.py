@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
-from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, append, read_scores
+from tests.benchmarks.proving_ground.cells import GONE, NO_TRANSFER, Cell, Never, append, read_scores
 from tests.benchmarks.proving_ground.run import Tables, fill_scores, missing_cells, run_cell
 from tests.benchmarks.proving_ground.strategies import right_rows
 
@@ -71,6 +71,11 @@ def test_a_cell_adds_one_line_that_says_all(tables, bench, cells):
     assert result.accuracy == pytest.approx((result.half_a + result.half_b) / 2, abs=1e-5) == right_rows(result).mean()
     assert result.accuracy > 0.8
     assert json.loads(result.conditions)["device"] == "cpu"
+
+
+def test_a_cell_that_can_never_be_carried_out_is_not_tried(tables):
+    append(tables.folder / "never.csv", [Never(3, "weights replaced")])
+    assert [cell.cell for cell in missing_cells(tables)] == [1, 2]
 
 
 def test_what_is_done_is_never_missing_again(tables, bench, cells):

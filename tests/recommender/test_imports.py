@@ -155,12 +155,12 @@ def test_a_constant_of_no_such_name_is_refused():
 
 @pytest.mark.slow
 def test_finished_runs_of_mlflow_are_read_by_parameters_and_tags(zoo, tmp_path):
-    from recommender.runs.mlflow_server import client_at, prepare
+    from recommender.runs.mlflow_store import open_client, prepare
     from registry.addresses import sqlite_url
 
     address = sqlite_url(tmp_path / "theirs.db")
     prepare(address)
-    client = client_at(address)
+    client = open_client(address)
     experiment = client.create_experiment("vision")
     for model, score, status in (("mean-color", 0.9, "FINISHED"), ("other", 0.7, "FINISHED"), ("third", 0.1, "FAILED")):
         run = client.create_run(experiment, tags={"team": "ours", "set": "birds"})

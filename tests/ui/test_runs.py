@@ -10,7 +10,7 @@ from recommender.runs.tracking import mlflow_runs
 from registry.home import Home
 from tests.recommender.tuning.jobs import checkpoint, job, plan
 from tests.ui.test_cli import transferzoo
-from ui import render
+from ui import reproduce
 
 NOWHERE = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
@@ -73,4 +73,4 @@ def test_mlflows_page_is_where_the_runs_were_told(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     if address is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    assert render.mlflow_command(Home(Path("/home"))).endswith(typed)
+    assert reproduce.mlflow_command(Home(Path("/home"))).endswith(typed)

@@ -6,7 +6,7 @@ Everything here reads the JSON forms (`to_dict()`), so that advice just made and
 from ui.render.advice import advice_report, sample_report
 from ui.render.bars import Bars
 from ui.render.benefit import benefit_report
-from ui.render.commands import command, mlflow_command, program
+from ui.render.commands import command, program
 from ui.render.distances import distance_report, near_table
 from ui.render.doctor import doctor_report
 from ui.render.history import forgotten_line, imported_report, record_report, results_table, sources_table
@@ -60,7 +60,6 @@ __all__ = [
     "job_report",
     "job_table",
     "key_table",
-    "mlflow_command",
     "near_table",
     "outcome_table",
     "percent",

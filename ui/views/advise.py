@@ -573,6 +573,6 @@ def _outcome(one: Outcome) -> dict[str, str]:
 def _reproduce(zoo: Zoo, advice: Json, place: int) -> None:
     st.subheader("The same from a terminal or from Python", anchor=False)
     typed, coded = st.tabs(["Command", "Python"])
-    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{render.mlflow_command(zoo.home)}"
+    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
     typed.code(lines, language="bash", wrap_lines=True)
     coded.code(reproduce.advice_python(advice, zoo.home.root, place), language="python", wrap_lines=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
@@ -306,8 +307,6 @@ def _sixteen_bit(high: Image.Image, low: Image.Image, kinds: tuple[str, ...]) ->
 
 def _banded(content: bytes) -> Decoded:
     """A TIFF that Pillow does not know: more bands than colors have, or numbers of another width."""
-    import tifffile  # noqa: PLC0415 - few samples need it
-
     with tifffile.TiffFile(BytesIO(content)) as file:
         page = file.pages.first
         _require_size(page.imagewidth, page.imagelength)

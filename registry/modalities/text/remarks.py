@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from registry.modalities.text.items import TextItem
 
@@ -63,6 +64,4 @@ def _of_lost_letters(items: Sequence[TextItem]) -> Iterator[str]:
 
 @lru_cache(1)
 def _identifier() -> Any:  # noqa: ANN401 - a LanguageIdentifier; a second to load
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415 - only where texts are examined
-
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

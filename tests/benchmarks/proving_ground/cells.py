@@ -23,10 +23,12 @@ __all__ = [
     "NO_TRANSFER",
     "Cell",
     "Figure",
+    "Never",
     "Result",
     "append",
     "claimed",
     "read_design",
+    "read_never",
     "read_outcomes",
     "read_rows",
     "read_scores",
@@ -98,6 +100,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Never:
+    """A cell of the design that can never be carried out."""
+
+    cell: int
+    why: str
+    """``weights replaced``: none that it names are left; ``strategy not offered``: not for such a net."""
+
+
+@dataclass(frozen=True)
 class Figure:
     """One line of the scores: a score, distance or verdict on a probed pair. The last line of a figure holds."""
 
@@ -113,6 +124,11 @@ class Figure:
 def read_design(path: Path = HERE / FIRST_MODALITY / "design.csv") -> list[Cell]:
     """Every cell, in order."""
     return read_rows(path, Cell)
+
+
+def read_never(path: Path = HERE / FIRST_MODALITY / "never.csv") -> dict[int, str]:
+    """Why cells can never be carried out, by cell."""
+    return {row.cell: row.why for row in read_rows(path, Never)}
 
 
 def read_outcomes(path: Path = HERE / FIRST_MODALITY / "outcomes.csv") -> dict[int, Result]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -107,6 +108,9 @@ class Report:
     cells: int
     measured: int
     missing: Mapping[str, int]
+    """Cells without a result that may have one yet, by strategy."""
+    never: Mapping[str, int]
+    """Those that can never be carried out, by the reason."""
     left_out: tuple[str, ...]
     """Targets whose family the lens grew on."""
     gone: tuple[str, ...]
@@ -120,8 +124,9 @@ def report(
     results: Mapping[int, Result],
     scores: Mapping[tuple[int, str, str], Figure],
     expected: Sequence[Expectation] = (),
+    never: Mapping[int, str] = MappingProxyType({}),
 ) -> Report:
-    """Judge what is there; what is not is counted.
+    """Judge what is there; what is not is counted, and what can never be is told apart.
 
     ``expected`` are the product's expectations of now; without them those count that the scores hold.
     """
@@ -143,12 +148,14 @@ def report(
                 "no transfer": lambda _, raw=raw: raw,
             }
             truths.append(_truth_report(f"{strategy}, at most {rows} rows", truth, fixed, f"product.{strategy}"))
-    missing = Counter(c.strategy for c in design if c.cell not in results)
+    unmeasured = [c for c in design if c.cell not in results]
+    missing = Counter(c.strategy for c in unmeasured if c.cell not in never)
     out = tuple(dict.fromkeys(c.target for c in design if c.family in left_out))
     return Report(
         len(design),
-        len(design) - sum(missing.values()),
+        len(design) - len(unmeasured),
         missing,
+        Counter(never[c.cell] for c in unmeasured if c.cell in never),
         out,
         tuple(weights.split("@")[0] for weights in gone),
         tuple(truths),

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tests.benchmarks.proving_ground.cells import HERE, read_design, read_outcomes, read_scores
+from tests.benchmarks.proving_ground.cells import HERE, read_design, read_never, read_outcomes, read_scores
 from tests.benchmarks.proving_ground.findings import report
 from tests.benchmarks.proving_ground.fused import bundled
 from tests.benchmarks.proving_ground.pictures import draw
@@ -21,7 +21,8 @@ def main() -> None:
         folder = requested.tables / modality
         design, outcomes, scores = (folder / f"{name}.csv" for name in ("design", "outcomes", "scores"))
         expected = bundled(modality) if requested.tables == HERE else ()
-        result = report(read_design(design), read_outcomes(outcomes), read_scores(scores), expected)
+        never = read_never(folder / "never.csv")
+        result = report(read_design(design), read_outcomes(outcomes), read_scores(scores), expected, never)
         print(f"==== {modality}\n{report_in_words(result)}")
         for path in draw(result, folder / "pictures"):
             print(f"picture: {path}")

@@ -32,6 +32,7 @@ from tests.benchmarks.proving_ground.cells import (
     append,
     claimed,
     read_design,
+    read_never,
     read_outcomes,
     read_scores,
 )
@@ -43,7 +44,7 @@ __all__ = ["Tables", "fill_scores", "missing_cells", "result_of", "run_cell"]
 
 @dataclass(frozen=True)
 class Tables:
-    """Where the three tables lie."""
+    """Where the tables lie."""
 
     folder: Path = HERE / FIRST_MODALITY
 
@@ -53,15 +54,20 @@ class Tables:
         return read_design(self.folder / "design.csv")
 
     @property
+    def never(self) -> dict[int, str]:
+        """Why some cells can never be carried out."""
+        return read_never(self.folder / "never.csv")
+
+    @property
     def results(self) -> dict[int, Result]:
         """Results so far."""
         return read_outcomes(self.folder / "outcomes.csv")
 
 
 def missing_cells(tables: Tables) -> list[Cell]:
-    """Cells without a result: by wave, then by number."""
-    done = tables.results
-    return sorted((c for c in tables.design if c.cell not in done), key=lambda c: (c.wave, c.cell))
+    """Cells without a result that may have one yet: by wave, then by number."""
+    over = {*tables.results, *tables.never}
+    return sorted((c for c in tables.design if c.cell not in over), key=lambda c: (c.wave, c.cell))
 
 
 def run_cell(cell: Cell, bench: Bench, tables: Tables, device: str) -> Result:

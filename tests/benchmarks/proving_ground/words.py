@@ -12,7 +12,11 @@ __all__ = ["report_in_words"]
 
 def report_in_words(result: Report) -> str:
     """The whole report."""
-    lines = [f"Cells: {result.measured} of {result.cells} measured, {result.cells - result.measured} missing"]
+    missing = sum(result.missing.values())
+    lines = [f"Cells: {result.measured} of {result.cells} measured, {missing} missing"]
+    if result.never:
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(result.never.items()))
+        lines.append(f"  can never be measured: {sum(result.never.values())} ({why})")
     if result.missing:
         lines.append("  missing: " + ", ".join(f"{name} {count}" for name, count in sorted(result.missing.items())))
     if result.left_out:

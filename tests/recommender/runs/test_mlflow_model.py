@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recommender.runs.mlflow_model import check_names
+from recommender.runs.mlflow_server import check_names
 from recommender.runs.mlflow_sync import register
 from recommender.runs.tracking import mlflow_runs
 from recommender.serving.predict import Predictor
