@@ -2,9 +2,11 @@
 
 from importlib import import_module
 
-__all__ = ["TuneOptions", "distances", "recommend", "resume", "scores", "tune"]
+__all__ = ["Deadline", "Effort", "TuneOptions", "distances", "recommend", "resume", "scores", "tune"]
 
 _ROOMS = {
+    "Deadline": "effort",
+    "Effort": "effort",
     "TuneOptions": "runs.job",
     "distances": "distance",
     "recommend": "flow",

@@ -54,7 +54,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
     match request:
         case RecommendRequest():
             require_places(*request.sample.places)
-            require_names(zoo, licenses=request.licenses, exclude=request.exclude)
+            require_names(zoo, licenses=request.licenses, exclude=request.exclude, recommendation=request.continues)
             _require_file(request.suspects)
         case TuneRequest():
             require_places(*request.sample.places, request.source_data)

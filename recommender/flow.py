@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -19,11 +20,14 @@ from jaxtyping import Int
 
 from recommender.baseline import RawRows, baseline
 from recommender.distance import distances
+from recommender.effort import Deadline, Effort
 from recommender.exposure import Exposures
-from recommender.fusion import Candidates, Fusion, Standing, body_of
+from recommender.fusion import Candidates, Fusion, ProbePrior, Standing, body_of
 from recommender.history import History
 from recommender.plan import choose_plan
-from recommender.probe import MOST_ROWS, probe
+from recommender.prior import foresee, unprobed_choice
+from recommender.probe import CLOSING, MOST_ROWS, probe
+from recommender.race import UNRACED, Race
 from recommender.rank import place, rank
 from recommender.results import (
     Baseline,
@@ -73,6 +77,7 @@ from registry.errors import (
     SingleClass,
     TransferZooError,
 )
+from registry.features import Encoded
 from registry.forms import from_json
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -102,6 +107,9 @@ CHEAPER = ("linear-probe", "prototype")
 """What is planned instead where the best plan costs more than is allowed, the better first."""
 MOST_REASONS = 8
 """Checkpoints of which an error says why they are left out."""
+UNPROBED_STRATEGY = "linear-probe"
+"""What is planned for a checkpoint that nobody has probed."""
+NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
@@ -112,17 +120,21 @@ def recommend(
     *,
     keep: int = 5,
     constraints: Constraints | None = None,
+    effort: Effort = Effort.NORMAL,
+    deadline: Deadline | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Recommendation:
     """Which checkpoint to start from and how much of it to freeze, beside what no transfer would score.
 
-    At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Writes nothing:
-    ``zoo.keep(advice)`` does.
+    At most 800 rows are probed, and 400 more that a checkpoint which has seen the others has not. Where the deadline,
+    or Ctrl-C, ends the work, what there is by then is returned, with what was left undone; the same question again
+    goes on from the features that are kept. Writes nothing: ``zoo.keep(advice)`` does.
 
     Raises:
         NoCandidates: the constraints left nothing, or every probe failed.
     """
+    until = deadline or Deadline()
     screened = sample.subsample(MOST_ROWS, seed)
     features = zoo.lens_features(screened, progress=progress)
     history = _history(zoo, sample)
@@ -136,6 +148,8 @@ def recommend(
         constraints=constraints,
         seed=seed,
         progress=progress,
+        deadline=until,
+        looks=effort is not Effort.QUICK,
     )
     limits = constraints or Constraints()
     settings: dict[str, object] = {
@@ -145,19 +159,29 @@ def recommend(
         "exclude": list(limits.exclude),
         "seed": seed,
         **limits.of_cost,
+        **({} if effort is Effort.NORMAL else {"effort": str(effort)}),
+        **({} if until.seconds is None else {"time_budget": until.seconds}),
     }
     name = _id(sample, zoo, settings)
     if sample.is_constant:
         return _distances_only(name, sample, listed, settings)
-    probed = _with_unseen(sample, screened, listed.candidates, seed)
-    ranked, reference, failed = _judge(sample, probed, listed.candidates, history, zoo, seed, progress)
-    skipped = (*listed.skipped, *failed)
-    if not ranked:
+    judged = _judged(_Question(sample, zoo, history, until, seed, progress), screened, listed, keep)
+    skipped = (*listed.skipped, *judged.failed)
+    if not judged.ranked:
         raise _nothing_left(skipped, listed.against)
-    suspects = suspected_labels(probed, [row.transferability for row in ranked])
-    ranked, reference, shift = _beside_test(probed, ranked, reference, zoo, seed, progress)
-    fused = _candidates(ranked, sample, reference, history, zoo)
-    affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
+    suspects = None
+    if not judged.unprobed:
+        suspects = suspected_labels(judged.rows, [row.transferability for row in judged.ranked])
+    ranked, reference, shift = _beside_test(judged.rows, judged.ranked, judged.reference, zoo, seed, progress, until)
+    if judged.unprobed:
+        affordable = [
+            unprobed_choice(choose_plan(row, sample, reference, NO_HISTORY, strategy=UNPROBED_STRATEGY))
+            for row in ranked
+        ]
+        costly: Mapping[str, tuple[Objection, ...]] = {}
+    else:
+        fused = _candidates(ranked, sample, reference, history, zoo)
+        affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
         raise _nothing_left(skipped, {**listed.against, **costly})
@@ -180,6 +204,7 @@ def recommend(
         beyond,
         rivals(zoo, sample.modality, limits, choices),
         suspects,
+        (*listed.race.undone, *judged.undone),
     )
 
 
@@ -203,10 +228,10 @@ def evaluate(
     card, history = zoo.checkpoint(checkpoint), _history(zoo, sample)
     candidate = candidate_of(card, probed, zoo.lens_features(probed, progress=progress), zoo, sample, seed)
     probed = _with_unseen(sample, probed, (candidate,), seed)
-    ranked, reference, failed = _judge(sample, probed, (candidate,), history, zoo, seed, progress)
-    if not ranked:
-        raise NoCandidates("; ".join(row.reason for row in failed))
-    ranked, reference, _ = _beside_test(probed, ranked, reference, zoo, seed, progress)
+    judged = _judge(_Question(sample, zoo, history, Deadline(), seed, progress), probed, (candidate,), UNRACED)
+    if not judged.ranked:
+        raise NoCandidates("; ".join(row.reason for row in (*judged.failed, *judged.undone)))
+    ranked, reference, _ = _beside_test(probed, judged.ranked, judged.reference, zoo, seed, progress, Deadline())
     fresh = _fresh(zoo, card.name, sample)
     return place([choose_plan(ranked[0], sample, reference, history, strategy=strategy, fresh=fresh)])[0]
 
@@ -244,7 +269,7 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
         raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
     probed = sample.subsample(MOST_ROWS, seed)
     reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
-    return _beside_test(probed, (), reference, zoo, seed, progress)[1]
+    return _beside_test(probed, (), reference, zoo, seed, progress, Deadline())[1]
 
 
 def compare(
@@ -405,26 +430,83 @@ def _to_domain(
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
 
 
-def _judge(
-    sample: Sample,
-    probed: Sample,
-    candidates: tuple[Candidate, ...],
-    history: History,
-    zoo: Zoo,
-    seed: int,
-    progress: Progress,
-) -> tuple[tuple[Ranked, ...], Baseline, tuple[Skipped, ...]]:
-    folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
-    reference = baseline(probed, folds=folds, seed=seed, progress=progress)
-    scored, failed = probe(probed, candidates, zoo, folds=folds, seed=seed, progress=progress)
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What was probed, on which rows, and what was left undone."""
+
+    rows: Sample
+    ranked: tuple[Ranked, ...]
+    reference: Baseline
+    failed: tuple[Skipped, ...]
+    undone: tuple[Skipped, ...] = ()
+    unprobed: bool = False
+    """Whether nobody was probed, so that the order is that of what was known before."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is asked, of whom, and until when."""
+
+    sample: Sample
+    zoo: Zoo
+    history: History
+    until: Deadline
+    seed: int
+    progress: Progress
+
+    @property
+    def late(self) -> bool:
+        """Whether there is time left for ranking and planning alone."""
+        return self.until.over(self.until.share(CLOSING))
+
+
+def _judged(asked: _Question, screened: Sample, listed: Shortlist, keep: int) -> _Judged:
+    """The probes of who is listed; where time did not do for any, on the rows of the race; else what is known."""
+    judged, looked = None, listed.race.rows
+    rows = _with_unseen(asked.sample, screened, listed.candidates, asked.seed)
+    if listed.looks and not asked.late:
+        judged = _judge(asked, rows, listed.candidates, listed.race)
+    if looked is not None and (judged is None or (judged.undone and not judged.ranked)):
+        raced = tuple(one for one in listed.candidates if asked.zoo.encoded(one.checkpoint.name, looked))
+        late = tuple(Skipped(one.checkpoint.name, f"it was not probed on {len(rows):,} rows") for one in raced)
+        judged = replace(_judge(replace(asked, until=Deadline()), looked, raced, listed.race), undone=late)
+    if judged is not None and (judged.ranked or not judged.undone):
+        return judged
+    reference = _baseline(asked, screened) if judged is None else judged.reference
+    known = None
+    if _is_fused(asked.sample):
+        known = ProbePrior.of(_fusion(asked.sample, asked.history, asked.zoo).cases, asked.sample.modality)
+    ranked, failed = foresee(listed.candidates, asked.sample, reference, known, asked.zoo, keep=keep, seed=asked.seed)
+    undone = () if judged is None else judged.undone
+    return _Judged(screened, ranked, reference, failed, undone, unprobed=True)
+
+
+def _judge(asked: _Question, probed: Sample, candidates: tuple[Candidate, ...], race: Race) -> _Judged:
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=asked.seed)
+    reference = _baseline(asked, probed)
+    scored, failed, undone = probe(
+        probed,
+        candidates,
+        asked.zoo,
+        folds=folds,
+        seed=asked.seed,
+        progress=asked.progress,
+        deadline=asked.until,
+        race=race,
+    )
+    sample = asked.sample
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
-    probes = History(()) if _is_fused(sample) else history  # what outcomes teach of probes is fused later
+    probes = NO_HISTORY if _is_fused(sample) else asked.history  # what outcomes teach of probes is fused later
     ranked = (
-        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=seed)
+        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=asked.seed)
         if scored
         else ()
     )
-    return ranked, reference, failed
+    return _Judged(probed, ranked, reference, failed, undone)
+
+
+def _baseline(asked: _Question, rows: Sample) -> Baseline:
+    return baseline(rows, folds=rows.folds(seed=asked.seed), seed=asked.seed, progress=asked.progress)
 
 
 def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate], seed: int) -> Sample:
@@ -449,7 +531,13 @@ def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
 
 
 def _beside_test(
-    probed: Sample, ranked: tuple[Ranked, ...], reference: Baseline, zoo: Zoo, seed: int, progress: Progress
+    probed: Sample,
+    ranked: tuple[Ranked, ...],
+    reference: Baseline,
+    zoo: Zoo,
+    seed: int,
+    progress: Progress,
+    until: Deadline,
 ) -> tuple[tuple[Ranked, ...], Baseline, Shift | None]:
     """What is expected where the test part is another source: lowered and widened by what its unlabelled rows tell."""
     if probed.test is None:
@@ -468,8 +556,12 @@ def _beside_test(
     moved = []
     for row in ranked:
         name, read = row.checkpoint.name, row.transferability.read.block
+        encode = partial(_both, name, probed, test, zoo)
         try:
-            pair = [zoo.encode(name, part, progress=progress) for part in (probed, test)]
+            pair = None if not row.transferability.scores else until.attempt(encode, progress)
+            if pair is None:
+                moved.append(row)
+                continue
             train_rows, test_rows = (one.blocks[one.names.index(read)].vectors for one in pair)
             drops_by[name] = drops(train_rows, test_rows, probed, folds)
         except (TransferZooError, OSError, MemoryError):
@@ -486,6 +578,10 @@ def _beside_test(
     pairs = zip(ranked, moved, strict=True)
     beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
     return beside, reference, replace(shift, drops=drops_by)
+
+
+def _both(name: str, one: Sample, other: Sample, zoo: Zoo, progress: Progress) -> tuple[Encoded, Encoded]:
+    return zoo.encode(name, one, progress=progress), zoo.encode(name, other, progress=progress)
 
 
 def _in_view_of(row: Ranked, expected: Expected) -> Ranked:
@@ -522,10 +618,15 @@ def _candidates(
     """
     if not _is_fused(sample):
         return None
-    others = (o for o in zoo.history() if o.modality != sample.modality and not o.conditions.get("flattered"))
-    fusion = Fusion.of((*history.outcomes, *others), without=sample.digest)
+    fusion = _fusion(sample, history, zoo)
     standings = {row.checkpoint.name: _standing(row) for row in ranked if row.transferability.believed}
     return Candidates.beside(fusion, standings, reference.expected.mean, len(sample.classes), sample.modality)
+
+
+def _fusion(sample: Sample, history: History, zoo: Zoo) -> Fusion:
+    """All outcomes of other samples, of whatever modality."""
+    others = (o for o in zoo.history() if o.modality != sample.modality and not o.conditions.get("flattered"))
+    return Fusion.of((*history.outcomes, *others), without=sample.digest)
 
 
 def _standing(row: Ranked) -> Standing:

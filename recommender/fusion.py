@@ -38,6 +38,7 @@ __all__ = [
     "Fused",
     "Fusion",
     "Kind",
+    "ProbePrior",
     "Standing",
     "body_of",
     "case_of",
@@ -67,6 +68,8 @@ MOST_FOLDS = 10
 _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 """Least deviation of an expected score; and that of an outcome that states no rows."""
 _FREE = 1e-2
+_RECORD, _UNTOLD = 3, 1.0
+"""Probes of a checkpoint elsewhere that it takes to believe them half; deviation in log-odds where none are known."""
 _WORTH_A_WORD = 0.002
 """Points of a score below which a contribution is not worth a word."""
 _HEADS = frozenset({"linear-probe", "prototype", "knn"})
@@ -151,6 +154,11 @@ def body_of(architecture: str, sizes: Sequence[BlockSize], input_size: int) -> s
     """What nets share that differ in nothing but their weights: architecture, parameters of the blocks, input."""
     stem = architecture.removesuffix("Model").partition("For")[0]
     return f"{stem}-{sum(size.parameters for size in sizes) / 1e6:.2f}M@{input_size}"
+
+
+def _millions(body: str) -> float:
+    """Parameters of the blocks of a body, in millions, as `body_of` names them."""
+    return float(body.rpartition("M@")[0].rpartition("-")[2] or 1.0)
 
 
 @dataclass(frozen=True)
@@ -399,6 +407,70 @@ class Candidates:
         """Whether that strategy was carried out with nets of the candidate's body."""
         standing = self.standings.get(name)
         return standing is not None and self.fusion.measured(strategy, standing.body, self.modality)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbePrior:
+    """What probes are expected to score before any is run, in log-odds, from the probes of other samples.
+
+    A ridge on what *no transfer* scores, the nearness of the source beside its rivals' and the size of the net; and
+    what a checkpoint's own probes elsewhere came to beside that, shrunk towards nothing by their number.
+    """
+
+    weights: Float[np.ndarray, " p"] | None
+    """Of a constant and of what is known before; None where too little is."""
+    records: Mapping[str, tuple[float, int]]
+    """By checkpoint: what its probes came to beyond the regression, and how many they are."""
+    deviation: float
+    cases: int
+    elsewhere: bool
+
+    @classmethod
+    def of(cls, cases: Iterable[Case], modality: str) -> "ProbePrior":
+        """From cases of heads, of the modality where these do."""
+        heads = [case for case in cases if case.kind is Kind.HEAD and "level" in case.features]
+        own = [case for case in heads if case.modality == modality]
+        known, elsewhere = (own, False) if _enough(own) else (heads, True)
+        if not _enough(known):
+            return cls(None, {}, _UNTOLD, 0, elsewhere)
+        table = np.array([_before_probe(case, elsewhere=elsewhere) for case in known])
+        wanted = log_odds(np.array([case.anchor for case in known]))
+        missed, folds = wanted.copy(), _numbers([case.family for case in known]) % MOST_FOLDS
+        for fold in np.unique(folds):
+            left = folds == fold
+            missed[left] -= table[left] @ _ridge(table[~left], wanted[~left])
+        weights = _ridge(table, wanted)
+        off: dict[str, list[float]] = {}
+        for case, residual in zip(known, wanted - table @ weights, strict=True):
+            off.setdefault(case.checkpoint, []).append(float(residual))
+        records = {name: (sum(own) / (len(own) + _RECORD), len(own)) for name, own in off.items()}
+        wider = ELSEWHERE if elsewhere else 1.0
+        return cls(weights, {} if elsewhere else records, wider * float(missed.std()), len(known), elsewhere)
+
+    def expect(self, no_transfer: float, checkpoint: str, nearer: float, parameters: int) -> tuple[float, float, int]:
+        """A probe's score and its deviation; and how many probes of that checkpoint elsewhere speak for it.
+
+        ``nearer`` is how much nearer its source is than its rivals', as a share of the registry's domain pairs.
+        """
+        raw = float(log_odds(no_transfer))
+        if self.weights is None:
+            return no_transfer, self.deviation * _slope(no_transfer), 0
+        row = [1.0, raw] if self.elsewhere else [1.0, raw, nearer, float(np.log(parameters / 1e6))]
+        record, probes = self.records.get(checkpoint, (0.0, 0))
+        score = _score(float(np.array(row) @ self.weights) + record)
+        return score, max(_LEAST, self.deviation * _slope(score)), probes
+
+
+def _before_probe(case: Case, *, elsewhere: bool) -> list[float]:
+    """What is known of a case before its probe is run."""
+    raw = case.features["level"] + case.features.get("no transfer", 0.0)
+    return [1.0, raw, *([] if elsewhere else [case.features.get("domain", 0.0), float(np.log(_millions(case.body)))])]
+
+
+def _ridge(table: Float[np.ndarray, "n p"], wanted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " p"]:
+    """Weights of the columns, of which the first, a constant, is not penalized."""
+    penalty = np.diag([0.0, *np.ones(table.shape[1] - 1)])
+    return np.linalg.solve(table.T @ table + penalty, table.T @ wanted)
 
 
 def _enough(cases: Sequence[Case]) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise, takewhile
 from platform import node
 from statistics import median
@@ -11,7 +12,9 @@ from statistics import median
 import numpy as np
 from jaxtyping import Float, Int
 
+from recommender.effort import Deadline
 from recommender.exposure import enough_unseen
+from recommender.race import UNRACED, Race
 from recommender.resampling import Draws, draw_weights, resample
 from recommender.results import (
     UNSEEN_ERRORS,
@@ -37,7 +40,7 @@ from registry.sample import Sample
 from registry.targets import Positions, Targets
 from registry.zoo import Zoo
 
-__all__ = ["MOST_ROWS", "probe", "transferability"]
+__all__ = ["CLOSING", "MOST_ROWS", "probe", "transferability"]
 
 MOST_ROWS = 800
 MOST_POSITIONS = 2000
@@ -46,6 +49,8 @@ TIMED_ROWS = 16
 TRIES = 5
 TIMED_BATCHES = 4
 """Batches from which the seconds of a row are those of the batches, instead of tries on a few rows."""
+CLOSING = 0.15
+"""Share of the time there is that ranking and planning are left."""
 
 
 def probe(
@@ -56,32 +61,53 @@ def probe(
     folds: Int[np.ndarray, " n"],
     seed: int = 0,
     progress: Progress = silent,
-) -> tuple[tuple[Transferability, ...], tuple[Skipped, ...]]:
+    deadline: Deadline | None = None,
+    race: Race = UNRACED,
+) -> tuple[tuple[Transferability, ...], tuple[Skipped, ...], tuple[Skipped, ...]]:
     """Encode the sample by each candidate in one forward pass and score every block of it.
 
-    Whatever a candidate raises, the others go on.
+    Gives what was scored, who failed, and whom time did not do for. Whatever a candidate raises, the others go on.
+    Features of the rows of the race may be kept already, and it tells what a row takes.
 
     Raises:
         Cancelled: the observer wants no more; the features that are computed are kept.
     """
-    scored, skipped = [], []
+    until = deadline or Deadline()
+    scored, skipped, undone = [], [], []
+    fresh = len(sample) - (0 if race.rows is None else len(race.rows))
+    scoring = 0.0
     for candidate in candidates:
         require_wanted(progress)
+        name = candidate.checkpoint.name
+        needs = 0.0 if zoo.encoded(name, sample) else fresh * race.seconds.get(name, 0.0)
         try:
-            encoded, net = _encoded(candidate, sample, zoo, progress)
-            result = transferability(candidate, encoded, sample, folds, seed, net.seconds)
-            scored.append(
-                replace(
-                    result,
-                    adaptable=net.adaptable,
-                    sizes=net.sizes,
-                    opening_seconds=min(net.opening, net.seconds / 2),
-                    remarks=net.remarks,
-                )
+            encoded = until.attempt(
+                partial(_encoded, candidate, sample, zoo, race),
+                progress,
+                needs=needs + scoring,
+                reserve=until.share(CLOSING),
             )
+            if encoded is None:
+                undone.append(Skipped(name, f"it was not probed on {len(sample):,} rows"))
+                continue
+            began = until.clock()
+            scored.append(_scored(candidate, *encoded, sample, folds, seed))
+            scoring = max(scoring, until.clock() - began)
         except Exception as failure:  # a stranger's net may raise anything, and the others go on
-            skipped.append(Skipped(candidate.checkpoint.name, _reason(failure)))
-    return tuple(scored), tuple(skipped)
+            skipped.append(Skipped(name, _reason(failure)))
+    return tuple(scored), tuple(skipped), tuple(undone)
+
+
+def _scored(
+    candidate: Candidate, encoded: Encoded, net: "_Net", sample: Sample, folds: Int[np.ndarray, " n"], seed: int
+) -> Transferability:
+    return replace(
+        transferability(candidate, encoded, sample, folds, seed, net.seconds),
+        adaptable=net.adaptable,
+        sizes=net.sizes,
+        opening_seconds=min(net.opening, net.seconds / 2),
+        remarks=net.remarks,
+    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +125,7 @@ class _Net:
     remarks: tuple[str, ...]
 
 
-def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, progress: Progress) -> tuple[Encoded, _Net]:
+def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, race: Race, progress: Progress) -> tuple[Encoded, _Net]:
     """Features of a sample, and what is known of the net; where both are kept, it is not opened."""
     name = candidate.checkpoint.name
     try:
@@ -108,9 +134,10 @@ def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, progress: Progress)
         known = None
     if known is not None and known.machine == node():
         return zoo.encode(name, sample, progress=progress), known
-    opening, seconds = _seconds(candidate, sample, zoo)
+    timed = sample is race.rows and name in race.seconds
+    opening, seconds = (0.0, race.seconds[name]) if timed else _seconds(candidate, sample, zoo)
     clock = _Clock(progress)
-    encoded = zoo.encode(name, sample, progress=clock)
+    encoded = zoo.encode(name, sample, known=race.rows, progress=clock)
     encoder = zoo.encoder(name)
     net = _Net(
         node(), opening, clock.seconds_a_row or seconds, encoder.adaptable, encoder.sizes, encoder.remarks(sample.items)

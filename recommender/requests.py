@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from recommender.effort import Effort
 from registry.cards import FIRST_MODALITY, METRICS, ClassFolder, Metric, Task
 from registry.errors import TransferZooError, UnknownName, UnusableRequest
 
@@ -60,7 +61,7 @@ __all__ = [
     "sample_request",
 ]
 
-LIMITS = ("max_bytes", "max_latency", "max_memory", "time_budget")
+LIMITS = ("max_bytes", "max_latency", "max_memory", "tuning_budget")
 """Fields of advice that its settings name only where they were given."""
 
 
@@ -110,6 +111,7 @@ _FORMS = {
     "max_bytes": _SIZED,
     "max_memory": _SIZED,
     "disk_budget": _SIZED,
+    "tuning_budget": _TIMED,
     "time_budget": _TIMED,
     "max_latency": "a number of milliseconds above 0: {option} 20",
 }
@@ -220,10 +222,15 @@ class RecommendRequest(_OfSample):
     """Milliseconds for one item alone."""
     max_memory: Bytes | None = None
     """Bytes that carrying out the plan may take."""
-    time_budget: Seconds | None = None
+    tuning_budget: Seconds | None = None
     """Seconds that carrying out the plan may take."""
     fetch: Fetch = Fetch.NEVER
     """Whether the best of what is known and not here is fetched, to be probed, too."""
+    effort: Effort = Effort.NORMAL
+    time_budget: Seconds | None = None
+    """Seconds that the advice itself may take, reading the sample included."""
+    continues: Name | None = None
+    """Id of kept advice that is gone on with: its settings count, and what was computed for it."""
     disk_budget: Bytes = 2 << 30
     """Bytes that may be fetched for that."""
     suspects: Place | None = None
@@ -607,7 +614,7 @@ def recommend_request(advice: Mapping[str, Any]) -> RecommendRequest:
         max_parameters=settings["max_parameters"],
         licenses=tuple(settings["licenses"]),
         exclude=tuple(settings["exclude"]),
-        **{name: settings[name] for name in LIMITS if name in settings},
+        **{name: settings[name] for name in (*LIMITS, "effort", "time_budget") if name in settings},
     )
 
 
@@ -658,6 +665,7 @@ def _known(form: type[Request], problem: ErrorDetails) -> tuple[str, ...] | None
         "metric": Metric,
         "class_folder": ClassFolder,
         "fetch": Fetch,
+        "effort": Effort,
         "weights": When,
         "sort": Order,
     }

@@ -782,6 +782,8 @@ class Recommendation(Record):
     """What others would take without looking at the data."""
     suspects: Suspects | None = None
     """Labels in doubt; None where the rows have no single class, or too few checkpoints were probed to tell."""
+    undone: tuple[Skipped, ...] = ()
+    """What time did not do for: it can be gone on with."""
 
     @property
     def best(self) -> Choice:
@@ -803,6 +805,7 @@ class Recommendation(Record):
             e = choice.expected
             lines.append(f"{place}. {choice.checkpoint.name}, {choice.plan.strategy}: {e.metric} {e.words}")
         lines.append(f"no transfer, {self.baseline.model}: {self.baseline.expected.words}")
+        lines += [f"left undone, {row.checkpoint}: {row.reason}" for row in self.undone]
         lines += [f"skipped {row.checkpoint}: {row.reason}" for row in self.skipped]
         return "\n".join(lines)
 
@@ -835,6 +838,7 @@ class Recommendation(Record):
             not_probed_left_out=self.beyond,
             rivals=self.rivals,
             suspects=self.suspects,
+            undone=self.undone,
         )
 
 
@@ -855,6 +859,7 @@ class RecommendationForm:
     not_probed_left_out: tuple[Skipped, ...] = ()
     rivals: tuple[Rival, ...] = ()
     suspects: Suspects | None = None
+    undone: tuple[Skipped, ...] = ()
     schema: int = 1
 
 

@@ -7,6 +7,7 @@ the way and is asked between batches whether to go on. It gives the result, and 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, overload
@@ -14,6 +15,7 @@ from typing import Any, overload
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
 from recommender.checks import check_request, require_advice, require_domain
+from recommender.effort import Deadline
 from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
 from recommender.requests import (
@@ -39,6 +41,7 @@ from recommender.requests import (
     SearchRequest,
     SyncRequest,
     TuneRequest,
+    recommend_request,
 )
 from recommender.results import (
     Baseline,
@@ -280,8 +283,12 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
 
 
 def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recommendation:
+    deadline = Deadline(request.time_budget)
+    kept = None if request.continues is None else require_advice(zoo, request.continues)
+    request = request if kept is None else _gone_on(request, kept)
     steps = _Steps(observer, _ADVICE_STEPS + request.keep)
     sample = read_sample(request.sample, observer, steps)
+    _require_same(kept, sample)
     limits = Constraints(
         request.max_parameters,
         request.licenses,
@@ -289,15 +296,38 @@ def _recommend(request: RecommendRequest, zoo: Zoo, observer: Observer) -> Recom
         request.max_bytes,
         request.max_latency,
         request.max_memory,
-        request.time_budget,
+        request.tuning_budget,
     )
-    seed = request.sample.seed
-    advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
-    if _fetched(request, advice, zoo, observer):
-        advice = flow.recommend(sample, zoo, keep=request.keep, constraints=limits, seed=seed, progress=steps)
+    advise = partial(
+        flow.recommend,
+        sample,
+        zoo,
+        keep=request.keep,
+        constraints=limits,
+        effort=request.effort,
+        deadline=deadline,
+        seed=request.sample.seed,
+        progress=steps,
+    )
+    advice = advise()
+    if not advice.undone and _fetched(request, advice, zoo, observer):
+        advice = advise()
     if zoo.home.writable:
         zoo.keep(advice)
     return advice
+
+
+def _gone_on(request: RecommendRequest, kept: Kept) -> RecommendRequest:
+    """The request that kept advice is of, on the sample that is named now, for as much time as it is given now."""
+    before = recommend_request(kept)
+    sample = request.sample.model_copy(update={"seed": before.sample.seed})
+    return before.model_copy(update={"sample": sample, "time_budget": request.time_budget, "fetch": request.fetch})
+
+
+def _require_same(kept: Kept | None, sample: Sample) -> None:
+    """Raise `OtherSample` where kept advice is about other rows."""
+    if kept is not None and kept["sample"]["digest"] != sample.digest:
+        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
 
 
 def _fetched(request: RecommendRequest, advice: Recommendation, zoo: Zoo, observer: Observer) -> bool:
@@ -357,8 +387,7 @@ def _kept_advice(
 ) -> Kept | None:
     """Kept advice: the one named, else the newest for this sample, else (where needed) made now."""
     kept = zoo.advice(sample_digest=sample.digest) if name is None else require_advice(zoo, name)
-    if kept is not None and kept["sample"]["digest"] != sample.digest:
-        raise OtherSample(str(kept["id"]), kept["sample"]["digest"], sample.digest)
+    _require_same(kept, sample)
     if kept is None and needed:
         observer.on_note("No advice on this sample is kept: it is made first.", warning=False)
         steps.foresee(1)
@@ -378,7 +407,10 @@ def _choice(
     observer: Observer,
     progress: Progress,
 ) -> Choice:
-    """The checkpoint and strategy that are named, as the advice has them where it has them; else its best."""
+    """The checkpoint and strategy that are named, as the advice has them where it has them; else its best.
+
+    What the advice names without having probed it is probed now.
+    """
     checkpoint, strategy = named
     if checkpoint is None and kept is not None:
         if not kept["choices"]:
@@ -387,7 +419,7 @@ def _choice(
             observer.on_note(f"Warning: {kept['verdict']['sentence']}", warning=True)
         checkpoint = str(kept["choices"][0]["checkpoint"])
     for place, row in enumerate([] if kept is None else kept["choices"]):
-        if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]}:
+        if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]} and row["blocks"]:
             return flow.kept_choice(kept or {}, place, sample, zoo)
     return flow.evaluate(sample, zoo, str(checkpoint), strategy, seed=seed, progress=progress)
 

@@ -1,4 +1,4 @@
-"""Step 1: which checkpoints are worth probing. Constraints filter, a first look at each orders.
+"""Step 1: which checkpoints are worth probing. Constraints filter, and those that are left race.
 
 Mean embeddings (one FAISS search) find the nearest domains; the exact MMD of Gretton et al. (2012) with the lens's
 own bandwidth and column scales re-orders them. Distance, history and size say in which order to look, where not all can
@@ -6,29 +6,28 @@ be looked at; none of them leaves a checkpoint out that can.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float
 
 from recommender.distance import distances
 from recommender.distance.mmd import mmd
+from recommender.effort import Deadline
 from recommender.exposure import Exposures
 from recommender.history import History
 from recommender.latency import DEVICE, latency
+from recommender.race import UNRACED, Race, race
 from recommender.results import Candidate, Cost, Distance, DomainDistance, Skipped
-from recommender.transfer import scores
 from registry.cards import Checkpoint
-from registry.errors import EstimatorError, NoVariation
-from registry.features import Encoded, Features
+from registry.errors import EstimatorError
+from registry.features import Features
 from registry.licenses import require_license
 from registry.listings import Listing
-from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
-from registry.progress import Phase, Progress, Unreported, advance, silent
+from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
 
@@ -41,26 +40,17 @@ __all__ = [
     "measure_distance",
     "measure_domains",
     "relaxation",
-    "screening_scores",
     "shortlist",
 ]
 
 ROOM = 3
 """The sketch search keeps this many times the domains asked for, at least `LEAST`, for the exact distance."""
 LEAST = 10
-LEAST_LOOKED, MOST_LOOKED = 32, 200
-"""Rows of a first look. On eight sets the best of thirteen probes came first by a look on 200 rows, and on 96 once
-eighth (LOG.md)."""
-LOOKED_BY = ("linear", "knn", "logme")
-"""Scores that a first look adds up, each as deviations from the mean of all that are looked at."""
-LOOKED_WORK = 2e12
-"""Multiplications that first looks may take in all, about a minute on two cores; a number, and no clock, so that the
-same question gets the same answer."""
 MOST_SEEN = 2
 """Checkpoints that have seen rows of the sample which are shown beside the others."""
 _BYTES_A_WEIGHT = 4
 _MIB = 1 << 20
-_IN_BYTES, _BY_CLOCK = {"--max-bytes", "--max-memory"}, {"--max-latency", "--time-budget"}
+_IN_BYTES, _BY_CLOCK = {"--max-bytes", "--max-memory"}, {"--max-latency", "--tuning-budget"}
 _WHOLE = 100
 """From here on a value is read without decimals."""
 _ROOM_OF_CLOCKS = 1.1
@@ -106,7 +96,7 @@ class Constraints:
     """Milliseconds for one item alone, measured here."""
     max_memory: int | None = None
     """Bytes that carrying out the plan may take."""
-    time_budget: float | int | None = None
+    tuning_budget: float | int | None = None
     """Seconds that carrying out the plan may take."""
 
     def __post_init__(self) -> None:
@@ -120,7 +110,7 @@ class Constraints:
             "max_bytes": self.max_bytes,
             "max_latency": self.max_latency,
             "max_memory": self.max_memory,
-            "time_budget": self.time_budget,
+            "tuning_budget": self.tuning_budget,
         }
         return {name: value for name, value in limits.items() if value is not None}
 
@@ -152,8 +142,8 @@ class Constraints:
         objections: list[Objection] = []
         if self.max_memory is not None:
             objections += _above("--max-memory", "of memory", cost.peak_memory_bytes, self.max_memory)
-        if self.time_budget is not None:
-            objections += _above("--time-budget", "seconds", cost.seconds, self.time_budget)
+        if self.tuning_budget is not None:
+            objections += _above("--tuning-budget", "seconds", cost.seconds, self.tuning_budget)
         return tuple(objections)
 
     def too_slow(self, seconds: float) -> tuple[Objection, ...]:
@@ -189,6 +179,10 @@ class Shortlist:
     domains: tuple[DomainDistance, ...]
     against: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)
     """What speaks against those that the constraints left out, by name."""
+    race: Race = UNRACED
+    """How those that have not seen rows were chosen."""
+    looks: bool = True
+    """Whether there was one; else they stand in the order of what is known of them."""
 
 
 def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
@@ -202,14 +196,16 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
     constraints: Constraints | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    deadline: Deadline | None = None,
+    looks: bool = True,
 ) -> Shortlist:
-    """Choose the ``keep`` checkpoints whose first look is best, beside at most `MOST_SEEN` that have seen rows.
+    """Choose at most ``keep`` checkpoints that win the race, beside at most `MOST_SEEN` that have seen rows.
 
     ``sample`` is what is probed, ``features`` the lens's of it; ``of`` is the whole of which it is part. What has seen
-    rows is not looked at, for it would flatter itself; of these, the most accurate at their source are kept.
+    rows does not race, for it would flatter itself; of these, the most accurate at their source are kept.
 
-    All others are looked at (a few dozen rows, one forward pass) before any is left out, as far as `LOOKED_WORK` goes:
-    first those of which most is to be hoped (see `_hope`).
+    All others race (`recommender.race`), those first of which most is to be hoped (see `_hope`). Without ``looks`` the
+    first of these are taken as they come.
     """
     allowed, skipped, against = _filter(zoo, sample, constraints or Constraints())
     measured = measure_domains(sample, features, zoo, keep=keep, seed=seed, progress=progress)
@@ -221,6 +217,7 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
         domain = declared.name if declared is not None else str(card.domain)
         candidates.append(Candidate(card, distance_of.get(domain), exposures.of(card)))
     known = history or History(())
+    run = partial(race, sample, zoo=zoo, keep=keep, seed=seed, progress=progress, deadline=deadline)
     candidates.sort(key=lambda candidate: _hope(candidate, known))
     own = sorted((c for c in candidates if c.exposure is not None), key=lambda c: -_own_score(c.checkpoint))
     skipped += [
@@ -229,90 +226,11 @@ def shortlist(  # noqa: PLR0913 - each says what is looked at, or how
         if c.exposure is not None
     ]
     fresh = [c for c in candidates if c.exposure is None]
-    chosen, left = _screened(sample, fresh, zoo, keep, seed, progress)
-    kept = [_with_distance(c, sample, features, zoo, seed, exposures) for c in (*chosen, *own[:MOST_SEEN])]
+    raced = run(fresh) if looks else Race(tuple(fresh))
+    kept = [_with_distance(c, sample, features, zoo, seed, exposures) for c in (*raced.ahead, *own[:MOST_SEEN])]
     domains = {row.distance.domain: row.distance for row in kept if row.distance is not None} | distance_of
-    return Shortlist(tuple(kept), (*skipped, *left), tuple(sorted(domains.values(), key=_nearness)), against)
-
-
-def _screened(
-    sample: Sample, candidates: Sequence[Candidate], zoo: Zoo, keep: int, seed: int, progress: Progress
-) -> tuple[list[Candidate], list[Skipped]]:
-    """The ``keep`` best by a first look, and why the others are left out; all, unseen, where they are not more."""
-    if len(candidates) <= keep or len(set(sample.labels)) < 2:
-        return [*candidates[:keep]], [Skipped(c.checkpoint.name, f"only {keep} are kept") for c in candidates[keep:]]
-    within, beyond = _affordable(candidates)
-    skipped = [
-        Skipped(c.checkpoint.name, f"not looked at: {len(within)} others, of which more was to be hoped, took all time")
-        for c in beyond
-    ]
-    work = sum(map(_work, within))
-    part = sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, MOST_LOOKED)), seed)
-    screened: list[tuple[Candidate, Mapping[str, float]]] = []
-    unreported = Unreported(progress)
-    for done, candidate in enumerate(within):
-        advance(progress, Phase.LOOK, done, len(within))
-        try:
-            screened.append(
-                (candidate, screening_scores(zoo.encode(candidate.checkpoint.name, part, progress=unreported), part))
-            )
-        except Exception as failure:
-            skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
-    advance(progress, Phase.LOOK, len(within), len(within))
-    order = np.argsort(-_total([values for _, values in screened]), kind="stable")  # equal looks in the order of hope
-    ordered = [screened[at][0] for at in order]
-    skipped += [
-        Skipped(
-            candidate.checkpoint.name,
-            f"its first look on {len(part)} rows came {place}. of {len(ordered)}; the first {keep} are probed",
-        )
-        for place, candidate in enumerate(ordered[keep:], start=keep + 1)
-    ]
-    return ordered[:keep], skipped
-
-
-def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
-    """How well a few rows are told apart by each of `LOOKED_BY`, after the block that does it best.
-
-    Raises:
-        NoVariation: no block tells any row from another.
-    """
-    positions = sample.positions
-    groups = positions.units(None if sample.groups is None else sample.group_ids)
-    values: dict[str, float] = {}
-    for block in encoded.blocks:
-        with suppress(NoVariation):
-            for name in LOOKED_BY:
-                score = scores[name](block.vectors, positions.targets, groups=groups)
-                values[name] = max(score, values.get(name, score))
-    if not values:
-        raise NoVariation(encoded.last.encoder)
-    return values
-
-
-def _total(screenings: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " n"]:
-    """The sum of each look's scores, in standard deviations of that score over all looks."""
-    table = np.array([[values[name] for name in LOOKED_BY] for values in screenings]).reshape(-1, len(LOOKED_BY))
-    spread = table.std(axis=0) if len(table) else np.ones(len(LOOKED_BY))
-    return np.asarray((table / np.where(spread > 0, spread, 1.0)).sum(axis=1))
-
-
-def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """As many, in this order, as can be looked at on the least number of rows; and the rest."""
-    spent = 0.0
-    within: list[Candidate] = []
-    beyond: list[Candidate] = []
-    for candidate in candidates:
-        spent += LEAST_LOOKED * _work(candidate)
-        (within if spent <= LOOKED_WORK or not within else beyond).append(candidate)
-    return within, beyond
-
-
-def _work(candidate: Candidate) -> float:
-    """About how many multiplications a row takes: each weight once for each place that is left in a net's middle."""
-    card = candidate.checkpoint
-    defaults = modalities[card.modality].defaults
-    return card.parameters * max(1.0, defaults.uses(defaults.used(card.input_size, card.cap)))
+    nearest = tuple(sorted(domains.values(), key=_nearness))
+    return Shortlist(tuple(kept), (*skipped, *raced.skipped), nearest, against, raced, looks)
 
 
 def _hope(candidate: Candidate, history: History) -> tuple[float, float, float, int, str]:

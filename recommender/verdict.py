@@ -28,6 +28,9 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample) -> Verdict:
             card = best.checkpoint
             start = f"Train {card.architecture} from random weights, for those of {card.name} gain less"
         return Verdict(True, f"{start}: {e.metric} {e.words} expected, {e.metric.difference(gain.mean)} over {rival}.")
+    if not best.ranked.transferability.scores and not best.realized:
+        unsure = f"{best.checkpoint.name} is expected at {e.words}, which does not beat {rival}, beyond chance"
+        return Verdict(False, f"Not known: nothing was probed; {unsure}. `--effort normal` tells more.")
     between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
     differs = (
         f"the best choice, {best.checkpoint.name} with {best.plan.strategy}, is expected to differ by "

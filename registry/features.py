@@ -1,6 +1,6 @@
 """Features: vectors that remember their encoder; saved, loaded and cached as safetensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -99,6 +99,23 @@ class Encoded:
         """The same blocks of some of the items."""
         head = None if self.head is None else self.head[rows]
         return Encoded(tuple(block.take(rows) for block in self.blocks), self.names, head)
+
+    def ordered(self, rows: Sequence[int]) -> "Encoded":
+        """The same blocks of the items of these numbers, in this order."""
+        return self.take(np.array(rows, np.int64))
+
+    def beside(self, other: "Encoded") -> "Encoded":
+        """The same blocks of these items and, after them, of another's.
+
+        Raises:
+            EncoderMismatch: these are not the same blocks.
+        """
+        for mine, theirs in zip(self.blocks, other.blocks, strict=True):
+            theirs.require_space(mine.encoder)
+        pairs = zip(self.blocks, other.blocks, strict=True)
+        blocks = tuple(Features(np.concatenate([a.vectors, b.vectors]), a.encoder) for a, b in pairs)
+        head = None if self.head is None or other.head is None else np.concatenate([self.head, other.head])
+        return Encoded(blocks, self.names, head)
 
     def save(self, path: Path, key: str = "") -> None:
         """Write all blocks to one safetensors file, atomically, with ``key`` and a digest of all that is in it.

@@ -325,10 +325,19 @@ class Zoo:
             self.require_here(card)
         return self._encoders.encoder(card)
 
-    def encode(self, checkpoint: str, sample: Sample, *, whole: bool = False, progress: Progress = silent) -> Encoded:
+    def encode(
+        self,
+        checkpoint: str,
+        sample: Sample,
+        *,
+        whole: bool = False,
+        known: Sample | None = None,
+        progress: Progress = silent,
+    ) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
 
         Where positions of items are labelled, each has a vector, item after item; but if ``whole``, each item.
+        ``known`` is a sample whose features may be kept already: of rows that are in both, these are taken.
 
         Raises:
             UnknownName: there is no such checkpoint.
@@ -336,9 +345,10 @@ class Zoo:
         """
 
         def encoded() -> Encoded:
-            encoder = self.encoder(checkpoint)
-            positional = sample.task is Task.TOKEN_CLASSIFICATION and not whole
-            return (at_positions(encoder) if positional else encoder).encode(sample.items, progress=progress)
+            if sample.task is Task.TOKEN_CLASSIFICATION:
+                encoder = self.encoder(checkpoint)
+                return (encoder if whole else at_positions(encoder)).encode(sample.items, progress=progress)
+            return self._encode(checkpoint, sample, known, progress)
 
         return cached(
             self._place_of(checkpoint, sample, whole=whole),
@@ -346,6 +356,17 @@ class Zoo:
             keep=self.home.writable,
             note=self._note,
         )
+
+    def _encode(self, checkpoint: str, sample: Sample, known: Sample | None, progress: Progress) -> Encoded:
+        if known is None or not self.encoded(checkpoint, known):
+            return self.encoder(checkpoint).encode(sample.items, progress=progress)
+        before = self.encode(checkpoint, known)
+        rows = {item.shown: row for row, item in enumerate(known.items)}
+        fresh = [item for item in sample.items if item.shown not in rows]
+        if fresh:
+            before = before.beside(self.encoder(checkpoint).encode(fresh, progress=progress))
+        rows |= {item.shown: len(known) + row for row, item in enumerate(fresh)}
+        return before.ordered([rows[item.shown] for item in sample.items])
 
     @property
     def opened(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from recommender.effort import Effort
 from recommender.requests import (
     LIMITS,
     RecommendRequest,
@@ -25,8 +26,14 @@ ARGUMENTS = ("run", "path", "other", "origin", "folder", "hub", "name", "names",
 """Fields that are typed without their name, in this order, where the kind has them so."""
 NAMED = {("zoo add", "name")}
 """Fields of these names that are options all the same."""
-REPEATED = {"licenses": "license", "exclude": "exclude", "source": "from", "experiments": "experiment"}
-"""Fields of several values, and the option that gives each of them."""
+REPEATED = {
+    "licenses": "license",
+    "exclude": "exclude",
+    "source": "from",
+    "experiments": "experiment",
+    "continues": "continue",
+}
+"""Fields that are typed under another name; of those with several values, the option that gives each of them."""
 
 
 def mlflow_command(home: Home) -> str:
@@ -86,6 +93,9 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
         "print(advice, run.metrics)",
     ]
     seed = request.sample.seed
+    effort = "" if request.effort is Effort.NORMAL else f", effort=transferzoo.Effort.{request.effort.name}"
+    deadline = "" if request.time_budget is None else f", deadline=transferzoo.Deadline({request.time_budget!r})"
+    more = f"{constraints}{effort}{deadline}"
     return "\n".join(
         [
             "import transferzoo",
@@ -93,7 +103,7 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
             "",
             f"zoo = transferzoo.Zoo.open({str(home)!r})",
             f"sample = transferzoo.Sample.from_folder({_reading(request.sample)})",
-            f"advice = transferzoo.recommend(sample, zoo, keep={request.keep}, seed={seed}{constraints})",
+            f"advice = transferzoo.recommend(sample, zoo, keep={request.keep}, seed={seed}{more})",
             "zoo.keep(advice)",
             *(tuned if choice is not None else ["print(advice)"]),
         ]

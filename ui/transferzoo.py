@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from recommender.distance import distances
+    from recommender.effort import Deadline, Effort
     from recommender.flow import recommend, resume, tune
     from recommender.runs.job import TuneOptions
     from recommender.transfer import scores
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Deadline",
     "Domain",
+    "Effort",
     "Features",
     "Metric",
     "Outcome",

@@ -27,9 +27,9 @@ def refused(zoo, **limits):
 
 
 def test_limits_that_all_are_within_leave_nothing_out(zoo):
-    wide = advise(zoo, max_bytes=10**9, max_latency=10**6, max_memory=10**12, time_budget=10**6)
+    wide = advise(zoo, max_bytes=10**9, max_latency=10**6, max_memory=10**12, tuning_budget=10**6)
     assert {c.checkpoint.name for c in wide.choices} == {"reader", "mean-color"}
-    assert wide.settings["time_budget"] == 10**6
+    assert wide.settings["tuning_budget"] == 10**6
     assert Constraints().of_cost == {}
 
 
@@ -45,7 +45,7 @@ def test_where_nothing_is_left_the_remedy_names_the_limit_and_the_value_that_wou
     assert refused(zoo, max_bytes=1).startswith("Relax: --max-bytes 1MiB admits ")
     assert refused(zoo, max_parameters=1).startswith("Relax: --max-parameters 3 admits ")
     assert refused(zoo, max_memory=MIB).startswith("Relax: --max-memory ")
-    assert refused(zoo, time_budget=1e-6).startswith("Relax: --time-budget 1 admits ")
+    assert refused(zoo, tuning_budget=1e-6).startswith("Relax: --tuning-budget 1 admits ")
     assert refused(zoo, max_latency=1e-6).startswith("Relax: --max-latency ")
 
 

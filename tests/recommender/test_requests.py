@@ -127,7 +127,7 @@ def test_a_size_is_read_in_the_units_that_people_type(tmp_path, typed, size):
 
 @pytest.mark.parametrize(("typed", "seconds"), [("90", 90), ("90s", 90), ("10min", 600), ("1.5 h", 5400)])
 def test_a_time_is_read_in_the_units_that_people_type(tmp_path, typed, seconds):
-    assert RecommendRequest(sample=SampleRequest(path=tmp_path), time_budget=typed).time_budget == seconds
+    assert RecommendRequest(sample=SampleRequest(path=tmp_path), tuning_budget=typed).tuning_budget == seconds
 
 
 @pytest.mark.parametrize("field", [*LIMITS, "disk_budget"])

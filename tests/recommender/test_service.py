@@ -7,7 +7,7 @@ from recommender.observer import Observer
 from recommender.requests import BenefitRequest, PredictRequest, RecommendRequest, SampleRequest, TuneRequest
 from recommender.runs.folder import RunState, find_queued, find_run, run_folders
 from recommender.service import _Steps, perform, reference
-from registry.errors import UnknownName
+from registry.errors import OtherSample, UnknownName
 from registry.progress import Cancelled, Event, Phase, advance
 from registry.zoo import Zoo
 from tests.observers import Recorder, stopping
@@ -66,6 +66,23 @@ def test_advice_is_kept_and_each_stage_is_a_step_of_the_whole(ground):
     steps = [event.step for event in watcher.recorder.events]
     assert steps == sorted(steps)
     assert steps[0] == 1
+
+
+def test_advice_is_gone_on_with_on_the_same_rows_alone(ground):
+    zoo, sample = ground
+    quick = perform(RecommendRequest(sample=sample, keep=1, effort="quick", exclude=("mean-color",)), zoo)
+    assert [choice["blocks"] for choice in zoo.advice(quick.id)["choices"]] == [[]]
+    again = perform(RecommendRequest(sample=sample, continues=quick.id), zoo)
+    assert (again.id, again.settings["keep"]) == (quick.id, 1)
+    other = sample.model_copy(update={"path": sample.path / "test"})
+    with pytest.raises(OtherSample):
+        perform(RecommendRequest(sample=other, continues=quick.id), zoo)
+    with pytest.raises(UnknownName):
+        perform(RecommendRequest(sample=sample, continues="nobody"), zoo)
+    request = TuneRequest(sample=sample, recommendation=quick.id, anyway=True, tracker="none", device="cpu")
+    run = perform(request, zoo)
+    outcome = next(outcome for outcome in zoo.history() if outcome.id == run.id)
+    assert outcome.conditions["scores"]
 
 
 def test_a_tuning_is_performed_and_its_learning_curve_is_heard(ground):

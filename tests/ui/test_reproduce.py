@@ -42,12 +42,17 @@ def test_the_command_carries_every_setting() -> None:
 
 
 def test_limits_on_cost_are_carried_where_they_were_given() -> None:
-    limited = kept_advice(max_memory=1 << 30, time_budget=90.0)
+    limited = kept_advice(max_memory=1 << 30, tuning_budget=90.0)
     line = reproduce.advice_commands(limited, HOME).splitlines()[0]
     assert "--max-memory 1073741824" in line
-    assert "--time-budget 90.0" in line
-    assert "max_memory=1073741824, time_budget=90.0" in reproduce.advice_python(limited, HOME)
+    assert "--tuning-budget 90.0" in line
+    assert "max_memory=1073741824, tuning_budget=90.0" in reproduce.advice_python(limited, HOME)
     assert "memory" not in reproduce.advice_commands(kept_advice(), HOME)
+    hurried = kept_advice(effort="quick", time_budget=90.0)
+    assert "--effort quick --time-budget 90.0" in reproduce.advice_commands(hurried, HOME)
+    assert "effort=transferzoo.Effort.QUICK, deadline=transferzoo.Deadline(90.0))" in reproduce.advice_python(
+        hurried, HOME
+    )
 
 
 def test_whoever_keeps_duplicates_keeps_them_again() -> None:
@@ -82,6 +87,7 @@ def test_a_request_and_its_command_are_one_and_the_same(tmp_path: Path) -> None:
     sample = SampleRequest(path=tmp_path / "a b", metric="macro-f1", follow_links=True, limit=9, seed=3)
     for request in (
         RecommendRequest(sample=sample, keep=2, licenses=("mit", "apache")),
+        RecommendRequest(sample=sample, effort="quick", time_budget="90s", continues="abc"),
         TuneRequest(sample=sample, checkpoint="net", controls=False, device="cpu", epochs=3, rate=1e-4, batch_size=8),
     ):
         words = shlex.split(reproduce.as_command(request))[1:]

@@ -15,7 +15,7 @@ __all__ = ["recommend"]
 def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     sample: dict[str, Any],
     keep: Annotated[
-        int, typer.Option("--keep", min=1, help="How many checkpoints to probe: the best of a first look at all.")
+        int, typer.Option("--keep", min=1, help="How many checkpoints to probe at most: the best of a race of all.")
     ] = 5,
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger checkpoints.")
@@ -37,8 +37,18 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     max_memory: Annotated[
         str | None, typer.Option("--max-memory", help="No plan that takes more memory to carry out: 2GiB.")
     ] = None,
+    tuning_budget: Annotated[
+        str | None, typer.Option("--tuning-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
+    ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option("--effort", help="quick (what is known already, nothing probed) or normal."),
+    ] = None,
     time_budget: Annotated[
-        str | None, typer.Option("--time-budget", help="No plan that takes longer to carry out: 90s, 10min, 2h.")
+        str | None, typer.Option("--time-budget", help="How long the advice itself may take: 90s, 5min.")
+    ] = None,
+    continues: Annotated[
+        str | None, typer.Option("--continue", help="Id of advice that time did not do for: go on with it.")
     ] = None,
     fetch: Annotated[
         str | None, typer.Option("--fetch", help="Fetch the best of what is known and not here: never, ask or auto.")

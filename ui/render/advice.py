@@ -48,7 +48,8 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
     """
     choices, skipped = advice["choices"], advice["skipped"]
     doubts = _suspects(advice.get("suspects"), most=SUSPECTS if explain else 1)
-    parts: list[RenderableType] = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *doubts, Text()]
+    judged = [_podium(advice["verdict"]), *_shift(advice.get("shift")), *_undone(advice.get("undone", ())), *doubts]
+    parts: list[RenderableType] = [*judged, Text()]
     if not choices:
         parts.append(_distances(advice["domains"]))
     else:
@@ -56,7 +57,8 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
         parts += [_ranking(advice, rows), _terms([choice["strategy"] for choice in rows]), Text()]
         parts += [_reasons(choices)] if explain else [_best_reasons(choices[0])]
     if explain and choices:
-        parts += [Text(), _curve(choices[0]), Text(), _scores(choices), Text(), _distances(advice["domains"])]
+        measured = [Text(), _curve(choices[0]), Text(), _scores(choices)] if choices[0]["blocks"] else []
+        parts += [*measured, Text(), _distances(advice["domains"])]
     if explain and skipped:
         parts += [Text(), _skipped(skipped)]
     elif not explain:
@@ -74,6 +76,15 @@ def _shift(shift: Json | None) -> list[RenderableType]:
     if shift is None:
         return []
     return [Text.assemble(("Shift  ", "dim"), (shift["sentence"], "yellow" if shift["detected"] else "dim"))]
+
+
+def _undone(rows: Sequence[Json]) -> list[RenderableType]:
+    """What time did not do for, in a line; nothing where it did."""
+    if not rows:
+        return []
+    first = f"{rows[0]['checkpoint']}: {rows[0]['reason']}"
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return [Text.assemble(("Undone  ", "dim"), (f"time was over: {first}{more}", "yellow"))]
 
 
 def _suspects(suspects: Json | None, *, most: int) -> list[RenderableType]:

@@ -29,7 +29,7 @@ def limits() -> dict[str, Any]:
     typed = {
         "max_bytes": st.text_input("Most bytes of weights", placeholder="no limit; else: 100MiB"),
         "max_memory": st.text_input("Most memory to carry a plan out", placeholder="no limit; else: 2GiB"),
-        "time_budget": st.text_input("Most time to carry a plan out", placeholder="no limit; else: 10min"),
+        "tuning_budget": st.text_input("Most time to carry a plan out", placeholder="no limit; else: 10min"),
     }
     fetch = st.selectbox("Fetch what is not here", [*_FETCH], format_func=_FETCH.__getitem__)
     budget = st.text_input("Disk budget for that", placeholder="2GiB")

@@ -1,0 +1,106 @@
+"""What is expected of checkpoints before any of them sees a row: history, distance and size.
+
+The order is good for a start and no more: its intervals are wide, and a choice that rests on it is probed before it is
+carried out (`recommender.service`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from zlib import crc32
+
+import numpy as np
+
+from recommender.fusion import ProbePrior
+from recommender.race import LOOKED_SECONDS, LOOKED_WORK, row_work
+from recommender.results import Baseline, BlockScore, Candidate, Choice, Expected, Ranked, Skipped, Transferability
+from registry.metrics import Z
+from registry.sample import Sample
+from registry.zoo import Zoo
+
+__all__ = ["foresee", "unprobed_choice"]
+
+_DRAWS = 500
+UNKNOWN = 0.2
+"""Deviation of a score of which nothing is known but what *no transfer* scores."""
+
+
+def foresee(
+    candidates: Sequence[Candidate],
+    sample: Sample,
+    reference: Baseline,
+    known: ProbePrior | None,
+    zoo: Zoo,
+    *,
+    keep: int,
+    seed: int = 0,
+) -> tuple[tuple[Ranked, ...], tuple[Skipped, ...]]:
+    """The ``keep`` checkpoints of which most is expected, best first; who cannot be opened is skipped.
+
+    ``known`` is None where nothing is known of probes of such samples: then they stay in the order in which they come.
+    Nets are opened for the names of their blocks; no row is seen by any.
+    """
+    shares = [_nearness(candidate) for candidate in candidates]
+    usual = float(np.mean([share for share in shares if share is not None] or [0.0]))
+    rows: list[tuple[Candidate, Expected, str]] = []
+    metric, raw = sample.metric, reference.expected.mean
+    for candidate, share in zip(candidates, shares, strict=True):
+        card = candidate.checkpoint
+        if known is None:
+            mean, deviation, why = raw, UNKNOWN, "nothing is known of probes of such samples"
+        else:
+            nearer = 0.0 if share is None else share - usual
+            mean, deviation, probes = known.expect(raw, card.digest[:8] or card.name, nearer, card.parameters)
+            why = (
+                f"expected from no transfer's {metric.words(raw)}, its size, how near its domain is, and {probes:,} "
+                f"probes of it on other samples; by {known.cases:,} probes in all"
+            )
+        rows.append((candidate, Expected.around(metric, mean, Z * deviation), why))
+    rows.sort(key=lambda row: -row[1].mean)
+    ranked: list[Ranked] = []
+    skipped: list[Skipped] = []
+    for candidate, expected, why in rows:
+        if len(ranked) == keep:
+            skipped.append(Skipped(candidate.checkpoint.name, f"not probed: {keep} are expected to score more"))
+            continue
+        try:
+            blocks = zoo.encoder(candidate.checkpoint.name).blocks
+        except Exception as failure:  # a stranger's net may raise anything, and the others go on
+            skipped.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+        else:
+            ranked.append(_ranked(candidate, blocks, expected, reference, why, seed))
+    return tuple(ranked), tuple(skipped)
+
+
+def unprobed_choice(choice: Choice) -> Choice:
+    """The choice without scores of blocks, for there are none; its reasons are those of its expectation alone."""
+    because = (*choice.ranked.because, "a linear probe is planned, for nothing is known of its blocks yet")
+    scored = replace(choice.ranked.transferability, blocks=())
+    ranked = replace(choice.ranked, transferability=scored)
+    return replace(choice, ranked=ranked, because=because, plan=replace(choice.plan, because=because[-1:]))
+
+
+def _nearness(candidate: Candidate) -> float | None:
+    distance = candidate.distance
+    return None if distance is None or distance.percentile is None else distance.percentile / 100
+
+
+def _ranked(
+    candidate: Candidate, blocks: Sequence[str], expected: Expected, reference: Baseline, why: str, seed: int
+) -> Ranked:
+    """As a probe would have it, at the score that is expected after every block."""
+    mean, reach = expected.mean, max(expected.high - expected.mean, expected.mean - expected.low)
+    scored = Transferability(
+        candidate,
+        {},
+        tuple(BlockScore(block, mean, reach / Z) for block in blocks),
+        (),
+        np.zeros(0),
+        row_work(candidate) * LOOKED_SECONDS / LOOKED_WORK,
+        believed=False,
+    )
+    raw = reference.expected
+    beside = float(np.hypot(reach, (raw.high - raw.low) / 2))
+    gain = Expected(expected.metric, mean - raw.mean, mean - raw.mean - beside, mean - raw.mean + beside)
+    random = np.random.default_rng([seed, crc32(candidate.checkpoint.name.encode())])
+    draws = mean + reach / Z * random.standard_normal(_DRAWS)
+    return Ranked(scored, expected, 0.0, 1, gain, (f"not probed: {why}",), draws)

@@ -1,0 +1,271 @@
+"""The race: all candidates on a few rows first; who is behind beyond chance drops out, the others get more rows.
+
+The bounds are paired: on the same rows, held out in the same folds, a linear head on the block that suits it best is
+held against the leader's (group bootstrap of the difference), as in Maron and Moore (1994), whose bounds are not
+paired, and Birattari et al. (2002). Who has dropped out is never probed in full.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+
+from recommender.effort import Deadline
+from recommender.resampling import Draws, draw_weights, resample
+from recommender.results import Candidate, Skipped
+from recommender.transfer import scores
+from recommender.transfer.linear import out_of_fold
+from registry.errors import EstimatorError, NoVariation, TooFewRows
+from registry.features import Encoded
+from registry.modalities import modalities
+from registry.progress import Phase, Progress, Unreported, advance, silent
+from registry.sample import Sample
+from registry.zoo import Zoo
+
+__all__ = ["LOOKED_SECONDS", "LOOKED_WORK", "UNRACED", "Race", "race", "row_work", "screening_scores"]
+
+FIRST, SECOND = 96, 200
+"""Rows of the first and of the second look. On eight sets the best of thirteen probes came first by a look on 200
+rows, and on 96 once eighth (LOG.md): there nobody drops out but by the bounds."""
+LEAST_LOOKED = 32
+LOOKED_BY = ("linear", "knn", "logme")
+"""Scores that a look adds up, each as deviations from the mean of all that are looked at."""
+LOOKED_WORK = 2e12
+"""Multiplications that the looks on one number of rows may take in all; a number, and no clock, so that the same
+question gets the same answer."""
+LOOKED_SECONDS = 60.0
+"""About what that takes on two cores."""
+BEHIND, FAR_BEHIND = 0.95, 0.99
+"""Share of the draws in which the leader is ahead of who gets no more rows, and of who gets no full probe."""
+FINALISTS = 2
+"""How many are probed in full at least."""
+RACE_SHARE = 0.5
+"""Share of the time there is that the race may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Race:
+    """Who is ahead, best first, who dropped out and why, and whom time did not do for.
+
+    Where it did not do for anybody, all are ahead, in the order in which they came.
+    """
+
+    ahead: tuple[Candidate, ...]
+    skipped: tuple[Skipped, ...] = ()
+    undone: tuple[Skipped, ...] = ()
+    rows: Sample | None = None
+    """The rows on which all who are ahead were looked at; None where nobody had to race."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What a row took, by checkpoint."""
+
+
+UNRACED = Race(())
+"""Where nobody had to race."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    candidate: Candidate
+    values: Mapping[str, float]
+    drawn: Draws | None
+    """A linear head's score out of fold; None where the rows cannot be folded."""
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.candidate.checkpoint.name
+
+
+def race(
+    sample: Sample,
+    candidates: Sequence[Candidate],
+    zoo: Zoo,
+    *,
+    keep: int,
+    seed: int = 0,
+    progress: Progress = silent,
+    deadline: Deadline | None = None,
+) -> Race:
+    """At most ``keep`` of the candidates, at least `FINALISTS`; all, unseen, where they are not more than ``keep``.
+
+    As many are looked at, in the order in which they come, as `LOOKED_WORK` goes for.
+
+    Raises:
+        Cancelled: the observer wants no more.
+    """
+    if len(candidates) <= keep or sample.is_constant:
+        left = tuple(Skipped(c.checkpoint.name, f"only {keep} are kept") for c in candidates[keep:])
+        return Race(tuple(candidates[:keep]), left)
+    until = deadline or Deadline()
+    within, beyond = _affordable(candidates)
+    skipped = [
+        Skipped(c.checkpoint.name, f"not looked at: {len(within)} others, of which more was to be hoped, took all time")
+        for c in beyond
+    ]
+    part = _part(sample, within, FIRST, seed)
+    looks, failed, undone = _looked(part, within, None, zoo, seed, progress, until)
+    if not looks and undone:
+        return Race(tuple(within), tuple(skipped), tuple(undone))
+    second = _part(sample, [look.candidate for look in looks], SECOND, seed) if looks else part
+    if len(second) > len(part) and len(looks) > keep and not undone:
+        on, dropped = _dropped(looks, part, keep, BEHIND)
+        more, broken, late = _looked(second, [look.candidate for look in on], part, zoo, seed, progress, until)
+        if not late:
+            looks, part = more, second
+            failed += [*dropped, *broken]
+    ordered = _ordered(looks)
+    failed += [
+        Skipped(
+            look.name, f"its first look on {len(part)} rows came {place}. of {len(ordered)}; the first {keep} go on"
+        )
+        for place, look in enumerate(ordered[keep:], start=keep + 1)
+    ]
+    ahead, dropped = _dropped(ordered[:keep], part, FINALISTS, FAR_BEHIND)
+    seconds = {look.name: look.seconds for look in looks}
+    return Race(tuple(look.candidate for look in ahead), (*skipped, *failed, *dropped), tuple(undone), part, seconds)
+
+
+def _looked(
+    part: Sample,
+    candidates: Sequence[Candidate],
+    known: Sample | None,
+    zoo: Zoo,
+    seed: int,
+    progress: Progress,
+    deadline: Deadline,
+) -> tuple[list[_Look], list[Skipped], list[Skipped]]:
+    """A look at each on these rows; who failed, and whom time did not do for."""
+    looks: list[_Look] = []
+    failed: list[Skipped] = []
+    undone: list[Skipped] = []
+    reserve = deadline.share(1 - RACE_SHARE)
+    for done, candidate in enumerate(candidates):
+        advance(progress, Phase.LOOK, done, len(candidates))
+        look = partial(_look, candidate, part, known, zoo, seed, deadline)
+        try:
+            seen = deadline.attempt(look, Unreported(progress), reserve=reserve)
+        except Exception as failure:  # a stranger's net may raise anything, and the others go on
+            failed.append(Skipped(candidate.checkpoint.name, str(failure) or type(failure).__name__))
+        else:
+            if seen is None:
+                undone.append(Skipped(candidate.checkpoint.name, f"it was not looked at on {len(part)} rows"))
+            else:
+                looks.append(seen)
+    advance(progress, Phase.LOOK, len(candidates), len(candidates))
+    return looks, failed, undone
+
+
+def _look(
+    candidate: Candidate,
+    part: Sample,
+    known: Sample | None,
+    zoo: Zoo,
+    seed: int,
+    deadline: Deadline,
+    progress: Progress,
+) -> _Look:
+    began = deadline.clock()
+    encoded = zoo.encode(candidate.checkpoint.name, part, known=known, progress=progress)
+    seconds = (deadline.clock() - began) / (len(part) - (0 if known is None else len(known)))
+    return _Look(candidate, screening_scores(encoded, part), _drawn(encoded, part, seed), seconds)
+
+
+def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
+    """How well a few rows are told apart by each of `LOOKED_BY`, after the block that does it best.
+
+    Raises:
+        NoVariation: no block tells any row from another.
+    """
+    positions = sample.positions
+    groups = positions.units(None if sample.groups is None else sample.group_ids)
+    values: dict[str, float] = {}
+    for block in encoded.blocks:
+        with suppress(NoVariation):
+            for name in LOOKED_BY:
+                score = scores[name](block.vectors, positions.targets, groups=groups)
+                values[name] = max(score, values.get(name, score))
+    if not values:
+        raise NoVariation(encoded.last.encoder)
+    return values
+
+
+def _drawn(encoded: Encoded, part: Sample, seed: int) -> Draws | None:
+    """The score out of fold of a linear head on the block where that is best, with its bootstrap."""
+    try:
+        folds = part.folds(seed=seed)
+    except TooFewRows:
+        return None
+    positions = part.positions
+    groups, dealt = positions.units(None if part.groups is None else part.group_ids), folds[positions.rows]
+    tested, weights = folds >= 0, draw_weights(part.group_ids, seed=seed)
+    drawn = []
+    for block in encoded.blocks:
+        with suppress(EstimatorError):
+            guess = positions.gathered(out_of_fold(block.vectors, positions.targets, dealt, groups=groups).predicted)
+            drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
+    return max(drawn, key=lambda draws: draws.value, default=None)
+
+
+def _ordered(looks: Sequence[_Look]) -> list[_Look]:
+    """Best first by the sum of a look's scores, in standard deviations over all looks; equal ones stay in order."""
+    table = np.array([[look.values[name] for name in LOOKED_BY] for look in looks]).reshape(-1, len(LOOKED_BY))
+    spread = table.std(axis=0) if len(table) else np.ones(len(LOOKED_BY))
+    total: Float[np.ndarray, " n"] = (table / np.where(spread > 0, spread, 1.0)).sum(axis=1)
+    return [looks[at] for at in np.argsort(-total, kind="stable")]
+
+
+def _dropped(looks: Sequence[_Look], part: Sample, least: int, sure: float) -> tuple[list[_Look], list[Skipped]]:
+    """Who goes on, and who lies behind the leader beyond chance; the first ``least`` go on in any case."""
+    ordered = _ordered(looks)
+    leader = max((look for look in ordered if look.drawn is not None), key=_value, default=None)
+    on: list[_Look] = []
+    dropped: list[Skipped] = []
+    for place, look in enumerate(ordered):
+        ends = None if leader is None else _behind(look, leader, sure)
+        if leader is None or ends is None or place < least or ends[1] >= 0:
+            on.append(look)
+        else:
+            reach = part.metric.interval(*(-end for end in reversed(ends)))
+            why = f"on {len(part)} rows it lies {reach} behind {leader.name}, beyond chance"
+            dropped.append(Skipped(look.name, f"{why}: it got no more"))
+    kept = {look.name for look in on}
+    return [look for look in looks if look.name in kept], dropped
+
+
+def _value(look: _Look) -> float:
+    return -np.inf if look.drawn is None else look.drawn.value
+
+
+def _behind(look: _Look, leader: _Look, sure: float) -> tuple[float, float] | None:
+    """The interval of its score less the leader's, on the same draws of rows."""
+    if look.drawn is None or leader.drawn is None:
+        return None
+    low, high = np.quantile(look.drawn.draws - leader.drawn.draws, [1 - sure, sure])
+    return float(low), float(high)
+
+
+def _part(sample: Sample, candidates: Sequence[Candidate], most: int, seed: int) -> Sample:
+    """As many rows as all of these can be looked at on."""
+    work = sum(map(row_work, candidates))
+    return sample.subsample(int(np.clip(LOOKED_WORK / work, LEAST_LOOKED, most)), seed)
+
+
+def _affordable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """As many, in this order, as can be looked at on the least number of rows; and the rest."""
+    spent = 0.0
+    within: list[Candidate] = []
+    beyond: list[Candidate] = []
+    for candidate in candidates:
+        spent += LEAST_LOOKED * row_work(candidate)
+        (within if spent <= LOOKED_WORK or not within else beyond).append(candidate)
+    return within, beyond
+
+
+def row_work(candidate: Candidate) -> float:
+    """About how many multiplications a row takes: each weight once for each place that is left in a net's middle."""
+    card = candidate.checkpoint
+    defaults = modalities[card.modality].defaults
+    return card.parameters * max(1.0, defaults.uses(defaults.used(card.input_size, card.cap)))
