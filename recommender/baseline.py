@@ -179,7 +179,7 @@ def raw_words(modality: str, task: Task) -> str:
 
 
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
-    """Cross-validate the models on the sample's rows; the one with the better score speaks for *no transfer*."""
+    """Cross-validate the models on the sample's rows; the one with the better score stands for *no transfer*."""
     raw = RawRows.of(sample.modality, sample.items, progress, task=sample.task)
     groups = None if sample.groups is None else sample.group_ids
     predicted = held_out(raw, sample.targets, folds, groups)
