@@ -138,6 +138,8 @@ def test_the_benefit_of_transfer_is_measured_on_texts(tmp_path, command):
         "benefit", _data(tmp_path / "rows"), "--checkpoint", "text-lens", "--strategy", "linear-probe",
         "--budgets", 2, "--epochs", 1, "--picture", tmp_path / "benefit.png",
     )  # fmt: skip
-    assert [point["labels"] for point in measured["points"]][-1] == 120
+    labels = [point["labels"] for point in measured["points"]]
+    assert labels == sorted(labels)
+    assert 100 < labels[-1] <= 120  # copies among the texts are left out
     assert all(set(point) == {"labels", "plan", "scratch", "no_transfer"} for point in measured["points"])
     assert (tmp_path / "benefit.png").stat().st_size > 1000
