@@ -252,8 +252,8 @@ def shifted_statistics(classifier):
         for norm in classifier.body.modules():
             if isinstance(norm, torch.nn.BatchNorm2d):
                 deviation = (norm.running_var + norm.eps).sqrt()
-                norm.bias += norm.weight * (30 - norm.running_mean) / deviation
-                norm.running_mean.fill_(30)
+                norm.bias += norm.weight * (-60 - norm.running_mean) / deviation
+                norm.running_mean.fill_(-60)
                 norm.weight *= 20 / deviation
                 norm.running_var.fill_(400 - norm.eps)
 
