@@ -140,7 +140,7 @@ class RawEncoder:
 
 
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
-    """Cross-validate both models on the sample's rows; the one with the better score speaks for *no transfer*."""
+    """Cross-validate both models on the sample's rows; the one with the better score stands for *no transfer*."""
     raw = RawRows.of(sample.modality, sample.items, progress)
     groups = None if sample.groups is None else sample.group_ids
     predicted = held_out(raw, sample.targets, folds, groups)

@@ -216,7 +216,7 @@ def _require_file(place: Path | None) -> None:
 
 
 def _require_listed(what: str, name: str, known: Plugins[Any]) -> None:
-    """Of that name there is one; of ours what lies behind it is not loaded, a plug-in is, for it may be unusable."""
+    """Require that name among the plug-ins; a package's is loaded for that, as it may be unusable."""
     if name not in known:
         raise UnknownName(what, name, [*known])
     if name in known.brought:

@@ -42,7 +42,6 @@ __all__ = [
     "Standing",
     "body_of",
     "case_of",
-    "contribution_words",
     "features_of",
     "kind_of",
     "log_odds",
@@ -70,8 +69,6 @@ _LEAST, _NOISE, _NONE = 0.005, 0.02, 1e-9
 _FREE = 1e-2
 _RECORD, _UNTOLD = 3, 1.0
 """Probes of a checkpoint elsewhere that it takes to believe them half; deviation in log-odds where none are known."""
-_WORTH_A_WORD = 0.002
-"""Points of a score below which a contribution is not worth a word."""
 _HEADS = frozenset({"linear-probe", "prototype", "knn"})
 
 
@@ -102,37 +99,6 @@ FEATURES: Mapping[Kind, tuple[str, ...]] = {
 """What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md)."""
 SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
 """Features that mean the same in every modality."""
-WORDS: Mapping[str, tuple[str, str]] = {
-    "level": ("how well the sample is read at all", "how well the sample is read at all"),
-    "no transfer": ("no transfer comes near the probes", "no transfer lies far below the probes"),
-    "body": ("its architecture is read better than others", "its architecture is read worse than others"),
-    "body's neighbors": (
-        "neighbors in its architecture's features agree more than in others'",
-        "neighbors in its architecture's features agree less than in others'",
-    ),
-    "probe": ("its probe is above that of like nets", "its probe is below that of like nets"),
-    "domain": ("its domain is near", "its domain is far"),
-    "hscore": ("its features part the classes more than like nets'", "its features part the classes less"),
-    "neighbors": ("its neighbors agree more than like nets'", "its neighbors agree less than like nets'"),
-    "rows": ("there are many rows", "there are few rows"),
-    "epochs": ("it is shown the rows often", "it is shown the rows seldom"),
-    "classes": ("there are many classes", "there are few classes"),
-    "checkpoint": ("what it came to on other samples", "what it came to on other samples"),
-    "architecture": ("what nets like it came to", "what nets like it came to"),
-    "strategy": ("what the strategy adds elsewhere", "what the strategy costs elsewhere"),
-    "usual": ("what is usual", "what is usual"),
-}
-"""Each contribution in words, where the feature is above what is usual and where it is below."""
-
-
-def contribution_words(points: Mapping[str, float], features: Mapping[str, float], most: int = 3) -> list[str]:
-    """The largest contributions, in words and points: what the feature is, and what it adds."""
-    ordered = sorted(points, key=lambda name: -abs(points[name]))[:most]
-    return [
-        f"{WORDS[name][features.get(name, points[name]) < 0]} ({100 * points[name]:+.1f})"
-        for name in ordered
-        if abs(points[name]) >= _WORTH_A_WORD
-    ]
 
 
 def log_odds(score: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
@@ -371,7 +337,7 @@ class Fusion:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The candidates on one sample, each beside the others: any strategy of any of them may be asked for."""
+    """The candidates on one sample, each beside the others, for any strategy."""
 
     fusion: Fusion
     standings: Mapping[str, Standing]

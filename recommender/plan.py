@@ -16,7 +16,8 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Float
 
-from recommender.fusion import Candidates, Kind, contribution_words, kind_of
+from recommender.contributions import contribution_words
+from recommender.fusion import Candidates, Kind, kind_of
 from recommender.history import PROBE_SPREAD, Correction, History
 from recommender.results import (
     BASELINE_SPREAD,

@@ -99,8 +99,11 @@ def probe(
 def _scored(
     candidate: Candidate, encoded: Encoded, net: "_Net", sample: Sample, folds: Int[np.ndarray, " n"], seed: int
 ) -> Transferability:
+    result = transferability(candidate, encoded, sample, folds, seed, net.seconds)
+    sized = zip(result.blocks, net.sizes, strict=True)
     return replace(
-        transferability(candidate, encoded, sample, folds, seed, net.seconds),
+        result,
+        blocks=tuple(replace(block, parameters=size.parameters) for block, size in sized),
         adaptable=net.adaptable,
         sizes=net.sizes,
         opening_seconds=min(net.opening, net.seconds / 2),
@@ -171,7 +174,7 @@ class _Clock:
 
 
 def _reason(failure: Exception) -> str:
-    """An error of ours in its own words, any other with its kind; one line."""
+    """One line: a `TransferZooError` in its own words, any other error with its kind."""
     words = " ".join(str(failure).split())[:300]
     if isinstance(failure, TransferZooError):
         return words

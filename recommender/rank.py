@@ -34,7 +34,7 @@ UNMEASURED = 0.05
 """Least standard deviation of what is expected of a checkpoint that was judged on no row of the sample."""
 _ALIKE = 1e-9
 _FEWEST_COMPARED = 2
-"""Checkpoints that a score of a plug-in must tell apart before it moves any."""
+"""Checkpoints that a comparable score must tell apart before it moves any."""
 _LEAST_REPORTED = 0.001
 """By how much the choice of a block must flatter a score for that to be told."""
 
@@ -165,13 +165,14 @@ def _measured(sample: Sample, scored: Transferability, draws: Draws, learned: Co
             reasons.append(f"that the block to read was chosen on these few rows moves the expectation by {moved}")
     if learned.outcomes:
         moved = sample.metric.difference(learned.mean)
-        reasons.append(f"{learned.outcomes} earlier outcomes move the expectation by {moved}")
+        known = "1 earlier outcome moves" if learned.outcomes == 1 else f"{learned.outcomes} earlier outcomes move"
+        reasons.append(f"{known} the expectation by {moved}")
     shifted = draws.draws - draws.draws.mean() + expected.mean
     return Ranked(scored, expected, 0.0, 1, expected, tuple(reasons), shifted)
 
 
 def _with_estimates(measured: Mapping[str, Ranked]) -> dict[str, Ranked]:
-    """Those of which plug-ins gave an estimate, moved by it; none without plug-ins.
+    """Those of which comparable scores gave an estimate, moved by it; none without such scores.
 
     A score's residuals from the probes, less their mean, are weighed by precision: the probe's bootstrap deviation
     against what the score states, or against the residuals' own deviation where that is larger.
@@ -200,14 +201,16 @@ def _with_estimates(measured: Mapping[str, Ranked]) -> dict[str, Ranked]:
 
 
 def _moved(row: Ranked, by: float) -> Ranked:
-    """Expected at so much more, as surely as before: a plug-in sees the same rows as the probe, so it adds no rows."""
+    """Expected at so much more, as surely as before: a score sees the same rows as the probe, so it adds none."""
     before = row.expected
     mean = float(np.clip(before.mean + by, before.metric.lowest, 1))
     reach = max(before.high - before.mean, before.mean - before.low)
     reasons = row.because
     if abs(mean - before.mean) >= _LEAST_REPORTED:
-        words = " and ".join(f"{e.score} ({before.metric.words(e.value)})" for e in row.transferability.estimates)
-        reasons = (*reasons, f"{words} of a plug-in moves the expectation by {before.metric.difference(by)}")
+        estimates = row.transferability.estimates
+        words = " and ".join(f"{e.score} ({before.metric.words(e.value)})" for e in estimates)
+        verb = "moves" if len(estimates) == 1 else "move"
+        reasons = (*reasons, f"{words} {verb} the expectation by {before.metric.difference(by)}")
     expected = Expected.around(before.metric, mean, reach)
     return replace(row, expected=expected, because=reasons, draws=row.draws + (mean - before.mean))
 

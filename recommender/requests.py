@@ -635,7 +635,7 @@ def choice_request(advice: Mapping[str, Any], place: int | None = 0) -> TuneRequ
 
 
 def _named(form: type[Request], cause: ValidationError) -> TransferZooError:
-    """The first thing that is wrong, as an error of ours."""
+    """The first thing that is wrong, as one of `registry.errors`."""
     first = cause.errors()[0]
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, TransferZooError):

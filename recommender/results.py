@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -11,6 +11,9 @@ from registry.cards import Checkpoint, Metric, Outcome, Task
 from registry.encoders import BlockSize
 from registry.errors import NoCandidates
 from registry.forms import Record
+
+if TYPE_CHECKING:
+    from recommender.charts import Plot
 
 __all__ = [
     "BASELINE_SPREAD",
@@ -247,6 +250,8 @@ class BlockScore:
     block: str
     score: float
     standard_error: float
+    parameters: int | None = None
+    """How many there are to learn in it; None where its net was not opened."""
 
 
 def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockScore:
@@ -258,7 +263,7 @@ def block_to_read(blocks: Sequence[BlockScore], errors: float = 1.0) -> BlockSco
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a comparable score of a plug-in estimates that a head on the block to read would score, in its metric."""
+    """What a comparable score estimates that a head on the block to read would score, in its metric."""
 
     score: str
     """The plug-in's name."""
@@ -791,6 +796,13 @@ class Recommendation(Record):
             raise NoCandidates(self.verdict.sentence)
         return self.choices[0]
 
+    @property
+    def plot(self) -> "Plot":
+        """Its pictures as Altair charts: ``forest``, ``pareto``, ``freeze``, ``domains``."""
+        from recommender.charts import Plot  # noqa: PLC0415 - Altair, which only pictures need
+
+        return Plot(self.to_dict())
+
     def __str__(self) -> str:
         """The verdict and one line a choice."""
         lines = [self.verdict.sentence]
@@ -805,17 +817,13 @@ class Recommendation(Record):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(c.checkpoint.name)}</td><td>{escape(c.plan.strategy)}</td>"
-            f"<td>{c.expected.words}</td>"
-            f"<td>{escape('; '.join(c.because))}</td></tr>"
-            for c in self.choices
-        )
-        b = self.baseline
-        rows += f"<tr><td><i>no transfer</i></td><td>{escape(b.model)}</td><td>{b.expected.words}</td><td></td></tr>"
-        names = ("checkpoint", "strategy", f"expected {escape(str(b.expected.metric))}", "because")
-        head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
-        return f"<p>{escape(self.verdict.sentence)}</p><table>{head}{rows}</table>"
+        from recommender.reports import advice_html  # noqa: PLC0415 - as above
+
+        return advice_html(self.to_dict())
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude  # a notebook takes what it can show
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
     def to_form(self) -> "RecommendationForm":
         """Schema 1."""
@@ -860,7 +868,7 @@ class RecommendationForm:
 
 @dataclass(frozen=True)
 class TuningRun(Record):
-    """A fine-tuning that came to its end. ``id`` is ours, there also without MLflow."""
+    """A fine-tuning that came to its end. ``id`` is the registry's, there also without MLflow."""
 
     id: str
     mlflow_run_id: str | None
@@ -871,6 +879,15 @@ class TuningRun(Record):
     folder: str
     notes: tuple[str, ...] = ()
     """What should be told in words: training that never helped, a tracker that failed ..."""
+
+    def _repr_html_(self) -> str:
+        from recommender.reports import run_html  # noqa: PLC0415 - Altair, which only pictures need
+
+        return run_html(self.to_dict())
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude  # a notebook takes what it can show
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def to_form(self) -> "TuningRunForm":
         """Schema 1."""

@@ -115,7 +115,7 @@ class Constraints:
         return {name: value for name, value in limits.items() if value is not None}
 
     def objections(self, checkpoint: Checkpoint | Listing, zoo: Zoo) -> tuple[Objection, ...]:
-        """All that speaks against a checkpoint before it is opened.
+        """Every constraint that a checkpoint violates, as far as that is known before it is opened.
 
         The strictest license of weights, base model and training data counts.
         """
@@ -138,7 +138,7 @@ class Constraints:
         return next((one.reason for one in self.objections(checkpoint, zoo)), None)
 
     def objections_to(self, cost: Cost) -> tuple[Objection, ...]:
-        """What speaks against carrying out a plan of that cost."""
+        """The limits that a plan of that cost exceeds."""
         objections: list[Objection] = []
         if self.max_memory is not None:
             objections += _above("--max-memory", "of memory", cost.peak_memory_bytes, self.max_memory)
@@ -147,7 +147,7 @@ class Constraints:
         return tuple(objections)
 
     def too_slow(self, seconds: float) -> tuple[Objection, ...]:
-        """What speaks against a checkpoint that takes so long for one item alone."""
+        """The objection to a checkpoint that takes so long for one item alone."""
         if self.max_latency is None:
             return ()
         return tuple(_above("--max-latency", f"ms an item alone on {DEVICE}", 1000 * seconds, self.max_latency))

@@ -19,6 +19,7 @@
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
+    │   ├── PathOutside            (PermissionError)   beyond the folders that a page may read
     │   ├── NoItems                                nothing readable there
     │   ├── OtherTask                              boxes, masks, captions: no classes
     │   ├── AmbiguousLayout                        folders that may mean this or that
@@ -171,6 +172,7 @@ __all__ = [
     "OutOfRange",
     "OutOfRoom",
     "PathMissing",
+    "PathOutside",
     "PickleRefused",
     "PluginUnusable",
     "PluginWarning",
@@ -302,7 +304,7 @@ class PluginWarning(UserWarning):
 
 
 class NameTakenTwice(TransferZooError, ValueError):
-    """Two packages bring a plug-in of one name, or one brings a name of ours."""
+    """Two packages bring a plug-in of one name, or a package brings a built-in's name."""
 
     def __init__(self, what: str, name: str, packages: Sequence[str]) -> None:
         self.what, self.name, self.packages = what, name, tuple(packages)
@@ -463,6 +465,18 @@ class PathMissing(SampleError, FileNotFoundError):
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         super().__init__(f"{path} does not exist", "Check the spelling; relative paths start where you stand.")
+
+
+class PathOutside(SampleError, PermissionError):
+    """A path that lies beyond the folders that a page may read."""
+
+    def __init__(self, path: Path | str, roots: Sequence[Path]) -> None:
+        self.path, self.roots = str(path), tuple(roots)
+        allowed = " and ".join(map(str, roots))
+        super().__init__(
+            f"{path} lies outside of what this page may read: {allowed}",
+            "Start it with `transferzoo picker --root DIR` to allow another folder.",
+        )
 
 
 _CLASS_FOLDERS = "Expected <class>/<file>, or train/ and test/ above it; any layout with --labels, and in `predict`."
@@ -886,7 +900,7 @@ class HubUnreachable(HubError):
 
 
 class HubOffline(HubError):
-    """Something that is not here, while no hub is to be asked."""
+    """Something that is not cached, while the hub is offline."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -958,6 +972,17 @@ class HubDamaged(HubError):
         super().__init__(
             f"{hub}: {', '.join(files)} came twice other than its checksum says, and is set aside in {aside}",
             "Something between here and the hub changes what is fetched: try another network.",
+        )
+
+
+class HubTooLarge(HubError):
+    """A file of a repository that is larger than can be fetched."""
+
+    def __init__(self, hub: str, file: str, size: int, most: int) -> None:
+        self.hub, self.file, self.size, self.most = hub, file, size, most
+        super().__init__(
+            f"{hub}/{file} is said to have {size:,} bytes; of one file {most:,} can be fetched",
+            "Take one whose weights lie in smaller shards (save_pretrained cuts them), or a smaller model.",
         )
 
 
@@ -1127,7 +1152,7 @@ class NotFinished(TuningError):
 
 
 class NotExportable(TuningError):
-    """A run that the format asked for cannot express."""
+    """A run that the requested format cannot express."""
 
     def __init__(self, run: str, why: str, remedy: str) -> None:
         self.run, self.why = run, why

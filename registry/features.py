@@ -135,7 +135,7 @@ class Encoded:
 
     @classmethod
     def load(cls, path: Path, key: str = "") -> "Encoded":
-        """Read what `save` wrote under that key; what is not as it was written is not believed.
+        """Read what `save` wrote under that key, and check it against its digest.
 
         Raises:
             CacheDamaged: it is damaged, or was written under another key.

@@ -185,6 +185,16 @@ def copy_files(patterns: Iterable[str], source: Path, target: Path) -> None:
             shutil.copyfile(file, place)
 
 
+def matching(patterns: Iterable[str], folder: Path) -> tuple[str, ...]:
+    """What lies below a folder under these names (as `copy_files`), in order, each as a path from there."""
+    return tuple(
+        file.relative_to(folder).as_posix()
+        for pattern in patterns
+        for file in sorted(folder.glob(pattern))
+        if file.is_file()
+    )
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, read piece by piece."""
     with path.open("rb") as content:

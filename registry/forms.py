@@ -6,15 +6,16 @@ back goes through the same declaration. Enums, paths, tuples and nested records 
 evidence lie beside a form, never inside.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
 
 from registry.errors import UnreadableForm
 
-__all__ = ["Record", "from_json", "to_json"]
+__all__ = ["Json", "Record", "from_json", "to_json"]
 
 Form = TypeVar("Form")
+Json = Mapping[str, Any]
+"""The JSON form of a record, as `Record.to_dict` gives it or the registry kept it."""
 
 _ADAPTERS: dict[type, Any] = {}
 """Each is made once: that takes longer than using it."""
@@ -44,6 +45,8 @@ def from_json(kind: type[Form], plain: object) -> Form:
     Raises:
         UnreadableForm: it is none, and where.
     """
+    from pydantic import ValidationError  # noqa: PLC0415 - as below
+
     try:
         value: Form = _adapter(kind).validate_python(plain)
     except ValidationError as cause:
@@ -54,5 +57,7 @@ def from_json(kind: type[Form], plain: object) -> Form:
 
 def _adapter(kind: type) -> Any:  # noqa: ANN401 - a TypeAdapter, which the shape checks cannot read
     if kind not in _ADAPTERS:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - a tenth of a second that who shows no JSON need not wait
+
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

@@ -23,7 +23,7 @@ class Home:
 
     @classmethod
     def find(cls, root: Path | str | None = None) -> "Home":
-        """The home asked for, made if need be; one with a registry that cannot be written is there to be read.
+        """The home at a place, made if need be; one whose registry cannot be written is read-only.
 
         Raises:
             HomeUnusable: it cannot be created, or holds no registry and cannot be written.

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ from registry.errors import (
     HubOffline,
     HubRedirected,
     HubRefused,
+    HubTooLarge,
     HubUnreachable,
     MalformedWeights,
     NameHeld,
@@ -49,6 +51,7 @@ from registry.errors import (
     UnusableHubId,
 )
 from registry.files import disk_full_named
+from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance, require_wanted, silent
 from registry.statements import FOREIGN_WEIGHTS, MOST_HEADER, SHARD_INDEX
 
@@ -64,28 +67,12 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _NAME = re.compile(r"[\w+-][\w.+ -]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TAG = re.compile(r"[\w-]{1,200}", re.ASCII)
-_SMALL = (
-    "README.md",
-    "added_tokens.json",
-    "config.json",
-    "feature_extractor_config.json",
-    "merges.txt",
-    SHARD_INDEX,
-    "preprocessor_config.json",
-    "processor_config.json",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-    "spiece.model",
-    "spm.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
-"""Files of a repository that are fetched at once, where they are there: all but weights."""
+_SMALL = ("README.md", "config.json", "feature_extractor_config.json", SHARD_INDEX)
+"""Files of a repository that are fetched at once, where they are there, beside those of each modality's processors."""
 _MOST_SMALL = 64 << 20
 _MOST_FILES = 20_000
+_MOST_FETCHED = 50 * 10**9
+"""Bytes of one file that the client fetches without its other transport."""
 _LARGE = 1 << 20
 """Bytes from which a file that was fetched in part is gone on with; a smaller one is fetched anew."""
 _PIECE = 1 << 20
@@ -96,6 +83,8 @@ _POLL = 0.05
 _SHARE = 0.9
 """Of the time without a byte that ends a download: so long another process's is waited for."""
 _FRONT = re.compile(r"^---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
+_NO_NUMBER = re.compile(r"(?<=[:,\[-] )[-+]?\.(?:nan|inf)(?=[ \t]*(?:[,\]}\r\n]|$))", re.IGNORECASE)
+"""NaN and infinity as a value in YAML: trainers write them as results."""
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _ASKED = threading.Lock()
 """The client has one connection pool a process: one call at a time sets it up."""
@@ -218,10 +207,12 @@ class Hub:
 
         Raises:
             HubError: they cannot be had, each reason by its name.
+            HubTooLarge: one is larger than can be fetched; nothing was.
             NameHeld: another process fetches one of them at this moment.
             DiskFull: there is no room; nothing of them is left.
             Cancelled: the observer wants no more; what has come is kept, and gone on with.
         """
+        _require_fetchable(hub, files)
         folder = self.snapshot(hub, commit)
         lacking = [file for file in files if not (folder / file.name).is_file()]
         if lacking and self.offline:
@@ -254,8 +245,10 @@ class Hub:
 
         Raises:
             MalformedWeights: its header has no plausible length.
+            HubTooLarge: the file is larger than can be fetched.
             HubError: it cannot be had.
         """
+        _require_fetchable(hub, [file])
         start = self._range(hub, commit, file, 0, 7)
         length = int.from_bytes(start, "little") if len(start) == 8 else 0
         if not 0 < length <= min(MOST_HEADER, file.bytes - 8):
@@ -522,7 +515,7 @@ class Hub:
         return token or None
 
     def _named(self, cause: Exception, what: str, hub: str) -> Exception:  # noqa: PLR0911 - one for each of its errors
-        """The error of ours that the client's stands for."""
+        """The client's error as one of `registry.errors`."""
         for link in _causes(cause):
             if isinstance(link, HubError):
                 return link
@@ -562,8 +555,14 @@ def parse_hub_id(text: str) -> tuple[str, str]:
 
 
 def small_files(remote: Remote) -> tuple[HubFile, ...]:
-    """What is fetched at once: config, processor, tokenizer, card, index."""
-    return tuple(file for file in remote.files if file.name in _SMALL and file.bytes <= _MOST_SMALL)
+    """What is fetched at once: config, processor, tokenizer, pooling, card, index."""
+    patterns = {*_SMALL, *(pattern for modality in modalities.each() for pattern in modality.processor_files)}
+    return tuple(
+        file
+        for file in remote.files
+        if file.bytes <= _MOST_SMALL
+        and any(fnmatchcase(file.name, one) and file.name.count("/") == one.count("/") for one in patterns)
+    )
 
 
 def weight_files(remote: Remote, shards: Sequence[str] = ()) -> tuple[HubFile, ...]:
@@ -593,12 +592,12 @@ def weight_files(remote: Remote, shards: Sequence[str] = ()) -> tuple[HubFile, .
 
 
 def front_matter(text: str) -> Mapping[str, Plain]:
-    """The YAML that a model card begins with; nothing where that is not sound."""
+    """The YAML that a model card begins with, its NaN and infinities left out; nothing where that is not sound."""
     match = _FRONT.match(text)
     if match is None:
         return {}
     try:
-        stated = yaml_of(match[1])
+        stated = yaml_of(_NO_NUMBER.sub("null", match[1]))
     except ValueError:
         return {}
     return stated if isinstance(stated, dict) else {}
@@ -701,6 +700,12 @@ def _objection(hub: str, names: Sequence[str], config: Mapping[str, Any], tags: 
     return ""
 
 
+def _require_fetchable(hub: str, files: Sequence[HubFile]) -> None:
+    for file in files:
+        if file.bytes > _MOST_FETCHED:
+            raise HubTooLarge(hub, file.name, file.bytes, _MOST_FETCHED)
+
+
 def _part(blobs: Path, tag: str) -> Path:
     """Where the content of that ETag grows, under the name by which the client's own tools know and remove it."""
     return blobs / f"{tag}.incomplete"
@@ -732,7 +737,7 @@ def _quarantine(folder: Path, files: Sequence[HubFile], aside: Path) -> Path:
     for file in files:
         path = folder / file.name
         content = path.resolve()
-        target = aside / f"{folder.parent.parent.name}-{folder.name[:12]}-{file.name}"
+        target = aside / f"{folder.parent.parent.name}-{folder.name[:12]}-{file.name.replace('/', '-')}"
         with suppress(OSError):
             target.write_bytes(b"") if content.stat().st_size == 0 else os.replace(content, target)  # noqa: PTH105
         path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ OPEN_BYTES = 2 << 30
 
 
 class OpenNets(dict[str, Encoder]):
-    """Opened checkpoints by name, the one that was asked for last at the end."""
+    """Opened checkpoints by name, the most recently used last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class OpenNets(dict[str, Encoder]):
         return self[card.name]
 
     def _make_room(self, size: int) -> None:
-        """Let go of those that were asked for longest ago, until another of that size keeps within `OPEN_BYTES`."""
+        """Close the least recently used until another of that size keeps within `OPEN_BYTES`."""
         for name in [*self]:
             if sum(self._bytes.get(one, 0) for one in self) + size <= OPEN_BYTES:
                 break

@@ -26,7 +26,7 @@ class _EntryPoint(Protocol):
 
     @property
     def name(self) -> str:
-        """By which it is asked for."""
+        """The name that it is looked up by."""
 
     @property
     def value(self) -> str:

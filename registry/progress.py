@@ -101,7 +101,7 @@ silent: Progress = _Silent()
 
 @dataclass(frozen=True)
 class Unreported:
-    """Another's observer, which is asked whether to go on, and is not reported to."""
+    """An observer that is asked whether to go on, and hears of nothing."""
 
     progress: Progress
 

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -164,23 +164,24 @@ class Sample(Record):
         chosen = None if class_folder is None else _class_folder(class_folder)
         place, columns = _located(path), RecordColumns(text, label, text2, group, time)
         known_task = None if task is None else _named_task(task)
-        records = is_records(place)
-        table = None if records else _table(labels, known_task)
-        if records and labels is not None:
-            why = f"it names files, and {place} holds records"
-            raise BadTable(_located(labels), why, "Name their column of labels: --label COLUMN (label=).")
-        rule = _rule(table, chosen)
-        if known_task is not None or not records:
-            _judge(metric, known_task or (Task.CLASSIFICATION if table is None else table.task))
-        read = partial(read_rows, rule=rule, limit=limit, seed=seed, follow_links=follow_links, progress=progress)
+        table = _table(labels, known_task, place)
+        usual = Task.CLASSIFICATION if table is None else table.task
+        if known_task is not None or not is_records(place):
+            _judge(metric, known_task or usual)  # before anything is read
+        read = partial(
+            read_rows,
+            rule=_rule(table, chosen),
+            limit=limit,
+            seed=seed,
+            follow_links=follow_links,
+            progress=progress,
+        )
         kind = None if modality is None else modalities[modality]
         rows = read(place, modality=kind, columns=columns, task=known_task)
-        labels_task = rows.task or (Task.CLASSIFICATION if table is None else table.task)
+        labels_task = rows.task or usual
         judged = _judge(metric, labels_task)
         if test is not None:
-            same = RecordColumns(**{role: name for role, name in rows.columns.items() if role != "time"})
-            held_out = read(_located(test), modality=rows.modality, reading=rows.reading, columns=same, task=rows.task)
-            rows = replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
+            rows = _with_other_test(rows, _located(test), read)
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
         tabled, tabled_test = rows.groups, None if rows.test is None else rows.test.groups
         if groups is not None:
@@ -200,7 +201,7 @@ class Sample(Record):
 
     @classmethod
     def again(cls, origin: Mapping[str, Any], *, seed: int = 0, progress: Progress = silent) -> "Sample":
-        """The sample that `to_dict` told of, read from where it lay.
+        """The sample that a `to_dict` describes, read from where it lay.
 
         Raises:
             OtherRows: what lies there now is not what was told of.
@@ -536,7 +537,13 @@ def _rule(table: LabelTable | None, class_folder: ClassFolder | None) -> LayoutR
     return partial(infer_layout, class_folder=class_folder) if table is None else table.layout
 
 
-def _table(labels: Path | str | None, task: Task | None) -> LabelTable | None:
+def _table(labels: Path | str | None, task: Task | None, place: Path) -> LabelTable | None:
+    """The table of targets of the items at a place; records have their own."""
+    if is_records(place):
+        if labels is not None:
+            why = f"it names files, and {place} holds records"
+            raise BadTable(_located(labels), why, "Name their column of labels: --label COLUMN (label=).")
+        return None
     if labels is not None:
         return read_labels(_located(labels), task)
     if task not in {None, Task.CLASSIFICATION}:
@@ -614,6 +621,13 @@ def _from_memory(
     return Part(rows, task, None if together is None else tuple(together[row] for row in kept))
 
 
+def _with_other_test(rows: Rows, test: Path, read: Callable[..., Rows]) -> Rows:
+    """The rows with the test part that lies at another place, which is read as they were."""
+    same = RecordColumns(**{role: name for role, name in rows.columns.items() if role != "time"})
+    held_out = read(test, modality=rows.modality, reading=rows.reading, columns=same, task=rows.task)
+    return replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
+
+
 def _test_part(rows: Rows, held_out: Rows) -> Rows:
     """The test part of another place, its classes under the names that they have in training."""
     part, known = held_out.test or held_out, set(rows.labels)
@@ -656,7 +670,7 @@ def _title(place: Path) -> str:
 
 
 def _grouped(table: Path, place: Path, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Groups of the training rows, and of the test rows where the table speaks of all of them."""
+    """Groups of the training rows, and of the test rows where the table has all of them."""
     held_out = () if rows.test is None else rows.test.items
     groups = read_groups(table, [item.name for item in (*rows.items, *held_out)], place)
     missing = [item.name for item in rows.items if item.name not in groups]

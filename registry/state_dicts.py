@@ -18,7 +18,7 @@ from registry.errors import (
     ProcessorMissing,
     Unsupported,
 )
-from registry.files import disk_full_named
+from registry.files import disk_full_named, matching
 from registry.hub import Hub, parse_hub_id, small_files
 from registry.modalities import Modality, modalities
 from registry.progress import Progress, silent
@@ -108,10 +108,9 @@ def _source(zoo: Zoo, architecture: str, hub: Hub, progress: Progress) -> Path:
 
 def _copy_settings(source: Path, folder: Path) -> None:
     wanted = {_CONFIG, *(name for modality in modalities.each() for name in modality.processor_files)}
-    for name in sorted(wanted):
-        if (source / name).is_file():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(read_text(source / name), encoding="utf-8")
+    for name in matching(sorted(wanted), source):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(read_text(source / name), encoding="utf-8")
 
 
 def _link(file: Path, to: Path) -> None:
@@ -125,7 +124,7 @@ def _link(file: Path, to: Path) -> None:
 def _with_processor(folder: Path) -> str:
     """Write the processor that is usual for the type of model, where there is none; which one that is."""
     modality: Modality = import_module("registry.encoders.loading").modality_at(folder)
-    if any((folder / name).is_file() for name in modality.processor_files):
+    if matching(modality.processor_files, folder):
         return ""
     usual: Mapping[str, object] | None = modality.usual_processor(folder)
     if usual is None:

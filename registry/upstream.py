@@ -57,7 +57,7 @@ _PROCESSORS = (
 )
 _MOST_CLAIMS = 200
 _LONGEST = 300
-_MOST_BYTES = 1 << 40
+_FORBIDDEN = "HF_HUB_OFFLINE forbids to ask the hub"
 _COUNTS = {"I64", "I32", "I16", "BOOL"}
 """Kinds of number of buffers that count or mask."""
 _WIDTHS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
@@ -314,7 +314,7 @@ def _change(hub: Hub, card: Checkpoint, pinned: Locator) -> Change:
     except HubMissing:
         return replace(row, state=HubState.DELETED)
     except HubError as why:
-        return replace(row, unknown=str(why))
+        return replace(row, unknown=_FORBIDDEN if isinstance(why, HubOffline) else str(why))
     row = replace(row, downloads=now.downloads)
     if now.hub != pinned.hub:
         return replace(row, state=HubState.RENAMED, upstream=now.hub)
@@ -347,12 +347,11 @@ def _skeleton(
     """Lay small files, and headers of large ones in empty files of their size, into a folder; the kinds of number."""
     place.mkdir()
     for file in small:
+        (place / file.name).parent.mkdir(exist_ok=True)
         shutil.copyfile(folder / file.name, place / file.name)
     dtypes: set[str] = set()
     owner: dict[str, str] = {}
     for file in large:
-        if file.bytes > _MOST_BYTES:
-            raise MalformedWeights(f"{remote.hub}/{file.name}", f"it is said to have {file.bytes:,} bytes")
         header = hub.header(remote.hub, remote.commit, file)
         with (place / file.name).open("wb") as sparse:
             sparse.write(header)
@@ -443,15 +442,18 @@ def _used(zoo: Zoo, hub: Hub) -> set[Path]:
 def _freed(folder: Path, used: set[Path]) -> int:
     """Remove a snapshot's files and what they point at, but for what others use; the bytes of it."""
     freed = 0
-    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+    if not folder.is_dir():
+        return 0
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
         content = path.resolve()
         if content in used:
             continue
         freed += content.stat().st_size if content.is_file() else 0
         path.unlink(missing_ok=True)
         content.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    for place in (*sorted(path for path in folder.rglob("*") if path.is_dir()), folder):
+        if not any(place.iterdir()):
+            place.rmdir()
     return freed
 
 

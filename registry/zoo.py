@@ -43,7 +43,7 @@ from registry.errors import (
     UnusableRequest,
 )
 from registry.features import Encoded, Features, cached
-from registry.files import disk_full_named, write_atomic
+from registry.files import disk_full_named, matching, write_atomic
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
@@ -356,7 +356,7 @@ class Zoo:
 
     @property
     def opened(self) -> tuple[str, ...]:
-        """Checkpoints that are held open, the one that was asked for last at the end."""
+        """Checkpoints that are held open, the most recently used last."""
         return tuple(self._encoders)
 
     def measurement(self, checkpoint: str, sample: Sample) -> Plain:
@@ -885,10 +885,11 @@ def _recipe(card: Checkpoint) -> str:
     """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
     cap = "" if card.cap is None else f" {card.cap}"
     total = sha256(f"{card.name} {card.digest} {version('transferzoo')}{cap}".encode())
-    for file in ("config.json", *modalities[card.modality].processor_files):
-        path = card.folder / file
-        content = path.read_bytes() if path.is_file() else b""
-        total.update(f"{file} {len(content)} ".encode() + content)
+    for pattern in ("config.json", *modalities[card.modality].processor_files):
+        for file in matching([pattern], card.folder) or (pattern,):
+            path = card.folder / file
+            content = path.read_bytes() if path.is_file() else b""
+            total.update(f"{file} {len(content)} ".encode() + content)
     return total.hexdigest()
 
 

@@ -1,6 +1,6 @@
 """The table of architectures holds: whatever one of them refuses is named here, and one more refusal fails.
 
-Image classifiers of transformers, DINOv3, and the text models that people start from; all others by
+Image classifiers of transformers, a few of what has none, and the text models that people start from; all others by
 ``python -m tests.benchmarks.architectures``.
 """
 
@@ -22,13 +22,17 @@ NO_CLASSIFIER = {"exported"}
 """transformers has none for the type."""
 
 REFUSED: dict[str, set[str]] = {
+    "Aimv2Model": NO_CLASSIFIER,  # of the image tower, as CLIP's
     "BitForImageClassification": CONVOLUTIONS_ALONE,
+    "Blip2Model": NO_CLASSIFIER,
     "CLIPModel": NO_CLASSIFIER,  # of the image tower alone
     "DINOv3ConvNextModel": NO_CLASSIFIER,
     "DINOv3ViTModel": NO_CLASSIFIER,
     "DeiTForImageClassificationWithTeacher": ANOTHER_HEAD,
+    "DPTModel": NO_CLASSIFIER,
     "DinatForImageClassification": {"registered"},
     "EfficientNetForImageClassification": CONVOLUTIONS_ALONE,
+    "FlavaModel": NO_CLASSIFIER,
     "HGNetV2ForImageClassification": CONVOLUTIONS_ALONE,
     "ImageGPTForImageClassification": {"registered"},
     "LevitForImageClassificationWithTeacher": ANOTHER_HEAD,
@@ -58,7 +62,9 @@ REFUSED: dict[str, set[str]] = {
 }
 LACKING = {"DinatForImageClassification": "natten", "TimmWrapperForImageClassification": "timm"}
 """What must be missing for the refusal to stand."""
-IMAGES = (*auto_class(modalities["image"])._model_mapping._model_mapping, "dinov3_convnext", "dinov3_vit")
+WITHOUT_CLASSIFIER = ("aimv2", "blip-2", "dinov3_convnext", "dinov3_vit", "dpt", "flava")
+"""A few of a hundred."""
+IMAGES = (*auto_class(modalities["image"])._model_mapping._model_mapping, *WITHOUT_CLASSIFIER)
 
 
 @pytest.mark.slow

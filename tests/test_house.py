@@ -16,19 +16,25 @@ TYPERS_APP = "app"
 
 LATE_IMPORTS = {
     "recommender/checks.py": 1,  # torch and scikit-learn, where a plug-in or a device is named
+    "recommender/results.py": 3,  # Altair and what draws SVG, where advice or a run is shown as pictures
     "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to
+    "recommender/runs/recovery.py": 1,  # SciPy, for which no start shall wait
     "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
     "recommender/serving/pipeline.py": 1,  # skops, for few
     "recommender/suspects.py": 1,  # pandas and datasets, where labels are doubted
     "recommender/tuning/heads.py": 2,  # skops, where nothing is transferred
+    "registry/forms.py": 2,  # pydantic, for who has no JSON
     "registry/hub.py": 1,  # the hub's client, in an environment that was set first
     "registry/readers/records.py": 1,  # pandas, where times are dates
     "registry/readers/streams.py": 1,  # pyarrow, for Parquet
     "registry/sample.py": 2,  # pandas, for who hands over frames
     "registry/store/migrations/__init__.py": 1,  # Alembic, for a schema that is not up to date
+    "ui/context.py": 1,  # SQLAlchemy and NumPy, when a registry is opened: no help waits for them
     "ui/job_queue.py": 1,  # torch, to resolve a device
-    "ui/present.py": 1,  # torch: what a check refuses is not kept waiting for it
+    "ui/present.py": 1,  # torch, and what checks: no help waits for the latter, and what is refused not for torch
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
+    "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded
+    "ui/views/tune.py": 1,  # torch, to use a run
 }
 """Functions of each module that import something heavy, which who does not call them shall not wait for."""
 

@@ -1,16 +1,21 @@
-"""Access to the page: whoever has the token of its address; other users of the machine have not."""
+"""Access to the page: whoever has the token of its address; and what of this machine the page may read."""
 
 import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["STARTED_IN", "TOKEN", "is_admitted", "new_token", "placed"]
+from registry.errors import PathOutside
+
+__all__ = ["ROOTS", "STARTED_IN", "TOKEN", "is_admitted", "is_inside", "new_token", "placed", "roots"]
 
 TOKEN = "TRANSFERZOO_PICKER_TOKEN"  # noqa: S105 - the variable's name
 """The environment variable in which the server hands the token to the page: a command line can be read by all."""
 STARTED_IN = "TRANSFERZOO_STARTED_IN"
 """The environment variable that names the folder in which paths typed on the page begin."""
+ROOTS = "TRANSFERZOO_ROOTS"
+"""The environment variable that names the folders below which the page may read."""
 
 
 def new_token() -> str:
@@ -24,6 +29,33 @@ def is_admitted(shown: str | None) -> bool:
     return bool(token) and hmac.compare_digest(token.encode(), (shown or "").encode())
 
 
+def roots() -> tuple[Path, ...]:
+    """The folders below which the page may read: those that were named, else the home and where it was started."""
+    named = [Path(root) for root in os.environ.get(ROOTS, "").split(os.pathsep) if root]
+    return tuple(dict.fromkeys(named or (Path.home(), _started_in())))
+
+
 def placed(path: str) -> Path:
-    """A path that was typed on the page, from the folder that the server was started in."""
-    return Path(os.environ.get(STARTED_IN, ".")).absolute() / Path(path.strip()).expanduser()
+    """A path that was typed on the page, from the folder that the server was started in.
+
+    Raises:
+        PathOutside: it lies, links followed, below none of the roots.
+    """
+    place = _started_in() / Path(path.strip()).expanduser()
+    if not is_inside(place):
+        raise PathOutside(place, roots())
+    return place
+
+
+def is_inside(place: Path, *besides: Path) -> bool:
+    """Whether a path lies, links followed, below one of the roots, or of these folders."""
+    return _is_below(place, (*roots(), *besides))
+
+
+def _is_below(place: Path, folders: Iterable[Path]) -> bool:
+    resolved = place.resolve()
+    return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _started_in() -> Path:
+    return Path(os.environ.get(STARTED_IN, ".")).absolute()

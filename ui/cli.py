@@ -56,6 +56,10 @@ class _Commands(LazyGroup):
             "ui.commands.maintenance:picker",
             "Serve the picker: a page on this machine, and for this machine alone.",
         ),
+        "open": (
+            "ui.commands.maintenance:open_page",
+            "Open the page on one thing: in the picker that serves this registry, else in one that is started for it.",
+        ),
         "serve": (
             "ui.commands.serve:serve",
             "Serve the registry over HTTP: uploads, advice, runs, jobs; see /docs of its address.",
@@ -74,7 +78,6 @@ app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Which pretrained model should I start from, how much of it should I freeze, and was the advice right?",
 )
 

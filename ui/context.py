@@ -1,28 +1,33 @@
 """Command context: options, the opened registry, the terminal, and the request that was typed."""
 
 import inspect
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from recommender.requests import REQUESTS, Request, SampleRequest
-from recommender.runs.recovery import recover
 from registry.cards import ClassFolder, Metric, Task
-from registry.errors import TransferZooError
+from registry.errors import TransferZooError, UnknownName
+from registry.forms import Json
 from registry.progress import Event, silent
-from registry.zoo import Zoo
 from ui import render
+from ui.strangers import table_csv
+
+if TYPE_CHECKING:
+    from registry.zoo import Zoo
 
 __all__ = [
     "ClassFolderOption",
     "CommandContext",
+    "CsvOption",
     "DeviceOption",
     "FollowLinksOption",
     "GroupsOption",
@@ -30,9 +35,12 @@ __all__ = [
     "JsonOption",
     "KeepDuplicatesOption",
     "LabelsOption",
+    "ListOptions",
     "MetricOption",
     "PathArgument",
+    "RowsOption",
     "SeedOption",
+    "SortOption",
     "TaskOption",
     "TestOption",
     "command_context",
@@ -40,6 +48,11 @@ __all__ = [
     "takes_sample",
 ]
 
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")]
+RowsOption = Annotated[int | None, typer.Option("--limit", min=1, help="Rows at most.")]
+SortOption = Annotated[
+    str | None, typer.Option("--sort", help="Order by this key of the JSON; KEY- for the greatest first.")
+]
 PathArgument = Annotated[
     Path,
     typer.Argument(
@@ -120,10 +133,45 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 @dataclass(frozen=True)
+class ListOptions:
+    """How a list is ordered, cut short and printed."""
+
+    sort: str | None
+    limit: int | None
+    csv: bool
+    json: bool
+
+    def __post_init__(self) -> None:
+        if self.csv and self.json:
+            raise typer.BadParameter("give --csv or --json, not both")
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether stdout is for JSON or CSV alone."""
+        return self.csv or self.json
+
+    def arranged(self, rows: Sequence[Json]) -> list[Json]:
+        """The rows in the order that was asked for, as many as were; what lacks the key comes last.
+
+        Raises:
+            UnknownName: there is no such key.
+        """
+        kept = list(rows)
+        if self.sort is not None and kept:
+            key, columns = self.sort.removesuffix("-"), value_keys(rows)
+            if key not in columns:
+                raise UnknownName("key to sort by", key, columns)
+            known = sorted((row for row in kept if row.get(key) is not None), key=lambda row: _rank(row[key]))
+            lacking = [row for row in kept if row.get(key) is None]
+            kept = [*(reversed(known) if self.sort.endswith("-") else known), *lacking]
+        return kept[: self.limit]
+
+
+@dataclass(frozen=True)
 class CommandContext:
     """What every command works with: the registry, and where to speak."""
 
-    zoo: Zoo
+    zoo: "Zoo"
     terminal: Console
     bars: render.Bars
     json: bool
@@ -140,10 +188,37 @@ class CommandContext:
         if self.json:
             render.print_json(form)
 
+    def print_rows(
+        self, rows: Sequence[Json], draw: Callable[[Sequence[Json]], RenderableType], options: ListOptions
+    ) -> None:
+        """Print a list as a table, as JSON or, as far as its rows hold single values, as CSV.
+
+        Raises:
+            UnknownName: there is no such key to sort by.
+        """
+        kept = options.arranged(rows)
+        self.print(draw(kept))
+        if options.csv:
+            sys.stdout.write(table_csv(value_keys(rows), kept))
+        else:
+            self.print_json(kept)
+
     def finish(self, result: Mapping[str, object]) -> None:
         """Tell the job, where there is one, what came of it."""
         if self.job is not None:
             self.zoo.jobs.finish(self.job, result)
+
+
+def value_keys(rows: Sequence[Json]) -> list[str]:
+    """The keys of rows that hold a single value wherever they are, in reading order."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if not any(isinstance(row.get(key), (Mapping, list, tuple)) for row in rows)]
+
+
+def _rank(value: object) -> tuple[bool, float, str]:
+    """Numbers before texts, texts without regard to case."""
+    number = isinstance(value, int | float)
+    return not number, float(value) if isinstance(value, int | float) else 0.0, "" if number else str(value).casefold()
 
 
 def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -194,6 +269,9 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
     render.silence_libraries()
+    from recommender.runs.recovery import recover  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
+    from registry.zoo import Zoo  # noqa: PLC0415 - likewise
+
     errors = render.console(stderr=True)
     with render.Bars(errors) as progress:
         opened = Zoo.open(home, progress=progress)
@@ -217,7 +295,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
             _print_notes(errors, zoo, noted)
 
 
-def _print_notes(terminal: Console, zoo: Zoo, known: int) -> int:
+def _print_notes(terminal: Console, zoo: "Zoo", known: int) -> int:
     """Say what the registry has met since that is not as it should be; how much that is by now."""
     for note in zoo.notes[known:]:
         terminal.print(Text(f"Note: {note}", "yellow"), soft_wrap=True)
@@ -233,7 +311,7 @@ def _in_words(failure: BaseException) -> str:
 class _JobObserver:
     """A job of the registry as observer: it hears of the work a few times a second, and is asked as often."""
 
-    def __init__(self, zoo: Zoo, job: str) -> None:
+    def __init__(self, zoo: "Zoo", job: str) -> None:
         self._zoo, self._job = zoo, job
         self._reported, self._polled, self._cancelled = 0.0, 0.0, False
 

@@ -5,12 +5,18 @@ from collections.abc import Mapping
 __all__ = ["PLANS", "TERMS", "terms_of"]
 
 TERMS: Mapping[str, str] = {
+    "expected": "the test score that is foretold: the truth should lie in its interval 9 times of 10",
+    "cost": "what carrying out the plan is estimated to take on this machine: time, memory",
+    "coverage": "runs whose realized score lies in the interval that was foretold: it should be 9 of 10",
+    "bias": "mean of realized minus expected: above 0 more was realized than expected",
+    "off": "mean distance of realized from expected, whichever way",
+    "controls": "the same rows without transfer, and the same net from random weights, are trained beside it",
     "tier": "within one, no difference lies beyond chance",
     "gain": "points above no transfer",
     "nearer than": "share of the known pairs of domains that lie farther apart",
     "no transfer": "the better of a linear model and nearest neighbors on raw inputs",
 }
-"""Columns of the ranking."""
+"""Words of the ranking and of a tuning."""
 PLANS: Mapping[str, str] = {
     "prototype": "nearest class mean on frozen features",
     "knn": "a vote of the nearest training rows, on frozen features",

@@ -130,7 +130,7 @@ def unprobed_report(advice: Mapping[str, Any], *, everything: bool = False) -> R
 
 
 def unprobed_cells(row: Mapping[str, Any]) -> dict[str, str]:
-    """What is said of a checkpoint that was not probed, column by column."""
+    """The row of a checkpoint that was not probed, column by column."""
     far, first = row["distance"], next(iter(row["published"]), None)
     return {
         "not probed": row["checkpoint"],

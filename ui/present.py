@@ -1,29 +1,11 @@
 """A request checked, performed and its result shown at a terminal: what every command comes to."""
 
 import time
-from collections.abc import Callable, Mapping
 
-import typer
-from rich.console import RenderableType
-
-from recommender import holdings
-from recommender.checks import check_request
-from recommender.requests import FetchRequest, HoldingsRequest, Request
-from recommender.results import Imported, OutcomeSource
-from registry.cards import Checkpoint
-from ui import offers, remotes, render
+from recommender.requests import HoldingsRequest, Request
 from ui.context import CommandContext
-from ui.reproduce import as_command
-from ui.watcher import Watcher
 
 __all__ = ["present"]
-
-_REPORTS: Mapping[type, Callable[[render.Json], RenderableType]] = {
-    holdings.Removed: remotes.removed_line,
-    Imported: render.imported_report,
-    OutcomeSource: render.forgotten_line,
-}
-"""What is said of a result, where that is all."""
 
 
 def present(
@@ -44,69 +26,14 @@ def present(
         Cancelled: its job was cancelled.
     """
     if isinstance(request, HoldingsRequest):
-        _present_holdings(context, request)
+        from ui.held import present_holdings  # noqa: PLC0415 - as below
+
+        present_holdings(context, request)
         return
     began = time.monotonic()
+    from recommender.checks import check_request  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
+
     check_request(request, context.zoo)
     from ui.work import present_work  # noqa: PLC0415 - loads torch: what a check refuses is not kept waiting for it
 
     present_work(context, request, began, explain=explain, everything=everything, as_csv=as_csv)
-
-
-def _added(context: CommandContext, card: Checkpoint) -> None:
-    """A checkpoint that was registered, and what to type where its weights are not here."""
-    context.print(_registered(context, card))
-    if card.locator is not None and not context.zoo.here(card):
-        render.print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
-    context.print_json(render.plain(card))
-
-
-def _present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
-    """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
-
-    Raises:
-        TransferZooError: it cannot be done, or failed.
-        typer.Exit: something could not be fetched, or is not as it was locked.
-    """
-    with context.bars:
-        result = holdings.manage(request, context.zoo, Watcher(context))
-    if isinstance(result, Checkpoint):
-        _added(context, result)
-        return
-    record = result.to_dict()
-    form: object = record
-    if type(result) in _REPORTS:
-        context.print(_REPORTS[type(result)](record))
-    match result:
-        case holdings.Searched():
-            context.print(remotes.models_table(record["found"]))
-            for card in result.added:
-                context.print(_registered(context, card))
-            form = record if result.added else record["found"]
-        case holdings.Fetched():
-            for card in result.fetched:
-                context.print(_registered(context, card))
-            if record["failed"]:
-                context.print(remotes.unfetched_report(record["failed"]))
-        case holdings.Upstream():
-            context.print(remotes.changes_report(record["changes"]))
-            form = record["changes"]
-        case holdings.Restorations():
-            context.print(offers.restored_report(record["rows"]))
-            form = record["rows"]
-        case holdings.Disk():
-            context.print(remotes.usage_report(record["repositories"], record["cache"]))
-        case holdings.LockFile():
-            context.print(offers.locked_report(record["checkpoints"], result.file))
-    context.print_json(form)
-    failed = isinstance(result, holdings.Fetched) and result.failed
-    if failed or (isinstance(result, holdings.Restorations) and not result.sound):
-        raise typer.Exit(1)
-
-
-def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
-    """A checkpoint that was registered or fetched."""
-    if card.locator is None:
-        return render.checkpoint_table([render.plain(card)])
-    size = sum(file.bytes for file in card.locator.weights)
-    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)

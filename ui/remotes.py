@@ -81,9 +81,11 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
         return Text("No checkpoint of a hub is registered.", "dim")
     styles = {"ok": "green", "moved": "yellow", "renamed": "yellow", "gated": "yellow", "deleted": "red"}
     table = _table("checkpoint", "pinned", "state", "upstream")
+    reasons: dict[str, list[str]] = {}
     for row in rows:
         if row["unknown"]:
-            state, more = Text("not known", "dim"), shown(row["unknown"])
+            state, more = Text("not known", "dim"), ""
+            reasons.setdefault(row["unknown"], []).append(shown(row["checkpoint"]))
         else:
             state, more = (
                 Text(row["state"], styles[row["state"]]),
@@ -93,7 +95,11 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             more = f"{more[:12]}: {', '.join(map(shown, row['changed']))}"
         pinned = f"{shown(row['hub'])} @ {row['commit'][:12]}"
         table.add_row(Text(shown(row["checkpoint"]), "bold"), pinned, state, Text(more, overflow="fold"))
-    return Group(table, Text("What is pinned stays; to take what is new: zoo add ORG/NAME --name NEW", "dim"))
+    unknown = [
+        Text(f"Nothing could be learned of {', '.join(names)}: {shown(reason)}", "yellow")
+        for reason, names in reasons.items()
+    ]
+    return Group(table, *unknown, Text("What is pinned stays; to take what is new: zoo add ORG/NAME --name NEW", "dim"))
 
 
 def usage_report(rows: Sequence[Mapping[str, Any]], cache: str) -> RenderableType:

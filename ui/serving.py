@@ -5,26 +5,32 @@ server stands in the home, so that neither `.streamlit/config.toml` nor a module
 read. A random token, handed over in the environment, keeps other users of the machine out.
 """
 
+import json
 import os
 import socket
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from registry.errors import PortUnusable
-from ui.access import STARTED_IN, TOKEN, new_token
+from registry.home import Home
+from ui.access import ROOTS, STARTED_IN, TOKEN, new_token
 from ui.uploads import MOST_SECONDS, clear_own_uploads, clear_uploads
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["PINNED", "require_free", "serve"]
+__all__ = ["PINNED", "located", "require_free", "running", "serve", "show"]
 
 HOST = "127.0.0.1"
+_ADDRESS = "picker.json"
+"""Where in the home the address of the picker that serves it stands, for this user alone."""
 PINNED = (
     f"--server.address={HOST}",
     "--server.enableCORS=true",
@@ -65,33 +71,78 @@ def require_free(port: int) -> None:
             raise PortUnusable(port, cause.strerror or str(cause)) from cause
 
 
-def serve(zoo: "Zoo", port: int, *, browser: bool, announce: Callable[[str], None]) -> None:
-    """Serve the page until this process is told to end."""
+def serve(
+    zoo: "Zoo",
+    port: int,
+    *,
+    browser: bool,
+    announce: Callable[[str], None],
+    roots: Sequence[Path] = (),
+    place: Mapping[str, str] | None = None,
+) -> None:
+    """Serve the page until this process is ended; ``place`` is what it is opened on.
+
+    Typed paths are read below ``roots``, else below the user's home and the folder that this was started in.
+    """
     token = new_token()
     address = f"http://{HOST}:{port}/?token={token}"
     page = Path(__file__).with_name("picker.py")
-    os.environ |= {"TRANSFERZOO_HOME": str(zoo.home.root), TOKEN: token, STARTED_IN: str(Path.cwd())}
+    os.environ |= {
+        "TRANSFERZOO_HOME": str(zoo.home.root),
+        TOKEN: token,
+        STARTED_IN: str(Path.cwd()),
+        ROOTS: os.pathsep.join(str(root.expanduser().absolute()) for root in roots),
+    }
     os.chdir(zoo.home.root)
+    _write_privately(zoo.home.root / _ADDRESS, json.dumps({"address": address, "port": port}))
+    address = located(address, place or {})
     clear_uploads(zoo, older=MOST_SECONDS)
     announce(f"The picker is at {address}")
     if browser:
-        threading.Thread(target=_show, args=(zoo.home.root / "picker.html", address, port), daemon=True).start()
+        threading.Thread(target=_show_once_served, args=(zoo.home, address, port), daemon=True).start()
     from streamlit.web.cli import main as streamlit  # noqa: PLC0415 - reads the folder it stands in when it is imported
 
     try:
         streamlit(["run", str(page), f"--server.port={port}", *PINNED], prog_name="streamlit", standalone_mode=False)
     finally:
+        (zoo.home.root / _ADDRESS).unlink(missing_ok=True)
         clear_own_uploads(zoo)
 
 
-def _show(redirect: Path, address: str, port: int) -> None:
+def running(home: Home) -> str | None:
+    """The address, with its token, of a picker that serves this home now; None where none does."""
+    try:
+        known = json.loads((home.root / _ADDRESS).read_text())
+        with socket.create_connection((HOST, int(known["port"])), timeout=1):
+            return str(known["address"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def located(address: str, place: Mapping[str, str]) -> str:
+    """The address of a place on the page."""
+    return "&".join([address, *(f"{quote(name)}={quote(value)}" for name, value in place.items())])
+
+
+def show(home: Home, address: str) -> None:
     """Open a browser by way of a file that only this user can read: a command line can be read by all."""
+    redirect = home.root / "picker.html"
+    _write_privately(redirect, f'<meta http-equiv="refresh" content="0; url={escape(address)}">')
+    webbrowser.open(redirect.as_uri())
+
+
+def _show_once_served(home: Home, address: str, port: int) -> None:
+    """Open a browser when there is something to see."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             break
         time.sleep(0.1)
-    redirect.unlink(missing_ok=True)
-    with os.fdopen(os.open(redirect, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f'<meta http-equiv="refresh" content="0; url={address}">')
-    webbrowser.open(redirect.as_uri())
+    show(home, address)
+
+
+def _write_privately(place: Path, content: str) -> None:
+    """A file that nobody but this user can read."""
+    place.unlink(missing_ok=True)
+    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)

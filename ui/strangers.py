@@ -6,10 +6,12 @@ cannot be shown is escaped as Python escapes it; what a terminal's encoding lack
 """
 
 import codecs
+import csv
+import io
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any
 
@@ -19,7 +21,16 @@ from rich.text import Text
 
 from registry.escapes import UNSAFE, escaped, shown
 
-__all__ = ["StrangersConsole", "cell", "markdown", "pacify", "printable_streams", "safe_json"]
+__all__ = [
+    "StrangersConsole",
+    "cell",
+    "markdown",
+    "pacify",
+    "printable_streams",
+    "safe_json",
+    "suspects_csv",
+    "table_csv",
+]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
@@ -58,6 +69,27 @@ def cell(text: object) -> str:
     """Text as a cell of a CSV that no spreadsheet takes for a formula."""
     plain = str(text)
     return f"'{shown(plain)}" if plain.lstrip(" ").startswith(_FORMULA) else shown(plain)
+
+
+def table_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Rows as CSV: numbers bare, texts as cells that nothing acts on, what is missing left empty."""
+    written = io.StringIO()
+    sheet = csv.writer(written, lineterminator="\n")
+    sheet.writerow(map(cell, columns))
+    sheet.writerows([_bare(row.get(name)) for name in columns] for row in rows)
+    return written.getvalue()
+
+
+def suspects_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """A table of labels in doubt, in their order."""
+    columns = ("file", "label", "suggested", "probability", "suggested_probability")
+    return table_csv(columns, ({"file": row["item"], **row} for row in rows))
+
+
+def _bare(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "" if value is None else str(value) if isinstance(value, bool | int) else cell(value)
 
 
 def safe_json(text: str) -> str:

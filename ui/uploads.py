@@ -14,8 +14,18 @@ from registry.home import Home
 if TYPE_CHECKING:
     from registry.zoo import Zoo
 
-__all__ = ["MOST_SECONDS", "clear_own_uploads", "clear_uploads", "discard_upload", "file_stem", "save_upload"]
+__all__ = [
+    "DROPPABLE",
+    "MOST_SECONDS",
+    "clear_own_uploads",
+    "clear_uploads",
+    "discard_upload",
+    "file_stem",
+    "save_upload",
+]
 
+DROPPABLE = (".zip", ".csv", ".tsv", ".jsonl", ".parquet")
+"""Endings of what may be dropped."""
 MOST_SECONDS = 24 * 3600.0
 """How long an upload is kept that nobody has used since."""
 _OWN: set[Path] = set()
@@ -25,9 +35,10 @@ _DONE = frozenset({"finished", "failed", "cancelled"})
 
 
 def save_upload(home: Home, name: str, content: bytes) -> Path:
-    """Keep an uploaded zip under the digest of its content; the same upload twice is one file."""
+    """Keep an uploaded zip or table under the digest of its content; the same upload twice is one file."""
     digest = hashlib.sha256(content).hexdigest()[:16]
-    place = home.root / "uploads" / digest / f"{file_stem(name)}.zip"
+    kind = Path(name).suffix.casefold()
+    place = home.root / "uploads" / digest / f"{file_stem(name)}{kind if kind in DROPPABLE else DROPPABLE[0]}"
     _OWN.add(place.parent)
     if place.exists():
         place.parent.touch()
@@ -38,7 +49,7 @@ def save_upload(home: Home, name: str, content: bytes) -> Path:
 
 
 def file_stem(name: str) -> str:
-    """A stranger's name of a file, without its ending, as one that may stand on this disk."""
+    """An uploaded file's name without its ending, made safe for this disk."""
     stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(name).stem)[:60]
     return stem or "upload"
 

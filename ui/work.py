@@ -6,13 +6,12 @@ It loads torch and scikit-learn. `ui.present` loads it when a request for it has
 import csv
 import sys
 import time
-from pathlib import Path
 
 from rich.text import Text
 
 from recommender import service
 from recommender.requests import CompareRequest, RecommendRequest, Request, ResumeRequest, TuneRequest
-from recommender.results import Distance, Recommendation, Suspects, TuningRun
+from recommender.results import Distance, Recommendation, TuningRun
 from recommender.serving.export import Exported
 from recommender.serving.predict import Answer
 from recommender.serving.promote import Promoted
@@ -21,7 +20,7 @@ from registry.progress import Cancelled
 from ui import offers, render
 from ui.context import CommandContext
 from ui.reproduce import as_command, mlflow_command
-from ui.strangers import cell
+from ui.strangers import cell, suspects_csv
 from ui.watcher import Watcher
 
 __all__ = ["present_work"]
@@ -99,8 +98,9 @@ def _advised(
     record = advice.to_dict()
     context.print(render.advice_report(record, explain=explain))
     if isinstance(request, RecommendRequest) and request.suspects is not None:
-        rows = _write_suspects(advice.suspects, request.suspects)
-        context.print(Text(f"{rows} labels in doubt are written to {request.suspects}", "dim"))
+        rows = () if advice.suspects is None else advice.suspects.rows
+        request.suspects.write_text(suspects_csv([row.to_dict() for row in rows]), encoding="utf-8", newline="")
+        context.print(Text(f"{len(rows)} labels in doubt are written to {request.suspects}", "dim"))
     if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.print(absent)
     if advice.choices and isinstance(request, RecommendRequest):
@@ -118,18 +118,6 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     pages = [mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
     render.print_next(context.terminal, pages)
     context.print_json(run.to_dict())
-
-
-def _write_suspects(suspects: Suspects | None, place: Path) -> int:
-    """A table of labels in doubt, the most doubtful first; how many rows it has."""
-    rows = () if suspects is None else suspects.rows
-    with place.open("w", encoding="utf-8", newline="") as file:
-        sheet = csv.writer(file, lineterminator="\n")
-        sheet.writerow(["file", "label", "suggested", "probability", "suggested_probability"])
-        for row in rows:
-            texts = map(cell, (row.item, row.label, row.suggested))
-            sheet.writerow([*texts, f"{row.probability:.6f}", f"{row.suggested_probability:.6f}"])
-    return len(rows)
 
 
 def _write_csv(answer: Answer) -> None:

@@ -72,7 +72,7 @@ def metered(device: str) -> Iterator[Meter]:
 
 
 def _watch(meter: Meter, device: str, over: threading.Event) -> None:
-    """Look at the memory held until told to stop, and once more then."""
+    """Sample the memory held until the event is set, and once more then."""
     process = psutil.Process()
     while True:
         ended = over.wait(_LOOK_EVERY)

@@ -113,7 +113,7 @@ class RunFolder(Record):
         (self.path / _STATE).unlink(missing_ok=True)
 
     def mark(self, state: RunState, reason: str = "", remedy: str = "", *, spent: float | None = None) -> None:
-        """Say how it stands, and why; what was spent stays unless it is told anew."""
+        """Write the run's state and the reason; seconds spent stay unless they are given anew."""
         _write(
             self.path / _STATE,
             {
@@ -136,7 +136,7 @@ class RunFolder(Record):
         (self.path / _STATE).unlink(missing_ok=True)
 
     def occupied(self) -> NotResumable:
-        """What is told while another process is at it: which one, where that is known."""
+        """The error while another process holds the run: which one, where that is known."""
         known = _read(self.path / _STATE)
         process = f" (process {known['pid']} on {known['host']})" if {"pid", "host"} <= set(known) else ""
         return NotResumable(self.id, f"it is still going on{process}", "Wait for it, or stop its process.")
@@ -209,7 +209,7 @@ def run_folders(home: Home) -> tuple[RunFolder, ...]:
 
 
 def reap(home: Home) -> tuple[RunFolder, ...]:
-    """Mark the runs whose process is gone without having said so as interrupted; gives those found now."""
+    """Mark runs whose process is gone as interrupted; gives those that were found now."""
     reaped = []
     for file in sorted(home.runs.glob(f"*/{_STATE}")):
         run = RunFolder(file.parent)

@@ -270,7 +270,7 @@ def store_damage(address: str) -> str:
 
 
 def _chosen(home: Home, name: str | None) -> list[RunFolder]:
-    """The run of that name, else all that were to be told, oldest first."""
+    """The run of that name, else all that MLflow tracks, oldest first."""
     if name is not None:
         return [find_run(home, name)]
     return [run for run in run_folders(home)[::-1] if EventLog(run.path).opening.get("tracker") == "mlflow"]

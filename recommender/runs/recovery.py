@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 
-from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder, RunState, reap
 from recommender.runs.mlflow_sync import store_damage
 from recommender.runs.training_checkpoints import damaged, quarantine_damaged
@@ -162,6 +161,8 @@ def _missing_model(run: RunFolder) -> str:
     """The file that a finished run's model lacks; nothing where all is there."""
     if not (run.path / "head.safetensors").is_file():
         return "head.safetensors"
+    from recommender.baseline import is_raw  # noqa: PLC0415 - loads SciPy
+
     plan = run.job.get("plan")
     raw = isinstance(plan, dict) and is_raw(str(plan.get("strategy")))
     return "" if raw or any(run.path.glob("model*.safetensors")) else "model.safetensors"

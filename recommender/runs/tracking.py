@@ -326,7 +326,7 @@ class _MlflowRun(_LoggedRun):
 
 
 def _opening(job: Job, tracker: str) -> dict[str, object]:
-    """What the run is: all that MLflow is told of it before it has done anything."""
+    """All that MLflow gets to know of a run before it has done anything."""
     sample = job.sample
     return {
         "job": job.id,

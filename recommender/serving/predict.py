@@ -311,7 +311,7 @@ def cap_of(result: Mapping[str, Any]) -> int | None:
 
 
 def finished(run: RunFolder) -> dict[str, Any]:
-    """What a run told at its end.
+    """The result that a run wrote at its end.
 
     Raises:
         NotFinished: it has not come to it.

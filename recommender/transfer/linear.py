@@ -9,13 +9,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real, Shaped
 from scipy.optimize import minimize
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from recommender.transfer.decomposition import Decomposition, decompose
 from recommender.transfer.targets import TargetColumns, group_numbers, parse_targets
@@ -287,7 +288,7 @@ def _ridge_columns(
 def _ridge(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"], Float64[np.ndarray, "n c"]]:
-    """Weight and bias at each column's own best penalty, and what is said of units left out there."""
+    """Weight and bias at each column's own best penalty, and the predictions of units left out there."""
     least, best, predicted = np.full(columns.shape[1], np.inf), np.ones(columns.shape[1]), columns.copy()
     for penalty, held_out in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
         error = np.square(held_out - columns).sum(axis=0)
@@ -337,7 +338,7 @@ def _agreement(targets: TargetColumns, predicted: Float64[np.ndarray, "n c"]) ->
 def _best_on_path(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[float, Float64[np.ndarray, "n c"]]:
-    """The penalty with the least squared error on units left out, and what is said of them there."""
+    """The penalty with the least squared error on units left out, and their predictions there."""
     least, best, predicted = np.inf, 0.0, columns
     for penalty, held_out in zip(PENALTIES * thin.squares.mean(), left_out(thin, columns, units), strict=True):
         error = float(np.square(held_out - columns).sum())
@@ -412,7 +413,7 @@ def _logistic(
     """
     rows = thin.left * np.sqrt(thin.squares)
     decays = _DECAYS * thin.squares.mean() / len(rows)
-    with threadpool_limits(_threads_for(rows.size * columns.shape[1]), "blas"):
+    with _threadpools().limit(limits=_threads_for(rows.size * columns.shape[1]), user_api="blas"):
         best, start = _best_decay(rows, columns, list(_inner_folds(thin.order, units)), decays, link)
         fitted = _logistic_fit(rows, columns, decays[best], start, link)
     return (thin.right @ fitted[1:]).T, fitted[0]
@@ -448,6 +449,12 @@ def _best_decay(
             break
     start = np.stack(means)[np.broadcast_to(best, columns.shape[1]), :, np.arange(columns.shape[1])].T
     return best, start
+
+
+@lru_cache
+def _threadpools() -> ThreadpoolController:
+    """NumPy's among the libraries that this process has loaded; to look for them takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 def _threads_for(products: int) -> int:

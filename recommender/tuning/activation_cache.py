@@ -63,6 +63,7 @@ class ActivationCache:
         self._outputs: Mapping[str, object] = {}
         self._places: int | None = None
         """Places of the sequences that were looked at; None where all items are of one size."""
+        self._written_into = any(getattr(module, "inplace", False) for module in classifier.body.modules())
         with torch.inference_mode():
             whole = self._remembered(batch)
             kept = self.activations(batch)
@@ -141,13 +142,14 @@ class ActivationCache:
         return lambda *_inputs, **_settings: answer
 
     def _shape(self, tensor: torch.Tensor, kept: torch.Tensor) -> tuple[int, ...]:
-        """Of what was seen of one row, for so many rows, of as many places as theirs have."""
+        """The shape of an output that was recorded of one row, for as many rows and places as are given."""
         sequence = tensor.ndim > 1 and tensor.shape[1] == self._places
         return (len(kept), *(kept.shape[1:2] if sequence else tensor.shape[1:2]), *tensor.shape[2:])
 
     def _formed(self, output: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         shape = self._shape(output, kept)
-        return (output if output.shape[1:] == shape[1:] else output[:, :1]).expand(shape)
+        formed = (output if output.shape[1:] == shape[1:] else output[:, :1]).expand(shape)
+        return formed.clone() if self._written_into else formed
 
     def _refuse_what_hangs_on_length(self, block: str) -> None:
         """What is handed on beside the activations is remembered of one row: it must be the same for every length."""

@@ -155,7 +155,7 @@ def logistic_head(
 
 
 def fresh_head(width: int, classes: int) -> nn.Linear:
-    """A head that says nothing yet."""
+    """A zero-initialized head."""
     return _layer(np.zeros((classes, width)), np.zeros(classes))
 
 

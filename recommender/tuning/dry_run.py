@@ -94,7 +94,7 @@ class _Instant:
 
 @dataclass
 class _Recorder(NullTrackerRun):
-    """The progress and the tracker_run of a trial; remembers when it was told what."""
+    """Observer and tracker of a dry run; remembers the time of every event."""
 
     progress: Progress = silent
     """Whoever waits for the trial."""
@@ -105,7 +105,7 @@ class _Recorder(NullTrackerRun):
         self.instants.append(_Instant(time.perf_counter(), event.phase, event.part, event.done, event.of))
 
     def cancelled(self) -> bool:
-        """Ask whoever waits for the trial."""
+        """As the caller's observer answers."""
         return self.progress.cancelled()
 
     def point(self, series: str, step: int, value: float) -> None:

@@ -85,7 +85,7 @@ class _Unit:
         return (values - self.mean) / self.deviation if part.task is Task.REGRESSION else values
 
     def put_on(self, head: torch.nn.Linear) -> None:
-        """Let a head that says the quantity say it in this unit; one that says nothing yet then says the mean."""
+        """Rescale a head that predicts the quantity to this unit, in which a zero-initialized one predicts the mean."""
         if self != _Unit() and bool(head.weight.any()):
             _rescale(head, 1 / self.deviation, -self.mean / self.deviation)
 
@@ -154,24 +154,13 @@ def _trained(
     unit = _Unit.of(learning)
     classifier = _classifier(job, _logistic(job, provider, learning, progress))
     unit.put_on(classifier.head)
-    rows = {
-        name: _rows(job, classifier, part, unit, name, progress)
+    learned, validated, tested = (
+        _rows(job, classifier, part, unit, name, progress)
         for name, part in (("training", learning), ("validation", validation), ("test", split.test))
-    }
-    trainable, validated = _most_trainable(classifier, job), rows["validation"]
-    training = Training(
-        job.plan,
-        rows["training"],
-        validated,
-        job.sample.metric,
-        job.folder,
-        job.seed,
-        job.device,
-        job.sample.task,
     )
+    trainable = _most_trainable(classifier, job)
     drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint, validated)
-    if drift is not None:
-        training = replace(training, drift=drift.drift)
+    training = _training(job, learned, validated, drift)
     before = logits_of(classifier, validated)
     try:
         trained = train(classifier, training, point, progress)
@@ -193,11 +182,19 @@ def _trained(
         "best_epoch": float(best),
     }
     kept = None if drift is None else drift.forgetting(validated)
-    return Fit(_linear(classifier.head), classifier, logits_of(classifier, rows["test"]), metrics, notes, kept)
+    return Fit(_linear(classifier.head), classifier, logits_of(classifier, tested), metrics, notes, kept)
+
+
+def _training(job: Job, learned: ItemRows, validated: ItemRows, drift: FeatureDrift | None) -> Training:
+    """What the loop is to do, on rows that are prepared."""
+    training = Training(
+        job.plan, learned, validated, job.sample.metric, job.folder, job.seed, job.device, job.sample.task
+    )
+    return training if drift is None else replace(training, drift=drift.drift)
 
 
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
-    """Whether what is said of held-out rows became better by more than the error of the difference."""
+    """Whether predictions of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
     truth = rows.targets.values
     old, new = (

@@ -1,6 +1,7 @@
 """Whether an encoder is a function of its item: the same vector alone and in company, and not one for all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from registry.encoders.encoder import CheckpointEncoder, load_encoder
 from registry.encoders.loading import Opened
 from registry.errors import EstimatorError, NotAFunction, TransferZooError, Unsupported
 from registry.features import Encoded
+from registry.modalities import modalities
 
 __all__ = ["REPEATED_WITHIN", "examine_checkpoint", "require_function"]
 
 _LARGE = 30_000_000
-"""Parameters from which on a net is shown two examples."""
+"""Parameters from which on a net is shown two examples, and smaller ones than it is used with."""
+_SMALLER = 4
+"""By what the usual size of inputs is divided for these."""
 REPEATED_WITHIN = 1e-3
 """How far two vectors of one item may lie apart, relative to the largest value of any: batches are summed otherwise."""
 
@@ -30,7 +34,12 @@ def examine_checkpoint(folder: Path, name: str, cap: int | None = None) -> Opene
     """
     try:
         encoder = load_encoder(folder, name=name, cap=cap)
-        vectors = require_function(encoder, _examples(encoder)).last.vectors
+        large = sum(parameter.numel() for parameter in encoder.network.model.parameters()) > _LARGE
+        examples = encoder.network.examples()
+        if large:
+            vectors = require_function(_at_small_inputs(encoder, folder), (examples[0], examples[-1])).last.vectors
+        else:
+            vectors = require_function(encoder, examples).last.vectors
     except EstimatorError as cause:
         raise Unsupported(folder, f"it cannot encode an example ({cause})") from cause
     except (TransferZooError, MemoryError):
@@ -67,11 +76,10 @@ def require_function(encoder: Encoder, items: Sequence[Any]) -> Encoded:
     return together
 
 
-def _examples(encoder: CheckpointEncoder) -> Sequence[Any]:
-    """The examples of its modality; of a large net two of unlike size, for each takes it a good part of a second."""
-    examples = encoder.network.examples()
-    large = sum(parameter.numel() for parameter in encoder.network.model.parameters()) > _LARGE
-    return (examples[0], examples[-1]) if large else examples
+def _at_small_inputs(encoder: CheckpointEncoder, folder: Path) -> CheckpointEncoder:
+    """The same net with small inputs, where it takes them: that it takes those of its size is seen without values."""
+    modality = modalities[encoder.modality]
+    return replace(encoder, network=modality.open(folder, encoder.network.model, modality.defaults.cap // _SMALLER))
 
 
 def _require_equal(name: str, one: Encoded, other: Encoded, why: str) -> None:

@@ -126,7 +126,7 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> B
 
 
 def _as_output(network: Network, part: nn.Module) -> dict[str, object]:
-    """What a forward pass is told beside the batch, so that it gives a ModelOutput."""
+    """Arguments of a forward pass beside the batch, so that it gives a ModelOutput."""
     return {**network.settings(part), "return_dict": True}
 
 
@@ -140,10 +140,15 @@ def _step(units: int) -> int:
 
 
 def _head_of(model: PreTrainedModel) -> str | None:
-    """The last linear layer outside the backbone that makes as many outputs as there are labels."""
+    """The last linear layer outside the backbone that makes as many outputs as there are labels.
+
+    A wrapper's backbone is the whole net, with the head in it.
+    """
     if not is_classifier(type(model).__name__):
         return None
-    backbone = set() if model.base_model is model else set(model.base_model.modules())
+    backbone = set(model.base_model.modules())
+    if backbone >= set(model.modules()) - {model}:
+        backbone = set()
     heads = [
         path
         for path, module in model.named_modules()

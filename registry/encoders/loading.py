@@ -3,11 +3,13 @@
 import hashlib
 import inspect as signatures
 import json
+import math
 import re
 import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -39,6 +41,7 @@ from registry.errors import (
     UnreadableDocument,
     Unsupported,
 )
+from registry.files import matching
 from registry.modalities import Modality, Network, modalities, modality_of
 from registry.statements import (
     FOREIGN_WEIGHTS,
@@ -61,6 +64,7 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _READ_AT_ONCE = 16 << 20
+_INFINITE = "holds NaN or infinity"
 _BYTE_OR_LESS = ("I8", "U8", "F8", "F6", "F4", "I4", "U4", "C")
 _PLACEHOLDER = "LABEL_"
 _UNSTATED = {"text"}
@@ -145,7 +149,7 @@ def open_checkpoint(folder: Path, *, cap: int | None = None, digest: str | None 
         kind = _kind(checked)
         config = _config(checked, kind)
         weights = registered or _read(checked)
-        model = _strictly_loaded(folder, kind, config, _parts(checked, kind, config), weights.tensors)
+        model = _strictly_loaded(checked, kind, config, _parts(checked, kind, config), weights.tensors)
     model.eval()
     _refuse_integers(checked, model)
     modality = _modality(folder, kind)
@@ -170,7 +174,7 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
         if from_scratch:
             model: PreTrainedModel = kind(config, **parts).float()
         else:
-            model = _strictly_loaded(folder, kind, config, parts, bare=bare)
+            model = _strictly_loaded(checked, kind, config, parts, bare=bare)
     model.eval()
     return model
 
@@ -218,10 +222,9 @@ def quiet() -> Iterator[None]:
 def _trusted(folder: Path) -> _Folder:
     if not folder.is_dir():
         raise PathMissing(folder)
-    configs = {name for modality in modalities.each() for name in modality.processor_files}
-    for name in ["config.json", *sorted(name for name in configs if name.endswith("config.json"))]:
-        if (folder / name).is_file():
-            refuse_code(folder, stated(folder, name))
+    names = {name for modality in modalities.each() for name in modality.processor_files}
+    for name in matching(["config.json", *sorted(name for name in names if name.endswith("config.json"))], folder):
+        refuse_code(folder, stated(folder, name))
     if (folder / "adapter_config.json").is_file():
         raise Unsupported(folder, "it is an adapter, not a whole model", "Save it merged: model.merge_and_unload().")
     files = _weight_files(folder)
@@ -244,6 +247,8 @@ def _tidy(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         )
     if "pretrained_cfg" in settings and not settings.get("model_type"):  # as timm itself saves it
         settings = {**settings, "model_type": _TIMM, "architectures": _classifiers_of(_TIMM)}
+    if isinstance(arguments := settings.get("model_args"), dict):  # the wrapper gives the number of classes itself
+        settings = {**settings, "model_args": {k: v for k, v in arguments.items() if k != "num_classes"}}
     named = settings.get("architectures") or []
     count = settings.get("num_labels")
     if isinstance(count, int) and count > _MOST_LABELS:
@@ -348,6 +353,8 @@ class _Weights:
 def _read(checked: _Folder, digest: str | None = None) -> _Weights:
     """All weights, each file read once from its first byte to its last; the tensors share the memory read into.
 
+    They are hashed in a thread of its own, while the next are read and held to be finite.
+
     Raises:
         MalformedWeights: a file changed while it was read.
         BadWeights: they are not those of ``digest``; a tensor is stored twice, or holds NaN or infinity.
@@ -355,20 +362,24 @@ def _read(checked: _Folder, digest: str | None = None) -> _Weights:
     total, tensors = hashlib.sha256(), dict[str, torch.Tensor]()
     if checked.files[0].name != _WEIGHTS:
         total.update((checked.path / SHARD_INDEX).read_bytes())
-    for path in checked.files:
-        for name, tensor in _tensors(path, total.update):
-            if name in tensors:
-                raise BadWeights(path, name, "is stored twice")
-            tensors[name] = tensor
+    infinite: list[str] = []
+    with ThreadPoolExecutor(1) as hashing:
+        for path in checked.files:
+            for name, tensor in _tensors(path, lambda content: hashing.submit(total.update, content)):
+                if name in tensors:
+                    raise BadWeights(path, name, "is stored twice")
+                tensors[name] = tensor
+                if not _is_finite(tensor):
+                    infinite.append(name)
     weights = _Weights(tensors, total.hexdigest())
     if digest not in {None, weights.digest}:
         raise BadWeights(checked.path, "all", "are not those that were registered")
-    for name, tensor in tensors.items():
-        _refuse_infinite(checked.path, name, tensor)
+    for name in infinite[:1]:
+        raise BadWeights(checked.path, name, _INFINITE)
     return weights
 
 
-def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(path: Path, update: Callable[[bytes | memoryview], object]) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a safetensors file whose header is sound; ``update`` is given all of its bytes, in their order."""
     with path.open("rb", buffering=0) as file:
         start = file.read(8)
@@ -394,15 +405,20 @@ def _tensors(path: Path, update: Callable[[bytes | memoryview], None]) -> Iterat
                 yield name, aligned.view(dtype).reshape(entry["shape"])
 
 
-def _refuse_infinite(path: Path, name: str, tensor: torch.Tensor) -> None:
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-        raise BadWeights(path, name, "holds NaN or infinity")
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite: then neither is the sum of all, which is much quicker to see."""
+    return (
+        not tensor.is_floating_point()
+        or math.isfinite(tensor.sum(dtype=torch.float32).item())
+        or bool(torch.isfinite(tensor).all())
+    )
 
 
 def _check_tensors(path: Path) -> None:
     with safe_open(path, "pt") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a dict
-            _refuse_infinite(path, name, stored.get_tensor(name))
+            if not _is_finite(stored.get_tensor(name)):
+                raise BadWeights(path, name, _INFINITE)
 
 
 def _architectures(checked: _Folder) -> list[type[PreTrainedModel]]:
@@ -468,7 +484,7 @@ def _kind(checked: _Folder) -> type[PreTrainedModel]:
     for kind in others:
         try:
             config = _config(checked, kind)
-            _strictly_loaded(checked.path, kind, config, _parts(checked, kind, config), bare=True)
+            _strictly_loaded(checked, kind, config, _parts(checked, kind, config), bare=True)
         except CheckpointError:
             continue
         return kind
@@ -533,7 +549,7 @@ def _modality(folder: Path, kind: type[PreTrainedModel]) -> Modality:
 
 
 def _strictly_loaded(
-    folder: Path,
+    checked: _Folder,
     kind: type[PreTrainedModel],
     config: PretrainedConfig,
     parts: Mapping[str, bool],
@@ -542,8 +558,9 @@ def _strictly_loaded(
     bare: bool = False,
 ) -> PreTrainedModel:
     """A model of the weights in its folder, or of those that were read from it."""
-    options: dict[str, Any] = dict(parts)
+    folder, options = checked.path, dict[str, Any](parts)
     try:
+        options["key_mapping"] = _inside(checked, kind, config)
         loaded: Any = kind.from_pretrained(
             folder if tensors is None else None,
             state_dict=None if tensors is None else dict(tensors),
@@ -570,6 +587,18 @@ def _strictly_loaded(
         if _of_backbone(model, name):
             raise ShapeMismatch(folder, f"{name} is stored, the config has no such weight")
     return model
+
+
+def _inside(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, str] | None:
+    """What of the stored names a tower's own lack, as `from_pretrained` takes it; None where they lack nothing."""
+    if config.model_type == checked.settings.get("model_type"):
+        return None
+    with torch.device("meta"):
+        first, *others = [name for name, _ in kind(config).named_parameters()]
+    before = (name.removesuffix(first) for name in checked.dtypes if name.endswith(f".{first}"))
+    whole = (prefix for prefix in before if all(f"{prefix}{name}" in checked.dtypes for name in others))
+    found = next(whole, None)
+    return None if found is None else {f"^{re.escape(found)}": ""}
 
 
 def _unbuildable(folder: Path, kind: type[PreTrainedModel], cause: Exception) -> TransferZooError:

@@ -211,7 +211,7 @@ class Network(Protocol):
         """Those of the arguments that blocks in the middle of the net read too: masks, and never the items."""
 
     def settings(self, part: Any) -> Mapping[str, object]:  # noqa: ANN401 - a module of the model
-        """What a forward pass of this part of the model must be told beside the batch."""
+        """Arguments of a forward pass of this part of the model beside the batch."""
 
     def pool(self, hidden: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch tensors
         """A block's output as one vector a row (n, d), padding left out."""
@@ -341,7 +341,7 @@ class Modality(Protocol):
 
     @property
     def processor_files(self) -> tuple[str, ...]:
-        """Files of a checkpoint's folder that turn an item into the model's input."""
+        """Files of a checkpoint's folder that turn an item into the model's input; ``*`` is any part of a name."""
 
     @property
     def catalog(self) -> Path | None:

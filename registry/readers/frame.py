@@ -177,7 +177,7 @@ def _modality(feature: Any) -> str | None:  # noqa: ANN401 - as above
 
 
 def _only(what: str, wanted: str | None, fitting: Sequence[str], features: Mapping[str, Any]) -> str:
-    """The column asked for, else the only one that fits."""
+    """The named column, else the only one that fits."""
     if wanted is not None:
         if wanted not in features:
             raise UnknownName("column", wanted, tuple(features))

@@ -372,7 +372,7 @@ def _words(name: str) -> list[str]:
 
 
 def _leaning(name: str) -> str:
-    """The part that a folder's name speaks of, whatever else it says: one word of it, and of no other part."""
+    """The part that one word of a folder's name means, where no other word means another part."""
     roles = {_ROLES[match[1]] for word in _words(name) if (match := _WORD.fullmatch(word))}
     return roles.pop() if len(roles) == 1 else ""
 

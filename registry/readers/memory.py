@@ -140,7 +140,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _taken(values: Any, modality: Modality | None) -> tuple[Modality, tuple[Item, ...]]:  # noqa: ANN401 - as above
-    """The items of the modality asked for, or of the first that takes the values."""
+    """The items of the named modality, or of the first that takes the values."""
     refused = None
     for kind in [modality] if modality is not None else modalities.each():
         try:

@@ -56,7 +56,7 @@ def known_suffixes() -> frozenset[str]:
 
 
 def prevailing(names: Iterable[str], modality: Modality | None = None) -> tuple[Modality, tuple[str, ...]]:
-    """The modality asked for, else that of most of the named files, and a note where there are others of another."""
+    """The named modality, else that of most of the files; a note where there are files of others."""
     endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
     files = {each.name: sum(endings[suffix] for suffix in each.suffixes) for each in modalities.each()}
     chosen = modalities[max(files, key=lambda name: files[name])] if modality is None else modality

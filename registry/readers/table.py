@@ -88,7 +88,7 @@ class LabelTable:
     notes: tuple[str, ...] = ()
 
     def layout(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> Layout:
-        """The named files that it speaks of with their targets, as parts.
+        """The named files that have a row with their targets, as parts.
 
         Raises:
             BadTable: it names none of them, or one twice with two targets, or a row fits several.
@@ -102,7 +102,7 @@ class LabelTable:
         return replace(layout, notes=tuple(notes))
 
     def match(self, place: Path, names: Sequence[str], words: Words = ITEMS) -> dict[str, str]:
-        """The target of each named file that it speaks of.
+        """The target of each named file that has a row.
 
         Raises:
             BadTable: as above.
@@ -124,7 +124,7 @@ class LabelTable:
 
 
 def read_groups(path: Path, names: Sequence[str], place: Path | None = None) -> dict[str, str]:
-    """The group of each named item that the table speaks of; rows about other files are passed over.
+    """The group of each named item that has a row; rows about other files are passed over.
 
     A row's file is the path below the folder ``place``, any tail of it, or the bare name, as long as one item alone
     fits; it may begin above the folder, and end differently (0.jpg for 0.png) where one item alone is called so.
@@ -235,7 +235,7 @@ def _at_hand(path: Path, rows: Iterator[_Row], names: Sequence[str]) -> _Kept:
 
 @dataclass(frozen=True)
 class _Matched:
-    """The cell of each named item that a table speaks of."""
+    """The cell of each named item that has a row."""
 
     cells: dict[str, str]
     notes: tuple[str, ...]

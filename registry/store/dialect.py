@@ -78,7 +78,7 @@ def _as_it_lies(text: bytes) -> str:
 
 
 def name_error(cause: DBAPIError, where: str, size: int | None) -> Exception:
-    """The error of ours that a database's error stands for; ``size`` bytes were to be written."""
+    """A database's error as one of `registry.errors`; ``size`` bytes were to be written."""
     message, folder = str(cause.orig), Path(where).parent
     opened = "readonly" in message or "unable to open" in message or "disk I/O" in message
     if "disk is full" in message or (opened and _is_full(folder)):

@@ -1,6 +1,6 @@
 """Architectures: what this makes of every architecture of transformers, each at a small size with random weights.
 
-    python -m tests.benchmarks.architectures [--modality image] [--json FILE] [TYPE ...]
+    python -m tests.benchmarks.architectures [--modality image] [--part 2/5] [--json FILE] [TYPE ...]
 
 A row for each class that transformers' Auto classes have for a modality: its classifiers, and of the types without one
 the bare model; of texts, where these are hundreds, those that people start from (`USUAL`), unless others are named. The
@@ -8,7 +8,8 @@ default configuration is made narrower and shallower as far as the net still wor
 (or a tokenizer) that belongs to it, and goes the whole way: registered (inspected, and examined whether it is a
 function of its items), read by blocks, adapters beside its linear layers, one step of training in which every block
 learns, resumed in its middle from kept activations, exported for the Auto classes and opened to the same logits. A cell
-says yes, or no and why.
+says yes, or no and why. ``--part 2/5`` is the second of five parts of the table, for a machine that has no hour at a
+time.
 """
 
 import argparse
@@ -110,12 +111,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("types", nargs="*", help="types of models as transformers names them; all of them by default")
     parser.add_argument("--modality", default="image", choices=sorted(modalities))
+    parser.add_argument("--part", type=_part_of, default=(1, 1), help="one of so many parts of the table: 2/5")
     parser.add_argument("--json", type=Path, help="write the rows there, too")
     requested = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     rows = []
-    for row in table(requested.modality, requested.types):
+    for row in table(requested.modality, requested.types, requested.part):
         print(" | ".join((row.architecture, *(str(value) for value in list(asdict(row).values())[1:]))), flush=True)
         rows.append(row)
     if requested.json:
@@ -123,9 +125,10 @@ def main() -> None:
     _print_table(rows)
 
 
-def table(modality: str, types: Sequence[str] = ()) -> Iterator[Row]:
-    """A row for each architecture of a modality, or of those types alone."""
-    for kind in architectures(modalities[modality], types):
+def table(modality: str, types: Sequence[str] = (), part: tuple[int, int] = (1, 1)) -> Iterator[Row]:
+    """A row for each architecture of a modality, or of those types alone; of so many parts one."""
+    number, of = part
+    for kind in architectures(modalities[modality], types)[number - 1 :: of]:
         with tempfile.TemporaryDirectory() as place:
             yield judged(kind, modalities[modality], Path(place))
 
@@ -169,6 +172,14 @@ def judged(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Row:
         _tried(lambda: _resumed(folder, rows))[1],
         _tried(lambda: _exported(encoder, folder, place / "exported"))[1],
     )
+
+
+def _part_of(text: str) -> tuple[int, int]:
+    """``2/5`` as two numbers."""
+    number, of = map(int, text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number, of
 
 
 def _class_of(name: str) -> type[PreTrainedModel] | None:

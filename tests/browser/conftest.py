@@ -46,6 +46,7 @@ def served(home: Path, *, cwd: Path = ROOT) -> Iterator[Served]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "ui.cli", "picker", "--no-browser", "--port", str(port), "--home", str(home)]
+    command += ["--root", str(home.parent)]
     env = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
     log = home.with_suffix(".log")
     with log.open("wb") as out:

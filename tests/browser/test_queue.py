@@ -46,4 +46,4 @@ def test_a_tuning_asked_for_at_a_terminal_is_shown_by_itself(page: Page, picker:
     job = json.loads(run(picker, *words).stdout)["id"]
     page.goto(picker.at(job=job))
     expect(page.get_by_role("heading", name="Tuning on stripes")).to_be_visible()
-    expect(page.get_by_role("heading", name="What became of this sample so far")).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("heading", name="Expected and realized")).to_be_visible(timeout=90_000)

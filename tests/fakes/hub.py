@@ -39,6 +39,8 @@ class Repository:
     private: bool = False
     tags: tuple[str, ...] = ()
     large: set[str] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes that it states of files, where they have others."""
 
     @property
     def head(self) -> str:
@@ -173,9 +175,10 @@ def _is_large(repository: Repository, name: str, content: bytes) -> bool:
 
 
 def _entry(repository: Repository, name: str, content: bytes) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": blob_id(content)}
+    size = repository.sizes.get(name, len(content))
+    entry: dict[str, Any] = {"type": "file", "path": name, "size": size, "oid": blob_id(content)}
     if _is_large(repository, name, content):
-        entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
+        entry["lfs"] = {"oid": sha256(content), "size": size, "pointerSize": 130}
     return entry
 
 

@@ -206,7 +206,7 @@ def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(mon
     package.oracle.standard_error = 0.05
     after = recommend(sample, zoo, keep=3)
     assert first_of(after) == first_of(before)[::-1]
-    assert any("oracle (99.0 %) of a plug-in moves" in reason for reason in after.best.because)
+    assert any("oracle (99.0 %) moves the expectation" in reason for reason in after.best.because)
     assert after.best.to_dict()["scores"]["oracle"] == 0.99
 
 

@@ -22,6 +22,7 @@ from registry.errors import (
     HubMissing,
     HubOffline,
     HubRedirected,
+    HubTooLarge,
     HubUnreachable,
     MalformedWeights,
     NameHeld,
@@ -40,12 +41,14 @@ from registry.errors import (
 )
 from registry.files import sha256_of
 from registry.hub import Hub, front_matter, parse_hub_id
+from registry.modalities.text.settings import Pooling
 from registry.progress import Cancelled, Phase
 from registry.zoo import Zoo
 from tests.fakes.hub import served, sha256, the_only_hub
 from tests.fakes.repositories import CARD, a_config, a_net, in_shards, padded
 from tests.observers import Recorder, stopping
 from tests.registry.fakes import a_catalog
+from tests.registry.modalities.text.nets import as_sentences, save
 
 TOKEN = "hf_" + "thisisasecretthatnobodymaysee"
 WEIGHTS = r"resolve/.*/model\.safetensors"
@@ -132,6 +135,12 @@ def test_two_commits_are_two_checkpoints_and_a_revision_may_be_named(hub, zoo):
         ({"model.safetensors": b"\xff" * 64}, MalformedWeights, "length"),
         ({"model.safetensors": (1 << 40).to_bytes(8, "little") + b"{}"}, MalformedWeights, "length"),
         ({"model.safetensors": (8).to_bytes(8, "little") + b'{"a": 1}'}, MalformedWeights, "header"),
+        (
+            {"preprocessor_config.json": b'{"feature_extractor_type": "WhisperFeatureExtractor"}'},
+            Unsupported,
+            "Whisper",
+        ),
+        ({"preprocessor_config.json": None, "tokenizer.json": b"{}"}, Unsupported, "preprocessor"),
         ({"../outside.json": b"{}"}, UnusableHubId, "leads out"),
     ],
 )
@@ -181,6 +190,47 @@ def test_a_bad_card_leaves_the_license_unknown_and_never_permissive(hub, zoo, ca
     assert added.license == "unknown"
     assert added.claims == ()
     assert zoo.licenses(added).objection(["MIT"]) is not None
+
+
+ODD_CARD = b"""---
+license: {name: <b>mit</b>}
+datasets: 5
+language: {en: 1}
+base_model: [[org/older], "<script>alert(1)</script>"]
+model-index:
+- results: [{dataset: {name: "<img src=x onerror=alert(1)>"}, task: 7, metrics: [
+    {type: accuracy, value: .inf}, {type: accuracy, value: .nan}, {type: loss, value: 1.0e+308},
+    {type: accuracy, value: "99 %"}, {type: {deep: 1}, value: -1}]}]
+- 3
+---
+"""
+
+
+def test_absurd_numbers_are_no_claims_and_html_is_text(hub, zoo):
+    hub.add("org/net", a_net(README__md=ODD_CARD))
+    card = upstream.add(zoo, "org/net")
+    assert card.license == "unknown"
+    assert card.lineage == ("<script>alert(1)</script>",)
+    assert [(claim.metric, claim.value) for claim in card.claims] == [("loss", 1e308), ("", -1.0)]
+    assert {claim.data for claim in card.claims} == {"<img src=x onerror=alert(1)>"}
+
+
+def test_a_file_larger_than_can_be_fetched_is_named_with_its_size(hub, zoo):
+    repository = hub.add("org/net", a_net())
+    repository.sizes["model.safetensors"] = 60 * 10**9
+    with pytest.raises(HubTooLarge, match="60,000,000,000 bytes"):
+        upstream.add(zoo, "org/net")
+    assert not hub.paths_of(WEIGHTS)
+
+
+def test_the_pooling_of_a_sentence_transformer_comes_along_from_its_own_folder(hub, zoo, tmp_path):
+    folder = as_sentences(save(tmp_path / "texts", "bert"), {"pooling_mode_cls_token": True}, at="2_Pooling")
+    hub.add("org/texts", folder)
+    card = upstream.add(zoo, "org/texts", weights=True)
+    assert "2_Pooling/config.json" in {file.name for file in card.locator.files}
+    assert zoo.encoder("texts").network.pooling is Pooling.FIRST
+    upstream.remove(zoo, "texts", weights=True)
+    assert not card.folder.exists()
 
 
 @pytest.mark.slow

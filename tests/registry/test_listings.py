@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from registry.catalog import read_catalog, write_domain, write_listing
@@ -173,3 +175,20 @@ def test_the_known_contradictions_are_shown(bundled):
         ("whisper-base", "parameters"),
         ("xlm-roberta-base", "parameters"),
     }
+
+
+def test_the_readme_says_how_many_facts_were_read_computed_and_remembered():
+    facts = [
+        (kind, fact)
+        for one in read_catalog(catalog_folder()).listings
+        for kind, stated in one.facts.items()
+        for fact in stated
+    ]
+    undated = [kind for kind, fact in facts if not fact.checked]
+    witnessed = sum(fact.witness == "config" for _, fact in facts)
+    computed, remembered = undated.count("parameters"), undated.count("objective")
+    assert computed + remembered == len(undated)
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    assert f"by {len(facts)} facts: {len(facts) - len(undated)} were read in public sources" in readme
+    assert f"{computed} were computed; the {remembered} on what a net was trained for are cited from memory" in readme
+    assert f"{witnessed} of all are what transformers' own config computes" in readme

@@ -9,6 +9,8 @@ import torch
 from recommender.requests import request_of
 from registry.errors import (
     AlreadyThere,
+    HubMissing,
+    HubOffline,
     NoWeights,
     PathMissing,
     PickleRefused,
@@ -18,6 +20,7 @@ from registry.errors import (
 )
 from registry.state_dicts import add_state_dict
 from registry.zoo import Zoo
+from tests.fakes.hub import the_only_hub
 from tests.registry.encoders.nets import NETS, SQUARE, change, save_net
 
 
@@ -63,6 +66,27 @@ def test_adding_the_same_file_again_changes_nothing_and_another_is_refused(zoo, 
     )
     with pytest.raises(AlreadyThere):
         add_state_dict(zoo, other, str(whole), name="mine")
+
+
+@pytest.mark.parametrize("processor", [True, False])
+def test_of_a_checkpoint_of_a_hub_config_and_processor_are_fetched_and_no_weights(
+    zoo, whole, file, processor, tmp_path, monkeypatch
+):
+    if not processor:
+        (whole / "preprocessor_config.json").unlink()
+    with the_only_hub(monkeypatch, tmp_path / "hf") as hub:
+        hub.add("org/net", whole)
+        card = add_state_dict(zoo, file, "org/net")
+        assert not hub.paths_of("safetensors")
+        with pytest.raises(HubMissing, match="org/gone"):
+            add_state_dict(zoo, file, "org/gone", name="other")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(HubOffline):
+            add_state_dict(zoo, file, "org/net", name="other")
+    assert (card.name, card.architecture) == ("mine", "ViTForImageClassification")
+    assert (card.folder / "model.safetensors").samefile(file)
+    assert any("assumed" in note for note in zoo.notes) is not processor
+    assert [place.name for place in zoo.home.checkpoints.iterdir()] == ["mine"]
 
 
 def test_weights_of_another_net_are_refused_and_nothing_is_left(zoo, whole, file):

@@ -200,6 +200,7 @@ def test_what_is_asked_for_while_the_worker_leaves_is_not_forgotten(
     assert zoo.jobs.get(requests[0]).state == "finished"
 
 
+@pytest.mark.slow
 def test_a_job_outlives_its_killed_worker_and_the_next_worker_waits_for_it(zoo: Zoo, detached: Detached) -> None:
     cancelled, after = queue_job(zoo, "patient"), queue_job(zoo, "quick")
     command = [sys.executable, "-m", "tests.ui.workers", str(zoo.home.root)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from recommender.blocks import block_rows
 from recommender.results import Skipped, Suspect, Suspects
 from registry.progress import Phase, advance
 from tests.observers import Recorder
@@ -115,7 +116,7 @@ def test_the_curve_over_blocks_says_what_learns() -> None:
 def test_a_block_beyond_the_one_that_is_read_is_not_used() -> None:
     form = choice("a", 0.5, gain=0.2).to_dict()
     form["plan"] = {**form["plan"], "read": "stage1"}  # type: ignore[dict-item]
-    assert [role for _, _, role in render.block_roles(form)] == ["frozen", "frozen", "not used", "not used"]
+    assert [row.role for row in block_rows(form)] == ["frozen", "frozen", "not used", "not used"]
 
 
 def test_advice_without_choices_tells_distances() -> None:

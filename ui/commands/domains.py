@@ -5,7 +5,17 @@ from typing import Annotated, Any
 import typer
 
 from ui import render
-from ui.context import HomeOption, JsonOption, command_context, parse_request, takes_sample
+from ui.context import (
+    CsvOption,
+    HomeOption,
+    JsonOption,
+    ListOptions,
+    RowsOption,
+    SortOption,
+    command_context,
+    parse_request,
+    takes_sample,
+)
 from ui.present import present
 
 __all__ = ["app", "distance"]
@@ -36,12 +46,18 @@ def distance(
 
 
 @app.command("list")
-def domains_list(home: HomeOption = None, json: JsonOption = False) -> None:
+def domains_list(
+    sort: SortOption = None,
+    limit: RowsOption = None,
+    as_csv: CsvOption = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
     """List the known domains."""
-    with command_context(home, json) as context:
+    options = ListOptions(sort, limit, as_csv, json)
+    with command_context(home, options.for_programs) as context:
         rows = [render.plain(domain) for domain in context.zoo.domains()]
-        context.print(render.domain_table(rows))
-        context.print_json(rows)
+        context.print_rows(rows, render.domain_table, options)
 
 
 @app.command("near")

@@ -1,17 +1,30 @@
 """Commands that keep the house: doctor, and the picker that is served."""
 
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from recommender.runs import recovery
+from recommender.runs.folder import run_folders
 from registry import doctor as rooms
+from registry.errors import UnknownName
+from registry.zoo import Zoo
 from ui import render, serving
-from ui.context import HomeOption, JsonOption, command_context
+from ui.context import CommandContext, HomeOption, JsonOption, command_context
 
-__all__ = ["doctor", "picker"]
+__all__ = ["doctor", "open_page", "picker"]
+
+
+PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="Where on 127.0.0.1 the page is served.")]
+BrowserOption = Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser on it.")]
+RootOption = Annotated[
+    list[Path] | None,
+    typer.Option("--root", help="Read typed paths below this folder (repeatable); else your home and where you stand."),
+]
 
 
 def doctor(
@@ -34,15 +47,68 @@ def doctor(
 
 
 def picker(
-    port: Annotated[
-        int, typer.Option("--port", min=1, max=65535, help="Where on 127.0.0.1 the page is served.")
-    ] = 8501,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser on it.")] = True,
+    port: PortOption = 8501,
+    browser: BrowserOption = True,
+    root: RootOption = None,
     home: HomeOption = None,
 ) -> None:
     """Serve the picker: a page on this machine, and for this machine alone."""
     with command_context(home, json=False) as context:
-        serving.require_free(port)
+        _serve(context, port, browser=browser, roots=root or [], place={})
+
+
+def open_page(
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="Of advice, a run or a job; or the name of a checkpoint or a domain.")
+    ],
+    port: PortOption = 8501,
+    browser: BrowserOption = True,
+    root: RootOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Open the page on one thing: in the picker that serves this registry, else in one that is started for it."""
+    with command_context(home, json=False) as context:
+        place = _place_of(context.zoo, name)
+        address = serving.running(context.zoo.home)
+        if address is None:
+            _serve(context, port, browser=browser, roots=root or [], place=place)
+            return
+        context.terminal.print(Text(serving.located(address, place)), soft_wrap=True)
+        if browser:
+            serving.show(context.zoo.home, serving.located(address, place))
+
+
+def _serve(context: CommandContext, port: int, *, browser: bool, roots: list[Path], place: Mapping[str, str]) -> None:
+    serving.require_free(port)
     serving.serve(
-        context.zoo, port, browser=browser, announce=lambda line: context.terminal.print(Text(line), soft_wrap=True)
+        context.zoo,
+        port,
+        browser=browser,
+        announce=lambda line: context.terminal.print(Text(line), soft_wrap=True),
+        roots=roots,
+        place=place,
     )
+
+
+def _place_of(zoo: Zoo, name: str) -> dict[str, str]:
+    """Where on the page that stands, by what has that id, its beginning, or that name.
+
+    Raises:
+        UnknownName: nothing has.
+    """
+    known = {
+        "advice": [str(advice["id"]) for _, advice in zoo.kept()],
+        "run": [run.id for run in run_folders(zoo.home)],
+        "job": [job.id for job in zoo.jobs.list()],
+        "card": [*zoo, *(listing.name for listing in zoo.unregistered())],
+        "domain": [domain.name for domain in zoo.domains()],
+    }
+    for kind, names in known.items():
+        if name in names:
+            return {kind: name}
+    for kind in ("advice", "run", "job"):
+        begun = [one for one in known[kind] if name and one.startswith(name)]
+        if len(begun) == 1:
+            return {kind: begun[0]}
+    every = [one for names in known.values() for one in names]
+    raise UnknownName("advice, run, job, checkpoint or domain", name, every)

@@ -10,7 +10,17 @@ from recommender.requests import Request, place_of, request_of
 from registry.cards import JobRecord
 from registry.errors import TransferZooError, UnknownName
 from ui import job_queue, render
-from ui.context import CommandContext, HomeOption, JsonOption, command_context, parse_request
+from ui.context import (
+    CommandContext,
+    CsvOption,
+    HomeOption,
+    JsonOption,
+    ListOptions,
+    RowsOption,
+    SortOption,
+    command_context,
+    parse_request,
+)
 from ui.present import present
 from ui.reproduce import as_command, options_of
 
@@ -45,15 +55,19 @@ def queue_add(
 @app.command("list")
 def queue_list(
     every: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    sort: SortOption = None,
+    limit: RowsOption = None,
+    as_csv: CsvOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the jobs, the next first; what waits without a worker gets one."""
-    with command_context(home, json) as context:
+    options = ListOptions(sort, limit, as_csv, json)
+    with command_context(home, options.for_programs) as context:
         job_queue.ensure_worker(context.zoo)
         jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
-        _report_start(context, sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created)))
-        context.print_json([_form_of(job) for job in jobs])
+        ordered = sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created))
+        context.print_rows([_form_of(job) for job in ordered], render.job_table, options)
 
 
 @app.command("show")

@@ -1,16 +1,28 @@
 """Commands about what became of fine-tunings."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
 
 from recommender.history import track_record
 from recommender.runs.folder import RunState, run_folders
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
 from registry.cards import Origin
+from registry.forms import Json
 from ui import render
-from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.context import (
+    CsvOption,
+    HomeOption,
+    JsonOption,
+    ListOptions,
+    RowsOption,
+    SortOption,
+    command_context,
+    parse_request,
+)
 from ui.present import present
 
 __all__ = ["app"]
@@ -24,11 +36,17 @@ def runs_list(
     record: Annotated[
         bool, typer.Option("--record", help="How far expectations could be trusted: coverage and bias over all runs.")
     ] = False,
+    sort: SortOption = None,
+    limit: RowsOption = None,
+    as_csv: CsvOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
-    with command_context(home, json) as context:
+    options = ListOptions(sort, limit, as_csv, json)
+    if record and (as_csv or sort or limit):
+        raise typer.BadParameter("--record is no list: it goes with --json alone")
+    with command_context(home, options.for_programs) as context:
         if record:
             kept = track_record(context.zoo.history()).to_dict()
             context.print(render.record_report(kept))
@@ -37,10 +55,14 @@ def runs_list(
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
         rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
-        context.print(render.outcome_table(rows))
-        if rest:
-            context.print(render.unfinished_table(rest))
-        context.print_json([*({**row, "state": "finished"} for row in rows), *rest])
+        context.print_rows([*({**row, "state": "finished"} for row in rows), *rest], _tables, options)
+
+
+def _tables(rows: Sequence[Json]) -> RenderableType:
+    """The finished ones, and below them those that are not."""
+    finished = [row for row in rows if row["state"] == RunState.FINISHED]
+    rest = [row for row in rows if row["state"] != RunState.FINISHED]
+    return Group(render.outcome_table(finished), *([render.unfinished_table(rest)] if rest else []))
 
 
 @app.command("resume")

@@ -11,7 +11,16 @@ from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from registry.modalities import modalities
 from ui import offers, render
-from ui.context import HomeOption, JsonOption, command_context, parse_request
+from ui.context import (
+    CsvOption,
+    HomeOption,
+    JsonOption,
+    ListOptions,
+    RowsOption,
+    SortOption,
+    command_context,
+    parse_request,
+)
 from ui.present import present
 
 __all__ = ["app"]
@@ -21,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 
 
 @app.command("list")
-def zoo_list(
+def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
     modality: Annotated[str | None, typer.Option("--modality", help="Only what takes these items.")] = None,
     task: Annotated[
@@ -35,11 +44,15 @@ def zoo_list(
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
     ] = None,
+    sort: SortOption = None,
+    limit: RowsOption = None,
+    as_csv: CsvOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
-    with command_context(home, json) as context:
+    options = ListOptions(sort, limit, as_csv, json)
+    with command_context(home, options.for_programs) as context:
         for license in license_ or ():
             require_license(license)
         if task not in {None, *HUB_TASKS}:
@@ -57,8 +70,7 @@ def zoo_list(
             and (max_parameters is None or (card.parameters is not None and card.parameters <= max_parameters))
             and (not license_ or context.zoo.licenses(card).objection(license_) is None)
         ]
-        context.print(offers.offers_table(rows))
-        context.print_json(rows)
+        context.print_rows(rows, offers.offers_table, options)
 
 
 @app.command("show")

@@ -3,6 +3,7 @@
 Everything here reads the JSON forms (`to_dict()`), so that advice just made and advice kept look the same.
 """
 
+from registry.forms import Json
 from ui.render.advice import advice_report, sample_report
 from ui.render.bars import Bars
 from ui.render.benefit import benefit_report
@@ -16,10 +17,8 @@ from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
 from ui.render.terminal import console, plain, print_error, print_json, print_next, silence_libraries
 from ui.render.words import (
-    Json,
     about,
     amount,
-    block_roles,
     converted_words,
     duration,
     gained,
@@ -31,7 +30,7 @@ from ui.render.words import (
     scored_interval,
     size,
 )
-from ui.render.zoo import card_report, checkpoint_table, domain_table, promoted_report
+from ui.render.zoo import card_report, card_rows, checkpoint_table, domain_table, promoted_report
 
 __all__ = [
     "Bars",
@@ -41,8 +40,8 @@ __all__ = [
     "amount",
     "answer_report",
     "benefit_report",
-    "block_roles",
     "card_report",
+    "card_rows",
     "checkpoint_table",
     "command",
     "console",

@@ -7,22 +7,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from recommender.blocks import block_rows
 from registry.escapes import shown
+from registry.forms import Json
 from ui.glossary import terms_of
 from ui.render.parts import BAR, NEAREST, bullet, new_table
-from ui.render.words import (
-    ROLES,
-    Json,
-    block_roles,
-    converted_words,
-    duration,
-    gained,
-    sample_words,
-    scored,
-    scored_interval,
-    size,
-)
+from ui.render.words import converted_words, duration, gained, sample_words, scored, scored_interval, size
 
+ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
+"""What a plan does with a block, and the color of it."""
 ROWS = 5
 """Choices that a screen has room for."""
 SUSPECTS = 10
@@ -194,13 +187,12 @@ def _reasons(choices: Iterable[Json]) -> RenderableType:
 
 
 def _curve(choice: Json) -> RenderableType:
-    rows = block_roles(choice)
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, score, role in rows:
-        filled = round(BAR * max(0.0, min(1.0, score)))
-        label = f"{role}, head reads here" if name == choice["plan"]["read"] else role
-        bar = Text("█" * filled, ROLES[role]) + Text("·" * (BAR - filled), "dim")
-        table.add_row(Text(name), bar, scored(score, choice["expected"]["metric"]), label)
+    for row in block_rows(choice):
+        filled = round(BAR * max(0.0, min(1.0, row.score)))
+        label = f"{row.role}, head reads here" if row.read else row.role
+        bar = Text("█" * filled, ROLES[row.role]) + Text("·" * (BAR - filled), "dim")
+        table.add_row(Text(row.block), bar, scored(row.score, choice["expected"]["metric"]), label)
     title = Text.assemble(
         ("Blocks  ", "dim"), (choice["checkpoint"], "bold"), " from input to output: score of a linear head after each"
     )

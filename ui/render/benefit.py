@@ -3,8 +3,9 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from registry.forms import Json
 from ui.render.parts import BAR, bullet, new_table
-from ui.render.words import Json, give_or_take, scored
+from ui.render.words import give_or_take, scored
 
 ARMS = {"plan": ("●", "blue"), "scratch": ("○", "yellow"), "no_transfer": ("◇", "magenta")}
 """What a benefit compares, and the mark and color of it."""

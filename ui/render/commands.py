@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def command(verb: str, *words: object, **options: object) -> str:
-    """A command of ours to type, quoted for a shell; options that are None are left out."""
+    """A `transferzoo` command to type, quoted for a shell; options that are None are left out."""
     flags = [
         part
         for name, value in options.items()

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import new_table
-from ui.render.words import Json
 
 SCALE = 60
 """Characters of a drawn scale."""

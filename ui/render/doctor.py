@@ -4,8 +4,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import bullet
-from ui.render.words import Json
 
 
 def doctor_report(report: Json) -> RenderableType:

@@ -6,8 +6,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import bullet, new_table
-from ui.render.words import Json, percent, percentage_points, scored
+from ui.render.words import percent, percentage_points, scored
 
 _SHOWN = 40
 """Results that a screen has room for."""

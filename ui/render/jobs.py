@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import new_table
-from ui.render.words import Json
 
 STATES = {"running": "green", "failed": "red", "lost": "red", "cancelled": "yellow"}
 """How a job stands, and the color of it."""

@@ -6,8 +6,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import new_table
-from ui.render.words import Json
 
 
 def key_table(rows: Sequence[Json]) -> RenderableType:

@@ -5,8 +5,9 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import NEAREST, bullet, new_table
-from ui.render.words import Json, give_or_take, percent, scored
+from ui.render.words import give_or_take, percent, scored
 
 LISTED = 20
 

@@ -9,18 +9,9 @@ from rich.text import Text
 
 from registry.cards import Metric
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import bullet, new_table
-from ui.render.words import (
-    Json,
-    about,
-    duration,
-    give_or_take,
-    percent,
-    scored,
-    scored_difference,
-    scored_interval,
-    size,
-)
+from ui.render.words import about, duration, give_or_take, percent, scored, scored_difference, scored_interval, size
 
 
 def run_report(run: Json, *, whole: float | None = None) -> RenderableType:

@@ -1,12 +1,7 @@
 """Words: numbers, samples and plans as people read them, for every surface."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from registry.cards import Metric, Task
-
-Json = Mapping[str, Any]
-"""The JSON form of a verdict, as `to_dict()` gives it or the registry kept it."""
+from registry.forms import Json
 
 
 def percent(share: float) -> str:
@@ -79,29 +74,6 @@ def duration(seconds: float) -> str:
 def about(seconds: float) -> str:
     """A time span that is estimated: ``about 12 s``, ``under 1 s``."""
     return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
-
-
-ROLES = {"frozen": "blue", "learns": "red", "not used": "bright_black"}
-"""What a plan does with a block, and the color of it."""
-
-
-def block_roles(choice: Json) -> list[tuple[str, float, str]]:
-    """For every block, input side first: its name, its score, and what the plan does with it.
-
-    That is ``frozen``, ``learns``, or (beyond the block that the head reads) ``not used``.
-    """
-    plan = choice["plan"]
-    learning = {block for stage in plan["stages"] for block in stage["train"]}
-    names = [row["block"] for row in choice["blocks"]]
-    used = names[: names.index(plan["read"]) + 1]
-    return [
-        (
-            row["block"],
-            row["score"],
-            "not used" if row["block"] not in used else "learns" if row["block"] in learning else "frozen",
-        )
-        for row in choice["blocks"]
-    ]
 
 
 def converted_words(health: Json) -> str | None:

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
+from registry.forms import Json
 from ui.render.parts import bullet, cut, give_way, keep_ids, new_table
 from ui.render.runs import outcome_table
-from ui.render.words import Json, amount
+from ui.render.words import amount
 
 
 def checkpoint_table(rows: Sequence[Json]) -> RenderableType:
@@ -41,10 +42,8 @@ def domain_table(rows: Sequence[Json]) -> RenderableType:
 def card_report(card: Json) -> RenderableType:
     """One checkpoint's card, its domain's, and its outcomes."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in card["checkpoint"].items():
-        if value not in (None, "", {}, [], ()):
-            words = _CARD_WORDS.get(name, _card_value)(value)
-            table.add_row(Text(name.replace("_", " "), "dim"), Text(words, overflow="fold"))
+    for name, words in card_rows(card["checkpoint"]):
+        table.add_row(Text(name, "dim"), Text(words, overflow="fold"))
     if card["domain"] is not None:
         domain = card["domain"]
         known = f"{domain['title']} ({domain['rows']:,} rows, {domain['license']})"
@@ -52,6 +51,12 @@ def card_report(card: Json) -> RenderableType:
     if not card["outcomes"]:
         return table
     return Group(table, outcome_table(card["outcomes"]))
+
+
+def card_rows(checkpoint: Json) -> list[tuple[str, str]]:
+    """What is known of a checkpoint, fact by fact, in words."""
+    stated = ((name, value) for name, value in checkpoint.items() if value not in (None, "", {}, [], ()))
+    return [(name.replace("_", " "), _CARD_WORDS.get(name, _card_value)(value)) for name, value in stated]
 
 
 def _card_value(value: Any) -> str:  # noqa: ANN401 - whatever a card holds

@@ -123,7 +123,7 @@ class ImageNetwork:
 
     def reopened(self, folder: Path, items: Sequence[ImageItem]) -> dict[str, torch.Tensor]:
         """As `Network.reopened`."""
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
         opened = [item.open().convert(self.preprocessing.mode) for item in items]
         batches = [processor(images=image, return_tensors="pt") for image in opened]
         return {name: torch.cat([batch[name] for batch in batches]) for name in self.batch([self.prepare(items[0])])}

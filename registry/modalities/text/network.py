@@ -115,7 +115,7 @@ class TextNetwork:
         return {_MASK: _padded([np.ones(len(row["tokens"]), np.int32) for row in rows], 0)} if self.masked else {}
 
     def settings(self, part: nn.Module) -> Mapping[str, object]:
-        """Decoders need not keep what the next token would be told."""
+        """No cache of keys and values: nothing is generated."""
         return {"use_cache": False} if "use_cache" in inspect.signature(part.forward).parameters else {}
 
     def pool(self, hidden: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -30,7 +30,7 @@ FILES = (
     "tokenizer.model",
     "modules.json",
     "sentence_bert_config.json",
-    "1_Pooling/config.json",
+    "*_Pooling/config.json",
 )
 """What turns a text into a model's input, as transformers and sentence-transformers name it."""
 _OTHER_INPUTS = {"vision_config": "pictures", "audio_config": "sound"}
@@ -110,6 +110,9 @@ def _modules(folder: Path) -> list[Mapping[str, Any]]:
 def _pooling(folder: Path, path: str) -> Pooling:
     if not path or Path(path).name != path or not (folder / path / "config.json").is_file():
         raise Unsupported(folder, f"modules.json names {path!r:.60} for its pooling, where no config.json lies")
+    if not path.endswith("_Pooling"):
+        why = f"modules.json names {path!r:.60} for its pooling"
+        raise Unsupported(folder, why, "Name that folder 1_Pooling, there too, as sentence-transformers does.")
     pooling = stated(folder, f"{path}/config.json")
     named = [str(pooling["pooling_mode"])] if "pooling_mode" in pooling else []
     named += [key for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]

@@ -143,7 +143,8 @@ def test_other_tasks_are_exported_as_what_they_are(task, classes, problem, outpu
     assert differs(tmp_path / "out", run) < TOLERANCE
 
 
-@pytest.mark.parametrize("net", ["resnet", pytest.param("vit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["resnet", "vit"])
 def test_a_tuned_run_is_exported_as_a_fresh_process_sees(net, tmp_path):
     card = checkpoint(tmp_path / "net", net)
     prepared = job(tmp_path, card, plan(card, whole(card)))

@@ -117,3 +117,16 @@ def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
     assert chosen["labels"].tolist() == [7, 2]
     whole = built(**inputs(items.batch([7, 2])))
     torch.testing.assert_close(built(kept=chosen["kept"]), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_a_net_whose_activations_write_in_place_is_resumed(tmp_path):
+    timm = pytest.importorskip("timm", reason="needs timm, and a torchvision that loads", exc_type=ImportError)
+    torch.manual_seed(0)
+    timm.models.save_for_hf(timm.create_model("resnet18", num_classes=3), tmp_path, safe_serialization=True)
+    network = load_network(tmp_path, cap=32)
+    layers = layers_of(network)
+    built = Classifier(network, layers, layers.names[-1], fresh_head(512, 3)).eval()
+    pixels = {"pixel_values": torch.rand(3, 3, 32, 32)}
+    boundary = ActivationCache(built, layers.names[1], few(pixels, 2))
+    kept = boundary.activations(pixels).detach()
+    torch.testing.assert_close(boundary.logits(kept), built(**pixels), atol=1e-5, rtol=1e-4)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import transformers as t
 
-from registry.encoders import open_encoder
+from registry.encoders import examination, open_encoder
 from registry.encoders.examination import examine_checkpoint, require_function
 from registry.errors import NotAFunction, Unsupported
 from registry.features import Encoded, Features
@@ -80,3 +80,27 @@ def test_blocks_that_are_lists_of_modules_are_read_at_their_last_member(tmp_path
     folder = save_net(tmp_path, t.PoolFormerForImageClassification(config), SQUARE)
     examine_checkpoint(folder, "poolformer")
     assert len(open_encoder(folder).blocks) == 4
+
+
+@pytest.mark.parametrize(("net", "side"), [("vit", 16), ("resnet", 16), ("levit", 64)])
+def test_a_large_net_is_examined_at_small_inputs_where_it_takes_them(net, side, tmp_path, monkeypatch):
+    monkeypatch.setattr(examination, "_LARGE", 0)
+    monkeypatch.setattr(examination, "_SMALLER", 14)
+    sides = []
+
+    def noted(encoder, items):
+        sides.append(encoder.network.preprocessing.side)
+        return require_function(encoder, items)
+
+    monkeypatch.setattr(examination, "require_function", noted)
+    if net == "levit":
+        narrow = {"hidden_sizes": [16] * 3, "num_attention_heads": [1] * 3, "depths": [1] * 3, "key_dim": [8] * 3}
+        model = t.LevitForImageClassification(t.LevitConfig(image_size=64, **narrow))
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
+        folder = save_net(tmp_path, model, {**SQUARE, "size": {"height": 64, "width": 64}})
+    else:
+        folder = save_net(tmp_path, net)
+    examine_checkpoint(folder, net)
+    assert sides == [side]

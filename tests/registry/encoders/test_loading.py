@@ -447,7 +447,10 @@ TOWER = small_transformer()
 WORDS = {**TOWER, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
-@pytest.mark.parametrize(("config", "kind"), [(t.CLIPConfig, t.CLIPModel), (t.SiglipConfig, t.SiglipModel)])
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [(t.CLIPConfig, t.CLIPModel), (t.SiglipConfig, t.SiglipModel), (t.Aimv2Config, t.Aimv2Model)],
+)
 def test_of_a_model_that_compares_images_with_texts_the_image_tower_is_opened(config, kind, tmp_path):
     whole = kind(config(vision_config=TOWER, text_config=WORDS)).eval()
     folder = save_net(tmp_path, whole)
@@ -494,6 +497,7 @@ def test_a_net_that_takes_its_own_size_alone_is_shown_that(tmp_path):
 OF_TIMM = {
     "architecture": "resnet18",
     "num_classes": 3,
+    "model_args": {"num_classes": 3, "in_chans": 3},
     "pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3},
 }
 
@@ -514,7 +518,9 @@ def test_weights_of_timm_are_opened_as_timm_saves_them(tmp_path):
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     (tmp_path / "config.json").write_text(json.dumps(OF_TIMM))
     network = load_network(tmp_path)
-    assert len(layers_of(network).names) == 4
+    layers = layers_of(network)
+    assert len(layers.names) == 4
+    assert layers.head == "timm_model.fc"
     pixels = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(network.model(pixel_values=pixels).logits, net(pixels))

@@ -116,19 +116,19 @@ def save(folder: Path, name: str) -> Path:
     return folder
 
 
-def as_sentences(folder: Path, pooling: dict, *, normalized: bool = True) -> Path:
-    """The folder as sentence-transformers would have written it."""
+def as_sentences(folder: Path, pooling: dict, *, normalized: bool = True, at: str = "1_Pooling") -> Path:
+    """The folder as sentence-transformers would have written it, its pooling in a folder of that name."""
     modules = ["Transformer", "Pooling", *(["Normalize"] if normalized else [])]
     stated = [
         {
             "idx": place,
             "name": str(place),
-            "path": f"{place}_{kind}" if place else "",
+            "path": at if kind == "Pooling" else f"{place}_{kind}" if place else "",
             "type": f"sentence_transformers.models.{kind}",
         }
         for place, kind in enumerate(modules)
     ]
     (folder / "modules.json").write_text(json.dumps(stated))
-    (folder / "1_Pooling").mkdir(exist_ok=True)
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / at).mkdir(exist_ok=True)
+    (folder / at / "config.json").write_text(json.dumps(pooling))
     return folder

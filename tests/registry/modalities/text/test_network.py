@@ -130,6 +130,7 @@ def test_sentence_transformers_state_their_pooling(tmp_path, pooling, expected):
     [
         (lambda folder: as_sentences(folder, {"pooling_mode_weightedmean_tokens": True}), "weightedmean"),
         (lambda folder: as_sentences(folder, {}), "its pooling is nothing"),
+        (lambda folder: as_sentences(folder, {"pooling_mode": "cls"}, at="pools"), "names 'pools' for its pooling"),
         (lambda folder: (folder / "modules.json").write_text('[{"type": "a.Dense", "path": "2"}]'), "Dense"),
         (lambda folder: (folder / "modules.json").write_text('[{"type": "a.Pooling", "path": "../x"}]'), "names"),
         (lambda folder: (folder / "modules.json").write_text("{}"), "no list"),

@@ -1,0 +1,59 @@
+"""Every page of the picker in a browser: what axe-core finds, links that restore a page, the keyboard alone."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Served
+from tests.browser.test_picker import run
+from tests.ui.pictures import write_stripes
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("Pick", "Tune", "Zoo", "Domains", "Track record", "Health")
+GRAVE = ("serious", "critical")
+
+
+def heading(page: Page, name: str) -> None:
+    expect(page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_reached_by_the_keyboard_and_axe_finds_nothing_grave(
+    browser: Browser, picker: Served, tmp_path: Path, scheme: str
+) -> None:
+    run(picker, "recommend", str(write_stripes(tmp_path)))
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    page.goto(picker.address)
+    heading(page, "stripes")
+    found = []
+    for name in PAGES:
+        link = page.get_by_role("link", name=name)
+        link.focus()
+        page.keyboard.press("Enter")
+        heading(page, "stripes" if name == "Pick" else name)
+        page.wait_for_load_state("networkidle")
+        violations = Axe().run(page).response["violations"]
+        found += [(name, one["id"], one["nodes"][0]["html"]) for one in violations if one["impact"] in GRAVE]
+        assert "token=" in page.url  # so that a reload is admitted
+    assert found == []
+
+
+def test_a_link_restores_what_it_names(page: Page, picker: Served, tmp_path: Path) -> None:
+    place = str(write_stripes(tmp_path))
+    chosen = ("--checkpoint", "resnet-cifar10", "--strategy", "linear-probe")
+    for seed in ("1", "2"):
+        run(picker, "tune", place, *chosen, "--seed", seed)
+    names = sorted(folder.name for folder in (picker.home / "runs").iterdir() if folder.is_dir())
+    page.goto(picker.at(compare=",".join(names)))
+    heading(page, "Track record")
+    expect(page.get_by_role("heading", name="What differs")).to_be_visible()
+    page.goto(picker.at(run=names[0]))
+    expect(page.get_by_role("heading", name="Expected and realized")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(names[0]).first).to_be_visible()
+    page.goto(picker.at(card="resnet-photos"))
+    expect(page.get_by_role("heading", name="resnet-photos")).to_be_visible()

@@ -1,0 +1,169 @@
+"""The picker's pages, drawn by Streamlit without a browser on a registry that something is kept in."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from recommender.results import Suspect, Suspects
+from registry.cards import Metric, Origin, Outcome, Task
+from registry.errors import PathOutside
+from registry.zoo import Zoo
+from tests.ui.cases import advice, choice
+from ui import access
+from ui.views import parts
+
+HOSTILE = "<img src=x onerror=alert(1)> **net**"
+KEPT = {"advice": "0123456789abcdef"}
+MODULES = ("pick", "tune", "checkpoints", "domains", "track", "health")
+ORDER = [
+    "What stays frozen",
+    "How sure",
+    "What it costs",
+    "Where my data lies",
+    "Why this and not that",
+    "What is odd in my data",
+    "How to do it again",
+]
+
+
+def outcome(name: str, score: float) -> Outcome:
+    conditions = {"expected": {"metric": "accuracy", "mean": 0.8, "low": 0.75, "high": 0.85}}
+    judged = "ab" * 32, "surfaces", Task.CLASSIFICATION, Metric.ACCURACY, score, 0.01, 100, 50, 9.0
+    return Outcome(name, HOSTILE, "lp-ft", *judged, Origin.OURS, "2026-11-28T06:00:00+00:00", conditions=conditions)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    place = tmp_path_factory.mktemp("views") / "home"
+    doubts = Suspects((Suspect("a.png", HOSTILE, "brick", 0.01, 0.97),), 560, ("b", "c"))
+    with Zoo.open(place) as zoo:
+        kept = advice(choice(HOSTILE, 0.8, gain=0.3), choice("b", 0.7, gain=0.2, tuned=True))
+        zoo.keep(replace(kept, suspects=doubts))
+        zoo.record(outcome("one", 0.81))
+        zoo.record(outcome("two", 0.6))
+    return place
+
+
+@pytest.fixture
+def draw(home, monkeypatch):
+    monkeypatch.setenv("TRANSFERZOO_HOME", str(home))
+    parts.opened_zoo.clear()
+
+    def drawn(module: str, place: dict[str, str] | None = None) -> AppTest:
+        test = AppTest.from_string(f"from ui.views import {module}\n{module}.{module}_page()", default_timeout=120)
+        test.query_params.update(place or {})
+        test.run()
+        assert not test.exception
+        return test
+
+    yield drawn
+    parts.opened_zoo.clear()
+
+
+def heads(test: AppTest) -> list[str]:
+    return [one.value for one in test.subheader]
+
+
+def said(test: AppTest) -> str:
+    return " ".join(one.value for kind in ("markdown", "caption", "title", "subheader") for one in test.get(kind))
+
+
+def test_pick_answers_in_order(draw):
+    test = draw("pick", KEPT)
+    assert [head for head in heads(test) if head in ORDER] == ORDER
+    assert [one.value for one in test.metric] == ["80.0 %", "22.0 %", "+30.0", "12 s"]
+    doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
+    assert doubts["label"].tolist() == [HOSTILE]  # a table's cells are text
+    assert doubts["chance of that"].tolist() == ["97.0 %"]
+
+
+def test_pick_says_how_many_checkpoints_the_constraints_leave(draw):
+    test = draw("pick", KEPT)
+    before = next(one.value for one in test.caption if "checkpoints are left" in one.value)
+    field = next(one for one in test.number_input if one.label.startswith("Most parameters"))
+    field.set_value(0.5).run()
+    after = next(one.value for one in test.caption if "checkpoints are left" in one.value)
+    left, known = before.split(" of ")[0], before.split(" of ")[1].split()[0]
+    assert left == known
+    assert 0 < int(after.split(" of ")[0]) < int(left)
+
+
+def test_a_plan_can_be_changed_before_it_is_carried_out(draw):
+    test = draw("tune", {**KEPT, "row": "2"})
+    next(one for one in test.number_input if one.label == "Epochs").set_value(3).run()
+    command = test.code[0].value
+    assert "--checkpoint b --strategy lp-ft" in command
+    assert "--epochs 3" in command
+
+
+@pytest.mark.slow
+def test_the_zoo_is_searched_and_compared(draw):
+    test = draw("checkpoints", {"card": "resnet-photos,resnet-cifar10"})
+    assert "Side by side" in heads(test)
+    test.text_input[0].input("resnet photos").run()
+    assert test.dataframe[0].value["checkpoint"].tolist() == ["resnet-photos"]
+    one = draw("checkpoints", {"card": "resnet-photos"})
+    assert "resnet\\-photos" in heads(one)
+
+
+@pytest.mark.slow
+def test_domains_say_what_is_near_and_where_nothing_was_trained(draw):
+    test = draw("domains", {"domain": "mnist"})
+    assert test.radio[0].value == "image"  # that of the domain
+    near, missing = (frame.value for frame in test.dataframe[:2])
+    assert "mnist" not in near["domain"].tolist()
+    assert near["distance (MMD²)"].tolist() == sorted(near["distance (MMD²)"].tolist())
+    assert {"domain", "nearest with a checkpoint"} <= {*missing.columns}
+    assert "cifar10" not in missing["domain"].tolist()  # several seedlings grew on it
+
+
+def test_the_record_counts_what_lay_within_its_interval(draw):
+    test = draw("track")
+    assert [one.value for one in test.metric] == ["1 of 2", "-9.5", "10.5"]
+    pair = draw("track", {"compare": "one,two"})
+    assert pair.error  # outcomes whose runs are gone are named, and the rest is shown
+
+
+@pytest.mark.slow
+def test_a_check_of_health_says_what_it_found(draw):
+    test = draw("health")
+    test.button[0].click().run()
+    assert [one.value for one in test.success] == ["Nothing is wrong."]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", MODULES)
+def test_names_of_others_are_text_on_every_page(draw, module):
+    assert "<img" not in said(draw(module)).replace("\\<img", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", MODULES)
+def test_an_empty_registry_says_what_to_do(draw, monkeypatch, tmp_path, module):
+    monkeypatch.setenv("TRANSFERZOO_HOME", str(tmp_path / "new"))
+    assert said(draw(module))
+
+
+def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv(access.ROOTS, str(tmp_path / "mine"))
+    monkeypatch.setenv(access.STARTED_IN, str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "out").symlink_to(tmp_path)
+    assert access.placed(" mine/data ") == tmp_path / "mine" / "data"
+    for path in ("/etc", "mine/../other", str(tmp_path / "mine" / "out" / "x")):
+        with pytest.raises(PathOutside, match="--root"):
+            access.placed(path)
+    monkeypatch.delenv(access.ROOTS)
+    assert access.roots() == (Path.home(), tmp_path)
+
+
+def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
+    ranked = choice("c", 0.8, gain=0.3).ranked
+    bare = replace(ranked, transferability=replace(ranked.transferability, blocks=()))
+    with Zoo.open(home) as zoo:
+        zoo.keep(replace(advice(replace(choice("c", 0.8, gain=0.3), ranked=bare)), id="fedcba9876543210"))
+    test = draw("pick", {"advice": "fedcba9876543210"})
+    assert "No row was shown to it yet" in said(test)
+    draw("tune", {"advice": "fedcba9876543210"})

@@ -1,0 +1,83 @@
+"""What the registry holds, and what a hub has: performed by `recommender.holdings`, its result shown at a terminal."""
+
+from collections.abc import Callable, Mapping
+
+import typer
+from rich.console import RenderableType
+
+from recommender import holdings
+from recommender.requests import FetchRequest, HoldingsRequest
+from recommender.results import Imported, OutcomeSource
+from registry.cards import Checkpoint
+from ui import offers, remotes, render
+from ui.context import CommandContext
+from ui.reproduce import as_command
+from ui.watcher import Watcher
+
+__all__ = ["present_holdings"]
+
+_REPORTS: Mapping[type, Callable[[render.Json], RenderableType]] = {
+    holdings.Removed: remotes.removed_line,
+    Imported: render.imported_report,
+    OutcomeSource: render.forgotten_line,
+}
+"""What is said of a result, where that is all."""
+
+
+def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
+    """Perform a request about what the registry holds, and say what comes of it; nothing that learns is loaded.
+
+    Raises:
+        TransferZooError: it cannot be done, or failed.
+        typer.Exit: something could not be fetched, or is not as it was locked.
+    """
+    with context.bars:
+        result = holdings.manage(request, context.zoo, Watcher(context))
+    if isinstance(result, Checkpoint):
+        _added(context, result)
+        return
+    record = result.to_dict()
+    form: object = record
+    if type(result) in _REPORTS:
+        context.print(_REPORTS[type(result)](record))
+    match result:
+        case holdings.Searched():
+            context.print(remotes.models_table(record["found"]))
+            for card in result.added:
+                context.print(_registered(context, card))
+            form = record if result.added else record["found"]
+        case holdings.Fetched():
+            for card in result.fetched:
+                context.print(_registered(context, card))
+            if record["failed"]:
+                context.print(remotes.unfetched_report(record["failed"]))
+        case holdings.Upstream():
+            context.print(remotes.changes_report(record["changes"]))
+            form = record["changes"]
+        case holdings.Restorations():
+            context.print(offers.restored_report(record["rows"]))
+            form = record["rows"]
+        case holdings.Disk():
+            context.print(remotes.usage_report(record["repositories"], record["cache"]))
+        case holdings.LockFile():
+            context.print(offers.locked_report(record["checkpoints"], result.file))
+    context.print_json(form)
+    failed = isinstance(result, holdings.Fetched) and result.failed
+    if failed or (isinstance(result, holdings.Restorations) and not result.sound):
+        raise typer.Exit(1)
+
+
+def _added(context: CommandContext, card: Checkpoint) -> None:
+    """A checkpoint that was registered, and what to type where its weights are not here."""
+    context.print(_registered(context, card))
+    if card.locator is not None and not context.zoo.here(card):
+        render.print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
+    context.print_json(render.plain(card))
+
+
+def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
+    """A checkpoint that was registered or fetched."""
+    if card.locator is None:
+        return render.checkpoint_table([render.plain(card)])
+    size = sum(file.bytes for file in card.locator.weights)
+    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)

@@ -1,0 +1,105 @@
+"""Domains: what the checkpoints were trained on, which lie near one another, and where nothing was trained."""
+
+import streamlit as st
+
+from recommender import charts
+from recommender.domain_map import domain_map, gaps, nearest
+from registry.zoo import Zoo
+from ui import render
+from ui.strangers import markdown as literal
+from ui.views.parts import opened_zoo, picture, sheet
+
+__all__ = ["domains_page"]
+
+
+def domains_page() -> None:
+    """Draw everything; called by Streamlit on each interaction."""
+    zoo = opened_zoo()
+    st.title("Domains", anchor=False)
+    kinds = sorted({card.modality for card in zoo.domains()})
+    if not kinds:
+        st.markdown("No domain is known. `transferzoo zoo add DIR --source-data DATA` brings one with a checkpoint.")
+        return
+    known = [card.modality for card in zoo.domains() if card.rows]
+    of = {card.name: card.modality for card in zoo.domains()}
+    most = max(kinds, key=known.count)  # the one that there is most to see of
+    usual = of.get(st.query_params.get("domain", ""), most)
+    modality = st.radio("Modality", kinds, kinds.index(usual), horizontal=True)
+    drawn = domain_map(zoo, modality)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("The map", anchor=False)
+        if drawn.points:
+            share = f"{100 * drawn.kept:.0f} %"
+            picture(
+                charts.map_chart(drawn),
+                f"What lies near looks alike through the lens; this shows {share} of what differs.",
+            )
+        else:
+            st.caption("None of these domains has a sketch.")
+    with right:
+        _nearest(zoo, modality)
+    _gaps(zoo, modality)
+    _all(zoo, modality)
+
+
+def _nearest(zoo: Zoo, modality: str) -> None:
+    st.subheader("Nearest of one", anchor=False)
+    names = [card.name for card in zoo.domains(modality) if card.rows]
+    if not names:
+        return
+    named = st.query_params.get("domain")
+    first = names.index(named) if named in names else 0
+    name = st.selectbox("Domain", names, first, key=f"domain-{modality}")
+    st.query_params["domain"] = name
+    sheet(
+        [
+            {"domain": row.name, "distance (MMD²)": f"{row.distance:.3f}", "title": row.title}
+            for row in nearest(zoo, name)
+        ],
+        height=300,
+    )
+
+
+def _gaps(zoo: Zoo, modality: str) -> None:
+    st.subheader("Where nothing was trained", anchor=False)
+    missing = gaps(zoo, modality)
+    if not missing:
+        st.caption("A checkpoint here was trained on every domain that has a sketch.")
+        return
+    st.caption(
+        "No checkpoint here was trained on these; the farther the nearest that one was trained on, the wider the gap."
+    )
+    sheet(
+        [
+            {
+                "domain": row.name,
+                "nearest with a checkpoint": row.nearest or "none",
+                "distance (MMD²)": "-" if row.distance is None else f"{row.distance:.3f}",
+                "title": row.title,
+            }
+            for row in missing
+        ]
+    )
+
+
+def _all(zoo: Zoo, modality: str) -> None:
+    st.subheader("All of them", anchor=False)
+    sheet(
+        [
+            {
+                "domain": card.name,
+                "title": card.title,
+                "family": card.family,
+                "sketched rows": card.rows or None,
+                "license": card.license,
+                "origin": str(card.origin),
+            }
+            for card in zoo.domains(modality)
+        ],
+        height="auto",
+    )
+    st.markdown(literal("A domain comes with a checkpoint that was trained on it:"))
+    st.code(
+        render.command("zoo add", "DIR", "--source-data", "DATA", home=zoo.home.root), language="bash", wrap_lines=True
+    )

@@ -1,0 +1,219 @@
+"""Parts of several pages: the registry, addresses, jobs under way, tables, pictures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+import streamlit as st
+
+from recommender import charts
+from recommender.requests import place_of
+from registry.cards import JobRecord, Outcome
+from registry.errors import TransferZooError, UnknownName
+from registry.escapes import shown
+from registry.forms import Json
+from registry.zoo import Zoo
+from ui import job_queue, render
+from ui.strangers import markdown as literal
+
+__all__ = [
+    "advice_named",
+    "broken",
+    "curves_of",
+    "go",
+    "job_named",
+    "opened_zoo",
+    "outcome_cells",
+    "outcomes_table",
+    "page_of",
+    "picture",
+    "queued",
+    "refused",
+    "sheet",
+    "watch",
+    "when",
+]
+
+_EVERY = 1.0
+_WORK = {"recommend": "advice", "tune": "tuning"}
+_CURVES = 2
+"""Series beside one another."""
+
+
+@st.cache_resource(show_spinner="Opening the registry")
+def opened_zoo() -> Zoo:
+    """The registry, opened once for all who look."""
+    return Zoo.open()
+
+
+def go(page: str, **place: str) -> NoReturn:
+    """Another page or place, under the same token."""
+    st.switch_page(st.session_state["pages"][page], query_params={"token": st.session_state["token"], **place})
+
+
+def page_of(address: Mapping[str, str]) -> str:
+    """The page that an address without one means: that of a run, of runs beside one another, of a card."""
+    return next((page for name, page in _PAGES.items() if name in address), "pick")
+
+
+_PAGES = {"run": "tune", "compare": "record", "card": "zoo", "domain": "domains"}
+
+
+def refused(failure: TransferZooError) -> None:
+    """What is wrong, and what to do about it."""
+    st.error(literal(f"{failure}. {failure.remedy}"))
+
+
+def picture(chart: charts.Picture, words: str) -> None:
+    """A chart, with what it shows in words below: for who cannot see it, and for who sees it for the first time."""
+    st.altair_chart(chart, width="stretch")
+    st.caption(literal(words))
+
+
+def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa: ANN401 - Streamlit's own, handed on
+    """A table of texts and numbers, as wide as the page."""
+    table = pd.DataFrame(rows)
+    for name in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            table[name] = table[name].map(lambda cell: "" if cell is None else shown(cell))
+    return st.dataframe(table, hide_index=True, width="stretch", **options)
+
+
+def when(stamp: str) -> str:
+    """A time as it is read here."""
+    return datetime.fromisoformat(stamp).astimezone().strftime("%d %b %H:%M")
+
+
+def advice_named(zoo: Zoo, name: str | None) -> Json | None:
+    """The advice of that id, else the newest."""
+    advice = zoo.advice(name)
+    if name is not None and advice is None:
+        st.warning("That advice is not known here. This is the newest.")
+        return zoo.advice()
+    return advice
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def job_named(zoo: Zoo, name: str | None) -> JobRecord | None:
+    """The job of that id; None, and a word about it, where there is none."""
+    try:
+        return None if name is None else zoo.jobs.get(name)
+    except UnknownName:
+        st.warning("That job is not known here any more.")
+        return None
+
+
+def queued(zoo: Zoo) -> None:
+    """What waits or is under way, whoever asked for it; drawn anew until nothing is."""
+    if zoo.jobs.lanes():
+        _queue(zoo)
+
+
+@st.fragment(run_every=_EVERY)
+def _queue(zoo: Zoo) -> None:
+    waiting = [job for job in reversed(zoo.jobs.list()) if job.state not in job_queue.OVER]
+    if not waiting:
+        st.rerun()
+    st.markdown("##### Queue")
+    for job in waiting:
+        name = literal(f"{_WORK[job.kind]} on {Path(place_of(job.spec)).name}")
+        status, stop = st.columns([5, 1], vertical_alignment="center")
+        with status.container(gap=None):
+            if st.button(name, key=f"job-{job.id}", type="tertiary"):
+                go("tune" if job.kind == "tune" else "pick", job=job.id)
+            st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
+        if stop.button("", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"):
+            job_queue.stop(zoo, job.id)
+            st.rerun()
+
+
+def _waiting(zoo: Zoo, job: JobRecord) -> str:
+    ahead = zoo.jobs.ahead(job.id)
+    return f"waiting for {job.lane}, {ahead} before it" if ahead else f"waiting for {job.lane}"
+
+
+@st.fragment(run_every=_EVERY)
+def watch(zoo: Zoo, name: str, expected: Json | None = None) -> None:
+    """Progress and learning curve of a job under way; when it is over the whole page is drawn anew."""
+    zoo.jobs.reap()
+    job = zoo.jobs.get(name)
+    if job.state in job_queue.OVER:
+        st.rerun()
+    _progress(zoo, job)
+    curves_of(job.curve, expected)
+    if st.button("Stop", key=f"stop-{name}", icon=":material/stop:"):
+        job_queue.stop(zoo, name)
+        st.rerun()
+    st.caption("This goes on in a process of its own: the page may be closed or reloaded.")
+
+
+def _progress(zoo: Zoo, job: JobRecord) -> None:
+    """How far it is; what is done stands with what goes on behind it, and no full bar."""
+    event = job.event
+    if event is not None and event.finished:
+        st.status(literal(f"{event.words}: done, computing on"), state="running")
+        return
+    counted = f" {job.done} of {job.of}" if job.of else ""
+    waits = job.state != "running" and zoo.jobs.ahead(job.id)
+    stage = event.words if event is not None else _waiting(zoo, job) if waits else "starting"
+    st.progress(job.done / job.of if job.of else 0.0, text=literal(f"{stage}{counted}"))
+
+
+def broken(zoo: Zoo, job: JobRecord) -> None:
+    """What became of a job that did not finish, and what it wrote last."""
+    explanations = {"cancelled": "It was stopped.", "lost": "Its process is gone. Start it again to go on."}
+    if job.state == "failed":
+        st.error(literal(job.error or "It failed without a word."))
+    else:
+        st.warning(explanations[job.state])
+    words = job_queue.last_words(zoo.home, job.id)
+    if words and job.state != "cancelled":
+        with st.expander("What it wrote"):
+            st.code("\n".join(map(shown, words.splitlines())), language=None)
+
+
+def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | None = None) -> None:
+    """Losses and scores over the epochs: every series in its own chart, for their units differ."""
+    drawn = {name: [*curve] for name, curve in curves.items() if name.endswith("loss") or "validation" in name}
+    for at in range(0, len(drawn), _CURVES):
+        for place, (name, points) in zip(st.columns(_CURVES, gap="large"), [*drawn.items()][at : at + 2], strict=False):
+            hoped = None if name.endswith("loss") else expected
+            place.altair_chart(charts.learning_curve(points, name, hoped), width="stretch")
+    if drawn and expected is not None:
+        st.caption("The band is what was expected on the test rows, with its 90 % interval.")
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+def outcomes_table(outcomes: Sequence[Outcome], **options: Any) -> Any:  # noqa: ANN401 - as above
+    """What became of earlier tunings, the newest first."""
+    newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
+    return sheet([outcome_cells(one) for one in newest], **options)
+
+
+def outcome_cells(one: Outcome) -> dict[str, str]:
+    """An outcome in words, column by column."""
+    hoped = one.conditions.get("expected")
+    metric = str(one.metric)
+    expected = reach = ""
+    if isinstance(hoped, dict):
+        expected = render.scored(hoped["mean"], metric)
+        reach = render.scored_interval(hoped["low"], hoped["high"], metric) if {"low", "high"} <= {*hoped} else ""
+    return {
+        "when": one.created[:16].replace("T", " "),
+        "sample": one.sample_name,
+        "checkpoint": one.checkpoint,
+        "strategy": one.strategy,
+        "expected": expected,
+        "90 % interval": reach,
+        "realized": render.scored(one.score, metric),
+        "metric": metric,
+        "train / test rows": f"{one.rows_train:,} / {one.rows_test:,}",
+        "time": render.duration(one.seconds),
+        "run": one.id,
+    }

@@ -1,0 +1,532 @@
+"""Pick: from a path or a dropped file to advice, and all that there is to see of it on one screen."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from recommender import charts
+from recommender.checks import check_request
+from recommender.domain_map import domain_map
+from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
+from recommender.shortlist import Constraints
+from registry.cards import METRICS, Checkpoint, JobRecord, Task
+from registry.errors import TransferZooError
+from registry.forms import Json
+from registry.listings import Listing
+from registry.modalities import Preview, modalities
+from registry.sample import Sample
+from registry.zoo import Zoo
+from ui import access, job_queue, render, reproduce
+from ui.glossary import PLANS, TERMS, terms_of
+from ui.strangers import markdown as literal
+from ui.strangers import suspects_csv
+from ui.uploads import DROPPABLE, discard_upload, save_upload
+from ui.views.absent import absent_checkpoints, limits
+from ui.views.parts import (
+    advice_named,
+    broken,
+    go,
+    job_named,
+    opened_zoo,
+    outcomes_table,
+    picture,
+    refused,
+    sheet,
+    watch,
+    when,
+)
+
+__all__ = ["pick_page"]
+
+_ROWS, _FEW = 20, 6
+_SIDE = 84
+_EARLIER = 12
+_COLUMNS = {
+    "text": "Column of texts",
+    "label": "Column of labels",
+    "text2": "Column of a pair's second text",
+    "group": "Column of groups",
+    "time": "Column of times",
+}
+
+
+def pick_page() -> None:
+    """Draw everything; called by Streamlit on each interaction."""
+    zoo = opened_zoo()
+    fresh = "job" not in st.query_params and not zoo.kept(1)
+    with st.sidebar:
+        if not fresh:
+            _request_form(zoo)
+        _earlier(zoo)
+    job = job_named(zoo, st.query_params.get("job"))
+    if job is not None:
+        _followed(zoo, job)
+        return
+    advice = advice_named(zoo, st.query_params.get("advice"))
+    if advice is None:
+        _welcome()
+        if fresh:  # where there is nothing else, what to begin with is seen on a narrow screen too
+            _request_form(zoo)
+        return
+    _show(zoo, advice)
+
+
+# ---------------------------------------------------------------- what is asked for
+
+
+def _request_form(zoo: Zoo) -> None:
+    """Where the sample lies and what to mind; starts a job."""
+    st.markdown("### Data")
+    with st.form("ask", border=False):
+        path = st.text_input("Path on this machine", placeholder="/data/my-data", key="path", help=_roots())
+        upload = st.file_uploader("or drop a zip or a table", type=[kind.lstrip(".") for kind in DROPPABLE])
+        submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
+    with st.expander("Options"):
+        try:
+            options = _options(zoo)
+        except TransferZooError as failure:
+            refused(failure)
+            return
+    if not submitted:
+        return
+    if upload is None and not path.strip():
+        st.warning("Give a path, or drop a file.")
+        return
+    place = None
+    try:
+        place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
+        request = RecommendRequest(**_request(place, options))
+        check_request(request, zoo)
+    except TransferZooError as failure:
+        if upload is not None and place is not None:
+            discard_upload(place)
+        refused(failure)
+        st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
+        return
+    go("pick", job=job_queue.enqueue(zoo, request).id)
+
+
+def _roots() -> str:
+    listed = ", ".join(f"`{root}`" for root in access.roots())
+    return f"Below {listed}. `transferzoo picker --root DIR` adds others."
+
+
+def _request(place: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request: those of its sample apart."""
+    own = {name: value for name, value in options.items() if name in RecommendRequest.model_fields}
+    read = {name: value for name, value in options.items() if name in SampleRequest.model_fields}
+    return {**own, "sample": {"path": place, **read}}
+
+
+def _options(zoo: Zoo) -> dict[str, Any]:
+    st.markdown("**How the data are read**")
+    labels = _typed_place("Labels (CSV: file, target)", placeholder="none: folders are the classes")
+    columns = {name: st.text_input(label, placeholder="recognized") for name, label in _COLUMNS.items()}
+    task = st.selectbox("Task", [None, *map(str, Task)], format_func=lambda name: name or "as the labels tell")
+    judged = dict.fromkeys(str(metric) for task in Task for metric in METRICS[task])
+    metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
+    groups = _typed_place("Groups (CSV: file, group)")
+    test = _typed_place("Your own test part")
+    st.markdown("**Constraints**")
+    most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
+    licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
+    bounds = limits()
+    options = {
+        "labels": labels,
+        "task": task,
+        "metric": metric,
+        "max_parameters": int(most * 1e6) if most else None,
+        "licenses": tuple(one.strip() for one in licenses.split(",") if one.strip()),
+        "groups": groups,
+        "test": test,
+        **bounds,
+        **{name: value.strip() for name, value in columns.items() if value.strip()},
+    }
+    _left(zoo, options)
+    st.markdown("**Effort**")
+    keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The best of a first look at all.")
+    seed = st.number_input("Seed", 0, None, 0, help="Everything random follows it.")
+    return {**options, "keep": int(keep), "seed": int(seed)}
+
+
+def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
+    """How many checkpoints the constraints leave."""
+    request = RecommendRequest(
+        sample=SampleRequest(path=Path("/")), **{k: v for k, v in options.items() if k in _BOUNDS}
+    )
+    bounds = Constraints(
+        request.max_parameters,
+        request.licenses,
+        max_bytes=request.max_bytes,
+        max_memory=request.max_memory,
+    )
+    known: list[Checkpoint | Listing] = [*zoo.checkpoints(), *zoo.unregistered()]
+    left = [card for card in known if not bounds.objections(card, zoo)]
+    here = sum(card in left for card in zoo.checkpoints())
+    st.caption(f"{len(left)} of {len(known)} checkpoints are left, {here} of them here.")
+
+
+_BOUNDS = ("max_parameters", "licenses", "max_bytes", "max_memory")
+
+
+def _typed_place(label: str, placeholder: str = "none") -> str | None:
+    """The path of a file or folder, where one is typed."""
+    typed = st.text_input(label, placeholder=placeholder)
+    return str(access.placed(typed)) if typed.strip() else None
+
+
+def _earlier(zoo: Zoo) -> None:
+    """Kept advice, newest first, whoever asked for it."""
+    kept = zoo.kept(_EARLIER)
+    if kept:
+        st.markdown("##### Earlier advice")
+    for stamp, advice in kept:
+        with st.container(gap=None):
+            if st.button(literal(advice["sample"]["name"]), key=f"advice-{advice['id']}", type="tertiary"):
+                go("pick", advice=str(advice["id"]))
+            st.caption(literal(f"{when(stamp)}, {_best_words(advice)}"))
+
+
+def _best_words(advice: Json) -> str:
+    if not advice["choices"]:
+        return "distances only"
+    return str(advice["choices"][0]["checkpoint"]) if advice["verdict"]["transfer"] else "do not transfer"
+
+
+def _followed(zoo: Zoo, job: JobRecord) -> None:
+    """Show a job by itself, or what has come of it."""
+    if job.kind == "tune":
+        go("tune", job=job.id)
+    if job.state == "finished" and job.result is not None:
+        go("pick", advice=str(job.result["recommendation"]))
+    st.subheader(literal(f"Looking at {Path(place_of(job.spec)).name}"), anchor=False)
+    if job.state in job_queue.OVER:
+        broken(zoo, job)
+    else:
+        watch(zoo, job.id)
+
+
+# ---------------------------------------------------------------- the advice
+
+
+def _welcome() -> None:
+    st.title("Which pretrained model should I start from?", anchor=False)
+    st.markdown(
+        f"Give a folder of {' or '.join(known.words.many for known in modalities.values())}, one folder a class, a "
+        "zip of it, or a table. You get a ranked list of checkpoints, how much of each to freeze, the score to expect, "
+        "and what *no transfer* would score."
+    )
+    st.markdown("A case to try without data of your own, in a terminal:")
+    st.code("transferzoo demo", language="bash")
+
+
+def _show(zoo: Zoo, advice: Json) -> None:
+    sample = advice["sample"]
+    st.title(literal(sample["name"]), anchor=False)
+    st.caption(literal(f"{render.sample_words(sample)}; {sample['origin']}"))
+    (st.success if advice["verdict"]["transfer"] else st.warning)(literal(advice["verdict"]["sentence"]))
+    if advice.get("undone"):
+        left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
+        st.warning(literal(f"Time was over before all was done. {left}"))
+    place = 0
+    if advice["choices"]:
+        place = _chosen(advice)
+        _headline(advice, place)
+        _sureness(advice)
+        _costs(advice)
+    _domains(zoo, advice)
+    if advice["choices"]:
+        _reasons(advice, place)
+    _oddities(zoo, advice)
+    _again(zoo, advice, place)
+    absent_checkpoints(advice, zoo.home.root, lambda request: go("pick", job=job_queue.enqueue(zoo, request).id))
+    outcomes = zoo.history(sample_digest=sample["digest"])
+    if outcomes:
+        st.subheader("What became of this sample so far", anchor=False)
+        outcomes_table(outcomes)
+
+
+def _chosen(advice: Json) -> int:
+    """The row to look at more closely: the address keeps it, so that a reload does; the best where it names none."""
+    names = [charts.row_name(choice) for choice in advice["choices"]]
+    if len(names) == 1:
+        return 0
+    key, rows = f"row-{advice['id']}", range(len(names))
+    if key not in st.session_state:
+        named = st.query_params.get("row", "1")
+        st.session_state[key] = int(named) - 1 if named.isdecimal() and 0 < int(named) <= len(names) else 0
+    place: int = st.selectbox("Look closer at", rows, format_func=names.__getitem__, key=key)
+    if place:
+        st.query_params["row"] = str(place + 1)
+    else:
+        st.query_params.pop("row", None)
+    return place
+
+
+def _headline(advice: Json, place: int) -> None:
+    """Expected score, gain and cost of a choice, and what stays frozen of it."""
+    choice, base = advice["choices"][place], advice["baseline"]
+    metric, cost = choice["expected"]["metric"], choice["cost"]
+    expected, raw, gain, spent = st.columns(4)
+    reach = render.scored_interval(choice["expected"]["low"], choice["expected"]["high"], metric)
+    expected.metric(f"Expected {metric}", render.scored(choice["expected"]["mean"], metric), help=TERMS["expected"])
+    expected.caption(f"90 %: {reach}")
+    raw.metric("No transfer", render.scored(base["mean"], metric), help=TERMS["no transfer"])
+    raw.caption(f"90 %: {render.scored_interval(base['low'], base['high'], metric)}")
+    more, between = render.gained(choice["gain"], metric)
+    gain.metric("Gain in points", more, help=TERMS["gain"])
+    gain.caption(f"90 %: {between}")
+    spent.metric("Takes", render.duration(cost["seconds"]), help=TERMS["cost"])
+    spent.caption(f"{render.size(cost['peak_memory_bytes'])} of memory on {cost.get('device', 'cpu')}")
+    drawn, said = st.columns([3, 2], gap="large")
+    with drawn:
+        st.subheader("What stays frozen", anchor=False)
+        _frozen(
+            choice,
+            "The backbone from input to output, each block as high as it has parameters (but high enough to be read); "
+            "beside it what a linear head scores on what comes out, ± one standard error.",
+        )
+    with said:
+        st.subheader("Because", anchor=False)
+        st.markdown("\n".join(f"- {literal(reason)}" for reason in choice["because"]))
+        st.caption(literal(f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."))
+        if st.button("Tune it", type="primary", icon=":material/tune:", key=f"tune-{advice['id']}"):
+            go("tune", advice=str(advice["id"]), row=str(place + 1))
+
+
+def _frozen(choice: Json, words: str) -> None:
+    """What stays frozen of a choice; of one to which no row was shown it is not known yet."""
+    if choice["blocks"]:
+        picture(charts.freeze_diagram(choice), words)
+    else:
+        st.caption("No row was shown to it yet: it is probed when it is tuned, and planned then.")
+
+
+def _sureness(advice: Json) -> None:
+    st.subheader("How sure", anchor=False)
+    words = "Within a tier no difference lies beyond chance; the band is no transfer with its interval."
+    picture(charts.forest_plot(advice), words)
+    metric = advice["sample"]["metric"]
+    rows = [_row(choice) for choice in advice["choices"]]
+    base = advice["baseline"]
+    rows.append(
+        {"tier": "", "checkpoint": "no transfer", "strategy": base["model"], "expected": _expected(base, metric)}
+    )
+    helped = {name: st.column_config.TextColumn(help=TERMS[name]) for name in ("tier", "gain", "nearer than", "cost")}
+    sheet([{**dict.fromkeys(rows[0], ""), **row} for row in rows], column_config=helped)
+    terms = terms_of([choice["strategy"] for choice in advice["choices"]])
+    st.caption("  \n".join(f"**{literal(name)}**: {literal(meaning)}" for name, meaning in terms))
+
+
+def _row(choice: Json) -> dict[str, str]:
+    metric, cost = choice["expected"]["metric"], choice["cost"]
+    more, reach = render.gained(choice["gain"], metric)
+    return {
+        "tier": str(choice["tier"]),
+        "checkpoint": choice["checkpoint"],
+        "strategy": choice["strategy"],
+        "expected": _expected(choice["expected"], metric),
+        "gain": f"{more} ({reach})",
+        "cost": f"{render.duration(cost['seconds'])}, {render.size(cost['peak_memory_bytes'])}",
+        "nearer than": _nearness(choice["distance"]),
+    }
+
+
+def _expected(expected: Json, metric: str) -> str:
+    interval = render.scored_interval(expected["low"], expected["high"], metric)
+    return f"{render.scored(expected['mean'], metric)} ({interval})"
+
+
+def _nearness(distance: Json | None) -> str:
+    if distance is None:
+        return "no sketch"
+    percentile = distance["percentile"]
+    return f"{'' if percentile is None else f'{percentile:.0f} %, '}at {distance['value']:.3f}"
+
+
+def _costs(advice: Json) -> None:
+    st.subheader("What it costs", anchor=False)
+    names: dict[charts.Measure, str] = {
+        "seconds": "Time",
+        "peak_memory_bytes": "Memory",
+        "trainable_parameters": "Parameters that learn",
+    }
+    measure = st.radio("Cost", [*names], format_func=names.__getitem__, horizontal=True, label_visibility="collapsed")
+    words = (
+        "Blue: no other choice is as good at no more cost. Lines are 90 % intervals; the scale of costs is logarithmic."
+    )
+    picture(charts.pareto_front(advice, measure), words)
+
+
+def _domains(zoo: Zoo, advice: Json) -> None:
+    st.subheader("Where my data lies", anchor=False)
+    if not advice["domains"]:
+        st.caption("No source domain has a sketch here.")
+        return
+    distances = {row["domain"]: row["value"] for row in advice["domains"]}
+    drawn = domain_map(zoo, advice["sample"]["modality"], distances, sample=advice["sample"]["name"])
+    left, right = st.columns(2, gap="large")
+    with left:
+        words = (
+            f"What lies near looks alike through the lens; the plane shows {100 * drawn.kept:.0f} % of what differs."
+        )
+        picture(charts.map_chart(drawn), words)
+    with right:
+        picture(charts.distance_chart(advice["domains"]), "Smaller is nearer; lines are 90 % intervals.")
+
+
+def _reasons(advice: Json, place: int) -> None:
+    """What moves the expectation of a choice, beside that of another one; which strategies were passed over."""
+    st.subheader("Why this and not that", anchor=False)
+    choices = advice["choices"]
+    fused = [row for row in range(len(choices)) if choices[row].get("basis") and row != place]
+    shown_choices = [choices[place]] if choices[place].get("basis") else []
+    if fused:
+        names = [charts.row_name(choice) for choice in choices]
+        other = st.selectbox("Beside", fused, format_func=names.__getitem__, key=f"beside-{advice['id']}-{place}")
+        shown_choices.append(choices[other])
+    if shown_choices:
+        words = "What is known of other samples moves the expectation away from the probe; points of the metric."
+        picture(charts.contribution_bars(shown_choices), words)
+    passed = choices[place].get("passed_over", ())
+    if passed:
+        st.markdown("Other strategies for the same checkpoint:")
+        metric = choices[place]["expected"]["metric"]
+        sheet(
+            [
+                {
+                    "strategy": row["strategy"],
+                    "expected": _expected(row, metric),
+                    "passes over the rows": f"{row['passes']:.3g}",
+                    "what it is": PLANS.get(row["strategy"], ""),
+                }
+                for row in passed
+            ]
+        )
+    if advice["skipped"]:
+        with st.expander(f"Skipped ({len(advice['skipped'])})"):
+            skipped = [f"{row['checkpoint']}: {row['reason']}" for row in advice["skipped"]]
+            st.markdown("\n".join(f"- {literal(line)}" for line in skipped))
+
+
+# ---------------------------------------------------------------- the data
+
+
+def _oddities(zoo: Zoo, advice: Json) -> None:
+    st.subheader("What is odd in my data", anchor=False)
+    sample = advice["sample"]
+    _health(sample["health"])
+    shift = advice.get("shift")
+    if shift is not None:
+        st.caption(literal(shift["sentence"]))
+    counts = sample["counts"]
+    if counts and len(counts) > 1:
+        with st.expander(f"Rows of each class ({len(counts)})", expanded=len(counts) <= _ROWS):
+            words = f"The smallest class has {100 * sample['health']['balance']:.0f} % of the rows of the largest."
+            picture(charts.class_bars(counts, "training rows"), words)
+    _doubts(advice)
+    with st.expander("Rows, as they are read", expanded=True):
+        _previewed(zoo, sample)
+
+
+def _doubts(advice: Json) -> None:
+    """Labels in doubt, each beside the one that is suggested."""
+    doubts = advice.get("suspects")
+    if not doubts or not doubts["rows"]:
+        return
+    rows = doubts["rows"]
+    with st.expander(f"Labels in doubt ({len(rows)} of {doubts['rows_judged']:,} looked at)", expanded=True):
+        sheet(
+            [
+                {
+                    "row": row["item"],
+                    "label": row["label"],
+                    "chance of it": render.percent(row["probability"]),
+                    "suggested": row["suggested"],
+                    "chance of that": render.percent(row["suggested_probability"]),
+                }
+                for row in rows
+            ],
+            height=250 if len(rows) > _FEW else "auto",
+        )
+        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
+        st.download_button("Download CSV", suspects_csv(rows), f"suspects-{advice['id']}.csv", "text/csv")
+
+
+def _health(health: Json) -> None:
+    converted = render.converted_words(health)
+    for warning in health["warnings"]:
+        st.markdown(f":orange[:material/warning:] {literal(warning)}")
+    quiet = [] if health["warnings"] else ["Health: nothing amiss."]
+    quiet += [] if converted is None else [f"{converted[0].upper()}{converted[1:]}."]
+    if quiet:
+        st.caption(literal(" ".join(quiet)))
+
+
+def _previewed(zoo: Zoo, sample: Json) -> None:
+    """A few items of each class: pictures, players, or rows of text."""
+    modality = modalities[sample["modality"]]
+    if not access.is_inside(Path(sample["origin"]), zoo.home.root / "uploads"):
+        st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
+        return
+    previews = _previews(json.dumps(sample, sort_keys=True, default=str))
+    if not previews:
+        st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
+        return
+    pictures = [(literal(label), one.content) for label, one in previews if one.mime.startswith("image/")]
+    texts = [(label, one.content) for label, one in previews if one.mime.startswith("text/")]
+    if pictures:
+        st.image([content for _, content in pictures], caption=[label for label, _ in pictures], width=_SIDE)
+    if texts:
+        sheet([{"label": label, "text": content.decode("utf-8", "replace")} for label, content in texts])
+    for label, one in previews:
+        if one.mime.startswith("audio/"):
+            st.caption(literal(label))
+            st.audio(one.content, one.mime)
+
+
+@st.cache_data(show_spinner="Reading a few of them", max_entries=50)
+def _previews(kept: str) -> list[tuple[str, Preview]]:
+    """A few items of each class, small; nothing where they cannot be read any more."""
+    sample = json.loads(kept)
+    few = max(_ROWS, 2 * sample["classes"])
+    try:
+        request = sample_request(sample, 0).model_dump(exclude={"path", "groups", "test", "limit", "seed", "metric"})
+        read = Sample.from_folder(sample["origin"], limit=few, **request)
+    except (TransferZooError, OSError):
+        return []
+    by_class: dict[str, list[Preview]] = {}
+    for item, label in zip(read.items, read.labels, strict=True):
+        by_class.setdefault(label, []).append(modalities[read.modality].preview(item))
+    each = max(1, _ROWS // len(by_class))
+    return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:_ROWS]
+
+
+# ---------------------------------------------------------------- again
+
+
+def _again(zoo: Zoo, advice: Json, place: int) -> None:
+    """The same from a terminal or from Python, and the advice as documents."""
+    st.subheader("How to do it again", anchor=False)
+    typed, coded, form, documents = st.tabs(["Command", "Python", "JSON", "Documents"])
+    lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
+    python = reproduce.advice_python(advice, zoo.home.root, place)
+    typed.code(lines, language="bash", wrap_lines=True)
+    coded.code(python, language="python", wrap_lines=True)
+    name = f"advice-{advice['id']}"
+    form.download_button("Download JSON", json.dumps(advice, indent=2), f"{name}.json", "application/json")
+    form.json(advice, expanded=1)
+    reproduction = {"command": lines, "Python": python}
+    for kind, ending, mime in (("HTML", "html", "text/html"), ("Markdown", "md", "text/markdown")):
+        write = partial(_document, advice, reproduction, pictures=kind == "HTML")
+        documents.download_button(f"Download {kind}", write, f"{name}.{ending}", mime, help="It stands alone.")
+
+
+def _document(advice: Json, reproduction: Mapping[str, str], *, pictures: bool) -> str:
+    from recommender import reports  # noqa: PLC0415 - loads what draws SVG, which the page need not
+
+    return (reports.html_report if pictures else reports.advice_markdown)(advice, reproduction)

@@ -1,0 +1,361 @@
+"""Tune: a plan that can be changed, a tuning that one can watch, and what came of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from recommender import charts, requests
+from recommender.checks import check_request
+from recommender.requests import (
+    ExportRequest,
+    PredictRequest,
+    PromoteRequest,
+    Request,
+    TuneRequest,
+    choice_request,
+    place_of,
+)
+from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
+from registry.cards import JobRecord
+from registry.errors import TransferZooError, UnknownName
+from registry.escapes import shown
+from registry.forms import Json
+from registry.zoo import Zoo
+from ui import access, job_queue, render
+from ui.glossary import PLANS, TERMS
+from ui.reproduce import as_command, mlflow_command
+from ui.strangers import markdown as literal
+from ui.views.parts import (
+    advice_named,
+    broken,
+    curves_of,
+    go,
+    job_named,
+    opened_zoo,
+    picture,
+    refused,
+    sheet,
+    watch,
+)
+
+__all__ = ["tune_page"]
+
+_RECENT = 30
+_FIGURES = {
+    "confusion-matrix.png": "What each class was taken for",
+    "learning-curve.png": "Learning curve",
+}
+
+
+def tune_page() -> None:
+    """Draw everything; called by Streamlit on each interaction."""
+    zoo = opened_zoo()
+    address = st.query_params
+    if "run" in address:
+        _run(zoo, address["run"])
+    elif "job" in address and (job := job_named(zoo, address["job"])) is not None:
+        _job(zoo, job)
+    else:
+        _planned(zoo, advice_named(zoo, address.get("advice")))
+    _recent(zoo)
+
+
+# ---------------------------------------------------------------- before
+
+
+def _planned(zoo: Zoo, advice: Json | None) -> None:
+    """The plan of a choice, to be changed and carried out."""
+    st.title("Tune", anchor=False)
+    if advice is None or not advice["choices"]:
+        st.markdown("There is no advice to carry out yet. **Pick** gives some: it takes a path or a dropped file.")
+        return
+    st.caption(literal(f"{advice['sample']['name']}: {render.sample_words(advice['sample'])}"))
+    if not advice["verdict"]["transfer"]:
+        st.warning(literal(advice["verdict"]["sentence"]))
+        model = literal(advice["baseline"]["model"])
+        if st.button(f"Fit {model}", type="primary", key=f"raw-{advice['id']}"):
+            _start(zoo, choice_request(advice, None))
+    place = _place(advice)
+    choice = advice["choices"][place]
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        request = _edited(advice, place)
+        if st.button(f"Start: {render.about(choice['cost']['seconds'])}", type="primary", icon=":material/play_arrow:"):
+            _start(zoo, request)
+        st.code(as_command(request, zoo.home.root), language="bash", wrap_lines=True)
+    if choice["blocks"]:
+        with right:
+            words = f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."
+            picture(charts.freeze_diagram(choice), words)
+
+
+def _place(advice: Json) -> int:
+    names = [charts.row_name(choice) for choice in advice["choices"]]
+    named = st.query_params.get("row", "1")
+    first = int(named) - 1 if named.isdecimal() and 0 < int(named) <= len(names) else 0
+    place: int = st.selectbox(
+        "Choice", range(len(names)), first, format_func=names.__getitem__, key=f"choice-{advice['id']}"
+    )
+    return place
+
+
+def _edited(advice: Json, place: int) -> TuneRequest:
+    """What carries out a choice, with what is changed of its plan."""
+    choice, asked = advice["choices"][place], choice_request(advice, place)
+    metric = choice["expected"]["metric"]
+    expected = {
+        choice["strategy"]: choice["expected"],
+        **{row["strategy"]: row for row in choice.get("passed_over", ())},
+    }
+
+    def worded(name: str) -> str:
+        reach = render.scored_interval(expected[name]["low"], expected[name]["high"], metric)
+        return f"{name}: {render.scored(expected[name]['mean'], metric)} ({reach})"
+
+    key = f"{advice['id']}-{place}"
+    strategy = st.selectbox(
+        f"Strategy, with the {metric} to expect (90 %)", [*expected], format_func=worded, key=f"strategy-{key}"
+    )
+    st.caption(literal(PLANS.get(strategy, "a strategy of a plug-in")))
+    stages = choice["plan"]["stages"]
+    planned = sum(stage["epochs"] for stage in stages) if strategy == choice["strategy"] else 0
+    epochs = st.number_input(
+        "Epochs",
+        1,
+        None,
+        None,
+        placeholder=f"as planned: {planned}" if planned else "as planned",
+        key=f"epochs-{key}",
+        help="More of them may score higher and take longer in proportion.",
+    )
+    rate = st.number_input(
+        "Learning rate of the topmost block",
+        0.0,
+        1.0,
+        None,
+        format="%.1e",
+        placeholder="as planned",
+        key=f"rate-{key}",
+        help="Higher forgets more of the source; all others keep their ratio to it.",
+    )
+    batch = st.number_input(
+        "Batch size", 2, None, None, placeholder=f"as planned: {choice['plan']['batch_size']}", key=f"batch-{key}"
+    )
+    device = st.text_input(
+        "Device", "auto", key=f"device-{key}", help="auto (the fastest there is), cpu, cuda:N or mps."
+    )
+    controls = st.toggle("Hold it against no transfer and from scratch", key=f"controls-{key}", help=TERMS["controls"])
+    changed: dict[str, Any] = {
+        "strategy": strategy,
+        "device": device.strip() or "auto",
+        "epochs": epochs,
+        "rate": rate or None,
+        "batch_size": batch,
+        "controls": controls or None,
+    }
+    return TuneRequest(**{**dict(asked), **{name: value for name, value in changed.items() if value is not None}})
+
+
+def _start(zoo: Zoo, request: TuneRequest) -> None:
+    try:
+        check_request(request, zoo)
+        job = job_queue.enqueue(zoo, request)
+    except TransferZooError as failure:
+        refused(failure)
+        return
+    go("tune", job=job.id)
+
+
+# ---------------------------------------------------------------- meanwhile
+
+
+def _job(zoo: Zoo, job: JobRecord) -> None:
+    """A tuning that waits or is under way, or what came of it."""
+    if job.kind != "tune":
+        go("pick", job=job.id)
+    if job.state == "finished" and job.result is not None:
+        go("tune", run=str(job.result["run"]))
+    st.title(literal(f"Tuning on {Path(place_of(job.spec)).name}"), anchor=False)
+    chosen = ", ".join(str(job.spec[name]) for name in ("checkpoint", "strategy") if job.spec.get(name))
+    st.caption(literal(chosen or "the best choice"))
+    if job.state not in job_queue.OVER:
+        watch(zoo, job.id, _hoped(zoo, job))
+        return
+    curves_of(job.curve, _hoped(zoo, job))
+    broken(zoo, job)
+    if job.state in {"lost", "cancelled", "failed"} and st.button("Go on", type="primary", icon=":material/replay:"):
+        request = requests.request_of(job.kind, job.spec)
+        if isinstance(request, TuneRequest):
+            _start(zoo, request)
+
+
+def _hoped(zoo: Zoo, job: JobRecord) -> Json | None:
+    """What kept advice expects of what a job carries out."""
+    advice = zoo.advice(str(job.spec["recommendation"])) if job.spec.get("recommendation") else None
+    for choice in [] if advice is None else advice["choices"]:
+        if (choice["checkpoint"], choice["strategy"]) == (job.spec.get("checkpoint"), job.spec.get("strategy")):
+            expected: Json = choice["expected"]
+            return expected
+    return None
+
+
+# ---------------------------------------------------------------- afterwards
+
+
+def _run(zoo: Zoo, name: str) -> None:
+    """What a run came to, and what it is good for."""
+    try:
+        run = find_run(zoo.home, name)
+    except UnknownName as failure:
+        refused(failure)
+        return
+    result = run.result
+    if not result:
+        form = run.to_form()
+        st.title(literal(f"Run {run.id}"), anchor=False)
+        st.warning(literal(f"{form.state}: {form.reason or 'it is not finished'}"))
+        if form.state is RunState.INTERRUPTED:
+            st.code(render.command("runs resume", run.id, home=zoo.home.root), language="bash")
+        return
+    sample, metrics = result["sample"], result["metrics"]
+    st.title(literal(f"{result['checkpoint']} on {sample['name']}"), anchor=False)
+    st.caption(literal(f"{result['strategy']}, run {run.id}, {render.sample_words(sample)}"))
+    _realized(metrics, sample["metric"])
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Expected and realized", anchor=False)
+        picture(charts.realized_chart(metrics), "Of the test rows; lines are 90 % intervals.")
+        for control in result.get("controls") or []:
+            st.caption(literal(", ".join(f"{key} {_brief(value)}" for key, value in control.items())))
+    with right:
+        _learned(result)
+    for note in result["notes"]:
+        st.markdown(f":orange[:material/warning:] {literal(note)}")
+    figures = [(run.path / "figures" / file, words) for file, words in _FIGURES.items()]
+    there = [(file, words) for file, words in figures if file.is_file()]
+    for place, (file, words) in zip(st.columns(2, gap="large"), there, strict=False):
+        place.image(str(file), caption=words, width="stretch")
+    _uses(zoo, run, result)
+
+
+def _brief(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)
+
+
+def _realized(metrics: Json, metric: str) -> None:
+    expected, realized, took, rows = st.columns(4)
+    if "expected_mean" in metrics:
+        reach = render.scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
+        expected.metric("Expected", render.scored(metrics["expected_mean"], metric), help=TERMS["expected"])
+        expected.caption(f"90 %: {reach}")
+        inside = metrics["expected_low"] <= metrics["score"] <= metrics["expected_high"]
+        realized.caption("within the interval" if inside else "outside of the interval")
+    realized.metric(f"Realized {metric}", render.scored(metrics["score"], metric))
+    took.metric("Took", render.duration(metrics["seconds"]))
+    if "estimated_seconds" in metrics:
+        took.caption(f"estimated {render.duration(metrics['estimated_seconds'])}")
+    rows.metric("Test rows", f"{metrics['rows_test']:,.0f}")
+    rows.caption(f"{metrics['rows_train']:,.0f} to train on")
+
+
+def _learned(result: Json) -> None:
+    """What was transferred as it was, and what was learned anew."""
+    st.subheader("Transferred and learned", anchor=False)
+    forgetting = result.get("forgetting") or {}
+    blocks = [row for row in forgetting.get("blocks", ()) if row["cka"] is not None]
+    if blocks:
+        picture(charts.drift_chart(blocks), f"The weights moved by {render.percent(forgetting['weights'])} in all.")
+    else:
+        st.caption("The backbone is as it was: only the head was learned.")
+
+
+def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
+    """Predict, export, promote, MLflow."""
+    st.subheader("What to do with it", anchor=False)
+    predict, export, promote, elsewhere = st.tabs(["Predict", "Export", "Promote", "MLflow"])
+    with predict, st.form(f"predict-{run.id}", border=False):
+        path = st.text_input("Path of what to predict", placeholder="/data/new")
+        if st.form_submit_button("Predict"):
+            _attempt(lambda: _predicted(zoo, PredictRequest(run=run.id, path=access.placed(path))))
+    with export, st.form(f"export-{run.id}", border=False):
+        folder = st.text_input("A new or empty folder", placeholder="exported")
+        form = st.selectbox("As", ["transformers", "ONNX"])
+        if st.form_submit_button("Export"):
+            _attempt(lambda: _exported(zoo, _exporting(run.id, folder, onnx=form == "ONNX")))
+    with promote, st.form(f"promote-{run.id}", border=False):
+        name = st.text_input("What to call the new checkpoint", placeholder=f"{result['checkpoint']}-mine")
+        st.caption("It joins the registry, with lineage; the next advice may start from it.")
+        if st.form_submit_button("Promote"):
+            _attempt(lambda: _promoted(zoo, PromoteRequest(run=run.id, name=name.strip())))
+    elsewhere.code(mlflow_command(zoo.home), language="bash", wrap_lines=True)
+    if result.get("mlflow_run_id"):
+        elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
+
+
+def _exporting(run: str, folder: str, *, onnx: bool) -> ExportRequest:
+    return ExportRequest(run=run, folder=access.placed(folder), onnx=onnx, card=not onnx)
+
+
+def _attempt(work: Callable[[], None]) -> None:
+    try:
+        with st.spinner("Working"):
+            work()
+    except TransferZooError as failure:
+        refused(failure)
+
+
+def _performed(zoo: Zoo, request: Request) -> Any:  # noqa: ANN401 - what comes of a request of its kind
+    from recommender import service  # noqa: PLC0415 - loads torch
+
+    return service.perform(request, zoo)
+
+
+def _predicted(zoo: Zoo, request: PredictRequest) -> None:
+    answer = _performed(zoo, request).to_dict()
+    judged = answer["judged"]
+    if judged is not None:
+        st.success(f"{judged['metric']} {render.scored(judged['score'], judged['metric'])} on {judged['rows']:,} rows")
+    rows = [{key: value for key, value in row.items() if not isinstance(value, (dict, list))} for row in answer["rows"]]
+    sheet(rows)
+    for note in answer["notes"]:
+        st.caption(literal(note))
+
+
+def _exported(zoo: Zoo, request: ExportRequest) -> None:
+    exported = _performed(zoo, request)
+    st.success(literal(f"Written to {exported.folder}, opened again and checked."))
+
+
+def _promoted(zoo: Zoo, request: PromoteRequest) -> None:
+    promoted = _performed(zoo, request)
+    for note in promoted.notes:
+        st.caption(literal(note))
+    st.success(literal(f"{promoted.checkpoint.name} is in the zoo."))
+
+
+def _recent(zoo: Zoo) -> None:
+    """Earlier runs, to be looked at again."""
+    runs = run_folders(zoo.home)[:_RECENT]
+    if not runs:
+        return
+    st.subheader("Runs", anchor=False)
+    rows = []
+    for run in runs:
+        form, result = run.to_form(), run.result
+        score = render.scored(result["metrics"]["score"], result["sample"]["metric"]) if result else ""
+        rows.append(
+            {
+                "run": run.id,
+                "state": str(run.state),
+                "sample": form.sample_name,
+                "checkpoint": form.checkpoint,
+                "strategy": form.strategy,
+                "realized": score,
+            }
+        )
+    chosen = sheet(rows, key="runs", on_select="rerun", selection_mode="single-row")
+    st.caption("Tick a row to look at the run.")
+    if chosen.selection.rows and (name := runs[chosen.selection.rows[0]].id) != st.query_params.get("run"):
+        go("tune", run=name)
