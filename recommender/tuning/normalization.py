@@ -36,6 +36,7 @@ def why_own_statistics(
     Neither weights nor statistics are changed.
     """
     widest = max(stages, key=lambda stage: len(stage.train))
+    classifier.eval()
     classifier.learn(widest.train, widest.only)
     norms = classifier.normalizing
     count = min(len(rows), _BATCHES * batch)
