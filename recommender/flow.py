@@ -197,7 +197,7 @@ def recommend(
         choices,
         skipped,
         listed.domains,
-        verdict_of(choices[0], reference, sample),
+        verdict_of(choices[0], reference, sample, len(choices)),
         settings,
         shift,
         absent,

@@ -30,7 +30,7 @@ from registry.health import Clean, Health, HealthForm, Part, examine_parts
 from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
-from registry.readers.anywhere import read_rows
+from registry.readers.anywhere import read_anywhere, read_rows
 from registry.readers.layout import LayoutRule, as_known, infer_layout, plain_name
 from registry.readers.memory import plain_labels, read_values
 from registry.readers.records import RecordColumns, is_records
@@ -89,6 +89,10 @@ class Sample(Record):
     """How its items are read alike, as their modality has it; what a run on them predicts is read so too."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The columns of records that it was read by; empty where it is none."""
+    unlabelled: tuple[Item, ...] = ()
+    """Items without labels, each once, that a net may learn from before it is tuned; of its digest no part."""
+    unlabelled_from: str | None = None
+    """Where they were read from."""
 
     @classmethod
     def from_folder(  # noqa: PLR0913 - each says how it is read
@@ -111,6 +115,7 @@ class Sample(Record):
         text2: str | None = None,
         group: str | None = None,
         time: str | None = None,
+        unlabelled: Path | str | None = None,
         progress: Progress = silent,
     ) -> "Sample":
         """Items in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes. Or records.
@@ -146,6 +151,7 @@ class Sample(Record):
             text2: the column of the second text of a pair.
             group: a column; rows with the same value are never parted.
             time: a column of dates or numbers: the latest quarter of the rows is the test part.
+            unlabelled: a folder, an archive or records with more items of the same kind; no label of them is read.
             progress: told stage, done and of.
 
         Raises:
@@ -183,6 +189,21 @@ class Sample(Record):
         if test is not None:
             rows = _with_other_test(rows, _located(test), read)
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
+        more: tuple[Item, ...] = ()
+        if unlabelled is not None:
+            texts = RecordColumns(**{role: name for role, name in rows.columns.items() if role in {"text", "text2"}})
+            kind, place_of_more = rows.modality, _located(unlabelled)
+            there = read_anywhere(
+                place_of_more,
+                modality=kind,
+                reading=rows.reading,
+                columns=texts,
+                limit=limit,
+                seed=seed,
+                progress=progress,
+            )
+            more = _each_once(there.items)
+            rows = replace(rows, notes=(*rows.notes, *_of_unlabelled(there, len(more))))
         tabled, tabled_test = rows.groups, None if rows.test is None else rows.test.groups
         if groups is not None:
             tabled, tabled_test = _grouped(_located(groups), place, rows)
@@ -197,6 +218,8 @@ class Sample(Record):
             class_folder=chosen,
             follow_links=follow_links,
             columns=rows.columns,
+            unlabelled=more,
+            unlabelled_from=_absolute(unlabelled),
         )
 
     @classmethod
@@ -231,9 +254,13 @@ class Sample(Record):
             text2=columns.text2,
             group=columns.group,
             time=columns.time,
+            unlabelled=form.unlabelled_from,
         )
         if sample.digest != form.digest:
             raise OtherRows(form.origin, form.digest, sample.digest)
+        if form.unlabelled_digest not in {None, sample.unlabelled_digest}:
+            there = form.unlabelled_from or form.origin
+            raise OtherRows(there, str(form.unlabelled_digest), str(sample.unlabelled_digest))
         return sample
 
     @classmethod
@@ -249,6 +276,7 @@ class Sample(Record):
         metric: Metric | str | None = None,
         keep_duplicates: bool = False,
         modality: str | None = None,
+        unlabelled: Any = (),  # noqa: ANN401 - as ``items``
         progress: Progress = silent,
     ) -> "Sample":
         """Items that Python holds, a label each, perhaps a group each.
@@ -257,7 +285,8 @@ class Sample(Record):
         Texts are a list or an array of `str`, or of pairs of them.
 
         Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
-        fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`.
+        fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`; ``unlabelled`` are
+        more items of the same kind, whose labels nobody knows.
 
         Raises:
             UnusableArrays: another kind or shape, or kinds that are mixed.
@@ -269,7 +298,7 @@ class Sample(Record):
             UnfitMetric: the metric does not judge the task.
         """
         kind = None if modality is None else modalities[modality]
-        return _in_memory(
+        sample = _in_memory(
             name,
             (items, labels, groups),
             None if test is None else (*test, None),
@@ -279,6 +308,12 @@ class Sample(Record):
             modality=kind,
             progress=progress,
         )
+        if not len(unlabelled):
+            return sample
+        read, _ = modalities[sample.modality].settled(
+            modalities[sample.modality].from_memory(unlabelled), sample.reading
+        )
+        return replace(sample, unlabelled=_each_once(read), unlabelled_from=_MEMORY)
 
     @classmethod
     def from_frame(  # noqa: PLR0913 - as above
@@ -410,6 +445,11 @@ class Sample(Record):
         return _sha("\n".join(item.shown for item in self.items))
 
     @property
+    def unlabelled_digest(self) -> str | None:
+        """SHA-256 of the items without labels, as they are shown; None where there are none."""
+        return _sha("\n".join(sorted(item.shown for item in self.unlabelled))) if self.unlabelled else None
+
+    @property
     def _splitter(self) -> Splitter:
         digests = tuple(item.digest for item in self.items)
         return Splitter(digests, self.labels, self.groups, self.classes, self.task)
@@ -480,6 +520,9 @@ class Sample(Record):
             values=self._values(),
             columns=dict(self.columns) or None,
             keep_duplicates=self.keep_duplicates,
+            unlabelled=len(self.unlabelled) or None,
+            unlabelled_from=self.unlabelled_from,
+            unlabelled_digest=self.unlabelled_digest,
         )
 
     def _values(self) -> dict[str, float] | None:
@@ -515,6 +558,9 @@ class SampleForm:
     values: Mapping[str, float] | None = None
     keep_duplicates: bool = True
     columns: Mapping[str, str] | None = None
+    unlabelled: int | None = None
+    unlabelled_from: str | None = None
+    unlabelled_digest: str | None = None
 
 
 def _judge(name: Metric | str | None, task: Task) -> Metric:
@@ -643,6 +689,19 @@ def _of_other_test(rows: Rows, held_out: Rows) -> Iterator[str]:
         yield f"test part: of its own training and test part the test part is used ({used})"
     if rows.test is not None:
         yield f"the test part inside ({count(len(rows.test.items))}) is not used: another was named"
+
+
+def _each_once(items: Sequence[Item]) -> tuple[Item, ...]:
+    """The first of those that hold the same."""
+    return tuple({item.identity: item for item in reversed(items)}.values())[::-1]
+
+
+def _of_unlabelled(rows: Rows, kept: int) -> Iterator[str]:
+    """How many items without labels there are, and what is to be known of them."""
+    of = f" of {rows.total:,}" if rows.total > len(rows.items) else ""
+    copies = f", {len(rows.items) - kept:,} copies among them left out" if kept < len(rows.items) else ""
+    yield f"without labels: {rows.modality.words.count(len(rows.items))}{of} read{copies}"
+    yield from (f"without labels: {note}" for note in rows.notes)
 
 
 def _class_folder(name: ClassFolder | str) -> ClassFolder:

@@ -47,7 +47,7 @@ from registry.files import disk_full_named, matching, write_atomic
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
-from registry.modalities import modalities
+from registry.modalities import Item, modalities
 from registry.open_nets import OpenNets
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -512,12 +512,19 @@ class Zoo:
             lock.release()
 
     def promote(
-        self, card: Checkpoint, domain: Domain, source: Sample | None = None, *, progress: Progress = silent
+        self,
+        card: Checkpoint,
+        domain: Domain,
+        source: Sample | None = None,
+        *,
+        also: Sequence[Item] = (),
+        progress: Progress = silent,
     ) -> Checkpoint:
         """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
 
         ``card`` says what is known of it, its folder the rest. ``domain`` is what it was tuned on, sketched from
-        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on.
+        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on, and
+        ``also`` those without labels that were learned from beside them.
 
         Raises:
             CheckpointError: the folder cannot be used.
@@ -547,7 +554,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source)))
+            self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source, also)))
         except BaseException:
             rmtree(place, ignore_errors=True)
             raise
@@ -791,10 +798,10 @@ class Zoo:
         features = self.lens_features(source.subsample(_SKETCHED_ROWS), progress=progress)
         return sketch_of(domain, features, self.lens(source.modality))
 
-    def _rows_of(self, domain: Domain, source: Sample | None) -> tuple[RowKeys, ...]:
+    def _rows_of(self, domain: Domain, source: Sample | None, also: Sequence[Item] = ()) -> tuple[RowKeys, ...]:
         """The keys of a domain's rows: of the sample it is, else as kept when that was tuned on."""
         if source is not None:
-            return (RowKeys.of(domain.name, (item.digest for item in source.items)),)
+            return (RowKeys.of(domain.name, (item.digest for item in (*source.items, *also))),)
         known = self.store.rows(f"sample:{domain.digest}")
         return () if known is None else (RowKeys(domain.name, known.keys),)
 

@@ -13,15 +13,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch.utils.data import Dataset
 
 from recommender.tuning.activation_cache import ActivationCache
+from recommender.tuning.classifier import Classifier
 from registry.files import allocate
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, tracked
 
-__all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "keep", "prepare_rows", "slices"]
+__all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "block_features", "keep", "prepare_rows", "slices"]
 
 Batch = dict[str, torch.Tensor]
 _IN_MEMORY = 1 << 30
@@ -108,6 +109,23 @@ def slices(rows: TrainingRows, most: int = _AT_ONCE) -> Iterator[Sequence[int]]:
     """All row numbers, in order, so many at once."""
     for start in range(0, len(rows), most):
         yield range(start, min(start + most, len(rows)))
+
+
+def block_features(
+    classifier: Classifier, rows: TrainingRows, chosen: Int[np.ndarray, " n"]
+) -> list[Float[np.ndarray, "n d"]]:
+    """Each block's features of some rows. Leaves the classifier in the mode in which it was."""
+    was = classifier.training
+    classifier.eval()
+    device = classifier.head.weight.device
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(chosen), _AT_ONCE):
+            batch = rows.batch(chosen[start : start + _AT_ONCE].tolist())
+            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
+    classifier.train(was)
+    return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
 
 
 def prepare_rows(

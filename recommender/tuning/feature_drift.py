@@ -17,7 +17,7 @@ from recommender.resampling import draw_weights, resample
 from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
+from recommender.tuning.data import ItemRows, TrainingRows, block_features, prepare_rows
 from registry.cards import Checkpoint, Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
@@ -36,7 +36,6 @@ _MOST_ROWS = 256
 """Held-out rows on which features are compared."""
 _FEWEST_ROWS = 4
 _MOST_SOURCE_ROWS = 1000
-_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class FeatureDrift:
         start = _begun(checkpoint, classifier.layers.names[classifier.place], classifier.head.weight.device)
         self._weights = {name: tensor.cpu() for name, tensor in start.weights().items()}
         self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
-        self._features = _features(start, held_out, self._rows)
+        self._features = block_features(start, held_out, self._rows)
 
     def drift(self, rows: TrainingRows) -> Mapping[str, float]:
         """Where the classifier stands now, as points of the learning curve; ``rows`` are the held-out ones."""
@@ -144,7 +143,7 @@ class FeatureDrift:
         leading = same.index(False) if False in same else len(same)
         cka: list[float | None] = [1.0] * leading
         if leading < len(names):
-            now = _features(self._classifier, rows, self._rows)
+            now = block_features(self._classifier, rows, self._rows)
             cka += [linear_cka(x, y) for x, y in zip(self._features[leading:], now[leading:], strict=True)]
         return tuple(BlockChange(*row) for row in zip(names, cka, weights, strict=True))
 
@@ -201,7 +200,7 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     drawn = []
     for place, net in enumerate(nets):
         advance(progress, Phase.SOURCE, place, len(nets))
-        read = _features(net, rows, np.arange(len(part)))[-1]
+        read = block_features(net, rows, np.arange(len(part)))[-1]
         guess = out_of_fold(read, part.targets, folds, groups=groups).predicted
         drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
     advance(progress, Phase.SOURCE, len(nets), len(nets))
@@ -216,21 +215,6 @@ def _begun(checkpoint: Checkpoint, read: str, device: torch.device) -> Classifie
     """The net as it was before any training."""
     network = load_network(checkpoint.folder, cap=checkpoint.cap)
     return Classifier(network, layers_of(network), read, fresh_head(1, 1)).to(device).eval()
-
-
-def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) -> list[Float[np.ndarray, "n d"]]:
-    """Each block's features of some rows. Leaves the classifier in the mode in which it was."""
-    was = classifier.training
-    classifier.eval()
-    device = classifier.head.weight.device
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(chosen), _AT_ONCE):
-            batch = rows.batch(chosen[start : start + _AT_ONCE].tolist())
-            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
-    classifier.train(was)
-    return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
 
 
 def _shared(one: Float[np.ndarray, "n n"], other: Float[np.ndarray, "n n"]) -> float:

@@ -1,6 +1,6 @@
 """How a plan becomes a head: fitted on raw features, on a net's features, or trained with the net in stages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from recommender.strategies.rules import require_head
 from recommender.transfer.linear import fit_ridge
 from recommender.tuning import controls
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
-from recommender.tuning.data import ItemRows, prepare_rows
+from recommender.tuning.data import ItemRows, block_features, prepare_rows
 from recommender.tuning.feature_drift import FeatureDrift, Forgetting
 from recommender.tuning.heads import (
     FittedHead,
@@ -34,6 +34,7 @@ from registry.cards import Task
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
 from registry.errors import Diverged, TooFewRows
+from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
 
@@ -106,6 +107,8 @@ def fit_plan(
     """
     if job.plan.stages:
         return _trained(job, provider, split, point, progress)
+    if job.plan.pretraining is not None:
+        return _pretrained(job, split, point, progress)
     if is_raw(job.plan.strategy):
         return _untransferred(job, split, progress)
     return _probed(job, provider, split, progress)
@@ -143,6 +146,25 @@ def _probed(job: Job, provider: Provider, split: Split, progress: Progress) -> F
     )
 
 
+def _pretrained(job: Job, split: Split, point: Callable[[str, int, float], None], progress: Progress) -> Fit:
+    """A head on features of a backbone that has learned before; from all training rows, for few can spare none."""
+    from recommender.tuning.pretraining import pretrain  # noqa: PLC0415 - seconds to import the Trainer
+
+    classifier = _classifier(job, fresh_head(1, 1))
+    rows = {
+        name: _rows(job, classifier, part, _Unit(), name, progress)
+        for name, part in (("training", split.train), ("test", split.test))
+    }
+    drift = FeatureDrift(classifier, job.checkpoint, rows["training"])
+    notes = _sparing(classifier, job)
+    notes += pretrain(classifier, job, split.train, [split.test], point, progress)
+    classifier.head = _head_of(job, classifier, rows["training"], split.train, progress)
+    trainable = sum(p.numel() for p in classifier.parameters())
+    metrics = {"trainable_parameters": float(trainable)}
+    logits, kept = logits_of(classifier, rows["test"]), drift.forgetting(rows["training"])
+    return Fit(_linear(classifier.head), classifier, logits, metrics, notes, kept)
+
+
 def _trained(
     job: Job, provider: Provider, split: Split, point: Callable[[str, int, float], None], progress: Progress
 ) -> Fit:
@@ -158,10 +180,13 @@ def _trained(
         _rows(job, classifier, part, unit, name, progress)
         for name, part in (("training", learning), ("validation", validation), ("test", split.test))
     )
-    trainable = _most_trainable(classifier, job)
+    trainable, spared = _most_trainable(classifier, job), _sparing(classifier, job)
     drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint, validated)
     training = _training(job, learned, validated, drift)
     before = logits_of(classifier, validated)
+    first = _after_pretraining(job, classifier, learned, learning, [validation, split.test], point, progress)
+    if first is not None:
+        unit.put_on(classifier.head)
     try:
         trained = train(classifier, training, point, progress)
     except Diverged:
@@ -170,7 +195,7 @@ def _trained(
         raise
     better = _beyond_chance(job, validation, before, logits_of(classifier, validated))
     unit.take_off(classifier.head)
-    notes, best = trained.notes, trained.best.epoch
+    notes, best = (*spared, *(first or ()), *trained.notes), trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
         classifier.load_state_dict(_classifier(job, _logistic(job, provider, split.train, progress)).state_dict())
@@ -191,6 +216,38 @@ def _training(job: Job, learned: ItemRows, validated: ItemRows, drift: FeatureDr
         job.plan, learned, validated, job.sample.metric, job.folder, job.seed, job.device, job.sample.task
     )
     return training if drift is None else replace(training, drift=drift.drift)
+
+
+def _after_pretraining(
+    job: Job,
+    classifier: Classifier,
+    rows: ItemRows,
+    learning: Sample,
+    judging: Sequence[Sample],
+    point: Callable[[str, int, float], None],
+    progress: Progress,
+) -> tuple[str, ...] | None:
+    """Notes on what the backbone has learned first, and a head fitted to what came of it; None where there is nothing.
+
+    The unlabelled copies of rows that judge it are left out.
+    """
+    if job.plan.pretraining is None:
+        return None
+    from recommender.tuning.pretraining import pretrain  # noqa: PLC0415 - seconds to import the Trainer
+
+    notes = pretrain(classifier, job, learning, judging, point, progress)
+    classifier.head = _head_of(job, classifier, rows, learning, progress)
+    return notes
+
+
+def _head_of(job: Job, classifier: Classifier, rows: ItemRows, part: Sample, progress: Progress) -> torch.nn.Linear:
+    """A head fitted to the features that the classifier's backbone has now."""
+    advance(progress, Phase.HEAD, 0, 1)
+    features = block_features(classifier, rows, np.arange(len(rows)))[-1]
+    groups = None if part.groups is None else part.group_ids
+    head = logistic_head(features, part.targets, len(job.sample.classes), groups)
+    advance(progress, Phase.HEAD, 1, 1)
+    return head.to(job.device)
 
 
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
@@ -260,6 +317,15 @@ def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
         classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)
     classifier.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     return classifier.eval()
+
+
+def _sparing(classifier: Classifier, job: Job) -> tuple[str, ...]:
+    """Spare memory where inputs are longer than usual, as far as the net is able to; a note on that."""
+    card, modality = job.checkpoint, modalities[job.checkpoint.modality]
+    longer = modality.defaults.used(card.input_size, card.cap) > modality.defaults.cap
+    if not longer or not classifier.spare_memory():
+        return ()
+    return (f"for {modality.words.many} longer than usual activations are computed anew in the backward pass",)
 
 
 def _validation(sample: Sample, seed: int) -> tuple[Sample, Sample]:

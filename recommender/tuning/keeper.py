@@ -22,6 +22,7 @@ from registry.forms import to_json
 from registry.metrics import score
 
 __all__ = [
+    "PRETRAINING_LOSS",
     "Curves",
     "DriftPoints",
     "EpochScore",
@@ -39,6 +40,8 @@ Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
 DriftPoints = Callable[[TrainingRows], Mapping[str, float]]
 """Looks at the weights after an epoch, with the held-out rows: series and values for the learning curve."""
+PRETRAINING_LOSS = "pretraining loss"
+"""The series of what is learned before there is a head, by its round."""
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
 _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5

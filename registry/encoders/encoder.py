@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from registry.encoders import BlockSize
-from registry.encoders.layers import BlockReading, Layers, layers_of, read_blocks
+from registry.encoders.layers import LINEAR, BlockReading, Layers, layers_of, read_blocks
 from registry.encoders.loading import Opened, open_checkpoint
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
@@ -49,7 +49,7 @@ class CheckpointEncoder:
     def adaptable(self) -> tuple[str, ...]:
         """Names of the blocks that hold linear layers."""
         modules = self.network.model.named_modules()
-        linear = [f"{path}." for path, module in modules if isinstance(module, torch.nn.Linear)]
+        linear = [f"{path}." for path, module in modules if isinstance(module, LINEAR)]
         return tuple(block.name for block in self.layers.blocks if any(p.startswith(block.prefixes) for p in linear))
 
     @property
@@ -109,8 +109,8 @@ class CheckpointEncoder:
         own = [(name, p.numel()) for name, p in model.named_parameters() if name.startswith(prefixes)]
         kinds = dict(model.named_modules())
         norms = sum(n for name, n in own if "Norm" in type(kinds[name.rpartition(".")[0]]).__name__)
-        linear = [m for path, m in kinds.items() if isinstance(m, torch.nn.Linear) and path.startswith(prefixes)]
-        return BlockSize(sum(n for _, n in own), norms, sum(m.in_features + m.out_features for m in linear))
+        linear = [m for path, m in kinds.items() if isinstance(m, LINEAR) and path.startswith(prefixes)]
+        return BlockSize(sum(n for _, n in own), norms, sum(sum(m.weight.shape) for m in linear))
 
     def _refuse_overflow(self, part: BlockReading, items: Sequence[Any], first: int) -> None:
         for block, vectors in zip(self.blocks, part.blocks, strict=True):

@@ -24,11 +24,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils.generic import ModelOutput
 
 from registry.modalities import Network
 
-__all__ = ["Block", "BlockReading", "Layers", "is_classifier", "layers_of", "read_blocks"]
+__all__ = ["LINEAR", "Block", "BlockReading", "Layers", "is_classifier", "layers_of", "read_blocks"]
+
+LINEAR = (nn.Linear, Conv1D)
+"""Layers that adapters may lie beside; GPT-2's have their weights transposed."""
 
 _MOST_BLOCKS = 8
 _ROWS = 3

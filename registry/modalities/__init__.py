@@ -22,6 +22,7 @@ __all__ = [
     "Preview",
     "RawRecipe",
     "Reading",
+    "SelfSupervised",
     "Undecodable",
     "Words",
     "modalities",
@@ -85,6 +86,8 @@ class Defaults:
     """Bytes of a prepared item for each place of its input."""
     activation_bytes: int = 4000
     """Bytes of stored activations for each place of an input, where everything learns."""
+    pretext: str = ""
+    """What a net learns from items without labels, in words; empty where its networks are not `SelfSupervised`."""
 
     def used(self, size: int, cap: int | None = None) -> int:
         """The size of an input that states its size, once it was made smaller; without ``cap`` as far as usual."""
@@ -246,6 +249,23 @@ class Network(Protocol):
 
     def resized(self, owner: Any, wanted: Any) -> Any:  # noqa: ANN401 - a module, a tensor
         """Position embeddings of ``owner`` for the size of input which the network is given."""
+
+
+@runtime_checkable
+class SelfSupervised(Protocol):
+    """A network that learns from items without labels, too: what was hidden of them, or what comes next."""
+
+    def pretext(self, folder: Path) -> Any:  # noqa: ANN401 - a torch module
+        """What is trained then, around the network's own model: from `hide`'s arguments to the mean loss.
+
+        What it needs beside the model is read from the checkpoint's folder, where it is stored.
+
+        Raises:
+            Unsupported: the model, or what makes its inputs, does not allow it.
+        """
+
+    def hide(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator]) -> dict[str, Any]:
+        """The module's arguments for these rows, parts of them hidden by chance, one generator a row."""
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ Encodings are known by their mark, or by what the bytes hold; nothing but one ro
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,8 +19,19 @@ TableRecord = Mapping[str, object]
 """Cells by column. What is wrong with the whole row, an exception, stands under the empty name."""
 _LONGEST = 1 << 27
 _SIGNS = ",;\t|"
+_MOST_LINES = 1000
+"""Lines of a row with too few cells or too many, beyond which it is several rows behind a quote that was not closed."""
+_ESCAPED, _BEYOND_ASCII = re.compile("[\udc80-\udcff]"), re.compile("[^\x00-\x7f]")
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-_NOTED = {"cp1252": "Windows-1252", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_DAMAGED = "utf_8"
+"""Python's other name of UTF-8: of a file that is not all of it."""
+_NOTED = {
+    "cp1252": "Windows-1252",
+    _DAMAGED: "UTF-8 with broken letters",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+}
 
 
 def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRecord]]:
@@ -43,7 +55,7 @@ def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRec
 
 
 def _encoding(path: Path) -> str:
-    """By its mark; else UTF-8 where the whole file is, else one byte a letter."""
+    """By its mark; else UTF-8 where the whole file is, or most of what is no ASCII in it; else one byte a letter."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
     marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
@@ -52,17 +64,22 @@ def _encoding(path: Path) -> str:
     for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
         if len(start) > 3 and 2 * zeros.count(0) > len(zeros):  # as text of few letters beyond Latin-1 has it
             return encoding
-    try:
-        with path.open(encoding="utf-8", newline="") as text:
-            while text.read(1 << 20):
-                pass
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+    broken = letters = 0
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
+        while part := text.read(1 << 20):
+            if not part.isascii():
+                strange = len(_ESCAPED.findall(part))
+                broken, letters = broken + strange, letters + len(_BEYOND_ASCII.findall(part)) - strange
+    return "utf-8" if not broken else _DAMAGED if broken < letters else "cp1252"
+
+
+def _errors(encoding: str) -> str:
+    """What is done about bytes that are no letters: known before, each costs one; else the file is refused."""
+    return "replace" if encoding in {"cp1252", _DAMAGED} else "strict"
 
 
 def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
-    errors = "replace" if encoding == "cp1252" else "strict"
+    errors = _errors(encoding)
     before = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding=encoding, errors=errors, newline="") as file:
@@ -70,10 +87,14 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
             sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
             file.seek(0)
             rows = csv.reader(file, delimiter=sign)
-            heading = [name.strip() for name in next(rows, [])]
+            heading, line = [name.strip() for name in next(rows, [])], rows.line_num
             for number, cells in enumerate(rows, start=1):
+                began, line = line, rows.line_num
                 if len(cells) == len(heading):
                     yield number, dict(zip(heading, cells, strict=True))
+                elif line - began > _MOST_LINES:
+                    quote = f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
+                    raise BadTable(path, quote, "Double the quotes inside cells, and quote the cells that have them.")
                 elif cells:
                     why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")
                     yield number, {"": why, **dict(zip(heading, cells, strict=False))}
@@ -84,7 +105,7 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
 
 
 def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
-    with path.open(encoding=encoding) as file:
+    with path.open(encoding=encoding, errors=_errors(encoding)) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue

@@ -24,7 +24,7 @@ class Text:
     words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF")
     suffixes = frozenset({".txt"})
     text_is_item = True
-    defaults = Defaults(cap=CAP)
+    defaults = Defaults(cap=CAP, pretext="words that are hidden from it, or come next")
     raw_size = 1000
     inputs = frozenset({"input_ids"})
     classifier = "AutoModelForSequenceClassification"

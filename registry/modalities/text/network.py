@@ -17,9 +17,11 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from registry.errors import Unsupported
 from registry.modalities import Prepared
 from registry.modalities.text.classifiers import pooled_classifiers, shifted_classifiers
 from registry.modalities.text.items import TextItem, items_from_memory
+from registry.modalities.text.language import UNASKED, LanguageModel, hidden_tokens, language_model, next_tokens
 from registry.modalities.text.settings import CAP, LONGEST, Pooling, sentence_settings
 from registry.modalities.text.tokenization import Tokenization, read_tokenization
 
@@ -147,6 +149,25 @@ class TextNetwork:
         """As `Network.summary`: pooled as the blocks are; a pooler that learned something else is left out."""
         pooled = self.pool(output["last_hidden_state"], batch)
         return nn.functional.normalize(pooled, dim=1) if self.normalized else pooled
+
+    def pretext(self, folder: Path) -> LanguageModel:
+        """As `SelfSupervised.pretext`: tokens that are hidden, of decoders those that come next."""
+        causal = _is_causal(self.model)
+        if not causal and self.tokenization.tokenizer.mask_token_id is None:
+            raise Unsupported(folder, "its tokenizer has no token that hides another", "Tune it by another strategy.")
+        return language_model(folder, self.model, causal=causal)
+
+    def hide(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator]) -> dict[str, torch.Tensor]:
+        """As `SelfSupervised.hide`."""
+        if _is_causal(self.model):
+            asked = [next_tokens(row["tokens"]) for row in rows]
+        else:
+            pairs = [
+                hidden_tokens(row["tokens"], self.tokenization, one) for row, one in zip(rows, chance, strict=True)
+            ]
+            rows = [{**row, "tokens": shown} for row, (shown, _) in zip(rows, pairs, strict=True)]
+            asked = [tokens for _, tokens in pairs]
+        return {**self.batch(rows), "labels": _padded(asked, UNASKED)}
 
     def examples(self) -> tuple[TextItem, ...]:
         """As `Network.examples`: short and long ones, and other scripts."""
