@@ -737,6 +737,11 @@ class Shift(Record):
         figures = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
         if not self.detected:
             return f"The test part is like the training part ({figures})."
+        if not self.drops:
+            return (
+                f"The test part is not like the training part ({figures}): folds of the training part cannot see that, "
+                "and expectations do not know of it."
+            )
         return (
             f"The test part is not like the training part ({figures}): folds of the training part cannot see that, so "
             "expectations move, and are less certain, by as much as the unlabelled test rows tell."

@@ -32,18 +32,21 @@ from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere, read_rows
 from registry.readers.layout import LayoutRule, as_known, infer_layout, plain_name
-from registry.readers.memory import plain_labels, read_values
+from registry.readers.memory import plain_labels, read_positions, read_values
 from registry.readers.records import RecordColumns, is_records
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
+from registry.spans import scheme_of
 from registry.splits import Splitter
-from registry.targets import Targets, infer_task, names_in, quantities, read_targets, values_of
+from registry.targets import Positions, Targets, infer_task, names_in, quantities, read_targets, values_of
 
 __all__ = ["LIMIT", "Sample", "SampleForm"]
 
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
 
+_POSITIONS_A_ROW = 8
+"""Labelled positions of a draw for each row that is asked for."""
 _MEMORY = "arrays"
 """Where rows lie that were never read from anywhere; a place on disk is an absolute path."""
 _ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
@@ -122,7 +125,8 @@ class Sample(Record):
 
         Records are the rows of a CSV, TSV, JSON-lines or Parquet file, or of a folder with ``train.*`` and ``test.*``
         of them. What their labels are is read off the column: as with ``labels``, several are joined by ``|`` (or a
-        list). Files that are no UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
+        list); lists of words and of their tags, and CoNLL-like files, are token classification. Files that are no
+        UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
         a draw is kept.
 
         Transparent images are laid on white. Images of more than 8 bits a channel, and of floats, are mapped to 8 bits
@@ -172,7 +176,7 @@ class Sample(Record):
         known_task = None if task is None else _named_task(task)
         table = _table(labels, known_task, place)
         usual = Task.CLASSIFICATION if table is None else table.task
-        if known_task is not None or not is_records(place):
+        if known_task is not Task.TOKEN_CLASSIFICATION and (known_task is not None or not is_records(place)):
             _judge(metric, known_task or usual)  # before anything is read
         read = partial(
             read_rows,
@@ -185,7 +189,7 @@ class Sample(Record):
         kind = None if modality is None else modalities[modality]
         rows = read(place, modality=kind, columns=columns, task=known_task)
         labels_task = rows.task or usual
-        judged = _judge(metric, labels_task)
+        judged = _judge(metric, labels_task, rows.labels)
         if test is not None:
             rows = _with_other_test(rows, _located(test), read)
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
@@ -282,7 +286,8 @@ class Sample(Record):
         """Items that Python holds, a label each, perhaps a group each.
 
         Images are uint8 (n, height, width) or (n, height, width, 3), or a list of such images, of PIL's, or of paths.
-        Texts are a list or an array of `str`, or of pairs of them.
+        Texts are a list or an array of `str`, or of pairs of them; or lists of words, with a list of their tags as the
+        label of each (token classification).
 
         Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
         fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`; ``unlabelled`` are
@@ -413,7 +418,9 @@ class Sample(Record):
         return iter(zip(self.items, self.labels, strict=True))
 
     def __repr__(self) -> str:
-        named = {Task.CLASSIFICATION: "classes", Task.MULTI_LABEL: "labels", Task.REGRESSION: ""}[self.task]
+        named = {Task.MULTI_LABEL: "labels", Task.REGRESSION: "", Task.TOKEN_CLASSIFICATION: "tags"}.get(
+            self.task, "classes"
+        )
         parts = [f"{len(self):,} rows", f"{len(self.classes)} {named}" if named else "a quantity"]
         if self.groups is not None:
             parts.append(f"{len(set(self.groups))} groups")
@@ -423,8 +430,18 @@ class Sample(Record):
 
     @property
     def targets(self) -> Targets:
-        """Each row's place in `classes`; in multi-label 0 or 1 for each of them; in regression the quantity."""
+        """Each row's place in `classes`; 0 or 1 for each of them; the quantity; or an array of its tags."""
         return Targets(self.task, values_of(self.labels, self.classes, self.task))
+
+    @property
+    def positions(self) -> Positions:
+        """What a head learns, one after another: the rows, or where each has several the positions of each."""
+        return Positions.of(self.targets, self.classes)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is nothing to tell apart."""
+        return len(self.classes if self.task is Task.TOKEN_CLASSIFICATION else set(self.labels)) < 2
 
     @property
     def counts(self) -> dict[str, int]:
@@ -466,8 +483,12 @@ class Sample(Record):
     def subsample(self, most: int, seed: int = 0) -> "Sample":
         """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge.
 
-        A row of several labels counts for the rarest; quantities are in proportion by quantile bins.
+        A row of several labels counts for the rarest; quantities are in proportion by quantile bins. Where positions
+        are labelled there are at most eight times as many of them, of rows of average length.
         """
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            tags = sum(len(label.split()) for label in self.labels)
+            most = min(most, max(1, _POSITIONS_A_ROW * most * len(self) // tags))
         if len(self) <= most:
             return self
         return self.take(self._splitter.drawn(most, seed))
@@ -563,11 +584,14 @@ class SampleForm:
     unlabelled_digest: str | None = None
 
 
-def _judge(name: Metric | str | None, task: Task) -> Metric:
-    """The metric of that name, else the one that is usual for the task."""
-    judged = METRICS[task][0] if name is None else metric_of(name)
-    if judged not in METRICS[task]:
-        raise UnfitMetric(judged, task, METRICS[task])
+def _judge(name: Metric | str | None, task: Task, labels: Sequence[str] = ()) -> Metric:
+    """The metric of that name, else the one that is usual for the task; tags that make no spans have no entity F1."""
+    fit = METRICS[task]
+    if task is Task.TOKEN_CLASSIFICATION and scheme_of(tag for label in set(labels) for tag in label.split()) is None:
+        fit = tuple(metric for metric in fit if metric is not Metric.ENTITY_F1)
+    judged = fit[0] if name is None else metric_of(name)
+    if judged not in fit:
+        raise UnfitMetric(judged, task if fit == METRICS[task] else "plain tags, none of them B- or I-", fit)
     return judged
 
 
@@ -590,7 +614,7 @@ def _table(labels: Path | str | None, task: Task | None, place: Path) -> LabelTa
             why = f"it names files, and {place} holds records"
             raise BadTable(_located(labels), why, "Name their column of labels: --label COLUMN (label=).")
         return None
-    if labels is not None:
+    if labels is not None and task is not Task.TOKEN_CLASSIFICATION:
         return read_labels(_located(labels), task)
     if task not in {None, Task.CLASSIFICATION}:
         raise LabelsMissing(str(task))
@@ -636,8 +660,8 @@ def _in_memory(  # noqa: PLR0913 - as above
     notes: tuple[str, ...] = (),
 ) -> Sample:
     """A sample of items, labels and groups that lie nowhere."""
-    inferred = infer_task(train[1]) if task is None else _named_task(task)
-    judged = _judge(metric, inferred)
+    inferred = infer_task(train[1], train[0]) if task is None else _named_task(task)
+    judged = _judge(metric, inferred, read_targets(train[1], inferred) if inferred is Task.TOKEN_CLASSIFICATION else ())
     part = _from_memory(*train, inferred, modality, None, progress)
     part = replace(part, rows=replace(part.rows, notes=(*part.rows.notes, *notes)))
     held_out = None
@@ -657,9 +681,13 @@ def _from_memory(
 ) -> Part:
     targets = read_targets(labels, task)
     together = None if groups is None else plain_labels(groups)
-    numbered = read_values(
-        items, [str(row) for row in range(len(targets))], modality=modality, reading=reading, progress=progress
-    )
+    if task is Task.TOKEN_CLASSIFICATION:
+        numbered = read_positions(items, targets, modality=modality, reading=reading)
+        numbered = replace(numbered, labels=tuple(map(str, range(len(targets)))))
+    else:
+        numbered = read_values(
+            items, [str(row) for row in range(len(targets))], modality=modality, reading=reading, progress=progress
+        )
     if together is not None and len(together) != len(targets):
         raise LengthMismatch(f"{numbered.modality.words.many} and groups", len(targets), len(together))
     kept = [int(row) for row in numbered.labels]

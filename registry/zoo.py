@@ -19,11 +19,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, declared_domain
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, Task, declared_domain
 from registry.catalogs import Catalogs
 from registry.documents import Plain, read_json
 from registry.domain_search import DomainSearch
-from registry.encoders import Encoder
+from registry.encoders import Encoder, at_positions
 from registry.errors import (
     AlreadyThere,
     BadWeights,
@@ -326,19 +326,33 @@ class Zoo:
         return self._encoders.encoder(card)
 
     def encode(
-        self, checkpoint: str, sample: Sample, *, known: Sample | None = None, progress: Progress = silent
+        self,
+        checkpoint: str,
+        sample: Sample,
+        *,
+        whole: bool = False,
+        known: Sample | None = None,
+        progress: Progress = silent,
     ) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
 
+        Where positions of items are labelled, each has a vector, item after item; but if ``whole``, each item.
         ``known`` is a sample whose features may be kept already: of rows that are in both, these are taken.
 
         Raises:
             UnknownName: there is no such checkpoint.
             CheckpointError: it cannot be used.
         """
+
+        def encoded() -> Encoded:
+            if sample.task is Task.TOKEN_CLASSIFICATION:
+                encoder = self.encoder(checkpoint)
+                return (encoder if whole else at_positions(encoder)).encode(sample.items, progress=progress)
+            return self._encode(checkpoint, sample, known, progress)
+
         return cached(
-            self._place_of(checkpoint, sample),
-            lambda: self._encode(checkpoint, sample, known, progress),
+            self._place_of(checkpoint, sample, whole=whole),
+            encoded,
             keep=self.home.writable,
             note=self._note,
         )
@@ -403,7 +417,7 @@ class Zoo:
             EncoderMismatch: the lens's checkpoint is not the one that the lens was fitted on.
         """
         lens = self.lens(sample.modality)
-        encoded = self.encode(lens.checkpoint, sample, progress=progress)
+        encoded = self.encode(lens.checkpoint, sample, whole=True, progress=progress)
         read = next((block for block in encoded.blocks if block.encoder == lens.space), encoded.last)
         read.require_space(lens.space)
         return read
@@ -761,9 +775,10 @@ class Zoo:
             for card in cards
         )
 
-    def _place_of(self, checkpoint: str, sample: Sample) -> Path:
+    def _place_of(self, checkpoint: str, sample: Sample, *, whole: bool = False) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
-        return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(sample.order)}.safetensors"
+        rows = sample.order if whole or sample.task is not Task.TOKEN_CLASSIFICATION else f"positions-{sample.order}"
+        return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(rows)}.safetensors"
 
     def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:
         """The card with what was known of it before and what is said of it now: a license, by name and as stated."""

@@ -17,6 +17,7 @@ from recommender.strategies.rules import (
     training,
     used_blocks,
 )
+from registry.cards import Task
 from registry.errors import NotOffered
 from registry.modalities import modalities
 
@@ -37,6 +38,8 @@ def domain_adaptive(evidence: Evidence) -> Plan:
     many, pretext = modality.words.many, modality.defaults.pretext
     if not pretext:
         raise NotOffered(name, f"its nets learn nothing from {many} without labels")
+    if evidence.task is Task.TOKEN_CLASSIFICATION:
+        raise NotOffered(name, f"nets that label positions of {many} are not pretrained on")
     require_rows(name, evidence)
     rows, rate = evidence.unlabelled + evidence.rows, _SLOWER * backbone_rate(evidence)
     epochs = min(_MOST_EPOCHS, max(1, ceil(modality.defaults.shown / rows)))

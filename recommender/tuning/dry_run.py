@@ -21,8 +21,8 @@ from recommender.runs.tracking import NullTrackerRun
 from recommender.transfer.linear import fit_head
 from recommender.tuning.keeper import PRETRAINING_LOSS
 from recommender.tuning.recipe import run_local
-from registry.cards import Outcome
-from registry.encoders import Encoder, open_encoder
+from registry.cards import Outcome, Task
+from registry.encoders import Encoder, at_positions, open_encoder
 from registry.encoders.loading import load_network
 from registry.features import Encoded
 from registry.home import Home
@@ -57,7 +57,8 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
     advance(progress, Phase.TRY, 0, 1)
-    encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap))
+    encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap)
+    encoding = _Encoding(at_positions(encoder) if job.sample.task is Task.TOKEN_CLASSIFICATION else encoder)
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
     recorder = _Recorder(progress=progress)
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
@@ -181,9 +182,9 @@ class _DryRun:
         """Prepared items that the whole holds beyond those of the trial."""
         if not self.job.plan.stages:
             return 0
-        prepared = load_network(self.job.checkpoint.folder, cap=self.job.checkpoint.cap, bare=True).prepare(
-            self.few.items[0]
-        )
+        prepared = load_network(
+            self.job.checkpoint.folder, cap=self.job.checkpoint.cap, bare=True, task=self.few.task
+        ).prepare(self.few.items[0])
         row = sum(part.nbytes for part in prepared.values())
         return sum(min(_SPILL, rows * row) - few * row for few, rows in self._rows().values())
 
@@ -207,12 +208,14 @@ class _DryRun:
             return 0.0
         encoded, random = self.encoding.done[self.few.order], np.random.default_rng(self.job.seed)
         vectors = encoded.blocks[encoded.names.index(self.job.plan.read)].vectors
-        drawn = np.concatenate([np.arange(rows), random.integers(rows, size=min(most, round(_MORE * rows)) - rows)])
+        positions = self.few.positions
+        more = random.integers(rows, size=min(most, round(_MORE * rows)) - rows)
+        drawn = positions.within(np.concatenate([np.arange(rows), more]))
         blurred = vectors[drawn] + _BLUR * vectors.std(0) * random.standard_normal((len(drawn), vectors.shape[1]))
         began = time.perf_counter()
-        fit_head(blurred, self.few.targets.take(drawn), len(self.few.classes))
+        fit_head(blurred, positions.targets.take(drawn), len(self.few.classes))
         share = self._fitted_share()
-        slope = max(0.0, time.perf_counter() - began - took) / (len(drawn) - share * rows)
+        slope = max(0.0, time.perf_counter() - began - took) / (rows + len(more) - share * rows)
         return slope * share * (most - rows)
 
     def _fitted_share(self) -> float:

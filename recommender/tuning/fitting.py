@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
-from recommender.baseline import RawEncoder, RawRows, is_raw
+from recommender.baseline import RawEncoder, RawRows, fit_tagger, is_raw
 from recommender.resampling import draw_weights, resample
 from recommender.runs.job import Job
 from recommender.runs.provider import Provider
@@ -23,6 +23,7 @@ from recommender.tuning.heads import (
     NeighborsHead,
     PrototypeHead,
     RawNeighborsHead,
+    RawTagsHead,
     ScaledLinearHead,
     named,
 )
@@ -37,8 +38,9 @@ from registry.errors import Diverged, TooFewRows
 from registry.modalities import modalities
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
+from registry.targets import Positions
 
-__all__ = ["Fit", "fit_plan"]
+__all__ = ["Fit", "fit_plan", "predicted_of"]
 
 
 _NO_BETTER = (
@@ -48,6 +50,8 @@ _NO_BETTER = (
 _BEYOND = 1.0
 """Standard errors by which the best of many epochs must beat a fitted head that has yet to see the held-out rows."""
 _VALIDATION = 0.2
+_MOST_FITTED = 2500
+"""Rows whose positions a linear head is fitted to, of eight positions each; more are drawn from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +84,14 @@ class _Unit:
             return cls()
         return cls(float(sample.targets.values.mean()), float(sample.targets.values.std()) or 1.0)
 
-    def measured(self, part: Sample) -> Shaped[np.ndarray, "n ..."]:
+    def measured(self, part: Sample) -> Positions:
         """Targets in this unit."""
-        values = part.targets.values
-        return (values - self.mean) / self.deviation if part.task is Task.REGRESSION else values
+        known = part.positions
+        if part.task is not Task.REGRESSION:
+            return known
+        return replace(
+            known, targets=replace(known.targets, values=(known.targets.values - self.mean) / self.deviation)
+        )
 
     def put_on(self, head: torch.nn.Linear) -> None:
         """Rescale a head that predicts the quantity to this unit, in which a zero-initialized one predicts the mean."""
@@ -114,8 +122,15 @@ def fit_plan(
     return _probed(job, provider, split, progress)
 
 
+def predicted_of(split: Split, fit: Fit) -> Shaped[np.ndarray, "n ..."]:
+    """What a fit says of the test rows, in the form of their targets."""
+    return split.test.positions.gathered(named(split.test.task, fit.logits))
+
+
 def _untransferred(job: Job, split: Split, progress: Progress) -> Fit:
     """A head on raw features, which are fitted on the training rows as it is."""
+    if job.sample.task is Task.TOKEN_CLASSIFICATION:
+        return _tagged(job, split, progress)
     train, items = len(split.train), (*split.train.items, *split.test.items)
     raw = RawRows.of(job.sample.modality, items, progress)
     features = raw.features(np.arange(train))
@@ -128,6 +143,20 @@ def _untransferred(job: Job, split: Split, progress: Progress) -> Fit:
         {"trainable_parameters": float(trainable)},
         (),
         raw=raw.fitted(np.arange(train)),
+    )
+
+
+def _tagged(job: Job, split: Split, progress: Progress) -> Fit:
+    """The linear model on raw features of positions, as one with what makes them."""
+    require_head(job.plan.strategy, job.plan.head, job.sample.task)
+    positions = split.train.positions
+    rows = RawRows.of(job.sample.modality, split.train.items, progress, task=job.sample.task)
+    model = fit_tagger(rows, positions.targets.values)
+    raw = rows.with_model(model)
+    head = RawTagsHead(np.asarray(model.classes_, np.int64), np.array([len(job.sample.classes)]))
+    logits = head.logits(raw.encode(split.test.items, progress=progress).last.vectors)
+    return Fit(
+        head, None, logits, {"trainable_parameters": float(model.coef_.size + model.intercept_.size)}, (), raw=raw
     )
 
 
@@ -253,9 +282,10 @@ def _head_of(job: Job, classifier: Classifier, rows: ItemRows, part: Sample, pro
 def _beyond_chance(job: Job, rows: Sample, before: Float[np.ndarray, "n c"], after: Float[np.ndarray, "n c"]) -> bool:
     """Whether predictions of held-out rows became better by more than the error of the difference."""
     weights = draw_weights(rows.group_ids, seed=job.seed)
-    truth = rows.targets.values
+    truth, gathered = rows.targets.values, rows.positions.gathered
     old, new = (
-        resample(job.sample.metric, truth, named(job.sample.task, logits), weights) for logits in (before, after)
+        resample(job.sample.metric, truth, gathered(named(job.sample.task, logits)), weights)
+        for logits in (before, after)
     )
     return new.value - old.value > _BEYOND * new.error_beside(old)
 
@@ -266,16 +296,18 @@ def _features(job: Job, provider: Provider, part: Sample, progress: Progress) ->
     whole = job.sample if test is None or part.items[0] not in set(test.items) else test
     encoded = provider.features(job, whole, progress)
     vectors = encoded.blocks[encoded.names.index(job.plan.read)].vectors
-    return vectors if part is whole else vectors[places(whole, part)]
+    return vectors if part is whole else vectors[whole.positions.within(places(whole, part))]
 
 
 def _logistic(job: Job, provider: Provider, part: Sample, progress: Progress) -> torch.nn.Linear:
-    features = _features(job, provider, part, progress)
+    fitted = part.subsample(_MOST_FITTED, job.seed) if part.task is Task.TOKEN_CLASSIFICATION else part
+    features = _features(job, provider, fitted, progress)
     if job.plan.head == "fresh":
         return fresh_head(features.shape[1], len(job.sample.classes) or 1)
     advance(progress, Phase.HEAD, 0, 1)
-    groups = None if part.groups is None else part.group_ids
-    head = logistic_head(features, part.targets, len(job.sample.classes), groups)
+    positions = fitted.positions
+    units = positions.units(None if fitted.groups is None else fitted.group_ids)
+    head = logistic_head(features, positions.targets, len(job.sample.classes), units)
     advance(progress, Phase.HEAD, 1, 1)
     return head
 
@@ -311,7 +343,9 @@ def _linear(layer: torch.nn.Linear) -> LinearHead:
 
 def _classifier(job: Job, head: torch.nn.Linear) -> Classifier:
     torch.manual_seed(job.seed)
-    network = load_network(job.checkpoint.folder, cap=job.checkpoint.cap, from_scratch=job.plan.from_scratch)
+    network = load_network(
+        job.checkpoint.folder, cap=job.checkpoint.cap, from_scratch=job.plan.from_scratch, task=job.sample.task
+    )
     classifier = Classifier(network, layers_of(network), job.plan.read, head, dropout=job.plan.dropout)
     if job.plan.adapter_rank:
         classifier.adapt([block for stage in job.plan.stages for block in stage.train], job.plan.adapter_rank)

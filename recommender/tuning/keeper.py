@@ -99,6 +99,8 @@ class TrainingState:
     halved: int = 0
     entered: int = 0
     """The epoch after which the stage began."""
+    own_statistics: str = ""
+    """Why the net normalizes by its own statistics; empty where it does by those of batches."""
 
 
 def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "n c"]:
@@ -236,7 +238,9 @@ class Keeper:
         truth, plain = self.held_out.targets, replace(self.training.plan, label_smoothing=0.0, class_weights=False)
         objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
         loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()
-        return EpochScore(epoch, score(self.training.metric, truth, named(self.training.task, logits)), loss)
+        gathered = self.held_out.positions.gathered
+        said = gathered(named(self.training.task, logits))
+        return EpochScore(epoch, score(self.training.metric, gathered(truth), said), loss)
 
     def _scores(self, judged: EpochScore) -> dict[str, float]:
         return {f"validation {self.training.metric}": judged.score, "validation loss": judged.loss}

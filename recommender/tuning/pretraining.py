@@ -30,6 +30,7 @@ from registry.errors import Diverged, NotOffered, Unsupported
 from registry.modalities import Network, SelfSupervised, modalities
 from registry.progress import Phase, Progress, advance
 from registry.sample import Sample
+from registry.targets import Positions, Targets
 
 __all__ = ["HiddenRows", "PairRows", "pretrain"]
 
@@ -174,7 +175,9 @@ def _task(
 def _prepared(
     items: Sequence[Any], targets: Shaped[np.ndarray, "n ..."], network: Network, job: Job, progress: Progress
 ) -> ItemRows:
-    return prepare_rows(items, targets, network, job.folder / "rows-first", progress, "without labels")
+    return prepare_rows(
+        items, Positions.of(Targets.of(targets)), network, job.folder / "rows-first", progress, "without labels"
+    )
 
 
 class _Loop(StrictTrainer):

@@ -18,6 +18,7 @@ __all__ = [
     "Item",
     "Modality",
     "Network",
+    "Positional",
     "Prepared",
     "Preview",
     "RawRecipe",
@@ -198,6 +199,10 @@ class Network(Protocol):
     def blended(self) -> tuple[str, ...]:
         """Keys of a batch that hold the items themselves as real numbers: mixup may blend them."""
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Keys of a batch that are no arguments of the model: where the positions lie that `pool` gives vectors of."""
+
     def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
         """What of these items it does not see, a sentence each."""
 
@@ -217,7 +222,7 @@ class Network(Protocol):
         """Arguments of a forward pass of this part of the model beside the batch."""
 
     def pool(self, hidden: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch tensors
-        """A block's output as one vector a row (n, d), padding left out."""
+        """A block's output as one vector a row (n, d), padding left out; or one a position, row after row."""
 
     def summary(self, output: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a ModelOutput, torch tensors
         """What the whole backbone made of each row (n, d), of the output of its forward pass."""
@@ -249,6 +254,39 @@ class Network(Protocol):
 
     def resized(self, owner: Any, wanted: Any) -> Any:  # noqa: ANN401 - a module, a tensor
         """Position embeddings of ``owner`` for the size of input which the network is given."""
+
+
+@runtime_checkable
+class Positional(Protocol):
+    """What is known of items that are labelled at each of their positions, as sentences are word by word."""
+
+    @property
+    def words(self) -> Words:
+        """What messages call positions, and the features of no transfer that each has."""
+
+    @property
+    def classifier(self) -> str:
+        """As `Modality.classifier`, of those that label positions."""
+
+    @property
+    def hub_task(self) -> str:
+        """As `Modality.hub_task`, of those that label positions."""
+
+    @property
+    def in_memory(self) -> InMemory:
+        """As `Modality.in_memory`."""
+
+    def item(self, name: str, parts: Sequence[object]) -> Item | Undecodable:
+        """The item whose positions these are, or why they make none; never an exception."""
+
+    def of(self, item: Item) -> tuple[str, ...]:
+        """The positions of an item, in words: at least one."""
+
+    def raw(self) -> Any:  # noqa: ANN401 - a TransformerMixin; scikit-learn is not loaded here
+        """As `Modality.raw`: items to one sparse row of features a position, item after item."""
+
+    def network(self, network: Network) -> Network:
+        """The same two ends, pooled at each position. What is cut off an item has a vector of zeros there."""
 
 
 @runtime_checkable
@@ -362,6 +400,10 @@ class Modality(Protocol):
     @property
     def processor_files(self) -> tuple[str, ...]:
         """Files of a checkpoint's folder that turn an item into the model's input; ``*`` is any part of a name."""
+
+    @property
+    def positions(self) -> Positional | None:
+        """How its items are labelled position by position; None where each is labelled as a whole alone."""
 
     @property
     def catalog(self) -> Path | None:

@@ -13,6 +13,7 @@ from registry.modalities.text.fingerprints import fingerprints_of
 from registry.modalities.text.items import TextItem, decoded_item, item_of_cells, items_from_memory
 from registry.modalities.text.preview import preview_of
 from registry.modalities.text.settings import CAP, FILES, objection_to
+from registry.modalities.text.words import TEXT_WORDS
 
 __all__ = ["TEXT", "Text"]
 
@@ -30,6 +31,7 @@ class Text:
     classifier = "AutoModelForSequenceClassification"
     hub_task = "text-classification"
     processor_files = FILES
+    positions = TEXT_WORDS
     catalog = None
 
     @property
