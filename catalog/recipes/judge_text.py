@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import transformers
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 ROWS = 600
@@ -80,20 +80,26 @@ def random_accuracy(grown: torch.nn.Module, tokenizer: object, shared: Path, tar
 
 def accuracy(body: torch.nn.Module, tokenizer: object, shared: Path, target: str) -> float:
     """Test accuracy of a linear head on the body's features."""
-    parts = [_rows(shared, target, part) for part in ("train", "test")]
-    (train, labels), (test, truth) = [(_features(body, tokenizer, texts), names) for texts, names in parts]
-    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1)).fit(train, labels)
-    return float(head.score(test, truth))
+    parts = [rows(shared, target, part, ROWS) for part in ("train", "test")]
+    (train, labels), (test, truth) = [(features(body, tokenizer, texts), names) for texts, names in parts]
+    return float(head().fit(train, labels).score(test, truth))
 
 
-def _rows(shared: Path, target: str, part: str) -> tuple[list[str], list[str]]:
+def head() -> Pipeline:
+    """A linear head on standardized features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
+
+
+def rows(shared: Path, target: str, part: str, most: int) -> tuple[list[str], list[str]]:
+    """Texts and labels of at most so many rows of a set's part, drawn by seed 0."""
     with (shared / "data" / "text" / target / f"{part}.csv").open(newline="", encoding="utf-8") as opened:
-        rows = list(csv.DictReader(opened))
-    chosen = np.random.default_rng(0).permutation(len(rows))[:ROWS]
-    return [rows[place]["text"] for place in chosen], [rows[place]["label"] for place in chosen]
+        lines = list(csv.DictReader(opened))
+    chosen = np.random.default_rng(0).permutation(len(lines))[:most]
+    return [lines[place]["text"] for place in chosen], [lines[place]["label"] for place in chosen]
 
 
-def _features(body: torch.nn.Module, tokenizer: object, texts: list[str]) -> np.ndarray:
+def features(body: torch.nn.Module, tokenizer: object, texts: list[str]) -> np.ndarray:
+    """Mean over tokens of the mean over blocks."""
     pooled = []
     for first in range(0, len(texts), 64):
         batch = tokenizer(texts[first : first + 64], truncation=True, max_length=128, padding=True, return_tensors="pt")

@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
+from recommender.baseline import NOTHING
 from recommender.runs.folder import RunFolder
 from recommender.serving.export import Exported
 from recommender.serving.predict import finished
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric, Task
 from registry.escapes import shown
 from registry.files import write_atomic
 from registry.metrics import Z
@@ -37,6 +38,9 @@ def write_card(run: RunFolder, exported: Exported, start: Checkpoint | None) -> 
     write_atomic(place, (model_card(run, exported, start) + (f"\n{usage}" if usage else "")).encode())
 
 
+_OWN = "It started from no weights of others. The data it was fitted on may have a license of their own."
+
+
 def model_card(run: RunFolder, exported: Exported, start: Checkpoint | None) -> str:
     """The card; ``start`` is the checkpoint that the run started from, None where nobody knows it any more.
 
@@ -52,7 +56,7 @@ def model_card(run: RunFolder, exported: Exported, start: Checkpoint | None) -> 
         "## Data\n\n" + _table(_data(result)),
         "## Scores\n\n" + _table(_scores(result)),
         "## Training\n\n" + _table(_training(run, result)),
-        "## License\n\n" + _license(license, start),
+        "## License\n\n" + (_OWN if result.get("checkpoint") == NOTHING else _license(license, start)),
         "## How to load it\n\n" + _loading(exported),
     ]
     if result.get("notes"):
@@ -74,7 +78,7 @@ def _front(
         body |= {"license": "other", "license_name": shown(license)}
     if start is not None and start.locator is not None:
         body["base_model"] = start.locator.hub
-    task = _hub_task(str(sample.get("modality")))
+    task = _hub_task(str(sample.get("modality")), str(result["task"]))
     if task and exported.form == "transformers":
         body["pipeline_tag"] = task
     if "score" in result.get("metrics", {}):
@@ -91,15 +95,22 @@ def _front(
     return body
 
 
-def _hub_task(modality: str) -> str:
-    return modalities[modality].hub_task if modality in modalities else ""
+def _hub_task(modality: str, task: str) -> str:
+    if modality not in modalities:
+        return ""
+    positions = modalities[modality].positions if task == Task.TOKEN_CLASSIFICATION else None
+    return (modalities[modality] if positions is None else positions).hub_task
 
 
 def _title(result: Mapping[str, Any]) -> str:
+    if result.get("checkpoint") == NOTHING:
+        return f"A model without transfer, fitted on {result['sample'].get('name', 'a sample')}"
     return f"{result.get('checkpoint', 'a checkpoint')} tuned on {result['sample'].get('name', 'a sample')}"
 
 
 def _origin(result: Mapping[str, Any], start: Checkpoint | None) -> str:
+    if result.get("checkpoint") == NOTHING:
+        return "Made with transferzoo from no checkpoint: it reads raw features."
     words = f"Made with transferzoo from **{_text(str(result.get('checkpoint', '')))}**"
     if start is None:
         return f"{words}, of which nothing more is known any longer."
@@ -152,7 +163,7 @@ def _training(run: RunFolder, result: Mapping[str, Any]) -> dict[str, object]:
         "strategy": result.get("strategy", plan.get("strategy", "")),
         "head reads": plan.get("read", ""),
         "frozen": ", ".join(plan.get("frozen", ())) or "nothing",
-        "stages": "; ".join(stages) or "the head alone",
+        "stages": "; ".join(stages) or ("none" if result.get("checkpoint") == NOTHING else "the head alone"),
         "seed": run.job.get("seed", result.get("conditions", {}).get("seed", "unknown")),
         "run": run.id,
         "versions": versions,

@@ -1,5 +1,6 @@
 """A backbone, the block that is read, and a linear head on it: what of it learns, and how the head starts."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from recommender.transfer.linear import fit_head
-from registry.encoders.layers import Layers, read_blocks
+from registry.encoders.layers import LINEAR, Layers, read_blocks
 from registry.errors import NotOffered
 from registry.modalities import Network
 from registry.targets import Targets
@@ -74,15 +75,27 @@ class Classifier(nn.Module):
         names = [
             path
             for path, module in self.body.named_modules()
-            if isinstance(module, nn.Linear) and path.startswith(self._prefixes_of(blocks))
+            if isinstance(module, LINEAR) and path.startswith(self._prefixes_of(blocks))
         ]
         if not names:
             raise NotOffered("lora", f"{type(self.body).__name__} has no linear layers in {', '.join(blocks)}")
         try:
-            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "fan_in_fan_out")  # PEFT finds out itself how a weight lies
+                inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
         except ValueError as cause:  # layers that PEFT knows to be read by their weights, past any adapter (Mamba)
             raise NotOffered("lora", f"{type(self.body).__name__} cannot have adapters: {cause}") from cause
         self.learn(())
+
+    def spare_memory(self) -> bool:
+        """From now on compute activations anew in the backward pass (Chen et al. 2016); whether the net is able to."""
+        if not self.body.supports_gradient_checkpointing:
+            return False
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`gradient_checkpointing_enable`", FutureWarning)  # new name from 5.24 on
+            self.body.gradient_checkpointing_enable({"use_reentrant": False})
+        self.body.disable_input_require_grads()  # as only the other kind of checkpoint needs
+        return True
 
     def merge(self) -> None:
         """Add what adapters have learned to the weights beside them, and take the adapters away."""

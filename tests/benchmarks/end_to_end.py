@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [NAME ...]
 
-Each set is a folder with train/ and test/; at most 600 training rows, the plan as it is. Results are appended to
-HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the set's own
-family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for all that
-is bundled goes back to one pupil of eleven unlabelled corpora.
+Each set is a folder with train/ and test/; at most 600 training rows, the plan as it is, no controls. Results are
+appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
+set's own family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for
+all that is bundled goes back to one pupil of eleven unlabelled corpora.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender.flow import recommend, tune
+from recommender.runs.job import TuneOptions
 from recommender.shortlist import Constraints
 from registry.cards import Checkpoint
 from registry.sample import Sample
@@ -55,7 +56,7 @@ def run(zoo: Zoo, folder: Path) -> dict[str, object]:
     advice = recommend(sample, zoo, keep=5, constraints=Constraints(exclude=related(zoo, folder.name)))
     advised = time.perf_counter() - began
     best = advice.best
-    tuned = tune(best, sample, zoo)
+    tuned = tune(best, sample, zoo, TuneOptions(controls=False))
     e, b = best.expected, advice.baseline
     return {
         "set": folder.name,

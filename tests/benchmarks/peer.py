@@ -83,7 +83,8 @@ def orders(rows: Sequence[Mapping[str, object]]) -> Table:
     taus = {row["target"]: [_tau(truths[name], row, side) for name in TRUTHS for side in SIDES] for row in rows}
     table = np.array([*taus.values()])
     known = np.isfinite(table)
-    mean = np.where(known, table, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    counts = known.sum(axis=0)
+    mean = np.where(counts > 0, np.where(known, table, 0).sum(axis=0) / np.maximum(counts, 1), np.nan)
     for target, figures in [*taus.items(), ("mean", mean)]:
         drawn.add_row(target, *(f"{value:.3f}" if np.isfinite(value) else "" for value in figures))
     return drawn

@@ -16,8 +16,9 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.findings import report
+from tests.benchmarks.proving_ground.judge import wins
 from tests.benchmarks.proving_ground.pictures import draw
-from tests.benchmarks.proving_ground.truth import figures_of
+from tests.benchmarks.proving_ground.truth import figures_of, truth_of
 from tests.benchmarks.proving_ground.words import report_in_words
 from tests.proving_ground.planted import lines_of, tables, world
 
@@ -98,6 +99,13 @@ def test_a_checkpoint_whose_scores_cannot_be_computed_anew_is_ranked_by_none_and
     assert result.gone == (first.checkpoint,)
     assert "not ranked, for their scores cannot be computed anew without weights: net0" in report_in_words(result)
     assert result.truths[0].truth.checkpoints == tuple(dict.fromkeys(c.weights for c in design[: true.size]))[1:]
+
+
+def test_a_family_has_one_vote_whatever_of_it_is_measured():
+    true = world()
+    design, results, _ = lines_of(true, {}, skip={(k, 1) for k in range(len(true))})
+    truth = truth_of(design, {one.cell: one for one in results}, {}, strategy="linear-probe", rows=800)
+    assert wins(truth).votes.sum() == pytest.approx(len(set(truth.families)))
 
 
 def test_beside_the_last_block_stand_the_best_one_and_the_mean_of_all():

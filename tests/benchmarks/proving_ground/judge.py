@@ -1,5 +1,6 @@
 """Judging: every method on every target, within groups of equal size and architecture or over all checkpoints."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -119,11 +120,12 @@ def ceilings(truth: Truth, masks: Masks) -> Float[np.ndarray, " t"]:
 def wins(truth: Truth) -> Wins:
     """The winners of the table, judged on the whole test part; ties share."""
     votes = np.zeros(len(truth.checkpoints))
-    for t, family in enumerate(truth.families):
+    judged = [t for t in range(len(truth.targets)) if truth.rows(t).sum() >= FEWEST]
+    shared = Counter(truth.families[t] for t in judged)
+    for t in judged:
         rows = np.flatnonzero(truth.rows(t))
-        if len(rows) >= FEWEST:
-            best = rows[truth.whole[rows, t] >= truth.whole[rows, t].max() - 1e-12]
-            votes[best] += 1 / len(best) / truth.families.count(family)
+        best = rows[truth.whole[rows, t] >= truth.whole[rows, t].max() - 1e-12]
+        votes[best] += 1 / len(best) / shared[truth.families[t]]
     return Wins(truth.checkpoints, votes, *(entropy(votes) if votes.sum() else (0.0, 0.0)))
 
 

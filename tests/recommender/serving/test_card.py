@@ -111,6 +111,15 @@ def test_an_unknown_license_is_said_and_an_odd_one_named(run, exported, start):
     assert (odd["license"], odd["license_name"]) == ("other", "MIT AND Apache-2.0")
 
 
+def test_a_model_without_transfer_is_said_to_come_from_no_checkpoint(run, exported, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({**RUN, "checkpoint": "no transfer"}))
+    card = model_card(run, exported, None)
+    assert "from no checkpoint" in card
+    assert "no weights of others" in card
+    assert "known any longer" not in card
+    assert front_matter(card)["license"] == "unknown"
+
+
 def test_a_run_that_has_not_finished_has_none(tmp_path, exported):
     with pytest.raises(NotFinished):
         model_card(RunFolder(tmp_path / "none"), exported, None)

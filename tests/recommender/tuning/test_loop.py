@@ -29,7 +29,7 @@ def learner(folder, *stages, net="resnet", width=24, **changes):
     network = load_network(folder / "net")
     data = sample(36, 18)
     rows, held_out = (
-        prepare_rows(part.items, part.targets.values, network, folder / "spill", silent, "open")
+        prepare_rows(part.items, part.positions, network, folder / "spill", silent, "open")
         for part in (data, data.test)
     )
     layers = layers_of(network)
