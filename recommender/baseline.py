@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.sparse import vstack
 
 from recommender.resampling import draw_weights, resample
 from recommender.results import BASELINE_SPREAD, Baseline, Expected
 from recommender.transfer.linear import out_of_fold
 from registry.cards import Task
 from registry.encoders import BlockSize
+from registry.errors import SingleClass
 from registry.features import Encoded, Features
 from registry.index import neighbors
 from registry.metrics import Z, score
 from registry.modalities import Item, Modality, modalities
-from registry.progress import Phase, Progress, advance, silent
+from registry.progress import Phase, Progress, advance, silent, tracked
 from registry.sample import Sample
-from registry.targets import Targets
+from registry.targets import Positions, Targets
 
 __all__ = [
     "LINEAR",
@@ -34,10 +36,12 @@ __all__ = [
     "RawRows",
     "baseline",
     "better",
+    "fit_tagger",
     "held_out",
     "is_raw",
     "no_transfer",
     "raw_strategy",
+    "raw_words",
     "votes",
 ]
 
@@ -49,6 +53,8 @@ LINEAR, NEAREST = "linear", f"{NEIGHBORS} nearest neighbors"
 STRATEGIES: Mapping[str, str] = {LINEAR: "raw-linear", NEAREST: "raw-neighbors"}
 """The strategy of a run that carries a model of no transfer out."""
 _AT_ONCE = 32
+_TAGGER_STRENGTH, _TAGGER_TOLERANCE, _TAGGER_STEPS = 10.0, 1e-3, 1000
+"""Inverse strength of regularization of the linear model of tags, and when it is done."""
 
 
 def raw_strategy(model: str) -> str | None:
@@ -70,19 +76,30 @@ class RawRows:
     """The items, or what the leading steps of `Modality.raw` made of them."""
     steps: int
     """How many these were."""
+    named: str
+    """What messages call the features."""
 
     @classmethod
-    def of(cls, modality: str, items: Sequence[Item], progress: Progress = silent) -> "RawRows":
-        """The items of a modality; read once, in small batches."""
-        kind = modalities[modality]
+    def of(
+        cls, modality: str, items: Sequence[Item], progress: Progress = silent, *, task: Task = Task.CLASSIFICATION
+    ) -> "RawRows":
+        """The items of a modality; read once, in small batches. Of those labelled at positions, a table of each."""
+        kind, named = modalities[modality], raw_words(modality, task)
+        positions = kind.positions if task is Task.TOKEN_CLASSIFICATION else None
+        if positions is not None:
+            raw = positions.raw()
+            tables = np.empty(len(items), object)
+            for row, item in enumerate(tracked(items, progress, Phase.BASELINE, len(items), named)):
+                tables[row] = raw.transform([item])
+            return cls(kind, tables, 0, named)
         leading = []
         for _, step in getattr(kind.raw(), "steps", ()):
             if step.__sklearn_tags__().requires_fit:
                 break
             leading.append(step)
         if not leading:
-            return cls(kind, tuple(items), 0)
-        return cls(kind, _in_batches(leading, items, kind.words.raw, progress), len(leading))
+            return cls(kind, tuple(items), 0, named)
+        return cls(kind, _in_batches(leading, items, named, progress), len(leading), named)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,6 +109,15 @@ class RawRows:
         places = np.arange(len(self))[rows]
         taken = self.rows[places] if isinstance(self.rows, np.ndarray) else tuple(self.rows[row] for row in places)
         return replace(self, rows=taken)
+
+    def with_model(self, model: Any) -> "RawEncoder":  # noqa: ANN401 - scikit-learn has no types
+        """What makes raw features of positions, and a model that was fitted on them, as one."""
+        from sklearn.pipeline import Pipeline  # noqa: PLC0415 - heavy, and needed for tags alone
+
+        positions = self.modality.positions
+        assert positions is not None  # noqa: S101 - the rows are tables of positions
+        raw = Pipeline([("features", positions.raw()), ("linear", model)])
+        return RawEncoder(self.modality.name, raw, Task.TOKEN_CLASSIFICATION)
 
     def fitted(self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None) -> "RawEncoder":
         """What makes raw features, fitted on some of the rows; without ``train`` on all."""
@@ -110,10 +136,14 @@ class RawRows:
 
 @dataclass(frozen=True, eq=False)
 class RawEncoder:
-    """The encoder of no transfer: a fitted `Modality.raw`, whose features stand for the only block."""
+    """The encoder of no transfer: a fitted `Modality.raw`, whose features stand for the only block.
+
+    Of positions it is a whole model, and its features are the log probabilities that it gives each tag.
+    """
 
     modality: str
     raw: Any
+    task: Task = Task.CLASSIFICATION
     digest: str = ""
     adaptable: tuple[str, ...] = ()
     sizes: tuple[BlockSize, ...] = ()
@@ -121,7 +151,7 @@ class RawEncoder:
     @property
     def name(self) -> str:
         """What its modality calls raw features."""
-        return modalities[self.modality].words.raw
+        return raw_words(self.modality, self.task)
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -135,13 +165,22 @@ class RawEncoder:
 
     def encode(self, items: Sequence[Item], *, progress: Progress = silent) -> Encoded:
         """As `Encoder.encode`."""
-        vectors = np.asarray(_in_batches([self.raw], items, self.name, progress), np.float32)
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            vectors = np.asarray(self.raw.predict_log_proba(items), np.float32)
+        else:
+            vectors = np.asarray(_in_batches([self.raw], items, self.name, progress), np.float32)
         return Encoded((Features(vectors, f"{self.name} {vectors.shape[1]}"),), self.blocks)
 
 
+def raw_words(modality: str, task: Task) -> str:
+    """What messages call the features of no transfer for a task."""
+    kind = modalities[modality]
+    return (kind if task is not Task.TOKEN_CLASSIFICATION or kind.positions is None else kind.positions).words.raw
+
+
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
-    """Cross-validate both models on the sample's rows; the one with the better score stands for *no transfer*."""
-    raw = RawRows.of(sample.modality, sample.items, progress)
+    """Cross-validate the models on the sample's rows; the one with the better score stands for *no transfer*."""
+    raw = RawRows.of(sample.modality, sample.items, progress, task=sample.task)
     groups = None if sample.groups is None else sample.group_ids
     predicted = held_out(raw, sample.targets, folds, groups)
     weights = draw_weights(sample.group_ids, seed=seed)
@@ -166,7 +205,7 @@ def no_transfer(
     Raises:
         TooFewRows: the training rows cannot be folded.
     """
-    raw = RawRows.of(train.modality, (*train.items, *test.items), progress)
+    raw = RawRows.of(train.modality, (*train.items, *test.items), progress, task=train.task)
     best = better(train, raw.take(np.arange(len(train))), seed)
     folds = np.repeat([-1, 0], [len(train), len(test)])
     groups = np.concatenate([train.group_ids, len(train) + np.arange(len(test))])
@@ -190,16 +229,45 @@ def held_out(
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
 ) -> dict[str, Shaped[np.ndarray, "n ..."]]:
-    """What either model says of the rows of each fold after the others, by the model's name; -1 where fold is -1.
+    """What the models say of the rows of each fold after the others, by the model's name; -1 where fold is -1.
 
-    Raw features are fitted on the others too: rows that are held out are not looked at.
+    Raw features are fitted on the others too: rows that are held out are not looked at. Of positions a linear model
+    speaks alone.
+
+    Raises:
+        SingleClass: the training part of a fold holds one class.
     """
-    predicted = {f"{raw.modality.words.raw} + {model}": np.full_like(targets.values, -1) for model in _MODELS}
+    if targets.task is Task.TOKEN_CLASSIFICATION:
+        return {f"{raw.named} + {LINEAR}": _tagged(raw, Positions.of(targets), folds)}
+    predicted = {f"{raw.named} + {model}": np.full_like(targets.values, -1) for model in _MODELS}
     for fold in np.unique(folds[folds >= 0]):
         features, inner = raw.features(folds != fold), np.where(folds == fold, 0, -1)
         for name, model in zip(predicted, _MODELS.values(), strict=True):
             predicted[name][folds == fold] = model(features, targets, inner, groups)[folds == fold]
     return predicted
+
+
+def fit_tagger(raw: RawRows, codes: Int[np.ndarray, " p"]) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """Multinomial logistic regression on the sparse features of positions.
+
+    Raises:
+        SingleClass: there is but one tag.
+    """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - heavy, and needed for tags alone
+
+    if len(np.unique(codes)) < 2:
+        raise SingleClass("a model of tags")
+    return LogisticRegression(C=_TAGGER_STRENGTH, tol=_TAGGER_TOLERANCE, max_iter=_TAGGER_STEPS).fit(
+        vstack([*raw.rows]), codes
+    )
+
+
+def _tagged(raw: RawRows, positions: Positions, folds: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    said, codes = np.full(len(positions), -1), positions.targets.values
+    for fold in np.unique(folds[folds >= 0]):
+        model = fit_tagger(raw.take(folds != fold), codes[positions.within(folds != fold)])
+        said[positions.within(folds == fold)] = model.predict(vstack([*raw.take(folds == fold).rows]))
+    return positions.gathered(said)
 
 
 def votes(distances: Float[np.ndarray, "m k"], near: Targets, classes: int) -> Float[np.ndarray, "m c"]:

@@ -26,6 +26,7 @@ from registry.home import Home
 from registry.metrics import Z, score
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
+from registry.targets import Positions
 from registry.zoo import Zoo
 
 __all__ = ["SCRATCH_EPOCHS", "benefit", "equal_epochs", "for_epochs", "label_saving", "nested"]
@@ -120,7 +121,7 @@ def equal_epochs(plan: Mapping[int, float], scratch: Mapping[int, float]) -> Epo
 class _Rows:
     """The checkpoint's features of all rows, encoded once; those of any part are looked up. No outcome is kept."""
 
-    sources: tuple[tuple[Mapping[object, int], Encoded], ...]
+    sources: tuple[tuple[Mapping[object, int], Encoded, Positions], ...]
 
     @classmethod
     def of(cls, choice: Choice, sample: Sample, zoo: Zoo, progress: Progress) -> "_Rows":
@@ -130,6 +131,7 @@ class _Rows:
                 (
                     {item: row for row, item in enumerate(part.items)},
                     zoo.encode(choice.checkpoint.name, part, progress=progress),
+                    part.positions,
                 )
                 for part in parts
             )
@@ -138,8 +140,8 @@ class _Rows:
     def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
         """Features of a part, whatever job they are for."""
         del job, progress
-        places, encoded = next(source for source in self.sources if part.items[0] in source[0])
-        return encoded.take(np.array([places[item] for item in part.items]))
+        places, encoded, positions = next(source for source in self.sources if part.items[0] in source[0])
+        return encoded.take(positions.within(np.array([places[item] for item in part.items])))
 
     def record(self, job: Job, outcome: Outcome) -> None:
         """Nothing of it becomes history."""
@@ -193,7 +195,7 @@ def _tested(train: Sample) -> Sample:
 
 
 def _raw_rows(train: Sample, progress: Progress) -> RawRows:
-    return RawRows.of(train.modality, (*train.items, *_tested(train).items), progress)
+    return RawRows.of(train.modality, (*train.items, *_tested(train).items), progress, task=train.task)
 
 
 def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:

@@ -163,7 +163,7 @@ def recommend(
         **({} if until.seconds is None else {"time_budget": until.seconds}),
     }
     name = _id(sample, zoo, settings)
-    if len(set(sample.labels)) < 2:
+    if sample.is_constant:
         return _distances_only(name, sample, listed, settings)
     judged = _judged(_Question(sample, zoo, history, until, seed, progress), screened, listed, keep)
     skipped = (*listed.skipped, *judged.failed)
@@ -197,7 +197,7 @@ def recommend(
         choices,
         skipped,
         listed.domains,
-        verdict_of(choices[0], reference, sample),
+        verdict_of(choices[0], reference, sample, len(choices)),
         settings,
         shift,
         absent,
@@ -265,7 +265,7 @@ def no_transfer_model(sample: Sample, zoo: Zoo, *, seed: int = 0, progress: Prog
         TooFewRows: the rows cannot be folded.
         SingleClass, NoVariation: there is nothing to tell apart.
     """
-    if len(set(sample.labels)) < 2:
+    if sample.is_constant:
         raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
     probed = sample.subsample(MOST_ROWS, seed)
     reference = baseline(probed, folds=probed.folds(seed=seed), seed=seed, progress=progress)
@@ -296,7 +296,7 @@ def compare(
     pair = [part.subsample(MOST_COMPARED, seed) for part in (one, other)]
     groups = None if all(part.groups is None for part in pair) else (pair[0].group_ids, pair[1].group_ids)
     if through is not None:
-        x, y = (zoo.encode(through, part, progress=progress).last.vectors for part in pair)
+        x, y = (zoo.encode(through, part, whole=True, progress=progress).last.vectors for part in pair)
         return distances[metric](x, y, seed=seed, groups=groups)
     x, y = (lens.standardize(zoo.lens_features(part, progress=progress).vectors) for part in pair)
     return measure_distance(metric, x, y, lens.sigma, groups, seed)
@@ -549,7 +549,7 @@ def _beside_test(
         shift = source_test(train_vectors, test_vectors, groups, seed=seed)
     except EstimatorError:
         return ranked, reference, None
-    if not shift.detected:
+    if not shift.detected or probed.task is Task.TOKEN_CLASSIFICATION:  # of positions no such estimate is known
         return ranked, reference, shift
     folds: Int[np.ndarray, " n"] = probed.folds(seed=seed)
     drops_by: dict[str, Mapping[str, float]] = {}

@@ -24,6 +24,8 @@ PRIOR_RESIDUALS = 3
 """Results that it takes to trust a checkpoint's mean residual half."""
 PROBE_SPREAD = 0.02
 """Standard deviation of a linear head's test score around its cross-validated one, before any history."""
+ADDED_SPREAD = 0.05
+"""Standard deviation of what pretraining adds to the probe's score, up or down, before any history."""
 SHARE = 0.2
 SHARE_SPREAD = 0.4
 """Share of the probe's error that training removes on ample rows, and its spread, before any history.
@@ -67,6 +69,11 @@ class History:
         if stated is not None and stated.outcomes > 0:
             prior = _between(stated, *prior)
         return _shrunk(np.clip(share, -1, 1), *prior)
+
+    def added(self, strategy: str, digest: str) -> Correction:
+        """What a strategy's score had beside the probe's, on other samples; before any, as much up as down."""
+        pairs = self._elsewhere(strategy, digest)
+        return _shrunk(pairs[:, 0] - pairs[:, 1], 0.0, ADDED_SPREAD)
 
     def on(self, digest: str, checkpoint: str, metric: Metric) -> tuple[Outcome, ...]:
         """Earlier results of a checkpoint on the same sample by the same metric, of any strategy; oldest first."""

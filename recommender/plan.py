@@ -33,6 +33,7 @@ from recommender.results import (
     StatedGain,
 )
 from recommender.strategies import EvidencedStrategy, strategies
+from recommender.strategies.contrastive import FEW
 from recommender.strategies.cost import estimate
 from recommender.strategies.rules import require_fitting, require_head
 from registry.cards import Metric, Outcome
@@ -113,19 +114,21 @@ def choose_plan(
     best = _best(offers, setting)
     others = sorted((offer for offer in offers if offer is not best), key=lambda offer: -offer.expected.mean)
     because = (*best.because, *_instead(best, others, setting), *refused)
-    return replace(best, because=because, passed_over=tuple(_passed_over(offer) for offer in others))
+    return replace(best, because=because, passed_over=tuple(_passed_over(offer, setting.evidence) for offer in others))
 
 
 def _shipped(setting: "_Setting") -> tuple[str, ...]:
     """Our strategies that are considered: all whose expectation is fused, else a cheap one and a thorough one."""
     evidence, fused = setting.evidence, setting.fused
+    few = ("contrastive",) if evidence.rows < FEW * evidence.classes else ()
     if evidence.rows < HANDFUL_ROWS * evidence.classes:
-        return HANDFUL
+        return (*HANDFUL, *few)
+    offered = (*OFFERED, *few, *(("domain-adaptive",) if evidence.unlabelled else ()))
     name = evidence.ranked.checkpoint.name
     if fused is None or fused.expect(name, "lp-ft", Kind.TRAINING, evidence.rows, 1) is None:
-        return OFFERED
+        return offered
     ours = (one for one in strategies if one not in strategies.brought)
-    return tuple(one for one in ours if one in OFFERED or fused.measured(name, one))
+    return tuple(one for one in ours if one in offered or fused.measured(name, one))
 
 
 def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
@@ -134,7 +137,10 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
     Without fused expectations a training, and any strategy of a plug-in, has to be better by `WORTH`.
     """
     if all(offer.basis is not None for offer in offers):
-        return max(offers, key=lambda offer: (_net(offer), -passes(offer.plan, setting.evidence.blocks)))
+        evidence = setting.evidence
+        return max(
+            offers, key=lambda offer: (_net(offer, evidence), -passes(offer.plan, evidence.blocks, evidence.rows))
+        )
     own = [offer for offer in offers if offer.plan.strategy not in strategies.brought]
     brought = sorted((offer for offer in offers if offer not in own), key=lambda offer: offer.cost.seconds)
     best = own[0] if any(offer.basis is None for offer in own) else _best(own, setting)
@@ -144,33 +150,32 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
     return best
 
 
-def passes(planned: Plan, blocks: Sequence[str]) -> float:
+def passes(planned: Plan, blocks: Sequence[str], rows: int) -> float:
     """What a plan takes in passes over the rows: one to see them, and three for each epoch in which all learns."""
     epochs = sum(stage.expected_epochs * 3.0 * len(stage.train) / max(1, len(blocks)) for stage in planned.stages)
-    return 1.0 + epochs
+    first = planned.pretraining
+    return 1.0 + epochs + (0.0 if first is None else 3.0 * first.shown / rows)
 
 
-def _net(offer: Choice) -> float:
+def _net(offer: Choice, evidence: Evidence) -> float:
     """The expected score less what its cost is worth."""
-    blocks = [score.block for score in offer.ranked.transferability.blocks]
-    return offer.expected.mean - PRICE * float(np.log2(passes(offer.plan, blocks)))
+    return offer.expected.mean - PRICE * float(np.log2(passes(offer.plan, evidence.blocks, evidence.rows)))
 
 
-def _passed_over(offer: Choice) -> PassedOver:
-    blocks = [score.block for score in offer.ranked.transferability.blocks]
+def _passed_over(offer: Choice, evidence: Evidence) -> PassedOver:
     e = offer.expected
-    return PassedOver(offer.plan.strategy, e.mean, e.low, e.high, passes(offer.plan, blocks))
+    return PassedOver(offer.plan.strategy, e.mean, e.low, e.high, passes(offer.plan, evidence.blocks, evidence.rows))
 
 
 def _instead(best: Choice, others: Sequence[Choice], setting: "_Setting") -> tuple[str, ...]:
     """The best of the others, with what it would gain and cost, and what would change the advice."""
     if not others or best.basis is None:
         return ()
-    metric, blocks = best.expected.metric, setting.evidence.blocks
+    metric, blocks, rows = best.expected.metric, setting.evidence.blocks, setting.evidence.rows
     reasons = []
     for other in others[:_RUNNERS_UP]:
         gain = metric.difference(other.expected.mean - best.expected.mean)
-        times = passes(other.plan, blocks) / passes(best.plan, blocks)
+        times = passes(other.plan, blocks, rows) / passes(best.plan, blocks, rows)
         reasons.append(f"{other.plan.strategy} is expected {gain} from there, for {times:.1f} times the passes")
     return (*reasons, *([] if best.plan.from_scratch else [_would_change(best, others, setting)]))
 
@@ -183,7 +188,7 @@ def _would_change(best: Choice, others: Sequence[Choice], setting: "_Setting") -
         more = replace(setting, evidence=replace(evidence, rows=rows))
         then = {offer.plan.strategy: _prior(offer.plan, more).mean for offer in (best, *others)}
         net = {
-            offer.plan.strategy: _net(offer) - offer.expected.mean + then[offer.plan.strategy]
+            offer.plan.strategy: _net(offer, evidence) - offer.expected.mean + then[offer.plan.strategy]
             for offer in (best, *others)
             if not offer.plan.from_scratch
         }
@@ -244,6 +249,7 @@ def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:
         ranked.checkpoint.architecture,
         blocks,
         sample.task,
+        len(sample.unlabelled),
     )
 
 
@@ -352,11 +358,33 @@ class _Guess:
 
 
 def _prior(planned: Plan, setting: _Setting) -> _Guess:
-    """Before any result on the same sample."""
+    """Before any result on the same sample.
+
+    What pretraining adds is not known where it was never carried out: nothing is promised, and the interval is wider.
+    """
+    card = setting.evidence.ranked.checkpoint.name
+    measured = setting.fused is not None and setting.fused.measured(card, planned.strategy)
+    like = planned if planned.pretraining is None or measured else replace(planned, strategy=_like(planned))
+    guess = _fused(like, setting) or _unfused(like, setting)
+    if planned.pretraining is None:
+        return guess
+    added = setting.history.added(planned.strategy, setting.sample.digest)
+    mean = guess.mean if planned.stages else float(np.clip(guess.mean + added.mean, guess.metric.lowest, 1))
+    why = f"what its pretraining adds is known from {added.outcomes} outcomes of other samples"
+    if not added.outcomes:
+        why = "what its pretraining adds was not measured so far: none is promised, and the interval is wider"
+    deviation, own = (float(np.hypot(part, added.spread)) for part in (guess.deviation, guess.own))
+    return replace(guess, mean=mean, deviation=deviation, own=own, why=(*guess.why, why))
+
+
+def _like(planned: Plan) -> str:
+    """The strategy that does the same without pretraining."""
+    return "lp-ft" if planned.stages else "linear-probe"
+
+
+def _unfused(planned: Plan, setting: _Setting) -> _Guess:
+    """From the probe, a prior on what training adds, and results of the strategy on other samples."""
     evidence, sample, history = setting.evidence, setting.sample, setting.history
-    fused = _fused(planned, setting)
-    if fused is not None:
-        return fused
     probe = evidence.ranked.expected
     mean = _read_score(planned, evidence, probe.mean)
     deviation, spread = (probe.high - probe.low) / (2 * Z), 0.0

@@ -10,7 +10,7 @@ from platform import node
 from statistics import median
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from recommender.effort import Deadline
 from recommender.exposure import enough_unseen
@@ -28,7 +28,7 @@ from recommender.results import (
 from recommender.transfer import FROM_THE_SOURCE_HEAD, ComparableScore, scores
 from recommender.transfer.decomposition import decompose
 from recommender.transfer.linear import out_of_fold
-from registry.cards import Task
+from registry.cards import Metric, Task
 from registry.encoders import BlockSize
 from registry.errors import EstimatorError, NotAScore, TransferZooError, UnreadableForm
 from registry.features import Encoded, Features
@@ -37,12 +37,14 @@ from registry.metrics import score as metric_score
 from registry.plugins import warn_of_plugin
 from registry.progress import Event, Progress, require_wanted, silent
 from registry.sample import Sample
-from registry.targets import Targets
+from registry.targets import Positions, Targets
 from registry.zoo import Zoo
 
 __all__ = ["CLOSING", "MOST_ROWS", "probe", "transferability"]
 
 MOST_ROWS = 800
+MOST_POSITIONS = 2000
+"""Positions of rows, where each has several, on which scores of features are computed; the head is judged on all."""
 TIMED_ROWS = 16
 TRIES = 5
 TIMED_BATCHES = 4
@@ -190,25 +192,26 @@ def transferability(
     none is judged by them, where enough others are left.
     """
     weights = draw_weights(sample.group_ids, seed=seed)
-    targets = sample.targets
-    truth = targets.values
-    groups = None if sample.groups is None else sample.group_ids
+    positions, truth = sample.positions, sample.targets.values
+    units = positions.units(None if sample.groups is None else sample.group_ids)
     exposure = candidate.exposure
     judged = None if exposure is None else exposure.unseen([item.digest for item in sample.items])
     believed = judged is None or enough_unseen(int((judged & (folds >= 0)).sum()), len(sample.classes))
     tested = (folds >= 0) & judged if judged is not None and believed else folds >= 0
-    guesses = [out_of_fold(block.vectors, targets, folds, groups=groups) for block in encoded.blocks]
-    drawn = [resample(sample.metric, truth[tested], guess.predicted[tested], weights[:, tested]) for guess in guesses]
+    dealt = folds[positions.rows]
+    heads = [out_of_fold(block.vectors, positions.targets, dealt, groups=units) for block in encoded.blocks]
+    guesses = [positions.gathered(head.predicted) for head in heads]
+    drawn = [resample(sample.metric, truth[tested], guess[tested], weights[:, tested]) for guess in guesses]
     blocks = tuple(
         BlockScore(name, draws.value, draws.standard_error) for name, draws in zip(encoded.names, drawn, strict=True)
     )
     errors = 1.0 if judged is None else UNSEEN_ERRORS
     place = encoded.names.index(block_to_read(blocks, errors).block)
-    guess = guesses[place].predicted
+    guess = guesses[place]
     by_fold = tuple(
         metric_score(sample.metric, truth[folds == fold], guess[folds == fold]) for fold in np.unique(folds[tested])
     )
-    of_last = _scores(encoded, targets, groups)
+    of_last = _scores(encoded.last, positions, units)
     return Transferability(
         candidate,
         of_last,
@@ -220,9 +223,9 @@ def transferability(
         judged=tested if judged is not None else None,
         believed=believed,
         optimism=0.0 if judged is None else _optimism(blocks, drawn, errors),
-        estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample, groups),
-        over_blocks=_over_blocks(encoded, sample, groups, of_last),
-        probabilities=guesses[place].probabilities if sample.task is Task.CLASSIFICATION else None,
+        estimates=() if exposure is not None else _estimates(encoded.blocks[place], sample.metric, positions, units),
+        over_blocks=_over_blocks(encoded, sample, units, of_last),
+        probabilities=heads[place].probabilities if sample.task is Task.CLASSIFICATION else None,
     )
 
 
@@ -277,9 +280,10 @@ def _seconds(candidate: Candidate, sample: Sample, zoo: Zoo) -> tuple[float, flo
     return min(median(opened), both / 2) / len(items), both / len(items)
 
 
-def _scores(encoded: Encoded, targets: Targets, groups: Int[np.ndarray, " n"] | None) -> dict[str, float]:
+def _scores(read: Features, positions: Positions, units: Int[np.ndarray, " p"] | None) -> dict[str, float]:
     """Each score of features that is defined for such targets; one of a plug-in that fails is left out and named."""
-    vectors, values = encoded.last.vectors, {}
+    vectors, targets, groups = _thinned(read, positions, units)
+    values = {}
     try:
         shared = decompose(vectors)
     except EstimatorError:
@@ -304,16 +308,29 @@ def _scores(encoded: Encoded, targets: Targets, groups: Int[np.ndarray, " n"] | 
     return values
 
 
-def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | None) -> tuple[Estimate, ...]:
+def _thinned(
+    read: Features, positions: Positions, units: Int[np.ndarray, " p"] | None
+) -> tuple[Float[np.ndarray, "q d"], Targets, Int[np.ndarray, " q"] | None]:
+    """Features, targets and what belongs together, of at most `MOST_POSITIONS` where rows have several."""
+    places = positions.thinned(MOST_POSITIONS)
+    if len(places) == len(positions):
+        return read.vectors, positions.targets, units
+    return read.vectors[places], positions.targets.take(places), None if units is None else units[places]
+
+
+def _estimates(
+    read: Features, metric: Metric, positions: Positions, units: Int[np.ndarray, " p"] | None
+) -> tuple[Estimate, ...]:
     """What the comparable scores, ours or a plug-in's, say of the block to read."""
+    vectors, targets, groups = _thinned(read, positions, units)
     estimates = []
     for name, score in scores.usable():
         if not isinstance(score, ComparableScore):
             continue
         try:
-            if sample.metric not in score.metrics:
+            if metric not in score.metrics:
                 continue
-            value, error = score(read.vectors, sample.targets, groups=groups), score.standard_error
+            value, error = score(vectors, targets, groups=groups), score.standard_error
         except EstimatorError:
             continue
         except Exception as failure:
@@ -321,8 +338,8 @@ def _estimates(read: Features, sample: Sample, groups: Int[np.ndarray, " n"] | N
                 raise
             warn_of_plugin("score", name, failure)
             continue
-        if sample.metric.lowest <= value <= 1 and 0 < error < np.inf:
+        if metric.lowest <= value <= 1 and 0 < error < np.inf:
             estimates.append(Estimate(name, float(value), float(error)))
         else:
-            warn_of_plugin("score", name, NotAScore(name, value, str(sample.metric), error))
+            warn_of_plugin("score", name, NotAScore(name, value, str(metric), error))
     return tuple(estimates)

@@ -96,7 +96,7 @@ def race(
     Raises:
         Cancelled: the observer wants no more.
     """
-    if len(candidates) <= keep or len(set(sample.labels)) < 2:
+    if len(candidates) <= keep or sample.is_constant:
         left = tuple(Skipped(c.checkpoint.name, f"only {keep} are kept") for c in candidates[keep:])
         return Race(tuple(candidates[:keep]), left)
     until = deadline or Deadline()
@@ -179,12 +179,13 @@ def screening_scores(encoded: Encoded, sample: Sample) -> Mapping[str, float]:
     Raises:
         NoVariation: no block tells any row from another.
     """
-    groups = None if sample.groups is None else sample.group_ids
+    positions = sample.positions
+    groups = positions.units(None if sample.groups is None else sample.group_ids)
     values: dict[str, float] = {}
     for block in encoded.blocks:
         with suppress(NoVariation):
             for name in LOOKED_BY:
-                score = scores[name](block.vectors, sample.targets, groups=groups)
+                score = scores[name](block.vectors, positions.targets, groups=groups)
                 values[name] = max(score, values.get(name, score))
     if not values:
         raise NoVariation(encoded.last.encoder)
@@ -197,12 +198,13 @@ def _drawn(encoded: Encoded, part: Sample, seed: int) -> Draws | None:
         folds = part.folds(seed=seed)
     except TooFewRows:
         return None
-    groups = None if part.groups is None else part.group_ids
+    positions = part.positions
+    groups, dealt = positions.units(None if part.groups is None else part.group_ids), folds[positions.rows]
     tested, weights = folds >= 0, draw_weights(part.group_ids, seed=seed)
     drawn = []
     for block in encoded.blocks:
         with suppress(EstimatorError):
-            guess = out_of_fold(block.vectors, part.targets, folds, groups=groups).predicted
+            guess = positions.gathered(out_of_fold(block.vectors, positions.targets, dealt, groups=groups).predicted)
             drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
     return max(drawn, key=lambda draws: draws.value, default=None)
 

@@ -261,6 +261,10 @@ def _expected(sample: Sample, scored: Transferability, draws: Draws, learned: Co
     between = float(folds.var(ddof=1) / len(folds)) if len(folds) > 1 else 0.0
     chance = _chance(sample, mean, draws, max(test_rows, 1))
     own = max(draws.standard_error**2, between) + scored.optimism**2
+    if sample.task is Task.CLASSIFICATION:
+        rows = len(scored.predicted) if scored.judged is None else int(scored.judged.sum())
+        sure = (max(mean, 0.0) * rows + 1) / (rows + 2)
+        chance, own = (max(known, sure * (1 - sure) / of) for known, of in ((chance, max(test_rows, 1)), (own, rows)))
     deviation = float(np.sqrt(own + chance + learned.spread**2))
     return Expected.around(sample.metric, mean, Z * deviation)
 

@@ -171,6 +171,8 @@ class SampleRequest(Request):
     """A column whose equal values belong together."""
     time: Name | None = None
     """A column of times: the latest rows are the test part."""
+    unlabelled: Place | None = None
+    """More items of the same kind, without labels."""
     limit: Count | None = None
     """Rows of a part that are read at most; None for as many as is usual."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -184,7 +186,7 @@ class SampleRequest(Request):
     @property
     def places(self) -> tuple[Path | None, ...]:
         """All places that something must lie at."""
-        return self.path, self.labels, self.groups, self.test
+        return self.path, self.labels, self.groups, self.test, self.unlabelled
 
 
 class _OfSample(Request):
@@ -596,6 +598,7 @@ def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:
         follow_links=sample.get("follow_links", False),
         modality=None if sample["modality"] == FIRST_MODALITY else sample["modality"],
         keep_duplicates=sample.get("keep_duplicates", True),
+        unlabelled=sample.get("unlabelled_from"),
         seed=seed,
         **columns,
     )

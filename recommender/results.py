@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,8 @@ __all__ = [
     "OutcomeSource",
     "PassedOver",
     "Plan",
+    "Pretext",
+    "Pretraining",
     "Published",
     "Ranked",
     "Realized",
@@ -404,6 +407,8 @@ class Evidence:
     blocks: tuple[str, ...]
     """Names of the backbone's blocks, input side first."""
     task: Task = Task.CLASSIFICATION
+    unlabelled: int = 0
+    """Items without labels that were handed over beside the rows."""
 
 
 @dataclass(frozen=True)
@@ -450,6 +455,31 @@ class Stage(Record):
         return (min(self.patience, self.epochs) + self.epochs) / 2
 
 
+class Pretext(StrEnum):
+    """What a backbone learns before there is a head."""
+
+    ITEMS = "items"
+    """Parts of items that are hidden, or come next: no label is needed (`registry.modalities.SelfSupervised`)."""
+    PAIRS = "pairs"
+    """Whether two rows are of one class."""
+
+
+@dataclass(frozen=True)
+class Pretraining(Record):
+    """What a backbone learns before a head is fitted to its features."""
+
+    pretext: Pretext
+    epochs: int
+    rate: float
+    rows: int
+    """Items, or pairs of them, of an epoch."""
+
+    @property
+    def shown(self) -> int:
+        """Items that are shown in all."""
+        return self.epochs * self.rows * (2 if self.pretext is Pretext.PAIRS else 1)
+
+
 @dataclass(frozen=True)
 class Plan(Record):
     """What stays frozen, learning rates, schedule, and because.
@@ -487,6 +517,8 @@ class Plan(Record):
     with ``augment`` or ``mixup`` there is nothing to keep."""
     controls: tuple[str, ...] = ()
     """What the run is held against: ``no-transfer`` (raw features), ``scratch`` (the same net from random weights)."""
+    pretraining: Pretraining | None = None
+    """What comes before a ``logistic`` head is fitted, to features of what came of it."""
 
 
 @dataclass(frozen=True)
@@ -705,6 +737,11 @@ class Shift(Record):
         figures = f"p {self.p_same:.3f} that both are one source, AUC {self.auc:.2f} of telling them apart"
         if not self.detected:
             return f"The test part is like the training part ({figures})."
+        if not self.drops:
+            return (
+                f"The test part is not like the training part ({figures}): folds of the training part cannot see that, "
+                "and expectations do not know of it."
+            )
         return (
             f"The test part is not like the training part ({figures}): folds of the training part cannot see that, so "
             "expectations move, and are less certain, by as much as the unlabelled test rows tell."

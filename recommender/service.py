@@ -273,6 +273,7 @@ def read_sample(request: SampleRequest, observer: Observer, progress: Progress |
         text2=request.text2,
         group=request.group,
         time=request.time,
+        unlabelled=request.unlabelled,
         progress=progress or observer,
     )
     observer.on_sample(sample)

@@ -9,7 +9,7 @@ they do, four estimates say by how much the score falls:
 - *confidence*: the difference of mean confidences (Guillory et al. 2021);
 - *weighted folds*: the score in folds whose rows count by how likely they are in the test part rather than here
   (Shimodaira 2000), by the odds that a cross-validated classifier of the parts gives them, clipped; only where the
-  weights leave `LEAST_EFFECTIVE` rows in effect (Kish 1965);
+  weights leave `LEAST_EFFECTIVE` rows in effect (Kish 1965), and average about one, as they do where the parts overlap;
 - *far rows*: how much less is scored where folds hold out whole clusters of every class, in proportion to how far (by
   the root of MMD squared) the test part lies from the training part compared with those clusters from the others.
 
@@ -45,6 +45,8 @@ MOST_ODDS = 20.0
 """Most that a row may count for, beside one that is as likely in either part."""
 LEAST_EFFECTIVE = 30
 """Rows in effect, below which weighted folds say nothing."""
+LEAST_OVERLAP = 0.5
+"""Mean weight, one where the parts overlap, below which no row here is like the test part's: folds say nothing."""
 CLUSTERS = 5
 """Clusters that every class is parted into, to hold them out one after the other."""
 
@@ -135,7 +137,7 @@ def _of_weighted_folds(
     odds = _odds(train, test, folds, groups)
     tested = folds >= 0
     weights = odds[tested]
-    if weights.sum() ** 2 < LEAST_EFFECTIVE * (weights**2).sum():
+    if weights.sum() ** 2 < LEAST_EFFECTIVE * (weights**2).sum() or weights.mean() < LEAST_OVERLAP:
         return {}
     predicted = out_of_fold(train, sample.targets, folds, groups=groups).predicted
     truth, answers = sample.targets.values[tested], predicted[tested]

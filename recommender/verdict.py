@@ -1,28 +1,38 @@
 """What follows, in one sentence: where to start, or why not to; a refusal says what would change it.
 
 Refused is what does not beat *no transfer* beyond chance. Of these it is told apart: neither does better than a guess;
-there are too few rows to tell, and how many would; or *no transfer* is simply as good.
+there are too few rows to tell, and how many would; or *no transfer* is simply as good. A bootstrap of a handful of rows
+that are all right, or all wrong, knows no doubt: there an exact sign test has to agree, for all that was probed.
 """
 
 from math import ceil, log10
 
 import numpy as np
+from jaxtyping import Float, Shaped
+from scipy.stats import binom
 
 from recommender.results import Baseline, Choice, Verdict
 from registry.cards import Metric, Task
 from registry.sample import Sample
 
-__all__ = ["guess_score", "rows_to_tell", "verdict_of"]
+__all__ = ["guess_score", "rows_that_tell", "rows_to_tell", "verdict_of"]
 
+_HANDFUL = 50
+"""Rows up to which a sign test has to agree."""
+
+_BY_CHANCE = 0.05
 MOST_TIMES = 50
 """Times the rows, above which no number is named: the difference is too small to be worth them."""
 
 
-def verdict_of(best: Choice, reference: Baseline, sample: Sample) -> Verdict:
-    """Whether transfer is worth it."""
+def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 1) -> Verdict:
+    """Whether transfer is worth it; ``probed`` checkpoints were looked at to find the best."""
+    predicted = best.ranked.transferability.predicted, reference.predicted
+    handful = len(sample) <= _HANDFUL and all(len(one) == len(sample) for one in predicted)
+    enough = rows_that_tell(*predicted, sample, probed) if handful else len(sample)
     e, gain, raw = best.expected, best.ranked.gain, reference.expected
     rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
-    if gain.low > 0:
+    if gain.low > 0 and enough == len(sample):
         start = f"Start from {best.checkpoint.name} with {best.plan.strategy}"
         if best.plan.from_scratch:
             card = best.checkpoint
@@ -40,8 +50,9 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample) -> Verdict:
     if guess is not None and max(e.low, raw.low) <= guess:
         because = f"neither {rival}, nor any checkpoint ({e.words}) is better beyond chance than a guess"
         return Verdict(False, f"Do not transfer: {because} ({e.metric.words(guess)}); {differs}.")
-    rows = rows_to_tell(len(sample), gain.mean, gain.low)
-    would = "" if rows is None else f"; {len(sample):,} rows are too few to tell, about {rows:,} would"
+    rows = enough if gain.low > 0 else rows_to_tell(len(sample), gain.mean, gain.low)
+    few = f"; {len(sample):,} rows are too few to tell"
+    would = f"{few}, about {rows:,} would" if rows is not None else few if gain.low > 0 else ""
     return Verdict(False, f"Do not transfer: {rival}, is not beaten beyond chance; {differs}{would}.")
 
 
@@ -54,6 +65,32 @@ def guess_score(sample: Sample) -> float | None:
     if sample.metric is Metric.ACCURACY:
         return most
     return 1 / len(shares) if sample.metric is Metric.BALANCED_ACCURACY else 2 * most / (1 + most) / len(shares)
+
+
+def rows_that_tell(
+    ours: Shaped[np.ndarray, "n ..."], raw: Shaped[np.ndarray, "n ..."], sample: Sample, probed: int
+) -> int | None:
+    """Rows of which a sign test would tell that these predictions are the better ones, of as many as were probed.
+
+    Groups in which one of the two is nearer to the truth count, each alike (p up to .05, times ``probed``). Where these
+    rows do, it is their number; None where `MOST_TIMES` as many would not.
+    """
+    truth = sample.targets.values
+    nearer = np.bincount(sample.group_ids, _off(raw, truth, sample.task) - _off(ours, truth, sample.task))
+    won, lost = int((nearer > 0).sum()), int((nearer < 0).sum())
+    for times in range(1, MOST_TIMES + 1):
+        if probed * binom.sf(won * times - 1, (won + lost) * times, 0.5) <= _BY_CHANCE:
+            return len(sample) * times
+    return None
+
+
+def _off(
+    predicted: Shaped[np.ndarray, "n ..."], truth: Shaped[np.ndarray, "n ..."], task: Task
+) -> Float[np.ndarray, " n"]:
+    """How far each row's prediction lies from the truth: 0 or 1 for a class, the labels that are wrong, a distance."""
+    if task is Task.CLASSIFICATION:
+        return np.asarray(predicted != truth, np.float64)
+    return np.asarray(np.abs(predicted - truth).reshape(len(truth), -1).sum(axis=1), np.float64)
 
 
 def rows_to_tell(rows: int, mean: float, low: float) -> int | None:

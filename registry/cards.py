@@ -47,6 +47,8 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
     MULTI_LABEL = "multi-label"
     REGRESSION = "regression"
+    TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105 - no password
+    """A class of each position of an item, as of each word of a sentence."""
 
 
 class ClassFolder(StrEnum):
@@ -63,6 +65,8 @@ class Metric(StrEnum):
     BALANCED_ACCURACY = "balanced-accuracy"
     MACRO_F1 = "macro-f1"
     R2 = "r2"
+    ENTITY_F1 = "entity-f1"
+    """Of spans, right where kind and both ends are."""
 
     @property
     def lowest(self) -> float:
@@ -86,6 +90,7 @@ METRICS: Mapping[Task, tuple[Metric, ...]] = {
     Task.CLASSIFICATION: (Metric.ACCURACY, Metric.BALANCED_ACCURACY, Metric.MACRO_F1),
     Task.MULTI_LABEL: (Metric.MACRO_F1, Metric.ACCURACY),
     Task.REGRESSION: (Metric.R2,),
+    Task.TOKEN_CLASSIFICATION: (Metric.ENTITY_F1, Metric.ACCURACY, Metric.MACRO_F1),
 }
 """What judges a task; the first where none is asked for."""
 

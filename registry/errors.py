@@ -474,8 +474,8 @@ class PathOutside(SampleError, PermissionError):
         self.path, self.roots = str(path), tuple(roots)
         allowed = " and ".join(map(str, roots))
         super().__init__(
-            f"{path} lies outside of what this page may read: {allowed}",
-            "Start it with `transferzoo picker --root DIR` to allow another folder.",
+            f"{path} lies outside of what may be read here: {allowed}",
+            "Start it with `--root DIR` to allow another folder.",
         )
 
 

@@ -16,6 +16,7 @@ from registry.modalities import Item, Words
 from registry.progress import Phase, Progress, advance
 from registry.readers.layout import counted
 from registry.readers.rows import Rows
+from registry.spans import Scheme, astray, scheme_of
 from registry.targets import classes_of, names_in
 
 __all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine_parts"]
@@ -135,8 +136,12 @@ def examine_parts(
     near = _NearRows.of(apart, clean_test, keep=keep_duplicates)
     kept = apart.keep([row for row in range(len(apart.items)) if row not in near.left_out])
     classes = classes_of(kept.labels, kept.task)
+    new = _new_tags(clean_test, classes)
+    classes = tuple(sorted((*classes, *new)))
     health = _health(clean, kept, near)
-    health = replace(health, warnings=(*health.warnings, *_of_targets(kept), *_of_groups(kept, clean_test)))
+    health = replace(
+        health, warnings=(*health.warnings, *_of_targets(kept), *_of_new(new), *_of_groups(kept, clean_test))
+    )
     of_test, test_health = None, None
     if clean_test is not None and clean_test.items:
         _require_known(clean_test, classes)
@@ -373,6 +378,7 @@ _ELSEWHERE = {
     Task.CLASSIFICATION: "lies in another class too",
     Task.MULTI_LABEL: "has other labels elsewhere",
     Task.REGRESSION: "has another target elsewhere",
+    Task.TOKEN_CLASSIFICATION: "has other tags elsewhere",
 }
 
 
@@ -386,10 +392,41 @@ def _of_targets(kept: Clean) -> Iterator[str]:
     yield from _of_spellings(kept)
     if kept.task is Task.CLASSIFICATION:
         yield from _of_classes(kept)
+    elif kept.task is Task.TOKEN_CLASSIFICATION:
+        yield from _of_tags(kept)
     elif len(set(kept.labels)) == 1:
         yield "all rows have the same target: distances can be measured, transferability cannot"
     elif kept.task is Task.MULTI_LABEL:
         yield from _of_labels(kept)
+
+
+def _new_tags(test: Clean | None, classes: Sequence[str]) -> tuple[str, ...]:
+    """Tags that the test part alone has: no class of rows is lacking for them."""
+    if test is None or test.task is not Task.TOKEN_CLASSIFICATION:
+        return ()
+    return tuple(tag for tag in classes_of(test.labels, test.task) if tag not in classes)
+
+
+def _of_new(tags: Sequence[str]) -> Iterator[str]:
+    if tags:
+        yield f"tags that the test part alone has, and that nothing can learn: {_listed(tags)}"
+
+
+def _of_tags(kept: Clean) -> Iterator[str]:
+    """Warnings about tags that say nothing, that make no spans, or that are in training always."""
+    rows = [label.split() for label in kept.labels]
+    tags, many = {tag for row in rows for tag in row}, kept.words.many
+    if len(tags) == 1:
+        yield f"there is only the tag {min(tags)}: distances can be measured, transferability cannot"
+    elif scheme_of(tags) is None:
+        yield "plain tags, none of them B- or I-: judged position by position, for they make no spans"
+    stray = astray(rows) if scheme_of(tags) not in {None, Scheme.IOB1} else 0
+    if stray:
+        yield f"{counted(stray, 'tag')} that go on with a span that was not begun, read as its beginning"
+    having = Counter(tag for row in rows for tag in set(row))
+    single = sorted(tag for tag, count in having.items() if count == 1)
+    if single and len(rows) > 1:
+        yield f"tags in one of the {many} are in every training part and never held out: {_listed(single)}"
 
 
 def _of_spellings(kept: Clean) -> Iterator[str]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from registry.cards import METRICS, Metric, Task
 from registry.errors import LengthMismatch, TooFewRows, UnfitMetric, UnknownName
+from registry.spans import spans_of
 
 __all__ = ["NOMINAL", "Z", "metric_of", "score", "weighted_scores"]
 
@@ -38,6 +39,9 @@ def score(
 ) -> float:
     """Accuracy, its mean over the classes of the truth (balanced accuracy), the mean F1 over all classes seen, or R².
 
+    Rows that are arrays of tags (`registry.targets.Positions`) are judged position by position; entity F1 is that of
+    their spans, over all rows at once, and 1 where there is none and none is predicted.
+
     Two-dimensional truth is multi-label: accuracy is the mean over its columns, balanced accuracy is not defined, and a
     label that occurs neither in truth nor in predictions has no F1 (where there is no other, all is right). R squared
     is below 0 where predictions are worse than the mean of the truth; where the truth does not vary it is 1 if it was
@@ -47,7 +51,7 @@ def score(
         LengthMismatch: not one prediction a row.
         TooFewRows: no row at all.
         UnknownName: no metric of that name.
-        UnfitMetric: it does not judge multi-label predictions.
+        UnfitMetric: it does not judge such predictions.
     """
     judged, true, guess = metric_of(metric), np.asarray(truth), np.asarray(predicted)
     if len(true) != len(guess):
@@ -66,8 +70,13 @@ def weighted_scores(
     """The metric as `score` has it, once for each vector of weights; rows of weight 0 are as if they were not there.
 
     Raises:
-        UnfitMetric: it does not judge multi-label predictions.
+        UnfitMetric: it does not judge such predictions.
+        LengthMismatch: not one prediction a position.
     """
+    if truth.dtype == object:
+        return _over_positions(metric, truth, predicted, weights)
+    if metric is Metric.ENTITY_F1:
+        raise UnfitMetric(metric, Task.CLASSIFICATION, METRICS[Task.CLASSIFICATION])
     if metric is Metric.R2:
         return _r2(truth.astype(np.float64), predicted.astype(np.float64), weights)
     if truth.ndim > 1:
@@ -81,6 +90,25 @@ def weighted_scores(
     if metric is Metric.BALANCED_ACCURACY:
         return _mean_where(hits / np.maximum(actual, _LEAST), actual > 0)
     return _mean_f1(hits, actual + weights @ (predicted[:, None] == classes).astype(np.float64))
+
+
+def _over_positions(
+    metric: Metric,
+    truth: Shaped[np.ndarray, " n"],
+    predicted: Shaped[np.ndarray, " n"],
+    weights: Float[np.ndarray, "D n"],
+) -> Float[np.ndarray, " D"]:
+    lengths, others = (np.array([len(tags) for tags in rows], np.int64) for rows in (truth, predicted))
+    if (lengths != others).any():
+        row = int((lengths != others).argmax())
+        raise LengthMismatch(f"positions and predictions of row {row}", int(lengths[row]), int(others[row]))
+    if metric is not Metric.ENTITY_F1:
+        rows = np.repeat(np.arange(len(truth)), lengths)
+        return weighted_scores(metric, np.concatenate([*truth]), np.concatenate([*predicted]), weights[:, rows])
+    spans = [[set(spans_of(tags)) for tags in rows] for rows in (truth, predicted)]
+    both = np.array([(len(true & said), len(true) + len(said)) for true, said in zip(*spans, strict=True)], np.float64)
+    hits, there = weights @ both[:, 0], weights @ both[:, 1]
+    return np.asarray(np.where(there > 0, 2 * hits / np.maximum(there, _LEAST), 1.0))
 
 
 def _over_labels(

@@ -36,6 +36,7 @@ class Phase(StrEnum):
     HEAD = "fit the head"
     PREPARE = "open items:"
     CACHE = "run the frozen blocks:"
+    PRETRAIN = "learn before the head:"
     TUNE = "tune"
     SOURCE = "probe the source"
     BENEFIT = "measure the benefit"

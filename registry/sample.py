@@ -30,20 +30,23 @@ from registry.health import Clean, Health, HealthForm, Part, examine_parts
 from registry.metrics import metric_of
 from registry.modalities import Item, Modality, Reading, modalities
 from registry.progress import Progress, silent
-from registry.readers.anywhere import read_rows
+from registry.readers.anywhere import read_anywhere, read_rows
 from registry.readers.layout import LayoutRule, as_known, infer_layout, plain_name
-from registry.readers.memory import plain_labels, read_values
+from registry.readers.memory import plain_labels, read_positions, read_values
 from registry.readers.records import RecordColumns, is_records
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_groups, read_labels
+from registry.spans import scheme_of
 from registry.splits import Splitter
-from registry.targets import Targets, infer_task, names_in, quantities, read_targets, values_of
+from registry.targets import Positions, Targets, infer_task, names_in, quantities, read_targets, values_of
 
 __all__ = ["LIMIT", "Sample", "SampleForm"]
 
 LIMIT = 20_000
 """Rows of a part that are read at most; more are sampled."""
 
+_POSITIONS_A_ROW = 8
+"""Labelled positions of a draw for each row that is asked for."""
 _MEMORY = "arrays"
 """Where rows lie that were never read from anywhere; a place on disk is an absolute path."""
 _ESCAPED = re.compile(r"\\x([89a-f][0-9a-f])")
@@ -89,6 +92,10 @@ class Sample(Record):
     """How its items are read alike, as their modality has it; what a run on them predicts is read so too."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The columns of records that it was read by; empty where it is none."""
+    unlabelled: tuple[Item, ...] = ()
+    """Items without labels, each once, that a net may learn from before it is tuned; of its digest no part."""
+    unlabelled_from: str | None = None
+    """Where they were read from."""
 
     @classmethod
     def from_folder(  # noqa: PLR0913 - each says how it is read
@@ -111,13 +118,15 @@ class Sample(Record):
         text2: str | None = None,
         group: str | None = None,
         time: str | None = None,
+        unlabelled: Path | str | None = None,
         progress: Progress = silent,
     ) -> "Sample":
         """Items in class folders, or a zip of them; ``train/`` and ``test/`` may lie above the classes. Or records.
 
         Records are the rows of a CSV, TSV, JSON-lines or Parquet file, or of a folder with ``train.*`` and ``test.*``
         of them. What their labels are is read off the column: as with ``labels``, several are joined by ``|`` (or a
-        list). Files that are no UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
+        list); lists of words and of their tags, and CoNLL-like files, are token classification. Files that are no
+        UTF-8 are read as UTF-16 or Windows-1252, and that is noted; of more than 200,000 rows
         a draw is kept.
 
         Transparent images are laid on white. Images of more than 8 bits a channel, and of floats, are mapped to 8 bits
@@ -146,6 +155,7 @@ class Sample(Record):
             text2: the column of the second text of a pair.
             group: a column; rows with the same value are never parted.
             time: a column of dates or numbers: the latest quarter of the rows is the test part.
+            unlabelled: a folder, an archive or records with more items of the same kind; no label of them is read.
             progress: told stage, done and of.
 
         Raises:
@@ -166,7 +176,7 @@ class Sample(Record):
         known_task = None if task is None else _named_task(task)
         table = _table(labels, known_task, place)
         usual = Task.CLASSIFICATION if table is None else table.task
-        if known_task is not None or not is_records(place):
+        if known_task is not Task.TOKEN_CLASSIFICATION and (known_task is not None or not is_records(place)):
             _judge(metric, known_task or usual)  # before anything is read
         read = partial(
             read_rows,
@@ -179,10 +189,25 @@ class Sample(Record):
         kind = None if modality is None else modalities[modality]
         rows = read(place, modality=kind, columns=columns, task=known_task)
         labels_task = rows.task or usual
-        judged = _judge(metric, labels_task)
+        judged = _judge(metric, labels_task, rows.labels)
         if test is not None:
             rows = _with_other_test(rows, _located(test), read)
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
+        more: tuple[Item, ...] = ()
+        if unlabelled is not None:
+            texts = RecordColumns(**{role: name for role, name in rows.columns.items() if role in {"text", "text2"}})
+            kind, place_of_more = rows.modality, _located(unlabelled)
+            there = read_anywhere(
+                place_of_more,
+                modality=kind,
+                reading=rows.reading,
+                columns=texts,
+                limit=limit,
+                seed=seed,
+                progress=progress,
+            )
+            more = _each_once(there.items)
+            rows = replace(rows, notes=(*rows.notes, *_of_unlabelled(there, len(more))))
         tabled, tabled_test = rows.groups, None if rows.test is None else rows.test.groups
         if groups is not None:
             tabled, tabled_test = _grouped(_located(groups), place, rows)
@@ -197,6 +222,8 @@ class Sample(Record):
             class_folder=chosen,
             follow_links=follow_links,
             columns=rows.columns,
+            unlabelled=more,
+            unlabelled_from=_absolute(unlabelled),
         )
 
     @classmethod
@@ -231,9 +258,13 @@ class Sample(Record):
             text2=columns.text2,
             group=columns.group,
             time=columns.time,
+            unlabelled=form.unlabelled_from,
         )
         if sample.digest != form.digest:
             raise OtherRows(form.origin, form.digest, sample.digest)
+        if form.unlabelled_digest not in {None, sample.unlabelled_digest}:
+            there = form.unlabelled_from or form.origin
+            raise OtherRows(there, str(form.unlabelled_digest), str(sample.unlabelled_digest))
         return sample
 
     @classmethod
@@ -249,15 +280,18 @@ class Sample(Record):
         metric: Metric | str | None = None,
         keep_duplicates: bool = False,
         modality: str | None = None,
+        unlabelled: Any = (),  # noqa: ANN401 - as ``items``
         progress: Progress = silent,
     ) -> "Sample":
         """Items that Python holds, a label each, perhaps a group each.
 
         Images are uint8 (n, height, width) or (n, height, width, 3), or a list of such images, of PIL's, or of paths.
-        Texts are a list or an array of `str`, or of pairs of them.
+        Texts are a list or an array of `str`, or of pairs of them; or lists of words, with a list of their tags as the
+        label of each (token classification).
 
         Where ``task`` is not said, labels that are tuples, sets or lists of names are multi-label, numbers with
-        fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`.
+        fractions a regression target, and all else classes. ``keep_duplicates`` as in `from_folder`; ``unlabelled`` are
+        more items of the same kind, whose labels nobody knows.
 
         Raises:
             UnusableArrays: another kind or shape, or kinds that are mixed.
@@ -269,7 +303,7 @@ class Sample(Record):
             UnfitMetric: the metric does not judge the task.
         """
         kind = None if modality is None else modalities[modality]
-        return _in_memory(
+        sample = _in_memory(
             name,
             (items, labels, groups),
             None if test is None else (*test, None),
@@ -279,6 +313,12 @@ class Sample(Record):
             modality=kind,
             progress=progress,
         )
+        if not len(unlabelled):
+            return sample
+        read, _ = modalities[sample.modality].settled(
+            modalities[sample.modality].from_memory(unlabelled), sample.reading
+        )
+        return replace(sample, unlabelled=_each_once(read), unlabelled_from=_MEMORY)
 
     @classmethod
     def from_frame(  # noqa: PLR0913 - as above
@@ -378,7 +418,9 @@ class Sample(Record):
         return iter(zip(self.items, self.labels, strict=True))
 
     def __repr__(self) -> str:
-        named = {Task.CLASSIFICATION: "classes", Task.MULTI_LABEL: "labels", Task.REGRESSION: ""}[self.task]
+        named = {Task.MULTI_LABEL: "labels", Task.REGRESSION: "", Task.TOKEN_CLASSIFICATION: "tags"}.get(
+            self.task, "classes"
+        )
         parts = [f"{len(self):,} rows", f"{len(self.classes)} {named}" if named else "a quantity"]
         if self.groups is not None:
             parts.append(f"{len(set(self.groups))} groups")
@@ -388,8 +430,18 @@ class Sample(Record):
 
     @property
     def targets(self) -> Targets:
-        """Each row's place in `classes`; in multi-label 0 or 1 for each of them; in regression the quantity."""
+        """Each row's place in `classes`; 0 or 1 for each of them; the quantity; or an array of its tags."""
         return Targets(self.task, values_of(self.labels, self.classes, self.task))
+
+    @property
+    def positions(self) -> Positions:
+        """What a head learns, one after another: the rows, or where each has several the positions of each."""
+        return Positions.of(self.targets, self.classes)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is nothing to tell apart."""
+        return len(self.classes if self.task is Task.TOKEN_CLASSIFICATION else set(self.labels)) < 2
 
     @property
     def counts(self) -> dict[str, int]:
@@ -410,6 +462,11 @@ class Sample(Record):
         return _sha("\n".join(item.shown for item in self.items))
 
     @property
+    def unlabelled_digest(self) -> str | None:
+        """SHA-256 of the items without labels, as they are shown; None where there are none."""
+        return _sha("\n".join(sorted(item.shown for item in self.unlabelled))) if self.unlabelled else None
+
+    @property
     def _splitter(self) -> Splitter:
         digests = tuple(item.digest for item in self.items)
         return Splitter(digests, self.labels, self.groups, self.classes, self.task)
@@ -426,8 +483,12 @@ class Sample(Record):
     def subsample(self, most: int, seed: int = 0) -> "Sample":
         """At most ``most`` rows, each class in proportion; groups come whole but for one a class at the edge.
 
-        A row of several labels counts for the rarest; quantities are in proportion by quantile bins.
+        A row of several labels counts for the rarest; quantities are in proportion by quantile bins. Where positions
+        are labelled there are at most eight times as many of them, of rows of average length.
         """
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            tags = sum(len(label.split()) for label in self.labels)
+            most = min(most, max(1, _POSITIONS_A_ROW * most * len(self) // tags))
         if len(self) <= most:
             return self
         return self.take(self._splitter.drawn(most, seed))
@@ -480,6 +541,9 @@ class Sample(Record):
             values=self._values(),
             columns=dict(self.columns) or None,
             keep_duplicates=self.keep_duplicates,
+            unlabelled=len(self.unlabelled) or None,
+            unlabelled_from=self.unlabelled_from,
+            unlabelled_digest=self.unlabelled_digest,
         )
 
     def _values(self) -> dict[str, float] | None:
@@ -515,13 +579,19 @@ class SampleForm:
     values: Mapping[str, float] | None = None
     keep_duplicates: bool = True
     columns: Mapping[str, str] | None = None
+    unlabelled: int | None = None
+    unlabelled_from: str | None = None
+    unlabelled_digest: str | None = None
 
 
-def _judge(name: Metric | str | None, task: Task) -> Metric:
-    """The metric of that name, else the one that is usual for the task."""
-    judged = METRICS[task][0] if name is None else metric_of(name)
-    if judged not in METRICS[task]:
-        raise UnfitMetric(judged, task, METRICS[task])
+def _judge(name: Metric | str | None, task: Task, labels: Sequence[str] = ()) -> Metric:
+    """The metric of that name, else the one that is usual for the task; tags that make no spans have no entity F1."""
+    fit = METRICS[task]
+    if task is Task.TOKEN_CLASSIFICATION and scheme_of(tag for label in set(labels) for tag in label.split()) is None:
+        fit = tuple(metric for metric in fit if metric is not Metric.ENTITY_F1)
+    judged = fit[0] if name is None else metric_of(name)
+    if judged not in fit:
+        raise UnfitMetric(judged, task if fit == METRICS[task] else "plain tags, none of them B- or I-", fit)
     return judged
 
 
@@ -544,7 +614,7 @@ def _table(labels: Path | str | None, task: Task | None, place: Path) -> LabelTa
             why = f"it names files, and {place} holds records"
             raise BadTable(_located(labels), why, "Name their column of labels: --label COLUMN (label=).")
         return None
-    if labels is not None:
+    if labels is not None and task is not Task.TOKEN_CLASSIFICATION:
         return read_labels(_located(labels), task)
     if task not in {None, Task.CLASSIFICATION}:
         raise LabelsMissing(str(task))
@@ -590,8 +660,8 @@ def _in_memory(  # noqa: PLR0913 - as above
     notes: tuple[str, ...] = (),
 ) -> Sample:
     """A sample of items, labels and groups that lie nowhere."""
-    inferred = infer_task(train[1]) if task is None else _named_task(task)
-    judged = _judge(metric, inferred)
+    inferred = infer_task(train[1], train[0]) if task is None else _named_task(task)
+    judged = _judge(metric, inferred, read_targets(train[1], inferred) if inferred is Task.TOKEN_CLASSIFICATION else ())
     part = _from_memory(*train, inferred, modality, None, progress)
     part = replace(part, rows=replace(part.rows, notes=(*part.rows.notes, *notes)))
     held_out = None
@@ -611,9 +681,13 @@ def _from_memory(
 ) -> Part:
     targets = read_targets(labels, task)
     together = None if groups is None else plain_labels(groups)
-    numbered = read_values(
-        items, [str(row) for row in range(len(targets))], modality=modality, reading=reading, progress=progress
-    )
+    if task is Task.TOKEN_CLASSIFICATION:
+        numbered = read_positions(items, targets, modality=modality, reading=reading)
+        numbered = replace(numbered, labels=tuple(map(str, range(len(targets)))))
+    else:
+        numbered = read_values(
+            items, [str(row) for row in range(len(targets))], modality=modality, reading=reading, progress=progress
+        )
     if together is not None and len(together) != len(targets):
         raise LengthMismatch(f"{numbered.modality.words.many} and groups", len(targets), len(together))
     kept = [int(row) for row in numbered.labels]
@@ -643,6 +717,19 @@ def _of_other_test(rows: Rows, held_out: Rows) -> Iterator[str]:
         yield f"test part: of its own training and test part the test part is used ({used})"
     if rows.test is not None:
         yield f"the test part inside ({count(len(rows.test.items))}) is not used: another was named"
+
+
+def _each_once(items: Sequence[Item]) -> tuple[Item, ...]:
+    """The first of those that hold the same."""
+    return tuple({item.identity: item for item in reversed(items)}.values())[::-1]
+
+
+def _of_unlabelled(rows: Rows, kept: int) -> Iterator[str]:
+    """How many items without labels there are, and what is to be known of them."""
+    of = f" of {rows.total:,}" if rows.total > len(rows.items) else ""
+    copies = f", {len(rows.items) - kept:,} copies among them left out" if kept < len(rows.items) else ""
+    yield f"without labels: {rows.modality.words.count(len(rows.items))}{of} read{copies}"
+    yield from (f"without labels: {note}" for note in rows.notes)
 
 
 def _class_folder(name: ClassFolder | str) -> ClassFolder:

@@ -19,11 +19,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, declared_domain
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, Task, declared_domain
 from registry.catalogs import Catalogs
 from registry.documents import Plain, read_json
 from registry.domain_search import DomainSearch
-from registry.encoders import Encoder
+from registry.encoders import Encoder, at_positions
 from registry.errors import (
     AlreadyThere,
     BadWeights,
@@ -47,7 +47,7 @@ from registry.files import disk_full_named, matching, write_atomic
 from registry.home import Home, catalog_folder
 from registry.licenses import Licenses, require_license, spdx
 from registry.listings import Listing, find_listing
-from registry.modalities import modalities
+from registry.modalities import Item, modalities
 from registry.open_nets import OpenNets
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -326,19 +326,33 @@ class Zoo:
         return self._encoders.encoder(card)
 
     def encode(
-        self, checkpoint: str, sample: Sample, *, known: Sample | None = None, progress: Progress = silent
+        self,
+        checkpoint: str,
+        sample: Sample,
+        *,
+        whole: bool = False,
+        known: Sample | None = None,
+        progress: Progress = silent,
     ) -> Encoded:
         """Every block's features of a sample, kept in the home for the next time.
 
+        Where positions of items are labelled, each has a vector, item after item; but if ``whole``, each item.
         ``known`` is a sample whose features may be kept already: of rows that are in both, these are taken.
 
         Raises:
             UnknownName: there is no such checkpoint.
             CheckpointError: it cannot be used.
         """
+
+        def encoded() -> Encoded:
+            if sample.task is Task.TOKEN_CLASSIFICATION:
+                encoder = self.encoder(checkpoint)
+                return (encoder if whole else at_positions(encoder)).encode(sample.items, progress=progress)
+            return self._encode(checkpoint, sample, known, progress)
+
         return cached(
-            self._place_of(checkpoint, sample),
-            lambda: self._encode(checkpoint, sample, known, progress),
+            self._place_of(checkpoint, sample, whole=whole),
+            encoded,
             keep=self.home.writable,
             note=self._note,
         )
@@ -403,7 +417,7 @@ class Zoo:
             EncoderMismatch: the lens's checkpoint is not the one that the lens was fitted on.
         """
         lens = self.lens(sample.modality)
-        encoded = self.encode(lens.checkpoint, sample, progress=progress)
+        encoded = self.encode(lens.checkpoint, sample, whole=True, progress=progress)
         read = next((block for block in encoded.blocks if block.encoder == lens.space), encoded.last)
         read.require_space(lens.space)
         return read
@@ -512,12 +526,19 @@ class Zoo:
             lock.release()
 
     def promote(
-        self, card: Checkpoint, domain: Domain, source: Sample | None = None, *, progress: Progress = silent
+        self,
+        card: Checkpoint,
+        domain: Domain,
+        source: Sample | None = None,
+        *,
+        also: Sequence[Item] = (),
+        progress: Progress = silent,
     ) -> Checkpoint:
         """Take over a checkpoint that was made here: its folder moves into the home, all or nothing.
 
         ``card`` says what is known of it, its folder the rest. ``domain`` is what it was tuned on, sketched from
-        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on.
+        ``source`` where that is given; which rows it consists of is kept, if need be from when it was tuned on, and
+        ``also`` those without labels that were learned from beside them.
 
         Raises:
             CheckpointError: the folder cannot be used.
@@ -547,7 +568,7 @@ class Zoo:
         except OSError as cause:
             raise HomeUnusable(self.home.root, cause.strerror or str(cause)) from cause
         try:
-            self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source)))
+            self.store.write(Entries((promoted,), (domain,), sketches, rows=self._rows_of(domain, source, also)))
         except BaseException:
             rmtree(place, ignore_errors=True)
             raise
@@ -754,9 +775,10 @@ class Zoo:
             for card in cards
         )
 
-    def _place_of(self, checkpoint: str, sample: Sample) -> Path:
+    def _place_of(self, checkpoint: str, sample: Sample, *, whole: bool = False) -> Path:
         """Where the features that a checkpoint gives of a sample are kept."""
-        return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(sample.order)}.safetensors"
+        rows = sample.order if whole or sample.task is not Task.TOKEN_CLASSIFICATION else f"positions-{sample.order}"
+        return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(rows)}.safetensors"
 
     def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:
         """The card with what was known of it before and what is said of it now: a license, by name and as stated."""
@@ -791,10 +813,10 @@ class Zoo:
         features = self.lens_features(source.subsample(_SKETCHED_ROWS), progress=progress)
         return sketch_of(domain, features, self.lens(source.modality))
 
-    def _rows_of(self, domain: Domain, source: Sample | None) -> tuple[RowKeys, ...]:
+    def _rows_of(self, domain: Domain, source: Sample | None, also: Sequence[Item] = ()) -> tuple[RowKeys, ...]:
         """The keys of a domain's rows: of the sample it is, else as kept when that was tuned on."""
         if source is not None:
-            return (RowKeys.of(domain.name, (item.digest for item in source.items)),)
+            return (RowKeys.of(domain.name, (item.digest for item in (*source.items, *also))),)
         known = self.store.rows(f"sample:{domain.digest}")
         return () if known is None else (RowKeys(domain.name, known.keys),)
 

@@ -15,6 +15,7 @@ TYPERS_APP = "app"
 """What typer's own examples call a group of commands; the command line has one in each module of them."""
 
 LATE_IMPORTS = {
+    "recommender/baseline.py": 2,  # scikit-learn, where words are tagged without transfer
     "recommender/checks.py": 1,  # torch and scikit-learn, where a plug-in or a device is named
     "recommender/results.py": 3,  # Altair and what draws SVG, where advice or a run is shown as pictures
     "recommender/runs/mlflow_sync.py": 1,  # MLflow, where it is spoken to

@@ -63,31 +63,39 @@ def _catalog(catalog):
     return catalog
 
 
-@pytest.mark.slow
-def test_records_are_recommended_for_tuned_on_and_predicted(tmp_path):
-    catalog, data = _catalog(tmp_path / "catalog"), tmp_path / "rows"
-    data.mkdir()
-    _write(data / "train.csv", 40, 1)
-    _write(data / "test.csv", 12, 2)
-    (tmp_path / "decoder").mkdir()
-    save(tmp_path / "decoder", "gpt2")
+@pytest.fixture
+def command(tmp_path):
+    """The command line, on a registry whose only checkpoint of texts is a tiny net; gives the JSON."""
+    catalog = _catalog(tmp_path / "catalog")
+    shared = {"PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, **shared, "TRANSFERZOO_HOME": str(tmp_path / "home")}
 
-    def command(*arguments):
+    def run(*arguments):
         done = subprocess.run(
             [sys.executable, "-c", COMMAND, str(catalog), *map(str, arguments), "--json"],
             check=False,
             capture_output=True,
             text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[1]),
-                "TRANSFERZOO_HOME": str(tmp_path / "home"),
-                "HF_HUB_OFFLINE": "1",
-            },
+            env=environment,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout)
 
+    return run
+
+
+def _data(folder):
+    folder.mkdir()
+    _write(folder / "train.csv", 40, 1)
+    _write(folder / "test.csv", 12, 2)
+    return folder
+
+
+@pytest.mark.slow
+def test_records_are_recommended_for_tuned_on_and_predicted(tmp_path, command):
+    data = _data(tmp_path / "rows")
+    (tmp_path / "decoder").mkdir()
+    save(tmp_path / "decoder", "gpt2")
     command("zoo", "add", tmp_path / "decoder", "--name", "decoder", "--domain", "places")
     advice = command("recommend", data)
     assert advice["sample"]["modality"] == "text"
@@ -100,3 +108,36 @@ def test_records_are_recommended_for_tuned_on_and_predicted(tmp_path):
     raw = command("tune", data, "--no-transfer", "--no-controls")
     assert raw["metrics"]["score"] > 0.9
     assert command("export", raw["id"], tmp_path / "exported")["largest_difference"] < 1e-4
+
+
+@pytest.mark.slow
+def test_a_net_that_went_on_with_texts_without_labels_is_promoted_and_advised_on_again(tmp_path, command):
+    data, more = _data(tmp_path / "rows"), tmp_path / "more.jsonl"
+    more.write_text("".join(json.dumps({"text": f"again {text}"}) + "\n" for text, _ in _texts(40, 7)))
+    advice = command("recommend", data, "--unlabelled", more)
+    assert advice["sample"]["unlabelled"] == 120
+    assert "domain-adaptive" in {row["strategy"] for row in (*advice["choices"][0]["passed_over"], *advice["choices"])}
+    tuned = command(
+        "tune", data, "--unlabelled", more, "--checkpoint", "text-lens", "--strategy", "domain-adaptive",
+        "--no-controls",
+    )  # fmt: skip
+    result = json.loads((Path(tuned["folder"]) / "run.json").read_text())
+    assert result["plan"]["pretraining"]["pretext"] == "items"
+    if tuned["metrics"]["best_epoch"]:
+        command("zoo", "promote", tuned["id"], "grown")
+        other = tmp_path / "other.csv"
+        other.write_text("".join(["text,label\n", *(f'"again {text}",{label}\n' for text, label in _texts(40, 7))]))
+        again = command("recommend", other)
+        [grown] = [choice for choice in again["choices"] if choice["checkpoint"] == "grown"]
+        assert grown["exposure"]["rows"] == 120  # the texts without labels are among what it has seen
+
+
+@pytest.mark.slow
+def test_the_benefit_of_transfer_is_measured_on_texts(tmp_path, command):
+    measured = command(
+        "benefit", _data(tmp_path / "rows"), "--checkpoint", "text-lens", "--strategy", "linear-probe",
+        "--budgets", 2, "--epochs", 1, "--picture", tmp_path / "benefit.png",
+    )  # fmt: skip
+    assert [point["labels"] for point in measured["points"]][-1] == 120
+    assert all(set(point) == {"labels", "plan", "scratch", "no_transfer"} for point in measured["points"])
+    assert (tmp_path / "benefit.png").stat().st_size > 1000

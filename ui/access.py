@@ -8,7 +8,7 @@ from pathlib import Path
 
 from registry.errors import PathOutside
 
-__all__ = ["ROOTS", "STARTED_IN", "TOKEN", "is_admitted", "is_inside", "new_token", "placed", "roots"]
+__all__ = ["ROOTS", "STARTED_IN", "TOKEN", "is_admitted", "is_below", "is_inside", "new_token", "placed", "roots"]
 
 TOKEN = "TRANSFERZOO_PICKER_TOKEN"  # noqa: S105 - the variable's name
 """The environment variable in which the server hands the token to the page: a command line can be read by all."""
@@ -49,10 +49,11 @@ def placed(path: str) -> Path:
 
 def is_inside(place: Path, *besides: Path) -> bool:
     """Whether a path lies, links followed, below one of the roots, or of these folders."""
-    return _is_below(place, (*roots(), *besides))
+    return is_below(place, (*roots(), *besides))
 
 
-def _is_below(place: Path, folders: Iterable[Path]) -> bool:
+def is_below(place: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path lies, links followed, below one of these folders."""
     resolved = place.resolve()
     return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
 

@@ -64,6 +64,10 @@ class _Commands(LazyGroup):
             "ui.commands.serve:serve",
             "Serve the registry over HTTP: uploads, advice, runs, jobs; see /docs of its address.",
         ),
+        "mcp": (
+            "ui.commands.agents:serve_agents",
+            "Serve tools to agents (Model Context Protocol): search, inspect, recommend, explain, compare, predict.",
+        ),
         "zoo": ("ui.commands.zoo:app", "The checkpoints that the registry knows."),
         "domains": ("ui.commands.domains:app", "The source domains that the registry knows."),
         "runs": ("ui.commands.runs:app", "What became of earlier fine-tunings."),

@@ -104,6 +104,10 @@ GroupOption = Annotated[
 TimeOption = Annotated[
     str | None, typer.Option("--time", help="Of records, a column of times: the latest quarter is the test part.")
 ]
+UnlabelledOption = Annotated[
+    Path | None,
+    typer.Option("--unlabelled", help="More items of the same kind, without labels: a net may learn from them first."),
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows of a part that are read at most; more are sampled.")
 ]
@@ -124,6 +128,7 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "text2": (Text2Option, None),
     "group": (GroupOption, None),
     "time": (TimeOption, None),
+    "unlabelled": (UnlabelledOption, None),
     "limit": (LimitOption, None),
     "seed": (SeedOption, 0),
 }

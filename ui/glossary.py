@@ -20,6 +20,7 @@ TERMS: Mapping[str, str] = {
 PLANS: Mapping[str, str] = {
     "prototype": "nearest class mean on frozen features",
     "knn": "a vote of the nearest training rows, on frozen features",
+    "contrastive": "pairs of rows teach the features what a class is, then a linear head (SetFit)",
     "linear-probe": "a linear head on frozen features",
     "norm-only": "head and normalization layers learn, all else is frozen",
     "lora": "head and small adapters beside the frozen layers learn (LoRA)",
@@ -31,6 +32,7 @@ PLANS: Mapping[str, str] = {
     "discriminative": "all learns, lower blocks slower",
     "gradual-unfreezing": "one block more learns in every stage, from the top",
     "ulmfit": "gradual unfreezing, lower blocks slower",
+    "domain-adaptive": "all learns from items without labels first, then as lp-ft",
     "full": "all learns at one rate",
     "scratch": "the same net from random weights",
 }

@@ -13,7 +13,7 @@ from recommender import service
 from recommender.requests import CompareRequest, RecommendRequest, Request, ResumeRequest, TuneRequest
 from recommender.results import Distance, Recommendation, TuningRun
 from recommender.serving.export import Exported
-from recommender.serving.predict import Answer
+from recommender.serving.predict import Answer, Predictions
 from recommender.serving.promote import Promoted
 from registry.modalities import modalities
 from registry.progress import Cancelled
@@ -120,9 +120,22 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     context.print_json(run.to_dict())
 
 
+def _write_positions(predictions: Predictions) -> None:
+    """One row a position: file, its number from 1, what is there, its tag, and that one's probability."""
+    sheet = csv.writer(sys.stdout, lineterminator="\n")
+    sheet.writerow(["file", "position", "word", "prediction", "confidence"])
+    sure = iter(predictions.scores.max(axis=1).tolist())
+    for name, words, tags in zip(predictions.names, predictions.positions, predictions.said, strict=True):
+        for place, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
+            sheet.writerow([cell(name), place, cell(word), cell(str(tag)), f"{next(sure):.6f}"])
+
+
 def _write_csv(answer: Answer) -> None:
-    """One row an item: file, prediction, confidence, then the score of every class."""
+    """One row an item: file, prediction, confidence, then the score of every class; or a row for each position."""
     predictions, sheet = answer.predictions, csv.writer(sys.stdout, lineterminator="\n")
+    if predictions.positions:
+        _write_positions(predictions)
+        return
     sheet.writerow(["file", "prediction", "confidence", *map(cell, predictions.classes)])
     if predictions.confidence is None:  # a number and no text: a minus begins no formula
         sheet.writerows(

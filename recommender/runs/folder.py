@@ -29,7 +29,7 @@ from registry.home import Home
 __all__ = ["RunFolder", "RunState", "find_queued", "find_run", "reap", "run_folders"]
 
 _JOB, _RUN, _STATE = "job.json", "run.json", "state.json"
-_SCAFFOLDING = ("best-*.safetensors", "kept-*.npy", "rows-*.npy", "*.tmp")
+_SCAFFOLDING = ("best-*.safetensors", "pretrained.safetensors", "kept-*.npy", "rows-*.npy", "*.tmp")
 _BEAT_SECONDS = 5.0
 _PATIENCE = 1.0
 """Seconds to wait for a lock: long enough for one who only looks whether it is taken."""
@@ -132,7 +132,8 @@ class RunFolder(Record):
         for pattern in _SCAFFOLDING:
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)
-        shutil.rmtree(self.path / "trainer", ignore_errors=True)
+        for folder in ("trainer", "pretraining"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
         (self.path / _STATE).unlink(missing_ok=True)
 
     def occupied(self) -> NotResumable:

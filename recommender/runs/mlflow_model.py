@@ -20,7 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from recommender.runs.folder import RunFolder
 from registry.cards import Task
 from registry.files import copy_files
-from registry.modalities import Modality, modalities
+from registry.modalities import InMemory, Modality, modalities
 from registry.statements import SHARD_INDEX
 
 __all__ = ["log_model", "probability_columns", "register_model"]
@@ -121,7 +121,7 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
         loader_module=_LOADER,
         data_path=str(data),
         signature=_signature(run, modality),
-        input_example=modality.in_memory.example,
+        input_example=in_memory_of(run.result["task"], modality).example,
         mlflow_model=Model(run_id=mlflow_run_id, model_uuid=model_id, model_id=model_id),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIRED],
         uv_project_path=str(nothing),  # else MLflow packs the uv project of whoever stands in one
@@ -130,13 +130,21 @@ def _packed(run: RunFolder, place: Path, mlflow_run_id: str, model_id: str) -> P
 
 
 def _signature(run: RunFolder, modality: Modality) -> ModelSignature:
-    result = run.result
+    result, declared = run.result, in_memory_of(run.result["task"], modality)
+    if result["task"] == Task.TOKEN_CLASSIFICATION:
+        tagged: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, n) for n in ("prediction", "words", "spans")]
+        return ModelSignature(Schema([ColSpec(DataType.string)]), Schema(tagged))
     named = DataType.double if result["task"] == Task.REGRESSION else DataType.string
     columns: list[ColSpec | TensorSpec] = [ColSpec(named, "prediction")]
     columns += [ColSpec(DataType.double, label) for label in probability_columns(result["classes"])]
-    declared = modality.in_memory
     item = TensorSpec(np.dtype(declared.dtype), (-1, *declared.shape)) if declared.dtype else ColSpec(DataType.string)
     return ModelSignature(Schema([item]), Schema(columns))
+
+
+def in_memory_of(task: str, modality: Modality) -> InMemory:
+    """How callers hand over items for a task without files."""
+    positions = modality.positions if task == Task.TOKEN_CLASSIFICATION else None
+    return modality.in_memory if positions is None else positions.in_memory
 
 
 def probability_columns(classes: list[str]) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from recommender.runs.job import Job
-from registry.cards import Outcome
-from registry.encoders import Encoder, open_encoder
+from registry.cards import Outcome, Task
+from registry.encoders import Encoder, at_positions, open_encoder
 from registry.features import Encoded
 from registry.progress import Progress
 from registry.sample import Sample
@@ -45,7 +45,8 @@ class FolderProvider:
     def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
         """Encoded anew, whatever was encoded before."""
         if self.encoder is None or self.encoder.name != job.checkpoint.name:
-            self.encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap)
+            encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap)
+            self.encoder = at_positions(encoder) if part.task is Task.TOKEN_CLASSIFICATION else encoder
         return self.encoder.encode(part.items, progress=progress)
 
     def record(self, job: Job, outcome: Outcome) -> None:

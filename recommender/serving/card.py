@@ -15,7 +15,7 @@ from recommender.baseline import NOTHING
 from recommender.runs.folder import RunFolder
 from recommender.serving.export import Exported
 from recommender.serving.predict import finished
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric
+from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric, Task
 from registry.escapes import shown
 from registry.files import write_atomic
 from registry.metrics import Z
@@ -78,7 +78,7 @@ def _front(
         body |= {"license": "other", "license_name": shown(license)}
     if start is not None and start.locator is not None:
         body["base_model"] = start.locator.hub
-    task = _hub_task(str(sample.get("modality")))
+    task = _hub_task(str(sample.get("modality")), str(result["task"]))
     if task and exported.form == "transformers":
         body["pipeline_tag"] = task
     if "score" in result.get("metrics", {}):
@@ -95,8 +95,11 @@ def _front(
     return body
 
 
-def _hub_task(modality: str) -> str:
-    return modalities[modality].hub_task if modality in modalities else ""
+def _hub_task(modality: str, task: str) -> str:
+    if modality not in modalities:
+        return ""
+    positions = modalities[modality].positions if task == Task.TOKEN_CLASSIFICATION else None
+    return (modalities[modality] if positions is None else positions).hub_task
 
 
 def _title(result: Mapping[str, Any]) -> str:

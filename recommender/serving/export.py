@@ -10,7 +10,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from os import getpid
 from pathlib import Path
@@ -29,7 +29,7 @@ from recommender.serving.predict import cap_of, finished
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.heads import FittedHead, LinearHead, read_head
 from registry.cards import Task
-from registry.encoders.layers import Layers, layers_of, read_blocks
+from registry.encoders.layers import Layers, arguments, layers_of, read_blocks
 from registry.encoders.loading import auto_class, load_network, modality_at, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, TransferZooError
 from registry.forms import Record
@@ -118,10 +118,11 @@ class _Tuned:
     @classmethod
     def of(cls, run: RunFolder) -> "_Tuned":
         result = finished(run)
-        head, network = _linear(run.id, read_head(run.path)), load_network(run.path, cap=cap_of(result))
+        task, head = Task(result["task"]), _linear(run.id, read_head(run.path))
+        network = load_network(run.path, cap=cap_of(result), task=task)
         return cls(
             run.id,
-            Task(result["task"]),
+            task,
             tuple(result["classes"]),
             modality_at(run.path),
             network,
@@ -145,6 +146,11 @@ class _Tuned:
     def labels(self) -> dict[int, str]:
         """A name for each output; a regression has one, and its name says nothing."""
         return dict(enumerate(self.classes if self.task is not Task.REGRESSION else ("value",)))
+
+    @property
+    def positional(self) -> bool:
+        """Whether positions of items are labelled."""
+        return self.task is Task.TOKEN_CLASSIFICATION
 
     def features(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What the head reads."""
@@ -184,7 +190,7 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
         tuple(tuned.labels.values()),
         difference,
         notes,
-        tuned.modality.classifier,
+        auto_class(tuned.modality, tuned.task).__name__ if tuned.positional else tuned.modality.classifier,
     )
 
 
@@ -202,6 +208,8 @@ def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exp
     if is_raw(plan["strategy"]):
         raise NotExportable(run.id, f"it is a scikit-learn pipeline on {plan['read']}", "Export without --onnx.")
     tuned = _Tuned.of(run)
+    if tuned.positional:
+        raise tuned.cannot("an ONNX graph would label tokens, and say nothing of the words", "Export without --onnx.")
     with staged(to) as folder:
         advance(progress, Phase.EXPORT, 0, 2, "to ONNX")
         _write_onnx(tuned, folder / "model.onnx")
@@ -319,7 +327,7 @@ def _config(tuned: _Tuned, start: PretrainedConfig) -> PretrainedConfig:
     config.num_labels = len(tuned.labels)
     config.id2label = tuned.labels
     config.label2id = {name: place for place, name in tuned.labels.items()}
-    config.problem_type = _PROBLEMS[tuned.task]  # type: ignore[assignment]  # one of three literals
+    config.problem_type = _PROBLEMS.get(tuned.task)  # type: ignore[assignment]  # one of three literals
     return config
 
 
@@ -346,6 +354,7 @@ def _built(tuned: _Tuned, config: PretrainedConfig) -> tuple[PreTrainedModel, La
         with quiet():
             model: PreTrainedModel = _auto(tuned).from_config(config, dtype=torch.float32).eval()
             layers = layers_of(tuned.network.around(model))
+            layers = replace(layers, head=_last_linear(model), part="") if tuned.positional else layers
     except Exception as cause:  # any config class may raise anything
         kind, (*_, last) = type(tuned.body).__name__, tuned.layers.names
         why = (
@@ -357,6 +366,14 @@ def _built(tuned: _Tuned, config: PretrainedConfig) -> tuple[PreTrainedModel, La
     if layers.head is None:
         raise tuned.cannot(f"{type(model).__name__} has no linear classifier to put the head in")
     return model, layers
+
+
+def _last_linear(model: PreTrainedModel) -> str | None:
+    """Path of the last linear layer outside the backbone that makes as many outputs as there are labels."""
+    backbone = set(model.base_model.modules())
+    outside = [(path, module) for path, module in model.named_modules() if module not in backbone]
+    linear = [path for path, m in outside if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels]
+    return linear[-1] if linear else None
 
 
 def _fill(tuned: _Tuned, model: PreTrainedModel, head: str, *, strictly: bool = True) -> None:
@@ -422,7 +439,7 @@ def _elsewhere(tuned: _Tuned, model: PreTrainedModel) -> NotExportable:
 
 
 def _auto(tuned: _Tuned) -> Any:  # noqa: ANN401 - an Auto class of transformers
-    return auto_class(tuned.modality)
+    return auto_class(tuned.modality, tuned.task)
 
 
 def _difference(tuned: _Tuned, folder: Path) -> float:
@@ -430,8 +447,11 @@ def _difference(tuned: _Tuned, folder: Path) -> float:
     with quiet(), torch.inference_mode():
         batch = tuned.network.reopened(folder, tuned.network.examples())
         model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        logits = model.eval()(**batch)[0].numpy()
-    return _close_enough(tuned, logits)
+        logits = model.eval()(**arguments(tuned.network, batch))[0]
+        if tuned.positional:  # of what was cut off, the run says what its bias does
+            bias = torch.from_numpy(tuned.head.bias)
+            logits = tuned.network.pool(logits - bias, batch) + bias
+    return _close_enough(tuned, logits.numpy())
 
 
 class _Positional(nn.Module):

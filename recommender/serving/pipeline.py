@@ -54,6 +54,9 @@ def write_pipeline(run: RunFolder, folder: Path, progress: Progress = silent) ->
     from skops import io  # noqa: PLC0415 - a second to import
 
     predictor = Predictor.open(run.path)
+    if predictor.task is Task.TOKEN_CLASSIFICATION:
+        why = f"{predictor.read} are made of items position by position, which takes transferzoo"
+        raise NotExportable(run.id, why, "`transferzoo predict` uses the run as it is.")
     advance(progress, Phase.EXPORT, 0, 2)
     pipeline = _pipeline(predictor)
     io.dump(pipeline, folder / FILE)

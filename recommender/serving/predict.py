@@ -16,9 +16,17 @@ from scipy.special import expit, softmax
 
 from recommender.resampling import draw_weights, resample
 from recommender.runs.folder import RunFolder
-from recommender.tuning.heads import FittedHead, RawNeighborsHead, ScaledLinearHead, named, read_head, read_raw
+from recommender.tuning.heads import (
+    FittedHead,
+    RawNeighborsHead,
+    RawTagsHead,
+    ScaledLinearHead,
+    named,
+    read_head,
+    read_raw,
+)
 from registry.cards import FIRST_MODALITY, ClassFolder, Metric, Task
-from registry.encoders import Encoder, open_encoder
+from registry.encoders import Encoder, at_positions, open_encoder
 from registry.errors import NotFinished, PathMissing
 from registry.forms import Record
 from registry.metrics import score
@@ -26,15 +34,19 @@ from registry.modalities import Item, Modality, modalities
 from registry.progress import Progress, silent
 from registry.readers.anywhere import read_anywhere
 from registry.readers.layout import as_known, plain_name, role_of, truths
+from registry.readers.memory import read_positions
 from registry.readers.records import RecordColumns
 from registry.readers.rows import Rows
 from registry.readers.table import LabelTable, read_labels
-from registry.targets import names_in, values_of
+from registry.spans import spans_of
+from registry.targets import names_in, rows_of_tags, values_of
 
-__all__ = ["Answer", "Judged", "Predictions", "Predictor", "answer", "cap_of", "finished"]
+__all__ = ["Answer", "Judged", "PredictedSpan", "Predictions", "Predictor", "answer", "cap_of", "finished"]
 
 _DECIDED = 0.5
 _LISTED = 10
+_NO_TAG = "O "
+"""In place of what is not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +56,33 @@ class Predictions:
     task: Task
     classes: tuple[str, ...]
     names: tuple[str, ...]
-    logits: Float[np.ndarray, "n c"]
+    logits: Float[np.ndarray, "p c"]
+    """A row for each item, or for each of its positions."""
+    positions: tuple[tuple[str, ...], ...] = ()
+    """Of each item, in words, where positions are labelled."""
 
     @property
-    def scores(self) -> Float[np.ndarray, "n c"]:
+    def scores(self) -> Float[np.ndarray, "p c"]:
         """Probabilities of the classes (their sum is 1), of each label on its own, or the values themselves."""
         if self.task is Task.REGRESSION:
             return self.logits
-        return np.asarray(softmax(self.logits, 1) if self.task is Task.CLASSIFICATION else expit(self.logits))
+        return np.asarray(expit(self.logits) if self.task is Task.MULTI_LABEL else softmax(self.logits, 1))
+
+    @property
+    def said(self) -> Shaped[np.ndarray, "n ..."]:
+        """What is said of each item, in the form of `registry.targets.Targets`."""
+        numbers = named(self.task, self.logits)
+        if self.task is not Task.TOKEN_CLASSIFICATION:
+            return numbers
+        return rows_of_tags(np.array(self.classes)[numbers], np.array([len(row) for row in self.positions]))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The likeliest class; the labels more likely than not, joined by ``|``; or the value in words."""
+        """The likeliest class; the labels more likely than not, joined by ``|``; the value in words; or the tags."""
         if self.task is Task.REGRESSION:
             return tuple(f"{value:.6g}" for value in self.logits[:, 0])
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            return tuple(" ".join(tags) for tags in self.said)
         if self.task is Task.CLASSIFICATION:
             return tuple(self.classes[place] for place in self.logits.argmax(1))
         chosen = self.scores >= _DECIDED
@@ -65,9 +90,12 @@ class Predictions:
 
     @property
     def confidence(self) -> Float[np.ndarray, " n"] | None:
-        """Probability of the class named, or of the least certain decision on a label; none in regression."""
+        """Probability of the class named, or of the least certain decision on a label or a tag; none in regression."""
         if self.task is Task.REGRESSION:
             return None
+        if self.task is Task.TOKEN_CLASSIFICATION:
+            sure = np.split(self.scores.max(1), np.cumsum([len(row) for row in self.positions])[:-1])
+            return np.array([row.min() for row in sure])
         if self.task is Task.CLASSIFICATION:
             return np.asarray(self.scores.max(1))
         return np.asarray(np.maximum(self.scores, 1 - self.scores).min(1))
@@ -75,6 +103,11 @@ class Predictions:
     def rows(self) -> "tuple[PredictedRow, ...]":
         """Item by item, as it is printed."""
         sure = None if self.confidence is None else self.confidence.tolist()
+        if sure is not None and self.task is Task.TOKEN_CLASSIFICATION:
+            tagged = zip(self.names, self.labels, sure, self.positions, strict=True)
+            return tuple(
+                TaggedRow(name, tags, least, (), words, _spans(words, tags)) for name, tags, least, words in tagged
+            )
         scores = self.scores.tolist()
         return tuple(
             PredictedRow(name, label, None if sure is None else sure[row], tuple(scores[row]))
@@ -90,6 +123,25 @@ class PredictedRow:
     prediction: str
     confidence: float | None
     scores: tuple[float, ...]
+    """Of each class or label; none where positions are labelled."""
+
+
+@dataclass(frozen=True)
+class TaggedRow(PredictedRow):
+    """What is said of the positions of one item: the prediction has a tag for each."""
+
+    words: tuple[str, ...]
+    spans: "tuple[PredictedSpan, ...]"
+
+
+@dataclass(frozen=True)
+class PredictedSpan:
+    """Positions that belong together, from the first to the one behind the last."""
+
+    kind: str
+    start: int
+    end: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -117,10 +169,7 @@ class Judged(Record):
         if not rows:
             return None
         truths = [str(truth[row]) for row in rows]
-        true, guessed = (
-            values_of(truths, predicted.classes, predicted.task),
-            named(predicted.task, predicted.logits[rows]),
-        )
+        true, guessed = values_of(truths, predicted.classes, predicted.task), predicted.said[rows]
         drawn = resample(metric, true, guessed, draw_weights(np.arange(len(rows))))
         pairs = (
             Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if predicted.task is Task.CLASSIFICATION else {}
@@ -187,13 +236,15 @@ class Predictor:
         if not run.path.is_dir():
             raise PathMissing(run.path)
         result, head = finished(run), read_head(run.path)
-        if isinstance(head, ScaledLinearHead | RawNeighborsHead):
-            encoder: Encoder = read_raw(run.path, result["sample"]["modality"])
+        task = Task(result["task"])
+        if isinstance(head, ScaledLinearHead | RawNeighborsHead | RawTagsHead):
+            encoder: Encoder = read_raw(run.path, result["sample"]["modality"], task)
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}", cap=cap_of(result))
+            encoder = at_positions(encoder) if task is Task.TOKEN_CLASSIFICATION else encoder
         return cls(
             run,
-            Task(result["task"]),
+            task,
             Metric(result["sample"]["metric"]),
             tuple(result["classes"]),
             result["plan"]["read"],
@@ -216,11 +267,20 @@ class Predictor:
             UnusableArrays: values that are no items of the modality.
         """
         held = not isinstance(items, np.ndarray) and all(isinstance(item, Item) for item in items)
-        opened = items if held else self.modality.from_memory(items)
+        opened = items if held else self._opened(items)
         encoded = self.encoder.encode(opened, progress=progress)
         vectors = encoded.blocks[encoded.names.index(self.read)].vectors
         names = tuple(plain_name(item.name) for item in opened)
-        return Predictions(self.task, self.classes, names, self.head.logits(vectors))
+        kind = self.modality.positions if self.task is Task.TOKEN_CLASSIFICATION else None
+        positions = () if kind is None else tuple(kind.of(item) for item in opened)
+        return Predictions(self.task, self.classes, names, self.head.logits(vectors), positions)
+
+    def _opened(self, values: Any) -> tuple[Item, ...]:  # noqa: ANN401 - as above
+        """Items that Python holds; where positions are labelled, lists of these too."""
+        positions = self.modality.positions if self.task is Task.TOKEN_CLASSIFICATION else None
+        if positions is None or not all(isinstance(value, list) for value in values):
+            return self.modality.from_memory(values)
+        return read_positions(values, [_NO_TAG * len(value) for value in values], modality=self.modality).items
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +317,7 @@ class AnswerForm:
     run: str
     task: Task
     classes: tuple[str, ...]
-    rows: tuple[PredictedRow, ...]
+    rows: tuple[TaggedRow | PredictedRow, ...]
     judged: JudgedForm | None
     skipped: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...]
@@ -346,15 +406,36 @@ def _known(truth: str, predicted: Predictions) -> bool:
     return set(names_in(truth, predicted.task)) <= set(predicted.classes)
 
 
+def _spans(words: Sequence[str], tags: str) -> tuple[PredictedSpan, ...]:
+    return tuple(PredictedSpan(*span, " ".join(words[span.start : span.end])) for span in spans_of(tags.split()))
+
+
 def _recall(
     classes: Sequence[str], task: Task, true: Shaped[np.ndarray, "n ..."], guessed: Shaped[np.ndarray, "n ..."]
 ) -> dict[str, tuple[int, int]]:
     if task is Task.REGRESSION:
         return {}
+    if task is Task.TOKEN_CLASSIFICATION:
+        return _span_recall(true, guessed) or _recall(classes, Task.CLASSIFICATION, *_numbered(classes, true, guessed))
     places = np.arange(len(classes))
     has, called = ((rows > 0 if rows.ndim > 1 else rows[:, None] == places) for rows in (true, guessed))
     counts = zip(classes, (has & called).sum(0).tolist(), has.sum(0).tolist(), strict=True)
     return {label: (hits, there) for label, hits, there in counts if there}
+
+
+def _span_recall(true: Shaped[np.ndarray, " n"], guessed: Shaped[np.ndarray, " n"]) -> dict[str, tuple[int, int]]:
+    """Spans of each kind that were found exactly, and that there are; nothing where tags make none."""
+    there, hits = Counter[str](), Counter[str]()
+    for tags, said in zip(true, guessed, strict=True):
+        spans = set(spans_of(tags))
+        there.update(span.kind for span in spans)
+        hits.update(span.kind for span in spans & {*spans_of(said)})
+    return {kind: (hits[kind], there[kind]) for kind in sorted(there)}
+
+
+def _numbered(classes: Sequence[str], *rows: Shaped[np.ndarray, " n"]) -> list[np.ndarray]:
+    """Places of all tags in the classes."""
+    return [np.searchsorted(np.array(classes), np.concatenate([*tags])) for tags in rows]
 
 
 def _of_origin(run: RunFolder, place: Path, modality: Modality) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recommender.baseline import NOTHING
+from recommender.results import Pretext
 from recommender.runs.folder import RunFolder
 from recommender.serving.export import save_classifier
 from recommender.serving.predict import finished
@@ -84,7 +85,8 @@ def _promoted(run: RunFolder, result: Mapping[str, Any], name: str, zoo: Zoo, pr
             folder = Path(place) / name
             folder.mkdir()
             notes = (*_filled(run, folder, progress), *notes)
-            promoted = zoo.promote(replace(card, folder=folder), domain, source, progress=progress)
+            also = source.unlabelled if source is not None and _is_adapted(result) else ()
+            promoted = zoo.promote(replace(card, folder=folder), domain, source, also=also, progress=progress)
     except OSError as cause:
         if isinstance(cause, TransferZooError):
             raise
@@ -100,10 +102,16 @@ def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
         why = f"nothing was transferred and no net was trained: it is a model on {raw}"
         raise NotPromotable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
-    if not any(stage["train"] for stage in result["plan"]["stages"]):
+    if not any(stage["train"] for stage in result["plan"]["stages"]) and not result["plan"].get("pretraining"):
         raise NotPromotable(run.id, f"only a head was fitted, its backbone is that of {start} still", remedy)
     if result["metrics"].get("best_epoch") == 0:
         raise NotPromotable(run.id, f"training never improved on its start, so its backbone is that of {start}", remedy)
+
+
+def _is_adapted(result: Mapping[str, Any]) -> bool:
+    """Whether it has learned from items without labels, too."""
+    first = result["plan"].get("pretraining")
+    return first is not None and first["pretext"] == Pretext.ITEMS
 
 
 def _card(run: RunFolder, result: Mapping[str, Any], name: str, domain: Domain, zoo: Zoo) -> Checkpoint:
@@ -165,7 +173,7 @@ def _source(
     result: Mapping[str, Any], domain: Domain, zoo: Zoo, progress: Progress
 ) -> tuple[Sample | None, tuple[str, ...]]:
     """The sample, read again, unless the domain has its sketch; a note where it is not at hand."""
-    if domain in zoo.domains() and zoo.sketch(domain.name) is not None:
+    if not _is_adapted(result) and domain in zoo.domains() and zoo.sketch(domain.name) is not None:
         return None, ()
     try:
         return Sample.again(result["sample"], seed=result["conditions"]["seed"], progress=progress), ()

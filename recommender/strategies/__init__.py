@@ -65,6 +65,7 @@ strategies: Plugins[Strategy] = Plugins(
     {
         "prototype": _ours("prototype"),
         "knn": _ours("knn", "nearest_neighbors"),
+        "contrastive": _ours("contrastive"),
         "linear-probe": _ours("linear_probe"),
         "norm-only": _ours("norm_only"),
         "lora": _ours("lora"),
@@ -76,6 +77,7 @@ strategies: Plugins[Strategy] = Plugins(
         "discriminative": _ours("discriminative"),
         "gradual-unfreezing": _gradual("gradual-unfreezing", discriminative=False),
         "ulmfit": _gradual("ulmfit", discriminative=True),
+        "domain-adaptive": _ours("domain_adaptive"),
         "full": _ours("full"),
         "scratch": _ours("scratch"),
     },

@@ -51,6 +51,7 @@ def estimate(
     judged = rows - fitted if test_rows is None else test_rows
     of_sample, of_test = (rows, test_rows or 0) if fresh is None else fresh
     forward = max(scored.forward_seconds - scored.opening_seconds, scored.forward_seconds / 20)
+    first = plan.pretraining
     seconds = _RUN + _HEAD + _HEAD_PRODUCT * fitted * scored.width * classes
     if plan.from_scratch or plan.head == "fresh":
         seconds = _RUN
@@ -59,6 +60,9 @@ def estimate(
     blocks = [block.block for block in scored.blocks]
     used = blocks[: blocks.index(plan.read) + 1] if plan.read in blocks else blocks
     trainable = _most_trainable(plan, scored, parameters) + (scored.width + 1) * classes
+    if first is not None:
+        trainable = max(trainable, parameters)
+        seconds += _START + first.shown * (scored.opening_seconds / first.epochs + forward * (1 + _STEPS))
     if plan.stages:
         learned, validated = fitted * (1 - _VALIDATION), fitted * _VALIDATION
         depth = len(used) / max(1, len(blocks))
@@ -70,9 +74,9 @@ def estimate(
             + judged * forward * depth
             + sum(_stage(plan, stage, used, forward * depth, learned, validated, saving) for stage in plan.stages)
         )
-    learns = max((len(stage.train) / max(1, len(blocks)) for stage in plan.stages), default=0.0)
+    learns = max((len(stage.train) / max(1, len(blocks)) for stage in plan.stages), default=0.0) if not first else 1.0
     defaults = modalities[scored.candidate.checkpoint.modality].defaults
-    places = defaults.places(input_size) * bool(plan.stages)
+    places = defaults.places(input_size) * bool(plan.stages or first)
     held = 4 * (parameters + 3 * trainable) + defaults.place_bytes * (fitted + judged) * places
     active = plan.batch_size * places * defaults.activation_bytes * max(learns, 0.1)
     return Cost(seconds, round(_PROCESS + held + active), trainable)

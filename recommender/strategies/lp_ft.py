@@ -5,11 +5,9 @@ keeps more of what was learned at the source and pays most out of distribution.
 """
 
 from recommender.results import Evidence, Plan, Stage
-from recommender.strategies.rules import backbone_rate, epochs_for, head_rate, training, used_blocks
+from recommender.strategies.rules import LAYER_DECAY, backbone_rate, epochs_for, head_rate, training, used_blocks
 
 __all__ = ["lp_ft"]
-
-LAYER_DECAY = 0.8
 
 
 def lp_ft(evidence: Evidence) -> Plan:

@@ -10,6 +10,7 @@ from registry.modalities import Modality, modalities
 
 __all__ = [
     "FEWEST_ROWS",
+    "LAYER_DECAY",
     "backbone_rate",
     "epochs_for",
     "head_on",
@@ -25,6 +26,8 @@ __all__ = [
 
 FEWEST_ROWS = 5
 """Rows a class below which training a backbone memorizes more than it learns."""
+LAYER_DECAY = 0.8
+"""Of the rate of the block above, where the head was fitted before all learn."""
 _MILLION = 1e6
 _BATCH, _DECAY = 32, 0.01
 _LOWER, _LOWEST = 2.6, 0.02

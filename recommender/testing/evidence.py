@@ -11,7 +11,7 @@ from registry.cards import Checkpoint, Metric
 CHECKPOINT = Checkpoint("net", "image", "ResNetModel", Path("net"), "0" * 64, parameters=400_000, input_size=64)
 
 
-def evidence(
+def evidence(  # noqa: PLR0913, PLR0917 - each can be written down
     curve=(0.5, 0.6, 0.7, 0.8),
     error=0.02,
     rows=600,
@@ -20,12 +20,13 @@ def evidence(
     parameters=400_000,
     metric=Metric.ACCURACY,
     adaptable=None,
+    modality="image",
 ) -> Evidence:
     """A checkpoint whose blocks read the classes as well as the curve says."""
     blocks = tuple(BlockScore(f"block {n:02d}", score, error) for n, score in enumerate(curve, start=1))
     expected = Expected(metric, curve[-1], curve[-1] - 0.03, curve[-1] + 0.03)
     predicted = np.zeros(rows, np.int64)
-    candidate = Candidate(replace(CHECKPOINT, parameters=parameters), None)
+    candidate = Candidate(replace(CHECKPOINT, parameters=parameters, modality=modality), None)
     scored = Transferability(
         candidate,
         {"linear": curve[-1]},

@@ -1,5 +1,6 @@
 """A backbone, the block that is read, and a linear head on it: what of it learns, and how the head starts."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -11,10 +12,11 @@ from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
 from recommender.transfer.linear import fit_head
-from registry.encoders.layers import Layers, read_blocks
+from registry.encoders.layers import LINEAR, Layers, read_blocks
 from registry.errors import NotOffered
 from registry.modalities import Network
 from registry.targets import Targets
@@ -49,6 +51,7 @@ class Classifier(nn.Module):
         self.cache: Resumable | None = None
         """Where a pass begins that is given activations instead of items."""
         _mend_momentum(self.body)
+        self._own_statistics = False
         self.learn(())
 
     def forward(self, kept: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
@@ -74,15 +77,27 @@ class Classifier(nn.Module):
         names = [
             path
             for path, module in self.body.named_modules()
-            if isinstance(module, nn.Linear) and path.startswith(self._prefixes_of(blocks))
+            if isinstance(module, LINEAR) and path.startswith(self._prefixes_of(blocks))
         ]
         if not names:
             raise NotOffered("lora", f"{type(self.body).__name__} has no linear layers in {', '.join(blocks)}")
         try:
-            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "fan_in_fan_out")  # PEFT finds out itself how a weight lies
+                inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), self.body)
         except ValueError as cause:  # layers that PEFT knows to be read by their weights, past any adapter (Mamba)
             raise NotOffered("lora", f"{type(self.body).__name__} cannot have adapters: {cause}") from cause
         self.learn(())
+
+    def spare_memory(self) -> bool:
+        """From now on compute activations anew in the backward pass (Chen et al. 2016); whether the net is able to."""
+        if not self.body.supports_gradient_checkpointing:
+            return False
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`gradient_checkpointing_enable`", FutureWarning)  # new name from 5.24 on
+            self.body.gradient_checkpointing_enable({"use_reentrant": False})
+        self.body.disable_input_require_grads()  # as only the other kind of checkpoint needs
+        return True
 
     def merge(self) -> None:
         """Add what adapters have learned to the weights beside them, and take the adapters away."""
@@ -121,8 +136,20 @@ class Classifier(nn.Module):
         self.training = mode
         self.head.train(mode)
         for path, module in self.body.named_modules():
-            module.training = mode and path in self._live
+            own = self._own_statistics and isinstance(module, _BatchNorm)
+            module.training = mode and path in self._live and not own
         return self
+
+    def keep_statistics(self) -> None:
+        """From now on normalization is by the statistics that there are, also where its weights learn."""
+        self._own_statistics = True
+        self.train(self.training)
+
+    @property
+    def normalizing(self) -> tuple[_BatchNorm, ...]:
+        """The normalizations by batch among what learns."""
+        modules = self.body.named_modules()
+        return tuple(one for path, one in modules if path in self._live and isinstance(one, _BatchNorm))
 
     def _prefixes_of(self, blocks: Sequence[str]) -> tuple[str, ...]:
         return tuple(prefix for name in blocks for prefix in self.layers.block(name).prefixes)

@@ -11,8 +11,7 @@ from recommender.resampling import draw_weights, resample
 from recommender.results import TuningRun
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
-from recommender.tuning.fitting import Fit
-from recommender.tuning.heads import named
+from recommender.tuning.fitting import Fit, predicted_of
 from recommender.tuning.splitting import Split
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.forms import to_json
@@ -35,7 +34,7 @@ class FinishedRun:
 
 def metrics_of(job: Job, split: Split, fit: Fit, seconds: float, peak_bytes: int) -> dict[str, float]:
     """The figures of a run on its test rows, beside what was expected and estimated; ``seconds`` of this machine."""
-    truth, predicted = split.test.targets.values, named(job.sample.task, fit.logits)
+    truth, predicted = split.test.targets.values, predicted_of(split, fit)
     metric = job.sample.metric
     drawn = resample(metric, truth, predicted, draw_weights(split.test.group_ids, seed=job.seed))
     metrics = {

@@ -13,15 +13,17 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int
 from torch.utils.data import Dataset
 
 from recommender.tuning.activation_cache import ActivationCache
+from recommender.tuning.classifier import Classifier
 from registry.files import allocate
 from registry.modalities import Network, Prepared
 from registry.progress import Phase, Progress, tracked
+from registry.targets import Positions
 
-__all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "keep", "prepare_rows", "slices"]
+__all__ = ["ActivationRows", "Batch", "ItemRows", "TrainingRows", "block_features", "keep", "prepare_rows", "slices"]
 
 Batch = dict[str, torch.Tensor]
 _IN_MEMORY = 1 << 30
@@ -33,7 +35,9 @@ _AT_ONCE = 128
 class TrainingRows(Protocol):
     """What a classifier learns from or is judged on."""
 
+    positions: Positions
     targets: np.ndarray
+    """Those of the positions, one after another."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -43,18 +47,19 @@ class TrainingRows(Protocol):
 
 
 class ItemRows(Dataset[Batch]):
-    """Prepared items with their truth."""
+    """Prepared items with their truth, or that of each of their positions."""
 
-    def __init__(self, prepared: Sequence[Prepared], targets: Shaped[np.ndarray, "n ..."], network: Network) -> None:
+    def __init__(self, prepared: Sequence[Prepared], positions: Positions, network: Network) -> None:
         self.prepared = prepared
-        self.targets = targets
+        self.positions = positions
+        self.targets = positions.targets.values
         self.network = network
         self.seed: int | None = None
         """What augmentation follows; None for none."""
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.prepared)
 
     def __getitems__(self, rows: list[int]) -> Batch:
         return self.batch(rows)
@@ -69,7 +74,11 @@ class ItemRows(Dataset[Batch]):
         if self.seed is not None:
             chance = [np.random.default_rng([self.seed, self.epoch, int(row)]) for row in rows]
         inputs = self.network.batch([self.prepared[row] for row in rows], chance)
-        return {**inputs, "labels": torch.from_numpy(self.targets[np.asarray(rows)])}
+        return {**inputs, "labels": self.truth(rows)}
+
+    def truth(self, rows: Sequence[int]) -> torch.Tensor:
+        """What is true of these rows, or of their positions one after another."""
+        return torch.from_numpy(self.targets[self.positions.within(np.asarray(rows))])
 
     def context(self, rows: Sequence[int]) -> Batch:
         """What of these rows blocks in the middle of the net read too."""
@@ -86,22 +95,20 @@ class ActivationRows(Dataset[Batch]):
     def __init__(self, activations: Float[np.ndarray, "n ..."], items: ItemRows) -> None:
         self.activations = activations
         self.items = items
-        self.targets = items.targets
+        self.positions, self.targets = items.positions, items.targets
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.items)
 
     def __getitems__(self, rows: list[int]) -> Batch:
         return self.batch(rows)
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """As `TrainingRows.batch`, with ``kept`` for the items."""
-        chosen = np.asarray(rows)
-        context = self.items.context(rows)
-        kept = torch.from_numpy(self.activations[chosen])
+        kept = torch.from_numpy(self.activations[np.asarray(rows)])
         if kept.ndim == 3:
-            kept = kept[:, : _places(context) or kept.shape[1]]
-        return {"kept": _channels_second(kept), **context, "labels": torch.from_numpy(self.targets[chosen])}
+            kept = kept[:, : _places(self.items, rows) or kept.shape[1]]
+        return {"kept": _channels_second(kept), **self.items.context(rows), "labels": self.items.truth(rows)}
 
 
 def slices(rows: TrainingRows, most: int = _AT_ONCE) -> Iterator[Sequence[int]]:
@@ -110,9 +117,24 @@ def slices(rows: TrainingRows, most: int = _AT_ONCE) -> Iterator[Sequence[int]]:
         yield range(start, min(start + most, len(rows)))
 
 
+def block_features(classifier: Classifier, rows: TrainingRows, chosen: Int[np.ndarray, " n"]) -> list[np.ndarray]:
+    """Each block's features of some rows, or of their positions. Leaves the classifier in the mode in which it was."""
+    was = classifier.training
+    classifier.eval()
+    device = classifier.head.weight.device
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(chosen), _AT_ONCE):
+            batch = rows.batch(chosen[start : start + _AT_ONCE].tolist())
+            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
+    classifier.train(was)
+    return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
+
+
 def prepare_rows(
     items: Sequence[Any],
-    targets: Shaped[np.ndarray, "n ..."],
+    positions: Positions,
     network: Network,
     spill: Path,
     progress: Progress,
@@ -121,7 +143,7 @@ def prepare_rows(
     """Prepare every item in threads; beyond 1 GiB what is prepared lies in the file ``spill``."""
     with ThreadPoolExecutor(_READERS) as pool:
         passing = tracked(pool.map(network.prepare, items), progress, Phase.PREPARE, len(items), part)
-        return ItemRows(_stored(passing, len(items), spill), targets, network)
+        return ItemRows(_stored(passing, len(items), spill), positions, network)
 
 
 def _stored(passing: Iterator[Prepared], count: int, spill: Path) -> list[Prepared]:
@@ -165,12 +187,13 @@ def keep(cache: ActivationCache, items: ItemRows, file: Path, progress: Progress
 
 def _longest(items: ItemRows, activations: Float[np.ndarray, "n l d"]) -> int:
     """Places of the longest row's activations, given those of the first rows."""
-    first, every = (_places(items.context(range(rows))) for rows in (len(activations), len(items)))
+    first, every = (_places(items, range(rows)) for rows in (len(activations), len(items)))
     return every if first == activations.shape[1] and every is not None else activations.shape[1]
 
 
-def _places(context: Batch) -> int | None:
-    """How many places the context has a value for in each row; None where it has none."""
+def _places(items: ItemRows, rows: Sequence[int]) -> int | None:
+    """How many places the context of rows has a value for in each; None where it has none."""
+    context = {name: tensor for name, tensor in items.context(rows).items() if name not in items.network.beside}
     return next((tensor.shape[1] for tensor in context.values() if tensor.ndim == 2), None)
 
 

@@ -19,9 +19,10 @@ from recommender.runs.devices import metered
 from recommender.runs.job import Job
 from recommender.runs.tracking import NullTrackerRun
 from recommender.transfer.linear import fit_head
+from recommender.tuning.keeper import PRETRAINING_LOSS
 from recommender.tuning.recipe import run_local
-from registry.cards import Outcome
-from registry.encoders import Encoder, open_encoder
+from registry.cards import Outcome, Task
+from registry.encoders import Encoder, at_positions, open_encoder
 from registry.encoders.loading import load_network
 from registry.features import Encoded
 from registry.home import Home
@@ -40,6 +41,8 @@ _A_CLASS = 8
 _HEAVY = 0.02
 """Seconds to encode a row beyond which one batch fewer does."""
 _TEST_ROWS = 32
+_PRETRAINED = 256
+"""Items, or pairs of them, that a trial's net learns from before its head."""
 _MORE, _BLUR = 2.5, 0.3
 """How many times the trial's rows a head is fitted to, and by what share of a deviation they are blurred for that."""
 _SPILL = 1 << 30
@@ -54,13 +57,17 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
         SampleError, EstimatorError, CheckpointError: the sample or the checkpoint cannot be used.
     """
     advance(progress, Phase.TRY, 0, 1)
-    encoding = _Encoding(open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap))
+    encoder = open_encoder(job.checkpoint.folder, name=job.checkpoint.name, cap=job.checkpoint.cap)
+    encoding = _Encoding(at_positions(encoder) if job.sample.task is Task.TOKEN_CLASSIFICATION else encoder)
     few = _few(job, encoding.rate(job.sample.subsample(16, job.seed)))
     recorder = _Recorder(progress=progress)
     with TemporaryDirectory(prefix="transferzoo-trial-") as place, metered(job.device) as meter:
         home = Home.find(place)
         stages = tuple(replace(stage, epochs=_EPOCHS) for stage in job.plan.stages)
-        plan = replace(job.plan, stages=stages, controls=())
+        first = job.plan.pretraining
+        less = None if first is None else replace(first, epochs=1, rows=min(first.rows, _PRETRAINED))
+        few = replace(few, unlabelled=few.unlabelled[:_PRETRAINED])
+        plan = replace(job.plan, stages=stages, controls=(), pretraining=less)
         tried = replace(job, id="trial", home=home, sample=few, plan=plan, source=None)
         run, _ = run_local(tried, recorder.track, recorder, encoding)
     trial = _DryRun(job, few, recorder.instants, encoding, {name: float(value) for name, value in run.metrics.items()})
@@ -110,7 +117,9 @@ class _Recorder(NullTrackerRun):
 
     def point(self, series: str, step: int, value: float) -> None:
         """Hear that an epoch was judged."""
-        del series, value
+        del value
+        if series == PRETRAINING_LOSS:
+            return
         self.instants.append(_Instant(time.perf_counter(), None, "", step, 0))
 
 
@@ -166,15 +175,16 @@ class _DryRun:
         parts = [self.job.sample, *([] if self.job.sample.test is None else [self.job.sample.test])]
         fresh = sum(len(part) for part in parts if not encoded(part))
         encoding = (fresh * self.encoding.steady(self.few) if fresh else 0.0) - sum(self.encoding.took.values())
-        return self.metrics["seconds"] + encoding + self._fitting() + (self._training() if self.job.plan.stages else 0)
+        training = self._training() if self.job.plan.stages else 0
+        return self.metrics["seconds"] + encoding + self._fitting() + self._pretraining() + training
 
     def more_bytes(self) -> int:
         """Prepared items that the whole holds beyond those of the trial."""
         if not self.job.plan.stages:
             return 0
-        prepared = load_network(self.job.checkpoint.folder, cap=self.job.checkpoint.cap, bare=True).prepare(
-            self.few.items[0]
-        )
+        prepared = load_network(
+            self.job.checkpoint.folder, cap=self.job.checkpoint.cap, bare=True, task=self.few.task
+        ).prepare(self.few.items[0])
         row = sum(part.nbytes for part in prepared.values())
         return sum(min(_SPILL, rows * row) - few * row for few, rows in self._rows().values())
 
@@ -198,12 +208,14 @@ class _DryRun:
             return 0.0
         encoded, random = self.encoding.done[self.few.order], np.random.default_rng(self.job.seed)
         vectors = encoded.blocks[encoded.names.index(self.job.plan.read)].vectors
-        drawn = np.concatenate([np.arange(rows), random.integers(rows, size=min(most, round(_MORE * rows)) - rows)])
+        positions = self.few.positions
+        more = random.integers(rows, size=min(most, round(_MORE * rows)) - rows)
+        drawn = positions.within(np.concatenate([np.arange(rows), more]))
         blurred = vectors[drawn] + _BLUR * vectors.std(0) * random.standard_normal((len(drawn), vectors.shape[1]))
         began = time.perf_counter()
-        fit_head(blurred, self.few.targets.take(drawn), len(self.few.classes))
+        fit_head(blurred, positions.targets.take(drawn), len(self.few.classes))
         share = self._fitted_share()
-        slope = max(0.0, time.perf_counter() - began - took) / (len(drawn) - share * rows)
+        slope = max(0.0, time.perf_counter() - began - took) / (rows + len(more) - share * rows)
         return slope * share * (most - rows)
 
     def _fitted_share(self) -> float:
@@ -230,6 +242,15 @@ class _DryRun:
             + timed.between * (stage.expected_epochs - _EPOCHS)
             + timed.keeping * ((learn_all + choose_all) / (learn + choose) - 1)
         )
+
+    def _pretraining(self) -> float:
+        """What more steps add to what comes before the head."""
+        at = [instant for instant in self.instants if instant.phase is Phase.PRETRAIN]
+        first = self.job.plan.pretraining
+        if first is None or len(at) < 2:
+            return 0.0
+        step = median(later.at - earlier.at for earlier, later in pairwise(at))
+        return step * max(0.0, first.shown / self.job.plan.batch_size - len(at))
 
     def _span(self, phase: Phase, part: str = "") -> float:
         """Seconds from the first to the last event of a part of a phase."""

@@ -17,10 +17,11 @@ from recommender.resampling import draw_weights, resample
 from recommender.runs.job import Job
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.classifier import Classifier, fresh_head
-from recommender.tuning.data import ItemRows, TrainingRows, prepare_rows
-from registry.cards import Checkpoint, Metric
+from recommender.tuning.data import ItemRows, TrainingRows, block_features, prepare_rows
+from registry.cards import Checkpoint, Metric, Task
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
+from registry.errors import NotDefined
 from registry.forms import Record
 from registry.metrics import Z
 from registry.progress import Phase, Progress, advance
@@ -34,9 +35,9 @@ random weights. In the upper halves of four seedlings on two sets 16 of 18 block
 0.54 and 0.60), so a block above may be lost too. Of 14 tunings ten kept 0.8 or more at the least, one fell below."""
 _MOST_ROWS = 256
 """Held-out rows on which features are compared."""
+_MOST_POSITIONS = 1024
 _FEWEST_ROWS = 4
 _MOST_SOURCE_ROWS = 1000
-_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,11 @@ class FeatureDrift:
         """Remember the weights and the features of some held-out rows as they were in the checkpoint."""
         self._classifier = classifier
         self._rows = np.unique(np.linspace(0, len(held_out) - 1, min(_MOST_ROWS, len(held_out))).round().astype(int))
-        start = _begun(checkpoint, classifier.layers.names[classifier.place], classifier.head.weight.device)
+        task = Task.TOKEN_CLASSIFICATION if classifier.network.beside else Task.CLASSIFICATION
+        start = _begun(checkpoint, classifier.layers.names[classifier.place], classifier.head.weight.device, task)
         self._weights = {name: tensor.cpu() for name, tensor in start.weights().items()}
         self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
-        self._features = _features(start, held_out, self._rows)
+        self._features = [_thinned(block) for block in block_features(start, held_out, self._rows)]
 
     def drift(self, rows: TrainingRows) -> Mapping[str, float]:
         """Where the classifier stands now, as points of the learning curve; ``rows`` are the held-out ones."""
@@ -144,7 +146,7 @@ class FeatureDrift:
         leading = same.index(False) if False in same else len(same)
         cka: list[float | None] = [1.0] * leading
         if leading < len(names):
-            now = _features(self._classifier, rows, self._rows)
+            now = [_thinned(block) for block in block_features(self._classifier, rows, self._rows)]
             cka += [linear_cka(x, y) for x, y in zip(self._features[leading:], now[leading:], strict=True)]
         return tuple(BlockChange(*row) for row in zip(names, cka, weights, strict=True))
 
@@ -192,17 +194,19 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     whole = source if source.test is None else source.test
     part = whole.subsample(_MOST_SOURCE_ROWS, job.seed)
     folds = part.folds(seed=job.seed)
-    start = _begun(job.checkpoint, job.plan.read, torch.device(job.device))
-    spill = job.folder / "source"
-    rows = prepare_rows(part.items, part.targets.values, start.network, spill, progress, "source")
+    if Task.TOKEN_CLASSIFICATION in {job.sample.task, source.task} and job.sample.task is not source.task:
+        raise NotDefined(f"what a run on {job.sample.task} forgets", source.task)
+    start = _begun(job.checkpoint, job.plan.read, torch.device(job.device), job.sample.task)
+    spill, positions = job.folder / "source", part.positions
+    rows = prepare_rows(part.items, positions, start.network, spill, progress, "source")
     weights, tested = draw_weights(part.group_ids, seed=job.seed), folds >= 0
-    groups = None if part.groups is None else part.group_ids
+    units, dealt = positions.units(None if part.groups is None else part.group_ids), folds[positions.rows]
     nets = [start, *([classifier] if classifier else [])]
     drawn = []
     for place, net in enumerate(nets):
         advance(progress, Phase.SOURCE, place, len(nets))
-        read = _features(net, rows, np.arange(len(part)))[-1]
-        guess = out_of_fold(read, part.targets, folds, groups=groups).predicted
+        read = block_features(net, rows, np.arange(len(part)))[-1]
+        guess = positions.gathered(out_of_fold(read, positions.targets, dealt, groups=units).predicted)
         drawn.append(resample(part.metric, part.targets.values[tested], guess[tested], weights[:, tested]))
     advance(progress, Phase.SOURCE, len(nets), len(nets))
     for file in job.folder.glob(f"{spill.name}.*.npy"):
@@ -212,25 +216,16 @@ def probe_source(job: Job, source: Sample, classifier: Classifier | None, progre
     return SourceProbe(before.value, after.value, error, int(tested.sum()), part.metric)
 
 
-def _begun(checkpoint: Checkpoint, read: str, device: torch.device) -> Classifier:
+def _begun(checkpoint: Checkpoint, read: str, device: torch.device, task: Task) -> Classifier:
     """The net as it was before any training."""
-    network = load_network(checkpoint.folder, cap=checkpoint.cap)
+    network = load_network(checkpoint.folder, cap=checkpoint.cap, task=task)
     return Classifier(network, layers_of(network), read, fresh_head(1, 1)).to(device).eval()
 
 
-def _features(classifier: Classifier, rows: TrainingRows, chosen: np.ndarray) -> list[Float[np.ndarray, "n d"]]:
-    """Each block's features of some rows. Leaves the classifier in the mode in which it was."""
-    was = classifier.training
-    classifier.eval()
-    device = classifier.head.weight.device
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(chosen), _AT_ONCE):
-            batch = rows.batch(chosen[start : start + _AT_ONCE].tolist())
-            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-            parts.append([block.float().cpu().numpy() for block in classifier.blocks(**inputs)])
-    classifier.train(was)
-    return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
+def _thinned(block: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "q d"]:
+    """Of items with several positions, evenly spread ones."""
+    chosen = np.linspace(0, len(block) - 1, min(_MOST_POSITIONS, len(block))).round().astype(int)
+    return np.asarray(block[np.unique(chosen)])
 
 
 def _shared(one: Float[np.ndarray, "n n"], other: Float[np.ndarray, "n n"]) -> float:

@@ -28,6 +28,7 @@ __all__ = [
     "NeighborsHead",
     "PrototypeHead",
     "RawNeighborsHead",
+    "RawTagsHead",
     "ScaledLinearHead",
     "named",
     "read_head",
@@ -39,6 +40,8 @@ __all__ = [
 _FILE = "head.safetensors"
 _RAW = "raw.skops"
 _VOTERS = 5
+_UNSEEN = -1e3
+"""Log probability of a tag that no training row has."""
 _NEVER = 1e-3
 """Share of the votes of a class that no neighbor names."""
 
@@ -224,14 +227,40 @@ class RawNeighborsHead:
         return cls(tensors["rows"], Targets(Task.MULTI_LABEL if values.ndim > 1 else of_one, values), classes)
 
 
+@dataclass(frozen=True, eq=False)
+class RawTagsHead:
+    """The log probabilities that a whole model of no transfer gives; a tag that it has not seen is never named."""
+
+    kind: ClassVar[str] = "raw-tags"
+    seen: Int[np.ndarray, " k"]
+    """Numbers of the tags that it knows."""
+    classes: Int[np.ndarray, " 1"]
+
+    def logits(self, features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """As `FittedHead.logits`."""
+        logits = np.full((len(features), int(self.classes[0])), np.float32(_UNSEEN))
+        logits[:, self.seen] = features
+        return logits
+
+    def tensors(self) -> Mapping[str, np.ndarray]:
+        """As `FittedHead.tensors`."""
+        return {"seen": self.seen, "classes": self.classes}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, np.ndarray]) -> "RawTagsHead":
+        """As `FittedHead.of`."""
+        return cls(tensors["seen"], tensors["classes"])
+
+
 _KINDS: Mapping[str, type[FittedHead]] = {
-    kind.kind: kind for kind in (LinearHead, PrototypeHead, NeighborsHead, ScaledLinearHead, RawNeighborsHead)
+    kind.kind: kind
+    for kind in (LinearHead, PrototypeHead, NeighborsHead, ScaledLinearHead, RawNeighborsHead, RawTagsHead)
 }
 
 
 def named(task: Task, logits: Float[np.ndarray, "n c"]) -> np.ndarray:
-    """What logits say, in the form of the truth: class numbers, 0 or 1 for each label, or values."""
-    if task is Task.CLASSIFICATION:
+    """What logits say, in the form of the truth: class numbers (of each position), 0 or 1 for each label, or values."""
+    if task in {Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION}:
         return np.asarray(logits.argmax(1))
     return (logits > 0).astype(np.float64) if task is Task.MULTI_LABEL else logits[:, 0].astype(np.float64)
 
@@ -262,7 +291,7 @@ def save_raw(encoder: RawEncoder, folder: Path) -> None:
     io.dump(encoder.raw, folder / _RAW)
 
 
-def read_raw(folder: Path, modality: str) -> RawEncoder:
+def read_raw(folder: Path, modality: str, task: Task = Task.CLASSIFICATION) -> RawEncoder:
     """What makes raw features, from a run's folder. Nothing is trusted but scikit-learn and the modality's own types.
 
     Raises:
@@ -278,7 +307,7 @@ def read_raw(folder: Path, modality: str) -> RawEncoder:
         foreign = io.get_untrusted_types(file=file)
         strange = [name for name in foreign if not name.startswith(f"{room}.")]
         if not strange:
-            return RawEncoder(modality, io.load(file, trusted=foreign))
+            return RawEncoder(modality, io.load(file, trusted=foreign), task)
     except Exception as fault:  # a damaged archive may raise anything
         raise Unsupported(folder, f"{_RAW} cannot be read ({type(fault).__name__})", "Fit it anew.") from fault
     raise Unsupported(folder, f"{_RAW} holds {strange[0]}, which is not trusted", "Fit it anew.")

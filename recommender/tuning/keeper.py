@@ -22,6 +22,7 @@ from registry.forms import to_json
 from registry.metrics import score
 
 __all__ = [
+    "PRETRAINING_LOSS",
     "Curves",
     "DriftPoints",
     "EpochScore",
@@ -39,6 +40,8 @@ Point = Callable[[str, int, float], None]
 """Told a series, an epoch and a value of the learning curve."""
 DriftPoints = Callable[[TrainingRows], Mapping[str, float]]
 """Looks at the weights after an epoch, with the held-out rows: series and values for the learning curve."""
+PRETRAINING_LOSS = "pretraining loss"
+"""The series of what is learned before there is a head, by its round."""
 Curves = Mapping[str, Mapping[int, float]]
 """Series, epoch, value."""
 _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
@@ -96,6 +99,8 @@ class TrainingState:
     halved: int = 0
     entered: int = 0
     """The epoch after which the stage began."""
+    own_statistics: str = ""
+    """Why the net normalizes by its own statistics; empty where it does by those of batches."""
 
 
 def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "n c"]:
@@ -233,7 +238,9 @@ class Keeper:
         truth, plain = self.held_out.targets, replace(self.training.plan, label_smoothing=0.0, class_weights=False)
         objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
         loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()
-        return EpochScore(epoch, score(self.training.metric, truth, named(self.training.task, logits)), loss)
+        gathered = self.held_out.positions.gathered
+        said = gathered(named(self.training.task, logits))
+        return EpochScore(epoch, score(self.training.metric, gathered(truth), said), loss)
 
     def _scores(self, judged: EpochScore) -> dict[str, float]:
         return {f"validation {self.training.metric}": judged.score, "validation loss": judged.loss}

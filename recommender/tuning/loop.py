@@ -1,13 +1,9 @@
 """The training loop: transformers' Trainer on our loss, with its own judge after every epoch.
 
-The Trainer's own reloading is not used: for models whose keys are renamed when loaded it skips most tensors in silence
-(transformers issue 43701). Weights are saved under the names they have here, and loaded strictly. After every epoch
-all that is needed to go on is saved; a training that finds a complete save goes on from it.
+After every epoch all that is needed to go on is saved; a training that finds a complete save goes on from it.
 """
 
 import gc
-import math
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -17,10 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from recommender.runs.devices import precision
 from recommender.runs.training_checkpoints import newest, quarantine_damaged, stage_folder
 from recommender.tuning.activation_cache import ActivationCache, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
@@ -33,27 +27,20 @@ from recommender.tuning.keeper import (
     Training,
     TrainingState,
     best_file,
-    write_weights,
 )
+from recommender.tuning.normalization import why_own_statistics
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.parameter_groups import rates
+from recommender.tuning.trainer import StrictTrainer, settings_of
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
-from registry.files import filling
 from registry.forms import from_json
 from registry.progress import Phase, Progress, advance
 
 __all__ = ["Trained", "train"]
 
-_WARM_UP = 0.1
-_LARGEST_GRADIENT = 1.0
 _TRIED = 4
 """Rows on which it is tried whether a net can be resumed in the middle."""
-_WEIGHTS = "model.safetensors"
-_STATES = 3
-"""What a save holds at most, in sizes of the weights: these, and two moments of each."""
-_DEVICE = "ACCELERATE_TORCH_DEVICE"
-"""Where accelerate, which would take the first GPU, is told which one to take."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +69,10 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     keeper = Keeper(classifier, training, point, course)
     keeper.course.notes += bad
     keeper.course.notes += ["the best weights of an earlier attempt were missing: trained anew"] if lost else []
+    if course is None and training.plan.head == "logistic" and not training.plan.from_scratch:
+        _hold_statistics(keeper, training)
+    if keeper.course.own_statistics:
+        classifier.keep_statistics()
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):
             keeper.enter(place)
@@ -96,7 +87,15 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
 
 
-class _Loop(Trainer):
+def _hold_statistics(keeper: Keeper, training: Training) -> None:
+    """Decide whether the net goes on normalizing by its own statistics, and note it."""
+    plan, of = training.plan, (training.rows, training.metric, training.task)
+    why = why_own_statistics(keeper.classifier, plan.stages, *of, plan.batch_size, training.seed)
+    keeper.course.own_statistics = why
+    keeper.course.notes += [f"the checkpoint's normalization statistics stay as they are: {why}"] if why else []
+
+
+class _Loop(StrictTrainer):
     """Our loss on the classifier's logits; a loss that is no number stops everything."""
 
     objective: Objective
@@ -123,23 +122,6 @@ class _Loop(Trainer):
             raise Diverged(self.state.global_step, loss.item(), self.highest_rate, finite_inputs=finite)
         self.losses.append(loss.item())
         return (loss, logits) if return_outputs else loss
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        del state_dict
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        write_weights(_present(self.model), folder / _WEIGHTS)
-
-    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
-        """As the Trainer does it, of which nothing stays where it fails."""
-        place = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-        with filling(place, weights * _STATES):
-            super()._save_checkpoint(model, trial)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        stored = load_file(Path(resume_from_checkpoint) / _WEIGHTS)
-        _present(model or self.model).load_state_dict(stored, strict=True)
 
 
 class _Epochs(TrainerCallback):
@@ -273,10 +255,8 @@ def _loop(place: int, keeper: Keeper, rows: TrainingRows, training: Training, pr
             model=classifier,
             args=settings,
             train_dataset=rows,
-            data_collator=_as_they_are,  # type: ignore[arg-type]  # rows come as batches
             optimizers=(optimizer, None),
         )
-    loop.remove_callback(PrinterCallback)
     loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
     loop.blended = classifier.network.blended
     loop.highest_rate = max(plan.stages[place].head_rate, plan.stages[place].backbone_rate)
@@ -285,46 +265,17 @@ def _loop(place: int, keeper: Keeper, rows: TrainingRows, training: Training, pr
 
 
 def _settings(place: int, halved: int, rows: int, training: Training) -> TrainingArguments:
-    """The Trainer's settings, held to one device: it would take the first GPU and spread the net over all of them."""
-    plan, stage, steps, seed = training.plan, training.plan.stages[place], _steps(training), training.seed + place
-    on_cpu = training.device == "cpu"
-    if not on_cpu:
-        os.environ[_DEVICE] = training.device
-    arguments = TrainingArguments(
-        output_dir=str(stage_folder(training.folder, place)),
-        report_to="none",
-        disable_tqdm=True,
-        save_strategy="epoch",
-        save_total_limit=2,
-        logging_strategy="epoch",
-        logging_nan_inf_filter=False,
-        remove_unused_columns=False,
-        use_cpu=on_cpu,
-        bf16=precision(training.device) is torch.bfloat16,
-        per_device_train_batch_size=max(1, plan.batch_size >> halved),
-        gradient_accumulation_steps=1 << halved,
-        num_train_epochs=stage.epochs,
-        lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(_WARM_UP * steps * stage.epochs),
-        max_grad_norm=_LARGEST_GRADIENT,
-        seed=seed,
-        data_seed=seed,
-        dataloader_pin_memory=False,
-        dataloader_drop_last=steps * plan.batch_size <= rows,
+    plan, stage, steps = training.plan, training.plan.stages[place], _steps(training)
+    return settings_of(
+        stage_folder(training.folder, place),
+        training.device,
+        training.seed + place,
+        epochs=stage.epochs,
+        steps=steps,
+        batch_size=max(1, plan.batch_size >> halved),
+        batches_a_step=1 << halved,
+        drop_last=steps * plan.batch_size <= rows,
     )
-    if not on_cpu:
-        vars(arguments).update(_setup_devices=torch.device(training.device), _n_gpu=1)
-    return arguments
-
-
-def _present(model: torch.nn.Module | None) -> torch.nn.Module:
-    if model is None:
-        raise ValueError("a loop without a model")
-    return model
-
-
-def _as_they_are(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return batch
 
 
 def _steps(training: Training) -> int:

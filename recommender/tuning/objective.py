@@ -14,6 +14,10 @@ from registry.cards import Task
 __all__ = ["Anchor", "Objective"]
 
 
+_NAMED = frozenset({Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
+"""Tasks that name one of several classes, of a row or of each of its positions."""
+
+
 class Anchor:
     """L2-SP (Li et al. 2018): half the squared way from the starting backbone weights, times a strength."""
 
@@ -47,7 +51,7 @@ class Objective:
     def of(cls, plan: Plan, task: Task, truth: np.ndarray, classes: int) -> "Objective":
         """The objective of a plan; ``truth`` of the training rows gives the weights of classes."""
         weights = None
-        if plan.class_weights and task is Task.CLASSIFICATION:
+        if plan.class_weights and task in _NAMED:
             counts = np.bincount(truth, minlength=classes).astype(np.float32)
             weights = torch.from_numpy(len(truth) / np.maximum(counts, 1) / classes)
         return cls(task, classes, plan.label_smoothing, plan.mixup, weights, plan.anchor)
@@ -72,13 +76,13 @@ class Objective:
         return {**inputs, **mixed}, torch.lerp(truth[other], truth, share)
 
     def _columns(self, targets: torch.Tensor) -> torch.Tensor:
-        if self.task is Task.CLASSIFICATION:
+        if self.task in _NAMED:
             return functional.one_hot(targets, self.classes).float()
         return targets.float()
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of these rows."""
-        if self.task is Task.CLASSIFICATION:
+        if self.task in _NAMED:
             weights = None if self.weights is None else self.weights.to(logits)
             return functional.cross_entropy(logits, targets, weights, label_smoothing=self.smoothing)
         if self.task is Task.MULTI_LABEL:

@@ -26,10 +26,7 @@ from recommender.tuning import controls
 from recommender.tuning.conclusion import FinishedRun, conclude, metrics_of
 from recommender.tuning.feature_drift import probe_source
 from recommender.tuning.figures import draw
-from recommender.tuning.fitting import Fit, fit_plan
-from recommender.tuning.heads import (
-    named,
-)
+from recommender.tuning.fitting import Fit, fit_plan, predicted_of
 from recommender.tuning.splitting import Split, split_rows
 from recommender.tuning.storing import store
 from registry.cards import Outcome
@@ -148,7 +145,7 @@ def _with_controls(job: Job, provider: Provider, split: Split, fit: Fit, progres
     measured, notes = [], []
     for name in job.plan.controls:
         try:
-            control = _control(name, job, provider, split, named(job.sample.task, fit.logits), progress)
+            control = _control(name, job, provider, split, predicted_of(split, fit), progress)
         except TransferZooError as failure:
             notes.append(f"the control {name} could not be measured: {failure}. {failure.remedy}")
         else:
@@ -166,7 +163,7 @@ def _control(
         raise UnknownName("control", name, (controls.NO_TRANSFER, controls.SCRATCH))
     fresh = controls.from_scratch(job)
     fresh.folder.mkdir(exist_ok=True)
-    predicted = named(job.sample.task, fit_plan(fresh, provider, split, lambda *_: None, progress).logits)
+    predicted = predicted_of(split, fit_plan(fresh, provider, split, lambda *_: None, progress))
     shutil.rmtree(fresh.folder)
     return controls.against(job, split.test, ours, name, "the same net from random weights", predicted)
 
@@ -174,7 +171,7 @@ def _control(
 def _drawn(job: Job, split: Split, fit: Fit, metrics: Mapping[str, float], tracker_run: TrackerRun) -> tuple[str, ...]:
     """Draw the run; a picture that cannot be drawn costs the run nothing but a note."""
     try:
-        for file in draw(job, split.test.targets.values, named(job.sample.task, fit.logits), metrics, fit.forgetting):
+        for file in draw(job, split.test.targets.values, predicted_of(split, fit), metrics, fit.forgetting):
             tracker_run.artifact(file)
     except Exception as failure:  # whatever it is, the run is done
         return (f"the figures could not be drawn: {type(failure).__name__}: {failure}",)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from registry.features import Encoded
 from registry.progress import Progress, silent
 
-__all__ = ["BlockSize", "Encoder", "open_encoder"]
+__all__ = ["BlockSize", "Encoder", "at_positions", "open_encoder"]
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,13 @@ def open_encoder(
         folder, name=name, cap=cap, weights=weights
     )
     return opened
+
+
+def at_positions(encoder: Encoder) -> Encoder:
+    """The same checkpoint, one vector for each position of an item, item after item.
+
+    Raises:
+        Unsupported: the modality's items have none.
+    """
+    positional: Encoder = import_module("registry.encoders.encoder").positional_encoder(encoder)
+    return positional

@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 
+from registry.cards import Task
 from registry.encoders import BlockSize
-from registry.encoders.layers import BlockReading, Layers, layers_of, read_blocks
-from registry.encoders.loading import Opened, open_checkpoint
+from registry.encoders.layers import LINEAR, BlockReading, Layers, layers_of, read_blocks
+from registry.encoders.loading import Opened, open_checkpoint, pooled_for
 from registry.errors import NotFinite, TooFewRows, Unsupported
 from registry.features import Encoded, Features
-from registry.modalities import Network, Prepared
+from registry.modalities import Network, Prepared, modalities
 from registry.progress import Phase, Progress, advance, silent
 
-__all__ = ["CheckpointEncoder", "load_encoder"]
+__all__ = ["CheckpointEncoder", "load_encoder", "positional_encoder"]
 
 _READERS = min(4, os.cpu_count() or 1)
 
@@ -49,7 +50,7 @@ class CheckpointEncoder:
     def adaptable(self) -> tuple[str, ...]:
         """Names of the blocks that hold linear layers."""
         modules = self.network.model.named_modules()
-        linear = [f"{path}." for path, module in modules if isinstance(module, torch.nn.Linear)]
+        linear = [f"{path}." for path, module in modules if isinstance(module, LINEAR)]
         return tuple(block.name for block in self.layers.blocks if any(p.startswith(block.prefixes) for p in linear))
 
     @property
@@ -77,7 +78,7 @@ class CheckpointEncoder:
         done = 0
         for rows in self._prepared(items):
             parts.append(self._read(rows))
-            self._refuse_overflow(parts[-1], items, done)
+            self._refuse_overflow(parts[-1], items[done : done + len(rows)], done)
             done += len(rows)
             advance(progress, Phase.ENCODE, done, len(items), self.name)
         return self._joined(parts)
@@ -109,15 +110,19 @@ class CheckpointEncoder:
         own = [(name, p.numel()) for name, p in model.named_parameters() if name.startswith(prefixes)]
         kinds = dict(model.named_modules())
         norms = sum(n for name, n in own if "Norm" in type(kinds[name.rpartition(".")[0]]).__name__)
-        linear = [m for path, m in kinds.items() if isinstance(m, torch.nn.Linear) and path.startswith(prefixes)]
-        return BlockSize(sum(n for _, n in own), norms, sum(m.in_features + m.out_features for m in linear))
+        linear = [m for path, m in kinds.items() if isinstance(m, LINEAR) and path.startswith(prefixes)]
+        return BlockSize(sum(n for _, n in own), norms, sum(sum(m.weight.shape) for m in linear))
 
     def _refuse_overflow(self, part: BlockReading, items: Sequence[Any], first: int) -> None:
+        positions = modalities[self.modality].positions if self.network.beside else None
+        of = list(range(len(items)))
+        if positions is not None:
+            of = [place for place, item in enumerate(items) for _ in positions.of(item)]
         for block, vectors in zip(self.blocks, part.blocks, strict=True):
             bad = ~torch.isfinite(vectors).all(1)
             if bool(bad.any()):
-                row = first + int(bad.int().argmax())
-                raise NotFinite(f"{self.name}, {block}, at {items[row].name}", row)
+                row = of[int(bad.int().argmax())]
+                raise NotFinite(f"{self.name}, {block}, at {items[row].name}", first + row)
 
     def _joined(self, parts: list[BlockReading]) -> Encoded:
         blocks = tuple(
@@ -138,6 +143,19 @@ def load_encoder(
         CheckpointError: as `registry.encoders.loading.inspect`; or the weights are not those of the digest ``weights``.
     """
     opened, network = open_checkpoint(folder, cap=cap, digest=weights)
+    return _around(name or folder.name, opened, network)
+
+
+def positional_encoder(encoder: CheckpointEncoder) -> CheckpointEncoder:
+    """The same checkpoint, one vector for each position of an item.
+
+    Raises:
+        Unsupported: the modality's items have none.
+    """
+    network = pooled_for(Task.TOKEN_CLASSIFICATION, encoder.network, modalities[encoder.modality])
+    return _around(encoder.name, encoder.opened, network)
+
+
+def _around(name: str, opened: Opened, network: Network) -> CheckpointEncoder:
     digest = hashlib.sha256(f"{opened.digest} {network.digest}".encode()).hexdigest()
-    layers = layers_of(network)
-    return CheckpointEncoder(name or folder.name, digest, opened, network, layers, network.at_once)
+    return CheckpointEncoder(name, digest, opened, network, layers_of(network), network.at_once)

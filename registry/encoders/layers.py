@@ -24,11 +24,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils.generic import ModelOutput
 
 from registry.modalities import Network
 
-__all__ = ["Block", "BlockReading", "Layers", "is_classifier", "layers_of", "read_blocks"]
+__all__ = ["LINEAR", "Block", "BlockReading", "Layers", "arguments", "is_classifier", "layers_of", "read_blocks"]
+
+LINEAR = (nn.Linear, Conv1D)
+"""Layers that adapters may lie beside; GPT-2's have their weights transposed."""
 
 _MOST_BLOCKS = 8
 _ROWS = 3
@@ -86,11 +90,11 @@ def layers_of(network: Network) -> Layers:
     model: PreTrainedModel = network.model
     rows = [network.prepare(item) for item in network.examples()[:_ROWS]]
     batch = network.batch(rows)
-    head = _head_of(model)
-    part = _part(model, head, batch)
+    head = None if network.beside else _head_of(model)  # a head of whole items reads no positions
+    part = _part(model, head, arguments(network, batch))
     calls = _calls(network, part, batch, len(rows))
     if head is not None and not calls.called(head):
-        head, part = None, _part(model, None, batch)
+        head, part = None, _part(model, None, arguments(network, batch))
         calls = _calls(network, part, batch, len(rows))
     units = _units(model, part, calls)
     joined = [units[first : first + _step(len(units))] for first in range(0, len(units), _step(len(units)))]
@@ -103,6 +107,11 @@ def layers_of(network: Network) -> Layers:
     return Layers(tuple(blocks), head, part)
 
 
+def arguments(network: Network, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a batch the model takes."""
+    return {name: value for name, value in batch.items() if name not in network.beside}
+
+
 def is_classifier(architecture: str) -> bool:
     """Whether an architecture of transformers has a head that labels whole items."""
     return _CLASSIFIER.search(architecture) is not None
@@ -113,7 +122,7 @@ def read_blocks(network: Network, layers: Layers, batch: Mapping[str, Any]) -> B
     model: PreTrainedModel = network.model
     part = model.get_submodule(layers.part)
     with _recorded_outputs(model, layers) as outputs:
-        output: ModelOutput = part(**batch, **_as_output(network, part))
+        output: ModelOutput = part(**arguments(network, batch), **_as_output(network, part))
     middle = [network.pool(outputs[block.end], batch) for block in layers.blocks[:-1]]
     if layers.head:
         read, logits = outputs[layers.head], output.get("logits")
@@ -195,6 +204,7 @@ def _part(model: PreTrainedModel, head: str | None, batch: Mapping[str, Any]) ->
 
 def _calls(network: Network, part: str, batch: Mapping[str, Any], rows: int) -> _Calls:
     """What is called when a part of the model sees a batch; run without values where it can be run so."""
+    batch = arguments(network, batch)
     module: nn.Module = network.model.get_submodule(part)
     options = _as_output(network, module)
     with torch.no_grad():

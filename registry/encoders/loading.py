@@ -24,7 +24,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
-from registry.cards import UNKNOWN_LICENSE
+from registry.cards import UNKNOWN_LICENSE, Task
 from registry.documents import MOST_YAML_BYTES, Plain, pointer, read_text, yaml_of
 from registry.encoders.layers import is_classifier
 from registry.errors import (
@@ -53,7 +53,17 @@ from registry.statements import (
     stated,
 )
 
-__all__ = ["Opened", "auto_class", "inspect", "load", "load_network", "modality_at", "open_checkpoint", "quiet"]
+__all__ = [
+    "Opened",
+    "auto_class",
+    "inspect",
+    "load",
+    "load_network",
+    "modality_at",
+    "open_checkpoint",
+    "pooled_for",
+    "quiet",
+]
 
 _WEIGHTS = "model.safetensors"
 _MOST_TENSORS = 50_000
@@ -179,15 +189,39 @@ def load(folder: Path, *, from_scratch: bool = False, bare: bool = False) -> Pre
     return model
 
 
-def load_network(folder: Path, *, cap: int | None = None, from_scratch: bool = False, bare: bool = False) -> Network:
+def load_network(
+    folder: Path,
+    *,
+    cap: int | None = None,
+    from_scratch: bool = False,
+    bare: bool = False,
+    task: Task = Task.CLASSIFICATION,
+) -> Network:
     """The model, loaded as `load` does, with what its modality knows of its two ends; without ``cap`` its default.
+
+    It is pooled as the task asks for it: one vector an item, or one for each of its positions.
 
     Raises:
         CheckpointError: as `inspect`, but for the values.
+        Unsupported: the task labels positions, and the modality's items have none.
     """
     model = load(folder, from_scratch=from_scratch, bare=bare)
     modality = _modality(folder, type(model))
-    return modality.open(folder, model, modality.defaults.cap if cap is None else cap)
+    network = modality.open(folder, model, modality.defaults.cap if cap is None else cap)
+    return pooled_for(task, network, modality)
+
+
+def pooled_for(task: Task, network: Network, modality: Modality) -> Network:
+    """A network that is pooled as the task asks for it.
+
+    Raises:
+        Unsupported: the task labels positions, and the modality's items have none.
+    """
+    if task is not Task.TOKEN_CLASSIFICATION or network.beside:
+        return network
+    if modality.positions is None:
+        raise Unsupported(modality.name, f"{modality.words.many} have no positions that could be labelled")
+    return modality.positions.network(network)
 
 
 def modality_at(folder: Path) -> Modality:
@@ -199,9 +233,10 @@ def modality_at(folder: Path) -> Modality:
     return _modality(folder, _kind(_trusted(folder)))
 
 
-def auto_class(modality: Modality) -> Any:  # noqa: ANN401 - one of transformers' kind
+def auto_class(modality: Modality, task: Task = Task.CLASSIFICATION) -> Any:  # noqa: ANN401 - one of transformers' kind
     """The Auto class that opens exported classifiers of a modality."""
-    module, _, name = modality.classifier.rpartition(".")
+    positions = modality.positions if task is Task.TOKEN_CLASSIFICATION else None
+    module, _, name = (modality if positions is None else positions).classifier.rpartition(".")
     return getattr(import_module(module or "transformers"), name)
 
 

@@ -18,10 +18,12 @@ __all__ = [
     "Item",
     "Modality",
     "Network",
+    "Positional",
     "Prepared",
     "Preview",
     "RawRecipe",
     "Reading",
+    "SelfSupervised",
     "Undecodable",
     "Words",
     "modalities",
@@ -85,6 +87,8 @@ class Defaults:
     """Bytes of a prepared item for each place of its input."""
     activation_bytes: int = 4000
     """Bytes of stored activations for each place of an input, where everything learns."""
+    pretext: str = ""
+    """What a net learns from items without labels, in words; empty where its networks are not `SelfSupervised`."""
 
     def used(self, size: int, cap: int | None = None) -> int:
         """The size of an input that states its size, once it was made smaller; without ``cap`` as far as usual."""
@@ -195,6 +199,10 @@ class Network(Protocol):
     def blended(self) -> tuple[str, ...]:
         """Keys of a batch that hold the items themselves as real numbers: mixup may blend them."""
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Keys of a batch that are no arguments of the model: where the positions lie that `pool` gives vectors of."""
+
     def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
         """What of these items it does not see, a sentence each."""
 
@@ -214,7 +222,7 @@ class Network(Protocol):
         """Arguments of a forward pass of this part of the model beside the batch."""
 
     def pool(self, hidden: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - torch tensors
-        """A block's output as one vector a row (n, d), padding left out."""
+        """A block's output as one vector a row (n, d), padding left out; or one a position, row after row."""
 
     def summary(self, output: Any, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a ModelOutput, torch tensors
         """What the whole backbone made of each row (n, d), of the output of its forward pass."""
@@ -246,6 +254,56 @@ class Network(Protocol):
 
     def resized(self, owner: Any, wanted: Any) -> Any:  # noqa: ANN401 - a module, a tensor
         """Position embeddings of ``owner`` for the size of input which the network is given."""
+
+
+@runtime_checkable
+class Positional(Protocol):
+    """What is known of items that are labelled at each of their positions, as sentences are word by word."""
+
+    @property
+    def words(self) -> Words:
+        """What messages call positions, and the features of no transfer that each has."""
+
+    @property
+    def classifier(self) -> str:
+        """As `Modality.classifier`, of those that label positions."""
+
+    @property
+    def hub_task(self) -> str:
+        """As `Modality.hub_task`, of those that label positions."""
+
+    @property
+    def in_memory(self) -> InMemory:
+        """As `Modality.in_memory`."""
+
+    def item(self, name: str, parts: Sequence[object]) -> Item | Undecodable:
+        """The item whose positions these are, or why they make none; never an exception."""
+
+    def of(self, item: Item) -> tuple[str, ...]:
+        """The positions of an item, in words: at least one."""
+
+    def raw(self) -> Any:  # noqa: ANN401 - a TransformerMixin; scikit-learn is not loaded here
+        """As `Modality.raw`: items to one sparse row of features a position, item after item."""
+
+    def network(self, network: Network) -> Network:
+        """The same two ends, pooled at each position. What is cut off an item has a vector of zeros there."""
+
+
+@runtime_checkable
+class SelfSupervised(Protocol):
+    """A network that learns from items without labels, too: what was hidden of them, or what comes next."""
+
+    def pretext(self, folder: Path) -> Any:  # noqa: ANN401 - a torch module
+        """What is trained then, around the network's own model: from `hide`'s arguments to the mean loss.
+
+        What it needs beside the model is read from the checkpoint's folder, where it is stored.
+
+        Raises:
+            Unsupported: the model, or what makes its inputs, does not allow it.
+        """
+
+    def hide(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator]) -> dict[str, Any]:
+        """The module's arguments for these rows, parts of them hidden by chance, one generator a row."""
 
 
 @runtime_checkable
@@ -342,6 +400,10 @@ class Modality(Protocol):
     @property
     def processor_files(self) -> tuple[str, ...]:
         """Files of a checkpoint's folder that turn an item into the model's input; ``*`` is any part of a name."""
+
+    @property
+    def positions(self) -> Positional | None:
+        """How its items are labelled position by position; None where each is labelled as a whole alone."""
 
     @property
     def catalog(self) -> Path | None:

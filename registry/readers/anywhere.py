@@ -84,7 +84,7 @@ def read_rows(  # noqa: PLR0913 - each says how they are read
     return read_archive(path, rule=rule, limit=limit, modality=modality, seed=seed, reading=reading, progress=progress)
 
 
-def read_anywhere(
+def read_anywhere(  # noqa: PLR0913 - each says how they are read
     path: Path,
     *,
     modality: Modality | None = None,
@@ -92,12 +92,14 @@ def read_anywhere(
     follow_links: bool = False,
     columns: RecordColumns | None = None,
     task: Task | None = None,
+    limit: int = sys.maxsize,
+    seed: int = 0,
     progress: Progress = silent,
 ) -> Rows:
     """Every item there, in no class, by name; what cannot be read is listed. ``reading`` is that of those trained on.
 
     Of records ``columns`` are those trained on, as far as they are there, and ``task`` is what the labels are that may
-    stand beside the texts: see `Rows.truths`.
+    stand beside the texts: see `Rows.truths`. Of more than ``limit`` items a draw by ``seed``.
 
     Raises:
         PathMissing: nothing lies there.
@@ -107,7 +109,8 @@ def read_anywhere(
     rows = read_rows(
         path,
         rule=None,
-        limit=sys.maxsize,
+        limit=limit,
+        seed=seed,
         modality=modality,
         follow_links=follow_links,
         columns=columns,

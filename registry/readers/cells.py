@@ -122,6 +122,8 @@ def target_of(path: Path, line: int, cell: str, task: Task, *, whole: bool) -> s
     if not cell:
         remedy = "Remove the row, or say --task multi-label where no label applies to it."
         raise BadTable(path, f"line {line}: the cell 'target' is empty", remedy)
+    if task is Task.TOKEN_CLASSIFICATION:
+        return " ".join(cell.split())
     if task is Task.CLASSIFICATION:
         float_form = _WHOLE_FLOAT.fullmatch(cell) if whole else None
         return plain_name(float_form[1] if float_form else cell)

@@ -15,6 +15,8 @@ from registry.readers.layout import role_of
 __all__ = ["Columns", "Parts", "read_dataset", "read_frame"]
 
 _TEXTS = frozenset({"string", "large_string"})
+_NAMES = "ner_tags"
+"""Of several columns of tags the one that is meant."""
 _PARTS = ("train", "test", "validation")
 
 
@@ -98,9 +100,13 @@ def read_dataset(
     features = dict(first.features)
     modal = [name for name, feature in features.items() if _modality(feature) is not None]
     texts = [name for name, feature in features.items() if getattr(feature, "dtype", "") in _TEXTS and name != label]
+    listed = [name for name, feature in features.items() if _holds_texts(feature) and name != label]
+    if len(listed) == 1 and not modal and item is None:  # words, whose tags are listed too
+        texts = listed
     wanted = item if isinstance(item, tuple) else (item,)
     chosen = tuple(_only("items", name, modal or texts, features) for name in wanted)
     classes = [name for name, feature in features.items() if type(_inner(feature)).__name__ == "ClassLabel"]
+    classes = [name for name in classes if name == _NAMES] or classes
     target = _only("labels", label, classes, features)
     parts: dict[str, Columns] = {}
     notes = []
@@ -168,6 +174,11 @@ def _placed(what: str, parts: Mapping[str, Columns]) -> Parts:
 def _inner(feature: Any) -> Any:  # noqa: ANN401 - a feature of datasets'
     """What a sequence is of, else the feature itself."""
     return feature.feature if type(feature).__name__ in {"List", "LargeList", "Sequence"} else feature
+
+
+def _holds_texts(feature: Any) -> bool:  # noqa: ANN401 - as above
+    inner = _inner(feature)
+    return inner is not feature and getattr(inner, "dtype", "") in _TEXTS
 
 
 def _modality(feature: Any) -> str | None:  # noqa: ANN401 - as above

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from registry.errors import LengthMismatch, PathMissing, UnusableArrays, UnusableLabels, printable
-from registry.modalities import Item, Modality, Reading, modalities
+from registry.modalities import Item, Modality, Reading, Undecodable, modalities
 from registry.progress import Progress, silent
 from registry.readers.folder import content
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
 
-__all__ = ["label_values", "plain_labels", "read_values"]
+__all__ = ["label_values", "plain_labels", "read_positions", "read_values"]
 
 _EXACT = 2**53
 """Up to here every whole number has its own float."""
@@ -46,6 +46,41 @@ def read_values(
     kind, items = _taken(held, modality)
     if len(items) != len(labels):
         raise LengthMismatch(f"{kind.words.many} and labels", len(items), len(labels))
+    settled, settled_reading = kind.settled(items, reading or {})
+    return Rows(kind, settled, tuple(labels), total=len(items), reading=settled_reading)
+
+
+def read_positions(
+    values: Any,  # noqa: ANN401 - a sequence of sequences
+    labels: Sequence[str],
+    *,
+    modality: Modality | None = None,
+    reading: Reading | None = None,
+) -> Rows:
+    """Rows of items that are given position by position, a tag of the label for each.
+
+    Raises:
+        UnusableArrays: a row has no position, or none that the modality knows; the modality knows none.
+        LengthMismatch: not one label a row.
+        UnusableLabels: not one tag a position.
+    """
+    kinds = [modality] if modality is not None else [each for each in modalities.each() if each.positions is not None]
+    kind = kinds[0]
+    held, positions = label_values(values), kind.positions
+    if positions is None:
+        raise UnusableArrays(type(values).__name__, (), f"{kind.words.many} are not labelled position by position")
+    if len(held) != len(labels):
+        raise LengthMismatch(f"{kind.words.many} and labels", len(held), len(labels))
+    items = []
+    for row, (value, label) in enumerate(zip(held, labels, strict=True)):
+        listed = list(value) if isinstance(value, list | tuple | np.ndarray) else str(value).split()
+        item = positions.item(str(row), listed)
+        if isinstance(item, Undecodable):
+            raise UnusableArrays(type(value).__name__, (), f"{kind.words.one} {row} cannot be used: {item.reason}")
+        parts, tags = len(positions.of(item)), len(label.split())
+        if parts != tags:
+            raise UnusableLabels(f"{positions.words.count(parts)} and {tags} tags", [row])
+        items.append(item)
     settled, settled_reading = kind.settled(items, reading or {})
     return Rows(kind, settled, tuple(labels), total=len(items), reading=settled_reading)
 

@@ -1,5 +1,7 @@
 """Records: a CSV, TSV, JSON-lines or Parquet file whose rows hold a text and its label; or a folder of such parts.
 
+A row may hold a list of words and one of their tags; CoNLL-like files, a word and its tag a line, are read as such.
+
 Where a file ends in train and another in test or validation, they are parts. Columns are named, or recognized by what
 they are called; what was taken is noted. Rows are read one after the other: of very long files a draw is kept.
 """
@@ -12,18 +14,20 @@ from pathlib import Path
 
 from registry.cards import Task
 from registry.errors import BadTable, OtherTask, UnknownName, printable
-from registry.modalities import Item, Modality, Reading, Undecodable, modalities
+from registry.modalities import Item, Modality, Reading, Undecodable, Words, modalities
 from registry.progress import Progress, silent
 from registry.readers.cells import TargetColumn, shortened, target_of
 from registry.readers.layout import Layout, LayoutPart, counted, plain_name, read_parts, role_of, sampled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import TOLERATED, Rows, keep_items
-from registry.readers.streams import ENDINGS, TableRecord, stream_records
+from registry.readers.streams import ENDINGS, TAGS, TOKENS, TableRecord, is_tagged, stream_records
 
 __all__ = ["RecordColumns", "is_records", "read_records"]
 
 _TEXTS = ("text", "sentence", "content", "document", "review", "tweet", "utterance", "comment", "message", "body")
 _LABELS = ("label", "labels", "target", "class", "category", "label_text", "sentiment", "intent", "emotion", "topic")
+_TOKENS = (TOKENS, "words", "token", "tokenized", "sentence", "text")
+_TAGS = (TAGS, "ner_tags", "ner", "labels", "label", "entities", "pos_tags", "pos", "upos", "chunk_tags")
 _WRITTEN = (
     ("prompt", "completion"),
     ("instruction", "output"),
@@ -40,6 +44,8 @@ _PAIRS = (
     ("text_a", "text_b"),
     ("text", "text_pair"),
 )
+_IN_LISTS = (None, Task.TOKEN_CLASSIFICATION)
+"""What is said of the task where the words of a row may be a list."""
 _MOST = 200_000
 """Rows of a file that are kept; of more a draw."""
 _LOOKED_AT = 100
@@ -107,7 +113,7 @@ def is_records(path: Path) -> bool:
     """Whether a file holds records, or a folder nothing but parts of them, one of them to train on."""
     try:
         if not path.is_dir():
-            return path.suffix.lower() in ENDINGS
+            return path.suffix.lower() in ENDINGS or is_tagged(path)
         return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
     except (OSError, ValueError):  # a name that is too long, or holds a NUL; a folder that cannot be listed
         return False
@@ -140,8 +146,15 @@ def read_records(  # noqa: PLR0913 - each says how they are read
     kind = modality or next(each for each in modalities.each() if each.text_is_item)
     places = _parts(path) if path.is_dir() else {"train": path}
     files = {role: _opened(place, seed) for role, place in places.items()}
-    chosen, notes = _columns(files["train"], columns or RecordColumns(), labelled=labelled)
-    table = _table(files, chosen, task, labelled=labelled)
+    wanted = columns or RecordColumns()
+    listed = _listed_columns(files["train"], wanted, labelled=labelled) if task in _IN_LISTS else None
+    chosen, notes = listed or _columns(files["train"], wanted, labelled=labelled)
+    task = Task.TOKEN_CLASSIFICATION if listed else task
+    positions = kind.positions if task is Task.TOKEN_CLASSIFICATION else None
+    if positions is None:
+        table = _table(files, chosen, task, labelled=labelled)
+    else:
+        table = _tagged_table(files, chosen, positions.words, labelled=labelled)
     notes += [note for file in files.values() for note in file.notes] + list(table.notes)
 
     def part(names: Sequence[str]) -> LayoutPart:
@@ -154,7 +167,9 @@ def read_records(  # noqa: PLR0913 - each says how they are read
 
     def decode(name: str) -> Item | Undecodable:
         fault = next((cell for cell in table.cells[name] if isinstance(cell, Exception)), None)
-        return Undecodable(str(fault)) if fault else kind.from_cells(printable(name), table.cells[name])
+        if fault:
+            return Undecodable(str(fault))
+        return (kind.from_cells if positions is None else positions.item)(printable(name), table.cells[name])
 
     def read(wanted: LayoutPart, as_read: Reading | None) -> Rows:
         drawn = sampled(wanted, limit, seed)
@@ -263,7 +278,8 @@ def _parts(folder: Path) -> dict[str, Path]:
     """The file of each part; none where two could be the same part."""
     parts: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        role = role_of(file.stem) if file.suffix.lower() in ENDINGS and file.is_file() else ""
+        holds = (file.suffix.lower() in ENDINGS or is_tagged(file)) and file.is_file()
+        role = role_of(file.stem) if holds else ""
         if role and role in parts:
             return {}
         if role:
@@ -333,6 +349,88 @@ def _pair(names: Sequence[str]) -> tuple[str | None, str | None]:
 def _first_of(names: Sequence[str], known: Sequence[str]) -> str | None:
     lowered = {str(name).strip().lower(): name for name in reversed(names)}
     return next((lowered[name] for name in known if name in lowered), None)
+
+
+def _listed_columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[RecordColumns, list[str]] | None:
+    """The columns of words and of their tags, and a note on those that were recognized; None where no row is a list.
+
+    Raises:
+        UnknownName: there is no column of a name that was given.
+    """
+    rows = [row for _, row in zip(range(_LOOKED_AT), file.rows.values(), strict=False)]
+    lists = [name for name in file.names if any(isinstance(row.get(name), list) for row in rows)]
+    words = [name for name in lists if all(isinstance(word, str) for row in rows for word in _members(row.get(name)))]
+    text = wanted.text if wanted.text is not None else _first_of(words, _TOKENS)
+    if text not in words or wanted.text2 is not None:
+        return None
+    others = [name for name in lists if name != text]
+    label = wanted.label or _first_of(others, _TAGS) or (others[0] if len(others) == 1 else None)
+    if not labelled:
+        return RecordColumns(text, label if label in file.names else None), []
+    for name in wanted.named.values():
+        if name not in file.names:
+            raise UnknownName("column", name, file.names)
+    if label is None:
+        return None
+    columns = replace(wanted, text=text, label=label)
+    new = [f"{name!r} as {role}" for role, name in (("words", text), ("tags", label)) if name not in (TOKENS, TAGS)]
+    return columns, [f"{file.path.name}: column {', '.join(new)}"] if new and len(wanted.named) < len(
+        columns.named
+    ) else []
+
+
+def _members(cell: object) -> list[object]:
+    return cell if isinstance(cell, list) else []
+
+
+def _tagged_table(files: Mapping[str, _File], chosen: RecordColumns, words: Words, *, labelled: bool) -> _Table:
+    """Positions, tags and groups of all rows that have tags; a cell of text is parted by white space.
+
+    Raises:
+        BadTable: no row has tags; a row has no group.
+    """
+    cells: dict[str, tuple[object, ...]] = {}
+    labels: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    gone: Counter[str] = Counter()
+    for file in files.values():
+        for number, record in file.rows.items():
+            name = file.row_name(number)
+            tags = _parted(record.get(chosen.label) if chosen.label else None)
+            if labelled and tags is None:
+                gone[file.path.name] += 1
+                continue
+            parts = _parted(record.get(str(chosen.text)))
+            cells[name] = (record[""],) if "" in record else _fitting(parts, tags, words)
+            if tags is not None:
+                labels[name] = " ".join(map(str, tags))
+            if chosen.group is not None and labelled:
+                groups[name] = _group(file.path, number, record.get(chosen.group), chosen.group)
+    if labelled and not cells:
+        raise BadTable(files["train"].path, f"no row has tags in column {chosen.label!r}", _NAME_THEM)
+    notes = [f"{counted(count, 'row')} of {name} without tags left out" for name, count in gone.items()]
+    return _Table(cells, labels, groups, Task.TOKEN_CLASSIFICATION, tuple(notes))
+
+
+def _fitting(parts: Sequence[object] | None, tags: Sequence[object] | None, words: Words) -> tuple[object, ...]:
+    """A row's positions; or the exception that says why it cannot be used."""
+    if not parts:
+        return (ValueError(f"it has no {words.one}"),)
+    if tags is not None and len(tags) != len(parts):
+        return (ValueError(f"{words.count(len(parts))} and {counted(len(tags), 'tag')}"),)
+    odd = [tag for tag in tags or () if isinstance(tag, bool) or not isinstance(tag, str | int) or _has_space(tag)]
+    return (ValueError(f"{shortened(repr(odd[0]))} is no tag"),) if odd else tuple(parts)
+
+
+def _has_space(tag: str | int) -> bool:
+    return len(str(tag).split()) != 1
+
+
+def _parted(cell: object) -> Sequence[object] | None:
+    """The members of a list, or the words of a text; None of anything else."""
+    if isinstance(cell, str):
+        return cell.split()
+    return cell if isinstance(cell, list) else None
 
 
 def _is_numeric(file: _File, names: Sequence[str]) -> bool:

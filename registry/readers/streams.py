@@ -1,25 +1,45 @@
-"""Rows of a file, one after the other, each with its number: CSV and TSV, JSON lines, Parquet.
+"""Rows of a file, one after the other, each with its number: CSV and TSV, JSON lines, Parquet, CoNLL-like columns.
 
 Encodings are known by their mark, or by what the bytes hold; nothing but one row is kept.
 """
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from registry.errors import BadTable
 from registry.readers.layout import counted
 
-__all__ = ["ENDINGS", "TableRecord", "stream_records"]
+__all__ = ["ENDINGS", "TAGS", "TOKENS", "TableRecord", "is_tagged", "stream_records"]
 
-ENDINGS = frozenset({".csv", ".jsonl", ".ndjson", ".parquet", ".tsv"})
+_TAGGED = frozenset({".bio", ".conll", ".iob", ".iob2", ".txt"})
+"""A token a line, its tag in the last column, an empty line behind a sentence."""
+ENDINGS = frozenset({".csv", ".jsonl", ".ndjson", ".parquet", ".tsv"}) | (_TAGGED - {".txt"})
+TOKENS, TAGS = "tokens", "tags"
+"""What the first and the last column of such lines are called."""
 TableRecord = Mapping[str, object]
 """Cells by column. What is wrong with the whole row, an exception, stands under the empty name."""
 _LONGEST = 1 << 27
 _SIGNS = ",;\t|"
+_MOST_LINES = 1000
+"""Lines of a row with too few cells or too many, beyond which it is several rows behind a quote that was not closed."""
+_ESCAPED, _BEYOND_ASCII = re.compile("[\udc80-\udcff]"), re.compile("[^\x00-\x7f]")
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-_NOTED = {"cp1252": "Windows-1252", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_DOCUMENT = "-DOCSTART-"
+_TAG = re.compile(r"O|[BIESLU]-\S+")
+_LOOKED_AT = 1 << 16
+_DAMAGED = "utf_8"
+"""Python's other name of UTF-8: of a file that is not all of it."""
+_NOTED = {
+    "cp1252": "Windows-1252",
+    _DAMAGED: "UTF-8 with broken letters",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+}
 
 
 def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRecord]]:
@@ -35,15 +55,36 @@ def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRec
             encoding = _encoding(path)
             if encoding in _NOTED:
                 notes.append(f"{path.name} read as {_NOTED[encoding]}")
-            yield from (_of_csv if path.suffix.lower() in {".csv", ".tsv"} else _of_json)(path, encoding)
+            yield from _reader(path.suffix.lower())(path, encoding)
     except OSError as cause:
         raise BadTable(path, cause.strerror or str(cause), "Give a file that can be read.") from cause
     except UnicodeDecodeError as cause:
         raise BadTable(path, f"it is not {cause.encoding} (byte {cause.start})", "Save it as UTF-8.") from cause
 
 
+def is_tagged(path: Path) -> bool:
+    """Whether a file's lines are tokens and their tags: several columns in each, the last one O, B-, I- or the like."""
+    if path.suffix.lower() not in _TAGGED:
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LOOKED_AT)
+    except OSError:
+        return False
+    lines = start.decode("utf-8", "replace").splitlines()[: None if len(start) < _LOOKED_AT else -1]
+    columns = [cells for line in lines if (cells := _cells(line)) and cells[0] != _DOCUMENT]
+    same = bool(columns) and len(columns[0]) > 1 and all(len(cells) == len(columns[0]) for cells in columns)
+    return same and all(_TAG.fullmatch(cells[-1]) for cells in columns)
+
+
+def _reader(ending: str) -> Callable[[Path, str], Iterator[tuple[int, TableRecord]]]:
+    if ending in _TAGGED:
+        return _of_lines
+    return _of_csv if ending in {".csv", ".tsv"} else _of_json
+
+
 def _encoding(path: Path) -> str:
-    """By its mark; else UTF-8 where the whole file is, else one byte a letter."""
+    """By its mark; else UTF-8 where the whole file is, or most of what is no ASCII in it; else one byte a letter."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
     marked = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
@@ -52,17 +93,22 @@ def _encoding(path: Path) -> str:
     for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
         if len(start) > 3 and 2 * zeros.count(0) > len(zeros):  # as text of few letters beyond Latin-1 has it
             return encoding
-    try:
-        with path.open(encoding="utf-8", newline="") as text:
-            while text.read(1 << 20):
-                pass
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+    broken = letters = 0
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
+        while part := text.read(1 << 20):
+            if not part.isascii():
+                strange = len(_ESCAPED.findall(part))
+                broken, letters = broken + strange, letters + len(_BEYOND_ASCII.findall(part)) - strange
+    return "utf-8" if not broken else _DAMAGED if broken < letters else "cp1252"
+
+
+def _errors(encoding: str) -> str:
+    """What is done about bytes that are no letters: known before, each costs one; else the file is refused."""
+    return "replace" if encoding in {"cp1252", _DAMAGED} else "strict"
 
 
 def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
-    errors = "replace" if encoding == "cp1252" else "strict"
+    errors = _errors(encoding)
     before = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding=encoding, errors=errors, newline="") as file:
@@ -70,10 +116,14 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
             sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
             file.seek(0)
             rows = csv.reader(file, delimiter=sign)
-            heading = [name.strip() for name in next(rows, [])]
+            heading, line = [name.strip() for name in next(rows, [])], rows.line_num
             for number, cells in enumerate(rows, start=1):
+                began, line = line, rows.line_num
                 if len(cells) == len(heading):
                     yield number, dict(zip(heading, cells, strict=True))
+                elif line - began > _MOST_LINES:
+                    quote = f"a quote that opens behind line {began:,} closes {line - began:,} lines later"
+                    raise BadTable(path, quote, "Double the quotes inside cells, and quote the cells that have them.")
                 elif cells:
                     why = ValueError(f"{counted(len(cells), 'cell')} where the headings are {len(heading)}")
                     yield number, {"": why, **dict(zip(heading, cells, strict=False))}
@@ -84,7 +134,7 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
 
 
 def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
-    with path.open(encoding=encoding) as file:
+    with path.open(encoding=encoding, errors=_errors(encoding)) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -97,16 +147,64 @@ def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
             yield number, record
 
 
+def _of_lines(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
+    """Sentences, each by the number of its first line, a list a column: that of the tokens, others by place, tags."""
+    first, document, rows, width = 1, 0, list[list[str]](), 0
+    with path.open(encoding=encoding, errors=_errors(encoding)) as file:
+        for number, line in enumerate([*file, ""], start=1):
+            cells = _cells(line)
+            if cells and cells[0] == _DOCUMENT:
+                document += 1
+            elif cells:
+                width = width or len(cells)
+                if len(cells) != width:
+                    why = f"line {number} has {counted(len(cells), 'column')} where those before have {width}"
+                    raise BadTable(path, why, "Write a token and its tag in each line, an empty one behind a sentence.")
+                first = number if not rows else first
+                rows.append(cells)
+            elif rows:
+                yield first, _of_sentence(rows, document)
+                rows = []
+
+
+def _of_sentence(rows: list[list[str]], document: int) -> TableRecord:
+    names = [TOKENS, *(f"column {place}" for place in range(2, len(rows[0]))), TAGS]
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=False))
+    return {**columns, "document": str(document)} if document else columns
+
+
+def _cells(line: str) -> list[str]:
+    """Columns of a line, parted by tabs or by any white space; none of an empty line or of a comment."""
+    if line.startswith("# ") and " = " in line:
+        return []
+    return [cell.strip() for cell in line.rstrip().split("\t")] if "\t" in line.strip() else line.split()
+
+
 def _of_parquet(path: Path) -> Iterator[tuple[int, TableRecord]]:
     from pyarrow import ArrowException  # noqa: PLC0415 - a third of a second to import
     from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - as above
 
     try:
         with ParquetFile(path) as file:
-            number = 0
+            number, named = 0, _class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
             for batch in file.iter_batches(4096):
                 for record in batch.to_pylist():
                     number += 1
-                    yield number, record
+                    yield number, {**record, **{name: _by_name(record[name], names) for name, names in named.items()}}
     except ArrowException as cause:
         raise BadTable(path, f"it is no Parquet ({cause})", "Write it once more.") from cause
+
+
+def _class_names(stated: bytes | None) -> dict[str, list[str]]:
+    """Names of the classes in columns of lists, as the library datasets states them in what it writes."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        features = json.loads(stated or b"{}")["info"]["features"]
+        inner = {name: feature.get("feature") for name, feature in features.items()}
+        return {name: of["names"] for name, of in inner.items() if isinstance(of, dict) and "names" in of}
+    return {}
+
+
+def _by_name(numbers: object, names: list[str]) -> object:
+    if not isinstance(numbers, list) or not all(isinstance(n, int) and 0 <= n < len(names) for n in numbers):
+        return numbers
+    return [names[number] for number in numbers]

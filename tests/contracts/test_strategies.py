@@ -19,7 +19,9 @@ def strategy(name):
 
 
 class TestStrategies(StrategyContract):
-    pass
+    @pytest.fixture
+    def modality(self, name):
+        return "text" if name == "domain-adaptive" else "image"
 
 
 def test_a_misspelt_strategy_gets_a_hint():

@@ -7,7 +7,7 @@ from recommender.plan import choose_plan, controlled, set_by_hand
 from recommender.results import Expected, Plan, Stage
 from recommender.strategies import strategies
 from recommender.testing.evidence import evidence
-from registry.cards import Metric
+from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NotOffered
 from registry.forms import from_json
 from registry.sample import Sample
@@ -69,6 +69,55 @@ def test_a_plan_that_was_stored_before_there_were_controls_can_still_be_read():
     del stored["controls"]
     assert from_json(Plan, stored) == base
     assert from_json(Plan, controlled(base, wanted=True).to_dict()).controls == ("no-transfer", "scratch")
+
+
+def texts(rows, unlabelled=()):
+    words = ("the red fox", "a lazy dog", "one two three")
+    return Sample.from_arrays(
+        [f"{words[row % 3]} {row}" for row in range(rows)],
+        [words[row % 3][:3].strip() for row in range(rows)],
+        keep_duplicates=True,
+        unlabelled=unlabelled,
+    )
+
+
+def chosen(rows, unlabelled=(), history=None, strategy=None):
+    known = evidence(rows=rows, classes=3, modality="text")
+    return choose_plan(known.ranked, texts(rows, unlabelled), known.baseline, history or History(()), strategy=strategy)
+
+
+@pytest.mark.parametrize(("strategy", "base"), [("domain-adaptive", "lp-ft"), ("contrastive", "linear-probe")])
+def test_what_pretraining_adds_is_not_promised_before_it_was_measured(strategy, base):
+    rows = 240 if strategy == "domain-adaptive" else 30
+    asked, plain = (chosen(rows, strategy=name) for name in (strategy, base))
+    assert asked.expected.mean == pytest.approx(plain.expected.mean)
+    assert asked.expected.high - asked.expected.low > plain.expected.high - plain.expected.low
+    assert asked.cost.seconds > plain.cost.seconds
+    assert "none is promised" in " ".join(asked.because)
+
+
+def test_outcomes_elsewhere_tell_what_pairs_add():
+    outcomes = tuple(
+        Outcome(
+            f"run {place}", "net", "contrastive", f"{place}", "other", Task.CLASSIFICATION, Metric.ACCURACY, 0.9, 0.01,
+            30, 100, 1.0, Origin.OURS, "2026-01-01", conditions={"probe": 0.8}, modality="text",
+        )
+        for place in range(10)
+    )  # fmt: skip
+    before, after = (chosen(30, strategy="contrastive", history=History(some)) for some in ((), outcomes))
+    assert after.expected.mean == pytest.approx(before.expected.mean + 0.05)
+
+
+def test_items_without_labels_are_considered_where_they_are_handed_over():
+    considered = [{one.strategy for one in (*c.passed_over, c.plan)} for c in (chosen(240, ("words",)), chosen(240))]
+    assert "domain-adaptive" in considered[0]
+    assert "domain-adaptive" not in considered[1]
+
+
+def test_pairs_are_considered_where_rows_are_few():
+    considered = [{one.strategy for one in (*c.passed_over, c.plan)} for c in (chosen(30), chosen(60))]
+    assert "contrastive" in considered[0]
+    assert "contrastive" not in considered[1]
 
 
 def test_what_is_set_by_hand_is_in_the_plan_and_said_so():

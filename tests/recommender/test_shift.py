@@ -145,3 +145,13 @@ def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
     advised = next(c for c in recommend(sample, zoo, keep=2).choices if c.checkpoint.name == "reader")
     named = evaluate(sample, zoo, "reader", advised.plan.strategy)
     assert named.expected == advised.expected
+
+
+def test_folds_say_nothing_of_a_test_part_that_no_row_here_is_like():
+    train = cloud(200, 0)
+    labels = ["up" if value > 0 else "down" for value in train[:, 0]]
+    sample = Sample.from_arrays([f"a text of {row} words" for row in range(200)], labels, keep_duplicates=True)
+    near, far = (set(drops(train, cloud(150, 1, shift), sample, sample.folds())) for shift in (0.3, 9.0))
+    assert "weighted folds" in near
+    assert "weighted folds" not in far
+    assert "far rows" in far

@@ -9,7 +9,7 @@ from recommender.history import History
 from recommender.plan import choose_plan
 from recommender.results import Expected
 from recommender.testing.evidence import evidence
-from recommender.verdict import guess_score, rows_to_tell, verdict_of
+from recommender.verdict import guess_score, rows_that_tell, rows_to_tell, verdict_of
 from registry.cards import Metric
 from registry.sample import Sample
 
@@ -64,3 +64,32 @@ def test_a_guess_scores_by_the_metric(metric, guess):
 @pytest.mark.parametrize(("mean", "low", "rows"), [(0.1, 0.0, 100), (0.1, -0.1, 400), (0.1, 0.01, None)])
 def test_reach_falls_with_the_root_of_the_rows(mean, low, rows):
     assert rows_to_tell(100, mean, low) == rows
+
+
+def told(right, wrong, rows=20, probed=5):
+    """Of so many rows the probe alone is right on some, and no transfer alone on others."""
+    sample = sample_of((rows // 2, rows - rows // 2))
+    truth = sample.targets.values
+    ours = np.where(np.isin(np.arange(rows), np.arange(right, right + wrong)), 1 - truth, truth)
+    raw = np.where(np.arange(rows) < right, 1 - truth, truth)
+    return rows_that_tell(ours, raw, sample, probed)
+
+
+def test_four_rows_tell_nothing_however_right_they_are():
+    assert told(4, 0, rows=4) == 8
+    assert told(10, 0) == 20
+    assert told(10, 5) == 80
+    assert told(5, 5) is None
+
+
+def test_a_handful_of_rows_is_refused_where_a_sign_test_does_not_agree():
+    known, sample = evidence(), sample_of((2, 2))
+    choice = choose_plan(known.ranked, sample_of(), known.baseline, History(()), strategy="linear-probe")
+    sure = Expected(Metric.ACCURACY, 1.0, 1.0, 1.0)
+    truth = sample.targets.values
+    scored = replace(choice.ranked.transferability, predicted=truth)
+    best = replace(choice, ranked=replace(choice.ranked, transferability=scored, gain=sure))
+    reference = replace(known.baseline, predicted=1 - truth, expected=Expected.around(Metric.ACCURACY, 0.0, 0.1))
+    refused = verdict_of(replace(best, expected=sure), reference, sample, probed=5)
+    assert not refused.transfer
+    assert "4 rows are too few to tell, about 8 would" in refused.sentence

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from registry.escapes import shown
 from registry.forms import Json
+from registry.spans import OUTSIDE
 from ui.render.parts import NEAREST, bullet, new_table
 from ui.render.words import give_or_take, percent, scored
 
@@ -30,10 +31,28 @@ def _predictions(answer: Json) -> RenderableType:
     value = answer["task"] == "regression"
     table = new_table("file", ">value" if value else "prediction", *([] if value else [">confidence"]))
     for row in answer["rows"][:LISTED]:
+        if row.get("spans") is not None:
+            table.add_row(Text(shown(row["file"])), _marked(row), percent(row["confidence"]))
+            continue
         sure = [] if row["confidence"] is None else [percent(row["confidence"])]
         table.add_row(Text(shown(row["file"])), Text(shown(row["prediction"]), "bold"), *sure)
     more = len(answer["rows"]) - LISTED
     return Group(table, Text(f"and {more:,} more: --csv prints all", "dim")) if more > 0 else table
+
+
+def _marked(row: Json) -> Text:
+    """The words of an item, what belongs together in bold and with its kind behind it; plain tags behind each word."""
+    words = [shown(word) for word in row["words"]]
+    tags = row["prediction"].split()
+    text, done = Text(), 0
+    for span in row["spans"]:
+        text.append(" ".join([*words[done : span["start"]], ""]))
+        text.append(" ".join(words[span["start"] : span["end"]]), "bold")
+        text.append(f" [{shown(span['kind'])}] ", "cyan")
+        done = span["end"]
+    plain = not row["spans"] and any(tag != OUTSIDE for tag in tags)
+    rest = [f"{word}/{shown(tag)}" for word, tag in zip(words, tags, strict=True)] if plain else words[done:]
+    return text.append(" ".join(rest))
 
 
 def _judgment(judged: Json, many: str) -> RenderableType:

@@ -101,5 +101,7 @@ def _target_words(sample: Json) -> str:
     if sample["task"] == Task.MULTI_LABEL:
         labels = f"{sample['classes']} labels" if sample["classes"] != 1 else "1 label"
         return f"{labels} on {spread} rows each" if len(counts) > 1 else f"{labels} on {spread} rows"
+    if sample["task"] == Task.TOKEN_CLASSIFICATION:
+        return f"{sample['classes']} tags on {spread} positions each" if len(counts) > 1 else "1 tag"
     classes = f"{sample['classes']} classes" if sample["classes"] != 1 else "1 class"
     return f"{classes} of {spread}"

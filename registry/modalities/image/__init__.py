@@ -69,6 +69,7 @@ class Image:
     classifier = "AutoModelForImageClassification"
     hub_task = "image-classification"
     processor_files = ("preprocessor_config.json", "processor_config.json")
+    positions = None
     catalog = None
 
     @property

@@ -35,6 +35,7 @@ class ImageNetwork:
 
     model: PreTrainedModel
     preprocessing: Preprocessing | PatchPreprocessing
+    beside: tuple[str, ...] = ()
 
     @property
     def blended(self) -> tuple[str, ...]:

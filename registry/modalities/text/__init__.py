@@ -13,6 +13,7 @@ from registry.modalities.text.fingerprints import fingerprints_of
 from registry.modalities.text.items import TextItem, decoded_item, item_of_cells, items_from_memory
 from registry.modalities.text.preview import preview_of
 from registry.modalities.text.settings import CAP, FILES, objection_to
+from registry.modalities.text.words import TEXT_WORDS
 
 __all__ = ["TEXT", "Text"]
 
@@ -24,12 +25,13 @@ class Text:
     words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF")
     suffixes = frozenset({".txt"})
     text_is_item = True
-    defaults = Defaults(cap=CAP)
+    defaults = Defaults(cap=CAP, pretext="words that are hidden from it, or come next")
     raw_size = 1000
     inputs = frozenset({"input_ids"})
     classifier = "AutoModelForSequenceClassification"
     hub_task = "text-classification"
     processor_files = FILES
+    positions = TEXT_WORDS
     catalog = None
 
     @property

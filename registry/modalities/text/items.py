@@ -1,16 +1,21 @@
 """Texts as items: from untrusted bytes, or from memory. What was written is kept as it is; nothing is folded."""
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from jaxtyping import Int
 
 from registry.errors import UnusableArrays
 from registry.modalities import Undecodable
 from registry.modalities.text.decoding import decoded, kept
 from registry.modalities.text.fingerprints import same_writing
 
-__all__ = ["TextItem", "decoded_item", "item_of_cells", "items_from_memory"]
+__all__ = ["TextItem", "decoded_item", "item_of_cells", "item_of_words", "items_from_memory"]
 
 _USABLE = "Give a list, an array or a column of texts (str) or of pairs of them, none empty; at least one."
 
@@ -30,11 +35,25 @@ class TextItem:
     """As `registry.modalities.Item.kinds`: UTF-16, Latin-1, HTML tags, cut at 100,000 characters ..."""
     second: str | None = field(default=None, compare=False, repr=False)
     """What the text is paired with, as a question with its answer."""
+    parted: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """The words that were given, of which the text was made by putting a space between."""
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The text alone, or both of a pair, as tokenizers take them."""
         return (self.text,) if self.second is None else (self.text, self.second)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that were given, else what white space parts."""
+        return self.parted or tuple(self.text.split())
+
+    @property
+    def word_ends(self) -> Int[np.ndarray, " w"]:
+        """Places in the text behind the last letter of each word."""
+        if not self.parted:
+            return np.array([word.end() for word in re.finditer(r"\S+", self.text)], np.int64)
+        return np.cumsum([len(word) + 1 for word in self.parted]) - 1
 
     @property
     def identity(self) -> str:
@@ -71,7 +90,23 @@ def item_of_cells(name: str, cells: Sequence[object]) -> TextItem | Undecodable:
         texts.append(decoding[0])
         kinds |= dict.fromkeys(decoding[1])
     content = "\0".join(map(str, cells)).encode("utf-8", "surrogatepass")
-    return TextItem(name, hashlib.sha256(content).hexdigest(), texts[0], tuple(kinds), *texts[1:])
+    return TextItem(
+        name, hashlib.sha256(content).hexdigest(), texts[0], tuple(kinds), second=texts[1] if len(texts) > 1 else None
+    )
+
+
+def item_of_words(name: str, words: Sequence[object]) -> TextItem | Undecodable:
+    """As `registry.modalities.Positional.item`."""
+    if not words:
+        return Undecodable("it has no word")
+    if not all(isinstance(word, str) for word in words):
+        return Undecodable("not all of its words are texts")
+    parted = tuple(map(str, words))
+    decoding = kept(" ".join(parted), ())
+    if isinstance(decoding, Undecodable):
+        return decoding
+    content = json.dumps(parted).encode("utf-8")
+    return TextItem(name, hashlib.sha256(content).hexdigest(), *decoding, parted=parted)
 
 
 def items_from_memory(values: Any) -> tuple[TextItem, ...]:  # noqa: ANN401 - lists, arrays or columns of texts

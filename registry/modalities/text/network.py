@@ -17,13 +17,15 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from registry.errors import Unsupported
 from registry.modalities import Prepared
 from registry.modalities.text.classifiers import pooled_classifiers, shifted_classifiers
 from registry.modalities.text.items import TextItem, items_from_memory
+from registry.modalities.text.language import UNASKED, LanguageModel, hidden_tokens, language_model, next_tokens
 from registry.modalities.text.settings import CAP, LONGEST, Pooling, sentence_settings
 from registry.modalities.text.tokenization import Tokenization, read_tokenization
 
-__all__ = ["TextNetwork", "open_network"]
+__all__ = ["TextNetwork", "open_network", "padded"]
 
 _INPUT, _MASK, _SEGMENTS = "input_ids", "attention_mask", "token_type_ids"
 _BATCH_TOKENS = 1 << 14
@@ -54,6 +56,7 @@ class TextNetwork:
     masked: bool
     """Whether the model takes a mask."""
     blended: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -105,14 +108,14 @@ class TextNetwork:
     ) -> dict[str, torch.Tensor]:
         """As `Network.batch`; nothing varies a text."""
         del chance
-        batch = {_INPUT: _padded([row["tokens"] for row in rows], self.tokenization.padding), **self.context(rows)}
+        batch = {_INPUT: padded([row["tokens"] for row in rows], self.tokenization.padding), **self.context(rows)}
         if self.tokenization.segments:
-            batch[_SEGMENTS] = _padded([row["parts"] for row in rows], self.tokenization.tokenizer.pad_token_type_id)
+            batch[_SEGMENTS] = padded([row["parts"] for row in rows], self.tokenization.tokenizer.pad_token_type_id)
         return batch
 
     def context(self, rows: Sequence[Prepared]) -> dict[str, torch.Tensor]:
         """As `Network.context`: which places hold tokens."""
-        return {_MASK: _padded([np.ones(len(row["tokens"]), np.int32) for row in rows], 0)} if self.masked else {}
+        return {_MASK: padded([np.ones(len(row["tokens"]), np.int32) for row in rows], 0)} if self.masked else {}
 
     def settings(self, part: nn.Module) -> Mapping[str, object]:
         """No cache of keys and values: nothing is generated."""
@@ -147,6 +150,25 @@ class TextNetwork:
         """As `Network.summary`: pooled as the blocks are; a pooler that learned something else is left out."""
         pooled = self.pool(output["last_hidden_state"], batch)
         return nn.functional.normalize(pooled, dim=1) if self.normalized else pooled
+
+    def pretext(self, folder: Path) -> LanguageModel:
+        """As `SelfSupervised.pretext`: tokens that are hidden, of decoders those that come next."""
+        causal = _is_causal(self.model)
+        if not causal and self.tokenization.tokenizer.mask_token_id is None:
+            raise Unsupported(folder, "its tokenizer has no token that hides another", "Tune it by another strategy.")
+        return language_model(folder, self.model, causal=causal)
+
+    def hide(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator]) -> dict[str, torch.Tensor]:
+        """As `SelfSupervised.hide`."""
+        if _is_causal(self.model):
+            asked = [next_tokens(row["tokens"]) for row in rows]
+        else:
+            pairs = [
+                hidden_tokens(row["tokens"], self.tokenization, one) for row, one in zip(rows, chance, strict=True)
+            ]
+            rows = [{**row, "tokens": shown} for row, (shown, _) in zip(rows, pairs, strict=True)]
+            asked = [tokens for _, tokens in pairs]
+        return {**self.batch(rows), "labels": padded(asked, UNASKED)}
 
     def examples(self) -> tuple[TextItem, ...]:
         """As `Network.examples`: short and long ones, and other scripts."""
@@ -232,8 +254,9 @@ def _is_causal(model: PreTrainedModel) -> bool:
     return causal or bool(getattr(model.config, "is_decoder", False))
 
 
-def _padded(rows: Sequence[np.ndarray], padding: int) -> torch.Tensor:
-    padded = np.full((len(rows), max(map(len, rows))), padding, np.int64)
+def padded(rows: Sequence[np.ndarray], padding: int) -> torch.Tensor:
+    """Rows of different length as one tensor, filled up on the right."""
+    filled = np.full((len(rows), max(map(len, rows))), padding, np.int64)
     for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-    return torch.from_numpy(padded)
+        filled[place, : len(row)] = row
+    return torch.from_numpy(filled)

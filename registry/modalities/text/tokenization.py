@@ -73,6 +73,11 @@ class Tokenization:
             return np.array([self.padding], np.int32), np.zeros(1, np.int32)
         return np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32)
 
+    def tokens(self, text: str) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"], list[tuple[int, int]]]:
+        """As `numbers`, and which letters of the text each token is of; equal bounds where it is of none."""
+        encoding = self.encoder.encode(text)
+        return (*self.numbers(text), encoding.offsets or [(0, 0)])
+
     @cached_property
     def _uncut(self) -> Tokenizer:
         """As `encoder`, without the cut."""

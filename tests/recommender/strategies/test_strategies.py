@@ -158,7 +158,7 @@ def test_few_rows_get_dropout_and_many_get_smoothed_labels():
 
 
 def test_pictures_vary_only_where_no_activations_are_kept():
-    for name in strategies:
+    for name in set(strategies) - {"domain-adaptive"}:
         plan = strategies[name](evidence(rows=5000))
         assert not ((plan.augment or plan.mixup) and plan.stages and plan.frozen)
     assert strategies["full"](evidence()).augment
@@ -181,3 +181,31 @@ def test_what_only_classes_have_is_no_part_of_a_plan_for_another_task(task):
     for name in ("prototype", "knn"):
         with pytest.raises(NotOffered, match=f"which {task} does not have"):
             require_head(name, strategies[name](of_task).head, task)
+
+
+def test_domain_adaptive_learns_from_all_items_before_lp_ft():
+    plan = strategies["domain-adaptive"](replace(evidence(**EARLY, modality="text"), unlabelled=5400))
+    assert (plan.pretraining.pretext, plan.pretraining.rows, plan.pretraining.epochs) == ("items", 6000, 2)
+    assert plan.stages == strategies["lp-ft"](evidence(**EARLY, modality="text")).stages
+    assert plan.frozen == ()
+    assert "5,400 texts without labels" in " ".join(plan.because)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "known", "why"),
+    [
+        ("domain-adaptive", evidence(), "learn nothing from images without labels"),
+        ("domain-adaptive", evidence(rows=20, modality="text"), "too few"),
+        ("contrastive", evidence(rows=20, fewest=1), "a single row"),
+        ("contrastive", replace(evidence(rows=20), task=Task.MULTI_LABEL), "multi-label"),
+    ],
+)
+def test_pretraining_is_refused_where_it_has_nothing_to_learn_from(strategy, known, why):
+    with pytest.raises(NotOffered, match=why):
+        strategies[strategy](known)
+
+
+def test_pairs_teach_what_the_head_reads_through():
+    plan = strategies["contrastive"](evidence(rows=20, **EARLY))
+    assert (plan.head, plan.stages, plan.frozen) == ("logistic", (), ("block 03", "block 04"))
+    assert (plan.pretraining.pretext, plan.pretraining.rows, plan.pretraining.shown) == ("pairs", 800, 1600)

@@ -8,6 +8,7 @@ from recommender.tuning.data import ItemRows, keep
 from registry.encoders.layers import layers_of, read_blocks
 from registry.encoders.loading import load_network
 from registry.progress import silent
+from registry.targets import Positions, Targets
 from tests.registry.encoders.nets import NETS, network_of, pictures, save_net
 
 SUPPORTED = sorted(NETS)
@@ -109,7 +110,7 @@ def test_kept_rows_are_what_flows_through_the_boundary(tmp_path):
     built.eval()
     save_net(tmp_path / "net", "resnet")
     network = load_network(tmp_path / "net")
-    items = ItemRows([network.prepare(item) for item in pictures(9)], np.arange(9), network)
+    items = ItemRows([network.prepare(item) for item in pictures(9)], Positions.of(Targets.of(np.arange(9))), network)
     boundary = ActivationCache(built, built.layers.names[1], inputs(items.batch([0, 1])))
     built.cache = boundary
     rows = keep(boundary, items, tmp_path / "kept.npy", silent, "keep")

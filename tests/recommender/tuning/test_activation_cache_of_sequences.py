@@ -14,6 +14,7 @@ from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
 from registry.modalities import modalities
 from registry.progress import silent
+from registry.targets import Positions, Targets
 from tests.registry.modalities.text.nets import SENTENCES, save
 
 SHORT = ("Yes", "No way", "Well")
@@ -27,7 +28,8 @@ def _rows(name):
     classifier = Classifier(network, layers, layers.names[-1], fresh_head(16, 3))
     torch.nn.init.normal_(classifier.head.weight)
     classifier.eval()
-    return classifier, ItemRows([network.prepare(item) for item in ITEMS], np.zeros(len(ITEMS), np.int64), network)
+    positions = Positions.of(Targets.of(np.zeros(len(ITEMS), np.int64)))
+    return classifier, ItemRows([network.prepare(item) for item in ITEMS], positions, network)
 
 
 def _inputs(batch):

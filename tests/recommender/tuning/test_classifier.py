@@ -5,6 +5,7 @@ import torch
 from recommender.transfer.linear import fit_head
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from registry.encoders.layers import layers_of, read_blocks
+from registry.targets import Targets
 from tests.registry.encoders.nets import NETS, network_of
 
 
@@ -72,7 +73,7 @@ def test_the_logistic_head_is_the_fitted_one_with_its_scaling_folded_in():
     features = random.normal(size=(60, 5)) * np.array([1, 100, 0.01, 1, 0]) + 7
     targets = (features[:, 1] > 7).astype(np.int64)
     fitted = fit_head(features, targets, 3)
-    layer = logistic_head(features, targets, 3, None)
+    layer = logistic_head(features, Targets.of(targets), 3, None)
     standardized = (features - fitted.mean) / fitted.scale
     ours = layer(torch.from_numpy(features.astype(np.float32))).detach().numpy()
     np.testing.assert_allclose(ours, standardized @ fitted.weight.T + fitted.bias, rtol=1e-3, atol=2e-3)

@@ -5,8 +5,13 @@ from recommender.tuning import data
 from recommender.tuning.data import prepare_rows
 from registry.encoders.loading import load_network
 from registry.progress import Event, Phase, silent
+from registry.targets import Positions, Targets
 from tests.observers import Recorder
 from tests.registry.encoders.nets import pictures, save_net
+
+
+def numbers(rows):
+    return Positions.of(Targets.of(np.arange(rows)))
 
 
 @pytest.fixture
@@ -16,7 +21,7 @@ def network(tmp_path):
 
 def test_a_batch_is_what_the_preprocessing_makes_of_the_pictures(network, tmp_path):
     items = pictures(5)
-    opened = prepare_rows(items, np.arange(5), network, tmp_path / "spill", silent, "open")
+    opened = prepare_rows(items, numbers(5), network, tmp_path / "spill", silent, "open")
     batch = opened.batch([3, 1])
     assert batch["labels"].tolist() == [3, 1]
     for built, row in zip(batch["pixel_values"], (3, 1), strict=True):
@@ -25,9 +30,9 @@ def test_a_batch_is_what_the_preprocessing_makes_of_the_pictures(network, tmp_pa
 
 
 def test_more_than_memory_should_hold_lies_on_disk(network, tmp_path, monkeypatch):
-    small = prepare_rows(pictures(4), np.arange(4), network, tmp_path / "small", silent, "open")
+    small = prepare_rows(pictures(4), numbers(4), network, tmp_path / "small", silent, "open")
     monkeypatch.setattr(data, "_IN_MEMORY", 1000)
-    large = prepare_rows(pictures(4), np.arange(4), network, tmp_path / "large", silent, "open")
+    large = prepare_rows(pictures(4), numbers(4), network, tmp_path / "large", silent, "open")
     assert (tmp_path / "large.pixels.npy").stat().st_size > 4 * 3 * 32 * 32
     for one, other in zip(small.prepared, large.prepared, strict=True):
         assert np.array_equal(one["pixels"], other["pixels"])
@@ -35,5 +40,5 @@ def test_more_than_memory_should_hold_lies_on_disk(network, tmp_path, monkeypatc
 
 def test_progress_is_told(network, tmp_path):
     recorder = Recorder()
-    prepare_rows(pictures(3), np.arange(3), network, tmp_path / "s", recorder, "training")
+    prepare_rows(pictures(3), numbers(3), network, tmp_path / "s", recorder, "training")
     assert recorder.events[-1] == Event(Phase.PREPARE, "training", 3, 3)

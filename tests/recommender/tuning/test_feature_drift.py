@@ -42,7 +42,7 @@ def untouched(place, net="resnet"):
     network = load_network(card.folder)
     layers = layers_of(network)
     data = sample(30, 0)
-    rows = prepare_rows(data.items, data.targets.values, network, place / "spill", silent, "open")
+    rows = prepare_rows(data.items, data.positions, network, place / "spill", silent, "open")
     with torch.inference_mode():
         width = Classifier(network, layers, layers.names[-1], fresh_head(1, 1)).blocks(**inputs(rows, [0]))
     return card, Classifier(network, layers, layers.names[-1], fresh_head(width[-1].shape[1], 3)).eval(), rows

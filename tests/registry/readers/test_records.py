@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from registry.cards import Task
-from registry.errors import BadTable, ColumnsOfNoRecords, TooManyUnreadable, UnknownName
+from registry.errors import BadTable, ColumnsOfNoRecords, OtherRows, TooManyUnreadable, UnknownName
 from registry.forms import to_json
 from registry.readers import records
 from registry.readers.anywhere import read_anywhere
@@ -245,3 +245,29 @@ def test_a_table_of_numbers_is_told_that_it_is_for_another_tool(tmp_path):
     with pytest.raises(BadTable, match="holds numbers") as refused:
         Sample.from_folder(tmp_path / "measures.csv", label="label")
     assert "gradient boosting" in str(refused.value.remedy)
+
+
+def test_items_without_labels_come_along_each_once_and_are_read_again(tmp_path):
+    rows = [{"text": f"a text about {word} {row}", "label": word} for row in range(12) for word in ("tea", "rain")]
+    more = [{"body": f"something else {row // 2}", "text": f"more of it {row // 2}", "label": 7} for row in range(8)]
+    path, unlabelled = write(tmp_path / "a.csv", rows), write(tmp_path / "more.jsonl", more)
+    sample = Sample.from_folder(path, unlabelled=unlabelled)
+    assert [item.open() for item in sample.unlabelled] == [f"more of it {row}" for row in range(4)]
+    assert "without labels: 8 texts read, 4 copies among them left out" in sample.health.warnings
+    assert sample.digest == Sample.from_folder(path).digest
+    assert sample.subsample(6).unlabelled == sample.unlabelled
+    form = to_json(sample.to_form())
+    assert Sample.again(form).unlabelled == sample.unlabelled
+    write(unlabelled, more[:4])
+    with pytest.raises(OtherRows, match=r"more\.jsonl"):
+        Sample.again(form)
+
+
+def test_of_many_items_without_labels_a_draw_is_kept(tmp_path):
+    write(tmp_path / "a.csv")
+    (tmp_path / "more").mkdir()
+    for number in range(9):
+        (tmp_path / "more" / f"{number}.txt").write_text(f"text number {number}")
+    sample = Sample.from_folder(tmp_path / "a.csv", unlabelled=tmp_path / "more", limit=5)
+    assert len(sample.unlabelled) == 5
+    assert "without labels: 5 texts of 9 read" in sample.health.warnings

@@ -97,6 +97,7 @@ def test_a_task_that_is_named_is_not_read_off(tmp_path):
         "classification": ["1", "2", "2"],
         "multi-label": ["1", "2", "2"],
         "regression": ["1.0", "2.0", "2.0"],
+        "token-classification": ["1", "2", "2"],
     }
 
 

@@ -59,6 +59,7 @@ class Number:
     inputs = frozenset({"number_values"})
     classifier = "transferzoo_numbers.network.AutoModelForNumberClassification"
     hub_task = ""
+    positions = None
     processor_files = ("number_config.json",)
 
     @property

@@ -157,6 +157,7 @@ class NumberNetwork:
     """``longest``, ``center`` and ``scale`` of the numbers."""
     longest: int
     blended: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,93 @@
+"""Records as strangers write them: damaged, without an end, in any script."""
+
+import csv
+import resource
+
+import numpy as np
+import pytest
+
+from recommender.baseline import RawRows
+from registry.encoders.loading import load_network
+from registry.errors import BadTable
+from registry.readers.records import read_records
+from registry.sample import Sample
+from tests.registry.modalities.text.nets import save
+
+STRANGE = (
+    "😀😃 what a day 🏖️👨‍👩‍👧",
+    "مرحبا بالعالم، كيف حالك اليوم؟",
+    "שלום עולם, מה שלומך היום?",
+    "a\u202eright to left\u202c override",
+    "zero\u200bwidth\u200djoiners\ufeffinside",
+    "\U0001d571\U0001d597 and 日本語 and ไทย",
+)
+
+
+def write(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+def test_one_broken_letter_does_not_make_another_encoding_of_a_file(tmp_path):
+    rows = "".join(f"Grüße aus Köln {row},{'ab'[row % 2]}\n" for row in range(20)).encode()
+    (tmp_path / "a.csv").write_bytes(b"text,label\n" + rows + b"broken \xff here,a\n")
+    read = read_records(tmp_path / "a.csv", limit=99)
+    assert read.items[0].open() == "Grüße aus Köln 0"
+    assert read.items[20].open() == "broken \ufffd here"
+    assert read.notes == ("a.csv read as UTF-8 with broken letters",)
+
+
+def test_bytes_that_even_windows_1252_does_not_have_cost_a_letter(tmp_path):
+    (tmp_path / "a.csv").write_bytes("text,label\nGrüße,a\n".encode("latin-1") + b"hole \x81 here,b\n")
+    read = read_records(tmp_path / "a.csv", limit=99)
+    assert [item.open() for item in read.items] == ["Grüße", "hole \ufffd here"]
+
+
+def test_a_quote_that_is_never_closed_is_named_by_its_line_and_swallows_nothing(tmp_path):
+    rows = [f"text number {row},{'ab'[row % 2]}\n" for row in range(3000)]
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join([*rows[:1200], '"no end,a\n', *rows[1200:]]))
+    with pytest.raises(BadTable, match=r"opens behind line 1,201 closes 1,801 lines later"):
+        read_records(tmp_path / "a.csv", limit=9999)
+
+
+def test_long_texts_are_cut_and_that_is_counted(tmp_path):
+    path = write(tmp_path / "a.csv", [("letters " * 20_000, "a"), ("short text", "b"), ("another one", "a")])
+    read = read_records(path, limit=9)
+    assert len(read.items[0].open()) == 100_000
+    assert read.converted == {"cut at 100,000 characters": 1}
+    network = load_network(save(tmp_path / "net", "bert"))
+    assert len(network.prepare(read.items[0])["tokens"]) == network.tokenization.longest
+
+
+def test_any_script_and_sign_comes_through_to_features_and_tokens(tmp_path):
+    rows = [(f"{text} {row}", "ab"[row % 2]) for row in range(3) for text in STRANGE]
+    sample = Sample.from_folder(write(tmp_path / "a.csv", rows), keep_duplicates=True)
+    assert [item.open() for item in sample.items] == [text for text, _ in rows]
+    assert np.isfinite(RawRows.of("text", sample.items).features()).all()
+    network = load_network(save(tmp_path / "net", "gpt2"))
+    assert all(len(network.prepare(item)["tokens"]) > 0 for item in sample.items)
+
+
+def test_a_class_of_one_row_is_always_learned_from_and_that_is_stated(tmp_path):
+    rows = [(f"a text about {label} {row}", label) for row in range(12) for label in ("tea", "rain")]
+    sample = Sample.from_folder(write(tmp_path / "a.csv", [*rows, ("only this", "once")]), keep_duplicates=True)
+    assert "classes with one text are in every training part and never held out: once" in sample.health.warnings
+    assert sample.folds()[sample.labels.index("once")] == -1
+
+
+@pytest.mark.slow
+def test_a_file_of_a_gigabyte_is_streamed_and_a_draw_of_it_kept(tmp_path):
+    path, rows = tmp_path / "huge.csv", 5000
+    with path.open("w", encoding="utf-8") as file:
+        file.write("text,label\n")
+        part = "".join(f'"row {row}, {"some more words " * 12}",{"ab"[row % 2]}\n' for row in range(rows))
+        times = -(-(1 << 30) // len(part))
+        for _ in range(times):
+            file.write(part)
+    assert path.stat().st_size >= 1 << 30
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read = read_records(path, limit=1000)
+    assert len(read.items) == 1000
+    assert f"huge.csv has {rows * times:,} rows: a draw of 200,000 of {rows * times:,} was read" in read.notes
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700 << 10  # KiB: far less than the file

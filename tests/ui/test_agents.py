@@ -1,0 +1,143 @@
+"""Agents: the protocol's own client finds the tools, is answered in brief, and reads nothing outside the roots."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+from registry.zoo import Zoo
+from tests.ui.pictures import write_stripes
+from ui import job_queue
+from ui.agents import create_server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory):
+    with Zoo.open(tmp_path_factory.mktemp("agents") / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ask(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Calls one tool of a server in this process; what is queued stays queued."""
+    monkeypatch.setattr(job_queue, "_detach", lambda home, lane: None)
+    server = create_server(zoo, [tmp_path], allow_tune=True)
+
+    def call(tool: str, **fields: object) -> Any:
+        async def once() -> Any:
+            async with Client(server) as client:
+                return await client.call_tool(tool, fields)
+
+        return asyncio.run(once())
+
+    return call
+
+
+def tools_of(zoo: Zoo, *, allow_tune: bool) -> dict[str, Any]:
+    async def once() -> Any:
+        async with Client(create_server(zoo, [], allow_tune=allow_tune)) as client:
+            return await client.list_tools()
+
+    return {tool.name: tool for tool in asyncio.run(once()).tools}
+
+
+def test_nothing_is_tuned_unless_that_is_allowed(zoo):
+    reading, tuning = tools_of(zoo, allow_tune=False), tools_of(zoo, allow_tune=True)
+    assert sorted(tuning.keys() - reading.keys()) == ["tune"]
+    assert all(tool.description for tool in tuning.values())
+    assert reading["explain"].annotations.read_only_hint
+    assert not reading["recommend"].annotations.read_only_hint
+
+
+def test_checkpoints_are_found_by_words_and_size(ask):
+    answer = ask("search_checkpoints", words="resnet cifar", max_parameters=600_000).structured_content
+    assert answer["matching"] >= 1
+    assert all("resnet" in card["name"] for card in answer["checkpoints"])
+
+
+def test_data_is_described_in_brief(ask, tmp_path):
+    place = write_stripes(tmp_path)
+    answer = ask("inspect_data", path=str(place)).structured_content
+    assert (answer["modality"], answer["task"], len(answer["classes"])) == ("image", "classification", 3)
+    assert len(json.dumps(answer)) < 2000
+
+
+def test_advice_is_queued_and_its_job_can_be_asked_for(ask, tmp_path):
+    place = write_stripes(tmp_path)
+    job = ask("recommend", path=str(place), keep=1).structured_content
+    assert job["state"] == "queued"
+    assert ask("run_status", name=job["job"]).structured_content["kind"] == "recommend"
+
+
+@pytest.mark.parametrize(
+    ("tool", "fields", "kind"),
+    [
+        ("inspect_data", {"path": "/etc"}, "PathOutside"),
+        ("recommend", {"path": "/etc/../etc"}, "PathOutside"),
+        ("explain", {"recommendation": "none"}, "UnknownName"),
+        ("run_status", {"name": "none"}, "UnknownName"),
+    ],
+)
+def test_what_is_refused_is_said_with_a_remedy(ask, tool, fields, kind):
+    answer = ask(tool, **fields)
+    assert answer.is_error
+    assert kind in answer.content[0].text
+
+
+def test_a_link_does_not_lead_out_of_the_roots(ask, tmp_path):
+    (tmp_path / "way").symlink_to("/etc")
+    assert "PathOutside" in ask("inspect_data", path=str(tmp_path / "way")).content[0].text
+
+
+async def whole_path(client: Client, place: Path) -> dict[str, Any]:
+    """From a folder to a tuned model and what it says."""
+
+    async def call(tool: str, **fields: object) -> Any:
+        answer = await client.call_tool(tool, fields)
+        assert not answer.is_error, answer.content
+        return answer.structured_content
+
+    async def finished(job: str) -> Any:
+        for _ in range(600):
+            status = await call("run_status", name=job)
+            if status["state"] in job_queue.OVER:
+                assert status["state"] == "finished", status
+                return status
+            await asyncio.sleep(0.5)
+        raise AssertionError(job)
+
+    assert (await call("inspect_data", path=str(place)))["rows"] > 0
+    advised = await finished((await call("recommend", path=str(place), keep=1))["job"])
+    told = await call("explain", recommendation=advised["recommendation"])
+    assert told["choices"]
+    assert told["because"]
+    resource = await client.read_resource(f"advice://{advised['recommendation']}")
+    assert json.loads(resource.contents[0].text)["id"] == advised["recommendation"]
+    tuned = await finished((await call("tune", recommendation=advised["recommendation"], path=str(place)))["job"])
+    status = await call("run_status", name=tuned["run"])
+    assert status["metrics"]["score"] > 0
+    return await call("predict", run=tuned["run"], path=str(place))
+
+
+@pytest.mark.slow
+def test_an_agent_goes_from_a_folder_to_a_tuned_model(tmp_path):
+    place = write_stripes(tmp_path)
+    command = ["-m", "ui.cli", "mcp", "--root", str(tmp_path), "--allow-tune", "--home", str(tmp_path / "home")]
+    server = StdioServerParameters(
+        command=sys.executable, args=command, cwd=ROOT, env=dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    )
+
+    async def once() -> dict[str, Any]:
+        async with Client(server) as client:
+            return await whole_path(client, place)
+
+    said = asyncio.run(once())
+    assert said["rows"] == len([*place.rglob("*.png")])
