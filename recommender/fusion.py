@@ -435,7 +435,7 @@ def _before_probe(case: Case, *, elsewhere: bool) -> list[float]:
 
 def _ridge(table: Float[np.ndarray, "n p"], wanted: Float[np.ndarray, " n"]) -> Float[np.ndarray, " p"]:
     """Weights of the columns, of which the first, a constant, is not penalized."""
-    penalty = np.diag([0.0, *np.ones(table.shape[1] - 1)])
+    penalty = np.diag([_NONE, *np.ones(table.shape[1] - 1)])
     return np.linalg.solve(table.T @ table + penalty, table.T @ wanted)
 
 

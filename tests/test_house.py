@@ -23,6 +23,7 @@ LATE_IMPORTS = {
     "recommender/serving/export.py": 1,  # ONNX Runtime is of an extra
     "recommender/serving/pipeline.py": 1,  # skops, for few
     "recommender/suspects.py": 1,  # pandas and datasets, where labels are doubted
+    "recommender/tuning/fitting.py": 2,  # transformers' Trainer, where a net goes on with pretraining first
     "recommender/tuning/heads.py": 2,  # skops, where nothing is transferred
     "registry/forms.py": 2,  # pydantic, for who has no JSON
     "registry/hub.py": 1,  # the hub's client, in an environment that was set first

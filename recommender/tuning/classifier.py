@@ -12,6 +12,7 @@ from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 
 from recommender.transfer.linear import fit_head
@@ -50,6 +51,7 @@ class Classifier(nn.Module):
         self.cache: Resumable | None = None
         """Where a pass begins that is given activations instead of items."""
         _mend_momentum(self.body)
+        self._own_statistics = False
         self.learn(())
 
     def forward(self, kept: torch.Tensor | None = None, **inputs: torch.Tensor) -> torch.Tensor:
@@ -134,8 +136,20 @@ class Classifier(nn.Module):
         self.training = mode
         self.head.train(mode)
         for path, module in self.body.named_modules():
-            module.training = mode and path in self._live
+            own = self._own_statistics and isinstance(module, _BatchNorm)
+            module.training = mode and path in self._live and not own
         return self
+
+    def keep_statistics(self) -> None:
+        """From now on normalization is by the statistics that there are, also where its weights learn."""
+        self._own_statistics = True
+        self.train(self.training)
+
+    @property
+    def normalizing(self) -> tuple[_BatchNorm, ...]:
+        """The normalizations by batch among what learns."""
+        modules = self.body.named_modules()
+        return tuple(one for path, one in modules if path in self._live and isinstance(one, _BatchNorm))
 
     def _prefixes_of(self, blocks: Sequence[str]) -> tuple[str, ...]:
         return tuple(prefix for name in blocks for prefix in self.layers.block(name).prefixes)

@@ -99,6 +99,8 @@ class TrainingState:
     halved: int = 0
     entered: int = 0
     """The epoch after which the stage began."""
+    own_statistics: str = ""
+    """Why the net normalizes by its own statistics; empty where it does by those of batches."""
 
 
 def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "n c"]:

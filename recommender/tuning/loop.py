@@ -28,6 +28,7 @@ from recommender.tuning.keeper import (
     TrainingState,
     best_file,
 )
+from recommender.tuning.normalization import why_own_statistics
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.parameter_groups import rates
 from recommender.tuning.trainer import StrictTrainer, settings_of
@@ -68,6 +69,10 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
     keeper = Keeper(classifier, training, point, course)
     keeper.course.notes += bad
     keeper.course.notes += ["the best weights of an earlier attempt were missing: trained anew"] if lost else []
+    if course is None and training.plan.head == "logistic" and not training.plan.from_scratch:
+        _hold_statistics(keeper, training)
+    if keeper.course.own_statistics:
+        classifier.keep_statistics()
     try:
         for place in range(keeper.course.stage, len(training.plan.stages)):
             keeper.enter(place)
@@ -80,6 +85,14 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         classifier.eval()
     course = keeper.course
     return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
+
+
+def _hold_statistics(keeper: Keeper, training: Training) -> None:
+    """Decide whether the net goes on normalizing by its own statistics, and note it."""
+    plan, of = training.plan, (training.rows, training.metric, training.task)
+    why = why_own_statistics(keeper.classifier, plan.stages, *of, plan.batch_size, training.seed)
+    keeper.course.own_statistics = why
+    keeper.course.notes += [f"the checkpoint's normalization statistics stay as they are: {why}"] if why else []
 
 
 class _Loop(StrictTrainer):

@@ -480,7 +480,9 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
     pictures = [(literal(label), one.content) for label, one in previews if one.mime.startswith("image/")]
     texts = [(label, one.content) for label, one in previews if one.mime.startswith("text/")]
     if pictures:
-        st.image([content for _, content in pictures], caption=[label for label, _ in pictures], width=_SIDE)
+        labels = [label for label, _ in pictures]
+        spoken = [f"{modality.words.one} labeled {label}" for label in labels]
+        st.image([content for _, content in pictures], caption=labels, width=_SIDE, alt=spoken)
     if texts:
         sheet([{"label": label, "text": content.decode("utf-8", "replace")} for label, content in texts])
     for label, one in previews:

@@ -236,7 +236,7 @@ def _run(zoo: Zoo, name: str) -> None:
     figures = [(run.path / "figures" / file, words) for file, words in _FIGURES.items()]
     there = [(file, words) for file, words in figures if file.is_file()]
     for place, (file, words) in zip(st.columns(2, gap="large"), there, strict=False):
-        place.image(str(file), caption=words, width="stretch")
+        place.image(str(file), caption=words, width="stretch", alt=words)
     _uses(zoo, run, result)
 
 

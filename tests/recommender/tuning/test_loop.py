@@ -6,15 +6,17 @@ import torch
 
 from recommender.results import Plan, Stage
 from recommender.tuning import keeper
-from recommender.tuning.classifier import Classifier, fresh_head
+from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
 from recommender.tuning.data import prepare_rows
 from recommender.tuning.keeper import EpochScore, Training, logits_of
 from recommender.tuning.loop import train
+from recommender.tuning.normalization import why_own_statistics
 from registry.cards import Metric
 from registry.encoders.layers import layers_of
 from registry.encoders.loading import load_network
 from registry.errors import Diverged
 from registry.progress import Cancelled, Phase, silent
+from registry.targets import Targets
 from tests.observers import Recorder, stopping
 from tests.recommender.tuning.jobs import sample
 from tests.registry.encoders.nets import save_net
@@ -242,6 +244,59 @@ def test_a_last_batch_of_one_row_is_left_out(tmp_path):
     recorder = Recorder()
     run(classifier, training, recorder)
     assert recorder.counts[-1] == (5, 5)
+
+
+def shifted_statistics(classifier):
+    """The same function of every row, with statistics that are not those of the rows."""
+    with torch.no_grad():
+        for norm in classifier.body.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                deviation = (norm.running_var + norm.eps).sqrt()
+                norm.bias += norm.weight * (-60 - norm.running_mean) / deviation
+                norm.running_mean.fill_(-60)
+                norm.weight *= 20 / deviation
+                norm.running_var.fill_(400 - norm.eps)
+
+
+def fitted(classifier, training):
+    """The classifier with a head that is fitted to the training rows, whose classes are what it sees most of."""
+    with torch.inference_mode():
+        features = classifier.blocks(**without_labels(training.rows.batch(range(len(training.rows)))))[-1].numpy()
+    along = np.linalg.svd(features - features.mean(0), full_matrices=False)[0][:, 0]
+    training.rows.targets = np.searchsorted(np.quantile(along, [1 / 3, 2 / 3]), along)
+    classifier.head = logistic_head(features, Targets(training.task, training.rows.targets), 3, None)
+    return classifier
+
+
+def without_labels(batch):
+    return {name: tensor for name, tensor in batch.items() if name != "labels"}
+
+
+def test_statistics_that_are_not_those_of_the_rows_stay_and_the_net_learns(tmp_path):
+    classifier, training = learner(tmp_path, Stage(ALL, 1, 1e-3, 1e-4), head="logistic")
+    classifier, before = fitted(classifier, training), logits_of(classifier, training.rows)
+    shifted_statistics(classifier)
+    np.testing.assert_allclose(logits_of(classifier, training.rows), before, rtol=0.05, atol=0.05)
+    start = copied(classifier.body)
+    report = train(classifier, training, lambda *_: None, silent)
+    assert any(note.startswith("the checkpoint's normalization statistics stay") for note in report.notes)
+    after = classifier.body.state_dict()
+    assert all(torch.equal(start[name], after[name]) for name in start if "running" in name or "num_batches" in name)
+    assert not classifier.training
+
+
+def test_statistics_of_batches_are_taken_where_they_do_as_well_and_are_not_touched_by_asking(tmp_path):
+    classifier, training = learner(tmp_path, Stage(ALL, 1, 1e-3, 1e-4), head="logistic")
+    classifier.learn(ALL)
+    classifier.train()
+    with torch.inference_mode():
+        for _ in range(60):
+            classifier(**without_labels(training.rows.batch(range(len(training.rows)))))
+    classifier.eval()
+    classifier, before = fitted(classifier, training), copied(classifier.body)
+    rows, of = training.rows, (training.metric, training.task, 18, 0)
+    assert why_own_statistics(classifier, training.plan.stages, rows, *of) == ""
+    assert all(torch.equal(before[name], value) for name, value in classifier.body.state_dict().items())
 
 
 def test_label_smoothing_reaches_the_loss(tmp_path):

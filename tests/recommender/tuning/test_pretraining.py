@@ -29,6 +29,7 @@ from registry.modalities import modalities
 from registry.modalities.text.language import UNASKED
 from registry.progress import Cancelled, Phase, silent
 from registry.sample import Sample
+from registry.targets import Positions, Targets
 from tests.recommender.tuning import jobs
 from tests.recommender.tuning.test_texts import texts
 from tests.registry.modalities.text.nets import SENTENCES, save
@@ -59,7 +60,9 @@ def network(folder, net):
 
 def written(network, folder):
     items = modalities["text"].from_memory([*SENTENCES])
-    return prepare_rows(items, np.zeros(len(items), np.int64), network, folder / "rows", silent, "")
+    return prepare_rows(
+        items, Positions.of(Targets.of(np.zeros(len(items), np.int64))), network, folder / "rows", silent, ""
+    )
 
 
 def started(job):
