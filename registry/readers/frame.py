@@ -101,13 +101,14 @@ def read_dataset(
     modal = [name for name, feature in features.items() if _modality(feature) is not None]
     texts = [name for name, feature in features.items() if getattr(feature, "dtype", "") in _TEXTS and name != label]
     listed = [name for name, feature in features.items() if _holds_texts(feature) and name != label]
-    if len(listed) == 1 and not modal and item is None:  # words, whose tags are listed too
-        texts = listed
-    wanted = item if isinstance(item, tuple) else (item,)
-    chosen = tuple(_only("items", name, modal or texts, features) for name in wanted)
     classes = [name for name, feature in features.items() if type(_inner(feature)).__name__ == "ClassLabel"]
     classes = [name for name in classes if name == _NAMES] or classes
     target = _only("labels", label, classes, features)
+    tagged = _inner(features[target]) is not features[target]
+    if tagged and len(listed) == 1 and not modal and item is None:  # words, whose tags are listed too
+        texts = listed
+    wanted = item if isinstance(item, tuple) else (item,)
+    chosen = tuple(_only("items", name, modal or texts, features) for name in wanted)
     parts: dict[str, Columns] = {}
     notes = []
     for name, part in splits.items():

@@ -89,6 +89,7 @@ def rows_that_a_look_saw_are_not_encoded_again(zoo, sample):
         np.testing.assert_array_equal(mine.vectors, theirs.vectors)
 
 
+@pytest.mark.slow
 def test_the_race_leaves_as_many_as_are_asked_for_and_two_at_least(ground):
     zoo, _, sample = ground
     entrants = [Candidate(zoo.checkpoint(name), None) for name in (*BLIND, *SIGHTED)]
@@ -113,11 +114,13 @@ def kept_to(ground, seconds):
     return advice, len(advice.best.ranked.transferability.predicted)
 
 
+@pytest.mark.slow
 def test_where_time_does_for_the_race_alone_its_rows_are_what_advice_rests_on(ground):
     zoo, clock, _ = ground
     assert kept_to((zoo, clock, planted_sample(800, (0.97, 0.75))), 1180)[1] == FIRST
 
 
+@pytest.mark.slow
 def test_where_time_does_for_some_probes_these_are_the_advice_and_the_same_question_goes_on(ground):
     zoo, _, _ = ground
     first, rows = kept_to(ground, 1600)
@@ -139,6 +142,7 @@ def test_no_time_at_all_leaves_what_is_known(ground):
     assert not advice.verdict.transfer
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_best_so_far_and_a_cancellation_nothing(ground):
     zoo, _, _ = ground
     zoo.encoder("sharp").interrupt = zoo.encoder("dim").interrupt = True

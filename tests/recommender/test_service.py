@@ -68,6 +68,7 @@ def test_advice_is_kept_and_each_stage_is_a_step_of_the_whole(ground):
     assert steps[0] == 1
 
 
+@pytest.mark.slow
 def test_advice_is_gone_on_with_on_the_same_rows_alone(ground):
     zoo, sample = ground
     quick = perform(RecommendRequest(sample=sample, keep=1, effort="quick", exclude=("mean-color",)), zoo)
@@ -120,6 +121,7 @@ def test_advice_that_is_cancelled_is_not_kept(ground, phase):
         pytest.fail(f"{phase} was never reported")
 
 
+@pytest.mark.slow
 def test_a_tuning_that_is_cancelled_goes_on_from_its_last_save_when_its_job_is_asked_for_again(ground):
     zoo, sample = ground
     request = TuneRequest(sample=sample, checkpoint="net", strategy="lp-ft", tracker="none", device="cpu")

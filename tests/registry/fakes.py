@@ -30,7 +30,7 @@ class MeanColor:
     modality: str = "image"
     blocks: tuple[str, ...] = ("first", "last")
     adaptable: tuple[str, ...] = ()
-    sizes: tuple[BlockSize, ...] = ()
+    sizes: tuple[BlockSize, ...] = (BlockSize(1, 0, 0), BlockSize(2, 0, 0))
     paths_of: int = 0
 
     def remarks(self, items: Sequence) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from tests.ui.pictures import write_stripes
 from ui import job_queue
 from ui.agents import create_server
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -127,7 +128,6 @@ async def whole_path(client: Client, place: Path) -> dict[str, Any]:
     return await call("predict", run=tuned["run"], path=str(place))
 
 
-@pytest.mark.slow
 def test_an_agent_goes_from_a_folder_to_a_tuned_model(tmp_path):
     place = write_stripes(tmp_path)
     command = ["-m", "ui.cli", "mcp", "--root", str(tmp_path), "--allow-tune", "--home", str(tmp_path / "home")]

@@ -148,6 +148,7 @@ def test_the_doctor_finds_a_new_registry_sound(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["healthy"] is True
 
 
+@pytest.mark.slow
 def test_the_doctor_mends_a_broken_database(tmp_path: Path) -> None:
     transferzoo("zoo", "list", home=tmp_path)
     (tmp_path / "registry.db").write_bytes(b"no database at all" * 100)

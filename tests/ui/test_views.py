@@ -79,6 +79,7 @@ def test_pick_answers_in_order(draw):
     assert doubts["chance of that"].tolist() == ["97.0 %"]
 
 
+@pytest.mark.slow
 def test_pick_says_how_many_checkpoints_the_constraints_leave(draw):
     test = draw("pick", KEPT)
     before = next(one.value for one in test.caption if "checkpoints are left" in one.value)

@@ -64,6 +64,7 @@ def test_doctor_names_the_damaged_saves_of_an_unfinished_run_and_the_repair_sets
         assert not list(findings(zoo))
 
 
+@pytest.mark.slow
 def test_a_run_whose_saves_are_all_damaged_trains_anew_and_says_so(tmp_path):
     card = checkpoint(tmp_path / "net")
     prepared = job(tmp_path, card, plan(card, whole(card, epochs=1)))

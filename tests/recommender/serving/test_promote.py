@@ -86,6 +86,7 @@ def scored(run, **metrics):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_checkpoint_with_all_that_is_known_of_it(zoo, tune):
     run = scored(tune(), best_epoch=1.0)
     card = promote(run, "colors-net", zoo).checkpoint

@@ -76,6 +76,7 @@ def test_the_same_net_from_scratch_learns_all_of_it_for_as_many_epochs(card, tmp
     assert fresh.folder.parent.name == "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_held_against_what_the_plan_asks_for(card, tmp_path):
     work = job(tmp_path, card, plan(card, whole(card, epochs=1), controls=("no-transfer", "scratch")))
     run, _ = run_local(work, no_tracking)

@@ -335,6 +335,7 @@ RESUMED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("net", "width"), RESUMED)
 def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_have_come_to(net, width, tmp_path):
     names = layers_of(load_network(save_net(tmp_path / "probe", net))).names

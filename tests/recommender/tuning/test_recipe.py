@@ -200,12 +200,10 @@ def test_pictures_are_drawn_and_told_to_the_diary_with_the_model(card, tmp_path)
 
 
 def test_a_picture_that_cannot_be_drawn_costs_a_note(card, tmp_path, monkeypatch):
-    from recommender.tuning import figures
-
     def fail(*_):
         raise ValueError("no font")
 
-    monkeypatch.setattr(figures, "draw", fail)
+    monkeypatch.setattr(recipe, "draw", fail)
     run, _ = run_local(job(tmp_path, card, plan(card)), no_tracking)
     assert run.notes == ("the figures could not be drawn: ValueError: no font",)
 

@@ -75,6 +75,7 @@ print(" ".join(tags))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("net", "read"), [("bert", 0), ("gpt2", -1)])
 def test_transformers_tags_words_as_the_run_does_in_another_process(net, read, tmp_path):
     run, prepared = tuned(tmp_path, net, "linear-probe")
@@ -104,6 +105,7 @@ def test_every_strategy_tunes_words(net, strategy, tmp_path):
         assert export(RunFolder(prepared.folder), tmp_path / "out").difference < TOLERANCE
 
 
+@pytest.mark.slow
 def test_training_learns_what_a_head_alone_does_not(tmp_path):
     run, prepared = tuned(tmp_path, "bert", "lp-ft", epochs=6)
     assert run.metrics["score"] > 0.5
