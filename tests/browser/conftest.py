@@ -55,7 +55,11 @@ def served(home: Path, *, cwd: Path = ROOT) -> Iterator[Served]:
         yield Served(_address(log, port, server), home, server.pid)
     finally:
         server.terminate()
-        server.wait(120)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:  # how it ends has a test of its own
+            server.kill()
+            server.wait(60)
 
 
 @pytest.fixture
