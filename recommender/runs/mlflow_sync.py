@@ -143,7 +143,10 @@ class MlflowSync:
                 with self._taking(LOCKED):
                     held.enter_context(only_one(self.address, self._home))
                 with self._taking(_PREPARING):
-                    self._entry = _open_run(self.address, opening, self._home, mark.run_id)
+                    store, run = _mlflow_rooms()
+                    store.prepare(self.address)
+                opened: MlflowRun = run.MlflowRun.of(store.open_client(self.address), opening, self._home, mark.run_id)
+                self._entry = opened
         if self._entry.run_id != mark.run_id:
             mark.run_id, mark.read, mark.pending = self._entry.run_id, 0, []
             self._keep(mark)
@@ -334,14 +337,6 @@ def client_at(address: str) -> "MlflowClient":
     """A client of MLflow at an address, which is loaded for it."""
     client: MlflowClient = _mlflow_rooms()[0].open_client(address)
     return client
-
-
-def _open_run(address: str, opening: LogEntry, home: Home, run_id: str | None) -> "MlflowRun":
-    """The run in MLflow, whose store is made where there is none."""
-    store, run = _mlflow_rooms()
-    store.prepare(address)
-    opened: MlflowRun = run.MlflowRun.of(store.open_client(address), opening, home, run_id)
-    return opened
 
 
 def _mlflow_rooms() -> tuple[ModuleType, ModuleType]:
