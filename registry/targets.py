@@ -143,7 +143,7 @@ def read_targets(labels: Sequence[object] | np.ndarray, task: Task) -> tuple[str
             finite.
     """
     if task is Task.TOKEN_CLASSIFICATION:
-        return tuple(_tagged(row, value) for row, value in enumerate(labels))
+        return tuple(_tagged(row, value) for row, value in enumerate(label_values(labels)))
     if task is Task.CLASSIFICATION:
         return plain_labels(labels)
     values = label_values(labels)
