@@ -93,21 +93,21 @@ class _Service:
         return key.permits(Scope.ADMIN) or self.samples.is_owned(str(place), key.id)
 
     def job(self, key: ApiKey, name: str) -> JobRecord:
-        with _absent():
+        with _absent(names=False):
             job = self.zoo.jobs.get(name)
             if not self.sees(key, place_of(job.spec)):
                 raise UnknownName("job", name, ())
             return job
 
     def run(self, key: ApiKey, name: str) -> RunFolder:
-        with _absent():
+        with _absent(names=False):
             run = find_run(self.zoo.home, name)
             if not self.sees(key, _origin(run)):
                 raise UnknownName("run", name, ())
             return run
 
     def advice(self, key: ApiKey, name: str) -> Body:
-        with _absent():
+        with _absent(names=False):
             kept = require_advice(self.zoo, name)
             if not self.sees(key, kept["sample"]["origin"]):
                 raise UnknownName("recommendation", name, ())
@@ -362,12 +362,12 @@ def _needs(scope: Scope) -> Any:  # noqa: ANN401 - what FastAPI calls it
 
 
 @contextmanager
-def _absent() -> Iterator[None]:
-    """What is not known by its name is not at that address."""
+def _absent(*, names: bool = True) -> Iterator[None]:
+    """What is not known by its name is not at that address; without ``names`` those that are known stay untold."""
     try:
         yield
     except UnknownName as cause:
-        raise Absent(cause) from cause
+        raise Absent(cause if names else UnknownName(cause.what, cause.name, ())) from cause
 
 
 def _page(

@@ -206,6 +206,18 @@ def test_a_key_sees_its_own(zoo, stripes):
     assert client.get(f"/jobs/{job}", headers=bearer(zoo, Scope.ADMIN)).status_code == 200
 
 
+def test_what_is_of_others_is_answered_like_what_is_not_there(zoo, stripes):
+    client, one, other = guarded(zoo), bearer(zoo, Scope.ADVISE), bearer(zoo, Scope.ADVISE)
+    sample = client.post("/samples", content=stripes, headers=one).json()["id"]
+    job = client.post("/recommendations", json={"sample": sample}, headers=one).json()["id"]
+    hidden, missing = (client.get(f"/jobs/{name}", headers=other).json() for name in (job, "0" * len(job)))
+    for problem in (hidden, missing):
+        assert problem.pop("instance")
+        assert problem["facts"].pop("name") in problem.pop("detail")
+    assert hidden == missing
+    assert job not in str(missing)
+
+
 def test_limits_say_when_to_come_again(zoo, stripes):
     client = guarded(zoo, Limits(requests_a_minute=4, open_jobs=1, upload_bytes=len(stripes)))
     key = bearer(zoo, Scope.ADVISE)
