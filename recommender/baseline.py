@@ -263,11 +263,11 @@ def fit_tagger(raw: RawRows, codes: Int[np.ndarray, " p"]) -> Any:  # noqa: ANN4
 
 
 def _tagged(raw: RawRows, positions: Positions, folds: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    said, codes = np.full(len(positions), -1), positions.targets.values
+    predicted, codes = np.full(len(positions), -1), positions.targets.values
     for fold in np.unique(folds[folds >= 0]):
         model = fit_tagger(raw.take(folds != fold), codes[positions.within(folds != fold)])
-        said[positions.within(folds == fold)] = model.predict(vstack([*raw.take(folds == fold).rows]))
-    return positions.gathered(said)
+        predicted[positions.within(folds == fold)] = model.predict(vstack([*raw.take(folds == fold).rows]))
+    return positions.gathered(predicted)
 
 
 def votes(distances: Float[np.ndarray, "m k"], near: Targets, classes: int) -> Float[np.ndarray, "m c"]:

@@ -460,53 +460,55 @@ class _Question:
         return self.until.over(self.until.share(CLOSING))
 
 
-def _judged(asked: _Question, screened: Sample, listed: Shortlist, keep: int) -> _Judged:
+def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int) -> _Judged:
     """The probes of who is listed; where time did not do for any, on the rows of the race; else what is known."""
     judged, looked = None, listed.race.rows
-    rows = _with_unseen(asked.sample, screened, listed.candidates, asked.seed)
-    if listed.looks and not asked.late:
-        judged = _judge(asked, rows, listed.candidates, listed.race)
+    rows = _with_unseen(question.sample, screened, listed.candidates, question.seed)
+    if listed.looks and not question.late:
+        judged = _judge(question, rows, listed.candidates, listed.race)
     if looked is not None and (judged is None or (judged.undone and not judged.ranked)):
-        raced = tuple(one for one in listed.candidates if asked.zoo.encoded(one.checkpoint.name, looked))
+        raced = tuple(one for one in listed.candidates if question.zoo.encoded(one.checkpoint.name, looked))
         late = tuple(Skipped(one.checkpoint.name, f"it was not probed on {len(rows):,} rows") for one in raced)
-        judged = replace(_judge(replace(asked, until=Deadline()), looked, raced, listed.race), undone=late)
+        judged = replace(_judge(replace(question, until=Deadline()), looked, raced, listed.race), undone=late)
     if judged is not None and (judged.ranked or not judged.undone):
         return judged
-    reference = _baseline(asked, screened) if judged is None else judged.reference
+    reference = _baseline(question, screened) if judged is None else judged.reference
     known = None
-    if _is_fused(asked.sample):
-        known = ProbePrior.of(_fusion(asked.sample, asked.history, asked.zoo).cases, asked.sample.modality)
-    ranked, failed = foresee(listed.candidates, asked.sample, reference, known, asked.zoo, keep=keep, seed=asked.seed)
+    if _is_fused(question.sample):
+        known = ProbePrior.of(_fusion(question.sample, question.history, question.zoo).cases, question.sample.modality)
+    ranked, failed = foresee(
+        listed.candidates, question.sample, reference, known, question.zoo, keep=keep, seed=question.seed
+    )
     undone = () if judged is None else judged.undone
     return _Judged(screened, ranked, reference, failed, undone, unprobed=True)
 
 
-def _judge(asked: _Question, probed: Sample, candidates: tuple[Candidate, ...], race: Race) -> _Judged:
-    folds: Int[np.ndarray, " n"] = probed.folds(seed=asked.seed)
-    reference = _baseline(asked, probed)
+def _judge(question: _Question, probed: Sample, candidates: tuple[Candidate, ...], race: Race) -> _Judged:
+    folds: Int[np.ndarray, " n"] = probed.folds(seed=question.seed)
+    reference = _baseline(question, probed)
     scored, failed, undone = probe(
         probed,
         candidates,
-        asked.zoo,
+        question.zoo,
         folds=folds,
-        seed=asked.seed,
-        progress=asked.progress,
-        deadline=asked.until,
+        seed=question.seed,
+        progress=question.progress,
+        deadline=question.until,
         race=race,
     )
-    sample = asked.sample
+    sample = question.sample
     test_rows = len(sample.test.items) if sample.test is not None else round(0.25 * len(sample.items))
-    probes = NO_HISTORY if _is_fused(sample) else asked.history  # what outcomes teach of probes is fused later
+    probes = NO_HISTORY if _is_fused(sample) else question.history  # what outcomes teach of probes is fused later
     ranked = (
-        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=asked.seed)
+        rank(probed, sample.digest, scored, reference, probes, folds=folds, test_rows=test_rows, seed=question.seed)
         if scored
         else ()
     )
     return _Judged(probed, ranked, reference, failed, undone)
 
 
-def _baseline(asked: _Question, rows: Sample) -> Baseline:
-    return baseline(rows, folds=rows.folds(seed=asked.seed), seed=asked.seed, progress=asked.progress)
+def _baseline(question: _Question, rows: Sample) -> Baseline:
+    return baseline(rows, folds=rows.folds(seed=question.seed), seed=question.seed, progress=question.progress)
 
 
 def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate], seed: int) -> Sample:

@@ -1,7 +1,9 @@
 """Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
 
 What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
-`Zoo.jobs`, and the repairs of `registry.doctor`; no other module may import `registry.store`.
+`Zoo.jobs`, the service's keys and audit by way of `Zoo.access`, the bundled catalog when a zoo is opened, and the
+repairs of `registry.doctor`. No module but these and what a zoo is made of (`catalogs`, `domain_search`) may import
+`registry.store`.
 """
 
 import json

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DROPPABLE",
     "MOST_SECONDS",
+    "clear_folders",
     "clear_own_uploads",
     "clear_uploads",
     "discard_upload",
@@ -61,18 +62,20 @@ def discard_upload(place: Path) -> None:
 
 def clear_uploads(zoo: "Zoo", *, older: float) -> int:
     """Remove what was dropped ``older`` seconds ago or more, but for what a job still needs; how many these were."""
-    now = time.time()
-    return _clear(zoo, [one for one in (zoo.home.root / "uploads").glob("*") if now - one.stat().st_mtime >= older])
+    return clear_folders(zoo, (zoo.home.root / "uploads").glob("*"), older=older)
 
 
 def clear_own_uploads(zoo: "Zoo") -> int:
     """Remove what was dropped on this process, but for what a job still needs; how many these were."""
-    return _clear(zoo, [folder for folder in _OWN if folder.exists()])
+    return clear_folders(zoo, [folder for folder in _OWN if folder.exists()])
 
 
-def _clear(zoo: "Zoo", folders: Iterable[Path]) -> int:
+def clear_folders(zoo: "Zoo", folders: Iterable[Path], *, older: float = 0.0) -> int:
+    """Remove those that nobody has used for so many seconds, but for what a job still needs; how many these were."""
+    now = time.time()
+    unused = [folder for folder in folders if not older or now - folder.stat().st_mtime >= older]
     needed = [Path(place_of(job.spec)) for job in zoo.jobs.list() if job.state not in _DONE]
-    gone = [folder for folder in folders if not any(path.is_relative_to(folder) for path in needed)]
+    gone = [folder for folder in unused if not any(path.is_relative_to(folder) for path in needed)]
     for folder in gone:
         rmtree(folder, ignore_errors=True)
     return len(gone)

@@ -127,17 +127,22 @@ class _Service:
             raise LimitReached("open jobs", f"{self.limits.open_jobs} a key", 30.0)
         return self.view(job_queue.enqueue(self.zoo, request))
 
-    def once(self, key: ApiKey, name: str | None, body: BaseModel, act: Callable[[], JobView]) -> JobView:
-        """What ``act`` gives, and the same again under the same idempotency key."""
-        if name is None:
-            return act()
-        asked = hashlib.sha256(f"{type(body).__name__}{body.model_dump_json()}".encode()).hexdigest()
-        known = self.zoo.access.answer(key.id, name)
+    def accept(
+        self, key: ApiKey, form: type[TypedRequest], body: BaseModel, response: Response, idempotency: str | None
+    ) -> JobView:
+        """Queue what a body asks for; under the same idempotency key it is the same job."""
+        view = self.queue(key, form, body) if idempotency is None else self._once(key, form, body, idempotency)
+        response.headers["Location"] = f"/jobs/{view.id}"
+        return view
+
+    def _once(self, key: ApiKey, form: type[TypedRequest], body: BaseModel, idempotency: str) -> JobView:
+        digest = hashlib.sha256(f"{type(body).__name__}{body.model_dump_json()}".encode()).hexdigest()
+        known = self.zoo.access.answer(key.id, idempotency)
         if known is None:
-            view = act()
-            self.zoo.access.keep_answer(key.id, name, asked, HTTPStatus.ACCEPTED, {"job": view.id})
+            view = self.queue(key, form, body)
+            self.zoo.access.keep_answer(key.id, idempotency, digest, HTTPStatus.ACCEPTED, {"job": view.id})
             return view
-        if known[0] != asked:
+        if known[0] != digest:
             raise KeyReused
         return self.view(self.zoo.jobs.get(known[2]["job"]))
 
@@ -216,9 +221,7 @@ def _work(service: _Service) -> APIRouter:
         idempotency: IdempotencyHeader = None,
     ) -> JobView:
         """Queue advice on an upload."""
-        view = service.once(key, idempotency, body, lambda: service.queue(key, RecommendRequest, body))
-        response.headers["Location"] = f"/jobs/{view.id}"
-        return view
+        return service.accept(key, RecommendRequest, body, response, idempotency)
 
     @routes.get("/recommendations")
     def list_advice(key: Annotated[ApiKey, _needs(Scope.READ)], limit: LimitQuery = _PAGE) -> list[Body]:
@@ -242,9 +245,7 @@ def _work(service: _Service) -> APIRouter:
         idempotency: IdempotencyHeader = None,
     ) -> JobView:
         """Queue a fine-tuning as advised."""
-        view = service.once(key, idempotency, body, lambda: service.queue(key, TuneRequest, body))
-        response.headers["Location"] = f"/jobs/{view.id}"
-        return view
+        return service.accept(key, TuneRequest, body, response, idempotency)
 
     @routes.get("/runs")
     def list_runs(
@@ -363,7 +364,7 @@ def _needs(scope: Scope) -> Any:  # noqa: ANN401 - what FastAPI calls it
 
 @contextmanager
 def _absent(*, names: bool = True) -> Iterator[None]:
-    """What is not known by its name is not at that address; without ``names`` those that are known stay untold."""
+    """What is not known by its name is not at that address; without ``names`` no other is named."""
     try:
         yield
     except UnknownName as cause:

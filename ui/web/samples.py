@@ -1,7 +1,6 @@
 """Samples that were uploaded: streamed to the disk, named by their content, each key's own, removed after a while."""
 
 import hashlib
-import time
 from asyncio import wait_for
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,11 +8,10 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from recommender.checks import require_places
-from recommender.requests import place_of
 from registry.errors import LimitReached, PathMissing, UploadRefused
 from registry.files import disk_full_named, flush
 from registry.zoo import Zoo
-from ui.uploads import file_stem
+from ui.uploads import clear_folders, file_stem
 from ui.web.bodies import SampleView
 from ui.web.problems import Absent
 
@@ -24,7 +22,6 @@ _SUFFIXES = (".zip", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _SILENCE = 30.0
 """Seconds within which something more of an upload must come."""
 _ID = 32
-_OVER = frozenset({"finished", "failed", "cancelled"})
 
 
 class Samples:
@@ -102,16 +99,7 @@ class Samples:
 
     def clear(self, *, older: float = KEPT_SECONDS) -> int:
         """Remove what nobody has used for so many seconds, but for what a job still needs; how many these were."""
-        needed = [Path(place_of(job.spec)) for job in self._zoo.jobs.list() if job.state not in _OVER]
-        now = time.time()
-        gone = [
-            folder
-            for folder in self._root.glob("*/*")
-            if now - folder.stat().st_mtime >= older and not any(path.is_relative_to(folder) for path in needed)
-        ]
-        for folder in gone:
-            rmtree(folder, ignore_errors=True)
-        return len(gone)
+        return clear_folders(self._zoo, self._root.glob("*/*"), older=older)
 
 
 def _settle(partial: Path, folder: Path) -> SampleView:
