@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recommender.constraints import Constraints
 from recommender.flow import evaluate, recommend
-from recommender.shortlist import Constraints
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
 from registry.sample import Sample
