@@ -312,7 +312,7 @@ def estimate_cost(
     if choice.cost.seconds < WORTH_A_TRIAL and options.of_training(choice.plan) == choice.plan:
         return choice.cost
     return measure_cost(
-        Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
+        Job.of(choice, sample, zoo, options), lambda part: zoo.encodings.encoded(choice.checkpoint.name, part), progress
     )
 
 
@@ -445,7 +445,7 @@ def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int)
     if listed.looks and not question.late:
         judged = _judge(question, rows, listed.candidates, listed.race)
     if looked is not None and (judged is None or (judged.undone and not judged.ranked)):
-        raced = tuple(one for one in listed.candidates if question.zoo.encoded(one.checkpoint.name, looked))
+        raced = tuple(one for one in listed.candidates if question.zoo.encodings.encoded(one.checkpoint.name, looked))
         late = tuple(Skipped(one.checkpoint.name, f"it was not probed on {len(rows):,} rows") for one in raced)
         judged = replace(_judge(replace(question, until=Deadline()), looked, raced, listed.race), undone=late)
     if judged is not None and (judged.ranked or not judged.undone):
@@ -506,8 +506,8 @@ def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate]
 
 def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
     """How many rows of the sample, and of its test part, have no features of a checkpoint kept yet."""
-    of_test = 0 if sample.test is None or zoo.encoded(checkpoint, sample.test) else len(sample.test)
-    return 0 if zoo.encoded(checkpoint, sample) else len(sample), of_test
+    of_test = 0 if sample.test is None or zoo.encodings.encoded(checkpoint, sample.test) else len(sample.test)
+    return 0 if zoo.encodings.encoded(checkpoint, sample) else len(sample), of_test
 
 
 def _beside_test(

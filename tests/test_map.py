@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("registry", "recommender", "ui")
 NAME = re.compile(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)")
 WRITES = re.compile(
-    r"self\.store\.(write|write_notes|renew|forget|forget_outcomes|keep)\(|self\._catalogs\.load\(|\bquarantine\(self"
+    r"self\.store\.(write|write_notes|renew|forget|forget_outcomes|keep)\(|self\._catalogs\.load\(|\bquarantine_row\(self"
 )
 
 
