@@ -1,15 +1,15 @@
 """The story: recommend() and tune(). Only this module knows the order of the steps.
 
-What happens at `tune`: `Job.of` (recommender.runs.job) makes a job of the choice; `run_local`
-(recommender.tuning.recipe) splits the rows, fits the head, trains, stores and judges, while the tracker
-(recommender.runs.tracking) logs; the run's outcome goes to the registry by `ZooProvider.record`
-(recommender.runs.provider).
+What happens at ``transferzoo tune``: `recommender.service._tune` reads the sample, finds the choice of kept advice
+(else asks `recommend`, or `evaluate` for a checkpoint that is named) and calls `tune` here. That makes a job of it
+(`recommender.runs.job.Job.of`) and hands it to an executor, `recommender.tuning.recipe.run_local`: it splits the rows,
+fits the head, trains, stores and judges, while a tracker (`recommender.runs.tracking.mlflow_runs`) logs. The outcome
+goes to the registry by `recommender.runs.provider.ZooProvider.record`.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -19,14 +19,15 @@ import numpy as np
 from jaxtyping import Int
 
 from recommender.baseline import RawRows, baseline
+from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
 from recommender.effort import Deadline, Effort
 from recommender.exposure import Exposures
 from recommender.fusion import Candidates, Fusion, ProbePrior, Standing, body_of
 from recommender.history import History
 from recommender.novelty import novel_rows
-from recommender.plan import choose_plan
-from recommender.prior import foresee, unprobed_choice
+from recommender.plan import choose_affordable, choose_plan, plan_unprobed
+from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
 from recommender.race import UNRACED, Race
 from recommender.rank import place, rank
@@ -53,14 +54,11 @@ from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
 from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from recommender.shortlist import (
-    Constraints,
-    Objection,
     Shortlist,
     candidate_of,
     distances_to,
     measure_distance,
     measure_domains,
-    relaxation,
     shortlist,
 )
 from recommender.suspects import suspected_labels
@@ -73,7 +71,6 @@ from registry.errors import (
     EncoderMismatch,
     EstimatorError,
     NoCandidates,
-    NotOffered,
     NoVariation,
     OtherSample,
     SingleClass,
@@ -105,12 +102,8 @@ MOST_UNSEEN = 400
 """Rows that a checkpoint has not seen, up to which they are added to what is probed."""
 ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
-CHEAPER = ("linear-probe", "prototype")
-"""What is planned instead where the best plan costs more than is allowed, the better first."""
 MOST_REASONS = 8
 """Checkpoints of which an error says why they are left out."""
-UNPROBED_STRATEGY = "linear-probe"
-"""What is planned for a checkpoint that nobody has probed."""
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
@@ -176,15 +169,7 @@ def recommend(
     if not judged.unprobed:
         suspects = suspected_labels(judged.rows, [row.transferability for row in judged.ranked])
     ranked, reference, shift = _beside_test(judged.rows, judged.ranked, judged.reference, zoo, seed, progress, until)
-    if judged.unprobed:
-        affordable = [
-            unprobed_choice(choose_plan(row, sample, reference, NO_HISTORY, strategy=UNPROBED_STRATEGY))
-            for row in ranked
-        ]
-        costly: Mapping[str, tuple[Objection, ...]] = {}
-    else:
-        fused = _candidates(ranked, sample, reference, history, zoo)
-        affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
+    affordable, costly = _planned(judged, ranked, sample, reference, history, zoo, limits)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
         raise _nothing_left(skipped, {**listed.against, **costly})
@@ -383,29 +368,22 @@ def resume(
     return run
 
 
-def _affordable(
+def _planned(
+    judged: "_Judged",
     ranked: Sequence[Ranked],
     sample: Sample,
     reference: Baseline,
     history: History,
     zoo: Zoo,
     limits: Constraints,
-    fused: Candidates | None,
 ) -> tuple[list[Choice], dict[str, tuple[Objection, ...]]]:
-    """A choice of each whose cost is within the limits, by a cheaper plan if need be; else what speaks against it."""
-    choices, costly = [], {}
+    """A choice of each whose cost is within the limits, and what speaks against each of the others."""
+    if judged.unprobed:
+        return [plan_unprobed(row, sample, reference) for row in ranked], {}
+    fused, choices, costly = _candidates(ranked, sample, reference, history, zoo), [], {}
     for row in ranked:
         fresh = _fresh(zoo, row.checkpoint.name, sample)
-        choice = choose_plan(row, sample, reference, history, fresh=fresh, fused=fused)
-        objections = limits.objections_to(choice.cost)
-        for strategy in CHEAPER if objections else ():
-            with suppress(NotOffered):
-                cheaper = choose_plan(row, sample, reference, history, strategy=strategy, fresh=fresh, fused=fused)
-                why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
-                if not objections:
-                    because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)
-                    choice = replace(cheaper, because=because)
-                    break
+        choice, objections = choose_affordable(row, sample, reference, history, limits, fresh=fresh, fused=fused)
         if objections:
             costly[row.checkpoint.name] = objections
         else:

@@ -1,9 +1,19 @@
 """Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
 
-What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
-`Zoo.jobs`, the service's keys and audit by way of `Zoo.access`, the bundled catalog when a zoo is opened, and the
-repairs of `registry.doctor`. No module but these and what a zoo is made of (`catalogs`, `domain_search`) may import
-`registry.store`.
+What writes to the registry's database is this list, and nothing else:
+
+- checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
+  `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain's sketch: `Zoo.sketch_anew`;
+- outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
+- advice: `Zoo.keep`;
+- what hubs state of downloads: `Zoo.keep_downloads`;
+- the bundled catalog and those of plug-ins, when a zoo is opened: `Zoo.load_catalog`;
+- jobs by way of `Zoo.jobs`, the service's keys and audit by way of `Zoo.access`;
+- rows that are damaged: `Zoo.quarantine`, and the repairs of `registry.doctor`.
+
+Beside the database a home holds features and what encoding took (`Zoo.encode`, `Zoo.keep_measurement`), the index of
+the sketches (`registry.domain_search`) and the folders of runs (`recommender.runs.folder`). No module but the doctor
+and what a zoo is made of (`registry.catalogs`, `registry.domain_search`) may import `registry.store`.
 """
 
 import json

@@ -11,9 +11,9 @@ import streamlit as st
 
 from recommender import charts
 from recommender.checks import check_request
+from recommender.constraints import Constraints
 from recommender.domain_map import domain_map
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
-from recommender.shortlist import Constraints
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
