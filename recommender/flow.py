@@ -25,6 +25,7 @@ from recommender.effort import Deadline, Effort
 from recommender.exposure import Exposures
 from recommender.fusion import Candidates, Fusion, ProbePrior, Standing, body_of
 from recommender.history import History
+from recommender.novelty import novel_rows
 from recommender.plan import choose_affordable, choose_plan, plan_unprobed
 from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
@@ -39,6 +40,7 @@ from recommender.results import (
     Distance,
     DomainDistance,
     Expected,
+    Novelty,
     Ranked,
     Recommendation,
     Shift,
@@ -74,7 +76,7 @@ from registry.errors import (
     SingleClass,
     TransferZooError,
 )
-from registry.features import Encoded
+from registry.features import Encoded, Features
 from registry.forms import from_json
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -157,7 +159,8 @@ def recommend(
     }
     name = _id(sample, zoo, settings)
     if sample.is_constant:
-        return _distances_only(name, sample, listed, settings)
+        novelty = _novelty(screened, features, zoo, None, listed.domains)
+        return replace(_distances_only(name, sample, listed, settings), novelty=novelty)
     judged = _judged(_Question(sample, zoo, history, until, seed, progress), screened, listed, keep)
     skipped = (*listed.skipped, *judged.failed)
     if not judged.ranked:
@@ -190,6 +193,7 @@ def recommend(
         rivals(zoo, sample.modality, limits, choices),
         suspects,
         (*listed.race.undone, *judged.undone),
+        _novelty(screened, features, zoo, choices[0], listed.domains),
     )
 
 
@@ -639,6 +643,16 @@ def _history(zoo: Zoo, sample: Sample) -> History:
     return History(
         tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in digests else o for o in outcomes)
     )
+
+
+def _novelty(
+    rows: Sample, features: Features, zoo: Zoo, best: Choice | None, domains: Sequence[DomainDistance]
+) -> Novelty | None:
+    """The rows least like the source domain of the best choice; of one without a sketch, like the nearest domain."""
+    own = None if best is None else best.ranked.transferability.candidate.distance
+    named = [row.domain for row in ([*domains] if own is None else [own, *domains])]
+    sketch = next((sketch for name in named if (sketch := zoo.sketch(name)) is not None), None)
+    return None if sketch is None else novel_rows(rows, features, sketch, zoo.lens(rows.modality))
 
 
 def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapping[str, object]) -> Recommendation:

@@ -66,6 +66,7 @@ def ask(ground, seconds=None, **options):
     return recommend(sample, zoo, keep=3, deadline=Deadline(seconds, clock), **options)
 
 
+@pytest.mark.slow
 def test_who_is_behind_beyond_chance_gets_no_more_rows(ground):
     zoo, _, sample = ground
     advice = ask(ground)

@@ -272,6 +272,7 @@ def test_one_and_the_same_quantity_leaves_nothing_to_choose_by(tmp_path):
     assert advice.verdict.sentence.startswith("All rows have the same target")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": "text", "score": 0.05}],

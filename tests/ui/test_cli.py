@@ -176,6 +176,7 @@ def test_the_doctor_mends_a_broken_database(tmp_path: Path) -> None:
     assert transferzoo("zoo", "list", home=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_unexpected_fault_is_one_line_and_exit_code_1(home: Path) -> None:
     text = (
         "import sys, ui.cli, ui.render\nsys.argv = ['transferzoo', 'zoo', 'list']\n"
@@ -193,6 +194,7 @@ def test_an_unexpected_fault_is_one_line_and_exit_code_1(home: Path) -> None:
     assert "Traceback" in loud.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_exit_code_130(home: Path) -> None:
     text = (
         "import sys, ui.cli, ui.render\nsys.argv = ['transferzoo', 'zoo', 'list']\n"

@@ -121,6 +121,7 @@ def run(*words, home, **environment):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding", ["cp1252", *(pytest.param(e, marks=pytest.mark.slow) for e in ("utf-8", "ascii", "latin-1"))]
 )
@@ -133,6 +134,7 @@ def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encodi
     assert done.stderr == b"" or b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_fault(tmp_path):
     home = hostile_home(tmp_path)
     for words in ("domains list", "zoo list --json", "zoo show resnet-cifar10"):
