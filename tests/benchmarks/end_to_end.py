@@ -17,9 +17,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from recommender.constraints import Constraints
 from recommender.flow import recommend, tune
 from recommender.runs.job import TuneOptions
-from recommender.shortlist import Constraints
 from registry.cards import Checkpoint
 from registry.sample import Sample
 from registry.zoo import Zoo

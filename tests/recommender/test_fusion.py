@@ -147,6 +147,7 @@ def test_candidates_stand_beside_one_another_within_their_body_and_between_bodie
     assert candidates.case("nobody", "lp-ft", Kind.TRAINING, 100, 5) is None
 
 
+@pytest.mark.slow
 def test_ten_thousand_outcomes_are_fitted_in_about_a_second_of_one_thread():
     cases = world(2500)
     began = time.process_time()

@@ -11,7 +11,7 @@ from recommender.runs.folder import RunState, find_run, run_folders
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
 from registry.cards import Origin
-from registry.forms import Json
+from registry.forms import Json, to_json
 from ui import render
 from ui.context import (
     CsvOption,
@@ -54,7 +54,7 @@ def runs_list(
             return
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
-        rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
+        rows = [to_json(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
         context.print_rows([*({**row, "state": "finished"} for row in rows), *rest], _tables, options)
 
 

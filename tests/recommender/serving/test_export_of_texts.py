@@ -66,6 +66,7 @@ def test_an_encoder_gets_a_layer_that_takes_the_mean(net, block, tmp_path):
     assert ("cut after block 02" in done.notes[0]) is (block == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["bert-classifier", "gpt2", "gpt2-classifier"])
 def test_what_reads_what_the_run_reads_keeps_its_layers(net, tmp_path):
     run = finished_run(tmp_path / "run", net)

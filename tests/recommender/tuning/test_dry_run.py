@@ -94,6 +94,7 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
     assert trial.seconds(lambda _sample: True) == pytest.approx(took + 1.6 + more - 1.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test_rows", [0, pytest.param(60, marks=pytest.mark.slow)])
 def test_more_rows_and_more_epochs_are_estimated_to_take_longer(tmp_path, card, test_rows):
     def cost(rows, epochs):
