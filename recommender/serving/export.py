@@ -459,7 +459,8 @@ def _difference(tuned: _Tuned, folder: Path) -> float:
             if not tuned.positional:
                 return logits
             bias = torch.from_numpy(tuned.head.bias)  # of what was cut off, the run says what its bias does
-            return network.pool(logits - bias, batch) + bias
+            pooled: torch.Tensor = network.pool(logits - bias, batch)
+            return pooled + bias
 
         try:
             logits = answers(items)
