@@ -7,7 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from recommender.history import track_record
-from recommender.runs.folder import RunState, run_folders
+from recommender.runs.folder import RunState, find_run, run_folders
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
 from registry.cards import Origin
@@ -57,6 +57,25 @@ def _tables(rows: Sequence[Json]) -> RenderableType:
     finished = [row for row in rows if row["state"] == RunState.FINISHED]
     rest = [row for row in rows if row["state"] != RunState.FINISHED]
     return Group(render.outcome_table(finished), *([render.unfinished_table(rest)] if rest else []))
+
+
+@app.command("show")
+def runs_show(
+    run: Annotated[str, typer.Argument(help="Id of a run, the beginning of it, or latest.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one fine-tuning: expected against realized, cost, what was left of the checkpoint; or why it stopped."""
+    with command_context(home, json) as context:
+        folder = find_run(context.zoo.home, run)
+        known = folder.result if folder.state is RunState.FINISHED else folder.to_dict()
+        shown = render.run_report if folder.state is RunState.FINISHED else _unfinished
+        context.print(shown(known))
+        context.print_json(known)
+
+
+def _unfinished(row: Json) -> RenderableType:
+    return render.unfinished_table([row])
 
 
 @app.command("resume")
