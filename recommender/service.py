@@ -15,6 +15,7 @@ from typing import Any, overload
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
 from recommender.checks import check_request, require_advice, require_domain
+from recommender.constraints import Constraints
 from recommender.effort import Deadline
 from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
@@ -64,7 +65,6 @@ from recommender.serving.card import write_card
 from recommender.serving.export import Exported, export, export_onnx
 from recommender.serving.predict import Answer, answer
 from recommender.serving.promote import Promoted, promote
-from recommender.shortlist import Constraints
 from recommender.tuning.figures import benefit_curves
 from recommender.unprobed import within_budget
 from registry.cards import Checkpoint, Metric, Task

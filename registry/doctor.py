@@ -12,15 +12,17 @@ import numpy as np
 import psutil
 
 from registry.cards import Checkpoint, Domain
+from registry.damages import quarantined
 from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
 from registry.forms import Record
 from registry.home import Home
+from registry.inspection import weights_digest
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import Lens
 from registry.store import Damage, Store, damaged_rows, salvage
-from registry.zoo import Zoo, weights_digest
+from registry.zoo import Zoo
 
 __all__ = ["Check", "Diagnosis", "Finding", "FindingKind", "Report", "check", "examine", "repair"]
 
@@ -231,7 +233,7 @@ def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> b
 
 def _features(zoo: Zoo) -> Iterator[Diagnosis]:
     """Kept features that no registered checkpoint gives any more, or that are not what was kept."""
-    known = {zoo.recipe(card) for card in zoo.checkpoints()}
+    known = {zoo.encodings.recipe(card) for card in zoo.checkpoints()}
     for path in sorted(zoo.home.features.glob("*.safetensors")):
         orphaned = path.name[:32] not in known
         what = "no registered checkpoint gives these features" if orphaned else _wrong_in(path)
@@ -290,7 +292,7 @@ def _litter(home: Home) -> Iterator[Path]:
 
 
 def _kept_aside(zoo: Zoo) -> tuple[str, ...]:
-    return tuple(str(path) for path in zoo.quarantined())
+    return tuple(str(path) for path in quarantined(zoo.home))
 
 
 def _quarantine(zoo: Zoo, damage: Damage) -> str:

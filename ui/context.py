@@ -20,6 +20,7 @@ from registry.forms import Json
 from registry.progress import Event, silent
 from ui import render
 from ui.strangers import table_csv
+from ui.terminal import console, print_json, silence_libraries
 
 if TYPE_CHECKING:
     from registry.zoo import Zoo
@@ -191,7 +192,7 @@ class CommandContext:
     def print_json(self, form: object) -> None:
         """Print for a program, where that was asked for."""
         if self.json:
-            render.print_json(form)
+            print_json(form)
 
     def print_rows(
         self, rows: Sequence[Json], draw: Callable[[Sequence[Json]], RenderableType], options: ListOptions
@@ -273,11 +274,11 @@ def _chosen(fields: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]
 @contextmanager
 def command_context(home: Path | None, json: bool, job: str | None = None) -> Iterator[CommandContext]:
     """Open the registry; a job, where there is one, hears of progress and of failure."""
-    render.silence_libraries()
+    silence_libraries()
     from recommender.runs.recovery import recover  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
     from registry.zoo import Zoo  # noqa: PLC0415 - likewise
 
-    errors = render.console(stderr=True)
+    errors = console(stderr=True)
     with render.Bars(errors) as progress:
         opened = Zoo.open(home, progress=progress)
     with opened as zoo:
@@ -291,7 +292,7 @@ def command_context(home: Path | None, json: bool, job: str | None = None) -> It
         bars = render.Bars(errors, also=silent if job is None else _JobObserver(zoo, job))
         noted = _print_notes(errors, zoo, 0)
         try:
-            yield CommandContext(zoo, errors if json else render.console(), bars, json, job, home)
+            yield CommandContext(zoo, errors if json else console(), bars, json, job, home)
         except BaseException as failure:
             if job is not None:
                 zoo.jobs.fail(job, _in_words(failure))

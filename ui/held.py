@@ -9,9 +9,11 @@ from recommender import holdings
 from recommender.requests import FetchRequest, HoldingsRequest
 from recommender.results import Imported, OutcomeSource
 from registry.cards import Checkpoint
+from registry.forms import to_json
 from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
+from ui.terminal import print_next
 from ui.watcher import Watcher
 
 __all__ = ["present_holdings"]
@@ -71,13 +73,13 @@ def _added(context: CommandContext, card: Checkpoint) -> None:
     """A checkpoint that was registered, and what to type where its weights are not here."""
     context.print(_registered(context, card))
     if card.locator is not None and not context.zoo.here(card):
-        render.print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
-    context.print_json(render.plain(card))
+        print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
+    context.print_json(to_json(card))
 
 
 def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
     """A checkpoint that was registered or fetched."""
     if card.locator is None:
-        return render.checkpoint_table([render.plain(card)])
+        return render.checkpoint_table([to_json(card)])
     size = sum(file.bytes for file in card.locator.weights)
-    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)
+    return remotes.added_report(to_json(card), here=context.zoo.here(card), size=size)

@@ -99,7 +99,7 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
     return "\n".join(
         [
             "import transferzoo",
-            *(["from recommender.shortlist import Constraints"] if limits else []),
+            *(["from recommender.constraints import Constraints"] if limits else []),
             "",
             f"zoo = transferzoo.Zoo.open({str(home)!r})",
             f"sample = transferzoo.Sample.from_folder({_reading(request.sample)})",

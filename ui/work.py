@@ -15,12 +15,14 @@ from recommender.results import Distance, Recommendation, TuningRun
 from recommender.serving.export import Exported
 from recommender.serving.predict import Answer, Predictions
 from recommender.serving.promote import Promoted
+from registry.forms import to_json
 from registry.modalities import modalities
 from registry.progress import Cancelled
 from ui import offers, render
 from ui.context import CommandContext
 from ui.reproduce import as_command, mlflow_command
 from ui.strangers import cell, suspects_csv
+from ui.terminal import print_next
 from ui.watcher import Watcher
 
 __all__ = ["present_work"]
@@ -69,13 +71,13 @@ def present_work(
 def _promoted(context: CommandContext, promoted: Promoted) -> None:
     """What a run became, and where to look at it."""
     form = {
-        "checkpoint": render.plain(promoted.checkpoint),
-        "domain": render.plain(promoted.domain),
+        "checkpoint": to_json(promoted.checkpoint),
+        "domain": to_json(promoted.domain),
         "notes": [*promoted.notes],
     }
     context.print(render.promoted_report(form))
     shown = render.command("zoo show", promoted.checkpoint.name, home=context.home)
-    render.print_next(context.terminal, [shown])
+    print_next(context.terminal, [shown])
     context.print_json(form)
 
 
@@ -87,7 +89,7 @@ def _performed(context: CommandContext, request: Request) -> object:
             return service.perform(request, context.zoo, watcher, job=context.job)
     except (KeyboardInterrupt, Cancelled):
         if watcher.run is not None:
-            render.print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+            print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
         raise
 
 
@@ -106,7 +108,7 @@ def _advised(
     if advice.choices and isinstance(request, RecommendRequest):
         again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
         picker = render.command("picker", home=context.home)
-        render.print_next(context.terminal, [as_command(again, context.home), picker])
+        print_next(context.terminal, [as_command(again, context.home), picker])
     context.print_json(record)
 
 
@@ -116,7 +118,7 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     if run.mlflow_run_id is not None:
         context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
     pages = [mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
-    render.print_next(context.terminal, pages)
+    print_next(context.terminal, pages)
     context.print_json(run.to_dict())
 
 

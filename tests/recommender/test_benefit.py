@@ -196,6 +196,7 @@ def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     assert result.curves["plan"] == {}
 
 
+@pytest.mark.slow
 def test_without_a_test_part_one_is_held_out(zoo):
     result = measured(zoo, jobs.sample(64, 0), "linear-probe")
     assert result.points[-1].labels + result.test_rows == 64

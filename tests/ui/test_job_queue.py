@@ -111,6 +111,7 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_queued(zoo: Zoo, 
     assert detached == []
 
 
+@pytest.mark.slow
 def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: Detached) -> None:
     names = [queue_job(zoo, "quick") for _ in range(3)]
     worker(zoo).join(60)
@@ -120,6 +121,7 @@ def test_jobs_are_done_one_after_the_other_the_oldest_first(zoo: Zoo, detached: 
     assert [zoo.jobs.get(name).result for name in names] == [{"came": "well"}] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["patient", pytest.param("stubborn", marks=pytest.mark.slow)])
 def test_a_cancelled_job_is_gone_within_five_seconds_with_all_its_processes(
     zoo: Zoo, detached: Detached, manner: str
@@ -157,6 +159,7 @@ def test_a_job_that_dies_each_time_is_lost_and_can_be_queued_anew(zoo: Zoo, deta
     assert (again.id, again.state, again.tries) == (job, "queued", 0)
 
 
+@pytest.mark.slow
 def test_a_job_whose_process_cannot_begin_has_failed_with_its_last_words(zoo: Zoo, detached: Detached) -> None:
     job, after = queue_job(zoo, "mute"), queue_job(zoo, "quick")
     worker(zoo).join(60)
@@ -224,6 +227,7 @@ def test_a_job_outlives_its_killed_worker_and_the_next_worker_waits_for_it(zoo: 
     assert zoo.jobs.get(after).state == "finished"
 
 
+@pytest.mark.slow
 def test_without_a_worker_a_cancelled_process_is_ended_all_the_same(zoo: Zoo, detached: Detached) -> None:
     job = queue_job(zoo, "patient")
     command = [sys.executable, "-m", "tests.ui.workers", str(zoo.home.root)]
@@ -268,6 +272,7 @@ def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False, cwd=cwd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "report"),
     [

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 
 from recommender.requests import RecommendRequest, SampleRequest, TuneRequest, choice_request
@@ -102,6 +103,7 @@ def test_advice_without_choices_has_nothing_to_tune() -> None:
     assert "tune" not in reproduce.advice_python(distances_only, HOME)
 
 
+@pytest.mark.slow
 def test_an_upload_goes_when_nothing_needs_it_any_more(tmp_path: Path) -> None:
     from registry.zoo import Zoo
 

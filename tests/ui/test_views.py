@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from recommender.results import Suspect, Suspects
+from recommender.results import NovelRow, Novelty, Suspect, Suspects
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
+from registry.health import AlikeRows, Likeness
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
 from ui import access
@@ -40,7 +41,10 @@ def home(tmp_path_factory):
     doubts = Suspects((Suspect("a.png", HOSTILE, "brick", 0.01, 0.97),), 560, ("b", "c"))
     with Zoo.open(place) as zoo:
         kept = advice(choice(HOSTILE, 0.8, gain=0.3), choice("b", 0.7, gain=0.2, tuned=True))
-        zoo.keep(replace(kept, suspects=doubts))
+        alike = AlikeRows(Likeness.LEAKED, "a.png", HOSTILE, "b.png", "brick").to_dict()
+        sample = {**kept.sample, "health": {**kept.sample["health"], "pairs": [alike]}}
+        novelty = Novelty("bricks", (NovelRow("a.png", HOSTILE, 9.5, 0.97),), 560, 3, 256)
+        zoo.keep(replace(kept, suspects=doubts, sample=sample, novelty=novelty))
         zoo.record(outcome("one", 0.81))
         zoo.record(outcome("two", 0.6))
     return place
@@ -77,6 +81,11 @@ def test_pick_answers_in_order(draw):
     doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
     assert doubts["label"].tolist() == [HOSTILE]  # a table's cells are text
     assert doubts["chance of that"].tolist() == ["97.0 %"]
+    folded = [one.label for one in test.expander]
+    assert "Rows that are the same or alike (pairs: 1)" in folded
+    assert any("Least like bricks" in label for label in folded)
+    assert "b\\.png\\: brick" in said(test)
+    assert "3 of 560 rows lie farther" in said(test)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from registry.forms import to_json
 from ui import render
 from ui.context import (
     CsvOption,
@@ -56,7 +57,7 @@ def domains_list(
     """List the known domains."""
     options = ListOptions(sort, limit, as_csv, json)
     with command_context(home, options.for_programs) as context:
-        rows = [render.plain(domain) for domain in context.zoo.domains()]
+        rows = [to_json(domain) for domain in context.zoo.domains()]
         context.print_rows(rows, render.domain_table, options)
 
 

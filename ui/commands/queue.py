@@ -23,6 +23,7 @@ from ui.context import (
 )
 from ui.present import present
 from ui.reproduce import as_command, options_of
+from ui.terminal import print_next
 
 __all__ = ["app"]
 
@@ -48,7 +49,7 @@ def queue_add(
         job = job_queue.enqueue(context.zoo, request)
         _report_start(context, [job])
         shown = [render.command("queue", word, job.id, home=home) for word in ("show", "cancel")]
-        render.print_next(context.terminal, [render.command("queue", "list", home=home), *shown])
+        print_next(context.terminal, [render.command("queue", "list", home=home), *shown])
         context.print_json(_form_of(job))
 
 

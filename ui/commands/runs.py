@@ -7,11 +7,11 @@ import typer
 from rich.console import Group, RenderableType
 
 from recommender.history import track_record
-from recommender.runs.folder import RunState, run_folders
+from recommender.runs.folder import RunState, find_run, run_folders
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
 from registry.cards import Origin
-from registry.forms import Json
+from registry.forms import Json, to_json
 from ui import render
 from ui.context import (
     CsvOption,
@@ -54,7 +54,7 @@ def runs_list(
             return
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
-        rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
+        rows = [to_json(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
         context.print_rows([*({**row, "state": "finished"} for row in rows), *rest], _tables, options)
 
 
@@ -63,6 +63,25 @@ def _tables(rows: Sequence[Json]) -> RenderableType:
     finished = [row for row in rows if row["state"] == RunState.FINISHED]
     rest = [row for row in rows if row["state"] != RunState.FINISHED]
     return Group(render.outcome_table(finished), *([render.unfinished_table(rest)] if rest else []))
+
+
+@app.command("show")
+def runs_show(
+    run: Annotated[str, typer.Argument(help="Id of a run, the beginning of it, or latest.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one fine-tuning: expected against realized, cost, what was left of the checkpoint; or why it stopped."""
+    with command_context(home, json) as context:
+        folder = find_run(context.zoo.home, run)
+        known = folder.result if folder.state is RunState.FINISHED else folder.to_dict()
+        shown = render.run_report if folder.state is RunState.FINISHED else _unfinished
+        context.print(shown(known))
+        context.print_json(known)
+
+
+def _unfinished(row: Json) -> RenderableType:
+    return render.unfinished_table([row])
 
 
 @app.command("resume")

@@ -7,6 +7,7 @@ import typer
 
 from registry.errors import UnknownName
 from registry.escapes import shown
+from registry.forms import to_json
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from registry.modalities import modalities
@@ -82,16 +83,16 @@ def zoo_show(
     """Show one checkpoint: its card or all that is known of it, its source domain, and what became of it so far."""
     with command_context(home, json) as context:
         zoo, listing = context.zoo, context.zoo.listing(name)
-        outcomes = [render.plain(outcome) for outcome in zoo.history(checkpoint=name)]
+        outcomes = [to_json(outcome) for outcome in zoo.history(checkpoint=name)]
         if listing is not None and name not in zoo:
-            domains = [render.plain(zoo.domain(domain)) for domain in listing.data]
+            domains = [to_json(zoo.domain(domain)) for domain in listing.data]
             row = offers.listing_json(zoo, listing)
             context.print(offers.facts_report(row, domains))
             context.print_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
             return
         card = zoo.checkpoint(name)
-        domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
-        form = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
+        domain = None if card.domain is None else to_json(zoo.domain(card.domain))
+        form = {"checkpoint": to_json(card), "domain": domain, "outcomes": outcomes}
         context.print(render.card_report(form))
         if twins := zoo.same_weights(card):
             context.print(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")

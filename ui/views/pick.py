@@ -1,6 +1,7 @@
 """Pick: from a path or a dropped file to advice, and all that there is to see of it on one screen."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,13 @@ import streamlit as st
 
 from recommender import charts
 from recommender.checks import check_request
+from recommender.constraints import Constraints
 from recommender.domain_map import domain_map
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
-from recommender.shortlist import Constraints
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
+from registry.health import MOST_PAIRS
 from registry.listings import Listing
 from registry.modalities import Preview, modalities
 from registry.sample import Sample
@@ -23,9 +25,10 @@ from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
 from ui.strangers import markdown as literal
-from ui.strangers import suspects_csv
+from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_upload
 from ui.views.absent import absent_checkpoints, limits
+from ui.views.items import draw_previews, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
@@ -43,7 +46,10 @@ from ui.views.parts import (
 __all__ = ["pick_page"]
 
 _ROWS, _FEW = 20, 6
-_SIDE = 84
+_SUSPECTS, _NOVEL = 12, 12
+"""Rows that are shown as pictures or texts."""
+_LABEL = 40
+"""Letters of a label that is written beside a row."""
 _EARLIER = 12
 _COLUMNS = {
     "text": "Column of texts",
@@ -428,18 +434,70 @@ def _oddities(zoo: Zoo, advice: Json) -> None:
         with st.expander(f"Rows of each class ({len(counts)})", expanded=len(counts) <= _ROWS):
             words = f"The smallest class has {100 * sample['health']['balance']:.0f} % of the rows of the largest."
             picture(charts.class_bars(counts, "training rows"), words)
-    _doubts(advice)
+    _pairs(zoo, advice)
+    _doubts(zoo, advice)
+    _novel(zoo, advice)
     with st.expander("Rows, as they are read", expanded=True):
         _previewed(zoo, sample)
 
 
-def _doubts(advice: Json) -> None:
-    """Labels in doubt, each beside the one that is suggested."""
+def _pairs(zoo: Zoo, advice: Json) -> None:
+    """Rows that are the same or alike, two beside one another."""
+    sample = advice["sample"]
+    rows = sample["health"].get("pairs") or ()
+    if not rows:
+        return
+    kinds = Counter(row["likeness"] for row in rows)
+    with st.expander(f"Rows that are the same or alike (pairs: {len(rows)})", expanded=False):
+        kind = st.radio(
+            "Likeness",
+            [*kinds],
+            format_func=lambda name: f"{name} ({kinds[name]})",
+            horizontal=True,
+            key=f"alike-{advice['id']}",
+            label_visibility="collapsed",
+        )
+        st.caption(f"{_ALIKE[kind]} At most {MOST_PAIRS} pairs are listed.")
+        chosen = [row for row in rows if row["likeness"] == kind]
+        first = previews_of(zoo, sample, [row["item"] for row in chosen])
+        second = previews_of(zoo, sample, [row["other"] for row in chosen], of_test="test row" in kind)
+        side_by_side(
+            [
+                (
+                    (f"{row['item']}: {_brief(row['label'])}", first.get(row["item"])),
+                    (f"{row['other']}: {_brief(row['other_label'])}", second.get(row["other"])),
+                )
+                for row in chosen
+            ],
+            f"alike-page-{advice['id']}-{kind}",
+        )
+        name = f"alike-{advice['id']}.csv"
+        st.download_button("Download CSV", pairs_csv(rows), name, "text/csv", key=f"alike-csv-{advice['id']}")
+
+
+_ALIKE = {
+    "same content": "One of them is left out; where the labels differ, both are.",
+    "alike": "They are one group, which no fold parts, unless near duplicates are kept.",
+    "same content as a test row": "Left: the training row, which is left out. Right: the test row.",
+    "like a test row": "Left: the training row, which is left out where its class has others. Right: the test row.",
+}
+
+
+def _brief(label: str) -> str:
+    return label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
+
+
+def _doubts(zoo: Zoo, advice: Json) -> None:
+    """Labels in doubt, each row beside the label that is suggested."""
     doubts = advice.get("suspects")
     if not doubts or not doubts["rows"]:
         return
-    rows = doubts["rows"]
+    rows, sample = doubts["rows"], advice["sample"]
     with st.expander(f"Labels in doubt ({len(rows)} of {doubts['rows_judged']:,} looked at)", expanded=True):
+        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
+        listed = rows[:_SUSPECTS]
+        words = {row["item"]: f"{_brief(row['label'])} → {_brief(row['suggested'])}?" for row in listed}
+        gallery(zoo, sample, listed, words)
         sheet(
             [
                 {
@@ -453,8 +511,27 @@ def _doubts(advice: Json) -> None:
             ],
             height=250 if len(rows) > _FEW else "auto",
         )
-        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
         st.download_button("Download CSV", suspects_csv(rows), f"suspects-{advice['id']}.csv", "text/csv")
+
+
+def _novel(zoo: Zoo, advice: Json) -> None:
+    """The rows that are least like the source domain."""
+    novelty = advice.get("novelty")
+    if not novelty:
+        return
+    rows, domain = novelty["rows"], novelty["domain"]
+    with st.expander(f"Least like {literal(domain)}, what the best choice comes from or lies nearest", expanded=True):
+        st.caption(
+            literal(
+                f"{novelty['rows_beyond']} of {novelty['rows_judged']:,} rows lie farther from {domain} than any of "
+                f"its own {novelty['rows_of_domain']} reference rows does. Below each: its label, and how many percent "
+                "of those lie nearer."
+            )
+        )
+        few = rows[:_NOVEL]
+        words = {row["item"]: f"{_brief(row['label'])}, {100 * row['farther_than']:.0f} %" for row in few}
+        gallery(zoo, advice["sample"], few, words)
+        st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
 
 
 def _health(health: Json) -> None:
@@ -470,25 +547,14 @@ def _health(health: Json) -> None:
 def _previewed(zoo: Zoo, sample: Json) -> None:
     """A few items of each class: pictures, players, or rows of text."""
     modality = modalities[sample["modality"]]
-    if not access.is_inside(Path(sample["origin"]), zoo.home.root / "uploads"):
+    if not is_readable(zoo, sample):
         st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
         return
     previews = _previews(json.dumps(sample, sort_keys=True, default=str))
     if not previews:
         st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
-    pictures = [(literal(label), one.content) for label, one in previews if one.mime.startswith("image/")]
-    texts = [(label, one.content) for label, one in previews if one.mime.startswith("text/")]
-    if pictures:
-        labels = [label for label, _ in pictures]
-        spoken = [f"{modality.words.one} labeled {label}" for label in labels]
-        st.image([content for _, content in pictures], caption=labels, width=_SIDE, alt=spoken)
-    if texts:
-        sheet([{"label": label, "text": content.decode("utf-8", "replace")} for label, content in texts])
-    for label, one in previews:
-        if one.mime.startswith("audio/"):
-            st.caption(literal(label))
-            st.audio(one.content, one.mime)
+    draw_previews(previews)
 
 
 @st.cache_data(show_spinner="Reading a few of them", max_entries=50)

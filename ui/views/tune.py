@@ -17,6 +17,7 @@ from recommender.requests import (
     choice_request,
     place_of,
 )
+from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from registry.cards import JobRecord
 from registry.errors import TransferZooError, UnknownName
@@ -27,6 +28,8 @@ from ui import access, job_queue, render
 from ui.glossary import PLANS, TERMS
 from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
+from ui.strangers import mistakes_csv
+from ui.views.items import gallery
 from ui.views.parts import (
     advice_named,
     broken,
@@ -43,10 +46,12 @@ from ui.views.parts import (
 __all__ = ["tune_page"]
 
 _RECENT = 30
-_FIGURES = {
-    "confusion-matrix.png": "What each class was taken for",
-    "learning-curve.png": "Learning curve",
-}
+_WORST = 12
+"""Mistakes that are shown as pictures or texts."""
+_CELL, _NAMES = 80, 220
+"""Pixels of the page's width for a column of a confusion matrix, and for names beside it."""
+_OWN_AXES = 30
+"""Classes up to which a confusion matrix is drawn on the page; the picture of more is the run's."""
 
 
 def tune_page() -> None:
@@ -233,10 +238,8 @@ def _run(zoo: Zoo, name: str) -> None:
         _learned(result)
     for note in result["notes"]:
         st.markdown(f":orange[:material/warning:] {literal(note)}")
-    figures = [(run.path / "figures" / file, words) for file, words in _FIGURES.items()]
-    there = [(file, words) for file, words in figures if file.is_file()]
-    for place, (file, words) in zip(st.columns(2, gap="large"), there, strict=False):
-        place.image(str(file), caption=words, width="stretch", alt=words)
+    _confused(run, result)
+    _worst(zoo, result)
     _uses(zoo, run, result)
 
 
@@ -250,9 +253,10 @@ def _realized(metrics: Json, metric: str) -> None:
         reach = render.scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
         expected.metric("Expected", render.scored(metrics["expected_mean"], metric), help=TERMS["expected"])
         expected.caption(f"90 %: {reach}")
+    realized.metric(f"Realized {metric}", render.scored(metrics["score"], metric))
+    if "expected_mean" in metrics:
         inside = metrics["expected_low"] <= metrics["score"] <= metrics["expected_high"]
         realized.caption("within the interval" if inside else "outside of the interval")
-    realized.metric(f"Realized {metric}", render.scored(metrics["score"], metric))
     took.metric("Took", render.duration(metrics["seconds"]))
     if "estimated_seconds" in metrics:
         took.caption(f"estimated {render.duration(metrics['estimated_seconds'])}")
@@ -269,6 +273,60 @@ def _learned(result: Json) -> None:
         picture(charts.drift_chart(blocks), f"The weights moved by {render.percent(forgetting['weights'])} in all.")
     else:
         st.caption("The backbone is as it was: only the head was learned.")
+
+
+def _confused(run: RunFolder, result: Json) -> None:
+    """What each class was taken for, and how it was learned."""
+    rows, matrix = result.get("confusions") or (), run.path / "figures" / "confusion-matrix.png"
+    if rows or matrix.is_file():
+        st.subheader("What each class was taken for", anchor=False)
+    if rows and len(result["classes"]) <= _OWN_AXES:
+        words = "Test rows of each class by what they were taken for; the darker, the larger a share of the class."
+        with st.container(width=_CELL * len(result["classes"]) + _NAMES):
+            picture(charts.confusion_chart(rows, result["classes"]), words)
+    elif matrix.is_file():
+        st.image(str(matrix), alt="What each class was taken for")
+    curves = {name: [*curve.items()] for name, curve in EventLog(run.path).curves.items() if len(curve) > 1}
+    if curves:
+        st.subheader("How it learned", anchor=False)
+        curves_of(curves, _expected(result["metrics"]))
+
+
+def _expected(metrics: Json) -> Json | None:
+    if "expected_mean" not in metrics:
+        return None
+    return {end: metrics[f"expected_{end}"] for end in ("mean", "low", "high")}
+
+
+def _worst(zoo: Zoo, result: Json) -> None:
+    """Test rows that it says wrongly and surely."""
+    rows = result.get("mistakes") or ()
+    if not rows:
+        return
+    st.subheader("Worst rows", anchor=False)
+    quantity = rows[0]["confidence"] is None
+    what = "farthest off" if quantity else "wrong, with the highest confidence"
+    st.caption(f"Test rows that are {what}; a label may be at fault, too.")
+    sample, few = result["sample"], rows[:_WORST]
+    words = {
+        row["item"]: f"{row['label']} → {row['predicted']}"
+        + ("" if row["confidence"] is None else f", {render.percent(row['confidence'])}")
+        for row in few
+    }
+    gallery(zoo, sample, few, words, of_test=sample.get("test_rows") is not None)
+    with st.expander(f"All that are listed ({len(rows)})"):
+        sheet(
+            [
+                {
+                    "row": row["item"],
+                    "label": row["label"],
+                    "predicted": row["predicted"],
+                    **({"off by": f"{row['off']:.4g}"} if quantity else {"sure": render.percent(row["confidence"])}),
+                }
+                for row in rows
+            ]
+        )
+    st.download_button("Download CSV", mistakes_csv(rows), f"mistakes-{result['id']}.csv", "text/csv")
 
 
 def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
