@@ -1,7 +1,7 @@
 """A backbone, the block that is read, and a linear head on it: what of it learns, and how the head starts."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -119,6 +119,17 @@ class Classifier(nn.Module):
                 for adapter in module.active_adapters:
                     weights[f"{path}.weight"] = weights[f"{path}.weight"] + module.get_delta_weight(adapter).detach()
         return weights
+
+    def restore(self, weights: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]) -> None:
+        """Put the backbone back to parameters as `weights` gave them, and to buffers; adapters add nothing then."""
+        with torch.no_grad():
+            for name, parameter in self.body.named_parameters():
+                if ".lora_" not in name:
+                    parameter.copy_(weights[name.replace(".base_layer.", ".")])
+                elif ".lora_B." in name:
+                    parameter.zero_()
+            for name, buffer in self.body.named_buffers():
+                buffer.copy_(buffers[name])
 
     def learn(self, blocks: Sequence[str], only: str = "all") -> None:
         """From now on these blocks learn (all of them, or ``only`` their ``norms`` or ``adapters``) and the head."""

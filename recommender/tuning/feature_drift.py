@@ -112,17 +112,19 @@ class Forgetting(Record):
 
 
 class FeatureDrift:
-    """Holds a classifier against the checkpoint that it began as; reads that from disk, also when a run goes on."""
+    """Holds a classifier against what it was when this was made: before any training, also of a run that goes on."""
 
-    def __init__(self, classifier: Classifier, checkpoint: Checkpoint, held_out: ItemRows) -> None:
-        """Remember the weights and the features of some held-out rows as they were in the checkpoint."""
+    def __init__(self, classifier: Classifier, held_out: ItemRows) -> None:
+        """Remember the weights and the features of some held-out rows as they are in the checkpoint."""
         self._classifier = classifier
         self._rows = np.unique(np.linspace(0, len(held_out) - 1, min(_MOST_ROWS, len(held_out))).round().astype(int))
-        task = Task.TOKEN_CLASSIFICATION if classifier.network.beside else Task.CLASSIFICATION
-        start = _begun(checkpoint, classifier.layers.names[classifier.place], classifier.head.weight.device, task)
-        self._weights = {name: tensor.cpu() for name, tensor in start.weights().items()}
-        self._buffers = {name: tensor.cpu() for name, tensor in start.body.named_buffers()}
-        self._features = [_thinned(block) for block in block_features(start, held_out, self._rows)]
+        self._weights = {name: tensor.cpu().clone() for name, tensor in classifier.weights().items()}
+        self._buffers = {name: tensor.cpu().clone() for name, tensor in classifier.body.named_buffers()}
+        self._features = [_thinned(block) for block in block_features(classifier, held_out, self._rows)]
+
+    def restore(self) -> None:
+        """Put the classifier's backbone back to where it began; what adapters have learned is gone."""
+        self._classifier.restore(self._weights, self._buffers)
 
     def drift(self, rows: TrainingRows) -> Mapping[str, float]:
         """Where the classifier stands now, as points of the learning curve; ``rows`` are the held-out ones."""

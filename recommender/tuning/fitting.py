@@ -184,7 +184,7 @@ def _pretrained(job: Job, split: Split, point: Callable[[str, int, float], None]
         name: _rows(job, classifier, part, _Unit(), name, progress)
         for name, part in (("training", split.train), ("test", split.test))
     }
-    drift = FeatureDrift(classifier, job.checkpoint, rows["training"])
+    drift = FeatureDrift(classifier, rows["training"])
     notes = _sparing(classifier, job)
     notes += pretrain(classifier, job, split.train, [split.test], point, progress)
     classifier.head = _head_of(job, classifier, rows["training"], split.train, progress)
@@ -210,7 +210,7 @@ def _trained(
         for name, part in (("training", learning), ("validation", validation), ("test", split.test))
     )
     trainable, spared = _most_trainable(classifier, job), _sparing(classifier, job)
-    drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint, validated)
+    drift = None if job.plan.from_scratch else FeatureDrift(classifier, validated)
     training = _training(job, learned, validated, drift)
     before = logits_of(classifier, validated)
     first = _after_pretraining(job, classifier, learned, learning, [validation, split.test], point, progress)
@@ -227,7 +227,12 @@ def _trained(
     notes, best = (*spared, *(first or ()), *trained.notes), trained.best.epoch
     if job.plan.head == "logistic" and not better:
         best = 0
-        classifier.load_state_dict(_classifier(job, _logistic(job, provider, split.train, progress)).state_dict())
+        fitted = _logistic(job, provider, split.train, progress)
+        if drift is None:
+            classifier.load_state_dict(_classifier(job, fitted).state_dict())
+        else:
+            drift.restore()
+            classifier.head.load_state_dict(fitted.state_dict())
         notes = (*notes, _NO_BETTER)
     metrics = {
         "trainable_parameters": float(trainable),

@@ -4,8 +4,10 @@ Columns are ``file`` and ``group``, or ``file`` and ``target``; the usual other 
 understood. What the targets are is read off the whole column. A ``|``, or a cell left empty beside text, makes it
 multi-label; a number with a fraction, or more than 20 different ones, regression; all else are classes.
 
-A table is read row by row. Of a long one no row is kept at first; once the items are known it is read again, and the
-rows that may be about them are kept: memory grows with the items, and never with the table.
+Rows are read by Python's own `csv`, one after the other, not by pandas or pyarrow: these hold whole columns, name no
+line of what is wrong, and take a NUL, bytes that are no UTF-8 or a line without an end for cells. Of a long table no
+row is kept at first; once the items are known it is read again, and the rows that may be about them are kept: memory
+grows with the items, and never with the table.
 """
 
 import csv

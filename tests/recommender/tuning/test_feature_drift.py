@@ -89,8 +89,8 @@ def test_alikeness_that_has_no_value_is_not_made_up(x):
 
 
 def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
-    card, classifier, rows = untouched(tmp_path)
-    result = FeatureDrift(classifier, card, rows).forgetting(rows)
+    _, classifier, rows = untouched(tmp_path)
+    result = FeatureDrift(classifier, rows).forgetting(rows)
     assert {(block.cka, block.weights) for block in result.blocks} == {(1.0, 0.0)}
     assert result.metrics == {"weight_change": 0.0, "cka_lowest": 1.0}
     assert result.notes == ()
@@ -98,8 +98,8 @@ def test_a_net_as_it_began_has_forgotten_nothing(tmp_path):
 
 @pytest.mark.parametrize("net", ["resnet", "vit", "swin", "mobilenet_v1"])
 def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net, tmp_path):
-    card, classifier, rows = untouched(tmp_path, net)
-    watch = FeatureDrift(classifier, card, rows)
+    _, classifier, rows = untouched(tmp_path, net)
+    watch = FeatureDrift(classifier, rows)
     changed = classifier.layers.names[-1]
     shaken(classifier, changed)
     *below, last = watch.changes(rows)
@@ -113,8 +113,8 @@ def test_the_block_that_changed_is_named_and_those_below_it_are_as_they_were(net
 
 
 def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
-    card, classifier, rows = untouched(tmp_path)
-    watch = FeatureDrift(classifier, card, rows)
+    _, classifier, rows = untouched(tmp_path)
+    watch = FeatureDrift(classifier, rows)
     classifier.learn(classifier.layers.names)
     classifier.train()
     classifier(**{name: 3 * tensor for name, tensor in inputs(rows, range(12)).items()})
@@ -124,8 +124,8 @@ def test_statistics_that_moved_count_as_change_though_no_weight_did(tmp_path):
 
 
 def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
-    card, classifier, rows = untouched(tmp_path)
-    watch = FeatureDrift(classifier, card, rows)
+    _, classifier, rows = untouched(tmp_path)
+    watch = FeatureDrift(classifier, rows)
     classifier.learn(classifier.layers.names[-1:])
     classifier.train()
     shaken(classifier, classifier.layers.names[-1])
@@ -139,8 +139,8 @@ def test_looking_disturbs_neither_mode_nor_chance_nor_weights(tmp_path):
 
 @pytest.mark.parametrize("net", ["resnet", "vit"])
 def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_path):
-    card, classifier, rows = untouched(tmp_path, net)
-    watch = FeatureDrift(classifier, card, rows)
+    _, classifier, rows = untouched(tmp_path, net)
+    watch = FeatureDrift(classifier, rows)
     shaken(classifier, classifier.layers.names[-1], by=0.5)
     whole_net = watch.drift(rows)
     classifier.cache = ActivationCache(classifier, classifier.layers.names[-2], inputs(rows, range(4)))
@@ -151,9 +151,9 @@ def test_behind_a_frozen_prefix_the_same_is_seen_from_kept_activations(net, tmp_
 
 
 def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
-    card, classifier, rows = untouched(tmp_path, "vit")
+    _, classifier, rows = untouched(tmp_path, "vit")
     classifier.adapt(classifier.layers.names, 2)
-    watch = FeatureDrift(classifier, card, rows)
+    watch = FeatureDrift(classifier, rows)
     assert watch.forgetting(rows).weights == 0
     with torch.no_grad():
         for name, parameter in classifier.body.named_parameters():
@@ -165,10 +165,22 @@ def test_what_adapters_learned_counts_as_if_it_were_merged(tmp_path):
     assert max(beside.values()) > 0.1
 
 
-def test_a_run_that_goes_on_is_held_against_the_checkpoint_and_not_against_where_it_was_resumed(tmp_path):
-    card, classifier, rows = untouched(tmp_path)
-    shaken(classifier, classifier.layers.names[0])
-    assert FeatureDrift(classifier, card, rows).changes(rows)[0].weights > 0.3
+@pytest.mark.parametrize("adapted", [False, True])
+def test_a_net_that_is_put_back_is_as_it_began_in_every_weight_and_statistic(adapted, tmp_path):
+    _, classifier, rows = untouched(tmp_path, "vit" if adapted else "resnet")
+    if adapted:
+        classifier.adapt(classifier.layers.names, 2)
+    weights = {name: tensor.clone() for name, tensor in classifier.weights().items()}
+    buffers = {name: tensor.clone() for name, tensor in classifier.body.named_buffers()}
+    watch = FeatureDrift(classifier, rows)
+    with torch.no_grad():
+        for tensor in (*classifier.body.parameters(), *classifier.body.buffers()):
+            tensor.add_(1)
+    assert watch.changes(rows)[0].weights > 0.3
+    watch.restore()
+    assert {(block.cka, block.weights) for block in watch.changes(rows)} == {(1.0, 0.0)}
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in classifier.weights().items())
+    assert all(torch.equal(tensor, buffers[name]) for name, tensor in classifier.body.named_buffers())
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState
 from recommender.runs.provider import FolderProvider
 from recommender.runs.tracking import NullTrackerRun, no_tracking
-from recommender.tuning import fitting, recipe
+from recommender.tuning import feature_drift, fitting, recipe
 from recommender.tuning.heads import read_head
 from recommender.tuning.recipe import run_local
-from registry.encoders.loading import load
+from registry.encoders.loading import load, load_network
 from registry.errors import DiskFull, Diverged, OutOfRoom
 from registry.progress import silent
 from tests.recommender.tuning.jobs import checkpoint, job, plan, sample, whole
@@ -79,10 +79,14 @@ def test_training_that_never_helps_is_told_and_comes_to_a_linear_probe(card, tmp
 
 
 def test_weights_that_score_no_better_by_chance_are_not_kept(card, tmp_path, monkeypatch):
-    """The best of many epochs on few rows is no reason to learn from a fifth of the rows less."""
+    """The best of many epochs on few rows is no reason to learn from a fifth of the rows less; no file is read anew."""
     monkeypatch.setattr(fitting, "_BEYOND", 1e6)
+    opened = []
+    for room in (fitting, feature_drift):
+        monkeypatch.setattr(room, "load_network", lambda *a, **k: opened.append(a) or load_network(*a, **k))
     prepared = job(tmp_path, card, plan(card, whole(card, rate=1e-3)))
     run, _ = run_local(prepared, no_tracking)
+    assert len(opened) == 1
     assert run.metrics["best_epoch"] == 0
     before, after = load(card.folder).state_dict(), load(prepared.folder).state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
