@@ -350,5 +350,6 @@ class _JobObserver:
     def cancelled(self) -> bool:
         if not self._cancelled and time.monotonic() - self._polled >= TELL_EVERY:
             self._polled = time.monotonic()
-            self._cancelled = self._zoo.jobs.get(self._job).state == "cancelled"
+            jobs = self._zoo.jobs
+            self._cancelled = jobs.get(self._job).state == "cancelled" or not jobs.holds(self._job)
         return self._cancelled
