@@ -656,7 +656,7 @@ def _numbers(values: Sequence[object]) -> Shaped[np.ndarray, " n"]:
     return np.array([places[value] for value in values])
 
 
-def _rivals(cases: Sequence[Case]) -> list[Shaped[np.ndarray, " m"]]:
+def _rivals(cases: Sequence[Case]) -> list[Shaped[np.ndarray, " _"]]:
     """Rows of cases that a user would choose between: of one sample, by one strategy, on as many rows."""
     of: dict[tuple[object, ...], list[int]] = {}
     for at, case in enumerate(cases):
@@ -669,7 +669,7 @@ def _disorder(
     actual: Float[np.ndarray, " n"],
     missed: Float[np.ndarray, " n"],
     weight: Float[np.ndarray, " n"],
-    rivals: Sequence[Shaped[np.ndarray, " m"]],
+    rivals: Sequence[Shaped[np.ndarray, " _"]],
     families: Shaped[np.ndarray, " n"],
 ) -> float:
     """Share of what rivals differ by that lies between pairs in the wrong order, every family alike."""
