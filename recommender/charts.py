@@ -387,7 +387,7 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
     for choice in choices:
         basis = choice["basis"]
         for name, value in basis["contributions"].items():
-            reason = worded(name, basis["contributions"], basis["features"])
+            reason = worded(name, basis["contributions"], basis["features"], basis.get("usual", {}))
             rows.append({"choice": row_name(choice), "because": reason, "points": 100 * value})
     table = pd.DataFrame(rows)
     order = [*dict.fromkeys(table.reindex(table["points"].abs().sort_values(ascending=False).index)["because"])]

@@ -477,14 +477,16 @@ def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
     sampling = float(np.sqrt(max(reach**2 - beside**2, 0.0)))
     deviation, own, common = fused.deviation(mean, sampling)
     points = fused.points(anchor)
-    basis = Basis(case.anchor, case.body, case.features, points, fused.cases, fused.elsewhere)
+    basis = Basis(case.anchor, case.body, case.features, points, fused.cases, fused.elsewhere, fused.usual)
     return _Guess(probe.metric, mean, deviation, common, _fused_words(basis, kind, anchor, mean, of), own, basis)
 
 
 def _fused_words(basis: Basis, kind: Kind, anchor: float, mean: float, of: Expected) -> tuple[str, ...]:
     """What moves the expectation away from where it starts, with its points."""
     start = "no transfer" if kind is Kind.SCRATCH else "its probe"
-    moves = "; ".join(contribution_words(basis.contributions, basis.features)) or "nothing moves it by much"
+    moves = (
+        "; ".join(contribution_words(basis.contributions, basis.features, basis.usual)) or "nothing moves it by much"
+    )
     words: tuple[str, ...] = (
         f"expected is {of.metric.words(mean)} where {start} stands at {of.metric.words(anchor)}, by "
         f"{basis.outcomes:,} outcomes of other samples (in points: {moves})",

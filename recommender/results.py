@@ -564,6 +564,8 @@ class Basis(Record):
     """How many it was fitted on."""
     elsewhere: bool
     """Whether those are of other modalities."""
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """Of a feature, what it is in these outcomes in the mean; nothing of those that are 0 then."""
 
 
 @dataclass(frozen=True)

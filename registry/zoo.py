@@ -84,11 +84,15 @@ class Zoo:
         cls,
         home: Path | str | None = None,
         *,
+        registry: str | None = None,
         catalog: Path | None = None,
         mend: bool = True,
         progress: Progress = silent,
     ) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
+
+        ``registry`` is the URL of a PostgreSQL database that several homes share; else ``TRANSFERZOO_REGISTRY``, else
+        a file in the home.
 
         Rows that are not as they were written are quarantined (see `quarantine`), and a registry that is lost is made
         anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
@@ -100,12 +104,16 @@ class Zoo:
             RegistryNewer: a later transferzoo wrote it.
             RegistryBusy: another process held it too long.
             BadCard: the catalog has a bad file.
+            RegistryAway: the registry's server does not answer.
+            RegistryRefused: it lets nobody in.
+            UnusableRegistry: the registry's URL is none.
+            ExtraMissing: the server's driver is not installed.
         """
-        place = Home.find(home)
+        place = Home.find(home, registry)
         lost = what_is_lost(place)
         if lost and not mend:
             raise RegistryCorrupt(place.database, lost)
-        store = Store.open(place.database, writable=place.writable, mend=mend)
+        store = Store.open(place.registry or place.database, writable=place.writable, mend=mend, beside=place.root)
         zoo = cls(place, store, catalog or catalog_folder())
         if lost:
             zoo._note(f"{place.database}: {lost}; a new registry was made")
@@ -167,6 +175,18 @@ class Zoo:
     def checkpoints(self, modality: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
+
+    def checkpoints_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Checkpoint, ...]:
+        """The first checkpoints whose names come after one, by name: no more is read than is given."""
+        return self._placed(self.store.checkpoints_after(name, most, modality))
+
+    def domains_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Domain, ...]:
+        """The first domains whose names come after one, by name: no more is read than is given."""
+        return self.store.domains_after(name, most, modality)
+
+    def history_after(self, name: str, most: int, *, checkpoint: str | None = None) -> tuple[Outcome, ...]:
+        """The first outcomes whose ids come after one, by id: no more is read than is given."""
+        return self.store.outcomes_after(name, most, checkpoint)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of that name.

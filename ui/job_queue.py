@@ -62,10 +62,11 @@ _SIGNALS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 _SECRETS = ("PASSWORD", "TOKEN")
 
 
-def enqueue(zoo: "Zoo", request: Request) -> "JobRecord":
+def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
     """Queue a request, and see that somebody works; asked twice, as by a double click, it is one job.
 
-    What was finished before may be asked for again: the key counts how often this came to its end.
+    ``owner`` is the key of the service that asks, whose job it is. What was finished before may be asked for again: the
+    job's key counts how often this came to its end.
 
     Raises:
         UnknownName: the queue does not take requests of this kind.
@@ -74,11 +75,12 @@ def enqueue(zoo: "Zoo", request: Request) -> "JobRecord":
     if request.kind not in QUEUED:
         raise UnknownName("request to queue", request.kind, QUEUED)
     spec = request.to_json()
-    before = [job for job in zoo.jobs.list() if job.kind == request.kind and dict(job.spec) == spec]
+    before = [job for job in zoo.jobs.list(owner=owner) if job.kind == request.kind and dict(job.spec) == spec]
     finished = sum(job.state == "finished" for job in before)
-    digest = hashlib.sha256(json.dumps([request.kind, spec], sort_keys=True).encode()).hexdigest()[:16]
+    asked = [request.kind, spec, *([owner] if owner else [])]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
     lane = _lane(request)
-    job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane)
+    job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane, owner=owner)
     if job.state == "queued":
         _keep_surroundings(zoo.home, job.id)
     ensure_worker(zoo)
@@ -105,12 +107,12 @@ def lane_of(device: str) -> str:
 
 
 def ensure_worker(zoo: "Zoo") -> None:
-    """See that every lane with work has a worker, and that what died counts as lost."""
+    """See that every lane with work has a worker, and that what died is queued again."""
+    zoo.jobs.reap()
     for lane in zoo.jobs.lanes():
         if not has_worker(zoo.home, lane):
             zoo.jobs.heartbeat(lane)
             _detach(zoo.home, lane)
-    zoo.jobs.reap()
 
 
 def stop(zoo: "Zoo", job: str) -> "JobRecord":

@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
-from recommender.requests import place_of
+from recommender.requests import places_of
 from registry.errors import NoItems
 from registry.files import write_atomic
 from registry.forms import Json
@@ -171,7 +171,7 @@ def clear_folders(zoo: "Zoo", folders: Iterable[Path], *, older: float = 0.0) ->
     """Remove those that nobody has used for so many seconds, but for what a job still needs; how many these were."""
     now = time.time()
     unused = [folder for folder in folders if not older or now - folder.stat().st_mtime >= older]
-    needed = [Path(place_of(job.spec)) for job in zoo.jobs.list() if job.state not in _DONE]
+    needed = [Path(place) for job in zoo.jobs.list() if job.state not in _DONE for place in places_of(job.spec)]
     gone = [folder for folder in unused if not any(path.is_relative_to(folder) for path in needed)]
     for folder in gone:
         rmtree(folder, ignore_errors=True)

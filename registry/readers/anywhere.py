@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from registry.cards import Task
-from registry.errors import ColumnsOfNoRecords, NoItems, PathMissing
+from registry.errors import BadTable, ColumnsOfNoRecords, NoItems, PathMissing
 from registry.modalities import Item, Modality, Reading, Undecodable
 from registry.progress import Progress, silent
 from registry.readers.archive import read_archive, read_members
@@ -13,8 +13,14 @@ from registry.readers.folder import content, read_folder
 from registry.readers.layout import LayoutRule, is_item
 from registry.readers.records import RecordColumns, is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
+from registry.readers.streams import is_sentences
 
 __all__ = ["read_anywhere", "read_named", "read_rows"]
+
+_LABELLED = (
+    "Give texts and their labels as CSV, TSV, JSON lines or Parquet, or as .txt files in class folders; words and "
+    "their tags one a line, with an empty line behind a sentence."
+)
 
 
 def read_rows(  # noqa: PLR0913 - each says how they are read
@@ -59,6 +65,8 @@ def read_rows(  # noqa: PLR0913 - each says how they are read
         )
     if columns is not None and columns.named and rule is not None:
         raise ColumnsOfNoRecords(path, tuple(columns.named))
+    if not folder and rule is not None and is_sentences(path):
+        raise BadTable(path, "its lines are no words with a tag each", _LABELLED)
     if folder:
         return read_folder(
             path,

@@ -7,14 +7,12 @@ import typer
 from registry.forms import to_json
 from ui import render
 from ui.context import (
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
     takes_sample,
 )
 from ui.present import present
@@ -47,16 +45,10 @@ def distance(
 
 
 @app.command("list")
-def domains_list(
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
-    home: HomeOption = None,
-    json: JsonOption = False,
-) -> None:
+@takes_list
+def domains_list(options: ListOptions) -> None:
     """List the known domains."""
-    options = ListOptions(sort, limit, as_csv, json)
-    with command_context(home, options.for_programs) as context:
+    with command_context(options.home, options.for_programs) as context:
         rows = [to_json(domain) for domain in context.zoo.domains()]
         context.print_rows(rows, render.domain_table, options)
 
