@@ -2,6 +2,7 @@
 
 What writes to the registry's database is this list, and nothing else:
 
+- the schema, made or migrated when a zoo is opened: `Zoo.open`;
 - checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
   `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain's sketch: `Zoo.sketch_anew`;
 - outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
@@ -9,7 +10,8 @@ What writes to the registry's database is this list, and nothing else:
 - what hubs state of downloads: `Zoo.keep_downloads`;
 - the bundled catalog and those of plug-ins, when a zoo is opened: `Zoo.load_catalog`;
 - jobs by way of `Zoo.jobs`, the service's keys and audit by way of `Zoo.access`;
-- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the repairs of `registry.doctor`.
+- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the doctor, who rescues a file
+  that cannot be read (`registry.doctor.check`) and repairs (`registry.doctor.repair`).
 
 Beside the database a home holds features and what encoding took (`registry.encodings`), the index of the sketches
 (`registry.domain_search`) and the folders of runs (`recommender.runs.folder`). No module but the doctor and what a zoo
