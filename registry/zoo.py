@@ -404,6 +404,27 @@ class Zoo:
             self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
 
+    def add_domain(
+        self, source: Sample, *, name: str | None = None, family: str | None = None, progress: Progress = silent
+    ) -> Domain:
+        """Register a sample as a domain that things may have been trained on: its sketch and which rows it has.
+
+        It is named as the sample is, and of a family of its own, where nothing else is said. Adding the same again
+        changes nothing.
+
+        Raises:
+            AlreadyThere: the name belongs to another domain.
+            UnknownName: there is no lens for the modality.
+        """
+        named = name or source.name
+        known = next((one for one in self.domains() if one.name == named), None)
+        if known is not None and known.digest != source.digest:
+            raise AlreadyThere("domain", named)
+        if known is None:
+            described, sketch, rows = self._domain_of(source, named, family, progress)
+            self.store.write(Entries((), (described,), (sketch,), rows=rows))
+        return self.domain(named)
+
     def restore(self, card: Checkpoint) -> Checkpoint:
         """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
 
@@ -666,6 +687,13 @@ class Zoo:
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
     ) -> Entries:
         """The checkpoint with the domain that its source becomes, and the sketch of that."""
+        described, sketch, rows = self._domain_of(source, domain, family, progress)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+
+    def _domain_of(
+        self, source: Sample, domain: str, family: str | None, progress: Progress
+    ) -> tuple[Domain, Sketch, tuple[RowKeys, ...]]:
+        """The domain that a sample becomes, its sketch, and the keys of its rows."""
         sketch = self._sketched(domain, source, progress)
         described = Domain(
             domain,
@@ -676,8 +704,7 @@ class Zoo:
             data=source.origin,
             digest=source.digest,
         )
-        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+        return described, sketch, (RowKeys.of(domain, (item.digest for item in source.items)),)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""

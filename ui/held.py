@@ -36,6 +36,7 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
     with context.bars:
         result = holdings.manage(request, context.zoo, Watcher(context))
     if isinstance(result, Checkpoint):
+        context.finish({"checkpoint": result.name})
         _added(context, result)
         return
     record = result.to_dict()
@@ -49,6 +50,7 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
                 context.print(_registered(context, card))
             form = record if result.added else record["found"]
         case holdings.Fetched():
+            context.finish({"fetched": [card.name for card in result.fetched], "failed": record["failed"]})
             for card in result.fetched:
                 context.print(_registered(context, card))
             if record["failed"]:
