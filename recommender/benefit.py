@@ -201,7 +201,9 @@ def _raw_rows(train: Sample, progress: Progress) -> RawRows:
 def _rung(ground: _Ground, part: Sample, home: Home, seed: int, count: _Count) -> _Rung:
     scores, curves = {"no transfer": _untransferred(ground, part, seed)}, {}
     for arm, plan in ground.plans.items():
-        job = Job(f"{arm}-{len(part)}-{seed}", ground.checkpoint, plan, part, home, seed)
+        job = Job(
+            id=f"{arm}-{len(part)}-{seed}", checkpoint=ground.checkpoint, plan=plan, sample=part, home=home, seed=seed
+        )
         run, _ = run_local(job, no_tracking, count.progress, ground.rows)
         scores[arm] = run.metrics["score"], run.metrics["standard_error"]
         curves[arm] = EventLog(job.folder).curves.get(f"validation {part.metric}", {})

@@ -55,7 +55,7 @@ def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspe
             for row in sorted(doubted, key=lambda row: (-margin[row], row))
         ),
         len(judged),
-        tuple(one.candidate.checkpoint.name for one, asked in zip(heads, able, strict=True) if asked),
+        tuple(one.candidate.checkpoint.name for one, usable in zip(heads, able, strict=True) if usable),
     )
 
 

@@ -106,7 +106,9 @@ def _over_positions(
         rows = np.repeat(np.arange(len(truth)), lengths)
         return weighted_scores(metric, np.concatenate([*truth]), np.concatenate([*predicted]), weights[:, rows])
     spans = [[set(spans_of(tags)) for tags in rows] for rows in (truth, predicted)]
-    both = np.array([(len(true & said), len(true) + len(said)) for true, said in zip(*spans, strict=True)], np.float64)
+    both = np.array(
+        [(len(true & guessed), len(true) + len(guessed)) for true, guessed in zip(*spans, strict=True)], np.float64
+    )
     hits, there = weights @ both[:, 0], weights @ both[:, 1]
     return np.asarray(np.where(there > 0, 2 * hits / np.maximum(there, _LEAST), 1.0))
 

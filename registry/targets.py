@@ -106,9 +106,9 @@ class Positions:
             return np.arange(len(self))
         return np.linspace(0, len(self) - 1, most).astype(np.int64)
 
-    def gathered(self, said: Shaped[np.ndarray, "p ..."]) -> Shaped[np.ndarray, "n ..."]:
+    def gathered(self, predicted: Shaped[np.ndarray, "p ..."]) -> Shaped[np.ndarray, "n ..."]:
         """What is said of the positions as what is said of the rows; a number of -1 is no tag."""
-        return rows_of_tags(np.array([*self.tags, ""])[said], np.bincount(self.rows)) if self.tags else said
+        return rows_of_tags(np.array([*self.tags, ""])[predicted], np.bincount(self.rows)) if self.tags else predicted
 
 
 def rows_of_tags(tags: Shaped[np.ndarray, " p"], lengths: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:

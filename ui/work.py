@@ -131,7 +131,7 @@ def _write_positions(predictions: Predictions) -> None:
     sheet = csv.writer(sys.stdout, lineterminator="\n")
     sheet.writerow(["file", "position", "word", "prediction", "confidence"])
     sure = iter(predictions.scores.max(axis=1).tolist())
-    for name, words, tags in zip(predictions.names, predictions.positions, predictions.said, strict=True):
+    for name, words, tags in zip(predictions.names, predictions.positions, predictions.values, strict=True):
         for place, (word, tag) in enumerate(zip(words, tags, strict=True), start=1):
             sheet.writerow([cell(name), place, cell(word), cell(str(tag)), f"{next(sure):.6f}"])
 

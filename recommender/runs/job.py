@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -61,15 +61,12 @@ class TuneOptions:
 DEFAULTS = TuneOptions()
 
 
-@dataclass(frozen=True, eq=False)
-class Job(Record):
-    """One tuning: names, digests and plain data, so that another process can carry it out; see `Provider`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Terms:
+    """What a job and the form of it have alike."""
 
     id: str
-    checkpoint: Checkpoint
     plan: Plan
-    sample: Sample
-    home: Home
     seed: int = 0
     device: str = "cpu"
     expected: Expected | None = None
@@ -77,11 +74,24 @@ class Job(Record):
     """What the advice rested on (probe, scores, distance), kept with the outcome."""
     recommendation: str | None = None
     estimated: Cost | None = None
+    queue_job: str | None = None
+
+    @property
+    def _alike(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(_Terms)}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Job(_Terms, Record):
+    """One tuning: names, digests and plain data, so that another process can carry it out; see `Provider`."""
+
+    checkpoint: Checkpoint
+    sample: Sample
+    home: Home
     source: Sample | None = None
     """Labelled rows of what the checkpoint was pretrained on, to see what is forgotten of it."""
     exposure: Exposure | None = None
     """Which of the rows the checkpoint has seen before: a score on these flatters it."""
-    queue_job: str | None = None
     advice: Mapping[str, Any] | None = None
     """What the advice that is followed comes to, for those who are told of the run."""
 
@@ -178,38 +188,22 @@ class Job(Record):
         if rows.digest != form.sample.get("digest"):
             raise OtherRows(rows.origin, str(form.sample.get("digest")), rows.digest)
         return cls(
-            id=run.id,
+            **{**form._alike, "id": run.id},
             checkpoint=card,
-            plan=form.plan,
             sample=rows,
             home=zoo.home,
-            seed=form.seed,
-            device=form.device,
-            expected=form.expected,
-            known=form.known,
-            recommendation=form.recommendation,
-            estimated=form.estimated,
             source=None if form.source is None else read(form.source),
-            queue_job=form.queue_job,
             exposure=None if form.exposure is None else form.exposure.of(rows),
         )
 
     def to_form(self) -> "JobForm":
         """All that is needed to carry it out again."""
         return JobForm(
-            id=self.id,
+            **self._alike,
             checkpoint=self.checkpoint.name,
             checkpoint_digest=self.checkpoint.digest,
-            plan=self.plan,
             sample=self.sample.to_dict(),
-            seed=self.seed,
-            device=self.device,
-            expected=self.expected,
-            known=self.known,
-            recommendation=self.recommendation,
-            estimated=self.estimated,
             source=None if self.source is None else self.source.to_dict(),
-            queue_job=self.queue_job,
             exposure=None if self.exposure is None else SeenForm.of_exposure(self.exposure),
         )
 
@@ -242,23 +236,14 @@ class SeenForm:
         return Exposure(seen, self.through, self.copies, self.because)
 
 
-@dataclass(frozen=True)
-class JobForm:
+@dataclass(frozen=True, kw_only=True)
+class JobForm(_Terms):
     """`Job` as it is kept in a run's job.json."""
 
-    id: str
     checkpoint: str
     checkpoint_digest: str
-    plan: Plan
     sample: Mapping[str, Any]
-    seed: int
-    device: str
-    expected: Expected | None
-    known: Mapping[str, object]
-    recommendation: str | None
-    estimated: Cost | None
     source: Mapping[str, Any] | None
-    queue_job: str | None = None
     exposure: SeenForm | None = None
 
 

@@ -138,10 +138,10 @@ def _damaged(home: Home, run: RunFolder) -> Iterator[Diagnosis]:
         what = "its state.json is damaged, so it counts as interrupted"
         yield Finding(FindingKind.RUN, run.id, what, "The repair sets it aside."), partial(_quarantine, home, state)
     if not run.result and (bad := damaged(run.path)):
-        saves = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
+        names = ", ".join(f"{save.parent.name}/{save.name}" for save in bad)
         remedy = f"The repair sets them aside; it goes on from a sound one: transferzoo runs resume {run.id}"
         yield (
-            Finding(FindingKind.RUN, run.id, f"saves of its training are damaged: {saves}", remedy),
+            Finding(FindingKind.RUN, run.id, f"saves of its training are damaged: {names}", remedy),
             partial(_quarantine_saves, run.path),
         )
 

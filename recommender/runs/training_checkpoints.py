@@ -60,11 +60,11 @@ def quarantine_damaged(folder: Path) -> tuple[str, ...]:
 
 def _saves(folder: Path) -> list[Path]:
     """All saves, complete or not, newest first."""
-    saves = []
+    checkpoints = []
     for stage in sorted((folder / "trainer").glob("stage-*"), reverse=True):
         numbered = [save for save in stage.glob("checkpoint-*") if save.name.rpartition("-")[2].isdecimal()]
-        saves += sorted(numbered, key=lambda save: -int(save.name.rpartition("-")[2]))
-    return saves
+        checkpoints += sorted(numbered, key=lambda save: -int(save.name.rpartition("-")[2]))
+    return checkpoints
 
 
 def _read_state(save: Path) -> dict[str, Any] | None:

@@ -69,8 +69,8 @@ class Predictions:
         return np.asarray(expit(self.logits) if self.task is Task.MULTI_LABEL else softmax(self.logits, 1))
 
     @property
-    def said(self) -> Shaped[np.ndarray, "n ..."]:
-        """What is said of each item, in the form of `registry.targets.Targets`."""
+    def values(self) -> Shaped[np.ndarray, "n ..."]:
+        """What is predicted of each item, in the form of `registry.targets.Targets`."""
         numbers = named(self.task, self.logits)
         if self.task is not Task.TOKEN_CLASSIFICATION:
             return numbers
@@ -82,7 +82,7 @@ class Predictions:
         if self.task is Task.REGRESSION:
             return tuple(f"{value:.6g}" for value in self.logits[:, 0])
         if self.task is Task.TOKEN_CLASSIFICATION:
-            return tuple(" ".join(tags) for tags in self.said)
+            return tuple(" ".join(tags) for tags in self.values)
         if self.task is Task.CLASSIFICATION:
             return tuple(self.classes[place] for place in self.logits.argmax(1))
         chosen = self.scores >= _DECIDED
@@ -169,7 +169,7 @@ class Judged(Record):
         if not rows:
             return None
         truths = [str(truth[row]) for row in rows]
-        true, guessed = values_of(truths, predicted.classes, predicted.task), predicted.said[rows]
+        true, guessed = values_of(truths, predicted.classes, predicted.task), predicted.values[rows]
         drawn = resample(metric, true, guessed, draw_weights(np.arange(len(rows))))
         pairs = (
             Counter(zip(true.tolist(), guessed.tolist(), strict=True)) if predicted.task is Task.CLASSIFICATION else {}
@@ -426,10 +426,10 @@ def _recall(
 def _span_recall(true: Shaped[np.ndarray, " n"], guessed: Shaped[np.ndarray, " n"]) -> dict[str, tuple[int, int]]:
     """Spans of each kind that were found exactly, and that there are; nothing where tags make none."""
     there, hits = Counter[str](), Counter[str]()
-    for tags, said in zip(true, guessed, strict=True):
+    for tags, predicted in zip(true, guessed, strict=True):
         spans = set(spans_of(tags))
         there.update(span.kind for span in spans)
-        hits.update(span.kind for span in spans & {*spans_of(said)})
+        hits.update(span.kind for span in spans & {*spans_of(predicted)})
     return {kind: (hits[kind], there[kind]) for kind in sorted(there)}
 
 

@@ -92,11 +92,11 @@ def job(
 ) -> Job:
     """The job that carries out a plan on those pictures, in a home of its own."""
     return Job(
-        name,
-        card,
-        work,
-        sample() if data is None else data,
-        Home.find(place / "home"),
+        id=name,
+        checkpoint=card,
+        plan=work,
+        sample=sample() if data is None else data,
+        home=Home.find(place / "home"),
         seed=seed,
         expected=Expected(Metric.ACCURACY, 0.8, 0.7, 0.9),
         known={"probe": 0.75},

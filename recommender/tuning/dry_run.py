@@ -280,9 +280,9 @@ def _stages(instants: Sequence[_Instant], stages: int) -> list[_Timed]:
     timed: dict[int, _Timed] = {}
     epochs: dict[int, list[_Epoch]] = {}
     for epoch in sorted(judged.keys() - {0}):
-        heard = [instant for instant in instants if judged[epoch - 1] < instant.at < judged[epoch]]
-        last = next(instant for instant in reversed(heard) if instant.phase is Phase.TUNE)
-        epochs.setdefault((last.done - 1) * stages // last.of, []).append(_Epoch(heard, judged[epoch]))
+        events = [instant for instant in instants if judged[epoch - 1] < instant.at < judged[epoch]]
+        last = next(instant for instant in reversed(events) if instant.phase is Phase.TUNE)
+        epochs.setdefault((last.done - 1) * stages // last.of, []).append(_Epoch(events, judged[epoch]))
     for place, (first, *more) in epochs.items():
         timed[place] = _timed(first, more[0] if more else None)
     return [timed[max(place for place in timed if place <= at)] for at in range(stages)]
@@ -292,13 +292,13 @@ def _stages(instants: Sequence[_Instant], stages: int) -> list[_Timed]:
 class _Epoch:
     """What was heard in an epoch, and when it was judged."""
 
-    heard: Sequence[_Instant]
+    events: Sequence[_Instant]
     end: float
 
     @property
     def steps(self) -> list[float]:
         """When each was over."""
-        return [instant.at for instant in self.heard if instant.phase is Phase.TUNE]
+        return [instant.at for instant in self.events if instant.phase is Phase.TUNE]
 
 
 def _timed(first: _Epoch, second: _Epoch | None) -> _Timed:
@@ -308,7 +308,7 @@ def _timed(first: _Epoch, second: _Epoch | None) -> _Timed:
     between = [later - earlier for epoch in epochs for earlier, later in pairwise(epoch.steps)]
     step = median(between or [begun])
     keeping = 0.0
-    for part in {instant.part for instant in first.heard if instant.phase is Phase.CACHE}:
-        at = [instant.at for instant in first.heard if (instant.phase, instant.part) == (Phase.CACHE, part)]
+    for part in {instant.part for instant in first.events if instant.phase is Phase.CACHE}:
+        at = [instant.at for instant in first.events if (instant.phase, instant.part) == (Phase.CACHE, part)]
         keeping += at[-1] - at[0]
     return _Timed(step, min(epoch.end - epoch.steps[-1] for epoch in epochs), max(0.0, begun - step), keeping)

@@ -239,8 +239,8 @@ class Keeper:
         objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
         loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()
         gathered = self.held_out.positions.gathered
-        said = gathered(named(self.training.task, logits))
-        return EpochScore(epoch, score(self.training.metric, gathered(truth), said), loss)
+        predicted = gathered(named(self.training.task, logits))
+        return EpochScore(epoch, score(self.training.metric, gathered(truth), predicted), loss)
 
     def _scores(self, judged: EpochScore) -> dict[str, float]:
         return {f"validation {self.training.metric}": judged.score, "validation loss": judged.loss}

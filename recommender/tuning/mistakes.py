@@ -18,24 +18,26 @@ MOST_MISTAKES = 50
 
 
 def worst_mistakes(test: Sample, logits: Float[np.ndarray, "p c"]) -> tuple[Mistake, ...]:
-    """The test rows that are said wrongly with the highest confidence; of a quantity those that are farthest off.
+    """The test rows that are predicted wrongly with the highest confidence; of a quantity those that are farthest off.
 
     ``logits`` are those of the rows or, where positions are labelled, of every position. The confidence in a wrong row
     of several labels, or tags, is that in its surest wrong one.
     """
-    said = test.positions.gathered(named(test.task, logits))
+    predicted = test.positions.gathered(named(test.task, logits))
     if test.task is Task.REGRESSION:
-        off = said - test.targets.values
+        off = predicted - test.targets.values
         order = np.argsort(-np.abs(off), kind="stable")[:MOST_MISTAKES].tolist()
         return tuple(
-            Mistake(test.items[row].name, test.labels[row], f"{said[row]:.6g}", None, float(off[row])) for row in order
+            Mistake(test.items[row].name, test.labels[row], f"{predicted[row]:.6g}", None, float(off[row]))
+            for row in order
         )
     wrong, sure = _wrong(test, logits), _confidence(test.task, logits)
     by_row = np.full(len(test), -1.0)
     np.maximum.at(by_row, test.positions.rows, np.where(wrong, sure, -1.0).reshape(len(sure), -1).max(axis=1))
     order = [row for row in np.argsort(-by_row, kind="stable").tolist() if by_row[row] >= 0][:MOST_MISTAKES]
     return tuple(
-        Mistake(test.items[row].name, test.labels[row], _in_words(test, said[row]), float(by_row[row])) for row in order
+        Mistake(test.items[row].name, test.labels[row], _in_words(test, predicted[row]), float(by_row[row]))
+        for row in order
     )
 
 
@@ -48,21 +50,21 @@ def confusions(test: Sample, logits: Float[np.ndarray, "n c"]) -> tuple[Confusio
 
 
 def _wrong(test: Sample, logits: Float[np.ndarray, "p c"]) -> Bool[np.ndarray, "p ..."]:
-    """Which rows, labels of them or positions are said wrongly."""
+    """Which rows, labels of them or positions are predicted wrongly."""
     return np.asarray(named(test.task, logits) != test.positions.targets.values)
 
 
 def _confidence(task: Task, logits: Float[np.ndarray, "p c"]) -> Float[np.ndarray, "p ..."]:
-    """Probability of what is said."""
+    """Probability of what is predicted."""
     if task is Task.MULTI_LABEL:
         return np.asarray(np.maximum(expit(logits), expit(-logits)))
     return np.asarray(softmax(logits, axis=1).max(axis=1))
 
 
-def _in_words(test: Sample, said: object) -> str:
-    """What is said of a row, as its label would say it."""
+def _in_words(test: Sample, predicted: object) -> str:
+    """What is predicted of a row, as its label would say it."""
     if test.task is Task.CLASSIFICATION:
-        return test.classes[int(np.asarray(said))]
+        return test.classes[int(np.asarray(predicted))]
     if test.task is Task.MULTI_LABEL:
-        return "|".join(np.array(test.classes)[np.asarray(said) > 0])
-    return " ".join(np.asarray(said))
+        return "|".join(np.array(test.classes)[np.asarray(predicted) > 0])
+    return " ".join(np.asarray(predicted))

@@ -61,12 +61,12 @@ def why_own_statistics(
 
 def _logits(classifier: Classifier, rows: ItemRows, parts: Sequence[np.ndarray]) -> np.ndarray:
     device = classifier.head.weight.device
-    said = []
+    logits = []
     with torch.inference_mode():
         for part in parts:
             batch = {name: tensor.to(device) for name, tensor in rows.batch(part.tolist()).items() if name != "labels"}
-            said.append(classifier(**batch).float().cpu())
-    return torch.cat(said).numpy()
+            logits.append(classifier(**batch).float().cpu())
+    return torch.cat(logits).numpy()
 
 
 @contextmanager

@@ -238,8 +238,8 @@ def _train(
     module: nn.Module, rows: _Rounds, job: Job, plan: Pretraining, point: Point, progress: Progress
 ) -> tuple[str, ...]:
     """All rounds, or those that a complete save leaves to be done; sentences about saves that were damaged."""
-    saves = job.folder / _SAVES
-    bad, saved = quarantine_damaged(saves), newest(saves)
+    stages = job.folder / _SAVES
+    bad, saved = quarantine_damaged(stages), newest(stages)
     pairs = plan.pretext is Pretext.PAIRS
     batch, rounds = job.plan.batch_size // (2 if pairs else 1), ceil(plan.epochs * len(rows.order) / len(rows))
     learning = [p for p in module.parameters() if p.requires_grad]
@@ -251,7 +251,7 @@ def _train(
         lr=plan.rate,
     )
     settings = settings_of(
-        stage_folder(saves, 0), job.device, job.seed, epochs=rounds, steps=ceil(len(rows) / batch), batch_size=batch
+        stage_folder(stages, 0), job.device, job.seed, epochs=rounds, steps=ceil(len(rows) / batch), batch_size=batch
     )
     with quiet():
         loop = _Loop(model=module, args=settings, train_dataset=rows, optimizers=(optimizer, None))

@@ -632,8 +632,8 @@ def _inside(checked: _Folder, kind: type[PreTrainedModel], config: PretrainedCon
         first, *others = [name for name, _ in kind(config).named_parameters()]
     before = (name.removesuffix(first) for name in checked.dtypes if name.endswith(f".{first}"))
     whole = (prefix for prefix in before if all(f"{prefix}{name}" in checked.dtypes for name in others))
-    found = next(whole, None)
-    return None if found is None else {f"^{re.escape(found)}": ""}
+    prefix = next(whole, None)
+    return None if prefix is None else {f"^{re.escape(prefix)}": ""}
 
 
 def _unbuildable(folder: Path, kind: type[PreTrainedModel], cause: Exception) -> TransferZooError:

@@ -92,8 +92,8 @@ def _of_lines(name: PurePosixPath, text: bytes) -> tuple[str, str] | None:
 def _of_captions(name: PurePosixPath, text: bytes) -> tuple[str, str] | None:
     """``metadata.jsonl`` and ``.csv``, as the datasets library has them."""
     first = (text.splitlines() or [b""])[0] + b"\n"
-    told = name.stem.lower() in {"metadata", "captions"} and b"label" not in first.lower()
-    return ("generation", "captions") if told and _CAPTIONS.search(first) else None
+    captioned = name.stem.lower() in {"metadata", "captions"} and b"label" not in first.lower()
+    return ("generation", "captions") if captioned and _CAPTIONS.search(first) else None
 
 
 _JUDGES = {".json": _of_json, ".jsonl": _of_captions, ".csv": _of_captions, ".xml": _of_xml, ".txt": _of_lines}

@@ -60,8 +60,8 @@ def make_server_engine(url: sa.URL) -> sa.Engine:
     Raises:
         ExtraMissing: the driver is not installed.
     """
-    asked = url.query.get("options", "")
-    options = f"{_SETTINGS} {asked if isinstance(asked, str) else ' '.join(asked)}".strip()
+    stated = url.query.get("options", "")
+    options = f"{_SETTINGS} {stated if isinstance(stated, str) else ' '.join(stated)}".strip()
     settings = {
         "connect_timeout": 10,
         "application_name": "transferzoo",

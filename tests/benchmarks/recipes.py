@@ -92,11 +92,11 @@ def carry_out(cell: Cell, recipe: Recipe, bench: Bench) -> Line:
     train, test = bench.train_features(cell), bench.test_features(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
-            "recipe",
-            choice.checkpoint,
-            plan,
-            part.train,
-            Home.find(folder),
+            id="recipe",
+            checkpoint=choice.checkpoint,
+            plan=plan,
+            sample=part.train,
+            home=Home.find(folder),
             seed=cell.seed,
         )
         provider = Measured(part.train, train, test)

@@ -122,11 +122,11 @@ class Bench:
     def job(self, plan: Plan) -> Job:
         """A job whose features come from the zoo's cache."""
         return Job(
-            f"run-{time.time_ns()}",
-            self.card,
-            plan,
-            self.sample,
-            self.zoo.home,
+            id=f"run-{time.time_ns()}",
+            checkpoint=self.card,
+            plan=plan,
+            sample=self.sample,
+            home=self.zoo.home,
         )
 
     def plan(self, *stages: Stage, cache: bool = True) -> Plan:

@@ -32,11 +32,11 @@ from recommender.tuning.controls import Control
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
 from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Origin, Outcome, Task
 from registry.doctor import Finding, FindingKind, Report
+from registry.forms import to_json
 from registry.home import Home
 from registry.sample import Health, Sample
 from tests.recommender.test_benefit import planted
 from tests.ui.cases import advice, choice
-from ui.render import plain
 
 KEPT = Path(__file__).parent / "json"
 
@@ -91,11 +91,11 @@ def a_health() -> Health:
 def a_job() -> Job:
     picked = choice("a", 0.8, gain=0.3, tuned=True)
     return Job(
-        "run",
-        picked.checkpoint,
-        picked.plan,
-        a_sample(),
-        Home(Path("/none"), True),
+        id="run",
+        checkpoint=picked.checkpoint,
+        plan=picked.plan,
+        sample=a_sample(),
+        home=Home(Path("/none"), True),
         seed=3,
         expected=picked.expected,
         known={"probe": 0.5},
@@ -206,7 +206,7 @@ RECORDS: Mapping[str, Callable[[], object]] = {
 
 def form(record: object) -> Any:
     """What is printed, and read back."""
-    result = plain(record) if isinstance(record, Checkpoint | Domain | Outcome) else record.to_dict()
+    result = to_json(record) if isinstance(record, Checkpoint | Domain | Outcome) else record.to_dict()
     return json.loads(json.dumps(result, allow_nan=False))
 
 

@@ -196,11 +196,11 @@ def _add(zoo: Zoo, path: str, source: str, license: str) -> None:
 def _search(zoo: Zoo, request: SearchRequest) -> None:
     try:
         with st.spinner("Asking the hub"):
-            found = holdings.manage(request, zoo, Observer())
+            result = holdings.manage(request, zoo, Observer())
     except TransferZooError as failure:
         refused(failure)
         return
-    rows: list[Mapping[str, Any]] = found.to_dict()["found"] if isinstance(found, holdings.Searched) else []
+    rows: list[Mapping[str, Any]] = result.to_dict()["result"] if isinstance(result, holdings.Searched) else []
     sheet([{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in rows])
 
 

@@ -327,7 +327,7 @@ def _headline(advice: Json, place: int) -> None:
     gain.caption(f"90 %: {between}")
     spent.metric("Takes", render.duration(cost["seconds"]), help=TERMS["cost"])
     spent.caption(f"{render.size(cost['peak_memory_bytes'])} of memory on {cost.get('device', 'cpu')}")
-    drawn, said = st.columns([3, 2], gap="large")
+    drawn, worded = st.columns([3, 2], gap="large")
     with drawn:
         st.subheader("What stays frozen", anchor=False)
         _frozen(
@@ -335,7 +335,7 @@ def _headline(advice: Json, place: int) -> None:
             "The backbone from input to output, each block as high as it has parameters (but high enough to be read); "
             "beside it what a linear head scores on what comes out, ± one standard error.",
         )
-    with said:
+    with worded:
         st.subheader("Because", anchor=False)
         st.markdown("\n".join(f"- {literal(reason)}" for reason in choice["because"]))
         st.caption(literal(f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."))

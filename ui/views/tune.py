@@ -116,7 +116,7 @@ def _place(advice: Json) -> int:
 
 def _edited(advice: Json, place: int) -> TuneRequest:
     """What carries out a choice, with what is changed of its plan."""
-    choice, asked = advice["choices"][place], choice_request(advice, place)
+    choice, advised = advice["choices"][place], choice_request(advice, place)
     metric = choice["expected"]["metric"]
     expected = {
         choice["strategy"]: choice["expected"],
@@ -174,10 +174,10 @@ def _edited(advice: Json, place: int) -> TuneRequest:
         "controls": controls or None,
     }
     if more.strip():
-        asked = asked.model_copy(
-            update={"sample": asked.sample.model_copy(update={"unlabelled": permitted_place(more)})}
+        advised = advised.model_copy(
+            update={"sample": advised.sample.model_copy(update={"unlabelled": permitted_place(more)})}
         )
-    return TuneRequest(**{**dict(asked), **{name: value for name, value in changed.items() if value is not None}})
+    return TuneRequest(**{**dict(advised), **{name: value for name, value in changed.items() if value is not None}})
 
 
 def _start(zoo: Zoo, request: TuneRequest) -> None:
@@ -370,10 +370,10 @@ def _exporting(run: str, folder: str, *, onnx: bool) -> ExportRequest:
     return ExportRequest(run=run, folder=permitted_place(folder), onnx=onnx, card=not onnx)
 
 
-def _use(zoo: Zoo, run: str, asked: Callable[[], Request]) -> None:
+def _use(zoo: Zoo, run: str, make: Callable[[], Request]) -> None:
     """Queue what is asked for, and show the run with how far that is."""
     try:
-        request = asked()
+        request = make()
     except TransferZooError as failure:
         refused(failure)
         return

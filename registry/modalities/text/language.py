@@ -21,11 +21,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 from registry.errors import Unsupported
 from registry.modalities.text.tokenization import Tokenization
 
-__all__ = ["UNASKED", "LanguageModel", "hidden_tokens", "language_model", "next_tokens"]
+__all__ = ["IGNORED", "LanguageModel", "hidden_tokens", "language_model", "next_tokens"]
 
 HIDDEN, MASKED, REPLACED = 0.15, 0.8, 0.1
 """Shares: of the tokens that are asked for; of these, those that become the mask, and those that become another."""
-UNASKED = -100
+IGNORED = -100
 """In the place of a token that is not asked for."""
 
 
@@ -38,10 +38,10 @@ class LanguageModel(nn.Module):
         self.predictor = predictor
 
     def forward(self, labels: torch.Tensor, **batch: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch; ``labels`` are the tokens that are asked for, `UNASKED` elsewhere."""
-        asked = labels != UNASKED
-        hidden = self.body(**batch, return_dict=True).last_hidden_state[asked]
-        return functional.cross_entropy(self.predictor(hidden), labels[asked])
+        """The loss of a batch; ``labels`` are the tokens that are asked for, `IGNORED` elsewhere."""
+        target = labels != IGNORED
+        hidden = self.body(**batch, return_dict=True).last_hidden_state[target]
+        return functional.cross_entropy(self.predictor(hidden), labels[target])
 
 
 def language_model(folder: Path, model: PreTrainedModel, *, causal: bool) -> LanguageModel:
@@ -64,22 +64,22 @@ def language_model(folder: Path, model: PreTrainedModel, *, causal: bool) -> Lan
 def hidden_tokens(
     tokens: Int[np.ndarray, " l"], tokenization: Tokenization, chance: np.random.Generator
 ) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " l"]]:
-    """Tokens of which some are hidden, and those, `UNASKED` elsewhere; the tokenizer's own are never asked for."""
+    """Tokens of which some are hidden, and those, `IGNORED` elsewhere; the tokenizer's own are never asked for."""
     own = np.isin(tokens, tokenization.tokenizer.all_special_ids)
     drawn = np.where(own, np.inf, chance.random(len(tokens)))
-    asked = drawn < HIDDEN
-    if not asked.any() and not own.all():
-        asked[drawn.argmin()] = True
+    target = drawn < HIDDEN
+    if not target.any() and not own.all():
+        target[drawn.argmin()] = True
     fate = chance.random(len(tokens))
-    shown = np.where(asked & (fate < MASKED), tokenization.tokenizer.mask_token_id, tokens)
+    shown = np.where(target & (fate < MASKED), tokenization.tokenizer.mask_token_id, tokens)
     other = chance.integers(len(tokenization.tokenizer), size=len(tokens))
-    shown = np.where(asked & (fate >= MASKED) & (fate < MASKED + REPLACED), other, shown)
-    return shown.astype(np.int32), np.where(asked, tokens, UNASKED).astype(np.int32)
+    shown = np.where(target & (fate >= MASKED) & (fate < MASKED + REPLACED), other, shown)
+    return shown.astype(np.int32), np.where(target, tokens, IGNORED).astype(np.int32)
 
 
 def next_tokens(tokens: Int[np.ndarray, " l"]) -> Int[np.ndarray, " l"]:
     """For each token the one behind it."""
-    return np.append(tokens[1:], UNASKED).astype(np.int32)
+    return np.append(tokens[1:], IGNORED).astype(np.int32)
 
 
 def _head_of(folder: Path, kind: Any, body: PreTrainedModel, *, whole: bool) -> "_Head | None":  # noqa: ANN401 - a class
@@ -119,7 +119,7 @@ class _Tied(nn.Module):
         return functional.linear(hidden, self.weight, self.bias)
 
 
-class _Given(nn.Module):
+class _Precomputed(nn.Module):
     """Stands where a backbone is called, and gives what it is to have given."""
 
     def __init__(self) -> None:
@@ -136,17 +136,17 @@ class _Head(nn.Module):
 
     def __init__(self, whole: PreTrainedModel, embedding: nn.Embedding) -> None:
         super().__init__()
-        self.given = _Given()
+        self.backbone = _Precomputed()
         output: Any = whole.get_output_embeddings()
-        setattr(whole, whole.base_model_prefix, self.given)
+        setattr(whole, whole.base_model_prefix, self.backbone)
         if whole.config.tie_word_embeddings:
             output.weight = embedding.weight
         self.whole = whole
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits (n, tokens) of outputs (n, d)."""
-        self.given.hidden = hidden[None]
+        self.backbone.hidden = hidden[None]
         places = torch.zeros((1, len(hidden)), dtype=torch.long, device=hidden.device)
         logits: torch.Tensor = self.whole(input_ids=places).logits[0]
-        self.given.hidden = None
+        self.backbone.hidden = None
         return logits

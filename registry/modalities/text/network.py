@@ -21,7 +21,7 @@ from registry.errors import Unsupported
 from registry.modalities import Prepared
 from registry.modalities.text.classifiers import decoded_classifiers, pooled_classifiers, shifted_classifiers
 from registry.modalities.text.items import TextItem, items_from_memory
-from registry.modalities.text.language import UNASKED, LanguageModel, hidden_tokens, language_model, next_tokens
+from registry.modalities.text.language import IGNORED, LanguageModel, hidden_tokens, language_model, next_tokens
 from registry.modalities.text.settings import CAP, LONGEST, Pooling, sentence_settings
 from registry.modalities.text.tokenization import Tokenization, read_tokenization
 
@@ -161,14 +161,14 @@ class TextNetwork:
     def hide(self, rows: Sequence[Prepared], chance: Sequence[np.random.Generator]) -> dict[str, torch.Tensor]:
         """As `SelfSupervised.hide`."""
         if _is_causal(self.model):
-            asked = [next_tokens(row["tokens"]) for row in rows]
+            labels = [next_tokens(row["tokens"]) for row in rows]
         else:
             pairs = [
                 hidden_tokens(row["tokens"], self.tokenization, one) for row, one in zip(rows, chance, strict=True)
             ]
             rows = [{**row, "tokens": shown} for row, (shown, _) in zip(rows, pairs, strict=True)]
-            asked = [tokens for _, tokens in pairs]
-        return {**self.batch(rows), "labels": padded(asked, UNASKED)}
+            labels = [tokens for _, tokens in pairs]
+        return {**self.batch(rows), "labels": padded(labels, IGNORED)}
 
     def examples(self) -> tuple[TextItem, ...]:
         """As `Network.examples`: short and long ones, and other scripts."""

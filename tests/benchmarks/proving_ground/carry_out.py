@@ -82,11 +82,11 @@ def _tuned(cell: Cell, bench: Bench, device: str) -> Done:
     train, test = bench.train_features(cell), bench.test_features(cell)
     with TemporaryDirectory(dir=bench.cache) as folder:
         job = Job(
-            f"cell-{cell.cell}",
-            choice.checkpoint,
-            plan,
-            part.train,
-            Home.find(folder),
+            id=f"cell-{cell.cell}",
+            checkpoint=choice.checkpoint,
+            plan=plan,
+            sample=part.train,
+            home=Home.find(folder),
             seed=cell.seed,
             device=device,
         )

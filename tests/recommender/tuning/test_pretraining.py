@@ -26,7 +26,7 @@ from registry.cards import Checkpoint
 from registry.encoders.loading import inspect, load_network, quiet
 from registry.errors import NotOffered
 from registry.modalities import modalities
-from registry.modalities.text.language import UNASKED
+from registry.modalities.text.language import IGNORED
 from registry.progress import Cancelled, Phase, silent
 from registry.sample import Sample
 from registry.targets import Positions, Targets
@@ -79,7 +79,7 @@ def test_hidden_tokens_are_asked_for_and_the_tokenizer_s_own_are_not(tmp_path):
     items = written(net, tmp_path)
     rows = HiddenRows(items, net, seed=0)
     shown, plain = rows.batch(np.arange(10)), items.batch(range(10))
-    asked = shown["labels"] != UNASKED
+    asked = shown["labels"] != IGNORED
     assert torch.equal(shown["labels"][asked], plain["input_ids"][asked])
     assert torch.equal(shown["input_ids"][~asked], plain["input_ids"][~asked])
     own = torch.isin(plain["input_ids"], torch.tensor(net.tokenization.tokenizer.all_special_ids))
@@ -98,7 +98,7 @@ def test_a_decoder_is_asked_for_the_token_that_comes_next(tmp_path):
     last = batch["attention_mask"].sum(1) - 1
     for row in range(3):
         assert torch.equal(batch["labels"][row, : last[row]], batch["input_ids"][row, 1 : last[row] + 1])
-        assert (batch["labels"][row, last[row] :] == UNASKED).all()
+        assert (batch["labels"][row, last[row] :] == IGNORED).all()
 
 
 @pytest.mark.parametrize("net", ["bert-mlm", "gpt2"])
