@@ -35,7 +35,7 @@ OPTION_PANELS: Mapping[str, tuple[str, ...]] = {
     "Constraints": (
         "max_parameters",
         "licenses",
-        "license",
+        "license_",
         "exclude",
         "max_bytes",
         "max_latency",
@@ -81,6 +81,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "domains near": ("domains near my-images --most 5",),
     "domains add": ("domains add x-rays --family medical",),
     "runs list": ("runs list --sort score-", "runs list --record"),
+    "runs show": ("runs show latest",),
     "runs resume": ("runs resume 20261128",),
     "runs sync": ("runs sync",),
     "runs register": ("runs register latest flowers --alias champion",),

@@ -1,6 +1,7 @@
 """What is printed: numbers in words, the report at 80 columns, names as text."""
 
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from io import StringIO
@@ -304,7 +305,9 @@ def test_a_card_is_said_in_words_and_not_as_python_has_it():
 def test_a_long_command_is_folded_so_that_it_can_be_copied(width: int) -> None:
     line = "mlflow ui --workers 1 --backend-store-uri 'sqlite:////home/some body/registry/mlflow.db' --port 5000"
     rows = folded_command(line, width)
-    assert shlex.split("\n".join(rows)) == shlex.split(line)
+    typed = "printf '%s\\n' " + "\n".join(rows)
+    heard = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True).stdout
+    assert heard.splitlines() == shlex.split(line)
     assert all(row.endswith(" \\") for row in rows[:-1])
     assert all(len(row) <= width or " " not in row.removesuffix(" \\") or "'" in row for row in rows)
     assert folded_command("mlflow ui", width) == ["mlflow ui"]

@@ -56,8 +56,6 @@ def test_a_triple_is_no_text():
 
 
 def test_a_column_of_words_that_is_called_as_labels_are_is_that_of_the_labels():
-    import datasets
-
     texts = [f"{word} text of row {row}" for row, word in enumerate(["red", "blue"] * 4)]
     plain = datasets.Dataset.from_dict({"text": texts, "sentiment": ["good", "bad"] * 4})
     sample = Sample.from_dataset(plain, name="texts", keep_duplicates=True)
