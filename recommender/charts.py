@@ -21,6 +21,7 @@ __all__ = [
     "Picture",
     "Plot",
     "class_bars",
+    "confusion_chart",
     "contribution_bars",
     "distance_chart",
     "drift_chart",
@@ -49,7 +50,7 @@ BLUE, ORANGE, GRAY, INK = "#3b7dd8", "#d9660b", "#8a94a3", "#7d8796"
 _ROLES = {"frozen": "#2a66b8", "learns": "#b4500a", "not used": "#68707d"}
 """What a plan does with a block, and its color: white letters can be read on each."""
 _TIERS = (BLUE, "#6f9bd8", "#a9c1e3", GRAY)
-_ROW, _BAR = 40, 28
+_ROW, _BAR, _CELL = 40, 28, 32
 _AXES = 96
 """Height of legend, axis and its title; they are fitted into the height that is asked for."""
 _NEAREST = 10
@@ -386,7 +387,7 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
     for choice in choices:
         basis = choice["basis"]
         for name, value in basis["contributions"].items():
-            reason = worded(name, basis["contributions"], basis["features"])
+            reason = worded(name, basis["contributions"], basis["features"], basis.get("usual", {}))
             rows.append({"choice": row_name(choice), "because": reason, "points": 100 * value})
     table = pd.DataFrame(rows)
     order = [*dict.fromkeys(table.reindex(table["points"].abs().sort_values(ascending=False).index)["because"])]
@@ -517,6 +518,39 @@ def drift_chart(blocks: Sequence[Json]) -> Picture:
     ]
     bars = alt.Chart(table).mark_bar(color=BLUE, cornerRadiusEnd=3).encode(x=x, y=y, tooltip=tips)
     return _plain(bars, _BAR * len(table) + 60)
+
+
+def confusion_chart(rows: Sequence[Json], classes: Sequence[str]) -> Picture:
+    """Test rows of each class by what they are taken for: numbers, and the share of the class as darkness."""
+    of_class = {name: sum(row["rows"] for row in rows if row["label"] == name) for name in classes}
+    table = pd.DataFrame(
+        [
+            {
+                "class": shown(row["label"]),
+                "taken for": shown(row["predicted"]),
+                "rows": row["rows"],
+                "share": row["rows"] / of_class[row["label"]],
+            }
+            for row in rows
+        ]
+    )
+    order = [shown(name) for name in classes]
+    ends = alt.Scale(domain=order)
+    x = alt.X("taken for:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=120, labelAngle=-45, grid=False))
+    y = alt.Y("class:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=180, labelOverlap=False, grid=False))
+    shade = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=["#c4d7f2", "#1f4e94"]), legend=None)
+    tips = [
+        alt.Tooltip("class:N"),
+        alt.Tooltip("taken for:N"),
+        alt.Tooltip("rows:Q"),
+        alt.Tooltip("share:Q", format=".1%"),
+    ]
+    base = alt.Chart(table).encode(x=x, y=y, tooltip=tips)
+    ink = alt.when("datum.share > 0.5").then(alt.value("#ffffff")).otherwise(alt.value("#14202e"))
+    return _plain(
+        alt.layer(base.mark_rect().encode(color=shade), base.mark_text().encode(text="rows:Q", color=ink)),
+        _CELL * len(order) + _AXES,
+    )
 
 
 def _scored_row(choice: Json) -> dict[str, object]:

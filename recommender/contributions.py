@@ -29,16 +29,18 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 """Each contribution in words, where the feature is above what is usual and where it is below."""
 
 
-def contribution_words(points: Mapping[str, float], features: Mapping[str, float], most: int = 3) -> list[str]:
-    """The largest contributions, in words and points: what the feature is, and what it adds."""
+def contribution_words(
+    points: Mapping[str, float], features: Mapping[str, float], usual: Mapping[str, float], most: int = 3
+) -> list[str]:
+    """The largest contributions, in words and points: what the feature is beside what is usual, and what it adds."""
     ordered = sorted(points, key=lambda name: -abs(points[name]))[:most]
     return [
-        f"{worded(name, points, features)} ({100 * points[name]:+.1f})"
+        f"{worded(name, points, features, usual)} ({100 * points[name]:+.1f})"
         for name in ordered
         if abs(points[name]) >= _WORTH_A_WORD
     ]
 
 
-def worded(name: str, points: Mapping[str, float], features: Mapping[str, float]) -> str:
+def worded(name: str, points: Mapping[str, float], features: Mapping[str, float], usual: Mapping[str, float]) -> str:
     """What a feature is, in words: above or below what is usual."""
-    return _WORDS[name][features.get(name, points[name]) < 0]
+    return _WORDS[name][features.get(name, points[name]) < usual.get(name, 0.0)]

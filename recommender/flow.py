@@ -1,15 +1,15 @@
 """The story: recommend() and tune(). Only this module knows the order of the steps.
 
-What happens at `tune`: `Job.of` (recommender.runs.job) makes a job of the choice; `run_local`
-(recommender.tuning.recipe) splits the rows, fits the head, trains, stores and judges, while the tracker
-(recommender.runs.tracking) logs; the run's outcome goes to the registry by `ZooProvider.record`
-(recommender.runs.provider).
+What happens at ``transferzoo tune``: `recommender.service._tune` reads the sample, finds the choice of kept advice
+(else asks `recommend`, or `evaluate` for a checkpoint that is named) and calls `tune` here. That makes a job of it
+(`recommender.runs.job.Job.of`) and hands it to an executor, `recommender.tuning.recipe.run_local`: it splits the rows,
+fits the head, trains, stores and judges, while a tracker (`recommender.runs.tracking.mlflow_runs`) logs. The outcome
+goes to the registry by `recommender.runs.provider.ZooProvider.record`.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -19,13 +19,15 @@ import numpy as np
 from jaxtyping import Int
 
 from recommender.baseline import RawRows, baseline
+from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
 from recommender.effort import Deadline, Effort
 from recommender.exposure import Exposures
 from recommender.fusion import Candidates, Fusion, ProbePrior, Standing, body_of
 from recommender.history import History
-from recommender.plan import choose_plan
-from recommender.prior import foresee, unprobed_choice
+from recommender.novelty import novel_rows
+from recommender.plan import choose_affordable, choose_plan, plan_unprobed
+from recommender.prior import foresee
 from recommender.probe import CLOSING, MOST_ROWS, probe
 from recommender.race import UNRACED, Race
 from recommender.rank import place, rank
@@ -38,6 +40,7 @@ from recommender.results import (
     Distance,
     DomainDistance,
     Expected,
+    Novelty,
     Ranked,
     Recommendation,
     Shift,
@@ -51,14 +54,11 @@ from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import mlflow_runs
 from recommender.shift import draw_unlabelled, drops, lower_expectation, source_test
 from recommender.shortlist import (
-    Constraints,
-    Objection,
     Shortlist,
     candidate_of,
     distances_to,
     measure_distance,
     measure_domains,
-    relaxation,
     shortlist,
 )
 from recommender.suspects import suspected_labels
@@ -71,13 +71,12 @@ from registry.errors import (
     EncoderMismatch,
     EstimatorError,
     NoCandidates,
-    NotOffered,
     NoVariation,
     OtherSample,
     SingleClass,
     TransferZooError,
 )
-from registry.features import Encoded
+from registry.features import Encoded, Features
 from registry.forms import from_json
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -103,12 +102,8 @@ MOST_UNSEEN = 400
 """Rows that a checkpoint has not seen, up to which they are added to what is probed."""
 ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
-CHEAPER = ("linear-probe", "prototype")
-"""What is planned instead where the best plan costs more than is allowed, the better first."""
 MOST_REASONS = 3
 """Checkpoints of which an error says why they are left out."""
-UNPROBED_STRATEGY = "linear-probe"
-"""What is planned for a checkpoint that nobody has probed."""
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
@@ -164,7 +159,8 @@ def recommend(
     }
     name = _id(sample, zoo, settings)
     if sample.is_constant:
-        return _distances_only(name, sample, listed, settings)
+        novelty = _novelty(screened, features, zoo, None, listed.domains)
+        return replace(_distances_only(name, sample, listed, settings), novelty=novelty)
     judged = _judged(_Question(sample, zoo, history, until, seed, progress), screened, listed, keep)
     skipped = (*listed.skipped, *judged.failed)
     if not judged.ranked:
@@ -173,15 +169,7 @@ def recommend(
     if not judged.unprobed:
         suspects = suspected_labels(judged.rows, [row.transferability for row in judged.ranked])
     ranked, reference, shift = _beside_test(judged.rows, judged.ranked, judged.reference, zoo, seed, progress, until)
-    if judged.unprobed:
-        affordable = [
-            unprobed_choice(choose_plan(row, sample, reference, NO_HISTORY, strategy=UNPROBED_STRATEGY))
-            for row in ranked
-        ]
-        costly: Mapping[str, tuple[Objection, ...]] = {}
-    else:
-        fused = _candidates(ranked, sample, reference, history, zoo)
-        affordable, costly = _affordable(ranked, sample, reference, history, zoo, limits, fused)
+    affordable, costly = _planned(judged, ranked, sample, reference, history, zoo, limits)
     skipped += tuple(Skipped(of, objections[0].reason) for of, objections in costly.items())
     if not affordable:
         raise _nothing_left(skipped, {**listed.against, **costly})
@@ -205,6 +193,7 @@ def recommend(
         rivals(zoo, sample.modality, limits, choices),
         suspects,
         (*listed.race.undone, *judged.undone),
+        _novelty(screened, features, zoo, choices[0], listed.domains),
     )
 
 
@@ -327,7 +316,7 @@ def estimate_cost(
     if choice.cost.seconds < WORTH_A_TRIAL and options.of_training(choice.plan) == choice.plan:
         return choice.cost
     return measure_cost(
-        Job.of(choice, sample, zoo, options), lambda part: zoo.encoded(choice.checkpoint.name, part), progress
+        Job.of(choice, sample, zoo, options), lambda part: zoo.encodings.encoded(choice.checkpoint.name, part), progress
     )
 
 
@@ -379,29 +368,22 @@ def resume(
     return run
 
 
-def _affordable(
+def _planned(
+    judged: "_Judged",
     ranked: Sequence[Ranked],
     sample: Sample,
     reference: Baseline,
     history: History,
     zoo: Zoo,
     limits: Constraints,
-    fused: Candidates | None,
 ) -> tuple[list[Choice], dict[str, tuple[Objection, ...]]]:
-    """A choice of each whose cost is within the limits, by a cheaper plan if need be; else what speaks against it."""
-    choices, costly = [], {}
+    """A choice of each whose cost is within the limits, and what speaks against each of the others."""
+    if judged.unprobed:
+        return [plan_unprobed(row, sample, reference) for row in ranked], {}
+    fused, choices, costly = _candidates(ranked, sample, reference, history, zoo), [], {}
     for row in ranked:
         fresh = _fresh(zoo, row.checkpoint.name, sample)
-        choice = choose_plan(row, sample, reference, history, fresh=fresh, fused=fused)
-        objections = limits.objections_to(choice.cost)
-        for strategy in CHEAPER if objections else ():
-            with suppress(NotOffered):
-                cheaper = choose_plan(row, sample, reference, history, strategy=strategy, fresh=fresh, fused=fused)
-                why, objections = objections[0].reason, limits.objections_to(cheaper.cost)
-                if not objections:
-                    because = (f"{choice.plan.strategy} is out: {why}", *cheaper.because)
-                    choice = replace(cheaper, because=because)
-                    break
+        choice, objections = choose_affordable(row, sample, reference, history, limits, fresh=fresh, fused=fused)
         if objections:
             costly[row.checkpoint.name] = objections
         else:
@@ -467,7 +449,7 @@ def _judged(question: _Question, screened: Sample, listed: Shortlist, keep: int)
     if listed.looks and not question.late:
         judged = _judge(question, rows, listed.candidates, listed.race)
     if looked is not None and (judged is None or (judged.undone and not judged.ranked)):
-        raced = tuple(one for one in listed.candidates if question.zoo.encoded(one.checkpoint.name, looked))
+        raced = tuple(one for one in listed.candidates if question.zoo.encodings.encoded(one.checkpoint.name, looked))
         late = tuple(Skipped(one.checkpoint.name, f"it was not probed on {len(rows):,} rows") for one in raced)
         judged = replace(_judge(replace(question, until=Deadline()), looked, raced, listed.race), undone=late)
     if judged is not None and (judged.ranked or not judged.undone):
@@ -528,8 +510,8 @@ def _with_unseen(sample: Sample, probed: Sample, candidates: Sequence[Candidate]
 
 def _fresh(zoo: Zoo, checkpoint: str, sample: Sample) -> tuple[int, int]:
     """How many rows of the sample, and of its test part, have no features of a checkpoint kept yet."""
-    of_test = 0 if sample.test is None or zoo.encoded(checkpoint, sample.test) else len(sample.test)
-    return 0 if zoo.encoded(checkpoint, sample) else len(sample), of_test
+    of_test = 0 if sample.test is None or zoo.encodings.encoded(checkpoint, sample.test) else len(sample.test)
+    return 0 if zoo.encodings.encoded(checkpoint, sample) else len(sample), of_test
 
 
 def _beside_test(
@@ -661,6 +643,16 @@ def _history(zoo: Zoo, sample: Sample) -> History:
     return History(
         tuple(replace(o, sample_digest=sample.digest) if o.sample_digest in digests else o for o in outcomes)
     )
+
+
+def _novelty(
+    rows: Sample, features: Features, zoo: Zoo, best: Choice | None, domains: Sequence[DomainDistance]
+) -> Novelty | None:
+    """The rows least like the source domain of the best choice; of one without a sketch, like the nearest domain."""
+    own = None if best is None else best.ranked.transferability.candidate.distance
+    named = [row.domain for row in ([*domains] if own is None else [own, *domains])]
+    sketch = next((sketch for name in named if (sketch := zoo.sketch(name)) is not None), None)
+    return None if sketch is None else novel_rows(rows, features, sketch, zoo.lens(rows.modality))
 
 
 def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapping[str, object]) -> Recommendation:

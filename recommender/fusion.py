@@ -20,7 +20,7 @@ that is stated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -273,6 +273,8 @@ class Fused:
     """Outcomes behind it."""
     elsewhere: bool = False
     """Whether these are of other modalities."""
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """The mean of each feature in them."""
 
     def score(self, anchor: float) -> float:
         """The expected score from an anchor's."""
@@ -548,6 +550,7 @@ class _Model:
             contributions,
             self.cases,
             self.elsewhere,
+            dict(zip(self.design.names, self.design.mean.tolist(), strict=True)),
         )
 
 

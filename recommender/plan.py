@@ -1,6 +1,9 @@
-"""Step 4: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
+"""Step 5: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
 
-What each strategy freezes is decided in its own file, `recommender.strategies`.
+Which strategy is advised is decided here and nowhere else: `choose_plan` weighs those that are offered,
+`choose_affordable` takes a cheaper one where the best is beyond a limit, `plan_unprobed` plans for what nobody has
+probed, `set_by_hand` and `controlled` change a plan as its user asks. What each strategy freezes is decided in its own
+file, `recommender.strategies`.
 
 What training adds to the probe is expressed as the share of the probe's error that it removes. Before any history
 that share follows the published gap between fine-tuned and frozen accuracy; it shrinks with the number of rows, grows
@@ -10,12 +13,15 @@ itself counts as that many results on other samples.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
 
+from recommender.constraints import Constraints, Objection
 from recommender.contributions import contribution_words
 from recommender.fusion import Candidates, Kind, kind_of
 from recommender.history import PROBE_SPREAD, Correction, History
@@ -43,13 +49,15 @@ from registry.modalities import modalities
 from registry.plugins import warn_of_plugin
 from registry.sample import Sample
 
-__all__ = ["OFFERED", "choose_plan", "controlled", "set_by_hand"]
+__all__ = ["OFFERED", "choose_affordable", "choose_plan", "controlled", "plan_unprobed", "set_by_hand"]
 
 OFFERED = ("linear-probe", "lp-ft")
 """Strategies considered unless one is asked for, cheapest first; after them those that plug-ins bring."""
 HANDFUL = ("prototype", "linear-probe")
 """As above, below `HANDFUL_ROWS` rows a class: a class mean beat a fitted head by .04 on one row, by .00 on two."""
 HANDFUL_ROWS = 3
+CHEAPER = ("linear-probe", "prototype")
+"""Strategies planned instead where the best one costs more than the limits allow, the better first."""
 UNPROBED = 0.05
 """Standard deviation that a head other than the probe's adds to what is expected of it."""
 WORTH = 0.02
@@ -115,6 +123,42 @@ def choose_plan(
     others = sorted((offer for offer in offers if offer is not best), key=lambda offer: -offer.expected.mean)
     because = (*best.because, *_instead(best, others, setting), *refused)
     return replace(best, because=because, passed_over=tuple(_passed_over(offer, setting.evidence) for offer in others))
+
+
+def choose_affordable(
+    ranked: Ranked,
+    sample: Sample,
+    reference: Baseline,
+    history: History,
+    limits: Constraints,
+    *,
+    fresh: tuple[int, int] | None = None,
+    fused: Candidates | None = None,
+) -> tuple[Choice, tuple[Objection, ...]]:
+    """The choice of `choose_plan`, else that of a strategy of `CHEAPER`, and the limits that even this one exceeds.
+
+    A cheaper one says in its reasons which strategy is out, and why.
+    """
+    choose = partial(choose_plan, ranked, sample, reference, history, fresh=fresh, fused=fused)
+    best = choose()
+    objections = exceeded = limits.objections_to(best.cost)
+    for strategy in CHEAPER if exceeded else ():
+        with suppress(NotOffered):
+            cheaper = choose(strategy=strategy)
+            objections = limits.objections_to(cheaper.cost)
+            if not objections:
+                out = f"{best.plan.strategy} is out: {exceeded[0].reason}"
+                return replace(cheaper, because=(out, *cheaper.because)), ()
+    return best, objections
+
+
+def plan_unprobed(ranked: Ranked, sample: Sample, reference: Baseline) -> Choice:
+    """A linear probe, for a checkpoint that nobody has probed; its reasons are those of its expectation alone."""
+    choice = choose_plan(ranked, sample, reference, History(()), strategy="linear-probe")
+    because = (*ranked.because, "a linear probe is planned, for nothing is known of its blocks yet")
+    scored = replace(choice.ranked.transferability, blocks=())
+    plan = replace(choice.plan, because=because[-1:])
+    return replace(choice, ranked=replace(choice.ranked, transferability=scored), because=because, plan=plan)
 
 
 def _shipped(setting: "_Setting") -> tuple[str, ...]:
@@ -433,14 +477,16 @@ def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
     sampling = float(np.sqrt(max(reach**2 - beside**2, 0.0)))
     deviation, own, common = fused.deviation(mean, sampling)
     points = fused.points(anchor)
-    basis = Basis(case.anchor, case.body, case.features, points, fused.cases, fused.elsewhere)
+    basis = Basis(case.anchor, case.body, case.features, points, fused.cases, fused.elsewhere, fused.usual)
     return _Guess(probe.metric, mean, deviation, common, _fused_words(basis, kind, anchor, mean, of), own, basis)
 
 
 def _fused_words(basis: Basis, kind: Kind, anchor: float, mean: float, of: Expected) -> tuple[str, ...]:
     """What moves the expectation away from where it starts, with its points."""
     start = "no transfer" if kind is Kind.SCRATCH else "its probe"
-    moves = "; ".join(contribution_words(basis.contributions, basis.features)) or "nothing moves it by much"
+    moves = (
+        "; ".join(contribution_words(basis.contributions, basis.features, basis.usual)) or "nothing moves it by much"
+    )
     words: tuple[str, ...] = (
         f"expected is {of.metric.words(mean)} where {start} stands at {of.metric.words(anchor)}, by "
         f"{basis.outcomes:,} outcomes of other samples (in points: {moves})",

@@ -5,19 +5,18 @@ carried out (`recommender.service`).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
 
 from recommender.fusion import ProbePrior
 from recommender.race import LOOKED_SECONDS, LOOKED_WORK, row_work
-from recommender.results import Baseline, BlockScore, Candidate, Choice, Expected, Ranked, Skipped, Transferability
+from recommender.results import Baseline, BlockScore, Candidate, Expected, Ranked, Skipped, Transferability
 from registry.metrics import Z
 from registry.sample import Sample
 from registry.zoo import Zoo
 
-__all__ = ["foresee", "unprobed_choice"]
+__all__ = ["foresee"]
 
 _DRAWS = 500
 UNKNOWN = 0.2
@@ -69,14 +68,6 @@ def foresee(
         else:
             ranked.append(_ranked(candidate, blocks, expected, reference, why, seed))
     return tuple(ranked), tuple(skipped)
-
-
-def unprobed_choice(choice: Choice) -> Choice:
-    """The choice without scores of blocks, for there are none; its reasons are those of its expectation alone."""
-    because = (*choice.ranked.because, "a linear probe is planned, for nothing is known of its blocks yet")
-    scored = replace(choice.ranked.transferability, blocks=())
-    ranked = replace(choice.ranked, transferability=scored)
-    return replace(choice, ranked=ranked, because=because, plan=replace(choice.plan, because=because[-1:]))
 
 
 def _nearness(candidate: Candidate) -> float | None:

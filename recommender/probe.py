@@ -1,4 +1,4 @@
-"""Step 2: score the candidates on the user's labels; a candidate that fails becomes Skipped, with the reason."""
+"""Step 3: score the candidates on the user's labels; a candidate that fails becomes Skipped, with the reason."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def probe(
     for candidate in candidates:
         require_wanted(progress)
         name = candidate.checkpoint.name
-        needs = 0.0 if zoo.encoded(name, sample) else fresh * race.seconds.get(name, 0.0)
+        needs = 0.0 if zoo.encodings.encoded(name, sample) else fresh * race.seconds.get(name, 0.0)
         try:
             encoded = until.attempt(
                 partial(_encoded, candidate, sample, zoo, race),
@@ -132,7 +132,7 @@ def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, race: Race, progres
     """Features of a sample, and what is known of the net; where both are kept, it is not opened."""
     name = candidate.checkpoint.name
     try:
-        known = from_json(_Net, zoo.measurement(name, sample))
+        known = from_json(_Net, zoo.encodings.measurement(name, sample))
     except UnreadableForm:
         known = None
     if known is not None and known.machine == node():
@@ -145,7 +145,7 @@ def _encoded(candidate: Candidate, sample: Sample, zoo: Zoo, race: Race, progres
     net = _Net(
         node(), opening, clock.seconds_a_row or seconds, encoder.adaptable, encoder.sizes, encoder.remarks(sample.items)
     )
-    zoo.keep_measurement(name, sample, to_json(net))
+    zoo.encodings.keep_measurement(name, sample, to_json(net))
     return encoded, net
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Candidate",
     "Choice",
     "ChoiceForm",
+    "Confusion",
     "Cost",
     "Distance",
     "DomainDistance",
@@ -44,6 +45,9 @@ __all__ = [
     "LabelSaving",
     "LeftOut",
     "Measured",
+    "Mistake",
+    "NovelRow",
+    "Novelty",
     "OutcomeSource",
     "PassedOver",
     "Plan",
@@ -560,6 +564,8 @@ class Basis(Record):
     """How many it was fitted on."""
     elsewhere: bool
     """Whether those are of other modalities."""
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """Of a feature, what it is in these outcomes in the mean; nothing of those that are 0 then."""
 
 
 @dataclass(frozen=True)
@@ -792,6 +798,33 @@ class Suspects(Record):
     """Those whose heads were asked."""
 
 
+@dataclass(frozen=True)
+class NovelRow(Record):
+    """A row beside the rows of a source domain."""
+
+    item: str
+    """Its name."""
+    label: str
+    distance: float
+    """To its fifth nearest row of the domain, in the standardized features of the lens."""
+    farther_than: float
+    """Share of the domain's own rows whose fifth nearest other lies nearer, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Novelty(Record):
+    """The rows of a sample that are least like a source domain."""
+
+    domain: str
+    """That of the best choice; of one without a sketch the nearest."""
+    rows: tuple[NovelRow, ...]
+    """The most novel first."""
+    rows_judged: int
+    rows_beyond: int
+    """How many lie farther from the domain than any row of its own."""
+    rows_of_domain: int
+
+
 @dataclass(frozen=True, eq=False)
 class Recommendation(Record):
     """The advice: choices best first, what was skipped, what no transfer would score, and the verdict.
@@ -821,6 +854,8 @@ class Recommendation(Record):
     """Labels in doubt; None where the rows have no single class, or too few checkpoints were probed to tell."""
     undone: tuple[Skipped, ...] = ()
     """What time did not do for: it can be gone on with."""
+    novelty: Novelty | None = None
+    """The rows that are least like the source domain; None where no domain has a sketch."""
 
     @property
     def best(self) -> Choice:
@@ -879,6 +914,7 @@ class Recommendation(Record):
             rivals=self.rivals,
             suspects=self.suspects,
             undone=self.undone,
+            novelty=self.novelty,
         )
 
 
@@ -900,7 +936,31 @@ class RecommendationForm:
     rivals: tuple[Rival, ...] = ()
     suspects: Suspects | None = None
     undone: tuple[Skipped, ...] = ()
+    novelty: Novelty | None = None
     schema: int = 1
+
+
+@dataclass(frozen=True)
+class Mistake(Record):
+    """A test row of which a run says something else than its target."""
+
+    item: str
+    """Its name."""
+    label: str
+    predicted: str
+    confidence: float | None
+    """Probability of what is predicted; None of a quantity."""
+    off: float | None = None
+    """Of a quantity, how much more is predicted than it is."""
+
+
+@dataclass(frozen=True)
+class Confusion(Record):
+    """How many test rows of a class are taken for a class."""
+
+    label: str
+    predicted: str
+    rows: int
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from recommender.constraints import Constraints
 from recommender.history import History
 from recommender.results import Choice, DomainDistance, Expected, Published, Rival, Skipped, Unprobed, UnprobedForm
-from recommender.shortlist import Constraints
 from registry.cards import Checkpoint, Origin
 from registry.listings import Listing
 from registry.zoo import Zoo

@@ -12,15 +12,17 @@ import numpy as np
 import psutil
 
 from registry.cards import Checkpoint, Domain
+from registry.damages import quarantined
 from registry.errors import CacheDamaged, RegistryCorrupt, TransferZooError, UnknownName
 from registry.features import Encoded
 from registry.forms import Record
 from registry.home import Home
+from registry.inspection import weights_digest
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
 from registry.sketch import Lens
 from registry.store import Damage, Store, damaged_rows, salvage
-from registry.zoo import Zoo, weights_digest
+from registry.zoo import Zoo
 
 __all__ = ["Check", "Diagnosis", "Finding", "FindingKind", "Report", "check", "examine", "repair"]
 
@@ -107,8 +109,8 @@ def check(
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
     except RegistryCorrupt as cause:
         place = Home.find(home)
-        finding = Finding(FindingKind.DATABASE, cause.path, cause.why, "Run `transferzoo doctor --repair`.")
-        if not (mend and place.writable):
+        finding = Finding(FindingKind.DATABASE, cause.path, cause.why, cause.remedy)
+        if not (mend and place.writable) or place.registry is not None:
             return Report((finding,))
         done = _rescue(place)
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
@@ -152,13 +154,13 @@ def _database(zoo: Zoo) -> Iterator[Diagnosis]:
     if complaints and zoo.store.database.index_differs(complaints):
         remedy = "Make its indexes anew from its tables."
         yield (
-            Finding(FindingKind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy),
+            Finding(FindingKind.DATABASE, zoo.store.database.where, "; ".join(complaints), remedy),
             partial(_reindexed, zoo),
         )
     elif complaints:
         what = "; ".join(complaints)
         remedy = "The repair takes over what is sound into a new database."
-        yield Finding(FindingKind.DATABASE, str(zoo.home.database), what, remedy), partial(_rescued, zoo)
+        yield Finding(FindingKind.DATABASE, zoo.store.database.where, what, remedy), partial(_rescued, zoo)
         return
     for one in damage:
         if one.table != "file":
@@ -231,7 +233,7 @@ def _agrees(zoo: Zoo, lens: Lens, numbers: np.ndarray, vectors: np.ndarray) -> b
 
 def _features(zoo: Zoo) -> Iterator[Diagnosis]:
     """Kept features that no registered checkpoint gives any more, or that are not what was kept."""
-    known = {zoo.recipe(card) for card in zoo.checkpoints()}
+    known = {zoo.encodings.recipe(card) for card in zoo.checkpoints()}
     for path in sorted(zoo.home.features.glob("*.safetensors")):
         orphaned = path.name[:32] not in known
         what = "no registered checkpoint gives these features" if orphaned else _wrong_in(path)
@@ -290,7 +292,7 @@ def _litter(home: Home) -> Iterator[Path]:
 
 
 def _kept_aside(zoo: Zoo) -> tuple[str, ...]:
-    return tuple(str(path) for path in zoo.quarantined())
+    return tuple(str(path) for path in quarantined(zoo.home))
 
 
 def _quarantine(zoo: Zoo, damage: Damage) -> str:
@@ -352,7 +354,7 @@ def _dropped(zoo: Zoo, number: int) -> str:
 
 def _reaped(zoo: Zoo) -> str:
     zoo.jobs.reap()
-    return "marked as lost"
+    return "queued again, or marked as lost where it was begun often enough"
 
 
 def _removed_folder(path: Path) -> str:

@@ -45,6 +45,15 @@ class Fingerprints:
             shared[start : start + _BLOCK] = near.any(axis=1)
         return shared
 
+    def likest(self, rows: Int[np.ndarray, " r"], others: Int[np.ndarray, " s"]) -> Int[np.ndarray, " r"]:
+        """Which of the others, of which there are two at least or none is among the rows, each row is most like."""
+        likest = np.zeros(len(rows), np.int64)
+        for start in range(0, len(rows), _BLOCK):
+            part = rows[start : start + _BLOCK]
+            near = self.vectors[part] @ self.vectors[others].T
+            likest[start : start + _BLOCK] = others[np.where(part[:, None] == others, -np.inf, near).argmax(axis=1)]
+        return likest
+
     def components(self) -> Int[np.ndarray, " n"]:
         """A number for each row, equal for rows that a chain of likenesses connects.
 

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Int
@@ -19,12 +20,48 @@ from registry.readers.rows import Rows
 from registry.spans import Scheme, astray, scheme_of
 from registry.targets import classes_of, names_in
 
-__all__ = ["Clean", "Examined", "Health", "HealthForm", "Part", "UnreadableItem", "examine_parts"]
+__all__ = [
+    "MOST_PAIRS",
+    "AlikeRows",
+    "Clean",
+    "Examined",
+    "Health",
+    "HealthForm",
+    "Likeness",
+    "Part",
+    "UnreadableItem",
+    "examine_parts",
+]
 
+MOST_PAIRS = 200
+"""Pairs of alike rows that are listed of each likeness."""
 _LISTED = 20
 _UNEVEN = 10
 _FEWEST_GROUPS = 5
 """Named groups that must be left after merging, for folds to hold some out."""
+
+
+class Likeness(StrEnum):
+    """In what two rows are alike."""
+
+    SAME = "same content"
+    """Both in one part."""
+    ALIKE = "alike"
+    """Both in one part."""
+    LEAKED = "same content as a test row"
+    NEAR_LEAKED = "like a test row"
+
+
+@dataclass(frozen=True)
+class AlikeRows(Record):
+    """Two rows that are the same or alike, by their names."""
+
+    likeness: Likeness
+    item: str
+    label: str
+    other: str
+    """A row of the test part, where the likeness says so."""
+    other_label: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +94,8 @@ class Health(Record):
     """Rows of the largest of them."""
     left_out: int = 0
     """Of the near-leaked rows those that were left out of the training part."""
+    pairs: tuple[AlikeRows, ...] = ()
+    """The rows that are the same or alike, each beside the one that it is most like; `MOST_PAIRS` of each likeness."""
 
     def to_form(self) -> "HealthForm":
         """The first unreadable items are listed."""
@@ -90,6 +129,7 @@ class HealthForm:
     near_groups: int = 0
     largest_near_group: int = 0
     left_out: int = 0
+    pairs: tuple[AlikeRows, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +178,7 @@ def examine_parts(
     classes = classes_of(kept.labels, kept.task)
     new = _new_tags(clean_test, classes)
     classes = tuple(sorted((*classes, *new)))
-    health = _health(clean, kept, near)
+    health = _health(clean, kept, near, _leaked(clean, clean_test))
     health = replace(
         health, warnings=(*health.warnings, *_of_targets(kept), *_of_new(new), *_of_groups(kept, clean_test))
     )
@@ -148,6 +188,15 @@ def examine_parts(
         of_test, test_health = replace(clean_test, groups=near.test_groups), _health(clean_test, clean_test)
     advance(progress, Phase.COMPARE, 1, 1, words.many)
     return Examined(replace(kept, groups=near.groups), of_test, classes, health, test_health)
+
+
+def _leaked(train: "Clean", test: "Clean | None") -> tuple[AlikeRows, ...]:
+    """Training rows whose content the test part has too, each beside that row."""
+    if test is None:
+        return ()
+    there = {item.identity: row for row, item in enumerate(test.items)}
+    both = [(row, there[item.identity]) for row, item in enumerate(train.items) if item.identity in there]
+    return tuple(_pair(Likeness.LEAKED, train, row, test, other) for row, other in both[:MOST_PAIRS])
 
 
 def _nothing_but_copies(train: "Clean") -> str:
@@ -168,6 +217,8 @@ class Clean:
     labels: tuple[str, ...]
     groups: tuple[str, ...] | None
     conflicting: int
+    copies: tuple[AlikeRows, ...] = ()
+    """Rows that were left out because another holds the same, each beside it."""
 
     @property
     def words(self) -> Words:
@@ -194,7 +245,26 @@ def _cleaned(part: Part) -> Clean:
     agreed = [rows for rows in copies.values() if len({labels[row] for row in rows}) == 1]
     kept = sorted(rows[0] if groups is None else min(rows, key=lambda row: (groups[row], row)) for rows in agreed)
     conflicting = len(labels) - sum(map(len, agreed))
-    return Clean(part.rows, part.task, part.rows.items, labels, groups, conflicting).keep(kept)
+    whole = Clean(part.rows, part.task, part.rows.items, labels, groups, conflicting)
+    of_identity = {part.rows.items[row].identity: row for row in kept}
+    lost = [
+        (row, of_identity.get(identity, rows[0]))
+        for identity, rows in copies.items()
+        for row in rows
+        if row != of_identity.get(identity, rows[0])
+    ]
+    alike = tuple(_pair(Likeness.SAME, whole, row, whole, other) for row, other in sorted(lost)[:MOST_PAIRS])
+    return replace(whole.keep(kept), copies=alike)
+
+
+def _pair(likeness: Likeness, part: Clean, row: int, other: Clean, other_row: int) -> AlikeRows:
+    return AlikeRows(
+        likeness,
+        part.items[row].name,
+        part.labels[row],
+        other.items[other_row].name,
+        other.labels[other_row],
+    )
 
 
 def _require_known(test: Clean, classes: Sequence[str]) -> None:
@@ -222,24 +292,58 @@ class _NearRows:
     """Rows of each group of near duplicates, the largest first."""
     unmerged: int
     """Groups of near duplicates that would have merged too many of the named groups."""
+    pairs: tuple[AlikeRows, ...]
+    """Training rows beside the row that they are most like, first those that are like a test row."""
 
     @classmethod
     def of(cls, train: Clean, test: Clean | None, *, keep: bool) -> "_NearRows":
         held_out = () if test is None else test.items
         rows, named = len(train.items), None if test is None else test.groups
         vectors = train.rows.modality.fingerprints([*train.items, *held_out])
+        every = Fingerprints(vectors)
         if keep:
             prints = Fingerprints(vectors[:rows])
-            repeated, leaked = int(prints.repeated().sum()), int(prints.also_in(Fingerprints(vectors[rows:])).sum())
-            return cls(True, repeated, leaked, frozenset(), train.groups, named, (), 0)
-        chains = Fingerprints(vectors).components()
+            repeated, leaked = prints.repeated(), prints.also_in(Fingerprints(vectors[rows:]))
+            pairs = _likest(every, np.flatnonzero(repeated), np.flatnonzero(leaked), train, test)
+            return cls(True, int(repeated.sum()), int(leaked.sum()), frozenset(), train.groups, named, (), 0, pairs)
+        chains = every.components()
         leaked_rows = np.flatnonzero(np.isin(chains[:rows], chains[rows:]))
         left_out = _dispensable(train, leaked_rows.tolist())
         left = [row for row in range(rows) if row not in left_out]
         groups, sizes, unmerged = _merged(train.keep(left), chains[left])
         test_groups = None if test is None else _merged(test, chains[rows:])[0]
-        repeated = sum(sizes) - len(sizes)
-        return cls(False, repeated, len(leaked_rows), left_out, groups, test_groups, sizes, unmerged)
+        firsts = np.unique(chains[left], return_index=True)[1]
+        again = np.delete(np.array(left, np.int64), firsts)
+        pairs = _likest(every, again, leaked_rows, train, test)
+        return cls(
+            False, sum(sizes) - len(sizes), len(leaked_rows), left_out, groups, test_groups, sizes, unmerged, pairs
+        )
+
+
+def _likest(
+    prints: Fingerprints,
+    repeated: Int[np.ndarray, " r"],
+    leaked: Int[np.ndarray, " l"],
+    train: Clean,
+    test: Clean | None,
+) -> tuple[AlikeRows, ...]:
+    """Training rows beside the row that each is most like: a test row, or a training row."""
+    rows = len(train.items)
+    pairs: list[AlikeRows] = []
+    if test is not None and len(leaked):
+        listed = leaked[:MOST_PAIRS]
+        others = prints.likest(listed, np.arange(rows, rows + len(test.items)))
+        pairs += [
+            _pair(Likeness.NEAR_LEAKED, train, row, test, other - rows)
+            for row, other in zip(listed.tolist(), others.tolist(), strict=True)
+        ]
+    listed = repeated[:MOST_PAIRS]
+    others = prints.likest(listed, np.arange(rows))
+    pairs += [
+        _pair(Likeness.ALIKE, train, row, train, other)
+        for row, other in zip(listed.tolist(), others.tolist(), strict=True)
+    ]
+    return tuple(pairs)
 
 
 def _dispensable(train: Clean, rows: Sequence[int]) -> frozenset[int]:
@@ -288,8 +392,8 @@ def _merged(part: Clean, chains: Int[np.ndarray, " n"]) -> tuple[tuple[str, ...]
     return merged, sizes, 0
 
 
-def _health(clean: Clean, kept: Clean, near: _NearRows | None = None) -> Health:
-    """What became of a part on its way from ``clean.rows`` to ``kept``; ``near`` of a training part only."""
+def _health(clean: Clean, kept: Clean, near: _NearRows | None = None, leaked: tuple[AlikeRows, ...] = ()) -> Health:
+    """What became of a part on its way from ``clean.rows`` to ``kept``; ``near`` and ``leaked`` of a training part."""
     near_rows = _NearRows.of(clean, None, keep=True) if near is None else near
     rows, counts = clean.rows, _counts(kept)
     draft = Health(
@@ -307,6 +411,7 @@ def _health(clean: Clean, kept: Clean, near: _NearRows | None = None) -> Health:
         near_groups=len(near_rows.sizes),
         largest_near_group=max(near_rows.sizes, default=0),
         left_out=len(near_rows.left_out),
+        pairs=(*clean.copies, *leaked, *near_rows.pairs),
     )
     lost = (*_of_files(draft, kept), *_of_lost_classes(rows, kept))
     near_notes = _near_warnings(draft, near_rows, kept.words)

@@ -21,6 +21,7 @@ from registry.errors import (
 from registry.files import disk_full_named, matching
 from registry.hub import Hub, parse_hub_id, small_files
 from registry.modalities import Modality, modalities
+from registry.naming import naming
 from registry.progress import Progress, silent
 from registry.statements import FOREIGN_WEIGHTS
 from registry.zoo import Zoo
@@ -59,7 +60,7 @@ def add_state_dict(
     _require_safetensors(file)
     called = name or file.stem
     place = zoo.home.checkpoints / called
-    with zoo.naming(f"{called} (its folder)"):
+    with naming(zoo.home, f"{called} (its folder)"):
         if place.exists():
             if (place / _WEIGHTS).is_file() and (place / _WEIGHTS).samefile(file):
                 return zoo.add(place, name=called, license=license, domain=domain, progress=progress)

@@ -41,6 +41,7 @@ from registry.errors import (
     UnreadableDocument,
 )
 from registry.hub import Hub, Remote, front_matter, parse_hub_id, small_files, weight_files
+from registry.inspection import inspect_folder
 from registry.licenses import spdx
 from registry.progress import Progress, silent
 from registry.statements import SHARD_INDEX, refuse_code, shard_names, stated
@@ -284,7 +285,7 @@ def _with_weights(zoo: Zoo, hub: Hub, card: Checkpoint, progress: Progress) -> C
     if locator is None:
         return card
     folder = hub.fetch(locator.hub, locator.commit, locator.files, aside=zoo.home.damaged, progress=progress)
-    inspected = zoo.inspected(folder, card.name)
+    inspected = inspect_folder(folder, card.name)
     return replace(
         card,
         folder=folder,

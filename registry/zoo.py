@@ -1,70 +1,69 @@
 """Zoo: the one door of the registry. Open it, add to it, ask what is near, keep advice, record outcomes.
 
-What writes to the registry: `add`, `promote`, `keep`, `record`, `forget` and the like here, jobs by way of
-`Zoo.jobs`, the service's keys and audit by way of `Zoo.access`, the bundled catalog when a zoo is opened, and the
-repairs of `registry.doctor`. No module but these and what a zoo is made of (`catalogs`, `domain_search`) may import
-`registry.store`.
+What writes to the registry's database is this list, and nothing else:
+
+- the schema, made or migrated when a zoo is opened: `Zoo.open`;
+- checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
+  `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain's sketch: `Zoo.sketch_anew`;
+- outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
+- advice: `Zoo.keep`;
+- what hubs state of downloads: `Zoo.keep_downloads`;
+- the bundled catalog and those of plug-ins, when a zoo is opened: `Zoo.load_catalog`;
+- jobs by way of `Zoo.jobs`, the service's keys and audit by way of `Zoo.access`;
+- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the doctor, who rescues a file
+  that cannot be read (`registry.doctor.check`) and repairs (`registry.doctor.repair`).
+
+Beside the database a home holds features and what encoding took (`registry.encodings`), the index of the sketches
+(`registry.domain_search`) and the folders of runs (`recommender.runs.folder`). No module but the doctor and what a zoo
+is made of (`registry.catalogs`, `registry.damages`, `registry.domain_search`) may import `registry.store`.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from registry.cards import UNKNOWN_LICENSE, Checkpoint, Domain, Keepable, Origin, Outcome, Task, declared_domain
+from registry.cards import Checkpoint, Domain, Keepable, Origin, Outcome
 from registry.catalogs import Catalogs
-from registry.documents import Plain, read_json
+from registry.damages import quarantine_row, what_is_lost
 from registry.domain_search import DomainSearch
-from registry.encoders import Encoder, at_positions
+from registry.encoders import Encoder
+from registry.encodings import Encodings
 from registry.errors import (
     AlreadyThere,
     BadWeights,
     DiskFull,
     EncoderMismatch,
     HomeUnusable,
-    MalformedWeights,
-    NameHeld,
-    NotFetched,
     NotHere,
-    PathMissing,
     RegistryBusy,
     RegistryCorrupt,
     UnknownName,
-    UnreadableDocument,
-    Unsupported,
     UnusableRequest,
 )
-from registry.features import Encoded, Features, cached
-from registry.files import disk_full_named, matching, write_atomic
+from registry.features import Encoded, Features
+from registry.files import disk_full_named
 from registry.home import Home, catalog_folder
-from registry.licenses import Licenses, require_license, spdx
+from registry.inspection import has_weights, inspect_folder, weights_bytes
+from registry.licenses import Licenses, require_license
+from registry.licensing import Licensing
 from registry.listings import Listing, find_listing
-from registry.modalities import Item, modalities
+from registry.modalities import Item
+from registry.naming import naming
 from registry.open_nets import OpenNets
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.sketch import Lens, RowKeys, Sketch, sketch_of
-from registry.statements import SHARD_INDEX, shard_names
-from registry.store import Damage, Entries, Store, damaged_rows, quarantine
+from registry.store import Damage, Entries, Store, damaged_rows
 
-__all__ = ["Zoo", "labelled_digests", "weights_digest"]
+__all__ = ["Zoo", "labelled_digests"]
 
 _SKETCHED_ROWS = 2000
-_WEIGHTS = ("model.safetensors", SHARD_INDEX)
-_CLAIMS = ("claimed_accuracy", "source_repo", "source_commit")
-_LONGEST_CLAIM = 2000
-_NAME_PATIENCE = 60.0
-"""Seconds to wait for a name that another process holds: longer than a look at a large net takes."""
 
 
 class Zoo:
@@ -79,17 +78,23 @@ class Zoo:
         self._catalogs = Catalogs(catalog, store, self._note)
         self._encoders = OpenNets()
         self._domains = DomainSearch(store, home, self._note)
+        self.encodings = Encodings(home, self.checkpoint, self.encoder, self._note)
+        self._licensing = Licensing(self.listing, store.checkpoints, store.domains)
 
     @classmethod
     def open(
         cls,
         home: Path | str | None = None,
         *,
+        registry: str | None = None,
         catalog: Path | None = None,
         mend: bool = True,
         progress: Progress = silent,
     ) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
+
+        ``registry`` is the URL of a PostgreSQL database that several homes share; else ``TRANSFERZOO_REGISTRY``, else
+        a file in the home.
 
         Rows that are not as they were written are quarantined (see `quarantine`), and a registry that is lost is made
         anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
@@ -101,12 +106,16 @@ class Zoo:
             RegistryNewer: a later transferzoo wrote it.
             RegistryBusy: another process held it too long.
             BadCard: the catalog has a bad file.
+            RegistryAway: the registry's server does not answer.
+            RegistryRefused: it lets nobody in.
+            UnusableRegistry: the registry's URL is none.
+            ExtraMissing: the server's driver is not installed.
         """
-        place = Home.find(home)
-        lost = _lost(place)
+        place = Home.find(home, registry)
+        lost = what_is_lost(place)
         if lost and not mend:
             raise RegistryCorrupt(place.database, lost)
-        store = Store.open(place.database, writable=place.writable, mend=mend)
+        store = Store.open(place.registry or place.database, writable=place.writable, mend=mend, beside=place.root)
         zoo = cls(place, store, catalog or catalog_folder())
         if lost:
             zoo._note(f"{place.database}: {lost}; a new registry was made")
@@ -168,6 +177,18 @@ class Zoo:
     def checkpoints(self, modality: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
+
+    def checkpoints_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Checkpoint, ...]:
+        """The first checkpoints whose names come after one, by name: no more is read than is given."""
+        return self._placed(self.store.checkpoints_after(name, most, modality))
+
+    def domains_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Domain, ...]:
+        """The first domains whose names come after one, by name: no more is read than is given."""
+        return self.store.domains_after(name, most, modality)
+
+    def history_after(self, name: str, most: int, *, checkpoint: str | None = None) -> tuple[Outcome, ...]:
+        """The first outcomes whose ids come after one, by id: no more is read than is given."""
+        return self.store.outcomes_after(name, most, checkpoint)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of that name.
@@ -237,7 +258,7 @@ class Zoo:
         """Whether its weights lie where its card says."""
         if card.locator is not None:
             return all((card.folder / file.name).is_file() for file in card.locator.weights)
-        return any((card.folder / file).is_file() for file in _WEIGHTS)
+        return has_weights(card.folder)
 
     def require_here(self, card: Checkpoint) -> None:
         """Its weights can be opened, as far as that is seen.
@@ -254,44 +275,11 @@ class Zoo:
             return card.bytes
         if card.locator is not None and not self.here(card):
             return sum(file.bytes for file in card.locator.weights)
-        whole = card.folder / _WEIGHTS[0]
-        files = [whole] if whole.is_file() else _shards(card.folder)
-        return sum(path.stat().st_size for path in files if path.is_file()) or None
+        return weights_bytes(card.folder)
 
     def licenses(self, card: Checkpoint | Listing) -> Licenses:
-        """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart.
-
-        Data of one's own count as permitted: nothing asks for their license. Of what comes from a hub, all that is not
-        stated is unknown.
-        """
-        if isinstance(card, Listing):
-            base = [license for hub in card.base for license in self._licenses_of(hub) or (UNKNOWN_LICENSE,)]
-            data = self._data_licenses(card.data) or (UNKNOWN_LICENSE,)
-            return Licenses(card.licenses, tuple(dict.fromkeys(base)), data)
-        declared = declared_domain(card, self.domains(card.modality))
-        named = (*card.lineage, *(() if declared is None else (declared.name,)))
-        base = [license for name in card.lineage for license in self._licenses_of(name)]
-        data = self._data_licenses((*named, *(() if card.domain is None else (card.domain,))))
-        if card.locator is None:
-            return Licenses((card.license,), tuple(dict.fromkeys(base)), data)
-        known = {one.name for one in self.store.domains(names=sorted(set(card.lineage)))}
-        ancestors = [name for name in card.lineage if name not in known]
-        base = [license for name in ancestors for license in self._licenses_of(name) or (UNKNOWN_LICENSE,)]
-        listing = self.listing(card.locator.hub)
-        stated = () if listing is None else (one for one in listing.licenses if one != UNKNOWN_LICENSE)
-        weights = tuple(dict.fromkeys((spdx(card.license), *stated)))
-        return Licenses(weights, tuple(dict.fromkeys(base)), data or (UNKNOWN_LICENSE,))
-
-    def _licenses_of(self, name: str) -> tuple[str, ...]:
-        """The licenses of a checkpoint's weights, by its name or hub id; none where there is no such checkpoint."""
-        listing = self.listing(name)
-        registered = tuple(card.license for card in self.store.checkpoints(name=name))
-        return registered or (() if listing is None else listing.licenses)
-
-    def _data_licenses(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The licenses of published domains."""
-        domains = self.store.domains(names=sorted(set(names)))
-        return tuple(dict.fromkeys(one.license for one in domains if one.origin is Origin.PUBLISHED))
+        """The licenses of its weights, of what it was trained from and of what it was trained on, kept apart."""
+        return self._licensing.of(card)
 
     def lens(self, modality: str) -> Lens:
         """What all samples and domains of a modality are seen through.
@@ -336,80 +324,18 @@ class Zoo:
         known: Sample | None = None,
         progress: Progress = silent,
     ) -> Encoded:
-        """Every block's features of a sample, kept in the home for the next time.
-
-        Where positions of items are labelled, each has a vector, item after item; but if ``whole``, each item.
-        ``known`` is a sample whose features may be kept already: of rows that are in both, these are taken.
+        """Every block's features of a sample, kept in the home for the next time; see `Encodings.encode`.
 
         Raises:
             UnknownName: there is no such checkpoint.
             CheckpointError: it cannot be used.
         """
-
-        def encoded() -> Encoded:
-            if sample.task is Task.TOKEN_CLASSIFICATION:
-                encoder = self.encoder(checkpoint)
-                return (encoder if whole else at_positions(encoder)).encode(sample.items, progress=progress)
-            return self._encode(checkpoint, sample, known, progress)
-
-        return cached(
-            self._place_of(checkpoint, sample, whole=whole),
-            encoded,
-            keep=self.home.writable,
-            note=self._note,
-        )
-
-    def _encode(self, checkpoint: str, sample: Sample, known: Sample | None, progress: Progress) -> Encoded:
-        if known is None or not self.encoded(checkpoint, known):
-            return self.encoder(checkpoint).encode(sample.items, progress=progress)
-        before = self.encode(checkpoint, known)
-        rows = {item.shown: row for row, item in enumerate(known.items)}
-        fresh = [item for item in sample.items if item.shown not in rows]
-        if fresh:
-            before = before.beside(self.encoder(checkpoint).encode(fresh, progress=progress))
-        rows |= {item.shown: len(known) + row for row, item in enumerate(fresh)}
-        return before.ordered([rows[item.shown] for item in sample.items])
+        return self.encodings.encode(checkpoint, sample, whole=whole, known=known, progress=progress)
 
     @property
     def opened(self) -> tuple[str, ...]:
         """Checkpoints that are held open, the most recently used last."""
         return tuple(self._encoders)
-
-    def measurement(self, checkpoint: str, sample: Sample) -> Plain:
-        """What `keep_measurement` kept beside a sample's features; None where there is nothing, or it is damaged.
-
-        Raises:
-            UnknownName: there is no such checkpoint.
-        """
-        path = self._place_of(checkpoint, sample)
-        if not (path.exists() and path.with_suffix(".json").exists()):
-            return None
-        try:
-            return read_json(path.with_suffix(".json"))
-        except (UnreadableDocument, NotFetched):
-            return None
-
-    def keep_measurement(self, checkpoint: str, sample: Sample, content: Plain) -> None:
-        """Keep what encoding a sample took beside its features, as plain JSON; they would tell nothing of it.
-
-        Raises:
-            UnknownName: there is no such checkpoint.
-        """
-        path = self._place_of(checkpoint, sample).with_suffix(".json")
-        if not self.home.writable:
-            return
-        try:
-            write_atomic(path, json.dumps(content).encode())
-        except OSError as cause:
-            self._note(f"what encoding took is not kept: {cause}")
-
-    def encoded(self, checkpoint: str, sample: Sample) -> bool:
-        """Whether a sample's features are kept already.
-
-        Raises:
-            UnknownName: there is no such checkpoint.
-        """
-        return self._place_of(checkpoint, sample).exists()
 
     def lens_features(self, sample: Sample, *, progress: Progress = silent) -> Features:
         """A sample's raw features through the lens of its modality.
@@ -467,8 +393,8 @@ class Zoo:
         named = None if license is None else (require_license(license), license)
         if domain is not None and source is None:
             self.domain(domain)
-        with self.naming(name or place.name):
-            card = self._known(_inspected(place, name or place.name), named)
+        with naming(self.home, name or place.name):
+            card = self._known(inspect_folder(place, name or place.name), named)
             if source is not None:
                 known = self._with_source(card, source, domain or source.name, family, progress)
             else:
@@ -477,6 +403,27 @@ class Zoo:
         if twins := self.same_weights(card):
             self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
+
+    def add_domain(
+        self, source: Sample, *, name: str | None = None, family: str | None = None, progress: Progress = silent
+    ) -> Domain:
+        """Register a sample as a domain that things may have been trained on: its sketch and which rows it has.
+
+        It is named as the sample is, and of a family of its own, where nothing else is said. Adding the same again
+        changes nothing.
+
+        Raises:
+            AlreadyThere: the name belongs to another domain.
+            UnknownName: there is no lens for the modality.
+        """
+        named = name or source.name
+        known = next((one for one in self.domains() if one.name == named), None)
+        if known is not None and known.digest != source.digest:
+            raise AlreadyThere("domain", named)
+        if known is None:
+            described, sketch, rows = self._domain_of(source, named, family, progress)
+            self.store.write(Entries((), (described,), (sketch,), rows=rows))
+        return self.domain(named)
 
     def restore(self, card: Checkpoint) -> Checkpoint:
         """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
@@ -488,9 +435,9 @@ class Zoo:
             AlreadyThere: the name belongs to something else.
             NameHeld: another process registers a checkpoint of that name at this moment.
         """
-        with self.naming(card.name):
+        with naming(self.home, card.name):
             known_only = card.locator is not None and not self.here(card)
-            if not known_only and _inspected(card.folder, card.name).digest != card.digest:
+            if not known_only and inspect_folder(card.folder, card.name).digest != card.digest:
                 raise BadWeights(card.folder, "all", "are not those that the card names")
             domain = card.domain if any(one.name == card.domain for one in self.domains(card.modality)) else None
             self.store.write(Entries(checkpoints=(replace(card, domain=domain),)))
@@ -500,32 +447,6 @@ class Zoo:
         """Names of other checkpoints that hold the same weights, byte for byte."""
         others = self.store.checkpoints(card.modality)
         return tuple(one.name for one in others if one.digest == card.digest and one.name != card.name)
-
-    @contextmanager
-    def naming(self, name: str) -> Iterator[None]:
-        """The name of a checkpoint is this process's to give, and no other's, for as long as this lasts.
-
-        The system drops the lock when the process dies. In a home that cannot be written there is nothing to hold.
-
-        Raises:
-            NameHeld: another process holds it.
-            DiskFull: there is no room for the lock's file.
-        """
-        if not self.home.writable:
-            yield
-            return
-        key = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]  # whatever is in it, it names a file
-        lock = FileLock(self.home.locks / f"{key}.lock")
-        try:
-            with disk_full_named(self.home.locks):
-                self.home.locks.mkdir(exist_ok=True)
-                lock.acquire(timeout=_NAME_PATIENCE)
-        except Timeout:
-            raise NameHeld("checkpoint", name) from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def promote(
         self,
@@ -548,7 +469,7 @@ class Zoo:
             HomeUnusable: the folder cannot be moved there.
             DiskFull: there is no room for it.
         """
-        inspected = _inspected(card.folder, card.name)
+        inspected = inspect_folder(card.folder, card.name)
         place = self.home.checkpoints / card.name
         promoted = replace(
             card,
@@ -634,7 +555,7 @@ class Zoo:
             AlreadyThere: the name belongs to something else.
             NameHeld: another process registers a checkpoint of that name at this moment.
         """
-        with self.naming(card.name):
+        with naming(self.home, card.name):
             for before in self.store.checkpoints(name=card.name):
                 if before.locator is None or card.locator is None or before.locator.hub != card.locator.hub:
                     raise AlreadyThere("checkpoint", card.name)
@@ -687,14 +608,6 @@ class Zoo:
         self.store.forget(name)
         return card
 
-    def inspected(self, folder: Path, name: str) -> Checkpoint:
-        """The card of a folder that was found sound and shown a few examples; nothing is kept.
-
-        Raises:
-            CheckpointError: it cannot be used.
-        """
-        return _inspected(folder, name)
-
     def sketch_anew(self, domain: str, source: Sample, *, progress: Progress = silent) -> Sketch:
         """Look at a registered domain's data through today's lens and keep the sketch."""
         sketch = self._sketched(domain, source, progress)
@@ -708,10 +621,6 @@ class Zoo:
     def index_stamp(self, lens: Lens) -> str:
         """What an index file must say it was made of: this registry, that lens."""
         return self._domains.stamp(lens)
-
-    def recipe(self, checkpoint: Checkpoint) -> str:
-        """What its features are kept under: it changes with name, weights, settings, and the version that encodes."""
-        return _short(_recipe(checkpoint))
 
     def load_catalog(self, *, again: bool = False, progress: Progress = silent) -> None:
         """Take in the bundled catalog, and those of plug-ins, if they are not the ones taken in last.
@@ -728,21 +637,7 @@ class Zoo:
             HomeUnusable: nothing can be written.
             DiskFull: there is no room for that file; nothing was moved.
         """
-        place = self.home.damaged / f"{damage.table}-{_unlike(damage.key)}.json"
-
-        def keep(rows: Sequence[tuple[str, Mapping[Any, Any]]]) -> None:
-            quarantined = [{"table": table, "row": {name: _plain(row[name]) for name in row}} for table, row in rows]
-            self.home.damaged.mkdir(exist_ok=True)
-            content = json.dumps({"why": damage.why, "kept": quarantined}, indent=1)
-            write_atomic(place, content.encode())
-
-        quarantine(self.store.database, damage, keep)
-        return place
-
-    def quarantined(self) -> tuple[Path, ...]:
-        """Rows and databases that were found damaged and are kept aside."""
-        databases = self.home.root.glob(f"{self.home.database.stem}.damaged-*.db")
-        return (*sorted(databases), *sorted(self.home.damaged.glob("*")))
+        return quarantine_row(self.store, self.home, damage)
 
     def _set_damaged_aside(self) -> None:
         """Set every damaged row aside; where that cannot be done, it is left out of what is read."""
@@ -777,11 +672,6 @@ class Zoo:
             for card in cards
         )
 
-    def _place_of(self, checkpoint: str, sample: Sample, *, whole: bool = False) -> Path:
-        """Where the features that a checkpoint gives of a sample are kept."""
-        rows = sample.order if whole or sample.task is not Task.TOKEN_CLASSIFICATION else f"positions-{sample.order}"
-        return self.home.features / f"{self.recipe(self.checkpoint(checkpoint))}-{_short(rows)}.safetensors"
-
     def _known(self, card: Checkpoint, license: tuple[str, str] | None) -> Checkpoint:
         """The card with what was known of it before and what is said of it now: a license, by name and as stated."""
         for before in self.store.checkpoints(name=card.name):
@@ -797,6 +687,13 @@ class Zoo:
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
     ) -> Entries:
         """The checkpoint with the domain that its source becomes, and the sketch of that."""
+        described, sketch, rows = self._domain_of(source, domain, family, progress)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+
+    def _domain_of(
+        self, source: Sample, domain: str, family: str | None, progress: Progress
+    ) -> tuple[Domain, Sketch, tuple[RowKeys, ...]]:
+        """The domain that a sample becomes, its sketch, and the keys of its rows."""
         sketch = self._sketched(domain, source, progress)
         described = Domain(
             domain,
@@ -807,8 +704,7 @@ class Zoo:
             data=source.origin,
             digest=source.digest,
         )
-        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+        return described, sketch, (RowKeys.of(domain, (item.digest for item in source.items)),)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""
@@ -831,32 +727,6 @@ class Zoo:
         raise EncoderMismatch(features.encoder, known or "no lens")
 
 
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of model.safetensors, or of its index and shards.
-
-    Raises:
-        PathMissing: the folder or its weights are gone.
-    """
-    whole, listed = folder / _WEIGHTS[0], folder / _WEIGHTS[1]
-    files = [listed, *_shards(folder)] if listed.is_file() and not whole.is_file() else [whole]
-    total = sha256()
-    for path in files:
-        if not path.is_file():
-            raise PathMissing(path)
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                total.update(part)
-    return total.hexdigest()
-
-
-def _shards(folder: Path) -> list[Path]:
-    """The files that its index of shards names; a damaged index names none."""
-    try:
-        return [folder / name for name in shard_names(folder)]
-    except (MalformedWeights, NotFetched):
-        return []
-
-
 def labelled_digests(sample: Sample) -> Iterator[str]:
     """A digest of each row's content with its target."""
     return (
@@ -865,80 +735,5 @@ def labelled_digests(sample: Sample) -> Iterator[str]:
     )
 
 
-def _inspected(folder: Path, name: str) -> Checkpoint:
-    """The card of a folder that was found sound, with what it says of itself."""
-    tidy = re.sub(r"[^\w.+-]+", "-", name).strip("-") or "checkpoint"
-    opened = import_module("registry.encoders.examination").examine_checkpoint(folder, tidy)
-    statements = _stated(folder)
-    return Checkpoint(
-        name=tidy,
-        modality=opened.modality,
-        architecture=opened.architecture,
-        folder=folder,
-        digest=opened.digest,
-        parameters=opened.parameters,
-        input_size=opened.input_size,
-        license=spdx(opened.license),
-        source=_claim(statements.get("source_domain", "")),
-        claimed={**{key: _claim(statements[key]) for key in _CLAIMS if key in statements}, "license": opened.license},
-    )
-
-
-def _stated(folder: Path) -> Mapping[str, Plain]:
-    """What SOURCE.json or card.json says.
-
-    Raises:
-        Unsupported: it is no JSON, or beyond the limits.
-    """
-    for file in ("SOURCE.json", "card.json"):
-        if (folder / file).is_file():
-            try:
-                content = read_json(folder / file)
-            except UnreadableDocument as cause:
-                raise Unsupported(folder, f"{file} cannot be read ({cause.why})", "Mend or remove it.") from cause
-            return content if isinstance(content, dict) else {}
-    return {}
-
-
-def _claim(value: Plain) -> str:
-    """A claim in words, no longer than anyone reads."""
-    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST_CLAIM]
-
-
-def _recipe(card: Checkpoint) -> str:
-    """What fixes a checkpoint's features: its name, weights, settings, and the version that encodes."""
-    cap = "" if card.cap is None else f" {card.cap}"
-    total = sha256(f"{card.name} {card.digest} {version('transferzoo')}{cap}".encode())
-    for pattern in ("config.json", *modalities[card.modality].processor_files):
-        for file in matching([pattern], card.folder) or (pattern,):
-            path = card.folder / file
-            content = path.read_bytes() if path.is_file() else b""
-            total.update(f"{file} {len(content)} ".encode() + content)
-    return total.hexdigest()
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _short(digest: str) -> str:
-    return re.sub(r"\W+", "-", digest)[:32]
-
-
-def _lost(home: Home) -> str:
-    """What there is to say of a home whose registry is gone, though more than that was made there; else nothing."""
-    if home.database.exists() and home.database.stat().st_size:
-        return ""
-    left = [place.name for place in (home.features, home.runs, home.checkpoints) if any(place.glob("*"))]
-    was = "is empty" if home.database.exists() else "is gone"
-    return f"it {was}, though not {', '.join(left)}" if left else ""
-
-
-def _plain(value: object) -> object:
-    """A value as JSON can hold it."""
-    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
-
-
-def _unlike(key: str) -> str:
-    """A name for a file that no other key has."""
-    return sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12]

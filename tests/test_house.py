@@ -31,12 +31,12 @@ LATE_IMPORTS = {
     "registry/readers/streams.py": 1,  # pyarrow, for Parquet
     "registry/sample.py": 2,  # pandas, for who hands over frames
     "registry/store/migrations/__init__.py": 1,  # Alembic, for a schema that is not up to date
+    "ui/cli.py": 1,  # what reads the version of a distribution, where that is asked for
     "ui/context.py": 1,  # SQLAlchemy and NumPy, when a registry is opened: no help waits for them
     "ui/job_queue.py": 1,  # torch, to resolve a device
     "ui/present.py": 1,  # torch, and what checks: no help waits for the latter, and what is refused not for torch
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
     "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded
-    "ui/views/tune.py": 1,  # torch, to use a run
 }
 """Functions of each module that import something heavy, which who does not call them shall not wait for."""
 

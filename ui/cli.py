@@ -3,17 +3,15 @@
 import os
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Annotated, ClassVar
 
 import typer
 
 from registry.errors import TransferZooError
 from registry.progress import Cancelled
-from ui import render
 from ui.lazy import LazyGroup
-from ui.render.terminal import DEBUG
 from ui.strangers import pacify, printable_streams
+from ui.terminal import DEBUG, print_error
 
 __all__ = ["app", "main"]
 
@@ -96,27 +94,27 @@ def main() -> None:
         pacify()
         sys.exit(1)
     except TransferZooError as failure:
-        render.print_error(str(failure), failure.remedy)
+        print_error(str(failure), failure.remedy)
         sys.exit(2)
     except Cancelled:
-        render.print_error("cancelled", "What was finished is kept; ask for the same again to go on.")
+        print_error("cancelled", "What was finished is kept; ask for the same again to go on.")
         sys.exit(130)
     except SystemExit as leaving:
         if leaving.code == 130:
-            render.print_error("interrupted", "What was finished is kept; run the same command again.")
+            print_error("interrupted", "What was finished is kept; run the same command again.")
         raise
     except Exception as fault:
         if os.environ.get(DEBUG):
             raise
         message = f"unexpected {type(fault).__name__}: {fault}"
-        render.print_error(
-            message, "A fault of transferzoo: please report it with what `transferzoo --debug ...` prints."
-        )
+        print_error(message, "A fault of transferzoo: please report it with what `transferzoo --debug ...` prints.")
         sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - reads mail headers: no help waits for it
+
         typer.echo(f"transferzoo {version('transferzoo')}")
         raise typer.Exit
 

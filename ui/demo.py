@@ -28,6 +28,7 @@ from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import render
 from ui.reproduce import mlflow_command
+from ui.terminal import print_next
 
 __all__ = ["TARGETS", "Patch", "demo_sample", "digits", "run", "surfaces"]
 
@@ -183,7 +184,7 @@ def run(target: str, zoo: Zoo, terminal: Console, bars: render.Bars, *, seed: in
     else:
         terminal.print(Text("Nothing is tuned: the advice is not to transfer.", "bold"), "")
     picker = render.command("picker", home=zoo.home.root)
-    render.print_next(terminal, [picker, mlflow_command(zoo.home)])
+    print_next(terminal, [picker, mlflow_command(zoo.home)])
     return advice
 
 

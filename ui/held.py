@@ -9,9 +9,11 @@ from recommender import holdings
 from recommender.requests import AddRequest, FetchRequest, HoldingsRequest, When
 from recommender.results import Imported, OutcomeSource
 from registry.cards import Checkpoint
+from registry.forms import to_json
 from ui import offers, remotes, render
 from ui.context import CommandContext
 from ui.reproduce import as_command
+from ui.terminal import print_next
 from ui.watcher import Watcher
 
 __all__ = ["present_holdings"]
@@ -34,6 +36,7 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
     with context.bars:
         result = holdings.manage(request, context.zoo, Watcher(context))
     if isinstance(result, Checkpoint):
+        context.finish({"checkpoint": result.name})
         _added(context, result)
         return
     record = result.to_dict()
@@ -48,6 +51,7 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
             _print_next(context, result.added)
             form = record if result.added else record["found"]
         case holdings.Fetched():
+            context.finish({"fetched": [card.name for card in result.fetched], "failed": record["failed"]})
             for card in result.fetched:
                 context.print(_registered(context, card))
             if record["failed"]:
@@ -73,26 +77,26 @@ def _added(context: CommandContext, card: Checkpoint) -> None:
     """A checkpoint that was registered, and what to type where its weights are not here."""
     context.print(_registered(context, card))
     _print_next(context, [card])
-    context.print_json(render.plain(card))
+    context.print_json(to_json(card))
 
 
 def _print_next(context: CommandContext, cards: Sequence[Checkpoint]) -> None:
     """What to type where weights are not here."""
     names = tuple(card.name for card in cards if card.locator is not None and not context.zoo.here(card))
     if names:
-        render.print_next(context.terminal, [as_command(FetchRequest(names=names), context.home)])
+        print_next(context.terminal, [as_command(FetchRequest(names=names), context.home)])
 
 
 def _print_wanted(context: CommandContext, result: holdings.Restorations) -> None:
     """What to type for what is missing of a lock."""
     wanted = [AddRequest(hub=row.source, name=row.checkpoint, weights=When.NOW) for row in result.rows if row.source]
     if wanted:
-        render.print_next(context.terminal, [as_command(one, context.home) for one in wanted])
+        print_next(context.terminal, [as_command(one, context.home) for one in wanted])
 
 
 def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:
     """A checkpoint that was registered or fetched."""
     if card.locator is None:
-        return render.checkpoint_table([render.plain(card)])
+        return render.checkpoint_table([to_json(card)])
     size = sum(file.bytes for file in card.locator.weights)
-    return remotes.added_report(render.plain(card), here=context.zoo.here(card), size=size)
+    return remotes.added_report(to_json(card), here=context.zoo.here(card), size=size)

@@ -1,9 +1,13 @@
-"""A group of commands that are loaded when they are called: help lists them by what is said of them here."""
+"""A group of commands that are loaded when they are called: help lists them by what is said of them here.
 
+Every command that opens a registry (it has ``--home``) takes ``--registry``, too.
+"""
+
+import os
 from collections import UserDict
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer.core
 
@@ -49,7 +53,44 @@ class _Commands(UserDict[str, Any]):
 
 def _command(name: str, loaded: Any) -> Any:  # noqa: ANN401 - a function or a typer
     if isinstance(loaded, typer.Typer):
-        return typer.main.get_group(loaded)
-    alone = typer.Typer(add_completion=False)
-    alone.command(name)(loaded)
-    return typer.main.get_command(alone)
+        group = typer.main.get_group(loaded)
+        for command in group.commands.values():
+            _take_registry(command)
+        return group
+    alone = _alone(name, loaded)
+    _take_registry(alone)
+    return alone
+
+
+def _alone(name: str, loaded: Any) -> Any:  # noqa: ANN401 - as above
+    """A command of a typer that has no other."""
+    app = typer.Typer(add_completion=False)
+    app.command(name)(loaded)
+    return typer.main.get_command(app)
+
+
+def _take_registry(command: Any) -> None:  # noqa: ANN401 - as above
+    """Let a command that opens a registry take the URL of one that is shared."""
+    if any(option.name == "home" for option in command.params):
+        command.params += [option for option in _alone("shared", _shared).params if option.name == "registry"]
+
+
+def _use_registry(url: str | None) -> None:
+    """For this process and those that it starts, to which it must not be handed as an argument that all can read."""
+    if url is not None:
+        os.environ["TRANSFERZOO_REGISTRY"] = url
+
+
+def _shared(
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry",
+            metavar="URL",
+            help="PostgreSQL URL of a shared registry; else TRANSFERZOO_REGISTRY, else a file in the home.",
+            callback=_use_registry,
+            expose_value=False,
+        ),
+    ] = None,
+) -> None:
+    """What every command takes that opens a registry."""

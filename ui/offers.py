@@ -11,6 +11,7 @@ from rich.text import Text
 
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.escapes import shown
+from registry.forms import to_json
 from registry.licenses import Licenses
 from registry.listings import Fact, Listing, hub_task
 from ui import render
@@ -192,7 +193,7 @@ def _rivals(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _checkpoint_json(zoo: "Zoo", card: Checkpoint) -> dict[str, Any]:
     return {
-        **render.plain(card),
+        **to_json(card),
         **_more(zoo.licenses(card), here=zoo.here(card), task=hub_task(card.architecture)),
         "bytes": zoo.weights_bytes(card) if card.locator is None else sum(file.bytes for file in card.locator.weights),
         "contradictions": [],

@@ -24,7 +24,7 @@ __all__ = ["advice_commands", "advice_python", "as_command", "as_python", "mlflo
 
 ARGUMENTS = ("run", "path", "other", "origin", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
-NAMED = {("zoo add", "name")}
+NAMED = {("zoo add", "name"), ("domains add", "name")}
 """Fields of these names that are options all the same."""
 REPEATED = {
     "licenses": "license",
@@ -99,7 +99,7 @@ def as_python(request: RecommendRequest, choice: TuneRequest | None, home: Path,
     return "\n".join(
         [
             "import transferzoo",
-            *(["from recommender.shortlist import Constraints"] if limits else []),
+            *(["from recommender.constraints import Constraints"] if limits else []),
             "",
             f"zoo = transferzoo.Zoo.open({str(home)!r})",
             f"sample = transferzoo.Sample.from_folder({_reading(request.sample)})",

@@ -25,7 +25,10 @@ __all__ = [
     "StrangersConsole",
     "cell",
     "markdown",
+    "mistakes_csv",
+    "novelty_csv",
     "pacify",
+    "pairs_csv",
     "printable_streams",
     "safe_json",
     "suspects_csv",
@@ -83,6 +86,23 @@ def table_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> s
 def suspects_csv(rows: Iterable[Mapping[str, object]]) -> str:
     """A table of labels in doubt, in their order."""
     columns = ("file", "label", "suggested", "probability", "suggested_probability")
+    return table_csv(columns, ({"file": row["item"], **row} for row in rows))
+
+
+def pairs_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """A table of rows that are the same or alike, two on a line."""
+    columns = ("likeness", "file", "label", "other_file", "other_label")
+    return table_csv(columns, ({**row, "file": row["item"], "other_file": row["other"]} for row in rows))
+
+
+def novelty_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """A table of the rows that are least like a source domain."""
+    return table_csv(("file", "label", "distance", "farther_than"), ({"file": row["item"], **row} for row in rows))
+
+
+def mistakes_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """A table of test rows of which a run says something wrong."""
+    columns = ("file", "label", "predicted", "confidence", "off")
     return table_csv(columns, ({"file": row["item"], **row} for row in rows))
 
 

@@ -15,12 +15,16 @@ from recommender.results import Distance, Recommendation, TuningRun
 from recommender.serving.export import Exported
 from recommender.serving.predict import Answer, Predictions
 from recommender.serving.promote import Promoted
+from registry.cards import Domain
+from registry.forms import to_json
 from registry.modalities import modalities
 from registry.progress import Cancelled
 from ui import offers, render
 from ui.context import CommandContext
 from ui.reproduce import as_command, mlflow_command
 from ui.strangers import cell, suspects_csv
+from ui.terminal import print_next
+from ui.uploads import keep_answer
 from ui.watcher import Watcher
 
 __all__ = ["present_work"]
@@ -31,6 +35,8 @@ def present_work(
 ) -> None:
     """Perform what measures, learns or predicts, and say what comes of it; ``began`` is when it was asked for."""
     result = _performed(context, request)
+    if isinstance(result, Answer) and context.job is not None:
+        keep_answer(context.zoo.home, context.job, result.to_dict())
     context.finish(service.reference(result))
     match result:
         case Recommendation():
@@ -50,9 +56,9 @@ def present_work(
                 _write_csv(result)
             else:
                 context.print_json(record)
-        case Exported():
-            record = result.to_dict()
-            context.print(render.export_report(record))
+        case Domain() | Exported():
+            record = to_json(result) if isinstance(result, Domain) else result.to_dict()
+            context.print(render.domain_table([record]) if isinstance(result, Domain) else render.export_report(record))
             context.print_json(record)
         case Promoted():
             _promoted(context, result)
@@ -69,13 +75,13 @@ def present_work(
 def _promoted(context: CommandContext, promoted: Promoted) -> None:
     """What a run became, and where to look at it."""
     form = {
-        "checkpoint": render.plain(promoted.checkpoint),
-        "domain": render.plain(promoted.domain),
+        "checkpoint": to_json(promoted.checkpoint),
+        "domain": to_json(promoted.domain),
         "notes": [*promoted.notes],
     }
     context.print(render.promoted_report(form))
     shown = render.command("zoo show", promoted.checkpoint.name, home=context.home)
-    render.print_next(context.terminal, [shown])
+    print_next(context.terminal, [shown])
     context.print_json(form)
 
 
@@ -87,7 +93,7 @@ def _performed(context: CommandContext, request: Request) -> object:
             return service.perform(request, context.zoo, watcher, job=context.job)
     except (KeyboardInterrupt, Cancelled):
         if watcher.run is not None:
-            render.print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
+            print_next(context.terminal, [as_command(ResumeRequest(run=watcher.run), context.home)])
         raise
 
 
@@ -106,7 +112,7 @@ def _advised(
     if advice.choices and isinstance(request, RecommendRequest):
         again = TuneRequest(sample=request.sample, no_transfer=not advice.verdict.transfer)
         picker = render.command("picker", home=context.home)
-        render.print_next(context.terminal, [as_command(again, context.home), picker])
+        print_next(context.terminal, [as_command(again, context.home), picker])
     context.print_json(record)
 
 
@@ -116,7 +122,7 @@ def _tuned(context: CommandContext, run: TuningRun, whole: float | None) -> None
     if run.mlflow_run_id is not None:
         context.print(Text(f"MLflow run {run.mlflow_run_id}; its page opens with the first command below", "dim"))
     pages = [mlflow_command(context.zoo.home), render.command("picker", home=context.home)]
-    render.print_next(context.terminal, pages)
+    print_next(context.terminal, pages)
     context.print_json(run.to_dict())
 
 

@@ -335,18 +335,20 @@ def _offered(tuned: _Tuned, config: PretrainedConfig) -> PreTrainedModel | None:
     """A classifier of those that the run's network offers, where one computes the same."""
 
     def build(other: PretrainedConfig) -> PreTrainedModel:
-        model, layers = _built(tuned, other)
-        _fill(tuned, model, f"{layers.head}.", strictly=False)
+        with quiet():
+            model: PreTrainedModel = _auto(tuned).from_config(other, dtype=torch.float32).eval()
+        _fill(tuned, model, f"{_last_linear(model)}.", strictly=False)
         return model
 
-    batch, expected = tuned.network.batch(tuned.prepared), tuned.logits()
+    rows, expected = [tuned.network.batch([row]) for row in tuned.prepared], tuned.logits()
     try:
         model: PreTrainedModel
         for model in tuned.network.classifiers(config, tuned.head.weight, tuned.head.bias, build):
             with torch.inference_mode():
-                if _distance(model(**batch).logits.numpy(), expected) <= TOLERANCE:
-                    return model
-    except NotExportable:
+                logits = np.concatenate([model(**row).logits.numpy() for row in rows])
+            if _distance(logits, expected) <= TOLERANCE:
+                return model
+    except Exception:  # any config class may raise anything, and any model of what it is not meant for
         return None
     return None
 
@@ -474,14 +476,27 @@ def _auto(tuned: _Tuned) -> Any:  # noqa: ANN401 - an Auto class of transformers
 
 
 def _difference(tuned: _Tuned, folder: Path) -> float:
-    """How far the logits of what was written lie from the run's, both from the items on."""
+    """How far the logits of what was written lie from the run's, both from the items on.
+
+    Where a model refuses a batch of items that differ in kind, each is asked alone.
+    """
+    network, items = tuned.network, tuned.network.examples()
     with quiet(), torch.inference_mode():
-        batch = tuned.network.reopened(folder, tuned.network.examples())
-        model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        logits = model.eval()(**arguments(tuned.network, batch))[0]
-        if tuned.positional:  # of what was cut off, the run says what its bias does
-            bias = torch.from_numpy(tuned.head.bias)
-            logits = tuned.network.pool(logits - bias, batch) + bias
+        model = _auto(tuned).from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+
+        def answers(some: Sequence[Any]) -> torch.Tensor:
+            batch = network.reopened(folder, some)
+            logits: torch.Tensor = model(**arguments(network, batch))[0]
+            if not tuned.positional:
+                return logits
+            bias = torch.from_numpy(tuned.head.bias)  # of what was cut off, the run says what its bias does
+            pooled: torch.Tensor = network.pool(logits - bias, batch)
+            return pooled + bias
+
+        try:
+            logits = answers(items)
+        except ValueError:
+            logits = torch.cat([answers([item]) for item in items])
     return _close_enough(tuned, logits.numpy())
 
 

@@ -32,6 +32,7 @@ from registry.errors import (
 )
 from registry.files import copy_files
 from registry.modalities import modalities
+from registry.naming import naming
 from registry.progress import Progress, silent
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -68,7 +69,7 @@ def promote(run: RunFolder, name: str, zoo: Zoo, *, progress: Progress = silent)
     result = finished(run)
     if _NAME.fullmatch(name) is None:
         raise UnusableName("checkpoint", name)
-    with zoo.naming(name):
+    with naming(zoo.home, name):
         return _promoted(run, result, name, zoo, progress)
 
 

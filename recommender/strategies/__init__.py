@@ -1,7 +1,7 @@
 """Freeze strategies: evidence -> Plan (what stays frozen, what learns, how), or `NotOffered` with the reason.
 
 Each file here decides what one strategy freezes, by the rules in `recommender.strategies.rules`; which of them is
-advised, `recommender.plan` decides. None sees data or torch; each is loaded on demand.
+advised, and all exceptions to that, `recommender.plan` decides. None sees data or torch; each is loaded on demand.
 """
 
 from collections.abc import Callable

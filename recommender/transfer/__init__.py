@@ -1,8 +1,11 @@
 """Transferability scores: how well features of one checkpoint carry the labels; higher is better.
 
-To add a score: a file here and a line in `scores`, or an entry point of a plug-in; either way it is reported beside
-every candidate. It moves the advice where it is a `ComparableScore`: it states the metrics that it estimates, and its
-standard error (weighed in `recommender.rank`). All others are in units of their own, which no ranking can add up.
+To add a score: a file here and a line in `scores`, or an entry point of a plug-in. It is then reported beside every
+checkpoint (`recommender.probe._scores`). It changes the advice where it is a `ComparableScore`, which says how.
+
+Four of ours have a part of their own in the advice, which no other score can take: the head of ``linear`` is the probe,
+the best ``knn`` and ``hscore`` over the blocks are features of the fused expectation (`recommender.fusion.FEATURES`),
+and ``logme`` decides between two that are expected to score the same (`recommender.rank._key`). All others are shown.
 """
 
 from collections.abc import Callable
@@ -45,10 +48,21 @@ class ScoreFunction(Protocol):
 
 @runtime_checkable
 class ComparableScore(ScoreFunction, Protocol):
-    """A score that is an estimate of the task's metric on its own scale, and so may take part in ranking.
+    """A score that is an estimate of the task's metric on its own scale, and so changes the advice.
 
     It estimates what a head on the features would score on rows that it was not fitted on: 0 to 1 for an accuracy.
-    How much it counts follows from what it states and from how it agrees with the probes (`recommender.rank`).
+    Three steps lead from here to the advice:
+
+    1. Write it: a class whose objects are called as a `ScoreFunction` is, with the two properties below, and an object
+       of it in `scores`.
+    2. It is asked for each checkpoint, on the block that the probe reads, where the sample is judged by one of its
+       ``metrics`` (`recommender.probe._estimates`).
+    3. Its residuals from the probes, less their mean over the checkpoints, move what is expected of each by their share
+       of the precision: the more, the smaller its ``standard_error`` beside the probe's own and the better it agrees
+       with the probes (`recommender.rank._with_estimates`). So it needs two checkpoints, and what the probe is sure of
+       it does not overrule.
+
+    What it moved, and by how much, is a reason of the choice: "*name* (71.2 %) moves the expectation by +0.8 points".
     """
 
     @property

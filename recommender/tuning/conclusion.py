@@ -12,6 +12,7 @@ from recommender.results import TuningRun
 from recommender.runs.folder import RunFolder
 from recommender.runs.job import Job
 from recommender.tuning.fitting import Fit, predicted_of
+from recommender.tuning.mistakes import confusions, worst_mistakes
 from recommender.tuning.splitting import Split
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.forms import to_json
@@ -89,6 +90,8 @@ def conclude(
             "created": finished.ended,
             "outcome": to_json(outcome),
             "controls": [control.to_dict() for control in finished.fit.against],
+            "mistakes": [row.to_dict() for row in worst_mistakes(finished.split.test, finished.fit.logits)],
+            "confusions": [row.to_dict() for row in confusions(finished.split.test, finished.fit.logits)],
             "forgetting": None if finished.fit.forgetting is None else finished.fit.forgetting.to_dict(),
             "versions": {name: version(name) for name in ("transferzoo", "torch", "transformers")}
             | {"python": platform.python_version()},

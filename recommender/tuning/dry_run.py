@@ -227,7 +227,7 @@ class _DryRun:
         """What more rows and epochs add to the training, with the opening of its items and the last judgment."""
         rows = self._rows()
         opening = sum(self._span(Phase.PREPARE, part) * (whole / few - 1) for part, (few, whole) in rows.items())
-        stages = _stages(self.instants)
+        stages = _stages(self.instants, len(self.job.plan.stages))
         judged = stages[-1].judging / rows["validation"][0] * (rows["test"][1] - rows["test"][0])
         pairs = zip(stages, self.job.plan.stages, strict=True)
         return opening + judged + sum(self._stage(timed, stage) for timed, stage in pairs)
@@ -271,27 +271,44 @@ class _Timed:
     """Running the frozen prefix over all rows."""
 
 
-def _stages(instants: Sequence[_Instant]) -> list[_Timed]:
-    """The stages of a trial, from what was heard of its steps and judgments; judgment 0 is of the start."""
+def _stages(instants: Sequence[_Instant], stages: int) -> list[_Timed]:
+    """The stages of a trial, from what was heard of its steps and judgments; judgment 0 is of the start.
+
+    A stage may have ended after its first epoch, and the run with it: one that never began is timed as the one before.
+    """
     judged = {instant.done: instant.at for instant in reversed(instants) if instant.phase is None}
-    epochs = [
-        [instant for instant in instants if judged[epoch - 1] < instant.at < judged[epoch]]
-        for epoch in sorted(judged)
-        if epoch
-    ]
-    return [
-        _timed(epochs[place], epochs[place + 1], judged[place + 1], judged[place + 2])
-        for place in range(0, len(epochs), _EPOCHS)
-    ]
+    timed: dict[int, _Timed] = {}
+    epochs: dict[int, list[_Epoch]] = {}
+    for epoch in sorted(judged.keys() - {0}):
+        heard = [instant for instant in instants if judged[epoch - 1] < instant.at < judged[epoch]]
+        last = next(instant for instant in reversed(heard) if instant.phase is Phase.TUNE)
+        epochs.setdefault((last.done - 1) * stages // last.of, []).append(_Epoch(heard, judged[epoch]))
+    for place, (first, *more) in epochs.items():
+        timed[place] = _timed(first, more[0] if more else None)
+    return [timed[max(place for place in timed if place <= at)] for at in range(stages)]
 
 
-def _timed(first: Sequence[_Instant], second: Sequence[_Instant], first_end: float, second_end: float) -> _Timed:
-    """A stage, from what was heard in its two epochs, and when those were judged."""
-    one, two = ([instant.at for instant in epoch if instant.phase is Phase.TUNE] for epoch in (first, second))
-    begun = two[0] - first_end
-    step = median([later - earlier for times in (one, two) for earlier, later in pairwise(times)] or [begun])
+@dataclass(frozen=True)
+class _Epoch:
+    """What was heard in an epoch, and when it was judged."""
+
+    heard: Sequence[_Instant]
+    end: float
+
+    @property
+    def steps(self) -> list[float]:
+        """When each was over."""
+        return [instant.at for instant in self.heard if instant.phase is Phase.TUNE]
+
+
+def _timed(first: _Epoch, second: _Epoch | None) -> _Timed:
+    """A stage, from its first two epochs, or the only one."""
+    epochs = [first, *([second] if second else [])]
+    begun = second.steps[0] - first.end if second else 0.0
+    between = [later - earlier for epoch in epochs for earlier, later in pairwise(epoch.steps)]
+    step = median(between or [begun])
     keeping = 0.0
-    for part in {instant.part for instant in first if instant.phase is Phase.CACHE}:
-        at = [instant.at for instant in first if (instant.phase, instant.part) == (Phase.CACHE, part)]
+    for part in {instant.part for instant in first.heard if instant.phase is Phase.CACHE}:
+        at = [instant.at for instant in first.heard if (instant.phase, instant.part) == (Phase.CACHE, part)]
         keeping += at[-1] - at[0]
-    return _Timed(step, min(first_end - one[-1], second_end - two[-1]), max(0.0, begun - step), keeping)
+    return _Timed(step, min(epoch.end - epoch.steps[-1] for epoch in epochs), max(0.0, begun - step), keeping)

@@ -1,19 +1,26 @@
 """Items wherever they lie: a folder, an archive, a single file, records."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from registry.cards import Task
-from registry.errors import ColumnsOfNoRecords, NoItems, PathMissing
-from registry.modalities import Modality, Reading
+from registry.errors import BadTable, ColumnsOfNoRecords, NoItems, PathMissing
+from registry.modalities import Item, Modality, Reading, Undecodable
 from registry.progress import Progress, silent
-from registry.readers.archive import read_archive
+from registry.readers.archive import read_archive, read_members
 from registry.readers.folder import content, read_folder
 from registry.readers.layout import LayoutRule, is_item
 from registry.readers.records import RecordColumns, is_records, read_records
 from registry.readers.rows import Rows, known_suffixes, prevailing, read_items
+from registry.readers.streams import is_sentences
 
-__all__ = ["read_anywhere", "read_rows"]
+__all__ = ["read_anywhere", "read_named", "read_rows"]
+
+_LABELLED = (
+    "Give texts and their labels as CSV, TSV, JSON lines or Parquet, or as .txt files in class folders; words and "
+    "their tags one a line, with an empty line behind a sentence."
+)
 
 
 def read_rows(  # noqa: PLR0913 - each says how they are read
@@ -58,6 +65,8 @@ def read_rows(  # noqa: PLR0913 - each says how they are read
         )
     if columns is not None and columns.named and rule is not None:
         raise ColumnsOfNoRecords(path, tuple(columns.named))
+    if not folder and rule is not None and is_sentences(path):
+        raise BadTable(path, "its lines are no words with a tag each", _LABELLED)
     if folder:
         return read_folder(
             path,
@@ -122,3 +131,47 @@ def read_anywhere(  # noqa: PLR0913 - each says how they are read
         first = f" ({rows.unreadable[0][0]}: {rows.unreadable[0][1]})" if rows.unreadable else ""
         raise NoItems(path, f"{rows.modality.words.many} that can be read{first}", len(rows.unreadable))
     return rows
+
+
+def read_named(
+    path: Path,
+    names: Iterable[str],
+    *,
+    modality: Modality,
+    reading: Reading | None = None,
+    columns: RecordColumns | None = None,
+    task: Task | None = None,
+    follow_links: bool = False,
+) -> dict[str, Item]:
+    """Some of the items there by their names, without a look at the others; what is gone or unreadable is left out.
+
+    Of records all are read, for their names are numbers of rows.
+
+    Raises:
+        PathMissing: nothing lies there.
+        SampleError: as the readers raise it.
+    """
+    wanted = dict.fromkeys(names)
+    if not path.exists():
+        raise PathMissing(path)
+    if is_records(path) and modality.text_is_item:
+        rows = read_records(path, columns=columns, task=task, labelled=False, limit=sys.maxsize, modality=modality)
+        return {item.name: item for item in rows.items if item.name in wanted}
+    read: dict[str, tuple[bytes, Path | None] | None] = {}
+    if path.is_dir():
+        read.update((name, _below(path, name, follow_links=follow_links)) for name in wanted)
+    else:
+        read.update((name, (held, None)) for name, held in read_members(path, wanted).items())
+    decoded = {name: modality.decode(name, *held) for name, held in read.items() if held is not None}
+    sound = [item for item in decoded.values() if not isinstance(item, Undecodable)]
+    return {item.name: item for item in modality.settled(sound, reading or {})[0]}
+
+
+def _below(folder: Path, name: str, *, follow_links: bool) -> tuple[bytes, Path] | None:
+    """A file below a folder; None where it cannot be read, or lies outside of it and links are not to be followed."""
+    place = folder / name
+    try:
+        inside = follow_links or place.resolve().is_relative_to(folder.resolve())
+        return content(place) if inside else None
+    except (OSError, ValueError):  # it cannot be read, or a name holds a NUL
+        return None

@@ -8,7 +8,7 @@ import stat
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -34,7 +34,7 @@ from registry.readers.layout import (
 from registry.readers.other_tasks import HEAD_BYTES, refuse_other_tasks
 from registry.readers.rows import MAX_BYTES, TOLERATED, Rows, known_suffixes, prevailing, read_items
 
-__all__ = ["Caps", "read_archive", "require_sound"]
+__all__ = ["Caps", "read_archive", "read_members", "require_sound"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,19 @@ def read_archive(
         hidden = sorted({printable(name) for name in members if is_hidden_item(name, kind.suffixes)})
         notes = [f"{words.count(len(hidden), 'hidden')} passed over ({hidden[0]} for one)"] if hidden else []
         return read_parts(layout, read, reading, [*notes, *([not_items(others, words)] if others else []), *mixed])
+
+
+def read_members(path: Path, names: Iterable[str], *, caps: Caps = _CAPS) -> dict[str, bytes]:
+    """The bytes of some members by their plain names, as far as they are there and no larger than an item may be.
+
+    Raises:
+        UnsafeArchive: a member that climbs out, explodes, collides, or is a link or encrypted.
+        NoItems: no zip.
+    """
+    with _opened(path) as archive:
+        members = _judged(path, archive.infolist(), caps)
+        wanted = (name for name in names if name in members and members[name].file_size <= MAX_BYTES)
+        return {name: archive.read(members[name]) for name in wanted}
 
 
 def require_sound(path: Path, *, caps: Caps = _CAPS) -> None:

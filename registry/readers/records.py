@@ -20,7 +20,16 @@ from registry.readers.cells import TargetColumn, shortened, target_of
 from registry.readers.layout import Layout, LayoutPart, counted, plain_name, read_parts, role_of, sampled
 from registry.readers.reservoir import reservoir_sample
 from registry.readers.rows import TOLERATED, Rows, keep_items
-from registry.readers.streams import ENDINGS, TAGS, TOKENS, TableRecord, is_tagged, stream_records
+from registry.readers.streams import (
+    ENDINGS,
+    TAGS,
+    TOKENS,
+    TableRecord,
+    is_listed,
+    is_sentences,
+    is_tagged,
+    stream_records,
+)
 
 __all__ = ["RecordColumns", "is_records", "read_records"]
 
@@ -56,6 +65,7 @@ _NUMBERS = (
     "Tabular data are not for this tool: gradient boosting (HistGradientBoostingClassifier of scikit-learn) or a "
     "tabular foundation model is. Where a column holds texts all the same, name it: --text COLUMN --label COLUMN."
 )
+_TAG_THEM = "Write a word and its tag in each line, an empty line behind a sentence."
 _NAME_THEM = "Name the columns: --text COLUMN --label COLUMN (text=, label= in Python)."
 
 
@@ -113,7 +123,7 @@ def is_records(path: Path) -> bool:
     """Whether a file holds records, or a folder nothing but parts of them, one of them to train on."""
     try:
         if not path.is_dir():
-            return path.suffix.lower() in ENDINGS or is_tagged(path)
+            return is_listed(path) or is_tagged(path)
         return "train" in _parts(path) and not any(one.is_dir() for one in path.iterdir() if one.name[0] != ".")
     except (OSError, ValueError):  # a name that is too long, or holds a NUL; a folder that cannot be listed
         return False
@@ -293,6 +303,10 @@ def _opened(path: Path, seed: int) -> _File:
     drawn = reservoir_sample(stream_records(path, notes), _MOST, seed)
     if not drawn.seen:
         raise BadTable(path, "it has no row", "Give a file with a line of headings and a row for each text.")
+    if all("" in row for _, row in drawn.entries):
+        number, row = drawn.entries[0]
+        quotes = "Put cells that hold a comma between quotes, or part cells by tabs (.tsv)."
+        raise BadTable(path, f"row {number} has {row['']}, and so it is in every row", quotes)
     if drawn.note:
         notes.append(f"{path.name} has {drawn.seen:,} rows: {drawn.note} was read")
     return _File(path, dict(drawn.entries), tuple(notes))
@@ -317,6 +331,7 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     if written is not None and labelled and wanted.label is None and _first_of(names, _LABELS) is None:
         remedy = "To classify texts name the columns: --text TEXT --label LABEL (text=, label=)."
         raise OtherTask(file.path, "generation", "texts to be written", f"column {written[-1]}", remedy)
+    _refuse_twice(file.path, wanted)
     text, text2 = wanted.text, wanted.text2
     others = [name for name in names if name not in wanted.named.values()]
     if text is None and text2 is None:
@@ -325,6 +340,8 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     shown = ", ".join(printable(str(name))[:40] for name in names[:_SHOWN]) or "nothing"
     if text is None and _is_numeric(file, [name for name in others if name != wanted.label]):
         raise BadTable(file.path, f"it holds numbers, and no texts, in {shown}", _NUMBERS)
+    if names == [TOKENS] and is_sentences(file.path):
+        raise BadTable(file.path, "its lines hold a word and no tag", _TAG_THEM)
     if text is None:
         raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)
     others = [name for name in others if name not in {text, text2}]
@@ -337,6 +354,14 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
         new.pop("label", None)
     listed = ", ".join(f"{name!r} as {role}" for role, name in new.items())
     return columns, [f"{file.path.name}: column {listed}"] if new else []
+
+
+def _refuse_twice(path: Path, wanted: RecordColumns) -> None:
+    """Raise BadTable where a column is named both as a text and as another one, or as the label."""
+    roles: dict[str, str] = {}
+    for role, name in wanted.named.items():
+        if role in {"text", "text2", "label"} and (other := roles.setdefault(name, role)) != role:
+            raise BadTable(path, f"column {name!r} is named as {other} and as {role}", "Name a column of its own each.")
 
 
 def _pair(names: Sequence[str]) -> tuple[str | None, str | None]:

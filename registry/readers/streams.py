@@ -13,11 +13,13 @@ from pathlib import Path
 from registry.errors import BadTable
 from registry.readers.layout import counted
 
-__all__ = ["ENDINGS", "TAGS", "TOKENS", "TableRecord", "is_tagged", "stream_records"]
+__all__ = ["ENDINGS", "TAGS", "TOKENS", "TableRecord", "is_listed", "is_sentences", "is_tagged", "stream_records"]
 
 _TAGGED = frozenset({".bio", ".conll", ".iob", ".iob2", ".txt"})
 """A token a line, its tag in the last column, an empty line behind a sentence."""
 ENDINGS = frozenset({".csv", ".jsonl", ".ndjson", ".parquet", ".tsv"}) | (_TAGGED - {".txt"})
+_ARRAY = ".json"
+"""Read where it is given itself: in a folder such files may be of anything."""
 TOKENS, TAGS = "tokens", "tags"
 """What the first and the last column of such lines are called."""
 TableRecord = Mapping[str, object]
@@ -62,9 +64,19 @@ def stream_records(path: Path, notes: list[str]) -> Iterator[tuple[int, TableRec
         raise BadTable(path, f"it is not {cause.encoding} (byte {cause.start})", "Save it as UTF-8.") from cause
 
 
+def is_listed(path: Path) -> bool:
+    """Whether a file's name says that it holds rows."""
+    return path.suffix.lower() in ENDINGS | {_ARRAY}
+
+
+def is_sentences(path: Path) -> bool:
+    """Whether a file's name says that each of its lines holds a word."""
+    return path.suffix.lower() in _TAGGED
+
+
 def is_tagged(path: Path) -> bool:
     """Whether a file's lines are tokens and their tags: several columns in each, the last one O, B-, I- or the like."""
-    if path.suffix.lower() not in _TAGGED:
+    if not is_sentences(path):
         return False
     try:
         with path.open("rb") as file:
@@ -116,7 +128,7 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
             sign = "\t" if path.suffix.lower() == ".tsv" else max(_SIGNS, key=first.count)
             file.seek(0)
             rows = csv.reader(file, delimiter=sign)
-            heading, line = [name.strip() for name in next(rows, [])], rows.line_num
+            heading, line = _heading(path, next(rows, [])), rows.line_num
             for number, cells in enumerate(rows, start=1):
                 began, line = line, rows.line_num
                 if len(cells) == len(heading):
@@ -133,8 +145,27 @@ def _of_csv(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
         csv.field_size_limit(before)
 
 
+def _heading(path: Path, cells: list[str]) -> list[str]:
+    """A name for each column; those without one (pandas leaves its index so) are called after their place.
+
+    Raises:
+        BadTable: two have the same.
+    """
+    names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadTable(path, f"two columns are called {twice!r}", "Give each column a name of its own.")
+    return names
+
+
 def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
+    """Of a line each, or the members of one array."""
     with path.open(encoding=encoding, errors=_errors(encoding)) as file:
+        if path.suffix.lower() == _ARRAY and file.read(_LOOKED_AT).lstrip().startswith("["):
+            file.seek(0)
+            yield from _of_array(path, file.read())
+            return
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -144,7 +175,23 @@ def _of_json(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:
                 raise BadTable(path, f"line {number} is no JSON ({cause})", "Write one object a line.") from cause
             if not isinstance(record, dict):
                 raise BadTable(path, f"line {number} holds no object", "Write one object a line.")
-            yield number, record
+            yield number, _named(record)
+
+
+def _of_array(path: Path, content: str) -> Iterator[tuple[int, TableRecord]]:
+    try:
+        members = json.loads(content)
+    except (ValueError, RecursionError) as cause:
+        raise BadTable(path, f"it is no JSON ({cause})", "Write an array of objects, or one object a line.") from cause
+    for number, record in enumerate(members, start=1):
+        if not isinstance(record, dict):
+            raise BadTable(path, f"member {number} of its array is no object", "Write an object for each row.")
+        yield number, _named(record)
+
+
+def _named(record: TableRecord) -> TableRecord:
+    """Without a cell whose name is empty: a fault would stand there."""
+    return {name: cell for name, cell in record.items() if name}
 
 
 def _of_lines(path: Path, encoding: str) -> Iterator[tuple[int, TableRecord]]:

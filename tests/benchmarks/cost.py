@@ -84,7 +84,7 @@ def run(zoo: Zoo, sample: Sample, case: tuple[str, str, str], seed: int) -> Row:
     choice = replace(choice, plan=replace(choice.plan, controls=()))
     job = Job.of(choice, sample, zoo, TuneOptions(seed))
     began = time.perf_counter()
-    trial = measure_cost(job, lambda part: zoo.encoded(checkpoint, part))
+    trial = measure_cost(job, lambda part: zoo.encodings.encoded(checkpoint, part))
     took, processor = time.perf_counter() - began, time.process_time()
     recorder = Recorder()
     done, _ = run_local(job, no_tracking, recorder)

@@ -1,8 +1,8 @@
 """The whole path on real sets of images or texts: advice, tuning of the best choice, expected against realized.
 
-    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [NAME ...]
+    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [--rows 600] [NAME ...]
 
-Each set is a folder with train/ and test/; at most 600 training rows, the plan as it is, no controls. Results are
+Each set is a folder with train/ and test/; at most so many training rows, the plan as it is, no controls. Results are
 appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
 set's own family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for
 all that is bundled goes back to one pupil of eleven unlabelled corpora.
@@ -17,15 +17,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from recommender.constraints import Constraints
 from recommender.flow import recommend, tune
 from recommender.runs.job import TuneOptions
-from recommender.shortlist import Constraints
 from registry.cards import Checkpoint
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.targets import FAMILIES, TEXTS
 
-ROWS = 600
 TOO_LARGE = ("224", "deeplab")
 SOURCES = {"imagenet": "imagenet_sample", "cifar10": "cifar10", "vww": "coco_sample"}
 """Which domain a checkpoint's name begins with tells of."""
@@ -41,18 +40,18 @@ def main() -> None:
         done = {row["set"] for row in _rows(results)}
         for folder in sorted(path for path in requested.sets.iterdir() if path.is_dir()):
             if folder.name not in done and (not requested.names or folder.name in requested.names):
-                row = run(zoo, folder)
+                row = run(zoo, folder, requested.rows)
                 with results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(row, flush=True)
     Console(width=150).print(table(_rows(results)))
 
 
-def run(zoo: Zoo, folder: Path) -> dict[str, object]:
-    """One set: its advice and what became of it."""
+def run(zoo: Zoo, folder: Path, rows: int) -> dict[str, object]:
+    """One set: its advice on at most so many training rows and what became of it."""
     began = time.perf_counter()
     whole = Sample.from_folder(folder)
-    sample = replace(whole.subsample(ROWS, 0), test=whole.test)
+    sample = replace(whole.subsample(rows, 0), test=whole.test)
     advice = recommend(sample, zoo, keep=5, constraints=Constraints(exclude=related(zoo, folder.name)))
     advised = time.perf_counter() - began
     best = advice.best
@@ -138,6 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--home", type=Path, default=Path(".cache/end_to_end"))
     return parser.parse_args()
 

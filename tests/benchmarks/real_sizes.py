@@ -33,10 +33,10 @@ from rich.table import Table
 
 from recommender import flow
 from recommender.benefit import benefit, for_epochs
+from recommender.constraints import Constraints
 from recommender.runs.job import Job, TuneOptions
 from recommender.runs.provider import ZooProvider
 from recommender.runs.tracking import no_tracking
-from recommender.shortlist import Constraints
 from recommender.tuning.recipe import run_local
 from registry.encoders.loading import quiet
 from registry.sample import Sample

@@ -9,5 +9,6 @@ def execute(request):
     return executors[request.param]
 
 
+@pytest.mark.slow
 class TestExecutors(ExecutorContract):
     pass

@@ -203,6 +203,7 @@ def test_what_trains_nothing_is_no_scratch(zoo):
         benefit(choice, choice.plan, jobs.sample(), zoo)
 
 
+@pytest.mark.slow
 def test_without_a_test_part_one_is_held_out(zoo):
     result = measured(zoo, jobs.sample(64, 0), "linear-probe")
     assert result.points[-1].labels + result.test_rows == 64

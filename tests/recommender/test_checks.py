@@ -111,6 +111,7 @@ def test_a_request_is_checked_before_anything_is_read(zoo: Zoo, tmp_path: Path) 
     assert "Did you mean '0123456789abcdef'?" in caught.value.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

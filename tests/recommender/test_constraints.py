@@ -1,8 +1,8 @@
 import pytest
 
 from recommender import recommend
+from recommender.constraints import Constraints, Objection, relaxation
 from recommender.results import Cost
-from recommender.shortlist import Constraints, Objection, relaxation
 from registry.errors import NoCandidates
 from registry.listings import Fact
 from tests.recommender.planted import Reader, planted_sample, planted_zoo

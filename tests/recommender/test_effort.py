@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from recommender.constraints import Constraints
 from recommender.effort import Deadline, Effort
 from recommender.flow import recommend
 from recommender.race import FIRST, SECOND, race
 from recommender.results import Candidate
-from recommender.shortlist import Constraints
 from registry.features import Encoded
 from registry.progress import Cancelled, require_wanted, silent
 from tests.recommender.planted import Reader, planted_sample, planted_zoo
@@ -66,6 +66,7 @@ def ask(ground, seconds=None, **options):
     return recommend(sample, zoo, keep=3, deadline=Deadline(seconds, clock), **options)
 
 
+@pytest.mark.slow
 def test_who_is_behind_beyond_chance_gets_no_more_rows(ground):
     zoo, _, sample = ground
     advice = ask(ground)

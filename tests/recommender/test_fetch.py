@@ -74,6 +74,7 @@ def test_what_fits_into_the_disk_budget_is_fetched_and_probed(hub, zoo, request_
     assert zoo.listing_of(zoo.checkpoint("net")).contradictions == ("parameters",)
 
 
+@pytest.mark.slow
 def test_where_it_is_left_open_the_observer_is_asked_and_a_no_fetches_nothing(hub, zoo, request_of):
     listener = Listener(answer=False)
     assert absent(perform(request_of(fetch="ask", disk_budget="10MB"), zoo, listener)) == {"net", "huge"}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recommender.constraints import Constraints
 from recommender.flow import evaluate, recommend
-from recommender.shortlist import Constraints
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import NoCandidates, NotOffered, UnknownName
 from registry.sample import Sample
@@ -272,6 +272,7 @@ def test_one_and_the_same_quantity_leaves_nothing_to_choose_by(tmp_path):
     assert advice.verdict.sentence.startswith("All rows have the same target")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [{"task": Task.REGRESSION, "metric": Metric.R2, "score": -3.0}, {"modality": "text", "score": 0.05}],

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recommender.contributions import contribution_words
 from recommender.fusion import (
     Candidates,
     Case,
@@ -65,6 +66,14 @@ def test_contributions_add_up_to_what_the_expectation_moves_by():
     fusion, case = Fusion(world(40)), world(1, seed=9)[0]
     fused = fusion.expect(case)
     assert sum(fused.points(case.anchor).values()) == pytest.approx(fused.score(case.anchor) - case.anchor)
+
+
+def test_what_a_feature_is_in_words_hangs_on_what_it_usually_is():
+    usual = Fusion(world(40)).expect(world(1, seed=9)[0]).usual
+    assert usual["no transfer"] < 0
+    near, far = ({"no transfer": share * usual["no transfer"]} for share in (0.5, 1.5))
+    words = [contribution_words({"no transfer": 0.1}, one, usual) for one in (near, far)]
+    assert words == [["no transfer comes near the probes (+10.0)"], ["no transfer lies far below the probes (+10.0)"]]
 
 
 def test_it_is_better_than_the_probe_alone_and_the_better_the_more_is_known():
@@ -138,6 +147,7 @@ def test_candidates_stand_beside_one_another_within_their_body_and_between_bodie
     assert candidates.case("nobody", "lp-ft", Kind.TRAINING, 100, 5) is None
 
 
+@pytest.mark.slow
 def test_ten_thousand_outcomes_are_fitted_in_about_a_second_of_one_thread():
     cases = world(2500)
     began = time.process_time()

@@ -179,6 +179,7 @@ def mean_of(zoo, name, sample):
     return zoo.encode(name, sample).last.vectors[:, 0].mean()
 
 
+@pytest.mark.slow
 def test_a_score_is_reported_and_an_incomparable_one_changes_nothing(monkeypatch, tmp_path):
     zoo, sample = two_tied(tmp_path)
     before = recommend(sample, zoo, keep=3).to_dict()
@@ -210,6 +211,7 @@ def test_a_comparable_score_decides_between_what_the_probe_cannot_tell_apart(mon
     assert after.best.to_dict()["scores"]["oracle"] == 0.99
 
 
+@pytest.mark.slow
 def test_a_comparable_score_of_the_registry_s_own_decides_as_one_of_a_plug_in_does(monkeypatch, tmp_path):
     zoo, sample = two_tied(tmp_path)
     before = recommend(sample, zoo, keep=3)
@@ -242,6 +244,7 @@ def test_one_checkpoint_alone_is_moved_by_no_plug_in(monkeypatch, tmp_path):
     assert evaluate(sample, zoo, "first").expected == before.expected
 
 
+@pytest.mark.slow
 def test_a_score_of_another_metric_is_reported_and_no_more(monkeypatch, tmp_path):
     zoo, sample = two_tied(tmp_path)
     before = recommend(sample, zoo, keep=3)
@@ -322,6 +325,7 @@ def finished_run(tmp_path, tracker, execute=None):
     return (execute or executors["local"])(work, trackers[tracker], silent, FolderProvider())[0]
 
 
+@pytest.mark.slow
 def test_a_tracker_hears_of_the_run_and_the_journal_has_it_too(monkeypatch, tmp_path):
     package = bring(monkeypatch, tmp_path, "trackers:pages")
     run = finished_run(tmp_path, "pages")
@@ -331,6 +335,7 @@ def test_a_tracker_hears_of_the_run_and_the_journal_has_it_too(monkeypatch, tmp_
     assert json.loads((Path(run.folder) / "journal.jsonl").read_text().splitlines()[-1])["status"] == "FINISHED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tracker", "why"), [("torn", "no such page"), ("shut", "the book is shut")])
 def test_a_tracker_that_fails_loses_no_run(monkeypatch, tmp_path, tracker, why):
     bring(monkeypatch, tmp_path, f"trackers:{tracker}")

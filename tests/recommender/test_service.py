@@ -86,6 +86,7 @@ def test_advice_is_gone_on_with_on_the_same_rows_alone(ground):
     assert outcome.conditions["scores"]
 
 
+@pytest.mark.slow
 def test_a_tuning_is_performed_and_its_learning_curve_is_heard(ground):
     zoo, sample = ground
     watcher = Watcher()

@@ -139,6 +139,7 @@ def test_advice_on_a_shifted_test_part_lowers_and_widens_and_says_why(tmp_path):
     assert any("of another source" in reason for c in moved.choices for reason in c.because)
 
 
+@pytest.mark.slow
 def test_a_choice_that_the_user_names_is_expected_alike(tmp_path):
     sample = with_test(planted_sample(120, (0.9,), seed=1), planted_sample(60, (0.9,), shade=60, seed=2))
     zoo = zoo_of(tmp_path)

@@ -96,6 +96,7 @@ def contrasts(labels: np.ndarray, columns: Sequence[int], seed: int = 0) -> np.n
     return images
 
 
+@pytest.mark.slow
 def test_advice_lists_them_and_changes_none(tmp_path):
     meant = np.arange(200) % 2
     wrong = np.isin(np.arange(200), [0, 10, 20, 31, 41, 51])

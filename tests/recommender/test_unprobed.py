@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from recommender import recommend
+from recommender.constraints import Constraints
 from recommender.history import History
 from recommender.results import Unprobed
-from recommender.shortlist import Constraints
 from recommender.unprobed import rivals, unprobed, within_budget
 from registry.cards import Claim, HubFile, Locator
 from registry.catalog import write_listing

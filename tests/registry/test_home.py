@@ -51,6 +51,7 @@ def names_in(folder):
     return sorted(os.fsencode(path.name) for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_homes_of_any_name_have_files_of_their_own_and_share_nothing(tmp_path, catalog):
     for place, name in enumerate(ODD):
         zoo = Zoo.open(odd(tmp_path, name), catalog=catalog)
@@ -196,6 +197,7 @@ def fill_up(disk, leave):
     (disk / "ballast").write_bytes(b"\0" * max(free - leave, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", [0, 4096, 40_000, 80_000, 160_000])
 def test_a_full_disk_is_named_with_what_is_free_and_nothing_is_half_written(small_disk, catalog, leave):
     disk = small_disk(3000)

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from registry import upstream
 from registry.cards import Claim, HubState
+from registry.damages import quarantined
 from registry.errors import (
     AdapterOnly,
     AlreadyThere,
@@ -274,7 +275,7 @@ def test_a_file_that_comes_damaged_twice_is_set_aside_and_the_entry_stays_as_it_
         upstream.fetch(zoo, "net")
     assert zoo.checkpoint("net") == before
     assert not zoo.here(before)
-    assert len(zoo.quarantined()) == 1
+    assert len(quarantined(zoo.home)) == 1
 
 
 def test_a_file_that_is_cut_goes_on_where_it_was_cut(hub, zoo):

@@ -180,3 +180,38 @@ def test_groups_of_a_table_meet_near_duplicates_of_a_folder(tmp_path):
     sample = Sample.from_folder(tmp_path / "pets", groups=table)
     assert sample.named_groups
     assert Sample.again(sample.to_dict()).digest == sample.digest
+
+
+def pairs_of(sample: Sample) -> set[tuple[str, str, str]]:
+    return {(str(pair.likeness), pair.item, pair.other) for pair in sample.health.pairs}
+
+
+def test_what_is_alike_is_listed_row_beside_row_with_both_labels():
+    singles = np.stack([photograph(scene) for scene in range(30)])
+    images = np.concatenate([singles, singles[:1], [shot_again(singles[1])], singles[20:21]])
+    labels = ["ab"[row % 2] for row in range(32)] + ["b"]  # the last is a copy of a row of class a
+    test = np.stack([singles[2], shot_again(singles[3]), *(photograph(seed) for seed in range(50, 60))])
+    sample = sample_of(images, labels, test=(test, ["ab"[row % 2] for row in range(12)]))
+    assert pairs_of(sample) == {
+        ("same content", "30", "0"),
+        ("same content", "32", "20"),
+        ("alike", "31", "1"),
+        ("same content as a test row", "2", "0"),
+        ("like a test row", "3", "1"),
+    }
+    labelled = {pair.item: (pair.label, pair.other_label) for pair in sample.health.pairs}
+    assert labelled["32"] == ("b", "a")
+
+
+def test_kept_duplicates_are_listed_too():
+    images = np.stack([*(photograph(scene) for scene in range(30)), shot_again(photograph(4))])
+    assert pairs_of(sample_of(images, keep_duplicates=True)) == {("alike", "30", "4")}
+
+
+def test_of_very_many_pairs_some_are_listed(monkeypatch):
+    monkeypatch.setattr("registry.health.MOST_PAIRS", 5)
+    sample = sample_of(bursts(range(12), 3))
+    assert sample.health.near_duplicates == 24
+    assert len(sample.health.pairs) == 5
+    scenes = [(int(pair.item) // 3, int(pair.other) // 3) for pair in sample.health.pairs]
+    assert all(one == other for one, other in scenes)

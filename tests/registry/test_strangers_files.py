@@ -13,7 +13,7 @@ import pytest
 from registry.catalog import read_catalog, read_lens
 from registry.encoders.loading import inspect
 from registry.errors import TransferZooError
-from registry.zoo import weights_digest
+from registry.inspection import weights_digest
 from tests.registry.encoders.nets import change, save_net
 from tests.registry.fakes import a_catalog
 

@@ -13,9 +13,10 @@ from registry.cards import Origin
 from registry.catalog import write_domain
 from registry.errors import AlreadyThere, BadCard, BadWeights, EncoderMismatch, NoWeights, PathMissing, UnknownName
 from registry.features import Features
+from registry.inspection import weights_digest
 from registry.sketch import sketch_of
 from registry.store import Damage, Entries, damaged_rows, quarantine
-from registry.zoo import Zoo, weights_digest
+from registry.zoo import Zoo
 from tests.observers import Recorder
 from tests.registry.fakes import (
     SHADES,

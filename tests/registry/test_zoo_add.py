@@ -21,8 +21,9 @@ from registry.errors import (
     ShapeMismatch,
     UnknownName,
 )
+from registry.inspection import weights_digest
 from registry.sketch import fit_lens, sketch_of
-from registry.zoo import Zoo, weights_digest
+from registry.zoo import Zoo
 from tests.registry.fakes import a_checkpoint, a_domain, shaded
 
 PREPROCESSING = {
@@ -266,18 +267,18 @@ def test_what_a_stranger_claims_is_kept_as_text_of_a_readable_length(zoo, mine):
 @pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "processor_config.json"])
 def test_features_are_kept_under_every_file_that_makes_them(zoo, mine, file):
     card = zoo.add(mine)
-    before = zoo.recipe(card)
+    before = zoo.encodings.recipe(card)
     stated = mine / file
     stated.write_text((stated.read_text() if stated.exists() else "{}") + " ")
-    assert zoo.recipe(card) != before
+    assert zoo.encodings.recipe(card) != before
 
 
 def test_how_large_inputs_may_be_is_a_choice_and_other_features_follow(zoo, mine):
     before = zoo.add(mine)
-    recipe, digest = zoo.recipe(before), zoo.encoder("mine").digest
+    recipe, digest = zoo.encodings.recipe(before), zoo.encoder("mine").digest
     small = zoo.use_inputs_up_to("mine", 12)
     assert (small.cap, zoo.checkpoint("mine").cap, small.input_size) == (12, 12, 16)
     assert zoo.encoder("mine").network.preprocessing.side == 12
-    assert zoo.recipe(small) != recipe
+    assert zoo.encodings.recipe(small) != recipe
     assert zoo.encoder("mine").digest != digest
     assert zoo.add(mine).cap == 12

@@ -30,9 +30,9 @@ def other(zoo):
     """A process that holds the name ``mine`` in the same home."""
     code = (
         "import sys, time; from registry.home import Home; from registry.store import Store\n"
-        "from registry.zoo import Zoo\n"
+        "from registry.naming import naming\nfrom registry.zoo import Zoo\n"
         "home = Home.find(sys.argv[1]); zoo = Zoo(home, Store.open(home.database), home.root)\n"
-        "with zoo.naming('mine'):\n    print('held', flush=True); time.sleep(120)"
+        "with naming(zoo.home, 'mine'):\n    print('held', flush=True); time.sleep(120)"
     )
     command = [sys.executable, "-c", code, str(zoo.home.root)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
@@ -42,7 +42,7 @@ def other(zoo):
 
 
 def test_a_name_is_added_by_one_process_at_a_time_and_free_when_that_was_killed(zoo, other, tmp_path, monkeypatch):
-    monkeypatch.setattr("registry.zoo._NAME_PATIENCE", 0.5)
+    monkeypatch.setattr("registry.naming.NAME_PATIENCE", 0.5)
     net = save_net(tmp_path / "net", "resnet")
     with pytest.raises(NameHeld, match="'mine'"):
         zoo.add(net, name="mine")
@@ -54,7 +54,7 @@ def test_a_name_is_added_by_one_process_at_a_time_and_free_when_that_was_killed(
 
 
 def test_a_run_is_not_promoted_under_a_name_that_another_process_gives(zoo, other, tmp_path, monkeypatch):
-    monkeypatch.setattr("registry.zoo._NAME_PATIENCE", 0.5)
+    monkeypatch.setattr("registry.naming.NAME_PATIENCE", 0.5)
     folder = zoo.home.runs / "run"
     folder.mkdir()
     with pytest.raises(NameHeld, match="'mine'"):

@@ -36,6 +36,7 @@ def test_training_patches_lie_left_of_test_patches() -> None:
     assert groups == {"train", "test"}
 
 
+@pytest.mark.slow
 def test_a_target_is_laid_down_once_and_read_as_any_folder(tmp_path: Path) -> None:
     home = Home.find(tmp_path)
     first = demo.demo_sample("digits", home)

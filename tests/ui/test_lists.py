@@ -47,6 +47,7 @@ def test_a_table_as_csv_holds_no_formula() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_zoo_is_listed_as_csv_in_the_order_that_is_asked_for(tmp_path) -> None:
     runner = CliRunner()
     done = runner.invoke(
@@ -62,6 +63,7 @@ def test_the_zoo_is_listed_as_csv_in_the_order_that_is_asked_for(tmp_path) -> No
     assert both.exit_code == 2
 
 
+@pytest.mark.slow
 def test_one_thing_is_opened_in_the_picker_that_runs(tmp_path, monkeypatch) -> None:
     with Zoo.open(tmp_path) as zoo:
         kept = advice(choice("a", 0.8, gain=0.3))

@@ -42,6 +42,9 @@ def test_the_raw_model_is_fitted_listed_asked_and_exported(tmp_path: Path) -> No
     assert run["checkpoint"] == "no transfer"
     listed = json.loads(transferzoo("runs", "list", "--json", home=home).stdout)
     assert [row["id"] for row in listed] == [run["id"]]
+    shown = transferzoo("runs", "show", "latest", "--json", home=home)
+    assert json.loads(shown.stdout)["metrics"]["score"] == run["metrics"]["score"]
+    assert "realized" in shown.stderr
     record = json.loads(transferzoo("predict", "latest", str(pictures), "--json", home=home).stdout)
     assert len(record["rows"]) == 72
     assert transferzoo("export", "latest", str(tmp_path / "out"), home=home).returncode == 0

@@ -14,6 +14,7 @@ from registry.progress import Phase, advance
 from tests.observers import Recorder
 from tests.ui.cases import HEALTH, SAMPLE, advice, choice
 from ui import render
+from ui.terminal import print_next
 
 
 def printed(report: RenderableType, width: int = 80) -> str:
@@ -190,7 +191,7 @@ def test_commands_are_quoted_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_long_command_is_never_cut_or_broken() -> None:
     out, line = StringIO(), f"transferzoo tune {'x' * 200}"
-    render.print_next(Console(file=out, width=80), [line])
+    print_next(Console(file=out, width=80), [line])
     assert out.getvalue().splitlines() == ["Next", f"  $ {line}"]
 
 

@@ -11,11 +11,13 @@ from rich.text import Text
 
 from registry.errors import UnknownName
 from registry.escapes import shown
+from registry.forms import to_json
 from registry.progress import Phase, advance
 from registry.zoo import Zoo
 from tests.registry.fakes import a_domain
 from ui import render
 from ui.strangers import StrangersConsole, cell, markdown, safe_json
+from ui.terminal import print_error
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [/nope] [red]x[/red] \u202egnp.exe \x9b31m"
 UNSAFE = ("\x1b", "\x07", "\x9b", "\u202e", "\udcff")
@@ -59,7 +61,7 @@ def test_a_stage_of_progress_is_no_markup():
 
 def test_a_name_with_a_line_end_forges_no_row():
     assert shown("a\nb\tc\r") == "a\\nb\\tc\\r"
-    assert printed(render.domain_table([render.plain(a_domain("x\ny"))])).count("\n") == 3
+    assert printed(render.domain_table([to_json(a_domain("x\ny"))])).count("\n") == 3
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "  =1", "\r=1"])
@@ -81,7 +83,7 @@ def test_json_says_the_same_in_escapes():
 
 def test_an_error_with_a_name_in_it_is_shown(capsys):
     failure = UnknownName("domain", "[/nope] \x1b[2J", ())
-    render.print_error(str(failure), failure.remedy)
+    print_error(str(failure), failure.remedy)
     report = capsys.readouterr().err
     assert "[/nope]" in report
     assert "\x1b[2J" not in report
@@ -90,11 +92,11 @@ def test_an_error_with_a_name_in_it_is_shown(capsys):
 def test_an_error_is_wrapped_between_words_on_a_terminal_and_one_line_elsewhere(capsys, monkeypatch):
     path = "/a/" + "long" * 20
     monkeypatch.setenv("COLUMNS", "40")
-    render.print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
+    print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
     assert capsys.readouterr().err.count("\n") == 2
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
-    render.print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
+    print_error(f"{path} does not exist", "Check the spelling of it, or give another place.")
     lines = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
     assert any(path in line for line in lines)
     assert all(len(line) <= 40 for line in lines if path not in line)
@@ -119,6 +121,7 @@ def run(*words, home, **environment):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding", ["cp1252", *(pytest.param(e, marks=pytest.mark.slow) for e in ("utf-8", "ascii", "latin-1"))]
 )
@@ -131,6 +134,7 @@ def test_a_list_with_strange_names_is_printed_in_every_encoding(tmp_path, encodi
     assert done.stderr == b"" or b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_fault(tmp_path):
     home = hostile_home(tmp_path)
     for words in ("domains list", "zoo list --json", "zoo show resnet-cifar10"):

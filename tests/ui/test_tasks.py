@@ -84,6 +84,7 @@ def test_a_quantity_goes_all_the_way(home: Path, tmp_path: Path) -> None:
     assert np.abs(pairs[:, 1] - pairs[:, 0]).mean() < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "report"),
     [

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from recommender.results import Suspect, Suspects
+from recommender.results import NovelRow, Novelty, Skipped, Suspect, Suspects
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
+from registry.health import AlikeRows, Likeness
 from registry.zoo import Zoo
 from tests.ui.cases import advice, choice
 from ui import access
@@ -40,7 +41,10 @@ def home(tmp_path_factory):
     doubts = Suspects((Suspect("a.png", HOSTILE, "brick", 0.01, 0.97),), 560, ("b", "c"))
     with Zoo.open(place) as zoo:
         kept = advice(choice(HOSTILE, 0.8, gain=0.3), choice("b", 0.7, gain=0.2, tuned=True))
-        zoo.keep(replace(kept, suspects=doubts))
+        alike = AlikeRows(Likeness.LEAKED, "a.png", HOSTILE, "b.png", "brick").to_dict()
+        sample = {**kept.sample, "health": {**kept.sample["health"], "pairs": [alike]}}
+        novelty = Novelty("bricks", (NovelRow("a.png", HOSTILE, 9.5, 0.97),), 560, 3, 256)
+        zoo.keep(replace(kept, suspects=doubts, sample=sample, novelty=novelty))
         zoo.record(outcome("one", 0.81))
         zoo.record(outcome("two", 0.6))
     return place
@@ -77,6 +81,11 @@ def test_pick_answers_in_order(draw):
     doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
     assert doubts["label"].tolist() == [HOSTILE]  # a table's cells are text
     assert doubts["chance of that"].tolist() == ["97.0 %"]
+    folded = [one.label for one in test.expander]
+    assert "Rows that are the same or alike (pairs: 1)" in folded
+    assert any("Least like bricks" in label for label in folded)
+    assert "b\\.png\\: brick" in said(test)
+    assert "3 of 560 rows lie farther" in said(test)
 
 
 @pytest.mark.slow
@@ -158,6 +167,32 @@ def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
             access.placed(path)
     monkeypatch.delenv(access.ROOTS)
     assert access.roots() == (Path.home(), tmp_path)
+
+
+def masked(token: bytes, mask: bytes) -> dict[str, str]:
+    """A cookie as Tornado writes it, under a mask that changes."""
+    hidden = bytes(byte ^ mask[place % len(mask)] for place, byte in enumerate(token))
+    return {"_streamlit_xsrf": f"2|{mask.hex()}|{hidden.hex()}|1700000000"}
+
+
+def test_a_browser_is_known_again_whatever_the_mask_of_its_cookie_and_another_is_not():
+    token = bytes(range(16))
+    first, later = (access.browser_of(masked(token, mask)) for mask in (b"\x01\x02\x03\x04", b"\xaa\xbb\xcc\xdd"))
+    assert first == later == token.hex()
+    assert access.browser_of(masked(b"another token!!!", b"\x01\x02\x03\x04")) != first
+    for cookie in ("", "1|2|3|4", "2|zz|00|1", "2||00|1", "2|00|00"):
+        assert access.browser_of({"_streamlit_xsrf": cookie}) is None
+    assert access.browser_of({}) is None
+
+
+def test_advice_that_time_cut_short_can_be_gone_on_with(draw, home):
+    with Zoo.open(home) as zoo:
+        kept = advice(choice("b", 0.8, gain=0.3))
+        zoo.keep(replace(kept, id="00000000000000ab", undone=(Skipped("c", "it was not probed"),)))
+    test = draw("pick", {"advice": "00000000000000ab"})
+    assert [one.label for one in test.button if one.label == "Go on with it"]
+    fields = {one.label for kind in ("selectbox", "text_input") for one in test.get(kind)}
+    assert {"Effort", "Time for the advice", "More items without labels"} <= fields
 
 
 def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):

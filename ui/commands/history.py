@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from recommender.imports import outcome_sources, outcomes_of
+from registry.forms import to_json
 from ui import render
 from ui.context import HomeOption, JsonOption, command_context, parse_request
 from ui.present import present
@@ -65,7 +66,7 @@ def history_show(
 ) -> None:
     """Show every result of a source."""
     with command_context(home, json) as context:
-        rows = [render.plain(outcome) for outcome in outcomes_of(context.zoo, name)]
+        rows = [to_json(outcome) for outcome in outcomes_of(context.zoo, name)]
         context.print(render.results_table(rows))
         context.print_json(rows)
 

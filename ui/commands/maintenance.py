@@ -15,6 +15,7 @@ from registry.errors import UnknownName
 from registry.zoo import Zoo
 from ui import render, serving
 from ui.context import CommandContext, HomeOption, JsonOption, command_context
+from ui.terminal import console, print_json, print_next, silence_libraries
 
 __all__ = ["doctor", "open_page", "picker"]
 
@@ -33,16 +34,16 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Check that what is stored is still true; exit code 1 where something is wrong."""
-    render.silence_libraries()
-    errors = render.console(stderr=True)
+    silence_libraries()
+    errors = console(stderr=True)
     with render.Bars(errors) as progress:
         report = rooms.check(home, mend=repair, also=(recovery.findings, recovery.tracking_findings), progress=progress)
-    terminal = errors if json else render.console()
+    terminal = errors if json else console()
     terminal.print(render.doctor_report(report.to_dict()))
     if not (repair or report.healthy):
-        render.print_next(terminal, [render.command("doctor", "--repair", home=home)])
+        print_next(terminal, [render.command("doctor", "--repair", home=home)])
     if json:
-        render.print_json(report.to_dict())
+        print_json(report.to_dict())
     sys.exit(0 if report.healthy else 1)
 
 

@@ -7,21 +7,19 @@ import typer
 from rich.console import Group, RenderableType
 
 from recommender.history import track_record
-from recommender.runs.folder import RunState, run_folders
+from recommender.runs.folder import RunState, find_run, run_folders
 from recommender.runs.mlflow_sync import register, sync_runs
 from recommender.runs.recovery import record_again
 from registry.cards import Origin
-from registry.forms import Json
+from registry.forms import Json, to_json
 from ui import render
 from ui.context import (
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
 )
 from ui.present import present
 
@@ -32,21 +30,17 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 
 
 @app.command("list")
+@takes_list
 def runs_list(
+    options: ListOptions,
     record: Annotated[
         bool, typer.Option("--record", help="How far expectations could be trusted: coverage and bias over all runs.")
     ] = False,
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
-    home: HomeOption = None,
-    json: JsonOption = False,
 ) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
-    options = ListOptions(sort, limit, as_csv, json)
-    if record and (as_csv or sort or limit):
+    if record and (options.csv or options.sort or options.limit):
         raise typer.BadParameter("--record is no list: it goes with --json alone")
-    with command_context(home, options.for_programs) as context:
+    with command_context(options.home, options.for_programs) as context:
         if record:
             kept = track_record(context.zoo.history()).to_dict()
             context.print(render.record_report(kept))
@@ -54,7 +48,7 @@ def runs_list(
             return
         rest = [run.to_dict() for run in run_folders(context.zoo.home) if run.state is not RunState.FINISHED]
         ours = [outcome for outcome in context.zoo.history() if outcome.origin is Origin.OURS]
-        rows = [render.plain(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
+        rows = [to_json(outcome) for outcome in sorted(ours, key=lambda o: o.created, reverse=True)]
         context.print_rows([*({**row, "state": "finished"} for row in rows), *rest], _tables, options)
 
 
@@ -63,6 +57,25 @@ def _tables(rows: Sequence[Json]) -> RenderableType:
     finished = [row for row in rows if row["state"] == RunState.FINISHED]
     rest = [row for row in rows if row["state"] != RunState.FINISHED]
     return Group(render.outcome_table(finished), *([render.unfinished_table(rest)] if rest else []))
+
+
+@app.command("show")
+def runs_show(
+    run: Annotated[str, typer.Argument(help="Id of a run, the beginning of it, or latest.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one fine-tuning: expected against realized, cost, what was left of the checkpoint; or why it stopped."""
+    with command_context(home, json) as context:
+        folder = find_run(context.zoo.home, run)
+        known = folder.result if folder.state is RunState.FINISHED else folder.to_dict()
+        shown = render.run_report if folder.state is RunState.FINISHED else _unfinished
+        context.print(shown(known))
+        context.print_json(known)
+
+
+def _unfinished(row: Json) -> RenderableType:
+    return render.unfinished_table([row])
 
 
 @app.command("resume")

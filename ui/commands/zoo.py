@@ -7,19 +7,18 @@ import typer
 
 from registry.errors import UnknownName
 from registry.escapes import shown
+from registry.forms import to_json
 from registry.licenses import require_license
 from registry.listings import HUB_TASKS
 from registry.modalities import modalities
 from ui import offers, render
 from ui.context import (
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
 )
 from ui.present import present
 
@@ -30,7 +29,9 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 
 
 @app.command("list")
-def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
+@takes_list
+def zoo_list(
+    options: ListOptions,
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
     modality: Annotated[str | None, typer.Option("--modality", help="Only what takes these items.")] = None,
     task: Annotated[
@@ -44,15 +45,9 @@ def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
     ] = None,
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
-    home: HomeOption = None,
-    json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
-    options = ListOptions(sort, limit, as_csv, json)
-    with command_context(home, options.for_programs) as context:
+    with command_context(options.home, options.for_programs) as context:
         for license in license_ or ():
             require_license(license)
         if task not in {None, *HUB_TASKS}:
@@ -82,16 +77,16 @@ def zoo_show(
     """Show one checkpoint: its card or all that is known of it, its source domain, and what became of it so far."""
     with command_context(home, json) as context:
         zoo, listing = context.zoo, context.zoo.listing(name)
-        outcomes = [render.plain(outcome) for outcome in zoo.history(checkpoint=name)]
+        outcomes = [to_json(outcome) for outcome in zoo.history(checkpoint=name)]
         if listing is not None and name not in zoo:
-            domains = [render.plain(zoo.domain(domain)) for domain in listing.data]
+            domains = [to_json(zoo.domain(domain)) for domain in listing.data]
             row = offers.listing_json(zoo, listing)
             context.print(offers.facts_report(row, domains))
             context.print_json({"checkpoint": row, "domain": domains[-1] if domains else None, "outcomes": outcomes})
             return
         card = zoo.checkpoint(name)
-        domain = None if card.domain is None else render.plain(zoo.domain(card.domain))
-        form = {"checkpoint": render.plain(card), "domain": domain, "outcomes": outcomes}
+        domain = None if card.domain is None else to_json(zoo.domain(card.domain))
+        form = {"checkpoint": to_json(card), "domain": domain, "outcomes": outcomes}
         context.print(render.card_report(form))
         if twins := zoo.same_weights(card):
             context.print(f"Holds the same weights, byte for byte, as {', '.join(map(shown, twins))}.")

@@ -15,7 +15,6 @@ from ui.render.jobs import job_report, job_table
 from ui.render.keys import key_table
 from ui.render.predictions import answer_report
 from ui.render.runs import cost_line, export_report, outcome_table, run_report, synced_table, unfinished_table
-from ui.render.terminal import console, plain, print_error, print_json, print_next, silence_libraries
 from ui.render.words import (
     about,
     amount,
@@ -44,7 +43,6 @@ __all__ = [
     "card_rows",
     "checkpoint_table",
     "command",
-    "console",
     "converted_words",
     "cost_line",
     "distance_report",
@@ -63,10 +61,6 @@ __all__ = [
     "outcome_table",
     "percent",
     "percentage_points",
-    "plain",
-    "print_error",
-    "print_json",
-    "print_next",
     "program",
     "promoted_report",
     "record_report",
@@ -76,7 +70,6 @@ __all__ = [
     "sample_words",
     "scored",
     "scored_interval",
-    "silence_libraries",
     "size",
     "sources_table",
     "synced_table",

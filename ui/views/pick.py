@@ -1,6 +1,7 @@
 """Pick: from a path or a dropped file to advice, and all that there is to see of it on one screen."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,32 +11,41 @@ import streamlit as st
 
 from recommender import charts
 from recommender.checks import check_request
+from recommender.constraints import Constraints
 from recommender.domain_map import domain_map
+from recommender.effort import Effort
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
-from recommender.shortlist import Constraints
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
 from registry.forms import Json
+from registry.health import MOST_PAIRS
 from registry.listings import Listing
 from registry.modalities import Preview, modalities
+from registry.readers.rows import known_suffixes
 from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
 from ui.strangers import markdown as literal
-from ui.strangers import suspects_csv
-from ui.uploads import DROPPABLE, discard_upload, save_upload
+from ui.strangers import novelty_csv, pairs_csv, suspects_csv
+from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
+from ui.views.items import draw_previews, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
+    earlier_advice,
     go,
     job_named,
     opened_zoo,
     outcomes_table,
+    page_of_job,
+    permitted_place,
     picture,
     refused,
+    requested,
     sheet,
+    viewer,
     watch,
     when,
 )
@@ -43,8 +53,10 @@ from ui.views.parts import (
 __all__ = ["pick_page"]
 
 _ROWS, _FEW = 20, 6
-_SIDE = 84
-_EARLIER = 12
+_SUSPECTS, _NOVEL = 12, 12
+"""Rows that are shown as pictures or texts."""
+_LABEL = 40
+"""Letters of a label that is written beside a row."""
 _COLUMNS = {
     "text": "Column of texts",
     "label": "Column of labels",
@@ -57,7 +69,7 @@ _COLUMNS = {
 def pick_page() -> None:
     """Draw everything; called by Streamlit on each interaction."""
     zoo = opened_zoo()
-    fresh = "job" not in st.query_params and not zoo.kept(1)
+    fresh = "job" not in st.query_params and not earlier_advice(zoo)
     with st.sidebar:
         if not fresh:
             _request_form(zoo)
@@ -83,7 +95,13 @@ def _request_form(zoo: Zoo) -> None:
     st.markdown("### Data")
     with st.form("ask", border=False):
         path = st.text_input("Path on this machine", placeholder="/data/my-data", key="path", help=_roots())
-        upload = st.file_uploader("or drop a zip or a table", type=[kind.lstrip(".") for kind in DROPPABLE])
+        kinds = [*DROPPABLE, *sorted(known_suffixes() - {*DROPPABLE})]
+        dropped = st.file_uploader(
+            "or drop a zip, tables, or loose files with a table of their targets",
+            type=[kind.lstrip(".") for kind in kinds],
+            accept_multiple_files=True,
+            help="Loose files need one CSV beside them with the columns file and target.",
+        )
         submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
     with st.expander("Options"):
         try:
@@ -93,17 +111,20 @@ def _request_form(zoo: Zoo) -> None:
             return
     if not submitted:
         return
-    if upload is None and not path.strip():
+    if not dropped and not path.strip():
         st.warning("Give a path, or drop a file.")
         return
-    place = None
+    upload = None
     try:
-        place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
+        if dropped:
+            upload = save_uploads(zoo.home, [(one.name, one.getvalue()) for one in dropped], viewer())
+            options |= {} if upload.labels is None else {"labels": str(upload.labels)}
+        place = permitted_place(path) if upload is None else upload.path
         request = RecommendRequest(**_request(place, options))
         check_request(request, zoo)
     except TransferZooError as failure:
-        if upload is not None and place is not None:
-            discard_upload(place)
+        if upload is not None:
+            discard_upload(upload)
         refused(failure)
         st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
         return
@@ -131,6 +152,7 @@ def _options(zoo: Zoo) -> dict[str, Any]:
     metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
     groups = _typed_place("Groups (CSV: file, group)")
     test = _typed_place("Your own test part")
+    unlabelled = _typed_place("More items without labels", help=TERMS["unlabelled"])
     st.markdown("**Constraints**")
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
     licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
@@ -143,14 +165,18 @@ def _options(zoo: Zoo) -> dict[str, Any]:
         "licenses": tuple(one.strip() for one in licenses.split(",") if one.strip()),
         "groups": groups,
         "test": test,
+        "unlabelled": unlabelled,
         **bounds,
         **{name: value.strip() for name, value in columns.items() if value.strip()},
     }
     _left(zoo, options)
     st.markdown("**Effort**")
+    effort = st.selectbox("Effort", [*map(str, Effort)], [*Effort].index(Effort.NORMAL), help=TERMS["effort"])
+    budget = st.text_input("Time for the advice", placeholder="as long as it takes; else: 90s, 5min")
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The best of a first look at all.")
     seed = st.number_input("Seed", 0, None, 0, help="Everything random follows it.")
-    return {**options, "keep": int(keep), "seed": int(seed)}
+    spent = {"effort": effort, "time_budget": budget.strip() or None}
+    return {**options, **spent, "keep": int(keep), "seed": int(seed)}
 
 
 def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
@@ -173,15 +199,15 @@ def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
 _BOUNDS = ("max_parameters", "licenses", "max_bytes", "max_memory")
 
 
-def _typed_place(label: str, placeholder: str = "none") -> str | None:
+def _typed_place(label: str, placeholder: str = "none", help: str | None = None) -> str | None:
     """The path of a file or folder, where one is typed."""
-    typed = st.text_input(label, placeholder=placeholder)
-    return str(access.placed(typed)) if typed.strip() else None
+    typed = st.text_input(label, placeholder=placeholder, help=help)
+    return str(permitted_place(typed)) if typed.strip() else None
 
 
 def _earlier(zoo: Zoo) -> None:
-    """Kept advice, newest first, whoever asked for it."""
-    kept = zoo.kept(_EARLIER)
+    """Kept advice, to be looked at again."""
+    kept = earlier_advice(zoo)
     if kept:
         st.markdown("##### Earlier advice")
     for stamp, advice in kept:
@@ -199,8 +225,9 @@ def _best_words(advice: Json) -> str:
 
 def _followed(zoo: Zoo, job: JobRecord) -> None:
     """Show a job by itself, or what has come of it."""
-    if job.kind == "tune":
-        go("tune", job=job.id)
+    if job.kind != "recommend":
+        page, place = page_of_job(job)
+        go(page, **place)
     if job.state == "finished" and job.result is not None:
         go("pick", advice=str(job.result["recommendation"]))
     st.subheader(literal(f"Looking at {Path(place_of(job.spec)).name}"), anchor=False)
@@ -232,6 +259,7 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if advice.get("undone"):
         left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
         st.warning(literal(f"Time was over before all was done. {left}"))
+        _go_on(zoo, advice)
     place = 0
     if advice["choices"]:
         place = _chosen(advice)
@@ -248,6 +276,23 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if outcomes:
         st.subheader("What became of this sample so far", anchor=False)
         outcomes_table(outcomes)
+
+
+def _go_on(zoo: Zoo, advice: Json) -> None:
+    """Go on with advice that time did not do for."""
+    again, how_long = st.columns([1, 2], vertical_alignment="bottom")
+    budget = how_long.text_input("Time for it", placeholder="as long as it takes; else: 90s, 5min", key="more-time")
+    if again.button("Go on with it", type="primary", icon=":material/replay:", width="stretch"):
+        try:
+            sample = sample_request(advice["sample"], advice["settings"]["seed"])
+            spent: dict[str, Any] = {"time_budget": budget.strip() or None}
+            request = RecommendRequest(sample=sample, continues=str(advice["id"]), **spent)
+        except TransferZooError as failure:
+            refused(failure)
+            return
+        job = requested(zoo, request)
+        if job is not None:
+            go("pick", job=job.id)
 
 
 def _chosen(advice: Json) -> int:
@@ -428,18 +473,70 @@ def _oddities(zoo: Zoo, advice: Json) -> None:
         with st.expander(f"Rows of each class ({len(counts)})", expanded=len(counts) <= _ROWS):
             words = f"The smallest class has {100 * sample['health']['balance']:.0f} % of the rows of the largest."
             picture(charts.class_bars(counts, "training rows"), words)
-    _doubts(advice)
+    _pairs(zoo, advice)
+    _doubts(zoo, advice)
+    _novel(zoo, advice)
     with st.expander("Rows, as they are read", expanded=True):
         _previewed(zoo, sample)
 
 
-def _doubts(advice: Json) -> None:
-    """Labels in doubt, each beside the one that is suggested."""
+def _pairs(zoo: Zoo, advice: Json) -> None:
+    """Rows that are the same or alike, two beside one another."""
+    sample = advice["sample"]
+    rows = sample["health"].get("pairs") or ()
+    if not rows:
+        return
+    kinds = Counter(row["likeness"] for row in rows)
+    with st.expander(f"Rows that are the same or alike (pairs: {len(rows)})", expanded=False):
+        kind = st.radio(
+            "Likeness",
+            [*kinds],
+            format_func=lambda name: f"{name} ({kinds[name]})",
+            horizontal=True,
+            key=f"alike-{advice['id']}",
+            label_visibility="collapsed",
+        )
+        st.caption(f"{_ALIKE[kind]} At most {MOST_PAIRS} pairs are listed.")
+        chosen = [row for row in rows if row["likeness"] == kind]
+        first = previews_of(zoo, sample, [row["item"] for row in chosen])
+        second = previews_of(zoo, sample, [row["other"] for row in chosen], of_test="test row" in kind)
+        side_by_side(
+            [
+                (
+                    (f"{row['item']}: {_brief(row['label'])}", first.get(row["item"])),
+                    (f"{row['other']}: {_brief(row['other_label'])}", second.get(row["other"])),
+                )
+                for row in chosen
+            ],
+            f"alike-page-{advice['id']}-{kind}",
+        )
+        name = f"alike-{advice['id']}.csv"
+        st.download_button("Download CSV", pairs_csv(rows), name, "text/csv", key=f"alike-csv-{advice['id']}")
+
+
+_ALIKE = {
+    "same content": "One of them is left out; where the labels differ, both are.",
+    "alike": "They are one group, which no fold parts, unless near duplicates are kept.",
+    "same content as a test row": "Left: the training row, which is left out. Right: the test row.",
+    "like a test row": "Left: the training row, which is left out where its class has others. Right: the test row.",
+}
+
+
+def _brief(label: str) -> str:
+    return label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
+
+
+def _doubts(zoo: Zoo, advice: Json) -> None:
+    """Labels in doubt, each row beside the label that is suggested."""
     doubts = advice.get("suspects")
     if not doubts or not doubts["rows"]:
         return
-    rows = doubts["rows"]
+    rows, sample = doubts["rows"], advice["sample"]
     with st.expander(f"Labels in doubt ({len(rows)} of {doubts['rows_judged']:,} looked at)", expanded=True):
+        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
+        listed = rows[:_SUSPECTS]
+        words = {row["item"]: f"{_brief(row['label'])} → {_brief(row['suggested'])}?" for row in listed}
+        gallery(zoo, sample, listed, words)
         sheet(
             [
                 {
@@ -453,8 +550,27 @@ def _doubts(advice: Json) -> None:
             ],
             height=250 if len(rows) > _FEW else "auto",
         )
-        st.caption(literal(f"The heads of {', '.join(doubts['checkpoints'])} would give others; none is changed."))
         st.download_button("Download CSV", suspects_csv(rows), f"suspects-{advice['id']}.csv", "text/csv")
+
+
+def _novel(zoo: Zoo, advice: Json) -> None:
+    """The rows that are least like the source domain."""
+    novelty = advice.get("novelty")
+    if not novelty:
+        return
+    rows, domain = novelty["rows"], novelty["domain"]
+    with st.expander(f"Least like {literal(domain)}, what the best choice comes from or lies nearest", expanded=True):
+        st.caption(
+            literal(
+                f"{novelty['rows_beyond']} of {novelty['rows_judged']:,} rows lie farther from {domain} than any of "
+                f"its own {novelty['rows_of_domain']} reference rows does. Below each: its label, and how many percent "
+                "of those lie nearer."
+            )
+        )
+        few = rows[:_NOVEL]
+        words = {row["item"]: f"{_brief(row['label'])}, {100 * row['farther_than']:.0f} %" for row in few}
+        gallery(zoo, advice["sample"], few, words)
+        st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
 
 
 def _health(health: Json) -> None:
@@ -470,25 +586,14 @@ def _health(health: Json) -> None:
 def _previewed(zoo: Zoo, sample: Json) -> None:
     """A few items of each class: pictures, players, or rows of text."""
     modality = modalities[sample["modality"]]
-    if not access.is_inside(Path(sample["origin"]), zoo.home.root / "uploads"):
+    if not is_readable(zoo, sample):
         st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
         return
     previews = _previews(json.dumps(sample, sort_keys=True, default=str))
     if not previews:
         st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
-    pictures = [(literal(label), one.content) for label, one in previews if one.mime.startswith("image/")]
-    texts = [(label, one.content) for label, one in previews if one.mime.startswith("text/")]
-    if pictures:
-        labels = [label for label, _ in pictures]
-        spoken = [f"{modality.words.one} labeled {label}" for label in labels]
-        st.image([content for _, content in pictures], caption=labels, width=_SIDE, alt=spoken)
-    if texts:
-        sheet([{"label": label, "text": content.decode("utf-8", "replace")} for label, content in texts])
-    for label, one in previews:
-        if one.mime.startswith("audio/"):
-            st.caption(literal(label))
-            st.audio(one.content, one.mime)
+    draw_previews(previews, modality.words.one)
 
 
 @st.cache_data(show_spinner="Reading a few of them", max_entries=50)

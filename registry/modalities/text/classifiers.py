@@ -5,7 +5,9 @@ more layer of the encoder: attention whose queries and keys are zero weighs all 
 1), its value and output are the identity, so large that what the layer adds to is lost in rounding, and its norm gives
 the mean of zero mean and unit variance, as the network pools. The layer between is the identity where its activation is
 as good as linear. Decoders' heads have no bias; the norm before them has one,
-and a direction in which it always gives the same.
+and a direction in which it always gives the same. The classifiers of T5 and its kin read a decoder behind the encoder:
+its attention to the encoder weighs all tokens alike where its queries are zero, and hands on their mean less the mean
+of its entries, which the decoder's last norm brings to unit variance.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,9 +18,11 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["pooled_classifiers", "shifted_classifiers"]
+__all__ = ["decoded_classifiers", "pooled_classifiers", "shifted_classifiers"]
 
 _LOUD = 1e6
+_LOUDER = 1e9
+"""Beside the embeddings of T5, which are large."""
 _FAINT = 1e-4
 """Of a tanh's input: its cube, the first term that is not linear, is below rounding."""
 _LEAST_SCALE = 1e-3
@@ -43,6 +47,39 @@ def pooled_classifiers(
         with torch.no_grad():
             if through(model, weight, bias):
                 yield model
+
+
+def decoded_classifiers(
+    config: PretrainedConfig, weight: torch.Tensor, bias: torch.Tensor, build: _Build
+) -> Iterator[PreTrainedModel]:
+    """Encoders with a decoder that takes the mean, in as many layers as its attention is narrower than the encoder.
+
+    Rows are read at their end token, so each row of a batch must have as many of these.
+    """
+    decoded = deepcopy(config)
+    if not isinstance(getattr(decoded, "num_decoder_layers", None), int) or getattr(decoded, "d_kv", None) is None:
+        return
+    width, inner = weight.shape[1], decoded.num_attention_heads * decoded.d_kv
+    decoded.num_decoder_layers = -(-width // inner)
+    decoded.is_encoder_decoder, decoded.decoder_start_token_id = True, decoded.pad_token_id
+    model = build(decoded)
+    decoder = model.get_decoder()
+    norms = [module for path, module in decoder.named_modules() if path == "final_layer_norm"]
+    crossing = [module for path, module in decoder.named_modules() if path.endswith("EncDecAttention")]
+    if len(norms) != 1 or len(crossing) != decoded.num_decoder_layers:
+        return
+    centered = _LOUDER * (torch.eye(width) - 1 / width)
+    with torch.no_grad():
+        for module in decoder.modules():
+            if isinstance(module, nn.Linear):
+                module.weight.zero_()
+        for place, attention in enumerate(crossing):
+            carried = slice(place * inner, min((place + 1) * inner, width))
+            attention.v.weight[: carried.stop - carried.start] = torch.eye(width)[carried]
+            attention.o.weight[:, : carried.stop - carried.start] = centered[:, carried]
+        norms[0].weight.fill_(1)
+        if _through_tanh(model, weight, bias):
+            yield model
 
 
 def shifted_classifiers(

@@ -19,7 +19,7 @@ from transformers.models.auto.modeling_auto import (
 
 from registry.errors import Unsupported
 from registry.modalities import Prepared
-from registry.modalities.text.classifiers import pooled_classifiers, shifted_classifiers
+from registry.modalities.text.classifiers import decoded_classifiers, pooled_classifiers, shifted_classifiers
 from registry.modalities.text.items import TextItem, items_from_memory
 from registry.modalities.text.language import UNASKED, LanguageModel, hidden_tokens, language_model, next_tokens
 from registry.modalities.text.settings import CAP, LONGEST, Pooling, sentence_settings
@@ -194,9 +194,10 @@ class TextNetwork:
         if self.pooling is Pooling.LAST:
             yield from shifted_classifiers(config, matrix, vector, build)
         elif self.pooling is Pooling.MEAN:
-            yield from pooled_classifiers(config, matrix, vector, build)
-            if self.normalized:  # the last block has length one, and what the norm hands on the root of its width
-                yield from pooled_classifiers(config, matrix / matrix.shape[1] ** 0.5, vector, build)
+            # of unit length is the last block, and what the norm hands on is as long as the root of its width
+            for scale in (1.0, *([matrix.shape[1] ** -0.5] if self.normalized else [])):
+                yield from pooled_classifiers(config, scale * matrix, vector, build)
+                yield from decoded_classifiers(config, scale * matrix, vector, build)
 
     def configured(self, config: PretrainedConfig) -> PretrainedConfig:
         """As `Network.configured`: positions stay as they are; the padding token is stated."""

@@ -22,6 +22,7 @@ def prepared(tmp_path, monkeypatch):
     return job(tmp_path, card, plan(card))
 
 
+@pytest.mark.slow
 def test_a_dead_server_costs_the_run_nothing_but_a_note(prepared, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

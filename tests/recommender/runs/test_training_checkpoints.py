@@ -75,6 +75,7 @@ def test_a_run_whose_saves_are_all_damaged_trains_anew_and_says_so(tmp_path):
     assert json.loads((prepared.folder / "run.json").read_text())["metrics"]["score"] == run.metrics["score"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["model.safetensors", "head.safetensors"])
 def test_a_finished_run_whose_model_is_gone_is_named_and_set_aside_while_its_outcome_stays(tmp_path, gone):
     with Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog")) as zoo:

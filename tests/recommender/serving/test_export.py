@@ -259,6 +259,7 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @ONNX
 @pytest.mark.parametrize("net", ["resnet", "vit", "dinov2"])
 def test_onnx_gives_the_same_logits_for_any_number_of_rows(net, tmp_path):

@@ -44,14 +44,14 @@ def finished_run(folder, net, *, block=-1, task="classification", classes=("bad"
     return RunFolder(folder)
 
 
-def differs(folder, run):
+def differs(folder, run, items=ITEMS):
     """How far the logits of transformers' own classes lie from the run's, relative to the largest."""
     with quiet(), torch.inference_mode():
         model = t.AutoModelForSequenceClassification.from_pretrained(folder).eval()
         tokenizer = t.AutoTokenizer.from_pretrained(folder)
-        batch = tokenizer.pad([tokenizer(*item.parts, truncation=True) for item in ITEMS], return_tensors="pt")
+        batch = tokenizer.pad([tokenizer(*item.parts, truncation=True) for item in items], return_tensors="pt")
         logits = model(**batch).logits.numpy()
-    expected = Predictor.open(run.path).predict(ITEMS).logits
+    expected = Predictor.open(run.path).predict(items).logits
     return np.abs(logits - expected).max() / max(1, np.abs(expected).max())
 
 
@@ -66,6 +66,7 @@ def test_an_encoder_gets_a_layer_that_takes_the_mean(net, block, tmp_path):
     assert ("cut after block 02" in done.notes[0]) is (block == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["bert-classifier", "gpt2", "gpt2-classifier"])
 def test_what_reads_what_the_run_reads_keeps_its_layers(net, tmp_path):
     run = finished_run(tmp_path / "run", net)
@@ -96,9 +97,18 @@ def test_other_tasks_are_exported_as_what_they_are(task, classes, tmp_path):
     assert differs(tmp_path / "out", run) < TOLERANCE
 
 
-@pytest.mark.parametrize("net", ["t5", "mpnet"])  # no encoder's classifier; attention that hangs on places
-def test_what_transformers_cannot_compute_is_refused_with_what_to_do(net, tmp_path):
+@pytest.mark.parametrize("net", ["t5", "t5-narrow"])
+def test_an_encoder_of_t5_gets_a_decoder_that_takes_the_mean(net, tmp_path):
     run = finished_run(tmp_path / "run", net)
+    done = export(run, tmp_path / "out")
+    assert done.architecture == "T5ForSequenceClassification"
+    assert done.difference < TOLERANCE
+    singles = [item for item in ITEMS if len(item.parts) == 1]
+    assert differs(tmp_path / "out", run, singles) < TOLERANCE
+
+
+def test_what_transformers_cannot_compute_is_refused_with_what_to_do(tmp_path):
+    run = finished_run(tmp_path / "run", "mpnet")  # its attention hangs on places
     with pytest.raises(NotExportable) as caught:
         export(run, tmp_path / "out")
     assert "transferzoo predict" in caught.value.remedy

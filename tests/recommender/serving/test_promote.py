@@ -26,8 +26,9 @@ from registry.errors import (
     UnknownName,
     UnusableName,
 )
+from registry.inspection import weights_digest
 from registry.sample import Sample
-from registry.zoo import Zoo, weights_digest
+from registry.zoo import Zoo
 from tests.recommender.tuning.jobs import colored, job, plan, whole
 from tests.registry.encoders.nets import pictures, save_net
 from tests.registry.fakes import MeanColor, a_catalog

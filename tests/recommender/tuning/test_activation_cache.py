@@ -36,6 +36,7 @@ def classifier(net):
     return built, pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", SUPPORTED)
 def test_a_net_resumed_in_the_middle_says_the_same_and_its_first_block_is_not_run(net):
     built, pixels = classifier(net)

@@ -24,12 +24,22 @@ def test_a_stage_is_timed_by_its_steps_its_judgments_and_what_lies_between():
     record = {
         None: [(1.0, 0), (8.0, 1), (8.1, 1), (12.0, 2)],
         Phase.CACHE: [(2.0, 0), (3.0, 1)],
-        Phase.TUNE: [(at, 0) for at in (5.0, 5.5, 6.0, 9.5, 10.0, 10.5)],
+        Phase.TUNE: [(at, step) for step, at in enumerate((5.0, 5.5, 6.0, 9.5, 10.0, 10.5), start=1)],
     }
-    events = [_Instant(at, phase, "training", done, 0) for phase, row in record.items() for at, done in row]
+    events = [_Instant(at, phase, "training", done, 6) for phase, row in record.items() for at, done in row]
     events.sort(key=lambda one: one.at)
-    (timed,) = _stages(events)
+    (timed,) = _stages(events, 1)
     assert (timed.step, timed.judging, timed.between, timed.keeping) == (0.5, 1.5, 1.0, 1.0)
+
+
+def test_a_stage_that_ended_after_its_first_epoch_is_timed_by_that_and_one_that_never_began_as_the_one_before():
+    heard = [(1.0, None, 0), (2.0, Phase.TUNE, 1), (3.0, Phase.TUNE, 2), (5.0, None, 1)]
+    after = [(6.0, Phase.TUNE, 5), (6.5, Phase.TUNE, 6), (7.0, None, 2)]
+    events = [_Instant(at, phase, "", done, 12) for at, phase, done in (*heard, *after)]
+    first, second, third = _stages(events, 3)
+    assert (first.step, first.judging, first.between) == (1.0, 2.0, 0.0)
+    assert (second.step, second.judging, second.between) == (0.5, 0.5, 0.0)
+    assert third == second
 
 
 @pytest.mark.slow
@@ -62,9 +72,9 @@ def recorded_trial(few, whole_epochs):
     records.append(_Instant(at, None, "", 0, 0))
     for epoch in (1, 2):
         at += 0.25
-        for _ in range(6):
+        for step in range(6):
             at += 0.5
-            records.append(_Instant(at, Phase.TUNE, "by hand", 0, 0))
+            records.append(_Instant(at, Phase.TUNE, "by hand", 6 * (epoch - 1) + step + 1, 12))
         at += 1.0
         records.append(_Instant(at, None, "", epoch, 0))
     return records, at
@@ -84,6 +94,7 @@ def test_what_grows_with_rows_and_epochs_is_multiplied_and_the_rest_taken_as_it_
     assert trial.seconds(lambda _sample: True) == pytest.approx(took + 1.6 + more - 1.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test_rows", [0, pytest.param(60, marks=pytest.mark.slow)])
 def test_more_rows_and_more_epochs_are_estimated_to_take_longer(tmp_path, card, test_rows):
     def cost(rows, epochs):

@@ -193,6 +193,7 @@ def test_an_epoch_tells_of_every_block_and_a_resumed_training_tells_the_same(tmp
     assert "source_before" not in run.metrics
 
 
+@pytest.mark.slow
 def test_a_run_with_source_rows_tells_what_is_read_of_them_before_and_after(tmp_path):
     card = checkpoint(tmp_path / "net")
     work = replace(job(tmp_path, card, plan(card, whole(card))), source=sample(60, 0))
@@ -217,6 +218,7 @@ def test_source_rows_that_allow_no_probe_cost_the_run_nothing_but_a_note(tmp_pat
     assert "could not be measured" in run.notes[0]
 
 
+@pytest.mark.slow
 def test_a_net_from_random_weights_has_nothing_to_forget(tmp_path):
     card = checkpoint(tmp_path / "net")
     run, _ = run_local(job(tmp_path, card, plan(card, whole(card), from_scratch=True, head="fresh")), no_tracking)

@@ -371,6 +371,7 @@ def test_half_a_save_is_passed_over(tmp_path):
     assert train(again, training, lambda *_: None, silent).best == whole.best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("net", "width"), [("resnet", 24), ("vit", 16)])
 def test_kept_activations_change_nothing_but_the_time(net, width, tmp_path):
     names = layers_of(load_network(save_net(tmp_path / "probe", net))).names

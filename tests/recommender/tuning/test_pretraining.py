@@ -148,6 +148,7 @@ def test_pairs_are_of_one_class_and_of_two_in_turn():
     assert 4 not in set(one[same == 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["bert", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_pairs_part_the_classes_of_few_rows(tmp_path, net):
     plan = strategies["contrastive"](evidence((0.5, 0.6, 0.7), rows=24, classes=3, modality="text"))

@@ -98,6 +98,7 @@ def test_what_the_folds_expect_is_what_the_run_is_held_against(zoo):
     assert (outcome.checkpoint, outcome.conditions["expected"]["mean"]) == (NOTHING, model.expected.mean)
 
 
+@pytest.mark.slow
 def test_history_never_takes_it_for_a_result_of_a_checkpoint(zoo):
     sample = sample_of()
     tune(model_of(sample), sample, zoo, track=no_tracking)
@@ -114,6 +115,7 @@ def test_the_run_holds_no_pickle_and_no_net(zoo):
     assert isinstance(read_head(zoo.home.runs / run.id), ScaledLinearHead | RawNeighborsHead)
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_is_resumed_to_the_same_result(zoo, tmp_path, monkeypatch):
     for row, image in enumerate(shaded()):
         place = tmp_path / "shades" / CLASSES[row % 3]

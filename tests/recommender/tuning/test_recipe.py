@@ -26,6 +26,7 @@ def card(tmp_path):
     return checkpoint(tmp_path / "net")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["resnet", "vit", "swin", "dinov2"])
 def test_the_stored_backbone_is_the_tuned_one_whatever_its_keys_are_called(net, tmp_path):
     """Trainer's own reloading skips most tensors of nets whose keys are renamed at load (transformers 43701)."""
@@ -184,6 +185,7 @@ def test_a_run_that_diverged_keeps_its_best_weights_and_says_why_and_what_to_do(
     assert (prepared.folder / "head.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_and_told_to_the_diary_with_the_model(card, tmp_path):
     prepared = job(tmp_path, card, plan(card, whole(card)))
     run, _ = run_local(prepared, no_tracking)

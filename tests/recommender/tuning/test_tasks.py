@@ -72,6 +72,7 @@ def test_a_quantity_is_told_with_how_far_off_it_is_and_labels_with_accuracy(card
     assert marks.metrics["accuracy"] > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_a_training_from_nothing_starts_at_the_mean_and_learns(sample, card, tmp_path):
     stage = whole(card, 6, rate=3e-3, head_rate=3e-2)
@@ -84,6 +85,7 @@ def test_a_training_from_nothing_starts_at_the_mean_and_learns(sample, card, tmp
         assert np.abs(logits - 5150).max() < 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [marked, pytest.param(measured, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_to_the_same_head(sample, card, tmp_path):
     class Stop(Exception):
@@ -127,6 +129,7 @@ def test_a_head_that_names_a_class_is_not_offered(sample, head, card, tmp_path):
         run_local(job(tmp_path, card, plan(card, head=head), sample()), no_tracking)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_a_mixed_and_smoothed_training_is_carried_out_too(sample, card, tmp_path):
     planned = plan(card, whole(card, 1), mixup=0.2, label_smoothing=0.1, class_weights=True, augment=True)
@@ -134,6 +137,7 @@ def test_a_mixed_and_smoothed_training_is_carried_out_too(sample, card, tmp_path
     assert np.isfinite(run.metrics["score"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [marked, measured])
 def test_what_a_job_will_cost_can_be_measured(sample, card, tmp_path):
     result = measure_cost(replace(job(tmp_path, card, plan(card, whole(card, 2)), sample())), lambda _: False)

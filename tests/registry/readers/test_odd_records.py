@@ -1,15 +1,18 @@
 """Records as strangers write them: damaged, without an end, in any script."""
 
 import csv
+import json
+import re
 import resource
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recommender.baseline import RawRows
 from registry.encoders.loading import load_network
 from registry.errors import BadTable
-from registry.readers.records import read_records
+from registry.readers.records import RecordColumns, is_records, read_records
 from registry.sample import Sample
 from tests.registry.modalities.text.nets import save
 
@@ -91,3 +94,42 @@ def test_a_file_of_a_gigabyte_is_streamed_and_a_draw_of_it_kept(tmp_path):
     assert len(read.items) == 1000
     assert f"huge.csv has {rows * times:,} rows: a draw of 200,000 of {rows * times:,} was read" in read.notes
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700 << 10  # KiB: far less than the file
+
+
+ROWS = [(f"a text about {label} {row}", label) for row in range(6) for label in ("tea", "rain")]
+
+
+def test_a_column_without_a_name_is_called_after_its_place(tmp_path):
+    pd.DataFrame(ROWS, columns=["text", "label"]).to_csv(tmp_path / "a.csv")  # with its index, as pandas does unasked
+    read = read_records(tmp_path / "a.csv", limit=99)
+    assert [item.open() for item in read.items] == [text for text, _ in ROWS]
+    named = read_records(tmp_path / "a.csv", columns=RecordColumns(group="column 1"), limit=99)
+    assert named.groups == tuple(map(str, range(len(ROWS))))
+
+
+@pytest.mark.parametrize("content", ["[{}]", "{}\n"])
+def test_a_json_file_is_an_array_or_lines(content, tmp_path):
+    joined = (", " if "[" in content else "\n").join(json.dumps({"": 0, "text": a, "label": b}) for a, b in ROWS)
+    (tmp_path / "a.json").write_text(content.format(joined) if "[" in content else joined)
+    assert len(read_records(tmp_path / "a.json", limit=99).items) == len(ROWS)
+    assert is_records(tmp_path / "a.json")
+    (tmp_path / "train.json").write_text("[]")
+    assert not is_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why", "columns"),
+    [
+        ("a.csv", "text,label,label\na b,x,y\n", "two columns are called 'label'", {}),
+        ("a.csv", "text,label\na, b,x\nc, d,y\n", "row 1 has 3 cells where the headings are 2, and so it is", {}),
+        ("a.csv", "text,label\na b,x\nc d,y\n", "column 'text' is named as text and as label", {"label": "text"}),
+        ("a.conll", "one\ntwo\n\nthree\n", "its lines hold a word and no tag", {}),
+        ("a.txt", "Some words here.\nAnd others.\n", "its lines are no words with a tag each", {}),
+        ("a.json", '[{"text": "a"}, 3]', "member 2 of its array is no object", {}),
+        ("a.json", '[{"text": ', "it is no JSON", {}),
+    ],
+)
+def test_a_file_that_cannot_be_told_apart_is_refused_by_what_is_wrong_with_it(name, content, why, columns, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadTable, match=re.escape(why)):
+        Sample.from_folder(tmp_path / name, text="text" if columns else None, **columns)

@@ -79,6 +79,13 @@ def _small(**rest: object) -> dict:
 _LABELS = {"id2label": {0: "bad", 1: "fine", 2: "good"}, "label2id": {"bad": 0, "fine": 1, "good": 2}}
 _GPT = {"vocab_size": 2 * VOCABULARY, "n_embd": 16, "n_layer": 3, "n_head": 2, "n_positions": 48}
 
+
+def _t5(heads: int) -> t.T5Config:
+    """A configuration whose end token is the one that `word_pieces` ends a text with."""
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_heads": heads}
+    return t.T5Config(vocab_size=2 * VOCABULARY, **sizes, eos_token_id=word_pieces().sep_token_id)
+
+
 NETS: dict[str, tuple[Callable[[], t.PreTrainedModel], Callable[[], t.PreTrainedTokenizerFast]]] = {
     "bert": (lambda: t.BertModel(t.BertConfig(**_small())), word_pieces),
     "bert-classifier": (lambda: t.BertForSequenceClassification(t.BertConfig(**_small(), **_LABELS)), word_pieces),
@@ -97,12 +104,8 @@ NETS: dict[str, tuple[Callable[[], t.PreTrainedModel], Callable[[], t.PreTrained
         lambda: t.GPT2ForSequenceClassification(t.GPT2Config(**_GPT, **_LABELS, initializer_range=0.3)),
         byte_pairs,
     ),
-    "t5": (
-        lambda: t.T5EncoderModel(
-            t.T5Config(vocab_size=2 * VOCABULARY, d_model=16, d_kv=8, d_ff=32, num_layers=3, num_heads=2)
-        ),
-        word_pieces,
-    ),
+    "t5": (lambda: t.T5EncoderModel(_t5(heads=2)), word_pieces),
+    "t5-narrow": (lambda: t.T5EncoderModel(_t5(heads=1)), word_pieces),
 }
 
 

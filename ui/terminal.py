@@ -7,25 +7,18 @@ import sys
 import warnings
 from collections.abc import Iterable
 from textwrap import fill
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from registry.cards import Checkpoint, Domain, Outcome
 from registry.errors import PluginWarning
-from registry.forms import to_json
 from ui.strangers import StrangersConsole, safe_json
+
+__all__ = ["DEBUG", "console", "print_error", "print_json", "print_next", "silence_libraries"]
 
 DEBUG = "TRANSFERZOO_DEBUG"
 """Set where a fault is being looked for."""
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
-
-
-def plain(card: Checkpoint | Domain | Outcome) -> dict[str, Any]:
-    """The JSON form of a card."""
-    form: dict[str, Any] = to_json(card)
-    return form
 
 
 def print_json(content: object) -> None:
