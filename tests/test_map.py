@@ -44,7 +44,9 @@ def members(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield node.name, node
             case ast.Assign():
-                yield from ((target.id, node) for target in node.targets if isinstance(target, ast.Name))
+                yield from (
+                    (one.id, node) for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)
+                )
                 if any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets):
                     yield from ((name, node) for name in ast.literal_eval(node.value))
             case ast.AnnAssign(target=ast.Name(id=name)):
@@ -101,17 +103,22 @@ def test_a_name_exists_where_its_module_holds_it(name: str, there: bool) -> None
     assert exists(name) == there
 
 
-def test_every_name_that_a_recipe_takes_from_another_exists() -> None:
-    recipes = {path.stem: path for path in (ROOT / "catalog" / "recipes").glob("*.py")}
-    taken = [
-        (path.name, node.module, name.name)
-        for path in recipes.values()
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.ImportFrom) and node.module in recipes
-        for name in node.names
-    ]
-    assert len(taken) > 10
-    assert [row for row in taken if row[2] not in dict(members(parsed(recipes[row[1]]).body))] == []
+def imported(path: Path, own: Path) -> Iterator[str]:
+    """The dotted names that a file imports from the rooms, from tests and from the folder ``own``."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            beside = own / f"{node.module}.py"
+            inside = beside.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+            of = inside if beside.is_file() else node.module
+            if of.partition(".")[0] in {*ROOMS, "tests", "catalog"}:
+                yield from (f"{of}.{name.name}" for name in node.names)
+
+
+def test_every_name_that_tests_benchmarks_and_recipes_import_exists() -> None:
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "catalog" / "recipes").glob("*.py")]
+    names = {(path.relative_to(ROOT).as_posix(), name) for path in files for name in imported(path, path.parent)}
+    assert ("catalog/recipes/rows.py", "catalog.recipes.bundling.HERE") in names
+    assert sorted((path, name) for path, name in names if not exists(name)) == []
 
 
 def test_every_door_that_writes_to_the_registry_is_on_its_list() -> None:

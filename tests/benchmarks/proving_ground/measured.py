@@ -19,7 +19,7 @@ import numpy as np
 
 from recommender.baseline import baseline
 from recommender.fusion import body_of
-from registry.encoders.encoder import open_encoder
+from registry.encoders import open_encoder
 from registry.home import catalog_folder
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
