@@ -359,7 +359,7 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     used = modality.defaults.used(card.input_size, card.cap)
     if used < card.input_size:
         size = f"{used} of its {card.input_size} {modality.words.unit}"
-        why = (*why, f"inputs are made smaller, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
+        why = (*why, f"{modality.words.reduced}, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
     elif card.cap is not None and used > modality.defaults.cap:
         usual = f"the usual {modality.defaults.cap}"
         why = (*why, f"inputs have {used} {modality.words.unit}, more than {usual}, as it was added")

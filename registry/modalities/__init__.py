@@ -53,6 +53,8 @@ class Words:
     """The features of no transfer, which stand for a block: ``raw pixels``."""
     remarks: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Of conversions (`Item.kinds`) that lose something of an item, what is lost: a sample's health warns of it."""
+    reduced: str = "inputs are made smaller"
+    """What becomes of inputs beyond the size that is used."""
 
     def count(self, number: int, kind: str = "") -> str:
         """A number of items in words: ``3 hidden images``."""

@@ -1,8 +1,10 @@
 """The whole path on real sets of images or texts: advice, tuning of the best choice, expected against realized.
 
-    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [--rows 600] [--test-rows N] [NAME ...]
+    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME]
+        [--rows 600] [--test-rows N] [NAME ...]
 
-Each set is a folder with train/ and test/; at most so many training rows and, where that is asked for, test rows, the plan as it is, no controls. Results are
+Each set is a folder with train/ and test/; at most so many training rows and, where that is asked for, test rows, the
+plan as it is, no controls. Results are
 appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
 set's own family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for
 all that is bundled goes back to one pupil of eleven unlabelled corpora.

@@ -22,7 +22,7 @@ class Text:
     """Writing, as the promise `registry.modalities.Modality` has it."""
 
     name = "text"
-    words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF")
+    words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF", reduced="longer texts are cut")
     suffixes = frozenset({".txt"})
     text_is_item = True
     defaults = Defaults(cap=CAP, pretext="words that are hidden from it, or come next")
