@@ -77,6 +77,8 @@ class Defaults:
     """Alpha of the Beta distribution that pairs of items are mixed by; 0 where they cannot be."""
     head_rate: float = 1e-3
     """Rate of a head, and of a backbone of up to a million parameters."""
+    first_rate: float = 1e-3
+    """The same, from which strategies take their share for what a backbone learns before it is tuned."""
     epochs: tuple[int, int] = (5, 20)
     """Passes over the rows, the fewest and the most."""
     shown: int = 12_000
