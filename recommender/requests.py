@@ -30,6 +30,7 @@ from registry.errors import TransferZooError, UnknownName, UnusableRequest
 __all__ = [
     "LIMITS",
     "REQUESTS",
+    "AddDomainRequest",
     "AddRequest",
     "BenefitRequest",
     "CompareRequest",
@@ -56,6 +57,7 @@ __all__ = [
     "When",
     "choice_request",
     "place_of",
+    "places_of",
     "recommend_request",
     "request_of",
     "sample_request",
@@ -302,6 +304,16 @@ class NearRequest(_OfSample):
     metric: Name = "mmd"
 
 
+class AddDomainRequest(_OfSample):
+    """Register a sample as a domain, from which distances are measured."""
+
+    kind = "domains add"
+    name: Name | None = None
+    """What to call it; else as the sample is called."""
+    family: Name | None = None
+    """Domains of one origin or kind; else its own name."""
+
+
 class _OfRun(Request):
     """A request about a run: by its id, the beginning of it, or ``latest``."""
 
@@ -543,6 +555,7 @@ REQUESTS: Mapping[str, type[Request]] = {
         BenefitRequest,
         CompareRequest,
         NearRequest,
+        AddDomainRequest,
         ResumeRequest,
         PredictRequest,
         ExportRequest,
@@ -577,6 +590,12 @@ def place_of(fields: Mapping[str, Any]) -> str:
     """Where the data lie that a request is about, from its JSON form, whatever else is wrong with it."""
     sample = fields.get("sample")
     return str((sample if isinstance(sample, Mapping) else fields).get("path", ""))
+
+
+def places_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every place on this disk that a request reads, from its JSON form: its data, labels, groups, tests and so on."""
+    texts = [value for value in fields.values() if isinstance(value, str) and Path(value).is_absolute()]
+    return (*texts, *(place for value in fields.values() if isinstance(value, Mapping) for place in places_of(value)))
 
 
 def sample_request(sample: Mapping[str, Any], seed: int) -> SampleRequest:

@@ -297,6 +297,10 @@ class JobRecord(Record):
     part: str = ""
     step: int = 0
     steps: int = 0
+    owner: str = ""
+    """The key of the service that asked for it; empty where somebody at this machine did."""
+    tries: int = 0
+    """How often it was begun since it was asked for."""
 
     @property
     def event(self) -> Event | None:

@@ -40,7 +40,7 @@ def quarantined(home: Home) -> tuple[Path, ...]:
 
 def what_is_lost(home: Home) -> str:
     """What there is to say of a home whose registry is gone, though more than that was made there; else nothing."""
-    if home.database.exists() and home.database.stat().st_size:
+    if home.registry is not None or (home.database.exists() and home.database.stat().st_size):
         return ""
     left = [place.name for place in (home.features, home.runs, home.checkpoints) if any(place.glob("*"))]
     was = "is empty" if home.database.exists() else "is gone"

@@ -109,8 +109,8 @@ def check(
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
     except RegistryCorrupt as cause:
         place = Home.find(home)
-        finding = Finding(FindingKind.DATABASE, cause.path, cause.why, "Run `transferzoo doctor --repair`.")
-        if not (mend and place.writable):
+        finding = Finding(FindingKind.DATABASE, cause.path, cause.why, cause.remedy)
+        if not (mend and place.writable) or place.registry is not None:
             return Report((finding,))
         done = _rescue(place)
         zoo = Zoo.open(home, catalog=catalog, mend=False, progress=progress)
@@ -154,13 +154,13 @@ def _database(zoo: Zoo) -> Iterator[Diagnosis]:
     if complaints and zoo.store.database.index_differs(complaints):
         remedy = "Make its indexes anew from its tables."
         yield (
-            Finding(FindingKind.DATABASE, str(zoo.home.database), "; ".join(complaints), remedy),
+            Finding(FindingKind.DATABASE, zoo.store.database.where, "; ".join(complaints), remedy),
             partial(_reindexed, zoo),
         )
     elif complaints:
         what = "; ".join(complaints)
         remedy = "The repair takes over what is sound into a new database."
-        yield Finding(FindingKind.DATABASE, str(zoo.home.database), what, remedy), partial(_rescued, zoo)
+        yield Finding(FindingKind.DATABASE, zoo.store.database.where, what, remedy), partial(_rescued, zoo)
         return
     for one in damage:
         if one.table != "file":
@@ -354,7 +354,7 @@ def _dropped(zoo: Zoo, number: int) -> str:
 
 def _reaped(zoo: Zoo) -> str:
     zoo.jobs.reap()
-    return "marked as lost"
+    return "queued again, or marked as lost where it was begun often enough"
 
 
 def _removed_folder(path: Path) -> str:

@@ -79,6 +79,9 @@
     │   ├── RegistryCorrupt
     │   ├── RegistryNewer
     │   ├── RegistryBusy
+    │   ├── RegistryAway           (ConnectionError)   its server does not answer
+    │   ├── RegistryRefused        (PermissionError)   its server lets nobody in
+    │   ├── UnusableRegistry       (ValueError)    no URL of a registry
     │   └── AlreadyThere                           the name is taken by something else
     ├── AdviceError                (RuntimeError)  nothing to recommend, or advice for other data
     │   ├── NoCandidates
@@ -179,10 +182,12 @@ __all__ = [
     "PortUnusable",
     "ProcessorMissing",
     "QuantizedOnly",
+    "RegistryAway",
     "RegistryBusy",
     "RegistryCorrupt",
     "RegistryError",
     "RegistryNewer",
+    "RegistryRefused",
     "RemoteCodeRefused",
     "RowsInMemory",
     "SampleError",
@@ -204,6 +209,7 @@ __all__ = [
     "UnusableHubId",
     "UnusableLabels",
     "UnusableName",
+    "UnusableRegistry",
     "UnusableRequest",
     "UploadRefused",
     "WidthMismatch",
@@ -1030,9 +1036,42 @@ class HomeUnusable(RegistryError, OSError):
 class RegistryCorrupt(RegistryError):
     """The database or one of its rows is damaged."""
 
-    def __init__(self, path: Path | str, why: str) -> None:
+    def __init__(self, path: Path | str, why: str, remedy: str = "Run `transferzoo doctor --repair`.") -> None:
         self.path, self.why = str(path), why
-        super().__init__(f"the registry {path} is damaged: {why}", "Run `transferzoo doctor --repair`.")
+        super().__init__(f"the registry {path} is damaged: {why}", remedy)
+
+
+class RegistryAway(RegistryError, ConnectionError):
+    """The server of a registry does not answer, or has no such database. No message ever holds a password."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"the registry {where} cannot be reached: {why}",
+            "Check that PostgreSQL runs there, that the database exists, and TRANSFERZOO_REGISTRY or --registry.",
+        )
+
+
+class RegistryRefused(RegistryError, PermissionError):
+    """The server of a registry does not let this user in, or not write. No message ever holds a password."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"the registry {where} refuses: {why}",
+            "Check user and password in TRANSFERZOO_REGISTRY, and that the user owns the database's tables.",
+        )
+
+
+class UnusableRegistry(RegistryError, ValueError):
+    """What was given as a registry's URL is none. It is not repeated, for it may hold a password."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(
+            f"the registry's URL cannot be used: {why}",
+            "Give --registry or TRANSFERZOO_REGISTRY as postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE.",
+        )
 
 
 class RegistryNewer(RegistryError):

@@ -1,7 +1,7 @@
 """Where things lie on disk: the home folder of a registry, and the bundled catalog."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,10 +20,14 @@ class Home:
     root: Path
     writable: bool = True
     """Whether anything can be kept there; a home that cannot be written can still be read."""
+    registry: str | None = field(default=None, repr=False)
+    """URL of the database, where that is not the home's own file. It may hold a password."""
 
     @classmethod
-    def find(cls, root: Path | str | None = None) -> "Home":
+    def find(cls, root: Path | str | None = None, registry: str | None = None) -> "Home":
         """The home at a place, made if need be; one whose registry cannot be written is read-only.
+
+        Its registry is at that URL, else at that of ``TRANSFERZOO_REGISTRY``, else a file in it.
 
         Raises:
             HomeUnusable: it cannot be created, or holds no registry and cannot be written.
@@ -31,7 +35,8 @@ class Home:
         """
         usual = platformdirs.user_data_dir("transferzoo", appauthor=False)
         named = root or os.environ.get("TRANSFERZOO_HOME") or usual
-        home = cls(Path(named).expanduser().absolute())
+        shared = registry or os.environ.get("TRANSFERZOO_REGISTRY") or None
+        home = cls(Path(named).expanduser().absolute(), registry=shared)
         try:
             with disk_full_named(home.root):
                 for folder in (home.root, home.features, home.runs, home.checkpoints, home.artifacts):
@@ -42,7 +47,7 @@ class Home:
         except DiskFull:
             raise
         except OSError as cause:
-            if os.access(home.database, os.R_OK):
+            if shared is None and os.access(home.database, os.R_OK):
                 return cls(home.root, writable=False)
             raise HomeUnusable(home.root, cause.strerror or str(cause)) from cause
         return home

@@ -2,6 +2,7 @@
 
 What writes to the registry's database is this list, and nothing else:
 
+- the schema, made or migrated when a zoo is opened: `Zoo.open`;
 - checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
   `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain's sketch: `Zoo.sketch_anew`;
 - outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
@@ -9,7 +10,8 @@ What writes to the registry's database is this list, and nothing else:
 - what hubs state of downloads: `Zoo.keep_downloads`;
 - the bundled catalog and those of plug-ins, when a zoo is opened: `Zoo.load_catalog`;
 - jobs by way of `Zoo.jobs`, the service's keys and audit by way of `Zoo.access`;
-- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the repairs of `registry.doctor`.
+- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the doctor, who rescues a file
+  that cannot be read (`registry.doctor.check`) and repairs (`registry.doctor.repair`).
 
 Beside the database a home holds features and what encoding took (`registry.encodings`), the index of the sketches
 (`registry.domain_search`) and the folders of runs (`recommender.runs.folder`). No module but the doctor and what a zoo
@@ -84,11 +86,15 @@ class Zoo:
         cls,
         home: Path | str | None = None,
         *,
+        registry: str | None = None,
         catalog: Path | None = None,
         mend: bool = True,
         progress: Progress = silent,
     ) -> "Zoo":
         """The registry in that home (see `Home.find`), made if need be, with the bundled catalog in it.
+
+        ``registry`` is the URL of a PostgreSQL database that several homes share; else ``TRANSFERZOO_REGISTRY``, else
+        a file in the home.
 
         Rows that are not as they were written are quarantined (see `quarantine`), and a registry that is lost is made
         anew, where ``mend`` allows; `notes` says so. A home that cannot be written is read only.
@@ -100,12 +106,16 @@ class Zoo:
             RegistryNewer: a later transferzoo wrote it.
             RegistryBusy: another process held it too long.
             BadCard: the catalog has a bad file.
+            RegistryAway: the registry's server does not answer.
+            RegistryRefused: it lets nobody in.
+            UnusableRegistry: the registry's URL is none.
+            ExtraMissing: the server's driver is not installed.
         """
-        place = Home.find(home)
+        place = Home.find(home, registry)
         lost = what_is_lost(place)
         if lost and not mend:
             raise RegistryCorrupt(place.database, lost)
-        store = Store.open(place.database, writable=place.writable, mend=mend)
+        store = Store.open(place.registry or place.database, writable=place.writable, mend=mend, beside=place.root)
         zoo = cls(place, store, catalog or catalog_folder())
         if lost:
             zoo._note(f"{place.database}: {lost}; a new registry was made")
@@ -167,6 +177,18 @@ class Zoo:
     def checkpoints(self, modality: str | None = None) -> tuple[Checkpoint, ...]:
         """All checkpoints, or one modality's, by name."""
         return self._placed(self.store.checkpoints(modality))
+
+    def checkpoints_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Checkpoint, ...]:
+        """The first checkpoints whose names come after one, by name: no more is read than is given."""
+        return self._placed(self.store.checkpoints_after(name, most, modality))
+
+    def domains_after(self, name: str, most: int, *, modality: str | None = None) -> tuple[Domain, ...]:
+        """The first domains whose names come after one, by name: no more is read than is given."""
+        return self.store.domains_after(name, most, modality)
+
+    def history_after(self, name: str, most: int, *, checkpoint: str | None = None) -> tuple[Outcome, ...]:
+        """The first outcomes whose ids come after one, by id: no more is read than is given."""
+        return self.store.outcomes_after(name, most, checkpoint)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """The checkpoint of that name.
@@ -381,6 +403,27 @@ class Zoo:
         if twins := self.same_weights(card):
             self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
+
+    def add_domain(
+        self, source: Sample, *, name: str | None = None, family: str | None = None, progress: Progress = silent
+    ) -> Domain:
+        """Register a sample as a domain that things may have been trained on: its sketch and which rows it has.
+
+        It is named as the sample is, and of a family of its own, where nothing else is said. Adding the same again
+        changes nothing.
+
+        Raises:
+            AlreadyThere: the name belongs to another domain.
+            UnknownName: there is no lens for the modality.
+        """
+        named = name or source.name
+        known = next((one for one in self.domains() if one.name == named), None)
+        if known is not None and known.digest != source.digest:
+            raise AlreadyThere("domain", named)
+        if known is None:
+            described, sketch, rows = self._domain_of(source, named, family, progress)
+            self.store.write(Entries((), (described,), (sketch,), rows=rows))
+        return self.domain(named)
 
     def restore(self, card: Checkpoint) -> Checkpoint:
         """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
@@ -644,6 +687,13 @@ class Zoo:
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
     ) -> Entries:
         """The checkpoint with the domain that its source becomes, and the sketch of that."""
+        described, sketch, rows = self._domain_of(source, domain, family, progress)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+
+    def _domain_of(
+        self, source: Sample, domain: str, family: str | None, progress: Progress
+    ) -> tuple[Domain, Sketch, tuple[RowKeys, ...]]:
+        """The domain that a sample becomes, its sketch, and the keys of its rows."""
         sketch = self._sketched(domain, source, progress)
         described = Domain(
             domain,
@@ -654,8 +704,7 @@ class Zoo:
             data=source.origin,
             digest=source.digest,
         )
-        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+        return described, sketch, (RowKeys.of(domain, (item.digest for item in source.items)),)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""

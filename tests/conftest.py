@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from tests.postgres import fresh_database, run_server, why_no_server
 from ui import transferzoo
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: threads cost more than they give
@@ -74,6 +75,29 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for place in mounted:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server; skips with the reason where there is none."""
+    why = why_no_server()
+    if why:
+        pytest.skip(why)
+    with run_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database of the server."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a store can be opened: a file, and in another test a database of the server."""
+    return tmp_path / "registry.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The map of the code holds: every `module.name` that READMEs, docstrings and comments give exists."""
+"""The map of the code holds: every `module.name` that READMEs, docstrings and recipes give exists."""
 
 import ast
 import re
@@ -99,6 +99,19 @@ def test_every_row_of_the_table_names_a_function_or_a_room() -> None:
 )
 def test_a_name_exists_where_its_module_holds_it(name: str, there: bool) -> None:
     assert exists(name) == there
+
+
+def test_every_name_that_a_recipe_takes_from_another_exists() -> None:
+    recipes = {path.stem: path for path in (ROOT / "catalog" / "recipes").glob("*.py")}
+    taken = [
+        (path.name, node.module, name.name)
+        for path in recipes.values()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom) and node.module in recipes
+        for name in node.names
+    ]
+    assert len(taken) > 10
+    assert [row for row in taken if row[2] not in dict(members(parsed(recipes[row[1]]).body))] == []
 
 
 def test_every_door_that_writes_to_the_registry_is_on_its_list() -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassFolderOption",
     "CommandContext",
-    "CsvOption",
     "DeviceOption",
     "FollowLinksOption",
     "GroupsOption",
@@ -39,21 +38,15 @@ __all__ = [
     "ListOptions",
     "MetricOption",
     "PathArgument",
-    "RowsOption",
     "SeedOption",
-    "SortOption",
     "TaskOption",
     "TestOption",
     "command_context",
     "parse_request",
+    "takes_list",
     "takes_sample",
 ]
 
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")]
-RowsOption = Annotated[int | None, typer.Option("--limit", min=1, help="Rows at most.")]
-SortOption = Annotated[
-    str | None, typer.Option("--sort", help="Order by this key of the JSON; KEY- for the greatest first.")
-]
 PathArgument = Annotated[
     Path,
     typer.Argument(
@@ -134,18 +127,32 @@ SAMPLE_OPTIONS: Mapping[str, tuple[object, object]] = {
     "seed": (SeedOption, 0),
 }
 """The fields of a `SampleRequest` as they are typed, with their defaults."""
+LIST_OPTIONS: Mapping[str, tuple[object, object]] = {
+    "sort": (
+        Annotated[
+            str | None, typer.Option("--sort", help="Order by this key of the JSON; KEY- for the greatest first.")
+        ],
+        None,
+    ),
+    "limit": (Annotated[int | None, typer.Option("--limit", min=1, help="Rows at most.")], None),
+    "csv": (Annotated[bool, typer.Option("--csv", help="Print CSV, and nothing else, to stdout.")], False),
+    "home": (HomeOption, None),
+    "json": (JsonOption, False),
+}
+"""The fields of `ListOptions` as they are typed, with their defaults."""
 TELL_EVERY = 0.25
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 @dataclass(frozen=True)
 class ListOptions:
-    """How a list is ordered, cut short and printed."""
+    """Of which registry a list is, how it is ordered, cut short and printed."""
 
     sort: str | None
     limit: int | None
     csv: bool
     json: bool
+    home: Path | None = None
 
     def __post_init__(self) -> None:
         if self.csv and self.json:
@@ -232,25 +239,39 @@ def takes_sample(*left_out: str) -> Callable[[Callable[..., None]], Callable[...
 
     The command is handed them as a mapping of the fields of a `SampleRequest`; ``left_out`` are not on offer.
     """
+    offered = {name: option for name, option in SAMPLE_OPTIONS.items() if name not in left_out}
+    return lambda command: _standing_for("sample", offered, dict, command, first="path")
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command).parameters
-        offered = {name: option for name, option in SAMPLE_OPTIONS.items() if name not in left_out}
-        options = {name: inspect.Parameter(name, _KEYWORD, annotation=a, default=d) for name, (a, d) in offered.items()}
-        rest = [each.replace(kind=_KEYWORD) for name, each in own.items() if name != "sample"]
 
-        def run(**typed: object) -> None:
-            sample = {name: typed.pop(name) for name in options}
-            command(sample=sample, **typed)
+def takes_list(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``options`` stands for those that every list has; it is handed `ListOptions`."""
+    return _standing_for("options", LIST_OPTIONS, ListOptions, command)
 
-        run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
-        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
-            [options["path"], *rest, *(each for name, each in options.items() if name != "path")]
-        )
-        run.__annotations__ = {each.name: each.annotation for each in (*options.values(), *rest)}
-        return run
 
-    return decorate
+def _standing_for(
+    parameter: str,
+    offered: Mapping[str, tuple[object, object]],
+    made_of: Callable[..., object],
+    command: Callable[..., None],
+    *,
+    first: str | None = None,
+) -> Callable[..., None]:
+    """The command with these options in the place of one parameter; its own come before them, ``first`` excepted."""
+    own = inspect.signature(command).parameters
+    options = {name: inspect.Parameter(name, _KEYWORD, annotation=a, default=d) for name, (a, d) in offered.items()}
+    rest = [each.replace(kind=_KEYWORD) for name, each in own.items() if name != parameter]
+
+    def run(**typed: object) -> None:
+        value = made_of(**{name: typed.pop(name) for name in options})
+        command(**{parameter: value}, **typed)
+
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
+        [*(options[name] for name in options if name == first), *rest]
+        + [each for name, each in options.items() if name != first]
+    )
+    run.__annotations__ = {each.name: each.annotation for each in (*options.values(), *rest)}
+    return run
 
 
 def parse_request(kind: str, typed: Mapping[str, Any]) -> Request:
@@ -329,5 +350,6 @@ class _JobObserver:
     def cancelled(self) -> bool:
         if not self._cancelled and time.monotonic() - self._polled >= TELL_EVERY:
             self._polled = time.monotonic()
-            self._cancelled = self._zoo.jobs.get(self._job).state == "cancelled"
+            jobs = self._zoo.jobs
+            self._cancelled = jobs.get(self._job).state == "cancelled" or not jobs.holds(self._job)
         return self._cancelled

@@ -1,8 +1,8 @@
 """The job queue: requests, and the processes that perform them, one worker a lane.
 
 Every device is a lane and carries out one tuning at a time. Advice has a lane of its own, ``advice``: seconds of it
-need not wait behind an hour of tuning. A worker gives each job a process; where the worker is killed that process goes
-on, and the next worker of the lane waits for it.
+need not wait behind an hour of tuning; and what is done with runs and with the registry another, ``uses``. A worker
+gives each job a process; where the worker is killed that process goes on, and the next worker of the lane waits for it.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock, Timeout
 
-from recommender.requests import Request, TuneRequest, place_of
+from recommender.requests import RecommendRequest, Request, TuneRequest, place_of
 from registry.errors import UnknownName
 from registry.home import Home
 
@@ -32,6 +32,7 @@ __all__ = [
     "ADVICE",
     "OVER",
     "QUEUED",
+    "USES",
     "enqueue",
     "ensure_worker",
     "has_worker",
@@ -44,7 +45,9 @@ __all__ = [
 
 ADVICE = "advice"
 """The lane of recommendations."""
-QUEUED = ("recommend", "tune")
+USES = "uses"
+"""The lane of what is done with runs and with the registry: predictions, exports, fetching."""
+QUEUED = ("recommend", "tune", "predict", "export", "zoo promote", "zoo add", "zoo fetch", "domains add")
 """Kinds of requests that are queued."""
 OVER = frozenset({"finished", "failed", "cancelled", "lost"})
 
@@ -59,10 +62,11 @@ _SIGNALS = ((signal.SIGINT, 2.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0))
 _SECRETS = ("PASSWORD", "TOKEN")
 
 
-def enqueue(zoo: "Zoo", request: Request) -> "JobRecord":
+def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
     """Queue a request, and see that somebody works; asked twice, as by a double click, it is one job.
 
-    What was finished before may be asked for again: the key counts how often this came to its end.
+    ``owner`` is the key of the service that asks, whose job it is. What was finished before may be asked for again: the
+    job's key counts how often this came to its end.
 
     Raises:
         UnknownName: the queue does not take requests of this kind.
@@ -71,24 +75,31 @@ def enqueue(zoo: "Zoo", request: Request) -> "JobRecord":
     if request.kind not in QUEUED:
         raise UnknownName("request to queue", request.kind, QUEUED)
     spec = request.to_json()
-    before = [job for job in zoo.jobs.list() if job.kind == request.kind and dict(job.spec) == spec]
+    before = [job for job in zoo.jobs.list(owner=owner) if job.kind == request.kind and dict(job.spec) == spec]
     finished = sum(job.state == "finished" for job in before)
-    digest = hashlib.sha256(json.dumps([request.kind, spec], sort_keys=True).encode()).hexdigest()[:16]
-    lane = lane_of(request.device) if isinstance(request, TuneRequest) else ADVICE
-    job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane)
+    asked = [request.kind, spec, *([owner] if owner else [])]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    lane = _lane(request)
+    job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane, owner=owner)
     if job.state == "queued":
         _keep_surroundings(zoo.home, job.id)
     ensure_worker(zoo)
     return job
 
 
+def _lane(request: Request) -> str:
+    if isinstance(request, TuneRequest):
+        return lane_of(request.device)
+    return ADVICE if isinstance(request, RecommendRequest) else USES
+
+
 def lane_of(device: str) -> str:
-    """The lane of a device, or `ADVICE`.
+    """The lane of a device, or one of `ADVICE` and `USES`.
 
     Raises:
         DeviceMissing: there is no such device.
     """
-    if device in {ADVICE, "cpu"}:
+    if device in {ADVICE, USES, "cpu"}:
         return device
     from recommender.runs.devices import resolve  # noqa: PLC0415 - loads torch
 
@@ -96,12 +107,12 @@ def lane_of(device: str) -> str:
 
 
 def ensure_worker(zoo: "Zoo") -> None:
-    """See that every lane with work has a worker, and that what died counts as lost."""
+    """See that every lane with work has a worker, and that what died is queued again."""
+    zoo.jobs.reap()
     for lane in zoo.jobs.lanes():
         if not has_worker(zoo.home, lane):
             zoo.jobs.heartbeat(lane)
             _detach(zoo.home, lane)
-    zoo.jobs.reap()
 
 
 def stop(zoo: "Zoo", job: str) -> "JobRecord":

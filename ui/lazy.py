@@ -1,11 +1,17 @@
-"""A group of commands that are loaded when they are called: help lists them by what is said of them here."""
+"""A group of commands that are loaded when they are called: help lists them by what is said of them here.
 
+Every command that opens a registry (it has ``--home``) takes ``--registry``, too.
+"""
+
+import os
 from collections import UserDict
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer.core
+
+from ui.manual import COMMAND_PANELS, EXAMPLES, OPTION_PANELS, READING
 
 __all__ = ["LazyGroup"]
 
@@ -26,7 +32,11 @@ class LazyGroup(typer.core.TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - private types of typer
         """Help of the group, as if it had commands of no more than a line."""
-        lines = {name: typer.core.TyperCommand(name, help=line) for name, (_, line) in self.places.items()}
+        panels = {name: panel for panel, names in COMMAND_PANELS.items() for name in names}
+        lines = {
+            name: typer.core.TyperCommand(name, help=line, rich_help_panel=panels.get(name))
+            for name, (_, line) in sorted(self.places.items(), key=lambda place: [*panels, place[0]].index(place[0]))
+        }
         listed = typer.core.TyperGroup(
             name=self.name,
             help=self.help,
@@ -49,7 +59,58 @@ class _Commands(UserDict[str, Any]):
 
 def _command(name: str, loaded: Any) -> Any:  # noqa: ANN401 - a function or a typer
     if isinstance(loaded, typer.Typer):
-        return typer.main.get_group(loaded)
-    alone = typer.Typer(add_completion=False)
-    alone.command(name)(loaded)
-    return typer.main.get_command(alone)
+        group = typer.main.get_group(loaded)
+        for of_group, command in group.commands.items():
+            _take_registry(command)
+            _explain(command, f"{name} {of_group}")
+        return group
+    alone = _alone(name, loaded)
+    _take_registry(alone)
+    _explain(alone, name)
+    return alone
+
+
+def _alone(name: str, loaded: Any) -> Any:  # noqa: ANN401 - as above
+    """A command of a typer that has no other."""
+    app = typer.Typer(add_completion=False)
+    app.command(name)(loaded)
+    return typer.main.get_command(app)
+
+
+def _explain(command: Any, path: str) -> None:  # noqa: ANN401 - as above
+    """Give a command's help its panels of options, and its examples."""
+    panels = {name: panel for panel, names in OPTION_PANELS.items() for name in names}
+    reads = any(option.name == "text" for option in command.params)
+    for option in command.params:
+        if option.param_type_name == "option":
+            panel = READING if reads and option.name == "limit" else panels.get(option.name)
+            option.rich_help_panel = None if panel == READING and not reads else panel
+    if path in EXAMPLES:
+        command.epilog = "\n\n".join(["Examples:", *(f"  transferzoo {line}" for line in EXAMPLES[path])])
+
+
+def _take_registry(command: Any) -> None:  # noqa: ANN401 - as above
+    """Let a command that opens a registry take the URL of one that is shared."""
+    if any(option.name == "home" for option in command.params):
+        command.params += [option for option in _alone("shared", _shared).params if option.name == "registry"]
+
+
+def _use_registry(url: str | None) -> None:
+    """For this process and those that it starts, to which it must not be handed as an argument that all can read."""
+    if url is not None:
+        os.environ["TRANSFERZOO_REGISTRY"] = url
+
+
+def _shared(
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry",
+            metavar="URL",
+            help="PostgreSQL URL of a shared registry; else TRANSFERZOO_REGISTRY, else a file in the home.",
+            callback=_use_registry,
+            expose_value=False,
+        ),
+    ] = None,
+) -> None:
+    """What every command takes that opens a registry."""

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-import bundle
-import bundle_text
 import numpy as np
-import yaml
+from bundle import IMAGES
+from bundle_text import TEXTS
 
 from recommender.distance.classifier import classifier
 from recommender.distance.knn import knn_distance
@@ -27,21 +26,21 @@ from registry.sketch import fit_lens
 
 HERE = Path(__file__).parent
 ROWS = 256
-OF = {"image": ("", bundle.see_domains), "text": ("_text", bundle_text.see_domains)}
-"""By modality the ending of its files, and how its domains are seen."""
+OF = {"image": (IMAGES, "expectations.csv"), "text": (TEXTS, "expectations_text.csv")}
+"""By modality how its domains are encoded, and what was expected of them."""
 
 
 def main() -> None:
     """Print the table, then the disagreement between the lenses."""
     requested = _arguments()
-    suffix, encode_domains = OF[requested.modality]
-    domains = yaml.safe_load((HERE / f"domains{suffix}.yaml").read_text())
-    with (HERE / f"expectations{suffix}.csv").open() as file:
+    bundling, expected = OF[requested.modality]
+    domains = bundling.read_domains()
+    with (HERE / expected).open() as file:
         expectations = list(csv.DictReader(file))
     nearest: dict[str, dict[str, str]] = {}
     print(f"{len(expectations)} expectations".ljust(40) + "".join(m.rjust(12) for m in ("mmd", "knn", "classifier")))
     for name in requested.names:
-        seen = encode_domains(
+        seen = bundling.encode_domains(
             load_encoder(requested.work / name / "done", name=name), domains, requested.shared, requested.work
         )
         names = next(iter(seen.values())).names

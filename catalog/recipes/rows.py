@@ -11,7 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import yaml
-from bundle import CATALOG, HERE, domain_items
+from bundle import domain_items
+from bundling import CATALOG, HERE
 from grow import settings_of
 from sources import CROPS, hold_out, read_labeled
 

@@ -46,9 +46,17 @@ class Store:
         self.access = Access(database)
 
     @classmethod
-    def open(cls, place: Path | str, *, patience: float = 15.0, writable: bool = True, mend: bool = True) -> "Store":
+    def open(
+        cls,
+        place: Path | str,
+        *,
+        patience: float = 15.0,
+        writable: bool = True,
+        mend: bool = True,
+        beside: Path | None = None,
+    ) -> "Store":
         """The store in the database at that path or URL; see `Database.open`, whose errors it raises."""
-        return cls(Database.open(place, patience=patience, writable=writable, mend=mend))
+        return cls(Database.open(place, patience=patience, writable=writable, mend=mend, beside=beside))
 
     def note(self, key: str) -> str | None:
         """What was noted under that key."""
@@ -75,6 +83,21 @@ class Store:
         """All outcomes, or those of a checkpoint or a sample, by id; damaged ones are left out."""
         wanted = equal_to(schema.outcomes, checkpoint=checkpoint, sample_digest=sample_digest)
         return tuple(_outcome(card) for card in self._cards(schema.outcomes, wanted))
+
+    def checkpoints_after(self, name: str, most: int, modality: str | None = None) -> tuple[Checkpoint, ...]:
+        """The first so many sound checkpoints whose names come after one."""
+        wanted = equal_to(schema.checkpoints, modality=modality)
+        return tuple(from_json(Checkpoint, card) for card in self._cards_after(schema.checkpoints, wanted, name, most))
+
+    def domains_after(self, name: str, most: int, modality: str | None = None) -> tuple[Domain, ...]:
+        """The first so many sound domains whose names come after one."""
+        wanted = equal_to(schema.domains, modality=modality)
+        return tuple(_domain(card) for card in self._cards_after(schema.domains, wanted, name, most))
+
+    def outcomes_after(self, name: str, most: int, checkpoint: str | None = None) -> tuple[Outcome, ...]:
+        """The first so many sound outcomes whose ids come after one."""
+        wanted = equal_to(schema.outcomes, checkpoint=checkpoint)
+        return tuple(_outcome(card) for card in self._cards_after(schema.outcomes, wanted, name, most))
 
     def outcome_ids(self) -> frozenset[str]:
         """The ids of all outcomes."""
@@ -217,17 +240,32 @@ class Store:
         rows = self.database.run(lambda c: c.execute(ordered).mappings().all())
         return [json.loads(row["card"]) for row in rows if self.database.sound(table, row) is not None]
 
+    def _cards_after(
+        self, table: sa.Table, wanted: Sequence[sa.ColumnElement[bool]], after: str, most: int
+    ) -> list[dict[str, Any]]:
+        """The cards of the first sound rows whose keys come after one."""
+        key, cards = table.c[key_of(table)], list[dict[str, Any]]()
+        while len(cards) < most:
+            some = raw(table).where(*wanted, key > after).order_by(key).limit(most - len(cards))
+            rows = self.database.run(partial(mappings, wanted=some))
+            cards += [json.loads(row["card"]) for row in rows if self.database.sound(table, row) is not None]
+            if not rows:
+                break
+            after = str(rows[-1][key.name])
+        return cards
+
     def _bodies(self, wanted: sa.Select[Any], most: int) -> list[tuple[str, dict[str, Any]]]:
         """The newest sound advice of a selection, with its time."""
         newest = wanted.order_by(schema.recommendations.c.number.desc())
 
         def read(connection: sa.Connection) -> list[tuple[str, dict[str, Any]]]:
             bodies: list[tuple[str, dict[str, Any]]] = []
-            for row in connection.execution_options(yield_per=20).execute(newest).mappings():
-                if self.database.sound(schema.recommendations, row) is not None:
-                    bodies.append((row["created"], json.loads(row["body"])))
-                if len(bodies) == most:
-                    break
+            with connection.execution_options(yield_per=20).execute(newest) as result:
+                for row in result.mappings():
+                    if self.database.sound(schema.recommendations, row) is not None:
+                        bodies.append((row["created"], json.loads(row["body"])))
+                    if len(bodies) == most:
+                        break
             return bodies
 
         return self.database.run(read)

@@ -7,42 +7,42 @@ import socket
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
 from registry.cards import JobRecord, JobState
 from registry.errors import NotFinite, UnknownName
-from registry.files import is_locked
 from registry.progress import Event
 from registry.store.database import Database
 from registry.store.integrity import sealed
 from registry.store.schema import Row, jobs, json_text, now, points, raw
 
 _SILENT_MINUTES = 5
-_LOOKED = 1.0
-"""Seconds to wait for a job's lock: long enough for one who only looks whether it is taken."""
+_TRIES = 3
+"""How often a job is begun before one whose process dies each time is given up."""
 _EVENT = ("part", "done", "of", "step", "steps")
 """Of an event, beside its phase."""
-_ours = jobs.c.host == socket.gethostname()
 _OPEN = [JobState.QUEUED, JobState.RUNNING, JobState.LOST]
 
 
 class Jobs:
     """Work that outlives who asked for it: the worker says `claim`, `report` and `point`, then `finish` or `fail`.
 
-    Who has claimed a job holds its lock until it is over; the system drops the lock of a process that dies, so that no
-    clock is asked whether a job lives. Jobs queue in lanes, the oldest first. What is queued is done on the machine
-    where it was asked for.
+    Who has claimed a job holds its lock until it is over; the lock of a process that dies is dropped (a file's by the
+    system, a server's by the server), so that no clock is asked whether a job lives. It is then queued again for
+    another process, three times at most. What another process holds, nobody reports, finishes or fails. Jobs queue in
+    lanes, the oldest first. What is queued is done on the machine, and for the home, where it was asked for.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._locks = database.folder / "jobs"
-        self._held: dict[str, FileLock] = {}
+        self._locks = database.locks()
+        same_home = () if database.is_file else (jobs.c.home == database.home,)
+        self._ours = sa.and_(jobs.c.host == socket.gethostname(), *same_home)
 
-    def start(self, kind: str, spec: Mapping[str, object], key: str, *, lane: str = "cpu") -> JobRecord:
+    def start(
+        self, kind: str, spec: Mapping[str, object], key: str, *, lane: str = "cpu", owner: str = ""
+    ) -> JobRecord:
         """A job queued under an idempotency key; the same key gives the same job.
 
         One that had gone wrong is queued anew, behind all others.
@@ -63,6 +63,9 @@ class Jobs:
                 "step": 0,
                 "steps": 0,
                 "lane": lane,
+                "home": self._database.home,
+                "owner": owner,
+                "tries": 0,
                 **_here(),
             }
             there = connection.execute(raw(jobs, "id", "state").where(jobs.c.key == key)).first()
@@ -79,12 +82,12 @@ class Jobs:
 
     def next(self, lane: str) -> JobRecord | None:
         """The job of a lane that is being carried out here, else the one queued longest; None where there is none."""
-        jobs_there = self._read(jobs.c.lane == lane, _ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        jobs_there = self._read(jobs.c.lane == lane, self._ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
         return min(jobs_there, key=lambda job: (job.state is not JobState.RUNNING, job.created, job.id), default=None)
 
     def lanes(self) -> tuple[str, ...]:
         """The lanes that have work queued or under way here."""
-        jobs_there = self._read(_ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        jobs_there = self._read(self._ours, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
         return tuple(sorted({job.lane for job in jobs_there}))
 
     def ahead(self, job: str) -> int:
@@ -93,26 +96,32 @@ class Jobs:
         if one.state is not JobState.QUEUED:
             return 0
         sooner = sa.and_(jobs.c.state == JobState.QUEUED, jobs.c.created < one.created)
-        return len(self._read(jobs.c.lane == one.lane, _ours, sa.or_(jobs.c.state == JobState.RUNNING, sooner)))
+        return len(self._read(jobs.c.lane == one.lane, self._ours, sa.or_(jobs.c.state == JobState.RUNNING, sooner)))
 
     def heartbeat(self, lane: str) -> None:
         """Say that somebody will come to what is queued in a lane: a job that nobody minds is lost after a while."""
-        queued = (jobs.c.lane == lane, _ours, jobs.c.state == JobState.QUEUED)
+        queued = (jobs.c.lane == lane, self._ours, jobs.c.state == JobState.QUEUED)
         self._database.run(lambda c: c.execute(sa.update(jobs).where(*queued).values(heartbeat=now())), write=True)
 
     def claim(self, job: str) -> bool:
         """Take a queued (or lost) job for this process; False where another has it or it is over."""
         free = jobs.c.state.in_([JobState.QUEUED, JobState.LOST])
-        if not self._hold(job):
+        if not self._locks.hold(job):
             return False
-        taken = self._change(job, free, state=JobState.RUNNING, heartbeat=now(), **_here()) > 0
+        begun = {"state": JobState.RUNNING, "heartbeat": now(), "tries": jobs.c.tries + 1}
+        taken = self._change(job, free, **begun, **_here()) > 0
         if not taken:
-            self._release(job)
+            self._locks.release(job)
         return taken
+
+    def holds(self, job: str) -> bool:
+        """Whether it is this process that carries out a job; one that lost its lock must leave it to another."""
+        return self._locks.hold(job)
 
     def report(self, job: str, event: Event) -> JobState:
         """How far the work has come, said by the process that does it; gives how the job stands."""
-        self._hold(job)
+        if not self._locks.hold(job):
+            return self.get(job).state
         event_row = {"stage": str(event.phase)} | {name: getattr(event, name) for name in _EVENT}
         values = {**event_row, "heartbeat": now(), **_here()}
         alive = jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.LOST])
@@ -136,17 +145,18 @@ class Jobs:
         self._database.write(work)
 
     def finish(self, job: str, result: Mapping[str, object]) -> JobRecord:
-        """The work came to its end; a cancelled job stays cancelled."""
-        self._change(
-            job, jobs.c.state != JobState.CANCELLED, state=JobState.FINISHED, result=json_text(result), error=None
-        )
-        self._release(job)
+        """The work came to its end; a cancelled job stays cancelled, and what another process holds is its affair."""
+        if self._locks.hold(job):
+            values = {"state": JobState.FINISHED, "result": json_text(result), "error": None}
+            self._change(job, jobs.c.state != JobState.CANCELLED, **values)
+            self._locks.release(job)
         return self.get(job)
 
     def fail(self, job: str, error: str) -> JobRecord:
-        """The work broke, and why; a cancelled or finished job stays as it is."""
-        self._change(job, jobs.c.state.in_(_OPEN), state=JobState.FAILED, error=error)
-        self._release(job)
+        """The work broke, and why; a cancelled or finished job stays as it is, and one that another process holds."""
+        if self._locks.hold(job):
+            self._change(job, jobs.c.state.in_(_OPEN), state=JobState.FAILED, error=error)
+            self._locks.release(job)
         return self.get(job)
 
     def cancel(self, job: str) -> JobRecord:
@@ -155,8 +165,8 @@ class Jobs:
         return self.get(job)
 
     def lose(self, job: str) -> JobRecord:
-        """Its process is gone without a word; it can be started again."""
-        self._change(job, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]), state=JobState.LOST)
+        """Its process is gone without a word: it is queued again; begun often enough, it is lost."""
+        self._take_back(job, jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]))
         return self.get(job)
 
     def get(self, job: str) -> JobRecord:
@@ -172,9 +182,9 @@ class Jobs:
             raise UnknownName("job", job, [row.id for row in self.list()])
         return matching[0]
 
-    def list(self) -> tuple[JobRecord, ...]:
-        """All jobs, newest first."""
-        return self._read(sa.true())
+    def list(self, *, owner: str | None = None) -> tuple[JobRecord, ...]:
+        """All jobs, or those of a key of the service, newest first."""
+        return self._read(sa.true() if owner is None else jobs.c.owner == owner)
 
     def dead(self) -> tuple[JobRecord, ...]:
         """Jobs that count as running although their process is gone."""
@@ -183,40 +193,33 @@ class Jobs:
         )
 
     def reap(self) -> tuple[JobRecord, ...]:
-        """Mark every dead job as lost, and give them."""
+        """Queue every dead job again; begun often enough, or elsewhere, it is lost. Gives them all."""
         dead = self.dead()
         for job in dead:
-            self._change(job.id, jobs.c.heartbeat == job.heartbeat, state=JobState.LOST)
+            same = sa.and_(jobs.c.heartbeat == job.heartbeat, jobs.c.state == job.state)
+            if self._is_ours(job):
+                self._take_back(job.id, same)
+            else:
+                self._change(job.id, same, state=JobState.LOST)
         return tuple(self.get(job.id) for job in dead)
 
-    def _hold(self, job: str) -> bool:
-        """Hold a job's lock, here and until it is over; False where another process holds it."""
-        if job not in self._held:
-            self._locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._lock(job), thread_local=False)
-            try:
-                lock.acquire(timeout=_LOOKED)
-            except Timeout:
-                return False
-            self._held[job] = lock
-        return True
+    def _take_back(self, job: str, when: sa.ColumnElement[bool]) -> None:
+        """Queue a job again whose process is gone; one that died before it was claimed was begun, too."""
+        tries = jobs.c.tries + sa.case((jobs.c.state == JobState.QUEUED, 1), else_=0)
+        state = sa.case((tries >= _TRIES, JobState.LOST.value), else_=JobState.QUEUED.value)
+        self._change(job, when, state=state, tries=tries, heartbeat=now())
 
-    def _release(self, job: str) -> None:
-        lock = self._held.pop(job, None)
-        if lock is not None:
-            lock.release()
-
-    def _lock(self, job: str) -> Path:
-        return self._locks / f"{job}.lock"
+    def _is_ours(self, job: JobRecord) -> bool:
+        return bool(self._read(jobs.c.id == job.id, self._ours))
 
     def _gone(self, job: JobRecord) -> bool:
-        """Whether nobody is at it any more (here), or none was heard of for long (elsewhere).
+        """Whether nobody is at it any more; of another machine's file or queue, whether none was heard of for long.
 
         What is queued here waits for a worker, whom whoever looks after the queue starts: it is never gone.
         """
-        if job.host != socket.gethostname():
+        if job.host != socket.gethostname() and (self._database.is_file or job.state is JobState.QUEUED):
             return datetime.now(UTC) - datetime.fromisoformat(job.heartbeat) > timedelta(minutes=_SILENT_MINUTES)
-        return job.state is JobState.RUNNING and not is_locked(self._lock(job.id))
+        return job.state is JobState.RUNNING and not self._locks.taken(job.id)
 
     def _change(self, job: str, when: sa.ColumnElement[bool], **values: object) -> int:
         order = sa.update(jobs).where(jobs.c.id == job, when).values(**values)
@@ -243,7 +246,7 @@ def _job(row: Row, points: Iterable[Row]) -> JobRecord:
         curve[point["series"]] = (*curve.get(point["series"], ()), (point["step"], point["value"]))
     result = None if row["result"] is None else json.loads(row["result"])
     typed = {"spec": json.loads(row["spec"]), "state": JobState(row["state"]), "result": result, "curve": curve}
-    return JobRecord(**{**{name: row[name] for name in row if name != "seal"}, **typed})
+    return JobRecord(**{**{name: row[name] for name in row if name not in {"seal", "home"}}, **typed})
 
 
 def _here() -> dict[str, object]:

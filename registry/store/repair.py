@@ -31,10 +31,13 @@ def damaged_rows(database: Database) -> tuple[Damage, ...]:
 def quarantine(database: Database, damage: Damage, keep: Callable[[Sequence[tuple[str, Row]]], object]) -> None:
     """Remove one row, and what cannot be without it; ``keep`` is handed them, by table, before they are gone."""
     table = schema.metadata.tables[damage.table]
-    same = _this_row(table, damage)
 
     def work(connection: sa.Connection) -> None:
-        rows = [(table.name, row) for row in connection.execute(raw(table).where(same)).mappings()]
+        same = _this_row(connection, table, damage)
+        there = connection.execute(raw(table).where(same)).mappings().all()
+        rows = [(table.name, row) for row in there if damage_of(table, row) is not None]
+        if not rows:  # gone, or written anew, since it was looked at
+            return
         for other in (t for t in schema.CONTENT if any(key.column.table is table for key in t.foreign_keys)):
             (key,) = other.foreign_keys
             with suppress(UnicodeEncodeError):  # what refers to no name that can be written refers to another row
@@ -63,13 +66,13 @@ def salvage(database: Database, damaged: Path) -> dict[str, tuple[int, int]]:
 def _broken(connection: sa.Connection, table: sa.Table) -> list[Damage]:
     """The damaged rows of a table, read from its first page to its last: a damaged index hides none."""
     numbered = dialect.with_row_numbers(connection, table).with_hint(table, "NOT INDEXED", "sqlite")
-    rows = connection.execution_options(yield_per=100).execute(numbered).mappings()
-    return [damage for row in rows if (damage := damage_of(table, row)) is not None]
+    with connection.execution_options(yield_per=100).execute(numbered) as result:
+        return [damage for row in result.mappings() if (damage := damage_of(table, row)) is not None]
 
 
-def _this_row(table: sa.Table, damage: Damage) -> sa.ColumnElement[bool]:
+def _this_row(connection: sa.Connection, table: sa.Table, damage: Damage) -> sa.ColumnElement[bool]:
     if damage.row is not None:
-        return dialect.is_row(damage.row)
+        return dialect.is_row(connection, damage.row)
     column = table.c[key_of(table)]
     return column == (int(damage.key) if isinstance(column.type, sa.Integer) else damage.key)
 
@@ -91,7 +94,7 @@ def _readable(source: Database, table: sa.Table) -> tuple[list[dict[str, object]
             take(row)
 
     def look_up(connection: sa.Connection, number: int) -> None:
-        one = dialect.with_row_numbers(connection, table).where(dialect.is_row(number))
+        one = dialect.with_row_numbers(connection, table).where(dialect.is_row(connection, number))
         for row in connection.execute(one).mappings():
             take(row)
 

@@ -69,6 +69,8 @@ jobs = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("lane", sa.Text, nullable=False, server_default="cpu"),
     sa.Column("seal", sa.Text, nullable=False, server_default=""),
+    *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in ("home", "owner")),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
 )
 points = sa.Table(
     "points",

@@ -227,7 +227,7 @@ def test_features_that_nobody_can_use_are_removed(zoo, catalog):
     assert list(zoo.home.features.iterdir()) == []
 
 
-def test_a_job_whose_process_died_is_marked_as_lost(zoo):
+def test_a_job_whose_process_died_is_queued_again(zoo):
     job = zoo.jobs.start("tune", {}, "key")
     claim = (
         "import sys; from pathlib import Path; from registry.store import Store\n"
@@ -237,7 +237,7 @@ def test_a_job_whose_process_died_is_marked_as_lost(zoo):
     assert kinds(examine(zoo)) == [FindingKind.JOB]
     assert zoo.jobs.get(job.id).state == "running"
     assert repair(zoo).healthy
-    assert zoo.jobs.get(job.id).state == "lost"
+    assert (zoo.jobs.get(job.id).state, zoo.jobs.get(job.id).tries) == ("queued", 1)
 
 
 def test_half_written_files_of_dead_processes_are_removed_and_of_living_ones_kept(zoo):

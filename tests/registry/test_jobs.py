@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,12 +11,18 @@ import sqlalchemy as sa
 from registry.cards import JobState
 from registry.errors import NotFinite, UnknownName
 from registry.progress import Event, Phase
-from registry.store import Store, schema
+from registry.store import Store, locks, schema
 
 
 @pytest.fixture
-def jobs(tmp_path):
-    return Store.open(tmp_path / "registry.db").jobs
+def jobs(place):
+    return Store.open(place).jobs
+
+
+@pytest.fixture
+def quick_look(monkeypatch):
+    """Whether a lock is taken is known at once."""
+    monkeypatch.setattr(locks, "_LOOKED", 0.05)
 
 
 def change(jobs, job, **values):
@@ -96,19 +103,22 @@ def test_no_clock_makes_a_queued_or_claimed_job_look_lost(jobs):
         assert jobs.reap() == ()
 
 
-def test_only_what_is_not_over_can_be_lost(jobs):
+def test_only_what_is_not_over_can_be_lost_and_not_before_it_was_begun_three_times(jobs):
     job, done = jobs.start("tune", {}, "a"), jobs.start("tune", {}, "b")
     jobs.finish(done.id, {})
-    assert (jobs.lose(job.id).state, jobs.lose(done.id).state) == (JobState.LOST, JobState.FINISHED)
+    states = [jobs.lose(job.id).state for _ in range(3)]
+    assert states == [JobState.QUEUED, JobState.QUEUED, JobState.LOST]
+    assert jobs.lose(done.id).state is JobState.FINISHED
+    assert jobs.start("tune", {}, "a").tries == 0
 
 
-def test_progress_and_curves_are_seen_by_whoever_asks(jobs, tmp_path):
+def test_progress_and_curves_are_seen_by_whoever_asks(jobs, place):
     job = jobs.start("tune", {}, "key")
     assert jobs.report(job.id, Event(Phase.TUNE, "lp-ft", 3, 10, 2, 4)) is JobState.RUNNING
     for step, value in [(2, 0.5), (1, 0.9), (2, 0.4)]:
         jobs.point(job.id, "loss", step, value)
     jobs.point(job.id, "accuracy", 1, 0.3)
-    seen = Store.open(tmp_path / "registry.db").jobs.get(job.id)
+    seen = Store.open(place).jobs.get(job.id)
     assert seen.event == Event(Phase.TUNE, "lp-ft", 3, 10, 2, 4)
     assert seen.to_dict()["stage"] == "tune"
     assert (seen.host, seen.pid) == (socket.gethostname(), os.getpid())
@@ -142,27 +152,67 @@ def test_the_end_of_a_job_says_what_came_of_it(jobs):
 
 CLAIM = (
     "import sys, time; from pathlib import Path; from registry.store import Store\n"
-    "jobs = Store.open(Path(sys.argv[1])).jobs\n"
+    "place = sys.argv[1] if '://' in sys.argv[1] else Path(sys.argv[1])\n"
+    "jobs = Store.open(place).jobs\n"
     "print(jobs.claim(sys.argv[2]), flush=True)\n"
     "time.sleep(60)"
 )
 
 
-def test_a_job_whose_process_was_killed_is_lost_and_can_be_taken_up(jobs, tmp_path):
+def test_a_job_whose_process_was_killed_is_queued_again_for_another(jobs, place, quick_look):
     job = jobs.start("tune", {}, "key")
-    command = [sys.executable, "-c", CLAIM, str(tmp_path / "registry.db"), job.id]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
-        assert worker.stdout.readline() == "True\n"
+    with subprocess.Popen([sys.executable, "-c", CLAIM, str(place), job.id], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout.readline() == b"True\n"
+        claimed = jobs.get(job.id)
         assert not jobs.claim(job.id)
         assert jobs.reap() == ()
+        assert jobs.report(job.id, Event(Phase.TUNE, "", 1, 2)) is JobState.RUNNING
+        assert jobs.finish(job.id, {"score": 1.0}) == jobs.fail(job.id, "broken") == claimed
         worker.kill()
-    assert [lost.id for lost in jobs.reap()] == [job.id]
-    assert jobs.get(job.id).state is JobState.LOST
-    assert jobs.start("tune", {}, "key").state is JobState.QUEUED
+    assert [one.id for one in wait_for_dead(jobs)] == [job.id]
+    assert (jobs.get(job.id).state, jobs.get(job.id).tries) == (JobState.QUEUED, 1)
     assert jobs.claim(job.id)
+    assert jobs.get(job.id).tries == 2
 
 
-def test_a_job_elsewhere_is_lost_when_it_has_long_been_silent(jobs):
+def wait_for_dead(jobs):
+    """What was reaped, as soon as there is something: a server needs a moment to miss a client."""
+    deadline = time.monotonic() + 20
+    while not (dead := jobs.reap()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return dead
+
+
+@pytest.mark.postgres
+def test_of_homes_that_share_a_server_each_has_its_own_queue(postgres_url, tmp_path):
+    mine, theirs = (Store.open(postgres_url, beside=tmp_path / name).jobs for name in ("mine", "theirs"))
+    job = mine.start("tune", {}, "key")
+    assert mine.next("cpu").id == job.id
+    assert theirs.next("cpu") is None
+    assert theirs.get(job.id) == job
+
+
+@pytest.mark.postgres
+def test_a_job_whose_connection_was_cut_is_held_on_to_until_another_has_it(postgres_url):
+    ours, others = Store.open(postgres_url).jobs, Store.open(postgres_url).jobs
+    job = ours.start("tune", {}, "key")
+    assert ours.claim(job.id)
+    cut_connections(others)
+    assert ours.holds(job.id)
+    assert not others.claim(job.id)
+    cut_connections(others)
+    assert others._locks.hold(job.id)
+    assert not ours.holds(job.id)
+
+
+def cut_connections(jobs):
+    """End every session that holds a lock."""
+    held = sa.text("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
+    jobs._database.run(lambda c: c.execute(held).all())
+
+
+def test_a_job_of_a_file_that_is_elsewhere_is_lost_when_it_has_long_been_silent(tmp_path):
+    jobs = Store.open(tmp_path / "registry.db").jobs
     job = jobs.start("tune", {}, "key")
     change(jobs, job.id, state=JobState.RUNNING, host="another machine", pid=1)
     assert jobs.reap() == ()

@@ -25,8 +25,8 @@ from tests.registry.fakes import Advice, a_checkpoint, a_domain, a_lens, an_outc
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store.open(tmp_path / "registry.db")
+def store(place):
+    return Store.open(place)
 
 
 @pytest.fixture
@@ -34,11 +34,22 @@ def card(tmp_path):
     return a_checkpoint(tmp_path / "net")
 
 
+@pytest.fixture
+def file(tmp_path):
+    """A store whose file can be looked into and changed by hand."""
+    return Store.open(tmp_path / "registry.db")
+
+
 def edit(path, statement, *values):
     connection = sqlite3.connect(path)
     with connection:
         connection.execute(statement, values)
     connection.close()
+
+
+def edit_anywhere(store, statement):
+    """Change a database behind the store's back."""
+    store.database.run(lambda c: c.execute(sa.text(statement)), write=True)
 
 
 def test_cards_come_back_as_they_were(store, card):
@@ -177,8 +188,8 @@ def test_advice_with_a_nan_in_it_is_not_kept(store):
         ("UPDATE outcomes SET card = replace(card, '0.75', '0.95')", "outcomes"),
         ("UPDATE outcomes SET sample_digest = 'other'", "outcomes"),
         ("UPDATE recommendations SET body = '{}'", "recommendations"),
-        ("UPDATE sketches SET packed = zeroblob(length(packed))", "sketches"),
-        ("UPDATE sketches SET embedding = zeroblob(length(embedding))", "sketches"),
+        ("UPDATE sketches SET packed = embedding", "sketches"),
+        ("UPDATE sketches SET embedding = packed", "sketches"),
     ],
 )
 def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
@@ -186,7 +197,7 @@ def test_a_row_changed_from_outside_is_noticed(store, card, statement, table):
     store.write(Entries((card,), (a_domain("dark"),), (sketch_of("dark", cloud(40), lens),), (an_outcome(),)))
     store.keep(Advice())
     assert damaged_rows(store.database) == ()
-    edit(store.database.where, statement)
+    edit_anywhere(store, statement)
     (damage,) = damaged_rows(store.database)
     assert (damage.table, damage.why) == (table, "does not match its seal")
     read = {
@@ -220,10 +231,10 @@ def test_a_database_of_something_else_is_refused(tmp_path):
         Store.open(tmp_path / "registry.db")
 
 
-def test_a_database_of_a_later_version_is_refused(store):
-    edit(store.database.where, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_database_of_a_later_version_is_refused(store, place):
+    edit_anywhere(store, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(RegistryNewer, match="9999") as caught:
-        Store.open(Path(store.database.where))
+        Store.open(place)
     assert "Upgrade" in caught.value.remedy
 
 
@@ -233,14 +244,12 @@ def test_an_empty_file_becomes_a_registry(tmp_path):
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_store_uses(store):
-    engine = sa.create_engine(f"sqlite:///{store.database.where}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
-    engine.dispose()
+    differences = store.database.run(lambda c: compare_metadata(MigrationContext.configure(c), schema.metadata))
+    assert differences == []
 
 
-def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path):
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
+def test_jobs_of_the_first_version_are_still_there_after_the_migration(place):
+    engine = sa.create_engine(place if isinstance(place, str) else f"sqlite:///{place}")
     config = Config()
     config.set_main_option("script_location", "registry.store:migrations")
     with engine.begin() as connection:
@@ -263,19 +272,19 @@ def test_jobs_of_the_first_version_are_still_there_after_the_migration(tmp_path)
         old = sa.Table("jobs", sa.MetaData(), autoload_with=connection)
         connection.execute(sa.insert(old).values(row))
     engine.dispose()
-    (kept,) = Store.open(tmp_path / "registry.db").jobs.list()
-    assert (kept.id, kept.state, kept.lane) == ("a", "failed", "cpu")
+    (kept,) = Store.open(place).jobs.list()
+    assert (kept.id, kept.state, kept.lane, kept.owner) == ("a", "failed", "cpu", "")
 
 
 @pytest.mark.parametrize("revision", migrations.REVISIONS[:-1])
-def test_a_database_of_every_earlier_version_is_brought_to_the_newest(tmp_path, revision):
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/registry.db")
+def test_a_database_of_every_earlier_version_is_brought_to_the_newest(place, revision):
+    engine = sa.create_engine(place if isinstance(place, str) else f"sqlite:///{place}")
     config = Config()
     config.set_main_option("script_location", "registry.store:migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-    store = Store.open(tmp_path / "registry.db")
+    store = Store.open(place)
     with engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == migrations.HEAD
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
@@ -283,7 +292,7 @@ def test_a_database_of_every_earlier_version_is_brought_to_the_newest(tmp_path, 
     keys = RowKeys.of("dark", [f"{number:064x}" for number in range(3)])
     store.write(Entries(domains=(a_domain("dark"),), rows=(keys,)))
     assert store.rows("dark") == keys
-    assert Store.open(tmp_path / "registry.db").rows("dark") == keys
+    assert Store.open(place).rows("dark") == keys
 
 
 def test_the_newest_migration_is_the_one_that_opening_looks_for():
@@ -294,10 +303,10 @@ def test_the_newest_migration_is_the_one_that_opening_looks_for():
     assert [script.revision for script in scripts.walk_revisions()][::-1] == list(migrations.REVISIONS)
 
 
-def test_opening_an_up_to_date_registry_loads_no_alembic_and_is_quick(store):
+def test_opening_an_up_to_date_registry_loads_no_alembic_and_is_quick(file):
     code = (
         "import sys, time; from registry.store import Store\nfrom pathlib import Path\n"
-        f"began = time.process_time(); Store.open(Path({store.database.where!r}))\n"
+        f"began = time.process_time(); Store.open(Path({file.database.where!r}))\n"
         "print(time.process_time() - began, 'alembic' in sys.modules)"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -321,32 +330,32 @@ def test_a_locked_database_is_waited_for_and_then_named(tmp_path):
 
 
 @pytest.mark.parametrize("table", schema.CONTENT, ids=lambda table: table.name)
-def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(store, card, table):
+def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(file, card, table):
     lens = a_lens()
     two = tuple(sketch_of(name, cloud(40), lens) for name in ("dark", "gray"))
     other = replace(card, name="other")
     keys = tuple(RowKeys.of(name, [f"{place:064x}" for place in range(9)]) for name in ("dark", "gray"))
     outcomes = (an_outcome("o1"), an_outcome("o2"))
-    store.write(Entries((card, other), (a_domain("dark"), a_domain("gray")), two, outcomes, keys))
-    store.keep(Advice("a", sample="1"))
-    store.keep(Advice("b", sample="2"))
-    jobs = store.jobs
+    file.write(Entries((card, other), (a_domain("dark"), a_domain("gray")), two, outcomes, keys))
+    file.keep(Advice("a", sample="1"))
+    file.keep(Advice("b", sample="2"))
+    jobs = file.jobs
     for key in ("k1", "k2"):
         jobs.point(jobs.start("tune", {"path": "x"}, key).id, "loss", 1, 0.5)
-        store.access.revoke(store.access.create(key, Scope.READ)[0].id)
-        store.access.note(key, "POST /samples", 201)
-        store.access.keep_answer(key, key, "digest", 202, {"job": key})
-    sound = Path(store.database.where).read_bytes()
+        file.access.revoke(file.access.create(key, Scope.READ)[0].id)
+        file.access.note(key, "POST /samples", 201)
+        file.access.keep_answer(key, key, "digest", 202, {"job": key})
+    sound = Path(file.database.where).read_bytes()
     vouched = schema.LASTING if table is schema.jobs else set() if table is schema.points else {c.name for c in table.c}
     for column in {c.name for c in table.c} - schema.counted_columns(table):
         for value in (b"caf\xe9 \xff", None, 7, b"\x00\x01", "{", "[]"):
-            Path(store.database.where).write_bytes(sound)
+            Path(file.database.where).write_bytes(sound)
             content = "CAST(? AS TEXT)" if value == b"caf\xe9 \xff" else "?"
             try:
-                edit(store.database.where, f"UPDATE {table.name} SET {column} = {content} WHERE rowid = 1", value)  # noqa: S608
+                edit(file.database.where, f"UPDATE {table.name} SET {column} = {content} WHERE rowid = 1", value)  # noqa: S608
             except sqlite3.IntegrityError:  # the database itself refuses it
                 continue
-            damaged = Store(Database(store.database._engine, store.database.where, 1.0))
+            damaged = Store(Database(file.database._engine, file.database.where, 1.0))
             cards = damaged.checkpoints() + damaged.domains() + damaged.outcomes() + damaged.jobs.list()
             assert len(cards) >= 7
             assert damaged.kept(5)
@@ -356,30 +365,30 @@ def test_whatever_lies_in_a_column_the_row_is_named_and_all_others_are_read(stor
                 assert (damage.table, damage.row) == (table.name, 1), (column, value)
 
 
-def test_a_full_disk_is_named_and_nothing_is_half_written(store):
-    @sa.event.listens_for(store.database._engine, "connect")
+def test_a_full_disk_is_named_and_nothing_is_half_written(file):
+    @sa.event.listens_for(file.database._engine, "connect")
     def limited(raw, record):
         pages = raw.execute("PRAGMA page_count").fetchone()[0]
         raw.execute(f"PRAGMA max_page_count={pages + 8}")
 
-    store.write(Entries(domains=(a_domain("dark"),)))
+    file.write(Entries(domains=(a_domain("dark"),)))
     big = tuple(an_outcome(f"o{n}", conditions={"text": "x" * 3000}) for n in range(60))
     with pytest.raises(DiskFull, match="the disk is full: no room to write"):
-        store.write(Entries(domains=(a_domain("gray"),), outcomes=big))
-    assert [d.name for d in store.domains()] == ["dark"]
-    assert store.outcomes() == ()
-    assert damaged_rows(store.database) == ()
+        file.write(Entries(domains=(a_domain("gray"),), outcomes=big))
+    assert [d.name for d in file.domains()] == ["dark"]
+    assert file.outcomes() == ()
+    assert damaged_rows(file.database) == ()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_database_that_may_not_be_written_is_named(store):
-    Path(store.database.where).chmod(0o444)
-    Path(store.database.where).parent.chmod(0o555)
+def test_a_database_that_may_not_be_written_is_named(file):
+    Path(file.database.where).chmod(0o444)
+    Path(file.database.where).parent.chmod(0o555)
     try:
         with pytest.raises(HomeUnusable):
-            store.write(Entries(domains=(a_domain("dark"),)))
+            file.write(Entries(domains=(a_domain("dark"),)))
     finally:
-        Path(store.database.where).parent.chmod(0o755)
+        Path(file.database.where).parent.chmod(0o755)
 
 
 def _register(path, number):
@@ -390,16 +399,15 @@ def _register(path, number):
         opened.keep(Advice())
 
 
-def test_concurrent_registration_is_idempotent_from_an_empty_home_on(tmp_path):
-    path = tmp_path / "registry.db"
+def test_concurrent_registration_is_idempotent_from_an_empty_home_on(place):
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_register, args=(path, number)) for number in range(3)]
+    workers = [context.Process(target=_register, args=(place, number)) for number in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    opened = Store.open(path)
+    opened = Store.open(place)
     assert len(opened.domains()) == 5 + 3 * 5
     assert len(opened.outcomes()) == 5
     assert len(opened.kept(10)) == 1
@@ -412,7 +420,8 @@ from pathlib import Path
 from registry.store import Entries, Store
 from registry.sketch import sketch_of
 from tests.registry.fakes import a_domain, a_lens, an_outcome, cloud
-store, lens, n = Store.open(Path(sys.argv[1])), a_lens(), int(sys.argv[2])
+place = sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1])
+store, lens, n = Store.open(place), a_lens(), int(sys.argv[2])
 while True:
     n += 1
     store.write(Entries((), (a_domain(f"d{n}"),), (sketch_of(f"d{n}", cloud(n), lens),), (an_outcome(f"d{n}"),)))
@@ -421,10 +430,10 @@ while True:
 
 
 @pytest.mark.slow
-def test_kill_9_during_writes_leaves_no_half_entry_and_loses_none_that_was_confirmed(tmp_path):
-    path, confirmed = tmp_path / "registry.db", 0
+def test_kill_9_during_writes_leaves_no_half_entry_and_loses_none_that_was_confirmed(place):
+    confirmed = 0
     for attempt in range(8):
-        command = [sys.executable, "-c", WRITER, str(path), str(1000 * attempt)]
+        command = [sys.executable, "-c", WRITER, str(place), str(1000 * attempt)]
         writer = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -433,7 +442,7 @@ def test_kill_9_during_writes_leaves_no_half_entry_and_loses_none_that_was_confi
         confirmed += 1 + len([line for line in writer.stdout.read().split(b"\n") if line])
         writer.stdout.close()
         writer.wait()
-    store = Store.open(path)
+    store = Store.open(place)
     domains = {d.name for d in store.domains()}
     assert domains == {o.id for o in store.outcomes()} == {domain for _, domain, _ in store.sketched()}
     assert len(domains) >= confirmed

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from recommender.requests import PredictRequest, RecommendRequest, SampleRequest, TuneRequest, request_of
+from recommender.requests import PredictRequest, RecommendRequest, RemoveRequest, SampleRequest, TuneRequest, request_of
 from registry.errors import DeviceMissing, UnknownName
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
@@ -144,16 +143,20 @@ def test_a_job_that_is_cancelled_while_it_waits_never_begins(zoo: Zoo, detached:
     assert not (zoo.home.root / "diary").exists()
 
 
-def test_a_killed_job_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detached) -> None:
-    job = queue_job(zoo, "patient", run="killed")
-    working = worker(zoo)
-    own, child = at_work(zoo, job)
-    os.kill(own, signal.SIGKILL)
-    working.join(60)
-    os.kill(child, signal.SIGKILL)
-    assert zoo.jobs.get(job).state == "lost"
-    again = job_queue.enqueue(zoo, tuning("patient", run="killed"))
-    assert (again.id, again.state) == (job, "queued")
+def test_a_killed_job_is_begun_again_by_the_worker_of_its_lane(zoo: Zoo, detached: Detached) -> None:
+    job = queue_job(zoo, "fatal-once")
+    worker(zoo).join(60)
+    assert (zoo.jobs.get(job).state, zoo.jobs.get(job).tries) == ("finished", 2)
+    assert (zoo.home.root / "diary").read_text().split() == ["begin", job, "begin", job, "end", job]
+
+
+def test_a_job_that_dies_each_time_is_lost_and_can_be_queued_anew(zoo: Zoo, detached: Detached) -> None:
+    job, after = queue_job(zoo, "fatal", run="killed"), queue_job(zoo, "quick")
+    worker(zoo).join(60)
+    assert (zoo.jobs.get(job).state, zoo.jobs.get(job).tries) == ("lost", 3)
+    assert zoo.jobs.get(after).state == "finished"
+    again = job_queue.enqueue(zoo, tuning("fatal", run="killed"))
+    assert (again.id, again.state, again.tries) == (job, "queued", 0)
 
 
 @pytest.mark.slow
@@ -259,8 +262,11 @@ def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zo
     request = RecommendRequest(sample=SampleRequest(path="/a b", seed=3), licenses=("mit", "apache"))
     job = job_queue.enqueue(zoo, request)
     assert request_of(job.kind, job.spec) == request
-    with pytest.raises(UnknownName, match="predict"):
-        job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
+    prediction = job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
+    assert {*detached} == {job_queue.ADVICE, job_queue.USES}
+    assert prediction.lane == job_queue.USES
+    with pytest.raises(UnknownName, match="zoo remove"):
+        job_queue.enqueue(zoo, RemoveRequest(name="net"))
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

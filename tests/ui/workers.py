@@ -1,5 +1,6 @@
 """Jobs that do as their path says, and a worker for them in a process of its own: `python -m tests.ui.workers HOME`."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -33,7 +34,9 @@ def _behave(home: Path, job: str, manner: str) -> None:
     with (home / "diary").open("a") as tracker_run:
         tracker_run.write(f"begin {job}\n")
         tracker_run.flush()
-        if manner != "quick":
+        if manner == "fatal" or (manner == "fatal-once" and jobs.get(job).tries == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if manner not in {"quick", "fatal-once"}:
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
             (home / f"child-{job}").write_text(str(child.pid))
             time.sleep(60)

@@ -7,14 +7,12 @@ import typer
 from registry.forms import to_json
 from ui import render
 from ui.context import (
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
     takes_sample,
 )
 from ui.present import present
@@ -47,18 +45,29 @@ def distance(
 
 
 @app.command("list")
-def domains_list(
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
+@takes_list
+def domains_list(options: ListOptions) -> None:
+    """List the known domains."""
+    with command_context(options.home, options.for_programs) as context:
+        rows = [to_json(domain) for domain in context.zoo.domains()]
+        context.print_rows(rows, render.domain_table, options)
+
+
+@app.command("add")
+@takes_sample("metric", "groups", "test")
+def domains_add(
+    sample: dict[str, Any],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; else as the folder is called.")] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="Domains of one origin or kind share one; else its own.")
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the known domains."""
-    options = ListOptions(sort, limit, as_csv, json)
-    with command_context(home, options.for_programs) as context:
-        rows = [to_json(domain) for domain in context.zoo.domains()]
-        context.print_rows(rows, render.domain_table, options)
+    """Register what lies at a place as a domain: distances to it are measured from then on."""
+    request = parse_request("domains add", locals())
+    with command_context(home, json) as context:
+        present(context, request)
 
 
 @app.command("near")

@@ -12,14 +12,12 @@ from registry.errors import TransferZooError, UnknownName
 from ui import job_queue, render
 from ui.context import (
     CommandContext,
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
 )
 from ui.present import present
 from ui.reproduce import as_command, options_of
@@ -54,17 +52,13 @@ def queue_add(
 
 
 @app.command("list")
+@takes_list
 def queue_list(
+    options: ListOptions,
     every: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
-    home: HomeOption = None,
-    json: JsonOption = False,
 ) -> None:
     """List the jobs, the next first; what waits without a worker gets one."""
-    options = ListOptions(sort, limit, as_csv, json)
-    with command_context(home, options.for_programs) as context:
+    with command_context(options.home, options.for_programs) as context:
         job_queue.ensure_worker(context.zoo)
         jobs = [job for job in context.zoo.jobs.list() if every or job.state not in job_queue.OVER]
         ordered = sorted(jobs, key=lambda job: (job.state in job_queue.OVER, job.lane, job.created))
@@ -103,7 +97,7 @@ def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = 
 @app.command("work")
 def queue_work(
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda:0 ..., or `advice`, the lane of recommendations.")
+        str, typer.Option("--device", help="auto, cpu, cuda:0 ..., or a lane: `advice`, `uses`.")
     ] = "auto",
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when there is nothing left to do.")] = False,
     home: HomeOption = None,

@@ -14,14 +14,12 @@ from registry.cards import Origin
 from registry.forms import Json, to_json
 from ui import render
 from ui.context import (
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
 )
 from ui.present import present
 
@@ -32,21 +30,17 @@ app = typer.Typer(no_args_is_help=True, help="What became of earlier fine-tuning
 
 
 @app.command("list")
+@takes_list
 def runs_list(
+    options: ListOptions,
     record: Annotated[
         bool, typer.Option("--record", help="How far expectations could be trusted: coverage and bias over all runs.")
     ] = False,
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
-    home: HomeOption = None,
-    json: JsonOption = False,
 ) -> None:
     """List the fine-tunings made here, newest first: expected against realized; and those that did not finish."""
-    options = ListOptions(sort, limit, as_csv, json)
-    if record and (as_csv or sort or limit):
+    if record and (options.csv or options.sort or options.limit):
         raise typer.BadParameter("--record is no list: it goes with --json alone")
-    with command_context(home, options.for_programs) as context:
+    with command_context(options.home, options.for_programs) as context:
         if record:
             kept = track_record(context.zoo.history()).to_dict()
             context.print(render.record_report(kept))

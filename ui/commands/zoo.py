@@ -13,14 +13,12 @@ from registry.listings import HUB_TASKS
 from registry.modalities import modalities
 from ui import offers, render
 from ui.context import (
-    CsvOption,
     HomeOption,
     JsonOption,
     ListOptions,
-    RowsOption,
-    SortOption,
     command_context,
     parse_request,
+    takes_list,
 )
 from ui.present import present
 
@@ -31,7 +29,9 @@ app = typer.Typer(no_args_is_help=True, help="The checkpoints that the registry 
 
 
 @app.command("list")
-def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
+@takes_list
+def zoo_list(
+    options: ListOptions,
     here: Annotated[bool, typer.Option("--here", help="Only those whose weights are on this disk.")] = False,
     modality: Annotated[str | None, typer.Option("--modality", help="Only what takes these items.")] = None,
     task: Annotated[
@@ -45,15 +45,9 @@ def zoo_list(  # noqa: PLR0913, PLR0917 - each is an option
     max_parameters: Annotated[
         int | None, typer.Option("--max-parameters", min=1, help="Leave out larger ones, and those of unknown size.")
     ] = None,
-    sort: SortOption = None,
-    limit: RowsOption = None,
-    as_csv: CsvOption = False,
-    home: HomeOption = None,
-    json: JsonOption = False,
 ) -> None:
     """List the checkpoints: what is here, and what is known but not fetched."""
-    options = ListOptions(sort, limit, as_csv, json)
-    with command_context(home, options.for_programs) as context:
+    with command_context(options.home, options.for_programs) as context:
         for license in license_ or ():
             require_license(license)
         if task not in {None, *HUB_TASKS}:
@@ -184,7 +178,9 @@ def zoo_fetch(
 
 @app.command("remove")
 def zoo_remove(
-    name: Annotated[str, typer.Argument(help="Name of a checkpoint.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a checkpoint; with --weights also ORG/NAME, of which nothing is in use.")
+    ],
     weights: Annotated[bool, typer.Option("--weights", help="Remove its files from the hub's cache, too.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,

@@ -1,8 +1,10 @@
 """The service's routes: each parses, asks the registry, its queue or `recommender.service`, and gives JSON."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from threading import Semaphore
@@ -17,11 +19,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from recommender.checks import check_request, require_advice
-from recommender.requests import PredictRequest, RecommendRequest, TuneRequest, place_of
+from recommender.requests import PredictRequest, RecommendRequest, TuneRequest
 from recommender.requests import Request as TypedRequest
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from recommender.service import perform
-from registry.cards import ApiKey, JobRecord, Scope
+from registry.cards import ApiKey, Checkpoint, Domain, JobRecord, JobState, Outcome, Scope
 from registry.errors import KeyReused, LimitReached, ScopeMissing, TransferZooError, UnknownName
 from registry.forms import to_json
 from registry.zoo import Zoo
@@ -39,6 +41,8 @@ _PROBLEMS: Mapping[int | str, dict[str, Any]] = {
     for code in ("4XX", "5XX")
 }
 _PAGE = 100
+_LOOK_EVERY = 1.0
+"""Seconds."""
 _PREDICTING = Semaphore(1)
 """A prediction opens a net: one at a time."""
 Body = dict[str, Any]
@@ -87,6 +91,7 @@ class _Service:
 
     def __init__(self, zoo: Zoo, samples: Samples, limits: Limits) -> None:
         self.zoo, self.samples, self.limits = zoo, samples, limits
+        self._looked = float("-inf")
 
     def sees(self, key: ApiKey, place: object) -> bool:
         """Whether a key may see what is about the data at a place: its own uploads, an administrator everything."""
@@ -95,9 +100,19 @@ class _Service:
     def job(self, key: ApiKey, name: str) -> JobRecord:
         with _absent(names=False):
             job = self.zoo.jobs.get(name)
-            if not self.sees(key, place_of(job.spec)):
+            if job.owner != key.id and not key.permits(Scope.ADMIN):
                 raise UnknownName("job", name, ())
             return job
+
+    def jobs(self, key: ApiKey) -> tuple[JobRecord, ...]:
+        """A key's own jobs, an administrator's all."""
+        return self.zoo.jobs.list(owner=None if key.permits(Scope.ADMIN) else key.id)
+
+    def look_after_queue(self) -> None:
+        """See that somebody works, once a second however often it is asked."""
+        if time.monotonic() - self._looked >= _LOOK_EVERY:
+            self._looked = time.monotonic()
+            job_queue.ensure_worker(self.zoo)
 
     def run(self, key: ApiKey, name: str) -> RunFolder:
         with _absent(names=False):
@@ -114,7 +129,7 @@ class _Service:
             return dict(kept)
 
     def view(self, job: JobRecord) -> JobView:
-        return view_of(job, self.zoo.jobs.ahead(job.id))
+        return view_of(job, self.zoo.jobs.ahead(job.id) if job.state is JobState.QUEUED else 0)
 
     def queue(self, key: ApiKey, form: type[TypedRequest], body: BaseModel) -> JobView:
         """Queue what a body asks for."""
@@ -122,10 +137,10 @@ class _Service:
         if isinstance(request, TuneRequest) and request.recommendation is not None:
             self.advice(key, request.recommendation)
         check_request(request, self.zoo)
-        mine = [job for job in self.zoo.jobs.list() if self.samples.is_owned(place_of(job.spec), key.id)]
+        mine = self.zoo.jobs.list(owner=key.id)
         if sum(job.state not in job_queue.OVER for job in mine) >= self.limits.open_jobs:
             raise LimitReached("open jobs", f"{self.limits.open_jobs} a key", 30.0)
-        return self.view(job_queue.enqueue(self.zoo, request))
+        return self.view(job_queue.enqueue(self.zoo, request, owner=key.id))
 
     def accept(
         self, key: ApiKey, form: type[TypedRequest], body: BaseModel, response: Response, idempotency: str | None
@@ -280,15 +295,16 @@ def _jobs(service: _Service) -> APIRouter:
     def list_jobs(
         key: Annotated[ApiKey, _needs(Scope.READ)], after: AfterQuery = "", limit: LimitQuery = _PAGE
     ) -> Page:
-        """The jobs on this key's uploads."""
-        job_queue.ensure_worker(service.zoo)
-        jobs = [job for job in service.zoo.jobs.list() if service.sees(key, place_of(job.spec))]
-        return _page(jobs, lambda job: job.id, lambda job: service.view(job).model_dump(mode="json"), after, limit)
+        """The jobs of this key."""
+        service.look_after_queue()
+        return _page(
+            service.jobs(key), lambda job: job.id, lambda job: service.view(job).model_dump(mode="json"), after, limit
+        )
 
     @routes.get("/{job}")
     def show_job(job: str, key: Annotated[ApiKey, _needs(Scope.READ)]) -> JobView:
         """How a job stands."""
-        job_queue.ensure_worker(service.zoo)
+        service.look_after_queue()
         return service.view(service.job(key, job))
 
     @routes.get("/{job}/events", response_class=StreamingResponse)
@@ -320,12 +336,11 @@ def _knowledge(zoo: Zoo) -> APIRouter:
         limit: LimitQuery = _PAGE,
     ) -> Page:
         """The checkpoints that are registered."""
-        cards = [
-            card
-            for card in zoo.checkpoints(modality)
-            if max_parameters is None or card.parameters is None or card.parameters <= max_parameters
-        ]
-        return _page(cards, lambda card: card.name, to_json, after, limit)
+
+        def small(card: Checkpoint) -> bool:
+            return max_parameters is None or card.parameters is None or card.parameters <= max_parameters
+
+        return _page_of(partial(zoo.checkpoints_after, modality=modality), small, after, limit)
 
     @routes.get("/checkpoints/{name}")
     def checkpoint(name: str) -> Body:
@@ -336,13 +351,12 @@ def _knowledge(zoo: Zoo) -> APIRouter:
     @routes.get("/domains")
     def domains(modality: str | None = None, after: AfterQuery = "", limit: LimitQuery = _PAGE) -> Page:
         """The source domains that are known."""
-        return _page(zoo.domains(modality), lambda card: card.name, to_json, after, limit)
+        return _page_of(partial(zoo.domains_after, modality=modality), lambda _card: True, after, limit)
 
     @routes.get("/outcomes", dependencies=[_needs(Scope.ADMIN)])
     def outcomes(checkpoint: str | None = None, after: AfterQuery = "", limit: LimitQuery = _PAGE) -> Page:
         """What became of every fine-tuning."""
-        kept = zoo.history(checkpoint=checkpoint)
-        return _page(kept, lambda card: card.id, to_json, after, limit)
+        return _page_of(partial(zoo.history_after, checkpoint=checkpoint), lambda _card: True, after, limit)
 
     return routes
 
@@ -378,6 +392,23 @@ def _page(
     rest = sorted((one for one in records if name_of(one) > after), key=name_of)
     shown = rest[:limit]
     return Page(items=[form(one) for one in shown], next=name_of(shown[-1]) if len(rest) > limit else None)
+
+
+def _page_of(read: Callable[[str, int], Sequence[Any]], fits: Callable[[Any], bool], after: str, limit: int) -> Page:
+    """The cards that come after that name and fit, read no further than the page goes."""
+    shown: list[Any] = []
+    more = True
+    while more and len(shown) <= limit:
+        some = read(after, limit + 1)
+        shown += [card for card in some if fits(card)]
+        more = len(some) > limit
+        after = _name_of(some[-1]) if some else after
+    rest, shown = shown[limit:], shown[:limit]
+    return Page(items=[to_json(card) for card in shown], next=_name_of(shown[-1]) if rest else None)
+
+
+def _name_of(card: Checkpoint | Domain | Outcome) -> str:
+    return card.id if isinstance(card, Outcome) else card.name
 
 
 def _origin(run: RunFolder) -> str:

@@ -7,7 +7,16 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "REVISIONS", "migrate"]
 
-REVISIONS = ("0001", "0002", "0003_job_seals", "0004_rows", "0005_events", "0006_requests", "0007_access")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003_job_seals",
+    "0004_rows",
+    "0005_events",
+    "0006_requests",
+    "0007_access",
+    "0008_team",
+)
 """Every revision this version knows, oldest first."""
 
 HEAD = REVISIONS[-1]

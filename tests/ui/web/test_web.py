@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from recommender.requests import RecommendRequest, SampleRequest, place_of
 from registry.cards import Scope
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
 from ui import job_queue
+from ui.uploads import clear_folders
 from ui.web.app import create_app
 from ui.web.gate import Limits
 
@@ -206,6 +208,38 @@ def test_a_key_sees_its_own(zoo, stripes):
     assert client.get(f"/jobs/{job}", headers=bearer(zoo, Scope.ADMIN)).status_code == 200
 
 
+def test_a_job_belongs_to_the_key_that_asked_wherever_its_data_lie(zoo, stripes):
+    client, one = guarded(zoo), bearer(zoo, Scope.ADVISE)
+    sample = client.post("/samples", content=stripes, headers=one).json()["id"]
+    job = client.post("/recommendations", json={"sample": sample}, headers=one).json()["id"]
+    (owner,) = {key.id for key in zoo.access.list()}
+    assert zoo.jobs.get(job).owner == owner
+    place = Path(place_of(zoo.jobs.get(job).spec))
+    here = job_queue.enqueue(zoo, RecommendRequest(sample=SampleRequest(path=place)))
+    assert here.owner == ""
+    assert here.id != job
+    assert client.get(f"/jobs/{here.id}", headers=one).status_code == 404
+    assert [row["id"] for row in client.get("/jobs", headers=one).json()["items"]] == [job]
+
+
+@pytest.mark.parametrize("field", ["labels", "groups", "test", "sample"])
+def test_an_upload_stays_while_a_job_needs_it_whatever_for(client, zoo, stripes, field):
+    sample = client.post("/samples", content=stripes).json()["id"]
+    other = client.post("/samples", params={"name": "other.csv"}, content=b"file,target,group\n").json()["id"]
+    folders = {folder.name: folder for folder in (zoo.home.root / "samples").glob("*/*")}
+    samples = SampleRequest(path=folders[sample] / "sample.zip")
+    if field == "sample":
+        needed = RecommendRequest(sample=SampleRequest(path=folders[other] / "other.csv"))
+    else:
+        needed = RecommendRequest(sample=samples.model_copy(update={field: folders[other] / "other.csv"}))
+    job = job_queue.enqueue(zoo, needed)
+    left = {sample, other} if field != "sample" else {other}
+    assert clear_folders(zoo, folders.values()) == 2 - len(left)
+    assert {name for name, folder in folders.items() if folder.exists()} == left
+    zoo.jobs.cancel(job.id)
+    assert clear_folders(zoo, [folders[name] for name in left]) == len(left)
+
+
 def test_what_is_of_others_is_answered_like_what_is_not_there(zoo, stripes):
     client, one, other = guarded(zoo), bearer(zoo, Scope.ADVISE), bearer(zoo, Scope.ADVISE)
     sample = client.post("/samples", content=stripes, headers=one).json()["id"]
@@ -263,7 +297,7 @@ def test_a_fault_of_ours_tells_nothing_of_the_inside(zoo, client, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr(Zoo, "domains", broken)
+    monkeypatch.setattr(Zoo, "domains_after", broken)
     answer = client.get("/domains")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "inside" not in answer.text
