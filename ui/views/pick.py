@@ -12,7 +12,6 @@ import streamlit as st
 from recommender import charts
 from recommender.checks import check_request
 from recommender.constraints import Constraints
-from recommender.domain_map import domain_map
 from recommender.effort import Effort
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
@@ -34,6 +33,7 @@ from ui.views.items import draw_previews, gallery, is_readable, previews_of, sid
 from ui.views.parts import (
     advice_named,
     broken,
+    domains_drawn,
     earlier_advice,
     go,
     job_named,
@@ -413,7 +413,7 @@ def _domains(zoo: Zoo, advice: Json) -> None:
         st.caption("No source domain has a sketch here.")
         return
     distances = {row["domain"]: row["value"] for row in advice["domains"]}
-    drawn = domain_map(zoo, advice["sample"]["modality"], distances, sample=advice["sample"]["name"])
+    drawn = domains_drawn(zoo, advice["sample"]["modality"], distances, advice["sample"]["name"])
     left, right = st.columns(2, gap="large")
     with left:
         words = (
