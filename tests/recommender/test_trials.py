@@ -1,8 +1,5 @@
 """Trials of the finalists: what a short training added moves what is expected; time, few rows and kept trials."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
 from recommender.effort import Deadline
@@ -16,7 +13,7 @@ from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.recommender.tuning import jobs
 from tests.registry.encoders.nets import save_net
-from tests.registry.fakes import a_catalog
+from tests.registry.fakes import MeanColor, a_catalog
 
 ROWS = 90
 
@@ -61,30 +58,31 @@ def test_another_strategy_of_the_same_checkpoint_moves_less(sample):
 
 
 def test_where_no_time_is_left_every_trial_is_left_undone(sample, tmp_path):
-    zoo = Zoo.open(tmp_path, catalog=a_catalog())
+    zoo = Zoo.open(tmp_path, catalog=a_catalog(tmp_path / "catalog"))
     trials, undone = try_out([planned(sample)], sample, zoo, deadline=Deadline(0.0))
     assert trials == ()
     assert [row.reason for row in undone] == [f"lp-ft on {ROWS} rows was not tried"]
 
 
 def test_too_few_rows_are_not_tried_on(sample, tmp_path):
-    zoo = Zoo.open(tmp_path, catalog=a_catalog())
+    zoo = Zoo.open(tmp_path, catalog=a_catalog(tmp_path / "catalog"))
     few = sample.subsample(40, 0)
     assert try_out([planned(few)], few, zoo, deadline=Deadline(0.0)) == ((), ())
 
 
 @pytest.mark.slow
 def test_a_trial_trains_a_net_keeps_no_run_and_is_taken_up_where_it_is_kept(sample, tmp_path):
-    zoo = Zoo.open(tmp_path / "home", catalog=a_catalog())
-    zoo.add(save_net(tmp_path / "net"), name="net")
+    zoo = Zoo.open(tmp_path / "home", catalog=a_catalog(tmp_path / "catalog"))
+    save_net(tmp_path / "net", "resnet")
+    zoo.add(tmp_path / "net", name="net")
+    zoo._encoders["mean-color"] = MeanColor()
     choice = evaluate(sample, zoo, "net", "lp-ft")
     (trial,), undone = try_out([choice], sample, zoo, deadline=Deadline())
     assert undone == ()
     assert trial.rows_train + trial.rows_test == ROWS
-    assert len(trial.curve) == trial.epochs + 1
-    assert np.isclose(trial.curve[0], trial.head_score, atol=0.35)
+    assert 2 <= len(trial.curve) <= trial.epochs + 1
+    assert trial.score == trial.head_score == 1.0
     assert not any(zoo.home.runs.glob("*"))
     assert zoo.history() == ()
-    began = Deadline()
-    again, _ = try_out([choice], sample, zoo, deadline=replace(began, seconds=None))
+    again, _ = try_out([choice], sample, zoo, deadline=Deadline())
     assert again == (trial,)
