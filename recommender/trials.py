@@ -143,7 +143,14 @@ def _trial(choice: Choice, part: Sample, rows: Sample, zoo: Zoo, epochs: int, se
     train = replace(train, test=held_out)
     provider = RowsProvider.of(choice.checkpoint.name, rows, zoo, progress)
     with TemporaryDirectory(prefix="transferzoo-trial-") as folder:
-        job = Job("trial", choice.checkpoint, plan, train, Home.find(folder), seed)
+        job = Job(
+            id="trial",
+            checkpoint=choice.checkpoint,
+            plan=plan,
+            sample=train,
+            home=Home.find(folder),
+            seed=seed,
+        )
         run, _ = run_local(job, no_tracking, progress, provider)
         curve = EventLog(job.folder).curves.get(f"validation {part.metric}", {})
     trial = Trial(
