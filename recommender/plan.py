@@ -12,7 +12,7 @@ A result on the same sample moves the expectation of every strategy of its check
 itself counts as that many results on other samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -348,7 +348,9 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     guess, why = _after(prior, planned.strategy, earlier, setting)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
     floored = bool(planned.stages) and planned.head == "logistic" and not earlier
-    gain = _gain(guess, prior, ranked, setting.reference, floored=floored, scratch=planned.from_scratch)
+    gain = _gain(guess, prior, ranked, setting.reference, scratch=planned.from_scratch)
+    if floored:
+        gain = replace(gain, low=max(gain.low, min(gain.mean, _head_gain(planned, setting).low)))
     if gain.low <= 0:
         planned = controlled(planned, wanted=True)
         why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
@@ -357,7 +359,7 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     used = modality.defaults.used(card.input_size, card.cap)
     if used < card.input_size:
         size = f"{used} of its {card.input_size} {modality.words.unit}"
-        why = (*why, f"inputs are made smaller, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
+        why = (*why, f"{modality.words.reduced}, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
     elif card.cap is not None and used > modality.defaults.cap:
         usual = f"the usual {modality.defaults.cap}"
         why = (*why, f"inputs have {used} {modality.words.unit}, more than {usual}, as it was added")
@@ -371,7 +373,8 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
         test_rows=None if sample.test is None else len(sample.test),
         fresh=setting.fresh,
     )
-    realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in earlier)
+    tuned = (o for o in earlier if "trial" not in o.conditions)
+    realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in tuned)
     because = (*planned.because, *why, *ranked.because)
     ranked = replace(ranked, gain=gain)
     draws = _draws(planned, guess, prior, evidence.ranked)
@@ -523,11 +526,23 @@ def _after(
     again = float(np.min(noise))
     words = prior.metric.words
     reports = [
-        f"{'the same tuning' if o.strategy == strategy else f'its {o.strategy}'} on this sample reached "
-        f"{words(o.score)} before (expected was {words(guess.mean)})"
+        f"{_reached(o, strategy, prior.metric)} (expected was {words(guess.mean)})"
         for o, guess in zip(earlier[-_MOST_REPORTED:], before[-_MOST_REPORTED:], strict=True)
     ]
     return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *reports)
+
+
+def _reached(earlier: Outcome, strategy: str, metric: Metric) -> str:
+    """A result on the same sample in words; of a short trial what it comes to for all rows."""
+    what = "the same tuning" if earlier.strategy == strategy else f"its {earlier.strategy}"
+    trial = earlier.conditions.get("trial")
+    if not isinstance(trial, Mapping):
+        return f"{what} on this sample reached {metric.words(earlier.score)} before"
+    moved = metric.difference(float(trial["score"]) - float(trial["head_score"]))
+    return (
+        f"a trial of {what}, {trial['epochs']} epochs on {trial['rows_train']:,} rows, moved the head's score by "
+        f"{moved} on {trial['rows_test']:,} others, which comes to {metric.words(earlier.score)}"
+    )
 
 
 def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Guess:
@@ -541,18 +556,22 @@ def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Gue
         return _Guess(probe.metric, probe.mean, max((probe.high - probe.low) / (2 * Z), _LEAST), 0.0, ())
 
 
-def _gain(
-    guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, floored: bool, scratch: bool
-) -> Expected:
-    """Expected minus no transfer, paired: the probe's rows are the baseline's, and scratch starts from it.
-
-    A training that does not help is undone (the fitted head stands), so that the probe's own lower end is one here.
-    """
+def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, scratch: bool = False) -> Expected:
+    """Expected minus no transfer, paired: the probe's rows are the baseline's, and scratch starts from it."""
     mean = guess.mean - reference.expected.mean
     paired = 0.0 if scratch else (ranked.gain.high - ranked.gain.low) / (2 * Z)
     reach = Z * float(np.sqrt(paired**2 + guess.training**2 + guess.own**2)) * guess.deviation / prior.deviation
-    low = max(mean - reach, min(mean, ranked.gain.low)) if floored else mean - reach
-    return Expected(guess.metric, mean, low, mean + reach)
+    return Expected(guess.metric, mean, mean - reach, mean + reach)
+
+
+def _head_gain(planned: Plan, setting: _Setting) -> Expected:
+    """The gain of the fitted head, which stands where training does not help.
+
+    It is that of a plan with nothing but this head: the cross-validated probe that is best of many promises too much.
+    """
+    head = replace(_plan_of("linear-probe", setting.evidence), read=planned.read)
+    guess = _prior(head, setting)
+    return _gain(guess, guess, setting.evidence.ranked, setting.reference)
 
 
 def _read_score(planned: Plan, evidence: Evidence, probed: float) -> float:

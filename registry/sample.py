@@ -376,7 +376,7 @@ class Sample(Record):
             item: the column of items, or two of pairs of texts; without it the only one of the feature ``Image`` (or
                 another modality's), or else the only one of texts.
             label: the column of labels (``ClassLabel``, ``Value``, or sequences of them); without it the only
-                ``ClassLabel``.
+                ``ClassLabel``, or else a column of texts that is called as labels are (``label``, ``target`` ...).
             groups: a column; rows with the same value are never parted.
             task: what the labels are, where that is not to be read off them.
             metric: as in `from_folder`.
