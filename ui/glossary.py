@@ -14,7 +14,7 @@ TERMS: Mapping[str, str] = {
     "tier": "within one, no difference lies beyond chance",
     "gain": "points above no transfer",
     "nearer than": "share of the known pairs of domains that lie farther apart",
-    "no transfer": "the better of a linear model and nearest neighbors on raw inputs",
+    "no transfer": "the better of a linear model and nearest neighbors on raw features (pixels, gradients, colors; TF-IDF)",
 }
 """Words of the ranking and of a tuning."""
 PLANS: Mapping[str, str] = {
