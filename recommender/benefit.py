@@ -20,7 +20,7 @@ from recommender.runs.job import Job
 from recommender.runs.tracking import no_tracking
 from recommender.tuning.recipe import run_local
 from registry.cards import Checkpoint, Metric, Outcome
-from registry.errors import TooFewRows
+from registry.errors import NotOffered, TooFewRows
 from registry.features import Encoded
 from registry.home import Home
 from registry.metrics import Z, score
@@ -54,9 +54,12 @@ def benefit(
     ``repeats`` draws other subsets and trains from other seeds. Writes nothing but features to the cache.
 
     Raises:
+        NotOffered: ``scratch`` is a plan that trains nothing.
         TooFewRows: the sample cannot be split.
         TuningError: a run did not come to its end.
     """
+    if not scratch.stages:
+        raise NotOffered(scratch.strategy, "from scratch nothing is worth anything before it is trained")
     train = sample if sample.test is not None else sample.split(_HELD_OUT, seed)[0]
     rows = _Rows.of(choice, sample, zoo, progress)
     plans = {name: replace(plan, controls=()) for name, plan in (("plan", choice.plan), ("scratch", scratch))}

@@ -102,7 +102,7 @@ MOST_UNSEEN = 400
 """Rows that a checkpoint has not seen, up to which they are added to what is probed."""
 ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
-MOST_REASONS = 8
+MOST_REASONS = 3
 """Checkpoints of which an error says why they are left out."""
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
@@ -395,7 +395,7 @@ def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Obj
     """Why nothing is left, and which constraint to relax by how much."""
     ordered = sorted(skipped, key=lambda row: row.checkpoint not in against)
     reasons = [f"{row.checkpoint}: {row.reason}" for row in ordered[:MOST_REASONS]]
-    more = [f"and {len(ordered) - MOST_REASONS} more"] if len(ordered) > MOST_REASONS else []
+    more = [f"and {len(ordered) - MOST_REASONS} more for such reasons"] if len(ordered) > MOST_REASONS else []
     return NoCandidates("; ".join([*reasons, *more]) or "the registry is empty", relaxation([*against.items()]))
 
 

@@ -1,4 +1,4 @@
-"""Step 4: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
+"""Step 5: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
 
 Which strategy is advised is decided here and nowhere else: `choose_plan` weighs those that are offered,
 `choose_affordable` takes a cheaper one where the best is beyond a limit, `plan_unprobed` plans for what nobody has
