@@ -62,7 +62,7 @@ def gradients(image: Image.Image) -> Float[np.ndarray, " d"]:
 def colors(image: Image.Image) -> Float[np.ndarray, " d"]:
     """Square roots of the shares of 4 x 4 x 4 colors."""
     levels = np.asarray(image.resize((48, 48), Image.Resampling.BOX)) // 64 @ np.array([16, 4, 1])
-    return np.sqrt(np.bincount(levels.ravel(), minlength=64) / levels.size).astype(np.float32)
+    return np.asarray(np.sqrt(np.bincount(levels.ravel(), minlength=64) / levels.size), np.float32)
 
 
 class Described(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

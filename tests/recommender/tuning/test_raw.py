@@ -206,10 +206,8 @@ def striped(rows: int = 90, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
     across, down = np.meshgrid(np.arange(24), np.arange(24))
     along = [across, down, across + down]
-    waves = [
-        np.sin(along[row % 3] * random.uniform(0.6, 1.4) + random.uniform(0, 2 * np.pi)) > 0 for row in range(rows)
-    ]
-    shades = random.integers(60, 256, (rows, 1, 1, 3)) * np.stack(waves)[..., None]
+    phases = [along[row % 3] * random.uniform(0.6, 1.4) + random.uniform(0, 2 * np.pi) for row in range(rows)]
+    shades = random.integers(60, 256, (rows, 1, 1, 3)) * (np.sin(phases) > 0)[..., None]
     return np.clip(shades + random.normal(0, 6, shades.shape), 0, 255).astype(np.uint8)
 
 
