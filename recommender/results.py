@@ -815,6 +815,25 @@ class Suspects(Record):
 
 
 @dataclass(frozen=True)
+class Trial(Record):
+    """A short real training of a finalist on a part of the rows; it is no outcome."""
+
+    checkpoint: str
+    strategy: str
+    rows_train: int
+    rows_test: int
+    epochs: int
+    head_score: float
+    """Of a linear head on the rows held out, after the block that the plan reads."""
+    score: float
+    """Of the training on the same rows."""
+    standard_error: float
+    curve: tuple[float, ...]
+    """Validation score before the first epoch and after each."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class NovelRow(Record):
     """A row beside the rows of a source domain."""
 
@@ -872,6 +891,8 @@ class Recommendation(Record):
     """What time did not do for: it can be gone on with."""
     novelty: Novelty | None = None
     """The rows that are least like the source domain; None where no domain has a sketch."""
+    trials: tuple[Trial, ...] = ()
+    """What the finalists' trainings added on a part of the rows; none but with effort *thorough*."""
 
     @property
     def best(self) -> Choice:
@@ -933,6 +954,7 @@ class Recommendation(Record):
             rivals=self.rivals,
             suspects=self.suspects,
             undone=self.undone,
+            trials=self.trials,
             novelty=self.novelty,
         )
 
@@ -956,6 +978,7 @@ class RecommendationForm:
     suspects: Suspects | None = None
     undone: tuple[Skipped, ...] = ()
     novelty: Novelty | None = None
+    trials: tuple[Trial, ...] = ()
     schema: int = 1
 
 

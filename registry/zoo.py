@@ -4,7 +4,8 @@ What writes to the registry's database is this list, and nothing else:
 
 - the schema, made or migrated when a zoo is opened: `Zoo.open`;
 - checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
-  `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain's sketch: `Zoo.sketch_anew`;
+  `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain by itself: `Zoo.add_domain`;
+  its sketch: `Zoo.sketch_anew`;
 - outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
 - advice: `Zoo.keep`;
 - what hubs state of downloads: `Zoo.keep_downloads`;

@@ -15,7 +15,8 @@ TERMS: Mapping[str, str] = {
     "gain": "points above no transfer",
     "nearer than": "share of the known pairs of domains that lie farther apart",
     "unlabelled": "more of the same kind, whose labels nobody knows: a net may learn from them first",
-    "effort": "normal: a race of all, then the best are probed; quick: no row is shown to any checkpoint",
+    "effort": "normal: a race of all, then the best are probed; thorough: these are trained for a short while, too; "
+    "quick: no row is shown to any checkpoint",
     "no transfer": "the better of a linear model and nearest neighbors on raw features, which its row names",
 }
 """Words of the ranking and of a tuning."""

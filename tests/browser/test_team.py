@@ -13,9 +13,9 @@ from tests.ui.pictures import write_stripes
 pytestmark = pytest.mark.browser
 
 
-def packed(folder: Path, name: str) -> Path:
+def packed(folder: Path, name: str, rows: int = 24) -> Path:
     """A zip of stripes under that name."""
-    place = write_stripes(folder / name)
+    place = write_stripes(folder / name, rows=rows)
     return Path(shutil.make_archive(str(folder / name), "zip", place))
 
 
@@ -43,7 +43,7 @@ def test_of_two_at_once_neither_blocks_the_other_nor_sees_what_the_other_dropped
     boris.get_by_role("link", name="Domains").click()  # while hers is under way
     expect(boris.get_by_role("heading", name="Domains", exact=True)).to_be_visible(timeout=20_000)
     boris.get_by_role("link", name="Pick").click()
-    drop(boris, packed(tmp_path, "boriss"))
+    drop(boris, packed(tmp_path, "boriss", rows=20))
     for page, mine in ((anna, "annas"), (boris, "boriss")):
         expect(page.get_by_role("heading", name=mine, level=1)).to_be_visible(timeout=240_000)
         expect(page.get_by_role("img", name="image: level").first).to_be_visible()
@@ -85,7 +85,7 @@ def test_from_an_upload_to_advice_a_tuning_a_promotion_and_advice_with_what_was_
     assert "use=" in page.url
     expect(promoted).to_be_visible()
     page.get_by_role("link", name="Pick").click()
-    drop(page, packed(tmp_path, "ribbons"))
+    drop(page, packed(tmp_path, "ribbons", rows=20))
     expect(page.get_by_role("heading", name="ribbons", level=1)).to_be_visible(timeout=240_000)
     page.get_by_role("tab", name="JSON").click()
     expect(page.get_by_text(re.compile("bands-net")).first).to_be_visible()

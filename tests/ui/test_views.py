@@ -195,6 +195,21 @@ def test_advice_that_time_cut_short_can_be_gone_on_with(draw, home):
     assert {"Effort", "Time for the advice", "More items without labels"} <= fields
 
 
+def test_the_same_rows_that_two_drop_are_shown_to_each_as_their_own(draw, tmp_path, monkeypatch):
+    with Zoo.open(tmp_path / "home") as zoo:
+        monkeypatch.setenv("TRANSFERZOO_HOME", str(zoo.home.root))
+        hers, his = (zoo.home.root / "uploads" / f"{who}-00" / f"{who}.zip" for who in ("anna", "boris"))
+        kept = advice(choice("b", 0.8, gain=0.3))
+        zoo.keep(replace(kept, id="00000000000000cd", sample={**kept.sample, "origin": str(hers), "name": "anna"}))
+        job = zoo.jobs.start("recommend", {"sample": {"path": str(his)}}, "his")
+        zoo.jobs.finish(job.id, {"recommendation": "00000000000000cd"})
+        listed = {}
+        for who in ("anna", "boris", "clara"):
+            monkeypatch.setattr(parts, "viewer", lambda who=who: who)
+            listed[who] = [row["sample"]["origin"] for _, row in parts.earlier_advice(zoo)]
+    assert listed == {"anna": [str(hers)], "boris": [str(his)], "clara": []}
+
+
 def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     ranked = choice("c", 0.8, gain=0.3).ranked
     bare = replace(ranked, transferability=replace(ranked.transferability, blocks=()))

@@ -42,7 +42,10 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     effort: Annotated[
         str | None,
-        typer.Option("--effort", help="quick (what is known already, nothing probed) or normal."),
+        typer.Option(
+            "--effort",
+            help="quick (nothing is probed), normal, or thorough (short real trainings of the best).",
+        ),
     ] = None,
     time_budget: Annotated[
         str | None, typer.Option("--time-budget", help="How long the advice itself may take: 90s, 5min.")

@@ -111,7 +111,7 @@ def _card(zoo: Zoo, row: Json) -> None:
     facts, drawn = st.columns([3, 2], gap="large")
     with facts:
         sheet(
-            [{"of it": name, "is": words} for name, words in render.card_rows(row) if name not in {"facts", "folder"}]
+            [{"fact": name, "value": words} for name, words in render.card_rows(row) if name not in {"facts", "folder"}]
         )
     with drawn:
         st.markdown("**Lineage**")

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from recommender import charts
-from recommender.domain_map import domain_map, gaps, nearest
+from recommender.domain_map import gaps, nearest
 from recommender.requests import AddDomainRequest, SampleRequest
 from registry.errors import TransferZooError
 from registry.zoo import Zoo
 from ui import render
 from ui.strangers import markdown as literal
-from ui.views.parts import followed, go, opened_zoo, permitted_place, picture, refused, requested, sheet
+from ui.views.parts import domains_drawn, followed, go, opened_zoo, permitted_place, picture, refused, requested, sheet
 
 __all__ = ["domains_page"]
 
@@ -31,7 +31,7 @@ def domains_page() -> None:
     most = max(kinds, key=known.count)  # the one that there is most to see of
     usual = of.get(st.query_params.get("domain", ""), most)
     modality = st.radio("Modality", kinds, kinds.index(usual), horizontal=True)
-    drawn = domain_map(zoo, modality)
+    drawn = domains_drawn(zoo, modality, {})
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("The map", anchor=False)

@@ -11,6 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from recommender import charts
 from recommender.checks import check_request
+from recommender.domain_map import DomainMap, domain_map
 from recommender.requests import Request, place_of
 from registry.cards import JobRecord, Outcome
 from registry.errors import PathOutside, TransferZooError, UnknownName
@@ -25,6 +26,7 @@ __all__ = [
     "advice_named",
     "broken",
     "curves_of",
+    "domains_drawn",
     "earlier_advice",
     "followed",
     "go",
@@ -88,6 +90,25 @@ def refused(failure: TransferZooError) -> None:
     st.error(literal(f"{failure}. {failure.remedy}"))
 
 
+def domains_drawn(zoo: Zoo, modality: str, distances: Json, sample: str = "") -> DomainMap:
+    """The map of domains, with a sample on it where its distances are given; drawn anew where a domain is new."""
+    known = tuple((card.name, card.digest) for card in zoo.domains(modality))
+    return _map(zoo, str(zoo.home.root), modality, tuple(sorted(distances.items())), sample, known)
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def _map(
+    _zoo: Zoo,
+    home: str,
+    modality: str,
+    distances: tuple[tuple[str, float], ...],
+    sample: str,
+    known: tuple[tuple[str, str], ...],
+) -> DomainMap:
+    del home, known  # key the cache
+    return domain_map(_zoo, modality, dict(distances), sample=sample)
+
+
 def picture(chart: charts.Picture, words: str) -> None:
     """A chart, with what it shows in words below: for who cannot see it, and for who sees it for the first time."""
     st.altair_chart(chart, width="stretch")
@@ -113,14 +134,32 @@ def advice_named(zoo: Zoo, name: str | None) -> Json | None:
     advice = None if name is None else zoo.advice(name)
     if name is not None and advice is None:
         st.warning("That advice is not known here. This is the newest.")
-    return advice or next((kept for _, kept in earlier_advice(zoo)), None)
+    if advice is None:
+        return next((kept for _, kept in earlier_advice(zoo)), None)
+    return _as_asked(zoo, advice, viewer()) or advice
 
 
 def earlier_advice(zoo: Zoo) -> list[tuple[str, Json]]:
     """Kept advice, newest first, whoever asked for it, with the time; of uploads only that of who looks."""
     mine = viewer()
-    kept = [row for row in zoo.kept(4 * _EARLIER) if is_of(Path(row[1]["sample"]["origin"]), zoo.home, mine)]
-    return list(kept[:_EARLIER])
+    kept = ((stamp, _as_asked(zoo, advice, mine)) for stamp, advice in zoo.kept(4 * _EARLIER))
+    return [(stamp, advice) for stamp, advice in kept if advice is not None][:_EARLIER]
+
+
+def _as_asked(zoo: Zoo, advice: Json, owner: str) -> Json | None:
+    """Advice on no upload, or on an upload of that owner; None where it is on another's.
+
+    The same rows get the same advice whoever drops them first: it is shown to each as about their own upload.
+    """
+    sample = advice["sample"]
+    if is_of(Path(sample["origin"]), zoo.home, owner):
+        return advice
+    for job in zoo.jobs.list():
+        place = Path(place_of(job.spec))
+        asked = job.result is not None and job.result.get("recommendation") == advice["id"]
+        if asked and is_of(place, zoo.home, owner):
+            return {**advice, "sample": {**sample, "origin": str(place), "name": place.stem}}
+    return None
 
 
 # ---------------------------------------------------------------- jobs

@@ -12,7 +12,6 @@ import streamlit as st
 from recommender import charts
 from recommender.checks import check_request
 from recommender.constraints import Constraints
-from recommender.domain_map import domain_map
 from recommender.effort import Effort
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
@@ -34,6 +33,7 @@ from ui.views.items import draw_previews, gallery, is_readable, previews_of, sid
 from ui.views.parts import (
     advice_named,
     broken,
+    domains_drawn,
     earlier_advice,
     go,
     job_named,
@@ -53,6 +53,8 @@ from ui.views.parts import (
 __all__ = ["pick_page"]
 
 _ROWS, _FEW = 20, 6
+_REASONS = 4
+"""Reasons that are read at once."""
 _SUSPECTS, _NOVEL = 12, 12
 """Rows that are shown as pictures or texts."""
 _LABEL = 40
@@ -152,6 +154,7 @@ def _options(zoo: Zoo) -> dict[str, Any]:
     metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
     groups = _typed_place("Groups (CSV: file, group)")
     test = _typed_place("Your own test part")
+    apart = st.toggle("Items that look alike are independent", help="Else they are one group, which no fold parts.")
     unlabelled = _typed_place("More items without labels", help=TERMS["unlabelled"])
     st.markdown("**Constraints**")
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
@@ -166,6 +169,7 @@ def _options(zoo: Zoo) -> dict[str, Any]:
         "groups": groups,
         "test": test,
         "unlabelled": unlabelled,
+        "keep_duplicates": apart,
         **bounds,
         **{name: value.strip() for name, value in columns.items() if value.strip()},
     }
@@ -337,7 +341,11 @@ def _headline(advice: Json, place: int) -> None:
         )
     with said:
         st.subheader("Because", anchor=False)
-        st.markdown("\n".join(f"- {literal(reason)}" for reason in choice["because"]))
+        reasons = [f"- {literal(reason)}" for reason in choice["because"]]
+        st.markdown("\n".join(reasons[:_REASONS]))
+        if reasons[_REASONS:]:
+            with st.expander(f"{len(reasons) - _REASONS} more reasons"):
+                st.markdown("\n".join(reasons[_REASONS:]))
         st.caption(literal(f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."))
         if st.button("Tune it", type="primary", icon=":material/tune:", key=f"tune-{advice['id']}"):
             go("tune", advice=str(advice["id"]), row=str(place + 1))
@@ -413,7 +421,7 @@ def _domains(zoo: Zoo, advice: Json) -> None:
         st.caption("No source domain has a sketch here.")
         return
     distances = {row["domain"]: row["value"] for row in advice["domains"]}
-    drawn = domain_map(zoo, advice["sample"]["modality"], distances, sample=advice["sample"]["name"])
+    drawn = domains_drawn(zoo, advice["sample"]["modality"], distances, advice["sample"]["name"])
     left, right = st.columns(2, gap="large")
     with left:
         words = (
