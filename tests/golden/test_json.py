@@ -36,7 +36,6 @@ from registry.home import Home
 from registry.sample import Health, Sample
 from tests.recommender.test_benefit import planted
 from tests.ui.cases import advice, choice
-from ui.render import plain
 
 KEPT = Path(__file__).parent / "json"
 
@@ -206,7 +205,7 @@ RECORDS: Mapping[str, Callable[[], object]] = {
 
 def form(record: object) -> Any:
     """What is printed, and read back."""
-    result = plain(record) if isinstance(record, Checkpoint | Domain | Outcome) else record.to_dict()
+    result = to_json(record) if isinstance(record, Checkpoint | Domain | Outcome) else record.to_dict()
     return json.loads(json.dumps(result, allow_nan=False))
 
 
