@@ -32,6 +32,7 @@ from recommender.tuning.controls import Control
 from recommender.tuning.feature_drift import BlockChange, Forgetting, SourceProbe
 from registry.cards import Checkpoint, Domain, JobRecord, JobState, Metric, Origin, Outcome, Task
 from registry.doctor import Finding, FindingKind, Report
+from registry.forms import to_json
 from registry.home import Home
 from registry.sample import Health, Sample
 from tests.recommender.test_benefit import planted
