@@ -348,7 +348,9 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     guess, why = _after(prior, planned.strategy, earlier, setting)
     expected = Expected.around(guess.metric, guess.mean, Z * guess.deviation)
     floored = bool(planned.stages) and planned.head == "logistic" and not earlier
-    gain = _gain(guess, prior, ranked, setting.reference, floored=floored, scratch=planned.from_scratch)
+    gain = _gain(guess, prior, ranked, setting.reference, scratch=planned.from_scratch)
+    if floored:
+        gain = replace(gain, low=max(gain.low, min(gain.mean, _head_gain(planned, setting).low)))
     if gain.low <= 0:
         planned = controlled(planned, wanted=True)
         why = (*why, "it does not beat no transfer beyond chance: the run is held against it")
@@ -357,7 +359,7 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
     used = modality.defaults.used(card.input_size, card.cap)
     if used < card.input_size:
         size = f"{used} of its {card.input_size} {modality.words.unit}"
-        why = (*why, f"inputs are made smaller, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
+        why = (*why, f"{modality.words.reduced}, {size}: `zoo add ... --max-input {card.input_size}` uses all of them")
     elif card.cap is not None and used > modality.defaults.cap:
         usual = f"the usual {modality.defaults.cap}"
         why = (*why, f"inputs have {used} {modality.words.unit}, more than {usual}, as it was added")
@@ -554,19 +556,23 @@ def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Gue
         return _Guess(probe.metric, probe.mean, max((probe.high - probe.low) / (2 * Z), _LEAST), 0.0, ())
 
 
-def _gain(
-    guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, floored: bool, scratch: bool
-) -> Expected:
-    """Expected minus no transfer, paired: the probe's rows are the baseline's, and scratch starts from the plain one.
-
-    A training that does not help is undone (the fitted head stands), so that the probe's own lower end is one here.
-    """
+def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, scratch: bool = False) -> Expected:
+    """Expected minus no transfer, paired: the probe's rows are the baseline's, scratch starts from the plain one."""
     mean = guess.mean - reference.expected.mean
     plain = reference.plain == reference.expected.mean
     paired = 0.0 if scratch and plain else (ranked.gain.high - ranked.gain.low) / (2 * Z)
     reach = Z * float(np.sqrt(paired**2 + guess.training**2 + guess.own**2)) * guess.deviation / prior.deviation
-    low = max(mean - reach, min(mean, ranked.gain.low)) if floored else mean - reach
-    return Expected(guess.metric, mean, low, mean + reach)
+    return Expected(guess.metric, mean, mean - reach, mean + reach)
+
+
+def _head_gain(planned: Plan, setting: _Setting) -> Expected:
+    """The gain of the fitted head, which stands where training does not help.
+
+    It is that of a plan with nothing but this head: the cross-validated probe that is best of many promises too much.
+    """
+    head = replace(_plan_of("linear-probe", setting.evidence), read=planned.read)
+    guess = _prior(head, setting)
+    return _gain(guess, guess, setting.evidence.ranked, setting.reference)
 
 
 def _read_score(planned: Plan, evidence: Evidence, probed: float) -> float:

@@ -22,21 +22,11 @@ NO_CLASSIFIER = {"exported"}
 """transformers has none for the type."""
 
 REFUSED: dict[str, set[str]] = {
-    "Aimv2Model": NO_CLASSIFIER,  # of the image tower, as CLIP's
     "BitForImageClassification": CONVOLUTIONS_ALONE,
-    "Blip2Model": NO_CLASSIFIER,
-    "CLIPModel": NO_CLASSIFIER,  # of the image tower alone
-    "DINOv3ConvNextModel": NO_CLASSIFIER,
-    "DINOv3ViTModel": NO_CLASSIFIER,
-    "DeiTForImageClassificationWithTeacher": ANOTHER_HEAD,
-    "DPTModel": NO_CLASSIFIER,
     "DinatForImageClassification": {"registered"},
     "EfficientNetForImageClassification": CONVOLUTIONS_ALONE,
-    "FlavaModel": NO_CLASSIFIER,
     "HGNetV2ForImageClassification": CONVOLUTIONS_ALONE,
     "ImageGPTForImageClassification": {"registered"},
-    "LevitForImageClassificationWithTeacher": ANOTHER_HEAD,
-    "MetaClip2Model": NO_CLASSIFIER,  # as CLIP's
     "MobileNetV1ForImageClassification": CONVOLUTIONS_ALONE,
     "MobileNetV2ForImageClassification": CONVOLUTIONS_ALONE,
     "MobileViTV2ForImageClassification": CONVOLUTIONS_ALONE,
@@ -47,14 +37,12 @@ REFUSED: dict[str, set[str]] = {
     "PoolFormerForImageClassification": CONVOLUTIONS_ALONE,
     "RegNetForImageClassification": CONVOLUTIONS_ALONE,
     "ResNetForImageClassification": CONVOLUTIONS_ALONE,
-    "Siglip2Model": NO_CLASSIFIER,  # as CLIP's
-    "SiglipModel": NO_CLASSIFIER,
     "SwiftFormerForImageClassification": ANOTHER_HEAD,
     "TextNetForImageClassification": CONVOLUTIONS_ALONE,
     "TimmWrapperForImageClassification": {"registered"},
     # texts
     "AlbertForSequenceClassification": {"resumed"},  # one layer that is gone through again and again
-    "GPT2ForSequenceClassification": {"adapters", "exported"},
+    "GPT2ForSequenceClassification": {"adapters"},
     "LlamaForSequenceClassification": ANOTHER_HEAD,
     "MPNetForSequenceClassification": {"resumed"},
     "MambaModel": {"adapters", "exported"},

@@ -6,6 +6,7 @@ lines of Python, which say how both belong together and are carried out once to 
 
 import runpy
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,10 @@ from registry.encoders.layers import arguments
 from registry.encoders.loading import quiet
 from registry.modalities import Network
 
-__all__ = ["OPENER", "SCRIPT", "logits_beside", "save_beside"]
+__all__ = ["SCRIPT", "Written", "logits_beside", "save_beside"]
 
-OPENER = "AutoModel"
-"""The Auto class that opens the backbone."""
 SCRIPT = "classifier.py"
-_MOST_BEFORE = 8
+_MOST_BEFORE = 16
 """Positions in front of those that are averaged: class tokens and registers."""
 _CODE = '''"""{architecture} with the linear head of a run of transferzoo, opened by transformers and safetensors alone.
 
@@ -34,11 +33,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel
+from transformers import {opener}
 
 HERE = Path(__file__).parent
 CLASSES = {classes}
-backbone = AutoModel.from_pretrained(HERE, dtype=torch.float32, local_files_only=True).eval()
+backbone = {opener}.from_pretrained(HERE, dtype=torch.float32, local_files_only=True).eval()
 head = load_file(HERE / "head.safetensors")
 
 
@@ -51,20 +50,34 @@ def logits(**inputs):
 '''
 
 
+@dataclass(frozen=True)
+class Written:
+    """What lies in the folder."""
+
+    architecture: str
+    """The backbone's class."""
+    opener: str
+    """The class of transformers that opens it: `AutoModel`, or where this does not know it, the class itself."""
+
+
 def save_beside(
     network: Network, head: LinearHead, features: torch.Tensor, classes: tuple[str, ...], folder: Path, within: float
-) -> str | None:
-    """Write backbone, head and the lines that join them; its class, None where its output lacks what the head reads.
+) -> Written | None:
+    """Write backbone, head and the lines that join them; None where nothing of its output is what the head reads.
 
     ``features`` (n, d) are what the head reads of the network's own examples; ``within`` is how far they may lie apart,
     for values beyond 1 in proportion to the largest.
     """
-    inner: Any = network.model.base_model
-    backbone: PreTrainedModel = inner if isinstance(inner, PreTrainedModel) else network.model
+    model: PreTrainedModel = network.model
+    known = AutoModel._model_mapping.get(type(model.config), ())
+    kinds = known if isinstance(known, tuple | list) else (known,)
+    parts: tuple[Any, ...] = (model, model.base_model)
+    backbone: PreTrainedModel = next((part for part in parts if type(part) in kinds), model)
     batch = network.batch([network.prepare(item) for item in network.examples()])
     with quiet():
-        backbone.save_pretrained(folder)
-        opened: PreTrainedModel = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+        backbone.save_pretrained(folder, save_original_format=False)  # a tower's names, not those of the whole
+        opener: Any = AutoModel if type(backbone) in kinds else type(backbone)
+        opened: PreTrainedModel = opener.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     settings = {**network.settings(opened), "output_hidden_states": True}
     inputs = arguments(network, batch)
     with torch.inference_mode():
@@ -79,13 +92,18 @@ def save_beside(
     if code is None:
         return None
     options = "".join(f", {name}={value!r}" for name, value in settings.items())
+    written = Written(type(opened).__name__, opener.__name__)
     script = _CODE.format(
-        architecture=type(opened).__name__, classes=ascii(list(classes)), arguments=f"**inputs{options}", features=code
+        architecture=written.architecture,
+        opener=written.opener,
+        classes=ascii(list(classes)),
+        arguments=f"**inputs{options}",
+        features=code,
     )
     (folder / SCRIPT).write_text(script)
     save_head(head, folder)
     network.save_processor(folder)
-    return type(opened).__name__
+    return written
 
 
 def logits_beside(folder: Path, batch: Mapping[str, torch.Tensor]) -> np.ndarray:

@@ -25,7 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
-from recommender.serving.beside import OPENER, SCRIPT, logits_beside, save_beside
+from recommender.serving.beside import SCRIPT, Written, logits_beside, save_beside
 from recommender.serving.pipeline import write_pipeline
 from recommender.serving.predict import cap_of, finished
 from recommender.tuning.classifier import Classifier
@@ -71,6 +71,8 @@ class Exported(Record):
     """The file that describes it, where one was written."""
     pushed: str | None = None
     """Where on a hub it was uploaded to."""
+    script: str | None = None
+    """The file that puts net and head together, where no class of transformers does."""
 
     def to_form(self) -> "ExportedForm":
         """The difference under its full name."""
@@ -85,6 +87,7 @@ class Exported(Record):
             self.opener,
             self.card,
             self.pushed,
+            self.script,
         )
 
 
@@ -102,6 +105,7 @@ class ExportedForm:
     opener: str | None
     card: str | None = None
     pushed: str | None = None
+    script: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +190,7 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
         return Exported(run.id, to, "scikit-learn", written.architecture, written.classes, written.difference)
     tuned = _Tuned.of(run)
     opener = auto_class(tuned.modality, tuned.task).__name__ if tuned.positional else tuned.modality.classifier
+    script: str | None = None
     with staged(to) as folder:
         advance(progress, Phase.EXPORT, 0, 3)
         try:
@@ -193,11 +198,12 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
         except NotExportable as refusal:
             if tuned.positional:
                 raise
-            architecture, difference, notes = _save_beside(tuned, folder, progress, refusal)
-            opener = OPENER
+            beside, difference, notes = _save_beside(tuned, folder, progress, refusal)
+            architecture, opener, script = beside.architecture, beside.opener, SCRIPT
         else:
             architecture, difference = type(model).__name__, _save(tuned, model, folder, progress)
-    return Exported(run.id, to, "transformers", architecture, tuple(tuned.labels.values()), difference, notes, opener)
+    classes = tuple(tuned.labels.values())
+    return Exported(run.id, to, "transformers", architecture, classes, difference, notes, opener, script=script)
 
 
 def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
@@ -290,24 +296,24 @@ def _save(tuned: _Tuned, model: PreTrainedModel, folder: Path, progress: Progres
 
 def _save_beside(
     tuned: _Tuned, folder: Path, progress: Progress, refusal: NotExportable
-) -> tuple[str, float, tuple[str, ...]]:
+) -> tuple[Written, float, tuple[str, ...]]:
     """Write the backbone with the head beside it; where its output has not what the head reads, the refusal stands."""
     advance(progress, Phase.EXPORT, 1, 3)
     features = tuned.features(tuned.network.batch(tuned.prepared))
     try:
-        architecture = save_beside(tuned.network, tuned.head, features, tuple(tuned.labels.values()), folder, TOLERANCE)
+        written = save_beside(tuned.network, tuned.head, features, tuple(tuned.labels.values()), folder, TOLERANCE)
     except (TransferZooError, MemoryError):
         raise
     except Exception as cause:  # any architecture may raise anything
         raise refusal from cause
-    if architecture is None:
+    if written is None:
         raise refusal
     advance(progress, Phase.EXPORT, 2, 3)
     batch = tuned.network.reopened(folder, tuned.network.examples())
     difference = _close_enough(tuned, logits_beside(folder, arguments(tuned.network, batch)))
     advance(progress, Phase.EXPORT, 3, 3)
-    note = f"{refusal.why}: {OPENER} opens the net, the head lies beside it, and {SCRIPT} puts it on"
-    return architecture, difference, (note,)
+    note = f"{refusal.why}: {written.opener} opens the net, the head lies beside it, and {SCRIPT} puts it on"
+    return written, difference, (note,)
 
 
 def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:

@@ -7,7 +7,7 @@ what learns from them are the features, not a head that would overfit.
 from dataclasses import replace
 
 from recommender.results import Evidence, Plan, Pretext, Pretraining
-from recommender.strategies.rules import backbone_rate, head_on, used_blocks
+from recommender.strategies.rules import first_rate, head_on, used_blocks
 from registry.cards import Task
 from registry.errors import NotOffered
 
@@ -21,7 +21,7 @@ _PAIRS = 20
 """Pairs of one class, and as many of two, for each row."""
 _MOST_PAIRS = 20_000
 _SLOWER = 0.1
-"""Of the rate of tuning."""
+"""Of the rate of what comes before tuning."""
 
 
 def contrastive(evidence: Evidence) -> Plan:
@@ -35,7 +35,7 @@ def contrastive(evidence: Evidence) -> Plan:
         raise NotOffered(name, f"rows of {evidence.task} are of one class or two in no pair")
     if evidence.fewest < _FEWEST:
         raise NotOffered(name, "a class has a single row, of which no pair can be made")
-    used, rate = used_blocks(evidence), _SLOWER * backbone_rate(evidence)
+    used, rate = used_blocks(evidence), _SLOWER * first_rate(evidence)
     pairs = min(2 * _PAIRS * evidence.rows, _MOST_PAIRS)
     each = evidence.rows / evidence.classes
     why = (

@@ -12,6 +12,7 @@ from recommender.strategies.rules import (
     LAYER_DECAY,
     backbone_rate,
     epochs_for,
+    first_rate,
     head_rate,
     require_rows,
     training,
@@ -25,7 +26,7 @@ __all__ = ["domain_adaptive"]
 
 _MOST_EPOCHS = 10
 _SLOWER = 0.5
-"""Of the rate of tuning."""
+"""Of the rate of what comes before tuning."""
 
 
 def domain_adaptive(evidence: Evidence) -> Plan:
@@ -41,7 +42,7 @@ def domain_adaptive(evidence: Evidence) -> Plan:
     if evidence.task is Task.TOKEN_CLASSIFICATION:
         raise NotOffered(name, f"nets that label positions of {many} are not pretrained on")
     require_rows(name, evidence)
-    rows, rate = evidence.unlabelled + evidence.rows, _SLOWER * backbone_rate(evidence)
+    rows, rate = evidence.unlabelled + evidence.rows, _SLOWER * first_rate(evidence)
     epochs = min(_MOST_EPOCHS, max(1, ceil(modality.defaults.shown / rows)))
     of = f"{evidence.unlabelled:,} {many} without labels, and the training rows" if evidence.unlabelled else "the rows"
     why = f"first all blocks learn {pretext}, from {of}: {epochs} passes at {rate:.0e}"

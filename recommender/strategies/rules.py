@@ -13,6 +13,7 @@ __all__ = [
     "LAYER_DECAY",
     "backbone_rate",
     "epochs_for",
+    "first_rate",
     "head_on",
     "head_rate",
     "rate_ratio",
@@ -119,7 +120,16 @@ def head_rate(evidence: Evidence) -> float:
 
 def backbone_rate(evidence: Evidence) -> float:
     """The head's rate up to a million parameters, then falling with the square root of their number."""
-    return head_rate(evidence) * min(1.0, sqrt(_MILLION / evidence.ranked.checkpoint.parameters))
+    return head_rate(evidence) * _share_of(evidence)
+
+
+def first_rate(evidence: Evidence) -> float:
+    """Likewise, of what comes before tuning."""
+    return _modality(evidence).defaults.first_rate * _share_of(evidence)
+
+
+def _share_of(evidence: Evidence) -> float:
+    return min(1.0, sqrt(_MILLION / evidence.ranked.checkpoint.parameters))
 
 
 def rate_ratio(blocks: int) -> float:

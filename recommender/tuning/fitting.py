@@ -212,6 +212,7 @@ def _trained(
     trainable, spared = _most_trainable(classifier, job), _sparing(classifier, job)
     drift = None if job.plan.from_scratch else FeatureDrift(classifier, job.checkpoint, validated)
     training = _training(job, learned, validated, drift)
+    training = training if validation.groups is None else replace(training, together=validation.group_ids)
     before = logits_of(classifier, validated)
     first = _after_pretraining(job, classifier, learned, learning, [validation, split.test], point, progress)
     if first is not None:
@@ -235,6 +236,8 @@ def _trained(
         "validation_best": trained.best.score,
         "best_epoch": float(best),
     }
+    if trained.slowed:
+        metrics["rate_restarts"] = float(trained.slowed)
     kept = None if drift is None else drift.forgetting(validated)
     return Fit(_linear(classifier.head), classifier, logits_of(classifier, tested), metrics, notes, kept)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from safetensors.torch import load_file, save_file
 
-from recommender.results import Plan
+from recommender.resampling import draw_weights, resample
+from recommender.results import Plan, Stage
 from recommender.runs.training_checkpoints import mark_complete
 from recommender.tuning.classifier import Classifier
 from recommender.tuning.data import ItemRows, TrainingRows, slices
@@ -49,6 +50,13 @@ _ABOVE_SILENCE, _FAR_ABOVE, _GROWN = 2.0, 10.0, 1.5
 after the other, or at once; and by how much it must have grown, for one that falls may yet recover."""
 _RISES, _RISEN = 3, 0.25
 """How often a training loss rises in a row, and by what share of that silent loss in all, to tell of the same."""
+_SLOWER = 3.0
+"""What rates are divided by where the first epoch of a stage lost what its head was fitted to, and no later one came
+back: of those that lose it some come back, and end higher than at a third from the start (LOG.md)."""
+_LOST = 2.0
+"""Standard errors of the paired difference that are a loss."""
+_MOST_SLOWED = 1
+"""How often a run is slowed at most."""
 _WORSE = 1.05
 """Times the best validation loss, from which a worse one beside a falling training loss is overfitting."""
 
@@ -70,6 +78,8 @@ class Training:
     device: str
     task: Task = Task.CLASSIFICATION
     drift: DriftPoints = _no_drift
+    together: Int[np.ndarray, " n"] | None = None
+    """Which held-out rows belong together; None where each is its own."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,10 @@ class TrainingState:
     """The epoch after which the stage began."""
     own_statistics: str = ""
     """Why the net normalizes by its own statistics; empty where it does by those of batches."""
+    lost: str = ""
+    """What the first epoch of the stage lost, in words; empty where that was not beyond chance."""
+    slowed: int = 0
+    """How often the rates were divided by `_SLOWER`."""
 
 
 def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "n c"]:
@@ -136,13 +150,15 @@ class Keeper:
     def enter(self, place: int) -> None:
         """A new stage is given its patience anew; one that is resumed goes on with what it had."""
         if place > self.course.stage:
-            self.course = replace(self.course, stage=place, waited=0, entered=self.course.epoch)
+            self.course = replace(self.course, stage=place, waited=0, entered=self.course.epoch, lost="")
 
     def judge(self, losses: list[float], seconds: float) -> bool:
         """Judge after an epoch; False when it is time to stop."""
         course = self.course
         course.epoch += 1
         judged = self._judged(course.epoch)
+        if course.epoch == course.entered + 1:
+            course.lost = self._lost(judged)
         course.waited += 1
         if judged.beats(course.best):
             self._keep(judged)  # before it counts: the disk may be full
@@ -155,6 +171,17 @@ class Keeper:
             trouble = self._overfitted(judged)
         course.notes += [trouble] if trouble else []
         return self.waits
+
+    def slow_down(self) -> bool:
+        """Whether the stage is to be begun again at lower rates, from the weights that it began with."""
+        course = self.course
+        if not course.lost or course.best.epoch > course.entered or course.slowed >= _MOST_SLOWED:
+            return False
+        lost = course.lost
+        self.course = replace(course, waited=0, entered=course.epoch, lost="", slowed=course.slowed + 1)
+        rates = f"{self.stage.head_rate:.1g} for the head, {self.stage.backbone_rate:.1g} for the backbone"
+        self.course.notes.append(f"{lost}: it was begun again at a third of the rate, {rates}")
+        return True
 
     def saved(self, save: Path) -> None:
         """A save is written: it counts from now on, and what only an earlier one needed may go."""
@@ -173,9 +200,15 @@ class Keeper:
         self._record(self.course.epoch, {series: value})
 
     @property
+    def stage(self) -> Stage:
+        """The stage that is carried out, at the rates that it has by now."""
+        planned, slower = self.training.plan.stages[self.course.stage], _SLOWER**self.course.slowed
+        return replace(planned, head_rate=planned.head_rate / slower, backbone_rate=planned.backbone_rate / slower)
+
+    @property
     def patience(self) -> int:
         """Epochs without improvement after which the stage ends."""
-        return self.training.plan.stages[self.course.stage].patience
+        return self.stage.patience
 
     @property
     def waits(self) -> bool:
@@ -185,6 +218,28 @@ class Keeper:
     @property
     def _file(self) -> Path:
         return self.training.folder / best_file(self.course.best)
+
+    def _lost(self, judged: EpochScore) -> str:
+        """What the first epoch of a stage took from its fitted head beyond chance, in words."""
+        plan, metric = self.training.plan, self.training.metric
+        lower = math.isfinite(judged.loss) and judged.score < self.course.best.score
+        if not lower or plan.head != "logistic" or plan.from_scratch:
+            return ""
+        together = self.training.together
+        weights = draw_weights(np.arange(len(self.held_out)) if together is None else together, seed=self.training.seed)
+        after = self._predicted()
+        learned = {name: tensor.clone() for name, tensor in self.classifier.state_dict().items()}
+        self.restore()
+        before = self._predicted()
+        self.classifier.load_state_dict(learned, strict=True)
+        truth = self.held_out.positions.gathered(self.held_out.targets)
+        old, new = (resample(metric, truth, predicted, weights) for predicted in (before, after))
+        if old.value - new.value <= _LOST * new.error_beside(old):
+            return ""
+        return (
+            f"epoch {judged.epoch} took validation {metric} from {metric.words(old.value)} to "
+            f"{metric.words(new.value)}, beyond two standard errors, and no later one came back"
+        )
 
     def _too_fast(self, judged: EpochScore, losses: list[float]) -> str:
         """Whether the rate is too high, in words: weights that are no numbers, or a training loss that grows."""
@@ -202,11 +257,10 @@ class Keeper:
             why = f"the training loss rose {_RISES} epochs in a row, to {means[-1]:.3g} from {min(means):.3g}"
         else:
             return ""
-        stage = self.training.plan.stages[self.course.stage]
         return (
             f"the learning rate is too high: {why}. Training was stopped after epoch {judged.epoch}, "
-            f"{self._kept}. Lower the rates, to a tenth say: {stage.head_rate / 10:.1g} for the head, "
-            f"{stage.backbone_rate / 10:.1g} for the backbone"
+            f"{self._kept}. Lower the rates, to a tenth say: {self.stage.head_rate / 10:.1g} for the head, "
+            f"{self.stage.backbone_rate / 10:.1g} for the backbone"
         )
 
     def _overfitted(self, judged: EpochScore) -> str:
@@ -239,8 +293,13 @@ class Keeper:
         objective = Objective.of(plain, self.training.task, self.training.rows.targets, logits.shape[1])
         loss = objective.loss(torch.from_numpy(logits), torch.from_numpy(truth)).item()
         gathered = self.held_out.positions.gathered
-        said = gathered(named(self.training.task, logits))
-        return EpochScore(epoch, score(self.training.metric, gathered(truth), said), loss)
+        predicted = gathered(named(self.training.task, logits))
+        return EpochScore(epoch, score(self.training.metric, gathered(truth), predicted), loss)
+
+    def _predicted(self) -> Shaped[np.ndarray, "n ..."]:
+        """What the weights as they are say of the held-out rows, in the form of their targets."""
+        logits = logits_of(self.classifier, self.held_out)
+        return self.held_out.positions.gathered(named(self.training.task, logits))
 
     def _scores(self, judged: EpochScore) -> dict[str, float]:
         return {f"validation {self.training.metric}": judged.score, "validation loss": judged.loss}

@@ -51,6 +51,8 @@ class Trained:
     best: EpochScore
     curves: Curves
     notes: tuple[str, ...]
+    slowed: int = 0
+    """How often it was begun again at a third of the rate."""
 
 
 def train(classifier: Classifier, training: Training, point: Point, progress: Progress) -> Trained:
@@ -84,7 +86,7 @@ def train(classifier: Classifier, training: Training, point: Point, progress: Pr
         classifier.learn(())
         classifier.eval()
     course = keeper.course
-    return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)))
+    return Trained(course.start, course.best, course.curves, tuple(dict.fromkeys(course.notes)), course.slowed)
 
 
 def _hold_statistics(keeper: Keeper, training: Training) -> None:
@@ -180,24 +182,38 @@ class _Epochs(TrainerCallback):
 
 
 def _train_stage(place: int, keeper: Keeper, training: Training, progress: Progress) -> None:
-    """One stage; where memory runs out, again from its last save with batches of half the size."""
+    """One stage; where memory runs out, again from its last save with batches of half the size.
+
+    Where its first epoch lost beyond chance what no later one brought back, again at a third of the rate.
+    """
     rows, keeper.held_out = _rows(place, keeper, training, progress)
-    while True:
-        try:
-            saved = newest(training.folder)
-            here = saved is not None and saved[0].parent == stage_folder(training.folder, place)
-            if keeper.waits:
-                loop = _loop(place, keeper, rows, training, progress)
-                with quiet():
-                    loop.train(resume_from_checkpoint=str(saved[0]) if here and saved else None)
-            return
-        except (MemoryError, RuntimeError) as cause:
-            if not _out_of_memory(cause) or training.plan.batch_size >> keeper.course.halved <= 1:
-                raise
-            _step_back(place, keeper, training)
-        finally:
-            keeper.held_out = training.held_out
-            keeper.classifier.cache = None
+    try:
+        while not _attempted(place, keeper, rows, training, progress):
+            pass
+    finally:
+        keeper.held_out = training.held_out
+        keeper.classifier.cache = None
+
+
+def _attempted(place: int, keeper: Keeper, rows: TrainingRows, training: Training, progress: Progress) -> bool:
+    """Whether a stage came to its end; if not, all is set for the next attempt."""
+    try:
+        saved = newest(training.folder)
+        here = saved is not None and saved[0].parent == stage_folder(training.folder, place)
+        if keeper.waits:
+            loop = _loop(place, keeper, rows, training, progress)
+            with quiet():
+                loop.train(resume_from_checkpoint=str(saved[0]) if here and saved else None)
+    except (MemoryError, RuntimeError) as cause:
+        if not _out_of_memory(cause) or training.plan.batch_size >> keeper.course.halved <= 1:
+            raise
+        _step_back(place, keeper, training)
+        return False
+    if not keeper.slow_down():
+        return True
+    keeper.restore()
+    shutil.rmtree(stage_folder(training.folder, place))
+    return False
 
 
 def _step_back(place: int, keeper: Keeper, training: Training) -> None:
@@ -248,7 +264,7 @@ def _rows(place: int, keeper: Keeper, training: Training, progress: Progress) ->
 
 def _loop(place: int, keeper: Keeper, rows: TrainingRows, training: Training, progress: Progress) -> _Loop:
     plan, classifier = training.plan, keeper.classifier
-    optimizer = torch.optim.AdamW(rates(classifier, plan.stages[place], plan.weight_decay))
+    optimizer = torch.optim.AdamW(rates(classifier, keeper.stage, plan.weight_decay))
     settings = _settings(place, keeper.course.halved, len(rows), training)
     with quiet():
         loop = _Loop(
@@ -259,7 +275,7 @@ def _loop(place: int, keeper: Keeper, rows: TrainingRows, training: Training, pr
         )
     loop.objective, loop.anchor, loop.losses = keeper.objective, keeper.anchor, []
     loop.blended = classifier.network.blended
-    loop.highest_rate = max(plan.stages[place].head_rate, plan.stages[place].backbone_rate)
+    loop.highest_rate = max(keeper.stage.head_rate, keeper.stage.backbone_rate)
     loop.add_callback(_Epochs(keeper, loop, rows, progress))
     return loop
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int
 
 from registry.cards import Task
 from registry.encoders import BlockSize
@@ -22,6 +24,8 @@ from registry.progress import Phase, Progress, advance, silent
 __all__ = ["CheckpointEncoder", "load_encoder", "positional_encoder"]
 
 _READERS = min(4, os.cpu_count() or 1)
+_WINDOW = 1 << 22
+"""Bytes of prepared items that are sorted by size at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +77,33 @@ class CheckpointEncoder:
         """
         if not items:
             raise TooFewRows(f"encoding with {self.name}", 1, 0)
-        parts = list[BlockReading]()
+        parts, places, done, seen = list[BlockReading](), list[int](), 0, 0
         advance(progress, Phase.ENCODE, 0, len(items), self.name)
-        done = 0
+        for window in self._windows(items):
+            order = sorted(range(len(window)), key=lambda at: _size_of(window[at]))
+            for chosen in (order[first : first + self.batch] for first in range(0, len(order), self.batch)):
+                parts.append(self._read([window[at] for at in chosen]))
+                of = self._items_of_rows(items, [done + at for at in chosen])
+                self._refuse_overflow(parts[-1], items, of)
+                places += of
+                seen += len(chosen)
+                advance(progress, Phase.ENCODE, seen, len(items), self.name)
+            done += len(window)
+        return self._joined(parts, np.argsort(places, kind="stable"))
+
+    def _windows(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:
+        """Items prepared, as many as are sorted by size before they are parted into batches.
+
+        Where all of a batch have one size nothing is to be sorted: it is handed on at once.
+        """
+        window: list[Prepared] = []
         for rows in self._prepared(items):
-            parts.append(self._read(rows))
-            self._refuse_overflow(parts[-1], items[done : done + len(rows)], done)
-            done += len(rows)
-            advance(progress, Phase.ENCODE, done, len(items), self.name)
-        return self._joined(parts)
+            window += rows
+            if len({_size_of(row) for row in window}) == 1 or sum(map(_size_of, window)) >= _WINDOW:
+                yield window
+                window = []
+        if window:
+            yield window
 
     def _prepared(self, items: Sequence[Any]) -> Iterator[list[Prepared]]:
         """Items are opened in threads, one batch ahead of the net."""
@@ -93,6 +115,13 @@ class CheckpointEncoder:
                     yield [one.result() for one in ahead]
                 ahead = following
             yield [one.result() for one in ahead]
+
+    def _items_of_rows(self, items: Sequence[Any], places: Sequence[int]) -> list[int]:
+        """For each row that the network gives of these items, the item's place."""
+        positions = modalities[self.modality].positions if self.network.beside else None
+        if positions is None:
+            return [*places]
+        return [place for place in places for _ in positions.of(items[place])]
 
     def _read(self, rows: Sequence[Prepared]) -> BlockReading:
         batch = self.network.batch(rows)
@@ -113,25 +142,28 @@ class CheckpointEncoder:
         linear = [m for path, m in kinds.items() if isinstance(m, LINEAR) and path.startswith(prefixes)]
         return BlockSize(sum(n for _, n in own), norms, sum(sum(m.weight.shape) for m in linear))
 
-    def _refuse_overflow(self, part: BlockReading, items: Sequence[Any], first: int) -> None:
-        positions = modalities[self.modality].positions if self.network.beside else None
-        of = list(range(len(items)))
-        if positions is not None:
-            of = [place for place, item in enumerate(items) for _ in positions.of(item)]
+    def _refuse_overflow(self, part: BlockReading, items: Sequence[Any], of: Sequence[int]) -> None:
         for block, vectors in zip(self.blocks, part.blocks, strict=True):
             bad = ~torch.isfinite(vectors).all(1)
             if bool(bad.any()):
-                row = of[int(bad.int().argmax())]
-                raise NotFinite(f"{self.name}, {block}, at {items[row].name}", first + row)
+                place = of[int(bad.int().argmax())]
+                raise NotFinite(f"{self.name}, {block}, at {items[place].name}", place)
 
-    def _joined(self, parts: list[BlockReading]) -> Encoded:
+    def _joined(self, parts: list[BlockReading], order: Int[np.ndarray, " n"]) -> Encoded:
         blocks = tuple(
-            Features(torch.cat([part.blocks[place] for part in parts]).numpy(), f"{self.name}@{self.digest}#{block}")
+            Features(
+                torch.cat([part.blocks[place] for part in parts]).numpy()[order], f"{self.name}@{self.digest}#{block}"
+            )
             for place, block in enumerate(self.blocks)
         )
         logits = [part.logits for part in parts if part.logits is not None]
-        classes = torch.cat(logits).softmax(1).numpy() if logits and self.opened.id2label else None
+        classes = torch.cat(logits).softmax(1).numpy()[order] if logits and self.opened.id2label else None
         return Encoded(blocks, self.blocks, classes)
+
+
+def _size_of(row: Prepared) -> int:
+    """Bytes of a prepared item: of texts as many times as it has tokens."""
+    return sum(part.nbytes for part in row.values())
 
 
 def load_encoder(

@@ -497,11 +497,13 @@ def _modality_of(kind: type[PreTrainedModel]) -> Modality | None:
     stated = getattr(kind, "input_modalities", ())
     taken = {stated} if isinstance(stated, str) else set(stated)
     modality = modality_of(kind.main_input_name) if isinstance(kind.main_input_name, str) else None
-    if modality is None:
-        inputs = signatures.signature(kind.forward).parameters
-        alone = (one for one in modalities.each() if taken == {one.name} and not one.inputs.isdisjoint(inputs))
-        return next(alone, None)
-    return modality if modality.name in taken or taken <= _UNSTATED else None
+    if modality is not None and (modality.name in taken or taken <= _UNSTATED):
+        return modality
+    inputs = signatures.signature(
+        kind.forward
+    ).parameters  # towers inherit the main input of the whole that they are of
+    alone = (one for one in modalities.each() if taken == {one.name} and not one.inputs.isdisjoint(inputs))
+    return next(alone, None)
 
 
 def _registered(model_type: str) -> list[Any]:

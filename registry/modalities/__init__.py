@@ -53,6 +53,8 @@ class Words:
     """The plainest features of no transfer, which stand for a block: ``raw pixels``."""
     remarks: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Of conversions (`Item.kinds`) that lose something of an item, what is lost: a sample's health warns of it."""
+    reduced: str = "inputs are made smaller"
+    """What becomes of inputs beyond the size that is used."""
     rivals: tuple[str, ...] = ()
     """Other features of no transfer, which training rows choose between: ``oriented gradients``."""
 
@@ -82,6 +84,8 @@ class Defaults:
     """Alpha of the Beta distribution that pairs of items are mixed by; 0 where they cannot be."""
     head_rate: float = 1e-3
     """Rate of a head, and of a backbone of up to a million parameters."""
+    first_rate: float = 1e-3
+    """The same, from which strategies take their share for what a backbone learns before it is tuned."""
     epochs: tuple[int, int] = (5, 20)
     """Passes over the rows, the fewest and the most."""
     shown: int = 12_000

@@ -353,7 +353,7 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     shown = ", ".join(printable(str(name))[:40] for name in names[:_SHOWN]) or "nothing"
     if text is None and _is_numeric(file, [name for name in others if name != wanted.label]):
         raise BadTable(file.path, f"it holds numbers, and no texts, in {shown}", _NUMBERS)
-    if names == [TOKENS] and is_sentences(file.path):
+    if labelled and names == [TOKENS] and is_sentences(file.path):
         raise BadTable(file.path, "its lines hold a word and no tag", _TAG_THEM)
     if text is None:
         raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)

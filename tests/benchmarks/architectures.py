@@ -245,7 +245,8 @@ def _built(kind: type[PreTrainedModel], modality: Modality, place: Path) -> Buil
                 warnings.simplefilter("ignore")
                 written = _written(kind, modality, folder, *shrink)
                 if not written:
-                    continue
+                    why += f"; no larger one was tried, for it is beyond {MOST_PARAMETERS:,} parameters"
+                    break
                 inspect(folder)
                 examine_checkpoint(folder, "net")
         except Exception as fault:  # configurations so changed may raise anything; a fault of ours is to be told too
@@ -317,7 +318,9 @@ def _enliven(model: PreTrainedModel) -> None:
 def _image_processor(folder: Path, model: PreTrainedModel, side: int) -> None:
     """The processor of the type, for pictures of the size that the net states; a plain one where it has none."""
     config = model.config
-    named = IMAGE_PROCESSOR_MAPPING_NAMES.get(str(config.model_type), {}).get("pil", "")
+    whole = re.sub(r"_vision(_model)?$", "", str(config.model_type))  # a tower's processor is that of the whole
+    kinds = (IMAGE_PROCESSOR_MAPPING_NAMES.get(of_type) for of_type in (str(config.model_type), whole))
+    named = next((kind for kind in kinds if kind), {}).get("pil", "")
     maker = getattr(transformers, named or "ViTImageProcessorPil")
     settings: dict[str, Any] = maker().to_dict()
     stated = getattr(getattr(config, "vision_config", config), "image_size", None)

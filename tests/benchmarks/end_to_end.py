@@ -1,8 +1,10 @@
 """The whole path on real sets of images or texts: advice, tuning of the best choice, expected against realized.
 
-    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME] [--rows 600] [NAME ...]
+    python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME]
+        [--rows 600] [--test-rows N] [NAME ...]
 
-Each set is a folder with train/ and test/; at most so many training rows, the plan as it is, no controls. Results are
+Each set is a folder with train/ and test/; at most so many training rows and, where that is asked for, test rows, the
+plan as it is, no controls. Results are
 appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
 set's own family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for
 all that is bundled goes back to one pupil of eleven unlabelled corpora.
@@ -10,6 +12,7 @@ all that is bundled goes back to one pupil of eleven unlabelled corpora.
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -40,18 +43,19 @@ def main() -> None:
         done = {row["set"] for row in _rows(results)}
         for folder in sorted(path for path in requested.sets.iterdir() if path.is_dir()):
             if folder.name not in done and (not requested.names or folder.name in requested.names):
-                row = run(zoo, folder, requested.rows)
+                row = run(zoo, folder, requested.rows, requested.test_rows)
                 with results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(row, flush=True)
     Console(width=150).print(table(_rows(results)))
 
 
-def run(zoo: Zoo, folder: Path, rows: int) -> dict[str, object]:
-    """One set: its advice on at most so many training rows and what became of it."""
+def run(zoo: Zoo, folder: Path, rows: int, test_rows: int) -> dict[str, object]:
+    """One set: its advice on at most so many rows of either part and what became of it."""
     began = time.perf_counter()
     whole = Sample.from_folder(folder)
-    sample = replace(whole.subsample(rows, 0), test=whole.test)
+    test = whole.test and whole.test.subsample(test_rows, 0)
+    sample = replace(whole.subsample(rows, 0), test=test)
     advice = recommend(sample, zoo, keep=5, constraints=Constraints(exclude=related(zoo, folder.name)))
     advised = time.perf_counter() - began
     best = advice.best
@@ -138,6 +142,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--test-rows", type=int, default=sys.maxsize)
     parser.add_argument("--home", type=Path, default=Path(".cache/end_to_end"))
     return parser.parse_args()
 

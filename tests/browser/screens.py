@@ -33,6 +33,7 @@ def draw(page: Page, one: Served) -> None:
 
 def shoot(page: Page, name: str) -> None:
     page.wait_for_load_state("networkidle")
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")  # a table is drawn last
     page.wait_for_timeout(3000)  # charts are drawn after their data have come
     page.mouse.move(0, 0)
     file = KEPT / f"{name}.png"

@@ -45,7 +45,7 @@ def test_of_two_at_once_neither_blocks_the_other_nor_sees_what_the_other_dropped
     boris.get_by_role("link", name="Pick").click()
     drop(boris, packed(tmp_path, "boriss", rows=20))
     for page, mine in ((anna, "annas"), (boris, "boriss")):
-        expect(page.get_by_role("heading", name=mine, level=1)).to_be_visible(timeout=240_000)
+        expect(page.get_by_role("heading", name=mine, level=1)).to_be_visible(timeout=900_000)
         expect(page.get_by_role("img", name="image: level").first).to_be_visible()
     anna.reload()
     expect(anna.get_by_role("button", name="annas")).to_be_visible()

@@ -210,6 +210,20 @@ def test_the_same_rows_that_two_drop_are_shown_to_each_as_their_own(draw, tmp_pa
     assert listed == {"anna": [str(hers)], "boris": [str(his)], "clara": []}
 
 
+def test_of_another_ones_upload_the_queue_says_that_it_waits_and_no_name(draw, tmp_path, monkeypatch):
+    with Zoo.open(tmp_path / "home") as zoo:
+        monkeypatch.setenv("TRANSFERZOO_HOME", str(zoo.home.root))
+        for who in ("anna", "boris"):
+            place = zoo.home.root / "uploads" / f"{who}-00" / f"{who}s.zip"
+            zoo.jobs.start("recommend", {"sample": {"path": str(place)}}, who, lane="advice")
+    monkeypatch.setattr(parts, "viewer", lambda: "anna")
+    test = AppTest.from_string("from ui.views import parts\nparts.queued(parts.opened_zoo())", default_timeout=120)
+    test.run()
+    assert not test.exception
+    assert [one.label for one in test.button] == ["advice on annas\\.zip", ""]
+    assert "advice on somebody else's upload" in said(test)
+
+
 def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     ranked = choice("c", 0.8, gain=0.3).ranked
     bare = replace(ranked, transferability=replace(ranked.transferability, blocks=()))

@@ -103,9 +103,8 @@ def export_report(export: Json) -> RenderableType:
     outputs = f"{len(export['classes'])} outputs" if export["classes"] else "1 output"
     table.add_row("written", Text(f"{export['folder']}  ({form}, {outputs})", "bold"))
     table.add_row("checked", f"opened again, no {what} differs by more than {export['largest_difference']:.1e}")
-    if export["form"] == "transformers" and opener == "AutoModel":
-        opened = "runpy.run_path({!r})['logits']"
-        file = "classifier.py"
+    if export.get("script"):
+        opened, file = "runpy.run_path({!r})['logits']", export["script"]
     table.add_row("open", Text(opened.format(str(Path(export["folder"]) / file)), overflow="fold"))
     if export.get("card"):
         table.add_row("card", Text(str(Path(export["folder"]) / export["card"])))

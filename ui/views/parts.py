@@ -186,15 +186,20 @@ def _queue(zoo: Zoo) -> None:
     if not waiting:
         st.rerun()
     st.markdown("##### Queue")
+    me = viewer()
     for job in waiting:
-        name = literal(work_of(job))
+        mine = is_of(Path(place_of(job.spec)), zoo.home, me)
         status, stop = st.columns([5, 1], vertical_alignment="center")
         with status.container(gap=None):
-            if st.button(name, key=f"job-{job.id}", type="tertiary"):
+            if not mine:
+                st.markdown(_WORK.get(job.kind, job.kind).format("somebody else's upload"))
+            elif st.button(literal(work_of(job)), key=f"job-{job.id}", type="tertiary"):
                 page, place = page_of_job(job)
                 go(page, **place)
             st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
-        if stop.button("", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"):
+        if mine and stop.button(
+            "", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"
+        ):
             job_queue.stop(zoo, job.id)
             st.rerun()
 

@@ -22,10 +22,10 @@ class Text:
     """Writing, as the promise `registry.modalities.Modality` has it."""
 
     name = "text"
-    words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF")
+    words = Words(one="text", many="texts", unit="tokens", raw="TF-IDF", reduced="longer texts are cut")
     suffixes = frozenset({".txt"})
     text_is_item = True
-    defaults = Defaults(cap=CAP, pretext="words that are hidden from it, or come next")
+    defaults = Defaults(cap=CAP, head_rate=3e-4, pretext="words that are hidden from it, or come next")
     raw_size = 1000
     inputs = frozenset({"input_ids"})
     classifier = "AutoModelForSequenceClassification"

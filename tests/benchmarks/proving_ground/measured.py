@@ -1,10 +1,11 @@
-"""What the product's fusion starts from: python -m tests.benchmarks.proving_ground.measured.
+"""What the product's fusion starts from: python -m tests.benchmarks.proving_ground.measured [--modality text].
 
-Writes catalog/outcomes/measured.csv: one row a cell, with what was known of the pair before. Of probes only those of
-the block that a plan reads, on the most rows, are taken. To the cells come the tunings of `recipes.csv` by the plain
-recipes of 5 and 20 epochs. *No transfer*, on the plainest raw features, is cross-validated anew; the nearness is the
-share of the registry's own domain pairs that lie farther apart. Where a recipe was tried on rows of which no probe was
-cross-validated, its head's score on the test part stands for the probe.
+Writes catalog/outcomes/measured.csv, or a table of its own for another modality: one row a cell, with what was known of
+the pair before. Of probes only those of the block that a plan reads, on the most rows, are taken. To the cells of
+images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs. *No transfer*, on the
+plainest raw features, is cross-validated anew, and the nearness is the share of the registry's own domain pairs that lie
+farther apart. Where a recipe was tried on rows of which no probe was cross-validated, its head's score on the test part
+stands for the probe.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import numpy as np
 
 from recommender.baseline import baseline
 from recommender.fusion import body_of
-from registry.encoders.encoder import open_encoder
+from registry.encoders import open_encoder
 from registry.home import catalog_folder
 from registry.zoo import Zoo
 from tests.benchmarks.proving_ground.bench import Bench, WeightsMissing
@@ -34,7 +35,7 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.design import TUNED_EPOCHS
-from tests.benchmarks.proving_ground.targets import FAMILIES, IMAGES, unpacked
+from tests.benchmarks.proving_ground.targets import FAMILIES, GROUNDS, IMAGES, Ground, sets_of
 
 __all__ = ["rows_of"]
 
@@ -79,6 +80,7 @@ def rows_of(
     facts: Mapping[tuple[str, int], tuple[int, float]],
     bodies: Mapping[str, str],
     pairs: np.ndarray,
+    ground: Ground = IMAGES,
 ) -> Iterator[Row]:
     """The rows of the table. ``facts`` are classes and cross-validated *no transfer* by target and most rows.
 
@@ -90,14 +92,14 @@ def rows_of(
     for cell in design:
         if cell.cell not in results or cell.strategy in {NO_TRANSFER, "linear-probe"}:
             continue
-        if cell.strategy == "block-probe" and cell.rows < IMAGES.probe_rows:
+        if cell.strategy == "block-probe" and cell.rows < ground.probe_rows:
             continue
         result = results[cell.cell]
         name = {"block-probe": "linear-probe"}.get(cell.strategy, cell.strategy)
         probe = None if name == "scratch" else float(json.loads(result.conditions)["probe"])
         yield _row(cell, name, cell.epochs, probe, result.accuracy, result.rows_train, known, facts, bodies, results)
     tuned = {(c.weights, c.target, c.rows) for c in design if c.strategy == "lp-ft" and c.cell in results}
-    by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == IMAGES.probe_rows}
+    by_name = {(c.checkpoint, c.target): c for c in probes.values() if c.rows == ground.probe_rows}
     for tried in recipes:
         most = by_name.get((tried["checkpoint"], tried["target"]))
         rows, epochs = int(tried["rows"]), RECIPES.get(tried["recipe"])
@@ -204,31 +206,39 @@ def _bodies(design: Sequence[Cell], bench: Bench) -> dict[str, str]:
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description="Write what the product's fusion starts from.")
+    parser.add_argument("--modality", choices=sorted(GROUNDS), default=IMAGES.modality)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", type=Path, default=Path(".cache/data"), help="where the image sets are unpacked")
     parser.add_argument("--grown", type=Path, default=Path(".cache/grow"))
+    parser.add_argument("--teachers", type=Path, default=Path(".cache/teachers"), help="real text checkpoints")
     parser.add_argument("--cache", type=Path, default=Path(".cache/proving"))
     requested = parser.parse_args()
-    bench = Bench(unpacked(requested.data, requested.shared), requested.shared, requested.grown, requested.cache)
-    design, recipes = read_design(), HERE.parent / "recipes.csv"
-    with recipes.open(newline="") as file:
-        tried = list(csv.DictReader(file))
-    sizes = {(c.target, c.rows) for c in design} | {(row["target"], int(row["rows"])) for row in tried}
+    ground, folder = GROUNDS[requested.modality], HERE / requested.modality
+    data = sets_of(ground, requested.data, requested.shared)
+    bench = Bench(data, requested.shared, requested.grown, requested.cache, ground, requested.teachers)
+    design, results = read_design(folder / "design.csv"), read_outcomes(folder / "outcomes.csv")
+    tried: list[dict[str, str]] = []
+    if ground is IMAGES:
+        with (HERE.parent / "recipes.csv").open(newline="") as file:
+            tried = list(csv.DictReader(file))
+    sizes = {(c.target, c.rows) for c in design if c.cell in results and c.strategy != NO_TRANSFER}
     facts = {}
-    for target, rows in sorted(sizes):
+    for target, rows in sorted(sizes | {(row["target"], int(row["rows"])) for row in tried}):
         if target in FAMILIES:
             train = bench.rows_of(target, rows, 0).train
             facts[target, rows] = len(train.classes), baseline(train, folds=train.folds(seed=0)).plain
     zoo = Zoo.open(bench.home.root)
-    sketches = [s for domain in zoo.domains("image") if (s := zoo.sketch(domain.name)) is not None]
+    sketches = [s for domain in zoo.domains(ground.modality) if (s := zoo.sketch(domain.name)) is not None]
     pairs = np.array([float(((a.embedding - b.embedding) ** 2).sum()) for a, b in combinations(sketches, 2)])
-    rows = rows_of(design, read_outcomes(), read_scores(), tried, facts, _bodies(design, bench), pairs)
+    scores, bodies = read_scores(folder / "scores.csv"), _bodies(design, bench)
+    rows = rows_of(design, results, scores, tried, facts, bodies, pairs, ground)
     table = _once(sorted(rows, key=lambda row: row["strategy"] != "linear-probe"))
-    path = catalog_folder() / "outcomes" / "measured.csv"
+    own: dict[str, str] = {} if ground is IMAGES else {"modality": ground.modality}
+    path = catalog_folder() / "outcomes" / ("measured.csv" if ground is IMAGES else f"measured_{ground.modality}.csv")
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, (*own, *COLUMNS), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(table)
+        writer.writerows({**own, **row} for row in table)
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

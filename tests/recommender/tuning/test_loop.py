@@ -355,6 +355,72 @@ def test_a_training_interrupted_within_an_epoch_comes_to_the_result_it_would_hav
             assert torch.equal(again.state_dict()[name], tensor), name
 
 
+def bold(folder, *stages, **changes):
+    """A net with a head fitted to the rows that judge it, at a rate that its first epoch loses all of that with."""
+    folder.mkdir()
+    classifier, training = learner(folder, *(stages or (Stage(ALL, 3, 1e-2, 1.0),)), head="logistic", **changes)
+    fitted(classifier, training)
+    return classifier, replace(training, held_out=training.rows)
+
+
+def test_where_a_first_epoch_loses_beyond_chance_and_none_comes_back_it_is_begun_again_at_a_third(tmp_path):
+    classifier, training = bold(tmp_path / "bold")
+    curve = []
+    report = train(classifier, training, lambda *point: curve.append(point), silent)
+    assert report.slowed == 1
+    note = next(note for note in report.notes if "begun again" in note)
+    assert note.startswith(f"epoch 1 took validation accuracy from {100 * report.start.score:.1f} % to ")
+    assert "no later one came back: it was begun again at a third of the rate, 0.003 for the head, 0.3 for" in note
+    assert report.best.score >= report.start.score
+    epochs = [epoch for series, epoch, _ in curve if series == "validation accuracy"]
+    assert epochs == [*range(len(epochs))]
+
+
+def test_what_loses_and_comes_back_or_loses_nothing_goes_on(tmp_path, monkeypatch):
+    steady, unhurried = bold(tmp_path / "steady", Stage(ALL, 1, 1e-2, 1e-4))
+    assert train(steady, unhurried, lambda *_: None, silent).slowed == 0
+    scores = iter([0.5, 0.2, 0.6])
+    monkeypatch.setattr(keeper.Keeper, "_judged", lambda _, epoch: EpochScore(epoch, next(scores), 1.0))
+    monkeypatch.setattr(keeper.Keeper, "_lost", lambda *_: "it lost")
+    back, training = bold(tmp_path / "back", Stage(ALL, 2, 1e-2, 1e-4))
+    report = train(back, training, lambda *_: None, silent)
+    assert (report.slowed, report.best.epoch) == (0, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time", [1, 2], ids=["before it is judged", "as it is begun again"])
+def test_a_training_that_was_slowed_and_interrupted_comes_to_the_result_it_would_have_come_to(time, tmp_path):
+    whole, training = bold(tmp_path / "whole")
+    report = train(whole, training, lambda *_: None, silent)
+    begun = iter(range(time - 1))
+
+    def stop(event):
+        return event.phase is Phase.TUNE and event.done == 2 and next(begun, None) is None
+
+    with pytest.raises(Cancelled):
+        run(*bold(tmp_path / "cut"), Recorder(stop))
+    (tmp_path / "cut").rename(tmp_path / "kept")
+    again, training = bold(tmp_path / "cut")
+    resumed = train(again, replace(training, folder=tmp_path / "kept"), lambda *_: None, silent)
+    assert (resumed.start, resumed.best, resumed.slowed) == (report.start, report.best, 1)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+@pytest.mark.slow
+def test_what_is_slowed_reads_its_kept_activations_again(tmp_path):
+    stage = Stage(LAST, 3, 1e-2, 1.0)
+    done = {}
+    for cache in (True, False):
+        classifier, training = bold(tmp_path / str(cache), stage, cache=cache)
+        report = train(classifier, training, lambda *_: None, silent)
+        assert report.slowed == 1
+        assert bool(list(training.folder.glob("kept-*.npy"))) == cache
+        done[cache] = classifier.state_dict()
+    for name, tensor in done[True].items():
+        torch.testing.assert_close(tensor, done[False][name], atol=1e-3, rtol=1e-2)
+
+
 def test_half_a_save_is_passed_over(tmp_path):
     stage = Stage(ALL, 4, 1e-2, 1e-3)
     (tmp_path / "whole").mkdir()

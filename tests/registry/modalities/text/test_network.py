@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from registry.encoders.layers import layers_of, read_blocks
 from registry.encoders.loading import inspect, load_network
 from registry.errors import RemoteCodeRefused, Unsupported
 from registry.modalities import modalities
+from registry.modalities.text.network import TextNetwork
 from registry.modalities.text.settings import Pooling
 from tests.registry.modalities.text.nets import NETS, SENTENCES, as_sentences, save, word_pieces
 
@@ -185,3 +187,22 @@ def test_texts_that_the_tokenizer_knows_nothing_of_are_counted():
     strange = TEXT.from_memory(["東京 東京", "Ελλάδα", SENTENCES[0]])
     assert network.remarks(strange)[0].startswith("2 of 3 texts are nothing but unknown tokens")
     assert not network.remarks(TEXT.from_memory([SENTENCES[0]]))
+
+
+def test_texts_are_batched_by_their_length_and_come_back_in_their_order(tmp_path, monkeypatch):
+    encoder = replace(open_encoder(save(tmp_path, "bert")), batch=8)
+    items = TEXT.from_memory([f"{'word ' * (40 if row % 9 == 0 else 2)}{row}" for row in range(60)])
+    single = encoder.encode(items[9:10])
+    widths, batch = [], TextNetwork.batch
+
+    def watched(self, rows, chance=None):
+        made = batch(self, rows, chance)
+        widths.append(made["input_ids"].shape[1])
+        return made
+
+    monkeypatch.setattr(TextNetwork, "batch", watched)
+    together = encoder.encode(items)
+    assert len(widths) == 8
+    assert sum(width == max(widths) for width in widths) == 2  # the seven long ones, which lie in as many batches of 8
+    for block, alone in zip(together.blocks, single.blocks, strict=True):
+        np.testing.assert_allclose(block.vectors[9], alone.vectors[0], atol=1e-5)
