@@ -2,9 +2,9 @@
 
 Writes catalog/outcomes/measured.csv, or a table of its own for another modality: one row a cell, with what was known of
 the pair before. Of probes only those of the block that a plan reads, on the most rows, are taken. To the cells of
-images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs. *No transfer*, on the
-plainest raw features, is cross-validated anew, and the nearness is the share of the registry's own domain pairs that lie
-farther apart. Where a recipe was tried on rows of which no probe was cross-validated, its head's score on the test part
+images come the tunings of `recipes.csv` by the plain recipes of 5 and 20 epochs. *No transfer*, on the plainest raw
+features, is cross-validated anew, and the nearness is the share of the registry's own domain pairs that lie farther
+apart. Where a recipe was tried on rows of which no probe was cross-validated, its head's score on the test part
 stands for the probe.
 """
 
