@@ -3,7 +3,8 @@
 Raw features are those of the modality (`Modality.raw`), fitted inside each fold; the folds, and so the rows, are the
 probe's own, which makes the two paired. Where a modality has several, each model reads those with which it says most of
 the training rows (or whole groups) rightly when each is left out: they are chosen in every fold anew, so that the rows
-which judge have no say in it (nested cross-validation; Varma & Simon 2006).
+which judge have no say in it (nested cross-validation; Varma & Simon 2006). What is no better than the plainest
+features does not stand for *no transfer*.
 """
 
 from collections.abc import Mapping, Sequence
@@ -220,9 +221,10 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     results = held_out(raw, sample.targets, folds, groups)
     weights = draw_weights(sample.group_ids, seed=seed)
     truth, tested = sample.targets.values, folds >= 0
+    predicted = _by_name(results, raw.named)
     scored = {
-        model: resample(sample.metric, truth[tested], result.predicted[tested], weights[:, tested])
-        for model, result in results.items()
+        model: resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
+        for model, guess in predicted.items()
     }
     model = max(scored, key=lambda name: scored[name].value)
     mean, test_rows = scored[model].value, round(0.25 * len(sample)) if sample.test is None else len(sample.test)
@@ -230,12 +232,7 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
         np.sqrt(scored[model].standard_error ** 2 * (1 + len(sample) / max(test_rows, 1)) + BASELINE_SPREAD**2)
     )
     plain = max(score(sample.metric, truth[tested], result.plain[tested]) for result in results.values())
-    return Baseline(
-        f"{results[model].features} + {model}",
-        Expected.around(sample.metric, mean, reach),
-        results[model].predicted,
-        plain,
-    )
+    return Baseline(model, Expected.around(sample.metric, mean, reach), predicted[model], plain)
 
 
 def no_transfer(
@@ -263,8 +260,8 @@ def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
     folds, targets = sample.folds(seed=seed), sample.targets
     results, tested = held_out(raw, targets, folds, sample.group_ids), folds >= 0
     truth = targets.values[tested]
-    best = max(results, key=lambda name: score(sample.metric, truth, results[name].predicted[tested]))
-    return f"{results[best].features} + {best}"
+    predicted = _by_name(results, raw.named)
+    return max(predicted, key=lambda name: score(sample.metric, truth, predicted[name][tested]))
 
 
 def held_out(
@@ -330,6 +327,13 @@ def _agreement(fitted: "_Linear | _Nearest") -> float:
         return fitted.agreement()
     except EstimatorError:
         return -np.inf
+
+
+def _by_name(results: Mapping[str, HeldOut], plainest: str) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+    """What each model says by its full name, on the plainest features first: where others are no better these stand."""
+    named = {f"{plainest} + {model}": result.plain for model, result in results.items()}
+    chosen = {f"{result.features} + {model}": result.predicted for model, result in results.items()}
+    return named | {name: guess for name, guess in chosen.items() if name not in named}
 
 
 def predicted_by(

@@ -22,7 +22,7 @@ from registry.errors import UnknownName
 from registry.modalities import RawRecipe
 from registry.modalities.image.items import ImageItem
 
-__all__ = ["ALL", "COLORS", "GRADIENTS", "PIXELS", "SIDE", "Described", "Part", "raw_features", "raw_recipe"]
+__all__ = ["ALL", "COLORS", "GRADIENTS", "PIXELS", "SIDE", "Appearance", "AppearancePart", "raw_features", "raw_recipe"]
 
 SIDE = 24
 PIXELS, GRADIENTS, COLORS, ALL = "raw pixels", "oriented gradients", "color histograms", "pixels, gradients and colors"
@@ -33,7 +33,7 @@ _COLUMNS = {
     "gradients": slice(SIDE * SIDE * _CHANNELS, -_COLORS),
     "colors": slice(-_COLORS, None),
 }
-"""Of what `Described` gives."""
+"""Of what `Appearance` gives."""
 _PARTS = {PIXELS: ("pixels",), GRADIENTS: ("gradients",), COLORS: ("colors",), ALL: ("pixels", "gradients", "colors")}
 _LUMA = np.array([19595, 38470, 7471], np.int64)
 """Of 65536 parts of an image's luma those of red, green and blue (ITU-R 601-2, as PIL has it)."""
@@ -65,10 +65,10 @@ def colors(image: Image.Image) -> Float[np.ndarray, " d"]:
     return np.asarray(np.sqrt(np.bincount(levels.ravel(), minlength=64) / levels.size), np.float32)
 
 
-class Described(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Appearance(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Images to rows of pixels in three channels, then oriented gradients, then colors. There is nothing to fit."""
 
-    def fit(self, X: Sequence[ImageItem], y: object = None) -> "Described":
+    def fit(self, X: Sequence[ImageItem], y: object = None) -> "Appearance":
         """Learn nothing."""
         del X, y
         return self
@@ -83,8 +83,8 @@ class Described(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return tags
 
 
-class Part(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as above
-    """The columns of `Described` that a name stands for.
+class AppearancePart(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as above
+    """The columns of `Appearance` that a name stands for.
 
     Pixels have one channel where all rows that it was fitted on are gray; what is colored is then read as its luma.
     """
@@ -92,7 +92,7 @@ class Part(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # as above
     def __init__(self, named: str = PIXELS) -> None:
         self.named = named
 
-    def fit(self, X: Float[np.ndarray, "n d"], y: object = None) -> "Part":
+    def fit(self, X: Float[np.ndarray, "n d"], y: object = None) -> "AppearancePart":
         """Learn how many channels there are."""
         del y
         shades = X[:, _COLUMNS["pixels"]].reshape(len(X), -1, _CHANNELS)
@@ -120,7 +120,7 @@ def raw_features(named: str = PIXELS) -> Pipeline:
     """
     if named not in _PARTS:
         raise UnknownName("raw features", named, tuple(_PARTS))
-    return Pipeline([("described", Described()), ("part", Part(named))])
+    return Pipeline([("described", Appearance()), ("part", AppearancePart(named))])
 
 
 def raw_recipe(fitted: Pipeline) -> RawRecipe:

@@ -7,7 +7,7 @@ from skimage.feature import hog
 
 from registry.errors import UnknownName
 from registry.modalities.image import IMAGE
-from registry.modalities.image.raw import ALL, COLORS, GRADIENTS, PIXELS, SIDE, Described, Part
+from registry.modalities.image.raw import ALL, COLORS, GRADIENTS, PIXELS, SIDE, Appearance, AppearancePart
 
 
 def items(rows: int = 6, *, gray: bool = False, seed: int = 0):
@@ -24,10 +24,10 @@ def test_colored_rows_are_read_as_their_luma_where_training_was_gray():
 
 
 def test_channels_are_those_of_the_rows_that_were_fitted_on():
-    rows = Described().transform([*items(4, gray=True), *items(1)])
-    assert Part().fit(rows[:4]).transform(rows).shape == (5, SIDE**2)
-    assert Part().fit(rows).transform(rows).shape == (5, 3 * SIDE**2)
-    assert Part(ALL).fit(rows[:4]).transform(rows).shape == (5, SIDE**2 + 900 + 64)
+    rows = Appearance().transform([*items(4, gray=True), *items(1)])
+    assert AppearancePart().fit(rows[:4]).transform(rows).shape == (5, SIDE**2)
+    assert AppearancePart().fit(rows).transform(rows).shape == (5, 3 * SIDE**2)
+    assert AppearancePart(ALL).fit(rows[:4]).transform(rows).shape == (5, SIDE**2 + 900 + 64)
 
 
 def test_gradients_are_those_of_scikit_image():
