@@ -1,10 +1,13 @@
 """Baseline of no transfer: raw features with a linear head and with nearest neighbors, the better one.
 
 Raw features are those of the modality (`Modality.raw`), fitted inside each fold; the folds, and so the rows, are the
-probe's own, which makes the two paired.
+probe's own, which makes the two paired. Where a modality has several, each model reads those with which it says most of
+the training rows (or whole groups) rightly when each is left out: they are chosen in every fold anew, so that the rows
+which judge have no say in it (nested cross-validation; Varma & Simon 2006). What is no better than the plainest
+features does not stand for *no transfer*.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +17,13 @@ from scipy.sparse import vstack
 
 from recommender.resampling import draw_weights, resample
 from recommender.results import BASELINE_SPREAD, Baseline, Expected
-from recommender.transfer.linear import out_of_fold
+from recommender.transfer.decomposition import decompose
+from recommender.transfer.linear import fit_ridge, linear
 from registry.cards import Task
 from registry.encoders import BlockSize
-from registry.errors import SingleClass
+from registry.errors import EstimatorError, NoVariation, SingleClass, TooFewRows
 from registry.features import Encoded, Features
-from registry.index import neighbors
+from registry.index import neighbors, other_neighbors
 from registry.metrics import Z, score
 from registry.modalities import Item, Modality, modalities
 from registry.progress import Phase, Progress, advance, silent, tracked
@@ -32,6 +36,7 @@ __all__ = [
     "NEIGHBORS",
     "NOTHING",
     "STRATEGIES",
+    "HeldOut",
     "RawEncoder",
     "RawRows",
     "baseline",
@@ -40,6 +45,8 @@ __all__ = [
     "held_out",
     "is_raw",
     "no_transfer",
+    "predicted_by",
+    "raw_features_of",
     "raw_strategy",
     "raw_words",
     "votes",
@@ -62,6 +69,11 @@ def raw_strategy(model: str) -> str | None:
     return STRATEGIES.get(model.rpartition(" + ")[2])
 
 
+def raw_features_of(model: str) -> str:
+    """The raw features that the model of that name reads."""
+    return model.rpartition(" + ")[0]
+
+
 def is_raw(strategy: str) -> bool:
     """Whether a run of that strategy transfers nothing."""
     return strategy in STRATEGIES.values()
@@ -77,7 +89,9 @@ class RawRows:
     steps: int
     """How many these were."""
     named: str
-    """What messages call the features."""
+    """What messages call the plainest features."""
+    rivals: tuple[str, ...] = ()
+    """Other features that are made of them, by name."""
 
     @classmethod
     def of(
@@ -98,8 +112,8 @@ class RawRows:
                 break
             leading.append(step)
         if not leading:
-            return cls(kind, tuple(items), 0, named)
-        return cls(kind, _in_batches(leading, items, named, progress), len(leading), named)
+            return cls(kind, tuple(items), 0, named, kind.words.rivals)
+        return cls(kind, _in_batches(leading, items, named, progress), len(leading), named, kind.words.rivals)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -117,17 +131,30 @@ class RawRows:
         positions = self.modality.positions
         assert positions is not None  # noqa: S101 - the rows are tables of positions
         raw = Pipeline([("features", positions.raw()), ("linear", model)])
-        return RawEncoder(self.modality.name, raw, Task.TOKEN_CLASSIFICATION)
+        return RawEncoder(self.modality.name, raw, self.named, Task.TOKEN_CLASSIFICATION)
 
-    def fitted(self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None) -> "RawEncoder":
-        """What makes raw features, fitted on some of the rows; without ``train`` on all."""
-        raw = self.modality.raw()
+    def fitted(
+        self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None, named: str = ""
+    ) -> "RawEncoder":
+        """What makes raw features, fitted on some of the rows; without ``train`` on all. The plainest, if not named.
+
+        Raises:
+            UnknownName: the modality has no features of that name.
+        """
+        name = named or self.named
+        raw = self.modality.raw(name)
         self._rest(raw).fit((self if train is None else self.take(train)).rows)
-        return RawEncoder(self.modality.name, raw)
+        return RawEncoder(self.modality.name, raw, name)
 
-    def features(self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None) -> Float[np.ndarray, "n d"]:
-        """Raw features of all rows, fitted on some of them."""
-        return np.asarray(self._rest(self.fitted(train).raw).transform(self.rows), np.float32)
+    def features(
+        self, train: Int[np.ndarray, " r"] | Bool[np.ndarray, " n"] | None = None, named: str = ""
+    ) -> Float[np.ndarray, "n d"]:
+        """Raw features of all rows, fitted on some of them; the plainest, if not named.
+
+        Raises:
+            UnknownName: as `fitted`.
+        """
+        return np.asarray(self._rest(self.fitted(train, named).raw).transform(self.rows), np.float32)
 
     def _rest(self, raw: Any) -> Any:  # noqa: ANN401 - a scikit-learn transformer
         """What is still to be done to the rows."""
@@ -143,15 +170,12 @@ class RawEncoder:
 
     modality: str
     raw: Any
+    name: str
+    """Of the features: what stands for its only block."""
     task: Task = Task.CLASSIFICATION
     digest: str = ""
     adaptable: tuple[str, ...] = ()
     sizes: tuple[BlockSize, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What its modality calls raw features."""
-        return raw_words(self.modality, self.task)
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -173,20 +197,33 @@ class RawEncoder:
 
 
 def raw_words(modality: str, task: Task) -> str:
-    """What messages call the features of no transfer for a task."""
+    """What messages call the plainest features of no transfer for a task."""
     kind = modalities[modality]
     return (kind if task is not Task.TOKEN_CLASSIFICATION or kind.positions is None else kind.positions).words.raw
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a model says of rows of each fold after the others; -1 where fold is -1."""
+
+    features: str
+    """The raw features that it reads in most folds; of as many the plainer."""
+    predicted: Shaped[np.ndarray, "n ..."]
+    """On the features that the training rows of each fold choose."""
+    plain: Shaped[np.ndarray, "n ..."]
+    """On the plainest features."""
 
 
 def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, progress: Progress = silent) -> Baseline:
     """Cross-validate the models on the sample's rows; the one with the better score stands for *no transfer*."""
     raw = RawRows.of(sample.modality, sample.items, progress, task=sample.task)
     groups = None if sample.groups is None else sample.group_ids
-    predicted = held_out(raw, sample.targets, folds, groups)
+    results = held_out(raw, sample.targets, folds, groups)
     weights = draw_weights(sample.group_ids, seed=seed)
-    tested = folds >= 0
+    truth, tested = sample.targets.values, folds >= 0
+    predicted = _by_name(results, raw.named)
     scored = {
-        model: resample(sample.metric, sample.targets.values[tested], guess[tested], weights[:, tested])
+        model: resample(sample.metric, truth[tested], guess[tested], weights[:, tested])
         for model, guess in predicted.items()
     }
     model = max(scored, key=lambda name: scored[name].value)
@@ -194,7 +231,8 @@ def baseline(sample: Sample, *, folds: Int[np.ndarray, " n"], seed: int = 0, pro
     reach = Z * float(
         np.sqrt(scored[model].standard_error ** 2 * (1 + len(sample) / max(test_rows, 1)) + BASELINE_SPREAD**2)
     )
-    return Baseline(model, Expected.around(sample.metric, mean, reach), predicted[model])
+    plain = max(score(sample.metric, truth[tested], result.plain[tested]) for result in results.values())
+    return Baseline(model, Expected.around(sample.metric, mean, reach), predicted[model], plain)
 
 
 def no_transfer(
@@ -209,7 +247,8 @@ def no_transfer(
     best = better(train, raw.take(np.arange(len(train))), seed)
     folds = np.repeat([-1, 0], [len(train), len(test)])
     groups = np.concatenate([train.group_ids, len(train) + np.arange(len(test))])
-    return best, held_out(raw, train.targets.followed_by(test.targets), folds, groups)[best][len(train) :]
+    predicted = predicted_by(best, raw, train.targets.followed_by(test.targets), folds, groups)
+    return best, predicted[len(train) :]
 
 
 def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
@@ -219,8 +258,10 @@ def better(sample: Sample, raw: RawRows, seed: int = 0) -> str:
         TooFewRows: they cannot be folded.
     """
     folds, targets = sample.folds(seed=seed), sample.targets
-    predicted, tested = held_out(raw, targets, folds, sample.group_ids), folds >= 0
-    return max(predicted, key=lambda name: score(sample.metric, targets.values[tested], predicted[name][tested]))
+    results, tested = held_out(raw, targets, folds, sample.group_ids), folds >= 0
+    truth = targets.values[tested]
+    predicted = _by_name(results, raw.named)
+    return max(predicted, key=lambda name: score(sample.metric, truth, predicted[name][tested]))
 
 
 def held_out(
@@ -228,22 +269,95 @@ def held_out(
     targets: Targets,
     folds: Int[np.ndarray, " n"],
     groups: Int[np.ndarray, " n"] | None = None,
-) -> dict[str, Shaped[np.ndarray, "n ..."]]:
-    """What the models say of the rows of each fold after the others, by the model's name; -1 where fold is -1.
+) -> dict[str, HeldOut]:
+    """What the models (`LINEAR`, `NEAREST`) say of the rows of each fold after the others.
 
-    Raw features are fitted on the others too: rows that are held out are not looked at. Of positions a linear model
-    speaks alone.
+    Raw features are fitted on the others, and chosen by them: rows that are held out are not looked at. Of positions a
+    linear model speaks alone.
 
     Raises:
         SingleClass: the training part of a fold holds one class.
     """
     if targets.task is Task.TOKEN_CLASSIFICATION:
-        return {f"{raw.named} + {LINEAR}": _tagged(raw, Positions.of(targets), folds)}
-    predicted = {f"{raw.named} + {model}": np.full_like(targets.values, -1) for model in _MODELS}
+        predicted = _tagged(raw, Positions.of(targets), folds)
+        return {LINEAR: HeldOut(raw.named, predicted, predicted)}
+    names = (raw.named, *raw.rivals)
+    chosen, plain = ({model: np.full_like(targets.values, -1) for model in _MODELS} for _ in range(2))
+    votes_for = {model: dict.fromkeys(names, 0) for model in _MODELS}
     for fold in np.unique(folds[folds >= 0]):
-        features, inner = raw.features(folds != fold), np.where(folds == fold, 0, -1)
-        for name, model in zip(predicted, _MODELS.values(), strict=True):
-            predicted[name][folds == fold] = model(features, targets, inner, groups)[folds == fold]
+        train, test = folds != fold, folds == fold
+        fitted = _fitted(raw, train, targets.take(train), None if groups is None else groups[train])
+        for model in _MODELS:
+            features, plainest = fitted[model][raw.named]
+            plain[model][test] = chosen[model][test] = plainest.predict(features[test])
+            best = raw.named
+            if len(fitted[model]) > 1:
+                best = max(fitted[model], key=lambda name: _agreement(fitted[model][name][1]))
+            if best != raw.named:
+                features, model_of_best = fitted[model][best]
+                chosen[model][test] = model_of_best.predict(features[test])
+            votes_for[model][best] += 1
+    return {
+        model: HeldOut(max(names, key=votes_for[model].__getitem__), chosen[model], plain[model]) for model in _MODELS
+    }
+
+
+def _fitted(
+    raw: RawRows, train: Bool[np.ndarray, " n"], known: Targets, units: Int[np.ndarray, " r"] | None
+) -> dict[str, dict[str, tuple[Float[np.ndarray, "n d"], "_Linear | _Nearest"]]]:
+    """For each model the features of all rows by name, the plainest first, with what is fitted on the training rows.
+
+    A rival that sees no difference between these is left out.
+    """
+    fitted: dict[str, dict[str, tuple[Float[np.ndarray, "n d"], _Linear | _Nearest]]] = {one: {} for one in _MODELS}
+    for name in (raw.named, *raw.rivals):
+        features = raw.features(train, name)
+        try:
+            for model, kind in _MODELS.items():
+                fitted[model][name] = features, kind(features[train], known, units)
+        except NoVariation:
+            if name == raw.named:
+                raise
+    return fitted
+
+
+def _agreement(fitted: "_Linear | _Nearest") -> float:
+    """As the model has it; nothing beats nothing where rows left out cannot tell."""
+    try:
+        return fitted.agreement()
+    except EstimatorError:
+        return -np.inf
+
+
+def _by_name(results: Mapping[str, HeldOut], plainest: str) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+    """What each model says by its full name, on the plainest features first: where others are no better these stand."""
+    named = {f"{plainest} + {model}": result.plain for model, result in results.items()}
+    chosen = {f"{result.features} + {model}": result.predicted for model, result in results.items()}
+    return named | {name: guess for name, guess in chosen.items() if name not in named}
+
+
+def predicted_by(
+    model: str,
+    raw: RawRows,
+    targets: Targets,
+    folds: Int[np.ndarray, " n"],
+    groups: Int[np.ndarray, " n"] | None = None,
+) -> Shaped[np.ndarray, "n ..."]:
+    """What the model of that name says of the rows of each fold after the others; -1 where fold is -1.
+
+    Raises:
+        SingleClass: the training part of a fold holds one class.
+        UnknownName: the modality has no such features.
+    """
+    if targets.task is Task.TOKEN_CLASSIFICATION:
+        return _tagged(raw, Positions.of(targets), folds)
+    named, _, kind = model.rpartition(" + ")
+    predicted = np.full_like(targets.values, -1)
+    for fold in np.unique(folds[folds >= 0]):
+        train, test = folds != fold, folds == fold
+        features = raw.features(train, named)
+        fitted = _MODELS[kind](features[train], targets.take(train), None if groups is None else groups[train])
+        predicted[test] = fitted.predict(features[test])
     return predicted
 
 
@@ -301,34 +415,59 @@ def _in_batches(
     return np.concatenate(batches)
 
 
-def _linear(
-    features: Float[np.ndarray, "n d"],
-    targets: Targets,
-    folds: Int[np.ndarray, " n"],
-    groups: Int[np.ndarray, " n"] | None = None,
-) -> Shaped[np.ndarray, "n ..."]:
-    return out_of_fold(features, targets, folds, groups=groups).predicted
+class _Linear:
+    """A ridge on raw features; how strong it is follows from rows left out."""
 
+    def __init__(
+        self, features: Float[np.ndarray, "n d"], targets: Targets, groups: Int[np.ndarray, " n"] | None
+    ) -> None:
+        self._thin, self._targets, self._groups = decompose(features), targets, groups
 
-def _of_neighbors(
-    features: Float[np.ndarray, "n d"],
-    targets: Targets,
-    folds: Int[np.ndarray, " n"],
-    groups: Int[np.ndarray, " n"] | None = None,
-) -> Shaped[np.ndarray, "n ..."]:
-    """Vote of the nearest rows of other folds; the labels that most of them have; or the mean of their quantities."""
-    del groups  # whole groups are in one fold
-    predicted = np.full_like(targets.values, -1)
-    classes = int(targets.values.max()) + 1 if targets.task is Task.CLASSIFICATION else 0
-    for fold in np.unique(folds[folds >= 0]):
-        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        distances, near = neighbors(features[test], features[train], min(NEIGHBORS, len(train)))
-        shares = votes(distances, targets.take(train[near]), classes)
+    def agreement(self) -> float:
+        """As `recommender.transfer.linear.linear`."""
+        return linear(self._thin, self._targets, groups=self._groups)
+
+    def predict(self, features: Float[np.ndarray, "m d"]) -> Shaped[np.ndarray, "m ..."]:
+        """In the form of the targets."""
+        targets = self._targets
+        classes = int(targets.values.max()) + 1 if targets.task is Task.CLASSIFICATION else 0
+        logits = fit_ridge(self._thin, targets, classes, groups=self._groups).logits(features)
         if targets.task is Task.CLASSIFICATION:
-            predicted[test] = shares.argmax(axis=1)
-        else:
-            predicted[test] = shares > 0.5 if targets.task is Task.MULTI_LABEL else shares[:, 0]
-    return predicted
+            return np.asarray(logits.argmax(axis=1))
+        return np.asarray(logits > 0 if targets.task is Task.MULTI_LABEL else logits[:, 0])
 
 
-_MODELS: Mapping[str, Callable[..., Shaped[np.ndarray, "n ..."]]] = {LINEAR: _linear, NEAREST: _of_neighbors}
+class _Nearest:
+    """Vote of the nearest rows; the labels that most of them have; or the mean of their quantities."""
+
+    def __init__(
+        self, features: Float[np.ndarray, "n d"], targets: Targets, groups: Int[np.ndarray, " n"] | None
+    ) -> None:
+        self._features, self._targets, self._groups = features, targets, groups
+
+    def agreement(self) -> float:
+        """The share of rows, or labels, of which those of other groups say what is; of quantities R squared."""
+        units = np.arange(len(self._features)) if self._groups is None else self._groups
+        others = len(units) - int(np.unique(units, return_counts=True)[1].max())
+        if others < 1:
+            raise TooFewRows("groups to choose raw features by", 2, 1)
+        distances, near = other_neighbors(self._features, min(NEIGHBORS, others), groups=units)
+        predicted, truth = self._voted(distances, near), self._targets.values
+        if self._targets.task is not Task.REGRESSION:
+            return float((predicted == truth).mean())
+        return float(1 - np.square(predicted - truth).mean() / max(float(truth.var()), 1e-12))
+
+    def predict(self, features: Float[np.ndarray, "m d"]) -> Shaped[np.ndarray, "m ..."]:
+        """In the form of the targets."""
+        return self._voted(*neighbors(features, self._features, min(NEIGHBORS, len(self._features))))
+
+    def _voted(self, distances: Float[np.ndarray, "m k"], near: Int[np.ndarray, "m k"]) -> Shaped[np.ndarray, "m ..."]:
+        targets = self._targets
+        classes = int(targets.values.max()) + 1 if targets.task is Task.CLASSIFICATION else 0
+        shares = votes(distances, targets.take(near), classes)
+        if targets.task is Task.CLASSIFICATION:
+            return np.asarray(shares.argmax(axis=1))
+        return np.asarray(shares > 0.5 if targets.task is Task.MULTI_LABEL else shares[:, 0])
+
+
+_MODELS: Mapping[str, type[_Linear] | type[_Nearest]] = {LINEAR: _Linear, NEAREST: _Nearest}

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from recommender.baseline import RawRows, better, held_out
+from recommender.baseline import LINEAR, RawRows, better, predicted_by
 from recommender.resampling import draw_weights, resample
 from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
 from recommender.runs.event_log import EventLog
@@ -194,18 +194,17 @@ def _untransferred(ground: _Ground, part: Sample, seed: int) -> tuple[float, flo
     targets = part.targets.followed_by(test.targets)
     groups = np.concatenate([part.group_ids, len(part) + np.arange(len(test))])
     features = ground.raw.take(np.concatenate([rows, len(ground.train) + np.arange(len(test))]))
-    by_model = held_out(features, targets, fold, groups)
-    predicted = (by_model[model] if model else next(iter(by_model.values())))[len(rows) :]
+    predicted = predicted_by(model, features, targets, fold, groups)[len(rows) :]
     drawn = resample(part.metric, test.targets.values, predicted, draw_weights(test.group_ids, seed=seed))
     return score(part.metric, test.targets.values, predicted), drawn.standard_error
 
 
-def _model(part: Sample, raw: RawRows, seed: int) -> str | None:
-    """Its name; None where rows are too few to cross-validate."""
+def _model(part: Sample, raw: RawRows, seed: int) -> str:
+    """Its name; the linear one on the plainest features where rows are too few to cross-validate."""
     try:
         return better(part, raw, seed)
     except TooFewRows:
-        return None
+        return f"{raw.named} + {LINEAR}"
 
 
 def _concluded(ground: _Ground, strategy: str, seeds: tuple[int, ...], rungs: Sequence[Sequence[_Rung]]) -> Benefit:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from recommender.baseline import RawRows, baseline
+from recommender.baseline import RawRows, baseline, raw_features_of
 from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
 from recommender.effort import Deadline, Effort
@@ -584,11 +584,12 @@ def _beside_test(
             continue
         moved.append(_in_view_of(row, lower_expectation(row.expected, drops_by[name])))
     rows = len(probed)
-    features = RawRows.of(probed.modality, (*probed.items, *test.items), progress).features(np.arange(rows))
+    raw = RawRows.of(probed.modality, (*probed.items, *test.items), progress)
+    features = raw.features(np.arange(rows), raw_features_of(reference.model))
     drops_by["no transfer"] = drops(features[:rows], features[rows:], probed, folds)
     before, reference = (
         reference,
-        replace(reference, expected=lower_expectation(reference.expected, drops_by["no transfer"])),
+        reference.lowered(lower_expectation(reference.expected, drops_by["no transfer"])),
     )
     pairs = zip(ranked, moved, strict=True)
     beside = tuple(replace(now, gain=_gain_in_view_of(was, now, before, reference)) for was, now in pairs)
@@ -635,7 +636,7 @@ def _candidates(
         return None
     fusion = _fusion(sample, history, zoo)
     standings = {row.checkpoint.name: _standing(row) for row in ranked if row.transferability.believed}
-    return Candidates.beside(fusion, standings, reference.expected.mean, len(sample.classes), sample.modality)
+    return Candidates.beside(fusion, standings, reference.plain, len(sample.classes), sample.modality)
 
 
 def _fusion(sample: Sample, history: History, zoo: Zoo) -> Fusion:
@@ -691,7 +692,7 @@ def _distances_only(name: str, sample: Sample, listed: Shortlist, settings: Mapp
     target, same = (
         ("class", "belong to one class") if sample.task is Task.CLASSIFICATION else ("target", "have the same target")
     )
-    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets.values)
+    constant = Baseline(f"the only {target}", Expected(metric, 1.0, 1.0, 1.0), sample.targets.values, 1.0)
     near: tuple[DomainDistance, ...] = listed.domains
     sentence = f"All rows {same}: there is nothing to tell apart, so only distances are given."
     return Recommendation(

@@ -473,7 +473,7 @@ def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
         return None
     case, fused = expectation
     of = setting.reference.expected if kind is Kind.SCRATCH else probe
-    anchor = of.mean if kind is Kind.SCRATCH else _read_score(planned, evidence, of.mean)
+    anchor = setting.reference.plain if kind is Kind.SCRATCH else _read_score(planned, evidence, of.mean)
     mean = fused.score(anchor)
     reach = max(of.high - of.mean, of.mean - of.low) / Z
     beside = BASELINE_SPREAD if kind is Kind.SCRATCH else PROBE_SPREAD
@@ -486,7 +486,7 @@ def _fused(planned: Plan, setting: _Setting) -> _Guess | None:
 
 def _fused_words(basis: Basis, kind: Kind, anchor: float, mean: float, of: Expected) -> tuple[str, ...]:
     """What moves the expectation away from where it starts, with its points."""
-    start = "no transfer" if kind is Kind.SCRATCH else "its probe"
+    start = "a model on the plainest raw features" if kind is Kind.SCRATCH else "its probe"
     moves = (
         "; ".join(contribution_words(basis.contributions, basis.features, basis.usual)) or "nothing moves it by much"
     )
@@ -557,9 +557,10 @@ def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Gue
 
 
 def _gain(guess: _Guess, prior: _Guess, ranked: Ranked, reference: Baseline, *, scratch: bool = False) -> Expected:
-    """Expected minus no transfer, paired: the probe's rows are the baseline's, and scratch starts from it."""
+    """Expected minus no transfer, paired: the probe's rows are the baseline's, scratch starts from the plain one."""
     mean = guess.mean - reference.expected.mean
-    paired = 0.0 if scratch else (ranked.gain.high - ranked.gain.low) / (2 * Z)
+    plain = reference.plain == reference.expected.mean
+    paired = 0.0 if scratch and plain else (ranked.gain.high - ranked.gain.low) / (2 * Z)
     reach = Z * float(np.sqrt(paired**2 + guess.training**2 + guess.own**2)) * guess.deviation / prior.deviation
     return Expected(guess.metric, mean, mean - reach, mean + reach)
 

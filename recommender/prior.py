@@ -41,7 +41,7 @@ def foresee(
     shares = [_nearness(candidate) for candidate in candidates]
     usual = float(np.mean([share for share in shares if share is not None] or [0.0]))
     rows: list[tuple[Candidate, Expected, str]] = []
-    metric, raw = sample.metric, reference.expected.mean
+    metric, raw = sample.metric, reference.plain
     for candidate, share in zip(candidates, shares, strict=True):
         card = candidate.checkpoint
         if known is None:
@@ -50,7 +50,7 @@ def foresee(
             nearer = 0.0 if share is None else share - usual
             mean, deviation, probes = known.expect(raw, card.digest[:8] or card.name, nearer, card.parameters)
             why = (
-                f"expected from no transfer's {metric.words(raw)}, its size, how near its domain is, and {probes:,} "
+                f"expected from raw features' {metric.words(raw)}, its size, how near its domain is, and {probes:,} "
                 f"probes of it on other samples; by {known.cases:,} probes in all"
             )
         rows.append((candidate, Expected.around(metric, mean, Z * deviation), why))

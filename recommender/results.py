@@ -1,7 +1,7 @@
 """What each step concludes. A verdict wraps the one it rests on; no field waits to be filled later."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -351,18 +351,24 @@ class Expected(Record):
 
 @dataclass(frozen=True, eq=False)
 class Baseline(Record):
-    """What no transfer at all scores: the better of a linear model and nearest neighbors on raw inputs."""
+    """What no transfer at all scores: the better of a linear model and nearest neighbors on raw features."""
 
     model: str
     expected: Expected
     predicted: Shaped[np.ndarray, "n ..."] = field(repr=False)
+    plain: float
+    """Score of the better model on the plainest raw features: what outcomes of others know as *no transfer*."""
 
     def __repr__(self) -> str:
         return f"<Baseline {self.model}: {self.expected.metric} {self.expected.words}>"
 
+    def lowered(self, expected: Expected) -> "Baseline":
+        """With another expectation; the plain score moves as far."""
+        return replace(self, expected=expected, plain=self.plain + expected.mean - self.expected.mean)
+
     def to_form(self) -> "BaselineForm":
         """The expectation, whose metric is the sample's; what was predicted is not kept."""
-        return BaselineForm(self.model, self.expected.mean, self.expected.low, self.expected.high)
+        return BaselineForm(self.model, self.expected.mean, self.expected.low, self.expected.high, self.plain)
 
 
 @dataclass(frozen=True)
@@ -373,10 +379,13 @@ class BaselineForm:
     mean: float
     low: float
     high: float
+    plain: float | None = None
+    """None where it was kept before there were several raw features: the mean."""
 
     def judged_by(self, metric: Metric) -> Baseline:
         """The baseline, without what it predicted."""
-        return Baseline(self.model, Expected(metric, self.mean, self.low, self.high), np.empty(0))
+        plain = self.mean if self.plain is None else self.plain
+        return Baseline(self.model, Expected(metric, self.mean, self.low, self.high), np.empty(0), plain)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ TERMS: Mapping[str, str] = {
     "unlabelled": "more of the same kind, whose labels nobody knows: a net may learn from them first",
     "effort": "normal: a race of all, then the best are probed; thorough: these are trained for a short while, too; "
     "quick: no row is shown to any checkpoint",
-    "no transfer": "the better of a linear model and nearest neighbors on raw inputs",
+    "no transfer": "the better of a linear model and nearest neighbors on raw features, which its row names",
 }
 """Words of the ranking and of a tuning."""
 PLANS: Mapping[str, str] = {

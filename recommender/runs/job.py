@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recommender.baseline import NOTHING, is_raw, raw_strategy, raw_words
+from recommender.baseline import NOTHING, is_raw, raw_features_of, raw_strategy
 from recommender.plan import controlled, set_by_hand
 from recommender.results import Baseline, Choice, Cost, Expected, Exposure, Plan
 from recommender.runs.devices import resolve
@@ -131,7 +131,7 @@ class Job(_Terms, Record):
         strategy = raw_strategy(model.model)
         if strategy is None:
             raise SingleClass("a model") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-        card = _nothing(zoo.home, sample.modality, sample.task)
+        card = _nothing(zoo.home, sample.modality, raw_features_of(model.model))
         plan = Plan(
             strategy=strategy,
             read=card.architecture,
@@ -179,8 +179,7 @@ class Job(_Terms, Record):
             remedy = "Tune anew; `transferzoo doctor --repair` sets the folder aside."
             raise NotResumable(run.id, f"its job.json is damaged ({cause})", remedy) from cause
         raw, modality = is_raw(form.plan.strategy), str(form.sample.get("modality"))
-        task = Task(form.sample.get("task", Task.CLASSIFICATION))
-        card = _nothing(zoo.home, modality, task) if raw else zoo.checkpoint(form.checkpoint)
+        card = _nothing(zoo.home, modality, form.plan.read) if raw else zoo.checkpoint(form.checkpoint)
         if card.digest != form.checkpoint_digest:
             raise NotResumable(run.id, f"{card.name} has other weights now", "Tune anew.")
         read = partial(Sample.again, seed=form.seed, progress=progress)
@@ -247,9 +246,8 @@ class JobForm(_Terms):
     exposure: SeenForm | None = None
 
 
-def _nothing(home: Home, modality: str, task: Task) -> Checkpoint:
-    """What a run without any checkpoint names as such."""
-    raw = raw_words(modality, task)
+def _nothing(home: Home, modality: str, raw: str) -> Checkpoint:
+    """What a run without any checkpoint names as such, on raw features of that name."""
     return Checkpoint(NOTHING, modality, raw, home.root, "", 0, modalities[modality].raw_size)
 
 

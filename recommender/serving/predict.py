@@ -238,7 +238,7 @@ class Predictor:
         result, head = finished(run), read_head(run.path)
         task = Task(result["task"])
         if isinstance(head, ScaledLinearHead | RawNeighborsHead | RawTagsHead):
-            encoder: Encoder = read_raw(run.path, result["sample"]["modality"], task)
+            encoder: Encoder = read_raw(run.path, result["sample"]["modality"], result["plan"]["read"], task)
         else:
             encoder = open_encoder(run.path, name=f"run {run.id}", cap=cap_of(result))
             encoder = at_positions(encoder) if task is Task.TOKEN_CLASSIFICATION else encoder

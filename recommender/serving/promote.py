@@ -31,7 +31,6 @@ from registry.errors import (
     UnusableName,
 )
 from registry.files import copy_files
-from registry.modalities import modalities
 from registry.naming import naming
 from registry.progress import Progress, silent
 from registry.sample import Sample
@@ -99,8 +98,7 @@ def _require_learned(run: RunFolder, result: Mapping[str, Any]) -> None:
     """A copy of the starting backbone under another name, with another domain, would mislead every later advice."""
     start = result["checkpoint"]
     if start == NOTHING:
-        raw = modalities[result["sample"]["modality"]].words.raw
-        why = f"nothing was transferred and no net was trained: it is a model on {raw}"
+        why = f"nothing was transferred and no net was trained: it is a model on {result['plan']['read']}"
         raise NotPromotable(run.id, why, "`transferzoo predict` and `export` use it as it is.")
     remedy = f"Use {start} itself; `transferzoo export` gives the classifier."
     if not any(stage["train"] for stage in result["plan"]["stages"]) and not result["plan"].get("pretraining"):

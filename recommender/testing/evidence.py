@@ -37,6 +37,6 @@ def evidence(  # noqa: PLR0913, PLR0917 - each can be written down
         adaptable=tuple(block.block for block in blocks) if adaptable is None else adaptable,
     )
     ranked = Ranked(scored, expected, 1.0, 1, Expected(Metric.ACCURACY, 0.2, 0.1, 0.3), ())
-    raw = Baseline("raw pixels + linear", Expected(Metric.ACCURACY, 0.4, 0.3, 0.5), predicted)
+    raw = Baseline("raw pixels + linear", Expected(Metric.ACCURACY, 0.4, 0.3, 0.5), predicted, 0.4)
     names = tuple(block.block for block in blocks)
     return Evidence(ranked, rows, classes, fewest or rows // classes, raw, CHECKPOINT.architecture, names)

@@ -197,7 +197,7 @@ def fit_head(
 
 
 def fit_ridge(
-    features: Real[Array, "n d"],
+    features: Real[Array, "n d"] | Decomposition,
     targets: Targets | Shaped[Array, "m ..."],
     classes: int,
     *,

@@ -19,7 +19,6 @@ from recommender.runs.job import Job
 from recommender.tuning.feature_drift import RECOGNIZED, BlockChange, Forgetting, SourceProbe
 from registry.cards import Task
 from registry.metrics import Z
-from registry.modalities import modalities
 
 __all__ = [
     "benefit_curves",
@@ -187,7 +186,7 @@ def _against_labels(axes: Axes, benefit: Benefit) -> None:
     names = {
         "plan": f"{benefit.strategy} on {benefit.checkpoint}",
         "scratch": "the same net from scratch",
-        "no transfer": f"no transfer: {modalities[str(benefit.sample['modality'])].words.raw}",
+        "no transfer": "no transfer, on raw features",
     }
     for arm, color in _ARMS.items():
         values = [getattr(point, arm.replace(" ", "_")) for point in benefit.points]

@@ -133,7 +133,7 @@ def _untransferred(job: Job, split: Split, progress: Progress) -> Fit:
         return _tagged(job, split, progress)
     train, items = len(split.train), (*split.train.items, *split.test.items)
     raw = RawRows.of(job.sample.modality, items, progress)
-    features = raw.features(np.arange(train))
+    features = raw.features(np.arange(train), job.plan.read)
     head = _raw_head(job, split.train, features[:train])
     trainable = sum(tensor.size for tensor in head.tensors().values())
     return Fit(
@@ -142,7 +142,7 @@ def _untransferred(job: Job, split: Split, progress: Progress) -> Fit:
         head.logits(features[train:]),
         {"trainable_parameters": float(trainable)},
         (),
-        raw=raw.fitted(np.arange(train)),
+        raw=raw.fitted(np.arange(train), job.plan.read),
     )
 
 

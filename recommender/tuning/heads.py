@@ -291,8 +291,10 @@ def save_raw(encoder: RawEncoder, folder: Path) -> None:
     io.dump(encoder.raw, folder / _RAW)
 
 
-def read_raw(folder: Path, modality: str, task: Task = Task.CLASSIFICATION) -> RawEncoder:
-    """What makes raw features, from a run's folder. Nothing is trusted but scikit-learn and the modality's own types.
+def read_raw(folder: Path, modality: str, named: str, task: Task = Task.CLASSIFICATION) -> RawEncoder:
+    """What makes raw features of that name, from a run's folder.
+
+    Nothing is trusted but scikit-learn and the modality's own types.
 
     Raises:
         PathMissing: there is none.
@@ -307,7 +309,7 @@ def read_raw(folder: Path, modality: str, task: Task = Task.CLASSIFICATION) -> R
         foreign = io.get_untrusted_types(file=file)
         strange = [name for name in foreign if not name.startswith(f"{room}.")]
         if not strange:
-            return RawEncoder(modality, io.load(file, trusted=foreign), task)
+            return RawEncoder(modality, io.load(file, trusted=foreign), named, task)
     except Exception as fault:  # a damaged archive may raise anything
         raise Unsupported(folder, f"{_RAW} cannot be read ({type(fault).__name__})", "Fit it anew.") from fault
     raise Unsupported(folder, f"{_RAW} holds {strange[0]}, which is not trusted", "Fit it anew.")

@@ -50,11 +50,18 @@ class Words:
     unit: str
     """Of an input's size: ``px``."""
     raw: str
-    """The features of no transfer, which stand for a block: ``raw pixels``."""
+    """The plainest features of no transfer, which stand for a block: ``raw pixels``."""
     remarks: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Of conversions (`Item.kinds`) that lose something of an item, what is lost: a sample's health warns of it."""
     reduced: str = "inputs are made smaller"
     """What becomes of inputs beyond the size that is used."""
+    rivals: tuple[str, ...] = ()
+    """Other features of no transfer, which training rows choose between: ``oriented gradients``."""
+
+    @property
+    def raws(self) -> tuple[str, ...]:
+        """The names of all features of no transfer, the plainest first."""
+        return (self.raw, *self.rivals)
 
     def count(self, number: int, kind: str = "") -> str:
         """A number of items in words: ``3 hidden images``."""
@@ -366,10 +373,14 @@ class Modality(Protocol):
     def remarks(self, items: Sequence[Item]) -> tuple[str, ...]:
         """What its user should know of a part's items, a sentence each; nothing where they are as they should be."""
 
-    def raw(self) -> Any:  # noqa: ANN401 - a TransformerMixin; scikit-learn is not loaded here
+    def raw(self, named: str = ...) -> Any:  # noqa: ANN401 - a TransformerMixin; scikit-learn is not loaded here
         """The features of no transfer: a scikit-learn transformer of items, to be fitted on training rows.
 
-        In a pipeline, leading steps that need no fitting (``requires_fit`` of their tags) are run once for all rows.
+        ``named`` is one of `Words.raws`, or else the plainest. In a pipeline, leading steps that need no fitting
+        (``requires_fit`` of their tags) are run once for all rows; they are the same for all names.
+
+        Raises:
+            UnknownName: no features have that name.
         """
 
     def raw_recipe(self, fitted: Any) -> RawRecipe:  # noqa: ANN401 - as above

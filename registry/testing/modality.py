@@ -13,8 +13,10 @@ class TestNumbers(ModalityContract):
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -131,19 +133,29 @@ class ModalityContract(ABC):
         """A row's features follow from the row and from what was fitted, whatever else is transformed with it."""
         items = self._items()
         half = len(items) // 2
-        fitted = self.modality.raw().fit(items[:half])
-        before = _dense(fitted.transform(items[:half]))
-        held_out = _dense(fitted.transform(items[half:]))
-        assert np.isfinite(before).all()
-        assert np.array_equal(_dense(fitted.transform(items[:half])), before)
-        assert np.allclose(_dense(fitted.transform(items)), np.concatenate([before, held_out]), rtol=1e-6, atol=1e-6)
-        assert np.array_equal(_dense(self.modality.raw().fit(items[:half]).transform(items[half:])), held_out)
+        for name in self.modality.words.raws:
+            fitted = self.modality.raw(name).fit(items[:half])
+            before = _dense(fitted.transform(items[:half]))
+            held_out = _dense(fitted.transform(items[half:]))
+            assert np.isfinite(before).all()
+            assert np.array_equal(_dense(fitted.transform(items[:half])), before)
+            both = np.concatenate([before, held_out])
+            assert np.allclose(_dense(fitted.transform(items)), both, rtol=1e-6, atol=1e-6)
+            assert np.array_equal(_dense(self.modality.raw(name).fit(items[:half]).transform(items[half:])), held_out)
+
+    def test_raw_features_begin_with_the_same_steps(self) -> None:
+        """What needs no fitting is done once, whichever features are made of it; without a name the plainest are."""
+        names = self.modality.words.raws
+        steps = [_leading(self.modality.raw(name)) for name in names]
+        assert all(one == steps[0] for one in steps)
+        assert str(self.modality.raw()) == str(self.modality.raw(names[0]))
 
     def test_raw_features_can_be_computed_by_others(self) -> None:
         """The recipe is Python that needs none of this code."""
-        recipe = self.modality.raw_recipe(self.modality.raw().fit(self._items()))
-        compile(recipe.code, "recipe", "exec")
-        assert "def features" in recipe.code
+        for name in self.modality.words.raws:
+            recipe = self.modality.raw_recipe(self.modality.raw(name).fit(self._items()))
+            compile(recipe.code, "recipe", "exec")
+            assert "def features" in recipe.code
 
     def test_a_preview_is_small_and_of_a_kind_that_a_browser_knows(self) -> None:
         """Every item can be shown."""
@@ -241,6 +253,15 @@ def _vectors(network: Network, rows: Sequence[Prepared]) -> list[Float[np.ndarra
 
 def _same(one: Prepared, other: Prepared) -> bool:
     return set(one) == set(other) and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _leading(raw: Any) -> list[str]:  # noqa: ANN401 - scikit-learn has no types
+    """The steps that need no fitting, in words."""
+    return [str(one) for one in takewhile(lambda step: not step.__sklearn_tags__().requires_fit, _steps(raw))]
+
+
+def _steps(raw: Any) -> list[Any]:  # noqa: ANN401 - as above
+    return [step for _, step in getattr(raw, "steps", ())]
 
 
 def _dense(rows: object) -> Float[np.ndarray, "n d"]:

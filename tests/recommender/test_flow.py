@@ -191,7 +191,7 @@ def test_a_class_with_one_row_is_never_held_out(tmp_path):
 def test_the_json_has_the_promised_keys(tmp_path):
     record = json.loads(json.dumps(recommend(planted_sample(60, (1.0,)), two_readers(tmp_path), keep=3).to_dict()))
     assert {"schema", "id", "sample", "baseline", "choices", "skipped", "verdict"} <= set(record)
-    assert set(record["baseline"]) == {"model", "mean", "low", "high"}
+    assert set(record["baseline"]) == {"model", "mean", "low", "high", "plain"}
     choice = record["choices"][0]
     described = {"checkpoint", "strategy", "plan", "expected", "distance", "scores", "blocks", "cost", "because"}
     assert described <= set(choice)

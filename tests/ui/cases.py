@@ -93,7 +93,7 @@ def choice(
 
 
 def advice(*choices: Choice, transfer: bool = True, skipped: tuple[Skipped, ...] = ()) -> Recommendation:
-    reference = Baseline("raw pixels + linear", score(0.22, 0.03), np.zeros(4, np.int64))
+    reference = Baseline("raw pixels + linear", score(0.22, 0.03), np.zeros(4, np.int64), 0.22)
     sentence = "Start from the first." if transfer else "Do not transfer: no transfer is not beaten."
     near = tuple(c.ranked.transferability.candidate.distance for c in choices)
     measured = tuple(row for row in near if row is not None)

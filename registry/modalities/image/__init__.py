@@ -34,7 +34,12 @@ class Image:
 
     name = "image"
     words = Words(
-        one="image", many="images", unit="px", raw="raw pixels", remarks={"animated": "only the first frame is used"}
+        one="image",
+        many="images",
+        unit="px",
+        raw="raw pixels",
+        remarks={"animated": "only the first frame is used"},
+        rivals=("oriented gradients", "color histograms", "pixels, gradients and colors"),
     )
     suffixes = frozenset(
         {
@@ -106,9 +111,9 @@ class Image:
         del items
         return ()
 
-    def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
-        """As `Modality.raw`: 24 x 24 pixels."""
-        return import_module("registry.modalities.image.raw").raw_features()
+    def raw(self, named: str = words.raw) -> Any:  # noqa: ANN401 - as `Modality.raw`
+        """As `Modality.raw`: 24 x 24 pixels, oriented gradients, colors, or all of them."""
+        return import_module("registry.modalities.image.raw").raw_features(named)
 
     def usual_processor(self, folder: Path) -> Mapping[str, object]:
         """As `Modality.usual_processor`: what transformers has for the type, at the size that the config states."""

@@ -65,8 +65,9 @@ class Text:
         remarks: tuple[str, ...] = import_module("registry.modalities.text.remarks").remarks_on(items)
         return remarks
 
-    def raw(self) -> Any:  # noqa: ANN401 - as `Modality.raw`
+    def raw(self, named: str = words.raw) -> Any:  # noqa: ANN401 - as `Modality.raw`
         """As `Modality.raw`: TF-IDF of words and characters, turned into the space of the training rows."""
+        del named  # there are no others
         return import_module("registry.modalities.text.raw").raw_features()
 
     def usual_processor(self, folder: Path) -> None:

@@ -8,7 +8,16 @@ import pytest
 from PIL import Image
 from skops.io import dump, get_untrusted_types, load
 
-from recommender.baseline import NEAREST, NOTHING, STRATEGIES, RawRows, baseline, held_out, raw_strategy
+from recommender.baseline import (
+    NEAREST,
+    NOTHING,
+    STRATEGIES,
+    RawRows,
+    baseline,
+    held_out,
+    raw_features_of,
+    raw_strategy,
+)
 from recommender.flow import no_transfer_model, resume, tune
 from recommender.history import History
 from recommender.runs.folder import RunFolder, RunState, find_run
@@ -142,7 +151,7 @@ def test_gray_training_reads_colored_pictures_as_their_luma(zoo):
     sample = sample_of(gray=True)
     run = tune(model_of(sample), sample, zoo, track=no_tracking)
     predictor = Predictor.open(run.folder)
-    assert predictor.encoder.raw.named_steps["channels"].channels_ == 1
+    assert predictor.encoder.raw.named_steps["part"].channels_ == 1
     gray = shaded(30, 1, gray=True)
     colored = np.repeat(gray[..., None], 3, axis=3)
     assert predictor.predict(gray).labels == predictor.predict(colored).labels
@@ -175,7 +184,7 @@ def test_the_exported_folder_says_how_features_are_made(zoo, tmp_path):
     run = tune(model_of(sample, NEAREST), sample, zoo, track=no_tracking)
     export(find_run(zoo.home, run.id), tmp_path / "out")
     record = json.loads((tmp_path / "out" / "features.json").read_text())
-    assert (record["side"], record["channels"]) == (24, 3)
+    assert (record["features"], record["channels"]) == ("raw pixels", 3)
     assert "trusted=[]" in (tmp_path / "out" / "README.md").read_text()
 
 
@@ -187,7 +196,69 @@ def test_rows_of_a_fold_never_decide_how_their_own_features_are_made():
     assert [raw.features(folds != fold).shape[1] for fold in range(3)] == [3 * 24**2, 3 * 24**2, 24**2]
     result = held_out(raw, sample.targets, folds)
     alone = held_out(raw, sample.targets, np.where(folds == 2, 0, -1))
-    assert all((result[name][folds == 2] == alone[name][folds == 2]).all() for name in result)
+    for name, one in result.items():
+        assert (one.predicted[folds == 2] == alone[name].predicted[folds == 2]).all()
+        assert (one.plain[folds == 2] == alone[name].plain[folds == 2]).all()
+
+
+def striped(rows: int = 90, seed: int = 0) -> np.ndarray:
+    """Pictures whose stripes lie, stand or lean, at any place and of any color: gradients alone tell them apart."""
+    random = np.random.default_rng(seed)
+    across, down = np.meshgrid(np.arange(24), np.arange(24))
+    along = [across, down, across + down]
+    phases = [along[row % 3] * random.uniform(0.6, 1.4) + random.uniform(0, 2 * np.pi) for row in range(rows)]
+    shades = random.integers(60, 256, (rows, 1, 1, 3)) * (np.sin(phases) > 0)[..., None]
+    return np.clip(shades + random.normal(0, 6, shades.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def stripes() -> Sample:
+    return Sample.from_arrays(striped(), labels_of(Task.CLASSIFICATION), name="stripes", keep_duplicates=True)
+
+
+def test_training_rows_choose_the_features_and_advice_names_them(stripes):
+    folds = stripes.folds()
+    chosen = baseline(stripes, folds=folds)
+    assert raw_features_of(chosen.model) == "oriented gradients"
+    assert chosen.expected.mean > 0.9 > chosen.plain
+    assert chosen.to_form().plain == chosen.plain
+    again = baseline(stripes, folds=folds)
+    assert (again.model, again.expected, again.plain) == (chosen.model, chosen.expected, chosen.plain)
+    assert (again.predicted == chosen.predicted).all()
+
+
+def test_what_is_held_out_has_no_say_in_which_features_are_read(stripes):
+    raw, folds = RawRows.of(stripes.modality, stripes.items), stripes.folds()
+    held = folds == 0
+    blind = replace(stripes.targets, values=np.where(held, 0, stripes.targets.values))
+    for name, one in held_out(raw, stripes.targets, folds).items():
+        other = held_out(raw, blind, folds)[name]
+        assert (one.predicted[held] == other.predicted[held]).all()
+
+
+def test_whole_groups_are_left_out_where_features_are_chosen():
+    """Each group has a color of its own and one label: colors tell of groups that are known, and of no others."""
+    groups = np.arange(120) // 6
+    kinds, shades = groups % 3, np.random.default_rng(0).integers(40, 256, (20, 1, 1, 3))[groups]
+    patterns = striped(360, 1)[3 * np.arange(120) + kinds].max(axis=-1, keepdims=True) > 40
+    blurred = np.random.default_rng(1).random((120, 24, 24, 1)) < 0.35
+    pictures = ((patterns ^ blurred) * shades).astype(np.uint8)
+    sample = Sample.from_arrays(pictures, [CLASSES[kind] for kind in kinds], name="groups", keep_duplicates=True)
+    raw, folds = RawRows.of("image", sample.items), np.where(groups < 3, 0, -1)
+    assert held_out(raw, sample.targets, folds)[NEAREST].features == "color histograms"
+    assert held_out(raw, sample.targets, folds, groups)[NEAREST].features == "oriented gradients"
+
+
+def test_a_run_reads_the_features_that_the_advice_names(zoo, tmp_path, stripes):
+    model = no_transfer_model(stripes, zoo)
+    run = tune(model, stripes, zoo, track=no_tracking)
+    predictor = Predictor.open(run.folder)
+    assert predictor.read == predictor.encoder.name == "oriented gradients"
+    assert predictor.predict(striped(30, 1)).labels == tuple(CLASSES[row % 3] for row in range(30))
+    export(find_run(zoo.home, run.id), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "features.json").read_text())["features"] == "oriented gradients"
+    features = predictor.encoder.encode(_items(striped(9, 2))).last.vectors
+    assert load(tmp_path / "out" / "model.skops", trusted=[]).predict(features).tolist() == list(CLASSES) * 3
 
 
 def test_a_run_trusts_nothing_but_its_modalitys_own_types(zoo):

@@ -119,8 +119,9 @@ class Number:
         del items
         return ()
 
-    def raw(self) -> Any:
+    def raw(self, named: str = words.raw) -> Any:
         """As `Modality.raw`: mean, deviation, least and largest number, standardized on what it is fitted to."""
+        del named
         return import_module("transferzoo_numbers.raw").raw_features()
 
     def usual_processor(self, folder: Path) -> None:

@@ -58,9 +58,9 @@ def test_what_was_fitted_is_kept_without_pickle(tmp_path):
     from recommender.baseline import RawEncoder
     from recommender.tuning.heads import read_raw, save_raw
 
-    encoder = RawEncoder("text", TEXT.raw().fit(ITEMS))
+    encoder = RawEncoder("text", TEXT.raw().fit(ITEMS), "TF-IDF")
     save_raw(encoder, tmp_path)
-    kept = read_raw(tmp_path, "text").encode(ITEMS).blocks[0].vectors
+    kept = read_raw(tmp_path, "text", "TF-IDF").encode(ITEMS).blocks[0].vectors
     assert np.array_equal(kept, encoder.encode(ITEMS).blocks[0].vectors)
 
 
@@ -72,8 +72,11 @@ def test_no_transfer_tells_topics_apart_in_folds():
     labels = np.arange(40) % 2
     texts = [" ".join(random.choice(words[int(label)], 6)) + f" {row}" for row, label in enumerate(labels)]
     result = held_out(RawRows.of("text", TEXT.from_memory(texts)), Targets.of(labels), np.arange(40) // 2 % 4)
-    assert set(result) == {"TF-IDF + linear", "TF-IDF + 5 nearest neighbors"}
-    assert all(np.mean(guess == labels) > 0.9 for guess in result.values())
+    assert {(model, one.features) for model, one in result.items()} == {
+        ("linear", "TF-IDF"),
+        ("5 nearest neighbors", "TF-IDF"),
+    }
+    assert all(np.mean(one.predicted == labels) > 0.9 for one in result.values())
 
 
 @pytest.mark.parametrize("kind", ["words", "characters"])
