@@ -17,16 +17,15 @@ from recommender.resampling import draw_weights, resample
 from recommender.results import Benefit, BenefitPoint, Choice, EpochsToEqual, LabelSaving, Measured, Plan
 from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
+from recommender.runs.provider import RowsProvider
 from recommender.runs.tracking import no_tracking
 from recommender.tuning.recipe import run_local
-from registry.cards import Checkpoint, Metric, Outcome
-from registry.errors import TooFewRows
-from registry.features import Encoded
+from registry.cards import Checkpoint, Metric
+from registry.errors import NotOffered, TooFewRows
 from registry.home import Home
 from registry.metrics import Z, score
 from registry.progress import Phase, Progress, advance, silent
 from registry.sample import Sample
-from registry.targets import Positions
 from registry.zoo import Zoo
 
 __all__ = ["SCRATCH_EPOCHS", "benefit", "equal_epochs", "for_epochs", "label_saving", "nested"]
@@ -54,11 +53,14 @@ def benefit(
     ``repeats`` draws other subsets and trains from other seeds. Writes nothing but features to the cache.
 
     Raises:
+        NotOffered: ``scratch`` is a plan that trains nothing.
         TooFewRows: the sample cannot be split.
         TuningError: a run did not come to its end.
     """
+    if not scratch.stages:
+        raise NotOffered(scratch.strategy, "from scratch nothing is worth anything before it is trained")
     train = sample if sample.test is not None else sample.split(_HELD_OUT, seed)[0]
-    rows = _Rows.of(choice, sample, zoo, progress)
+    rows = RowsProvider.of(choice.checkpoint.name, sample, zoo, progress)
     plans = {name: replace(plan, controls=()) for name, plan in (("plan", choice.plan), ("scratch", scratch))}
     ground = _Ground(choice.checkpoint, plans, train, rows, _raw_rows(train, progress))
     seeds = tuple(range(seed, seed + repeats))
@@ -118,43 +120,13 @@ def equal_epochs(plan: Mapping[int, float], scratch: Mapping[int, float]) -> Epo
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The checkpoint's features of all rows, encoded once; those of any part are looked up. No outcome is kept."""
-
-    sources: tuple[tuple[Mapping[object, int], Encoded, Positions], ...]
-
-    @classmethod
-    def of(cls, choice: Choice, sample: Sample, zoo: Zoo, progress: Progress) -> "_Rows":
-        parts = [sample] if sample.test is None else [sample, sample.test]
-        return cls(
-            tuple(
-                (
-                    {item: row for row, item in enumerate(part.items)},
-                    zoo.encode(choice.checkpoint.name, part, progress=progress),
-                    part.positions,
-                )
-                for part in parts
-            )
-        )
-
-    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
-        """Features of a part, whatever job they are for."""
-        del job, progress
-        places, encoded, positions = next(source for source in self.sources if part.items[0] in source[0])
-        return encoded.take(positions.within(np.array([places[item] for item in part.items])))
-
-    def record(self, job: Job, outcome: Outcome) -> None:
-        """Nothing of it becomes history."""
-
-
-@dataclass(frozen=True, eq=False)
 class _Ground:
     """What is the same for all numbers of labels."""
 
     checkpoint: Checkpoint
     plans: Mapping[str, Plan]
     train: Sample
-    rows: _Rows
+    rows: RowsProvider
     raw: RawRows
     """The training rows, then the test rows, as no transfer reads them."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from recommender.distance import distances
 from recommender.requests import (
+    AddDomainRequest,
     AddRequest,
     BenefitRequest,
     CompareRequest,
@@ -75,9 +76,9 @@ def check_request(request: Request, zoo: Zoo) -> None:
             require_places(*request.sample.places)
             require_domain(zoo, request.other)
             require_names(zoo, distance=request.metric, checkpoint=request.through)
-        case NearRequest():
+        case NearRequest() | AddDomainRequest():
             require_places(*request.sample.places)
-            require_names(zoo, distance=request.metric)
+            require_names(zoo, distance=request.metric if isinstance(request, NearRequest) else None)
         case AddRequest():
             require_places(request.folder, request.source_data)
             if request.license is not None:
@@ -96,7 +97,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
 
 def _check_home(request: Request, home: Home) -> None:
     """What must be kept can be, and the run that is meant is there."""
-    if isinstance(request, TuneRequest | ResumeRequest | AddRequest | PromoteRequest | FetchRequest):
+    if isinstance(request, TuneRequest | ResumeRequest | AddRequest | AddDomainRequest | PromoteRequest | FetchRequest):
         home.require_writable()
     if isinstance(request, ResumeRequest | PredictRequest | ExportRequest | PromoteRequest):
         find_run(home, request.run)

@@ -23,6 +23,8 @@ class Effort(StrEnum):
     """What is known already: history, distance, size. No checkpoint sees a row."""
     NORMAL = "normal"
     """A race, and probes of who is ahead in it."""
+    THOROUGH = "thorough"
+    """As normal, and short real trainings of the finalists, by which their expectations are moved."""
 
 
 @dataclass(eq=False)

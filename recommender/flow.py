@@ -23,7 +23,7 @@ from recommender.constraints import Constraints, Objection, relaxation
 from recommender.distance import distances
 from recommender.effort import Deadline, Effort
 from recommender.exposure import Exposures
-from recommender.fusion import Candidates, Fusion, ProbePrior, Standing, body_of
+from recommender.fusion import Candidates, Fusion, Kind, ProbePrior, Standing, body_of, kind_of
 from recommender.history import History
 from recommender.novelty import novel_rows
 from recommender.plan import choose_affordable, choose_plan, plan_unprobed
@@ -45,6 +45,7 @@ from recommender.results import (
     Recommendation,
     Shift,
     Skipped,
+    Trial,
     TuningRun,
     Verdict,
 )
@@ -62,6 +63,7 @@ from recommender.shortlist import (
     shortlist,
 )
 from recommender.suspects import suspected_labels
+from recommender.trials import FINALISTS, outcomes_of, try_out
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
@@ -102,7 +104,7 @@ MOST_UNSEEN = 400
 """Rows that a checkpoint has not seen, up to which they are added to what is probed."""
 ALIKE = 0.95
 """Share of the rows of two samples, with their targets, from which results on one are results on the other."""
-MOST_REASONS = 8
+MOST_REASONS = 3
 """Checkpoints of which an error says why they are left out."""
 NO_HISTORY = History(())
 WORTH_A_TRIAL = 10.0
@@ -174,6 +176,15 @@ def recommend(
     if not affordable:
         raise _nothing_left(skipped, {**listed.against, **costly})
     choices = place([replace(choice, recommendation=name) for choice in affordable])
+    trials: tuple[Trial, ...] = ()
+    undone = (*listed.race.undone, *judged.undone)
+    if effort is Effort.THOROUGH and not judged.unprobed and _is_fused(sample):
+        finalists = _finalists(choices, sample, reference, history, zoo)
+        trials, late = try_out(finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress)
+        undone += late
+        history = History((*history.outcomes, *outcomes_of(trials, choices, sample)))
+        affordable, _ = _planned(judged, ranked, sample, reference, history, zoo, limits)
+        choices = place([replace(choice, recommendation=name) for choice in affordable])
     near = {row.domain: row for row in listed.domains}
     far = [domain for domain in trained_on(zoo, sample.modality) if domain not in near]
     near |= distances_to(far, screened, features, zoo, seed=seed)
@@ -192,8 +203,9 @@ def recommend(
         beyond,
         rivals(zoo, sample.modality, limits, choices),
         suspects,
-        (*listed.race.undone, *judged.undone),
+        undone,
         _novelty(screened, features, zoo, choices[0], listed.domains),
+        trials,
     )
 
 
@@ -391,11 +403,30 @@ def _planned(
     return choices, costly
 
 
+def _finalists(
+    choices: Sequence[Choice], sample: Sample, reference: Baseline, history: History, zoo: Zoo
+) -> list[Choice]:
+    """Of the choices, the best first, each with its training; where a head is advised, with the training next to it."""
+    finalists: list[Choice] = []
+    for choice in choices[:FINALISTS]:
+        if choice.ranked.transferability.candidate.exposure is not None:
+            continue
+        if choice.plan.stages and not choice.plan.from_scratch:
+            finalists.append(choice)
+            continue
+        kinds = {other.strategy: kind_of(other.strategy) for other in choice.passed_over}
+        name = next((name for name, kind in kinds.items() if kind is Kind.TRAINING), None)
+        if name is not None:
+            fresh = _fresh(zoo, choice.checkpoint.name, sample)
+            finalists.append(choose_plan(choice.ranked, sample, reference, history, strategy=name, fresh=fresh))
+    return finalists
+
+
 def _nothing_left(skipped: Sequence[Skipped], against: Mapping[str, Sequence[Objection]]) -> NoCandidates:
     """Why nothing is left, and which constraint to relax by how much."""
     ordered = sorted(skipped, key=lambda row: row.checkpoint not in against)
     reasons = [f"{row.checkpoint}: {row.reason}" for row in ordered[:MOST_REASONS]]
-    more = [f"and {len(ordered) - MOST_REASONS} more"] if len(ordered) > MOST_REASONS else []
+    more = [f"and {len(ordered) - MOST_REASONS} more for such reasons"] if len(ordered) > MOST_REASONS else []
     return NoCandidates("; ".join([*reasons, *more]) or "the registry is empty", relaxation([*against.items()]))
 
 

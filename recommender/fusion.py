@@ -51,6 +51,11 @@ EDGE = 0.01
 """Added to both odds of a score, so that 0 and 1 have log-odds."""
 _PENALTIES = (1.0, 3.0, 10.0, 30.0)
 """Of the ridge on standardized features, in squared residual deviations; that is taken which misses families least."""
+_OWN_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
+"""Likewise of what a checkpoint has beside its like; that is taken which orders left-out families best, of equals the
+strongest: what orders is not what misses least (LOG.md)."""
+_MOST_RIVALS = 200
+"""Cases of a sample that are held against one another at most."""
 EFFECTS = {"checkpoint": 0.2, "body": 0.2, "strategy": 0.5}
 """Deviation of the effects of each kind, as a share of the residuals'."""
 _SHARED = 1.0
@@ -97,6 +102,8 @@ FEATURES: Mapping[Kind, tuple[str, ...]] = {
     Kind.SCRATCH: ("level", "classes"),
 }
 """What each kind is predicted from: of a head the probe says all but how far probes promise too much (LOG.md)."""
+OWN = frozenset({"probe", "domain", "hscore", "neighbors"})
+"""Features of a checkpoint beside those of the same body."""
 SCALE_FREE = frozenset({"level", "no transfer", "rows", "epochs"})
 """Features that mean the same in every modality."""
 
@@ -483,10 +490,11 @@ class _Design:
                     columns[row, self.effects[effect]] = EFFECTS[effect[0]]
         return columns
 
-    def scale(self, penalty: float) -> Float[np.ndarray, " p"]:
-        """What the columns are multiplied by, so that a ridge of one penalty gives the features that one."""
+    def scale(self, penalty: float, own: float) -> Float[np.ndarray, " p"]:
+        """What the columns are multiplied by, so that a ridge of penalty 1 gives the features theirs: `OWN` another."""
         columns = np.ones(self.width)
-        columns[1 : 1 + len(self.names)] = 1 / np.sqrt(penalty)
+        of_names = [own if name in OWN else penalty for name in self.names]
+        columns[1 : 1 + len(self.names)] = 1 / np.sqrt(of_names)
         return columns
 
     def unseen(self, case: Case) -> float:
@@ -519,11 +527,21 @@ class _Model:
             cases = [replace(case, checkpoint="", body="") for case in cases]
         design = _Design.over(cases, names)
         table = design.rows(cases)
-        wanted = np.array([float(log_odds(case.score or 0.0) - log_odds(case.anchor)) for case in cases])
+        actual = np.array([float(log_odds(case.score or 0.0)) for case in cases])
+        wanted = actual - np.array([float(log_odds(case.anchor)) for case in cases])
         samples, families = (_numbers([getattr(case, of) for case in cases]) for of in ("sample", "family"))
         weight = _weights(cases)
         known = _Known(table, wanted, weight, samples, families)
-        tried = [(design.scale(penalty), known.missed(design.scale(penalty))) for penalty in _PENALTIES]
+        own_penalty = _OWN_PENALTIES[0]
+        if OWN.intersection(design.names):
+            rivals = _rivals(cases)
+            disorder = {
+                own: _disorder(actual, known.missed(design.scale(_PENALTIES[-2], own))[0], weight, rivals, families)
+                for own in _OWN_PENALTIES
+            }
+            own_penalty = min(disorder, key=lambda own: disorder[own])
+        scales = [design.scale(penalty, own_penalty) for penalty in _PENALTIES]
+        tried = [(scale, known.missed(scale)) for scale in scales]
         scale, (missed, leverage) = min(tried, key=lambda one: known.loss(one[1][0]))
         weights, inverse = known.ridge(scale)
         own, common = _spreads(missed, samples, weight, cases)
@@ -636,6 +654,34 @@ def _weights(cases: Sequence[Case]) -> Float[np.ndarray, " n"]:
 def _numbers(values: Sequence[object]) -> Shaped[np.ndarray, " n"]:
     places = {value: at for at, value in enumerate(dict.fromkeys(values))}
     return np.array([places[value] for value in values])
+
+
+def _rivals(cases: Sequence[Case]) -> list[Shaped[np.ndarray, " _"]]:
+    """Rows of cases that a user would choose between: of one sample, by one strategy, on as many rows."""
+    of: dict[tuple[object, ...], list[int]] = {}
+    for at, case in enumerate(cases):
+        key = case.sample, case.strategy, case.features.get("rows"), case.features.get("epochs")
+        of.setdefault(key, []).append(at)
+    return [np.array(rows[:_MOST_RIVALS]) for rows in of.values() if len(rows) > 1]
+
+
+def _disorder(
+    actual: Float[np.ndarray, " n"],
+    missed: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+    rivals: Sequence[Shaped[np.ndarray, " _"]],
+    families: Shaped[np.ndarray, " n"],
+) -> float:
+    """Share of what rivals differ by that lies between pairs in the wrong order, every family alike."""
+    expected = actual - missed
+    wrong, whole = np.zeros(families.max() + 1), np.zeros(families.max() + 1)
+    for rows in rivals:
+        apart, thought = (values[rows][:, None] - values[rows] for values in (actual, expected))
+        share = np.sqrt(np.outer(weight[rows], weight[rows])) * np.abs(apart)
+        whole[families[rows[0]]] += share.sum()
+        wrong[families[rows[0]]] += share[apart * thought < 0].sum()
+    known = whole > 0
+    return float((wrong[known] / whole[known]).mean()) if known.any() else 0.0
 
 
 def _spreads(

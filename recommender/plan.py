@@ -1,4 +1,4 @@
-"""Step 4: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
+"""Step 5: chooses the freeze strategy: evidence -> a plan with reasons, its expected score and its cost.
 
 Which strategy is advised is decided here and nowhere else: `choose_plan` weighs those that are offered,
 `choose_affordable` takes a cheaper one where the best is beyond a limit, `plan_unprobed` plans for what nobody has
@@ -12,7 +12,7 @@ A result on the same sample moves the expectation of every strategy of its check
 itself counts as that many results on other samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -371,7 +371,8 @@ def _choice(planned: Plan, setting: _Setting) -> Choice:
         test_rows=None if sample.test is None else len(sample.test),
         fresh=setting.fresh,
     )
-    realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in earlier)
+    tuned = (o for o in earlier if "trial" not in o.conditions)
+    realized = tuple(Realized(o.id, o.strategy, o.score, o.standard_error) for o in tuned)
     because = (*planned.because, *why, *ranked.because)
     ranked = replace(ranked, gain=gain)
     draws = _draws(planned, guess, prior, evidence.ranked)
@@ -523,11 +524,23 @@ def _after(
     again = float(np.min(noise))
     words = prior.metric.words
     reports = [
-        f"{'the same tuning' if o.strategy == strategy else f'its {o.strategy}'} on this sample reached "
-        f"{words(o.score)} before (expected was {words(guess.mean)})"
+        f"{_reached(o, strategy, prior.metric)} (expected was {words(guess.mean)})"
         for o, guess in zip(earlier[-_MOST_REPORTED:], before[-_MOST_REPORTED:], strict=True)
     ]
     return replace(prior, mean=mean, deviation=float(np.sqrt(left + again))), (*prior.why, *reports)
+
+
+def _reached(earlier: Outcome, strategy: str, metric: Metric) -> str:
+    """A result on the same sample in words; of a short trial what it comes to for all rows."""
+    what = "the same tuning" if earlier.strategy == strategy else f"its {earlier.strategy}"
+    trial = earlier.conditions.get("trial")
+    if not isinstance(trial, Mapping):
+        return f"{what} on this sample reached {metric.words(earlier.score)} before"
+    moved = metric.difference(float(trial["score"]) - float(trial["head_score"]))
+    return (
+        f"a trial of {what}, {trial['epochs']} epochs on {trial['rows_train']:,} rows, moved the head's score by "
+        f"{moved} on {trial['rows_test']:,} others, which comes to {metric.words(earlier.score)}"
+    )
 
 
 def _thought(strategy: str, ours: str, prior: _Guess, setting: _Setting) -> _Guess:

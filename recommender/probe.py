@@ -1,4 +1,4 @@
-"""Step 2: score the candidates on the user's labels; a candidate that fails becomes Skipped, with the reason."""
+"""Step 3: score the candidates on the user's labels; a candidate that fails becomes Skipped, with the reason."""
 
 import time
 from collections.abc import Mapping, Sequence

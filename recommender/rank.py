@@ -1,12 +1,13 @@
-"""Step 3: history prior + probes -> predicted score of the probe's head with interval; then, of whole plans, the order.
+"""Step 4: history prior + probes -> predicted score of the probe's head with interval; then, of whole plans, the order.
 
 The probe's cross-validated score is the mean; its interval adds the group bootstrap's variance, the spread between
 folds and the chance error of the test part on which it will be judged. Outcomes of other samples correct the mean
 and the spread (shrunk towards no correction); outcomes of the same sample are one more measurement.
 
-Comparable scores of plug-ins estimate the same quantity by other means. What they say of one checkpoint against the
-others moves the mean by its share of the precision: little where the probe is sure or where they contradict it more
-than they state, and never where there is but one checkpoint. A score's mean error over the checkpoints moves nothing.
+Comparable scores, ours and those of plug-ins, estimate the same quantity by other means. What they say of one
+checkpoint against the others moves the mean by its share of the precision: little where the probe is sure or where they
+contradict it more than they state, and never where there is but one checkpoint. A score's mean error over the
+checkpoints moves nothing.
 
 A checkpoint that has seen rows of the sample is judged on the others. Where these are too few its probe is not
 believed: what it scored on rows of its source that were held out there is expected of it, else what its rivals score.

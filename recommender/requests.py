@@ -30,6 +30,7 @@ from registry.errors import TransferZooError, UnknownName, UnusableRequest
 __all__ = [
     "LIMITS",
     "REQUESTS",
+    "AddDomainRequest",
     "AddRequest",
     "BenefitRequest",
     "CompareRequest",
@@ -303,6 +304,16 @@ class NearRequest(_OfSample):
     metric: Name = "mmd"
 
 
+class AddDomainRequest(_OfSample):
+    """Register a sample as a domain, from which distances are measured."""
+
+    kind = "domains add"
+    name: Name | None = None
+    """What to call it; else as the sample is called."""
+    family: Name | None = None
+    """Domains of one origin or kind; else its own name."""
+
+
 class _OfRun(Request):
     """A request about a run: by its id, the beginning of it, or ``latest``."""
 
@@ -544,6 +555,7 @@ REQUESTS: Mapping[str, type[Request]] = {
         BenefitRequest,
         CompareRequest,
         NearRequest,
+        AddDomainRequest,
         ResumeRequest,
         PredictRequest,
         ExportRequest,

@@ -292,7 +292,7 @@ class Transferability:
     scores: Mapping[str, float]
     blocks: tuple[BlockScore, ...]
     fold_scores: tuple[float, ...]
-    predicted: Shaped[np.ndarray, "n ..."]
+    predicted: Shaped[np.ndarray, "n ..."] = field(repr=False)
     forward_seconds: float
     """Seconds that one item's forward pass takes on this machine, preprocessing included."""
     width: int = 0
@@ -303,7 +303,7 @@ class Transferability:
     """How many of `forward_seconds` it takes to open an item."""
     sizes: tuple[BlockSize, ...] = ()
     """How much there is to learn in each block."""
-    judged: Bool[np.ndarray, " n"] | None = None
+    judged: Bool[np.ndarray, " n"] | None = field(default=None, repr=False)
     """The rows that the scores are of: those that the checkpoint has not seen; None for all."""
     believed: bool = True
     """False where it has seen the rows, so that its scores flatter it."""
@@ -315,7 +315,7 @@ class Transferability:
     """The best value of a score over all blocks, of the scores that expectations are fused from."""
     remarks: tuple[str, ...] = ()
     """What of the rows the checkpoint does not see."""
-    probabilities: Float[np.ndarray, "n c"] | None = None
+    probabilities: Float[np.ndarray, "n c"] | None = field(default=None, repr=False)
     """Of the classes, as that head gives them out of fold; zeros for rows that are in training always."""
 
     @property
@@ -355,7 +355,10 @@ class Baseline(Record):
 
     model: str
     expected: Expected
-    predicted: Shaped[np.ndarray, "n ..."]
+    predicted: Shaped[np.ndarray, "n ..."] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"<Baseline {self.model}: {self.expected.metric} {self.expected.words}>"
 
     def to_form(self) -> "BaselineForm":
         """The expectation, whose metric is the sample's; what was predicted is not kept."""
@@ -387,7 +390,7 @@ class Ranked:
     gain: Expected
     """Paired difference to no transfer, with interval; may be negative."""
     because: tuple[str, ...]
-    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
+    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0), repr=False)
     """What the score might be on other rows, draw by draw the same rows for all candidates; its mean is expected's."""
 
     @property
@@ -590,7 +593,7 @@ class Choice(Record):
     expected: Expected
     cost: Cost
     because: tuple[str, ...]
-    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0))
+    draws: Float[np.ndarray, " B"] = field(default_factory=lambda: np.zeros(0), repr=False)
     """As `Ranked.draws`, of the plan's score."""
     realized: tuple[Realized, ...] = ()
     recommendation: str | None = None
@@ -599,6 +602,10 @@ class Choice(Record):
     """What its expectation is fused from; None where it is not."""
     passed_over: tuple[PassedOver, ...] = ()
     """Other strategies for the same checkpoint, the best first."""
+
+    def __repr__(self) -> str:
+        scored = f"{self.expected.metric} {self.expected.words}"
+        return f"<Choice {self.checkpoint.name}, {self.plan.strategy}: {scored}, tier {self.ranked.tier}>"
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -799,6 +806,25 @@ class Suspects(Record):
 
 
 @dataclass(frozen=True)
+class Trial(Record):
+    """A short real training of a finalist on a part of the rows; it is no outcome."""
+
+    checkpoint: str
+    strategy: str
+    rows_train: int
+    rows_test: int
+    epochs: int
+    head_score: float
+    """Of a linear head on the rows held out, after the block that the plan reads."""
+    score: float
+    """Of the training on the same rows."""
+    standard_error: float
+    curve: tuple[float, ...]
+    """Validation score before the first epoch and after each."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class NovelRow(Record):
     """A row beside the rows of a source domain."""
 
@@ -856,6 +882,8 @@ class Recommendation(Record):
     """What time did not do for: it can be gone on with."""
     novelty: Novelty | None = None
     """The rows that are least like the source domain; None where no domain has a sketch."""
+    trials: tuple[Trial, ...] = ()
+    """What the finalists' trainings added on a part of the rows; none but with effort *thorough*."""
 
     @property
     def best(self) -> Choice:
@@ -874,6 +902,9 @@ class Recommendation(Record):
         from recommender.charts import Plot  # noqa: PLC0415 - Altair, which only pictures need
 
         return Plot(self.to_dict())
+
+    def __repr__(self) -> str:
+        return f"<Recommendation {self.id}: {len(self.choices)} choices; {self.verdict.sentence}>"
 
     def __str__(self) -> str:
         """The verdict and one line a choice."""
@@ -914,6 +945,7 @@ class Recommendation(Record):
             rivals=self.rivals,
             suspects=self.suspects,
             undone=self.undone,
+            trials=self.trials,
             novelty=self.novelty,
         )
 
@@ -937,6 +969,7 @@ class RecommendationForm:
     suspects: Suspects | None = None
     undone: tuple[Skipped, ...] = ()
     novelty: Novelty | None = None
+    trials: tuple[Trial, ...] = ()
     schema: int = 1
 
 

@@ -20,6 +20,7 @@ from recommender.effort import Deadline
 from recommender.holdings import Disk, Fetched, LockFile, Removed, Restorations, Searched, Upstream, manage
 from recommender.observer import Observer
 from recommender.requests import (
+    AddDomainRequest,
     AddRequest,
     BenefitRequest,
     CompareRequest,
@@ -67,7 +68,7 @@ from recommender.serving.predict import Answer, answer
 from recommender.serving.promote import Promoted, promote
 from recommender.tuning.figures import benefit_curves
 from recommender.unprobed import within_budget
-from registry.cards import Checkpoint, Metric, Task
+from registry.cards import Checkpoint, Domain, Metric, Task
 from registry.errors import (
     AlreadyThere,
     CheckpointError,
@@ -133,6 +134,11 @@ def perform(request: CompareRequest, zoo: Zoo, observer: Observer = ..., *, job:
 def perform(
     request: NearRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...
 ) -> tuple[DomainDistance, ...]:
+    pass
+
+
+@overload
+def perform(request: AddDomainRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Domain:
     pass
 
 
@@ -231,6 +237,9 @@ def perform(  # noqa: PLR0911 - one case a kind
             sample = read_sample(request.sample, watcher)
             seed, most = request.sample.seed, request.most
             return flow.near(sample, zoo, most=most, metric=request.metric, seed=seed, progress=watcher)
+        case AddDomainRequest():
+            source = read_sample(request.sample, watcher)
+            return zoo.add_domain(source, name=request.name, family=request.family, progress=watcher)
         case PredictRequest():
             run, links = find_run(zoo.home, request.run), request.follow_links
             return answer(run, request.path, request.labels, follow_links=links, progress=watcher)
@@ -241,8 +250,8 @@ def perform(  # noqa: PLR0911 - one case a kind
     raise TypeError(f"{type(request).__name__} is no request that can be performed")
 
 
-def reference(result: object) -> dict[str, str]:
-    """What names a result in the registry, for the job that it is the result of."""
+def reference(result: object) -> dict[str, Any]:  # noqa: PLR0911 - one case a kind
+    """What names a result in the registry, or on the disk, for the job that it is the result of."""
     match result:
         case Recommendation():
             return {"recommendation": result.id}
@@ -250,6 +259,12 @@ def reference(result: object) -> dict[str, str]:
             return {"run": result.id}
         case Drawn():
             return {"picture": str(result.picture)}
+        case Exported():
+            return {"folder": str(result.folder)}
+        case Promoted():
+            return {"checkpoint": result.checkpoint.name, "notes": list(result.notes)}
+        case Domain():
+            return {"domain": result.name}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Step 1: which checkpoints are worth probing. Constraints filter, and those that are left race.
+"""Step 2: which checkpoints are worth probing. Constraints filter, and those that are left race.
 
 Mean embeddings (one FAISS search) find the nearest domains; the exact MMD of Gretton et al. (2012) with the lens's
 own bandwidth and column scales re-orders them. Distance, history and size say in which order to look, where not all can

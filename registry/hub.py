@@ -448,7 +448,7 @@ class Hub:
         deadline = time.monotonic() + self._patience
         for tried in range(1, _TRIES + 1):
             try:
-                return self._watched(work, None if stalling else deadline, progress, (have(), size), phase)
+                return self._watched(work, None if stalling else deadline, progress, (have(), size), phase, hub)
             except (TransferZooError, MemoryError):
                 raise
             except Exception as cause:
@@ -466,6 +466,7 @@ class Hub:
         progress: Progress,
         sizes: tuple[int, int],
         phase: Phase,
+        hub: str,
     ) -> Returned:
         """Do the work in a thread of its own, which is left behind when it takes too long."""
         require_wanted(progress)
@@ -488,7 +489,7 @@ class Hub:
             try:
                 while not done.wait(_POLL):
                     if size:
-                        advance(progress, phase, min(have + call.moved, size), size)
+                        advance(progress, phase, min(have + call.moved, size), size, hub)
                     require_wanted(progress)
                     moment = time.monotonic()
                     if deadline is not None and moment > deadline:

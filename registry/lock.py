@@ -12,7 +12,7 @@ from hashlib import sha1
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from registry.cards import Checkpoint, HubFile, Origin
+from registry.cards import Checkpoint, HubFile, HubState, Origin
 from registry.documents import read_json
 from registry.errors import (
     BadLock,
@@ -58,6 +58,8 @@ class Restored:
     state: str
     why: str
     """What was changed, or what is missing; empty where nothing is."""
+    source: str = ""
+    """Where what is missing can be had again: a hub's id and commit."""
 
     @property
     def sound(self) -> bool:
@@ -140,24 +142,36 @@ def _restored(zoo: Zoo, entry: Locked, places: Sequence[Path]) -> Restored:
         why = f"other weights are registered: {known.digest[:12]}, locked {entry.card.digest[:12]}"
         return Restored(name, "changed", why)
     problems: list[str] = []
+    lacking = [file.name for file in entry.files]
     for folder in dict.fromkeys(_folders(entry, known, places)):
-        if not any((folder / file.name).is_file() for file in entry.files):
+        gone, other = _differences(folder, entry.files)
+        if len(gone) == len(entry.files):
             continue
-        differs = _differences(folder, entry.files)
-        if differs:
-            problems.append(f"{folder}: {differs}")
-        elif known is not None and replace(known, folder=entry.card.folder) == entry.card and known.folder == folder:
+        if other:
+            parts = [(gone, "not there"), (other, "not as locked")]
+            words = "; ".join(f"{', '.join(names)} {words}" for names, words in parts if names)
+            problems.append(f"{folder}: {words}")
+        elif gone:
+            lacking = min(lacking, gone, key=len)
+        elif known is not None and _settled(known, folder) == _settled(entry.card, folder) and known.folder == folder:
             return Restored(name, "as locked", "")
         else:
             return _taken(zoo, entry, folder)
     if problems:
         return Restored(name, "changed", "; ".join(problems))
     if not entry.here:
-        return Restored(name, "as locked", "") if known == entry.card else _taken(zoo, entry, entry.card.folder)
+        same = known is not None and _settled(known) == _settled(entry.card)
+        return Restored(name, "as locked", "") if same else _taken(zoo, entry, entry.card.folder)
+    size = sum(file.bytes for file in entry.files if file.name in lacking)
     locator = entry.card.locator
-    where = "" if locator is None else f" of {locator.hub} at {locator.commit[:12]}"
-    names = ", ".join(file.name for file in entry.files)
-    return Restored(name, "missing", f"{entry.bytes:,} bytes{where}: {names}")
+    source = "" if locator is None else f"{locator.hub}@{locator.commit}"
+    return Restored(name, "missing", f"{size:,} bytes: {', '.join(lacking)}", source)
+
+
+def _settled(card: Checkpoint, folder: Path | None = None) -> Checkpoint:
+    """A card without how its repository stands upstream, as it is in that folder."""
+    locator = None if card.locator is None else replace(card.locator, state=HubState.OK, upstream="")
+    return replace(card, locator=locator, folder=folder or card.folder)
 
 
 def _taken(zoo: Zoo, entry: Locked, folder: Path) -> Restored:
@@ -176,14 +190,14 @@ def _folders(entry: Locked, known: Checkpoint | None, places: Sequence[Path]) ->
     return [*own, entry.card.folder, *(place / entry.card.name for place in places), *places]
 
 
-def _differences(folder: Path, files: Sequence[HubFile]) -> str:
-    """Which files of a folder are not as they were locked; nothing where all are."""
+def _differences(folder: Path, files: Sequence[HubFile]) -> tuple[list[str], list[str]]:
+    """Which files of a folder are not there, and which are not as they were locked."""
     gone = [file.name for file in files if not (folder / file.name).is_file()]
-    sized = [file.name for file in files if file.name not in gone and _size(folder, file) != file.bytes]
-    left = [file for file in files if file.name not in {*gone, *sized}]
-    other = [] if gone or sized else [file.name for file in left if not _same(folder / file.name, file.digest)]
-    parts = [(gone, "not there"), ([*sized, *other], "not as locked")]
-    return "; ".join(f"{', '.join(names)} {words}" for names, words in parts if names)
+    there = [file for file in files if file.name not in gone]
+    other = [file.name for file in there if _size(folder, file) != file.bytes]
+    if not (gone or other):
+        other = [file.name for file in there if not _same(folder / file.name, file.digest)]
+    return gone, other
 
 
 def _same(path: Path, digest: str) -> bool:

@@ -33,6 +33,7 @@ class Phase(StrEnum):
     LOOK = "first look at every checkpoint"
     DISTANCES = "exact distances"
     TRY = "try a few batches"
+    TRIAL = "try the finalists:"
     HEAD = "fit the head"
     PREPARE = "open items:"
     CACHE = "run the frozen blocks:"

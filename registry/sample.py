@@ -188,31 +188,15 @@ class Sample(Record):
         )
         kind = None if modality is None else modalities[modality]
         rows = read(place, modality=kind, columns=columns, task=known_task)
-        labels_task = rows.task or usual
-        judged = _judge(metric, labels_task, rows.labels)
+        judged = _judge(metric, rows.task or usual, rows.labels)
         if test is not None:
             rows = _with_other_test(rows, _located(test), read)
         rows = rows if table is None else replace(rows, notes=(*rows.notes, *table.notes))
         more: tuple[Item, ...] = ()
         if unlabelled is not None:
-            texts = RecordColumns(**{role: name for role, name in rows.columns.items() if role in {"text", "text2"}})
-            kind, place_of_more = rows.modality, _located(unlabelled)
-            there = read_anywhere(
-                place_of_more,
-                modality=kind,
-                reading=rows.reading,
-                columns=texts,
-                limit=limit,
-                seed=seed,
-                progress=progress,
-            )
-            more = _each_once(there.items)
-            rows = replace(rows, notes=(*rows.notes, *_of_unlabelled(there, len(more))))
-        tabled, tabled_test = rows.groups, None if rows.test is None else rows.test.groups
-        if groups is not None:
-            tabled, tabled_test = _grouped(_located(groups), place, rows)
-        part = None if rows.test is None else Part(rows.test, labels_task, tabled_test)
-        train, origin = Part(rows, labels_task, tabled), printable(str(place.absolute()))
+            rows, more = _with_unlabelled(rows, _located(unlabelled), limit, seed, progress)
+        train, part = _in_parts(rows, rows.task or usual, None if groups is None else _located(groups), place)
+        origin = printable(str(place.absolute()))
         sample = _sample(_title(place), origin, train, part, judged, progress, keep_duplicates=keep_duplicates)
         return replace(
             sample,
@@ -392,7 +376,7 @@ class Sample(Record):
             item: the column of items, or two of pairs of texts; without it the only one of the feature ``Image`` (or
                 another modality's), or else the only one of texts.
             label: the column of labels (``ClassLabel``, ``Value``, or sequences of them); without it the only
-                ``ClassLabel``.
+                ``ClassLabel``, or else a column of texts that is called as labels are (``label``, ``target`` ...).
             groups: a column; rows with the same value are never parted.
             task: what the labels are, where that is not to be read off them.
             metric: as in `from_folder`.
@@ -700,6 +684,32 @@ def _with_other_test(rows: Rows, test: Path, read: Callable[..., Rows]) -> Rows:
     same = RecordColumns(**{role: name for role, name in rows.columns.items() if role != "time"})
     held_out = read(test, modality=rows.modality, reading=rows.reading, columns=same, task=rows.task)
     return replace(rows, test=_test_part(rows, held_out), notes=(*rows.notes, *_of_other_test(rows, held_out)))
+
+
+def _with_unlabelled(
+    rows: Rows, place: Path, limit: int, seed: int, progress: Progress
+) -> tuple[Rows, tuple[Item, ...]]:
+    """The rows with what is to be known of more items without labels, and these, each once, read as the rows were."""
+    texts = RecordColumns(**{role: name for role, name in rows.columns.items() if role in {"text", "text2"}})
+    there = read_anywhere(
+        place,
+        modality=rows.modality,
+        reading=rows.reading,
+        columns=texts,
+        limit=limit,
+        seed=seed,
+        progress=progress,
+    )
+    more = _each_once(there.items)
+    return replace(rows, notes=(*rows.notes, *_of_unlabelled(there, len(more)))), more
+
+
+def _in_parts(rows: Rows, task: Task, groups: Path | None, place: Path) -> tuple[Part, Part | None]:
+    """Training and test part, with the groups of a table where one is named, else with those of the rows."""
+    of_train, of_test = rows.groups, None if rows.test is None else rows.test.groups
+    if groups is not None:
+        of_train, of_test = _grouped(groups, place, rows)
+    return Part(rows, task, of_train), None if rows.test is None else Part(rows.test, task, of_test)
 
 
 def _test_part(rows: Rows, held_out: Rows) -> Rows:

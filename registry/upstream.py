@@ -173,16 +173,21 @@ def sync(zoo: Zoo, *, hub: Hub | None = None, progress: Progress = silent) -> tu
 def remove(zoo: Zoo, name: str, *, weights: bool = False, hub: Hub | None = None) -> int:
     """Forget a checkpoint, and with ``weights`` remove its files from the cache; gives the bytes that this frees.
 
-    Files that another registered checkpoint uses stay, as does a folder that was added as such.
+    Files that another registered checkpoint uses stay, as does a folder that was added as such. With ``weights`` a
+    repository of the cache may be named, too: what no checkpoint uses of it is removed, and nothing is forgotten.
 
     Raises:
         UnknownName: there is none of that name.
         UnusableRequest: it came with transferzoo.
     """
+    hub = hub or Hub()
+    if weights and name not in zoo:
+        for usage in disk(zoo, hub=hub):
+            if usage.hub == name:
+                return _swept(usage.folder, _used(zoo, hub))
     card = zoo.forget(name)
     if card.locator is None or not weights:
         return 0
-    hub = hub or Hub()
     if any(other.locator is not None and other.folder == card.folder for other in zoo.checkpoints()):
         return 0
     parts = hub.parts(card.locator.hub, card.locator.commit, card.locator.files)
@@ -438,6 +443,16 @@ def _used(zoo: Zoo, hub: Hub) -> set[Path]:
         if card.locator is not None and hub.cache in card.folder.parents
         for file in card.locator.files
     }
+
+
+def _swept(repository: Path, used: set[Path]) -> int:
+    """Remove what no checkpoint uses of a repository of the cache; the bytes of it."""
+    freed = sum(_freed(snapshot, used) for snapshot in (repository / "snapshots").glob("*"))
+    for content in (repository / "blobs").glob("*"):
+        if content.is_file() and content.resolve() not in used:
+            freed += content.stat().st_size
+            content.unlink(missing_ok=True)
+    return freed
 
 
 def _freed(folder: Path, used: set[Path]) -> int:

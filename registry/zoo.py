@@ -2,6 +2,7 @@
 
 What writes to the registry's database is this list, and nothing else:
 
+- the schema, made or migrated when a zoo is opened: `Zoo.open`;
 - checkpoints, and the domains that come with them: `Zoo.add`, `Zoo.adopt` (of a hub), `Zoo.restore` (of a lock),
   `Zoo.promote` (of a run), `Zoo.renew`, `Zoo.use_inputs_up_to`, `Zoo.forget`; a domain's sketch: `Zoo.sketch_anew`;
 - outcomes: `Zoo.record`, `Zoo.record_all`, `Zoo.forget_outcomes`;
@@ -9,7 +10,8 @@ What writes to the registry's database is this list, and nothing else:
 - what hubs state of downloads: `Zoo.keep_downloads`;
 - the bundled catalog and those of plug-ins, when a zoo is opened: `Zoo.load_catalog`;
 - jobs by way of `Zoo.jobs`, the service's keys and audit by way of `Zoo.access`;
-- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the repairs of `registry.doctor`.
+- rows that are damaged: `Zoo.quarantine` (`registry.damages`), and the doctor, who rescues a file
+  that cannot be read (`registry.doctor.check`) and repairs (`registry.doctor.repair`).
 
 Beside the database a home holds features and what encoding took (`registry.encodings`), the index of the sketches
 (`registry.domain_search`) and the folders of runs (`recommender.runs.folder`). No module but the doctor and what a zoo
@@ -402,6 +404,27 @@ class Zoo:
             self._note(f"{card.name} holds the same weights, byte for byte, as {', '.join(twins)}")
         return self.checkpoint(card.name)
 
+    def add_domain(
+        self, source: Sample, *, name: str | None = None, family: str | None = None, progress: Progress = silent
+    ) -> Domain:
+        """Register a sample as a domain that things may have been trained on: its sketch and which rows it has.
+
+        It is named as the sample is, and of a family of its own, where nothing else is said. Adding the same again
+        changes nothing.
+
+        Raises:
+            AlreadyThere: the name belongs to another domain.
+            UnknownName: there is no lens for the modality.
+        """
+        named = name or source.name
+        known = next((one for one in self.domains() if one.name == named), None)
+        if known is not None and known.digest != source.digest:
+            raise AlreadyThere("domain", named)
+        if known is None:
+            described, sketch, rows = self._domain_of(source, named, family, progress)
+            self.store.write(Entries((), (described,), (sketch,), rows=rows))
+        return self.domain(named)
+
     def restore(self, card: Checkpoint) -> Checkpoint:
         """Take over a card as it is, of a folder whose weights are those that it names; looked at as `add` does.
 
@@ -664,6 +687,13 @@ class Zoo:
         self, card: Checkpoint, source: Sample, domain: str, family: str | None, progress: Progress
     ) -> Entries:
         """The checkpoint with the domain that its source becomes, and the sketch of that."""
+        described, sketch, rows = self._domain_of(source, domain, family, progress)
+        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+
+    def _domain_of(
+        self, source: Sample, domain: str, family: str | None, progress: Progress
+    ) -> tuple[Domain, Sketch, tuple[RowKeys, ...]]:
+        """The domain that a sample becomes, its sketch, and the keys of its rows."""
         sketch = self._sketched(domain, source, progress)
         described = Domain(
             domain,
@@ -674,8 +704,7 @@ class Zoo:
             data=source.origin,
             digest=source.digest,
         )
-        rows = (RowKeys.of(domain, (item.digest for item in source.items)),)
-        return Entries((replace(card, domain=domain, lineage=(domain,)),), (described,), (sketch,), rows=rows)
+        return described, sketch, (RowKeys.of(domain, (item.digest for item in source.items)),)
 
     def _sketched(self, domain: str, source: Sample, progress: Progress) -> Sketch:
         """What a domain's data look like through today's lens."""

@@ -37,7 +37,6 @@ LATE_IMPORTS = {
     "ui/present.py": 1,  # torch, and what checks: no help waits for the latter, and what is refused not for torch
     "ui/serving.py": 1,  # Streamlit, which reads the folder it stands in when it is imported
     "ui/views/pick.py": 1,  # what draws SVG, for documents that are downloaded
-    "ui/views/tune.py": 1,  # torch, to use a run
 }
 """Functions of each module that import something heavy, which who does not call them shall not wait for."""
 

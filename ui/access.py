@@ -1,14 +1,27 @@
 """Access to the page: whoever has the token of its address; and what of this machine the page may read."""
 
+import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from registry.errors import PathOutside
 
-__all__ = ["ROOTS", "STARTED_IN", "TOKEN", "is_admitted", "is_below", "is_inside", "new_token", "placed", "roots"]
+__all__ = [
+    "ROOTS",
+    "STARTED_IN",
+    "TOKEN",
+    "browser_of",
+    "is_admitted",
+    "is_below",
+    "is_inside",
+    "new_token",
+    "owner_of",
+    "placed",
+    "roots",
+]
 
 TOKEN = "TRANSFERZOO_PICKER_TOKEN"  # noqa: S105 - the variable's name
 """The environment variable in which the server hands the token to the page: a command line can be read by all."""
@@ -27,6 +40,26 @@ def is_admitted(shown: str | None) -> bool:
     """Whether that is the token, compared in constant time; where the server has none, nobody is admitted."""
     token = os.environ.get(TOKEN, "")
     return bool(token) and hmac.compare_digest(token.encode(), (shown or "").encode())
+
+
+def owner_of(name: str) -> str:
+    """What folders of somebody's uploads begin with: no name can be read off it."""
+    return hashlib.sha256(f"{os.environ.get(TOKEN, '')}:{name}".encode()).hexdigest()[:12]
+
+
+def browser_of(cookies: Mapping[str, str]) -> str | None:
+    """What is the same for a browser as long as it is open: its XSRF token, taken out of the cookie's changing mask.
+
+    The cookie is of Tornado's second form: version, mask, masked token and time.
+    """
+    version, *parts = cookies.get("_streamlit_xsrf", "").strip('"').split("|")
+    if version != "2" or len(parts) != 3:
+        return None
+    try:
+        mask, masked = (bytes.fromhex(part) for part in parts[:2])
+        return bytes(byte ^ mask[place % len(mask)] for place, byte in enumerate(masked)).hex()
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def roots() -> tuple[Path, ...]:

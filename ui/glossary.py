@@ -14,6 +14,9 @@ TERMS: Mapping[str, str] = {
     "tier": "within one, no difference lies beyond chance",
     "gain": "points above no transfer",
     "nearer than": "share of the known pairs of domains that lie farther apart",
+    "unlabelled": "more of the same kind, whose labels nobody knows: a net may learn from them first",
+    "effort": "normal: a race of all, then the best are probed; thorough: these are trained for a short while, too; "
+    "quick: no row is shown to any checkpoint",
     "no transfer": "the better of a linear model and nearest neighbors on raw inputs",
 }
 """Words of the ranking and of a tuning."""

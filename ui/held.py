@@ -1,12 +1,12 @@
 """What the registry holds, and what a hub has: performed by `recommender.holdings`, its result shown at a terminal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import typer
 from rich.console import RenderableType
 
 from recommender import holdings
-from recommender.requests import FetchRequest, HoldingsRequest
+from recommender.requests import AddRequest, FetchRequest, HoldingsRequest, When
 from recommender.results import Imported, OutcomeSource
 from registry.cards import Checkpoint
 from registry.forms import to_json
@@ -36,6 +36,7 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
     with context.bars:
         result = holdings.manage(request, context.zoo, Watcher(context))
     if isinstance(result, Checkpoint):
+        context.finish({"checkpoint": result.name})
         _added(context, result)
         return
     record = result.to_dict()
@@ -47,8 +48,10 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
             context.print(remotes.models_table(record["found"]))
             for card in result.added:
                 context.print(_registered(context, card))
+            _print_next(context, result.added)
             form = record if result.added else record["found"]
         case holdings.Fetched():
+            context.finish({"fetched": [card.name for card in result.fetched], "failed": record["failed"]})
             for card in result.fetched:
                 context.print(_registered(context, card))
             if record["failed"]:
@@ -58,6 +61,7 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
             form = record["changes"]
         case holdings.Restorations():
             context.print(offers.restored_report(record["rows"]))
+            _print_wanted(context, result)
             form = record["rows"]
         case holdings.Disk():
             context.print(remotes.usage_report(record["repositories"], record["cache"]))
@@ -72,9 +76,22 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
 def _added(context: CommandContext, card: Checkpoint) -> None:
     """A checkpoint that was registered, and what to type where its weights are not here."""
     context.print(_registered(context, card))
-    if card.locator is not None and not context.zoo.here(card):
-        print_next(context.terminal, [as_command(FetchRequest(names=(card.name,)), context.home)])
+    _print_next(context, [card])
     context.print_json(to_json(card))
+
+
+def _print_next(context: CommandContext, cards: Sequence[Checkpoint]) -> None:
+    """What to type where weights are not here."""
+    names = tuple(card.name for card in cards if card.locator is not None and not context.zoo.here(card))
+    if names:
+        print_next(context.terminal, [as_command(FetchRequest(names=names), context.home)])
+
+
+def _print_wanted(context: CommandContext, result: holdings.Restorations) -> None:
+    """What to type for what is missing of a lock."""
+    wanted = [AddRequest(hub=row.source, name=row.checkpoint, weights=When.NOW) for row in result.rows if row.source]
+    if wanted:
+        print_next(context.terminal, [as_command(one, context.home) for one in wanted])
 
 
 def _registered(context: CommandContext, card: Checkpoint) -> RenderableType:

@@ -1,8 +1,8 @@
 """The job queue: requests, and the processes that perform them, one worker a lane.
 
 Every device is a lane and carries out one tuning at a time. Advice has a lane of its own, ``advice``: seconds of it
-need not wait behind an hour of tuning. A worker gives each job a process; where the worker is killed that process goes
-on, and the next worker of the lane waits for it.
+need not wait behind an hour of tuning; and what is done with runs and with the registry another, ``uses``. A worker
+gives each job a process; where the worker is killed that process goes on, and the next worker of the lane waits for it.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock, Timeout
 
-from recommender.requests import Request, TuneRequest, place_of
+from recommender.requests import RecommendRequest, Request, TuneRequest, place_of
 from registry.errors import UnknownName
 from registry.home import Home
 
@@ -32,6 +32,7 @@ __all__ = [
     "ADVICE",
     "OVER",
     "QUEUED",
+    "USES",
     "enqueue",
     "ensure_worker",
     "has_worker",
@@ -44,7 +45,9 @@ __all__ = [
 
 ADVICE = "advice"
 """The lane of recommendations."""
-QUEUED = ("recommend", "tune")
+USES = "uses"
+"""The lane of what is done with runs and with the registry: predictions, exports, fetching."""
+QUEUED = ("recommend", "tune", "predict", "export", "zoo promote", "zoo add", "zoo fetch", "domains add")
 """Kinds of requests that are queued."""
 OVER = frozenset({"finished", "failed", "cancelled", "lost"})
 
@@ -76,7 +79,7 @@ def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
     finished = sum(job.state == "finished" for job in before)
     asked = [request.kind, spec, *([owner] if owner else [])]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-    lane = lane_of(request.device) if isinstance(request, TuneRequest) else ADVICE
+    lane = _lane(request)
     job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane, owner=owner)
     if job.state == "queued":
         _keep_surroundings(zoo.home, job.id)
@@ -84,13 +87,19 @@ def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
     return job
 
 
+def _lane(request: Request) -> str:
+    if isinstance(request, TuneRequest):
+        return lane_of(request.device)
+    return ADVICE if isinstance(request, RecommendRequest) else USES
+
+
 def lane_of(device: str) -> str:
-    """The lane of a device, or `ADVICE`.
+    """The lane of a device, or one of `ADVICE` and `USES`.
 
     Raises:
         DeviceMissing: there is no such device.
     """
-    if device in {ADVICE, "cpu"}:
+    if device in {ADVICE, USES, "cpu"}:
         return device
     from recommender.runs.devices import resolve  # noqa: PLC0415 - loads torch
 

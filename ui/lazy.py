@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar
 
 import typer.core
 
+from ui.manual import COMMAND_PANELS, EXAMPLES, OPTION_PANELS, READING
+
 __all__ = ["LazyGroup"]
 
 
@@ -30,7 +32,11 @@ class LazyGroup(typer.core.TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - private types of typer
         """Help of the group, as if it had commands of no more than a line."""
-        lines = {name: typer.core.TyperCommand(name, help=line) for name, (_, line) in self.places.items()}
+        panels = {name: panel for panel, names in COMMAND_PANELS.items() for name in names}
+        lines = {
+            name: typer.core.TyperCommand(name, help=line, rich_help_panel=panels.get(name))
+            for name, (_, line) in sorted(self.places.items(), key=lambda place: [*panels, place[0]].index(place[0]))
+        }
         listed = typer.core.TyperGroup(
             name=self.name,
             help=self.help,
@@ -54,11 +60,13 @@ class _Commands(UserDict[str, Any]):
 def _command(name: str, loaded: Any) -> Any:  # noqa: ANN401 - a function or a typer
     if isinstance(loaded, typer.Typer):
         group = typer.main.get_group(loaded)
-        for command in group.commands.values():
+        for of_group, command in group.commands.items():
             _take_registry(command)
+            _explain(command, f"{name} {of_group}")
         return group
     alone = _alone(name, loaded)
     _take_registry(alone)
+    _explain(alone, name)
     return alone
 
 
@@ -67,6 +75,18 @@ def _alone(name: str, loaded: Any) -> Any:  # noqa: ANN401 - as above
     app = typer.Typer(add_completion=False)
     app.command(name)(loaded)
     return typer.main.get_command(app)
+
+
+def _explain(command: Any, path: str) -> None:  # noqa: ANN401 - as above
+    """Give a command's help its panels of options, and its examples."""
+    panels = {name: panel for panel, names in OPTION_PANELS.items() for name in names}
+    reads = any(option.name == "text" for option in command.params)
+    for option in command.params:
+        if option.param_type_name == "option":
+            panel = READING if reads and option.name == "limit" else panels.get(option.name)
+            option.rich_help_panel = None if panel == READING and not reads else panel
+    if path in EXAMPLES:
+        command.epilog = "\n\n".join(["Examples:", *(f"  transferzoo {line}" for line in EXAMPLES[path])])
 
 
 def _take_registry(command: Any) -> None:  # noqa: ANN401 - as above

@@ -172,7 +172,7 @@ def restored_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _unprobed_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = new_table("not probed", ">parameters", ">to fetch", ">distance", "published")
-    keep_ids(table, [shown(row["checkpoint"]) for row in rows], least=28)
+    keep_ids(table, [shown(row["checkpoint"]) for row in rows], least=26)
     for row in rows:
         name, *cells, published = map(shown, unprobed_cells(row).values())
         table.add_row(cut(name), *cells, cut(published))

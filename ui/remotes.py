@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from registry.escapes import shown
 from ui import render
+from ui.render.parts import cut, give_way, keep_ids, new_table
 
 __all__ = [
     "added_report",
@@ -20,34 +19,46 @@ __all__ = [
     "usage_report",
 ]
 
+_ID, _LEAST_ID = 40, 31
+"""Columns of the screen that an id of a hub has at least, and where it stands beside its number."""
+
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What a search gave, numbered for ``--add``."""
     if not rows:
         return Text("The hub has none of these.", "dim")
-    table = _table(">#", "checkpoint", "task", ">parameters", "license", ">downloads", "usable here")
+    tasks = {row["task"] for row in rows}
+    columns = [">#", "checkpoint", ">parameters", "license", ">downloads", "usable here"]
+    table = new_table(*columns, *(["task"] if len(tasks) > 1 else []))
+    notes: list[RenderableType] = []
     for number, row in enumerate(rows, start=1):
         why = shown(row["objection"])
-        fine = "in the registry" if row["in_zoo"] else "yes, gated" if row["gated"] else "yes"
+        fine = "here" if row["in_zoo"] else "gated" if row["gated"] else "yes"
         table.add_row(
             str(number),
             Text(shown(row["hub"]), "bold"),
-            shown(row["task"] or "-"),
             "unknown" if row["parameters"] is None else render.amount(row["parameters"]),
-            shown(row["license"] or "unknown"),
+            cut(shown(row["license"] or "unknown")),
             f"{row['downloads']:,}",
-            Text(f"no: {why}", "yellow") if why else fine,
+            Text("no", "yellow") if why else fine,
+            *([cut(shown(row["task"] or "-"))] if len(tasks) > 1 else []),
         )
-    table.columns[1].no_wrap = True  # an id is copied
-    table.columns[1].min_width = max(len(shown(row["hub"])) for row in rows)
-    return table
+        if why:
+            notes.append(Text(f"{number}: {why}", "yellow"))
+    for place, column in enumerate(table.columns):
+        column.no_wrap = place != 1
+    give_way(table, 3, *range(len(columns), len(table.columns)))
+    table.columns[1].min_width = min(max(len(shown(row["hub"])) for row in rows), _LEAST_ID)
+    of = f"All of them do {shown(rows[0]['task'])}." if len(tasks) == 1 and rows[0]["task"] else ""
+    return Group(table, *notes, *([Text(of, "dim")] if of else []))
 
 
 def added_report(row: Mapping[str, Any], *, here: bool, size: int) -> RenderableType:
     """A checkpoint of a hub that was added: what it is, pinned to what, and whether its weights are here."""
     locator = row["locator"]
     lines = [
-        Text.assemble((shown(row["name"]), "bold"), f"  {shown(locator['hub'])} @ {locator['commit'][:12]}"),
+        Text(shown(row["name"]), "bold"),
+        Text(f"{shown(locator['hub'])} @ {locator['commit'][:12]}", "dim"),
         Text(
             f"{shown(row['architecture'])}, {render.amount(row['parameters'])} parameters"
             f" ({row['measured']['dtype']}),"
@@ -71,8 +82,10 @@ def unfetched_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def removed_line(row: Mapping[str, Any]) -> RenderableType:
-    """A checkpoint that is forgotten."""
-    return Text(f"{shown(row['checkpoint'])} is forgotten; {row['freed']:,} bytes were freed.")
+    """A checkpoint that is forgotten, or a repository of the cache that nothing used."""
+    name = shown(row["checkpoint"])
+    what = f"What nothing used of {name} is removed" if "/" in name else f"{name} is forgotten"
+    return Text(f"{what}; {row['freed']:,} bytes were freed.")
 
 
 def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -80,7 +93,9 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     if not rows:
         return Text("No checkpoint of a hub is registered.", "dim")
     styles = {"ok": "green", "moved": "yellow", "renamed": "yellow", "gated": "yellow", "deleted": "red"}
-    table = _table("checkpoint", "pinned", "state", "upstream")
+    table = new_table("checkpoint", "pinned at", "state", "upstream")
+    keep_ids(table, [shown(row["checkpoint"]) for row in rows], _ID)
+    table.columns[3].no_wrap = False
     reasons: dict[str, list[str]] = {}
     for row in rows:
         if row["unknown"]:
@@ -93,8 +108,7 @@ def changes_report(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             )
         if row["changed"]:
             more = f"{more[:12]}: {', '.join(map(shown, row['changed']))}"
-        pinned = f"{shown(row['hub'])} @ {row['commit'][:12]}"
-        table.add_row(Text(shown(row["checkpoint"]), "bold"), pinned, state, Text(more, overflow="fold"))
+        table.add_row(cut(shown(row["checkpoint"]), "bold"), row["commit"][:12], state, Text(more, overflow="fold"))
     unknown = [
         Text(f"Nothing could be learned of {', '.join(names)}: {shown(reason)}", "yellow")
         for reason, names in reasons.items()
@@ -106,20 +120,18 @@ def usage_report(rows: Sequence[Mapping[str, Any]], cache: str) -> RenderableTyp
     """What the cache of the hub holds, and what of it may go."""
     if not rows:
         return Text(f"{shown(cache)} holds nothing.", "dim")
-    table = _table("repository", ">bytes", ">may go", "checkpoints")
+    table = new_table("repository", ">bytes", ">may go", "checkpoints")
+    keep_ids(table, [shown(row["hub"]) for row in rows], _ID)
+    give_way(table, 3)
     for row in rows:
         names = ", ".join(map(shown, row["checkpoints"])) or "-"
-        table.add_row(Text(shown(row["hub"]), "bold"), f"{row['bytes']:,}", f"{row['removable']:,}", names)
-    total = sum(row["bytes"] for row in rows)
-    return Group(table, Text(f"{total:,} bytes in {shown(cache)}", "dim"))
+        table.add_row(cut(shown(row["hub"]), "bold"), f"{row['bytes']:,}", f"{row['removable']:,}", cut(names))
+    total, free = (sum(row[of] for row in rows) for of in ("bytes", "removable"))
+    lines = [Text(f"{total:,} bytes in {shown(cache)}", "dim")]
+    if free:
+        lines.append(Text("What may go goes with: transferzoo zoo remove ORG/NAME --weights", "dim"))
+    return Group(table, *lines)
 
 
 def _bytes(count: int) -> str:
     return f"{count:,} bytes" if count < 10 << 20 else render.size(count)
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
-    for heading in headings:
-        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
-    return table

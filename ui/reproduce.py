@@ -24,7 +24,7 @@ __all__ = ["advice_commands", "advice_python", "as_command", "as_python", "mlflo
 
 ARGUMENTS = ("run", "path", "other", "origin", "folder", "hub", "name", "names", "words", "file")
 """Fields that are typed without their name, in this order, where the kind has them so."""
-NAMED = {("zoo add", "name")}
+NAMED = {("zoo add", "name"), ("domains add", "name")}
 """Fields of these names that are options all the same."""
 REPEATED = {
     "licenses": "license",

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterable
@@ -14,10 +15,11 @@ from rich.text import Text
 from registry.errors import PluginWarning
 from ui.strangers import StrangersConsole, safe_json
 
-__all__ = ["DEBUG", "console", "print_error", "print_json", "print_next", "silence_libraries"]
+__all__ = ["DEBUG", "console", "folded_command", "print_error", "print_json", "print_next", "silence_libraries"]
 
 DEBUG = "TRANSFERZOO_DEBUG"
 """Set where a fault is being looked for."""
+_PROMPT = 4
 CHATTY = ("alembic", "huggingface_hub", "mlflow", "sqlalchemy", "transformers")
 
 
@@ -69,7 +71,25 @@ def _wrapped(text: str, indent: int, width: int) -> str:
 
 
 def print_next(terminal: Console, lines: Iterable[str]) -> None:
-    """What to type next, one command a line; a long one is left whole, so that it can be copied."""
+    """What to type next, one command after the other.
+
+    On a terminal one that is longer than a line goes on behind a backslash, so that it can be copied all the same;
+    elsewhere each is left whole.
+    """
     terminal.print(Text("Next", "dim"))
     for line in lines:
-        terminal.print(Text.assemble(("  $ ", "dim"), (line, "cyan")), soft_wrap=True)
+        rows = folded_command(line, terminal.width - _PROMPT) if terminal.is_terminal else [line]
+        for place, row in enumerate(rows):
+            prompt = " " * _PROMPT if place else "  $ "
+            terminal.print(Text.assemble((prompt, "dim"), (row, "cyan")), soft_wrap=True)
+
+
+def folded_command(line: str, width: int) -> list[str]:
+    """A command in lines of that width, each but the last with a backslash behind it; no word of it is parted."""
+    rows: list[str] = []
+    for word in (shlex.quote(word) for word in shlex.split(line)):
+        if rows and len(f"{rows[-1]} {word} \\") <= width:
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    return [line] if len(line) <= width else [*(f"{row} \\" for row in rows[:-1]), rows[-1]]

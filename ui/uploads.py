@@ -1,14 +1,18 @@
 """Uploads of the picker: kept under the digest of their content, and for as long as somebody needs them."""
 
 import hashlib
+import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from recommender.requests import places_of
+from registry.errors import NoItems
 from registry.files import write_atomic
+from registry.forms import Json
 from registry.home import Home
 
 if TYPE_CHECKING:
@@ -17,29 +21,122 @@ if TYPE_CHECKING:
 __all__ = [
     "DROPPABLE",
     "MOST_SECONDS",
+    "Upload",
     "clear_folders",
     "clear_own_uploads",
     "clear_uploads",
     "discard_upload",
     "file_stem",
+    "is_of",
+    "keep_answer",
+    "kept_answer",
     "save_upload",
+    "save_uploads",
 ]
 
 DROPPABLE = (".zip", ".csv", ".tsv", ".jsonl", ".parquet")
 """Endings of what may be dropped."""
 MOST_SECONDS = 24 * 3600.0
 """How long an upload is kept that nobody has used since."""
+_LONGEST = 120
+"""Bytes of a file's name that is kept as it is."""
 _OWN: set[Path] = set()
 """Folders of what was dropped on this process."""
 _DONE = frozenset({"finished", "failed", "cancelled"})
 """States of a job that needs its items no more; one that was lost may be gone on with."""
 
 
-def save_upload(home: Home, name: str, content: bytes) -> Path:
-    """Keep an uploaded zip or table under the digest of its content; the same upload twice is one file."""
-    digest = hashlib.sha256(content).hexdigest()[:16]
+@dataclass(frozen=True)
+class Upload:
+    """What was dropped, where it is kept now."""
+
+    path: Path
+    labels: Path | None = None
+    """A table of targets that was dropped beside loose items."""
+    folder: Path | None = None
+    """What is removed with it; None for the folder that it lies in."""
+
+
+def save_uploads(home: Home, files: Sequence[tuple[str, bytes]], owner: str = "") -> Upload:
+    """Keep what was dropped together: one zip or table, several tables, or loose items with a table of their targets.
+
+    Loose items lie in one folder under the names that they have, made harmless; the table of targets lies beside it.
+
+    Raises:
+        NoItems: loose items without one table that says what they are.
+    """
+    if len(files) == 1 and Path(files[0][0]).suffix.casefold() in DROPPABLE:
+        return Upload(save_upload(home, *files[0], owner))
+    named = sorted((_harmless(name), content) for name, content in files)
+    digest = hashlib.sha256(b"".join(hashlib.sha256(name.encode() + content).digest() for name, content in named))
+    folder = _folder(home, owner, digest.hexdigest())
+    tables = [name for name, _ in named if Path(name).suffix.casefold() in DROPPABLE]
+    loose = len(tables) < len(named)
+    if loose and len(tables) != 1:
+        raise NoItems(
+            folder.name,
+            "table that says what the loose files are",
+            there=f"{len(named) - len(tables)} files and {len(tables)} tables",
+            remedy="Drop them together with one CSV with the columns file and target, or a zip of class folders.",
+        )
+    _OWN.add(folder)
+    for name, content in named:
+        place = folder / (name if loose and name in tables else f"dropped/{name}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, content, durable=False)
+    return Upload(folder / "dropped", folder / tables[0] if loose else None, folder)
+
+
+def is_of(place: Path, home: Home, owner: str) -> bool:
+    """Whether a place is no upload, or one of that owner."""
+    there, uploads = place.resolve(), home.root.resolve() / "uploads"
+    if not there.is_relative_to(uploads):
+        return True
+    return there.relative_to(uploads).as_posix().startswith(f"{owner}-")
+
+
+def keep_answer(home: Home, job: str, answer: Json) -> None:
+    """Keep what a job predicted, for as long as an upload is kept."""
+    place = _answer(home, job)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, json.dumps(answer).encode(), durable=False)
+
+
+def kept_answer(home: Home, job: str) -> Json | None:
+    """What a job predicted; None where it is not kept any more."""
+    try:
+        answer: Json = json.loads(_answer(home, job).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return answer
+
+
+def _answer(home: Home, job: str) -> Path:
+    return home.root / "uploads" / f"answer-{job}" / "answer.json"
+
+
+def _folder(home: Home, owner: str, digest: str) -> Path:
+    return home.root / "uploads" / "-".join(filter(None, (owner, digest[:16])))
+
+
+def _harmless(name: str) -> str:
+    """A file's own name, without what would hide it or lead elsewhere."""
+    own = Path(name.replace("\\", "/")).name.lstrip(".")
+    return (
+        own if own and len(own.encode()) <= _LONGEST and own.isprintable() else f"{file_stem(name)}{Path(name).suffix}"
+    )
+
+
+def save_upload(home: Home, name: str, content: bytes, owner: str = "") -> Path:
+    """Keep an uploaded zip or table under the digest of its content; the same upload twice is one file.
+
+    ``owner`` is whose it is: another's copy of it is another file.
+    """
     kind = Path(name).suffix.casefold()
-    place = home.root / "uploads" / digest / f"{file_stem(name)}{kind if kind in DROPPABLE else DROPPABLE[0]}"
+    place = (
+        _folder(home, owner, hashlib.sha256(content).hexdigest())
+        / f"{file_stem(name)}{kind if kind in DROPPABLE else DROPPABLE[0]}"
+    )
     _OWN.add(place.parent)
     if place.exists():
         place.parent.touch()
@@ -55,9 +152,9 @@ def file_stem(name: str) -> str:
     return stem or "upload"
 
 
-def discard_upload(place: Path) -> None:
+def discard_upload(upload: Upload) -> None:
     """Remove what was dropped and cannot be used."""
-    rmtree(place.parent, ignore_errors=True)
+    rmtree(upload.folder or upload.path.parent, ignore_errors=True)
 
 
 def clear_uploads(zoo: "Zoo", *, older: float) -> int:

@@ -15,6 +15,7 @@ from recommender.results import Distance, Recommendation, TuningRun
 from recommender.serving.export import Exported
 from recommender.serving.predict import Answer, Predictions
 from recommender.serving.promote import Promoted
+from registry.cards import Domain
 from registry.forms import to_json
 from registry.modalities import modalities
 from registry.progress import Cancelled
@@ -23,6 +24,7 @@ from ui.context import CommandContext
 from ui.reproduce import as_command, mlflow_command
 from ui.strangers import cell, suspects_csv
 from ui.terminal import print_next
+from ui.uploads import keep_answer
 from ui.watcher import Watcher
 
 __all__ = ["present_work"]
@@ -33,6 +35,8 @@ def present_work(
 ) -> None:
     """Perform what measures, learns or predicts, and say what comes of it; ``began`` is when it was asked for."""
     result = _performed(context, request)
+    if isinstance(result, Answer) and context.job is not None:
+        keep_answer(context.zoo.home, context.job, result.to_dict())
     context.finish(service.reference(result))
     match result:
         case Recommendation():
@@ -52,9 +56,9 @@ def present_work(
                 _write_csv(result)
             else:
                 context.print_json(record)
-        case Exported():
-            record = result.to_dict()
-            context.print(render.export_report(record))
+        case Domain() | Exported():
+            record = to_json(result) if isinstance(result, Domain) else result.to_dict()
+            context.print(render.domain_table([record]) if isinstance(result, Domain) else render.export_report(record))
             context.print_json(record)
         case Promoted():
             _promoted(context, result)

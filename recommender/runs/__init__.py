@@ -11,5 +11,6 @@ MLflow is called here and nowhere else:
   `recommender.runs.mlflow_sync.store_damage`;
 - what others logged is read once, on request: `recommender.runs.mlflow_history.logged_runs` (``history import``).
 
-`recommender.runs.mlflow_server` knows addresses, patience and the words for failures, and calls nothing.
+`recommender.runs.mlflow_server` knows addresses, patience and the words for failures; it asks a server once more why it
+refused (`_retry_after`), and nothing else.
 """

@@ -3,8 +3,11 @@
 A job holds names, digests and plain data, so that it can be carried out anywhere; a provider belongs to one process.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from recommender.runs.job import Job
 from registry.cards import Outcome, Task
@@ -12,9 +15,10 @@ from registry.encoders import Encoder, at_positions, open_encoder
 from registry.features import Encoded
 from registry.progress import Progress
 from registry.sample import Sample
+from registry.targets import Positions
 from registry.zoo import Zoo
 
-__all__ = ["FolderProvider", "Provider", "ZooProvider"]
+__all__ = ["FolderProvider", "Provider", "RowsProvider", "ZooProvider"]
 
 
 @runtime_checkable
@@ -66,3 +70,34 @@ class ZooProvider:
     def record(self, job: Job, outcome: Outcome) -> None:
         """Kept as history, with the rows that it was tuned on."""
         self.zoo.record(outcome, job.sample)
+
+
+@dataclass(frozen=True, eq=False)
+class RowsProvider:
+    """A checkpoint's features of all rows, encoded once; those of any part are looked up. No outcome is kept."""
+
+    sources: tuple[tuple[Mapping[object, int], Encoded, Positions], ...]
+
+    @classmethod
+    def of(cls, checkpoint: str, sample: Sample, zoo: Zoo, progress: Progress) -> "RowsProvider":
+        """Of a sample and its test part."""
+        parts = [sample] if sample.test is None else [sample, sample.test]
+        return cls(
+            tuple(
+                (
+                    {item: row for row, item in enumerate(part.items)},
+                    zoo.encode(checkpoint, part, progress=progress),
+                    part.positions,
+                )
+                for part in parts
+            )
+        )
+
+    def features(self, job: Job, part: Sample, progress: Progress) -> Encoded:
+        """Features of a part, whatever job they are for."""
+        del job, progress
+        places, encoded, positions = next(source for source in self.sources if part.items[0] in source[0])
+        return encoded.take(positions.within(np.array([places[item] for item in part.items])))
+
+    def record(self, job: Job, outcome: Outcome) -> None:
+        """Nothing of it becomes history."""

@@ -13,6 +13,7 @@ import yaml
 
 from recommender.baseline import NOTHING
 from recommender.runs.folder import RunFolder
+from recommender.serving.beside import OPENER, SCRIPT
 from recommender.serving.export import Exported
 from recommender.serving.predict import finished
 from registry.cards import UNKNOWN_LICENSE, Checkpoint, Metric, Task
@@ -79,7 +80,7 @@ def _front(
     if start is not None and start.locator is not None:
         body["base_model"] = start.locator.hub
     task = _hub_task(str(sample.get("modality")), str(result["task"]))
-    if task and exported.form == "transformers":
+    if task and exported.form == "transformers" and exported.opener != OPENER:
         body["pipeline_tag"] = task
     if "score" in result.get("metrics", {}):
         entry = {
@@ -179,6 +180,8 @@ def _license(license: str, start: Checkpoint | None) -> str:
 
 def _loading(exported: Exported) -> str:
     match exported.form:
+        case "transformers" if exported.opener == OPENER:
+            code = f'import runpy\n\nlogits = runpy.run_path("FOLDER/{SCRIPT}")["logits"]'
         case "transformers" if exported.opener is not None:
             module, _, opener = exported.opener.rpartition(".")
             where = module or "transformers"

@@ -2,7 +2,8 @@
 
 transformers decides what its own classifier reads. Where that is what the run's head reads (or contains it, as DINOv2's
 CLS token beside the mean of the patches), the head is put in. A head on an earlier block is put on a net that is cut
-there, where the architecture has such a net. Either way what was written is opened anew and held against the run.
+there, where the architecture has such a net. Where neither can be, the net is written with the head beside it
+(`beside`). What was written is opened anew and held against the run.
 """
 
 import logging
@@ -24,6 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
+from recommender.serving.beside import OPENER, SCRIPT, logits_beside, save_beside
 from recommender.serving.pipeline import write_pipeline
 from recommender.serving.predict import cap_of, finished
 from recommender.tuning.classifier import Classifier
@@ -169,9 +171,12 @@ class _Tuned:
 def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
     """Write a folder that transformers' Auto classes of the run's modality open.
 
+    Of a net that transformers has no such classifier of, `AutoModel` opens the backbone, and a script beside it puts
+    the head on.
+
     Raises:
         NotFinished: the run has not come to its end.
-        NotExportable: transformers has no classifier that computes the same.
+        NotExportable: nothing in the formats of transformers computes the same.
         FolderUnusable: ``to`` is not empty, or cannot be written.
         CheckpointError: the run's folder is damaged.
     """
@@ -180,18 +185,19 @@ def export(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported
             written = write_pipeline(run, folder, progress)
         return Exported(run.id, to, "scikit-learn", written.architecture, written.classes, written.difference)
     tuned = _Tuned.of(run)
+    opener = auto_class(tuned.modality, tuned.task).__name__ if tuned.positional else tuned.modality.classifier
     with staged(to) as folder:
-        architecture, difference, notes = _save(tuned, folder, progress)
-    return Exported(
-        run.id,
-        to,
-        "transformers",
-        architecture,
-        tuple(tuned.labels.values()),
-        difference,
-        notes,
-        auto_class(tuned.modality, tuned.task).__name__ if tuned.positional else tuned.modality.classifier,
-    )
+        advance(progress, Phase.EXPORT, 0, 3)
+        try:
+            model, notes = _classifier(tuned)
+        except NotExportable as refusal:
+            if tuned.positional:
+                raise
+            architecture, difference, notes = _save_beside(tuned, folder, progress, refusal)
+            opener = OPENER
+        else:
+            architecture, difference = type(model).__name__, _save(tuned, model, folder, progress)
+    return Exported(run.id, to, "transformers", architecture, tuple(tuned.labels.values()), difference, notes, opener)
 
 
 def export_onnx(run: RunFolder, to: Path, *, progress: Progress = silent) -> Exported:
@@ -228,7 +234,11 @@ def save_classifier(run: RunFolder, folder: Path, *, progress: Progress = silent
     Raises:
         NotFinished, NotExportable, CheckpointError: as `export`.
     """
-    return _save(_Tuned.of(run), folder, progress)[2]
+    tuned = _Tuned.of(run)
+    advance(progress, Phase.EXPORT, 0, 3)
+    model, notes = _classifier(tuned)
+    _save(tuned, model, folder, progress)
+    return notes
 
 
 @contextmanager
@@ -266,9 +276,8 @@ def _linear(run: str, head: FittedHead) -> LinearHead:
     raise NotExportable(run, why, "Use `transferzoo predict`, or tune with --strategy linear-probe and export that.")
 
 
-def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, tuple[str, ...]]:
-    advance(progress, Phase.EXPORT, 0, 3)
-    model, notes = _classifier(tuned)
+def _save(tuned: _Tuned, model: PreTrainedModel, folder: Path, progress: Progress) -> float:
+    """Write a classifier of transformers; how far its logits lie from the run's."""
     advance(progress, Phase.EXPORT, 1, 3)
     with quiet():
         model.save_pretrained(folder)
@@ -276,7 +285,29 @@ def _save(tuned: _Tuned, folder: Path, progress: Progress) -> tuple[str, float, 
     advance(progress, Phase.EXPORT, 2, 3)
     difference = _difference(tuned, folder)
     advance(progress, Phase.EXPORT, 3, 3)
-    return type(model).__name__, difference, notes
+    return difference
+
+
+def _save_beside(
+    tuned: _Tuned, folder: Path, progress: Progress, refusal: NotExportable
+) -> tuple[str, float, tuple[str, ...]]:
+    """Write the backbone with the head beside it; where its output has not what the head reads, the refusal stands."""
+    advance(progress, Phase.EXPORT, 1, 3)
+    features = tuned.features(tuned.network.batch(tuned.prepared))
+    try:
+        architecture = save_beside(tuned.network, tuned.head, features, tuple(tuned.labels.values()), folder, TOLERANCE)
+    except (TransferZooError, MemoryError):
+        raise
+    except Exception as cause:  # any architecture may raise anything
+        raise refusal from cause
+    if architecture is None:
+        raise refusal
+    advance(progress, Phase.EXPORT, 2, 3)
+    batch = tuned.network.reopened(folder, tuned.network.examples())
+    difference = _close_enough(tuned, logits_beside(folder, arguments(tuned.network, batch)))
+    advance(progress, Phase.EXPORT, 3, 3)
+    note = f"{refusal.why}: {OPENER} opens the net, the head lies beside it, and {SCRIPT} puts it on"
+    return architecture, difference, (note,)
 
 
 def _classifier(tuned: _Tuned) -> tuple[PreTrainedModel, tuple[str, ...]]:

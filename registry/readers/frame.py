@@ -11,6 +11,7 @@ import pandas as pd
 from registry.errors import NoItems, UnknownName, UnusableArrays, UnusableLabels
 from registry.modalities import modalities
 from registry.readers.layout import role_of
+from registry.readers.records import LABEL_NAMES
 
 __all__ = ["Columns", "Parts", "read_dataset", "read_frame"]
 
@@ -86,7 +87,8 @@ def read_dataset(
     """The columns of a ``datasets.Dataset``, or of the splits of a ``DatasetDict``.
 
     Without ``item`` it is the only column of a feature that is a modality (``Image`` ...), or else the only one of
-    texts; without ``label`` the only ``ClassLabel``, or sequence of them.
+    texts; without ``label`` the only ``ClassLabel``, or sequence of them, and where there is none a column of texts
+    that is called as labels are.
 
     Raises:
         UnknownName: there is no such column.
@@ -103,6 +105,9 @@ def read_dataset(
     listed = [name for name, feature in features.items() if _holds_texts(feature) and name != label]
     classes = [name for name, feature in features.items() if type(_inner(feature)).__name__ == "ClassLabel"]
     classes = [name for name in classes if name == _NAMES] or classes
+    if label is None and not classes:
+        classes = [name for name in LABEL_NAMES if name in texts][:1]
+        texts = [name for name in texts if name not in classes]
     target = _only("labels", label, classes, features)
     tagged = _inner(features[target]) is not features[target]
     if tagged and len(listed) == 1 and not modal and item is None:  # words, whose tags are listed too

@@ -31,10 +31,21 @@ from registry.readers.streams import (
     stream_records,
 )
 
-__all__ = ["RecordColumns", "is_records", "read_records"]
+__all__ = ["LABEL_NAMES", "RecordColumns", "is_records", "read_records"]
 
 _TEXTS = ("text", "sentence", "content", "document", "review", "tweet", "utterance", "comment", "message", "body")
-_LABELS = ("label", "labels", "target", "class", "category", "label_text", "sentiment", "intent", "emotion", "topic")
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "target",
+    "class",
+    "category",
+    "label_text",
+    "sentiment",
+    "intent",
+    "emotion",
+    "topic",
+)
 _TOKENS = (TOKENS, "words", "token", "tokenized", "sentence", "text")
 _TAGS = (TAGS, "ner_tags", "ner", "labels", "label", "entities", "pos_tags", "pos", "upos", "chunk_tags")
 _WRITTEN = (
@@ -328,7 +339,7 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
         if name not in names:
             raise UnknownName("column", name, names)
     written = next((pair for pair in _WRITTEN if set(pair) <= {str(name).strip().lower() for name in names}), None)
-    if written is not None and labelled and wanted.label is None and _first_of(names, _LABELS) is None:
+    if written is not None and labelled and wanted.label is None and _first_of(names, LABEL_NAMES) is None:
         remedy = "To classify texts name the columns: --text TEXT --label LABEL (text=, label=)."
         raise OtherTask(file.path, "generation", "texts to be written", f"column {written[-1]}", remedy)
     _refuse_twice(file.path, wanted)
@@ -336,7 +347,9 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     others = [name for name in names if name not in wanted.named.values()]
     if text is None and text2 is None:
         text, text2 = _pair(others)
-    text = text or _first_of(others, _TEXTS) or _only_writing(file, others, wanted.label or _first_of(others, _LABELS))
+    text = (
+        text or _first_of(others, _TEXTS) or _only_writing(file, others, wanted.label or _first_of(others, LABEL_NAMES))
+    )
     shown = ", ".join(printable(str(name))[:40] for name in names[:_SHOWN]) or "nothing"
     if text is None and _is_numeric(file, [name for name in others if name != wanted.label]):
         raise BadTable(file.path, f"it holds numbers, and no texts, in {shown}", _NUMBERS)
@@ -345,7 +358,7 @@ def _columns(file: _File, wanted: RecordColumns, *, labelled: bool) -> tuple[Rec
     if text is None:
         raise BadTable(file.path, f"no column is plainly that of the texts among {shown}", _NAME_THEM)
     others = [name for name in others if name not in {text, text2}]
-    label = wanted.label or _first_of(others, _LABELS) or (others[0] if len(others) == 1 and labelled else None)
+    label = wanted.label or _first_of(others, LABEL_NAMES) or (others[0] if len(others) == 1 and labelled else None)
     if label is None and labelled:
         raise BadTable(file.path, f"no column is plainly that of the labels among {shown}", _NAME_THEM)
     columns = replace(wanted, text=text, text2=text2, label=label)

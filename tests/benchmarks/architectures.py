@@ -1,6 +1,6 @@
 """Architectures: what this makes of every architecture of transformers, each at a small size with random weights.
 
-    python -m tests.benchmarks.architectures [--modality image] [--part 2/5] [--json FILE] [TYPE ...]
+    python -m tests.benchmarks.architectures [--modality image] [--part 2/5] [--seconds 120] [--json FILE] [TYPE ...]
 
 A row for each class that transformers' Auto classes have for a modality: its classifiers, and of the types without one
 the bare model; of texts, where these are hundreds, those that people start from (`USUAL`), unless others are named. The
@@ -9,15 +9,17 @@ default configuration is made narrower and shallower as far as the net still wor
 function of its items), read by blocks, adapters beside its linear layers, one step of training in which every block
 learns, resumed in its middle from kept activations, exported for the Auto classes and opened to the same logits. A cell
 says yes, or no and why. ``--part 2/5`` is the second of five parts of the table, for a machine that has no hour at a
-time.
+time; ``--seconds`` gives up a net that takes longer.
 """
 
 import argparse
 import json
 import re
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from inspect import signature
 from pathlib import Path
@@ -112,12 +114,13 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="types of models as transformers names them; all of them by default")
     parser.add_argument("--modality", default="image", choices=sorted(modalities))
     parser.add_argument("--part", type=_part_of, default=(1, 1), help="one of so many parts of the table: 2/5")
+    parser.add_argument("--seconds", type=int, default=0, help="give up a net after so many; 0: never")
     parser.add_argument("--json", type=Path, help="write the rows there, too")
     requested = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     rows = []
-    for row in table(requested.modality, requested.types, requested.part):
+    for row in table(requested.modality, requested.types, requested.part, requested.seconds):
         print(" | ".join((row.architecture, *(str(value) for value in list(asdict(row).values())[1:]))), flush=True)
         rows.append(row)
     if requested.json:
@@ -125,12 +128,38 @@ def main() -> None:
     _print_table(rows)
 
 
-def table(modality: str, types: Sequence[str] = (), part: tuple[int, int] = (1, 1)) -> Iterator[Row]:
-    """A row for each architecture of a modality, or of those types alone; of so many parts one."""
+def table(modality: str, types: Sequence[str] = (), part: tuple[int, int] = (1, 1), seconds: int = 0) -> Iterator[Row]:
+    """A row for each architecture of a modality, or of those types alone; of so many parts one.
+
+    A net that takes more than ``seconds`` is given up; with 0 none is.
+    """
     number, of = part
     for kind in architectures(modalities[modality], types)[number - 1 :: of]:
         with tempfile.TemporaryDirectory() as place:
-            yield judged(kind, modalities[modality], Path(place))
+            try:
+                with _given_up_after(seconds):
+                    row = judged(kind, modalities[modality], Path(place))
+            except _TakesTooLong:
+                row = Row(kind.__name__, f"no: it takes more than {seconds} s")
+            yield row
+
+
+class _TakesTooLong(BaseException):
+    """Not an Exception: those that a net raises are caught on its way."""
+
+
+@contextmanager
+def _given_up_after(seconds: int) -> Iterator[None]:
+    def give_up(_signal: int, _frame: object) -> None:
+        raise _TakesTooLong
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def architectures(modality: Modality, types: Sequence[str] = ()) -> list[type[PreTrainedModel]]:

@@ -9,25 +9,19 @@ import argparse
 import asyncio
 import io
 import json
-import os
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import numpy as np
 
+from tests.servers import PORT, serving
 from tests.ui.pictures import write_stripes
 
 ADDRESSES = ("/checkpoints?limit=20", "/domains?limit=20", "/jobs?limit=20", "/checkpoints/resnet-photos")
-ROOT = Path(__file__).parents[2]
 BARE = """
 import json, sys, uvicorn
 from fastapi import FastAPI, Request, Response
@@ -51,13 +45,23 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        ours = ["-m", "ui.cli", "serve", "--home", str(place / "home"), "--requests-a-minute", "100000000"]
-        with served([*ours, "--port"], place / "ours.log") as address:
+        ours = [
+            "-m",
+            "ui.cli",
+            "serve",
+            "--home",
+            str(place / "home"),
+            "--requests-a-minute",
+            "100000000",
+            "--port",
+            PORT,
+        ]
+        with serving(ours, place / "ours.log", answering) as (address, _):
             jobs = Work(address, place)
             rows = [("transferzoo", *asyncio.run(measure(address, options, jobs)))]
             kept = place / "kept.json"
             kept.write_text(bodies(address))
-            with served(["-c", BARE], place / "bare.log", str(kept)) as bare:
+            with serving(["-c", BARE, PORT, str(kept)], place / "bare.log", answering) as (bare, _):
                 rows.append(("bare FastAPI", *asyncio.run(measure(bare, options, jobs))))
             lost = jobs.lost()
     print(f"{'':14}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'failed':>8}")
@@ -136,30 +140,14 @@ def bodies(address: str) -> str:
     return json.dumps({path.partition("?")[0]: httpx2.get(address + path, timeout=60).text for path in ADDRESSES})
 
 
-@contextmanager
-def served(command: list[str], log: Path, *more: str) -> Iterator[str]:
-    """A server on a free port, whose number ends the command."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with log.open("wb") as out:
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        server = subprocess.Popen(
-            [sys.executable, *command, str(port), *more], cwd=ROOT, env=env, stdout=out, stderr=out
-        )
+def answering(port: int) -> str | None:
+    """The server's address, once it answers."""
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
-            assert server.poll() is None, log.read_text()
-            try:
-                httpx2.get(f"{address}/domains", timeout=30)
-                break
-            except httpx2.TransportError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(60)
+        httpx2.get(f"{address}/domains", timeout=30)
+    except httpx2.TransportError:
+        return None
+    return address
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, ROOT, SWITCHES, Served, served
+from tests.browser.conftest import CHROMIUM, SWITCHES, Served, served
+from tests.servers import ROOT
 
 KEPT = ROOT / "ui" / "screens"
 WIDE, HIGH = 1280, 860

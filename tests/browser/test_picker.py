@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, Served
+from tests.browser.conftest import Served
+from tests.servers import ROOT
 from tests.ui.pictures import write_stripes
 from tests.ui.test_tasks import shapes
 

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from registry.zoo import Zoo
-from tests.browser.conftest import Served, choose, is_open, served
+from tests.browser.conftest import Served, choose, served
 from tests.browser.test_picker import PATH_FIELD, request_advice, run
+from tests.servers import is_open
 from tests.ui.pictures import write_stripes
 
 pytestmark = pytest.mark.browser

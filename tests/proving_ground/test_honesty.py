@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.proving_ground.cells import append, read_design, read_outcomes, read_scores
-from tests.benchmarks.proving_ground.findings import WITHIN, report
+from tests.benchmarks.proving_ground.findings import CHOSEN, WITHIN, report
 from tests.benchmarks.proving_ground.intervals import coverage, static_intervals, winkler
 from tests.benchmarks.proving_ground.judge import Method, judge
 from tests.benchmarks.proving_ground.rankers import by_figure, by_random, generalist, leaks, plus_static, static
@@ -65,7 +65,8 @@ def test_the_static_list_has_skill_zero_by_definition(result):
 
 def test_a_score_made_of_the_test_rows_stands_above_the_ceiling_and_is_called_out(result):
     assert row(result, "leak").suspicious
-    assert not any(r.suspicious for s in result.scopes[:2] for r in s.rows if r.judged.name != "leak")
+    honest = [r for s in result.scopes[:2] for r in s.rows if r.judged.name not in {"leak", CHOSEN}]
+    assert not any(r.suspicious for r in honest)
 
 
 def test_a_ranker_that_sees_the_target_is_caught_by_a_planted_truth():

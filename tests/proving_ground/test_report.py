@@ -16,7 +16,7 @@ from tests.benchmarks.proving_ground.cells import (
     read_scores,
 )
 from tests.benchmarks.proving_ground.findings import report
-from tests.benchmarks.proving_ground.judge import wins
+from tests.benchmarks.proving_ground.judge import Judged, judge_chosen, wins
 from tests.benchmarks.proving_ground.pictures import draw
 from tests.benchmarks.proving_ground.truth import figures_of, truth_of
 from tests.benchmarks.proving_ground.words import report_in_words
@@ -83,6 +83,22 @@ def test_both_pictures_are_drawn(result, tmp_path):
     paths = draw(result[0], tmp_path)
     assert [path.name for path in paths] == ["skill.png", "predicted.png"]
     assert all(np.asarray(Image.open(path)).std() > 10 for path in paths)
+
+
+def test_the_score_to_compare_with_is_chosen_where_it_is_not_judged(result):
+    ones = np.ones(3)
+    first, second = (
+        Judged(name, np.array(tau), ones, *[ones * at] * 3)
+        for at, (name, tau) in enumerate([("first", [0.9, 0.1, 0.3]), ("second", [0.2, 0.5, 0.4])])
+    )
+    chosen = judge_chosen("chosen", [first, second], ("a", "b", "c"))
+    assert chosen.tau.tolist() == [0.2, 0.1, 0.3]
+    assert chosen.regret_1.tolist() == [1, 0, 0]
+    scope = result[0].truths[0].scopes[1]
+    by_name = {row.judged.name: row.judged.tau for row in scope.rows}
+    assert scope.beyond[0] == pytest.approx(
+        np.nanmean(by_name["product"] - by_name["score chosen on others"]), abs=0.05
+    )
 
 
 def test_the_report_takes_seconds(result):

@@ -12,6 +12,7 @@ from recommender.benefit import benefit, equal_epochs, for_epochs, label_saving,
 from recommender.flow import evaluate
 from recommender.results import Benefit, BenefitPoint, EpochsToEqual, LabelSaving, Measured
 from recommender.tuning.figures import benefit_curves
+from registry.errors import NotOffered
 from registry.progress import Cancelled, Event, Phase
 from registry.sample import Sample
 from registry.zoo import Zoo
@@ -194,6 +195,12 @@ def test_the_plan_is_scored_as_a_tuning_with_all_labels_would_be(zoo, tmp_path):
     assert result.points[-1].plan.mean == run.metrics["score"]
     assert result.epochs == {"plan": 0, "scratch": 2}
     assert result.curves["plan"] == {}
+
+
+def test_what_trains_nothing_is_no_scratch(zoo):
+    choice = evaluate(jobs.sample(), zoo, "net", "linear-probe")
+    with pytest.raises(NotOffered, match="from scratch"):
+        benefit(choice, choice.plan, jobs.sample(), zoo)
 
 
 @pytest.mark.slow

@@ -62,6 +62,15 @@ def test_what_is_near_is_expected_to_gain_and_says_so():
     assert points["domain"] > 0.01
 
 
+def test_twelve_samples_are_enough_to_learn_what_orders_candidates_strongly():
+    def gains(pull):
+        fusion, case = Fusion(world(12, pull=pull, noise=0.02)), world(1, seed=9)[0]
+        return [fusion.expect(replace(case, features={**case.features, "domain": of})).gain for of in (0.4, -0.4)]
+
+    near, far = gains(2.0)
+    assert near - far == pytest.approx(2.0 * 0.8, rel=0.1)
+
+
 def test_contributions_add_up_to_what_the_expectation_moves_by():
     fusion, case = Fusion(world(40)), world(1, seed=9)[0]
     fused = fusion.expect(case)

@@ -615,7 +615,10 @@ def test_what_is_removed_frees_its_files_but_for_those_that_others_use(hub, zoo)
     assert "net" not in zoo
     assert zoo.encoder("other").digest
     assert upstream.remove(zoo, "other") == 0
-    assert any(row.removable == row.bytes > 0 for row in upstream.disk(zoo))
+    (left,) = (row for row in upstream.disk(zoo) if row.hub == "org/other")
+    assert left.removable == left.bytes > 0
+    assert upstream.remove(zoo, "org/other", weights=True) == left.bytes
+    assert all(row.bytes == 0 for row in upstream.disk(zoo))
     with pytest.raises(UnusableRequest):
         upstream.remove(zoo, "mean-color")
     with pytest.raises(UnknownName):

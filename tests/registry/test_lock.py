@@ -8,7 +8,7 @@ from hashlib import sha1
 
 import pytest
 
-from registry.cards import HubFile, Locator
+from registry.cards import HubFile, HubState, Locator
 from registry.errors import BadLock, PathMissing
 from registry.lock import lock, read_lock, restore, write_lock
 from registry.store import Entries
@@ -134,6 +134,26 @@ def test_what_is_known_from_a_hub_and_was_not_fetched_is_locked_as_its_hub_names
     assert states(other, read_lock(tmp_path / "zoo.lock")) == [("far", "restored"), ("mine", "restored")]
     assert other.checkpoint("far") == known
     assert states(other, read_lock(tmp_path / "zoo.lock")) == [("far", "as locked"), ("mine", "as locked")]
+
+
+def test_weights_that_are_not_fetched_are_missing_and_not_changed_beside_small_files_that_are_there(
+    opened, folder, tmp_path
+):
+    zoo = opened("home")
+    card = zoo.add(folder, name="mine")
+    (entry,) = lock(zoo)
+    locator = Locator("someone/net", "main", "ab" * 20, entry.files)
+    (folder / "model.safetensors").rename(tmp_path / "model.safetensors")
+    known = replace(entry, card=replace(card, locator=locator), here=False)
+    zoo.store.renew(known.card)
+    moved = replace(known.card, locator=replace(locator, state=HubState.MOVED, upstream="cd" * 20))
+    for registered in (known.card, moved):  # how its repository stands is no part of a lock
+        zoo.store.renew(registered)
+        assert states(zoo, [known]) == [("mine", "as locked")]
+        assert zoo.checkpoint("mine") == registered
+    (row,) = restore(zoo, [replace(known, here=True)])
+    assert (row.state, row.source) == ("missing", f"someone/net@{'ab' * 20}")
+    assert row.why.endswith("bytes: model.safetensors")
 
 
 def test_a_small_file_of_a_hub_is_held_to_the_digest_of_its_blob(opened, folder, tmp_path):

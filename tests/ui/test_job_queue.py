@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from recommender.requests import PredictRequest, RecommendRequest, SampleRequest, TuneRequest, request_of
+from recommender.requests import PredictRequest, RecommendRequest, RemoveRequest, SampleRequest, TuneRequest, request_of
 from registry.errors import DeviceMissing, UnknownName
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
@@ -262,8 +262,11 @@ def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zo
     request = RecommendRequest(sample=SampleRequest(path="/a b", seed=3), licenses=("mit", "apache"))
     job = job_queue.enqueue(zoo, request)
     assert request_of(job.kind, job.spec) == request
-    with pytest.raises(UnknownName, match="predict"):
-        job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
+    prediction = job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
+    assert {*detached} == {job_queue.ADVICE, job_queue.USES}
+    assert prediction.lane == job_queue.USES
+    with pytest.raises(UnknownName, match="zoo remove"):
+        job_queue.enqueue(zoo, RemoveRequest(name="net"))
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

@@ -1,5 +1,7 @@
 """What is printed: numbers in words, the report at 80 columns, names as text."""
 
+import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from io import StringIO
@@ -14,7 +16,7 @@ from registry.progress import Phase, advance
 from tests.observers import Recorder
 from tests.ui.cases import HEALTH, SAMPLE, advice, choice
 from ui import render
-from ui.terminal import print_next
+from ui.terminal import folded_command, print_next
 
 
 def printed(report: RenderableType, width: int = 80) -> str:
@@ -297,3 +299,25 @@ def test_a_card_is_said_in_words_and_not_as_python_has_it():
     assert "1 files, 14,199,388 bytes; ok" in report
     assert "accuracy 0.718 on ImageNet-1k" in report
     assert not set("{}[]'") & set(report)
+
+
+@pytest.mark.parametrize("width", [30, 60, 76])
+def test_a_long_command_is_folded_so_that_it_can_be_copied(width: int) -> None:
+    line = "mlflow ui --workers 1 --backend-store-uri 'sqlite:////home/some body/registry/mlflow.db' --port 5000"
+    rows = folded_command(line, width)
+    typed = "printf '%s\\n' " + "\n".join(rows)
+    heard = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True).stdout
+    assert heard.splitlines() == shlex.split(line)
+    assert all(row.endswith(" \\") for row in rows[:-1])
+    assert all(len(row) <= width or " " not in row.removesuffix(" \\") or "'" in row for row in rows)
+    assert folded_command("mlflow ui", width) == ["mlflow ui"]
+
+
+def test_advice_shows_itself_on_one_line_whatever_arrays_are_in_it() -> None:
+    first = choice("a", 0.8, gain=0.3)
+    kept = advice(first)
+    assert repr(kept.baseline) == f"<Baseline {kept.baseline.model}: accuracy {kept.baseline.expected.words}>"
+    assert repr(first).startswith("<Choice a, ")
+    assert repr(kept).startswith(f"<Recommendation {kept.id}: 1 choices; ")
+    for one in (kept, kept.baseline, first, first.ranked, first.ranked.transferability):
+        assert "array(" not in repr(one)

@@ -10,12 +10,14 @@ import pytest
 import typer
 
 from recommender.requests import RecommendRequest, SampleRequest, TuneRequest, choice_request
+from registry.errors import NoItems
+from registry.home import Home
 from tests.ui.cases import advice, choice
 from ui import reproduce
 from ui.cli import app
 from ui.context import parse_request
 from ui.strangers import markdown as literal
-from ui.uploads import clear_own_uploads, clear_uploads, save_upload
+from ui.uploads import clear_own_uploads, clear_uploads, is_of, save_upload, save_uploads
 
 HOME = Path("/homes/mine")
 
@@ -123,14 +125,35 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 def test_an_upload_is_kept_once_under_a_harmless_name(tmp_path: Path) -> None:
-    from registry.home import Home
-
     home = Home.find(tmp_path / "home")
     first = save_upload(home, "../../etc/pass wd.zip", b"content")
     assert first == save_upload(home, "../../etc/pass wd.zip", b"content")
     assert first.name == "pass_wd.zip"
     assert first.is_relative_to(home.root / "uploads")
     assert save_upload(home, "x.zip", b"other").parent != first.parent
+
+
+def test_of_two_who_drop_the_same_each_has_a_file_of_their_own(tmp_path: Path) -> None:
+    home = Home.find(tmp_path / "home")
+    one, other = (save_upload(home, "x.zip", b"content", owner) for owner in ("a1", "a12"))
+    assert one != other
+    assert [is_of(one, home, owner) for owner in ("a1", "a12", "a")] == [True, False, False]
+    assert is_of(tmp_path / "elsewhere", home, "a1")
+
+
+def test_loose_files_lie_together_beside_the_table_of_their_targets(tmp_path: Path) -> None:
+    home = Home.find(tmp_path / "home")
+    files = [("b 1.png", b"1"), ("../a.png", b"2"), (".hidden.png", b"3"), ("targets.csv", b"file,target\n")]
+    kept = save_uploads(home, files, "me")
+    assert {file.name for file in kept.path.iterdir()} == {"b 1.png", "a.png", "hidden.png"}
+    assert kept.labels == kept.path.parent / "targets.csv"
+    assert kept.labels.read_bytes() == b"file,target\n"
+    assert is_of(kept.path, home, "me")
+    tables = save_uploads(home, [("train.csv", b"text,label\n"), ("test.csv", b"text,label\n")], "me")
+    assert {file.name for file in tables.path.iterdir()} == {"train.csv", "test.csv"}
+    assert tables.labels is None
+    with pytest.raises(NoItems, match="no table that says"):
+        save_uploads(home, [("a.png", b"1"), ("b.png", b"2")], "me")
 
 
 def test_a_table_of_targets_is_named_with_what_it_was_taken_for() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from recommender.results import NovelRow, Novelty, Suspect, Suspects
+from recommender.results import NovelRow, Novelty, Skipped, Suspect, Suspects
 from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
@@ -167,6 +167,32 @@ def test_a_page_reads_below_its_roots_alone(tmp_path, monkeypatch):
             access.placed(path)
     monkeypatch.delenv(access.ROOTS)
     assert access.roots() == (Path.home(), tmp_path)
+
+
+def masked(token: bytes, mask: bytes) -> dict[str, str]:
+    """A cookie as Tornado writes it, under a mask that changes."""
+    hidden = bytes(byte ^ mask[place % len(mask)] for place, byte in enumerate(token))
+    return {"_streamlit_xsrf": f"2|{mask.hex()}|{hidden.hex()}|1700000000"}
+
+
+def test_a_browser_is_known_again_whatever_the_mask_of_its_cookie_and_another_is_not():
+    token = bytes(range(16))
+    first, later = (access.browser_of(masked(token, mask)) for mask in (b"\x01\x02\x03\x04", b"\xaa\xbb\xcc\xdd"))
+    assert first == later == token.hex()
+    assert access.browser_of(masked(b"another token!!!", b"\x01\x02\x03\x04")) != first
+    for cookie in ("", "1|2|3|4", "2|zz|00|1", "2||00|1", "2|00|00"):
+        assert access.browser_of({"_streamlit_xsrf": cookie}) is None
+    assert access.browser_of({}) is None
+
+
+def test_advice_that_time_cut_short_can_be_gone_on_with(draw, home):
+    with Zoo.open(home) as zoo:
+        kept = advice(choice("b", 0.8, gain=0.3))
+        zoo.keep(replace(kept, id="00000000000000ab", undone=(Skipped("c", "it was not probed"),)))
+    test = draw("pick", {"advice": "00000000000000ab"})
+    assert [one.label for one in test.button if one.label == "Go on with it"]
+    fields = {one.label for kind in ("selectbox", "text_input") for one in test.get(kind)}
+    assert {"Effort", "Time for the advice", "More items without labels"} <= fields
 
 
 def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):

@@ -42,7 +42,10 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     effort: Annotated[
         str | None,
-        typer.Option("--effort", help="quick (what is known already, nothing probed) or normal."),
+        typer.Option(
+            "--effort",
+            help="quick (nothing is probed), normal, or thorough (short real trainings of the best).",
+        ),
     ] = None,
     time_budget: Annotated[
         str | None, typer.Option("--time-budget", help="How long the advice itself may take: 90s, 5min.")
@@ -60,7 +63,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         Path | None, typer.Option("--suspects", help="CSV to write labels in doubt to: file, label, suggested.")
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Every reason, the curve over blocks, distances, what was skipped.")
+        bool, typer.Option("--explain", "-v", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,
     all_: Annotated[
         bool, typer.Option("--all", help="Every checkpoint that is known and not here, and why some do not fit.")

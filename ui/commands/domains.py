@@ -53,6 +53,23 @@ def domains_list(options: ListOptions) -> None:
         context.print_rows(rows, render.domain_table, options)
 
 
+@app.command("add")
+@takes_sample("metric", "groups", "test")
+def domains_add(
+    sample: dict[str, Any],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; else as the folder is called.")] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="Domains of one origin or kind share one; else its own.")
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Register what lies at a place as a domain: distances to it are measured from then on."""
+    request = parse_request("domains add", locals())
+    with command_context(home, json) as context:
+        present(context, request)
+
+
 @app.command("near")
 @takes_sample("metric", "groups", "test", "class_folder")
 def domains_near(

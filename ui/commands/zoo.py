@@ -178,7 +178,9 @@ def zoo_fetch(
 
 @app.command("remove")
 def zoo_remove(
-    name: Annotated[str, typer.Argument(help="Name of a checkpoint.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a checkpoint; with --weights also ORG/NAME, of which nothing is in use.")
+    ],
     weights: Annotated[bool, typer.Option("--weights", help="Remove its files from the hub's cache, too.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,

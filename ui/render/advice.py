@@ -175,7 +175,7 @@ def _left_out(choices: int, skipped: int) -> RenderableType:
     parts = [f"{choices} more choices"] if choices > 0 else []
     parts += ["all reasons", "the curve over blocks"]
     parts += [f"why {skipped} were skipped"] if skipped else []
-    return Text(f"--explain shows {', '.join(parts[:-1])} and {parts[-1]}.", "dim")
+    return Text(f"-v shows {', '.join(parts[:-1])} and {parts[-1]}.", "dim")
 
 
 def _reasons(choices: Iterable[Json]) -> RenderableType:

@@ -10,7 +10,7 @@ from rich.text import Text
 from registry.cards import Metric
 from registry.escapes import shown
 from registry.forms import Json
-from ui.render.parts import bullet, new_table
+from ui.render.parts import bullet, cut, give_way, keep_ids, new_table
 from ui.render.words import about, duration, give_or_take, percent, scored, scored_difference, scored_interval, size
 
 
@@ -103,6 +103,9 @@ def export_report(export: Json) -> RenderableType:
     outputs = f"{len(export['classes'])} outputs" if export["classes"] else "1 output"
     table.add_row("written", Text(f"{export['folder']}  ({form}, {outputs})", "bold"))
     table.add_row("checked", f"opened again, no {what} differs by more than {export['largest_difference']:.1e}")
+    if export["form"] == "transformers" and opener == "AutoModel":
+        opened = "runpy.run_path({!r})['logits']"
+        file = "classifier.py"
     table.add_row("open", Text(opened.format(str(Path(export["folder"]) / file)), overflow="fold"))
     if export.get("card"):
         table.add_row("card", Text(str(Path(export["folder"]) / export["card"])))
@@ -111,19 +114,22 @@ def export_report(export: Json) -> RenderableType:
     return Group(table, *(bullet(note, "yellow") for note in export["notes"]))
 
 
-def outcome_table(rows: Sequence[Json]) -> RenderableType:
-    """What became of earlier fine-tunings."""
-    table = new_table("run", "sample", "checkpoint", "strategy", ">expected", ">realized", ">time")
+def outcome_table(rows: Sequence[Json], *, checkpoint: bool = True) -> RenderableType:
+    """What became of earlier fine-tunings; without ``checkpoint`` it is the same in all of them."""
+    names = ["sample", *(["checkpoint"] if checkpoint else []), "strategy"]
+    table = new_table("run", *names, ">expected", ">realized", ">time")
+    keep_ids(table, [shown(row["id"]) for row in rows])
+    give_way(table, *range(1, len(names) + 1))
     for row in rows:
         expected = row["conditions"].get("expected")
         table.add_row(
-            Text(shown(row["id"])),
-            Text(shown(row["sample_name"])),
-            Text(shown(row["checkpoint"]), "bold"),
-            shown(row["strategy"]),
+            cut(shown(row["id"])),
+            cut(shown(row["sample_name"])),
+            *([cut(shown(row["checkpoint"]), "bold")] if checkpoint else []),
+            cut(shown(row["strategy"])),
             scored(expected["mean"], row["metric"]) if expected is not None else "-",
             scored(row["score"], row["metric"]),
-            duration(row["seconds"]),
+            duration(row["seconds"]) if row["seconds"] else "-",
         )
     return table
 

@@ -50,7 +50,7 @@ def card_report(card: Json) -> RenderableType:
         table.add_row(Text("source domain", "dim"), Text(known))
     if not card["outcomes"]:
         return table
-    return Group(table, outcome_table(card["outcomes"]))
+    return Group(table, Text(), outcome_table(card["outcomes"], checkpoint=False))
 
 
 def card_rows(checkpoint: Json) -> list[tuple[str, str]]:

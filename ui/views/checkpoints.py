@@ -8,15 +8,13 @@ import streamlit as st
 from recommender import holdings
 from recommender.observer import Observer
 from recommender.requests import AddRequest, FetchRequest, HoldingsRequest, RemoveRequest, SearchRequest
-from registry.cards import Checkpoint
 from registry.errors import TransferZooError
 from registry.escapes import shown
 from registry.forms import Json
-from registry.progress import Event
 from registry.zoo import Zoo
-from ui import access, offers, render
+from ui import offers, render
 from ui.strangers import markdown as literal
-from ui.views.parts import opened_zoo, outcomes_table, refused, sheet
+from ui.views.parts import followed, go, opened_zoo, outcomes_table, permitted_place, refused, requested, sheet
 
 __all__ = ["checkpoints_page"]
 
@@ -36,17 +34,6 @@ _COMPARED = (
 )
 
 
-class _Bar(Observer):
-    """A bar of the page as observer."""
-
-    def __init__(self) -> None:
-        self._bar = st.progress(0.0)
-
-    def report(self, event: Event) -> None:
-        """Move it."""
-        self._bar.progress(min(1.0, event.done / event.of) if event.of else 0.0, literal(event.words))
-
-
 def checkpoints_page() -> None:
     """Draw everything; called by Streamlit on each interaction."""
     zoo = opened_zoo()
@@ -54,6 +41,7 @@ def checkpoints_page() -> None:
     rows = [row for _, row in offers.listed(zoo)]
     kept = _filtered(rows)
     here = sum(bool(row["here"]) for row in kept)
+    _brought(zoo)
     st.caption(f"{len(kept)} of {len(rows)} checkpoints, {here} of them here. Tick one for its card, more to compare.")
     names = _chosen(kept)
     cards = [row for row in rows if row["name"] in names]
@@ -138,12 +126,12 @@ def _card(zoo: Zoo, row: Json) -> None:
         outcomes_table(outcomes)
     fetch, remove, _ = st.columns([1, 1, 3])
     if not row["here"] and fetch.button("Fetch its weights", icon=":material/download:"):
-        _perform(zoo, FetchRequest(names=(row["name"],)))
+        _queue(zoo, FetchRequest(names=(row["name"],)), card=row["name"])
     if row["name"] in zoo and row["origin"] != "seedling":
         with remove.popover("Remove"):
             st.caption("It is forgotten; a folder that was added stays where it lies.")
             if st.button(f"Forget {literal(row['name'])}", type="primary"):
-                _perform(zoo, RemoveRequest(name=row["name"]))
+                _remove(zoo, RemoveRequest(name=row["name"]))
 
 
 def _lineage(row: Json) -> str:
@@ -186,7 +174,7 @@ def _bring(zoo: Zoo) -> None:
     with hub, st.form("add-hub", border=False):
         name = st.text_input("Id on the hub", placeholder="organization/name")
         if st.form_submit_button("Add") and name.strip():
-            _perform(zoo, AddRequest(hub=name.strip()))
+            _queue(zoo, AddRequest(hub=name.strip()))
     with folder, st.form("add-folder", border=False):
         path = st.text_input("Folder with config.json and safetensors weights", placeholder="/models/mine")
         source = st.text_input("Items it was trained on", placeholder="none; else its distance can be told")
@@ -197,12 +185,12 @@ def _bring(zoo: Zoo) -> None:
 
 def _add(zoo: Zoo, path: str, source: str, license: str) -> None:
     try:
-        data = access.placed(source) if source.strip() else None
-        request = AddRequest(folder=access.placed(path), source_data=data, license=license.strip() or None)
+        data = permitted_place(source) if source.strip() else None
+        request = AddRequest(folder=permitted_place(path), source_data=data, license=license.strip() or None)
     except TransferZooError as failure:
         refused(failure)
         return
-    _perform(zoo, request)
+    _queue(zoo, request)
 
 
 def _search(zoo: Zoo, request: SearchRequest) -> None:
@@ -216,19 +204,29 @@ def _search(zoo: Zoo, request: SearchRequest) -> None:
     sheet([{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in rows])
 
 
-def _perform(zoo: Zoo, request: HoldingsRequest) -> None:
-    """Do it, and say what came of it."""
+def _queue(zoo: Zoo, request: HoldingsRequest, **place: str) -> None:
+    """Have it done, and show how far that is."""
+    job = requested(zoo, request)
+    if job is not None:
+        go("zoo", job=job.id, **place)
+
+
+def _brought(zoo: Zoo) -> None:
+    """What came of what was to be fetched or added last."""
+    job = followed(zoo, st.query_params.get("job"))
+    result: Mapping[str, Any] = (None if job is None else job.result) or {}
+    if "checkpoint" in result:
+        st.success(literal(f"{result['checkpoint']} is in the zoo."))
+    for name in result.get("fetched", ()):
+        st.success(literal(f"{name} is here, every checksum as it should be."))
+    for failed in result.get("failed", ()):
+        st.error(literal(f"{failed['checkpoint']}: {failed['why']}. {failed['remedy']}"))
+
+
+def _remove(zoo: Zoo, request: RemoveRequest) -> None:
     try:
-        done = holdings.manage(request, zoo, _Bar())
+        holdings.manage(request, zoo, Observer())
     except TransferZooError as failure:
         refused(failure)
         return
-    if isinstance(done, Checkpoint):
-        st.success(literal(f"{done.name} is in the zoo."))
-    elif isinstance(done, holdings.Fetched):
-        for card in done.fetched:
-            st.success(literal(f"{card.name} is here, every checksum as it should be."))
-        for failed in done.failed:
-            st.error(literal(failed.to_dict()["reason"] if "reason" in failed.to_dict() else str(failed)))
-    elif isinstance(done, holdings.Removed):
-        st.success("It is forgotten.")
+    st.success("It is forgotten.")

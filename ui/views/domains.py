@@ -4,10 +4,12 @@ import streamlit as st
 
 from recommender import charts
 from recommender.domain_map import domain_map, gaps, nearest
+from recommender.requests import AddDomainRequest, SampleRequest
+from registry.errors import TransferZooError
 from registry.zoo import Zoo
 from ui import render
 from ui.strangers import markdown as literal
-from ui.views.parts import opened_zoo, picture, sheet
+from ui.views.parts import followed, go, opened_zoo, permitted_place, picture, refused, requested, sheet
 
 __all__ = ["domains_page"]
 
@@ -16,9 +18,13 @@ def domains_page() -> None:
     """Draw everything; called by Streamlit on each interaction."""
     zoo = opened_zoo()
     st.title("Domains", anchor=False)
+    job = followed(zoo, st.query_params.get("job"))
+    if job is not None and job.result is not None and "domain" in job.result:
+        st.success(literal(f"{job.result['domain']} is known: distances to it are measured from now on."))
     kinds = sorted({card.modality for card in zoo.domains()})
     if not kinds:
-        st.markdown("No domain is known. `transferzoo zoo add DIR --source-data DATA` brings one with a checkpoint.")
+        st.markdown("No domain is known yet.")
+        _add(zoo)
         return
     known = [card.modality for card in zoo.domains() if card.rows]
     of = {card.name: card.modality for card in zoo.domains()}
@@ -99,7 +105,31 @@ def _all(zoo: Zoo, modality: str) -> None:
         ],
         height="auto",
     )
-    st.markdown(literal("A domain comes with a checkpoint that was trained on it:"))
+    _add(zoo)
+
+
+def _add(zoo: Zoo) -> None:
+    """A domain from a folder; or with a checkpoint that was trained on it."""
+    st.subheader("Add one", anchor=False)
+    with st.form("add-domain", border=False):
+        path = st.text_input("Folder, zip or table of what is like it", placeholder="/data/x-rays")
+        name, family = st.columns(2)
+        called = name.text_input("Name", placeholder="as the folder is called")
+        kind = family.text_input("Family", placeholder="its own", help="Domains of one origin or kind share one.")
+        if st.form_submit_button("Add it") and path.strip():
+            _queue(zoo, path, called.strip() or None, kind.strip() or None)
+    st.caption("Distances to it are measured from then on. With a checkpoint that was trained on it:")
     st.code(
         render.command("zoo add", "DIR", "--source-data", "DATA", home=zoo.home.root), language="bash", wrap_lines=True
     )
+
+
+def _queue(zoo: Zoo, path: str, name: str | None, family: str | None) -> None:
+    try:
+        request = AddDomainRequest(sample=SampleRequest(path=permitted_place(path)), name=name, family=family)
+    except TransferZooError as failure:
+        refused(failure)
+        return
+    job = requested(zoo, request)
+    if job is not None:
+        go("domains", job=job.id, domain=name or request.sample.path.stem)

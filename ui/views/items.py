@@ -15,6 +15,8 @@ from registry.readers.records import RecordColumns
 from registry.zoo import Zoo
 from ui import access
 from ui.strangers import markdown as literal
+from ui.uploads import is_of
+from ui.views.parts import viewer
 
 __all__ = ["Shown", "draw_previews", "gallery", "is_readable", "previews_of", "side_by_side"]
 
@@ -35,8 +37,9 @@ def previews_of(zoo: Zoo, sample: Json, names: Sequence[str], *, of_test: bool =
 
 
 def is_readable(zoo: Zoo, sample: Json, place: Path | None = None) -> bool:
-    """Whether this page may read where a sample lies."""
-    return access.is_inside(place or Path(sample["origin"]), zoo.home.root / "uploads")
+    """Whether this page may read where a sample lies, for who looks: of uploads only their own."""
+    where = place or Path(sample["origin"])
+    return is_of(where, zoo.home, viewer()) and access.is_inside(where, zoo.home.root / "uploads")
 
 
 @st.cache_data(show_spinner="Reading some of the rows", max_entries=50)
@@ -61,17 +64,26 @@ def _read(kept: str, place: str, names: tuple[str, ...]) -> dict[str, Preview]:
 
 def gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, str], *, of_test: bool = False) -> None:
     """Rows of a sample, each with a few words by its name; nothing where they cannot be shown."""
+    noun = modalities[sample["modality"]].words.one
     shown = previews_of(zoo, sample, [row["item"] for row in rows], of_test=of_test)
     there = [row["item"] for row in rows if row["item"] in shown]
-    draw_previews([(words[name], shown[name]) for name in there])
+    draw_previews([(words[name], shown[name]) for name in there], noun)
 
 
-def draw_previews(previews: Sequence[tuple[str, Preview]]) -> None:
-    """Previews with their captions: pictures beside one another, texts in a list, players below one another."""
+def draw_previews(previews: Sequence[tuple[str, Preview]], noun: str) -> None:
+    """Previews with their captions: pictures beside one another, texts in a list, players below one another.
+
+    ``noun`` is what an item is called.
+    """
     pictures = [(literal(words), one.content) for words, one in previews if one.mime.startswith("image/")]
     if pictures:
         captions = [words for words, _ in pictures]
-        st.image([content for _, content in pictures], caption=captions, width=_SIDE, alt=captions)
+        st.image(
+            [content for _, content in pictures],
+            caption=captions,
+            width=_SIDE,
+            alt=[f"{noun}: {words}" for words in captions],
+        )
     texts = [(words, one.content) for words, one in previews if one.mime.startswith("text/")]
     if texts:
         lines = (f"- {literal(content.decode('utf-8', 'replace'))} — *{literal(words)}*" for words, content in texts)

@@ -7,37 +7,59 @@ from typing import Any, NoReturn
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from recommender import charts
-from recommender.requests import place_of
+from recommender.checks import check_request
+from recommender.requests import Request, place_of
 from registry.cards import JobRecord, Outcome
-from registry.errors import TransferZooError, UnknownName
+from registry.errors import PathOutside, TransferZooError, UnknownName
 from registry.escapes import shown
 from registry.forms import Json
 from registry.zoo import Zoo
-from ui import job_queue, render
+from ui import access, job_queue, render
 from ui.strangers import markdown as literal
+from ui.uploads import is_of
 
 __all__ = [
     "advice_named",
     "broken",
     "curves_of",
+    "earlier_advice",
+    "followed",
     "go",
     "job_named",
     "opened_zoo",
     "outcome_cells",
     "outcomes_table",
     "page_of",
+    "page_of_job",
+    "permitted_place",
     "picture",
     "queued",
     "refused",
+    "requested",
     "sheet",
+    "viewer",
     "watch",
     "when",
+    "work_of",
 ]
 
 _EVERY = 1.0
-_WORK = {"recommend": "advice", "tune": "tuning"}
+_EARLIER = 12
+_WORK = {
+    "recommend": "advice on {}",
+    "tune": "tuning on {}",
+    "predict": "prediction of {}",
+    "export": "export to {}",
+    "zoo promote": "promotion to {}",
+    "zoo add": "adding {}",
+    "zoo fetch": "fetching {}",
+    "domains add": "domain of {}",
+}
+_OBJECT = ("folder", "name", "hub", "names")
+"""Fields that name what a job is about, where no data are."""
 _CURVES = 2
 """Series beside one another."""
 
@@ -87,12 +109,18 @@ def when(stamp: str) -> str:
 
 
 def advice_named(zoo: Zoo, name: str | None) -> Json | None:
-    """The advice of that id, else the newest."""
-    advice = zoo.advice(name)
+    """The advice of that id, else the newest that is listed."""
+    advice = None if name is None else zoo.advice(name)
     if name is not None and advice is None:
         st.warning("That advice is not known here. This is the newest.")
-        return zoo.advice()
-    return advice
+    return advice or next((kept for _, kept in earlier_advice(zoo)), None)
+
+
+def earlier_advice(zoo: Zoo) -> list[tuple[str, Json]]:
+    """Kept advice, newest first, whoever asked for it, with the time; of uploads only that of who looks."""
+    mine = viewer()
+    kept = [row for row in zoo.kept(4 * _EARLIER) if is_of(Path(row[1]["sample"]["origin"]), zoo.home, mine)]
+    return list(kept[:_EARLIER])
 
 
 # ---------------------------------------------------------------- jobs
@@ -120,15 +148,75 @@ def _queue(zoo: Zoo) -> None:
         st.rerun()
     st.markdown("##### Queue")
     for job in waiting:
-        name = literal(f"{_WORK[job.kind]} on {Path(place_of(job.spec)).name}")
+        name = literal(work_of(job))
         status, stop = st.columns([5, 1], vertical_alignment="center")
         with status.container(gap=None):
             if st.button(name, key=f"job-{job.id}", type="tertiary"):
-                go("tune" if job.kind == "tune" else "pick", job=job.id)
+                page, place = page_of_job(job)
+                go(page, **place)
             st.caption(literal(f"{job.state} on {job.lane}" if job.state == "running" else _waiting(zoo, job)))
         if stop.button("", key=f"cancel-{job.id}", icon=":material/close:", type="tertiary", help=f"Cancel {job.id}"):
             job_queue.stop(zoo, job.id)
             st.rerun()
+
+
+def work_of(job: JobRecord) -> str:
+    """What a job does, and on what."""
+    about = place_of(job.spec) or next((job.spec[name] for name in _OBJECT if job.spec.get(name)), "")
+    listed = ", ".join(map(str, about)) if isinstance(about, list) else Path(str(about)).name
+    return _WORK.get(job.kind, job.kind).format(listed)
+
+
+def page_of_job(job: JobRecord) -> tuple[str, dict[str, str]]:
+    """Where a job is followed."""
+    if "run" in job.spec:
+        return "tune", {"run": str(job.spec["run"]), "use": job.id}
+    page = {"recommend": "pick", "tune": "tune", "domains add": "domains"}.get(job.kind, "zoo")
+    return page, {"job": job.id}
+
+
+def followed(zoo: Zoo, name: str | None) -> JobRecord | None:
+    """The job of that id once it has finished; while it has not it is shown, or what became of it."""
+    job = job_named(zoo, name)
+    if job is None or job.state == "finished":
+        return job
+    st.markdown(f"**{literal(work_of(job))}**")
+    if job.state in job_queue.OVER:
+        broken(zoo, job)
+    else:
+        watch(zoo, job.id)
+    return None
+
+
+def requested(zoo: Zoo, request: Request) -> JobRecord | None:
+    """The job that does it; None, and why, where it is refused."""
+    try:
+        check_request(request, zoo)
+        return job_queue.enqueue(zoo, request)
+    except TransferZooError as failure:
+        refused(failure)
+        return None
+
+
+def viewer() -> str:
+    """Who looks, as a short name for what is theirs: who signed in, else this browser, else this tab."""
+    user = st.user.to_dict()
+    context = get_script_run_ctx()
+    tab = "" if context is None else context.session_id
+    name = str(user.get("email") or user.get("sub") or "")
+    return access.owner_of(name or access.browser_of(st.context.cookies) or tab)
+
+
+def permitted_place(path: str) -> Path:
+    """A path that was typed, below one of the roots and in nobody else's uploads.
+
+    Raises:
+        PathOutside: it lies elsewhere.
+    """
+    place = access.placed(path)
+    if not is_of(place, opened_zoo().home, viewer()):
+        raise PathOutside(place, access.roots())
+    return place
 
 
 def _waiting(zoo: Zoo, job: JobRecord) -> str:

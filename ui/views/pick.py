@@ -13,6 +13,7 @@ from recommender import charts
 from recommender.checks import check_request
 from recommender.constraints import Constraints
 from recommender.domain_map import domain_map
+from recommender.effort import Effort
 from recommender.requests import RecommendRequest, SampleRequest, place_of, sample_request
 from registry.cards import METRICS, Checkpoint, JobRecord, Task
 from registry.errors import TransferZooError
@@ -20,25 +21,31 @@ from registry.forms import Json
 from registry.health import MOST_PAIRS
 from registry.listings import Listing
 from registry.modalities import Preview, modalities
+from registry.readers.rows import known_suffixes
 from registry.sample import Sample
 from registry.zoo import Zoo
 from ui import access, job_queue, render, reproduce
 from ui.glossary import PLANS, TERMS, terms_of
 from ui.strangers import markdown as literal
 from ui.strangers import novelty_csv, pairs_csv, suspects_csv
-from ui.uploads import DROPPABLE, discard_upload, save_upload
+from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
 from ui.views.items import draw_previews, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
+    earlier_advice,
     go,
     job_named,
     opened_zoo,
     outcomes_table,
+    page_of_job,
+    permitted_place,
     picture,
     refused,
+    requested,
     sheet,
+    viewer,
     watch,
     when,
 )
@@ -50,7 +57,6 @@ _SUSPECTS, _NOVEL = 12, 12
 """Rows that are shown as pictures or texts."""
 _LABEL = 40
 """Letters of a label that is written beside a row."""
-_EARLIER = 12
 _COLUMNS = {
     "text": "Column of texts",
     "label": "Column of labels",
@@ -63,7 +69,7 @@ _COLUMNS = {
 def pick_page() -> None:
     """Draw everything; called by Streamlit on each interaction."""
     zoo = opened_zoo()
-    fresh = "job" not in st.query_params and not zoo.kept(1)
+    fresh = "job" not in st.query_params and not earlier_advice(zoo)
     with st.sidebar:
         if not fresh:
             _request_form(zoo)
@@ -89,7 +95,13 @@ def _request_form(zoo: Zoo) -> None:
     st.markdown("### Data")
     with st.form("ask", border=False):
         path = st.text_input("Path on this machine", placeholder="/data/my-data", key="path", help=_roots())
-        upload = st.file_uploader("or drop a zip or a table", type=[kind.lstrip(".") for kind in DROPPABLE])
+        kinds = [*DROPPABLE, *sorted(known_suffixes() - {*DROPPABLE})]
+        dropped = st.file_uploader(
+            "or drop a zip, tables, or loose files with a table of their targets",
+            type=[kind.lstrip(".") for kind in kinds],
+            accept_multiple_files=True,
+            help="Loose files need one CSV beside them with the columns file and target.",
+        )
         submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
     with st.expander("Options"):
         try:
@@ -99,17 +111,20 @@ def _request_form(zoo: Zoo) -> None:
             return
     if not submitted:
         return
-    if upload is None and not path.strip():
+    if not dropped and not path.strip():
         st.warning("Give a path, or drop a file.")
         return
-    place = None
+    upload = None
     try:
-        place = access.placed(path) if upload is None else save_upload(zoo.home, upload.name, upload.getvalue())
+        if dropped:
+            upload = save_uploads(zoo.home, [(one.name, one.getvalue()) for one in dropped], viewer())
+            options |= {} if upload.labels is None else {"labels": str(upload.labels)}
+        place = permitted_place(path) if upload is None else upload.path
         request = RecommendRequest(**_request(place, options))
         check_request(request, zoo)
     except TransferZooError as failure:
-        if upload is not None and place is not None:
-            discard_upload(place)
+        if upload is not None:
+            discard_upload(upload)
         refused(failure)
         st.query_params.pop("job", None)  # what became of an earlier one is not what is wrong now
         return
@@ -137,6 +152,7 @@ def _options(zoo: Zoo) -> dict[str, Any]:
     metric = st.selectbox("Metric", [None, *judged], format_func=lambda name: name or "the task's usual one")
     groups = _typed_place("Groups (CSV: file, group)")
     test = _typed_place("Your own test part")
+    unlabelled = _typed_place("More items without labels", help=TERMS["unlabelled"])
     st.markdown("**Constraints**")
     most = st.number_input("Most parameters (millions)", 0.0, None, None, placeholder="no limit")
     licenses = st.text_input("Licenses", placeholder="any; else: mit, apache", help="Separated by commas.")
@@ -149,14 +165,18 @@ def _options(zoo: Zoo) -> dict[str, Any]:
         "licenses": tuple(one.strip() for one in licenses.split(",") if one.strip()),
         "groups": groups,
         "test": test,
+        "unlabelled": unlabelled,
         **bounds,
         **{name: value.strip() for name, value in columns.items() if value.strip()},
     }
     _left(zoo, options)
     st.markdown("**Effort**")
+    effort = st.selectbox("Effort", [*map(str, Effort)], [*Effort].index(Effort.NORMAL), help=TERMS["effort"])
+    budget = st.text_input("Time for the advice", placeholder="as long as it takes; else: 90s, 5min")
     keep = st.number_input("Checkpoints to probe", 1, 50, 5, help="The best of a first look at all.")
     seed = st.number_input("Seed", 0, None, 0, help="Everything random follows it.")
-    return {**options, "keep": int(keep), "seed": int(seed)}
+    spent = {"effort": effort, "time_budget": budget.strip() or None}
+    return {**options, **spent, "keep": int(keep), "seed": int(seed)}
 
 
 def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
@@ -179,15 +199,15 @@ def _left(zoo: Zoo, options: Mapping[str, Any]) -> None:
 _BOUNDS = ("max_parameters", "licenses", "max_bytes", "max_memory")
 
 
-def _typed_place(label: str, placeholder: str = "none") -> str | None:
+def _typed_place(label: str, placeholder: str = "none", help: str | None = None) -> str | None:
     """The path of a file or folder, where one is typed."""
-    typed = st.text_input(label, placeholder=placeholder)
-    return str(access.placed(typed)) if typed.strip() else None
+    typed = st.text_input(label, placeholder=placeholder, help=help)
+    return str(permitted_place(typed)) if typed.strip() else None
 
 
 def _earlier(zoo: Zoo) -> None:
-    """Kept advice, newest first, whoever asked for it."""
-    kept = zoo.kept(_EARLIER)
+    """Kept advice, to be looked at again."""
+    kept = earlier_advice(zoo)
     if kept:
         st.markdown("##### Earlier advice")
     for stamp, advice in kept:
@@ -205,8 +225,9 @@ def _best_words(advice: Json) -> str:
 
 def _followed(zoo: Zoo, job: JobRecord) -> None:
     """Show a job by itself, or what has come of it."""
-    if job.kind == "tune":
-        go("tune", job=job.id)
+    if job.kind != "recommend":
+        page, place = page_of_job(job)
+        go(page, **place)
     if job.state == "finished" and job.result is not None:
         go("pick", advice=str(job.result["recommendation"]))
     st.subheader(literal(f"Looking at {Path(place_of(job.spec)).name}"), anchor=False)
@@ -238,6 +259,7 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if advice.get("undone"):
         left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
         st.warning(literal(f"Time was over before all was done. {left}"))
+        _go_on(zoo, advice)
     place = 0
     if advice["choices"]:
         place = _chosen(advice)
@@ -254,6 +276,23 @@ def _show(zoo: Zoo, advice: Json) -> None:
     if outcomes:
         st.subheader("What became of this sample so far", anchor=False)
         outcomes_table(outcomes)
+
+
+def _go_on(zoo: Zoo, advice: Json) -> None:
+    """Go on with advice that time did not do for."""
+    again, how_long = st.columns([1, 2], vertical_alignment="bottom")
+    budget = how_long.text_input("Time for it", placeholder="as long as it takes; else: 90s, 5min", key="more-time")
+    if again.button("Go on with it", type="primary", icon=":material/replay:", width="stretch"):
+        try:
+            sample = sample_request(advice["sample"], advice["settings"]["seed"])
+            spent: dict[str, Any] = {"time_budget": budget.strip() or None}
+            request = RecommendRequest(sample=sample, continues=str(advice["id"]), **spent)
+        except TransferZooError as failure:
+            refused(failure)
+            return
+        job = requested(zoo, request)
+        if job is not None:
+            go("pick", job=job.id)
 
 
 def _chosen(advice: Json) -> int:
@@ -554,7 +593,7 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
     if not previews:
         st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
-    draw_previews(previews)
+    draw_previews(previews, modality.words.one)
 
 
 @st.cache_data(show_spinner="Reading a few of them", max_entries=50)

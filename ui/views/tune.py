@@ -1,13 +1,12 @@
 """Tune: a plan that can be changed, a tuning that one can watch, and what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from recommender import charts, requests
-from recommender.checks import check_request
 from recommender.requests import (
     ExportRequest,
     PredictRequest,
@@ -23,22 +22,27 @@ from registry.cards import JobRecord
 from registry.errors import TransferZooError, UnknownName
 from registry.escapes import shown
 from registry.forms import Json
+from registry.modalities import modalities
 from registry.zoo import Zoo
-from ui import access, job_queue, render
+from ui import job_queue, render
 from ui.glossary import PLANS, TERMS
 from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
-from ui.strangers import mistakes_csv
+from ui.strangers import mistakes_csv, table_csv
+from ui.uploads import kept_answer
 from ui.views.items import gallery
 from ui.views.parts import (
     advice_named,
     broken,
     curves_of,
+    followed,
     go,
     job_named,
     opened_zoo,
+    permitted_place,
     picture,
     refused,
+    requested,
     sheet,
     watch,
 )
@@ -86,7 +90,11 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
     choice = advice["choices"][place]
     left, right = st.columns([2, 3], gap="large")
     with left:
-        request = _edited(advice, place)
+        try:
+            request = _edited(advice, place)
+        except TransferZooError as failure:
+            refused(failure)
+            return
         if st.button(f"Start: {render.about(choice['cost']['seconds'])}", type="primary", icon=":material/play_arrow:"):
             _start(zoo, request)
         st.code(as_command(request, zoo.home.root), language="bash", wrap_lines=True)
@@ -151,6 +159,11 @@ def _edited(advice: Json, place: int) -> TuneRequest:
     device = st.text_input(
         "Device", "auto", key=f"device-{key}", help="auto (the fastest there is), cpu, cuda:N or mps."
     )
+    more = ""
+    if modalities[advice["sample"]["modality"]].defaults.pretext:
+        more = st.text_input(
+            "More items without labels", placeholder="none", key=f"unlabelled-{key}", help=TERMS["unlabelled"]
+        )
     controls = st.toggle("Hold it against no transfer and from scratch", key=f"controls-{key}", help=TERMS["controls"])
     changed: dict[str, Any] = {
         "strategy": strategy,
@@ -160,17 +173,17 @@ def _edited(advice: Json, place: int) -> TuneRequest:
         "batch_size": batch,
         "controls": controls or None,
     }
+    if more.strip():
+        asked = asked.model_copy(
+            update={"sample": asked.sample.model_copy(update={"unlabelled": permitted_place(more)})}
+        )
     return TuneRequest(**{**dict(asked), **{name: value for name, value in changed.items() if value is not None}})
 
 
 def _start(zoo: Zoo, request: TuneRequest) -> None:
-    try:
-        check_request(request, zoo)
-        job = job_queue.enqueue(zoo, request)
-    except TransferZooError as failure:
-        refused(failure)
-        return
-    go("tune", job=job.id)
+    job = requested(zoo, request)
+    if job is not None:
+        go("tune", job=job.id)
 
 
 # ---------------------------------------------------------------- meanwhile
@@ -330,67 +343,79 @@ def _worst(zoo: Zoo, result: Json) -> None:
 
 
 def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
-    """Predict, export, promote, MLflow."""
+    """Predict, export, promote, MLflow: each by the queue."""
     st.subheader("What to do with it", anchor=False)
+    _outcome_of_use(zoo, run)
     predict, export, promote, elsewhere = st.tabs(["Predict", "Export", "Promote", "MLflow"])
     with predict, st.form(f"predict-{run.id}", border=False):
         path = st.text_input("Path of what to predict", placeholder="/data/new")
         if st.form_submit_button("Predict"):
-            _attempt(lambda: _predicted(zoo, PredictRequest(run=run.id, path=access.placed(path))))
+            _use(zoo, run.id, lambda: PredictRequest(run=run.id, path=permitted_place(path)))
     with export, st.form(f"export-{run.id}", border=False):
         folder = st.text_input("A new or empty folder", placeholder="exported")
         form = st.selectbox("As", ["transformers", "ONNX"])
         if st.form_submit_button("Export"):
-            _attempt(lambda: _exported(zoo, _exporting(run.id, folder, onnx=form == "ONNX")))
+            _use(zoo, run.id, lambda: _exporting(run.id, folder, onnx=form == "ONNX"))
     with promote, st.form(f"promote-{run.id}", border=False):
         name = st.text_input("What to call the new checkpoint", placeholder=f"{result['checkpoint']}-mine")
         st.caption("It joins the registry, with lineage; the next advice may start from it.")
         if st.form_submit_button("Promote"):
-            _attempt(lambda: _promoted(zoo, PromoteRequest(run=run.id, name=name.strip())))
+            _use(zoo, run.id, lambda: PromoteRequest(run=run.id, name=name.strip()))
     elsewhere.code(mlflow_command(zoo.home), language="bash", wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
 
 
 def _exporting(run: str, folder: str, *, onnx: bool) -> ExportRequest:
-    return ExportRequest(run=run, folder=access.placed(folder), onnx=onnx, card=not onnx)
+    return ExportRequest(run=run, folder=permitted_place(folder), onnx=onnx, card=not onnx)
 
 
-def _attempt(work: Callable[[], None]) -> None:
+def _use(zoo: Zoo, run: str, asked: Callable[[], Request]) -> None:
+    """Queue what is asked for, and show the run with how far that is."""
     try:
-        with st.spinner("Working"):
-            work()
+        request = asked()
     except TransferZooError as failure:
         refused(failure)
+        return
+    job = requested(zoo, request)
+    if job is not None:
+        go("tune", run=run, use=job.id)
 
 
-def _performed(zoo: Zoo, request: Request) -> Any:  # noqa: ANN401 - what comes of a request of its kind
-    from recommender import service  # noqa: PLC0415 - loads torch
+def _outcome_of_use(zoo: Zoo, run: RunFolder) -> None:
+    """What came of the use that the address names."""
+    job = followed(zoo, st.query_params.get("use"))
+    if job is None or job.result is None or job.spec.get("run") != run.id:
+        return
+    result: Mapping[str, Any] = job.result
+    if job.kind == "predict":
+        _predicted(zoo, job)
+    elif job.kind == "export":
+        st.success(literal(f"Written to {result['folder']}, opened again and checked."))
+    elif job.kind == "zoo promote":
+        name = str(result["checkpoint"])
+        for note in result["notes"]:
+            st.caption(literal(note))
+        st.success(literal(f"{name} is in the zoo: the next advice may start from it."))
+        if st.button("Look at it", icon=":material/inventory_2:"):
+            go("zoo", card=name)
 
-    return service.perform(request, zoo)
 
-
-def _predicted(zoo: Zoo, request: PredictRequest) -> None:
-    answer = _performed(zoo, request).to_dict()
+def _predicted(zoo: Zoo, job: JobRecord) -> None:
+    answer = kept_answer(zoo.home, job.id)
+    if answer is None:
+        st.warning("What was predicted is not kept any more. Ask for it again.")
+        return
     judged = answer["judged"]
     if judged is not None:
         st.success(f"{judged['metric']} {render.scored(judged['score'], judged['metric'])} on {judged['rows']:,} rows")
-    rows = [{key: value for key, value in row.items() if not isinstance(value, (dict, list))} for row in answer["rows"]]
+    plain = ("file", "prediction", "confidence")
+    rows = [{key: row[key] for key in plain if row.get(key) is not None} for row in answer["rows"]]
     sheet(rows)
+    table = table_csv([*rows[0]] if rows else plain, rows)
+    st.download_button("Download CSV", table, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
     for note in answer["notes"]:
         st.caption(literal(note))
-
-
-def _exported(zoo: Zoo, request: ExportRequest) -> None:
-    exported = _performed(zoo, request)
-    st.success(literal(f"Written to {exported.folder}, opened again and checked."))
-
-
-def _promoted(zoo: Zoo, request: PromoteRequest) -> None:
-    promoted = _performed(zoo, request)
-    for note in promoted.notes:
-        st.caption(literal(note))
-    st.success(literal(f"{promoted.checkpoint.name} is in the zoo."))
 
 
 def _recent(zoo: Zoo) -> None:

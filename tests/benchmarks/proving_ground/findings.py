@@ -24,6 +24,7 @@ from tests.benchmarks.proving_ground.judge import (
     ceilings,
     groups_of,
     judge,
+    judge_chosen,
     judge_fixed,
     judge_random,
     wins,
@@ -33,12 +34,15 @@ from tests.benchmarks.proving_ground.skill import Room, Skill, above_ceiling, fa
 from tests.benchmarks.proving_ground.strategies import StrategyFigures, judge_strategies
 from tests.benchmarks.proving_ground.truth import Truth, figures_of, truth_of
 
-__all__ = ["Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
+__all__ = ["CHOSEN", "Intervals", "Report", "Row", "Scope", "TruthReport", "report"]
 
 JUDGED = ("linear-probe", "block-probe", "lp-ft")
 """Strategies whose outcomes rankings are held against."""
 Fixed = Mapping[str, Callable[[Truth], Float[np.ndarray, "2 t"]]]
 """Choices from outside the ranking: among some of the checkpoints, what they reach on both halves, by target."""
+PRODUCT, LARGEST, WITH_STATIC = "product", "largest", "logme + static"
+CHOSEN = "score chosen on others"
+"""The single score or distance that is best on the other families: what a user without this project could choose."""
 WITHIN, ALL = "within groups of equal size and architecture", "all checkpoints"
 
 
@@ -65,6 +69,8 @@ class Scope:
     static: float
     room: Room
     rows: tuple[Row, ...]
+    beyond: tuple[float, float, float] | None
+    """The product's tau less that of the single score chosen on the other families: mean, and its 90 % interval."""
 
     @property
     def gate(self) -> str:
@@ -195,7 +201,9 @@ def _scope(
     base = judge(truth, Method("static", static), masks)
     top = ceilings(truth, masks)
     judged = [judge(truth, method, masks) for method in _methods(truth, product)]
-    judged += [base, judge_random(truth, masks)]
+    singles = [one for one in judged if one.name not in {PRODUCT, LARGEST, WITH_STATIC}]
+    ours, chosen = judged[0], judge_chosen(CHOSEN, singles, truth.families)
+    judged += [chosen, base, judge_random(truth, masks)]
     judged += [judge_fixed(truth, title, halves_of, masks) for title, halves_of in fixed.items()]
     rows = tuple(_row(one, base, top, truth.families) for one in judged if np.isfinite(one.regret_1).any())
     inside = np.any(masks, axis=0) if masks else np.zeros(len(truth.checkpoints), dtype=bool)
@@ -208,6 +216,7 @@ def _scope(
         _mean(base.tau, truth.families),
         room(base.tau, top, truth.families),
         rows,
+        _gain(ours.tau - chosen.tau, truth.families) if np.isfinite(ours.tau - chosen.tau).any() else None,
     )
 
 
@@ -215,11 +224,11 @@ def _methods(truth: Truth, product: str) -> list[Method]:
     """The product, every score and distance for which there are figures, and the baselines that rank."""
     scores = [name for name in truth.figures if name.startswith("score.")]
     distances = [name for name in truth.figures if name.startswith("distance.")]
-    methods = [Method("product", by_figure(f"{product}.mean"), probes=True)]
+    methods = [Method(PRODUCT, by_figure(f"{product}.mean"), probes=True)]
     methods += [Method(name.removeprefix("score."), by_figure(name), probes=True) for name in scores]
-    methods += [Method("logme + static", plus_static("score.logme"), probes=True)] if "score.logme" in scores else []
+    methods += [Method(WITH_STATIC, plus_static("score.logme"), probes=True)] if "score.logme" in scores else []
     methods += [Method(f"nearest domain ({name.removeprefix('distance.')})", by_figure(name, -1)) for name in distances]
-    return [*methods, Method("largest", largest)]
+    return [*methods, Method(LARGEST, largest)]
 
 
 def _row(judged: Judged, base: Judged, top: Float[np.ndarray, " t"], families: tuple[str, ...]) -> Row:
@@ -276,6 +285,7 @@ def _intervals(truth: Truth, product: str) -> Intervals | None:
 
 def _gain(difference: Float[np.ndarray, " n"], families: tuple[str, ...]) -> tuple[float, float, float]:
     means = family_means(difference, families)
+    means = means[np.isfinite(means)]
     picks = np.random.default_rng(len(means)).integers(0, len(means), (2000, len(means)))
     low, high = np.quantile(means[picks].mean(axis=1), [0.05, 0.95])
     return float(means.mean()), float(low), float(high)

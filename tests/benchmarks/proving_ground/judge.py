@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from tests.benchmarks.proving_ground.figures import ceiling, entropy, regret, relative, weighted_tau
 from tests.benchmarks.proving_ground.rankers import Ranker, by_random, leaks
+from tests.benchmarks.proving_ground.skill import family_means
 from tests.benchmarks.proving_ground.truth import Truth
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ceilings",
     "groups_of",
     "judge",
+    "judge_chosen",
     "judge_fixed",
     "judge_random",
     "wins",
@@ -106,6 +108,24 @@ def judge_fixed(
                 table[1:4, t] = float((halves[:, t] / np.maximum(tops, 1e-12)).mean()), lost, lost
         parts.append(table)
     return Judged(name, *_mean(parts, len(truth.targets)))
+
+
+def judge_chosen(name: str, singles: Sequence[Judged], families: tuple[str, ...]) -> Judged:
+    """On each family whichever method has the highest tau on all others, for nobody knows the best one beforehand."""
+    names = np.array(families)
+    figures = {figure: np.full(len(families), np.nan) for figure in FIGURES}
+    for family in dict.fromkeys(families):
+        own = names == family
+        known = [
+            (float(means[np.isfinite(means)].mean()), one)
+            for one in singles
+            if np.isfinite(means := family_means(np.where(own, np.nan, one.tau), families)).any()
+        ]
+        if known:
+            chosen = max(known, key=lambda pair: pair[0])[1]
+            for figure, values in figures.items():
+                values[own] = getattr(chosen, figure)[own]
+    return Judged(name, **figures)
 
 
 def ceilings(truth: Truth, masks: Masks) -> Float[np.ndarray, " t"]:

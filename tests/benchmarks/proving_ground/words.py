@@ -67,7 +67,11 @@ def _scope(scope: Scope, families: tuple[str, ...]) -> list[str]:
         f"{'method':<32}{'tau':>7}{'skill':>9}  {'90 % interval':<16}{'Rel@1':>7}{'reg@1':>8}{'reg@3':>8}"
         f"{'cost':>6}{'blind':>7}{'targets':>9}"
     )
-    return lines + [_row(row, scope, families) for row in scope.rows]
+    lines += [_row(row, scope, families) for row in scope.rows]
+    if scope.beyond is not None:
+        gain, low, high = scope.beyond
+        lines.append(f"product less the score chosen on others: {gain:+.3f} [{low:+.3f}, {high:+.3f}]")
+    return lines
 
 
 def _row(row: Row, scope: Scope, families: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 import importlib
 import json
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,12 +13,14 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from recommender.runs.folder import RunFolder
 from recommender.runs.tracking import no_tracking
+from recommender.serving import beside
 from recommender.serving import export as exporting
+from recommender.serving.card import model_card
 from recommender.serving.export import TOLERANCE, export, export_onnx, staged
 from recommender.serving.predict import Predictor
 from recommender.tuning.heads import NeighborsHead, PrototypeHead
 from recommender.tuning.recipe import run_local
-from registry.encoders.loading import quiet
+from registry.encoders.loading import inspect, quiet
 from registry.errors import ExtraMissing, FolderUnusable, NotExportable, NotFinished
 from tests.recommender.tuning.jobs import checkpoint, job, plan, whole
 from tests.recommender.tuning.runs import CLASSES, finished_run
@@ -41,6 +44,15 @@ def opened(folder, items):
 def differs(folder, run, count=6):
     items = pictures(count, side=50)
     return np.abs(opened(folder, items)[1] - Predictor.open(run.path).predict(items).logits).max()
+
+
+def differs_beside(folder, run, count=6):
+    """The same of a head beside its net, with what the processor in the folder gives."""
+    items = pictures(count, side=50)
+    processor = t.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    pixels = processor(images=[item.open() for item in items], return_tensors="pt")
+    logits = runpy.run_path(str(folder / "classifier.py"))["logits"](**pixels).numpy()
+    return np.abs(logits - Predictor.open(run.path).predict(items).logits).max()
 
 
 @pytest.mark.parametrize(
@@ -78,14 +90,40 @@ def test_a_head_on_an_earlier_block_gets_a_net_that_ends_there(net, tmp_path):
 
 
 @pytest.mark.parametrize("net", ["convnext", "dinov2", "mobilenet_v2", "vit"])
-def test_a_head_on_an_earlier_block_is_refused_where_no_net_ends_there(net, tmp_path):
+def test_a_head_on_an_earlier_block_lies_beside_its_net_where_none_ends_there(net, tmp_path):
+    run = finished_run(tmp_path / "run", net, block=1)
+    done = export(run, tmp_path / "out")
+    assert "block 02" in done.notes[0]
+    assert done.opener == "AutoModel"
+    assert differs_beside(tmp_path / "out", run) < TOLERANCE
+
+
+def test_what_no_output_of_a_net_holds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(beside, "_readings", lambda *_: iter(()))
     with pytest.raises(NotExportable, match="block 02") as caught:
-        export(finished_run(tmp_path / "run", net, block=1), tmp_path / "out")
+        export(finished_run(tmp_path / "run", "vit", block=1), tmp_path / "out")
     assert "--onnx" in caught.value.remedy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_a_pooler_that_no_classifier_has_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", [t.CLIPModel, t.SiglipModel])
+def test_the_image_tower_of_a_net_that_compares_is_exported_with_its_head_beside_it(kind, tmp_path):
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    seeing = {**small, "image_size": 32, "patch_size": 8}
+    reading = {**small, "vocab_size": 20, "bos_token_id": 1, "eos_token_id": 2}
+    config = kind.config_class(text_config=reading, vision_config=seeing)
+    run = finished_run(tmp_path / "run", kind(config))
+    done = export(run, tmp_path / "out")
+    assert done.architecture == kind.__name__.replace("Model", "VisionModel")
+    assert "no image classifier" in done.notes[0]
+    assert done.difference < TOLERANCE
+    assert differs_beside(tmp_path / "out", run) < TOLERANCE
+    assert 'run_path("FOLDER/classifier.py")' in model_card(run, done, None)
+    assert inspect(tmp_path / "out").architecture == done.architecture
+
+
+def test_a_pooler_that_no_classifier_has_is_read_beside(tmp_path):
     net = t.ViTModel(
         t.ViTConfig(
             hidden_size=16,
@@ -96,8 +134,10 @@ def test_a_pooler_that_no_classifier_has_is_refused(tmp_path):
             patch_size=8,
         )
     )
-    with pytest.raises(NotExportable, match="what ViTModel pools"):
-        export(finished_run(tmp_path / "run", net), tmp_path / "out")
+    run = finished_run(tmp_path / "run", net)
+    assert "what ViTModel pools" in export(run, tmp_path / "out").notes[0]
+    assert "pooler_output" in (tmp_path / "out" / "classifier.py").read_text()
+    assert differs_beside(tmp_path / "out", run) < TOLERANCE
 
 
 def test_positions_are_made_for_the_size_that_was_tuned_at(tmp_path):

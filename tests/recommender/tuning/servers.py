@@ -1,7 +1,6 @@
 """MLflow servers on this machine: a real one that can be killed and started again, one that refuses or sleeps."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -13,13 +12,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.servers import free_port
+
 ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class TrackingServer:

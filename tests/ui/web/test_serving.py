@@ -2,12 +2,7 @@
 
 import io
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -25,12 +20,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from registry.zoo import Zoo
+from tests.servers import PORT, serving
 from tests.ui.pictures import write_stripes
 from ui import job_queue
 from ui.web.app import create_app
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[3]
 HERE = {"Host": "127.0.0.1"}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -39,20 +34,15 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service of its own."""
     home = tmp_path_factory.mktemp("served") / "home"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ui.cli", "serve", "--port", str(port), "--home", str(home)]
-    log = home.with_suffix(".log")
-    with log.open("wb") as out:
-        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=out, stderr=out)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: answers(address), log)
+    command = ["-m", "ui.cli", "serve", "--port", PORT, "--home", str(home)]
+    with serving(command, home.with_suffix(".log"), answering) as (address, _):
         yield address
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+
+
+def answering(port: int) -> str | None:
+    """The service's address, once it is ready."""
+    address = f"http://127.0.0.1:{port}"
+    return address if answers(address) else None
 
 
 def answers(address: str) -> bool:
@@ -60,13 +50,6 @@ def answers(address: str) -> bool:
         return requests.get(f"{address}/ready", timeout=30).ok
     except (requests.ConnectionError, requests.Timeout):
         return False
-
-
-def wait_for(holds, log: Path, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
 
 
 def finished(address: str, job: str) -> dict:

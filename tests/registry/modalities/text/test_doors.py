@@ -53,3 +53,13 @@ def test_of_several_columns_of_texts_one_must_be_named():
 def test_a_triple_is_no_text():
     with pytest.raises(UnusableArrays, match="tuple"):
         Sample.from_arrays([("a b", "c d", "e f")] * 2, ["x", "y"], name="texts", modality="text")
+
+
+def test_a_column_of_words_that_is_called_as_labels_are_is_that_of_the_labels():
+    texts = [f"{word} text of row {row}" for row, word in enumerate(["red", "blue"] * 4)]
+    plain = datasets.Dataset.from_dict({"text": texts, "sentiment": ["good", "bad"] * 4})
+    sample = Sample.from_dataset(plain, name="texts", keep_duplicates=True)
+    assert sample.classes == ("bad", "good")
+    assert {item.parts for item in sample.items} == {(text,) for text in texts}
+    with pytest.raises(UnusableArrays):
+        Sample.from_dataset(plain.rename_column("sentiment", "remark"), name="texts")

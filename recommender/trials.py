@@ -1,0 +1,183 @@
+"""Short real trainings of the finalists: what training adds on a part of the rows, measured and not expected.
+
+Successive halving (Jamieson and Talwalkar 2016): each finalist's training runs for a few epochs on a part of the probed
+rows; the better half of them runs again, for twice the epochs on twice the rows. What a training adds is its score on
+rows held out less that of a linear head on the same block and rows. What was measured is kept beside the features, so
+that the same question goes on from it. Nothing of it becomes history.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from recommender.effort import Deadline
+from recommender.fusion import log_odds
+from recommender.results import Choice, Plan, Skipped, Trial
+from recommender.runs.event_log import EventLog
+from recommender.runs.job import Job
+from recommender.runs.provider import RowsProvider
+from recommender.runs.tracking import no_tracking
+from recommender.transfer.linear import out_of_fold
+from recommender.tuning.recipe import run_local
+from registry.cards import Origin, Outcome
+from registry.errors import TransferZooError
+from registry.files import write_atomic
+from registry.forms import from_json
+from registry.home import Home
+from registry.metrics import Z, score
+from registry.progress import Phase, Progress, Unreported, advance, silent
+from registry.sample import Sample
+from registry.targets import Targets
+from registry.zoo import Zoo
+
+__all__ = ["FINALISTS", "outcomes_of", "try_out"]
+
+FINALISTS = 4
+"""Trainings that are tried at most."""
+_RUNGS = ((400, 3), (800, 6))
+"""Rows, a quarter of them held out, and epochs of the trials of each round."""
+_HELD_OUT = 0.25
+_FEWEST = 80
+"""Rows below which what is held out tells nothing."""
+_UNLIKE = 0.02
+"""Deviation of what all rows and epochs add from what the trial's did."""
+CLOSING = 0.05
+"""Share of the time there is that planning anew is left."""
+
+
+def try_out(
+    finalists: Sequence[Choice],
+    rows: Sample,
+    zoo: Zoo,
+    *,
+    deadline: Deadline,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[tuple[Trial, ...], tuple[Skipped, ...]]:
+    """What the plans of the finalists, which all train, add on a part of the probed rows; and what was left undone.
+
+    Of each the last trial counts, on the most rows.
+
+    Raises:
+        Cancelled: the observer wants no more.
+    """
+    trials: dict[str, Trial] = {}
+    rows = replace(rows, test=None)
+    left = [] if len(rows) < _FEWEST else [*finalists[:FINALISTS]]
+    undone: list[Skipped] = []
+    for most, epochs in _RUNGS:
+        part = rows.subsample(most, seed)
+        tried: list[tuple[float, Choice]] = []
+        for place, choice in enumerate(left):
+            advance(progress, Phase.TRIAL, place, len(left), choice.plan.strategy)
+            work = partial(_trial, choice, part, rows, zoo, epochs, seed)
+            name, what = choice.checkpoint.name, f"{choice.plan.strategy} on {len(part):,} rows"
+            try:
+                trial = deadline.attempt(work, Unreported(progress), reserve=deadline.share(CLOSING))
+            except (TransferZooError, OSError, MemoryError) as failure:
+                undone.append(Skipped(name, f"its trial of {what} failed: {failure}"))
+                continue
+            if trial is None:
+                undone.append(Skipped(name, f"{what} was not tried"))
+                continue
+            trials[name] = trial
+            tried.append((trial.score, choice))
+        tried.sort(key=lambda pair: -pair[0])
+        left = [choice for _, choice in tried[: max(1, len(tried) // 2)]]
+        if undone or len(part) == len(rows):
+            break
+    return tuple(trials.values()), tuple(undone)
+
+
+def outcomes_of(trials: Sequence[Trial], choices: Sequence[Choice], sample: Sample) -> tuple[Outcome, ...]:
+    """The trials as results on the sample: what the probe's head is expected to score, moved by what training added.
+
+    The head's own uncertainty, that of the trial's few held-out rows and of what more rows add are its error.
+    """
+    heads = {choice.checkpoint.name: choice.ranked.expected for choice in choices}
+    rows = []
+    for trial in trials:
+        head = heads[trial.checkpoint]
+        odds = log_odds(head.mean) + log_odds(trial.score) - log_odds(trial.head_score)
+        expected = float(np.clip(1 / (1 + np.exp(-odds)), 0, 1))
+        unsure = (head.high - head.low) / (2 * Z)
+        error = float(np.sqrt(trial.standard_error**2 + unsure**2 + _UNLIKE**2))
+        rows.append(
+            Outcome(
+                f"trial {trial.checkpoint} {trial.strategy}",
+                trial.checkpoint,
+                trial.strategy,
+                sample.digest,
+                sample.name,
+                sample.task,
+                head.metric,
+                expected,
+                error,
+                trial.rows_train,
+                trial.rows_test,
+                trial.seconds,
+                Origin.OURS,
+                "",
+                conditions={"trial": trial.to_dict()},
+                modality=sample.modality,
+            )
+        )
+    return tuple(rows)
+
+
+def _trial(choice: Choice, part: Sample, rows: Sample, zoo: Zoo, epochs: int, seed: int, progress: Progress) -> Trial:
+    """One trial, carried out or as it was kept."""
+    plan = _short(choice.plan, epochs)
+    key = [choice.checkpoint.digest, part.order, plan.to_dict(), seed]
+    place = (
+        zoo.home.features / f"trial-{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.json"
+    )
+    if place.exists():
+        return from_json(Trial, json.loads(place.read_text()))
+    train, held_out = part.split(_HELD_OUT, seed)
+    train = replace(train, test=held_out)
+    provider = RowsProvider.of(choice.checkpoint.name, rows, zoo, progress)
+    with TemporaryDirectory(prefix="transferzoo-trial-") as folder:
+        job = Job("trial", choice.checkpoint, plan, train, Home.find(folder), seed)
+        run, _ = run_local(job, no_tracking, progress, provider)
+        curve = EventLog(job.folder).curves.get(f"validation {part.metric}", {})
+    trial = Trial(
+        choice.checkpoint.name,
+        plan.strategy,
+        len(train),
+        len(held_out),
+        epochs,
+        _head_score(plan, train, held_out, provider, job, progress),
+        float(run.metrics["score"]),
+        float(run.metrics["standard_error"]),
+        tuple(value for _, value in sorted(curve.items())),
+        float(run.metrics["seconds"]),
+    )
+    if zoo.home.writable:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, json.dumps(trial.to_dict()).encode())
+    return trial
+
+
+def _short(plan: Plan, epochs: int) -> Plan:
+    """The plan for so many epochs in all, without what a run is held against."""
+    each = max(1, epochs // len(plan.stages))
+    stages = tuple(replace(stage, epochs=min(stage.epochs, each)) for stage in plan.stages)
+    return replace(plan, stages=stages, controls=(), pretraining=None)
+
+
+def _head_score(
+    plan: Plan, train: Sample, held_out: Sample, provider: RowsProvider, job: Job, progress: Progress
+) -> float:
+    """A linear head's score on the rows held out, after the block that the plan reads."""
+    parts = [provider.features(job, part, progress) for part in (train, held_out)]
+    vectors = np.concatenate([part.blocks[part.names.index(plan.read)].vectors for part in parts])
+    targets: Targets = train.targets.followed_by(held_out.targets)
+    folds = np.repeat([-1, 0], [len(train), len(held_out)])
+    predicted = out_of_fold(vectors, targets, folds).predicted[len(train) :]
+    return float(score(train.metric, held_out.targets.values, predicted))

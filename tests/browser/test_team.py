@@ -1,0 +1,91 @@
+"""A team at one picker: two at once who neither wait for one another nor see the other's uploads; and the whole way."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Served
+from tests.ui.pictures import write_stripes
+
+pytestmark = pytest.mark.browser
+
+
+def packed(folder: Path, name: str) -> Path:
+    """A zip of stripes under that name."""
+    place = write_stripes(folder / name)
+    return Path(shutil.make_archive(str(folder / name), "zip", place))
+
+
+def visitor(browser: Browser, one: Served) -> Page:
+    """A browser of its own, with its own cookies."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(one.address)
+    expect(page.get_by_role("button", name="Recommend")).to_be_visible()
+    return page
+
+
+def drop(page: Page, file: Path) -> None:
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text(file.name)).to_be_visible()
+    page.get_by_role("button", name="Recommend").click()
+
+
+def test_of_two_at_once_neither_blocks_the_other_nor_sees_what_the_other_dropped(
+    browser: Browser, picker: Served, tmp_path: Path
+) -> None:
+    anna, boris = visitor(browser, picker), visitor(browser, picker)
+    drop(anna, packed(tmp_path, "annas"))
+    expect(anna.get_by_role("button", name="Stop")).to_be_visible()
+    boris.get_by_role("link", name="Domains").click()  # while hers is under way
+    expect(boris.get_by_role("heading", name="Domains", exact=True)).to_be_visible(timeout=20_000)
+    boris.get_by_role("link", name="Pick").click()
+    drop(boris, packed(tmp_path, "boriss"))
+    for page, mine in ((anna, "annas"), (boris, "boriss")):
+        expect(page.get_by_role("heading", name=mine, level=1)).to_be_visible(timeout=240_000)
+        expect(page.get_by_role("img", name="image: level").first).to_be_visible()
+    anna.reload()
+    expect(anna.get_by_role("button", name="annas")).to_be_visible()
+    expect(anna.get_by_role("button", name="boriss")).to_have_count(0)
+    boris.goto(anna.url)  # a link that she sends: the advice, and none of her rows
+    expect(boris.get_by_role("heading", name="annas", level=1)).to_be_visible()
+    expect(boris.get_by_text("none is shown")).to_be_visible()
+    expect(boris.get_by_role("img", name="image: level")).to_have_count(0)
+    anna.reload()
+    expect(anna.get_by_role("img", name="image: level").first).to_be_visible()
+
+
+def test_from_an_upload_to_advice_a_tuning_a_promotion_and_advice_with_what_was_promoted(
+    page: Page, picker: Served, tmp_path: Path
+) -> None:
+    page.goto(picker.address)
+    drop(page, packed(tmp_path, "bands"))
+    expect(page.get_by_text("How sure")).to_be_visible(timeout=240_000)
+    page.get_by_role("button", name="Tune it").click()
+    strategy = page.get_by_label("Strategy, with the accuracy")
+    strategy.fill("lp-ft")
+    strategy.press("Enter")
+    expect(page.get_by_text("--strategy lp-ft")).to_be_visible()
+    page.get_by_role("spinbutton", name="Epochs").fill("3")
+    page.get_by_role("spinbutton", name="Epochs").press("Tab")
+    expect(page.get_by_text("--epochs 3")).to_be_visible()
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("heading", name="Expected and realized")).to_be_visible(timeout=300_000)
+    expect(page.get_by_role("heading", name="What each class was taken for")).to_be_visible()
+    page.get_by_role("tab", name="Promote").click()
+    name = page.get_by_role("textbox", name="What to call the new checkpoint")
+    name.fill("bands-net")
+    name.press("Tab")
+    page.get_by_role("button", name="Promote").click()
+    promoted, refused = page.get_by_text("bands-net is in the zoo"), page.get_by_text("is still the one")
+    expect(promoted.or_(refused).first).to_be_visible(timeout=120_000)
+    assert "use=" in page.url
+    expect(promoted).to_be_visible()
+    page.get_by_role("link", name="Pick").click()
+    drop(page, packed(tmp_path, "ribbons"))
+    expect(page.get_by_role("heading", name="ribbons", level=1)).to_be_visible(timeout=240_000)
+    page.get_by_role("tab", name="JSON").click()
+    expect(page.get_by_text(re.compile("bands-net")).first).to_be_visible()
