@@ -232,7 +232,7 @@ PROCESSES = 8
 
 def _write_mixed(place, number, confirmed):
     """So many writes of all kinds, each noted as soon as it is confirmed; killed ones begin where they were."""
-    store, lens, draw = Store.open(place, patience=120), a_lens(), random.Random(number)  # noqa: S311 - no secret
+    store, lens, draw = Store.open(place, patience=120.0), a_lens(), random.Random(number)  # noqa: S311 - no secret
     with confirmed.open("a+") as diary:
         diary.seek(0)
         done = len(diary.read().split())

@@ -63,7 +63,7 @@ class Figures:
 def kill_at_random(place: Path | str, folder: Path, *, kills: int, seed: int) -> Figures:
     """Kill so many workers of a job table, each at a random moment, and then let the others come to the end."""
     began, draw = time.monotonic(), random.Random(seed)  # noqa: S311 - no secret
-    jobs = Store.open(place, patience=60).jobs
+    jobs = Store.open(place, patience=60.0).jobs
     _SPAWN.set_forkserver_preload([__name__])
     names = [jobs.start("tune", {"path": str(number)}, f"job-{number}").id for number in range(2 * kills)]
     workers = [_begin(place, folder) for _ in range(_WORKERS)]
@@ -128,7 +128,7 @@ def _begin(place: Path | str, folder: Path) -> BaseProcess:
 
 def _work(place: Path | str, folder: Path) -> None:
     """Take over what is dead and carry out what is queued, for ever."""
-    jobs = Store.open(place, patience=60).jobs
+    jobs = Store.open(place, patience=60.0).jobs
     while True:
         jobs.reap()
         queued = [job.id for job in jobs.list() if job.state is JobState.QUEUED]
