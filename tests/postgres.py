@@ -15,14 +15,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-__all__ = ["PASSWORD", "fresh_database", "run_server", "why_no_server"]
+__all__ = ["PASSWORD", "binaries", "fresh_database", "restart_server", "run_server", "why_no_server"]
 
 PASSWORD = "never-printed-7f3a"  # noqa: S105 - of a server that is gone with the test
 """The password of every user of the private server."""
 _USER = "postgres"
 
 
-def _binaries() -> Path | None:
+def binaries() -> Path | None:
+    """Where PostgreSQL's own programs lie."""
     beside = shutil.which("initdb")
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return Path(beside).parent if beside else debian[-1].parent if debian else None
@@ -32,7 +33,7 @@ def why_no_server() -> str:
     """Why there is none to test with; empty where there is one."""
     if os.environ.get("TRANSFERZOO_TEST_POSTGRES"):
         return ""
-    if _binaries() is None:
+    if binaries() is None:
         return "there is no PostgreSQL here: apt-get install postgresql, or set TRANSFERZOO_TEST_POSTGRES"
     if os.geteuid() == 0 and _USER not in {user.pw_name for user in pwd.getpwall()}:
         return f"PostgreSQL does not run as root, and there is no user {_USER}"
@@ -46,8 +47,8 @@ def run_server() -> Iterator[str]:
     if named:
         yield named
         return
-    binaries = _binaries()
-    assert binaries is not None
+    programs = binaries()
+    assert programs is not None
     as_user = ["runuser", "-u", _USER, "--"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="tz-pg-", dir="/tmp") as folder:
         place = Path(folder)
@@ -57,15 +58,23 @@ def run_server() -> Iterator[str]:
             for path in (place, secret):
                 shutil.chown(path, _USER)
         data, log = place / "data", place / "log"
-        make = [binaries / "initdb", "-D", data, "-U", _USER, "--pwfile", secret, "-A", "scram-sha-256", "-E", "UTF8"]
-        begin = [binaries / "pg_ctl", "-D", data, "-l", log, "-w", "-o"]
+        make = [programs / "initdb", "-D", data, "-U", _USER, "--pwfile", secret, "-A", "scram-sha-256", "-E", "UTF8"]
+        begin = [programs / "pg_ctl", "-D", data, "-l", log, "-w", "-o"]
         settings = f"-k {place} -c listen_addresses='' -c fsync=off -c max_connections=200 -c shared_buffers=32MB"
         _run([*as_user, *make, "--no-sync", "--locale", "C.UTF-8"])
         _run([*as_user, *begin, settings, "start"], log)
         try:
             yield f"postgresql+psycopg://{_USER}:{PASSWORD}@/postgres?host={place}"
         finally:
-            _run([*as_user, binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], log)
+            _run([*as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], log)
+
+
+def restart_server(server: str) -> None:
+    """End a private server as a crash would, and start it again."""
+    programs, place = binaries(), Path(str(sa.make_url(server).query["host"]))
+    assert programs is not None
+    as_user = ["runuser", "-u", _USER, "--"] if os.geteuid() == 0 else []
+    _run([*as_user, programs / "pg_ctl", "-D", place / "data", "-l", place / "log", "-m", "immediate", "-w", "restart"])
 
 
 @contextmanager

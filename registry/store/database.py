@@ -44,6 +44,8 @@ class Database:
         """Whose jobs are carried out here, where several homes share a server; empty where one has its own file."""
         self.patience = patience
         self.writable = writable
+        self._reached = False
+        """Whether a server has answered before: then it is waited for."""
         self._left_out: dict[tuple[str, str], Damage] = {}
 
     @property
@@ -100,7 +102,7 @@ class Database:
 
     def locks(self) -> Locks:
         """Locks by name, for everybody who uses it; of a file, they lie beside it."""
-        return dialect.locks_of(self._engine, Path(self.where).parent / "jobs")
+        return dialect.locks_of(self._engine, Path(self.where).parent / "jobs", self.patience)
 
     def run(
         self,
@@ -129,15 +131,18 @@ class Database:
             try:
                 options = dialect.transaction_options(self._engine, write=write, alone=alone)
                 with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                    self._reached = True
                     return work(connection)
             except IntegrityError:
                 raise
             except UnicodeDecodeError as cause:  # what SQLite complains of quotes the damaged schema
                 raise RegistryCorrupt(self.where, "its schema is no UTF-8") from cause
             except DBAPIError as cause:
-                if not dialect.is_busy(cause):
+                busy = dialect.is_busy(cause)
+                waited = time.monotonic() > deadline
+                if not busy and (waited or not (self._reached and dialect.is_gone(cause))):
                     raise dialect.name_error(cause, self.where, size) from cause
-                if time.monotonic() > deadline:
+                if waited:
                     raise RegistryBusy(self.where, self.patience) from cause
                 time.sleep(random.uniform(0.005, 0.1))  # noqa: S311 - jitter, not a secret
 

@@ -22,6 +22,7 @@ from registry.store.postgres import (
     ServerLocks,
     alone,
     displayed,
+    is_away,
     is_conflict,
     make_server_engine,
     name_server_error,
@@ -72,13 +73,17 @@ def make_engine(url: sa.URL, *, writable: bool = True) -> sa.Engine:
         return make_server_engine(url)
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": _BUSY_SECONDS})
 
+    logged = not writable
+
     @sa.event.listens_for(engine, "connect")
     def connected(driver: Any, _record: object) -> None:  # noqa: ANN401 - SQLite's own connection
+        nonlocal logged
         driver.isolation_level = None
         driver.text_factory = _as_it_lies
         cursor = driver.cursor()
-        if writable:
+        if not logged:  # the file remembers it
             cursor.execute("PRAGMA journal_mode=WAL")
+            logged = True
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
@@ -117,9 +122,9 @@ def place_of_database(url: sa.URL) -> str:
     return url.database or "" if url.get_backend_name() == "sqlite" else displayed(url)
 
 
-def locks_of(engine: sa.Engine, folder: Path) -> Locks:
+def locks_of(engine: sa.Engine, folder: Path, patience: float) -> Locks:
     """Locks that hold for everybody who uses the database."""
-    return FileLocks(folder) if is_file(engine) else ServerLocks(engine)
+    return FileLocks(folder) if is_file(engine) else ServerLocks(engine, patience)
 
 
 def _as_it_lies(text: bytes) -> str:
@@ -152,6 +157,11 @@ def _is_full(folder: Path) -> bool:
 def is_busy(cause: DBAPIError) -> bool:
     """Whether another process holds the database, so that it is worth another try."""
     return "locked" in str(cause.orig) if isinstance(cause.orig, sqlite3.Error) else is_conflict(cause)
+
+
+def is_gone(cause: DBAPIError) -> bool:
+    """Whether a server does not answer, so that it is worth waiting for one that has answered before."""
+    return not isinstance(cause.orig, sqlite3.Error) and is_away(cause)
 
 
 def is_small(engine: sa.Engine, where: str) -> bool:

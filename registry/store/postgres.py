@@ -5,7 +5,10 @@ SQLSTATE 40001 or 40P01 and tries again. Reads see one snapshot. Connections are
 """
 
 import os
+import time
 import weakref
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from threading import RLock
 
@@ -14,7 +17,16 @@ from sqlalchemy.exc import DBAPIError
 
 from registry.errors import ExtraMissing, RegistryAway, RegistryRefused, UnusableRegistry
 
-__all__ = ["ServerLocks", "alone", "displayed", "is_conflict", "make_server_engine", "name_server_error", "server_url"]
+__all__ = [
+    "ServerLocks",
+    "alone",
+    "displayed",
+    "is_away",
+    "is_conflict",
+    "make_server_engine",
+    "name_server_error",
+    "server_url",
+]
 
 _CONFLICTS = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 """A serialization failure, a deadlock, a lock that did not come, no free connection, a server that is starting."""
@@ -26,6 +38,8 @@ _SETTINGS = (
 )
 """Of a session; keepalives, so that a machine that has vanished loses its locks after a minute."""
 _MIGRATING = 0x7472616E73666572
+_LOOK_EVERY = 0.1
+"""Seconds between two looks whether a server is there again."""
 _ENGINES = 4
 _CONNECTIONS = 32
 
@@ -95,6 +109,11 @@ def is_conflict(cause: DBAPIError) -> bool:
     return starting or getattr(cause.orig, "sqlstate", None) in _CONFLICTS
 
 
+def is_away(cause: DBAPIError) -> bool:
+    """Whether the server does not answer, as while it is started anew; not where it refuses or lacks something."""
+    return isinstance(name_server_error(cause, ""), RegistryAway) and "does not exist" not in str(cause.orig)
+
+
 def name_server_error(cause: DBAPIError, where: str) -> Exception:
     """A server's error as one of `registry.errors`; what is a fault of ours stays as it is."""
     state = getattr(cause.orig, "sqlstate", None) or ""
@@ -116,8 +135,8 @@ def alone(connection: sa.Connection) -> None:
 class ServerLocks:
     """Locks by name that one connection holds; a server drops them when the process, or its machine, is gone."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: sa.Engine, patience: float) -> None:
+        self._engine, self._patience = engine, patience
         self._sessions: list[sa.Connection] = []
         self._held: set[str] = set()
         self._using = RLock()
@@ -127,15 +146,11 @@ class ServerLocks:
         """Hold a lock from now on; False where another process holds it.
 
         Where the connection was cut, what was held is taken again, if nobody has it by now.
+
+        Raises:
+            RegistryAway: the server does not answer.
         """
-        with self._using:
-            if self._held and not self._is_connected():
-                self._held = {one for one in sorted(self._held) if self._take(one)}
-            if name in self._held:
-                return True
-            if self._take(name):
-                self._held.add(name)
-            return name in self._held
+        return self._patiently(partial(self._hold, name))
 
     def release(self, name: str) -> None:
         """Let go of a lock; one that is not held is nobody's affair."""
@@ -154,8 +169,33 @@ class ServerLocks:
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND classid::bigint = :high AND objid::bigint = :low"
         )
-        with self._engine.connect() as connection:
-            return bool(connection.scalar(held, {"high": number >> 32, "low": number & 0xFFFFFFFF}))
+
+        def look() -> bool:
+            with self._engine.connect() as connection:
+                return bool(connection.scalar(held, {"high": number >> 32, "low": number & 0xFFFFFFFF}))
+
+        return self._patiently(look)
+
+    def _patiently(self, work: Callable[[], bool]) -> bool:
+        """What that gives; a server that is started anew is waited for."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._using:
+                    return work()
+            except DBAPIError as cause:
+                if not is_away(cause) or time.monotonic() > deadline:
+                    raise name_server_error(cause, displayed(self._engine.url)) from cause
+                time.sleep(_LOOK_EVERY)
+
+    def _hold(self, name: str) -> bool:
+        if self._held and not self._is_connected():
+            held, self._held = self._held, set()
+            self._held = {one for one in sorted(held) if self._take(one)}
+        if name in self._held or self._take(name):
+            self._held.add(name)
+            return True
+        return False
 
     def _take(self, name: str) -> bool:
         return bool(self._run(sa.select(sa.func.pg_try_advisory_lock(_number(name)))))
@@ -164,7 +204,6 @@ class ServerLocks:
         try:
             return bool(self._sessions) and self._run(sa.select(1)) == 1
         except DBAPIError:
-            _end_sessions(self._sessions, os.getpid())
             return False
 
     def _run(self, order: sa.Select[tuple[int]]) -> object:
@@ -172,7 +211,11 @@ class ServerLocks:
             session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             session.detach()  # what the pool took back would keep its locks
             self._sessions.append(session)
-        return self._sessions[0].scalar(order)
+        try:
+            return self._sessions[0].scalar(order)
+        except DBAPIError:  # cut off: the next order begins another
+            _end_sessions(self._sessions, os.getpid())
+            raise
 
 
 def _end_sessions(sessions: list[sa.Connection], process: int) -> None:

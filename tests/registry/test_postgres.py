@@ -5,6 +5,8 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from registry.errors import (
 from registry.sketch import sketch_of
 from registry.store import Entries, Store, damaged_rows, postgres, quarantine
 from registry.zoo import Zoo
-from tests.postgres import PASSWORD
+from tests.postgres import PASSWORD, fresh_database, restart_server, run_server
 from tests.registry.fakes import Advice, a_domain, a_lens, an_outcome, cloud
 
 SECRET = "hunter2-never-shown"  # noqa: S105 - looked for in what is printed
@@ -194,13 +196,43 @@ def test_a_row_that_was_mended_since_it_was_looked_at_stays(postgres_url):
     assert len(store.database.run(lambda c: c.execute(sa.text("SELECT name FROM domains")).all())) == 1
 
 
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_a_server_that_is_started_anew_is_waited_for_and_nothing_is_lost_of_what_it_confirmed():
+    with run_server() as server, fresh_database(server) as url:
+        store, other = Store.open(url), Store.open(url)
+        job = store.jobs.start("tune", {}, "key")
+        assert store.jobs.claim(job.id)
+        done, stop = [], threading.Event()
+
+        def write():
+            while not stop.is_set():
+                store.write(Entries(domains=(a_domain(f"d{len(done)}"),)))
+                done.append(len(done))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(2):
+            time.sleep(0.5)
+            restart_server(server)
+            assert store.jobs.holds(job.id)
+            assert not other.jobs.claim(job.id)
+        before = len(done)
+        while len(done) < before + 5:
+            time.sleep(0.05)
+        stop.set()
+        writer.join()
+        assert {domain.name for domain in store.domains()} >= {f"d{number}" for number in done}
+        assert store.jobs.finish(job.id, {"score": 1.0}).state == "finished"
+
+
 WRITES = 200
 PROCESSES = 8
 
 
 def _write_mixed(place, number, confirmed):
     """So many writes of all kinds, each noted as soon as it is confirmed; killed ones begin where they were."""
-    store, lens, draw = Store.open(place, patience=120), a_lens(), random.Random(number)  # noqa: S311 - no secret
+    store, lens, draw = Store.open(place, patience=120.0), a_lens(), random.Random(number)  # noqa: S311 - no secret
     with confirmed.open("a+") as diary:
         diary.seek(0)
         done = len(diary.read().split())

@@ -3,11 +3,16 @@
 import asyncio
 import json
 import os
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 
@@ -128,16 +133,50 @@ async def whole_path(client: Client, place: Path) -> dict[str, Any]:
     return await call("predict", run=tuned["run"], path=str(place))
 
 
-def test_an_agent_goes_from_a_folder_to_a_tuned_model(tmp_path):
-    place = write_stripes(tmp_path)
-    command = ["-m", "ui.cli", "mcp", "--root", str(tmp_path), "--allow-tune", "--home", str(tmp_path / "home")]
-    server = StdioServerParameters(
-        command=sys.executable, args=command, cwd=ROOT, env=dict(os.environ) | {"PYTHONPATH": str(ROOT)}
-    )
+def command_of(folder: Path, *more: str) -> list[str]:
+    return ["-m", "ui.cli", "mcp", "--root", str(folder), "--allow-tune", "--home", str(folder / "home"), *more]
 
-    async def once() -> dict[str, Any]:
+
+@contextmanager
+def over_stdio(folder: Path) -> Iterator[StdioServerParameters]:
+    env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    yield StdioServerParameters(command=sys.executable, args=command_of(folder), cwd=ROOT, env=env)
+
+
+@contextmanager
+def over_http(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen([sys.executable, *command_of(folder, "--http", str(port))], cwd=ROOT, env=env)
+    try:
+        deadline = time.monotonic() + 120
+        while server.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+@pytest.mark.parametrize("transport", [over_stdio, over_http])
+def test_an_agent_goes_from_a_folder_to_a_tuned_model(tmp_path, transport):
+    place = write_stripes(tmp_path)
+
+    async def once(server: Any) -> dict[str, Any]:
         async with Client(server) as client:
             return await whole_path(client, place)
 
-    said = asyncio.run(once())
-    assert said["rows"] == len([*place.rglob("*.png")])
+    with transport(tmp_path) as server:
+        predicted = asyncio.run(once(server))
+    assert predicted["rows"] == len([*place.rglob("*.png")])
+
+
+def test_over_http_a_page_of_another_site_is_not_let_in(tmp_path):
+    with over_http(tmp_path) as address:
+        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            answer = httpx2.post(address, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers)
+            assert answer.status_code in {400, 403, 421}, headers

@@ -1,0 +1,21 @@
+"""Workers of one job table that are killed at random: see `tests.reliability.takeover`."""
+
+import pytest
+
+from tests.reliability.takeover import kill_at_random
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_what_a_killed_worker_was_at_is_taken_over_and_never_by_two_at_once(place, tmp_path, seed):
+    figures = kill_at_random(place, tmp_path, kills=3, seed=seed)
+    assert figures.twice == figures.unfinished == ()
+    assert figures.finished == 6
+
+
+@pytest.mark.slow
+def test_a_hundred_killed_workers_lose_no_job(place, tmp_path):
+    figures = kill_at_random(place, tmp_path, kills=100, seed=1)
+    assert figures.twice == figures.unfinished == ()
+    assert figures.finished == 200
+    assert figures.at_work > 30
+    assert figures.taken_over > 5
