@@ -63,7 +63,7 @@ from recommender.shortlist import (
     shortlist,
 )
 from recommender.suspects import suspected_labels
-from recommender.trials import FINALISTS, outcomes_of, try_out
+from recommender.trials import MOST_TRIALS, trial_outcomes, try_out
 from recommender.tuning.dry_run import measure_cost
 from recommender.tuning.recipe import run_local
 from recommender.unprobed import rivals, trained_on, unprobed
@@ -182,7 +182,7 @@ def recommend(
         finalists = _finalists(choices, sample, reference, history, zoo)
         trials, late = try_out(finalists, judged.rows, zoo, deadline=until, seed=seed, progress=progress)
         undone += late
-        history = History((*history.outcomes, *outcomes_of(trials, choices, sample)))
+        history = History((*history.outcomes, *trial_outcomes(trials, choices, sample)))
         affordable, _ = _planned(judged, ranked, sample, reference, history, zoo, limits)
         choices = place([replace(choice, recommendation=name) for choice in affordable])
     near = {row.domain: row for row in listed.domains}
@@ -408,7 +408,7 @@ def _finalists(
 ) -> list[Choice]:
     """Of the choices, the best first, each with its training; where a head is advised, with the training next to it."""
     finalists: list[Choice] = []
-    for choice in choices[:FINALISTS]:
+    for choice in choices[:MOST_TRIALS]:
         if choice.ranked.transferability.candidate.exposure is not None:
             continue
         if choice.plan.stages and not choice.plan.from_scratch:

@@ -812,6 +812,8 @@ class Suspects(Record):
     """Rows that were looked at."""
     checkpoints: tuple[str, ...]
     """Those whose heads were asked."""
+    hardest: tuple[Suspect, ...] = ()
+    """Of the others those whose label is the least probable, the hardest first; suggested is the likeliest other."""
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,16 @@ from recommender.results import Suspect, Suspects, Transferability
 from registry.cards import Task
 from registry.sample import Sample
 
-__all__ = ["FEWEST_HEADS", "suspected_labels"]
+__all__ = ["FEWEST_HEADS", "HARDEST", "suspected_labels"]
 
 FEWEST_HEADS = 2
 """Checkpoints below which nobody is there to agree."""
+HARDEST = 20
+"""Rows that are listed as the hardest at most."""
 
 
 def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspects | None:
-    """The rows of a probed sample whose labels are in doubt, the most doubtful first.
+    """The rows of a probed sample whose labels are in doubt, the most doubtful first, and the hardest of the others.
 
     None where labels are no single classes, or fewer than `FEWEST_HEADS` heads can be asked.
     """
@@ -43,19 +45,23 @@ def suspected_labels(sample: Sample, scored: Sequence[Transferability]) -> Suspe
     unanimous = (by_head.argmax(axis=2) != own).all(axis=0)
     margin = mean[rows, suggested] - mean[rows, own]
     doubted = np.flatnonzero(_pruned(own, mean) & unanimous & (margin > 0))
+    rest = np.setdiff1d(rows, doubted)
+    hardest = rest[np.argsort(mean[rest, own[rest]], kind="stable")][:HARDEST]
+    others = mean.copy()
+    others[rows, own] = -1.0
+
+    def beside(row: int, other: int) -> Suspect:
+        item, classes = sample.items[judged[row]].name, sample.classes
+        chances = float(mean[row, own[row]]), float(mean[row, other])
+        return Suspect(item, classes[present[own[row]]], classes[present[other]], *chances)
+
     return Suspects(
         tuple(
-            Suspect(
-                sample.items[judged[row]].name,
-                sample.classes[present[own[row]]],
-                sample.classes[present[suggested[row]]],
-                float(mean[row, own[row]]),
-                float(mean[row, suggested[row]]),
-            )
-            for row in sorted(doubted, key=lambda row: (-margin[row], row))
+            beside(row, int(suggested[row])) for row in sorted(doubted.tolist(), key=lambda row: (-margin[row], row))
         ),
         len(judged),
         tuple(one.candidate.checkpoint.name for one, usable in zip(heads, able, strict=True) if usable),
+        tuple(beside(row, int(others[row].argmax())) for row in hardest.tolist()),
     )
 
 

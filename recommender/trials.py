@@ -35,9 +35,9 @@ from registry.sample import Sample
 from registry.targets import Targets
 from registry.zoo import Zoo
 
-__all__ = ["FINALISTS", "outcomes_of", "try_out"]
+__all__ = ["MOST_TRIALS", "trial_outcomes", "try_out"]
 
-FINALISTS = 4
+MOST_TRIALS = 4
 """Trainings that are tried at most."""
 _RUNGS = ((400, 3), (800, 6))
 """Rows, a quarter of them held out, and epochs of the trials of each round."""
@@ -46,7 +46,7 @@ _FEWEST = 80
 """Rows below which what is held out tells nothing."""
 _UNLIKE = 0.02
 """Deviation of what all rows and epochs add from what the trial's did."""
-CLOSING = 0.05
+PLANNING = 0.05
 """Share of the time there is that planning anew is left."""
 
 
@@ -68,7 +68,7 @@ def try_out(
     """
     trials: dict[str, Trial] = {}
     rows = replace(rows, test=None)
-    left = [] if len(rows) < _FEWEST else [*finalists[:FINALISTS]]
+    left = [] if len(rows) < _FEWEST else [*finalists[:MOST_TRIALS]]
     undone: list[Skipped] = []
     for most, epochs in _RUNGS:
         part = rows.subsample(most, seed)
@@ -78,7 +78,7 @@ def try_out(
             work = partial(_trial, choice, part, rows, zoo, epochs, seed)
             name, what = choice.checkpoint.name, f"{choice.plan.strategy} on {len(part):,} rows"
             try:
-                trial = deadline.attempt(work, Unreported(progress), reserve=deadline.share(CLOSING))
+                trial = deadline.attempt(work, Unreported(progress), reserve=deadline.share(PLANNING))
             except (TransferZooError, OSError, MemoryError) as failure:
                 undone.append(Skipped(name, f"its trial of {what} failed: {failure}"))
                 continue
@@ -94,7 +94,7 @@ def try_out(
     return tuple(trials.values()), tuple(undone)
 
 
-def outcomes_of(trials: Sequence[Trial], choices: Sequence[Choice], sample: Sample) -> tuple[Outcome, ...]:
+def trial_outcomes(trials: Sequence[Trial], choices: Sequence[Choice], sample: Sample) -> tuple[Outcome, ...]:
     """The trials as results on the sample: what the probe's head is expected to score, moved by what training added.
 
     The head's own uncertainty, that of the trial's few held-out rows and of what more rows add are its error.

@@ -83,10 +83,11 @@ def table_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> s
     return written.getvalue()
 
 
-def suspects_csv(rows: Iterable[Mapping[str, object]]) -> str:
-    """A table of labels in doubt, in their order."""
-    columns = ("file", "label", "suggested", "probability", "suggested_probability")
-    return table_csv(columns, ({"file": row["item"], **row} for row in rows))
+def suspects_csv(rows: Iterable[Mapping[str, object]], hardest: Iterable[Mapping[str, object]] = ()) -> str:
+    """A table of labels in doubt, in their order, then of the hardest of the other rows; ``kind`` tells which."""
+    columns = ("file", "label", "suggested", "probability", "suggested_probability", "kind")
+    parts = (("in doubt", rows), ("hardest", hardest))
+    return table_csv(columns, ({"file": row["item"], "kind": kind, **row} for kind, part in parts for row in part))
 
 
 def pairs_csv(rows: Iterable[Mapping[str, object]]) -> str:

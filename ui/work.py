@@ -104,9 +104,11 @@ def _advised(
     record = advice.to_dict()
     context.print(render.advice_report(record, explain=explain))
     if isinstance(request, RecommendRequest) and request.suspects is not None:
-        rows = () if advice.suspects is None else advice.suspects.rows
-        request.suspects.write_text(suspects_csv([row.to_dict() for row in rows]), encoding="utf-8", newline="")
-        context.print(Text(f"{len(rows)} labels in doubt are written to {request.suspects}", "dim"))
+        rows, hardest = ((), ()) if advice.suspects is None else (advice.suspects.rows, advice.suspects.hardest)
+        written = suspects_csv(*([row.to_dict() for row in part] for part in (rows, hardest)))
+        request.suspects.write_text(written, encoding="utf-8", newline="")
+        beside = f", and the {len(hardest)} hardest other rows," if hardest else ""
+        context.print(Text(f"{len(rows)} labels in doubt{beside} are written to {request.suspects}", "dim"))
     if (absent := offers.unprobed_report(record, everything=everything)) is not None:
         context.print(absent)
     if advice.choices and isinstance(request, RecommendRequest):

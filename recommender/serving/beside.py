@@ -19,7 +19,7 @@ from registry.encoders.layers import arguments
 from registry.encoders.loading import quiet
 from registry.modalities import Network
 
-__all__ = ["SCRIPT", "Written", "logits_beside", "save_beside"]
+__all__ = ["SCRIPT", "SavedBackbone", "logits_beside", "save_beside"]
 
 SCRIPT = "classifier.py"
 _MOST_BEFORE = 16
@@ -51,7 +51,7 @@ def logits(**inputs):
 
 
 @dataclass(frozen=True)
-class Written:
+class SavedBackbone:
     """What lies in the folder."""
 
     architecture: str
@@ -62,7 +62,7 @@ class Written:
 
 def save_beside(
     network: Network, head: LinearHead, features: torch.Tensor, classes: tuple[str, ...], folder: Path, within: float
-) -> Written | None:
+) -> SavedBackbone | None:
     """Write backbone, head and the lines that join them; None where nothing of its output is what the head reads.
 
     ``features`` (n, d) are what the head reads of the network's own examples; ``within`` is how far they may lie apart,
@@ -92,7 +92,7 @@ def save_beside(
     if code is None:
         return None
     options = "".join(f", {name}={value!r}" for name, value in settings.items())
-    written = Written(type(opened).__name__, opener.__name__)
+    written = SavedBackbone(type(opened).__name__, opener.__name__)
     script = _CODE.format(
         architecture=written.architecture,
         opener=written.opener,

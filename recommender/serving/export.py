@@ -25,7 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from recommender.baseline import is_raw
 from recommender.runs.folder import RunFolder
-from recommender.serving.beside import SCRIPT, Written, logits_beside, save_beside
+from recommender.serving.beside import SCRIPT, SavedBackbone, logits_beside, save_beside
 from recommender.serving.pipeline import write_pipeline
 from recommender.serving.predict import cap_of, finished
 from recommender.tuning.classifier import Classifier
@@ -296,7 +296,7 @@ def _save(tuned: _Tuned, model: PreTrainedModel, folder: Path, progress: Progres
 
 def _save_beside(
     tuned: _Tuned, folder: Path, progress: Progress, refusal: NotExportable
-) -> tuple[Written, float, tuple[str, ...]]:
+) -> tuple[SavedBackbone, float, tuple[str, ...]]:
     """Write the backbone with the head beside it; where its output has not what the head reads, the refusal stands."""
     advance(progress, Phase.EXPORT, 1, 3)
     features = tuned.features(tuned.network.batch(tuned.prepared))

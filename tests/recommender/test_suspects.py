@@ -8,7 +8,7 @@ import pytest
 
 from recommender.flow import recommend
 from recommender.results import BlockScore, Candidate, Exposure, Transferability
-from recommender.suspects import suspected_labels
+from recommender.suspects import HARDEST, suspected_labels
 from recommender.transfer.linear import out_of_fold
 from registry.cards import Task
 from registry.sample import Sample
@@ -63,6 +63,16 @@ def test_where_labels_are_sound_and_clear_none_is_in_doubt(tmp_path):
     heads = [head(tmp_path, name, TRUE, noise=0.1) for name in ("a", "bb")]
     suspects = suspected_labels(sample_of(TRUE), heads)
     assert (suspects.rows, suspects.rows_judged, suspects.checkpoints) == ((), ROWS, ("a", "bb"))
+
+
+def test_the_hardest_rows_that_are_in_no_doubt_stand_beside_those_that_are(tmp_path):
+    labels = flipped(0.05)
+    suspects = suspected_labels(sample_of(labels), [head(tmp_path, name, labels, noise=0.4) for name in ("a", "bb")])
+    assert len(suspects.hardest) == HARDEST
+    assert not {row.item for row in suspects.hardest} & {row.item for row in suspects.rows}
+    chances = [row.probability for row in suspects.hardest]
+    assert chances == sorted(chances)
+    assert all(row.label != row.suggested for row in suspects.hardest)
 
 
 def test_a_row_that_one_head_reads_as_it_is_labeled_is_in_no_doubt(tmp_path):

@@ -8,7 +8,7 @@ from recommender.history import History
 from recommender.plan import choose_plan
 from recommender.results import Trial
 from recommender.testing.evidence import evidence
-from recommender.trials import outcomes_of, try_out
+from recommender.trials import trial_outcomes, try_out
 from registry.sample import Sample
 from registry.zoo import Zoo
 from tests.recommender.tuning import jobs
@@ -37,7 +37,7 @@ def test_what_a_trial_added_moves_what_is_expected_and_is_no_result(sample):
     before = planned(sample)
     head = before.ranked.expected.mean
     better, worse = (
-        planned(sample, outcomes_of([tried(before, head, head + by)], [before], sample)) for by in (0.1, -0.1)
+        planned(sample, trial_outcomes([tried(before, head, head + by)], [before], sample)) for by in (0.1, -0.1)
     )
     assert worse.expected.mean < before.expected.mean < better.expected.mean
     assert better.expected.mean - head < 0.1
@@ -48,7 +48,7 @@ def test_what_a_trial_added_moves_what_is_expected_and_is_no_result(sample):
 def test_another_strategy_of_the_same_checkpoint_moves_less(sample):
     choice = planned(sample)
     head = choice.ranked.expected.mean
-    outcomes = outcomes_of([tried(choice, head, head + 0.1)], [choice], sample)
+    outcomes = trial_outcomes([tried(choice, head, head + 0.1)], [choice], sample)
     moved = {
         name: planned(sample, outcomes, name).expected.mean - planned(sample, (), name).expected.mean
         for name in ("lp-ft", "linear-probe")

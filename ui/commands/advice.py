@@ -60,7 +60,7 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
         str | None, typer.Option("--disk-budget", help="How much --fetch may fetch in all; else 2GiB.")
     ] = None,
     suspects: Annotated[
-        Path | None, typer.Option("--suspects", help="CSV to write labels in doubt to: file, label, suggested.")
+        Path | None, typer.Option("--suspects", help="CSV to write labels in doubt and the hardest rows to.")
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", "-v", help="Every reason, the curve over blocks, distances, what was skipped.")

@@ -558,7 +558,9 @@ def _doubts(zoo: Zoo, advice: Json) -> None:
             ],
             height=250 if len(rows) > _FEW else "auto",
         )
-        st.download_button("Download CSV", suspects_csv(rows), f"suspects-{advice['id']}.csv", "text/csv")
+        st.download_button(
+            "Download CSV", suspects_csv(rows, doubts.get("hardest", ())), f"suspects-{advice['id']}.csv", "text/csv"
+        )
 
 
 def _novel(zoo: Zoo, advice: Json) -> None:
