@@ -1,10 +1,20 @@
 """Workers of one job table that are killed at random: see `tests.reliability.takeover`."""
 
+import sys
+
 import pytest
 
+from tests.reliability import takeover
 from tests.reliability.takeover import kill_at_random
 
 
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch):
+    """A worker's process reads what is started as the main program, which another test may have replaced."""
+    monkeypatch.setitem(sys.modules, "__main__", takeover)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0])
 def test_what_a_killed_worker_was_at_is_taken_over_and_never_by_two_at_once(place, tmp_path, seed):
     figures = kill_at_random(place, tmp_path, kills=3, seed=seed)
