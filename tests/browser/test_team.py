@@ -1,12 +1,12 @@
 """A team at one picker: two at once who neither wait for one another nor see the other's uploads; and the whole way."""
 
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from registry.zoo import Zoo
 from tests.browser.conftest import Served
 from tests.ui.pictures import write_stripes
 
@@ -66,12 +66,12 @@ def test_from_an_upload_to_advice_a_tuning_a_promotion_and_advice_with_what_was_
     expect(page.get_by_text("How sure")).to_be_visible(timeout=240_000)
     page.get_by_role("button", name="Tune it").click()
     strategy = page.get_by_label("Strategy, with the accuracy")
-    strategy.fill("lp-ft")
+    strategy.fill("full")  # what begins with a fitted head may keep its backbone, and is not promoted then
     strategy.press("Enter")
-    expect(page.get_by_text("--strategy lp-ft")).to_be_visible()
-    page.get_by_role("spinbutton", name="Epochs").fill("3")
+    expect(page.get_by_text("--strategy full")).to_be_visible()
+    page.get_by_role("spinbutton", name="Epochs").fill("8")
     page.get_by_role("spinbutton", name="Epochs").press("Tab")
-    expect(page.get_by_text("--epochs 3")).to_be_visible()
+    expect(page.get_by_text("--epochs 8")).to_be_visible()
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("heading", name="Expected and realized")).to_be_visible(timeout=300_000)
     expect(page.get_by_role("heading", name="What each class was taken for")).to_be_visible()
@@ -80,12 +80,12 @@ def test_from_an_upload_to_advice_a_tuning_a_promotion_and_advice_with_what_was_
     name.fill("bands-net")
     name.press("Tab")
     page.get_by_role("button", name="Promote").click()
-    promoted, refused = page.get_by_text("bands-net is in the zoo"), page.get_by_text("is still the one")
-    expect(promoted.or_(refused).first).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("bands-net is in the zoo")).to_be_visible(timeout=120_000)
     assert "use=" in page.url
-    expect(promoted).to_be_visible()
     page.get_by_role("link", name="Pick").click()
     drop(page, packed(tmp_path, "ribbons", rows=20))
-    expect(page.get_by_role("heading", name="ribbons", level=1)).to_be_visible(timeout=240_000)
-    page.get_by_role("tab", name="JSON").click()
-    expect(page.get_by_text(re.compile("bands-net")).first).to_be_visible()
+    expect(page.get_by_role("heading", name="ribbons", level=1)).to_be_visible(timeout=900_000)
+    with Zoo.open(picker.home) as zoo:
+        again = zoo.advice()
+    assert again["sample"]["name"] == "ribbons"
+    assert "bands-net" in {row["checkpoint"] for row in (*again["choices"], *again["skipped"])}
