@@ -94,12 +94,12 @@ class _Tools:
         form = read_sample(self._sample(path, text, label), Observer()).to_dict()
         counts = Counter(form["counts"])
         names = ("name", "modality", "task", "metric", "rows", "test_rows", "groups")
-        health = {name: value for name, value in form["health"].items() if name != "unreadable_items"}
+        health = {name: value for name, value in form["health"].items() if name not in {"unreadable_items", "pairs"}}
         return {
             **{name: form[name] for name in names},
             "classes": dict(counts.most_common(_MOST)),
             "more_classes": max(0, len(counts) - _MOST),
-            "health": {**health, "warnings": health["warnings"][:_MOST]},
+            "health": {**health, "warnings": health["warnings"][:_MOST], "alike_pairs": len(form["health"]["pairs"])},
         }
 
     def recommend(

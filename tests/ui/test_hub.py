@@ -28,7 +28,7 @@ def hub(tmp_path, monkeypatch):
 def test_a_checkpoint_is_searched_added_fetched_watched_and_removed(hub):
     finished = transferzoo("zoo", "search", "net", "--add", "2")
     assert "1: has only pickled weights" in finished.stdout
-    assert "$ transferzoo zoo fetch net" in finished.stdout
+    assert "transferzoo zoo fetch net" in finished.stdout
     assert "claimed, not measured here: accuracy 0.75 on ImageNet-1k" in finished.stdout
     assert "not fetched: 104,148 bytes" in finished.stdout
     assert "104,148 bytes" in transferzoo("zoo", "add", "org/net").stdout
