@@ -43,6 +43,7 @@ __all__ = [
     "body_of",
     "case_of",
     "features_of",
+    "from_log_odds",
     "kind_of",
     "log_odds",
 ]
@@ -114,7 +115,8 @@ def log_odds(score: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"]:
     return np.asarray(np.log((inside + EDGE) / (1 - inside + EDGE)))
 
 
-def _score(odds: float) -> float:
+def from_log_odds(odds: float) -> float:
+    """The score, from 0 to 1, of which these are the `log_odds`."""
     return float(np.clip((1 + 2 * EDGE) / (1 + np.exp(-odds)) - EDGE, 0, 1))
 
 
@@ -285,7 +287,7 @@ class Fused:
 
     def score(self, anchor: float) -> float:
         """The expected score from an anchor's."""
-        return _score(float(log_odds(anchor)) + self.gain)
+        return from_log_odds(float(log_odds(anchor)) + self.gain)
 
     def deviation(self, score: float, sampling: float) -> tuple[float, float, float]:
         """Deviations of an expected score: in all, of what is its own, of what the sample's cases share.
@@ -432,7 +434,7 @@ class ProbePrior:
             return no_transfer, self.deviation * _slope(no_transfer), 0
         row = [1.0, raw] if self.elsewhere else [1.0, raw, nearer, float(np.log(parameters / 1e6))]
         record, probes = self.records.get(checkpoint, (0.0, 0))
-        score = _score(float(np.array(row) @ self.weights) + record)
+        score = from_log_odds(float(np.array(row) @ self.weights) + record)
         return score, max(_LEAST, self.deviation * _slope(score)), probes
 
 
@@ -712,7 +714,7 @@ def _calibration(
 ) -> float:
     """What stated deviations have to be multiplied by so that `COVERED` of the left out lie within Z of them."""
     actual = np.array([case.score or 0.0 for case in cases])
-    expected = np.array([_score(float(odds)) for odds in log_odds(actual) - missed])
+    expected = np.array([from_log_odds(float(odds)) for odds in log_odds(actual) - missed])
     slope = np.array([_slope(float(score)) for score in expected])
     noise = np.array([case.noise for case in cases])
     stated = np.sqrt((own**2 * (1 + leverage) + common**2) * slope**2 + noise)

@@ -9,6 +9,7 @@ that the same question goes on from it. Nothing of it becomes history.
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from recommender.effort import Deadline
-from recommender.fusion import log_odds
+from recommender.fusion import from_log_odds, log_odds
 from recommender.results import Choice, Plan, Skipped, Trial
 from recommender.runs.event_log import EventLog
 from recommender.runs.job import Job
@@ -25,7 +26,8 @@ from recommender.runs.tracking import no_tracking
 from recommender.transfer.linear import out_of_fold
 from recommender.tuning.recipe import run_local
 from registry.cards import Origin, Outcome
-from registry.errors import TransferZooError
+from registry.documents import read_json
+from registry.errors import NotFetched, TransferZooError, UnreadableDocument, UnreadableForm
 from registry.files import write_atomic
 from registry.forms import from_json
 from registry.home import Home
@@ -104,7 +106,6 @@ def trial_outcomes(trials: Sequence[Trial], choices: Sequence[Choice], sample: S
     for trial in trials:
         head = heads[trial.checkpoint]
         odds = log_odds(head.mean) + log_odds(trial.score) - log_odds(trial.head_score)
-        expected = float(np.clip(1 / (1 + np.exp(-odds)), 0, 1))
         unsure = (head.high - head.low) / (2 * Z)
         error = float(np.sqrt(trial.standard_error**2 + unsure**2 + _UNLIKE**2))
         rows.append(
@@ -116,7 +117,7 @@ def trial_outcomes(trials: Sequence[Trial], choices: Sequence[Choice], sample: S
                 sample.name,
                 sample.task,
                 head.metric,
-                expected,
+                from_log_odds(float(odds)),
                 error,
                 trial.rows_train,
                 trial.rows_test,
@@ -134,11 +135,11 @@ def _trial(choice: Choice, part: Sample, rows: Sample, zoo: Zoo, epochs: int, se
     """One trial, carried out or as it was kept."""
     plan = _short(choice.plan, epochs)
     key = [choice.checkpoint.digest, part.order, plan.to_dict(), seed]
-    place = (
-        zoo.home.features / f"trial-{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]}.json"
-    )
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    place = zoo.home.features / f"trial-{digest[:24]}.json"
     if place.exists():
-        return from_json(Trial, json.loads(place.read_text()))
+        with suppress(UnreadableDocument, UnreadableForm, NotFetched):  # what is damaged is measured anew
+            return from_json(Trial, read_json(place))
     train, held_out = part.split(_HELD_OUT, seed)
     train = replace(train, test=held_out)
     provider = RowsProvider.of(choice.checkpoint.name, rows, zoo, progress)

@@ -150,6 +150,6 @@ def ask_for_advice(address: str, key: dict[str, str], folder: Path) -> str:
         for file in sorted(place.rglob("*.png")):
             archive.write(file, file.relative_to(place))
     sample = requests.post(f"{address}/samples", data=packed.getvalue(), headers=key, timeout=60).json()["id"]
-    asked = requests.post(f"{address}/recommendations", json={"sample": sample, "keep": 1}, headers=key, timeout=60)
-    assert asked.status_code == 202, asked.text
-    return asked.json()["id"]
+    response = requests.post(f"{address}/recommendations", json={"sample": sample, "keep": 1}, headers=key, timeout=60)
+    assert response.status_code == 202, response.text
+    return response.json()["id"]

@@ -77,8 +77,8 @@ def enqueue(zoo: "Zoo", request: Request, *, owner: str = "") -> "JobRecord":
     spec = request.to_json()
     before = [job for job in zoo.jobs.list(owner=owner) if job.kind == request.kind and dict(job.spec) == spec]
     finished = sum(job.state == "finished" for job in before)
-    asked = [request.kind, spec, *([owner] if owner else [])]
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    identity = [request.kind, spec, *([owner] if owner else [])]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     lane = _lane(request)
     job = zoo.jobs.start(request.kind, spec, f"{request.kind}:{digest}:{finished}", lane=lane, owner=owner)
     if job.state == "queued":

@@ -499,9 +499,7 @@ def _modality_of(kind: type[PreTrainedModel]) -> Modality | None:
     modality = modality_of(kind.main_input_name) if isinstance(kind.main_input_name, str) else None
     if modality is not None and (modality.name in taken or taken <= _UNSTATED):
         return modality
-    inputs = signatures.signature(
-        kind.forward
-    ).parameters  # towers inherit the main input of the whole that they are of
+    inputs = signatures.signature(kind.forward).parameters  # a tower inherits the main input of its whole
     alone = (one for one in modalities.each() if taken == {one.name} and not one.inputs.isdisjoint(inputs))
     return next(alone, None)
 

@@ -41,6 +41,8 @@ def test_what_a_trial_added_moves_what_is_expected_and_is_no_result(sample):
     )
     assert worse.expected.mean < before.expected.mean < better.expected.mean
     assert better.expected.mean - head < 0.1
+    (unmoved,) = trial_outcomes([tried(before, 0.9, 0.9)], [before], sample)
+    assert unmoved.score == pytest.approx(head)
     assert any("a trial of the same tuning" in reason for reason in better.because)
     assert better.realized == ()
 
@@ -86,3 +88,7 @@ def test_a_trial_trains_a_net_keeps_no_run_and_is_taken_up_where_it_is_kept(samp
     assert zoo.history() == ()
     again, _ = try_out([choice], sample, zoo, deadline=Deadline())
     assert again == (trial,)
+    (kept,) = zoo.home.features.glob("trial-*.json")
+    kept.write_text(kept.read_text()[:-9])
+    (anew,), undone = try_out([choice], sample, zoo, deadline=Deadline())
+    assert (anew.score, undone) == (trial.score, ())

@@ -156,8 +156,8 @@ def _as_asked(zoo: Zoo, advice: Json, owner: str) -> Json | None:
         return advice
     for job in zoo.jobs.list():
         place = Path(place_of(job.spec))
-        asked = job.result is not None and job.result.get("recommendation") == advice["id"]
-        if asked and is_of(place, zoo.home, owner):
+        own = job.result is not None and job.result.get("recommendation") == advice["id"]
+        if own and is_of(place, zoo.home, owner):
             return {**advice, "sample": {**sample, "origin": str(place), "name": place.stem}}
     return None
 

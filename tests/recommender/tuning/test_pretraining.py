@@ -79,12 +79,12 @@ def test_hidden_tokens_are_asked_for_and_the_tokenizer_s_own_are_not(tmp_path):
     items = written(net, tmp_path)
     rows = HiddenRows(items, net, seed=0)
     shown, plain = rows.batch(np.arange(10)), items.batch(range(10))
-    asked = shown["labels"] != IGNORED
-    assert torch.equal(shown["labels"][asked], plain["input_ids"][asked])
-    assert torch.equal(shown["input_ids"][~asked], plain["input_ids"][~asked])
+    hidden = shown["labels"] != IGNORED
+    assert torch.equal(shown["labels"][hidden], plain["input_ids"][hidden])
+    assert torch.equal(shown["input_ids"][~hidden], plain["input_ids"][~hidden])
     own = torch.isin(plain["input_ids"], torch.tensor(net.tokenization.tokenizer.all_special_ids))
-    assert not (own & asked).any()
-    assert 0.05 < asked.sum() / (~own).sum() < 0.3
+    assert not (own & hidden).any()
+    assert 0.05 < hidden.sum() / (~own).sum() < 0.3
     rows.round = 1
     assert not torch.equal(rows.batch(np.arange(10))["labels"], shown["labels"])
     rows.round = 0

@@ -196,9 +196,9 @@ def test_texts_are_batched_by_their_length_and_come_back_in_their_order(tmp_path
     widths, batch = [], TextNetwork.batch
 
     def watched(self, rows, chance=None):
-        made = batch(self, rows, chance)
-        widths.append(made["input_ids"].shape[1])
-        return made
+        inputs = batch(self, rows, chance)
+        widths.append(inputs["input_ids"].shape[1])
+        return inputs
 
     monkeypatch.setattr(TextNetwork, "batch", watched)
     together = encoder.encode(items)
