@@ -11,6 +11,8 @@ from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
 from registry.zoo import Zoo
+from tests.fakes.hub import the_only_hub
+from tests.fakes.repositories import a_net
 from tests.ui.cases import advice, choice
 from ui import access
 from ui.views import parts
@@ -232,3 +234,13 @@ def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     test = draw("pick", {"advice": "fedcba9876543210"})
     assert "No row was shown to it yet" in said(test)
     draw("tune", {"advice": "fedcba9876543210"})
+
+
+def test_what_a_hub_has_is_searched_from_the_page(draw, monkeypatch, tmp_path):
+    with the_only_hub(monkeypatch, tmp_path / "hf") as hub:
+        hub.add("org/net", a_net(), downloads=3)
+        test = draw("checkpoints")
+        next(box for box in test.text_input if box.label == "Words of its id").set_value("net")
+        next(button for button in test.button if button.label == "Search").click().run()
+    assert not test.exception
+    assert any("org/net" in frame.value.get("hub", []).tolist() for frame in test.dataframe if "hub" in frame.value)

@@ -200,7 +200,7 @@ def _search(zoo: Zoo, request: SearchRequest) -> None:
     except TransferZooError as failure:
         refused(failure)
         return
-    rows: list[Mapping[str, Any]] = result.to_dict()["result"] if isinstance(result, holdings.Searched) else []
+    rows = result.to_dict()["found"] if isinstance(result, holdings.Searched) else []
     sheet([{key: cell for key, cell in row.items() if not isinstance(cell, (list, dict))} for row in rows])
 
 
