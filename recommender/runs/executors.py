@@ -1,4 +1,4 @@
-"""Executors: job in, run out. ``local`` carries a job out in this process; what it needs it asks a provider for."""
+"""Executors: job in, run out. ``local`` carries a job out in this process, ``ray`` in a worker of a Ray cluster."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -8,6 +8,7 @@ from recommender.runs.job import Job
 from recommender.runs.provider import Provider
 from recommender.runs.tracking import Tracker
 from registry.cards import Outcome
+from registry.errors import ExtraMissing
 from registry.plugins import Plugins
 from registry.progress import Progress
 
@@ -21,4 +22,12 @@ def _local() -> Executor:
     return run_local
 
 
-executors: Plugins[Executor] = Plugins("executor", "transferzoo.executors", {"local": _local})
+def _ray() -> Executor:
+    try:
+        run_on_ray: Executor = import_module("recommender.cluster").run_on_ray
+    except ModuleNotFoundError as cause:
+        raise ExtraMissing(str(cause.name), "ray") from cause
+    return run_on_ray
+
+
+executors: Plugins[Executor] = Plugins("executor", "transferzoo.executors", {"local": _local, "ray": _ray})
