@@ -24,7 +24,7 @@ from recommender.requests import (
 )
 from recommender.runs.folder import find_run
 from recommender.strategies import strategies
-from recommender.workers import WORKERS
+from recommender.workers import require_workers
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
 from registry.home import Home
@@ -57,8 +57,7 @@ def check_request(request: Request, zoo: Zoo) -> None:
         case RecommendRequest():
             require_places(*request.sample.places)
             require_names(zoo, licenses=request.licenses, exclude=request.exclude, recommendation=request.continues)
-            if request.executor not in WORKERS:
-                raise UnknownName("executor of probes", request.executor, WORKERS)
+            require_workers(request.executor)
             _require_file(request.suspects)
         case TuneRequest():
             require_places(*request.sample.places, request.source_data)

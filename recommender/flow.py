@@ -112,7 +112,7 @@ WORTH_A_TRIAL = 10.0
 """Seconds that a tuning is thought to take, from which a trial that takes some too tells more than it costs."""
 
 
-def recommend(
+def recommend(  # noqa: PLR0913 - each says what is asked, or how it is worked on
     sample: Sample,
     zoo: Zoo,
     *,

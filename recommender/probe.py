@@ -54,7 +54,7 @@ CLOSING = 0.15
 """Share of the time there is that ranking and planning are left."""
 
 
-def probe(
+def probe(  # noqa: PLR0913 - each says what is probed, or how
     sample: Sample,
     candidates: Sequence[Candidate],
     zoo: Zoo,

@@ -353,7 +353,9 @@ def _to_be_gone_on_with(
     zoo.keep(part)
     place = shlex.quote(str(request.sample.path))
     again = f"`transferzoo recommend {place} --continue {part.id} --executor {request.executor}`"
-    return ClusterLost(lost.address, lost.why, f"What was computed is kept. Start the cluster again, and go on: {again}.")
+    return ClusterLost(
+        lost.address, lost.why, f"What was computed is kept. Start the cluster again, and go on: {again}."
+    )
 
 
 def _gone_on(request: RecommendRequest, kept: Kept) -> RecommendRequest:

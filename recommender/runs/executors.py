@@ -7,8 +7,8 @@ from recommender.results import TuningRun
 from recommender.runs.job import Job
 from recommender.runs.provider import Provider
 from recommender.runs.tracking import Tracker
+from recommender.workers import load_cluster
 from registry.cards import Outcome
-from registry.errors import ExtraMissing
 from registry.plugins import Plugins
 from registry.progress import Progress
 
@@ -23,10 +23,7 @@ def _local() -> Executor:
 
 
 def _ray() -> Executor:
-    try:
-        run_on_ray: Executor = import_module("recommender.cluster").run_on_ray
-    except ModuleNotFoundError as cause:
-        raise ExtraMissing(str(cause.name), "ray") from cause
+    run_on_ray: Executor = load_cluster().run_on_ray
     return run_on_ray
 
 
