@@ -40,7 +40,7 @@ from recommender.results import (
 )
 from recommender.strategies import EvidencedStrategy, strategies
 from recommender.strategies.contrastive import FEW
-from recommender.strategies.cost import estimate
+from recommender.strategies.cost import estimate, passes, price
 from recommender.strategies.rules import require_fitting, require_head
 from registry.cards import Metric, Outcome
 from registry.errors import NotOffered, PluginUnusable, UnknownName
@@ -70,9 +70,6 @@ SHARED = 0.8
 """Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
-
-PRICE = 0.002
-"""Score that a doubling of the passes over the rows has to be worth."""
 
 _RUNNERS_UP = 2
 """Strategies that were passed over and are named."""
@@ -194,16 +191,9 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
     return best
 
 
-def passes(planned: Plan, blocks: Sequence[str], rows: int) -> float:
-    """What a plan takes in passes over the rows: one to see them, and three for each epoch in which all learns."""
-    epochs = sum(stage.expected_epochs * 3.0 * len(stage.train) / max(1, len(blocks)) for stage in planned.stages)
-    first = planned.pretraining
-    return 1.0 + epochs + (0.0 if first is None else 3.0 * first.shown / rows)
-
-
 def _net(offer: Choice, evidence: Evidence) -> float:
     """The expected score less what its cost is worth."""
-    return offer.expected.mean - PRICE * float(np.log2(passes(offer.plan, evidence.blocks, evidence.rows)))
+    return offer.expected.mean - price(offer.plan, evidence.blocks, evidence.rows)
 
 
 def _passed_over(offer: Choice, evidence: Evidence) -> PassedOver:

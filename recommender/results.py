@@ -729,10 +729,12 @@ class ChoiceForm:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether transfer is worth it, in words."""
+    """Whether to transfer, in words."""
 
     transfer: bool
     sentence: str
+    beyond_chance: bool = True
+    """Whether the better side is so beyond chance; else it is the better bet."""
 
 
 @dataclass(frozen=True)

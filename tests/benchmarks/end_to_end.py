@@ -4,8 +4,8 @@
         [--rows 600] [--test-rows N] [NAME ...]
 
 Each set is a folder with train/ and test/; at most so many training rows and, where that is asked for, test rows, the
-plan as it is, no controls. Results are
-appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
+plan as it is, no controls, and beside it the model of *no transfer*, which says whether the verdict chose the better
+side. Results are appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
 set's own family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for
 all that is bundled goes back to one pupil of eleven unlabelled corpora.
 """
@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def run(zoo: Zoo, folder: Path, rows: int, test_rows: int) -> dict[str, object]:
     advised = time.perf_counter() - began
     best = advice.best
     tuned = tune(best, sample, zoo, TuneOptions(controls=False))
+    raw = tune(advice.baseline, sample, zoo, TuneOptions(controls=False))
     e, b = best.expected, advice.baseline
     return {
         "set": folder.name,
@@ -67,7 +69,9 @@ def run(zoo: Zoo, folder: Path, rows: int, test_rows: int) -> dict[str, object]:
         "checkpoint": best.checkpoint.name,
         "strategy": best.plan.strategy,
         "no_transfer": b.expected.mean,
+        "no_transfer_realized": raw.metrics["score"],
         "transfer": advice.verdict.transfer,
+        "beyond_chance": advice.verdict.beyond_chance,
         "expected": e.mean,
         "low": e.low,
         "high": e.high,
@@ -93,15 +97,19 @@ def _sources(card: Checkpoint) -> tuple[str | None, ...]:
 
 
 def table(rows: list[dict[str, object]]) -> Table:
-    """The rows as a table, with how many realized scores lie within their interval."""
+    """The rows as a table, with how many realized scores lie within their interval, and what each side would score."""
     within = sum(float(r["low"]) <= float(r["realized"]) <= float(r["high"]) for r in rows)
-    drawn = Table(title=f"{within} of {len(rows)} realized scores lie within the nominal 90 % interval")
+    drawn = Table(
+        title=f"{within} of {len(rows)} realized scores lie within the nominal 90 % interval",
+        caption=f"mean score: as advised {_mean(rows, _followed):.3f}, always transferring {_mean(rows, _tuned):.3f}, "
+        f"never {_mean(rows, _raw):.3f}, the better side each time {_mean(rows, lambda r: max(_tuned(r), _raw(r))):.3f}",
+    )
     for column in (
         "set",
         "rows",
         "chosen checkpoint",
         "strategy",
-        "no transfer",
+        "no transfer, realized",
         "expected",
         "realized",
         "advice s",
@@ -109,19 +117,41 @@ def table(rows: list[dict[str, object]]) -> Table:
     ):
         drawn.add_column(column, justify="left" if column in {"set", "chosen checkpoint", "strategy"} else "right")
     for r in rows:
-        chosen = str(r["checkpoint"]) if r["transfer"] else f"({r['checkpoint']}: do not transfer)"
+        chosen = f"{r['checkpoint']}{_words_of(r)}"
         drawn.add_row(
             str(r["set"]),
             str(r["rows"]),
             chosen,
             str(r["strategy"]),
-            f"{r['no_transfer']:.3f}",
+            f"{r['no_transfer']:.3f}, {r['no_transfer_realized']:.3f}",
             f"{r['expected']:.3f} ({r['low']:.2f} to {r['high']:.2f})",
             f"{r['realized']:.3f} ± {r['standard_error']:.3f}",
             f"{r['advice_seconds']:.0f}",
             f"{r['tuning_seconds']:.0f}",
         )
     return drawn
+
+
+def _words_of(row: dict[str, object]) -> str:
+    if not row["transfer"]:
+        return " (do not transfer)"
+    return "" if row["beyond_chance"] else " (too close to call)"
+
+
+def _tuned(row: dict[str, object]) -> float:
+    return float(str(row["realized"]))
+
+
+def _raw(row: dict[str, object]) -> float:
+    return float(str(row["no_transfer_realized"]))
+
+
+def _followed(row: dict[str, object]) -> float:
+    return _tuned(row) if row["transfer"] else _raw(row)
+
+
+def _mean(rows: list[dict[str, object]], side: Callable[[dict[str, object]], float]) -> float:
+    return sum(map(side, rows)) / max(1, len(rows))
 
 
 def _add(zoo: Zoo, folder: Path) -> None:

@@ -259,7 +259,9 @@ def _show(zoo: Zoo, advice: Json) -> None:
     sample = advice["sample"]
     st.title(literal(sample["name"]), anchor=False)
     st.caption(literal(f"{render.sample_words(sample)}; {sample['origin']}"))
-    (st.success if advice["verdict"]["transfer"] else st.warning)(literal(advice["verdict"]["sentence"]))
+    judgment = advice["verdict"]
+    bet = st.success if judgment.get("beyond_chance", True) else st.info
+    (bet if judgment["transfer"] else st.warning)(literal(judgment["sentence"]))
     if advice.get("undone"):
         left = "; ".join(f"{row['checkpoint']}: {row['reason']}" for row in advice["undone"])
         st.warning(literal(f"Time was over before all was done. {left}"))
