@@ -5,9 +5,9 @@
 
 Each set is a folder with train/ and test/; at most so many training rows and, where that is asked for, test rows, the
 plan as it is, no controls, and beside it the model of *no transfer*, which says whether the verdict chose the better
-side. Results are appended to HOME/results.jsonl as they come, and a set that is there already is not run again. Checkpoints shaped by the
-set's own family of domains are left out; of text checkpoints those that grew on a corpus of that family themselves, for
-all that is bundled goes back to one pupil of eleven unlabelled corpora.
+side. Results are appended to HOME/results.jsonl as they come, and a set that is there already is not run again.
+Checkpoints shaped by the set's own family of domains are left out; of text checkpoints those that grew on a corpus of
+that family themselves, for all that is bundled goes back to one pupil of eleven unlabelled corpora.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def table(rows: list[dict[str, object]]) -> Table:
     drawn = Table(
         title=f"{within} of {len(rows)} realized scores lie within the nominal 90 % interval",
         caption=f"mean score: as advised {_mean(rows, _followed):.3f}, always transferring {_mean(rows, _tuned):.3f}, "
-        f"never {_mean(rows, _raw):.3f}, the better side each time {_mean(rows, lambda r: max(_tuned(r), _raw(r))):.3f}",
+        f"never {_mean(rows, _raw):.3f}, always the better side {_mean(rows, lambda r: max(_tuned(r), _raw(r))):.3f}",
     )
     for column in (
         "set",
