@@ -43,7 +43,7 @@ import streamlit as st
 from registry.zoo import Zoo
 from ui.views.items import gallery
 with Zoo.open(Path({home!r})) as zoo:
-    gallery(zoo, json.loads({sample!r}), json.loads({rows!r}), {{}})
+    gallery(zoo, json.loads({sample!r}), json.loads({rows!r}), json.loads({words!r}))
 """
 
 
@@ -59,10 +59,13 @@ def test_a_row_of_a_file_is_shown_with_its_labels_and_what_was_predicted(tmp_pat
     ]
     with Zoo.open(tmp_path / "home"):
         pass
-    script = SCRIPT.format(home=str(tmp_path / "home"), sample=json.dumps(sample), rows=json.dumps(rows))
+    words = {row["item"]: f"{row['item']}, 97 %" for row in rows}
+    forms = {"sample": json.dumps(sample), "rows": json.dumps(rows), "words": json.dumps(words)}
+    script = SCRIPT.format(home=str(tmp_path / "home"), **forms)
     test = AppTest.from_string(script, default_timeout=120).run()
     assert not test.exception
     first, second = (one.value for one in test.markdown)
     assert first == "- :blue-background[Ada] *PER* lives"
     assert "<img" not in second.replace("\\<img", "")
     assert second.endswith(":blue-background[out] *PER*")
+    assert [one.value for one in test.caption] == ["a\\.conll\\:1, 97 %", "a\\.conll\\:4, 97 %"]

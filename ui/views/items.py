@@ -78,14 +78,14 @@ def gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, st
     """
     noun = modalities[sample["modality"]].words.one
     if sample["task"] == Task.TOKEN_CLASSIFICATION:
-        _tagged_gallery(zoo, sample, rows, of_test=of_test)
+        _tagged_gallery(zoo, sample, rows, words, of_test=of_test)
         return
     shown = previews_of(zoo, sample, [row["item"] for row in rows], of_test=of_test)
     there = [row["item"] for row in rows if row["item"] in shown]
     draw_previews([(words[name], shown[name]) for name in there], noun)
 
 
-def _tagged_gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], *, of_test: bool) -> None:
+def _tagged_gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], words: Mapping[str, str], *, of_test: bool) -> None:
     place = (sample.get("test_from") if of_test else None) or sample["origin"]
     if not is_readable(zoo, sample, Path(place)):
         return
@@ -95,7 +95,7 @@ def _tagged_gallery(zoo: Zoo, sample: Json, rows: Sequence[Json], *, of_test: bo
         if row["item"] in read:
             _, positions = read[row["item"]]
             tagged = [(positions, row[key]) for key in ("label", "predicted") if row.get(key)]
-            draw_tagged(tagged, row["item"])
+            draw_tagged(tagged, words[row["item"]])
 
 
 def draw_tagged(rows: Sequence[tuple[Sequence[str], str]], caption: str = "") -> None:

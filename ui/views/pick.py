@@ -580,7 +580,11 @@ def _novel(zoo: Zoo, advice: Json) -> None:
             )
         )
         few = rows[:_NOVEL]
-        words = {row["item"]: f"{_brief(row['label'])}, {100 * row['farther_than']:.0f} %" for row in few}
+        tagged = advice["sample"]["task"] == Task.TOKEN_CLASSIFICATION
+        words = {
+            row["item"]: f"{row['item'] if tagged else _brief(row['label'])}, {100 * row['farther_than']:.0f} %"
+            for row in few
+        }
         gallery(zoo, advice["sample"], few, words)
         st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
 

@@ -18,7 +18,7 @@ from recommender.requests import (
 )
 from recommender.runs.event_log import EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
-from registry.cards import JobRecord
+from registry.cards import JobRecord, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.escapes import shown
 from registry.forms import Json
@@ -321,8 +321,9 @@ def _worst(zoo: Zoo, result: Json) -> None:
     what = "farthest off" if quantity else "wrong, with the highest confidence"
     st.caption(f"Test rows that are {what}; a label may be at fault, too.")
     sample, few = result["sample"], rows[:_WORST]
+    tagged = sample["task"] == Task.TOKEN_CLASSIFICATION
     words = {
-        row["item"]: f"{row['label']} → {row['predicted']}"
+        row["item"]: (row["item"] if tagged else f"{row['label']} → {row['predicted']}")
         + ("" if row["confidence"] is None else f", {render.percent(row['confidence'])}")
         for row in few
     }
