@@ -16,7 +16,7 @@ from recommender.requests import (
     choice_request,
     place_of,
 )
-from recommender.runs.event_log import EventLog
+from recommender.runs.event_log import RANGE_LOSS, RANGE_RATE, EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
 from registry.cards import JobRecord, Task
 from registry.errors import TransferZooError, UnknownName
@@ -156,6 +156,7 @@ def _edited(advice: Json, place: int) -> TuneRequest:
     batch = st.number_input(
         "Batch size", 2, None, None, placeholder=f"as planned: {choice['plan']['batch_size']}", key=f"batch-{key}"
     )
+    find_rate = st.toggle("Find the rate", key=f"find-rate-{key}", help=TERMS["range test"])
     device = st.text_input(
         "Device", "auto", key=f"device-{key}", help="auto (the fastest there is), cpu, cuda:N or mps."
     )
@@ -171,6 +172,7 @@ def _edited(advice: Json, place: int) -> TuneRequest:
         "epochs": epochs,
         "rate": rate or None,
         "batch_size": batch,
+        "find_rate": find_rate or None,
         "controls": controls or None,
     }
     if more.strip():
@@ -299,7 +301,11 @@ def _confused(run: RunFolder, result: Json) -> None:
             picture(charts.confusion_chart(rows, result["classes"]), words)
     elif matrix.is_file():
         st.image(str(matrix), alt="What each class was taken for")
-    curves = {name: [*curve.items()] for name, curve in EventLog(run.path).curves.items() if len(curve) > 1}
+    recorded = EventLog(run.path).curves
+    if RANGE_RATE in recorded:
+        st.subheader("How fast it may learn", anchor=False)
+        picture(charts.range_chart(recorded[RANGE_RATE], recorded[RANGE_LOSS]), TERMS["range test"])
+    curves = {name: [*curve.items()] for name, curve in recorded.items() if len(curve) > 1}
     if curves:
         st.subheader("How it learned", anchor=False)
         curves_of(curves, _expected(result["metrics"]))
