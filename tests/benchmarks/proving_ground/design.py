@@ -14,11 +14,10 @@ A checkpoint never meets a target of a family that shaped it (its source, its te
 
 Texts have the same waves, with 600 rows for probes, too: bundled checkpoints are light and real ones heavy. All light
 ones are tuned on the same eight targets of eight families, whose texts are short (a ranking needs three checkpoints,
-and of eight a half leaves no more), the heavy ones on four of these; ``scratch`` comes in wave 5, and the probes of
-twelve sets, whose families have another, in wave 6. Of as few rows as people label first, ``lp-ft`` and ``lora`` of light ones
-come in wave 7. Kin is of the corpus that a checkpoint grew on itself: all that is
-bundled goes back to one pupil of eleven unlabelled corpora and a teacher of sentence pairs, whose families leave none
-out.
+and of eight a half leaves no more), the heavy ones on four of these; ``scratch`` comes in wave 5, the probes of twelve
+sets, whose families have another, in wave 6, and ``lp-ft`` and ``lora`` of light ones on as few rows as people label
+first in wave 7. Kin is of the corpus that a checkpoint grew on itself: all that is bundled goes back to one pupil of
+eleven unlabelled corpora and a teacher of sentence pairs, whose families leave none out.
 """
 
 import argparse
