@@ -62,6 +62,8 @@ _WORK = {
 }
 _OBJECT = ("folder", "name", "hub", "names")
 """Fields that name what a job is about, where no data are."""
+_STAMP = 140
+"""Pixels of a column of times."""
 _CURVES = 2
 """Series beside one another."""
 
@@ -121,7 +123,7 @@ def sheet(rows: Sequence[Mapping[str, object]], **options: Any) -> Any:  # noqa:
     for name in table.columns:
         if not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].map(lambda cell: "" if cell is None else shown(cell))
-    return st.dataframe(table, hide_index=True, width="stretch", **options)
+    return st.dataframe(table, hide_index=True, width="stretch", placeholder="-", **options)
 
 
 def when(stamp: str) -> str:
@@ -325,7 +327,8 @@ def curves_of(curves: Mapping[str, Iterable[Sequence[float]]], expected: Json | 
 def outcomes_table(outcomes: Sequence[Outcome], **options: Any) -> Any:  # noqa: ANN401 - as above
     """What became of earlier tunings, the newest first."""
     newest = sorted(outcomes, key=lambda outcome: outcome.created, reverse=True)
-    return sheet([outcome_cells(one) for one in newest], **options)
+    widths = {"when": st.column_config.TextColumn(width=_STAMP)}
+    return sheet([outcome_cells(one) for one in newest], column_config=widths, **options)
 
 
 def outcome_cells(one: Outcome) -> dict[str, str]:
