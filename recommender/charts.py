@@ -268,10 +268,12 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
     order, late = rows["mean"].rank(method="first") % 2, rows["cost"] ** 2 > rows["cost"].min() * rows["cost"].max()
     names = [
         alt.Chart(rows[(order == odd) & (late == right)])
-        .mark_text(align=align, dx=aside, dy=lift, fontSize=11, color=INK, limit=170)
+        .mark_text(
+            align="right" if right else "left", dx=-9 if right else 9, dy=lift, fontSize=11, color=INK, limit=170
+        )
         .encode(x=x, y=y, text="choice:N", tooltip=tips)
         for odd, lift in ((1, 10), (0, -10))
-        for right, align, aside in ((False, "left", 9), (True, "right", -9))
+        for right in (False, True)
     ]
     raw = pd.DataFrame([{"mean": base["mean"], "label": "no transfer"}])
     level = alt.Chart(raw).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(y="mean:Q")

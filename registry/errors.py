@@ -71,6 +71,8 @@
     │   ├── NotAHub                                a web page where a hub's answer should be
     │   ├── HubRedirected                          it leads to a host that is not allowed
     │   ├── HubDamaged                             files that are not what the hub says, twice
+    │   ├── NoTables               (ValueError)    a data set that is no tables
+    │   ├── HubDataTooLarge                        more of a data set than is fetched
     │   └── UnusableHubId          (ValueError)    no id, revision or file name of a hub
     ├── BadCard                    (ValueError)    a catalog file, with its key
     ├── BadLock                    (ValueError)    a lock of checkpoints that cannot be read
@@ -133,6 +135,7 @@ __all__ = [
     "GgufOnly",
     "HomeUnusable",
     "HubDamaged",
+    "HubDataTooLarge",
     "HubError",
     "HubGated",
     "HubMissing",
@@ -151,6 +154,7 @@ __all__ = [
     "NameTakenTwice",
     "NoCandidates",
     "NoItems",
+    "NoTables",
     "NoVariation",
     "NoWeights",
     "NotAFunction",
@@ -992,13 +996,37 @@ class HubTooLarge(HubError):
         )
 
 
+class NoTables(HubError, ValueError):
+    """A data set of a hub without a table."""
+
+    def __init__(self, hub: str, script: str | None) -> None:
+        self.hub, self.script = hub, script
+        beside = "" if script is None else f", but a script, {script}, which is never run"
+        super().__init__(
+            f"{hub} holds no Parquet, CSV, TSV or JSON lines file{beside}",
+            f"The hub keeps tables of most data sets: {hub}@refs/convert/parquet; else fetch it yourself, and give its "
+            "folder.",
+        )
+
+
+class HubDataTooLarge(HubError):
+    """More of a data set than is fetched."""
+
+    def __init__(self, hub: str, size: int, most: int) -> None:
+        self.hub, self.size, self.most = hub, size, most
+        super().__init__(
+            f"{hub} has {size:,} bytes there; at most {most:,} are fetched",
+            "Take a smaller part (--split, --config), or fetch it yourself, and give its folder.",
+        )
+
+
 class UnusableHubId(HubError, ValueError):
     """No id, revision or file name that a hub may have."""
 
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         super().__init__(
-            f"{name!r} is no checkpoint of a hub: {why}", "Write organization/name, or organization/name@revision."
+            f"{name!r} is no repository of a hub: {why}", "Write organization/name, or organization/name@revision."
         )
 
 

@@ -7,7 +7,7 @@ __all__ = ["COMMAND_PANELS", "EXAMPLES", "OPTION_PANELS", "READING"]
 COMMAND_PANELS: Mapping[str, tuple[str, ...]] = {
     "From a sample to a model": ("demo", "recommend", "tune", "predict", "export"),
     "Look closer": ("picker", "open", "benefit", "distance"),
-    "What is known": ("zoo", "domains", "runs", "history", "queue"),
+    "What is known": ("zoo", "data", "domains", "runs", "history", "queue"),
     "For others, and upkeep": ("serve", "keys", "mcp", "doctor"),
 }
 """Commands by the panel of help that they stand in."""
@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "demo": ("demo", "demo text"),
     "recommend": (
         "recommend my-images",
+        "recommend hub:stanfordnlp/imdb --limit 5000",
         "recommend reviews.csv --text review --label stars -v",
         "recommend my-images --max-parameters 5000000 --time-budget 5min",
     ),
@@ -77,6 +78,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "zoo promote": ("zoo promote latest flowers-net",),
     "zoo lock": ("zoo lock zoo.lock",),
     "zoo sync": ("zoo sync", "zoo sync --locked zoo.lock"),
+    "data fetch": ("data fetch stanfordnlp/imdb --rows 5000", "data fetch uoft-cs/cifar10 --split test"),
     "domains list": ("domains list --csv",),
     "domains near": ("domains near my-images --most 5",),
     "domains add": ("domains add x-rays --family medical",),

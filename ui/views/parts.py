@@ -59,6 +59,7 @@ _WORK = {
     "zoo add": "adding {}",
     "zoo fetch": "fetching {}",
     "domains add": "domain of {}",
+    "data fetch": "fetching the data set {}",
 }
 _OBJECT = ("folder", "name", "hub", "names")
 """Fields that name what a job is about, where no data are."""
@@ -217,7 +218,7 @@ def page_of_job(job: JobRecord) -> tuple[str, dict[str, str]]:
     """Where a job is followed."""
     if "run" in job.spec:
         return "tune", {"run": str(job.spec["run"]), "use": job.id}
-    page = {"recommend": "pick", "tune": "tune", "domains add": "domains"}.get(job.kind, "zoo")
+    page = {"recommend": "pick", "tune": "tune", "domains add": "domains", "data fetch": "pick"}.get(job.kind, "zoo")
     return page, {"job": job.id}
 
 

@@ -29,6 +29,7 @@ from ui.strangers import markdown as literal
 from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
+from ui.views.hub_data import fetched_data, from_hub
 from ui.views.items import draw_previews, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
@@ -107,6 +108,7 @@ def _request_form(zoo: Zoo) -> None:
             help="Loose files need one CSV beside them with the columns file and target.",
         )
         submitted = st.form_submit_button("Recommend", type="primary", width="stretch")
+    from_hub(zoo)
     with st.expander("Options"):
         try:
             options = _options(zoo)
@@ -231,6 +233,10 @@ def _best_words(advice: Json) -> str:
 
 def _followed(zoo: Zoo, job: JobRecord) -> None:
     """Show a job by itself, or what has come of it."""
+    if job.kind == "data fetch":
+        st.subheader(literal(f"{job.spec['hub']}, a data set of the hub"), anchor=False)
+        fetched_data(zoo, job)
+        return
     if job.kind != "recommend":
         page, place = page_of_job(job)
         go(page, **place)
