@@ -15,6 +15,7 @@
     ├── CacheDamaged               (ValueError)    kept features that are not what was kept
     ├── DiskFull                   (OSError)       no room where something is to be written, with the bytes missing
     ├── PortUnusable               (OSError)       a port on which nothing can be served
+    ├── SignInUnusable             (ValueError)    a page for others without a sound sign-in
     ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
     ├── SampleError                (ValueError)    the user's data
@@ -197,6 +198,7 @@ __all__ = [
     "SampleError",
     "ScopeMissing",
     "ShapeMismatch",
+    "SignInUnusable",
     "SingleClass",
     "TooFewRows",
     "TooManyNeighbors",
@@ -375,6 +377,17 @@ class PortUnusable(TransferZooError, OSError):
         super().__init__(f"port {port} cannot be used: {why}", "Name another: transferzoo picker --port PORT.")
 
 
+class SignInUnusable(TransferZooError, ValueError):
+    """A page for others whose sign-in is missing or unsafe."""
+
+    def __init__(self, file: Path | str, why: str) -> None:
+        self.file, self.why = str(file), why
+        super().__init__(
+            f"the page is not served to others: {file}: {why}",
+            "Write it as README's section on the picker shows (provider, client, secrets), for yourself alone.",
+        )
+
+
 class AccessError(TransferZooError, PermissionError):
     """A request that the service does not let in."""
 
@@ -482,7 +495,7 @@ class PathOutside(SampleError, PermissionError):
 
     def __init__(self, path: Path | str, roots: Sequence[Path]) -> None:
         self.path, self.roots = str(path), tuple(roots)
-        allowed = " and ".join(map(str, roots))
+        allowed = " and ".join(map(str, roots)) or "no folder"
         super().__init__(
             f"{path} lies outside of what may be read here: {allowed}",
             "Start it with `--root DIR` to allow another folder.",

@@ -64,7 +64,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "export": ("export latest exported", "export latest exported --onnx"),
     "distance": ("distance my-images cifar10", "distance my-images other-images --metric classifier"),
     "doctor": ("doctor", "doctor --repair"),
-    "picker": ("picker", "picker --root /data --no-browser"),
+    "picker": (
+        "picker",
+        "picker --root /data --no-browser",
+        "picker --allow-remote --admit *@example.org --root /data",
+    ),
     "open": ("open resnet-photos",),
     "serve": ("serve --port 8600",),
     "mcp": ("mcp --root /data --allow-tune",),

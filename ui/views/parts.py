@@ -19,6 +19,7 @@ from registry.escapes import shown
 from registry.forms import Json
 from registry.zoo import Zoo
 from ui import access, job_queue, render
+from ui.sign_in import is_let_in
 from ui.strangers import markdown as literal
 from ui.uploads import is_of
 
@@ -41,7 +42,9 @@ __all__ = [
     "queued",
     "refused",
     "requested",
+    "require_sign_in",
     "sheet",
+    "signed_in",
     "viewer",
     "watch",
     "when",
@@ -77,7 +80,28 @@ def opened_zoo() -> Zoo:
 
 def go(page: str, **place: str) -> NoReturn:
     """Another page or place, under the same token."""
-    st.switch_page(st.session_state["pages"][page], query_params={"token": st.session_state["token"], **place})
+    token = st.session_state["token"]
+    st.switch_page(st.session_state["pages"][page], query_params={**({"token": token} if token else {}), **place})
+
+
+def require_sign_in(admitted: Sequence[str]) -> None:
+    """Show nothing but the sign-in to whoever is not signed in, and nothing else to whoever is not let in."""
+    user = st.user.to_dict()
+    if not user.get("is_logged_in"):
+        st.title("transferzoo", anchor=False)
+        st.markdown("Which pretrained model should I start from? Sign in to see what your team knows.")
+        st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
+        st.stop()
+    if not is_let_in(user, admitted):
+        st.error(literal(f"{user.get('email') or 'This account'} is not let in here. Who serves the page says who is."))
+        st.button("Sign out", icon=":material/logout:", on_click=st.logout)
+        st.stop()
+
+
+def signed_in() -> None:
+    """Who is signed in, and the way out."""
+    st.caption(literal(f"Signed in as {st.user.to_dict().get('email')}"))
+    st.button("Sign out", icon=":material/logout:", type="tertiary", on_click=st.logout)
 
 
 def page_of(address: Mapping[str, str]) -> str:
