@@ -58,7 +58,7 @@ from registry.statements import FOREIGN_WEIGHTS, MOST_HEADER, SHARD_INDEX
 __all__ = ["Hub", "HubModel", "Remote", "front_matter", "parse_hub_id", "small_files", "weight_files"]
 
 Returned = TypeVar("Returned")
-Kind = Literal["model", "dataset"]
+RepositoryKind = Literal["model", "dataset"]
 
 _ENDPOINT = "https://huggingface.co"
 _OWN_HOSTS = (".huggingface.co", ".hf.co")
@@ -154,7 +154,7 @@ class Hub:
     ``TRANSFERZOO_HUB_SECONDS`` how long an answer may take.
     """
 
-    def __init__(self, *, kind: Kind = "model", patience: float | None = None, stall: float = _STALL) -> None:
+    def __init__(self, *, kind: RepositoryKind = "model", patience: float | None = None, stall: float = _STALL) -> None:
         self.kind = kind
         self.endpoint = (os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
         self.offline = any(_is_true(os.environ.get(name)) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))

@@ -26,9 +26,9 @@ from registry.readers.records import LABEL_NAMES
 from registry.readers.reservoir import Reservoir, reservoir_sample
 from registry.readers.streams import stream_records
 
-__all__ = ["ROWS", "HubData", "fetch_data"]
+__all__ = ["USUAL_ROWS", "HubData", "fetch_data"]
 
-ROWS = 20_000
+USUAL_ROWS = 20_000
 """Rows of a part that are kept unless more are asked for."""
 _MOST_BYTES = 2 << 30
 """Of all files of the parts that are fetched."""
@@ -78,7 +78,7 @@ def fetch_data(
     config: str | None = None,
     split: str | None = None,
     label: str | None = None,
-    rows: int = ROWS,
+    rows: int = USUAL_ROWS,
     progress: Progress = silent,
 ) -> HubData:
     """Fetch a data set, ``organization/name[@revision]``: its training part, and its test part where there is one.

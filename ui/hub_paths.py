@@ -23,11 +23,11 @@ def fetch_hub_data(context: CommandContext, hub: str, split: str | None, rows: i
         TransferZooError: it cannot be had.
     """
     from recommender import holdings  # noqa: PLC0415 - loads NumPy and SQLAlchemy: no help waits for it
-    from registry.hub_data import ROWS, HubData  # noqa: PLC0415 - likewise
+    from registry.hub_data import USUAL_ROWS, HubData  # noqa: PLC0415 - likewise
     from ui import remotes  # noqa: PLC0415 - likewise
     from ui.watcher import Watcher  # noqa: PLC0415 - likewise
 
-    request = FetchDataRequest(hub=hub, split=split, rows=rows or ROWS, label=label)
+    request = FetchDataRequest(hub=hub, split=split, rows=rows or USUAL_ROWS, label=label)
     with context.bars:
         data = holdings.manage(request, context.zoo, Watcher(context))
     if not isinstance(data, HubData):

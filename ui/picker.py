@@ -29,9 +29,9 @@ def _tidy(home: str) -> int:  # noqa: ARG001 - the home keys the cache
 
 
 st.set_page_config(page_title="transferzoo", page_icon=_icon(), layout="wide")
-admitted = access.admitted()
-if admitted is not None:
-    parts.require_sign_in(admitted)
+let_in = access.admitted()
+if let_in is not None:
+    parts.require_sign_in(let_in)
     st.session_state["token"] = ""
 else:
     token = st.query_params.get("token") or st.session_state.get("token")
@@ -63,5 +63,5 @@ _tidy(str(zoo.home.root))
 page.run()
 with st.sidebar:
     parts.queued(zoo)
-    if admitted is not None:
+    if let_in is not None:
         parts.signed_in()

@@ -2,7 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,9 +105,9 @@ def test_what_is_served_to_others_is_bound_here_and_gives_no_file_of_the_disk(tm
         secret = (tmp_path / "sign-in.toml").read_text()
         for path in ("sign-in.toml", "../sign-in.toml", "registry.db", "../../etc/passwd", "..%2f..%2fetc%2fpasswd"):
             for above in ("/", "/app/static/", "/static/", "/media/", "/component/x/", "/_stcore/"):
-                line = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                line.request("GET", f"{above}{path}")
-                answer = line.getresponse().read()
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as line:
+                    line.request("GET", f"{above}{path}")
+                    answer = line.getresponse().read()
                 assert b"root:" not in answer
                 assert b"SQLite format" not in answer
                 assert secret.encode() not in answer

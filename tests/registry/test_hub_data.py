@@ -12,7 +12,7 @@ from recommender.requests import FetchDataRequest
 from registry import hub_data
 from registry.errors import BadTable, HubDataTooLarge, HubGated, HubMissing, NoTables, UnknownName, UnusableHubId
 from registry.home import Home
-from registry.hub_data import ROWS, fetch_data
+from registry.hub_data import USUAL_ROWS, fetch_data
 from registry.sample import Sample
 from tests.fakes.hub import the_only_hub
 
@@ -130,4 +130,4 @@ def test_what_cannot_be_had_is_named(hub, home, monkeypatch):
 
 
 def test_a_request_keeps_as_many_rows_as_the_function_does():
-    assert FetchDataRequest(hub="org/reviews").rows == ROWS
+    assert FetchDataRequest(hub="org/reviews").rows == USUAL_ROWS

@@ -8,7 +8,7 @@ from recommender.requests import FetchDataRequest, RecommendRequest, SampleReque
 from registry.cards import JobRecord
 from registry.errors import TransferZooError
 from registry.forms import Json
-from registry.hub_data import ROWS
+from registry.hub_data import USUAL_ROWS
 from registry.zoo import Zoo
 from ui import job_queue, remotes
 from ui.strangers import markdown as literal
@@ -25,7 +25,7 @@ def from_hub(zoo: Zoo) -> None:
         )
         config = st.text_input("Configuration", placeholder="its usual one")
         split = st.text_input("Split", placeholder="train, and test where there is one")
-        rows = st.number_input("Rows of a part, at most", 1, None, ROWS)
+        rows = st.number_input("Rows of a part, at most", 1, None, USUAL_ROWS)
         if not st.form_submit_button("Fetch it", width="stretch") or not hub.strip():
             return
     try:
