@@ -448,6 +448,16 @@ def learning_curve(points: Sequence[Sequence[float]], title: str, expected: Json
     return _plain(alt.layer(reach, level, curve), 220)
 
 
+def range_chart(rates: Mapping[int, float], losses: Mapping[int, float]) -> Picture:
+    """A learning-rate range test: the loss held out after each doubling of the rate."""
+    rows = pd.DataFrame([{"rate": rate, "loss": losses[step]} for step, rate in rates.items() if step in losses])
+    tips = [alt.Tooltip("rate:Q", format=".1e"), alt.Tooltip("loss:Q", format=".3f")]
+    line = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE)
+    x = alt.X("rate:Q", title="rate of the topmost block", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"))
+    y = alt.Y("loss:Q", title="loss held out", scale=alt.Scale(zero=False))
+    return _plain(line.encode(x=x, y=y, order="rate:Q", tooltip=tips), 220)
+
+
 def expected_and_realized(rows: Sequence[Json]) -> Picture:
     """Realized scores against expected ones with their intervals; on the line the advice was right."""
     table = pd.DataFrame(

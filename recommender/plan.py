@@ -239,7 +239,9 @@ def controlled(planned: Plan, *, wanted: bool) -> Plan:
     return replace(planned, controls=fitting if wanted else ())
 
 
-def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_size: int | None) -> Plan:
+def set_by_hand(
+    planned: Plan, epochs: int | None, rate: float | None, batch_size: int | None, *, find_rate: bool = False
+) -> Plan:
     """The plan with its epochs, the rate of its topmost block or its batch size set by hand; None leaves one be.
 
     Of several stages the last has the epochs that the others leave; rates keep their ratios to one another.
@@ -247,7 +249,7 @@ def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_siz
     Raises:
         NotOffered: something is set, and the plan trains nothing but a head, or has no epoch left for its last stage.
     """
-    if epochs is rate is batch_size is None:
+    if epochs is rate is batch_size is None and not find_rate:
         return planned
     if not planned.stages:
         raise NotOffered(planned.strategy, "it fits a head alone, which has no epochs, rate or batch size to set")
@@ -267,8 +269,11 @@ def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_siz
         )
     if batch_size is not None:
         changes.append(f"batches of {batch_size}, not {planned.batch_size}")
+    if find_rate:
+        changes.append("a range test may lower the rates before each stage")
     because = (*planned.because, f"set by hand: {'; '.join(changes)}")
-    return replace(planned, stages=stages, batch_size=batch_size or planned.batch_size, because=because)
+    batch_size = batch_size or planned.batch_size
+    return replace(planned, stages=stages, batch_size=batch_size, find_rate=find_rate, because=because)
 
 
 def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:

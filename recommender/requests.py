@@ -258,6 +258,8 @@ class TuneRequest(_OfSample):
     rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Of the topmost block that learns; all others keep their ratio to it."""
     batch_size: Annotated[int, Field(ge=2)] | None = None
+    find_rate: bool = False
+    """Whether a range test may lower the rates before each stage."""
     source_data: Place | None = None
     controls: bool | None = None
     executor: Name = "local"
@@ -268,8 +270,8 @@ class TuneRequest(_OfSample):
     def _one_or_the_other(self) -> "TuneRequest":
         if self.no_transfer and (self.checkpoint or self.strategy or self.anyway):
             raise ValueError("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
-        if self.no_transfer and (self.epochs or self.rate or self.batch_size):
-            raise ValueError("--no-transfer goes with neither --epochs, --rate nor --batch-size")
+        if self.no_transfer and (self.epochs or self.rate or self.batch_size or self.find_rate):
+            raise ValueError("--no-transfer goes with neither --epochs, --rate, --find-rate nor --batch-size")
         return self
 
 

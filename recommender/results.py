@@ -531,6 +531,8 @@ class Plan(Record):
     cache: bool = True
     """Whether activations at the end of a frozen prefix are kept on disk instead of computed in every epoch;
     with ``augment`` or ``mixup`` there is nothing to keep."""
+    find_rate: bool = False
+    """Whether a range test may lower the rates before each stage."""
     controls: tuple[str, ...] = ()
     """What the run is held against: ``no-transfer`` (raw features), ``scratch`` (the same net from random weights)."""
     pretraining: Pretraining | None = None

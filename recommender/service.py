@@ -482,6 +482,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
         epochs=request.epochs,
         rate=request.rate,
         batch_size=request.batch_size,
+        find_rate=request.find_rate,
         queue_job=job,
     )
     steps.begin()

@@ -44,7 +44,17 @@ OPTION_PANELS: Mapping[str, tuple[str, ...]] = {
         "fetch",
         "disk_budget",
     ),
-    "How much work": ("keep", "effort", "time_budget", "continues", "epochs", "rate", "batch_size", "device"),
+    "How much work": (
+        "keep",
+        "effort",
+        "time_budget",
+        "continues",
+        "epochs",
+        "rate",
+        "find_rate",
+        "batch_size",
+        "device",
+    ),
     "What is shown": ("explain", "all_", "as_csv", "json", "sort", "limit", "suspects", "record"),
     "Where, and from which seed": ("home", "registry", "seed"),
 }

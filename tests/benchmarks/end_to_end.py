@@ -1,7 +1,7 @@
 """The whole path on real sets of images or texts: advice, tuning of the best choice, expected against realized.
 
     python -m tests.benchmarks.end_to_end --sets FOLDER [--checkpoints FOLDER] [--home HOME]
-        [--rows 600] [--test-rows N] [NAME ...]
+        [--rows 600] [--test-rows N] [--effort normal] [NAME ...]
 
 Each set is a folder with train/ and test/; at most so many training rows and, where that is asked for, test rows, the
 plan as it is, no controls, and beside it the model of *no transfer*, which says whether the verdict chose the better
@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender.constraints import Constraints
+from recommender.effort import Effort
 from recommender.flow import recommend, tune
 from recommender.runs.job import TuneOptions
 from registry.cards import Checkpoint
@@ -44,20 +45,21 @@ def main() -> None:
         done = {row["set"] for row in _rows(results)}
         for folder in sorted(path for path in requested.sets.iterdir() if path.is_dir()):
             if folder.name not in done and (not requested.names or folder.name in requested.names):
-                row = run(zoo, folder, requested.rows, requested.test_rows)
+                row = run(zoo, folder, requested.rows, requested.test_rows, Effort(requested.effort))
                 with results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(row, flush=True)
     Console(width=150).print(table(_rows(results)))
 
 
-def run(zoo: Zoo, folder: Path, rows: int, test_rows: int) -> dict[str, object]:
+def run(zoo: Zoo, folder: Path, rows: int, test_rows: int, effort: Effort = Effort.NORMAL) -> dict[str, object]:
     """One set: its advice on at most so many rows of either part and what became of it."""
     began = time.perf_counter()
     whole = Sample.from_folder(folder)
     test = whole.test and whole.test.subsample(test_rows, 0)
     sample = replace(whole.subsample(rows, 0), test=test)
-    advice = recommend(sample, zoo, keep=5, constraints=Constraints(exclude=related(zoo, folder.name)))
+    limits = Constraints(exclude=related(zoo, folder.name))
+    advice = recommend(sample, zoo, keep=5, constraints=limits, effort=effort)
     advised = time.perf_counter() - began
     best = advice.best
     tuned = tune(best, sample, zoo, TuneOptions(controls=False))
@@ -173,6 +175,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--test-rows", type=int, default=sys.maxsize)
+    parser.add_argument("--effort", choices=[str(effort) for effort in Effort], default=str(Effort.NORMAL))
     parser.add_argument("--home", type=Path, default=Path(".cache/end_to_end"))
     return parser.parse_args()
 

@@ -30,7 +30,7 @@ from ui.strangers import novelty_csv, pairs_csv, suspects_csv
 from ui.uploads import DROPPABLE, discard_upload, save_uploads
 from ui.views.absent import absent_checkpoints, limits
 from ui.views.hub_data import fetched_data, from_hub
-from ui.views.items import draw_previews, gallery, is_readable, previews_of, side_by_side
+from ui.views.items import draw_previews, draw_tagged, gallery, is_readable, previews_of, side_by_side
 from ui.views.parts import (
     advice_named,
     broken,
@@ -608,7 +608,11 @@ def _novel(zoo: Zoo, advice: Json) -> None:
         )
     )
     few = rows[:_NOVEL]
-    words = {row["item"]: f"{_brief(row['label'])}, {100 * row['farther_than']:.0f} %" for row in few}
+    tagged = advice["sample"]["task"] == Task.TOKEN_CLASSIFICATION
+    words = {
+        row["item"]: f"{row['item'] if tagged else _brief(row['label'])}, {100 * row['farther_than']:.0f} %"
+        for row in few
+    }
     gallery(zoo, advice["sample"], few, words)
     st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
 
@@ -629,7 +633,12 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
     if not is_readable(zoo, sample):
         st.caption(f"The {modality.words.many} lie outside of the folders that this page may read: none is shown.")
         return
-    previews = _previews(json.dumps(sample, sort_keys=True, default=str))
+    kept = json.dumps(sample, sort_keys=True, default=str)
+    if modality.positions is not None and sample["task"] == Task.TOKEN_CLASSIFICATION:
+        if tagged := _tagged(kept):
+            draw_tagged(tagged)
+        return
+    previews = _previews(kept)
     if not previews:
         st.caption(f"The {modality.words.many} are not where they were, so none is shown.")
         return
@@ -640,17 +649,33 @@ def _previewed(zoo: Zoo, sample: Json) -> None:
 def _previews(kept: str) -> list[tuple[str, Preview]]:
     """A few items of each class, small; nothing where they cannot be read any more."""
     sample = json.loads(kept)
-    few = max(_ROWS, 2 * sample["classes"])
-    try:
-        request = sample_request(sample, 0).model_dump(exclude={"path", "groups", "test", "limit", "seed", "metric"})
-        read = Sample.from_folder(sample["origin"], limit=few, **request)
-    except (TransferZooError, OSError):
+    read = _few_of(sample, max(_ROWS, 2 * sample["classes"]))
+    if read is None:
         return []
     by_class: dict[str, list[Preview]] = {}
     for item, label in zip(read.items, read.labels, strict=True):
         by_class.setdefault(label, []).append(modalities[read.modality].preview(item))
     each = max(1, _ROWS // len(by_class))
     return [(label, one) for label in sorted(by_class) for one in by_class[label][:each]][:_ROWS]
+
+
+@st.cache_data(show_spinner="Reading a few of them", max_entries=50)
+def _tagged(kept: str) -> list[tuple[tuple[str, ...], str]]:
+    """The positions of a few rows with their tags; nothing where they cannot be read any more."""
+    sample = json.loads(kept)
+    read, kind = _few_of(sample, _ROWS), modalities[sample["modality"]].positions
+    if read is None or kind is None:
+        return []
+    return [(kind.of(item), label) for item, label in zip(read.items, read.labels, strict=True)][:_ROWS]
+
+
+def _few_of(sample: Json, rows: int) -> Sample | None:
+    """A draw of what a kept sample was read from; None where it cannot be read any more."""
+    try:
+        request = sample_request(sample, 0).model_dump(exclude={"path", "groups", "test", "limit", "seed", "metric"})
+        return Sample.from_folder(sample["origin"], limit=rows, **request)
+    except (TransferZooError, OSError):
+        return None
 
 
 # ---------------------------------------------------------------- again
