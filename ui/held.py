@@ -52,7 +52,10 @@ def present_holdings(context: CommandContext, request: HoldingsRequest) -> None:
     if type(result) in _REPORTS:
         context.print(_REPORTS[type(result)](record))
     match result:
+        case holdings.Removed():
+            context.finish({"removed": result.checkpoint})
         case holdings.Searched():
+            context.finish({"found": record["found"]})
             context.print(remotes.models_table(record["found"]))
             for card in result.added:
                 context.print(_registered(context, card))

@@ -11,8 +11,6 @@ from registry.cards import Metric, Origin, Outcome, Task
 from registry.errors import PathOutside
 from registry.health import AlikeRows, Likeness
 from registry.zoo import Zoo
-from tests.fakes.hub import the_only_hub
-from tests.fakes.repositories import a_net
 from tests.ui.cases import advice, choice
 from ui import access
 from ui.views import parts
@@ -248,11 +246,18 @@ def test_a_choice_that_no_row_was_shown_to_has_no_diagram(draw, home):
     draw("tune", {"advice": "fedcba9876543210"})
 
 
-def test_what_a_hub_has_is_searched_from_the_page(draw, monkeypatch, tmp_path):
-    with the_only_hub(monkeypatch, tmp_path / "hf") as hub:
-        hub.add("org/net", a_net(), downloads=3)
-        test = draw("checkpoints")
-        next(box for box in test.text_input if box.label == "Words of its id").set_value("net")
-        next(button for button in test.button if button.label == "Search").click().run()
-    assert not test.exception
-    assert any("org/net" in frame.value.get("hub", []).tolist() for frame in test.dataframe if "hub" in frame.value)
+def test_what_a_search_gave_and_what_was_removed_are_shown(draw, home):
+    found = [{"hub": "org/net", "task": HOSTILE, "license": "mit", "parameters": 7, "downloads": 3}]
+    with Zoo.open(home) as zoo:
+        jobs = [
+            zoo.jobs.start(kind, spec, kind, lane="searches")
+            for kind, spec in (("zoo search", {"words": HOSTILE}), ("zoo remove", {"name": HOSTILE}))
+        ]
+        for job, result in zip(jobs, ({"found": found}, {"removed": HOSTILE}), strict=True):
+            zoo.jobs.claim(job.id)
+            zoo.jobs.finish(job.id, result)
+    test = draw("checkpoints", {"job": jobs[0].id})
+    assert test.dataframe[0].value["hub"].tolist() == ["org/net"]
+    assert any(one.value.startswith("1 model on the hub for") for one in test.markdown)
+    test = draw("checkpoints", {"job": jobs[1].id})
+    assert "is forgotten" in test.success[0].value

@@ -61,10 +61,12 @@ _WORK = {
     "zoo promote": "promotion to {}",
     "zoo add": "adding {}",
     "zoo fetch": "fetching {}",
+    "zoo remove": "removing {}",
+    "zoo search": "searching the hub for {}",
     "domains add": "domain of {}",
     "data fetch": "fetching the data set {}",
 }
-_OBJECT = ("folder", "name", "hub", "names")
+_OBJECT = ("folder", "name", "hub", "names", "words")
 """Fields that name what a job is about, where no data are."""
 _STAMP = 140
 """Pixels of a column of times."""
