@@ -53,7 +53,7 @@ def test_the_hub_is_searched_and_a_checkpoint_added_and_removed_by_the_queue(pag
         with served(tmp_path / "home") as picker:
             page.goto(picker.at(card="resnet-photos"))
             page.get_by_role("textbox", name="Words of its id").fill("net")
-            page.get_by_role("button", name="Search").click()
+            page.get_by_test_id("stTabs").get_by_role("button", name="Search").click()
             expect(page.get_by_text("1 model on the hub for net")).to_be_visible(timeout=120_000)
             page.get_by_role("textbox", name="Id on the hub").fill("org/net")
             page.get_by_role("button", name="Add").first.click()
