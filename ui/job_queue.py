@@ -47,7 +47,7 @@ ADVICE = "advice"
 """The lane of recommendations."""
 USES = "uses"
 """The lane of what is done with runs and with the registry: predictions, exports, fetching."""
-QUEUED = ("recommend", "tune", "predict", "export", "zoo promote", "zoo add", "zoo fetch", "domains add")
+QUEUED = ("recommend", "tune", "predict", "export", "zoo promote", "zoo add", "zoo fetch", "data fetch", "domains add")
 """Kinds of requests that are queued."""
 OVER = frozenset({"finished", "failed", "cancelled", "lost"})
 

@@ -19,9 +19,10 @@ from ui.views import parts
 
 HOSTILE = "<img src=x onerror=alert(1)> **net**"
 KEPT = {"advice": "0123456789abcdef"}
+OPEN = dict.fromkeys(("sure", "cost", "near", "why", "odd", "again", "absent", "before"), "true")
+"""Every answer of the page of advice, opened."""
 MODULES = ("pick", "tune", "checkpoints", "domains", "track", "health")
 ORDER = [
-    "What stays frozen",
     "How sure",
     "What it costs",
     "Where my data lies",
@@ -77,17 +78,28 @@ def said(test: AppTest) -> str:
 
 
 def test_pick_answers_in_order(draw):
-    test = draw("pick", KEPT)
-    assert [head for head in heads(test) if head in ORDER] == ORDER
+    test = draw("pick", KEPT | OPEN)
+    assert heads(test)[0] == "What stays frozen"
+    asked = [one.label.strip("*").partition(":** ")[0] for one in test.expander]
+    assert [question for question in asked if question in ORDER] == ORDER
     assert [one.value for one in test.metric] == ["80.0 %", "22.0 %", "+30.0", "12 s"]
     doubts = next(frame.value for frame in test.dataframe if "suggested" in frame.value)
     assert doubts["label"].tolist() == [HOSTILE]  # a table's cells are text
     assert doubts["chance of that"].tolist() == ["97.0 %"]
-    folded = [one.label for one in test.expander]
-    assert "Rows that are the same or alike (pairs: 1)" in folded
-    assert any("Least like bricks" in label for label in folded)
+    tabs = [one.label for one in test.tabs]
+    assert tabs[:3] == ["Alike \\(1\\)", "Labels in doubt \\(1\\)", "Least like bricks"]
     assert "b\\.png\\: brick" in said(test)
     assert "3 of 560 rows lie farther" in said(test)
+
+
+def test_every_answer_stands_in_its_heading_before_anything_is_opened(draw):
+    test = draw("pick", KEPT)
+    answers = {one.label.strip("*").partition(":** ")[0]: one.label for one in test.expander}
+    assert "points over no transfer" in answers["How sure"]
+    assert "nothing faster" in answers["What it costs"]
+    assert "1 pair of rows alike, 1 label in doubt, 3 rows unlike all of bricks" in answers["What is odd in my data"]
+    assert not test.dataframe  # nothing behind them is drawn
+    assert not test.code
 
 
 @pytest.mark.slow

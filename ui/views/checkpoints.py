@@ -110,9 +110,8 @@ def _card(zoo: Zoo, row: Json) -> None:
     st.subheader(literal(row["name"]), anchor=False)
     facts, drawn = st.columns([3, 2], gap="large")
     with facts:
-        sheet(
-            [{"fact": name, "value": words} for name, words in render.card_rows(row) if name not in {"facts", "folder"}]
-        )
+        facts_known = [pair for pair in render.card_rows(row) if pair[0] not in {"facts", "folder"}]
+        st.markdown("\n".join(f"- **{literal(name)}:** {_indented(words)}" for name, words in facts_known))
     with drawn:
         st.markdown("**Lineage**")
         st.graphviz_chart(_lineage(row), width="stretch")
@@ -132,6 +131,11 @@ def _card(zoo: Zoo, row: Json) -> None:
             st.caption("It is forgotten; a folder that was added stays where it lies.")
             if st.button(f"Forget {literal(row['name'])}", type="primary"):
                 _remove(zoo, RemoveRequest(name=row["name"]))
+
+
+def _indented(words: str) -> str:
+    """A value in a list: its lines, where there are several, below one another."""
+    return "  \n  ".join(literal(line) for line in words.splitlines())
 
 
 def _lineage(row: Json) -> str:
