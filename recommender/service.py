@@ -27,6 +27,7 @@ from recommender.requests import (
     DiskRequest,
     ExportRequest,
     Fetch,
+    FetchDataRequest,
     FetchRequest,
     ForgetRequest,
     HoldingsRequest,
@@ -82,6 +83,7 @@ from registry.errors import (
 )
 from registry.forms import from_json
 from registry.hub import Hub
+from registry.hub_data import HubData
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
 from registry.upstream import fetch
@@ -169,6 +171,11 @@ def perform(request: SearchRequest, zoo: Zoo, observer: Observer = ..., *, job: 
 
 @overload
 def perform(request: FetchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Fetched:
+    pass
+
+
+@overload
+def perform(request: FetchDataRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> HubData:
     pass
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from recommender.requests import PredictRequest, RecommendRequest, RemoveRequest, SampleRequest, TuneRequest, request_of
+from recommender.requests import DiskRequest, PredictRequest, RecommendRequest, SampleRequest, TuneRequest, request_of
 from registry.errors import DeviceMissing, UnknownName
 from registry.zoo import Zoo
 from tests.ui.pictures import write_stripes
@@ -283,8 +283,8 @@ def test_a_queued_request_comes_back_as_it_was_and_another_kind_is_not_queued(zo
     prediction = job_queue.enqueue(zoo, PredictRequest(run="latest", path="/a b"))
     assert {*detached} == {job_queue.ADVICE, job_queue.USES}
     assert prediction.lane == job_queue.USES
-    with pytest.raises(UnknownName, match="zoo remove"):
-        job_queue.enqueue(zoo, RemoveRequest(name="net"))
+    with pytest.raises(UnknownName, match="zoo disk"):
+        job_queue.enqueue(zoo, DiskRequest())
 
 
 def transferzoo(home: Path, *words: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

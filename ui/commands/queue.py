@@ -101,7 +101,7 @@ def queue_cancel(name: JobArgument, home: HomeOption = None, json: JsonOption = 
 @app.command("work")
 def queue_work(
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda:0 ..., or a lane: `advice`, `uses`.")
+        str, typer.Option("--device", help="auto, cpu, cuda:0 ..., or a lane: `advice`, `uses`, `searches`.")
     ] = "auto",
     until_empty: Annotated[bool, typer.Option("--until-empty", help="End when there is nothing left to do.")] = False,
     home: HomeOption = None,

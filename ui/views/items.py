@@ -46,7 +46,9 @@ def previews_of(zoo: Zoo, sample: Json, names: Sequence[str], *, of_test: bool =
 def is_readable(zoo: Zoo, sample: Json, place: Path | None = None) -> bool:
     """Whether this page may read where a sample lies, for who looks: of uploads only their own."""
     where = place or Path(sample["origin"])
-    return is_of(where, zoo.home, viewer()) and access.is_inside(where, zoo.home.root / "uploads")
+    return is_of(where, zoo.home, viewer()) and access.is_inside(
+        where, zoo.home.root / "uploads", zoo.home.root / "datasets"
+    )
 
 
 @st.cache_data(show_spinner="Reading some of the rows", max_entries=50)

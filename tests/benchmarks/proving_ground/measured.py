@@ -65,7 +65,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class _Pair:
-    """What is known of a checkpoint and a target before any tuning, whatever the rows; nothing without a probe."""
+    """What is known of a checkpoint and a target before any tuning, whatever the rows; None where none was probed."""
 
     neighbors: float | None = None
     hscore: float | None = None
