@@ -265,11 +265,15 @@ def pareto_front(advice: Json, cost: Measure = "seconds") -> Picture:
         .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5, strokeDash=[4, 2])
         .encode(x=x, y=y)
     )
+    order, late = rows["mean"].rank(method="first") % 2, rows["cost"] ** 2 > rows["cost"].min() * rows["cost"].max()
     names = [
-        alt.Chart(rows[rows["mean"].rank(method="first") % 2 == odd])
-        .mark_text(align="left", dx=9, dy=lift, fontSize=11, color=INK, limit=170)
+        alt.Chart(rows[(order == odd) & (late == right)])
+        .mark_text(
+            align="right" if right else "left", dx=-9 if right else 9, dy=lift, fontSize=11, color=INK, limit=170
+        )
         .encode(x=x, y=y, text="choice:N", tooltip=tips)
         for odd, lift in ((1, 10), (0, -10))
+        for right in (False, True)
     ]
     raw = pd.DataFrame([{"mean": base["mean"], "label": "no transfer"}])
     level = alt.Chart(raw).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(y="mean:Q")
@@ -392,10 +396,13 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
     table = pd.DataFrame(rows)
     order = [*dict.fromkeys(table.reindex(table["points"].abs().sort_values(ascending=False).index)["because"])]
     y = alt.Y("because:N", sort=order, title=None, axis=alt.Axis(labelLimit=330, labelOverlap=False))
-    x = alt.X("points:Q", title="points added to the expectation", axis=alt.Axis(format="+.1f", tickCount=5))
+    x = alt.X("points:Q", title="points", axis=alt.Axis(format="+.1f", tickCount=5))
     table = table[table["because"].isin(order[:_MOST_REASONS])]
     names = [row_name(choice) for choice in choices]
-    color = alt.Color("choice:N", sort=names, title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE]))
+    colors = alt.Scale(domain=names, range=[BLUE, ORANGE])
+    color = alt.Color("choice:N", sort=names, title=None, scale=colors, legend=None)
+    key = [f"{place}: {name}" for place, name in zip(("blue, above", "orange, below"), names, strict=False)]
+    words = alt.TitleParams(key, anchor="start", frame="bounds", fontSize=12, fontWeight="normal", color=INK)
     tips = [alt.Tooltip("choice:N"), alt.Tooltip("because:N"), alt.Tooltip("points:Q", format="+.2f")]
     bars = (
         alt.Chart(table)
@@ -403,7 +410,8 @@ def contribution_bars(choices: Sequence[Json]) -> Picture:
         .encode(x=x, y=y, yOffset=alt.YOffset("choice:N", sort=names), color=color, tooltip=tips)
     )
     zero = alt.Chart(pd.DataFrame([{"points": 0}])).mark_rule(color=INK).encode(x="points:Q")
-    return _plain(alt.layer(bars, zero), (20 + 10 * len(choices)) * min(len(order), _MOST_REASONS) + _AXES)
+    height = (20 + 10 * len(choices)) * min(len(order), _MOST_REASONS) + _AXES
+    return _plain(alt.layer(bars, zero).properties(title=words), height)
 
 
 def class_bars(counts: Mapping[str, int], unit: str) -> Picture:
@@ -438,6 +446,16 @@ def learning_curve(points: Sequence[Sequence[float]], title: str, expected: Json
     reach = alt.Chart(band).mark_rect(color=ORANGE, opacity=0.15).encode(y="low:Q", y2="high:Q", tooltip=tips)
     level = alt.Chart(band).mark_rule(color=ORANGE, strokeDash=[5, 3], strokeWidth=2).encode(y="mean:Q", tooltip=tips)
     return _plain(alt.layer(reach, level, curve), 220)
+
+
+def range_chart(rates: Mapping[int, float], losses: Mapping[int, float]) -> Picture:
+    """A learning-rate range test: the loss held out after each doubling of the rate."""
+    rows = pd.DataFrame([{"rate": rate, "loss": losses[step]} for step, rate in rates.items() if step in losses])
+    tips = [alt.Tooltip("rate:Q", format=".1e"), alt.Tooltip("loss:Q", format=".3f")]
+    line = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2, color=BLUE)
+    x = alt.X("rate:Q", title="rate of the topmost block", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"))
+    y = alt.Y("loss:Q", title="loss held out", scale=alt.Scale(zero=False))
+    return _plain(line.encode(x=x, y=y, order="rate:Q", tooltip=tips), 220)
 
 
 def expected_and_realized(rows: Sequence[Json]) -> Picture:
@@ -536,7 +554,12 @@ def confusion_chart(rows: Sequence[Json], classes: Sequence[str]) -> Picture:
     )
     order = [shown(name) for name in classes]
     ends = alt.Scale(domain=order)
-    x = alt.X("taken for:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=120, labelAngle=-45, grid=False))
+    x = alt.X(
+        "taken for:N",
+        scale=ends,
+        sort=None,
+        axis=alt.Axis(labelLimit=120, labelAngle=-45, labelOverlap=False, grid=False),
+    )
     y = alt.Y("class:N", scale=ends, sort=None, axis=alt.Axis(labelLimit=180, labelOverlap=False, grid=False))
     shade = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=["#c4d7f2", "#1f4e94"]), legend=None)
     tips = [

@@ -40,7 +40,7 @@ from recommender.results import (
 )
 from recommender.strategies import EvidencedStrategy, strategies
 from recommender.strategies.contrastive import FEW
-from recommender.strategies.cost import estimate
+from recommender.strategies.cost import estimate, passes, price
 from recommender.strategies.rules import require_fitting, require_head
 from registry.cards import Metric, Outcome
 from registry.errors import NotOffered, PluginUnusable, UnknownName
@@ -70,9 +70,6 @@ SHARED = 0.8
 """Share of the variance of a strategy's error that is its checkpoint's, and so the same for every strategy of it."""
 SPECIALIZED = 1.5
 """Factor on that share where an earlier block reads the classes better than the last, beyond chance."""
-
-PRICE = 0.002
-"""Score that a doubling of the passes over the rows has to be worth."""
 
 _RUNNERS_UP = 2
 """Strategies that were passed over and are named."""
@@ -194,16 +191,9 @@ def _best(offers: Sequence[Choice], setting: "_Setting") -> Choice:
     return best
 
 
-def passes(planned: Plan, blocks: Sequence[str], rows: int) -> float:
-    """What a plan takes in passes over the rows: one to see them, and three for each epoch in which all learns."""
-    epochs = sum(stage.expected_epochs * 3.0 * len(stage.train) / max(1, len(blocks)) for stage in planned.stages)
-    first = planned.pretraining
-    return 1.0 + epochs + (0.0 if first is None else 3.0 * first.shown / rows)
-
-
 def _net(offer: Choice, evidence: Evidence) -> float:
     """The expected score less what its cost is worth."""
-    return offer.expected.mean - PRICE * float(np.log2(passes(offer.plan, evidence.blocks, evidence.rows)))
+    return offer.expected.mean - price(offer.plan, evidence.blocks, evidence.rows)
 
 
 def _passed_over(offer: Choice, evidence: Evidence) -> PassedOver:
@@ -249,7 +239,9 @@ def controlled(planned: Plan, *, wanted: bool) -> Plan:
     return replace(planned, controls=fitting if wanted else ())
 
 
-def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_size: int | None) -> Plan:
+def set_by_hand(
+    planned: Plan, epochs: int | None, rate: float | None, batch_size: int | None, *, find_rate: bool = False
+) -> Plan:
     """The plan with its epochs, the rate of its topmost block or its batch size set by hand; None leaves one be.
 
     Of several stages the last has the epochs that the others leave; rates keep their ratios to one another.
@@ -257,7 +249,7 @@ def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_siz
     Raises:
         NotOffered: something is set, and the plan trains nothing but a head, or has no epoch left for its last stage.
     """
-    if epochs is rate is batch_size is None:
+    if epochs is rate is batch_size is None and not find_rate:
         return planned
     if not planned.stages:
         raise NotOffered(planned.strategy, "it fits a head alone, which has no epochs, rate or batch size to set")
@@ -277,8 +269,11 @@ def set_by_hand(planned: Plan, epochs: int | None, rate: float | None, batch_siz
         )
     if batch_size is not None:
         changes.append(f"batches of {batch_size}, not {planned.batch_size}")
+    if find_rate:
+        changes.append("a range test may lower the rates before each stage")
     because = (*planned.because, f"set by hand: {'; '.join(changes)}")
-    return replace(planned, stages=stages, batch_size=batch_size or planned.batch_size, because=because)
+    batch_size = batch_size or planned.batch_size
+    return replace(planned, stages=stages, batch_size=batch_size, find_rate=find_rate, because=because)
 
 
 def _evidence(ranked: Ranked, sample: Sample, reference: Baseline) -> Evidence:

@@ -37,6 +37,7 @@ __all__ = [
     "DiskRequest",
     "ExportRequest",
     "Fetch",
+    "FetchDataRequest",
     "FetchRequest",
     "ForgetRequest",
     "HoldingsRequest",
@@ -259,6 +260,8 @@ class TuneRequest(_OfSample):
     rate: Annotated[float, Field(gt=0, le=1)] | None = None
     """Of the topmost block that learns; all others keep their ratio to it."""
     batch_size: Annotated[int, Field(ge=2)] | None = None
+    find_rate: bool = False
+    """Whether a range test may lower the rates before each stage."""
     source_data: Place | None = None
     controls: bool | None = None
     executor: Name = "local"
@@ -269,8 +272,8 @@ class TuneRequest(_OfSample):
     def _one_or_the_other(self) -> "TuneRequest":
         if self.no_transfer and (self.checkpoint or self.strategy or self.anyway):
             raise ValueError("--no-transfer goes with neither --checkpoint, --strategy nor --anyway")
-        if self.no_transfer and (self.epochs or self.rate or self.batch_size):
-            raise ValueError("--no-transfer goes with neither --epochs, --rate nor --batch-size")
+        if self.no_transfer and (self.epochs or self.rate or self.batch_size or self.find_rate):
+            raise ValueError("--no-transfer goes with neither --epochs, --rate, --find-rate nor --batch-size")
         return self
 
 
@@ -450,6 +453,22 @@ class FetchRequest(HoldingsRequest):
     names: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
+class FetchDataRequest(HoldingsRequest):
+    """Fetch a data set of a hub, tables alone, as a folder that is read like any other."""
+
+    kind = "data fetch"
+    hub: Name
+    """``organization/name[@revision]``."""
+    config: Name | None = None
+    """One of several configurations that it has."""
+    split: Name | None = None
+    """This split alone; else the training part, and the test part where there is one."""
+    label: Name | None = None
+    """The column of labels, where files lie inside the tables; else it is recognized."""
+    rows: Count = 20_000
+    """Rows of a part that are kept; of more a draw."""
+
+
 class SyncRequest(HoldingsRequest):
     """What has changed upstream; with a lock, bring the checkpoints up to what it names, offline."""
 
@@ -565,6 +584,7 @@ REQUESTS: Mapping[str, type[Request]] = {
         AddRequest,
         SearchRequest,
         FetchRequest,
+        FetchDataRequest,
         SyncRequest,
         RemoveRequest,
         DiskRequest,

@@ -531,6 +531,8 @@ class Plan(Record):
     cache: bool = True
     """Whether activations at the end of a frozen prefix are kept on disk instead of computed in every epoch;
     with ``augment`` or ``mixup`` there is nothing to keep."""
+    find_rate: bool = False
+    """Whether a range test may lower the rates before each stage."""
     controls: tuple[str, ...] = ()
     """What the run is held against: ``no-transfer`` (raw features), ``scratch`` (the same net from random weights)."""
     pretraining: Pretraining | None = None
@@ -729,10 +731,12 @@ class ChoiceForm:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether transfer is worth it, in words."""
+    """Whether to transfer, in words."""
 
     transfer: bool
     sentence: str
+    beyond_chance: bool = True
+    """Whether the better side is so beyond chance; else it is the better bet."""
 
 
 @dataclass(frozen=True)

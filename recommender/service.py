@@ -28,6 +28,7 @@ from recommender.requests import (
     DiskRequest,
     ExportRequest,
     Fetch,
+    FetchDataRequest,
     FetchRequest,
     ForgetRequest,
     HoldingsRequest,
@@ -85,6 +86,7 @@ from registry.errors import (
 )
 from registry.forms import from_json
 from registry.hub import Hub
+from registry.hub_data import HubData
 from registry.progress import Event, Phase, Progress
 from registry.sample import LIMIT, Sample
 from registry.upstream import fetch
@@ -172,6 +174,11 @@ def perform(request: SearchRequest, zoo: Zoo, observer: Observer = ..., *, job: 
 
 @overload
 def perform(request: FetchRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> Fetched:
+    pass
+
+
+@overload
+def perform(request: FetchDataRequest, zoo: Zoo, observer: Observer = ..., *, job: str | None = ...) -> HubData:
     pass
 
 
@@ -457,8 +464,11 @@ def _choice(
     if checkpoint is None and kept is not None:
         if not kept["choices"]:
             raise SingleClass("tuning") if sample.task is Task.CLASSIFICATION else NoVariation("targets")
-        if not kept["verdict"]["transfer"]:
-            observer.on_note(f"Warning: {kept['verdict']['sentence']}", warning=True)
+        verdict = kept["verdict"]
+        if not verdict["transfer"]:
+            observer.on_note(f"Warning: {verdict['sentence']}", warning=True)
+        elif not verdict.get("beyond_chance", True):
+            observer.on_note(f"{verdict['sentence']} --no-transfer fits its rival.", warning=False)
         checkpoint = str(kept["choices"][0]["checkpoint"])
     for place, row in enumerate([] if kept is None else kept["choices"]):
         if row["checkpoint"] == checkpoint and strategy in {None, row["strategy"]} and row["blocks"]:
@@ -498,6 +508,7 @@ def _tune(request: TuneRequest, zoo: Zoo, observer: Observer, job: str | None) -
         epochs=request.epochs,
         rate=request.rate,
         batch_size=request.batch_size,
+        find_rate=request.find_rate,
         queue_job=job,
     )
     steps.begin()

@@ -1,8 +1,10 @@
-"""What follows, in one sentence: where to start, or why not to; a refusal says what would change it.
+"""What follows, in one sentence: where to start, or why not to; doubt says what would settle it.
 
-Refused is what does not beat *no transfer* beyond chance. Of these it is told apart: neither does better than a guess;
-there are too few rows to tell, and how many would; or *no transfer* is simply as good. A bootstrap of a handful of rows
-that are all right, or all wrong, knows no doubt: there an exact sign test has to agree, for all that was probed.
+What beats *no transfer* beyond chance is where to start. What does not may still be the better bet: it is too close to
+call, and the side with the higher expected score net of its cost is advised, as between strategies
+(`recommender.strategies.cost.price`), with the rows that would tell. Where neither does better than a guess, or *no
+transfer* is expected to score as much, the advice is not to transfer. A bootstrap of a handful of rows that are all
+right, or all wrong, knows no doubt: there an exact sign test has to agree, for all that was probed.
 """
 
 from math import ceil, log10
@@ -12,6 +14,7 @@ from jaxtyping import Float, Shaped
 from scipy.stats import binom
 
 from recommender.results import Baseline, Choice, Verdict
+from recommender.strategies.cost import price
 from registry.cards import Metric, Task
 from registry.sample import Sample
 
@@ -32,15 +35,16 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
     enough = rows_that_tell(*predicted, sample, probed) if handful else len(sample)
     e, gain, raw = best.expected, best.ranked.gain, reference.expected
     rival = f"no transfer, {reference.model} ({raw.metric.words(raw.mean)})"
+    start = f"Start from {best.checkpoint.name} with {best.plan.strategy}"
+    if best.plan.from_scratch:
+        card = best.checkpoint
+        start = f"Train {card.architecture} from random weights, for those of {card.name} gain less"
     if gain.low > 0 and enough == len(sample):
-        start = f"Start from {best.checkpoint.name} with {best.plan.strategy}"
-        if best.plan.from_scratch:
-            card = best.checkpoint
-            start = f"Train {card.architecture} from random weights, for those of {card.name} gain less"
         return Verdict(True, f"{start}: {e.metric} {e.words} expected, {e.metric.difference(gain.mean)} over {rival}.")
     if not best.ranked.transferability.scores and not best.realized:
         unsure = f"{best.checkpoint.name} is expected at {e.words}, which does not beat {rival}, beyond chance"
-        return Verdict(False, f"Not known: nothing was probed; {unsure}. `--effort normal` tells more.")
+        sentence = f"Not known: nothing was probed; {unsure}. `--effort normal` tells more."
+        return Verdict(False, sentence, beyond_chance=False)
     between = f"{e.metric.difference(gain.low)} to {e.metric.difference(gain.high)}"
     differs = (
         f"the best choice, {best.checkpoint.name} with {best.plan.strategy}, is expected to differ by "
@@ -49,15 +53,27 @@ def verdict_of(best: Choice, reference: Baseline, sample: Sample, probed: int = 
     guess = guess_score(sample)
     if guess is not None and max(e.low, raw.low) <= guess:
         because = f"neither {rival}, nor any checkpoint ({e.words}) is better beyond chance than a guess"
-        return Verdict(False, f"Do not transfer: {because} ({e.metric.words(guess)}); {differs}.")
+        sentence = f"Do not transfer: {because} ({e.metric.words(guess)}); {differs}."
+        return Verdict(False, sentence, beyond_chance=False)
     rows = enough if gain.low > 0 else rows_to_tell(len(sample), gain.mean, gain.low)
     few = f"; {len(sample):,} rows are too few to tell"
     would = f"{few}, about {rows:,} would" if rows is not None else few if gain.low > 0 else ""
-    return Verdict(False, f"Do not transfer: {rival}, is not beaten beyond chance; {differs}{would}.")
+    if gain.mean > price(best.plan, [row.block for row in best.ranked.transferability.blocks], len(sample)):
+        bet = f"{start[0].lower()}{start[1:]}, which is the better bet"
+        over = f"{e.metric.difference(gain.mean)} ({between}) over {rival}"
+        sentence = f"Too close to call, {bet}: {e.metric} {e.words} expected, {over}{would}."
+        return Verdict(True, sentence, beyond_chance=False)
+    sentence = f"Do not transfer: {rival}, is not beaten beyond chance; {differs}{would}."
+    return Verdict(False, sentence, beyond_chance=gain.high < 0)
 
 
 def guess_score(sample: Sample) -> float | None:
-    """What a guess that looks at no row scores: the commonest class, or each in turn; None where that is no number."""
+    """What a guess that looks at no row scores: the commonest class, or each in turn; None where that is no number.
+
+    Of a quantity it is the mean (R squared 0), of spans none at all (F1 0).
+    """
+    if sample.metric in {Metric.R2, Metric.ENTITY_F1}:
+        return 0.0
     if sample.task is not Task.CLASSIFICATION or not sample.counts:
         return None
     shares = np.array([*sample.counts.values()]) / len(sample.items)

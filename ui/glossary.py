@@ -12,6 +12,7 @@ TERMS: Mapping[str, str] = {
     "off": "mean distance of realized from expected, whichever way",
     "controls": "the same rows without transfer, and the same net from random weights, are trained beside it",
     "tier": "within one, no difference lies beyond chance",
+    "range test": "a few steps at ever higher rates before training: where one does harm, the plan's are lowered",
     "gain": "points above no transfer",
     "nearer than": "share of the known pairs of domains that lie farther apart",
     "unlabelled": "more of the same kind, whose labels nobody knows: a net may learn from them first",

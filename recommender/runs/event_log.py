@@ -17,9 +17,12 @@ from typing import Any
 
 from registry.files import disk_full_named
 
-__all__ = ["EventLog", "LogEntry"]
+__all__ = ["RANGE_LOSS", "RANGE_RATE", "EventLog", "LogEntry"]
 
 LogEntry = Mapping[str, Any]
+
+RANGE_LOSS, RANGE_RATE = "range test/held out", "range test/rate"
+"""The series of a range test, by doublings of the rate: the loss held out, and the rate of the topmost block."""
 
 _FILE = "journal.jsonl"
 

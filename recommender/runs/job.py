@@ -46,6 +46,8 @@ class TuneOptions:
     rate: float | None = None
     """Of the topmost block that learns; all others keep their ratio to it."""
     batch_size: int | None = None
+    find_rate: bool = False
+    """Whether a range test may lower the rates before each stage."""
     queue_job: str | None = None
     """Id of the queue's job that this carries out: queued again after it was lost, it goes on with the same run."""
 
@@ -55,7 +57,7 @@ class TuneOptions:
         Raises:
             NotOffered: something is, and the plan trains nothing but a head.
         """
-        return set_by_hand(plan, self.epochs, self.rate, self.batch_size)
+        return set_by_hand(plan, self.epochs, self.rate, self.batch_size, find_rate=self.find_rate)
 
 
 DEFAULTS = TuneOptions()

@@ -4,10 +4,17 @@ Known before anything of the plan was run; `tests/benchmarks/cost.py` holds it a
 `recommender.tuning.dry_run` measures.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from recommender.results import Cost, Plan, Stage, Transferability
 from registry.modalities import modalities
 
-__all__ = ["estimate"]
+__all__ = ["PRICE", "estimate", "passes", "price"]
+
+PRICE = 0.002
+"""Score that a doubling of the passes over the rows has to be worth."""
 
 _START = 0.6
 """Seconds to load the net and set up a training."""
@@ -28,6 +35,18 @@ _LOOKED = 200
 """Rows of which it is looked at after each epoch how far their features have moved."""
 _PROCESS = 620 << 20
 """Bytes of the process with its libraries."""
+
+
+def passes(planned: Plan, blocks: Sequence[str], rows: int) -> float:
+    """What a plan takes in passes over the rows: one to see them, and three for each epoch in which all learns."""
+    epochs = sum(stage.expected_epochs * 3.0 * len(stage.train) / max(1, len(blocks)) for stage in planned.stages)
+    first = planned.pretraining
+    return 1.0 + epochs + (0.0 if first is None else 3.0 * first.shown / rows)
+
+
+def price(planned: Plan, blocks: Sequence[str], rows: int) -> float:
+    """The score that a plan's cost is worth: nothing for a fitted head, `PRICE` for each doubling of its passes."""
+    return PRICE * float(np.log2(passes(planned, blocks, rows)))
 
 
 def estimate(

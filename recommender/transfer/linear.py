@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Real, Shaped
+from jaxtyping import Bool, Float, Float64, Int, Real, Shaped
 from scipy.optimize import minimize
 from scipy.special import expit
 from threadpoolctl import ThreadpoolController
@@ -230,15 +230,23 @@ class _Link(Enum):
         """One of the classes, or each label on its own."""
         return _softmax(values) if self is _Link.TOGETHER else np.asarray(expit(values))
 
+    def learned(self, columns: Float64[np.ndarray, "n c"]) -> Bool[np.ndarray, " c"]:
+        """Of which columns these rows teach anything: classes with a row, labels that some have and some lack."""
+        some = np.asarray(columns.any(axis=0))
+        return some if self is _Link.TOGETHER else some & ~columns.all(axis=0)
+
     def likelihood(
-        self, probabilities: Float64[np.ndarray, "n c"], columns: Float64[np.ndarray, "n c"], least: float
+        self,
+        probabilities: Float64[np.ndarray, "n c"],
+        columns: Float64[np.ndarray, "n c"],
+        least: float,
+        counted: Bool[np.ndarray, " c"],
     ) -> Float64[np.ndarray, " l"]:
-        """Log likelihood: one number, or one a label."""
+        """Log likelihood of the columns that are counted: one number, or one a label."""
         if self is _Link.TOGETHER:
-            return np.atleast_1d(np.log(np.maximum(probabilities[columns > 0], least)).sum())
-        return np.asarray(
-            np.log(np.maximum(np.where(columns > 0, probabilities, 1 - probabilities), least)).sum(axis=0)
-        )
+            return np.atleast_1d(np.log(np.maximum(probabilities[(columns > 0) & counted], least)).sum())
+        right = np.where(columns > 0, probabilities, 1 - probabilities)
+        return np.asarray(np.log(np.maximum(right, least)).sum(axis=0) * counted)
 
     def start(self, columns: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, " c"]:
         """The bias of a model without features."""
@@ -381,9 +389,15 @@ def _ridge_probabilities(
 def _ridge_softmax(
     thin: Decomposition, columns: Float64[np.ndarray, "n c"], units: Int[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "c d"], Float64[np.ndarray, " c"]]:
-    """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax."""
+    """Weight and bias of a ridge's values, as sharp as makes the rows left out in training likeliest by softmax.
+
+    A class that one unit alone has is not counted: it is unknown where that unit is left out.
+    """
     penalty, predicted = _best_on_path(thin, columns, units)
-    likelihood = [np.log(np.maximum(_softmax(predicted * sharp)[columns > 0], 1e-12)).sum() for sharp in _SHARPNESS]
+    counted = np.array([len(np.unique(units[column > 0])) > 1 for column in columns.T])
+    likelihood = [
+        _Link.TOGETHER.likelihood(_softmax(predicted * sharp), columns, 1e-12, counted)[0] for sharp in _SHARPNESS
+    ]
     mean = columns.mean(axis=0)
     weight = thin.right @ ((np.sqrt(thin.squares) / (thin.squares + penalty))[:, None] * thin.project(columns - mean))
     sharpness = _SHARPNESS[int(np.argmax(likelihood))]
@@ -428,8 +442,10 @@ def _best_decay(
 ) -> tuple[Int[np.ndarray, " l"], Float64[np.ndarray, "q c"]]:
     """The decay (of each label, where these are apart) with the least loss on the folds, and what they found there.
 
-    From the strongest on, each fit started from the one before, until the loss rises.
+    From the strongest on, each fit started from the one before, until the loss rises. Of classes that have no row
+    outside of a fold nothing is said there: the surer a head is of the others, the worse it would look.
     """
+    learned = [link.learned(columns[~inner]) for inner in folds]
     fits = [_from_start(rows, columns[~inner], link) for inner in folds]
     losses, means = [], []
     for decay in decays:
@@ -439,8 +455,8 @@ def _best_decay(
         ]
         predicted = [link.probabilities(_values(rows[inner], at)) for inner, at in zip(folds, fits, strict=True)]
         likelihood = [
-            link.likelihood(probabilities, columns[inner], 1e-12)
-            for probabilities, inner in zip(predicted, folds, strict=True)
+            link.likelihood(probabilities, columns[inner], 1e-12, known)
+            for probabilities, inner, known in zip(predicted, folds, learned, strict=True)
         ]
         losses.append(-np.sum(likelihood, axis=0))
         means.append(np.mean(fits, axis=0))
@@ -493,13 +509,14 @@ def _logistic_fit(
     slack = (probabilities * (1 - probabilities)).mean(axis=0)
     curve = np.concatenate([slack[None], slack * np.square(rows).mean(axis=0)[:, None] + decay])
     unit = 1 / np.sqrt(np.maximum(curve, _LEAST))
+    whole = np.ones(columns.shape[1], dtype=bool)
 
     def loss(flat: Float64[np.ndarray, " p"]) -> tuple[float, Float64[np.ndarray, " p"]]:
         at = flat.reshape(start.shape) * unit
         probabilities = link.probabilities(_values(rows, at))
         error = (probabilities - columns) / len(rows)
         slope = np.concatenate([error.sum(axis=0)[None], rows.T @ error + decay * at[1:]])
-        likelihood = link.likelihood(probabilities, columns, 1e-300).sum() / len(rows)
+        likelihood = link.likelihood(probabilities, columns, 1e-300, whole).sum() / len(rows)
         return float(0.5 * (decay * np.square(at[1:])).sum() - likelihood), (slope * unit).ravel()
 
     options = {"maxiter": 200, "gtol": 1e-5}

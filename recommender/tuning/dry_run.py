@@ -67,7 +67,7 @@ def measure_cost(job: Job, encoded: Callable[[Sample], bool], progress: Progress
         first = job.plan.pretraining
         less = None if first is None else replace(first, epochs=1, rows=min(first.rows, _PRETRAINED))
         few = replace(few, unlabelled=few.unlabelled[:_PRETRAINED])
-        plan = replace(job.plan, stages=stages, controls=(), pretraining=less)
+        plan = replace(job.plan, stages=stages, controls=(), pretraining=less, find_rate=False)
         tried = replace(job, id="trial", home=home, sample=few, plan=plan, source=None)
         run, _ = run_local(tried, recorder.track, recorder, encoding)
     trial = _DryRun(job, few, recorder.instants, encoding, {name: float(value) for name, value in run.metrics.items()})

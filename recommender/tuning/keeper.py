@@ -115,6 +115,8 @@ class TrainingState:
     """What the first epoch of the stage lost, in words; empty where that was not beyond chance."""
     slowed: int = 0
     """How often the rates were divided by `_SLOWER`."""
+    rate_factor: float | None = None
+    """What a range test multiplies the rates of the stage by; None before one."""
 
 
 def logits_of(classifier: Classifier, rows: TrainingRows) -> Float[np.ndarray, "n c"]:
@@ -150,7 +152,8 @@ class Keeper:
     def enter(self, place: int) -> None:
         """A new stage is given its patience anew; one that is resumed goes on with what it had."""
         if place > self.course.stage:
-            self.course = replace(self.course, stage=place, waited=0, entered=self.course.epoch, lost="")
+            course = replace(self.course, stage=place, waited=0, entered=self.course.epoch, lost="")
+            self.course = replace(course, rate_factor=None)
 
     def judge(self, losses: list[float], seconds: float) -> bool:
         """Judge after an epoch; False when it is time to stop."""
@@ -202,8 +205,9 @@ class Keeper:
     @property
     def stage(self) -> Stage:
         """The stage that is carried out, at the rates that it has by now."""
-        planned, slower = self.training.plan.stages[self.course.stage], _SLOWER**self.course.slowed
-        return replace(planned, head_rate=planned.head_rate / slower, backbone_rate=planned.backbone_rate / slower)
+        planned = self.training.plan.stages[self.course.stage]
+        times = (self.course.rate_factor or 1.0) / _SLOWER**self.course.slowed
+        return replace(planned, head_rate=planned.head_rate * times, backbone_rate=planned.backbone_rate * times)
 
     @property
     def patience(self) -> int:

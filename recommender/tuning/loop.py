@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from recommender.runs.event_log import RANGE_LOSS, RANGE_RATE
 from recommender.runs.training_checkpoints import newest, quarantine_damaged, stage_folder
 from recommender.tuning.activation_cache import ActivationCache, fits, frozen_prefix
 from recommender.tuning.classifier import Classifier
@@ -31,6 +32,7 @@ from recommender.tuning.keeper import (
 from recommender.tuning.normalization import why_own_statistics
 from recommender.tuning.objective import Anchor, Objective
 from recommender.tuning.parameter_groups import rates
+from recommender.tuning.rate_range import MULTIPLES, measure_range
 from recommender.tuning.trainer import StrictTrainer, settings_of
 from registry.encoders.loading import quiet
 from registry.errors import Diverged
@@ -188,11 +190,24 @@ def _train_stage(place: int, keeper: Keeper, training: Training, progress: Progr
     """
     rows, keeper.held_out = _rows(place, keeper, training, progress)
     try:
+        if training.plan.find_rate and keeper.course.rate_factor is None:
+            _find_rate(keeper, rows, training)
         while not _attempted(place, keeper, rows, training, progress):
             pass
     finally:
         keeper.held_out = training.held_out
         keeper.classifier.cache = None
+
+
+def _find_rate(keeper: Keeper, rows: TrainingRows, training: Training) -> None:
+    """Let a range test lower the stage's rates, and note it."""
+    planned, tested = keeper.stage.backbone_rate, measure_range(keeper, rows, training)
+    first = keeper.course.stage * len(MULTIPLES)
+    for doubling, (multiple, loss) in enumerate(zip(tested.multiples, tested.losses, strict=True), start=first):
+        keeper.point(RANGE_RATE, doubling, planned * multiple)
+        keeper.point(RANGE_LOSS, doubling, loss)
+    keeper.course.rate_factor = tested.factor
+    keeper.course.notes.append(tested.words(planned))
 
 
 def _attempted(place: int, keeper: Keeper, rows: TrainingRows, training: Training, progress: Progress) -> bool:

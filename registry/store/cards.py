@@ -171,7 +171,7 @@ class Store:
 
         def work(connection: sa.Connection) -> None:
             same_name = (schema.checkpoints.c.name == card.name, sa.not_(schema.checkpoints.c.bundled))
-            row = _card_row(schema.checkpoints, card, bundled=False)
+            row = card_row(schema.checkpoints, card, bundled=False)
             connection.execute(sa.update(schema.checkpoints).where(*same_name).values(row))
 
         self.database.run(work, write=True)
@@ -303,7 +303,7 @@ def _add(connection: sa.Connection, table: sa.Table, card: Card, bundled: bool) 
     Raises:
         AlreadyThere: the name belongs to something else.
     """
-    row = _card_row(table, card, bundled)
+    row = card_row(table, card, bundled)
     if not is_utf8(str(row[key_of(table)])):
         raise UnusableName(table.name.removesuffix("s"), str(row[key_of(table)]))
     same_name = table.c[key_of(table)] == row[key_of(table)]
@@ -325,16 +325,22 @@ def _same(left: Mapping[str, object], right: Mapping[str, object]) -> bool:
     return one == other or (bool(left.get("digest")) and left["digest"] == right.get("digest"))
 
 
-def _card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:
+def card_row(table: sa.Table, card: Card, bundled: bool) -> dict[str, object]:
+    """A card as a row of its table, with its seal."""
     body = _plain(card)
     return sealed(table, {c.name: body.get(c.name) for c in table.c} | {"bundled": bundled, "card": json_text(body)})
 
 
-def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:
-    """Insert a sketch, in the place of a different one of the same domain and lens."""
+def sketch_row(sketch: Sketch) -> dict[str, object]:
+    """A sketch as a row of its table, with its seal."""
     packed, embedding = sketch.pack(), sketch.embedding.astype("<f4").tobytes()
     content = {"domain": sketch.domain, "lens": sketch.lens, "embedding": embedding, "packed": packed}
-    row = sealed(schema.sketches, content)
+    return sealed(schema.sketches, content)
+
+
+def _add_sketch(connection: sa.Connection, sketch: Sketch) -> None:
+    """Insert a sketch, in the place of a different one of the same domain and lens."""
+    row = sketch_row(sketch)
     same_place = (schema.sketches.c.domain == sketch.domain, schema.sketches.c.lens == sketch.lens)
     if connection.scalar(raw(schema.sketches, "seal").where(*same_place)) != row["seal"]:
         connection.execute(sa.delete(schema.sketches).where(*same_place))
@@ -358,7 +364,7 @@ def _forget_bundled(connection: sa.Connection, entries: Entries) -> None:
         connection.execute(sa.delete(table).where(table.c.bundled))
     for domain in entries.domains:
         ours = (schema.domains.c.bundled, schema.domains.c.name == domain.name)
-        row = _card_row(schema.domains, domain, bundled=True)
+        row = card_row(schema.domains, domain, bundled=True)
         connection.execute(sa.update(schema.domains).where(*ours).values(row))
 
 

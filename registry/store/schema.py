@@ -30,6 +30,8 @@ def _card_table(name: str, key: str, *columns: str) -> sa.Table:
 checkpoints = _card_table("checkpoints", "name", "modality", "digest")
 domains = _card_table("domains", "name", "modality", "family")
 outcomes = _card_table("outcomes", "id", "checkpoint", "sample_digest", "created")
+for _table in (checkpoints, domains):
+    sa.Index(f"{_table.name}_by_modality", _table.c.modality, _table.c.name)
 sa.Index("outcomes_by_checkpoint", outcomes.c.checkpoint)
 sa.Index("outcomes_by_sample", outcomes.c.sample_digest)
 sketches = sa.Table(

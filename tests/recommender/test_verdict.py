@@ -1,4 +1,4 @@
-"""A refusal says why: no better than a guess, too few rows to tell, or no transfer is as good."""
+"""Where to start beyond chance, the better bet where it is too close to call, and a refusal that says why."""
 
 from dataclasses import replace
 
@@ -20,9 +20,9 @@ def sample_of(shares=(40, 30, 20), metric=None):
     return Sample.from_arrays(pictures, labels, name="drawn", metric=metric)
 
 
-def verdict(mean, low, *, expected=0.8, raw=0.7):
+def verdict(mean, low, *, expected=0.8, raw=0.7, strategy="linear-probe"):
     known, sample = evidence(), sample_of()
-    choice = choose_plan(known.ranked, sample, known.baseline, History(()), strategy="linear-probe")
+    choice = choose_plan(known.ranked, sample, known.baseline, History(()), strategy=strategy)
     gain = Expected(Metric.ACCURACY, mean, low, 2 * mean - low)
     best = replace(
         choice,
@@ -37,11 +37,27 @@ def test_what_beats_no_transfer_is_where_to_start():
     assert verdict(0.1, 0.02).sentence.startswith("Start from")
 
 
-def test_too_few_rows_say_how_many_would_tell():
+def test_what_is_too_close_to_call_names_the_better_bet_and_how_many_rows_would_tell():
     """A difference of .05 with a reach of .1 needs four times the 90 rows."""
-    refused = verdict(0.05, -0.05)
+    bet = verdict(0.05, -0.05)
+    assert bet.transfer
+    assert not bet.beyond_chance
+    assert bet.sentence.startswith("Too close to call, start from net with linear-probe, which is the better bet")
+    assert "90 rows are too few to tell, about 360 would" in bet.sentence
+
+
+@pytest.mark.parametrize(("gain", "transfer"), [(0.02, True), (0.005, False)])
+def test_a_gain_that_is_less_than_the_training_costs_is_no_better_bet(gain, transfer):
+    """A training of 20 epochs of all takes some 60 passes, which a score of .012 has to be worth."""
+    assert verdict(gain, gain - 0.1, strategy="lp-ft").transfer is transfer
+    assert verdict(gain, gain - 0.1).transfer
+
+
+@pytest.mark.parametrize(("mean", "beyond_chance"), [(-0.05, False), (-0.2, True)])
+def test_a_refusal_knows_whether_no_transfer_is_better_beyond_chance(mean, beyond_chance):
+    refused = verdict(mean, mean - 0.1)
     assert not refused.transfer
-    assert "90 rows are too few to tell, about 360 would" in refused.sentence
+    assert refused.beyond_chance is beyond_chance
 
 
 def test_a_difference_that_is_none_names_no_number_of_rows():
@@ -82,7 +98,7 @@ def test_four_rows_tell_nothing_however_right_they_are():
     assert told(5, 5) is None
 
 
-def test_a_handful_of_rows_is_refused_where_a_sign_test_does_not_agree():
+def test_a_handful_of_rows_is_too_close_to_call_where_a_sign_test_does_not_agree():
     known, sample = evidence(), sample_of((2, 2))
     choice = choose_plan(known.ranked, sample_of(), known.baseline, History(()), strategy="linear-probe")
     sure = Expected(Metric.ACCURACY, 1.0, 1.0, 1.0)
@@ -90,6 +106,7 @@ def test_a_handful_of_rows_is_refused_where_a_sign_test_does_not_agree():
     scored = replace(choice.ranked.transferability, predicted=truth)
     best = replace(choice, ranked=replace(choice.ranked, transferability=scored, gain=sure))
     reference = replace(known.baseline, predicted=1 - truth, expected=Expected.around(Metric.ACCURACY, 0.0, 0.1))
-    refused = verdict_of(replace(best, expected=sure), reference, sample, probed=5)
-    assert not refused.transfer
-    assert "4 rows are too few to tell, about 8 would" in refused.sentence
+    bet = verdict_of(replace(best, expected=sure), reference, sample, probed=5)
+    assert bet.transfer
+    assert not bet.beyond_chance
+    assert "4 rows are too few to tell, about 8 would" in bet.sentence

@@ -34,6 +34,9 @@ def tune(  # noqa: PLR0913, PLR0917 - each is an option
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=2, help="Rows of a training step, instead of the plan's.")
     ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Lower the rates where a range test finds that they do harm.")
+    ] = False,
     source_data: Annotated[
         Path | None, typer.Option("--source-data", help="Labelled items of the source: what is forgotten of it?")
     ] = None,

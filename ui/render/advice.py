@@ -30,7 +30,7 @@ def sample_report(sample: Json) -> RenderableType:
     warnings = [bullet(line, "yellow") for line in sample["health"]["warnings"]] or [
         Text("Health  nothing amiss", "dim")
     ]
-    converted = converted_words(sample["health"])
+    converted = converted_words(sample)
     return Group(head, *warnings, *([] if converted is None else [bullet(converted, "dim")]))
 
 
@@ -60,7 +60,9 @@ def advice_report(advice: Json, *, explain: bool = False) -> RenderableType:
 
 
 def _podium(judgment: Json) -> RenderableType:
-    mark, style = ("✔ ", "bold green") if judgment["transfer"] else ("✘ ", "bold yellow")
+    certain = judgment.get("beyond_chance", True)
+    bet = ("✔ ", "bold green") if certain else ("≈ ", "bold cyan")
+    mark, style = bet if judgment["transfer"] else ("✘ ", "bold yellow")
     return Text.assemble((mark, style), (judgment["sentence"], "bold"))
 
 

@@ -1,6 +1,7 @@
 """Track record: every run, expected beside realized; two of them side by side."""
 
 from collections.abc import Mapping
+from math import isfinite
 
 import streamlit as st
 
@@ -113,5 +114,12 @@ def _flat(form: Json, above: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             leaves |= _flat(value, f"{path}, ")
         else:
-            leaves[path] = f"{value:.5g}" if isinstance(value, float) else str(value)
+            leaves[path] = _figure(value)
     return leaves
+
+
+def _figure(value: object) -> str:
+    """A leaf in words: whole numbers with separators, others with five digits."""
+    if isinstance(value, float) and (not isfinite(value) or abs(value) < 1e4):
+        return f"{value:.5g}"
+    return f"{value:,.0f}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

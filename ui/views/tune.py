@@ -16,9 +16,9 @@ from recommender.requests import (
     choice_request,
     place_of,
 )
-from recommender.runs.event_log import EventLog
+from recommender.runs.event_log import RANGE_LOSS, RANGE_RATE, EventLog
 from recommender.runs.folder import RunFolder, RunState, find_run, run_folders
-from registry.cards import JobRecord
+from registry.cards import JobRecord, Task
 from registry.errors import TransferZooError, UnknownName
 from registry.escapes import shown
 from registry.forms import Json
@@ -30,7 +30,7 @@ from ui.reproduce import as_command, mlflow_command
 from ui.strangers import markdown as literal
 from ui.strangers import mistakes_csv, table_csv
 from ui.uploads import kept_answer
-from ui.views.items import gallery
+from ui.views.items import draw_tagged, gallery
 from ui.views.parts import (
     advice_named,
     broken,
@@ -51,7 +51,7 @@ __all__ = ["tune_page"]
 
 _RECENT = 30
 _WORST = 12
-"""Mistakes that are shown as pictures or texts."""
+"""Mistakes that are shown as pictures or texts, and rows whose positions are labelled."""
 _CELL, _NAMES = 80, 220
 """Pixels of the page's width for a column of a confusion matrix, and for names beside it."""
 _OWN_AXES = 30
@@ -156,6 +156,7 @@ def _edited(advice: Json, place: int) -> TuneRequest:
     batch = st.number_input(
         "Batch size", 2, None, None, placeholder=f"as planned: {choice['plan']['batch_size']}", key=f"batch-{key}"
     )
+    find_rate = st.toggle("Find the rate", key=f"find-rate-{key}", help=TERMS["range test"])
     device = st.text_input(
         "Device", "auto", key=f"device-{key}", help="auto (the fastest there is), cpu, cuda:N or mps."
     )
@@ -171,6 +172,7 @@ def _edited(advice: Json, place: int) -> TuneRequest:
         "epochs": epochs,
         "rate": rate or None,
         "batch_size": batch,
+        "find_rate": find_rate or None,
         "controls": controls or None,
     }
     if more.strip():
@@ -299,7 +301,11 @@ def _confused(run: RunFolder, result: Json) -> None:
             picture(charts.confusion_chart(rows, result["classes"]), words)
     elif matrix.is_file():
         st.image(str(matrix), alt="What each class was taken for")
-    curves = {name: [*curve.items()] for name, curve in EventLog(run.path).curves.items() if len(curve) > 1}
+    recorded = EventLog(run.path).curves
+    if RANGE_RATE in recorded:
+        st.subheader("How fast it may learn", anchor=False)
+        picture(charts.range_chart(recorded[RANGE_RATE], recorded[RANGE_LOSS]), TERMS["range test"])
+    curves = {name: [*curve.items()] for name, curve in recorded.items() if len(curve) > 1}
     if curves:
         st.subheader("How it learned", anchor=False)
         curves_of(curves, _expected(result["metrics"]))
@@ -321,8 +327,9 @@ def _worst(zoo: Zoo, result: Json) -> None:
     what = "farthest off" if quantity else "wrong, with the highest confidence"
     st.caption(f"Test rows that are {what}; a label may be at fault, too.")
     sample, few = result["sample"], rows[:_WORST]
+    tagged = sample["task"] == Task.TOKEN_CLASSIFICATION
     words = {
-        row["item"]: f"{row['label']} → {row['predicted']}"
+        row["item"]: (row["item"] if tagged else f"{row['label']} → {row['predicted']}")
         + ("" if row["confidence"] is None else f", {render.percent(row['confidence'])}")
         for row in few
     }
@@ -411,7 +418,19 @@ def _predicted(zoo: Zoo, job: JobRecord) -> None:
         st.success(f"{judged['metric']} {render.scored(judged['score'], judged['metric'])} on {judged['rows']:,} rows")
     plain = ("file", "prediction", "confidence")
     rows = [{key: row[key] for key in plain if row.get(key) is not None} for row in answer["rows"]]
-    sheet(rows)
+    tagged = [row for row in answer["rows"] if row.get("words")]
+    for row in tagged[:_WORST]:
+        draw_tagged([(row["words"], row["prediction"])], f"{row['file']}, {render.percent(row['confidence'])}")
+    if len(tagged) > _WORST:
+        st.caption(f"The first {_WORST} of {len(tagged):,}; the CSV holds all.")
+    if tagged:
+        rows = [
+            {"file": row["file"], "position": place, "word": word, "prediction": tag}
+            for row in tagged
+            for place, (word, tag) in enumerate(zip(row["words"], row["prediction"].split(), strict=True), start=1)
+        ]
+    else:
+        sheet(rows)
     table = table_csv([*rows[0]] if rows else plain, rows)
     st.download_button("Download CSV", table, f"predictions-{job.id}.csv", "text/csv", key=f"predicted-{job.id}")
     for note in answer["notes"]:

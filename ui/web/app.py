@@ -41,6 +41,8 @@ _PROBLEMS: Mapping[int | str, dict[str, Any]] = {
     for code in ("4XX", "5XX")
 }
 _PAGE = 100
+_MOST_READ = 2000
+"""Cards that are read for a page at most."""
 _LOOK_EVERY = 1.0
 """Seconds."""
 _PREDICTING = Semaphore(1)
@@ -395,16 +397,20 @@ def _page(
 
 
 def _page_of(read: Callable[[str, int], Sequence[Any]], fits: Callable[[Any], bool], after: str, limit: int) -> Page:
-    """The cards that come after that name and fit, read no further than the page goes."""
+    """The cards that come after that name and fit, read no further than the page goes, nor than `_MOST_READ` cards.
+
+    Where few fit, a page holds fewer than its limit and goes on all the same.
+    """
     shown: list[Any] = []
-    more = True
-    while more and len(shown) <= limit:
+    more, seen = True, 0
+    while more and len(shown) <= limit and seen < _MOST_READ:
         some = read(after, limit + 1)
         shown += [card for card in some if fits(card)]
-        more = len(some) > limit
+        more, seen = len(some) > limit, seen + len(some)
         after = _name_of(some[-1]) if some else after
     rest, shown = shown[limit:], shown[:limit]
-    return Page(items=[to_json(card) for card in shown], next=_name_of(shown[-1]) if rest else None)
+    last = _name_of(shown[-1]) if rest else after if more else None
+    return Page(items=[to_json(card) for card in shown], next=last)
 
 
 def _name_of(card: Checkpoint | Domain | Outcome) -> str:

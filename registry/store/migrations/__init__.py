@@ -16,6 +16,7 @@ REVISIONS = (
     "0006_requests",
     "0007_access",
     "0008_team",
+    "0009_pages",
 )
 """Every revision this version knows, oldest first."""
 

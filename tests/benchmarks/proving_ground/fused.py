@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 
 from recommender.fusion import Case, Fusion, Kind
-from recommender.plan import PRICE
+from recommender.strategies.cost import PRICE
 from registry.catalog import read_catalog
 from registry.home import catalog_folder
 from registry.metrics import Z

@@ -7,7 +7,7 @@ import torch
 from recommender.results import Plan, Stage
 from recommender.tuning import keeper
 from recommender.tuning.classifier import Classifier, fresh_head, logistic_head
-from recommender.tuning.data import prepare_rows
+from recommender.tuning.data import block_features, prepare_rows
 from recommender.tuning.keeper import EpochScore, Training, logits_of
 from recommender.tuning.loop import train
 from recommender.tuning.normalization import why_own_statistics
@@ -532,3 +532,34 @@ def test_where_not_even_one_row_fits_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(Classifier, "forward", never)
     with pytest.raises(torch.OutOfMemoryError):
         train(classifier, training, lambda *_: None, silent)
+
+
+def ranged(folder, rate):
+    """A fitted head, and a stage of one epoch whose rates a range test may lower."""
+    classifier, training = learner(folder, Stage(ALL, 1, rate, rate), head="logistic", find_rate=True)
+    features = block_features(classifier, training.rows, np.arange(len(training.rows)))[-1]
+    targets = Targets(training.task, training.rows.targets)
+    classifier.head.load_state_dict(logistic_head(features, targets, 3, None).state_dict())
+    before, curve = copied(classifier), []
+    trained = train(classifier, replace(training, rows=training.rows), lambda *point: curve.append(point), silent)
+    return before, trained, curve
+
+
+def test_a_range_test_lowers_rates_that_do_harm(tmp_path):
+    _, trained, curve = ranged(tmp_path, 0.1)
+    rates = [value for series, _, value in curve if series == "range test/rate"]
+    losses = [value for series, _, value in curve if series == "range test/held out"]
+    assert rates == [0.1 * 2.0**power for power in range(-3, len(rates) - 3)]
+    assert losses[-1] > trained.start.loss
+    note = next(note for note in trained.notes if note.startswith("range test"))
+    assert f"0.1 is replaced by {rates[-1] / 4:.1g}" in note
+
+
+def test_a_range_test_leaves_rates_that_do_no_harm_and_weights_as_they_were(tmp_path):
+    _, trained, curve = ranged(tmp_path, 1e-7)
+    assert [note for note in trained.notes if note.startswith("range test")] == [
+        "range test: rates up to 8e-07 do no harm, 1e-07 stays"
+    ]
+    start = next(value for series, step, value in curve if series == "validation loss" and step == 0)
+    assert trained.curves["validation loss"][1] == pytest.approx(start, rel=1e-3)
+    assert trained.start.loss == start

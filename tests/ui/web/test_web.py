@@ -301,3 +301,15 @@ def test_a_fault_of_ours_tells_nothing_of_the_inside(zoo, client, monkeypatch):
     answer = client.get("/domains")
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "inside" not in answer.text
+
+
+def test_a_page_of_which_few_fit_is_read_in_bounds_and_goes_on(zoo, client, monkeypatch):
+    monkeypatch.setattr("ui.web.app._MOST_READ", 4)
+    names, after, pages = [], "", 0
+    while after is not None:
+        page = client.get("/checkpoints", params={"max_parameters": 1_000_000, "limit": 2, "after": after}).json()
+        names += [card["name"] for card in page["items"]]
+        after, pages = page["next"], pages + 1
+    fitting = [card.name for card in zoo.checkpoints() if card.parameters is None or card.parameters <= 1_000_000]
+    assert names == sorted(fitting)
+    assert pages > len(names) / 2
