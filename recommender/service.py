@@ -98,6 +98,8 @@ _ADVICE_STEPS = 5
 """Reading and comparing items, the lens, distances, no transfer; then there is one for each checkpoint."""
 _TUNING_PARTS = 4
 """Reading, resolving the choice, estimating its cost, tuning; advice is one more where it is to be made."""
+_NO_TIME = 0.001
+"""Seconds by which advice that a lost cluster left is called, so that it is not taken for what was asked for."""
 _SAME = 0.05
 """Chance of one source above which a sample cannot be told from a domain."""
 
@@ -356,7 +358,7 @@ def _to_be_gone_on_with(
     """The same failure, and how to go on: what is known without the cluster is kept as advice with much undone."""
     if not zoo.home.writable:
         return lost
-    part = advise(deadline=Deadline(deadline.seconds, interrupted=True))
+    part = advise(deadline=Deadline(deadline.seconds or _NO_TIME, interrupted=True))
     zoo.keep(part)
     place = shlex.quote(str(request.sample.path))
     again = f"`transferzoo recommend {place} --continue {part.id} --executor {request.executor}`"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Head", "cluster", "free_port", "why_no_ray"]
+__all__ = ["ROOT", "Head", "cluster", "free_port", "why_no_ray"]
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault(

@@ -1,6 +1,10 @@
 """A Ray cluster: the same advice as here, and every failure of it by its name."""
 
+import os
+import re
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -19,7 +23,7 @@ from registry.errors import (
 )
 from registry.sample import Sample
 from registry.zoo import Zoo
-from tests.clusters import cluster, free_port, why_no_ray
+from tests.clusters import ROOT, cluster, free_port, why_no_ray
 from tests.ui.pictures import write_stripes
 
 on_ray = pytest.mark.skipif(bool(why_no_ray()), reason=why_no_ray())
@@ -115,3 +119,37 @@ def test_two_workers_advise_what_this_process_does_to_the_bit(pictures, tmp_path
     assert len(there["choices"]) == 2
     assert any("look" in row["reason"] for row in there["skipped"])
     assert head.processes() == []
+
+
+def ask(folder, home, head, *options):
+    env = {**os.environ, "RAY_ADDRESS": head.address, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "ui.cli", "recommend", str(folder), "--keep", "2", "--home", str(home), *options]
+    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+@on_ray
+def test_a_head_that_is_killed_meanwhile_leaves_advice_to_be_gone_on_with(pictures, tmp_path):
+    home = tmp_path / "home"
+    with cluster(1) as head:
+        asked = ask(pictures, home, head, "--executor", "ray")
+        deadline = time.monotonic() + 120
+        while not [*(home / "features").glob("*.safetensors")][1:]:
+            assert asked.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        head.kill()
+        printed, _ = asked.communicate(timeout=120)
+        assert asked.returncode == 2, printed
+        words = " ".join(printed.split())
+        assert "was lost" in words
+        assert "Traceback" not in words
+        (name,) = re.findall(r"--continue (\w{16})", words)
+        again = ask(pictures, home, head, "--continue", name)
+        printed, _ = again.communicate(timeout=120)
+        assert again.returncode == 0, printed
+    with Zoo.open(home) as zoo:
+        assert zoo.advice(name)["undone"]
+        ((_, advice),) = zoo.kept(1)
+        assert advice["undone"] == []
+        assert all(choice["blocks"] for choice in advice["choices"])
