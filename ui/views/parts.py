@@ -105,7 +105,7 @@ def require_sign_in(admitted: Sequence[str]) -> None:
 
 def signed_in() -> None:
     """Who is signed in, and the way out."""
-    st.caption(literal(f"Signed in as {st.user.to_dict().get('email')}"))
+    st.text(f"Signed in as {shown(str(st.user.to_dict().get('email')))}")  # of which Markdown would make a link
     st.button("Sign out", icon=":material/logout:", type="tertiary", on_click=st.logout)
 
 
