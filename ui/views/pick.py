@@ -491,7 +491,7 @@ def _reasons(advice: Json, place: int) -> None:
 def _oddities(zoo: Zoo, advice: Json) -> None:
     """Health in words, then rows by what is odd about them, a tab each."""
     sample = advice["sample"]
-    _health(sample["health"])
+    _health(sample)
     shift = advice.get("shift")
     if shift is not None:
         st.caption(literal(shift["sentence"]))
@@ -611,8 +611,8 @@ def _novel(zoo: Zoo, advice: Json) -> None:
     st.download_button("Download CSV", novelty_csv(rows), f"novel-{advice['id']}.csv", "text/csv")
 
 
-def _health(health: Json) -> None:
-    converted = render.converted_words(health)
+def _health(sample: Json) -> None:
+    health, converted = sample["health"], render.converted_words(sample)
     for warning in health["warnings"]:
         st.markdown(f":orange[:material/warning:] {literal(warning)}")
     quiet = [] if health["warnings"] else ["Health: nothing amiss."]
