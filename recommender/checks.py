@@ -25,6 +25,7 @@ from recommender.requests import (
 )
 from recommender.runs.folder import find_run
 from recommender.strategies import strategies
+from recommender.workers import require_workers
 from registry.cards import UNKNOWN_LICENSE, Checkpoint
 from registry.errors import FolderUnusable, NoCandidates, PathMissing, UnknownName
 from registry.home import Home
@@ -57,6 +58,7 @@ def check_request(request: Request, zoo: Zoo) -> None:  # noqa: PLR0912 - one ca
         case RecommendRequest():
             require_places(*request.sample.places)
             require_names(zoo, licenses=request.licenses, exclude=request.exclude, recommendation=request.continues)
+            require_workers(request.executor)
             _require_file(request.suspects)
         case TuneRequest():
             require_places(*request.sample.places, request.source_data)

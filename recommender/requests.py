@@ -240,6 +240,8 @@ class RecommendRequest(_OfSample):
     """Bytes that may be fetched for that."""
     suspects: Place | None = None
     """CSV to which labels in doubt are written."""
+    executor: Name = "local"
+    """Who probes: this process, or the workers of a Ray cluster."""
 
 
 class TuneRequest(_OfSample):

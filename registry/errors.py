@@ -18,6 +18,12 @@
     ├── SignInUnusable             (ValueError)    a page for others without a sound sign-in
     ├── MlflowUnusable             (OSError)       a store of MLflow that cannot be read
     ├── ExtraMissing               (ImportError)   a library of an optional extra is not installed
+    ├── ClusterError               (RuntimeError)  a Ray cluster
+    │   ├── ClusterAway            (ConnectionError)   none answers at its address
+    │   ├── ClusterRefused         (PermissionError)   its token is another
+    │   ├── ClusterLost            (ConnectionError)   it went away while it was at work
+    │   ├── ClusterOutOfRoom       (MemoryError)       of a worker's memory, or of the object store
+    │   └── ClusterUnusable                            it cannot carry out what it was sent
     ├── SampleError                (ValueError)    the user's data
     │   ├── PathMissing            (FileNotFoundError)
     │   ├── PathOutside            (PermissionError)   beyond the folders that a page may read
@@ -125,6 +131,12 @@ __all__ = [
     "BadWeights",
     "CacheDamaged",
     "CheckpointError",
+    "ClusterAway",
+    "ClusterError",
+    "ClusterLost",
+    "ClusterOutOfRoom",
+    "ClusterRefused",
+    "ClusterUnusable",
     "ColumnsOfNoRecords",
     "DeviceMissing",
     "DiskFull",
@@ -476,6 +488,57 @@ class ExtraMissing(TransferZooError, ImportError):
     def __init__(self, library: str, extra: str) -> None:
         self.library, self.extra = library, extra
         super().__init__(f"{library} is not installed", f'Run: pip install "transferzoo[{extra}]"')
+
+
+class ClusterError(TransferZooError, RuntimeError):
+    """A Ray cluster that does not do what it is asked to."""
+
+
+class ClusterAway(ClusterError, ConnectionError):
+    """No cluster answers at that address."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(
+            f"no Ray cluster can be used at {address}: {why}",
+            "Start one with `ray start --head`, correct RAY_ADDRESS, or unset it to start one on this machine.",
+        )
+
+
+class ClusterRefused(ClusterError, PermissionError):
+    """A cluster whose token is not the one that is held here, or which wants one where none is held."""
+
+    def __init__(self, address: str, why: str) -> None:
+        self.address, self.why = address, why
+        super().__init__(
+            f"the Ray cluster at {address} refuses the token: {why}",
+            "Set RAY_AUTH_MODE=token here as on every node, and give the cluster's own token in RAY_AUTH_TOKEN, in the "
+            "file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token.",
+        )
+
+
+class ClusterLost(ClusterError, ConnectionError):
+    """A cluster that went away while it was at work."""
+
+    def __init__(self, address: str, why: str, remedy: str = "Start it again, and run the same command again.") -> None:
+        self.address, self.why = address, why
+        super().__init__(f"the Ray cluster at {address} was lost: {why}", remedy)
+
+
+class ClusterOutOfRoom(ClusterError, MemoryError):
+    """A worker's memory, or the object store, is full."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        super().__init__(f"Ray is out of room: {what} is full", remedy)
+
+
+class ClusterUnusable(ClusterError):
+    """A cluster that cannot carry out what it was sent."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        self.why = why
+        super().__init__(f"the Ray cluster cannot do this: {why}", remedy)
 
 
 class SampleError(TransferZooError, ValueError):

@@ -64,6 +64,9 @@ def recommend(  # noqa: PLR0913, PLR0917 - each is an option
     suspects: Annotated[
         Path | None, typer.Option("--suspects", help="CSV to write labels in doubt and the hardest rows to.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="Who probes: local, or ray (RAY_ADDRESS, else a cluster is started).")
+    ] = "local",
     explain: Annotated[
         bool, typer.Option("--explain", "-v", help="Every reason, the curve over blocks, distances, what was skipped.")
     ] = False,

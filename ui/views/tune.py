@@ -35,6 +35,7 @@ from ui.views.parts import (
     advice_named,
     broken,
     curves_of,
+    figure,
     followed,
     go,
     job_named,
@@ -263,20 +264,18 @@ def _brief(value: object) -> str:
 
 
 def _realized(metrics: Json, metric: str) -> None:
-    expected, realized, took, rows = st.columns(4)
-    if "expected_mean" in metrics:
-        reach = render.scored_interval(metrics["expected_low"], metrics["expected_high"], metric)
-        expected.metric("Expected", render.scored(metrics["expected_mean"], metric), help=TERMS["expected"])
-        expected.caption(f"90 %: {reach}")
-    realized.metric(f"Realized {metric}", render.scored(metrics["score"], metric))
-    if "expected_mean" in metrics:
-        inside = metrics["expected_low"] <= metrics["score"] <= metrics["expected_high"]
-        realized.caption("within the interval" if inside else "outside of the interval")
-    took.metric("Took", render.duration(metrics["seconds"]))
-    if "estimated_seconds" in metrics:
-        took.caption(f"estimated {render.duration(metrics['estimated_seconds'])}")
-    rows.metric("Test rows", f"{metrics['rows_test']:,.0f}")
-    rows.caption(f"{metrics['rows_train']:,.0f} to train on")
+    estimated = metrics.get("estimated_seconds")
+    judged = ""
+    with st.container(horizontal=True):  # which a narrow screen breaks into two lines
+        if "expected_mean" in metrics:
+            low, high = metrics["expected_low"], metrics["expected_high"]
+            judged = "within the interval" if low <= metrics["score"] <= high else "outside of the interval"
+            reach = f"90 %: {render.scored_interval(low, high, metric)}"
+            figure("Expected", render.scored(metrics["expected_mean"], metric), reach, TERMS["expected"])
+        figure(f"Realized {metric}", render.scored(metrics["score"], metric), judged)
+        words = "" if estimated is None else f"estimated {render.duration(estimated)}"
+        figure("Took", render.duration(metrics["seconds"]), words)
+        figure("Test rows", f"{metrics['rows_test']:,.0f}", f"{metrics['rows_train']:,.0f} to train on")
 
 
 def _learned(result: Json) -> None:
