@@ -259,7 +259,7 @@ def _welcome() -> None:
         "and what *no transfer* would score."
     )
     st.markdown("A case to try without data of your own, in a terminal:")
-    st.code("transferzoo demo", language="bash")
+    st.code("transferzoo demo", language=None)
 
 
 def _show(zoo: Zoo, advice: Json) -> None:
@@ -681,7 +681,7 @@ def _again(zoo: Zoo, advice: Json, place: int) -> None:
     lines = f"{reproduce.advice_commands(advice, zoo.home.root, place)}\n{reproduce.mlflow_command(zoo.home)}"
     python = reproduce.advice_python(advice, zoo.home.root, place)
     for line in lines.splitlines():
-        typed.code(line, language="bash", wrap_lines=True)
+        typed.code(line, language=None, wrap_lines=True)
     coded.code(python, language="python", wrap_lines=True)
     name = f"advice-{advice['id']}"
     form.download_button("Download JSON", json.dumps(advice, indent=2), f"{name}.json", "application/json")

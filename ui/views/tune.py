@@ -98,7 +98,7 @@ def _planned(zoo: Zoo, advice: Json | None) -> None:
             return
         if st.button(f"Start: {render.about(choice['cost']['seconds'])}", type="primary", icon=":material/play_arrow:"):
             _start(zoo, request)
-        st.code(as_command(request, zoo.home.root), language="bash", wrap_lines=True)
+        st.code(as_command(request, zoo.home.root), language=None, wrap_lines=True)
     if choice["blocks"]:
         with right:
             words = f"{choice['strategy']}: {PLANS.get(choice['strategy'], 'a strategy of a plug-in')}."
@@ -238,7 +238,7 @@ def _run(zoo: Zoo, name: str) -> None:
         st.title(literal(f"Run {run.id}"), anchor=False)
         st.warning(literal(f"{form.state}: {form.reason or 'it is not finished'}"))
         if form.state is RunState.INTERRUPTED:
-            st.code(render.command("runs resume", run.id, home=zoo.home.root), language="bash")
+            st.code(render.command("runs resume", run.id, home=zoo.home.root), language=None)
         return
     sample, metrics = result["sample"], result["metrics"]
     st.title(literal(f"{result['checkpoint']} on {sample['name']}"), anchor=False)
@@ -367,7 +367,7 @@ def _uses(zoo: Zoo, run: RunFolder, result: Json) -> None:
         st.caption("It joins the registry, with lineage; the next advice may start from it.")
         if st.form_submit_button("Promote"):
             _use(zoo, run.id, lambda: PromoteRequest(run=run.id, name=name.strip()))
-    elsewhere.code(mlflow_command(zoo.home), language="bash", wrap_lines=True)
+    elsewhere.code(mlflow_command(zoo.home), language=None, wrap_lines=True)
     if result.get("mlflow_run_id"):
         elsewhere.caption(literal(f"MLflow run {result['mlflow_run_id']}"))
 
